@@ -1,0 +1,31 @@
+# Everything sets itself up: a .venv with the exact versions of constraints.txt, rebuilt only when these change.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test up lint bench clean
+run: .venv/ready
+	$(BIN)/headway run loans
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyrefly check
+
+up: .venv/ready
+	$(BIN)/headway up
+
+bench: .venv/ready
+	$(BIN)/python -m bench.$(NAME)
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Headway needs Python 3.11 or newer, however $(PYTHON) is $$($(PYTHON) -V); set PYTHON=..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .prefect data/prepared data/runs

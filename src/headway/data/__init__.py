@@ -1,0 +1,1 @@
+"""From a source to batches: source, profile, checks, split, prepare, store, batches."""

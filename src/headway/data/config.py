@@ -1,0 +1,99 @@
+"""What a project says about its data: where it is, what its columns mean, how rows are split."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from headway.base import Config
+
+Kind = Literal["numeric", "categorical", "date", "text"]
+"""numeric: float64; categorical: string; date: timestamp[us], no zone; text: string. Canonical Arrow types."""
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+Task = Literal["classification", "regression"]
+
+
+class CsvOptions(Config):
+    """How to read CSV files that are not plain comma-separated UTF-8 with a header line."""
+
+    delimiter: str = Field(",", min_length=1, max_length=1, description="The character between two values.")
+    column_names: tuple[str, ...] = Field((), description="Names of the columns, for files without a header line.")
+    null_values: tuple[str, ...] = Field(
+        ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"), description="What stands for a missing value."
+    )
+    strip: bool = Field(False, description="Whether spaces around values are removed.")
+    encoding: str = Field("utf-8", description="The files' character encoding.")
+
+
+class DataConfig(Config):
+    """Where the rows come from and what their columns are."""
+
+    dataset: str | None = Field(None, description="A known data set by name, fetched or generated when it is absent.")
+    options: dict[str, bool | int | float | str] = Field({}, description="Settings of a generated data set.")
+    source: str | None = Field(None, description="A file, a folder, a glob or a URL of Parquet, CSV, JSON lines or Arrow.")
+    format: Literal["auto", "csv", "parquet", "jsonl", "arrow"] = Field("auto", description="The files' format.")
+    csv: CsvOptions = Field(CsvOptions(), description="How CSV files are read.")
+    target: str = Field(description="The column to predict.")
+    positive: str | None = Field(None, description="Which of two classes is the event whose probability is predicted.")
+    features: dict[str, Kind] = Field(min_length=1, description="Each column to learn from, and its kind.")
+    keys: tuple[str, ...] = Field((), description="Columns that identify a row: kept beside predictions, never learnt from.")
+    ignore: dict[str, str] = Field({}, description="Columns left out, each with the reason.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataConfig:
+        if (self.dataset is None) == (self.source is None):
+            raise ValueError("exactly one of dataset and source must be given")
+        if self.target in self.features:
+            raise ValueError(f"the target {self.target} must not be among the features")
+        twice = sorted((set(self.features) & set(self.ignore)) | (set(self.features) & set(self.keys)))
+        if twice:
+            raise ValueError(f"a column must have one role, however {', '.join(twice)} is a feature and ignored or a key")
+        return self
+
+
+class SplitConfig(Config):
+    """How rows are divided into training, validation and test."""
+
+    by: Literal["stratified", "random", "time", "group", "files", "column"] = Field(
+        "stratified",
+        description="stratified by the target; random; time: the newest rows are the test; group: a group stays "
+        "together; files: the files matching test_files are the test; column: a column says train, validation or test.",
+    )
+    column: str | None = Field(None, description="The column of time, group or split names.")
+    test: float = Field(0.2, gt=0, lt=1, description="The test rows' share.")
+    validation: float = Field(0.1, gt=0, lt=1, description="The share of the rows left after the test for early stopping.")
+    test_files: str | None = Field(None, description="A glob on file names: the official test files.")
+    seed: int = Field(0, ge=0, description="Seed of the random assignment; fixed, so that champions meet the same rows.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> SplitConfig:
+        if self.by in ("time", "group", "column") and self.column is None:
+            raise ValueError(f"column must be given when rows are split by {self.by}")
+        if self.by == "files" and self.test_files is None:
+            raise ValueError("test_files must be given when rows are split by files")
+        return self
+
+
+class Expectation(Config):
+    """One rule that the data must meet, in Great Expectations' words."""
+
+    model_config = {"extra": "allow"}
+
+    expect: str = Field(description="The expectation's name, for example column_values_to_be_between.")
+    column: str | None = Field(None, description="The column it is about; absent for rules about the whole table.")
+    severity: Literal["stop", "warn"] = Field("stop", description="Whether a failure stops the run or is only reported.")
+
+
+class ValidationConfig(Config):
+    """What the data must satisfy before anything is trained on it."""
+
+    expectations: tuple[Expectation, ...] = Field((), description="Rules judged by Great Expectations.")
+    max_overlap: float = Field(0.05, ge=0, le=1, description="Largest share of test rows that may also be training rows.")
+    max_single_feature_auc: float = Field(
+        0.995, gt=0.5, le=1, description="A feature that alone predicts the target better than this is a leak."
+    )
+    leaks: Literal["stop", "warn"] = Field("stop", description="What a suspected leak does.")

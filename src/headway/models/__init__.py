@@ -1,0 +1,21 @@
+"""One file per model: a typed config whose ``build`` (or, for boosting, ``fit``) makes it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from headway.models.base import Inputs, ModelConfig
+
+__all__ = ["Inputs", "ModelConfig", "model_configs"]
+
+
+def model_configs() -> dict[str, type[ModelConfig]]:
+    """Every model in this folder by name: adding a model is adding its file."""
+    found: dict[str, type[ModelConfig]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
+        for value in contents.values():
+            if isinstance(value, type) and issubclass(value, ModelConfig) and "name" in value.model_fields:
+                found[value.model_fields["name"].default] = value
+    return dict(sorted(found.items()))

@@ -1,0 +1,44 @@
+"""A multilayer perceptron on prepared rows: the plain strong start for tables with many rows.
+
+Gorishniy et al. 2021, "Revisiting Deep Learning Models for Tabular Data" (arXiv:2106.11959), section 3.1.
+
+Shapes: B batch, F numeric columns, C categorical columns, O outputs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from headway.models.base import Inputs, ModelConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class MLP(ModelConfig):
+    """Multilayer perceptron: embeddings for categories, numbers as they are, equal hidden layers."""
+
+    name: Literal["mlp"] = "mlp"
+    width: int = Field(256, ge=1, le=65_536, description="Units in each hidden layer.")
+    depth: int = Field(3, ge=0, le=64, description="Number of hidden layers; 0 is a linear model.")
+    activation: Literal["relu", "tanh", "sigmoid", "gelu"] = Field("relu", description="The hidden layers' activation.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units dropped at each step of training.")
+
+    def build(self, inputs: Inputs) -> nn.Module:
+        """x_BF and codes_BC to outputs_BO."""
+        from torch import nn
+
+        from headway.models.layers import Columns
+
+        activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
+        columns = Columns(inputs.numeric, inputs.categorical)
+        layers: list[nn.Module] = []
+        width = columns.width
+        for _ in range(self.depth):
+            layers += [nn.Linear(width, self.width), activations[self.activation]()]
+            if self.dropout:
+                layers.append(nn.Dropout(self.dropout))
+            width = self.width
+        return nn.Sequential(columns, *layers, nn.Linear(width, inputs.outputs))

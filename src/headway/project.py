@@ -1,0 +1,109 @@
+"""A project: one YAML file in `conf/`, resolved with command-line settings into one frozen value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Union
+
+import yaml
+from pydantic import Field, model_validator
+
+from headway.base import Config, ConfigError, read_yaml, suggest
+from headway.data.config import DataConfig, SplitConfig, Task, ValidationConfig
+from headway.data.prepare import PrepareConfig
+from headway.evaluate.config import EvaluateConfig, GateConfig
+from headway.models import ModelConfig, model_configs
+from headway.models.mlp import MLP
+from headway.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    ModelChoice = ModelConfig
+else:
+    ModelChoice = Annotated[Union[tuple(model_configs().values())], Field(discriminator="name")]  # noqa: UP007
+
+
+class Project(Config):
+    """Everything that a retraining needs to know."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The file's name without .yaml.")
+    description: str = Field("", description="One sentence on what is predicted and for whom.")
+    task: Task = Field(description="classification or regression.")
+    data: DataConfig
+    split: SplitConfig = SplitConfig()
+    validation: ValidationConfig = ValidationConfig()
+    prepare: PrepareConfig = PrepareConfig()
+    model: ModelChoice = MLP()
+    train: Recipe = Recipe()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    gate: GateConfig = GateConfig()
+
+    @model_validator(mode="after")
+    def _task_fits(self) -> Project:
+        wrong = {"classification": "mse", "regression": "cross_entropy"}[self.task]
+        if self.train.loss == wrong:
+            raise ValueError(f"train.loss must suit {self.task}, however it is {wrong}; leave it auto")
+        if self.task == "regression" and self.split.by == "stratified":
+            return self.model_copy(update={"split": self.split.model_copy(update={"by": "random"})})
+        return self
+
+    def to_yaml(self) -> str:
+        """The resolved project, every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+
+    def flat(self) -> dict[str, str | int | float | bool]:
+        """Settings that were not left at their default, or that people compare runs by, as dotted names."""
+        flat: dict[str, str | int | float | bool] = {"task": self.task}
+        for section in ("split", "prepare", "model", "train", "gate"):
+            for key, value in getattr(self, section).model_dump(mode="json").items():
+                if isinstance(value, (str, int, float, bool)):
+                    flat[f"{section}.{key}"] = value
+        return flat
+
+
+def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project:
+    """The project of `conf/<name>.yaml` (or of a path to a YAML file) with ``settings`` put over it.
+
+    ``settings`` are `section.field=value` texts, values read as YAML, or a mapping of dotted names to values.
+    Raises ConfigError when the file is missing or anything in it or in a setting is wrong.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else root / "conf" / f"{name}.yaml"
+    if not path.exists():
+        known = [p.stem for p in sorted((root / "conf").glob("*.yaml"))]
+        raise ConfigError(f"conf/{path.stem}.yaml must exist, however there is no such project{suggest(path.stem, known)}")
+    values = read_yaml(path)
+    shown = f"conf/{path.name}"
+    for dotted, value in _pairs(settings):
+        _put(values, dotted, value)
+    return Project.parse({"name": path.stem, **values}, shown)
+
+
+def _pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+    if isinstance(settings, Mapping):
+        return list(settings.items())
+    pairs = []
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"[\w.-]+", name.strip()):
+            raise ConfigError(f"--set must be section.field=value, however it is {text!r}")
+        try:
+            pairs.append((name.strip(), yaml.safe_load(value)))
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {name}: the value must be YAML, however it is {value!r}") from None
+    return pairs
+
+
+def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set one nested key. A model's settings belong to the model named, so another name starts from its defaults."""
+    *sections, last = dotted.split(".")
+    if dotted == "model":
+        sections, last = ["model"], "name"
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {dotted}: {section} must be a section, however it is {inner!r}")
+        values = inner
+    if sections == ["model"] and last == "name" and values.get("name", "mlp") != value:
+        values.clear()
+    values[last] = value

@@ -1,0 +1,158 @@
+"""The run directory: how the flow that asks for a training and the process that does it speak to each other.
+
+    run.json            what to do: the resolved project, the seed, where the store lies, digests of code, data, environment
+    journal.jsonl       what happened: one line an event, appended, numbered from 1
+    checkpoints/        the newest ones
+    bundle/             the trained model, ready to be registered
+    predictions/        <split>.npy: (N, classes) probabilities or (N,) values, rows in the store's order
+    result.json         written last, atomically: its presence means done
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from headway.base import ConfigError, read_json, write_json
+
+EventKind = Literal["stage", "metric", "progress", "warning", "checkpoint"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a journal: ``n`` counts from 1 without gaps; ``time`` is seconds since the epoch."""
+
+    n: int
+    time: float
+    kind: EventKind
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """The optimizer step that the event belongs to; 0 before the first."""
+        return int(self.fields.get("step", 0))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The named values of a metric event; empty for the others."""
+        return self.fields.get("values", {}) if self.kind == "metric" else {}
+
+
+class Journal:
+    """The writing end. One buffered write an event; ``flush`` makes the events so far visible to a reader."""
+
+    def __init__(self, path: Path) -> None:
+        self._n = _mend(path)
+        self._file = open(path, "a", encoding="utf-8", buffering=1 << 16)
+
+    def write(self, kind: EventKind, **fields: Any) -> None:
+        """Append one event. Values must be JSON; non-finite floats are written as null."""
+        self._n += 1
+        record = {"n": self._n, "time": time.time(), "kind": kind, **_finite(fields)}
+        self._file.write(json.dumps(record, separators=(",", ":")) + "\n")
+
+    def flush(self) -> None:
+        """Hand the buffer to the operating system."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush, sync and close."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0.0 else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return value
+
+
+def _mend(path: Path) -> int:
+    """Cut off a last line that a killed writer left half-written; return the number of the last whole event."""
+    if not path.exists():
+        return 0
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with open(path, "r+b") as file:
+            file.truncate(whole)
+    lines = content[:whole].splitlines()
+    return int(json.loads(lines[-1])["n"]) if lines else 0
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths and formats of one run. Holds no state: everything is in the folder."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, root: Path, project: str, plan: dict[str, Any]) -> RunDirectory:
+        """A new folder `data/runs/<project>-<UTC time>` with its run.json. Raises ConfigError if it cannot be written."""
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        base = root / "data" / "runs"
+        for attempt in range(1000):
+            run = cls(base / (f"{project}-{stamp}" + (f"-{attempt}" if attempt else "")))
+            try:
+                run.path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise ConfigError(f"{base} must be writable, however: {error.strerror}") from None
+            write_json(run.path / "run.json", plan)
+            return run
+        raise ConfigError(f"{base} must have room for a new run, however 1,000 started in this second")
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What run.json asks for."""
+        return read_json(self.path / "run.json")
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the trained model as it will be registered."""
+        return self.path / "bundle"
+
+    def predictions(self, split: str) -> Path:
+        """File of the predictions for one split."""
+        return self.path / "predictions" / f"{split}.npy"
+
+    def journal(self) -> Journal:
+        """Open the journal for appending; continues the numbering of what is there."""
+        return Journal(self.path / "journal.jsonl")
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """The whole events numbered above ``after``, oldest first; a last line still being written is left for later."""
+        path = self.path / "journal.jsonl"
+        if not path.exists():
+            return
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                if not line.endswith("\n"):
+                    return
+                record = json.loads(line)
+                if record["n"] > after:
+                    yield Event(record.pop("n"), record.pop("time"), record.pop("kind"), record)
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What the training reported when it was done; None before that."""
+        path = self.path / "result.json"
+        return read_json(path) if path.exists() else None
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write result.json: from here on the run is done."""
+        write_json(self.path / "result.json", result)
