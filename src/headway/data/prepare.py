@@ -1,12 +1,29 @@
-"""Preparation: the one fitted transformation of training, batch scoring and serving."""
+"""Preparation: the one fitted transformation of training, batch scoring and serving, so that they cannot differ.
+
+Prepared rows are two arrays: ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32. `headway.data.fit` fits it.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from headway.base import Config
+from headway.data.config import Kind, Task
+from headway.models.base import Inputs
+
+UNKNOWN, MISSING, FIRST_CODE = 0, 1, 2
+"""Codes of a category never (or too rarely) seen in training, of a null, and of the first known value."""
+
+SECONDS_A_DAY = 86_400.0
 
 
 class PrepareConfig(Config):
@@ -25,3 +42,195 @@ class PrepareConfig(Config):
     )
     min_count: int = Field(3, ge=1, description="Rows that a category must have in training to get a code of its own.")
     words: int = Field(64, ge=0, le=10_000, description="Words per text column whose presence becomes a feature.")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A numeric (or date, in days) column: fill a null, limit, scale; ``missing`` adds a 0/1 column for nulls.
+
+    Either (x - mean) / std, or, where ``quantiles`` is not empty, the normal score of x's rank among them.
+    A date is limited to the training range: a network must not extrapolate time.
+    """
+
+    column: str
+    kind: Kind
+    fill: float
+    mean: float
+    std: float
+    quantiles: tuple[float, ...] = ()
+    missing: bool = False
+    limits: tuple[float, float] | None = None
+
+    def values(self, column: pa.Array) -> np.ndarray:
+        """(B,) float64 with NaN for null; dates in days since the epoch; infinities count as missing."""
+        if self.kind == "date":
+            seconds = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
+            values = pc.cast(seconds, pa.float64(), safe=False).to_numpy(zero_copy_only=False) / (SECONDS_A_DAY * 1e6)
+        else:
+            values = column.to_numpy(zero_copy_only=False)
+        return np.where(np.isfinite(values), values, np.nan)
+
+    def apply(self, column: pa.Array) -> list[np.ndarray]:
+        """One float array a prepared column."""
+        values = self.values(column)
+        null = np.isnan(values)
+        values = np.where(null, self.fill, values)
+        if self.limits is not None:
+            values = np.clip(values, *self.limits)
+        scaled = self._rank(values) if self.quantiles else (values - self.mean) / self.std
+        return [scaled, null.astype(np.float64)] if self.missing else [scaled]
+
+    def _rank(self, values: np.ndarray) -> np.ndarray:
+        """Normal score of the rank, averaged over ties from both sides, as scikit-learn's QuantileTransformer does."""
+        known = np.asarray(self.quantiles)
+        shares = np.linspace(0, 1, len(known))
+        rank = 0.5 * (np.interp(values, known, shares) - np.interp(-values, -known[::-1], -shares[::-1]))
+        return np.interp(rank, _SHARES, _SCORES)
+
+
+_SHARES = np.concatenate([[0.0], np.linspace(1e-7, 1 - 1e-7, 20_001), [1.0]])
+_SCORES = np.array([NormalDist().inv_cdf(min(max(p, 1e-7), 1 - 1e-7)) for p in _SHARES])
+
+
+@dataclass(frozen=True)
+class Category:
+    """A categorical column: ``values`` have codes from 2 on, in order."""
+
+    column: str
+    values: tuple[str, ...]
+
+    def apply(self, column: pa.Array) -> np.ndarray:
+        """(B,) int32 codes."""
+        found = pc.index_in(column, value_set=pa.array(self.values, pa.string()))
+        codes = pc.fill_null(found, -FIRST_CODE).to_numpy(zero_copy_only=False).astype(np.int32) + FIRST_CODE
+        codes[pc.is_null(column).to_numpy(zero_copy_only=False)] = MISSING
+        return codes
+
+
+@dataclass(frozen=True)
+class Words:
+    """A text column: one 0/1 column for each of ``words``."""
+
+    column: str
+    words: tuple[str, ...]
+
+    def apply(self, column: pa.Array) -> np.ndarray:
+        """(B, words) float64."""
+        rows, tokens = tokens_of(column)
+        found = pc.index_in(tokens, value_set=pa.array(self.words, pa.string()))
+        known = pc.is_valid(found).to_numpy(zero_copy_only=False)
+        out = np.zeros((len(column), len(self.words)))
+        out[rows[known], found.drop_null().to_numpy(zero_copy_only=False)] = 1.0
+        return out
+
+
+def tokens_of(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Lower-case words of each row: row numbers (T,) and the words (T,)."""
+    cleaned = pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(column), r"[^\pL\pN]+", " "))
+    lists = pc.split_pattern(pc.fill_null(cleaned, ""), " ")
+    return pc.list_parent_indices(lists).to_numpy(), pc.list_flatten(lists)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The column to predict: its ``classes`` in code order, or the mean and spread that a network trains on."""
+
+    column: str
+    task: Task
+    classes: tuple[str, ...] = ()
+    mean: float = 0.0
+    std: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model gives for a row."""
+        return len(self.classes) if self.task == "classification" else 1
+
+    def apply(self, column: pa.Array) -> np.ndarray:
+        """(B,) int64 codes, -1 for a class unknown in training, or float64 values in their own unit."""
+        if self.task == "regression":
+            return column.to_numpy(zero_copy_only=False).astype(np.float64)
+        return pc.fill_null(pc.index_in(column, value_set=pa.array(self.classes)), -1).to_numpy().astype(np.int64)
+
+    def standardise(self, values: np.ndarray) -> np.ndarray:
+        """Values in their own unit to what a network trains on."""
+        return ((values - self.mean) / self.std).astype(np.float32)
+
+    def restore(self, outputs: np.ndarray) -> np.ndarray:
+        """What a network gives back to the target's own unit."""
+        return outputs.astype(np.float64) * self.std + self.mean
+
+    def decode(self, predictions: np.ndarray) -> pd.DataFrame:
+        """`prediction`, and `probability` of the second class of two, or `probability_<class>` of each of several."""
+        if self.task == "regression":
+            return pd.DataFrame({"prediction": np.asarray(predictions, np.float64)})
+        labels = np.asarray(self.classes, object)[predictions.argmax(1)]
+        frame = pd.DataFrame({"prediction": pd.Series(labels, dtype="str")})
+        if len(self.classes) == 2:
+            return frame.assign(probability=predictions[:, 1].astype(np.float64))
+        shares = {f"probability_{name}": predictions[:, i].astype(np.float64) for i, name in enumerate(self.classes)}
+        return frame.assign(**shares)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A fitted preparation. A plain value: `to_json` and `from_json` are each other's inverse."""
+
+    numbers: tuple[Number, ...]
+    categories: tuple[Category, ...]
+    texts: tuple[Words, ...]
+    target: Target
+    bins: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """The raw columns that `apply` needs, and their kinds."""
+        kinds: dict[str, Kind] = {n.column: n.kind for n in self.numbers}
+        kinds |= {c.column: "categorical" for c in self.categories}
+        return kinds | {t.column: "text" for t in self.texts}
+
+    @property
+    def numeric_names(self) -> list[str]:
+        """Name of each column of ``numeric``."""
+        names = [name for n in self.numbers for name in ([n.column, f"{n.column} missing"] if n.missing else [n.column])]
+        return names + [f"{text.column}: {word}" for text in self.texts for word in text.words]
+
+    def inputs(self) -> Inputs:
+        """The shape of what `apply` gives."""
+        return Inputs(
+            numeric=len(self.numeric_names),
+            categorical=tuple(len(c.values) + FIRST_CODE for c in self.categories),
+            bins=self.bins,
+            outputs=self.target.outputs,
+        )
+
+    def apply(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+        """Canonical columns to ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32."""
+        numeric = [values for n in self.numbers for values in n.apply(batch.column(n.column))]
+        stacked = [np.stack(numeric, 1)] if numeric else [np.zeros((batch.num_rows, 0))]
+        stacked += [text.apply(batch.column(text.column)) for text in self.texts]
+        codes = [c.apply(batch.column(c.column)) for c in self.categories]
+        return {
+            "numeric": np.concatenate(stacked, 1).astype(np.float32),
+            "categorical": np.stack(codes, 1) if codes else np.zeros((batch.num_rows, 0), np.int32),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Preparation:
+        """What to_json gave."""
+        return cls(
+            numbers=tuple(
+                Number(
+                    **n | {"quantiles": tuple(n["quantiles"]), "limits": tuple(n["limits"]) if n["limits"] else None}
+                )
+                for n in values["numbers"]
+            ),
+            categories=tuple(Category(c["column"], tuple(c["values"])) for c in values["categories"]),
+            texts=tuple(Words(t["column"], tuple(t["words"])) for t in values["texts"]),
+            target=Target(**values["target"] | {"classes": tuple(values["target"]["classes"])}),
+            bins=tuple(tuple(edges) for edges in values["bins"]),
+        )

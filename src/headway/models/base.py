@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from headway.base import Config
 
@@ -39,6 +39,8 @@ class Inputs:
 
 class ModelConfig(Config):
     """A model's settings. Networks implement ``build``; torch is imported inside it, never at a module's top."""
+
+    uses_bins: ClassVar[bool] = False
 
     def build(self, inputs: Inputs) -> nn.Module:
         """A network that maps ``numeric`` (B, numeric) float and ``categorical`` (B, columns) int to outputs.

@@ -30,7 +30,7 @@ class MLP(ModelConfig):
         """x_BF and codes_BC to outputs_BO."""
         from torch import nn
 
-        from headway.models.layers import Columns
+        from headway.models.layers import Columns, TableNetwork
 
         activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
         columns = Columns(inputs.numeric, inputs.categorical)
@@ -41,4 +41,4 @@ class MLP(ModelConfig):
             if self.dropout:
                 layers.append(nn.Dropout(self.dropout))
             width = self.width
-        return nn.Sequential(columns, *layers, nn.Linear(width, inputs.outputs))
+        return TableNetwork(columns, nn.Sequential(*layers, nn.Linear(width, inputs.outputs)))

@@ -1,0 +1,171 @@
+"""Prepared rows as memory-mapped arrays, in a folder named by the digest of all that made them: same digest, no work.
+
+    <digest>/preparation.json   the fitted preparation
+    <digest>/store.json         written last: rows of each split; its presence means whole
+    <digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64
+    <digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headway.base import DataError, digest, read_json, write_json
+from headway.data.config import SPLITS, DataConfig, Split, SplitConfig
+from headway.data.fit import fit
+from headway.data.prepare import PrepareConfig, Preparation
+from headway.data.source import Table
+from headway.data.split import TEST
+
+FORMAT = 1
+"""Raised whenever the same settings would prepare other arrays than before."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A finished folder of prepared rows."""
+
+    path: Path
+
+    @property
+    def preparation(self) -> Preparation:
+        """The preparation that made the arrays."""
+        return Preparation.from_json(read_json(self.path / "preparation.json"))
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each split."""
+        return read_json(self.path / "store.json")["rows"]
+
+    def arrays(self, split: Split) -> dict[str, np.ndarray]:
+        """The split's arrays by name, memory-mapped, read-only."""
+        return {
+            name: np.load(self.path / split / f"{name}.npy", mmap_mode="r")
+            for name in ("numeric", "categorical", "target")
+        }
+
+    def raw_test(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The test rows as they came."""
+        return pq.read_table(self.path / "raw" / "test.parquet", columns=list(columns) if columns else None)
+
+    def raw_test_batches(self, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+        """The same, streamed."""
+        with pq.ParquetFile(self.path / "raw" / "test.parquet") as file:
+            yield from file.iter_batches(batch_size=rows)
+
+
+def store_digest(table: Table, data: DataConfig, split: SplitConfig, prepare: PrepareConfig) -> str:
+    """The name of the store that these would make."""
+    described: dict[str, Any] = {
+        "format": FORMAT,
+        "data": table.digest,
+        "columns": list(table.columns),
+        "kinds": table.kinds,
+        "target": [table.target, table.task, data.positive],
+        "split": split.model_dump(),
+        "prepare": prepare.model_dump(),
+    }
+    return digest(described)
+
+
+def make_store(
+    folder: Path, table: Table, parts: np.ndarray, data: DataConfig, split: SplitConfig, prepare: PrepareConfig
+) -> tuple[Store, bool]:
+    """The store in ``folder``, and whether it was there already. ``parts`` is (N,) uint8, the split of each row.
+
+    Raises DataError when the target has nulls or, in validation or test, a class that training lacks.
+    """
+    path = folder / store_digest(table, data, split, prepare)
+    if (path / "store.json").exists():
+        return Store(path), True
+    partial = folder / f".{path.name}.{os.getpid()}.partial"
+    try:
+        partial.mkdir(parents=True)
+        preparation = fit(table, parts, data, prepare)
+        write_json(partial / "preparation.json", preparation.to_json())
+        _write_arrays(partial, table, parts, preparation)
+        counts = np.bincount(parts, minlength=3)
+        write_json(partial / "store.json", {"rows": dict(zip(SPLITS, counts.tolist(), strict=True)), "data": table.digest})
+        try:
+            partial.rename(path)
+        except OSError:
+            if not (path / "store.json").exists():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Store(path), False
+
+
+def _write_arrays(folder: Path, table: Table, parts: np.ndarray, preparation: Preparation) -> None:
+    counts = np.bincount(parts, minlength=3)
+    inputs = preparation.inputs()
+    target_type = np.dtype(np.int64 if preparation.target.task == "classification" else np.float64)
+    arrays = []
+    for split, rows in zip(SPLITS, counts.tolist(), strict=True):
+        (folder / split).mkdir()
+        shapes = {
+            "numeric": ((rows, inputs.numeric), np.dtype(np.float32)),
+            "categorical": ((rows, len(inputs.categorical)), np.dtype(np.int32)),
+            "target": ((rows,), target_type),
+        }
+        arrays.append({name: _reserve(folder / split / f"{name}.npy", *shape) for name, shape in shapes.items()})
+    (folder / "raw").mkdir()
+    filled = [0, 0, 0]
+    writer: pq.ParquetWriter | None = None
+    try:
+        for chunk in table.chunks():
+            here = parts[chunk.start : chunk.start + chunk.batch.num_rows]
+            for part in range(3):
+                batch = chunk.batch.filter(pa.array(here == part))
+                if not batch.num_rows:
+                    continue
+                _fill(arrays[part], filled[part], batch, preparation)
+                filled[part] += batch.num_rows
+                if part == TEST:
+                    writer = writer or pq.ParquetWriter(folder / "raw" / "test.parquet", batch.schema, compression="zstd")
+                    writer.write_batch(batch)
+    finally:
+        if writer is not None:
+            writer.close()
+    for named in arrays:
+        for array in named.values():
+            if isinstance(array, np.memmap):
+                array.flush()
+
+
+def _reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """A new .npy file on disk to fill. Its room is taken at once, so that a full disk is an error, not a crash later."""
+    if 0 in shape:
+        np.save(path, np.zeros(shape, dtype))
+        return np.zeros(shape, dtype)
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    with open(path, "r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _fill(arrays: dict[str, np.ndarray], at: int, batch: pa.RecordBatch, preparation: Preparation) -> None:
+    prepared = preparation.apply(batch)
+    column = batch.column(preparation.target.column)
+    if column.null_count:
+        raise DataError(
+            f"the target {preparation.target.column} must be given in every row, however {column.null_count:,} lack it"
+        )
+    target = preparation.target.apply(column)
+    if preparation.target.task == "classification" and (target < 0).any():
+        unknown = column[int(np.flatnonzero(target < 0)[0])].as_py()
+        raise DataError(
+            f"each class of {preparation.target.column} must occur in the training rows, however {unknown!r} does not"
+        )
+    for name, values in {**prepared, "target": target}.items():
+        if arrays[name].size:
+            arrays[name][at : at + batch.num_rows] = values

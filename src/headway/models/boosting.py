@@ -1,0 +1,115 @@
+"""Gradient-boosted trees by LightGBM: hard to beat on tables, and the measure that a network must meet.
+
+Ke et al. 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree". Kept in LightGBM's own text format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from headway.base import TrainingError
+from headway.models.base import Inputs, ModelConfig
+
+if TYPE_CHECKING:
+    import lightgbm
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Boosting(ModelConfig):
+    """Gradient-boosted trees; the one model with a fit of its own."""
+
+    name: Literal["boosting"] = "boosting"
+    trees: int = Field(2000, ge=1, le=100_000, description="Trees at most; early stopping takes fewer.")
+    learning_rate: float = Field(0.04, gt=0, le=1, description="Weight of each new tree.")
+    leaves: int = Field(31, ge=2, le=131_072, description="Leaves of a tree at most.")
+    min_leaf: int = Field(20, ge=1, description="Rows in a leaf at least.")
+    columns: float = Field(0.8, gt=0, le=1, description="Share of the columns that each tree may use.")
+    rows: float = Field(0.9, gt=0, le=1, description="Share of the rows that each tree sees.")
+    l2: float = Field(1.0, ge=0, description="L2 penalty on leaf values.")
+
+    def fit(
+        self,
+        inputs: Inputs,
+        train: Arrays,
+        validation: Arrays,
+        *,
+        regression: bool,
+        seed: int,
+        patience: int,
+        threads: int,
+        on_tree: Callable[[int, float, float], None],
+    ) -> lightgbm.Booster:
+        """Fit with early stopping; ``on_tree(tree, training loss, validation loss)`` is called after every tree.
+
+        Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers.
+        """
+        lgb = load_lightgbm()
+        objective = "regression" if regression else "binary" if inputs.outputs == 2 else "multiclass"
+        parameters = {
+            "objective": objective,
+            "metric": {"regression": "l2", "binary": "binary_logloss", "multiclass": "multi_logloss"}[objective],
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": self.min_leaf,
+            "feature_fraction": self.columns,
+            "bagging_fraction": self.rows,
+            "bagging_freq": 1,
+            "lambda_l2": self.l2,
+            "max_cat_to_onehot": 8,
+            "cat_smooth": 20,
+            "seed": seed,
+            "num_threads": threads,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+        if objective == "multiclass":
+            parameters["num_class"] = inputs.outputs
+        categorical = list(range(inputs.numeric, inputs.numeric + len(inputs.categorical)))
+        sets = [
+            lgb.Dataset(features(part), np.asarray(part["target"]), categorical_feature=categorical, free_raw_data=True)
+            for part in (train, validation)
+        ]
+        sets[1].reference = sets[0]
+
+        def report(env: lightgbm.callback.CallbackEnv) -> None:
+            losses = {item[0]: float(item[2]) for item in env.evaluation_result_list or []}
+            on_tree(env.iteration + 1, losses["train"], losses["validation"])
+
+        return lgb.train(
+            parameters,
+            sets[0],
+            num_boost_round=self.trees,
+            valid_sets=sets,
+            valid_names=["train", "validation"],
+            callbacks=[lgb.early_stopping(patience, verbose=False), report],
+        )
+
+
+def load_lightgbm():  # noqa: ANN201 - a module
+    """LightGBM, after torch, whose OpenMP library it can share. Raises TrainingError where neither has one."""
+    import torch  # noqa: F401 - brings libgomp
+
+    try:
+        import lightgbm
+    except OSError as error:
+        raise TrainingError(
+            f"boosting needs the OpenMP library, however it is missing ({error}); install the package libgomp1"
+        ) from None
+    return lightgbm
+
+
+def features(arrays: Arrays) -> np.ndarray:
+    """(N, F + C) float32: numbers, then category codes (exact up to 2^24)."""
+    return np.concatenate([arrays["numeric"], arrays["categorical"].astype(np.float32)], axis=1)
+
+
+def predict(booster: lightgbm.Booster, arrays: Arrays, inputs: Inputs) -> np.ndarray:
+    """(N, classes) float32 probabilities, or (N,) values for one output."""
+    raw = np.asarray(booster.predict(features(arrays)), np.float32)
+    return np.stack([1 - raw, raw], 1) if inputs.outputs == 2 else raw

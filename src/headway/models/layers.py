@@ -1,0 +1,94 @@
+"""How prepared rows enter a network.
+
+Shapes: B batch, F numeric columns, C categorical columns, D width of what comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+ONE_HOT_CODES = 64
+"""Columns with more codes than this are embedded: a one-hot column costs its width in every product."""
+
+
+class OneHot(nn.Module):
+    """codes_BC to (B, sum of codes), all columns in one scatter."""
+
+    offsets: Tensor
+
+    def __init__(self, codes: Sequence[int]) -> None:
+        super().__init__()
+        self.width = sum(codes)
+        starts = torch.tensor([0, *codes[:-1]], dtype=torch.int64).cumsum(0)
+        self.register_buffer("offsets", starts, persistent=False)
+
+    def forward(self, codes_BC: Tensor) -> Tensor:
+        out = torch.zeros(len(codes_BC), self.width, device=codes_BC.device)
+        return out.scatter_(1, codes_BC + self.offsets, 1.0)
+
+
+class Embeddings(nn.Module):
+    """codes_BC to (B, C * size), all columns in one table."""
+
+    offsets: Tensor
+
+    def __init__(self, codes: Sequence[int], size: int = 16) -> None:
+        super().__init__()
+        self.width = len(codes) * size
+        self.table = nn.Embedding(sum(codes), size)
+        nn.init.normal_(self.table.weight, std=size**-0.5)
+        starts = torch.tensor([0, *codes[:-1]], dtype=torch.int64).cumsum(0)
+        self.register_buffer("offsets", starts, persistent=False)
+
+    def forward(self, codes_BC: Tensor) -> Tensor:
+        return self.table(codes_BC + self.offsets).flatten(1)
+
+
+class Columns(nn.Module):
+    """Numbers (through ``encoder`` if given), narrow categories one-hot, wide ones embedded, side by side.
+
+    Shape: x_BF float and codes_BC int to (B, width). ``chunks`` lists the width of each part that comes from one column.
+    """
+
+    narrow: Tensor
+    wide: Tensor
+
+    def __init__(self, numeric: int, categorical: Sequence[int], encoder: nn.Module | None = None, encoded: Sequence[int] | None = None) -> None:
+        super().__init__()
+        narrow = [i for i, codes in enumerate(categorical) if codes <= ONE_HOT_CODES]
+        wide = [i for i, codes in enumerate(categorical) if codes > ONE_HOT_CODES]
+        self.register_buffer("narrow", torch.tensor(narrow, dtype=torch.int64), persistent=False)
+        self.register_buffer("wide", torch.tensor(wide, dtype=torch.int64), persistent=False)
+        self.encoder = encoder
+        self.one_hot = OneHot([categorical[i] for i in narrow]) if narrow else None
+        self.embeddings = Embeddings([categorical[i] for i in wide]) if wide else None
+        self.has_numeric = numeric > 0
+        self.chunks = [*(encoded if encoded is not None else [1] * numeric), *(categorical[i] for i in narrow)]
+        if self.embeddings is not None:
+            self.chunks += [self.embeddings.width // len(wide)] * len(wide)
+        self.width = sum(self.chunks)
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        parts = []
+        if self.has_numeric:
+            parts.append(numeric if self.encoder is None else self.encoder(numeric))
+        if self.one_hot is not None:
+            parts.append(self.one_hot(categorical.index_select(1, self.narrow)))
+        if self.embeddings is not None:
+            parts.append(self.embeddings(categorical.index_select(1, self.wide)))
+        return torch.cat(parts, 1)
+
+
+class TableNetwork(nn.Module):
+    """A network on columns: ``columns`` takes the two named tensors, ``body`` what they become."""
+
+    def __init__(self, columns: Columns, body: nn.Module) -> None:
+        super().__init__()
+        self.columns = columns
+        self.body = body
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        return self.body(self.columns(numeric, categorical))
