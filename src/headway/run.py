@@ -88,6 +88,27 @@ def _mend(path: Path) -> int:
     return int(json.loads(lines[-1])["n"]) if lines else 0
 
 
+class JournalReader:
+    """The reading end: each ``poll`` gives the whole events that came since the last, reading none twice."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def poll(self) -> list[Event]:
+        """New events, oldest first; a last line still being written is left for the next time."""
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        records = [json.loads(line) for line in whole.splitlines()]
+        return [Event(r.pop("n"), r.pop("time"), r.pop("kind"), r) for r in records]
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """Paths and formats of one run. Holds no state: everything is in the folder."""
@@ -136,16 +157,11 @@ class RunDirectory:
 
     def events(self, after: int = 0) -> Iterator[Event]:
         """The whole events numbered above ``after``, oldest first; a last line still being written is left for later."""
-        path = self.path / "journal.jsonl"
-        if not path.exists():
-            return
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                if not line.endswith("\n"):
-                    return
-                record = json.loads(line)
-                if record["n"] > after:
-                    yield Event(record.pop("n"), record.pop("time"), record.pop("kind"), record)
+        return (event for event in self.reader().poll() if event.n > after)
+
+    def reader(self) -> JournalReader:
+        """Open the journal for following it."""
+        return JournalReader(self.path / "journal.jsonl")
 
     @property
     def result(self) -> dict[str, Any] | None:

@@ -1,0 +1,1 @@
+"""The registered bundle: everything needed to predict from raw rows, in one folder without pickle."""

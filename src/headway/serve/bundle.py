@@ -1,0 +1,154 @@
+"""A bundle: a trained model with its preparation, as a folder of plain files that a fresh process can predict with.
+
+    bundle.json          format, task, model, inputs, classes, raw columns and their kinds
+    preparation.json     the fitted preparation
+    project.yaml         the resolved project
+    weights.safetensors  or model.txt for boosting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from headway.base import ConfigError, DataError, read_json, suggest, write_atomically, write_json
+from headway.data.prepare import Preparation
+from headway.data.source import canonical
+from headway.models import Inputs, ModelConfig, model_configs
+from headway.models.boosting import Boosting
+
+if TYPE_CHECKING:
+    import lightgbm
+    from torch import nn
+
+FORMAT = 1
+
+
+def complete_bundle(folder: Path, preparation: Preparation, model: ModelConfig, project_yaml: str) -> None:
+    """Add to the weights that training wrote all that predicting needs beside them."""
+    write_json(folder / "preparation.json", preparation.to_json())
+    write_atomically(folder / "project.yaml", project_yaml)
+    described = {
+        "format": FORMAT,
+        "task": preparation.target.task,
+        "model": model.model_dump(mode="json"),
+        "inputs": preparation.inputs().to_json(),
+        "classes": list(preparation.target.classes),
+        "features": preparation.kinds,
+        "target": preparation.target.column,
+    }
+    write_json(folder / "bundle.json", described)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded bundle. Rows go through the very preparation that training used."""
+
+    preparation: Preparation
+    inputs: Inputs
+    model: nn.Module | lightgbm.Booster
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Predictor:
+        """Read a bundle. Raises ConfigError when the folder is no bundle or of a newer format."""
+        folder = Path(folder)
+        try:
+            described = read_json(folder / "bundle.json")
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(f"{folder} must be a bundle, however it has no bundle.json") from None
+        if described["format"] > FORMAT:
+            raise ConfigError(f"a bundle's format must be at most {FORMAT}, however it is {described['format']}; update Headway")
+        preparation = Preparation.from_json(read_json(folder / "preparation.json"))
+        inputs = Inputs.from_json(described["inputs"])
+        config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
+        return cls(preparation, inputs, _load_model(folder, config, inputs))
+
+    def predict(self, rows: pd.DataFrame | pa.RecordBatch) -> np.ndarray:
+        """(N, classes) float32 probabilities or (N,) float64 values, rows in order.
+
+        Raises DataError when a column is missing or holds what its kind cannot be. Columns not needed are ignored;
+        categories never seen in training fall into the unknown bucket; nulls are imputed.
+        """
+        return np.concatenate([self._predict_batch(batch) for batch in self._batches(rows)])
+
+    def decode(self, predictions: np.ndarray) -> pd.DataFrame:
+        """`prediction` and `probability` columns."""
+        return self.preparation.target.decode(predictions)
+
+    def _batches(self, rows: pd.DataFrame | pa.RecordBatch) -> Iterable[pa.RecordBatch]:
+        kinds = self.preparation.kinds
+        missing = [name for name in kinds if name not in list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)]
+        if missing:
+            have = [str(c) for c in (rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)]
+            raise DataError(
+                f"rows to predict must have the column {missing[0]}, however they have {', '.join(have[:8])}"
+                f"{suggest(missing[0], have) if len(have) > 8 else ''}"
+            )
+        if isinstance(rows, pd.DataFrame):
+            arrays = {name: _arrow_column(rows[name], name) for name in kinds}
+            batch = pa.RecordBatch.from_pydict(arrays)
+        else:
+            batch = rows.select(list(kinds))
+        yield canonical(batch, kinds, "rows to predict")
+
+    def _predict_batch(self, batch: pa.RecordBatch) -> np.ndarray:
+        arrays = self.preparation.apply(batch)
+        if not isinstance(self.model, _network_type()):
+            from headway.models.boosting import predict
+
+            return predict(self.model, arrays, self.inputs)
+        return _predict_network(self.model, arrays, self.preparation)
+
+
+def _arrow_column(column: pd.Series, name: str) -> pa.Array:
+    """A pandas column as Arrow; NaN and None are null. Raises DataError for values that no column type holds."""
+    try:
+        array = pa.Array.from_pandas(column)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        array = pa.Array.from_pandas(column.map(lambda v: None if pd.isna(v) else str(v)), type=pa.string())
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_nested(array.type):
+        raise DataError(f"rows to predict: column {name} must hold single values, however it holds {array.type}")
+    return array
+
+
+def _network_type() -> type[Any]:
+    from torch import nn
+
+    return nn.Module
+
+
+def _load_model(folder: Path, config: ModelConfig, inputs: Inputs) -> nn.Module | lightgbm.Booster:
+    if isinstance(config, Boosting):
+        from headway.models.boosting import load_lightgbm
+
+        return load_lightgbm().Booster(model_str=(folder / "model.txt").read_text())
+    from safetensors.torch import load_file
+
+    network = config.build(inputs)
+    network.load_state_dict(load_file(folder / "weights.safetensors"))
+    return network.eval()
+
+
+def _predict_network(network: nn.Module, arrays: dict[str, np.ndarray], preparation: Preparation) -> np.ndarray:
+    """On the CPU, in full precision: a registered model gives the same numbers everywhere."""
+    import torch
+
+    from headway.tasks import task_of
+    from headway.train.loop import predict
+    from headway.train.precision import choose_precision
+
+    tensors = {
+        "numeric": torch.from_numpy(arrays["numeric"]),
+        "categorical": torch.from_numpy(arrays["categorical"].astype(np.int64)),
+    }
+    task = task_of(preparation.target)
+    decoded = predict(network, tensors, task, choose_precision("fp32", torch.device("cpu")))
+    return task.finish(decoded.numpy())

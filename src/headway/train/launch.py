@@ -1,0 +1,75 @@
+"""Start the training process and follow its journal. Torch is never imported here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from headway.base import ConfigError, TrainingError, read_json
+from headway.run import Event, RunDirectory
+
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 5.0
+
+
+def launch(run: RunDirectory, on_events: Callable[[Sequence[Event]], None]) -> dict[str, Any]:
+    """Train in a child process until it is done; ``on_events`` is called with what is new several times a second.
+
+    Returns the result. Raises what the child raised, or TrainingError when it died. Leaves no process behind.
+    """
+    environment = {**os.environ, "HEADWAY_PARENT": str(os.getpid())}
+    reader = run.reader()
+    with open(run.path / "training.log", "ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "headway.train.main", str(run.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            while child.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(POLL_SECONDS)
+                on_events(reader.poll())
+        finally:
+            _end(child)
+    on_events(reader.poll())
+    result = run.result
+    if child.returncode == 0 and result is not None:
+        return result
+    raise _problem(run, child.returncode)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the child's whole process group: it may have started workers of its own."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        if child.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, how)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _problem(run: RunDirectory, code: int) -> Exception:
+    """What went wrong, in the child's own words where it left some."""
+    told = run.path / "error.json"
+    if told.exists():
+        error = read_json(told)
+        return (ConfigError if error["exit_code"] == ConfigError.exit_code else TrainingError)(error["text"])
+    log = run.path / "training.log"
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return TrainingError(f"training must run to its end, however it was ended by {name}{hint}; see {log}")
+    last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+    return TrainingError(f"training must run to its end, however it failed: {last[0]}; see {log}")

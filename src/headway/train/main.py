@@ -1,0 +1,145 @@
+"""The training process: `python -m headway.train.main RUN_DIRECTORY`. Reads run.json and store.json, writes all else.
+
+Started again after it was killed, it goes on from the newest checkpoint. Exit codes: 0 done, 2 configuration, 4 training failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headway.base import HeadwayError, TrainingError, read_json, write_json
+from headway.data.store import Store
+from headway.models import ModelConfig, model_configs
+from headway.models.boosting import Boosting
+from headway.run import RunDirectory
+from headway.train.recipe import Recipe
+
+
+def main(path: str) -> int:
+    """Train what the run directory asks for. Returns the exit code."""
+    run = RunDirectory(Path(path).resolve())
+    (run.path / "error.json").unlink(missing_ok=True)
+    try:
+        with _only_one(run):
+            if run.result is None:
+                train(run)
+        return 0
+    except HeadwayError as error:
+        problem = error
+    except MemoryError:
+        problem = TrainingError("training must fit in memory, however it ran out; lower train.batch_size or the model's size")
+    except OSError as error:
+        problem = TrainingError(f"the run directory must be writable, however {error.filename or run.path}: {error.strerror}")
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; its text goes on for a page
+        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+            raise
+        problem = TrainingError("training must fit in memory, however it ran out; lower train.batch_size or the model's size")
+    with contextlib.suppress(OSError):
+        write_json(run.path / "error.json", {"text": str(problem), "exit_code": problem.exit_code})
+    print(problem, file=sys.stderr)
+    return problem.exit_code
+
+
+@contextlib.contextmanager
+def _only_one(run: RunDirectory) -> Iterator[None]:
+    """Hold the run directory. The lock is the kernel's: it goes when the process does, however that ends."""
+    with open(run.path / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise TrainingError(f"a run must have one process, however another one is at work in {run.path}") from None
+        yield
+
+
+def train(run: RunDirectory) -> None:
+    """Train, predict, write the weights and the result."""
+    project = run.plan["project"]
+    recipe = Recipe.parse(project["train"], "train")
+    model = model_configs()[project["model"]["name"]].parse(project["model"], "model")
+    store = Store(Path(read_json(run.path / "store.json")["path"]))
+    started = time.perf_counter()
+    run.bundle.mkdir(exist_ok=True)
+    fit = _fit_boosting if isinstance(model, Boosting) else _fit_network
+    result, predictions = fit(run, model, recipe, store)
+    for split, values in predictions.items():
+        target = run.predictions(split)
+        target.parent.mkdir(exist_ok=True)
+        np.save(target, values)
+    run.finish({**result, "seconds": round(time.perf_counter() - started, 3)})
+
+
+def _fit_boosting(run: RunDirectory, model: Boosting, recipe: Recipe, store: Store) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    from headway.models.boosting import predict
+    from headway.train.meter import peak_memory
+
+    inputs, target = store.preparation.inputs(), store.preparation.target
+    arrays = {split: store.arrays(split) for split in ("train", "validation", "test")}
+    journal = run.journal()
+    begun, shown = time.perf_counter(), 0.0
+
+    def on_tree(tree: int, train_loss: float, validation_loss: float) -> None:
+        nonlocal shown
+        journal.write("metric", step=tree, values={"train/loss": train_loss, "validation/loss": validation_loss})
+        if time.perf_counter() - shown > 0.5:
+            shown = time.perf_counter()
+            text = f"tree {tree}, validation loss {validation_loss:.4f}"
+            journal.write("progress", step=tree, steps=model.trees, text=text)
+            journal.flush()
+
+    booster = model.fit(
+        inputs,
+        arrays["train"],
+        arrays["validation"],
+        regression=target.task == "regression",
+        seed=recipe.seed,
+        patience=max(recipe.patience, 50),
+        threads=recipe.threads,
+        on_tree=on_tree,
+    )
+    seconds = time.perf_counter() - begun
+    (run.bundle / "model.txt").write_text(booster.model_to_string(num_iteration=booster.best_iteration))
+    journal.close()
+    trees = booster.current_iteration()
+    result = {
+        "precision": "fp64",
+        "device": "cpu",
+        "epochs": trees,
+        "best_epoch": booster.best_iteration or trees,
+        "steps": trees,
+        "rows_per_second": len(arrays["train"]["target"]) * trees / seconds,
+        "peak_memory_bytes": peak_memory(),
+        "parameters": booster.best_iteration or trees,
+        "validation_loss": float(next(iter(booster.best_score["validation"].values()))),
+    }
+    return result, {split: predict(booster, arrays[split], inputs) for split in ("validation", "test")}
+
+
+def _fit_network(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    from headway.train.network import fit_network
+
+    return fit_network(run, model, recipe, store)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when the one that started it dies, so that no training outlives its flow."""
+    if sys.platform == "linux" and os.environ.get("HEADWAY_PARENT"):
+        import ctypes
+        import signal
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+        if os.getppid() != int(os.environ["HEADWAY_PARENT"]):
+            sys.exit(143)
+
+
+if __name__ == "__main__":
+    _die_with_parent()
+    sys.exit(main(sys.argv[1]))
