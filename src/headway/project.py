@@ -71,7 +71,9 @@ def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, A
     path = Path(name) if name.endswith((".yaml", ".yml")) else root / "conf" / f"{name}.yaml"
     if not path.exists():
         known = [p.stem for p in sorted((root / "conf").glob("*.yaml"))]
-        raise ConfigError(f"conf/{path.stem}.yaml must exist, however there is no such project{suggest(path.stem, known)}")
+        raise ConfigError(
+            f"conf/{path.stem}.yaml must exist, however there is no such project{suggest(path.stem, known)}"
+        )
     values = read_yaml(path)
     shown = f"conf/{path.name}"
     for dotted, value in _pairs(settings):

@@ -1,11 +1,11 @@
 """The run directory: how the flow that asks for a training and the process that does it speak to each other.
 
-    run.json            what to do: the resolved project, the seed, where the store lies, digests of code, data, environment
-    journal.jsonl       what happened: one line an event, appended, numbered from 1
-    checkpoints/        the newest ones
-    bundle/             the trained model, ready to be registered
-    predictions/        <split>.npy: (N, classes) probabilities or (N,) values, rows in the store's order
-    result.json         written last, atomically: its presence means done
+run.json            what to do: the resolved project, the seed, where the store lies, digests of code, data, environment
+journal.jsonl       what happened: one line an event, appended, numbered from 1
+checkpoints/        the newest ones
+bundle/             the trained model, ready to be registered
+predictions/        <split>.npy: (N, classes) probabilities or (N,) values, rows in the store's order
+result.json         written last, atomically: its presence means done
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +11,12 @@ import pyarrow.compute as pc
 
 from headway.base import ConfigError, DataError
 from headway.data.config import DataConfig
-from headway.data.prepare import SECONDS_A_DAY, Category, Number, PrepareConfig, Preparation, Target, Words, tokens_of
+from headway.data.prepare import SECONDS_A_DAY, Category, Number, Preparation, PrepareConfig, Target, Words, tokens_of
 from headway.data.profile import ColumnProfile, Profiler
-from headway.data.source import Table
 from headway.data.split import TRAIN
+
+if TYPE_CHECKING:
+    from headway.data.source import Table
 
 SAMPLE_ROWS = 100_000
 """Training rows behind the bins: more changes the edges by less than the data's own noise."""
@@ -74,7 +77,9 @@ def _target(profile: ColumnProfile, table: Table, data: DataConfig) -> Target:
         return Target(table.target, "regression", (), profile.mean, profile.std)
     classes = sorted(profile.counts or {})
     if len(classes) < 2:
-        raise DataError(f"the target {table.target} must have two classes, however the training rows have {len(classes)}")
+        raise DataError(
+            f"the target {table.target} must have two classes, however the training rows have {len(classes)}"
+        )
     if data.positive is not None:
         if data.positive not in classes:
             raise ConfigError(
@@ -128,7 +133,12 @@ class _WordCounts:
         labels = target if classes else pa.array(np.zeros(len(target), np.int8)).cast(pa.string())
         rows, tokens = tokens_of(column)
         pairs = pa.table({"row": rows, "word": tokens, "label": labels.take(pa.array(rows))})
-        pairs = pairs.group_by(["row", "word", "label"]).aggregate([]).group_by(["word", "label"]).aggregate([([], "count_all")])
+        pairs = (
+            pairs.group_by(["row", "word", "label"])
+            .aggregate([])
+            .group_by(["word", "label"])
+            .aggregate([([], "count_all")])
+        )
         for word, label, n in zip(*(pairs.column(c).to_pylist() for c in ("word", "label", "count_all")), strict=True):
             if word:
                 self.by_word.setdefault(word, Counter())[str(label)] += n
@@ -167,9 +177,7 @@ def _bins(preparation: Preparation, rows: pa.RecordBatch, config: PrepareConfig)
     return tuple(e if len(e) >= 3 else () for e in edges)
 
 
-def column_edges(
-    column: np.ndarray, target: np.ndarray, config: PrepareConfig, regression: bool
-) -> tuple[float, ...]:
+def column_edges(column: np.ndarray, target: np.ndarray, config: PrepareConfig, regression: bool) -> tuple[float, ...]:
     """Bin edges of one column: the split points of a small tree on the target, or quantiles.
 
     Gorishniy et al. 2022 (arXiv:2203.05556), section 3.2; the same edges as `rtdl_num_embeddings.compute_bins`.
@@ -181,9 +189,12 @@ def column_edges(
 
         tree_class = DecisionTreeRegressor if regression else DecisionTreeClassifier
         smallest = max(1, min(64, len(column) // 64))
-        tree = tree_class(max_leaf_nodes=config.bins, min_samples_leaf=smallest, random_state=0) if config.bins > 1 else None
+        tree = (
+            tree_class(max_leaf_nodes=config.bins, min_samples_leaf=smallest, random_state=0)
+            if config.bins > 1
+            else None
+        )
         splits = [] if tree is None else tree.fit(column[:, None], target).tree_
         thresholds = splits.threshold[splits.children_left != splits.children_right] if tree is not None else []
         found = np.array([column.min(), column.max(), *thresholds])
     return tuple(float(x) for x in np.unique(found.astype(np.float32)))
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ import pyarrow as pa
 
 from headway.base import ConfigError, DataError
 from headway.data.config import SPLITS, SplitConfig
-from headway.data.source import Table
+
+if TYPE_CHECKING:
+    from headway.data.source import Table
 
 TRAIN, VALIDATION, TEST = range(3)
 
@@ -75,7 +78,9 @@ def _by_time(table: Table, split: SplitConfig) -> np.ndarray:
     """The newest moments are the test, those before them validation; rows of one moment stay together."""
     when = _column(table, str(split.column))
     if when.isna().any():
-        raise DataError(f"{split.column} must be given in every row to split by time, however {when.isna().sum():,} lack it")
+        raise DataError(
+            f"{split.column} must be given in every row to split by time, however {when.isna().sum():,} lack it"
+        )
     moments, codes = np.unique(when.to_numpy(), return_inverse=True)
     older = np.concatenate([[0], np.cumsum(np.bincount(codes))])[:-1] / len(codes)
     start_test = 1 - split.test
@@ -124,7 +129,13 @@ def _by_files(table: Table, split: SplitConfig) -> np.ndarray:
 
 
 def _by_column(table: Table, split: SplitConfig) -> np.ndarray:
-    names = _column(table, str(split.column)).astype("string").str.strip().str.lower().replace({"valid": "validation", "val": "validation"})
+    names = (
+        _column(table, str(split.column))
+        .astype("string")
+        .str.strip()
+        .str.lower()
+        .replace({"valid": "validation", "val": "validation"})
+    )
     parts = pd.Index(SPLITS).get_indexer(pd.Index(names.fillna("").astype(object)))
     if (parts < 0).any():
         row = int(np.flatnonzero(parts < 0)[0])

@@ -1,9 +1,9 @@
 """Prepared rows as memory-mapped arrays, in a folder named by the digest of all that made them: same digest, no work.
 
-    <digest>/preparation.json   the fitted preparation
-    <digest>/store.json         written last: rows of each split; its presence means whole
-    <digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64
-    <digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
+<digest>/preparation.json   the fitted preparation
+<digest>/store.json         written last: rows of each split; its presence means whole
+<digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64
+<digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 
 from headway.base import DataError, digest, read_json, write_json
 from headway.data.config import SPLITS, DataConfig, Split, SplitConfig
-from headway.data.fit import fit
-from headway.data.prepare import PrepareConfig, Preparation
-from headway.data.source import Table
+from headway.data.prepare import Preparation, PrepareConfig
 from headway.data.split import TEST
+
+if TYPE_CHECKING:
+    from headway.data.source import Table
 
 FORMAT = 1
 """Raised whenever the same settings would prepare other arrays than before."""
@@ -90,11 +91,15 @@ def make_store(
     partial = folder / f".{path.name}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
+        from headway.data.fit import fit  # not at the top: a machine that only trains needs none of what it imports
+
         preparation = fit(table, parts, data, prepare)
         write_json(partial / "preparation.json", preparation.to_json())
         _write_arrays(partial, table, parts, preparation)
         counts = np.bincount(parts, minlength=3)
-        write_json(partial / "store.json", {"rows": dict(zip(SPLITS, counts.tolist(), strict=True)), "data": table.digest})
+        write_json(
+            partial / "store.json", {"rows": dict(zip(SPLITS, counts.tolist(), strict=True)), "data": table.digest}
+        )
         try:
             partial.rename(path)
         except OSError:
@@ -131,7 +136,9 @@ def _write_arrays(folder: Path, table: Table, parts: np.ndarray, preparation: Pr
                 _fill(arrays[part], filled[part], batch, preparation)
                 filled[part] += batch.num_rows
                 if part == TEST:
-                    writer = writer or pq.ParquetWriter(folder / "raw" / "test.parquet", batch.schema, compression="zstd")
+                    writer = writer or pq.ParquetWriter(
+                        folder / "raw" / "test.parquet", batch.schema, compression="zstd"
+                    )
                     writer.write_batch(batch)
     finally:
         if writer is not None:

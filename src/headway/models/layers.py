@@ -56,7 +56,13 @@ class Columns(nn.Module):
     narrow: Tensor
     wide: Tensor
 
-    def __init__(self, numeric: int, categorical: Sequence[int], encoder: nn.Module | None = None, encoded: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        numeric: int,
+        categorical: Sequence[int],
+        encoder: nn.Module | None = None,
+        encoded: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         narrow = [i for i, codes in enumerate(categorical) if codes <= ONE_HOT_CODES]
         wide = [i for i, codes in enumerate(categorical) if codes > ONE_HOT_CODES]

@@ -28,7 +28,9 @@ class TabM(ModelConfig):
     width: int = Field(128, ge=1, le=65_536, description="Units in each hidden layer.")
     depth: int = Field(2, ge=1, le=64, description="Number of hidden layers.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units dropped at each step of training.")
-    variant: Literal["tabm-mini", "tabm"] = Field("tabm-mini", description="Whether members differ at the input only, or in every layer.")
+    variant: Literal["tabm-mini", "tabm"] = Field(
+        "tabm-mini", description="Whether members differ at the input only, or in every layer."
+    )
     embedding: int = Field(16, ge=1, le=256, description="Size of a number's piecewise-linear embedding.")
 
     def build(self, inputs: Inputs) -> nn.Module:

@@ -1,9 +1,9 @@
 """A bundle: a trained model with its preparation, as a folder of plain files that a fresh process can predict with.
 
-    bundle.json          format, task, model, inputs, classes, raw columns and their kinds
-    preparation.json     the fitted preparation
-    project.yaml         the resolved project
-    weights.safetensors  or model.txt for boosting
+bundle.json          format, task, model, inputs, classes, raw columns and their kinds
+preparation.json     the fitted preparation
+project.yaml         the resolved project
+weights.safetensors  or model.txt for boosting
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class Predictor:
         except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(f"{folder} must be a bundle, however it has no bundle.json") from None
         if described["format"] > FORMAT:
-            raise ConfigError(f"a bundle's format must be at most {FORMAT}, however it is {described['format']}; update Headway")
+            raise ConfigError(
+                f"a bundle's format must be at most {FORMAT}, however it is {described['format']}; update Headway"
+            )
         preparation = Preparation.from_json(read_json(folder / "preparation.json"))
         inputs = Inputs.from_json(described["inputs"])
         config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
@@ -83,7 +85,11 @@ class Predictor:
 
     def _batches(self, rows: pd.DataFrame | pa.RecordBatch) -> Iterable[pa.RecordBatch]:
         kinds = self.preparation.kinds
-        missing = [name for name in kinds if name not in list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)]
+        missing = [
+            name
+            for name in kinds
+            if name not in list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)
+        ]
         if missing:
             have = [str(c) for c in (rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)]
             raise DataError(

@@ -16,7 +16,7 @@ class Classification(TaskLoss):
     """Class codes and cross-entropy."""
 
     def training_target(self, values: np.ndarray) -> np.ndarray:
-        return np.asarray(values, np.int64)
+        return np.array(values, np.int64)
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         if outputs.ndim == 3:
@@ -33,5 +33,3 @@ class Classification(TaskLoss):
 
     def finish(self, decoded: np.ndarray) -> np.ndarray:
         return decoded.astype(np.float32)
-
-

@@ -54,7 +54,12 @@ def load_newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as named tensors, `<parameter>.<name>`."""
     state = optimizer.state_dict()["state"]
-    return {f"{i}.{name}": torch.as_tensor(value) for i, held in state.items() for name, value in held.items() if value is not None}
+    return {
+        f"{i}.{name}": torch.as_tensor(value)
+        for i, held in state.items()
+        for name, value in held.items()
+        if value is not None
+    }
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

@@ -36,13 +36,19 @@ def main(path: str) -> int:
     except HeadwayError as error:
         problem = error
     except MemoryError:
-        problem = TrainingError("training must fit in memory, however it ran out; lower train.batch_size or the model's size")
+        problem = TrainingError(
+            "training must fit in memory, however it ran out; lower train.batch_size or the model's size"
+        )
     except OSError as error:
-        problem = TrainingError(f"the run directory must be writable, however {error.filename or run.path}: {error.strerror}")
+        problem = TrainingError(
+            f"the run directory must be writable, however {error.filename or run.path}: {error.strerror}"
+        )
     except RuntimeError as error:  # torch.OutOfMemoryError is one; its text goes on for a page
         if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
-        problem = TrainingError("training must fit in memory, however it ran out; lower train.batch_size or the model's size")
+        problem = TrainingError(
+            "training must fit in memory, however it ran out; lower train.batch_size or the model's size"
+        )
     with contextlib.suppress(OSError):
         write_json(run.path / "error.json", {"text": str(problem), "exit_code": problem.exit_code})
     print(problem, file=sys.stderr)
@@ -77,7 +83,9 @@ def train(run: RunDirectory) -> None:
     run.finish({**result, "seconds": round(time.perf_counter() - started, 3)})
 
 
-def _fit_boosting(run: RunDirectory, model: Boosting, recipe: Recipe, store: Store) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _fit_boosting(
+    run: RunDirectory, model: Boosting, recipe: Recipe, store: Store
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     from headway.models.boosting import predict
     from headway.train.meter import peak_memory
 
@@ -123,7 +131,9 @@ def _fit_boosting(run: RunDirectory, model: Boosting, recipe: Recipe, store: Sto
     return result, {split: predict(booster, arrays[split], inputs) for split in ("validation", "test")}
 
 
-def _fit_network(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _fit_network(
+    run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     from headway.train.network import fit_network
 
     return fit_network(run, model, recipe, store)

@@ -79,7 +79,7 @@ def _tensors(store: Store, split: Split, task: TaskLoss, device: torch.device) -
     arrays = store.arrays(split)
     return {
         "numeric": torch.from_numpy(np.array(arrays["numeric"])).to(device),
-        "categorical": torch.from_numpy(np.asarray(arrays["categorical"], np.int64)).to(device),
+        "categorical": torch.from_numpy(np.array(arrays["categorical"], np.int64)).to(device),
         "target": torch.from_numpy(task.training_target(arrays["target"])).to(device),
     }
 

@@ -28,6 +28,8 @@ class Recipe(Config):
     )
     patience: int = Field(16, ge=1, description="Epochs without a better validation loss before training stops.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the weights, the batches and dropout.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU if there is one.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to train; auto takes a GPU if there is one."
+    )
     checkpoint_seconds: float = Field(30.0, gt=0, description="Seconds between checkpoints.")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 takes one for each physical core.")

@@ -1,0 +1,88 @@
+"""What a run was made with: the code's version, the machine, the packages."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from headway import __version__
+
+PACKAGES = (
+    "torch",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "scikit-learn",
+    "lightgbm",
+    "tabm",
+    "prefect",
+    "mlflow",
+    "great-expectations",
+)
+
+
+def code_version(root: Path) -> dict[str, Any]:
+    """Headway's version, and the commit of the project's folder where it is a git checkout."""
+
+    def git(*words: str) -> str | None:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            return subprocess.run(
+                ["git", *words], cwd=root, capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
+        return None
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "version": __version__,
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": None if changed is None else bool(changed),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the installed versions, without names of hosts or users."""
+    versions = {}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpus": gpu_names(),
+        "packages": versions,
+    }
+
+
+def cpu_name() -> str:
+    """The processor's own name where the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def gpu_names() -> list[str]:
+    """NVIDIA GPUs by name; empty where there is no driver."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no package, no driver, no permission: each means that there is no GPU to name
+        return []
+    try:
+        return [
+            str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(i)))
+            for i in range(pynvml.nvmlDeviceGetCount())
+        ]
+    finally:
+        pynvml.nvmlShutdown()

@@ -1,0 +1,243 @@
+"""The stages of a retraining. Each is a plain function of the run directory and leaves its findings there as files.
+
+data.json  profile.json  validation.json  validation.html     validate
+store.json                                                    prepare
+journal.jsonl  result.json  predictions/  bundle/             train
+evaluation.json  plots/  predictions/                         evaluate
+decision.json                                                 register
+stages.json                                                   seconds of each
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+from headway.base import DataError, HeadwayError, read_json, write_atomically, write_json
+from headway.data.source import Table, open_table
+from headway.environment import code_version, environment
+from headway.project import Project, load_project
+from headway.report import Reporter
+from headway.run import Event, RunDirectory
+
+
+def start(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> RunDirectory:
+    """Resolve a project and open its run directory. Raises ConfigError before anything is written."""
+    project = load_project(name, root, settings)
+    plan = {
+        "project": project.model_dump(mode="json"),
+        "seed": project.train.seed,
+        "code": code_version(root),
+        "environment": environment(),
+    }
+    return RunDirectory.create(root, project.name, plan)
+
+
+def project_of(run: RunDirectory) -> Project:
+    """The resolved project of a run."""
+    return Project.model_validate(run.plan["project"])
+
+
+def table_of(project: Project, root: Path) -> Table:
+    """The project's rows, with every column that any stage needs."""
+    extra = [*project.data.keys, *project.evaluate.slices]
+    extra += [c for c in (project.split.column, project.evaluate.reference) if c is not None]
+    known = {*project.data.features, project.data.target}
+    return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in known)))
+
+
+@contextlib.contextmanager
+def timed(run: RunDirectory, stage: str) -> Iterator[None]:
+    """Keep a stage's seconds in stages.json, also when it fails."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        path = run.path / "stages.json"
+        seconds = read_json(path) if path.exists() else {}
+        write_json(path, {**seconds, stage: round(time.perf_counter() - begun, 3)})
+
+
+def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Profile the rows, judge the expectations, look for leaks and overlap. Raises DataError when a rule is broken."""
+    from headway.validation import examine
+
+    with timed(run, "validate"):
+        examined = examine(project_of(run), table_of(project_of(run), root), report)
+        write_json(run.path / "data.json", examined.data)
+        write_json(run.path / "profile.json", examined.profile)
+        write_json(run.path / "validation.json", examined.to_json())
+        write_atomically(run.path / "validation.html", examined.html)
+    for text in examined.warnings:
+        report.warn(text)
+    if examined.failures:
+        raise DataError("\n".join(examined.failures))
+    report.line(examined.summary)
+    return examined.to_json()
+
+
+def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Split, fit on the training rows, store. A store with the same digest is used again."""
+    from headway.data.split import assign
+    from headway.data.store import make_store
+
+    project = project_of(run)
+    with timed(run, "prepare"):
+        table = table_of(project, root)
+        config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
+        parts = assign(table, project.split)
+        store, reused = make_store(root / "data" / "prepared", table, parts, project.data, project.split, config)
+        inputs = store.preparation.inputs()
+        told = {"path": str(store.path), "digest": store.path.name, "reused": reused, "rows": store.rows}
+        write_json(run.path / "store.json", told)
+    rows = ", ".join(f"{n:,} {split}" for split, n in store.rows.items())
+    columns = f"{inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
+    report.line(f"{rows} rows, {columns}{', prepared before' if reused else ''}")
+    return told
+
+
+def train(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Train in a process of its own, forwarding what it tells to MLflow as it goes."""
+    from headway import tracking
+    from headway.serve.bundle import complete_bundle
+    from headway.data.store import Store
+    from headway.train.launch import launch
+
+    project = project_of(run)
+    forwarder = tracking.Forwarder(run)
+    polled = 0.0
+
+    def on_events(events: Sequence[Event]) -> None:
+        nonlocal polled
+        for event in events:
+            if event.kind == "progress":
+                report.progress(min(1.0, event.step / event.fields["steps"]), event.fields["text"])
+            elif event.kind == "warning":
+                report.warn(event.fields["text"])
+        if time.monotonic() - polled > 1.0:
+            forwarder.poll()
+            polled = time.monotonic()
+
+    with timed(run, "train"), tracking.system_metrics(run):
+        result = launch(run, on_events)
+        forwarder.poll()
+        preparation = Store(Path(read_json(run.path / "store.json")["path"])).preparation
+        complete_bundle(run.bundle, preparation, project.model, project.to_yaml())
+    rate = f"{result['rows_per_second']:,.0f} rows/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
+    unit = "trees" if project.model.name == "boosting" else "epochs"
+    best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
+    report.line(f"{project.model.name} in {result['precision']} on {result['device']}, {best}, {rate}")
+    return result
+
+
+def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Measure the model, the baselines and the champion on the same untouched test rows."""
+    from headway.assessment import assess
+
+    with timed(run, "evaluate"):
+        evaluation = assess(run, project_of(run), root, report)
+        write_json(run.path / "evaluation.json", evaluation)
+    report.line(evaluation["earns_its_keep"]["text"])
+    return evaluation
+
+
+def register(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Put the model before the gate and into the registry, with the decision and its reason on it."""
+    from headway.assessment import put_before_gate
+
+    with timed(run, "register"):
+        decision = put_before_gate(run, project_of(run), root)
+        write_json(run.path / "decision.json", decision)
+    report.line(decision["reason"])
+    return decision
+
+
+def track(run: RunDirectory, root: Path) -> None:
+    """Open the run in MLflow."""
+    from headway import tracking
+
+    project = project_of(run)
+    model = project.model.name
+    stamp = time.strftime("%Y-%m-%d %H:%M", time.localtime())
+    tracking.begin(run, root, project.flat(), f"{model} · {stamp} · seed {project.train.seed}", project.to_yaml())
+
+
+def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) -> None:
+    """Deliver everything that the run directory holds to MLflow and close the run there."""
+    from headway import tracking
+
+    status = "FINISHED"
+    if error is not None:
+        status = "FAILED" if isinstance(error, HeadwayError) or isinstance(error, Exception) else "KILLED"
+    tracking.conclude(run, root, status, summary(run), None if error is None else str(error))
+
+
+def summary(run: RunDirectory) -> dict[str, Any]:
+    """What `headway run --json` prints: everything that the finished stages left."""
+
+    def read(name: str) -> Any:
+        path = run.path / name
+        return read_json(path) if path.exists() else {}
+
+    evaluation, decision, result = read("evaluation.json"), read("decision.json"), run.result or {}
+    project = run.plan["project"]
+    return {
+        "project": project["name"],
+        "run_id": read("tracking.json").get("run_id"),
+        "run_directory": str(run.path),
+        "stages": read("stages.json"),
+        "metrics": evaluation.get("metrics", {}),
+        "baselines": {name: b["metrics"] for name, b in evaluation.get("baselines", {}).items()},
+        "reference": evaluation.get("reference"),
+        "earns_its_keep": evaluation.get("earns_its_keep"),
+        "decision": {key: decision[key] for key in ("promoted", "reason") if key in decision},
+        "model": {key: decision[key] for key in ("name", "version") if key in decision},
+        "train": {
+            key: result[key]
+            for key in (
+                "precision",
+                "device",
+                "epochs",
+                "best_epoch",
+                "rows_per_second",
+                "peak_memory_bytes",
+                "seconds",
+                "parameters",
+            )
+            if key in result
+        },
+    }
+
+
+def check(name: str, root: Path, settings: Sequence[str], report: Reporter) -> dict[str, Any]:
+    """Configuration, data access and validation alone; nothing is written. Raises what a run would raise."""
+    from headway.validation import examine
+
+    project = load_project(name, root, settings)
+    examined = examine(project, table_of(project, root), report)
+    for text in examined.warnings:
+        report.warn(text)
+    if examined.failures:
+        raise DataError("\n".join(examined.failures))
+    report.line(examined.summary)
+    return examined.to_json()
+
+
+__all__ = [
+    "check",
+    "conclude",
+    "evaluate",
+    "prepare",
+    "project_of",
+    "register",
+    "start",
+    "summary",
+    "table_of",
+    "track",
+    "train",
+    "validate",
+]

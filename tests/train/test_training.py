@@ -1,0 +1,150 @@
+"""The training process: what it learns, that it repeats itself bit for bit, and that killing it loses nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import log_loss
+
+from headway.base import ConfigError, TrainingError
+from headway.run import RunDirectory
+from headway.train.checkpoint import load_newest, save_checkpoint
+from headway.train.launch import launch
+from headway.train.main import main
+
+MakeRun = Callable[..., RunDirectory]
+
+
+def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
+    return load_file(run.bundle / "weights.safetensors")
+
+
+def same(a: RunDirectory, b: RunDirectory) -> bool:
+    first, second = weights(a), weights(b)
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize("name", ["mlp", "tabm", "boosting"])
+def test_each_model_predicts_better_than_the_class_shares(make_run: MakeRun, name: str) -> None:
+    model = {"name": name} if name == "boosting" else {"name": name, "width": 32, "depth": 2}
+    run = make_run(model=model, train={"epochs": 12})
+    assert main(str(run.path)) == 0
+    target = np.load(run.plan and run.path.parents[2] / "store" / "test" / "target.npy")
+    predicted = np.load(run.predictions("test"))
+    assert predicted.shape == (200, 2)
+    np.testing.assert_allclose(predicted.sum(1), 1, atol=1e-5)
+    share = target.mean()
+    assert log_loss(target, predicted[:, 1]) < 0.9 * log_loss(target, np.full(200, share))
+
+
+@pytest.mark.parametrize("name", ["mlp", "tabm"])
+def test_two_runs_with_one_seed_end_with_the_same_weights_bit_for_bit(make_run: MakeRun, name: str) -> None:
+    runs = [make_run(model={"name": name, "width": 16, "dropout": 0.2}) for _ in range(3)]
+    runs[2] = make_run(model={"name": name, "width": 16, "dropout": 0.2}, train={"seed": 1})
+    for run in runs:
+        assert main(str(run.path)) == 0
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+def test_a_training_killed_again_and_again_ends_as_if_it_had_not_been(make_run: MakeRun) -> None:
+    settings = {"epochs": 30, "patience": 30, "checkpoint_seconds": 0.05}
+    whole, killed = make_run(train=settings), make_run(train=settings)
+    assert main(str(whole.path)) == 0
+    command = [sys.executable, "-m", "headway.train.main", str(killed.path)]
+    for attempt in range(3):
+        child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        seen = len(list(killed.events()))
+        while len(list(killed.events())) < seen + 4 + attempt and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    subprocess.run(command, check=True, timeout=120)
+    assert same(whole, killed)
+    told = Counter((name, event.step) for event in killed.events() for name in event.metrics)
+    assert set(told.values()) == {1}, "a metric was told twice"
+    assert told.keys() == {(name, event.step) for event in whole.events() for name in event.metrics}
+    assert [e.n for e in killed.events()] == list(range(1, 1 + len(list(killed.events()))))
+
+
+def test_early_stopping_keeps_the_weights_of_the_best_epoch(make_run: MakeRun) -> None:
+    run = make_run(train={"epochs": 200, "patience": 3, "learning_rate": 0.05})
+    assert main(str(run.path)) == 0
+    result = run.result
+    assert result is not None
+    losses = {e.metrics["epoch"]: e.metrics["validation/loss"] for e in run.events() if "validation/loss" in e.metrics}
+    best = min(losses, key=lambda epoch: losses[epoch])
+    assert result["best_epoch"] == best
+    assert result["epochs"] == best + 3
+    target = np.load(run.path.parents[2] / "store" / "validation" / "target.npy")
+    assert log_loss(target, np.load(run.predictions("validation"))[:, 1].astype(float)) == pytest.approx(
+        losses[best], abs=1e-6
+    )
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(make_run: MakeRun) -> None:
+    folder = make_run().checkpoints
+    for step in (1, 2, 3):
+        save_checkpoint(folder, step, {"x": torch.full((3,), float(step))}, {"step": step})
+    newest = sorted(folder.glob("*.safetensors"))
+    assert len(newest) == 2, "only the two newest are kept"
+    newest[-1].write_bytes(newest[-1].read_bytes()[:-1] + b"!")
+    found = load_newest(folder)
+    assert found is not None
+    assert found[1] == {"step": 2}
+    assert torch.equal(found[0]["x"], torch.full((3,), 2.0))
+
+
+def test_a_loss_that_becomes_infinite_is_one_clear_line(make_run: MakeRun) -> None:
+    run = make_run(train={"optimizer": "sgd", "learning_rate": 1000.0, "momentum": 0.99})
+    with pytest.raises(TrainingError, match=r"loss must stay finite, however .* lower train.learning_rate"):
+        launch(run, lambda events: None)
+
+
+def test_a_batch_larger_than_the_data_is_refused(make_run: MakeRun) -> None:
+    with pytest.raises(ConfigError, match="at most the 600 training rows, however it is 601"):
+        launch(make_run(train={"batch_size": 601}), lambda events: None)
+
+
+def test_a_run_directory_has_one_process_at_a_time(make_run: MakeRun) -> None:
+    import fcntl
+
+    run = make_run()
+    with open(run.path / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match="another one is at work"):
+            launch(run, lambda events: None)
+
+
+def test_a_child_that_dies_is_reported_with_its_signal(make_run: MakeRun) -> None:
+    run = make_run(train={"epochs": 100_000, "patience": 100_000})
+
+    def kill(events: object) -> None:
+        for event in run.events():
+            if event.kind == "progress":
+                found = subprocess.run(
+                    ["pgrep", "-f", f"headway.train.main {run.path}$"], capture_output=True, text=True
+                )
+                for pid in found.stdout.split():
+                    os.kill(int(pid), signal.SIGKILL)
+                return
+
+    with pytest.raises(TrainingError, match="ended by SIGKILL"):
+        launch(run, kill)
+
+
+def test_the_training_core_imports_no_orchestrator_and_no_tracker() -> None:
+    code = "import headway.train.main, headway.train.network, sys; print([m for m in ('prefect','mlflow','great_expectations') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
