@@ -34,13 +34,17 @@ class DataConfig(Config):
 
     dataset: str | None = Field(None, description="A known data set by name, fetched or generated when it is absent.")
     options: dict[str, bool | int | float | str] = Field({}, description="Settings of a generated data set.")
-    source: str | None = Field(None, description="A file, a folder, a glob or a URL of Parquet, CSV, JSON lines or Arrow.")
+    source: str | None = Field(
+        None, description="A file, a folder, a glob or a URL of Parquet, CSV, JSON lines or Arrow."
+    )
     format: Literal["auto", "csv", "parquet", "jsonl", "arrow"] = Field("auto", description="The files' format.")
     csv: CsvOptions = Field(CsvOptions(), description="How CSV files are read.")
     target: str = Field(description="The column to predict.")
     positive: str | None = Field(None, description="Which of two classes is the event whose probability is predicted.")
     features: dict[str, Kind] = Field(min_length=1, description="Each column to learn from, and its kind.")
-    keys: tuple[str, ...] = Field((), description="Columns that identify a row: kept beside predictions, never learnt from.")
+    keys: tuple[str, ...] = Field(
+        (), description="Columns that identify a row: kept beside predictions, never learnt from."
+    )
     ignore: dict[str, str] = Field({}, description="Columns left out, each with the reason.")
 
     @model_validator(mode="after")
@@ -51,7 +55,9 @@ class DataConfig(Config):
             raise ValueError(f"the target {self.target} must not be among the features")
         twice = sorted((set(self.features) & set(self.ignore)) | (set(self.features) & set(self.keys)))
         if twice:
-            raise ValueError(f"a column must have one role, however {', '.join(twice)} is a feature and ignored or a key")
+            raise ValueError(
+                f"a column must have one role, however {', '.join(twice)} is a feature and ignored or a key"
+            )
         return self
 
 
@@ -65,9 +71,13 @@ class SplitConfig(Config):
     )
     column: str | None = Field(None, description="The column of time, group or split names.")
     test: float = Field(0.2, gt=0, lt=1, description="The test rows' share.")
-    validation: float = Field(0.1, gt=0, lt=1, description="The share of the rows left after the test for early stopping.")
+    validation: float = Field(
+        0.1, gt=0, lt=1, description="The share of the rows left after the test for early stopping."
+    )
     test_files: str | None = Field(None, description="A glob on file names: the official test files.")
-    seed: int = Field(0, ge=0, description="Seed of the random assignment; fixed, so that champions meet the same rows.")
+    seed: int = Field(
+        0, ge=0, description="Seed of the random assignment; fixed, so that champions meet the same rows."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> SplitConfig:
@@ -85,14 +95,18 @@ class Expectation(Config):
 
     expect: str = Field(description="The expectation's name, for example column_values_to_be_between.")
     column: str | None = Field(None, description="The column it is about; absent for rules about the whole table.")
-    severity: Literal["stop", "warn"] = Field("stop", description="Whether a failure stops the run or is only reported.")
+    severity: Literal["stop", "warn"] = Field(
+        "stop", description="Whether a failure stops the run or is only reported."
+    )
 
 
 class ValidationConfig(Config):
     """What the data must satisfy before anything is trained on it."""
 
     expectations: tuple[Expectation, ...] = Field((), description="Rules judged by Great Expectations.")
-    max_overlap: float = Field(0.05, ge=0, le=1, description="Largest share of test rows that may also be training rows.")
+    max_overlap: float = Field(
+        0.05, ge=0, le=1, description="Largest share of test rows that may also be training rows."
+    )
     max_single_feature_auc: float = Field(
         0.995, gt=0.5, le=1, description="A feature that alone predicts the target better than this is a leak."
     )

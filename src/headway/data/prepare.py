@@ -192,7 +192,9 @@ class Preparation:
     @property
     def numeric_names(self) -> list[str]:
         """Name of each column of ``numeric``."""
-        names = [name for n in self.numbers for name in ([n.column, f"{n.column} missing"] if n.missing else [n.column])]
+        names = [
+            name for n in self.numbers for name in ([n.column, f"{n.column} missing"] if n.missing else [n.column])
+        ]
         return names + [f"{text.column}: {word}" for text in self.texts for word in text.words]
 
     def inputs(self) -> Inputs:
