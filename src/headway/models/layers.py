@@ -98,3 +98,35 @@ class TableNetwork(nn.Module):
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         return self.body(self.columns(numeric, categorical))
+
+
+class Dropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) that draws eight elements' bits at a time on a CPU.
+
+    torch's own draws one number an element, which on a CPU takes a third of a small ensemble's step. The share is rounded to the next
+    1/256, and what is kept is scaled by exactly that share, so the expectation is that of the input.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.dropped = round(share * 256)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.dropped:
+            return x
+        if x.device.type != "cpu":
+            return nn.functional.dropout(x, self.share)
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
+        return x * (kept * (256 / (256 - self.dropped)))
+
+
+def with_fast_dropout(module: nn.Module) -> nn.Module:
+    """The module with each torch dropout inside it replaced by ours."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Dropout):
+            setattr(module, name, Dropout(child.p))
+        else:
+            with_fast_dropout(child)
+    return module

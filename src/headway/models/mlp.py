@@ -30,7 +30,7 @@ class MLP(ModelConfig):
         """x_BF and codes_BC to outputs_BO."""
         from torch import nn
 
-        from headway.models.layers import Columns, TableNetwork
+        from headway.models.layers import Columns, Dropout, TableNetwork
 
         activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
         columns = Columns(inputs.numeric, inputs.categorical)
@@ -39,6 +39,6 @@ class MLP(ModelConfig):
         for _ in range(self.depth):
             layers += [nn.Linear(width, self.width), activations[self.activation]()]
             if self.dropout:
-                layers.append(nn.Dropout(self.dropout))
+                layers.append(Dropout(self.dropout))
             width = self.width
         return TableNetwork(columns, nn.Sequential(*layers, nn.Linear(width, inputs.outputs)))

@@ -38,7 +38,7 @@ class TabM(ModelConfig):
         import tabm
         from torch import nn
 
-        from headway.models.layers import Columns, TableNetwork
+        from headway.models.layers import Columns, TableNetwork, with_fast_dropout
 
         encoder, encoded = _number_encoder(inputs, self.embedding)
         columns = Columns(inputs.numeric, inputs.categorical, encoder, encoded)
@@ -54,7 +54,7 @@ class TabM(ModelConfig):
             start_scaling_init_chunks=columns.chunks,
         )
         output = tabm.LinearEnsemble(self.width, inputs.outputs, k=self.members)
-        return TableNetwork(columns, nn.Sequential(tabm.EnsembleView(k=self.members), backbone, output))
+        return TableNetwork(columns, nn.Sequential(tabm.EnsembleView(k=self.members), with_fast_dropout(backbone), output))
 
 
 def _number_encoder(inputs: Inputs, size: int) -> tuple[nn.Module | None, list[int] | None]:

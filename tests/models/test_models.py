@@ -1,0 +1,95 @@
+"""One contract for every model, whoever adds it, and the layers that they share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from headway.models import Inputs, model_configs
+from headway.models.boosting import Boosting
+from headway.models.layers import Columns, Dropout, OneHot
+
+NETWORKS = [name for name, config in model_configs().items() if config is not Boosting]
+EDGES = tuple(float(x) for x in np.linspace(-2, 2, 6))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        Inputs(3, (5, 200), (EDGES, (), EDGES), 2),
+        Inputs(3, (), ((), (), ()), 1),
+        Inputs(0, (4,), (), 3),
+    ],
+    ids=["mixed", "numbers", "categories"],
+)
+def test_every_network_maps_prepared_rows_to_outputs_and_learns(name: str, inputs: Inputs) -> None:
+    torch.manual_seed(0)
+    network = model_configs()[name]().build(inputs)
+    numeric = torch.randn(64, inputs.numeric)
+    codes = (
+        torch.stack([torch.randint(0, n, (64,)) for n in inputs.categorical], 1)
+        if inputs.categorical
+        else torch.zeros(64, 0, dtype=torch.int64)
+    )
+    outputs = network(numeric, codes)
+    assert outputs.shape[0] == 64
+    assert outputs.shape[-1] == inputs.outputs
+    target = codes[:, 0] % inputs.outputs if inputs.categorical else (numeric[:, 0] > 0).long() * 0
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
+
+    def loss() -> torch.Tensor:
+        out = network(numeric, codes)
+        out = out.flatten(0, 1) if out.ndim == 3 else out
+        repeated = target.repeat_interleave(len(out) // 64)
+        if inputs.outputs == 1:
+            return functional.mse_loss(out[:, 0], numeric[:, 0].repeat_interleave(len(out) // 64))
+        return functional.cross_entropy(out, repeated)
+
+    first = loss().item()
+    for _ in range(60):
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        optimizer.step()
+    assert value.item() < 0.5 * first
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_predicts_a_row_the_same_whatever_rows_are_beside_it(name: str) -> None:
+    torch.manual_seed(0)
+    network = model_configs()[name]().build(Inputs(2, (5,), (EDGES, EDGES), 2)).eval()
+    numeric, codes = torch.randn(32, 2), torch.randint(0, 5, (32, 1))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            network(numeric, codes)[7:8], network(numeric[7:8], codes[7:8]), atol=1e-6, rtol=1e-5
+        )
+
+
+def test_one_hot_equals_torchs_own() -> None:
+    codes = torch.tensor([[0, 3], [2, 1]])
+    expected = torch.cat([functional.one_hot(codes[:, 0], 3), functional.one_hot(codes[:, 1], 4)], 1).float()
+    assert torch.equal(OneHot([3, 4])(codes), expected)
+
+
+def test_wide_columns_are_embedded_and_their_width_is_told() -> None:
+    columns = Columns(1, (3, 500))
+    out = columns(torch.zeros(4, 1), torch.zeros(4, 2, dtype=torch.int64))
+    assert out.shape == (4, columns.width)
+    assert sum(columns.chunks) == columns.width < 100
+
+
+def test_dropout_keeps_the_mean_drops_the_share_and_lets_the_same_gradients_through() -> None:
+    torch.manual_seed(0)
+    dropout = Dropout(0.25)
+    x = torch.ones(400_003, requires_grad=True)
+    out = dropout(x)
+    assert (out == 0).float().mean().item() == pytest.approx(0.25, abs=0.004)
+    assert out.mean().item() == pytest.approx(1.0, abs=0.005)
+    out.sum().backward()
+    assert torch.equal(x.grad, out.detach())
+    assert torch.equal(dropout.eval()(x), x)
+    neighbours = (out.detach()[:-1] == 0) & (out.detach()[1:] == 0)
+    assert neighbours.float().mean().item() == pytest.approx(0.25**2, abs=0.003), "draws are independent"
