@@ -1,0 +1,133 @@
+"""What a flow shows: lines in Prefect's log, a moving bar, tables as artifacts; the same on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.runtime import flow_run
+
+from headway.base import write_json
+from headway.report import Reporter
+from headway.run import RunDirectory
+from headway.terminal import Terminal, markdown_table, metric_rows
+
+ARTIFACT_SECONDS = 2.0
+
+_terminal: Terminal | None = None
+
+
+@contextlib.contextmanager
+def shown_on(terminal: Terminal) -> Iterator[None]:
+    """Let the flows run inside also speak to ``terminal``."""
+    global _terminal
+    _terminal, before = terminal, _terminal
+    try:
+        yield
+    finally:
+        _terminal = before
+
+
+class Both(Reporter):
+    """Speaks to the log of the current task, and to the terminal where there is one."""
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self._bar: UUID | None = None
+        self._moved = 0.0
+
+    def line(self, text: str) -> None:
+        """One line in the log and the terminal."""
+        get_run_logger().info(text)
+        if _terminal is not None:
+            _terminal.line(text)
+
+    def warn(self, text: str) -> None:
+        """One warning in the log and the terminal."""
+        get_run_logger().warning(text)
+        if _terminal is not None:
+            _terminal.warn(text)
+
+    def progress(self, share: float, text: str) -> None:
+        """Moves the bar of the terminal, and the artifact's at most every ARTIFACT_SECONDS."""
+        if _terminal is not None:
+            _terminal.progress(share, text)
+        if time.monotonic() - self._moved >= ARTIFACT_SECONDS:
+            self._move(share, text)
+
+    def _move(self, share: float, text: str) -> None:
+        self._moved = time.monotonic()
+        percent = round(100 * min(max(share, 0.0), 1.0), 1)
+        if self._bar is None:
+            key = artifact_key(self.project, "training")
+            bar = create_progress_artifact(progress=percent, key=key, description=text)
+            self._bar = bar if isinstance(bar, UUID) else None
+        else:
+            update_progress_artifact(artifact_id=self._bar, progress=percent, description=text)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """One block of the terminal; a bar that was begun ends full when the stage succeeds."""
+        with _terminal.stage(name) if _terminal is not None else contextlib.nullcontext():
+            yield
+            if self._bar is not None:
+                self._move(1.0, "done")
+
+
+def artifact_key(project: str, what: str) -> str:
+    """Prefect's keys are lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{project}-{what}".lower()).strip("-")
+
+
+def note_flow(run: RunDirectory) -> None:
+    """Write flow.json: which Prefect run this is, and its page where a server with pages is up."""
+    address = os.environ.get("PREFECT_API_URL", "")
+    pages = os.environ.get("PREFECT_UI_URL") or (address.removesuffix("/api") if _has_pages() else "")
+    url = f"{pages}/runs/flow-run/{flow_run.id}" if pages else None
+    write_json(run.path / "flow.json", {"flow_run_id": flow_run.id, "url": url})
+
+
+def _has_pages() -> bool:
+    """Whether the server outlives this run: the temporary one has no page to link to."""
+    return os.environ.get("HEADWAY_TEMPORARY_SERVER") is None
+
+
+def show_validation(project: str, found: dict[str, Any] | None, problem: str | None) -> None:
+    """What validation found, as a page."""
+    lines = [f"# {project}: data {'refused' if problem else 'accepted'}"]
+    if problem:
+        lines += [f"- {line}" for line in problem.splitlines()]
+    if found:
+        lines += ["", str(found.get("summary", ""))]
+        lines += [f"- warning: {text}" for text in found.get("warnings", ())]
+    create_markdown_artifact(markdown="\n".join(lines), key=artifact_key(project, "validation"))
+
+
+def show_metrics(project: str, evaluation: dict[str, Any]) -> None:
+    """Metrics with intervals beside champion and baselines, as a table."""
+    rows = metric_rows(evaluation)
+    if rows:
+        text = (evaluation.get("earns_its_keep") or {}).get("text")
+        create_table_artifact(table=rows, key=artifact_key(project, "metrics"), description=text)
+
+
+def show_decision(project: str, decision: dict[str, Any], evaluation: dict[str, Any], run: RunDirectory) -> None:
+    """The decision with its reason, and where everything lies."""
+    verdict = "promoted to champion" if decision.get("promoted") else "not promoted"
+    keep = (evaluation.get("earns_its_keep") or {}).get("text", "")
+    model = f"Model `{decision['name']}` version {decision['version']}. " if decision.get("version") is not None else ""
+    parts = [f"# {project}: {verdict}", decision.get("reason", ""), keep, markdown_table(metric_rows(evaluation))]
+    parts.append(f"{model}Files: `{run.path}`")
+    create_markdown_artifact(markdown="\n\n".join(p for p in parts if p), key=artifact_key(project, "decision"))

@@ -1,0 +1,148 @@
+"""Retrain one project: validate, prepare, train, evaluate, register what is at least as good.
+
+headway run adult
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+from pydantic import Field
+
+from flows.reporting import Both, note_flow, show_decision, show_metrics, show_validation
+from headway import stages
+from headway.base import HeadwayError, find_root, read_json
+from headway.processes import die_with_parent
+from headway.run import RunDirectory
+
+Model = Literal["boosting", "mlp", "tabm"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="validate")
+def validate(run: Path, root: Path) -> Any:
+    """Profile the rows and judge them. Nothing is trained on data that breaks a rule."""
+
+    def work(directory: RunDirectory, report: Both) -> None:
+        problem, found = None, None
+        try:
+            found = stages.validate(directory, root, report)
+        except HeadwayError as error:
+            problem = str(error)
+            raise
+        finally:
+            show_validation(report.project, found, problem)
+
+    return _stage("validate", run, work)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="prepare")
+def prepare(run: Path, root: Path) -> Any:
+    """Split, fit on the training rows, store."""
+    return _stage("prepare", run, lambda directory, report: stages.prepare(directory, root, report))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="train")
+def train(run: Path, root: Path) -> Any:
+    """Train in a process of its own."""
+    return _stage("train", run, lambda directory, report: stages.train(directory, root, report))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="evaluate")
+def evaluate(run: Path, root: Path) -> Any:
+    """Measure model, baselines and champion on the untouched test rows."""
+
+    def work(directory: RunDirectory, report: Both) -> None:
+        show_metrics(report.project, stages.evaluate(directory, root, report))
+
+    return _stage("evaluate", run, work)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="register")
+def register(run: Path, root: Path) -> Any:
+    """Register the model; make it champion when the gate lets it."""
+
+    def work(directory: RunDirectory, report: Both) -> None:
+        decision = stages.register(directory, root, report)
+        show_decision(report.project, decision, read_json(directory.path / "evaluation.json"), directory)
+
+    return _stage("register", run, work)
+
+
+def _stage(name: str, run: Path, work: Callable[[RunDirectory, Both], Any]) -> State[None]:
+    """Do one stage. What a user can mend ends the task Failed with exactly its text, and is raised to the flow."""
+    directory = RunDirectory(run)
+    report = Both(directory.plan["project"]["name"])
+    try:
+        with report.stage(name):
+            work(directory, report)
+    except HeadwayError as error:
+        return Failed(message=str(error), data=error)
+    return Completed()
+
+
+def _name() -> str:
+    """What the run is called in lists: the project and the minute."""
+    return f"{flow_run.parameters['project']} · {time.strftime('%Y-%m-%d %H:%M')}"
+
+
+@flow(name="retrain", flow_run_name=_name, persist_result=False, validate_parameters=True)
+def retrain(
+    project: str,
+    model: Optional[Model] = None,  # noqa: UP045 - the run form wants Optional
+    epochs: Optional[Annotated[int, Field(ge=1, le=100_000)]] = None,  # noqa: UP045
+    batch_size: Optional[Annotated[int, Field(ge=1, le=10_000_000)]] = None,  # noqa: UP045
+    learning_rate: Optional[Annotated[float, Field(gt=0, le=1000)]] = None,  # noqa: UP045
+    precision: Optional[Precision] = None,  # noqa: UP045
+    seed: Optional[Annotated[int, Field(ge=0, lt=2**31)]] = None,  # noqa: UP045
+    settings: Optional[list[str]] = None,  # noqa: UP045
+) -> Any:
+    """Retrain a project end to end: validate, prepare, train, evaluate, register what is at least as good.
+
+    Args:
+        project: Which project to retrain: the name of a file in conf/, without .yaml.
+        model: Kind of model. Empty: as the project says. Another kind starts from its own defaults.
+        epochs: Passes over the training rows at most. Empty: as the project says.
+        batch_size: Rows in one optimizer step. Empty: as the project says.
+        learning_rate: Step size of the optimizer. Empty: as the project says.
+        precision: Number format of the arithmetic; auto takes what the hardware really has. Empty: as the project says.
+        seed: Seed of the weights, the batches and dropout. Empty: as the project says.
+        settings: Any other setting of the project as section.field=value, for example model.width=512.
+    """
+    if "HEADWAY_RUNNER" in os.environ:
+        die_with_parent(os.getppid())
+    knobs = {"model.name": model, "train.epochs": epochs, "train.batch_size": batch_size}
+    knobs |= {"train.learning_rate": learning_rate, "train.precision": precision, "train.seed": seed}
+    chosen = [f"{name}={value}" for name, value in knobs.items() if value is not None]
+    root = find_root()
+    try:
+        run = stages.start(project, root, [*chosen, *(settings or ())])
+        note_flow(run)
+        _stages(run, root)
+    except HeadwayError as error:
+        return Failed(message=str(error), data=error)
+    decision = read_json(run.path / "decision.json")
+    return Completed(message=decision["reason"], data=str(run.path))
+
+
+def _stages(run: RunDirectory, root: Path) -> None:
+    """The five stages in the order of the data; MLflow hears of the end, whatever it is."""
+    problem: BaseException | None = None
+    try:
+        stages.track(run, root)
+        for stage in (validate, prepare, train, evaluate, register):
+            state = stage(run.path, root, return_state=True)
+            state.result(raise_on_failure=True)
+    except BaseException as error:
+        problem = error
+        raise
+    finally:
+        stages.conclude(run, root, problem)

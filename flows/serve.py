@@ -1,0 +1,87 @@
+"""Serve one deployment for each YAML in conf/: `python -m flows.serve`, started by `headway up`.
+
+.prefect/serving.json says what is served, and which YAML was left out and why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowRunFilter
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.exceptions import TerminationSignal
+from prefect.runner import Runner
+from prefect.states import Crashed
+
+from flows.retrain import retrain
+from headway.base import HeadwayError, find_root, write_json
+from headway.project import Project, load_project
+
+TAG = "headway"
+
+
+def deployment(project: Project) -> RunnerDeployment:
+    """The project's deployment: its form is filled with the project's own values."""
+    made = retrain.to_deployment(
+        name=project.name,
+        parameters={
+            "project": project.name,
+            "model": project.model.name,
+            "epochs": project.train.epochs,
+            "batch_size": project.train.batch_size,
+            "learning_rate": project.train.learning_rate,
+            "precision": project.train.precision,
+            "seed": project.train.seed,
+            "settings": [],
+        },
+        description=project.description or None,
+        tags=[TAG, project.task],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
+    return made
+
+
+def deployments(root: Path) -> tuple[list[RunnerDeployment], list[str]]:
+    """One deployment a YAML, and one line for each YAML that does not load."""
+    made, problems = [], []
+    for path in sorted((root / "conf").glob("*.yaml")):
+        try:
+            made.append(deployment(load_project(path.stem, root)))
+        except HeadwayError as error:
+            problems.extend(str(error).splitlines())
+    return made, problems
+
+
+def tidy(client: SyncPrefectClient, names: set[str]) -> None:
+    """Forget deployments whose YAML has gone, and runs that ended without saying so when their runner was killed."""
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    for found in client.read_deployments(deployment_filter=ours):
+        if found.name not in names:
+            client.delete_deployment(found.id)
+    going_on = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
+    for run in client.read_flow_runs(flow_run_filter=going_on, deployment_filter=ours):
+        client.set_flow_run_state(run.id, Crashed(message="The runner was stopped while this ran."), force=True)
+
+
+def main() -> None:
+    """Register the deployments, say so, and run what is asked for, one training at a time."""
+    root = find_root()
+    os.environ["HEADWAY_RUNNER"] = "1"
+    made, problems = deployments(root)
+    with get_client(sync_client=True) as client:
+        tidy(client, {found.name for found in made})
+    runner = Runner(name=TAG, limit=1, pause_on_shutdown=False)
+    for one in made:
+        runner.add_deployment(one)
+    write_json(root / ".prefect" / "serving.json", {"names": [one.name for one in made], "problems": problems})
+    with contextlib.suppress(KeyboardInterrupt, TerminationSignal):
+        asyncio.run(runner.start())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""The command line. Each command imports what it needs when it is asked for, so that help comes at once."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from headway import __version__
+from headway.base import ConfigError, HeadwayError, find_root
+
+if TYPE_CHECKING:
+    from headway.terminal import Terminal
+
+EXIT_CODES = """exit codes:
+  0    done
+  2    a setting, a project's YAML or the environment is wrong
+  3    the data was refused
+  4    training failed
+  130  interrupted
+"""
+INTERRUPTED = 130
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code; an unexpected error keeps its traceback, for it is ours to mend."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    options = parser().parse_args(arguments)
+    try:
+        code = options.do(options)
+        sys.stdout.flush()
+        return int(code)
+    except HeadwayError as error:
+        for line in str(error).splitlines():
+            print(f"headway: {line}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("headway: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, for example head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(f"headway: {_DISK[error.errno]}, however {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return ConfigError.exit_code
+
+
+_DISK = {
+    errno.ENOSPC: "the disk must have room left",
+    errno.EDQUOT: "the disk quota must have room left",
+    errno.EROFS: "the project's folder must be writable",
+    errno.EACCES: "the project's files must be readable and its folders writable",
+    errno.EPERM: "the project's files must be readable and its folders writable",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their help."""
+    shape = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(
+        prog="headway",
+        description="Retrain models on a schedule, and prove what each retraining and each speed-up gained.",
+        epilog=EXIT_CODES,
+        formatter_class=shape,
+    )
+    top.add_argument("--version", action="version", version=f"headway {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, do: Command, text: str, more: str = "") -> argparse.ArgumentParser:
+        epilog = f"{more}\n\n{EXIT_CODES}" if more else EXIT_CODES
+        made = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=shape)
+        made.set_defaults(do=do)
+        return made
+
+    run = command("run", _run, "Retrain a project: validate, prepare, train, evaluate, register.", _RUN_EXAMPLES)
+    _project(run)
+    _settings(run)
+    check = command("check", _check, "Look at a project's configuration and data, in seconds; train nothing.")
+    _project(check)
+    _settings(check)
+    _init_options(command("init", _init, "Draft a project's YAML from a table of your own.", _INIT_EXAMPLE))
+    listing = command("list", _list, "List the projects with their champions and last runs.")
+    _json(listing)
+    show = command("show", _show, "Show a project's runs, champion and decisions.")
+    _project(show)
+    _json(show)
+    sync = command(
+        "sync",
+        _sync,
+        "Deliver a run's folder to MLflow: after it was out of reach, or from another machine.",
+    )
+    sync.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
+    up = command("up", _up, "Serve the Prefect and MLflow web pages and run what is started there, until Ctrl-C.")
+    for name, port in (("prefect", 4200), ("mlflow", 5000)):
+        text = f"port of its server (default {port})"
+        up.add_argument(f"--{name}-port", type=_port, default=port, metavar="N", help=text)
+    return top
+
+
+_RUN_EXAMPLES = """examples:
+  headway run adult
+  headway run adult --set model=boosting
+  headway run adult --set train.epochs=3 --set model.width=512 --json"""
+_INIT_EXAMPLE = """example:
+  headway init --data bikes.csv --target count
+  headway run bikes"""
+
+
+def _project(made: argparse.ArgumentParser) -> None:
+    made.add_argument("project", metavar="NAME", help="the project: a file conf/NAME.yaml")
+
+
+def _settings(made: argparse.ArgumentParser) -> None:
+    text = "put a value over the project's own, for this time; may be given again"
+    made.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", dest="settings", help=text)
+    _json(made)
+
+
+def _json(made: argparse.ArgumentParser) -> None:
+    text = "print one JSON object as the last line of standard output; everything else goes to standard error"
+    made.add_argument("--json", action="store_true", help=text)
+
+
+def _init_options(made: argparse.ArgumentParser) -> None:
+    text = "a file, a folder or a glob of CSV, Parquet, JSON lines or Arrow"
+    made.add_argument("--data", required=True, metavar="FILE_OR_FOLDER", help=text)
+    made.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    made.add_argument("--name", metavar="NAME", help="the project's name (default: from the data's name)")
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
+_port.__name__ = "port"  # argparse says: invalid port value
+
+
+def _terminal(options: argparse.Namespace) -> Terminal:
+    from headway.terminal import Terminal
+
+    return Terminal(sys.stderr if getattr(options, "json", False) else sys.stdout)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from headway.local import reach_prefect
+    from headway.project import load_project
+
+    root = find_root()
+    project = load_project(options.project, root, options.settings)
+    terminal = _terminal(options)
+    terminal.title(project.name, project.description)
+    signal.signal(signal.SIGTERM, _terminate)
+    ready = reach_prefect(root)
+    from flows.reporting import shown_on
+    from flows.retrain import retrain
+
+    with terminal.waiting("starting Prefect"):
+        ready()
+    with shown_on(terminal):
+        path = retrain(options.project, settings=options.settings, return_state=True).result(raise_on_failure=True)
+    return _conclude(options, terminal, path)
+
+
+def _conclude(options: argparse.Namespace, terminal: Terminal, path: str) -> int:
+    """The results of a run that is done."""
+    from pathlib import Path
+
+    from headway.base import read_json
+    from headway.run import RunDirectory
+    from headway.stages import summary
+
+    told = summary(RunDirectory(Path(path)))
+    terminal.results(told, read_json(Path(path) / "evaluation.json"), told["project"])
+    if options.json:
+        print(json.dumps(told))
+    return 0
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _check(options: argparse.Namespace) -> int:
+    from headway import stages
+
+    root = find_root()
+    terminal = _terminal(options)
+    with terminal.stage("check"):
+        found = stages.check(options.project, root, options.settings, terminal)
+    if options.json:
+        print(json.dumps({"project": options.project, **found}, default=str))
+    return 0
+
+
+def _init(options: argparse.Namespace) -> int:
+    from headway.data.draft import draft
+
+    root = find_root()
+    made = draft(options.data, options.target, options.name, root)
+    for decision in made.decisions:
+        print(decision)
+    shown = made.path.relative_to(root) if made.path.is_relative_to(root) else made.path
+    print(f"\nwrote {shown}: read it, change what you know better, then: headway run {made.path.stem}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from headway.overview import projects
+
+    found = projects(find_root())
+    _terminal(options).table(found.rows, found.empty)
+    for text in found.problems:
+        print(f"headway: {text}", file=sys.stderr)
+    if options.json:
+        print(json.dumps({"projects": found.rows}, default=str))
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from headway.overview import project
+
+    found = project(options.project, find_root())
+    terminal = _terminal(options)
+    for line in found.lines:
+        terminal.line(line)
+    terminal.table(found.rows, found.empty)
+    if options.json:
+        print(json.dumps({"project": options.project, "champion": found.champion, "runs": found.rows}, default=str))
+    return 0
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from headway.overview import deliver
+
+    print(deliver(options.run, find_root()))
+    return 0
+
+
+def _up(options: argparse.Namespace) -> int:
+    from headway.up import up
+
+    signal.signal(signal.SIGTERM, _terminate)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
+        up(find_root(), options.prefect_port, options.mlflow_port, lambda text: print(text, flush=True))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
