@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from headway.base import Config, ConfigError, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, Task, ValidationConfig
@@ -38,6 +38,11 @@ class Project(Config):
     train: Recipe = Recipe()
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _default_model(cls, value: Any) -> Any:
+        return {"name": "mlp", **value} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _task_fits(self) -> Project:

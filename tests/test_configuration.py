@@ -1,0 +1,111 @@
+"""What a user can get wrong in a project's YAML, and the one line that each mistake earns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headway.base import ConfigError, find_root, read_yaml, write_atomically
+from headway.project import load_project
+
+GOOD = """
+task: classification
+data: {source: rows.csv, target: y, features: {a: numeric, b: categorical}}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "good.yaml").write_text(GOOD)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("model.widht=3", "conf/good.yaml: model.widht: no such setting; did you mean width?"),
+        ("train.epochs=0", "conf/good.yaml: train.epochs must be at least 1, however it is 0"),
+        ("train.epochs=many", "conf/good.yaml: train.epochs must be a whole number, however it is 'many'"),
+        ("train.epochs=1.5", "conf/good.yaml: train.epochs must be a whole number, however it is 1.5"),
+        ("model.dropout=1", "conf/good.yaml: model.dropout must be less than 1, however it is 1"),
+        ("trian.epochs=3", "conf/good.yaml: trian: no such setting; did you mean train?"),
+        (
+            "data.features.a=number",
+            "conf/good.yaml: data.features.a must be one of 'numeric', 'categorical', 'date' or 'text'",
+        ),
+        ("model.name=mpl", "conf/good.yaml: model.name must be one of 'boosting', 'mlp', 'tabm', however it is 'mpl'"),
+        ("task=clustering", "conf/good.yaml: task must be one of 'classification' or 'regression'"),
+        ("data.source=null", "conf/good.yaml: data: exactly one of dataset and source must be given"),
+        ("data.target=a", "conf/good.yaml: data: the target a must not be among the features"),
+        ("train.loss=mse", "conf/good.yaml: train.loss must suit classification, however it is mse"),
+        ("split.by=time", "conf/good.yaml: split: column must be given when rows are split by time"),
+        ("train", "--set must be section.field=value, however it is 'train'"),
+        ("train.epochs={", "--set train.epochs: the value must be YAML, however it is '{'"),
+        ("task.x=1", "--set task.x: task must be a section, however it is 'classification'"),
+    ],
+)
+def test_each_mistake_is_one_line_with_the_rule_and_the_fact(root: Path, setting: str, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_project("good", root, [setting])
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("task: [", "must be YAML, however at line 2"),
+        ("just words", "must hold a mapping of settings, however it holds str"),
+        ("", "must hold a mapping of settings, however it holds NoneType"),
+        ("task: classification", "data must be given, however it is missing"),
+    ],
+)
+def test_a_file_that_is_no_project_is_refused(root: Path, text: str, line: str) -> None:
+    (root / "conf" / "bad.yaml").write_text(text + "\n")
+    with pytest.raises(ConfigError, match=line):
+        load_project("bad", root)
+
+
+def test_an_unknown_project_suggests_the_one_meant(root: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"conf/goood.yaml must exist, however there is no such project; did you mean good\?"
+    ):
+        load_project("goood", root)
+
+
+def test_a_file_that_is_not_utf8_is_refused(root: Path) -> None:
+    (root / "conf" / "latin.yaml").write_bytes(b"description: caf\xe9\n")
+    with pytest.raises(ConfigError, match="must be UTF-8 text, however byte 16 is not"):
+        read_yaml(root / "conf" / "latin.yaml")
+
+
+def test_settings_lie_over_the_file_and_another_model_starts_from_its_defaults(root: Path) -> None:
+    (root / "conf" / "good.yaml").write_text(GOOD + "model: {name: mlp, width: 7}\n")
+    assert load_project("good", root, ["model.depth=1"]).model.model_dump()["width"] == 7
+    boosted = load_project("good", root, {"model.name": "boosting", "model.trees": 5})
+    assert boosted.model.model_dump()["trees"] == 5
+
+
+def test_the_root_is_found_from_a_folder_inside_and_missed_with_one_line(root: Path, tmp_path: Path) -> None:
+    (root / "data" / "deep").mkdir(parents=True)
+    assert find_root(root / "data" / "deep") == root.resolve()
+    with pytest.raises(ConfigError, match="a project folder must contain conf/"):
+        find_root(Path("/"))
+
+
+def test_an_interrupted_write_leaves_the_old_content_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.json"
+    write_atomically(path, "old")
+
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

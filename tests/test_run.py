@@ -1,0 +1,55 @@
+"""The run directory's journal: whole events only, numbered without gaps, whatever dies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from headway.run import RunDirectory
+
+
+def test_a_half_written_last_line_is_cut_off_and_the_numbering_goes_on(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "p", {})
+    journal = run.journal()
+    for step in range(3):
+        journal.write("metric", step=step, values={"loss": step / 2})
+    journal.close()
+    path = run.path / "journal.jsonl"
+    path.write_bytes(path.read_bytes()[:-7])
+    assert [e.n for e in run.events()] == [1, 2]
+    journal = run.journal()
+    journal.write("metric", step=2, values={"loss": 1.0})
+    journal.close()
+    assert [(e.n, e.step, e.metrics) for e in run.events()] == [
+        (1, 0, {"loss": 0.0}),
+        (2, 1, {"loss": 0.5}),
+        (3, 2, {"loss": 1.0}),
+    ]
+
+
+def test_a_reader_gives_each_event_once_and_waits_for_the_end_of_a_line(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "p", {})
+    reader = run.reader()
+    assert reader.poll() == []
+    path = run.path / "journal.jsonl"
+    line = json.dumps({"n": 1, "time": 2.5, "kind": "warning", "text": "ü"}, ensure_ascii=False).encode() + b"\n"
+    with open(path, "ab", buffering=0) as file:
+        file.write(line[:-3])
+        assert reader.poll() == []
+        file.write(line[-3:])
+    assert [e.fields for e in reader.poll()] == [{"text": "ü"}]
+    assert reader.poll() == []
+
+
+def test_a_non_finite_value_is_written_as_null_so_that_the_line_stays_json(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "p", {})
+    journal = run.journal()
+    journal.write("metric", step=1, values={"a": float("nan"), "b": 1.0})
+    journal.close()
+    assert next(iter(run.events())).fields["values"] == {"a": None, "b": 1.0}
+
+
+def test_two_runs_in_one_second_get_two_folders(tmp_path: Path) -> None:
+    first, second = (RunDirectory.create(tmp_path, "p", {"k": 1}) for _ in range(2))
+    assert first.path != second.path
+    assert second.plan == {"k": 1}
