@@ -83,7 +83,7 @@ def _describe(cls: type[BaseModel], problem: Any) -> str:
     context = problem.get("ctx", {})
     for bound, words in _BOUNDS.items():
         if bound in context:
-            return f"{path} must be {words} {context[bound]}, however it is {found!r}"
+            return f"{path} must be {words} {context[bound]:g}, however it is {found!r}"
     if kind in ("literal_error", "enum"):
         return f"{path} must be one of {context['expected']}, however it is {found!r}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
