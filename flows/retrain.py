@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
@@ -146,3 +146,9 @@ def _stages(run: RunDirectory, root: Path) -> None:
         raise
     finally:
         stages.conclude(run, root, problem)
+
+
+def outcome(project: str, settings: Sequence[str]) -> Path:
+    """Retrain and give the run directory. Raises what a user can mend as it is, not as a failed flow."""
+    call: Any = retrain  # its overloads know nothing of return_state
+    return Path(call(project, settings=list(settings), return_state=True).result(raise_on_failure=True))

@@ -30,7 +30,7 @@ def deployment(project: Project) -> RunnerDeployment:
         name=project.name,
         parameters={
             "project": project.name,
-            "model": project.model.name,
+            "model": project.model_dump()["model"]["name"],
             "epochs": project.train.epochs,
             "batch_size": project.train.batch_size,
             "learning_rate": project.train.learning_rate,

@@ -17,6 +17,8 @@ from headway import __version__
 from headway.base import ConfigError, HeadwayError, find_root
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from headway.terminal import Terminal
 
 EXIT_CODES = """exit codes:
@@ -167,25 +169,23 @@ def _run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     ready = reach_prefect(root)
     from flows.reporting import shown_on
-    from flows.retrain import retrain
+    from flows.retrain import outcome
 
     with terminal.waiting("starting Prefect"):
         ready()
     with shown_on(terminal):
-        path = retrain(options.project, settings=options.settings, return_state=True).result(raise_on_failure=True)
+        path = outcome(options.project, options.settings)
     return _conclude(options, terminal, path)
 
 
-def _conclude(options: argparse.Namespace, terminal: Terminal, path: str) -> int:
+def _conclude(options: argparse.Namespace, terminal: Terminal, path: Path) -> int:
     """The results of a run that is done."""
-    from pathlib import Path
-
     from headway.base import read_json
     from headway.run import RunDirectory
     from headway.stages import summary
 
-    told = summary(RunDirectory(Path(path)))
-    terminal.results(told, read_json(Path(path) / "evaluation.json"), told["project"])
+    told = summary(RunDirectory(path))
+    terminal.results(told, read_json(path / "evaluation.json"), told["project"])
     if options.json:
         print(json.dumps(told))
     return 0

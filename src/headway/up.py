@@ -37,6 +37,7 @@ def serving(root: Path, prefect_port: int, mlflow_port: int, say: Callable[[str]
     say("starting Prefect and MLflow; the first time takes half a minute")
     try:
         children.append(spawn("Prefect", _prefect(prefect_port), folder / "prefect.log", settings, root))
+        _make_store(root)
         children.append(spawn("MLflow", _mlflow(root, mlflow_port), folder / "mlflow.log", settings, root))
         await_answer(children[0], f"{servers.prefect}/api/health", START_SECONDS)
         served = root / ".prefect" / "serving.json"
@@ -85,12 +86,16 @@ def _prefect(port: int) -> list[str]:
     return [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
 
 
+def _make_store(root: Path) -> None:
+    """Make MLflow's database where it is missing: its own first start races with a run that starts now."""
+    if not (root / "mlruns" / "mlflow.db").exists():
+        from headway.tracking.store import open_store
+
+        open_store(root)
+
+
 def _mlflow(root: Path, port: int) -> list[str]:
     folder = root / "mlruns"
-    try:
-        (folder / "artifacts").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder} must be writable, however: {error.strerror}") from None
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
     return [*command, "--artifacts-destination", str(folder / "artifacts")]

@@ -14,6 +14,8 @@ def model_configs() -> dict[str, type[ModelConfig]]:
     """Every model in this folder by name: adding a model is adding its file."""
     found: dict[str, type[ModelConfig]] = {}
     for module in pkgutil.iter_modules(__path__):
+        if module.name == "layers":  # parts of models; they need torch, which only the training process imports
+            continue
         contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
         for value in contents.values():
             if isinstance(value, type) and issubclass(value, ModelConfig) and "name" in value.model_fields:
