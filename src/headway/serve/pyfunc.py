@@ -1,0 +1,32 @@
+"""A bundle as an MLflow model. MLflow copies this file into the model and runs it when the model is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import mlflow.pyfunc
+import pandas as pd
+from mlflow.models import set_model
+
+if TYPE_CHECKING:
+    from headway.serve.bundle import Predictor
+
+
+class BundleModel(mlflow.pyfunc.PythonModel):
+    """Raw rows in, `prediction` and probabilities out."""
+
+    predictor: Predictor
+
+    def load_context(self, context: Any) -> None:
+        """Read the bundle. Imported here, so that logging a model does not import torch."""
+        from headway.serve.bundle import Predictor
+
+        self.predictor = Predictor.load(context.artifacts["bundle"])
+
+    # pd.DataFrame is the one hint that MLflow does not turn into a schema of its own; it needs it at run time.
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+        """One row a row. Raises DataError, one line, when a column is missing or holds what its kind cannot be."""
+        return self.predictor.decode(self.predictor.predict(model_input))
+
+
+set_model(BundleModel())

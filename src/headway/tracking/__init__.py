@@ -1,0 +1,29 @@
+"""Runs, metrics and models in MLflow; with serve/pyfunc.py the only importer of mlflow.
+
+store      where MLflow keeps things, and how to speak to it
+runs       a run's opening, its metrics as they come, its end; all of it repeatable from the run directory alone
+system     the machine's load while a run trains
+registry   bundles as model versions, aliases, gate decisions
+"""
+
+from headway.tracking.registry import Champion, champion, keep_challenger, list_runs, promote, register, versions
+from headway.tracking.runs import Forwarder, begin, conclude, sync
+from headway.tracking.store import open_store, tracking_uri
+from headway.tracking.system import system_metrics
+
+__all__ = [
+    "Champion",
+    "Forwarder",
+    "begin",
+    "champion",
+    "conclude",
+    "keep_challenger",
+    "list_runs",
+    "open_store",
+    "promote",
+    "register",
+    "sync",
+    "system_metrics",
+    "tracking_uri",
+    "versions",
+]

@@ -1,0 +1,163 @@
+"""What MLflow shows of a run: tags, the note, the data, final metrics, files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from headway.base import read_json
+from headway.run import RunDirectory
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
+
+# More metric keys make MLflow's comparison of runs slow; system metrics and the curves come on top.
+MOST_METRICS = 100
+FILES = (
+    "data.json",
+    "profile.json",
+    "validation.html",
+    "validation.json",
+    "store.json",
+    "journal.jsonl",
+    "result.json",
+    "evaluation.json",
+    "decision.json",
+    "stages.json",
+)
+SECTIONS = ("split", "prepare", "model", "train", "gate")
+
+
+def flatten(project: Mapping[str, Any]) -> dict[str, Any]:
+    """A project's plain settings as dotted names."""
+    flat: dict[str, Any] = {"task": project["task"]}
+    for section in SECTIONS:
+        for key, value in project.get(section, {}).items():
+            if isinstance(value, (str, int, float, bool)):
+                flat[f"{section}.{key}"] = value
+    return flat
+
+
+def opening_tags(plan: Mapping[str, Any]) -> dict[str, str]:
+    """What the run was made with."""
+    code, environment = plan.get("code") or {}, plan.get("environment") or {}
+    tags = {
+        "mlflow.source.name": f"headway {code.get('version', '')}".strip(),
+        "mlflow.source.type": "LOCAL",
+        "project": plan["project"]["name"],
+        "model": plan["project"]["model"]["name"],
+        "mlflow.note.content": plan["project"].get("description", ""),
+    }
+    if code.get("commit"):
+        tags["mlflow.source.git.commit"] = code["commit"]
+        tags["code"] = code["commit"][:10] + (" with changes" if code.get("dirty") else "")
+    for key in ("python", "system", "cpu", "cores"):
+        if environment.get(key):
+            tags[f"environment.{key}"] = str(environment[key])
+    if environment.get("gpus"):
+        tags["environment.gpus"] = ", ".join(environment["gpus"])
+    for package, version in (environment.get("packages") or {}).items():
+        tags[f"environment.{package}"] = str(version)
+    return tags
+
+
+def prefect_tags(run: RunDirectory) -> dict[str, str]:
+    """The orchestrator's run, where there is one."""
+    path = run.path / "flow.json"
+    flow = read_json(path) if path.exists() else {}
+    tags = {"prefect.flow_run_id": flow.get("flow_run_id"), "prefect.url": flow.get("url")}
+    return {key: str(value) for key, value in tags.items() if value}
+
+
+def note_of(run: RunDirectory, ending: Mapping[str, Any] | None) -> str:
+    """Markdown at the top of the run's page: what it predicts, what came out, where else to look."""
+    lines = [run.plan["project"].get("description", "")]
+    for name, pick in (("evaluation.json", _verdict), ("decision.json", _decision)):
+        if (run.path / name).exists():
+            lines.append(pick(read_json(run.path / name)))
+    if ending and ending["problem"]:
+        lines.append(f"**{ending['status'].lower()}**: {ending['problem']}")
+    tags = prefect_tags(run)
+    if "prefect.url" in tags:
+        lines.append(f"[Prefect run]({tags['prefect.url']})")
+    return "\n\n".join(line for line in lines if line)
+
+
+def _verdict(evaluation: Mapping[str, Any]) -> str:
+    return str((evaluation.get("earns_its_keep") or {}).get("text", ""))
+
+
+def _decision(decision: Mapping[str, Any]) -> str:
+    verdict = "Promoted" if decision.get("promoted") else "Not promoted"
+    return f"**{verdict}**: {decision.get('reason', '')}"
+
+
+def dataset_of(run: RunDirectory) -> DatasetInput | None:
+    """The data with a digest of all of its bytes: MLflow's own covers a frame's first 10,000 rows only."""
+    path = run.path / "data.json"
+    data = read_json(path) if path.exists() else run.plan.get("data")
+    if not data or "digest" not in data:
+        return None
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    project = run.plan["project"]
+    named = project.get("data", {})
+    source = {"uri": named.get("source") or f"dataset:{named.get('dataset')}", "sha256": data["digest"]}
+    kinds = {"numeric": "double", "date": "datetime"}
+    schema = [
+        {"name": name, "type": kinds.get(kind, "string"), "required": False}
+        for name, kind in named.get("features", {}).items()
+    ]
+    profile = {key: data[key] for key in ("rows", "files") if key in data}
+    made = Dataset(
+        name=str(named.get("dataset") or project["name"]),
+        digest=str(data["digest"])[:12],
+        source_type="code",
+        source=json.dumps(source),
+        # MLflow keeps 65,535 characters of a schema; wider tables have theirs in project.yaml.
+        schema=json.dumps({"mlflow_colspec": schema}) if len(schema) <= 500 else None,
+        profile=json.dumps(profile)[:60_000] if profile else None,
+    )
+    return DatasetInput(made, [InputTag("mlflow.data.context", "training")])
+
+
+def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
+    """test/auc, test/auc_low, baseline/linear/auc, seconds/train, training/epochs ...: at most MOST_METRICS."""
+    flat: dict[str, Any] = {}
+    for name, metric in (summary.get("metrics") or {}).items():
+        flat[f"test/{name}"] = metric["value"]
+        flat[f"test/{name}_low"], flat[f"test/{name}_high"] = metric.get("low"), metric.get("high")
+    for key, value in (summary.get("train") or {}).items():
+        flat[f"training/{key}"] = value
+    for stage, seconds in (summary.get("stages") or {}).items():
+        flat[f"seconds/{stage}"] = seconds
+    for baseline, metrics in (summary.get("baselines") or {}).items():
+        for name, metric in metrics.items():
+            flat[f"baseline/{baseline}/{name}"] = metric["value"] if isinstance(metric, Mapping) else metric
+    numbers = {k: float(v) for k, v in flat.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return dict(list(numbers.items())[:MOST_METRICS])
+
+
+def deliver_artifacts(client: MlflowClient, run: RunDirectory, run_id: str) -> None:
+    """Copy the run's findings into MLflow; copied again, a file replaces itself."""
+    for name in FILES:
+        if (run.path / name).exists():
+            client.log_artifact(run_id, str(run.path / name))
+    pictures = sorted((run.path / "plots").glob("*.png"))
+    if pictures:
+        client.log_artifacts(run_id, str(run.path / "plots"), "plots")
+    for picture in pictures:
+        _log_to_grid(client, run_id, picture.stem, str(picture))
+
+
+def _log_to_grid(client: MlflowClient, run_id: str, key: str, path: str) -> None:
+    """A picture for the image grid, once: MLflow gives each upload a new name."""
+    grid = client.list_artifacts(run_id, "images")
+    if any(entry.path.startswith(f"images/{key}%") for entry in grid):
+        return
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        client.log_image(run_id, picture.convert("RGB"), key=key, step=0, synchronous=True)

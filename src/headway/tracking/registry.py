@@ -1,0 +1,275 @@
+"""The registry: bundles as model versions, the aliases champion, challenger and previous, and why each was given."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import headway
+from headway.base import ConfigError, read_json
+from headway.run import RunDirectory
+from headway.tracking.runs import read_tracking
+from headway.tracking.store import needing, open_store, tracking_uri
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+REQUIRED = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "PyYAML", "safetensors", "torch")
+REQUIRED_BY = {"boosting": ("lightgbm",), "tabm": ("tabm", "rtdl_num_embeddings")}
+TYPES = {"numeric": "double", "date": "datetime", "categorical": "string", "text": "string"}
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model version in charge, and its bundle as a folder on this machine."""
+
+    version: str
+    run_id: str
+    bundle: Path
+
+
+@contextlib.contextmanager
+def _opened(root: Path) -> Iterator[MlflowClient]:
+    client = open_store(root)
+    with needing(tracking_uri(root)):
+        yield client
+
+
+def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) -> str:
+    """Log the run's bundle as a model and register it; the version. A run that is registered already keeps its version.
+
+    ``example``: a few raw rows. Raises ConfigError when the run is not in MLflow or MLflow does not answer.
+    """
+    tracking = read_tracking(run)
+    if tracking is None or tracking["run_id"] is None:
+        raise ConfigError(
+            f"a run must be in MLflow before its model is registered, however {run.path.name} is not; "
+            f"headway sync {run.path.name}"
+        )
+    run_id = tracking["run_id"]
+    with _opened(root) as client:
+        known = client.search_model_versions(f"run_id = '{run_id}'")
+        if known:
+            return str(known[0].version)
+        described = read_json(run.bundle / "bundle.json")
+        model = client.create_logged_model(
+            tracking["experiment_id"], name, run_id, params={"model": described["model"]["name"]}
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            _save(Path(folder) / "model", run.bundle, described, example, model, run_id)
+            client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
+        client.finalize_logged_model(model.model_id, "READY")
+        _log_output(client, run_id, model.model_id)
+        _ensure_model(client, name, run.plan["project"].get("description", ""))
+        source = f"models:/{model.model_id}"
+        return str(client.create_model_version(name, source, run_id, model_id=model.model_id).version)
+
+
+def _save(
+    folder: Path, bundle: Path, described: Mapping[str, Any], example: pd.DataFrame, model: Any, run_id: str
+) -> None:
+    """Write an MLflow model. MLflow's log_model would load it and predict, importing torch into the flow's process."""
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
+    package = Path(headway.__file__).parent
+    made = Model(
+        artifact_path=model.artifact_location, run_id=run_id, model_uuid=model.model_id, model_id=model.model_id
+    )
+    with tempfile.TemporaryDirectory() as code:
+        shutil.copytree(package, Path(code) / "headway", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        mlflow.pyfunc.save_model(
+            str(folder),
+            python_model=str(package / "serve" / "pyfunc.py"),
+            artifacts={"bundle": str(bundle)},
+            code_paths=[str(Path(code) / "headway")],
+            signature=_signature(described),
+            input_example=_example(example, described),
+            pip_requirements=requirements(described["model"]["name"]),
+            mlflow_model=made,
+        )
+    for cache in list(folder.rglob("__pycache__")):
+        shutil.rmtree(cache)
+
+
+def requirements(model: str) -> list[str]:
+    """The packages that a model needs, at the versions it was made with."""
+    return [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIRED, *REQUIRED_BY.get(model, ()))]
+
+
+def _signature(described: Mapping[str, Any]) -> Any:
+    """Every column may be null: the preparation imputes. Whole numbers are double, for so are numbers beside nulls."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    columns = [ColSpec(TYPES[kind], name, required=False) for name, kind in described["features"].items()]
+    return ModelSignature(inputs=Schema(columns), outputs=Schema(_outputs(described)))
+
+
+def _outputs(described: Mapping[str, Any]) -> list[Any]:
+    from mlflow.types import ColSpec
+
+    if described["task"] == "regression":
+        return [ColSpec("double", "prediction")]
+    classes = described["classes"]
+    names = ["probability"] if len(classes) == 2 else [f"probability_{c}" for c in classes]
+    return [ColSpec("string", "prediction"), *(ColSpec("double", name) for name in names)]
+
+
+def _example(rows: pd.DataFrame, described: Mapping[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    example = rows[list(described["features"])].head(5).reset_index(drop=True)
+    for name, kind in described["features"].items():
+        if kind == "numeric":
+            example[name] = pd.to_numeric(example[name]).astype("float64")
+        elif kind != "date":
+            text = example[name].astype(object)
+            example[name] = text.where(text.isna(), text.map(str)).where(text.notna(), None)
+    return example
+
+
+def _log_output(client: MlflowClient, run_id: str, model_id: str) -> None:
+    from mlflow.entities import LoggedModelOutput
+
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+
+
+def _ensure_model(client: MlflowClient, name: str, description: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name, description=description or None)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def champion(root: Path, name: str) -> Champion | None:
+    """The version that the alias champion names; None when there is none yet."""
+    with _opened(root) as client:
+        version = _aliased(client, name, "champion")
+        if version is None:
+            return None
+        return Champion(str(version.version), version.run_id, _bundle_of(client, root, version))
+
+
+def _aliased(client: MlflowClient, name: str, alias: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
+    """Where the files lie, for a store on this machine; else a copy, made once."""
+    import mlflow.artifacts
+
+    uri = client.get_model_version_download_uri(version.name, version.version)
+    if uri.startswith("models:/"):
+        uri = client.get_logged_model(uri.removeprefix("models:/").split("/")[0]).artifact_location
+    path = Path(uri.removeprefix("file://"))
+    if path.is_absolute() and "://" not in uri.removeprefix("file://"):
+        found = path / "artifacts" / "bundle"
+        if not (found / "bundle.json").exists():
+            raise ConfigError(
+                f"model {version.name} version {version.version} must have its files, however {found} is gone"
+            )
+        return found
+    kept = root / "data" / "champions" / version.name / str(version.version)
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            got = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{uri.rstrip('/')}/artifacts/bundle", dst_path=folder, tracking_uri=tracking_uri(root)
+            )
+            Path(got).rename(kept)
+    return kept
+
+
+def promote(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
+    """Make a version champion. One statement moves the alias, so that whatever dies, a champion stands.
+
+    The one before becomes `previous`; done twice, it is the same as done once.
+    """
+    with _opened(root) as client:
+        _explain(client, name, version, decision)
+        before = _aliased(client, name, "champion")
+        if before is not None and str(before.version) != str(version):
+            client.set_registered_model_alias(name, "previous", before.version)
+        client.set_registered_model_alias(name, "champion", version)
+        challenger = _aliased(client, name, "challenger")
+        if challenger is not None and str(challenger.version) == str(version):
+            client.delete_registered_model_alias(name, "challenger")
+
+
+def keep_challenger(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
+    """Keep a version that the gate did not let through, with the reason, as `challenger`."""
+    with _opened(root) as client:
+        _explain(client, name, version, decision)
+        client.set_registered_model_alias(name, "challenger", version)
+
+
+def _explain(client: MlflowClient, name: str, version: str, decision: Mapping[str, Any]) -> None:
+    tags = {"decision": "promoted" if decision.get("promoted") else "not promoted"}
+    for key in ("reason", "metric", "difference", "low", "high"):
+        value = decision.get(key)
+        if value is not None:
+            tags[key] = f"{value:.6g}" if isinstance(value, float) else str(value)[:5000]
+    for key, value in tags.items():
+        client.set_model_version_tag(name, version, key, value)
+    client.update_model_version(name, version, str(decision.get("reason", "")))
+
+
+def versions(root: Path, name: str) -> list[dict[str, Any]]:
+    """A model's versions, newest first: version, run_id, created (seconds since the epoch), aliases, and its tags."""
+    with _opened(root) as client:
+        found = client.search_model_versions(f"name = '{name}'")
+        aliases: dict[str, list[str]] = {}
+        if found:
+            for alias, version in client.get_registered_model(name).aliases.items():
+                aliases.setdefault(str(version), []).append(alias)
+        rows = [
+            {
+                "version": str(v.version),
+                "run_id": v.run_id,
+                "created": v.creation_timestamp / 1000,
+                "aliases": sorted(aliases.get(str(v.version), [])),
+                **v.tags,
+            }
+            for v in found
+        ]
+    return sorted(rows, key=lambda row: -int(row["version"]))
+
+
+def list_runs(root: Path, project: str, most: int = 20) -> list[dict[str, Any]]:
+    """A project's runs, newest first: {"run_id", "name", "status", "start", "end", "params", "metrics", "tags"}."""
+    with _opened(root) as client:
+        experiment = client.get_experiment_by_name(project)
+        if experiment is None:
+            return []
+        found = client.search_runs([experiment.experiment_id], max_results=most, order_by=["start_time DESC"])
+    return [
+        {
+            "run_id": r.info.run_id,
+            "name": r.info.run_name,
+            "status": r.info.status,
+            "start": r.info.start_time / 1000,
+            "end": None if r.info.end_time is None else r.info.end_time / 1000,
+            "params": dict(r.data.params),
+            "metrics": dict(r.data.metrics),
+            "tags": {k: v for k, v in r.data.tags.items() if not k.startswith("mlflow.")},
+        }
+        for r in found
+    ]

@@ -1,0 +1,245 @@
+"""A run in MLflow. All of it can be delivered again from the run directory: what arrived once does not arrive twice.
+
+tracking.json         {"run_id", "experiment_id", "uri", "ui", "key", "opening", "ending"}; no ids until MLflow answers
+tracking-cursor.json  {"n"}: the last journal event that MLflow has
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from headway.base import ConfigError, read_json, write_json
+from headway.run import Event, RunDirectory
+from headway.tracking.contents import (
+    dataset_of,
+    deliver_artifacts,
+    final_metrics,
+    flatten,
+    note_of,
+    opening_tags,
+    prefect_tags,
+)
+from headway.tracking.store import client_of, experiment_of, explain, is_local, open_store, problems, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KEY_TAG = "headway.key"
+BATCH = 1000  # MLflow's own limit
+RETRY_SECONDS = 30.0
+
+
+def read_tracking(run: RunDirectory) -> dict[str, Any] | None:
+    """tracking.json, or None before the run was begun."""
+    path = run.path / "tracking.json"
+    return read_json(path) if path.exists() else None
+
+
+def _write_tracking(run: RunDirectory, tracking: Mapping[str, Any]) -> None:
+    write_json(run.path / "tracking.json", tracking)
+
+
+def begin(run: RunDirectory, root: Path, params: Mapping[str, Any], name: str, project_yaml: str) -> str | None:
+    """Open the run in MLflow, or continue the one that a restarted process opened before.
+
+    ``params`` are flat; ``name`` is what the list of runs shows. Returns a warning when a server is away (`sync`
+    delivers later). Raises ConfigError when the project's own store cannot be made or written.
+    """
+    tracking = read_tracking(run)
+    if tracking is None:
+        opening = {"name": name, "params": dict(params), "yaml": project_yaml, "time": time.time()}
+        tracking = {"run_id": None, "experiment_id": None, "uri": None, "ui": None, "key": uuid.uuid4().hex}
+        _write_tracking(run, {**tracking, "opening": opening, "ending": None})
+    try:
+        _open(run, root)
+    except problems() as error:
+        if is_local(tracking_uri(root)):
+            raise ConfigError(f"{root / 'mlruns'} must be writable, however: {explain(error)}") from None
+        return _late(run, error)
+    return None
+
+
+def _late(run: RunDirectory, error: BaseException) -> str:
+    return f"MLflow is away ({explain(error)}); when it is back: headway sync {run.path.name}"
+
+
+def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
+    """The client and the id of the run in MLflow, which is created when there is none with this directory's key."""
+    tracking = read_tracking(run)
+    assert tracking is not None
+    if tracking["run_id"] is not None and tracking["uri"] == tracking_uri(root):
+        return open_store(root), tracking["run_id"]
+    client = open_store(root)
+    experiment = experiment_of(client, root, run.plan["project"]["name"])
+    opening = tracking["opening"]
+    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{tracking['key']}'", max_results=1)
+    if found:  # a process died between creating the run and writing down its id
+        run_id = found[0].info.run_id
+    else:
+        tags = {**opening_tags(run.plan), **prefect_tags(run), KEY_TAG: tracking["key"]}
+        started = int(opening["time"] * 1000)
+        run_id = client.create_run(experiment, started, tags, opening["name"]).info.run_id
+    (run.path / "tracking-cursor.json").unlink(missing_ok=True)
+    _log_params(client, run_id, opening["params"])
+    client.log_text(run_id, opening["yaml"], "project.yaml")
+    client.log_dict(run_id, run.plan, "run.json")
+    uri = tracking_uri(root)
+    ui = None if is_local(uri) else f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+    _write_tracking(run, {**tracking, "run_id": run_id, "experiment_id": experiment, "uri": uri, "ui": ui})
+    return client, run_id
+
+
+def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    entries = [Param(key, str(value)[:6000]) for key, value in sorted(params.items())]
+    for start in range(0, len(entries), 100):
+        client.log_batch(run_id, params=entries[start : start + 100])
+
+
+class Forwarder:
+    """Brings a journal's metrics to MLflow as they come. It has no thread: its owner calls `poll` now and then.
+
+    An event counts as delivered once the cursor file says so, after its batch. A death in between sends a batch again,
+    and MLflow keeps rows of equal key, time, step and value once: each event arrives exactly once.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.warning: str | None = None
+        self._run = run
+        self._reader = run.reader()
+        self._waiting: list[Event] = []
+        self._cursor = run.path / "tracking-cursor.json"
+        self._not_before = 0.0
+
+    def poll(self, patient: bool = True) -> None:
+        """Forward what is new. MLflow being away is remembered as one warning and tried again half a minute later.
+
+        With ``patient`` off, what MLflow raises is raised.
+        """
+        tracking = read_tracking(self._run)
+        if tracking is None or tracking["run_id"] is None or (patient and time.monotonic() < self._not_before):
+            return
+        after = read_json(self._cursor)["n"] if self._cursor.exists() else 0
+        self._waiting = [e for e in [*self._waiting, *self._reader.poll()] if e.n > after]
+        if not self._waiting:
+            return
+        client = client_of(tracking["uri"])
+        try:
+            for events in _batches(self._waiting):
+                self._send(client, tracking["run_id"], events)
+            self._waiting = []
+        except problems() as error:
+            if not patient:
+                raise
+            self.warning = self.warning or _late(self._run, error)
+            self._not_before = time.monotonic() + RETRY_SECONDS
+
+    def _send(self, client: MlflowClient, run_id: str, events: Sequence[Event]) -> None:
+        from mlflow.entities import Metric
+
+        metrics = [
+            # The journal writes null for what is not finite; a loss that diverged is worth seeing.
+            Metric(key, math.nan if value is None else float(value), int(event.time * 1000), event.step)
+            for event in events
+            for key, value in event.metrics.items()
+        ]
+        for start in range(0, len(metrics), BATCH):
+            client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+        write_json(self._cursor, {"n": events[-1].n})
+
+
+def _batches(events: Sequence[Event]) -> Iterator[list[Event]]:
+    """Whole events, at most BATCH values together where events are not larger themselves."""
+    batch: list[Event] = []
+    size = 0
+    for event in events:
+        if batch and size + len(event.metrics) > BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(event)
+        size += len(event.metrics)
+    if batch:
+        yield batch
+
+
+def conclude(
+    run: RunDirectory, root: Path, status: str, summary: Mapping[str, Any], problem: str | None = None
+) -> str | None:
+    """Deliver all that the run directory holds and close the run as FINISHED, FAILED or KILLED.
+
+    Returns a warning when MLflow could not be told; never raises for that, the run is whole without it.
+    """
+    tracking = read_tracking(run)
+    if tracking is None:
+        return None
+    metrics = final_metrics(summary)
+    ending = {"status": status, "time": time.time(), "problem": problem, "metrics": metrics}
+    _write_tracking(run, {**tracking, "ending": ending})
+    try:
+        _deliver(run, root)
+    except (ConfigError, *problems()) as error:
+        return _late(run, error)
+    return None
+
+
+def sync(run: RunDirectory, root: Path) -> str:
+    """Bring to MLflow whatever of this run is not there yet; the run's id there.
+
+    Also for a run made where there was no MLflow. Raises ConfigError when MLflow is away still.
+    """
+    if read_tracking(run) is None:
+        project, stamp = run.plan["project"], (run.path / "run.json").stat().st_mtime
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(stamp))
+        name = f"{project['model']['name']} · {when} · seed {run.plan.get('seed', 0)}"
+        text = yaml.safe_dump(project, sort_keys=False, allow_unicode=True)
+        opening = {"name": name, "params": flatten(project), "yaml": text, "time": stamp}
+        status = "FINISHED" if run.result is not None else "KILLED"
+        ending = {"status": status, "time": time.time(), "problem": None, "metrics": final_metrics(_told(run))}
+        tracking = {"run_id": None, "experiment_id": None, "uri": None, "ui": None, "key": uuid.uuid4().hex}
+        _write_tracking(run, {**tracking, "opening": opening, "ending": ending})
+    try:
+        return _deliver(run, root)
+    except problems() as error:
+        fix = f"start it, then headway sync {run.path.name}"
+        raise ConfigError(f"MLflow at {tracking_uri(root)} must answer, however: {explain(error)}; {fix}") from None
+
+
+def _told(run: RunDirectory) -> dict[str, Any]:
+    """The parts of a summary that the files of a run without a conclusion hold."""
+    path = run.path / "evaluation.json"
+    evaluation = read_json(path) if path.exists() else {}
+    baselines = {name: b["metrics"] for name, b in evaluation.get("baselines", {}).items()}
+    return {"metrics": evaluation.get("metrics", {}), "baselines": baselines, "train": run.result or {}}
+
+
+def _deliver(run: RunDirectory, root: Path) -> str:
+    from mlflow.entities import Metric, RunTag
+
+    client, run_id = _open(run, root)
+    Forwarder(run).poll(patient=False)
+    inputs = dataset_of(run)
+    if inputs is not None:
+        client.log_inputs(run_id, [inputs])
+    deliver_artifacts(client, run, run_id)
+    tracking = read_tracking(run)
+    assert tracking is not None
+    ending = tracking["ending"]
+    tags = {**prefect_tags(run), "mlflow.note.content": note_of(run, ending)}
+    if ending is None:  # still running: its owner will conclude it
+        client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+        return run_id
+    if ending["problem"]:
+        tags["problem"] = ending["problem"][:5000]
+    at = int(ending["time"] * 1000)
+    metrics = [Metric(key, value, at, 0) for key, value in ending["metrics"].items()]
+    client.log_batch(run_id, metrics=metrics, tags=[RunTag(k, v) for k, v in tags.items()])
+    client.set_terminated(run_id, ending["status"], at)
+    return run_id

@@ -1,0 +1,144 @@
+"""Where MLflow keeps runs and models, and how to speak to it without waiting long for a server that is away."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway.base import ConfigError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    # A server that is away must cost a training seconds, not MLflow's default of minutes; sync delivers later.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+def tracking_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI where it is set, else the project's own SQLite database."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlruns' / 'mlflow.db'}"
+
+
+def is_local(uri: str) -> bool:
+    """Whether the store is an SQLite file."""
+    return uri.startswith("sqlite:")
+
+
+def database_file(uri: str) -> Path:
+    """The file of an SQLite store."""
+    return Path(uri.removeprefix("sqlite:///"))
+
+
+def client_of(uri: str) -> MlflowClient:
+    """A client of a store that exists. Explicit address and run ids: MLflow's active run is a trap for threads."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def open_store(root: Path) -> MlflowClient:
+    """The client of the project's store, which is made when it is not there yet. Raises ConfigError if it cannot be."""
+    uri = tracking_uri(root)
+    if uri.startswith("file:") or ("://" not in uri and not uri.startswith("sqlite:")):
+        raise ConfigError(
+            f"MLFLOW_TRACKING_URI must be a database or a server, however it is {uri}; files are no longer kept up"
+        )
+    if is_local(uri):
+        _refuse_file_store(database_file(uri).parent)
+        _make_database(uri)
+    return client_of(uri)
+
+
+def problems() -> tuple[type[Exception], ...]:
+    """What MLflow raises when the store is away, locked, full or refuses; nothing that a bug of ours would raise."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (MlflowException, SQLAlchemyError, OSError)
+
+
+def explain(error: BaseException) -> str:
+    """The first line of an error, short enough for one line."""
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:300]
+
+
+@contextlib.contextmanager
+def needing(uri: str) -> Iterator[None]:
+    """For what cannot wait until MLflow is back. Raises ConfigError for whatever MLflow raises."""
+    try:
+        yield
+    except problems() as error:
+        fix = "start it, or unset MLFLOW_TRACKING_URI" if not is_local(uri) else "look at its folder"
+        raise ConfigError(f"MLflow at {uri} must answer, however: {explain(error)}; {fix}") from None
+
+
+def _refuse_file_store(folder: Path) -> None:
+    for found in folder.glob("[0-9]*/meta.yaml"):
+        name = found.relative_to(folder)
+        raise ConfigError(f"{folder} must not hold MLflow's old file store, however {name} is there; move it away")
+
+
+def _make_database(uri: str) -> None:
+    """Create the tables once, however many processes ask at the same time; readers never block the writer (WAL)."""
+    path = database_file(uri)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path.with_name(f".{path.name}.lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
+                database.execute("PRAGMA journal_mode=WAL")
+                database.execute("BEGIN IMMEDIATE")  # fails on a database that can only be read
+                database.rollback()
+            client_of(uri).search_experiments(max_results=1)
+    except Exception as error:
+        if not isinstance(error, (sqlite3.Error, *problems())):
+            raise
+        raise ConfigError(f"{path.parent} must be writable, however: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{os.strerror(error.errno)}{'; free some space' if error.errno == errno.ENOSPC else ''}"
+    if "disk is full" in text:
+        return "the disk is full; free some space"
+    if "not a database" in text or "malformed" in text:
+        return "mlflow.db is damaged; restore it from a backup or move it away"
+    return explain(error)
+
+
+def experiment_of(client: MlflowClient, root: Path, project: str) -> str:
+    """The id of the project's experiment, created with an artifact folder that direct access and the server share."""
+    from mlflow.exceptions import MlflowException
+
+    found: Any = client.get_experiment_by_name(project)
+    if found is None:
+        local = is_local(tracking_uri(root))
+        location = str(root.resolve() / "mlruns" / "artifacts" / project) if local else None
+        try:
+            return client.create_experiment(project, artifact_location=location)
+        except MlflowException:  # another process was quicker
+            found = client.get_experiment_by_name(project)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)

@@ -1,0 +1,38 @@
+"""The machine's load while a run trains, measured by MLflow's own monitor."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from headway.run import RunDirectory
+from headway.tracking.runs import read_tracking
+from headway.tracking.store import client_of, problems
+
+SAMPLING_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def system_metrics(run: RunDirectory) -> Iterator[None]:
+    """Sample CPU, memory, disk, network and GPU until the end of the block. Does nothing while MLflow is away."""
+    tracking = read_tracking(run)
+    if tracking is None or tracking["run_id"] is None:
+        yield
+        return
+    client_of(tracking["uri"])
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
+    monitor = SystemMetricsMonitor(
+        tracking["run_id"], sampling_interval=SAMPLING_SECONDS, resume_logging=True, tracking_uri=tracking["uri"]
+    )
+    monitor.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(*problems()):
+            monitor.finish()
+            monitor.collect_metrics()  # the last sample; for a run shorter than one interval the only one
+            monitor.publish_metrics(monitor.aggregate_metrics())
+            monitor.mlflow_logger.flush()
