@@ -1,0 +1,146 @@
+"""One conversion for training, batch scoring and serving: whatever a file or frame holds, to the type of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway.base import DataError
+from headway.data.config import Kind
+
+EXAMPLES = 3
+
+
+def family(kind: pa.DataType) -> str:
+    """The coarse type by which two files' columns are compared: numbers of any width are one family."""
+    if pa.types.is_dictionary(kind):
+        return family(kind.value_type)
+    if pa.types.is_null(kind):
+        return "empty"
+    if pa.types.is_boolean(kind):
+        return "true or false"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "a number"
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return "a date"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "text"
+    return str(kind)
+
+
+def canonical(batch: pa.RecordBatch, kinds: Mapping[str, Kind], where: str, start: int = 0) -> pa.RecordBatch:
+    """The columns of ``kinds`` in canonical types; ``start`` is the number of the first row, for messages.
+
+    numeric: float64, NaN as null; categorical and text: string; date: timestamp[us] in UTC without a zone.
+    Raises DataError naming ``where``, the column, the rule, how many rows break it and the first of them.
+    """
+    arrays = [_convert(plain(batch.column(name)), kind, name, where, start) for name, kind in kinds.items()]
+    return pa.RecordBatch.from_arrays(arrays, names=list(kinds))
+
+
+def plain(column: pa.Array) -> pa.Array:
+    """Dictionaries decoded and every string type made the plain one."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    return column
+
+
+def to_string_or_keep(column: pa.Array) -> pa.Array:
+    """A column that is only carried along."""
+    column = plain(column)
+    return column.cast(pa.string()) if pa.types.is_null(column.type) else column
+
+
+def _convert(column: pa.Array, kind: Kind, name: str, where: str, start: int) -> pa.Array:
+    if kind == "numeric":
+        return _number(column, name, where, start)
+    if kind == "date":
+        return _date(column, name, where, start)
+    return _text(column, name, where)
+
+
+def _refuse(column: pa.Array, bad: np.ndarray, name: str, where: str, start: int, rule: str) -> DataError:
+    rows = np.flatnonzero(bad)
+    shown = ", ".join(f"row {start + row + 1}: {str(column[int(row)].as_py())[:40]!r}" for row in rows[:EXAMPLES])
+    values = "value is" if len(rows) == 1 else "values are"
+    return DataError(f"{where}: column {name} must be {rule}, however {len(rows):,} {values} not ({shown})")
+
+
+def _number(column: pa.Array, name: str, where: str, start: int) -> pa.Array:
+    found = family(column.type)
+    if found == "text":
+        try:
+            numbers = pc.cast(pc.utf8_trim_whitespace(column), pa.float64())
+        except pa.ArrowInvalid:
+            numbers = _parse_numbers(column, name, where, start)
+    elif found in ("a number", "true or false", "empty"):
+        numbers = pc.cast(column, pa.float64(), safe=False)
+    else:
+        raise DataError(f"{where}: column {name} must be numeric, however it is {found}; change data.features.{name}")
+    if pc.any(pc.is_nan(numbers)).as_py():
+        numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+    return numbers
+
+
+def _parse_numbers(column: pa.Array, name: str, where: str, start: int) -> pa.Array:
+    """What Arrow's cast refuses (`+5`, ` 1e5 `, `inf`), or the values that are no numbers."""
+    texts = pd.Series(column.to_pandas(), dtype="object")
+    numbers = pd.to_numeric(texts.where(texts.notna(), None), errors="coerce")
+    bad = (numbers.isna() & texts.notna() & ~texts.astype(str).str.strip().str.lower().isin({"nan", ""})).to_numpy()
+    if bad.any():
+        raise _refuse(column, bad, name, where, start, "numeric")
+    return pa.array(numbers.to_numpy(np.float64), from_pandas=True)
+
+
+def _date(column: pa.Array, name: str, where: str, start: int) -> pa.Array:
+    found = family(column.type)
+    if found == "empty":
+        return column.cast(pa.timestamp("us"))
+    if found == "a date":
+        kind = column.type
+        if pa.types.is_timestamp(kind) and kind.tz is not None:
+            column = column.cast(pa.timestamp(kind.unit))
+        return pc.cast(column, pa.timestamp("us"), safe=False)
+    if found == "a number":
+        column = pc.cast(column, pa.int64(), safe=False).cast(pa.string())
+    elif found != "text":
+        raise DataError(f"{where}: column {name} must be a date, however it is {found}; change data.features.{name}")
+    try:
+        return pc.cast(column, pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        return _parse_dates(column, name, where, start)
+
+
+def _parse_dates(column: pa.Array, name: str, where: str, start: int) -> pa.Array:
+    """Formats other than ISO 8601, all of one form, as pandas infers it from the first value."""
+    texts = pd.Series(column.to_pandas(), dtype="object")
+    try:
+        times = pd.to_datetime(texts, errors="coerce", utc=True)
+    except (ValueError, TypeError):
+        times = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[us, UTC]")
+    bad = (times.isna() & texts.notna()).to_numpy()
+    if bad.any():
+        raise _refuse(column, bad, name, where, start, "a date")
+    return pa.Array.from_pandas(times.dt.tz_localize(None).astype("datetime64[us]"))
+
+
+def _text(column: pa.Array, name: str, where: str) -> pa.Array:
+    found = family(column.type)
+    if found == "text":
+        return column
+    if found == "a number" and pa.types.is_floating(column.type):
+        whole = pc.all(pc.equal(pc.floor(column), column)).as_py()
+        limited = pc.max(pc.abs(column)).as_py() if whole else None
+        if whole and (limited is None or limited < 2**53):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column).cast(pa.int64())
+    if found in ("a number", "true or false", "empty", "a date"):
+        return column.cast(pa.string())
+    raise DataError(f"{where}: column {name} must hold single values, however it holds {found}")

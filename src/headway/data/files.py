@@ -1,0 +1,243 @@
+"""Files of rows: finding them, and reading each format as a stream of raw batches."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.fs as pafs
+import pyarrow.json as pajson
+import pyarrow.parquet as pq
+
+from headway.base import ConfigError, DataError
+from headway.data.config import CsvOptions
+
+FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".data": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+PACKED = (".gz", ".bz2", ".zst", ".lz4")
+BLOCK_BYTES = 1 << 22
+
+
+def find_files(source: str, root: Path) -> list[str]:
+    """The files of a path, a folder, a glob or a URL, sorted by name. Relative paths start at the project's root.
+
+    Raises DataError when there is none.
+    """
+    if "://" in source:
+        system, inner = open_url(source)
+        info = system.get_file_info(inner)
+        if info.type == pafs.FileType.File:
+            return [source]
+        inside = [i.path for i in system.get_file_info(pafs.FileSelector(inner, recursive=True, allow_not_found=True))]
+        scheme = source.split("://", 1)[0]
+        found = sorted(f"{scheme}://{path}" for path in inside if _suffix(path) in FORMATS)
+        if not found:
+            raise DataError(f"data.source must be a file or a folder of files, however there is none at {source}")
+        return found
+    path = Path(source).expanduser()
+    path = path if path.is_absolute() else root / path
+    if path.is_dir():
+        found = sorted(
+            str(p) for p in path.rglob("*") if p.is_file() and _suffix(p.name) in FORMATS and not _hidden(p, path)
+        )
+        if not found:
+            raise DataError(
+                f"data.source must hold Parquet, CSV, JSON lines or Arrow files, however {source} holds none"
+            )
+        return found
+    if path.is_file():
+        return [str(path)]
+    found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
+    if not found:
+        raise DataError(f"data.source must be a file, a folder or a glob, however there is no {source}")
+    return found
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+
+
+def _suffix(name: str) -> str:
+    path = PurePath(name)
+    return PurePath(path.stem).suffix.lower() if path.suffix.lower() in PACKED else path.suffix.lower()
+
+
+def format_of(files: Sequence[str], stated: str) -> str:
+    """The one format of all files: the stated one, or that of their names' endings."""
+    if stated != "auto":
+        return stated
+    found = {FORMATS.get(_suffix(file), f"unknown ({_suffix(file) or 'no ending'})") for file in files}
+    if len(found) > 1 or next(iter(found)).startswith("unknown"):
+        raise ConfigError(
+            f"data.format must be given when the files' endings do not tell it, however they are {', '.join(sorted(found))}"
+        )
+    return found.pop()
+
+
+def open_url(url: str) -> tuple[pafs.FileSystem, str]:
+    """The file system and the path inside it. Raises ConfigError for a scheme that pyarrow does not know."""
+    try:
+        return pafs.FileSystem.from_uri(url)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ConfigError(
+            f"data.source must be an address that pyarrow can open, however {url}: {_first(error)}"
+        ) from None
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[Any]:
+    """The file's bytes, unpacked where its name says that it is packed. Raises DataError when it cannot be read."""
+    name = PurePath(file).name
+    try:
+        system, inner = open_url(file) if "://" in file else (pafs.LocalFileSystem(), file)
+        if system.get_file_info(inner).size == 0:
+            raise DataError(f"{name} must have content, however it is empty")
+        if PurePath(file).suffix.lower() in PACKED:
+            with system.open_input_stream(inner) as stream:
+                yield stream
+        else:
+            with system.open_input_file(inner) as stream:
+                yield stream
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _explain(error, name) from None
+    except UnicodeDecodeError as error:
+        raise _encoding(name, f"byte {error.start}") from None
+
+
+def _explain(error: Exception, name: str) -> DataError:
+    text = _first(error)
+    if "UTF8" in text or "UTF-8" in text or "codec" in text:
+        return _encoding(name, "some bytes")
+    if "Expected" in text and "columns" in text:
+        return DataError(f"{name}: each line must have as many values as the header, however: {text}")
+    if isinstance(error, OSError) and getattr(error, "errno", None) is not None:
+        return DataError(f"{name} must be readable, however: {error.strerror or text}")
+    return DataError(f"{name} must be whole and readable, however: {text}")
+
+
+def _encoding(name: str, where: str) -> DataError:
+    return DataError(
+        f"{name} must be UTF-8 text, however {where} is not; set data.csv.encoding, for example to latin-1"
+    )
+
+
+def _first(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:200] if text else type(error).__name__
+
+
+def read_schema(file: str, form: str, csv: CsvOptions) -> pa.Schema:
+    """The file's columns. CSV columns are all text: what they mean is for the project to say."""
+    with _opened(file) as stream:
+        if form == "parquet":
+            return pq.read_schema(stream)
+        if form == "arrow":
+            return _arrow_reader(stream)[0]
+        if form == "csv":
+            return pa.schema([(name, pa.string()) for name in _csv_names(stream, csv, PurePath(file).name)])
+        return pajson.open_json(stream, read_options=pajson.ReadOptions(block_size=BLOCK_BYTES)).schema
+
+
+def read_batches(
+    file: str, form: str, csv: CsvOptions, columns: Sequence[str] | None, rows: int
+) -> Iterator[pa.RecordBatch]:
+    """The file's rows as they are, only ``columns`` where given, at most ``rows`` at a time."""
+    with _opened(file) as stream:
+        for batch in _raw(stream, form, csv, columns, PurePath(file).name, rows):
+            for at in range(0, batch.num_rows, rows):
+                yield batch.slice(at, rows)
+
+
+def _raw(
+    stream: IO[bytes], form: str, csv: CsvOptions, columns: Sequence[str] | None, name: str, rows: int
+) -> Iterator[pa.RecordBatch]:
+    if form == "parquet":
+        with pq.ParquetFile(stream) as parquet:
+            yield from parquet.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
+    elif form == "arrow":
+        yield from (_select(batch, columns) for batch in _arrow_reader(stream)[1])
+    elif form == "jsonl":
+        reader = pajson.open_json(stream, read_options=pajson.ReadOptions(block_size=BLOCK_BYTES))
+        yield from (_select(batch, columns) for batch in reader)
+    else:
+        yield from _csv_batches(stream, csv, columns, name)
+
+
+def _select(batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
+    return batch if columns is None else batch.select(list(columns))
+
+
+def _arrow_reader(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Either Arrow format: the file with a footer, or the stream."""
+    try:
+        file = pa.ipc.open_file(stream)
+    except pa.ArrowInvalid:
+        stream.seek(0)
+        reader = pa.ipc.open_stream(stream)
+        return reader.schema, iter(reader)
+    return file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
+
+
+def _csv_names(stream: IO[bytes], csv: CsvOptions, name: str) -> list[str]:
+    """The header's names. Read by themselves: pyarrow cannot give a column a type before it is known."""
+    if csv.column_names:
+        return list(csv.column_names)
+    head = stream.read(1 << 20)
+    try:
+        line = head.decode(csv.encoding, errors="strict" if len(head) < 1 << 20 else "ignore").lstrip("\ufeff")
+    except UnicodeDecodeError as error:
+        if b"\n" in head[: error.start]:  # the header itself is fine; the rows will be looked at when they are read
+            line = head[: error.start].decode(csv.encoding)
+        else:
+            raise
+    except LookupError:
+        raise ConfigError(f"data.csv.encoding must be a character encoding, however it is {csv.encoding!r}") from None
+    import csv as stdlib_csv
+
+    names = next(stdlib_csv.reader(line.splitlines(), delimiter=csv.delimiter), [])
+    names = [n.strip() for n in names]
+    if not any(names):
+        raise DataError(f"{name} must begin with the columns' names, however its first line is blank")
+    return names
+
+
+def _csv_batches(
+    stream: IO[bytes], csv: CsvOptions, columns: Sequence[str] | None, name: str
+) -> Iterator[pa.RecordBatch]:
+    names = _csv_names(stream, csv, name)
+    stream.seek(0)
+    reader = pacsv.open_csv(
+        stream,
+        read_options=pacsv.ReadOptions(
+            block_size=BLOCK_BYTES, encoding=csv.encoding, column_names=names, skip_rows=0 if csv.column_names else 1
+        ),
+        parse_options=pacsv.ParseOptions(delimiter=csv.delimiter, newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(
+            column_types={n: pa.string() for n in names},
+            include_columns=list(columns) if columns is not None else None,
+            strings_can_be_null=False,
+        ),
+    )
+    nulls = pa.array(csv.null_values, pa.string())
+    for batch in reader:
+        texts = [pc.utf8_trim_whitespace(c) if csv.strip else c for c in batch.columns]
+        known = [pc.if_else(pc.is_in(c, value_set=nulls), pa.scalar(None, pa.string()), c) for c in texts]
+        yield pa.RecordBatch.from_arrays(known, names=batch.schema.names)

@@ -1,0 +1,198 @@
+"""Where rows come from: Parquet, CSV, JSON lines or Arrow, one file or many, streamed in order and in canonical types."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any
+
+import pyarrow as pa
+
+from headway.base import ConfigError, DataError, suggest, write_json
+from headway.data.canonical import canonical, family, to_string_or_keep
+from headway.data.config import CsvOptions, DataConfig, Kind, Task
+from headway.data.files import find_files, format_of, read_batches, read_schema
+
+__all__ = ["Chunk", "Table", "canonical", "open_table"]
+
+Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows in order. ``file`` indexes Table.files; ``start`` is the number of the first row in the whole table."""
+
+    file: int
+    start: int
+    batch: pa.RecordBatch
+
+
+class Table:
+    """Rows of one or several files as one table. Opening reads schemas only; every pass streams."""
+
+    def __init__(
+        self,
+        files: Sequence[str],
+        config: DataConfig,
+        task: Task,
+        root: Path,
+        extra: Sequence[str],
+        csv: CsvOptions,
+        clean: Clean | None,
+        form: str,
+    ) -> None:
+        self.files = tuple(files)
+        self.task = task
+        self.target = config.target
+        self.kinds: dict[str, Kind] = dict(config.features)
+        self.columns = tuple(dict.fromkeys([*config.features, config.target, *extra]))
+        self._config, self._root, self._csv, self._clean, self._form = config, root, csv, clean, form
+        self.present = self._check_schemas()
+
+    @property
+    def unknown(self) -> list[str]:
+        """Columns of the files that the project says nothing of."""
+        return [
+            c
+            for c in self.present
+            if c not in self.columns and c not in self._config.ignore and c not in self._config.keys
+        ]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the files' names and contents and of how they are read."""
+        return digest_files(self.files, self._root, [self._form, self._csv.model_dump(), self._config.dataset])
+
+    @cached_property
+    def _rows(self) -> int:
+        return sum(chunk.batch.num_rows for chunk in self.chunks(columns=[self.target]))
+
+    def count(self) -> int:
+        """Number of rows."""
+        return self._rows
+
+    def chunks(self, columns: Sequence[str] | None = None, rows: int = 65_536) -> Iterator[Chunk]:
+        """The rows in order, files sorted by name, at most ``rows`` at a time, in canonical types.
+
+        Raises DataError on a value that its column's kind cannot be, with its row, and on a file that cannot be read.
+        """
+        wanted = list(columns if columns is not None else self.columns)
+        start = 0
+        for number, file in enumerate(self.files):
+            name = PurePath(file).name
+            for raw in read_batches(file, self._form, self._csv, None if self._clean else wanted, rows):
+                batch = self._clean(raw) if self._clean else raw
+                yield Chunk(number, start, self._canonical(batch, wanted, name, start))
+                start += batch.num_rows
+        if start == 0:
+            names = ", ".join(PurePath(f).name for f in self.files[:3])
+            raise DataError(f"the data must have rows, however {names} has none")
+
+    def _canonical(self, batch: pa.RecordBatch, wanted: Sequence[str], where: str, start: int) -> pa.RecordBatch:
+        kinds: dict[str, Kind] = {name: self.kinds[name] for name in wanted if name in self.kinds}
+        if self.target in wanted:
+            kinds[self.target] = "categorical" if self.task == "classification" else "numeric"
+        known = canonical(batch.select(list(kinds)), kinds, where, start)
+        arrays = [known.column(name) if name in kinds else to_string_or_keep(batch.column(name)) for name in wanted]
+        return pa.RecordBatch.from_arrays(arrays, names=list(wanted))
+
+    def _check_schemas(self) -> tuple[str, ...]:
+        """Look at every file's columns before any is read. Returns the first one's."""
+        first: pa.Schema | None = None
+        for file in self.files:
+            schema = read_schema(file, self._form, self._csv)
+            if self._clean is not None:
+                schema = self._clean(pa.RecordBatch.from_pylist([], schema=schema)).schema
+            name = PurePath(file).name
+            twice = sorted({c for c in schema.names if schema.names.count(c) > 1})
+            if twice:
+                raise DataError(f"{name}: column names must differ, however {', '.join(twice)} occurs more than once")
+            if first is None:
+                self._check_columns(schema, name)
+                first = schema
+            else:
+                self._check_same(schema, first, name)
+        assert first is not None
+        return tuple(first.names)
+
+    def _check_columns(self, schema: pa.Schema, name: str) -> None:
+        for column in self.columns:
+            if column not in schema.names:
+                role = (
+                    "data.target"
+                    if column == self.target
+                    else f"data.features.{column}"
+                    if column in self.kinds
+                    else column
+                )
+                raise ConfigError(
+                    f"{role} must name a column of {name}, however {column} is none{suggest(column, schema.names)}"
+                )
+
+    def _check_same(self, schema: pa.Schema, first: pa.Schema, name: str) -> None:
+        before = PurePath(self.files[0]).name
+        for column in self.columns:
+            if column not in schema.names:
+                raise DataError(
+                    f"{name}: all files must have the same columns, however {column}, which {before} has, is not here"
+                    f"{suggest(column, [c for c in schema.names if c not in first.names])}"
+                )
+            old, new = family(first.field(column).type), family(schema.field(column).type)
+            if old != new and "empty" not in (old, new):
+                raise DataError(
+                    f"{name}: a column must have one type in all files, however {column} is {new} here and {old} in {before}"
+                )
+
+
+def open_table(data: DataConfig, task: Task, root: Path, extra: Sequence[str] = ()) -> Table:
+    """The project's rows. ``extra`` columns (keys, slices, a split column) are carried along in their own type.
+
+    Raises ConfigError for what the project says wrongly, DataError for what the files are.
+    """
+    if data.dataset is not None:
+        from headway.data.datasets import locate
+
+        found = locate(data.dataset, data.options, root)
+        files = [str(file) for file in found.files]
+        return Table(files, data, task, root, extra, found.csv, found.clean, found.format)
+    files = find_files(str(data.source), root)
+    return Table(files, data, task, root, extra, data.csv, None, format_of(files, data.format))
+
+
+def digest_files(files: Sequence[str], root: Path, how: Any) -> str:
+    """SHA-256 of names and contents; a file whose path, size and time have not changed is not read again."""
+    cache = root / ".cache" / "digests.json"
+    try:
+        known: dict[str, str] = json.loads(cache.read_text())
+    except (OSError, ValueError):
+        known = {}
+    whole = hashlib.sha256(json.dumps(how, sort_keys=True, default=str).encode())
+    fresh = dict(known)
+    for file in files:
+        whole.update(PurePath(file).name.encode() + b"\0" + _digest_file(file, fresh).encode())
+    if fresh != known:
+        try:
+            write_json(cache, fresh)
+        except OSError:  # the cache only saves time
+            return whole.hexdigest()
+    return whole.hexdigest()
+
+
+def _digest_file(file: str, known: dict[str, str]) -> str:
+    path = Path(file)
+    if not path.exists():  # a URL: its size and time are all that is known without reading it
+        from headway.data.files import open_url
+
+        system, inner = open_url(file)
+        info = system.get_file_info(inner)
+        return f"{info.size}:{info.mtime_ns}"
+    stat = path.stat()
+    key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+    if key not in known:
+        with open(path, "rb") as content:
+            known[key] = hashlib.file_digest(content, "sha256").hexdigest()
+    return known[key]
