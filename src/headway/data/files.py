@@ -65,7 +65,8 @@ def find_files(source: str, root: Path) -> list[str]:
         return found
     if path.is_file():
         return [str(path)]
-    found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
+    # Path.glob takes no absolute pattern
+    found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207
     if not found:
         raise DataError(f"data.source must be a file, a folder or a glob, however there is no {source}")
     return found
@@ -160,14 +161,15 @@ def read_batches(
     file: str, form: str, csv: CsvOptions, columns: Sequence[str] | None, rows: int
 ) -> Iterator[pa.RecordBatch]:
     """The file's rows as they are, only ``columns`` where given, at most ``rows`` at a time."""
+    names = read_schema(file, form, csv).names if form == "csv" else []
     with _opened(file) as stream:
-        for batch in _raw(stream, form, csv, columns, PurePath(file).name, rows):
+        for batch in _raw(stream, form, csv, columns, names, rows):
             for at in range(0, batch.num_rows, rows):
                 yield batch.slice(at, rows)
 
 
 def _raw(
-    stream: IO[bytes], form: str, csv: CsvOptions, columns: Sequence[str] | None, name: str, rows: int
+    stream: IO[bytes], form: str, csv: CsvOptions, columns: Sequence[str] | None, names: list[str], rows: int
 ) -> Iterator[pa.RecordBatch]:
     if form == "parquet":
         with pq.ParquetFile(stream) as parquet:
@@ -178,7 +180,7 @@ def _raw(
         reader = pajson.open_json(stream, read_options=pajson.ReadOptions(block_size=BLOCK_BYTES))
         yield from (_select(batch, columns) for batch in reader)
     else:
-        yield from _csv_batches(stream, csv, columns, name)
+        yield from _csv_batches(stream, csv, columns, names)
 
 
 def _select(batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
@@ -220,10 +222,8 @@ def _csv_names(stream: IO[bytes], csv: CsvOptions, name: str) -> list[str]:
 
 
 def _csv_batches(
-    stream: IO[bytes], csv: CsvOptions, columns: Sequence[str] | None, name: str
+    stream: IO[bytes], csv: CsvOptions, columns: Sequence[str] | None, names: list[str]
 ) -> Iterator[pa.RecordBatch]:
-    names = _csv_names(stream, csv, name)
-    stream.seek(0)
     reader = pacsv.open_csv(
         stream,
         read_options=pacsv.ReadOptions(

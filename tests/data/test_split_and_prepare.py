@@ -1,0 +1,230 @@
+"""Splits and preparations against scikit-learn, pandas and the slow obvious version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+from rtdl_num_embeddings import compute_bins
+from sklearn.preprocessing import QuantileTransformer, StandardScaler
+
+from headway.base import ConfigError, DataError
+from headway.data.config import DataConfig, Kind, SplitConfig
+from headway.data.fit import column_edges, fit
+from headway.data.prepare import MISSING, UNKNOWN, PrepareConfig, Preparation
+from headway.data.source import Table, open_table
+from headway.data.split import TEST, TRAIN, VALIDATION, assign
+from headway.data.store import make_store
+
+KINDS: dict[str, Kind] = {"x": "numeric", "z": "numeric", "c": "categorical", "day": "date", "note": "text"}
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    """400 rows with nulls in x, a rare category, a date and a few words."""
+    rng = np.random.default_rng(7)
+    rows = 400
+    x = rng.lognormal(size=rows)
+    frame = pd.DataFrame({"x": x, "z": rng.integers(0, 9, rows).astype(float), "c": rng.choice(list("abbbbccc"), rows)})
+    frame["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, rows), "D")
+    frame["y"] = np.where(x + rng.normal(size=rows) > 1.2, "yes", "no")
+    frame["note"] = np.where(frame["y"] == "yes", "Late again, sorry", "paid in full") + rng.choice(
+        ["", " ok", " the"], rows
+    )
+    frame.loc[::17, "x"] = None
+    frame.loc[3, "c"] = "rare"
+    frame.loc[5, "c"] = None
+    frame["who"] = [f"p{i // 4}" for i in range(rows)]
+    return frame
+
+
+def opened(frame: pd.DataFrame, folder: Path, extra: tuple[str, ...] = (), **data: Any) -> tuple[Table, DataConfig]:
+    path = folder / "rows.parquet"
+    frame.to_parquet(path)
+    config = DataConfig.parse({"source": str(path), "target": "y", "features": KINDS, **data}, "data")
+    return open_table(config, "classification", folder, extra), config
+
+
+def test_a_stratified_split_keeps_exact_shares_of_each_class_and_repeats_itself(
+    frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    table, _ = opened(frame, tmp_path)
+    parts = assign(table, SplitConfig(test=0.25, validation=0.2))
+    np.testing.assert_array_equal(parts, assign(table, SplitConfig(test=0.25, validation=0.2)))
+    for _, rows in frame.groupby("y").indices.items():
+        test = round(len(rows) * 0.25)
+        assert (parts[rows] == TEST).sum() == test
+        assert (parts[rows] == VALIDATION).sum() == round((len(rows) - test) * 0.2)
+    assert not np.array_equal(parts, assign(table, SplitConfig(test=0.25, validation=0.2, seed=1)))
+
+
+def test_a_time_split_never_trains_on_what_is_newer_than_the_test(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table, _ = opened(frame, tmp_path)
+    parts = assign(table, SplitConfig(by="time", column="day"))
+    days = frame["day"]
+    assert days[parts == TRAIN].max() < days[parts == VALIDATION].min()
+    assert days[parts == VALIDATION].max() < days[parts == TEST].min()
+    assert 0.1 < (parts == TEST).mean() < 0.3
+
+
+def test_a_group_stays_together_and_does_not_move_when_rows_are_added(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table, _ = opened(frame, tmp_path, ("who",))
+    split = SplitConfig(by="group", column="who", test=0.3)
+    parts = pd.Series(assign(table, split))
+    assert (parts.groupby(frame["who"]).nunique() == 1).all()
+    (tmp_path / "more").mkdir()
+    more = pd.concat([frame.assign(who="new"), frame.iloc[::-1]], ignore_index=True)
+    again = assign(opened(more, tmp_path / "more", ("who",))[0], split)
+    np.testing.assert_array_equal(again[400:][::-1], parts)
+
+
+def test_a_split_that_leaves_a_part_empty_is_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table, _ = opened(frame.assign(who="one"), tmp_path, ("who",))
+    with pytest.raises(DataError, match="each of train, validation, test must have rows, however"):
+        assign(table, SplitConfig(by="group", column="who"))
+
+
+def test_a_column_split_says_which_row_is_wrong(frame: pd.DataFrame, tmp_path: Path) -> None:
+    names = ["train", "test", "validation", "Train "] * 100
+    table, _ = opened(frame.assign(who=names), tmp_path, ("who",))
+    np.testing.assert_array_equal(assign(table, SplitConfig(by="column", column="who")), [0, 2, 1, 0] * 100)
+    names[7] = "tset"
+    (tmp_path / "bad").mkdir()
+    table, _ = opened(frame.assign(who=names), tmp_path / "bad", ("who",))
+    with pytest.raises(DataError, match="row 8 says 'tset'"):
+        assign(table, SplitConfig(by="column", column="who"))
+
+
+def test_numbers_are_imputed_and_scaled_as_scikit_learn_does_from_training_rows_alone(
+    frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    table, data = opened(frame, tmp_path)
+    parts = assign(table, SplitConfig())
+    preparation = fit(table, parts, data, PrepareConfig(impute="median", words=0))
+    batch = pa.RecordBatch.from_pandas(frame[list(KINDS)], preserve_index=False)
+    prepared = preparation.apply(batch)["numeric"]
+    train = frame[parts == TRAIN]
+    known = train["x"].dropna()
+    # Mean and spread are those of the known values; the median comes from a sketch with a rank error below 0.2 %.
+    expected = StandardScaler().fit(known.to_numpy()[:, None]).transform(frame[["x"]].to_numpy())[:, 0]
+    names = preparation.numeric_names
+    here = frame["x"].notna().to_numpy()
+    np.testing.assert_allclose(prepared[here, names.index("x")], expected[here], rtol=1e-5)
+    filled = preparation.numbers[0].fill
+    assert abs((known <= filled).mean() - 0.5) < 0.01
+    np.testing.assert_array_equal(prepared[:, names.index("x missing")], ~here)
+
+
+def test_the_quantile_scale_equals_scikit_learns(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table, data = opened(frame, tmp_path)
+    parts = assign(table, SplitConfig())
+    preparation = fit(table, parts, data, PrepareConfig(scale="quantile", words=0))
+    batch = pa.RecordBatch.from_pandas(frame[list(KINDS)], preserve_index=False)
+    prepared = preparation.apply(batch)["numeric"][:, 0]
+    known = frame["x"][parts == TRAIN].dropna().to_numpy()[:, None]
+    trusted = QuantileTransformer(n_quantiles=len(known), output_distribution="normal").fit(known)
+    here = frame["x"].notna().to_numpy()
+    expected = trusted.transform(frame.loc[here, ["x"]].to_numpy())[:, 0]
+    np.testing.assert_allclose(prepared[here], expected, atol=0.05)
+
+
+def test_categories_have_buckets_for_the_unknown_and_the_missing(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table, data = opened(frame, tmp_path)
+    preparation = fit(table, assign(table, SplitConfig()), data, PrepareConfig(min_count=3))
+    category = preparation.categories[0]
+    assert category.values == ("b", "c", "a"), "most frequent first; 'rare' is too rare for a code"
+    codes = category.apply(pa.array(["b", "never seen", None, "a"]))
+    np.testing.assert_array_equal(codes, [2, UNKNOWN, MISSING, 4])
+    assert preparation.inputs().categorical == (5,)
+
+
+def test_words_are_those_that_tell_the_classes_apart(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table, data = opened(frame, tmp_path)
+    preparation = fit(table, assign(table, SplitConfig()), data, PrepareConfig(words=6))
+    assert set(preparation.texts[0].words) == {"late", "again", "sorry", "paid", "in", "full"}
+    text = preparation.texts[0].apply(pa.array(["LATE, late!", None, "nothing"]))
+    assert text.sum() == 1
+
+
+def test_bin_edges_equal_those_of_the_authors_package() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=2000).astype(np.float32)
+    y = (np.sin(3 * x) + rng.normal(size=2000) > 0).astype(np.int64)
+    ours = column_edges(x, y, PrepareConfig(bins=16), regression=False)
+    tree = {"min_samples_leaf": 31, "random_state": 0}
+    theirs = compute_bins(torch.from_numpy(x)[:, None], 16, tree_kwargs=tree, y=torch.from_numpy(y), regression=False)
+    np.testing.assert_allclose(ours, theirs[0].numpy())
+    quantile = column_edges(x, y, PrepareConfig(bins=16, bins_by="quantile"), regression=False)
+    np.testing.assert_allclose(quantile, compute_bins(torch.from_numpy(x)[:, None], 16)[0].numpy(), atol=1e-6)
+
+
+def test_a_preparation_survives_json_and_gives_the_same_arrays(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table, data = opened(frame, tmp_path)
+    preparation = fit(table, assign(table, SplitConfig()), data, PrepareConfig(scale="quantile"))
+    again = Preparation.from_json(json.loads(json.dumps(preparation.to_json())))
+    assert again == preparation
+    batch = pa.RecordBatch.from_pandas(frame[list(KINDS)], preserve_index=False)
+    for name, values in preparation.apply(batch).items():
+        np.testing.assert_array_equal(values, again.apply(batch)[name])
+
+
+def test_a_date_beyond_the_training_range_counts_as_its_edge(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table, data = opened(frame, tmp_path)
+    preparation = fit(table, assign(table, SplitConfig()), data, PrepareConfig())
+    day = next(n for n in preparation.numbers if n.column == "day")
+    times = pa.array([pd.Timestamp("2031-05-05"), pd.Timestamp("2099-01-01")], pa.timestamp("us"))
+    later, latest = day.apply(times)[0]
+    assert later == latest
+
+
+def test_a_store_holds_what_applying_the_preparation_gives_and_is_made_once(
+    frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    table, data = opened(frame, tmp_path, ("who",))
+    parts = assign(table, SplitConfig())
+    store, reused = make_store(tmp_path / "prepared", table, parts, data, SplitConfig(), PrepareConfig())
+    assert not reused
+    again, reused = make_store(tmp_path / "prepared", table, parts, data, SplitConfig(), PrepareConfig())
+    assert reused
+    assert again.path == store.path
+    for name, part in (("train", TRAIN), ("validation", VALIDATION), ("test", TEST)):
+        rows = frame[parts == part]
+        expected = store.preparation.apply(pa.RecordBatch.from_pandas(rows[list(KINDS)], preserve_index=False))
+        arrays = store.arrays(name)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(arrays["numeric"], expected["numeric"])
+        np.testing.assert_array_equal(arrays["categorical"], expected["categorical"])
+        np.testing.assert_array_equal(arrays["target"], (rows["y"] == "yes").astype(int))
+    raw = store.raw_test().to_pandas()
+    assert raw["who"].tolist() == frame["who"][parts == TEST].tolist()
+    other, reused = make_store(tmp_path / "prepared", table, parts, data, SplitConfig(), PrepareConfig(bins=7))
+    assert not reused
+    assert other.path != store.path
+
+
+def test_a_store_that_cannot_be_finished_leaves_nothing_behind(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, data = opened(frame, tmp_path)
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        make_store(tmp_path / "prepared", table, assign(table, SplitConfig()), data, SplitConfig(), PrepareConfig())
+    assert list((tmp_path / "prepared").iterdir()) == []
+
+
+def test_the_positive_class_comes_last_and_must_exist(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table, data = opened(frame, tmp_path, positive="no")
+    parts = assign(table, SplitConfig())
+    assert fit(table, parts, data, PrepareConfig()).target.classes == ("yes", "no")
+    wrong = data.model_copy(update={"positive": "maybe"})
+    with pytest.raises(ConfigError, match="data.positive must be a class of y, however it is 'maybe'"):
+        fit(table, parts, wrong, PrepareConfig())
