@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import time
@@ -18,6 +19,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_UI_URL
 
 from headway.base import write_json
 from headway.report import Reporter
@@ -27,6 +29,16 @@ from headway.terminal import Terminal, markdown_table, metric_rows
 ARTIFACT_SECONDS = 2.0
 
 _terminal: Terminal | None = None
+
+
+def _without_empty_traceback(record: logging.LogRecord) -> bool:
+    """Prefect logs a task that ends Failed with the traceback of no exception, which reads `NoneType: None`."""
+    if isinstance(record.exc_info, tuple) and record.exc_info[0] is None:
+        record.exc_info = None
+    return True
+
+
+logging.getLogger("prefect.task_runs").addFilter(_without_empty_traceback)
 
 
 @contextlib.contextmanager
@@ -92,16 +104,10 @@ def artifact_key(project: str, what: str) -> str:
 
 
 def note_flow(run: RunDirectory) -> None:
-    """Write flow.json: which Prefect run this is, and its page where a server with pages is up."""
-    address = os.environ.get("PREFECT_API_URL", "")
-    pages = os.environ.get("PREFECT_UI_URL") or (address.removesuffix("/api") if _has_pages() else "")
+    """Write flow.json: which Prefect run this is, and its page; the temporary server has no page to link to."""
+    pages = None if "HEADWAY_TEMPORARY_SERVER" in os.environ else PREFECT_UI_URL.value()
     url = f"{pages}/runs/flow-run/{flow_run.id}" if pages else None
     write_json(run.path / "flow.json", {"flow_run_id": flow_run.id, "url": url})
-
-
-def _has_pages() -> bool:
-    """Whether the server outlives this run: the temporary one has no page to link to."""
-    return os.environ.get("HEADWAY_TEMPORARY_SERVER") is None
 
 
 def show_validation(project: str, found: dict[str, Any] | None, problem: str | None) -> None:

@@ -124,9 +124,9 @@ class Terminal:
         sign = Text(self._sign("✓", "+"), style="bold green") if done else Text(self._sign("✗", "x"), style="bold red")
         lines = [] if done and name in SHOWN_WITH_RESULTS else self._lines
         first, *more = lines or [""]
-        self._row(sign, f"{name:<8} {seconds:7.1f} s", Text(first))
+        self._row(sign, f"{name:<8} {seconds:7.1f} s ", Text(first))
         for text in more:
-            self._row(Text(" "), " " * 18, Text(text))
+            self._row(Text(" "), " " * 19, Text(text))
 
     def _row(self, sign: RenderableType, left: str, text: RenderableType) -> None:
         """Sign, fixed part, and a text that wraps under itself."""

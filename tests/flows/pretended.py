@@ -1,0 +1,70 @@
+"""Stages that only pretend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headway.base import read_json, write_json
+from headway.project import load_project
+from headway.report import Reporter
+from headway.run import RunDirectory
+
+
+class Pretended:
+    """Stages that leave small files; ``failing``: what a stage raises; ``done``: what happened, in order."""
+
+    def __init__(self) -> None:
+        self.failing: dict[str, BaseException] = {}
+        self.done: list[str] = []
+        self.concluded: BaseException | None = None
+
+    def start(self, name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> RunDirectory:
+        project = load_project(name, root, settings)
+        return RunDirectory.create(root, name, {"project": project.model_dump(mode="json")})
+
+    def _do(self, name: str, report: Reporter) -> None:
+        self.done.append(name)
+        if name in self.failing:
+            raise self.failing[name]
+        report.line(f"{name} went well")
+
+    def validate(self, run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+        self._do("validate", report)
+        return {"summary": "10 rows × 2 columns"}
+
+    def prepare(self, run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+        self._do("prepare", report)
+        return {}
+
+    def train(self, run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+        for epoch in range(50):
+            report.progress((epoch + 1) / 50, f"epoch {epoch + 1} of 50")
+        self._do("train", report)
+        return {}
+
+    def evaluate(self, run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+        self._do("evaluate", report)
+        keep = {"verdict": True, "text": "The network earns its keep."}
+        metrics = {"auc": {"value": 0.9, "low": 0.8, "high": 0.95}}
+        evaluation = {"primary": "auc", "metrics": metrics, "baselines": {}, "earns_its_keep": keep}
+        write_json(run.path / "evaluation.json", evaluation)
+        return evaluation
+
+    def register(self, run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+        self._do("register", report)
+        decision = {"promoted": True, "reason": "promoted: the first model", "name": "flowers", "version": "1"}
+        write_json(run.path / "decision.json", decision)
+        return decision
+
+    def track(self, run: RunDirectory, root: Path) -> None:
+        self.done.append("track")
+
+    def conclude(self, run: RunDirectory, root: Path, error: BaseException | None = None) -> None:
+        self.done.append("conclude")
+        self.concluded = error
+
+    def summary(self, run: RunDirectory) -> dict[str, Any]:
+        decision = read_json(run.path / "decision.json")
+        return {"project": "flowers", "run_directory": str(run.path), "decision": decision}

@@ -1,0 +1,144 @@
+"""The retrain flow: six verbs in the order of the data, honest states, artifacts that people read."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.states import State
+from pretended import Pretended
+
+from flows import reporting
+from flows.retrain import outcome, retrain
+from headway.base import ConfigError, DataError, TrainingError, read_json
+from headway.models import model_configs
+from headway.terminal import Terminal
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def run(**parameters: Any) -> State[Any]:
+    call: Any = retrain
+    return call(return_state=True, **{"project": "flowers", **parameters})
+
+
+def artifacts() -> dict[str, Any]:
+    """The newest artifact of each key."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(limit=200)
+    return {str(one.key): one for one in sorted(found, key=lambda one: str(one.created))}
+
+
+def test_every_parameter_of_the_form_has_a_sentence_and_its_constraints() -> None:
+    properties = retrain.parameters.model_dump()["properties"]
+    assert all(field["description"].endswith(".") for field in properties.values())
+    assert properties["epochs"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 100_000}
+    assert properties["learning_rate"]["anyOf"][0] == {"type": "number", "exclusiveMinimum": 0, "maximum": 1000}
+    assert properties["model"]["anyOf"][0] == {"type": "string", "enum": sorted(model_configs())}
+
+
+def test_the_stages_run_in_order_and_the_reason_is_the_states_message(root: Path, pretended: Pretended) -> None:
+    state = run()
+    order = ["track", "validate", "prepare", "train", "evaluate", "register", "conclude"]
+    assert (state.is_completed(), state.message) == (True, "promoted: the first model")
+    assert (pretended.done, pretended.concluded) == (order, None)
+    assert Path(state.result()).parent == root / "data" / "runs"
+
+
+def test_the_forms_values_are_put_over_the_projects_own(root: Path, pretended: Pretended) -> None:
+    path = run(model="boosting", epochs=3, learning_rate=1e-5, settings=["split.test=0.3"]).result()
+    project = read_json(Path(path) / "run.json")["project"]
+    assert (project["model"]["name"], project["train"]["epochs"]) == ("boosting", 3)
+    assert (project["train"]["learning_rate"], project["split"]["test"]) == (1e-5, 0.3)
+
+
+def test_a_value_out_of_range_never_starts(root: Path, pretended: Pretended) -> None:
+    state = run(epochs=0)
+    assert "greater than or equal to 1" in str(state.message)
+    assert (state.is_failed(), pretended.done) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("stage", "error"),
+    [
+        ("validate", DataError("height must be at least 0, however 3 rows are less")),
+        ("train", TrainingError("no room")),
+    ],
+)
+def test_a_users_mistake_ends_failed_with_exactly_its_line(
+    root: Path, pretended: Pretended, stage: str, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    pretended.failing[stage] = error
+    state = run()
+    assert (state.is_failed(), state.message) == (True, str(error))
+    assert pretended.done[-2:] == [stage, "conclude"]
+    assert pretended.concluded is error
+    assert "Traceback" not in caplog.text
+    assert "NoneType" not in caplog.text
+    with pytest.raises(type(error)):
+        outcome("flowers", [])
+
+
+def test_a_misspelt_setting_ends_failed_before_anything_is_written(root: Path, pretended: Pretended) -> None:
+    state = run(settings=["train.epoch=3"])
+    assert state.message == "conf/flowers.yaml: train.epoch: no such setting; did you mean epochs?"
+    assert not (root / "data").exists()
+    with pytest.raises(ConfigError):
+        outcome("flowers", ["train.epoch=3"])
+
+
+def test_an_interruption_closes_the_run_as_killed(root: Path, pretended: Pretended) -> None:
+    pretended.failing["train"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert pretended.done[-1] == "conclude"
+    assert isinstance(pretended.concluded, KeyboardInterrupt)
+
+
+def test_validation_metrics_and_decision_become_artifacts(root: Path, pretended: Pretended) -> None:
+    run()
+    found = artifacts()
+    assert "accepted" in found["flowers-validation"].data
+    assert json.loads(found["flowers-metrics"].data)[0]["95 % interval"] == "0.8000–0.9500"
+    assert "promoted: the first model" in found["flowers-decision"].data
+    assert found["flowers-training"].data == 100.0
+
+
+def test_refused_data_is_an_artifact_too(root: Path, pretended: Pretended) -> None:
+    pretended.failing["validate"] = DataError("height must be known, however 3 rows are not")
+    run()
+    text = artifacts()["flowers-validation"].data
+    assert "refused" in text
+    assert "- height must be known" in text
+
+
+def test_the_progress_artifact_moves_seldom(root: Path, pretended: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
+    moves = []
+    monkeypatch.setattr(reporting, "update_progress_artifact", lambda **told: moves.append(told["progress"]))
+    run()
+    assert moves == [100.0]
+
+
+def test_the_terminal_hears_what_the_log_hears(root: Path, pretended: Pretended) -> None:
+    stream = io.StringIO()
+    with reporting.shown_on(Terminal(stream)):
+        run()
+    ticks = [line.split()[:2] for line in stream.getvalue().splitlines()]
+    assert ticks == [["✓", stage] for stage in ("validate", "prepare", "train", "evaluate", "register")]
+    assert "prepare went well" in stream.getvalue()
+
+
+def test_the_run_directory_names_its_prefect_run(root: Path, pretended: Pretended) -> None:
+    told = read_json(Path(run().result()) / "flow.json")
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_run(told["flow_run_id"])
+    assert found.name.startswith("flowers · ")
+    assert told["url"].endswith(f"/runs/flow-run/{found.id}")
+
+
+def test_keys_of_artifacts_are_what_prefect_allows() -> None:
+    assert reporting.artifact_key("credit_default", "metrics") == "credit-default-metrics"

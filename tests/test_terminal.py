@@ -1,0 +1,124 @@
+"""What people see of a run."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from headway.terminal import Terminal, markdown_table, metric_rows, number
+
+EVALUATION = {
+    "primary": "auc",
+    "metrics": {"auc": {"value": 0.918, "low": 0.914, "high": 0.922}, "average_precision": {"value": 0.8}},
+    "champion": {"version": 3, "metrics": {"auc": {"value": 0.917}}},
+    "baselines": {name: {"metrics": {"auc": {"value": 0.9}}} for name in ("trivial", "linear", "boosting")},
+}
+SUMMARY = {
+    "earns_its_keep": {"verdict": False, "text": "The network does not earn its keep: boosting is better."},
+    "decision": {"promoted": True, "reason": "promoted: auc 0.918 against 0.917"},
+    "model": {"name": "adult", "version": "4"},
+}
+
+
+class Screen(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def lines_of(text: str) -> list[str]:
+    return [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in text.replace("\r", "\n").splitlines()]
+
+
+def test_a_stage_is_ticked_off_with_its_seconds_and_what_was_learnt() -> None:
+    stream = io.StringIO()
+    terminal = Terminal(stream)
+    with terminal.stage("validate"):
+        terminal.line("48,842 rows × 14 columns, 27 expectations hold")
+        terminal.line("and more")
+    first, second = stream.getvalue().splitlines()
+    assert re.fullmatch(r"✓ validate +0\.0 s  48,842 rows × 14 columns, 27 expectations hold *", first)
+    assert second.index("and") == first.index("48,842")
+
+
+def test_a_stage_that_fails_is_crossed_out() -> None:
+    stream = io.StringIO()
+    terminal = Terminal(stream)
+    with pytest.raises(ValueError), terminal.stage("train"):
+        raise ValueError
+    assert stream.getvalue().startswith("✗ train")
+
+
+def test_a_terminal_that_knows_ascii_only_gets_ascii_signs() -> None:
+    buffer = io.BytesIO()
+    with io.TextIOWrapper(buffer, encoding="ascii") as stream:
+        with Terminal(stream).stage("validate"):
+            pass
+        stream.flush()
+        assert buffer.getvalue().startswith(b"+ validate")
+
+
+def test_without_a_terminal_nothing_is_drawn_over_and_nothing_is_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headway.terminal.PLAIN_SECONDS", 0.0)
+    stream = io.StringIO()
+    terminal = Terminal(stream)
+    with terminal.stage("train"):
+        terminal.progress(0.25, "epoch 1 of 4")
+    terminal.results(SUMMARY, EVALUATION, "adult")
+    assert "\x1b" not in stream.getvalue()
+    assert "  train  25%  epoch 1 of 4" in stream.getvalue().splitlines()
+
+
+def test_without_a_terminal_progress_is_told_seldom() -> None:
+    stream = io.StringIO()
+    terminal = Terminal(stream)
+    with terminal.stage("train"):
+        for share in range(100):
+            terminal.progress(share / 100, "going on")
+    assert "going on" not in stream.getvalue()
+
+
+def test_colours_are_off_where_no_color_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    screen = Screen()
+    Terminal(screen, width=80).results(SUMMARY, EVALUATION, "adult")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", screen.getvalue())
+
+
+def test_nothing_is_wider_than_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    screen = Screen()
+    terminal = Terminal(screen, width=80)
+    with terminal.stage("train"):
+        terminal.warn("a warning that goes on and on " * 5)
+        terminal.progress(0.5, "epoch 5 of 10, validation loss 0.3123, best 0.3010, 104,000 rows/s, 12 s to go")
+        terminal.line("tabm in fp32 on cpu, best of 31 epochs: 15, 12,345 rows/s, peak memory 1,234 MB and more")
+    terminal.results(SUMMARY, EVALUATION, "adult")
+    assert max(len(line) for line in lines_of(screen.getvalue())) <= 80
+
+
+def test_results_say_whether_the_network_earns_its_keep_what_was_decided_and_where_the_model_is() -> None:
+    stream = io.StringIO()
+    Terminal(stream).results(SUMMARY, EVALUATION, "adult")
+    text = stream.getvalue()
+    assert "The network does not earn its keep: boosting is better." in text
+    assert "promoted: auc 0.918 against 0.917" in text
+    assert "models:/adult@champion" in text
+
+
+def test_metrics_stand_beside_the_champion_and_the_baselines() -> None:
+    auc, precision = metric_rows(EVALUATION)
+    assert list(auc) == ["metric", "model", "95 % interval", "champion v3", "trivial", "linear", "boosting"]
+    assert list(auc.values()) == ["auc *", "0.9180", "0.9140–0.9220", "0.9170", "0.9000", "0.9000", "0.9000"]
+    assert list(precision.values()) == ["average precision", "0.8000", "", "", "", "", ""]
+    assert markdown_table([auc]).count("|") == 3 * 8
+
+
+def test_numbers_keep_four_digits_where_they_matter() -> None:
+    assert [number(v) for v in (0.91834, 123.456, 123456.7, None)] == ["0.9183", "123.46", "123,457", ""]
