@@ -17,7 +17,7 @@ from sklearn.preprocessing import QuantileTransformer, StandardScaler
 from headway.base import ConfigError, DataError
 from headway.data.config import DataConfig, Kind, SplitConfig
 from headway.data.fit import column_edges, fit
-from headway.data.prepare import MISSING, UNKNOWN, PrepareConfig, Preparation
+from headway.data.prepare import MISSING, UNKNOWN, Preparation, PrepareConfig
 from headway.data.source import Table, open_table
 from headway.data.split import TEST, TRAIN, VALIDATION, assign
 from headway.data.store import make_store

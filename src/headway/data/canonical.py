@@ -137,10 +137,11 @@ def _text(column: pa.Array, name: str, where: str) -> pa.Array:
     if found == "text":
         return column
     if found == "a number" and pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         whole = pc.all(pc.equal(pc.floor(column), column)).as_py()
-        limited = pc.max(pc.abs(column)).as_py() if whole else None
-        if whole and (limited is None or limited < 2**53):
-            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column).cast(pa.int64())
+        largest = pc.max(pc.abs(column)).as_py()
+        if whole and largest < 2**53:
+            column = column.cast(pa.int64())
     if found in ("a number", "true or false", "empty", "a date"):
         return column.cast(pa.string())
     raise DataError(f"{where}: column {name} must hold single values, however it holds {found}")

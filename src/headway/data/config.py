@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from headway.base import Config
 
@@ -91,7 +91,7 @@ class SplitConfig(Config):
 class Expectation(Config):
     """One rule that the data must meet, in Great Expectations' words."""
 
-    model_config = {"extra": "allow"}
+    model_config = ConfigDict(extra="allow")
 
     expect: str = Field(description="The expectation's name, for example column_values_to_be_between.")
     column: str | None = Field(None, description="The column it is about; absent for rules about the whole table.")

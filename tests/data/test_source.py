@@ -1,0 +1,233 @@
+"""Every format gives the same rows, and every broken file one clear line."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import pytest
+
+from headway.base import ConfigError, DataError
+from headway.data.canonical import canonical
+from headway.data.config import DataConfig
+from headway.data.source import Table, open_table
+
+FEATURES = {"n": "numeric", "c": "categorical", "d": "date", "t": "text"}
+FRAME = pd.DataFrame(
+    {
+        "n": [1.5, None, -3.0],
+        "c": ["a", None, "b c"],
+        "d": pd.to_datetime(["2024-01-31 00:00:00", "2024-02-01 10:30:00", None]),
+        "t": ["one, two", "ü", None],
+        "y": ["no", "yes", "no"],
+    }
+)
+
+
+def opened(
+    path: Path | str, root: Path, task: Any = "classification", extra: tuple[str, ...] = (), **data: Any
+) -> Table:
+    config = DataConfig.parse({"source": str(path), "target": "y", "features": FEATURES, **data}, "data")
+    return open_table(config, task, root, extra)
+
+
+def rows(table: Table) -> list[dict[str, Any]]:
+    return [row for chunk in table.chunks() for row in chunk.batch.to_pylist()]
+
+
+def write(frame: pd.DataFrame, path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    elif path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".gz":
+        path.write_bytes(gzip.compress(frame.to_csv(index=False).encode()))
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True, date_format="iso")
+    elif path.suffix == ".arrow":
+        feather.write_feather(pa.Table.from_pandas(frame), path, compression="uncompressed")
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.csv.gz", "x.jsonl", "x.arrow"])
+def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+    found = rows(opened(write(FRAME, tmp_path / name), tmp_path))
+    expected = [
+        {k: None if pd.isna(v) else v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for k, v in row.items()}
+        for row in FRAME.to_dict("records")
+    ]
+    assert found == expected
+
+
+def test_a_folder_is_read_in_the_order_of_its_names_and_chunks_know_their_place(tmp_path: Path) -> None:
+    for name in ("b", "a", "c"):
+        write(FRAME.assign(t=name), tmp_path / "rows" / f"{name}.parquet")
+    (tmp_path / "rows" / "_SUCCESS").write_text("")
+    table = opened("rows", tmp_path)
+    chunks = list(table.chunks(rows=2))
+    assert [(c.file, c.start, c.batch.num_rows) for c in chunks] == [
+        (0, 0, 2),
+        (0, 2, 1),
+        (1, 3, 2),
+        (1, 5, 1),
+        (2, 6, 2),
+        (2, 8, 1),
+    ]
+    assert [row["t"] for row in rows(table)] == list("aaabbbccc")
+    assert table.count() == 9
+    assert opened("rows/[ab]*", tmp_path).count() == 6
+
+
+def test_the_digest_follows_the_content_not_the_time(tmp_path: Path) -> None:
+    path = write(FRAME, tmp_path / "x.csv")
+    first = opened(path, tmp_path).digest
+    path.touch()
+    assert opened(path, tmp_path).digest == first
+    write(FRAME.assign(n=1.0), path)
+    assert opened(path, tmp_path).digest != first
+
+
+def test_whatever_a_frame_holds_becomes_the_type_of_its_kind() -> None:
+    def convert(values: Any, kind: str) -> list[Any]:
+        batch = pa.RecordBatch.from_arrays([pa.array(values)], names=["x"])
+        return canonical(batch, {"x": kind}, "rows").column("x").to_pylist()  # type: ignore[dict-item]
+
+    assert convert([1, 2, None], "categorical") == ["1", "2", None]
+    assert convert([1.0, float("nan"), 2.0], "categorical") == ["1", None, "2"]
+    assert convert([1.5, 2.0], "categorical") == ["1.5", "2"]
+    assert convert([True, False], "categorical") == ["true", "false"]
+    assert convert(pd.Categorical(["a", None, "b"]), "categorical") == ["a", None, "b"]
+    assert convert([" 1.5", "+2", "1e3", None, "inf"], "numeric") == [1.5, 2.0, 1000.0, None, float("inf")]
+    assert convert([True, None], "numeric") == [1.0, None]
+    assert convert(["31/12/2024"], "date") == [pd.Timestamp("2024-12-31")]
+    assert convert([20241231], "date") == [pd.Timestamp("2024-12-31")]
+    zoned = pd.Series(pd.to_datetime(["2024-06-01 12:00"]).tz_localize("Europe/Berlin"))
+    assert convert(zoned, "date") == [pd.Timestamp("2024-06-01 10:00")]
+
+
+CSV = "n,c,d,t,y\n1,a,2024-01-01,x,no\n2,b,2024-01-02,y,yes\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"", "x.csv must have content, however it is empty"),
+        (CSV.splitlines()[0].encode() + b"\n", "the data must have rows, however x.csv has none"),
+        (b"\n\n", "x.csv must begin with the columns' names, however its first line is blank"),
+        (
+            CSV.replace("2,b", "two,b").encode(),
+            r"x.csv: column n must be numeric, however 1 value is not \(row 2: 'two'\)",
+        ),
+        (
+            CSV.replace("2024-01-02", "soon").encode(),
+            r"x.csv: column d must be a date, however 1 value is not \(row 2: 'soon'\)",
+        ),
+        (CSV.replace("n,c,", "n,n,").encode(), "x.csv: column names must differ, however n occurs more than once"),
+        (
+            CSV.replace("2,b,2024-01-02,y,yes", "2,b,yes").encode(),
+            "x.csv: each line must have as many values as the header, however",
+        ),
+        (CSV.replace("a", "caf\xe9").encode("latin-1"), "x.csv must be UTF-8 text, however .* set data.csv.encoding"),
+    ],
+    ids=["empty", "header only", "blank", "mixed types", "no date", "duplicate names", "ragged", "not UTF-8"],
+)
+def test_a_broken_csv_is_one_clear_line(tmp_path: Path, content: bytes, line: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=line) as caught:
+        rows(opened(path, tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_another_encoding_delimiter_and_null_can_be_stated(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("1; caf\xe9;2024-01-01; ?;no \r\n\r\n".encode("latin-1"))
+    csv = {
+        "encoding": "latin-1",
+        "delimiter": ";",
+        "strip": True,
+        "null_values": ["?"],
+        "column_names": ["n", "c", "d", "t", "y"],
+    }
+    found = rows(opened("x.csv", tmp_path, csv=csv))
+    assert [(r["n"], r["c"], r["t"], r["y"]) for r in found] == [(1.0, "café", None, "no")]
+
+
+@pytest.mark.parametrize("cut", [10, -10])
+def test_a_truncated_parquet_is_one_clear_line(tmp_path: Path, cut: int) -> None:
+    path = write(FRAME, tmp_path / "x.parquet")
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(DataError, match="x.parquet must be whole and readable, however") as caught:
+        rows(opened(path, tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_parquet_damaged_inside_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    frame = pd.concat([FRAME] * 500, ignore_index=True).assign(n=np.random.default_rng(0).normal(size=1500))
+    pq.write_table(pa.Table.from_pandas(frame), path, compression="zstd")
+    content = bytearray(path.read_bytes())
+    content[60:4000] = bytes(3940)
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="x.parquet must be whole and readable, however"):
+        rows(opened(path, tmp_path))
+
+
+def test_a_month_whose_schema_changed_names_the_file_the_column_and_the_types(tmp_path: Path) -> None:
+    write(FRAME, tmp_path / "m" / "01.parquet")
+    write(FRAME.assign(n=["x", "y", "z"]), tmp_path / "m" / "02.parquet")
+    with pytest.raises(
+        DataError,
+        match=r"02.parquet: a column must have one type in all files, however n is text here and a number in 01",
+    ):
+        opened("m", tmp_path)
+    write(FRAME.rename(columns={"n": "nn"}), tmp_path / "m" / "02.parquet")
+    with pytest.raises(
+        DataError,
+        match=r"02.parquet: all files must have the same columns, however n, which 01.parquet has, is not here; did you mean nn\?",
+    ):
+        opened("m", tmp_path)
+
+
+def test_a_column_that_is_not_there_is_a_mistake_in_the_project(tmp_path: Path) -> None:
+    path = write(FRAME, tmp_path / "x.csv")
+    with pytest.raises(ConfigError, match=r"data.features.cc must name a column of x.csv, however cc is none"):
+        opened(path, tmp_path, features={"cc": "categorical"})
+    with pytest.raises(ConfigError, match=r"data.target must name a column of x.csv, however yy is none"):
+        opened(path, tmp_path, target="yy")
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "line"),
+    [
+        ("nowhere.csv", DataError, "there is no nowhere.csv"),
+        ("empty", DataError, "must hold Parquet, CSV, JSON lines or Arrow files, however empty holds none"),
+        ("x.xlsx", ConfigError, r"data.format must be given .* unknown \(.xlsx\)"),
+        ("gopher://x/y.csv", ConfigError, "must be an address that pyarrow can open"),
+    ],
+)
+def test_a_source_that_cannot_be_found_is_one_clear_line(
+    tmp_path: Path, source: str, error: type[Exception], line: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.xlsx").write_text("x")
+    with pytest.raises(error, match=line):
+        opened(source, tmp_path)
+
+
+def test_a_file_address_is_read_like_the_file(tmp_path: Path) -> None:
+    path = write(FRAME, tmp_path / "x.parquet")
+    table = opened(path.as_uri(), tmp_path)
+    assert rows(table) == rows(opened(path, tmp_path))
+    assert len(table.digest) == 64
+
+
+def test_columns_that_the_project_does_not_know_are_told(tmp_path: Path) -> None:
+    path = write(FRAME.assign(new=1, old=2), tmp_path / "x.csv")
+    assert opened(path, tmp_path, ignore={"old": "not used"}).unknown == ["new"]
