@@ -15,7 +15,7 @@ import headway
 from headway.base import ConfigError, read_json
 from headway.run import RunDirectory
 from headway.tracking.runs import read_tracking
-from headway.tracking.store import needing, open_store, tracking_uri
+from headway.tracking.store import is_local, needing, open_store, quietly, tracking_uri
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,8 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
         client.finalize_logged_model(model.model_id, "READY")
         _log_output(client, run_id, model.model_id)
         _ensure_model(client, name, run.plan["project"].get("description", ""))
-        source = f"models:/{model.model_id}"
+        # MLflow would look a models:/ address of a local store up in its global store, which need not be this one.
+        source = model.artifact_location if is_local(tracking_uri(root)) else f"models:/{model.model_id}"
         return str(client.create_model_version(name, source, run_id, model_id=model.model_id).version)
 
 
@@ -76,14 +77,15 @@ def _save(
     folder: Path, bundle: Path, described: Mapping[str, Any], example: pd.DataFrame, model: Any, run_id: str
 ) -> None:
     """Write an MLflow model. MLflow's log_model would load it and predict, importing torch into the flow's process."""
-    import mlflow.pyfunc
-    from mlflow.models import Model
+    with quietly():
+        import mlflow.pyfunc
+        from mlflow.models import Model
 
     package = Path(headway.__file__).parent
     made = Model(
         artifact_path=model.artifact_location, run_id=run_id, model_uuid=model.model_id, model_id=model.model_id
     )
-    with tempfile.TemporaryDirectory() as code:
+    with tempfile.TemporaryDirectory() as code, quietly():
         shutil.copytree(package, Path(code) / "headway", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         mlflow.pyfunc.save_model(
             str(folder),

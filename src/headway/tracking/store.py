@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,11 +47,20 @@ def client_of(uri: str) -> MlflowClient:
     """A client of a store that exists. Explicit address and run ids: MLflow's active run is a trap for threads."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
+    with quietly():  # the first client of a database imports its tables
+        from mlflow import MlflowClient
 
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        for name in ("mlflow", "alembic"):  # after the import, which sets them
+            logging.getLogger(name).setLevel(logging.ERROR)
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without the warnings that MLflow causes itself while it is imported: they tell a user nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def open_store(root: Path) -> MlflowClient:

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tracked import PLAN, pretend_bundle
+
+from headway import tracking
+from headway.base import ConfigError
+from headway.run import RunDirectory
+
+ROWS = pd.DataFrame({"age": [30, None, 50], "job": ["cook", None, 7], "more": [1, 2, 3]})
+
+
+def registered(run: RunDirectory, root: Path) -> str:
+    pretend_bundle(run)
+    tracking.begin(run, root, {}, "mlp", "")
+    return tracking.register(run, root, "loans", ROWS)
+
+
+def another(root: Path) -> RunDirectory:
+    return RunDirectory.create(root, "loans", PLAN)
+
+
+def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None:
+    assert tracking.champion(tmp_path, "loans") is None
+    first = registered(run, tmp_path)
+    decision = {"promoted": True, "reason": "beats the trivial baseline", "metric": "auc", "difference": 0.1}
+    tracking.promote(tmp_path, "loans", first, {**decision, "low": 0.05, "high": 0.15})
+    found = tracking.champion(tmp_path, "loans")
+    assert found is not None
+    assert found.version == first
+    assert (found.bundle / "bundle.json").read_bytes() == (run.bundle / "bundle.json").read_bytes()
+
+    second = registered(another(tmp_path), tmp_path)
+    tracking.keep_challenger(tmp_path, "loans", second, {"promoted": False, "reason": "worse by 0.02"})
+    third = registered(another(tmp_path), tmp_path)
+    for _ in range(2):  # a promotion repeated after a crash changes nothing
+        tracking.promote(tmp_path, "loans", third, {"promoted": True, "reason": "at least as good"})
+    seen = {row["version"]: row for row in tracking.versions(tmp_path, "loans")}
+    assert seen[first]["aliases"] == ["previous"]
+    assert seen[second]["aliases"] == ["challenger"]
+    assert seen[third]["aliases"] == ["champion"]
+    assert (seen[first]["low"], seen[first]["reason"]) == ("0.05", "beats the trivial baseline")
+    assert seen[second]["decision"] == "not promoted"
+    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "by hand"})
+    seen = {row["version"]: row for row in tracking.versions(tmp_path, "loans")}
+    assert (seen[second]["aliases"], seen[third]["aliases"]) == (["champion"], ["previous"])
+
+
+class Death(BaseException):
+    """A process ends here."""
+
+
+def test_a_promotion_that_dies_between_any_two_steps_leaves_a_valid_champion(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    versions = [registered(run, tmp_path), registered(another(tmp_path), tmp_path)]
+    tracking.promote(tmp_path, "loans", versions[0], {"promoted": True, "reason": "first"})
+    left = deaths = 0
+
+    def dying(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object) -> object:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Death
+            return real(*args)
+
+        return call
+
+    for steps in range(1, 7):  # the two take turns; each promotion has five steps
+        candidate = versions[steps % 2]
+        with monkeypatch.context() as patched:
+            for name in ("set_registered_model_alias", "set_model_version_tag", "update_model_version"):
+                patched.setattr(MlflowClient, name, dying(getattr(MlflowClient, name)))
+            left = steps
+            try:
+                tracking.promote(tmp_path, "loans", candidate, {"promoted": True, "reason": "again"})
+            except Death:
+                deaths += 1
+        found = tracking.champion(tmp_path, "loans")
+        assert found is not None
+        assert found.version in versions
+        tracking.promote(tmp_path, "loans", candidate, {"promoted": True, "reason": "again"})
+        found = tracking.champion(tmp_path, "loans")
+        assert found is not None
+        assert found.version == candidate
+    assert deaths == 5
+
+
+def test_a_run_is_registered_once(run: RunDirectory, tmp_path: Path) -> None:
+    assert registered(run, tmp_path) == registered(run, tmp_path)
+    assert len(tracking.versions(tmp_path, "loans")) == 1
+
+
+def test_a_run_unknown_to_mlflow_cannot_be_registered(run: RunDirectory, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="headway sync"):
+        tracking.register(run, tmp_path, "loans", ROWS)
+
+
+def test_what_is_registered_holds_no_pickle_and_no_litter_and_its_exact_requirements(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    import torch
+
+    tracking.promote(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": ""})
+    found = tracking.champion(tmp_path, "loans")
+    assert found is not None
+    model = found.bundle.parent.parent
+    files = [path for path in model.rglob("*") if path.is_file()]
+    assert (model / "code" / "headway" / "serve" / "pyfunc.py") in files
+    assert {path.suffix for path in files} <= {".py", ".json", ".yaml", ".txt", ""}
+    assert not [path for path in model.rglob("*") if path.name in ("__pycache__", "tests")]
+    for path in files:
+        assert path.read_bytes()[:1] != b"\x80", f"{path} begins as a pickle does"
+    assert f"torch=={torch.__version__.partition('+')[0]}" in (model / "requirements.txt").read_text()
+
+
+def test_registering_imports_no_torch_and_takes_seconds(run: RunDirectory, tmp_path: Path) -> None:
+    pretend_bundle(run)
+    code = (
+        "import sys, pathlib, time, pandas as pd\nfrom headway import tracking\nfrom headway.run import RunDirectory\n"
+        "run, root = RunDirectory(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2])\n"
+        "tracking.begin(run, root, {}, 'n', '')\n"
+        "tracking.register(run, root, 'loans', pd.DataFrame({'age': [1, 2], 'job': ['a', None]}))\n"
+        "assert not {'torch', 'mlflow.pytorch', 'headway.serve.bundle'} & set(sys.modules)\n"
+    )
+    began = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", code, str(run.path), str(tmp_path)], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert time.monotonic() - began < 60

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import concurrent.futures
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tracked import histories, journal, run_id_of
+
+from headway import tracking
+from headway.base import ConfigError, read_json, write_json
+from headway.run import RunDirectory
+from headway.tracking.contents import MOST_METRICS, final_metrics
+
+SUMMARY = {
+    "metrics": {"auc": {"value": 0.9, "low": 0.88, "high": 0.92}},
+    "baselines": {"linear": {"auc": {"value": 0.85, "low": 0.83, "high": 0.87}}},
+    "stages": {"train": 12.5},
+    "train": {"precision": "fp32", "rows_per_second": 1000.0, "epochs": 3},
+}
+DEAD = "http://127.0.0.1:9"  # the discard port: nothing listens
+
+
+def begin(run: RunDirectory, root: Path) -> str | None:
+    return tracking.begin(
+        run, root, {"model.width": 64, "train.epochs": 3}, "mlp · 2026-11-23 14:05 · seed 0", "a: 1\n"
+    )
+
+
+def test_a_run_shows_its_parameters_data_metrics_files_and_end(run: RunDirectory, tmp_path: Path) -> None:
+    write_json(run.path / "flow.json", {"flow_run_id": "f1", "url": "http://127.0.0.1:4200/runs/flow-run/f1"})
+    assert begin(run, tmp_path) is None
+    journal(run, 5)
+    tracking.Forwarder(run).poll()
+    write_json(run.path / "evaluation.json", {"earns_its_keep": {"verdict": True, "text": "It does."}})
+    (run.path / "validation.html").write_text("<html></html>")
+    assert tracking.conclude(run, tmp_path, "FINISHED", SUMMARY) is None
+
+    client = tracking.open_store(tmp_path)
+    seen = client.get_run(run_id_of(run))
+    assert seen.info.run_name == "mlp · 2026-11-23 14:05 · seed 0"
+    assert seen.info.status == "FINISHED"
+    assert seen.data.params == {"model.width": "64", "train.epochs": "3"}
+    assert seen.data.metrics["test/auc_low"] == 0.88
+    assert seen.data.metrics["baseline/linear/auc"] == 0.85
+    assert seen.data.tags["prefect.flow_run_id"] == "f1"
+    assert "It does." in seen.data.tags["mlflow.note.content"]
+    assert "4200" in seen.data.tags["mlflow.note.content"]
+    assert seen.data.tags["mlflow.source.git.commit"] == "a" * 40
+    assert [(i.dataset.name, i.dataset.digest) for i in seen.inputs.dataset_inputs] == [("loans", "d" * 12)]
+    files = {entry.path for entry in client.list_artifacts(seen.info.run_id)}
+    assert {"project.yaml", "run.json", "validation.html", "evaluation.json", "journal.jsonl"} <= files
+    assert histories(tmp_path, seen.info.run_id, "train/loss") == [(s, 1 / (s + 1)) for s in range(5)]
+    assert all(math.isnan(value) for _, value in histories(tmp_path, seen.info.run_id, "validation/loss"))
+
+
+def test_a_restarted_process_continues_the_same_run(run: RunDirectory, tmp_path: Path) -> None:
+    begin(run, tmp_path)
+    first = run_id_of(run)
+    begin(run, tmp_path)
+    assert run_id_of(run) == first
+    forgotten = {**read_json(run.path / "tracking.json"), "run_id": None}
+    write_json(run.path / "tracking.json", forgotten)  # died between creating the run and writing its id
+    begin(run, tmp_path)
+    assert run_id_of(run) == first
+    assert len(tracking.list_runs(tmp_path, "loans")) == 1
+
+
+def test_a_batch_sent_twice_arrives_once(run: RunDirectory, tmp_path: Path) -> None:
+    begin(run, tmp_path)
+    journal(run, 700)  # 1,400 values: two batches
+    tracking.Forwarder(run).poll()
+    (run.path / "tracking-cursor.json").unlink()
+    journal(run, 10)
+    tracking.Forwarder(run).poll()
+    assert histories(tmp_path, run_id_of(run), "train/loss") == [(s, 1 / (s + 1)) for s in range(710)]
+    assert read_json(run.path / "tracking-cursor.json") == {"n": 1420}
+
+
+def test_a_forwarder_killed_at_any_moment_leaves_every_metric_exactly_once_after_sync(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    begin(run, tmp_path)
+    journal(run, 3000)
+    code = (
+        "import sys, pathlib, headway.tracking.runs as runs\n"
+        "runs.BATCH = 20\n"
+        "from headway.run import RunDirectory\n"
+        "runs.Forwarder(RunDirectory(pathlib.Path(sys.argv[1]))).poll()\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(run.path)])
+    cursor = run.path / "tracking-cursor.json"
+    deadline = time.monotonic() + 60
+    while not (cursor.exists() and read_json(cursor)["n"] > 500) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert read_json(cursor)["n"] < 5999, "it was not killed midway"
+    tracking.sync(run, tmp_path)
+    assert histories(tmp_path, run_id_of(run), "train/loss") == [(s, 1 / (s + 1)) for s in range(3000)]
+
+
+def test_a_server_that_is_away_costs_nothing_but_lateness(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
+    warning = begin(run, tmp_path)
+    assert warning is not None
+    assert "headway sync" in warning
+    journal(run, 4)
+    tracking.Forwarder(run).poll()
+    with tracking.system_metrics(run):
+        pass
+    assert "headway sync" in (tracking.conclude(run, tmp_path, "FINISHED", SUMMARY) or "")
+    with pytest.raises(ConfigError, match="must answer"):
+        tracking.sync(run, tmp_path)
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    run_id = tracking.sync(run, tmp_path)
+    assert tracking.sync(run, tmp_path) == run_id
+    seen = tracking.list_runs(tmp_path, "loans")
+    assert [(r["run_id"], r["status"]) for r in seen] == [(run_id, "FINISHED")]
+    assert seen[0]["metrics"]["test/auc"] == 0.9
+    assert histories(tmp_path, run_id, "train/loss") == [(s, 1 / (s + 1)) for s in range(4)]
+    assert len(histories(tmp_path, run_id, "test/auc")) == 1
+
+
+def test_a_server_lost_midway_is_one_warning_and_sync_delivers_the_rest(run: RunDirectory, tmp_path: Path) -> None:
+    begin(run, tmp_path)
+    there = read_json(run.path / "tracking.json")
+    write_json(run.path / "tracking.json", {**there, "uri": DEAD})
+    journal(run, 3)
+    forwarder = tracking.Forwarder(run)
+    began = time.monotonic()
+    for _ in range(5):
+        forwarder.poll()
+    assert time.monotonic() - began < 10
+    assert forwarder.warning is not None
+    write_json(run.path / "tracking.json", there)
+    tracking.sync(run, tmp_path)
+    assert len(histories(tmp_path, there["run_id"], "train/loss")) == 3
+
+
+def test_a_run_made_without_mlflow_is_delivered_whole(run: RunDirectory, tmp_path: Path) -> None:
+    journal(run, 2)
+    metrics = {"auc": {"value": 0.7, "low": 0.6, "high": 0.8}}
+    write_json(run.path / "evaluation.json", {"metrics": metrics, "baselines": {}})
+    run.finish({"epochs": 3})
+    tracking.sync(run, tmp_path)
+    (seen,) = tracking.list_runs(tmp_path, "loans")
+    assert seen["status"] == "FINISHED"
+    assert seen["params"]["model.width"] == "64"
+    assert seen["metrics"]["test/auc"] == 0.7
+
+
+def test_a_failed_run_says_why(run: RunDirectory, tmp_path: Path) -> None:
+    begin(run, tmp_path)
+    tracking.conclude(run, tmp_path, "FAILED", {}, "column age must have no nulls, however 3 are")
+    (seen,) = tracking.list_runs(tmp_path, "loans")
+    assert seen["status"] == "FAILED"
+    assert seen["tags"]["problem"].startswith("column age")
+
+
+def test_processes_that_start_at_once_make_one_store(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys\nfrom headway import tracking\nfrom headway.tracking.store import experiment_of\n"
+        "root = pathlib.Path(sys.argv[1])\nclient = tracking.open_store(root)\n"
+        "run = client.create_run(experiment_of(client, root, 'loans'))\n"
+        "for i in range(20): client.log_metric(run.info.run_id, 'a', i, step=i)\n"
+    )
+
+    def start(_: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        ended = list(pool.map(start, range(3)))
+    assert [(e.returncode, e.stderr) for e in ended] == [(0, "")] * 3
+    assert len(tracking.list_runs(tmp_path, "loans")) == 3
+
+
+def test_system_metrics_reach_the_run_and_leave_no_thread(run: RunDirectory, tmp_path: Path) -> None:
+    begin(run, tmp_path)
+    before = set(threading.enumerate())
+    with tracking.system_metrics(run):
+        time.sleep(0.3)
+    assert set(threading.enumerate()) == before
+    (seen,) = tracking.list_runs(tmp_path, "loans")
+    assert "system/cpu_utilization_percentage" in seen["metrics"]
+
+
+def test_tracking_never_imports_torch(run: RunDirectory, tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\nfrom headway import tracking\nfrom headway.run import RunDirectory\n"
+        "assert 'mlflow' not in sys.modules\n"
+        "run, root = RunDirectory(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2])\n"
+        "tracking.begin(run, root, {}, 'n', '')\n"
+        "with tracking.system_metrics(run): pass\n"
+        "tracking.conclude(run, root, 'FINISHED', {})\n"
+        "assert not {'torch', 'mlflow.pytorch', 'sklearn'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(run.path), str(tmp_path)], check=True)
+
+
+def test_an_unusable_store_is_one_clear_line(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "mlruns"))
+    with pytest.raises(ConfigError, match="must be a database or a server"):
+        begin(run, tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (tmp_path / "mlruns").write_text("a file where a folder belongs")
+    with pytest.raises(ConfigError, match="must be writable"):
+        begin(run, tmp_path)
+    (tmp_path / "mlruns").unlink()
+    (tmp_path / "mlruns" / "0").mkdir(parents=True)
+    (tmp_path / "mlruns" / "0" / "meta.yaml").write_text("")
+    with pytest.raises(ConfigError, match="old file store"):
+        begin(run, tmp_path)
+    (tmp_path / "mlruns" / "0" / "meta.yaml").unlink()
+    (tmp_path / "mlruns" / "mlflow.db").write_text("this is not a database " * 100)
+    with pytest.raises(ConfigError, match="damaged"):
+        begin(run, tmp_path)
+
+
+def test_a_full_disk_is_one_clear_line(run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full on this system")
+    begin(run, tmp_path)
+    import sqlite3
+
+    def refuse(*_: object, **__: object) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    with pytest.raises(ConfigError, match="disk is full; free some space"):
+        tracking.open_store(tmp_path)
+
+
+def test_metric_keys_are_capped() -> None:
+    many = {f"metric{i}": {"value": 0.5, "low": 0.4, "high": 0.6} for i in range(200)}
+    assert len(final_metrics({"metrics": many})) == MOST_METRICS
