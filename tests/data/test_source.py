@@ -106,10 +106,20 @@ def test_whatever_a_frame_holds_becomes_the_type_of_its_kind() -> None:
     assert convert(pd.Categorical(["a", None, "b"]), "categorical") == ["a", None, "b"]
     assert convert([" 1.5", "+2", "1e3", None, "inf"], "numeric") == [1.5, 2.0, 1000.0, None, float("inf")]
     assert convert([True, None], "numeric") == [1.0, None]
-    assert convert(["31/12/2024"], "date") == [pd.Timestamp("2024-12-31")]
+    assert convert(["31.12.2024", None], "date") == [pd.Timestamp("2024-12-31"), None]
     assert convert([20241231], "date") == [pd.Timestamp("2024-12-31")]
-    zoned = pd.Series(pd.to_datetime(["2024-06-01 12:00"]).tz_localize("Europe/Berlin"))
+    zoned = pa.array([pd.Timestamp("2024-06-01 12:00", tz="Europe/Berlin")], pa.timestamp("us", "Europe/Berlin"))
     assert convert(zoned, "date") == [pd.Timestamp("2024-06-01 10:00")]
+
+
+def test_an_ambiguous_date_is_refused_until_its_format_is_stated(tmp_path: Path) -> None:
+    path = write(FRAME.assign(d=["03/04/2024", "31/12/2024", None]), tmp_path / "x.csv")
+    with pytest.raises(
+        DataError, match=r"column d must be a date .* 2 values are not .* data.date_format can state another"
+    ):
+        rows(opened(path, tmp_path))
+    found = rows(opened(path, tmp_path, date_format="%d/%m/%Y"))
+    assert found[0]["d"] == pd.Timestamp("2024-04-03")
 
 
 CSV = "n,c,d,t,y\n1,a,2024-01-01,x,no\n2,b,2024-01-02,y,yes\n"
@@ -127,7 +137,7 @@ CSV = "n,c,d,t,y\n1,a,2024-01-01,x,no\n2,b,2024-01-02,y,yes\n"
         ),
         (
             CSV.replace("2024-01-02", "soon").encode(),
-            r"x.csv: column d must be a date, however 1 value is not \(row 2: 'soon'\)",
+            r"x.csv: column d must be a date such as 2024-12-31, however 1 value is not \(row 2: 'soon'\)",
         ),
         (CSV.replace("n,c,", "n,n,").encode(), "x.csv: column names must differ, however n occurs more than once"),
         (

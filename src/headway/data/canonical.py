@@ -32,13 +32,23 @@ def family(kind: pa.DataType) -> str:
     return str(kind)
 
 
-def canonical(batch: pa.RecordBatch, kinds: Mapping[str, Kind], where: str, start: int = 0) -> pa.RecordBatch:
+def canonical(
+    batch: pa.RecordBatch, kinds: Mapping[str, Kind], where: str, start: int = 0, date_format: str | None = None
+) -> pa.RecordBatch:
     """The columns of ``kinds`` in canonical types; ``start`` is the number of the first row, for messages.
 
     numeric: float64, NaN as null; categorical and text: string; date: timestamp[us] in UTC without a zone.
     Raises DataError naming ``where``, the column, the rule, how many rows break it and the first of them.
     """
-    arrays = [_convert(plain(batch.column(name)), kind, name, where, start) for name, kind in kinds.items()]
+    arrays = []
+    for name, kind in kinds.items():
+        column = plain(batch.column(name))
+        if kind == "numeric":
+            arrays.append(_number(column, name, where, start))
+        elif kind == "date":
+            arrays.append(_date(column, name, where, start, date_format))
+        else:
+            arrays.append(_text(column, name, where))
     return pa.RecordBatch.from_arrays(arrays, names=list(kinds))
 
 
@@ -57,14 +67,6 @@ def to_string_or_keep(column: pa.Array) -> pa.Array:
     """A column that is only carried along."""
     column = plain(column)
     return column.cast(pa.string()) if pa.types.is_null(column.type) else column
-
-
-def _convert(column: pa.Array, kind: Kind, name: str, where: str, start: int) -> pa.Array:
-    if kind == "numeric":
-        return _number(column, name, where, start)
-    if kind == "date":
-        return _date(column, name, where, start)
-    return _text(column, name, where)
 
 
 def _refuse(column: pa.Array, bad: np.ndarray, name: str, where: str, start: int, rule: str) -> DataError:
@@ -100,7 +102,7 @@ def _parse_numbers(column: pa.Array, name: str, where: str, start: int) -> pa.Ar
     return pa.array(numbers.to_numpy(np.float64), from_pandas=True)
 
 
-def _date(column: pa.Array, name: str, where: str, start: int) -> pa.Array:
+def _date(column: pa.Array, name: str, where: str, start: int, date_format: str | None) -> pa.Array:
     found = family(column.type)
     if found == "empty":
         return column.cast(pa.timestamp("us"))
@@ -113,23 +115,31 @@ def _date(column: pa.Array, name: str, where: str, start: int) -> pa.Array:
         column = pc.cast(column, pa.int64(), safe=False).cast(pa.string())
     elif found != "text":
         raise DataError(f"{where}: column {name} must be a date, however it is {found}; change data.features.{name}")
-    try:
-        return pc.cast(column, pa.timestamp("us"))
-    except pa.ArrowInvalid:
-        return _parse_dates(column, name, where, start)
+    if date_format is None:
+        try:
+            return pc.cast(column, pa.timestamp("us"))
+        except pa.ArrowInvalid:
+            pass
+    return _parse_dates(column, name, where, start, date_format)
 
 
-def _parse_dates(column: pa.Array, name: str, where: str, start: int) -> pa.Array:
-    """Formats other than ISO 8601, all of one form, as pandas infers it from the first value."""
+UNAMBIGUOUS = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d", "%d-%b-%Y", "%d %b %Y")
+"""Formats that a date can be told from by itself. 03/04/2024 is none: guessing it, batch by batch, would corrupt months."""
+
+
+def _parse_dates(column: pa.Array, name: str, where: str, start: int, date_format: str | None) -> pa.Array:
     texts = pd.Series(column.to_pandas(), dtype="object")
-    try:
-        times = pd.to_datetime(texts, errors="coerce", utc=True)
-    except (ValueError, TypeError):
-        times = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[us, UTC]")
-    bad = (times.isna() & texts.notna()).to_numpy()
-    if bad.any():
-        raise _refuse(column, bad, name, where, start, "a date")
-    return pa.Array.from_pandas(times.dt.tz_localize(None).astype("datetime64[us]"))
+    best: tuple[np.ndarray, pd.Series] | None = None
+    for form in [date_format] if date_format else UNAMBIGUOUS:
+        times = pd.to_datetime(texts, format=form, errors="coerce", utc=True)
+        bad = (times.isna() & texts.notna()).to_numpy()
+        if best is None or bad.sum() < best[0].sum():
+            best = bad, times
+    assert best is not None
+    if best[0].any():
+        rule = f"a date like {date_format}" if date_format else "a date such as 2024-12-31"
+        raise DataError(f"{_refuse(column, best[0], name, where, start, rule)}; data.date_format can state another")
+    return pa.Array.from_pandas(best[1].dt.tz_localize(None).astype("datetime64[us]"))
 
 
 def _text(column: pa.Array, name: str, where: str) -> pa.Array:

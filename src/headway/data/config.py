@@ -39,6 +39,9 @@ class DataConfig(Config):
     )
     format: Literal["auto", "csv", "parquet", "jsonl", "arrow"] = Field("auto", description="The files' format.")
     csv: CsvOptions = Field(CsvOptions(), description="How CSV files are read.")
+    date_format: str | None = Field(
+        None, description="How dates are written where that is ambiguous, for example %d/%m/%Y."
+    )
     target: str = Field(description="The column to predict.")
     positive: str | None = Field(None, description="Which of two classes is the event whose probability is predicted.")
     features: dict[str, Kind] = Field(min_length=1, description="Each column to learn from, and its kind.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,13 +52,12 @@ def fit(table: Table, parts: np.ndarray, data: DataConfig, config: PrepareConfig
         ),
         texts=tuple(Words(name, counts.best(config)) for name, counts in words.items()),
         target=target,
+        date_format=data.date_format,
     )
     if not config.bins:
         return preparation
     rows = pa.Table.from_batches(sample).combine_chunks().to_batches()[0]
-    return Preparation(
-        preparation.numbers, preparation.categories, preparation.texts, target, _bins(preparation, rows, config)
-    )
+    return replace(preparation, bins=_bins(preparation, rows, config))
 
 
 def _sample_rows(parts: np.ndarray) -> np.ndarray:

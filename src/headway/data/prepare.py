@@ -181,6 +181,7 @@ class Preparation:
     texts: tuple[Words, ...]
     target: Target
     bins: tuple[tuple[float, ...], ...] = ()
+    date_format: str | None = None
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -235,4 +236,5 @@ class Preparation:
             texts=tuple(Words(t["column"], tuple(t["words"])) for t in values["texts"]),
             target=Target(**values["target"] | {"classes": tuple(values["target"]["classes"])}),
             bins=tuple(tuple(edges) for edges in values["bins"]),
+            date_format=values.get("date_format"),
         )

@@ -65,7 +65,9 @@ class Table:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the files' names and contents and of how they are read."""
-        return digest_files(self.files, self._root, [self._form, self._csv.model_dump(), self._config.dataset])
+        return digest_files(
+            self.files, self._root, [self._form, self._csv.model_dump(), self._config.dataset, self._config.date_format]
+        )
 
     @cached_property
     def _rows(self) -> int:
@@ -96,7 +98,7 @@ class Table:
         kinds: dict[str, Kind] = {name: self.kinds[name] for name in wanted if name in self.kinds}
         if self.target in wanted:
             kinds[self.target] = "categorical" if self.task == "classification" else "numeric"
-        known = canonical(batch.select(list(kinds)), kinds, where, start)
+        known = canonical(batch.select(list(kinds)), kinds, where, start, self._config.date_format)
         arrays = [known.column(name) if name in kinds else to_string_or_keep(batch.column(name)) for name in wanted]
         return pa.RecordBatch.from_arrays(arrays, names=list(wanted))
 

@@ -101,7 +101,7 @@ class Predictor:
             batch = pa.RecordBatch.from_pydict(arrays)
         else:
             batch = rows.select(list(kinds))
-        yield canonical(batch, kinds, "rows to predict")
+        yield canonical(batch, kinds, "rows to predict", date_format=self.preparation.date_format)
 
     def _predict_batch(self, batch: pa.RecordBatch) -> np.ndarray:
         arrays = self.preparation.apply(batch)
@@ -114,6 +114,8 @@ class Predictor:
 
 def _arrow_column(column: pd.Series, name: str) -> pa.Array:
     """A pandas column as Arrow; NaN and None are null. Raises DataError for values that no column type holds."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert(None)
     try:
         array = pa.Array.from_pandas(column)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
