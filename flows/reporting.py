@@ -118,7 +118,8 @@ def show_validation(project: str, found: dict[str, Any] | None, problem: str | N
     if found:
         lines += ["", str(found.get("summary", ""))]
         lines += [f"- warning: {text}" for text in found.get("warnings", ())]
-    create_markdown_artifact(markdown="\n".join(lines), key=artifact_key(project, "validation"))
+    text = "data refused" if problem else "data accepted"
+    create_markdown_artifact(markdown="\n".join(lines), key=artifact_key(project, "validation"), description=text)
 
 
 def show_metrics(project: str, evaluation: dict[str, Any]) -> None:
@@ -136,4 +137,5 @@ def show_decision(project: str, decision: dict[str, Any], evaluation: dict[str, 
     model = f"Model `{decision['name']}` version {decision['version']}. " if decision.get("version") is not None else ""
     parts = [f"# {project}: {verdict}", decision.get("reason", ""), keep, markdown_table(metric_rows(evaluation))]
     parts.append(f"{model}Files: `{run.path}`")
-    create_markdown_artifact(markdown="\n\n".join(p for p in parts if p), key=artifact_key(project, "decision"))
+    page = "\n\n".join(part for part in parts if part)
+    create_markdown_artifact(markdown=page, key=artifact_key(project, "decision"), description=verdict)

@@ -109,12 +109,12 @@ def retrain(
 
     Args:
         project: Which project to retrain: the name of a file in conf/, without .yaml.
-        model: Kind of model. Empty: as the project says. Another kind starts from its own defaults.
-        epochs: Passes over the training rows at most. Empty: as the project says.
-        batch_size: Rows in one optimizer step. Empty: as the project says.
-        learning_rate: Step size of the optimizer. Empty: as the project says.
-        precision: Number format of the arithmetic; auto takes what the hardware really has. Empty: as the project says.
-        seed: Seed of the weights, the batches and dropout. Empty: as the project says.
+        model: Kind of model. None keeps the project's own. Another kind starts from its own defaults.
+        epochs: Passes over the training rows at most. None keeps the project's own.
+        batch_size: Rows in one optimizer step. None keeps the project's own.
+        learning_rate: Step size of the optimizer. None keeps the project's own.
+        precision: Number format of the arithmetic; auto takes what the hardware really has. None keeps the project's own.
+        seed: Seed of the weights, the batches and dropout. None keeps the project's own.
         settings: Any other setting of the project as section.field=value, for example model.width=512.
     """
     if "HEADWAY_RUNNER" in os.environ:

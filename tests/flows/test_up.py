@@ -1,0 +1,88 @@
+"""`headway up`: servers, deployments, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from headway.base import read_json
+from headway.processes import free_port
+
+YAML = """
+description: Whether a flower opens tomorrow.
+task: classification
+data: {source: flowers.csv, target: opens, features: {height: numeric}}
+train: {epochs: 7}
+"""
+
+
+def ask(address: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def lines_until(child: subprocess.Popen[str], wanted: str) -> list[str]:
+    """What a process says, up to the line that starts with ``wanted``."""
+    assert child.stdout is not None
+    found: list[str] = []
+    for line in child.stdout:
+        found.append(line.rstrip())
+        if line.startswith(wanted):
+            return found
+    raise AssertionError("\n".join(found))
+
+
+def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "flowers.yaml").write_text(YAML)
+    (tmp_path / "conf" / "broken.yaml").write_text("task: [")
+    prefect, mlflow = free_port(), free_port()
+    command = [sys.executable, "-m", "headway.cli", "up", "--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as up:
+        try:
+            said = lines_until(up, "Ctrl-C")
+            family = psutil.Process(up.pid).children(recursive=True)
+            found = ask(f"http://127.0.0.1:{prefect}/api/deployments/filter", {})
+            state = read_json(tmp_path / ".prefect" / "up.json")
+        finally:
+            up.send_signal(signal.SIGINT)
+            up.wait(60)
+    assert any(line.startswith("left out: ") and "broken.yaml must be YAML" in line for line in said)
+    assert (state["pid"], state["prefect"]) == (up.pid, f"http://127.0.0.1:{prefect}")
+    assert [one["name"] for one in found] == ["flowers"]
+    assert (found[0]["parameters"]["epochs"], found[0]["paused"]) == (7, False)
+    assert found[0]["description"] == "Whether a flower opens tomorrow."
+    assert up.returncode == 0
+    assert len(family) >= 6
+    assert not psutil.wait_procs(family, timeout=20)[1]
+    assert not (tmp_path / ".prefect" / "up.json").exists()
+
+
+def test_a_mistake_at_the_start_leaves_no_server_behind(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "mlruns").write_text("not a folder")
+    command = [sys.executable, "-m", "headway.cli", "up", "--prefect-port", str(free_port())]
+    begun = time.time()
+    told = subprocess.run(
+        [*command, "--mlflow-port", str(free_port())], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 2
+    assert told.stderr.startswith("headway: ")
+    assert "mlruns" in told.stderr
+    assert "Traceback" not in told.stderr
+    servers = [p for p in psutil.process_iter(["create_time", "cmdline"]) if p.info["create_time"] >= begun]
+    assert not [p for p in servers if str(tmp_path) in " ".join(p.info["cmdline"] or ())]
