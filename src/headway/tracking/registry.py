@@ -107,12 +107,19 @@ def requirements(model: str) -> list[str]:
 
 
 def _signature(described: Mapping[str, Any]) -> Any:
-    """Every column may be null: the preparation imputes. Whole numbers are double, for so are numbers beside nulls."""
+    """Every column may be null: the preparation imputes. Whole numbers are double, for so are numbers beside nulls.
+
+    The signature is for people to read and for tools to send the right columns. MLflow's own check of it would refuse
+    int64 where it says double, and numbers where it says string; so it is marked as one that the model checks itself,
+    which `headway.data.canonical` does, for training and serving alike and in one line.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
     columns = [ColSpec(TYPES[kind], name, required=False) for name, kind in described["features"].items()]
-    return ModelSignature(inputs=Schema(columns), outputs=Schema(_outputs(described)))
+    signature = ModelSignature(inputs=Schema(columns), outputs=Schema(_outputs(described)))
+    signature._is_signature_from_type_hint = True
+    return signature
 
 
 def _outputs(described: Mapping[str, Any]) -> list[Any]:

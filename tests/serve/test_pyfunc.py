@@ -1,0 +1,92 @@
+"""The registered model in a process that has never heard of headway."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import save_file
+
+from headway import tracking
+from headway.data.prepare import Category, Number, Preparation, Target
+from headway.models.mlp import MLP
+from headway.run import RunDirectory
+from headway.serve.bundle import Predictor, complete_bundle
+
+PROJECT = {"name": "small", "description": "", "task": "classification", "model": {"name": "mlp"}}
+ROWS = pd.DataFrame({"a": [0.5, None, -1.0, 2.0], "b": [1.0, 2.0, None, 4.0], "c": ["x", "never seen", None, "z"]})
+
+LOAD = """
+import importlib.util, json, sys
+for hooks in (sys.meta_path, sys.path_hooks):  # an editable installation hooks in here
+    hooks[:] = [h for h in hooks if "editable" not in repr(h) + getattr(h, "__module__", "")]
+sys.path[:] = [p for p in sys.path if "editable" not in p]
+assert importlib.util.find_spec("headway") is None
+import mlflow.pyfunc, pandas as pd
+model = mlflow.pyfunc.load_model("models:/small@champion")
+answers = []
+for rows in json.load(sys.stdin):
+    try:
+        answers.append(model.predict(pd.DataFrame(rows)).to_dict("list"))
+    except Exception as error:
+        answers.append(f"{type(error).__name__}: {error}")
+import headway
+print(json.dumps({"answers": answers, "file": headway.__file__}))
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose champion is a small network with random weights."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    numbers = (Number("a", "numeric", 0.0, 0.0, 1.0), Number("b", "numeric", 1.0, 0.0, 2.0))
+    preparation = Preparation(
+        numbers, (Category("c", ("x", "y", "z")),), (), Target("t", "classification", ("no", "yes"))
+    )
+    run = RunDirectory.create(tmp_path, "small", {"project": PROJECT, "seed": 0})
+    run.bundle.mkdir()
+    save_file(MLP(width=8).build(preparation.inputs()).state_dict(), run.bundle / "weights.safetensors")
+    complete_bundle(run.bundle, preparation, MLP(width=8), "name: small\n")
+    tracking.begin(run, tmp_path, {}, "mlp", "")
+    version = tracking.register(run, tmp_path, "small", ROWS)
+    tracking.promote(tmp_path, "small", version, {"promoted": True, "reason": "first"})
+    return tmp_path
+
+
+def test_a_fresh_process_without_headway_predicts_what_the_bundle_predicts(root: Path) -> None:
+    champion = tracking.champion(root, "small")
+    assert champion is not None
+    expected = Predictor.load(champion.bundle).predict(ROWS)
+    plain = json.loads(ROWS.to_json(orient="records"))
+    questions = [
+        plain,
+        [{**row, "more": 1} for row in plain],
+        [{"a": 2, "b": 4, "c": "z"}],  # whole numbers where fractions were
+        [{"a": 2.0, "b": None, "c": None}],
+        [{"a": 2.0, "c": "z"}],
+    ]
+    ended = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning:headway", "-c", LOAD],
+        input=json.dumps(questions),
+        env={**os.environ, "MLFLOW_TRACKING_URI": tracking.tracking_uri(root)},
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout.splitlines()[-1])
+    whole, extra, integers, nulls, missing = told["answers"]
+    assert "/artifacts/small/models/" in told["file"]
+    np.testing.assert_allclose(whole["probability"], expected[:, 1], atol=1e-5)
+    assert whole["prediction"] == [("no", "yes")[i] for i in expected.argmax(1)]
+    assert extra == whole
+    np.testing.assert_allclose(integers["probability"], expected[3:, 1], atol=1e-5)
+    assert len(nulls["prediction"]) == 1
+    assert missing.startswith("DataError: rows to predict must have the column b")
+    assert "\n" not in missing
