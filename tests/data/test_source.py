@@ -23,7 +23,7 @@ FRAME = pd.DataFrame(
     {
         "n": [1.5, None, -3.0],
         "c": ["a", None, "b c"],
-        "d": pd.to_datetime(["2024-01-31 00:00:00", "2024-02-01 10:30:00", None]),
+        "d": pd.Series(["2024-01-31 00:00:00", "2024-02-01 10:30:00", None]).astype("datetime64[us]"),
         "t": ["one, two", "ü", None],
         "y": ["no", "yes", "no"],
     }
@@ -113,7 +113,7 @@ def test_whatever_a_frame_holds_becomes_the_type_of_its_kind() -> None:
 
 
 def test_an_ambiguous_date_is_refused_until_its_format_is_stated(tmp_path: Path) -> None:
-    path = write(FRAME.assign(d=["03/04/2024", "31/12/2024", None]), tmp_path / "x.csv")
+    path = write(FRAME.assign(d=pd.Series(["03/04/2024", "31/12/2024", None])), tmp_path / "x.csv")
     with pytest.raises(
         DataError, match=r"column d must be a date .* 2 values are not .* data.date_format can state another"
     ):

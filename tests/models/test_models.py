@@ -89,6 +89,7 @@ def test_dropout_keeps_the_mean_drops_the_share_and_lets_the_same_gradients_thro
     assert (out == 0).float().mean().item() == pytest.approx(0.25, abs=0.004)
     assert out.mean().item() == pytest.approx(1.0, abs=0.005)
     out.sum().backward()
+    assert x.grad is not None
     assert torch.equal(x.grad, out.detach())
     assert torch.equal(dropout.eval()(x), x)
     neighbours = (out.detach()[:-1] == 0) & (out.detach()[1:] == 0)

@@ -187,14 +187,11 @@ def column_edges(column: np.ndarray, target: np.ndarray, config: PrepareConfig, 
     else:
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-        tree_class = DecisionTreeRegressor if regression else DecisionTreeClassifier
-        smallest = max(1, min(64, len(column) // 64))
-        tree = (
-            tree_class(max_leaf_nodes=config.bins, min_samples_leaf=smallest, random_state=0)
-            if config.bins > 1
-            else None
-        )
-        splits = [] if tree is None else tree.fit(column[:, None], target).tree_
-        thresholds = splits.threshold[splits.children_left != splits.children_right] if tree is not None else []
-        found = np.array([column.min(), column.max(), *thresholds])
+        found = np.array([column.min(), column.max()])
+        if config.bins > 1:
+            tree_class = DecisionTreeRegressor if regression else DecisionTreeClassifier
+            smallest = max(1, min(64, len(column) // 64))
+            tree = tree_class(max_leaf_nodes=config.bins, min_samples_leaf=smallest, random_state=0)
+            splits = tree.fit(column[:, None], target).tree_
+            found = np.concatenate([found, splits.threshold[splits.children_left != splits.children_right]])
     return tuple(float(x) for x in np.unique(found.astype(np.float32)))

@@ -187,8 +187,9 @@ class Preparation:
     def kinds(self) -> dict[str, Kind]:
         """The raw columns that `apply` needs, and their kinds."""
         kinds: dict[str, Kind] = {n.column: n.kind for n in self.numbers}
-        kinds |= {c.column: "categorical" for c in self.categories}
-        return kinds | {t.column: "text" for t in self.texts}
+        kinds.update((c.column, "categorical") for c in self.categories)
+        kinds.update((t.column, "text") for t in self.texts)
+        return kinds
 
     @property
     def numeric_names(self) -> list[str]:

@@ -24,7 +24,9 @@ class EvaluateConfig(Config):
 class GateConfig(Config):
     """When a candidate replaces the champion."""
 
-    metric: str | None = Field(None, description="The metric that decides; auc, log_loss or rmse by the kind of target.")
+    metric: str | None = Field(
+        None, description="The metric that decides; auc, log_loss or rmse by the kind of target."
+    )
     margin: float = Field(
         0.005, ge=0, description="How much worse than the champion, in the metric's unit, a candidate may be."
     )

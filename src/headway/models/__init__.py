@@ -18,6 +18,6 @@ def model_configs() -> dict[str, type[ModelConfig]]:
             continue
         contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
         for value in contents.values():
-            if isinstance(value, type) and issubclass(value, ModelConfig) and "name" in value.model_fields:
+            if isinstance(value, type) and issubclass(value, ModelConfig) and value is not ModelConfig:
                 found[value.model_fields["name"].default] = value
     return dict(sorted(found.items()))

@@ -42,6 +42,8 @@ class ModelConfig(Config):
 
     uses_bins: ClassVar[bool] = False
 
+    name: str = ""
+
     def build(self, inputs: Inputs) -> nn.Module:
         """A network that maps ``numeric`` (B, numeric) float and ``categorical`` (B, columns) int to outputs.
 

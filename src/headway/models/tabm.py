@@ -54,7 +54,9 @@ class TabM(ModelConfig):
             start_scaling_init_chunks=columns.chunks,
         )
         output = tabm.LinearEnsemble(self.width, inputs.outputs, k=self.members)
-        return TableNetwork(columns, nn.Sequential(tabm.EnsembleView(k=self.members), with_fast_dropout(backbone), output))
+        return TableNetwork(
+            columns, nn.Sequential(tabm.EnsembleView(k=self.members), with_fast_dropout(backbone), output)
+        )
 
 
 def _number_encoder(inputs: Inputs, size: int) -> tuple[nn.Module | None, list[int] | None]:

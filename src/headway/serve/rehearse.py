@@ -49,7 +49,12 @@ def _rehearse(store: Store, bundle: Path, out: Path) -> dict[str, Any]:
         seconds.append(time.perf_counter() - begun)
     size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
     classes = list(predictor.preparation.target.classes)
-    return {"bundle": str(bundle), "classes": classes, "size_bytes": size, "latency_ms": 1000 * float(np.median(seconds))}
+    return {
+        "bundle": str(bundle),
+        "classes": classes,
+        "size_bytes": size,
+        "latency_ms": 1000 * float(np.median(seconds)),
+    }
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 
 from headway.base import HeadwayError, TrainingError, read_json, write_json
 from headway.data.store import Store
-from headway.models import ModelConfig, model_configs
+from headway.models import model_configs
 from headway.models.boosting import Boosting
 from headway.run import RunDirectory
 from headway.train.recipe import Recipe
@@ -74,8 +74,12 @@ def train(run: RunDirectory) -> None:
     store = Store(Path(read_json(run.path / "store.json")["path"]))
     started = time.perf_counter()
     run.bundle.mkdir(exist_ok=True)
-    fit = _fit_boosting if isinstance(model, Boosting) else _fit_network
-    result, predictions = fit(run, model, recipe, store)
+    if isinstance(model, Boosting):
+        result, predictions = _fit_boosting(run, model, recipe, store)
+    else:
+        from headway.train.network import fit_network
+
+        result, predictions = fit_network(run, model, recipe, store)
     for split, values in predictions.items():
         target = run.predictions(split)
         target.parent.mkdir(exist_ok=True)
@@ -129,14 +133,6 @@ def _fit_boosting(
         "validation_loss": float(next(iter(booster.best_score["validation"].values()))),
     }
     return result, {split: predict(booster, arrays[split], inputs) for split in ("validation", "test")}
-
-
-def _fit_network(
-    run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    from headway.train.network import fit_network
-
-    return fit_network(run, model, recipe, store)
 
 
 def _die_with_parent() -> None:

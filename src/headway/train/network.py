@@ -54,13 +54,13 @@ def fit_network(
     network.load_state_dict(training.best)
     save_file({k: v.to("cpu").contiguous() for k, v in training.best.items()}, run.bundle / "weights.safetensors")
     splits: tuple[Split, ...] = ("validation", "test")
-    predictions = {}
+    predictions: dict[str, np.ndarray] = {}
     for split in splits:
         decoded = predict(network, _tensors(store, split, task, device), task, arithmetic)
         predictions[split] = task.finish(decoded.cpu().numpy())
     journal.close()
-    result = {
-        "precision": arithmetic.name,
+    result: dict[str, Any] = {
+        "precision": str(arithmetic.name),
         "precision_reason": arithmetic.reason,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "epochs": training.progress.epoch,
