@@ -1,0 +1,126 @@
+"""Files with a known SHA-256: found in the mirror, else among the project's own, else fetched by HTTPS."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from headway.base import ConfigError, DataError, read_json, write_json
+
+MIRROR = "HEADWAY_DATASETS"
+"""Environment variable that names a folder of data sets, read where they lie."""
+
+TIMEOUT_SECONDS = 30.0
+BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class File:
+    """A public file: its path in a mirror, its address, and the SHA-256 of its bytes in hex."""
+
+    mirror: str
+    address: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return PurePosixPath(self.mirror).name
+
+
+def pinned(repository: str, commit: str, path: str) -> str:
+    """The address of one file at one commit of a GitHub repository: its bytes cannot change."""
+    return f"https://raw.githubusercontent.com/{repository}/{commit}/{path}"
+
+
+def find(file: File, folder: Path, root: Path) -> Path:
+    """Where the file lies: in the mirror, or in ``folder``, fetched into it when it is absent.
+
+    Raises ConfigError for a mirror that is no folder, DataError for wrong bytes and for a fetch that fails.
+    """
+    named = os.environ.get(MIRROR, "")
+    if named:
+        mirror = Path(named).expanduser()
+        if not mirror.is_dir():
+            raise ConfigError(f"{MIRROR} must name a folder, however {named} is none")
+        if (mirror / file.mirror).is_file():
+            return _checked(file, mirror / file.mirror, root, f"restore it, or unset {MIRROR}")
+    path = folder / file.name
+    if path.is_file():
+        return _checked(file, path, root, "delete it and it is fetched again")
+    return _fetch(file, path)
+
+
+def _checked(file: File, path: Path, root: Path, fix: str) -> Path:
+    try:
+        found = sha256_of(path, root)
+    except OSError as error:
+        raise DataError(f"{path} must be readable, however: {error.strerror}; {fix}") from None
+    if found != file.sha256:
+        raise DataError(f"{path} must have SHA-256 {file.sha256[:12]}…, however it has {found[:12]}…; {fix}")
+    return path
+
+
+def sha256_of(path: Path, root: Path) -> str:
+    """SHA-256 in hex. A file whose path, size and time have not changed is not read again (`.cache/checked.json`)."""
+    cache = root / ".cache" / "checked.json"
+    stat = path.stat()
+    key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+    try:
+        known = read_json(cache)
+    except (OSError, ValueError):
+        known = {}
+    known = known if isinstance(known, dict) else {}
+    if key in known:
+        return str(known[key])
+    with open(path, "rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    try:
+        write_json(cache, {**known, key: found})
+    except OSError:  # the cache only saves time
+        return found
+    return found
+
+
+def _fetch(file: File, path: Path) -> Path:
+    """Download to a temporary name beside ``path``, check, rename: nobody ever finds a part of a file."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    fix = f"set {MIRROR} to a folder that has {file.mirror}, or put the file at {path}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = _download(file.address, partial)
+        if found != file.sha256:
+            raise DataError(
+                f"{file.address} must have SHA-256 {file.sha256[:12]}…, however what came has {found[:12]}…; {fix}"
+            )
+        partial.replace(path)
+    except (OSError, http.client.HTTPException) as error:
+        raise DataError(f"{file.address} must be fetched, however: {_reason(error)}; {fix}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _download(address: str, path: Path) -> str:
+    """Stream to ``path``; the SHA-256 of what came."""
+    whole = hashlib.sha256()
+    request = urllib.request.Request(address, headers={"User-Agent": "headway"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer, open(path, "wb") as out:
+        while block := answer.read(BLOCK_BYTES):
+            whole.update(block)
+            out.write(block)
+    return whole.hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        return f"the server answered {error.code} {error.reason}"
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
+    return " ".join(text.split()) or type(error).__name__

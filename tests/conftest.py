@@ -1,0 +1,24 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """The mirror of public data sets."""
+    folder = os.environ.get("HEADWAY_DATASETS", "")
+    if not Path(folder or "/nowhere").is_dir():
+        pytest.skip("skipped: reads real public data sets, and HEADWAY_DATASETS does not name a folder of them")
+    return Path(folder)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The root folder of an empty project."""
+    (tmp_path / "conf").mkdir()
+    return tmp_path
