@@ -1,37 +1,35 @@
-"""Wisconsin breast cancer: is a tumour malignant? 569 rows, 212 of them malignant, 30 measurements each.
-
-Wolberg, Mangasarian, Street and Street 1995, UCI repository 17, CC BY 4.0, as scikit-learn holds it: no network is needed.
-"""
+"""Breast cancer Wisconsin (diagnostic): Wolberg, Street and Mangasarian 1993, as scikit-learn ships it. CC BY 4.0."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from headway.base import Config
-from headway.data.datasets import Dataset
+import pandas as pd
+
+from headway.data.datasets.base import Dataset, NoOptions
 
 
-def generate(options: Config, folder: Path) -> tuple[Path, ...]:  # noqa: ARG001 — it has no options
-    """Write scikit-learn's copy once, with underscores in the column names and the class in words."""
+def generate(folder: Path, _options: NoOptions) -> tuple[Path, ...]:
+    """Write scikit-learn's copy as one Parquet file."""
     path = folder / "breast-cancer.parquet"
-    if path.exists():
-        return (path,)
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from sklearn.datasets import load_breast_cancer
+    if not path.exists():
+        from sklearn.datasets import load_breast_cancer
 
-    bunch = load_breast_cancer()
-    columns = {str(n).replace(" ", "_"): bunch["data"][:, i] for i, n in enumerate(bunch["feature_names"])}
-    columns["diagnosis"] = [str(bunch["target_names"][code]) for code in bunch["target"]]
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        pq.write_table(pa.table(columns), partial)
+        data = load_breast_cancer()
+        names = [str(name).replace(" ", "_") for name in data.feature_names]
+        frame = pd.DataFrame(data.data, columns=names)
+        frame["diagnosis"] = [str(data.target_names[code]) for code in data.target]
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / ".breast-cancer.partial"
+        frame.to_parquet(partial, index=False)
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return (path,)
 
 
-DATASET = Dataset(format="parquet", generate=generate)
+DATASET = Dataset(
+    name="breast-cancer",
+    title="Breast cancer Wisconsin (diagnostic)",
+    licence="CC BY 4.0",
+    format="parquet",
+    generate=generate,
+)
