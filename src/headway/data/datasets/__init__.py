@@ -1,52 +1,71 @@
-"""Known data sets, one file each: fetched once and checked by SHA-256, or generated. Adding one is adding its file."""
+"""Known data sets by name. Each file in this folder is one and defines ``DATASET``; a new file is a new data set."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from headway.base import ConfigError, suggest
-from headway.data.datasets.base import Dataset, File, Located, NoOptions, fetch
+import pyarrow as pa
 
-__all__ = ["Dataset", "File", "Located", "NoOptions", "dataset", "locate", "names"]
+from headway.base import Config, ConfigError, suggest
+from headway.data.config import CsvOptions
+from headway.data.fetch import File, find
+
+Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
+Format = Literal["csv", "parquet"]
 
 
-def _all() -> dict[str, Dataset]:
-    found = {}
-    for module in pkgutil.iter_modules(__path__):
-        known = getattr(importlib.import_module(f"{__name__}.{module.name}"), "DATASET", None)
-        if known is not None:
-            found[known.name] = known
-    return found
+class NoOptions(Config):
+    """For data sets that are what they are."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A known data set: public ``files``, or ``generate`` that writes files below a folder from options.
+
+    ``clean`` mends each raw batch (all text for CSV), where the published file has quirks that mean nothing.
+    """
+
+    files: tuple[File, ...] = ()
+    csv: CsvOptions = field(default_factory=CsvOptions)
+    clean: Clean | None = None
+    format: Format = "csv"
+    options: type[Config] = NoOptions
+    generate: Callable[[Any, Path], tuple[Path, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class Located:
+    """Files on this machine, and how to read them."""
+
+    files: tuple[Path, ...]
+    csv: CsvOptions
+    clean: Clean | None
+    format: str
 
 
 def names() -> list[str]:
-    """All known data sets."""
-    return sorted(_all())
-
-
-def dataset(name: str) -> Dataset:
-    """One of them. Raises ConfigError for a name that is none."""
-    known = _all()
-    if name not in known:
-        raise ConfigError(
-            f"data.dataset must be a known data set, however {name!r} is none{suggest(name, list(known))}"
-        )
-    return known[name]
+    """The names that `data.dataset` can have."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
 def locate(name: str, options: Mapping[str, Any], root: Path) -> Located:
-    """The files of a known data set: from the mirror, from `data/raw/`, fetched, or generated.
+    """Find, fetch or generate the files of a data set.
 
-    Raises ConfigError for an unknown name or option, DataError when the files cannot be had.
+    Raises ConfigError for an unknown name or option, DataError when files cannot be had or are not what they must be.
     """
-    known = dataset(name)
-    chosen = known.options.parse(options, "data.options")
-    if known.generate is not None:
-        files = known.generate(root / "data" / "raw" / name, chosen)
-    else:
-        files = tuple(fetch(file, name, root) for file in known.files)
-    return Located(files, known.csv, known.clean, known.format)
+    if name not in names():
+        raise ConfigError(
+            f"data.dataset must be a known data set, however {name!r} is none{suggest(name, names())}"
+            "; for own files give data.source"
+        )
+    dataset: Dataset = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").DATASET
+    chosen = dataset.options.parse(options, "data.options")
+    folder = root / "data" / "raw" / name
+    made = dataset.generate(chosen, folder) if dataset.generate is not None else ()
+    files = (*made, *(find(file, folder, root) for file in dataset.files))
+    return Located(files, dataset.csv, dataset.clean, dataset.format)

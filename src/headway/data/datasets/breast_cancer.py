@@ -1,35 +1,37 @@
-"""Breast cancer Wisconsin (diagnostic): Wolberg, Street and Mangasarian 1993, as scikit-learn ships it. CC BY 4.0."""
+"""Wisconsin breast cancer: is a tumour malignant? 569 rows, 212 of them malignant, 30 measurements each.
+
+Wolberg, Mangasarian, Street and Street 1995, UCI repository 17, CC BY 4.0, as scikit-learn holds it: no network is needed.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import pandas as pd
+from headway.base import Config
+from headway.data.datasets import Dataset
 
-from headway.data.datasets.base import Dataset, NoOptions
 
-
-def generate(folder: Path, _options: NoOptions) -> tuple[Path, ...]:
-    """Write scikit-learn's copy as one Parquet file."""
+def generate(options: Config, folder: Path) -> tuple[Path, ...]:  # noqa: ARG001 — it has no options
+    """Write scikit-learn's copy once, with underscores in the column names and the class in words."""
     path = folder / "breast-cancer.parquet"
-    if not path.exists():
-        from sklearn.datasets import load_breast_cancer
+    if path.exists():
+        return (path,)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from sklearn.datasets import load_breast_cancer
 
-        data = load_breast_cancer()
-        names = [str(name).replace(" ", "_") for name in data.feature_names]
-        frame = pd.DataFrame(data.data, columns=names)
-        frame["diagnosis"] = [str(data.target_names[code]) for code in data.target]
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / ".breast-cancer.partial"
-        frame.to_parquet(partial, index=False)
+    bunch = load_breast_cancer()
+    columns = {str(n).replace(" ", "_"): bunch["data"][:, i] for i, n in enumerate(bunch["feature_names"])}
+    columns["diagnosis"] = [str(bunch["target_names"][code]) for code in bunch["target"]]
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        pq.write_table(pa.table(columns), partial)
         partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return (path,)
 
 
-DATASET = Dataset(
-    name="breast-cancer",
-    title="Breast cancer Wisconsin (diagnostic)",
-    licence="CC BY 4.0",
-    format="parquet",
-    generate=generate,
-)
+DATASET = Dataset(format="parquet", generate=generate)
