@@ -110,14 +110,12 @@ def note_flow(run: RunDirectory) -> None:
     write_json(run.path / "flow.json", {"flow_run_id": flow_run.id, "url": url})
 
 
-def show_validation(project: str, found: dict[str, Any] | None, problem: str | None) -> None:
+def show_validation(project: str, found: dict[str, Any], problem: str | None) -> None:
     """What validation found, as a page."""
     lines = [f"# {project}: data {'refused' if problem else 'accepted'}"]
     if problem:
         lines += [f"- {line}" for line in problem.splitlines()]
-    if found:
-        lines += ["", str(found.get("summary", ""))]
-        lines += [f"- warning: {text}" for text in found.get("warnings", ())]
+    lines += ["", str(found.get("summary", "")), *(f"- warning: {text}" for text in found.get("warnings", ()))]
     text = "data refused" if problem else "data accepted"
     create_markdown_artifact(markdown="\n".join(lines), key=artifact_key(project, "validation"), description=text)
 

@@ -32,14 +32,12 @@ def validate(run: Path, root: Path) -> Any:
     """Profile the rows and judge them. Nothing is trained on data that breaks a rule."""
 
     def work(directory: RunDirectory, report: Both) -> None:
-        problem, found = None, None
         try:
             found = stages.validate(directory, root, report)
         except HeadwayError as error:
-            problem = str(error)
+            show_validation(report.project, {}, str(error))
             raise
-        finally:
-            show_validation(report.project, found, problem)
+        show_validation(report.project, found, None)
 
     return _stage("validate", run, work)
 
