@@ -1,0 +1,150 @@
+"""Every metric and every resample against scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+
+from headway.base import ConfigError
+from headway.evaluate.config import GateConfig
+from headway.evaluate.metrics import METRICS, differences, measure, primary
+
+
+def binary(rows: int, seed: int, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, 2, rows)
+    p = np.clip(0.5 + 0.25 * (target - 0.5) + 0.25 * rng.normal(size=rows), 0.01, 0.99)
+    p = np.round(p, 1).clip(0.1, 0.9) if ties else p
+    return target, np.stack([1 - p, p], 1)
+
+
+def multi(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, 4, rows)
+    logits = rng.normal(size=(rows, 4)) + 2 * np.eye(4)[target]
+    return target, np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+def trusted(name: str, target: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None) -> float:
+    """scikit-learn's answer, with the rows' weights."""
+    w: dict[str, Any] = {"sample_weight": weight}
+    if name in ("rmse", "mae", "r2"):
+        function = {"rmse": sk.root_mean_squared_error, "mae": sk.mean_absolute_error, "r2": sk.r2_score}[name]
+        return float(function(target, prediction, **w))
+    two = prediction.shape[1] == 2
+    labels = list(range(prediction.shape[1]))
+    if name == "accuracy":
+        return float(sk.accuracy_score(target, prediction.argmax(1), **w))
+    if name == "f1":
+        options: dict[str, Any] = {} if two else {"average": "macro", "labels": labels}
+        return float(sk.f1_score(target, prediction.argmax(1), **options, **w))
+    if name == "log_loss":
+        return float(sk.log_loss(target, prediction, labels=labels, **w))
+    if name == "brier":
+        if two:
+            return float(sk.brier_score_loss(target, prediction[:, 1], **w))
+        return float(np.average(((prediction - np.eye(4)[target]) ** 2).sum(1), weights=weight))
+    function = {"auc": sk.roc_auc_score, "average_precision": sk.average_precision_score}[name]
+    if two:
+        return float(function(target, prediction[:, 1], **w))
+    return float(np.mean([function(target == c, prediction[:, c], **w) for c in labels]))
+
+
+CASES = {
+    "binary": binary(300, 0),
+    "ties": binary(300, 1, ties=True),
+    "multiclass": multi(300, 2),
+    "regression": (np.random.default_rng(3).normal(size=300), np.random.default_rng(4).normal(size=300)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_value_and_each_resample_equals_scikit_learns(case: str) -> None:
+    target, prediction = CASES[case]
+    task = "regression" if case == "regression" else "classification"
+    rng = np.random.default_rng(5)
+    weights = rng.multinomial(len(target), np.full(len(target), 1 / len(target)), size=8).astype(float)
+    for metric in METRICS.values():
+        if metric.task != task or metric.name == "ece":
+            continue
+        assert metric.value(target, prediction) == pytest.approx(
+            trusted(metric.name, target, prediction, None), abs=1e-12
+        )
+        expected = [trusted(metric.name, target, prediction, w) for w in weights]
+        np.testing.assert_allclose(
+            metric.resampled(target, prediction)(weights), expected, atol=1e-9, err_msg=metric.name
+        )
+
+
+def test_the_calibration_error_equals_the_slow_obvious_version() -> None:
+    target, prediction = binary(1500, 6)
+    order = np.argsort(prediction[:, 1])
+    slow = (
+        sum(abs(target[rows].mean() - prediction[rows, 1].mean()) * len(rows) for rows in np.array_split(order, 15))
+        / 1500
+    )
+    assert METRICS["ece"].value(target, prediction) == pytest.approx(slow, abs=2e-3)
+
+
+def test_the_interval_of_an_accuracy_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(200):
+        hit = rng.random(400) < 0.8
+        prediction = np.where(hit, 0.9, 0.1)
+        target = np.ones(400, int)
+        interval = measure("classification", target, np.stack([1 - prediction, prediction], 1), 200, trial)["accuracy"]
+        assert interval["low"] is not None
+        assert interval["high"] is not None
+        covered += interval["low"] <= 0.8 <= interval["high"]
+    assert 180 <= covered <= 199
+
+
+def test_the_interval_of_an_auc_has_the_width_that_delong_gives() -> None:
+    target, prediction = binary(2000, 7)
+    score = prediction[:, 1]
+    positive, negative = score[target == 1], score[target == 0]
+    above = (positive[:, None] > negative).mean(1), (positive[:, None] > negative).mean(0)
+    delong = np.sqrt(above[0].var(ddof=1) / len(positive) + above[1].var(ddof=1) / len(negative))
+    interval = measure("classification", target, prediction, 2000, 0)["auc"]
+    assert interval["low"] is not None
+    assert interval["high"] is not None
+    assert interval["high"] - interval["low"] == pytest.approx(2 * 1.96 * delong, rel=0.08)
+
+
+def test_rows_that_define_no_metric_give_null_not_a_crash() -> None:
+    target = np.zeros(20, int)
+    measured = measure("classification", target, np.tile([0.7, 0.3], (20, 1)), 100, 0)
+    assert measured["auc"] == {"value": None, "low": None, "high": None}
+    assert measured["accuracy"]["value"] == 1.0
+    constant = measure("regression", np.ones(20), np.ones(20), 100, 0)
+    assert constant["rmse"]["value"] == 0.0
+
+
+def test_a_paired_difference_is_positive_when_the_first_is_better_whichever_way_the_metric_runs() -> None:
+    target, good = binary(3000, 8)
+    bad = 0.5 + 0.3 * (good - 0.5) + np.random.default_rng(9).normal(scale=0.2, size=good.shape)
+    bad = np.clip(bad, 0.01, 0.99)
+    for name in ("auc", "log_loss"):
+        difference, low, high = differences(name, target, good, bad / bad.sum(1, keepdims=True), 300)
+        assert 0 < low < difference < high
+    assert differences("auc", target, good, good)[1:] == (0.0, 0.0)
+
+
+def test_one_seed_gives_one_interval() -> None:
+    target, prediction = binary(500, 10)
+    assert measure("classification", target, prediction, 100, 3) == measure(
+        "classification", target, prediction, 100, 3
+    )
+
+
+def test_a_metric_that_does_not_fit_is_refused_with_the_one_meant() -> None:
+    assert primary("classification", 2, GateConfig()) == "auc"
+    assert primary("classification", 3, GateConfig()) == "log_loss"
+    with pytest.raises(
+        ConfigError, match=r"gate.metric must be a metric of regression, however it is 'rsme'; did you mean rmse\?"
+    ):
+        primary("regression", 1, GateConfig(metric="rsme"))
