@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 from tracked import PLAN
 
+from headway import tracking
 from headway.base import write_json
 from headway.run import RunDirectory
 
@@ -14,8 +18,21 @@ def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An initialised database: making one takes seconds, copying it does not."""
+    root = tmp_path_factory.mktemp("empty")
+    tracking.open_store(root)
+    database = root / "mlruns" / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return database
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> RunDirectory:
+def run(tmp_path: Path, empty_store: Path) -> RunDirectory:
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
     made = RunDirectory.create(tmp_path, "loans", PLAN)
     write_json(made.path / "data.json", {"digest": "d" * 64, "rows": 1000, "files": ["loans.parquet"]})
     return made

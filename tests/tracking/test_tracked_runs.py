@@ -3,6 +3,7 @@ from __future__ import annotations
 import concurrent.futures
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def test_a_run_shows_its_parameters_data_metrics_files_and_end(run: RunDirectory
     assert seen.info.status == "FINISHED"
     assert seen.data.params == {"model.width": "64", "train.epochs": "3"}
     assert seen.data.metrics["test/auc_low"] == 0.88
-    assert seen.data.metrics["baseline/linear/auc"] == 0.85
+    assert seen.data.metrics["versus/linear/auc"] == 0.85
     assert seen.data.tags["prefect.flow_run_id"] == "f1"
     assert "It does." in seen.data.tags["mlflow.note.content"]
     assert "4200" in seen.data.tags["mlflow.note.content"]
@@ -214,6 +215,7 @@ def test_an_unusable_store_is_one_clear_line(
     with pytest.raises(ConfigError, match="must be a database or a server"):
         begin(run, tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    shutil.rmtree(tmp_path / "mlruns")
     (tmp_path / "mlruns").write_text("a file where a folder belongs")
     with pytest.raises(ConfigError, match="must be writable"):
         begin(run, tmp_path)

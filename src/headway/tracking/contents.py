@@ -124,7 +124,10 @@ def dataset_of(run: RunDirectory) -> DatasetInput | None:
 
 
 def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
-    """test/auc, test/auc_low, baseline/linear/auc, seconds/train, training/epochs ...: at most MOST_METRICS."""
+    """test/auc, test/auc_low, timing/train, training/epochs, versus/linear/auc ...: at most MOST_METRICS.
+
+    MLflow sorts its charts' sections by name: the model's own results come first, the baselines it is held against last.
+    """
     flat: dict[str, Any] = {}
     for name, metric in (summary.get("metrics") or {}).items():
         flat[f"test/{name}"] = metric["value"]
@@ -132,10 +135,10 @@ def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     for key, value in (summary.get("train") or {}).items():
         flat[f"training/{key}"] = value
     for stage, seconds in (summary.get("stages") or {}).items():
-        flat[f"seconds/{stage}"] = seconds
+        flat[f"timing/{stage}"] = seconds
     for baseline, metrics in (summary.get("baselines") or {}).items():
         for name, metric in metrics.items():
-            flat[f"baseline/{baseline}/{name}"] = metric["value"] if isinstance(metric, Mapping) else metric
+            flat[f"versus/{baseline}/{name}"] = metric["value"] if isinstance(metric, Mapping) else metric
     numbers = {k: float(v) for k, v in flat.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     return dict(list(numbers.items())[:MOST_METRICS])
 
