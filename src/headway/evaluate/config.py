@@ -19,6 +19,11 @@ class EvaluateConfig(Config):
     baselines: tuple[Baseline, ...] = Field(
         ("trivial", "linear", "boosting"), description="Cheap models that the network must beat to earn its keep."
     )
+    reference: str | None = Field(
+        None,
+        description="A column that already holds a score of the positive class: an older model, or the truth of a generated "
+        "table; its metrics are printed beside.",
+    )
 
 
 class GateConfig(Config):

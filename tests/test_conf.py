@@ -1,0 +1,126 @@
+"""The projects in conf/ against the data they name, and that data against what was published of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headway.data.source import open_table
+from headway.project import Project, load_project
+
+ROOT = Path(__file__).parents[1]
+NAMES = sorted(path.stem for path in (ROOT / "conf").glob("*.yaml"))
+OWN = {"loans": {"data.options.rows_per_month": 50}, "breast-cancer": {}}
+"""Projects whose data need no network, with settings that make them small."""
+
+PUBLISHED = {
+    "adult": {"<=50K": 24_720 + 12_435, ">50K": 7_841 + 3_846},
+    "credit-default": {"0": 23_364, "1": 6_636},
+    "german-credit": {"good": 700, "bad": 300},
+    "breast-cancer": {"malignant": 212, "benign": 357},
+}
+
+
+def _read(project: Project, root: Path, *columns: str) -> dict[str, list[Any]]:
+    table = open_table(project.data, project.task, root, (*project.data.keys, *columns))
+    read: dict[str, list[Any]] = {name: [] for name in columns}
+    for chunk in table.chunks(columns):
+        for name in columns:
+            read[name] += chunk.batch.column(name).to_pylist()
+    return read
+
+
+@pytest.fixture(params=NAMES)
+def project(request: pytest.FixtureRequest) -> Project:
+    if request.param not in OWN:
+        request.getfixturevalue("datasets")
+    return load_project(request.param, ROOT, OWN.get(request.param, {}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_project_loads_and_describes_itself(name: str) -> None:
+    project = load_project(name, ROOT)
+    assert project.name == name
+    assert project.description.endswith(".")
+    assert project.validation.expectations
+
+
+def test_the_projects_are_those_of_the_documentation() -> None:
+    expected = {"adult", "breast-cancer", "california-housing", "credit-default", "german-credit", "loans"}
+    assert expected <= set(NAMES)
+
+
+def test_every_column_of_the_files_has_a_role(project: Project, root: Path) -> None:
+    evaluate = project.evaluate
+    named = [*project.data.keys, *evaluate.slices, *([evaluate.reference] if evaluate.reference else [])]
+    named += [project.split.column] if project.split.column else []
+    named += [e.column for e in project.validation.expectations if e.column]
+    table = open_table(project.data, project.task, root, named)
+    assert table.unknown == []
+    assert set(project.data.ignore) <= set(table.present)
+    chunk = next(table.chunks())
+    assert chunk.batch.num_rows > 0
+
+
+def test_values_are_of_the_kinds_stated(project: Project, root: Path) -> None:
+    table = open_table(project.data, project.task, root)
+    rows = sum(chunk.batch.num_rows for chunk in table.chunks())
+    assert rows == table.count()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_classes_are_as_many_as_published(name: str, root: Path, request: pytest.FixtureRequest) -> None:
+    if name not in OWN:
+        request.getfixturevalue("datasets")
+    project = load_project(name, ROOT)
+    found = Counter(_read(project, root, project.data.target)[project.data.target])
+    assert found == PUBLISHED[name]
+    assert project.data.positive in found
+
+
+def test_adult_keeps_the_official_files_apart(datasets: Path, root: Path) -> None:
+    project = load_project("adult", ROOT)
+    table = open_table(project.data, project.task, root)
+    rows = Counter[str]()
+    for chunk in table.chunks(["income"]):
+        rows[Path(table.files[chunk.file]).name] += chunk.batch.num_rows
+    assert rows == {"adult-train.csv": 32_561, "adult-test.csv": 16_281}
+    assert project.split.test_files == "adult-test.csv"
+    assert not (root / "data").exists()  # the mirror is read where it lies
+
+
+def test_missing_values_of_adult_are_nulls(datasets: Path, root: Path) -> None:
+    read = _read(load_project("adult", ROOT), root, "workclass", "occupation", "native_country")
+    nulls = {name: sum(value is None for value in values) for name, values in read.items()}
+    assert nulls == {"workclass": 1_836 + 963, "occupation": 1_843 + 966, "native_country": 583 + 274}
+    assert all(value == value.strip() != "?" for values in read.values() for value in values if value is not None)
+
+
+def test_california_has_the_blanks_that_were_made(datasets: Path, root: Path) -> None:
+    read = _read(load_project("california-housing", ROOT), root, "total_bedrooms", "median_house_value")
+    values = np.array(read["median_house_value"])
+    assert len(values) == 20_640
+    assert sum(v is None for v in read["total_bedrooms"]) == 207
+    assert values.mean() == pytest.approx(206_855.8, abs=0.1)
+    assert values.max() == 500_001
+
+
+def test_breast_cancer_is_scikit_learns_own(root: Path) -> None:
+    from sklearn.datasets import load_breast_cancer
+
+    read = _read(load_project("breast-cancer", ROOT), root, "mean_radius", "worst_fractal_dimension")
+    expected = load_breast_cancer()["data"]
+    np.testing.assert_array_equal(read["mean_radius"], expected[:, 0])
+    np.testing.assert_array_equal(read["worst_fractal_dimension"], expected[:, 29])
+
+
+def test_bicycles_leak_as_published(datasets: Path, root: Path) -> None:
+    data = {"dataset": "bike-sharing", "target": "cnt", "features": {"casual": "numeric", "registered": "numeric"}}
+    project = Project.parse({"name": "bikes", "task": "regression", "data": data}, "test")
+    read = _read(project, root, "casual", "registered", "cnt")
+    assert len(read["cnt"]) == 17_379
+    np.testing.assert_array_equal(np.add(read["casual"], read["registered"]), read["cnt"])
