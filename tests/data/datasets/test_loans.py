@@ -63,7 +63,7 @@ def test_the_probability_follows_from_the_columns_of_the_file(book: pd.DataFrame
 def test_the_columns_drift_in_the_last_six_months_only(book: pd.DataFrame) -> None:
     first = book[book["file"] == "2024-01"]
     for column in ("interest_rate", "utilisation", "income"):
-        p = {f: ks_2samp(first[column].dropna(), part[column].dropna()).pvalue for f, part in book.groupby("file")}
+        p = {str(f): ks_2samp(first[column].dropna(), part[column].dropna()).pvalue for f, part in book.groupby("file")}
         assert min(p[f] for f in p if f < "2025-07") > 1e-4
         assert p["2025-12"] < 1e-6
     rates = book.groupby("file")["interest_rate"].mean()
