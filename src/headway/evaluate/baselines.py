@@ -1,0 +1,141 @@
+"""Cheap models that a network must beat to earn its keep: none of them is ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headway.data.config import Task
+from headway.evaluate.config import Baseline
+
+MOST_ROWS = 200_000
+"""Training rows of a linear baseline: a linear model is settled by far fewer."""
+
+MOST_CODES = 254
+"""Category codes that scikit-learn's boosting takes; rarer ones share one."""
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A baseline's predictions for the test rows, and the seconds it took to fit and predict."""
+
+    prediction: np.ndarray
+    seconds: float
+
+
+def fit_baselines(
+    names: Sequence[Baseline],
+    task: Task,
+    train: Arrays,
+    test: Arrays,
+    *,
+    classes: int,
+    cardinalities: Sequence[int],
+    seed: int,
+) -> dict[str, Fitted]:
+    """Fit each on the training arrays (``numeric``, ``categorical``, ``target``) and predict the test rows.
+
+    Predictions are (N, classes) probabilities, or (N,) values in the target's own unit.
+    """
+    makers = {"trivial": _trivial, "linear": _linear, "boosting": _boosting}
+    fitted = {}
+    for name in names:
+        begun = time.perf_counter()
+        prediction = makers[name](task, train, test, classes, cardinalities, seed)
+        fitted[str(name)] = Fitted(prediction, time.perf_counter() - begun)
+    return fitted
+
+
+def _trivial(
+    task: Task, train: Arrays, test: Arrays, classes: int, cardinalities: Sequence[int], seed: int
+) -> np.ndarray:
+    """Always the training rows' class shares, or their mean."""
+    del cardinalities, seed
+    rows = len(test["target"])
+    if task == "regression":
+        return np.full(rows, float(np.mean(train["target"])))
+    shares = np.bincount(train["target"], minlength=classes) / len(train["target"])
+    return np.tile(shares.astype(np.float32), (rows, 1))
+
+
+def _linear(
+    task: Task, train: Arrays, test: Arrays, classes: int, cardinalities: Sequence[int], seed: int
+) -> np.ndarray:
+    """Logistic or ridge regression on standardised numbers and one-hot categories."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    rows = np.arange(len(train["target"]))
+    if len(rows) > MOST_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
+    numeric = np.asarray(train["numeric"])[rows]
+    center, spread = numeric.mean(0), numeric.std(0) + 1e-9
+    x = _one_hot((numeric - center) / spread, np.asarray(train["categorical"])[rows], cardinalities)
+    z = _one_hot((np.asarray(test["numeric"]) - center) / spread, np.asarray(test["categorical"]), cardinalities)
+    target = np.asarray(train["target"])[rows]
+    if task == "regression":
+        return np.asarray(Ridge(alpha=1.0).fit(x, target).predict(z), np.float64)
+    model = LogisticRegression(C=1.0, max_iter=2000, tol=1e-3).fit(x, target)
+    out = np.zeros((z.shape[0], classes), np.float32)
+    out[:, model.classes_] = model.predict_proba(z)
+    return out
+
+
+def _one_hot(numeric: np.ndarray, codes: np.ndarray, cardinalities: Sequence[int]) -> Any:
+    """(N, numbers + codes) sparse."""
+    import scipy.sparse
+
+    rows, columns = codes.shape
+    offsets = (
+        np.concatenate([[0], np.cumsum(cardinalities)[:-1]]).astype(np.int64) if columns else np.zeros(0, np.int64)
+    )
+    where = (codes + offsets).ravel()
+    pointers = np.arange(rows + 1) * columns
+    hot = scipy.sparse.csr_matrix((np.ones(len(where)), where, pointers), shape=(rows, int(sum(cardinalities))))
+    return scipy.sparse.hstack([scipy.sparse.csr_matrix(numeric), hot], format="csr")
+
+
+def _boosting(
+    task: Task, train: Arrays, test: Arrays, classes: int, cardinalities: Sequence[int], seed: int
+) -> np.ndarray:
+    """scikit-learn's histogram gradient boosting with early stopping, otherwise as it comes."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    common = [_common_codes(np.asarray(train["categorical"])[:, i], n) for i, n in enumerate(cardinalities)]
+    x, z = (_with_codes(part, common) for part in (train, test))
+    numbers = x.shape[1] - len(cardinalities)
+    options: dict[str, Any] = {
+        "categorical_features": [False] * numbers + [True] * len(cardinalities),
+        "early_stopping": True,
+        "random_state": seed,
+        "max_iter": 400,
+    }
+    target = np.asarray(train["target"])
+    if task == "regression":
+        return np.asarray(HistGradientBoostingRegressor(**options).fit(x, target).predict(z), np.float64)
+    model = HistGradientBoostingClassifier(**options).fit(x, target)
+    out = np.zeros((len(z), classes), np.float32)
+    out[:, model.classes_] = model.predict_proba(z)
+    return out
+
+
+def _common_codes(codes: np.ndarray, cardinality: int) -> np.ndarray:
+    """New code of each code: the most frequent in training keep one of their own, the others share the last."""
+    counts = np.bincount(codes, minlength=cardinality)
+    if cardinality <= MOST_CODES:
+        return np.arange(cardinality)
+    order = np.argsort(-counts, kind="stable")
+    new = np.full(cardinality, MOST_CODES)
+    new[order[:MOST_CODES]] = np.arange(MOST_CODES)
+    return new
+
+
+def _with_codes(part: Arrays, common: Sequence[np.ndarray]) -> np.ndarray:
+    codes = np.asarray(part["categorical"])
+    columns = [np.asarray(part["numeric"], np.float64), *(new[codes[:, i]][:, None] for i, new in enumerate(common))]
+    return np.concatenate(columns, axis=1)

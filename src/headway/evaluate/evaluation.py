@@ -1,0 +1,111 @@
+"""Everything that is measured on the test rows, as one JSON value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from headway.data.config import Task
+from headway.evaluate.calibration import reliability
+from headway.evaluate.config import EvaluateConfig, GateConfig
+from headway.evaluate.metrics import METRICS, differences, measure, primary, shown
+from headway.evaluate.slices import measure_slices
+
+
+def evaluate(
+    task: Task,
+    config: EvaluateConfig,
+    gate: GateConfig,
+    classes: Sequence[str],
+    target: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    *,
+    seconds: Mapping[str, float],
+    slice_values: Mapping[str, np.ndarray],
+    reference: np.ndarray | None,
+    model_name: str,
+    champion_version: str | None,
+) -> dict[str, Any]:
+    """Measure `model`, `champion` (where there is one) and every baseline of ``predictions`` on the same rows."""
+    metric = primary(task, len(classes), gate)
+    measured = {name: measure(task, target, values, config.resamples) for name, values in predictions.items()}
+    ordered = {name: _first(values, metric) for name, values in measured.items()}
+    baselines = {name: ordered[name] for name in predictions if name not in ("model", "champion")}
+    champion = None
+    if "champion" in ordered:
+        champion = {"version": champion_version, "metrics": ordered["champion"]}
+    calibration = []
+    if task == "classification" and len(classes) == 2:
+        calibration = reliability(target, predictions["model"][:, 1])
+    return {
+        "task": task,
+        "primary": metric,
+        "rows": len(target),
+        "classes": list(classes),
+        "metrics": ordered["model"],
+        "baselines": {name: {"metrics": m, "seconds": seconds.get(name)} for name, m in baselines.items()},
+        "champion": champion,
+        "slices": measure_slices(task, target, predictions["model"], slice_values),
+        "calibration": calibration,
+        "reference": _reference(task, config, metric, target, predictions["model"], reference),
+        "earns_its_keep": _earns(metric, target, predictions, baselines, config.resamples, model_name),
+    }
+
+
+def _first(values: dict[str, Any], metric: str) -> dict[str, Any]:
+    """The metric that decides before the others."""
+    return {metric: values[metric], **{k: v for k, v in values.items() if k != metric}}
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _reference(
+    task: Task, config: EvaluateConfig, metric: str, target: np.ndarray, model: np.ndarray, reference: np.ndarray | None
+) -> dict[str, Any] | None:
+    """The score that a column of the data holds already, beside the model's."""
+    if reference is None:
+        return None
+    metrics = measure(task, target, reference, config.resamples)
+    own = METRICS[metric].value(target, model)
+    text = f"{config.reference} reaches {shown(metric)} {_number(metrics[metric]['value'])} on the same rows, the model {_number(own)}"
+    return {"column": config.reference, "metrics": _first(metrics, metric), "text": text}
+
+
+def _earns(
+    metric: str,
+    target: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    baselines: Mapping[str, Any],
+    resamples: int,
+    model_name: str,
+) -> dict[str, Any] | None:
+    """Whether the model is better than the best of the baselines, said plainly."""
+    known = {name: values[metric]["value"] for name, values in baselines.items() if values[metric]["value"] is not None}
+    if not known:
+        return None
+    best = (max if METRICS[metric].higher_is_better else min)(known, key=lambda name: known[name])
+    difference, low, high = differences(metric, target, predictions["model"], predictions[best], resamples)
+    verdict = "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
+    own = METRICS[metric].value(target, predictions["model"])
+    told = f"{shown(metric)} {_number(own)} against {_number(known[best])}"
+    told += f", difference {_number(difference)} [{_number(low)}, {_number(high)}]"
+    text = {
+        "better": f"{model_name} earns its keep: better than the best baseline, {best} ({told})",
+        "worse": f"{model_name} does not earn its keep: the baseline {best} is better ({told})",
+        "not distinguishable": f"{model_name} does not earn its keep: no better than the baseline {best}, which is cheaper ({told})",
+    }[verdict]
+    return {
+        "verdict": verdict == "better",
+        "outcome": verdict,
+        "baseline": best,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "text": text,
+    }

@@ -1,0 +1,250 @@
+"""Pictures, where people would rather look. One style; colours that colour-blind eyes tell apart (Okabe and Ito 2008)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headway.data.config import Task
+from headway.evaluate.metrics import shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, SOFT, GRID = "#1d2530", "#6b7684", "#e3e7ec"
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#8f5fa8", "#8a939e"
+COLOURS = {"model": BLUE, "champion": ORANGE, "boosting": GREEN, "linear": PURPLE, "trivial": GREY}
+DOTS = 110
+MOST_POINTS = 600
+"""Points of a curve: more cannot be seen."""
+
+Predictions = Mapping[str, np.ndarray]
+Told = Sequence[tuple[int, Mapping[str, float | None]]]
+
+
+def draw(
+    folder: Path,
+    task: Task,
+    classes: Sequence[str],
+    target: np.ndarray,
+    predictions: Predictions,
+    evaluation: Mapping[str, Any],
+    told: Told,
+) -> list[Path]:
+    """Draw every picture that fits the task into ``folder``; ``told`` are a journal's metrics by step."""
+    makers: dict[str, Callable[[], Figure | None]] = {
+        "learning_curve": lambda: _learning(told),
+        "metrics": lambda: _metrics(evaluation),
+    }
+    if task == "regression":
+        makers["residuals"] = lambda: _residuals(target, predictions["model"])
+    else:
+        makers["confusion"] = lambda: _confusion(classes, target, predictions["model"])
+    if task == "classification" and len(classes) == 2 and len(np.unique(target)) == 2:
+        makers["roc"] = lambda: _roc(target, predictions)
+        makers["precision_recall"] = lambda: _precision_recall(target, predictions)
+        makers["calibration"] = lambda: _calibration(evaluation["calibration"], predictions["model"][:, 1])
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for name, make in makers.items():
+        figure = make()
+        if figure is not None:
+            path = folder / f"{name}.png"
+            figure.savefig(path, dpi=DOTS, facecolor="white")
+            made.append(path)
+    return made
+
+
+def _figure(title: str, across: str, up: str, width: float = 5.6, height: float = 4.4) -> tuple[Figure, Axes]:
+    """One picture. The object interface: pyplot would keep every figure, and may look for a screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    _style(axes, title, across, up)
+    return figure, axes
+
+
+def _style(axes: Axes, title: str, across: str, up: str) -> None:
+    axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
+    axes.set_xlabel(across, color=SOFT, fontsize=9)
+    axes.set_ylabel(up, color=SOFT, fontsize=9)
+    axes.tick_params(colors=SOFT, labelsize=8, length=0)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _legend(axes: Axes, where: str = "best") -> None:
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc=where)
+
+
+def _learning(told: Told) -> Figure | None:
+    """Training and validation loss by step, the best validation loss marked."""
+    curves: dict[str, tuple[list[int], list[float]]] = {}
+    for step, values in told:
+        for name in ("train/loss", "validation/loss"):
+            value = values.get(name)
+            if value is not None:
+                curves.setdefault(name, ([], []))[0].append(step)
+                curves[name][1].append(value)
+    if not curves:
+        return None
+    figure, axes = _figure("Learning curve", "step", "loss")
+    for name, colour in (("train/loss", GREY), ("validation/loss", BLUE)):
+        if name in curves:
+            steps, losses = (np.asarray(c) for c in curves[name])
+            few = np.unique(np.linspace(0, len(steps) - 1, MOST_POINTS).astype(int))
+            label = name.removesuffix("/loss")
+            axes.plot(
+                steps[few], losses[few], color=colour, linewidth=1.2 if name == "train/loss" else 1.8, label=label
+            )
+    if "validation/loss" in curves:
+        steps, losses = (np.asarray(c) for c in curves["validation/loss"])
+        best = int(np.argmin(losses))
+        axes.plot(steps[best], losses[best], "o", color=ORANGE, markersize=6, label=f"best, {losses[best]:.4f}")
+    everything = np.concatenate([c[1] for c in curves.values()])
+    low, high = everything.min(), np.quantile(everything, 0.99)
+    if high > low:
+        axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    _legend(axes, "upper right")
+    return figure
+
+
+def _names(predictions: Predictions) -> list[str]:
+    """The trivial baseline has no curve worth drawing; the model is drawn last, on top."""
+    return [n for n in predictions if n not in ("trivial", "model")] + ["model"]
+
+
+def _few(*curves: np.ndarray) -> list[np.ndarray]:
+    at = np.unique(np.linspace(0, len(curves[0]) - 1, MOST_POINTS).astype(int))
+    return [c[at] for c in curves]
+
+
+def _line(axes: Axes, name: str, x: np.ndarray, y: np.ndarray, label: str) -> None:
+    own = name == "model"
+    colour = COLOURS.get(name, GREY)
+    axes.plot(x, y, color=colour, linewidth=2.0 if own else 1.1, alpha=1.0 if own else 0.85, label=label)
+
+
+def _roc(target: np.ndarray, predictions: Predictions) -> Figure:
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    figure, axes = _figure("ROC", "false positive rate", "true positive rate", 4.8, 4.6)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+    for name in _names(predictions):
+        score = predictions[name][:, 1]
+        false, true, _ = roc_curve(target, score)
+        _line(axes, name, *_few(false, true), f"{name}, AUC {roc_auc_score(target, score):.4f}")
+    axes.set_aspect("equal")
+    _legend(axes, "lower right")
+    return figure
+
+
+def _precision_recall(target: np.ndarray, predictions: Predictions) -> Figure:
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    figure, axes = _figure("Precision and recall", "recall", "precision", 4.8, 4.6)
+    axes.axhline(
+        target.mean(), color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label=f"share of positives {target.mean():.3f}"
+    )
+    for name in _names(predictions):
+        score = predictions[name][:, 1]
+        precision, recall, _ = precision_recall_curve(target, score)
+        _line(axes, name, *_few(recall, precision), f"{name}, average {average_precision_score(target, score):.4f}")
+    axes.set_ylim(0, 1.02)
+    _legend(axes, "best")
+    return figure
+
+
+def _calibration(table: Sequence[Mapping[str, float]], probability: np.ndarray) -> Figure:
+    """Observed against predicted with Wilson intervals; below, how often each probability is given."""
+    figure, _ = _figure("", "", "", 4.8, 5.2)
+    figure.clear()
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    _style(top, "Calibration", "", "observed share")
+    _style(bottom, "", "predicted probability", "rows")
+    top.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="perfect")
+    x = [row["predicted"] for row in table]
+    y = np.array([row["observed"] for row in table])
+    around = np.array(
+        [[row["observed"] - row["low"] for row in table], [row["high"] - row["observed"] for row in table]]
+    )
+    style = {"color": BLUE, "markersize": 4, "capsize": 2, "linewidth": 1.2}
+    top.errorbar(x, y, yerr=np.maximum(around, 0), fmt="o-", label="model, 95 % interval", **style)
+    bottom.hist(probability, bins=40, range=(0, 1), color=BLUE, alpha=0.7)
+    _legend(top, "upper left")
+    return figure
+
+
+def _confusion(classes: Sequence[str], target: np.ndarray, prediction: np.ndarray) -> Figure:
+    """Counts, coloured by the share of the true class; beyond twenty classes colours alone."""
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(target, prediction.argmax(1), labels=list(range(len(classes))))
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    size = min(10.0, 3.2 + 0.45 * len(classes))
+    figure, axes = _figure("Confusion", "predicted", "true", size + 0.6, size)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.grid(visible=False)
+    if len(classes) <= 20:
+        names = [str(c)[:18] for c in classes]
+        axes.set_xticks(range(len(names)), names, rotation=0 if len(names) <= 4 else 60)
+        axes.set_yticks(range(len(names)), names)
+        for i, j in np.ndindex(*counts.shape):
+            colour = "white" if share[i, j] > 0.55 else INK
+            text = f"{counts[i, j]:,}\n{100 * share[i, j]:.0f} %" if len(classes) <= 6 else f"{counts[i, j]:,}"
+            axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=9 if len(classes) <= 6 else 7)
+    return figure
+
+
+def _residuals(target: np.ndarray, prediction: np.ndarray) -> Figure:
+    """Predicted against actual as densities, and the residuals' histogram."""
+    figure, _ = _figure("", "", "", 8.4, 4.2)
+    figure.clear()
+    left, right = figure.subplots(1, 2)
+    _style(left, "Predicted against actual", "actual", "predicted")
+    _style(right, "Residuals", "actual - predicted", "rows")
+    low, high = np.quantile(np.concatenate([target, prediction]), [0.001, 0.999])
+    left.hexbin(target, prediction, gridsize=45, bins="log", cmap="Blues", mincnt=1, extent=(low, high, low, high))
+    left.plot([low, high], [low, high], color=ORANGE, linewidth=1.0)
+    residual = target - prediction
+    edge = float(np.quantile(np.abs(residual), 0.995)) or 1.0
+    right.hist(residual, bins=60, range=(-edge, edge), color=BLUE, alpha=0.75)
+    right.axvline(0, color=ORANGE, linewidth=1.0)
+    return figure
+
+
+def _metrics(evaluation: Mapping[str, Any]) -> Figure | None:
+    """The deciding metric of the model, the champion and the baselines, with intervals."""
+    metric = evaluation["primary"]
+    rows = {"model": evaluation["metrics"][metric]}
+    if evaluation.get("champion"):
+        rows["champion"] = evaluation["champion"]["metrics"][metric]
+    # The trivial baseline is so far away that the others would fall onto one point.
+    others = {name: b for name, b in evaluation["baselines"].items() if name != "trivial" or len(evaluation["baselines"]) == 1}
+    rows |= {name: b["metrics"][metric] for name, b in others.items()}
+    if evaluation.get("reference"):
+        rows[evaluation["reference"]["column"]] = evaluation["reference"]["metrics"][metric]
+    rows = {name: row for name, row in rows.items() if row["value"] is not None and row["low"] is not None}
+    if not rows:
+        return None
+    figure, axes = _figure(f"{shown(metric)}, 95 % interval", shown(metric), "", 5.6, 1.4 + 0.42 * len(rows))
+    for i, (name, row) in enumerate(rows.items()):
+        colour = COLOURS.get(name, GREY)
+        axes.plot([row["low"], row["high"]], [i, i], color=colour, linewidth=3, solid_capstyle="round", alpha=0.5)
+        axes.plot(row["value"], i, "o", color=colour, markersize=7)
+        axes.annotate(
+            f"{row['value']:,.4g}", (row["value"], i), (0, 7), textcoords="offset points", ha="center", fontsize=8
+        )
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.4, -0.7)
+    axes.margins(x=0.12)
+    return figure
