@@ -1,0 +1,175 @@
+"""What is wrong with data in ways that people do not think of stating: dead columns, ids, leaks, test rows among training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from headway.data.alone import SAMPLE, exact_sum, power_alone
+from headway.data.config import DataConfig, Task, ValidationConfig
+from headway.data.split import TEST, TRAIN
+
+if TYPE_CHECKING:
+    from headway.data.measure import Streamed
+    from headway.data.profile import ColumnProfile, Profile
+    from headway.data.source import Table
+
+MAX_CLASSES = 1000
+ID_VALUES = 1000
+ID_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found. ``severity`` stop: nothing is to be trained on this."""
+
+    severity: Literal["stop", "warn"]
+    column: str | None
+    text: str
+    examples: tuple[Any, ...] = ()
+
+
+def check_columns(profile: Profile, table: Table | None, data: DataConfig, task: Task) -> list[Finding]:
+    """Columns that cannot be learnt from or that the project forgot. ``table`` may be absent where files do not matter."""
+    found = _target(profile.columns[data.target], data, task)
+    for name in data.features:
+        found += _feature(profile.columns[name])
+    for name in getattr(table, "unknown", ()):
+        text = f"every column should have a role, however {name} is not named; add it to data.features or data.ignore"
+        found.append(Finding("warn", name, text))
+    return found
+
+
+def _target(column: ColumnProfile, data: DataConfig, task: Task) -> list[Finding]:
+    name = column.name
+    if column.nulls == column.rows:
+        return [Finding("stop", name, f"the target {name} must be given, however it is missing in every row")]
+    if column.infinite:
+        return [_infinite(column, "the target ", "; leave those rows out")]
+    if column.distinct < 2:
+        what = "two classes" if task == "classification" else "different values"
+        only = str(column.frequent[0][0]) if column.frequent else f"{column.min:g}"
+        return [Finding("stop", name, f"the target {name} must have {what}, however every row has {only}", (only,))]
+    if task == "regression":
+        return []
+    if column.distinct > MAX_CLASSES:
+        text = f"the target {name} must have at most {MAX_CLASSES:,} classes, however it has {column.distinct:,}"
+        return [Finding("stop", name, f"{text}; is task: regression meant, or another column?")]
+    classes = column.counts or {}
+    if data.positive is not None and data.positive not in classes:
+        text = f"data.positive must be a class of {name}, however {data.positive} is none of {', '.join(classes)[:200]}"
+        return [Finding("stop", name, text)]
+    rare = tuple(value for value, count in classes.items() if count < 3)
+    if rare:
+        text = (
+            f"every class of {name} should have rows to train, validate and test on, however {_some(rare)} has under 3"
+        )
+        return [Finding("warn", name, text, rare[:5])]
+    return []
+
+
+def _feature(column: ColumnProfile) -> list[Finding]:
+    name = column.name
+    if column.nulls == column.rows:
+        text = f"{name} must hold values, however it is missing in every row; move it to data.ignore"
+        return [Finding("stop", name, text)]
+    if column.infinite:
+        return [_infinite(column, "", "; mend them or move it to data.ignore")]
+    if column.distinct < 2 and not column.nulls:
+        text = f"{name} should vary, however it is the same in every row; move it to data.ignore"
+        return [Finding("warn", name, text)]
+    known = column.rows - column.nulls
+    if column.kind == "categorical" and column.distinct > ID_VALUES and column.distinct > ID_SHARE * known:
+        text = (
+            f"{name} should be a category, however {column.distinct:,} of its {known:,} values differ, so it is likely "
+            "an id; move it to data.keys or data.ignore"
+        )
+        return [Finding("stop", name, text, tuple(value for value, _ in column.frequent[:3]))]
+    return []
+
+
+def _infinite(column: ColumnProfile, role: str, fix: str) -> Finding:
+    verb = "value is" if column.infinite == 1 else "values are"
+    text = f"{role}{column.name} must be finite, however {column.infinite:,} {verb} infinite{fix}"
+    return Finding("stop", column.name, text)
+
+
+def _some(values: Sequence[Any]) -> str:
+    shown = ", ".join(str(v) for v in values[:5])
+    return shown + (f" and {len(values) - 5} more" if len(values) > 5 else "")
+
+
+def check_leaks(table: Table, parts: np.ndarray, validation: ValidationConfig) -> list[Finding]:
+    """Features that alone all but tell the target, and numbers that add up to it. Looks at a sample of the training rows."""
+    frame = sample(table, np.flatnonzero(parts == TRAIN), [*table.kinds, table.target])
+    target = frame[table.target]
+    found = []
+    for name, kind in table.kinds.items():
+        if kind == "text":
+            continue
+        power, measured = power_alone(frame[name], kind, target, table.task)
+        if power > validation.max_single_feature_auc:
+            text = (
+                f"no feature alone may tell the target, however {name} does with {measured} {power:.4f}, above "
+                f"{validation.max_single_feature_auc:g}; if it is only known afterwards, move it to data.ignore"
+            )
+            found.append(Finding(validation.leaks, name, text))
+    known = {finding.column for finding in found}
+    numbers = {n: frame[n] for n, kind in table.kinds.items() if kind == "numeric" and n not in known}
+    parts_of = exact_sum(numbers, target) if table.task == "regression" else ()
+    if parts_of:
+        text = (
+            f"features must not add up to the target, however {' + '.join(parts_of)} = {table.target} in every row; "
+            "move them to data.ignore"
+        )
+        found.append(Finding(validation.leaks, parts_of[0], text, parts_of))
+    return found
+
+
+def sample(table: Streamed, rows: np.ndarray, columns: Sequence[str], size: int = SAMPLE) -> pd.DataFrame:
+    """At most ``size`` of the ``rows`` (increasing numbers), always the same ones, of the whole table; one pass."""
+    if len(rows) > size:
+        rows = np.sort(np.random.default_rng(0).choice(rows, size, replace=False))
+    kept = []
+    for chunk in table.chunks(columns=list(columns)):
+        first, last = np.searchsorted(rows, [chunk.start, chunk.start + chunk.batch.num_rows])
+        kept.append(chunk.batch.take(rows[first:last] - chunk.start).to_pandas())
+    return pd.concat(kept, ignore_index=True)
+
+
+def check_overlap(table: Table, parts: np.ndarray, validation: ValidationConfig) -> list[Finding]:
+    """Test rows that are, value for value, also training rows: what a model can know by heart."""
+    hashes = row_hashes(table, [*table.kinds, table.target])
+    test = np.flatnonzero(parts == TEST)
+    twice = test[np.isin(hashes[test], hashes[parts == TRAIN])]
+    share = len(twice) / max(1, len(test))
+    if not len(twice):
+        return []
+    rows = tuple((twice[:5] + 1).tolist())
+    fact = f"{share:.2%} of them ({len(twice):,} of {len(test):,}) are, for example row {rows[0]:,}"
+    if share > validation.max_overlap:
+        text = (
+            f"at most {validation.max_overlap:.0%} of the test rows may also be training rows, however {fact}; "
+            "remove duplicates, split by group, or raise validation.max_overlap"
+        )
+        return [Finding("stop", None, text, rows)]
+    return [Finding("warn", None, f"test rows should not also be training rows, however {fact}", rows)]
+
+
+def row_hashes(table: Streamed, columns: Sequence[str]) -> np.ndarray:
+    """A 64-bit hash of each row's values: (N,) uint64. Two different rows share one with probability 2^-64."""
+    hashes = []
+    for chunk in table.chunks(columns=list(columns)):
+        mixed = np.zeros(chunk.batch.num_rows, np.uint64)
+        for name in columns:
+            values = chunk.batch.column(name).to_pandas()
+            plain = values.dtype.kind in "iufbmM"
+            array = values.to_numpy() if plain else values.astype(object).where(values.notna(), None).to_numpy(object)
+            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + pd.util.hash_array(array)
+            mixed ^= mixed >> np.uint64(29)
+        hashes.append(mixed)
+    return np.concatenate(hashes)

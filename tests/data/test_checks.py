@@ -1,0 +1,171 @@
+"""Findings about columns, leaks and overlap."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from headway.data.alone import auc, exact_sum, power_alone
+from headway.data.checks import Finding, check_columns, check_leaks, check_overlap, row_hashes
+from headway.data.config import DataConfig, Task, ValidationConfig
+from headway.data.profile import profile_table
+from headway.data.source import Table, open_table
+
+RNG = np.random.default_rng(1)
+
+
+def _table(tmp_path: Path, frame: pd.DataFrame, features: dict[str, Any], task: Task = "classification") -> Table:
+    frame.to_parquet(tmp_path / "rows.parquet")
+    data = DataConfig.parse({"source": str(tmp_path / "rows.parquet"), "target": "y", "features": features}, "data")
+    return open_table(data, task, tmp_path)
+
+
+def _columns(
+    tmp_path: Path, frame: pd.DataFrame, features: dict[str, Any], task: Task = "classification", **data: Any
+) -> list[Finding]:
+    table = _table(tmp_path, frame, features, task)
+    config = DataConfig.parse({"source": "x", "target": "y", "features": features, **data}, "data")
+    return check_columns(profile_table(table), table, config, task)
+
+
+def _frame(n: int = 3000) -> pd.DataFrame:
+    return pd.DataFrame({"y": RNG.choice(["no", "yes"], n), "a": RNG.normal(size=n), "c": RNG.choice(list("xyz"), n)})
+
+
+FEATURES = {"a": "numeric", "c": "categorical"}
+
+
+def test_sound_columns_give_no_finding(tmp_path: Path) -> None:
+    assert _columns(tmp_path, _frame(), FEATURES) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "severity", "said"),
+    [
+        ({"a": np.nan}, "stop", "a must hold values, however it is missing in every row"),
+        ({"a": 3.0}, "warn", "a should vary, however it is the same in every row"),
+        (
+            {"a": [np.inf, -np.inf, *[1.0] * 1499, *[2.0] * 1499]},
+            "stop",
+            "a must be finite, however 2 values are infinite",
+        ),
+        ({"c": [f"p{i}" for i in range(3000)]}, "stop", "3,000 of its 3,000 values differ, so it is likely an id"),
+        ({"y": None}, "stop", "the target y must be given"),
+        ({"y": "no"}, "stop", "the target y must have two classes, however every row has no"),
+        ({"y": [str(i // 2) for i in range(3000)]}, "stop", "at most 1,000 classes, however it has 1,500"),
+        ({"y": ["rare", *["no", "yes"] * 1499, "no"]}, "warn", "however rare has under 3"),
+        ({"extra": 1}, "warn", "every column should have a role, however extra is not named"),
+    ],
+)
+def test_a_column_that_cannot_be_learnt_from_is_found(
+    tmp_path: Path, change: dict[str, Any], severity: str, said: str
+) -> None:
+    found = _columns(tmp_path, _frame().assign(**change), FEATURES)
+    assert [(f.severity, said in f.text) for f in found] == [(severity, True)], found
+
+
+def test_an_id_says_where_to_put_it(tmp_path: Path) -> None:
+    (found,) = _columns(tmp_path, _frame().assign(c=[f"p{i}" for i in range(3000)]), FEATURES)
+    assert "data.keys or data.ignore" in found.text
+
+
+def test_the_positive_class_must_be_a_class(tmp_path: Path) -> None:
+    (found,) = _columns(tmp_path, _frame(), FEATURES, positive="Yes")
+    assert found.severity == "stop"
+    assert "Yes is none of" in found.text
+
+
+def test_a_regression_target_must_vary_and_be_finite(tmp_path: Path) -> None:
+    (found,) = _columns(tmp_path, _frame().assign(y=2.5), FEATURES, "regression")
+    assert found.text == "the target y must have different values, however every row has 2.5"
+    (found,) = _columns(tmp_path, _frame().assign(y=[np.inf, *range(2999)]), FEATURES, "regression")
+    assert "1 value is infinite" in found.text
+
+
+def _parts(n: int) -> np.ndarray:
+    return (np.arange(n) % 5 == 4).astype(np.uint8) * 2
+
+
+def test_a_numeric_leak_is_found_in_either_direction_and_noise_is_not(tmp_path: Path) -> None:
+    frame = _frame()
+    frame["up"] = (frame.y == "yes") + RNG.normal(0, 0.1, 3000)
+    frame["down"] = -frame.up
+    frame["weak"] = (frame.y == "yes") + RNG.normal(0, 1, 3000)
+    kinds = {**FEATURES, "up": "numeric", "down": "numeric", "weak": "numeric"}
+    found = check_leaks(_table(tmp_path, frame, kinds), _parts(3000), ValidationConfig())
+    assert [(f.column, f.severity) for f in found] == [("up", "stop"), ("down", "stop")]
+    warned = check_leaks(_table(tmp_path, frame, kinds), _parts(3000), ValidationConfig(leaks="warn"))
+    assert {f.severity for f in warned} == {"warn"}
+
+
+def test_a_leak_hidden_in_categories_or_in_missing_values_is_found(tmp_path: Path) -> None:
+    frame = _frame()
+    frame["code"] = np.where(frame.y == "yes", RNG.choice(["p", "q"], 3000), RNG.choice(["r", "s"], 3000))
+    frame["gone"] = np.where(frame.y == "yes", np.nan, RNG.normal(size=3000))
+    frame["own"] = [f"p{i}" for i in range(3000)]
+    kinds = {**FEATURES, "code": "categorical", "gone": "numeric", "own": "categorical"}
+    found = check_leaks(_table(tmp_path, frame, kinds), _parts(3000), ValidationConfig())
+    assert [f.column for f in found] == ["code", "gone"]
+
+
+def test_a_regression_leak_and_a_sum_are_found(tmp_path: Path) -> None:
+    frame = pd.DataFrame({k: RNG.integers(0, 1000, 3000) for k in ("p", "q", "r", "z")})
+    frame["y"] = frame.p + frame.q + frame.r
+    kinds = dict.fromkeys(("p", "q", "r", "z"), "numeric")
+    (found,) = check_leaks(_table(tmp_path, frame, kinds, "regression"), _parts(3000), ValidationConfig())
+    assert "p + q + r = y" in found.text
+    frame["twin"] = np.exp(frame.y / 1000)
+    kinds["twin"] = "numeric"
+    found = check_leaks(_table(tmp_path, frame, kinds, "regression"), _parts(3000), ValidationConfig())[0]
+    assert found.column == "twin"
+    assert "R²" in found.text
+
+
+def test_bike_sharing_counts_add_up_to_its_target() -> None:
+    source = Path(os.environ.get("HEADWAY_DATASETS", "")) / "bike_sharing" / "hour.csv"
+    if not source.exists():
+        pytest.skip("the data sets are not here")
+    frame = pd.read_csv(source)
+    numbers = {str(n): frame[n] for n in frame.select_dtypes("number") if n != "cnt"}
+    assert exact_sum(numbers, frame["cnt"]) == ("casual", "registered")
+
+
+def test_the_area_under_the_curve_is_scikit_learns() -> None:
+    event = RNG.random(500) < 0.3
+    score = np.round(RNG.normal(size=500) + event, 1)
+    assert auc(score, event) == pytest.approx(roc_auc_score(event, score))
+    power, _ = power_alone(pd.Series(score), "numeric", pd.Series(np.where(event, "1", "0")), "classification")
+    assert power >= roc_auc_score(event, score)
+
+
+def test_test_rows_among_training_rows_are_counted(tmp_path: Path) -> None:
+    frame = _frame(1000)
+    frame.loc[4] = frame.loc[0]  # row 5 is a test row
+    table = _table(tmp_path, frame, FEATURES)
+    (found,) = check_overlap(table, _parts(1000), ValidationConfig())
+    assert (found.severity, found.examples) == ("warn", (5,))
+    (found,) = check_overlap(table, _parts(1000), ValidationConfig(max_overlap=0.001))
+    assert found.severity == "stop"
+    assert "0.50% of them (1 of 200)" in found.text
+    assert check_overlap(_table(tmp_path, _frame(1000), FEATURES), _parts(1000), ValidationConfig()) == []
+
+
+def test_rows_have_equal_hashes_exactly_when_they_are_equal(tmp_path: Path) -> None:
+    n = 2000
+    frame = pd.DataFrame(
+        {
+            "y": RNG.choice(["a", "b"], n),
+            "a": RNG.choice([1.0, 2, np.nan], n),
+            "c": np.where(RNG.random(n) < 0.5, "x", None),
+        }
+    )
+    table = _table(tmp_path, frame, FEATURES)
+    groups = frame.fillna({"a": -1, "c": "-"}).groupby(["y", "a", "c"]).ngroup()
+    hashes = row_hashes(table, ["a", "c", "y"])
+    assert len(set(zip(groups, hashes, strict=True))) == groups.nunique() == len(set(hashes))
