@@ -69,9 +69,9 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     with timed(run, "validate"):
         examined = examine(project_of(run), table_of(project_of(run), root), report)
         write_json(run.path / "data.json", examined.data)
-        write_json(run.path / "profile.json", examined.profile)
+        write_json(run.path / "profile.json", examined.profile.to_json())
         write_json(run.path / "validation.json", examined.to_json())
-        write_atomically(run.path / "validation.html", examined.html)
+        write_atomically(run.path / "validation.html", examined.verdict.html(f"Validation of {examined.project}"))
     for text in examined.warnings:
         report.warn(text)
     if examined.failures:

@@ -1,0 +1,78 @@
+"""The first stage: everything that must be true of the rows before anything is trained on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from headway import quality
+from headway.data.checks import Finding, check_columns, check_leaks, check_overlap
+from headway.data.profile import Profile, profile_table
+from headway.data.source import Table
+from headway.data.split import assign
+from headway.project import Project
+from headway.report import Reporter
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found, in people's words and as files."""
+
+    project: str
+    table: Table
+    profile: Profile
+    findings: tuple[Finding, ...]
+    verdict: quality.Verdict
+
+    @property
+    def failures(self) -> list[str]:
+        """What stops a run: one line each."""
+        judged = [r.sentence for r in self.verdict.results if not r.passed and r.severity == "stop"]
+        return [f.text for f in self.findings if f.severity == "stop"] + judged
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is worth knowing: one line each."""
+        judged = [r.sentence for r in self.verdict.results if not r.passed and r.severity == "warn"]
+        return [f.text for f in self.findings if f.severity == "warn"] + judged
+
+    @property
+    def summary(self) -> str:
+        """One line on data that passed."""
+        held = sum(r.passed for r in self.verdict.results)
+        count = len(self.verdict.results)
+        holding = "" if not count else f", {'all ' if held == count else f'{held} of '}{count} expectations hold"
+        return f"{self.profile.rows:,} rows, {len(self.table.kinds)} features{holding}"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Which rows these were."""
+        files = [PurePath(file).name for file in self.table.files]
+        return {"digest": self.table.digest, "rows": self.profile.rows, "files": files}
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "passed": not self.failures,
+            "failures": self.failures,
+            "warnings": self.warnings,
+            "expectations": self.verdict.to_json(),
+            **self.data,
+        }
+
+
+def examine(project: Project, table: Table, report: Reporter) -> Examined:
+    """Look at the rows in a few streaming passes. Raises DataError where they cannot even be read."""
+    quality.check(project.validation.expectations, table.present)
+    report.progress(0.05, "profiling")
+    profile = profile_table(table)
+    findings = check_columns(profile, table, project.data, project.task)
+    if not any(f.severity == "stop" for f in findings):
+        report.progress(0.4, "looking for leaks and overlap")
+        parts = assign(table, project.split)
+        findings = [*findings, *check_leaks(table, parts, project.validation)]
+        findings += check_overlap(table, parts, project.validation)
+    report.progress(0.6, "judging the expectations")
+    verdict = quality.judge(project.validation.expectations, table, project.name)
+    return Examined(project.name, table, profile, tuple(findings), verdict)
