@@ -162,7 +162,7 @@ def test_rows_have_equal_hashes_exactly_when_they_are_equal(tmp_path: Path) -> N
         {
             "y": RNG.choice(["a", "b"], n),
             "a": RNG.choice([1.0, 2, np.nan], n),
-            "c": np.where(RNG.random(n) < 0.5, "x", None),
+            "c": np.array(["x", None], object)[RNG.integers(0, 2, n)],
         }
     )
     table = _table(tmp_path, frame, FEATURES)

@@ -1,0 +1,234 @@
+"""A first project file for a table of one's own: every decision is written down with its reason, for people to overrule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import yaml
+
+from headway.base import ConfigError, DataError, suggest, write_atomically
+from headway.data.alone import exact_sum, power_alone
+from headway.data.config import CsvOptions, DataConfig, Kind, Task, ValidationConfig
+from headway.data.draft_text import expectations, render
+from headway.data.files import find_files, format_of, read_batches
+from headway.data.guess import Guess, guess, is_number, numbers
+from headway.data.profile import profile_table
+from headway.data.source import open_table
+
+SAMPLE = 100_000
+POSITIVE = ("yes", "true", "1", "y", "t", "bad", "default", "fraud", "churn", "positive", "event")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What `headway init` wrote. ``decisions``: one line each, what and why."""
+
+    path: Path
+    text: str
+    decisions: tuple[str, ...]
+
+
+@dataclass
+class Plan:
+    """What has been decided so far."""
+
+    name: str
+    source: str
+    target: str
+    task: Task
+    positive: str | None = None
+    features: dict[str, Kind] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    ignore: dict[str, str] = field(default_factory=dict)
+    csv: dict[str, str] = field(default_factory=dict)
+    date_format: str | None = None
+    why: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def draft(data: str, target: str, name: str | None, root: Path) -> Draft:
+    """Look at the rows and write `conf/NAME.yaml` of ``root``; an existing file is never overwritten.
+
+    Raises ConfigError or DataError, one line, when there is nothing to learn or no place to write.
+    """
+    source = _source(data, root)
+    files = find_files(source, root)
+    name = name or _name(data)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+        raise ConfigError(f"--name must be of a-z, 0-9, - and _, however it is {name!r}")
+    path = root / "conf" / f"{name}.yaml"
+    if path.exists():
+        raise ConfigError(f"conf/{name}.yaml must not exist yet, however it does; give another --name or remove it")
+    csv = _csv(files, format_of(files, "auto"))
+    frame = _read(files, csv)
+    if target not in frame.columns:
+        raise ConfigError(f"--target must be a column, however {target} is none{suggest(target, list(frame.columns))}")
+    plan = Plan(name, source, target, _task(frame[target], target))
+    plan.csv = csv
+    _decide(plan, frame)
+    text = _text(plan, root)
+    from headway.project import Project
+
+    Project.parse(yaml.safe_load(text), f"conf/{name}.yaml")
+    write_atomically(path, text)
+    return Draft(path, text, tuple(_decisions(plan)))
+
+
+def _source(data: str, root: Path) -> str:
+    """The place as the project file should say it: relative to the root where it lies inside."""
+    if "://" in data:
+        return data
+    place = Path(data).expanduser()
+    if not place.is_absolute() and not (root / place).exists():
+        place = place.absolute()
+    return str(place.relative_to(root)) if place.is_relative_to(root) else str(place)
+
+
+def _name(data: str) -> str:
+    stem = PurePath(data.rstrip("/")).name.split(".")[0]
+    return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-_")[:63] or "project"
+
+
+def _csv(files: list[str], form: str) -> dict[str, str]:
+    """CSV settings that differ from the default: the character that splits the first line most often."""
+    if form != "csv" or "://" in files[0] or files[0].endswith((".gz", ".bz2", ".zst", ".lz4")):
+        return {}
+    with open(files[0], "rb") as file:
+        head = file.read(1 << 16).split(b"\n")[0].decode("utf-8", "replace")
+    best = max((",", ";", "\t", "|"), key=head.count)
+    return {"delimiter": best} if best != "," and head.count(best) > head.count(",") else {}
+
+
+def _read(files: list[str], csv: Mapping[str, str]) -> pd.DataFrame:
+    """The first rows of every file, columns as objects: texts, numbers, dates as the format gives them."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for file in files:
+            left = max(1, SAMPLE // len(files))
+            for batch in read_batches(file, format_of(files, "auto"), CsvOptions.parse(csv, "csv"), None, left):
+                yield batch.slice(0, left)
+                left -= batch.num_rows
+                if left <= 0:
+                    break
+
+    frames = [batch.to_pandas(date_as_object=False) for batch in batches()]
+    if not frames or not sum(len(f) for f in frames):
+        raise DataError(f"the data must have rows, however {PurePath(files[0]).name} has none")
+    return pd.concat(frames, ignore_index=True)
+
+
+def _task(column: pd.Series, name: str) -> Task:
+    """Classes or numbers. Raises DataError for a target that cannot be learnt."""
+    known = column.dropna()
+    distinct = known.nunique()
+    if not len(known):
+        raise DataError(f"the target must be given, however {name} is missing in every row; choose another --target")
+    if distinct < 2:
+        raise DataError(
+            f"the target must vary, however {name} is {known.iloc[0]} in every row; choose another --target"
+        )
+    if is_number(known):
+        values = numbers(known)
+        whole = bool((values == np.floor(values)).all())
+        return "classification" if distinct == 2 or (whole and distinct <= 10) else "regression"
+    if pd.api.types.is_datetime64_any_dtype(known.dtype):
+        raise DataError(f"the target must be classes or numbers, however {name} holds dates; choose another --target")
+    if distinct > 20 and (distinct > 1000 or distinct > 0.5 * len(known)):
+        fact = f"{name} has {distinct:,} different texts in {len(known):,} rows"
+        raise DataError(f"the target must be classes or numbers, however {fact}; choose another --target")
+    return "classification"
+
+
+def _decide(plan: Plan, frame: pd.DataFrame) -> None:
+    values = frame[plan.target]
+    distinct = f"{values.nunique():,} different values"
+    plan.why["task"] = f"has {distinct}" if plan.task == "classification" else f"is a number with {distinct}"
+    if plan.task == "classification":
+        plan.positive, reason = _positive(values)
+        if plan.positive is not None:
+            plan.why["positive"] = reason
+    else:
+        frame = frame.assign(**{plan.target: numbers(values)})
+    guesses = {str(c): guess(str(c), frame[c]) for c in frame.columns if c != plan.target}
+    formats = {g.date_format for g in guesses.values() if g.kind == "date" and g.textual}
+    for column, found in guesses.items():
+        _place(plan, column, found, len(formats) > 1)
+    _leave_leaks(plan, frame)
+    dates = [column for column, kind in plan.features.items() if kind == "date"]
+    if dates:
+        plan.notes.append(f"rows have a time, {dates[0]}: if the model is to predict the future, split by it")
+    if not plan.features:
+        raise DataError(f"there must be a column to learn {plan.target} from, however every other one is left out")
+
+
+def _place(plan: Plan, column: str, found: Guess, mixed: bool) -> None:
+    if found.role == "key":
+        plan.keys.append(column)
+    elif found.role == "ignore" or found.kind is None:
+        plan.ignore[column] = found.why
+    elif found.date_format is not None and mixed:
+        plan.ignore[column] = f"dates like {found.date_format} beside dates written otherwise; bring them to one form"
+    else:
+        plan.features[column] = found.kind
+        plan.date_format = found.date_format or plan.date_format
+    plan.why[column] = found.why
+
+
+def _positive(values: pd.Series) -> tuple[str | None, str]:
+    """The event among two classes: by its name, else the rarer."""
+    from headway.data.canonical import canonical
+
+    batch = pa.RecordBatch.from_arrays([pa.Array.from_pandas(values)], names=["y"])
+    counts = canonical(batch, {"y": "categorical"}, "the target").column("y").to_pandas().value_counts()
+    if len(counts) != 2:
+        return None, ""
+    named = [str(v) for v in counts.index if str(v).strip().lower() in POSITIVE]
+    if len(named) == 1:
+        return named[0], "its name says that it is the event"
+    return str(counts.index[-1]), f"it is the rarer class ({counts.iloc[-1] / counts.sum():.1%} of the rows)"
+
+
+def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
+    """Columns that give the target away go to ignore."""
+    typed: dict[str, pd.Series] = {}
+    for column, kind in plan.features.items():
+        typed[column] = numbers(frame[column]) if kind == "numeric" else frame[column].astype("string")
+    limit = ValidationConfig().max_single_feature_auc
+    target = frame[plan.target]
+    if plan.task == "regression":
+        summands = exact_sum({c: typed[c] for c, kind in plan.features.items() if kind == "numeric"}, target)
+        for column in summands:
+            plan.ignore[column] = f"leak: {' + '.join(summands)} = {plan.target} in every row"
+    for column, kind in plan.features.items():
+        if column in plan.ignore or kind in ("text", "date"):
+            continue
+        power, measured = power_alone(typed[column], kind, target, plan.task)
+        if power > limit:
+            plan.ignore[column] = f"leak: tells {plan.target} alone, {measured} {power:.4f}"
+    plan.features = {c: kind for c, kind in plan.features.items() if c not in plan.ignore}
+
+
+def _text(plan: Plan, root: Path) -> str:
+    """The file's text, with expectations from a profile of all rows."""
+    told: dict[str, Any] = {"source": plan.source, "target": plan.target, "features": plan.features}
+    told |= {"csv": plan.csv, "date_format": plan.date_format}
+    data = DataConfig.parse(told, "data")
+    profile = profile_table(open_table(data, plan.task, root))
+    return render(plan, expectations(plan, profile))
+
+
+def _decisions(plan: Plan) -> list[str]:
+    lines = [f"task: {plan.task}, since {plan.target} {plan.why['task']}"]
+    if plan.positive is not None:
+        lines.append(f"positive class: {plan.positive}, since {plan.why['positive']}")
+    lines += [f"{column}: {kind}, {plan.why[column]}" for column, kind in plan.features.items()]
+    lines += [f"{column}: key, {plan.why[column]}" for column in plan.keys]
+    lines += [f"{column}: ignored, {reason}" for column, reason in plan.ignore.items()]
+    return [*lines, *plan.notes]

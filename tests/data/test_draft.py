@@ -1,0 +1,176 @@
+"""What `headway init` makes of a table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from headway.base import ConfigError, DataError, HeadwayError
+from headway.data.draft import draft
+from headway.data.draft_text import ordered, widened
+from headway.data.source import open_table
+from headway.project import load_project
+from headway.quality import judge
+
+DATASETS = Path(os.environ.get("HEADWAY_DATASETS", "/nowhere"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "conf").mkdir()
+    return tmp_path
+
+
+def _frame(n: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "customer_id": np.arange(n) + 1000,
+            "age": rng.integers(18, 90, n),
+            "income": rng.normal(100, 20, n).round(2),
+            "plan": rng.choice(["basic: 1", "pro", "Überall"], n),
+            "rooms": rng.integers(1, 5, n),
+            "member": rng.choice([True, False], n),
+            "since": pd.date_range("2020-01-01", periods=n).strftime("%Y-%m-%d"),
+            "note": [f"the customer said {i} things and {i % 7} more" for i in range(n)],
+            "nothing": [None] * n,
+            "same": ["x"] * n,
+            "churned": rng.choice(["yes", "no"], n, p=[0.7, 0.3]),
+        }
+    )
+
+
+def _write(frame: pd.DataFrame, path: Path) -> Path:
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        with pa.ipc.new_file(str(path), table.schema) as file:
+            file.write_table(table)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl", "arrow"])
+def test_a_draft_of_each_format_loads_and_has_the_roles_that_a_person_would_give(root: Path, ending: str) -> None:
+    _write(_frame(), root / f"customers.{ending}")
+    made = draft(f"customers.{ending}", "churned", None, root)
+    project = load_project("customers", root)
+    assert made.path == root / "conf" / "customers.yaml"
+    assert (project.task, project.data.positive, project.data.keys) == ("classification", "yes", ("customer_id",))
+    assert project.data.source == f"customers.{ending}"
+    assert project.data.features == {
+        "age": "numeric",
+        "income": "numeric",
+        "plan": "categorical",
+        "rooms": "categorical",
+        "member": "categorical",
+        "since": "date",
+        "note": "text",
+    }
+    assert project.data.ignore == {"nothing": "missing in every row", "same": "always x"}
+    assert "# by: time" in made.text
+    for column in _frame().columns.drop("churned"):
+        assert sum(line.startswith(f"{column}: ") for line in made.decisions) == 1
+
+
+def test_the_drafted_expectations_hold_on_the_rows_they_were_drafted_from(root: Path) -> None:
+    _write(_frame(), root / "customers.csv")
+    draft("customers.csv", "churned", None, root)
+    project = load_project("customers", root)
+    verdict = judge(project.validation.expectations, open_table(project.data, project.task, root))
+    assert verdict.results
+    assert not verdict.failures
+
+
+@pytest.mark.skipif(not DATASETS.exists(), reason="the data sets are not here")
+def test_the_counts_that_add_up_to_the_rentals_are_left_out(root: Path) -> None:
+    made = draft(str(DATASETS / "bike_sharing" / "hour.csv"), "cnt", "bikes", root)
+    data = load_project("bikes", root).data
+    assert set(data.ignore) == {"casual", "registered"}
+    assert data.keys == ("instant",)
+    assert any("casual + registered = cnt" in line for line in made.decisions)
+
+
+@pytest.mark.skipif(not DATASETS.exists(), reason="the data sets are not here")
+def test_defaults_on_credit_are_the_event_and_codes_are_categories(root: Path) -> None:
+    draft(str(DATASETS / "credit_default_uci" / "UCI_Credit_Card.csv"), "Y", "credit", root)
+    data = load_project("credit", root).data
+    assert (data.positive, data.keys) == ("1", ("ID",))
+    assert [data.features[f"X{i}"] for i in (1, 2, 3, 4, 5)] == ["numeric", *["categorical"] * 3, "numeric"]
+
+
+def test_a_column_that_tells_the_target_is_left_out_with_the_reason(root: Path) -> None:
+    frame = _frame()
+    frame["reason"] = np.where(frame.churned == "yes", "left", "stayed")
+    _write(frame, root / "customers.csv")
+    draft("customers.csv", "churned", None, root)
+    assert load_project("customers", root).data.ignore["reason"].startswith("leak: tells churned alone")
+
+
+def test_without_a_telling_name_the_rarer_class_is_the_event(root: Path) -> None:
+    _write(_frame().assign(churned=["red", *["blue"] * 3] * 100), root / "customers.csv")
+    draft("customers.csv", "churned", None, root)
+    assert load_project("customers", root).data.positive == "red"
+
+
+def test_dates_that_only_one_order_explains_get_their_format_and_others_are_left_out(root: Path) -> None:
+    frame = _frame().assign(since=pd.date_range("2020-01-01", periods=400).strftime("%d/%m/%Y"))
+    _write(frame, root / "customers.csv")
+    draft("customers.csv", "churned", None, root)
+    assert load_project("customers", root).data.date_format == "%d/%m/%Y"
+    _write(frame.assign(since=["03/04/2024", "05/06/2024"] * 200), root / "others.csv")
+    draft("others.csv", "churned", None, root)
+    assert "state data.date_format" in load_project("others", root).data.ignore["since"]
+
+
+def test_semicolons_are_noticed(root: Path) -> None:
+    _frame().to_csv(root / "customers.csv", index=False, sep=";")
+    draft("customers.csv", "churned", None, root)
+    assert load_project("customers", root).data.csv.delimiter == ";"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("churnd", "did you mean churned?"),
+        ("same", "the target must vary, however same is x in every row"),
+        ("nothing", "missing in every row"),
+        ("note", "note has 400 different texts in 400 rows"),
+    ],
+)
+def test_a_target_that_cannot_be_learnt_is_refused_in_one_line(root: Path, target: str, said: str) -> None:
+    _write(_frame(), root / "customers.csv")
+    with pytest.raises(HeadwayError) as caught:
+        draft("customers.csv", target, None, root)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list((root / "conf").iterdir())
+
+
+def test_an_existing_project_is_never_overwritten(root: Path) -> None:
+    _write(_frame(), root / "customers.csv")
+    (root / "conf" / "customers.yaml").write_text("mine")
+    with pytest.raises(ConfigError, match="must not exist yet"):
+        draft("customers.csv", "churned", None, root)
+    assert (root / "conf" / "customers.yaml").read_text() == "mine"
+
+
+def test_nothing_to_learn_from_is_said(root: Path) -> None:
+    _write(_frame()[["customer_id", "same", "churned"]], root / "customers.csv")
+    with pytest.raises(DataError, match="every other one is left out"):
+        draft("customers.csv", "churned", None, root)
+
+
+def test_bounds_are_wider_and_round() -> None:
+    assert widened(17, 90) == (9, 98)
+    assert widened(0, 1) == (0, 1.1)
+    assert ordered(["10", "2", "-1", "b", "a"]) == ["-1", "2", "10", "a", "b"]
