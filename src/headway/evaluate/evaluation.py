@@ -93,12 +93,14 @@ def _earns(
     difference, low, high = differences(metric, target, predictions["model"], predictions[best], resamples)
     verdict = "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
     own = METRICS[metric].value(target, predictions["model"])
+    # Ours is LightGBM, the baseline scikit-learn's: the two must not be taken for one.
+    subject, rival = (model_name, best) if model_name != best else ("LightGBM", f"scikit-learn's {best}")
     told = f"{shown(metric)} {_number(own)} against {_number(known[best])}"
     told += f", difference {_number(difference)} [{_number(low)}, {_number(high)}]"
     text = {
-        "better": f"{model_name} earns its keep: better than the best baseline, {best} ({told})",
-        "worse": f"{model_name} does not earn its keep: the baseline {best} is better ({told})",
-        "not distinguishable": f"{model_name} does not earn its keep: no better than the baseline {best}, which is cheaper ({told})",
+        "better": f"{subject} earns its keep: better than the best baseline, {rival} ({told})",
+        "worse": f"{subject} does not earn its keep: the baseline {rival} is better ({told})",
+        "not distinguishable": f"{subject} does not earn its keep: no better than the baseline {rival} ({told})",
     }[verdict]
     return {
         "verdict": verdict == "better",

@@ -184,18 +184,18 @@ class _Ranking:
     def __init__(self, target: np.ndarray, score: np.ndarray) -> None:
         order = np.argsort(-score, kind="stable")
         ordered = score[order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
         self._order = None if np.array_equal(order, np.arange(len(order))) else order
         self._positive = target[order].astype(np.float64)
-        self._starts = None if len(starts) == len(order) else starts
+        self._ends = None if len(ends) == len(order) else ends
 
     def sums(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weight of the positives (R, T) and of all rows (R, T) at each of T different scores."""
+        """Cumulative weight of the positives (R, T) and of all rows (R, T) down to each of T different scores."""
         w = weights if self._order is None else weights[:, self._order]
-        positive = w * self._positive
-        if self._starts is None:
-            return positive, w
-        return np.add.reduceat(positive, self._starts, axis=1), np.add.reduceat(w, self._starts, axis=1)
+        positive, everything = np.cumsum(w * self._positive, axis=1), np.cumsum(w, axis=1)
+        if self._ends is None:
+            return positive, everything
+        return positive[:, self._ends], everything[:, self._ends]
 
 
 def _auc_of(target: np.ndarray, score: np.ndarray) -> Resampled:
@@ -203,12 +203,11 @@ def _auc_of(target: np.ndarray, score: np.ndarray) -> Resampled:
     ranking = _Ranking(target, score)
 
     def resample(weights: np.ndarray) -> np.ndarray:
-        positive, everything = ranking.sums(weights)
-        negative = everything - positive
-        above = np.cumsum(positive, axis=1)
-        total = above[:, -1].copy()
-        above -= positive / 2
-        return _ratio(np.einsum("rt,rt->r", negative, above), total * negative.sum(1))
+        above, everything = ranking.sums(weights)
+        here = np.diff(above, axis=1, prepend=0.0)
+        negative = np.diff(everything, axis=1, prepend=0.0) - here
+        total = above[:, -1] * (everything[:, -1] - above[:, -1])
+        return _ratio(np.einsum("rt,rt->r", negative, above - here / 2), total)
 
     return resample
 
@@ -218,11 +217,9 @@ def _precision_of(target: np.ndarray, score: np.ndarray) -> Resampled:
     ranking = _Ranking(target, score)
 
     def resample(weights: np.ndarray) -> np.ndarray:
-        positive, everything = ranking.sums(weights)
-        true = np.cumsum(positive, axis=1)
-        total = true[:, -1].copy()
-        true /= np.maximum(np.cumsum(everything, axis=1), 1e-300)
-        return _ratio(np.einsum("rt,rt->r", positive, true), total)
+        true, everything = ranking.sums(weights)
+        step = np.diff(true, axis=1, prepend=0.0)
+        return _ratio(np.einsum("rt,rt->r", step, true / np.maximum(everything, 1e-300)), true[:, -1])
 
     return resample
 

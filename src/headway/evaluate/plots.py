@@ -229,7 +229,9 @@ def _metrics(evaluation: Mapping[str, Any]) -> Figure | None:
     if evaluation.get("champion"):
         rows["champion"] = evaluation["champion"]["metrics"][metric]
     # The trivial baseline is so far away that the others would fall onto one point.
-    others = {name: b for name, b in evaluation["baselines"].items() if name != "trivial" or len(evaluation["baselines"]) == 1}
+    others = {
+        name: b for name, b in evaluation["baselines"].items() if name != "trivial" or len(evaluation["baselines"]) == 1
+    }
     rows |= {name: b["metrics"][metric] for name, b in others.items()}
     if evaluation.get("reference"):
         rows[evaluation["reference"]["column"]] = evaluation["reference"]["metrics"][metric]

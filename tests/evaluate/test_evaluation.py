@@ -1,0 +1,145 @@
+"""Baselines, slices, calibration and the whole evaluation against scikit-learn, SciPy and known truths."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from sklearn.calibration import calibration_curve
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from headway.evaluate.baselines import fit_baselines
+from headway.evaluate.calibration import reliability
+from headway.evaluate.config import EvaluateConfig, GateConfig
+from headway.evaluate.evaluation import evaluate
+from headway.evaluate.plots import draw
+from headway.evaluate.slices import groups, measure_slices
+
+
+def make(rows: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    numeric = rng.normal(size=(rows, 3)).astype(np.float32)
+    categorical = np.stack([rng.integers(0, 4, rows), rng.integers(0, 600, rows)], 1).astype(np.int32)
+    logit = 1.5 * numeric[:, 0] - numeric[:, 1] + (categorical[:, 0] - 1.5)
+    return {
+        "numeric": numeric,
+        "categorical": categorical,
+        "target": (rng.random(rows) < 1 / (1 + np.exp(-logit))).astype(np.int64),
+    }
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    train, test = make(4000, 0), make(2000, 1)
+    made = fit_baselines(
+        ("trivial", "linear", "boosting"), "classification", train, test, classes=2, cardinalities=(4, 600), seed=0
+    )
+    return train, test, {name: b.prediction for name, b in made.items()}
+
+
+def test_the_linear_baseline_is_scikit_learns_usual_pipeline(fitted: tuple[dict[str, np.ndarray], ...]) -> None:
+    train, test, predictions = fitted
+    columns = [np.concatenate([part["numeric"], part["categorical"]], 1) for part in (train, test)]
+    prepare = ColumnTransformer(
+        [("n", StandardScaler(), [0, 1, 2]), ("c", OneHotEncoder(handle_unknown="ignore"), [3, 4])]
+    )
+    pipeline = make_pipeline(prepare, LogisticRegression(max_iter=2000)).fit(columns[0], train["target"])
+    np.testing.assert_allclose(predictions["linear"], pipeline.predict_proba(columns[1]), atol=0.01)
+
+
+def test_the_baselines_order_as_they_must_on_a_linear_truth(fitted: tuple[dict[str, np.ndarray], ...]) -> None:
+    _, test, predictions = fitted
+    auc = {name: roc_auc_score(test["target"], p[:, 1]) for name, p in predictions.items()}
+    assert auc["trivial"] == 0.5
+    assert auc["linear"] > auc["boosting"] > 0.8
+
+
+def test_baselines_of_numbers_are_in_the_targets_own_unit() -> None:
+    train, test = make(3000, 2), make(1000, 3)
+    for part in (train, test):
+        part["target"] = 1000 + 300 * part["numeric"][:, 0].astype(float)
+    made = fit_baselines(
+        ("trivial", "linear", "boosting"), "regression", train, test, classes=1, cardinalities=(4, 600), seed=0
+    )
+    assert made["trivial"].prediction[0] == pytest.approx(train["target"].mean())
+    for name in ("linear", "boosting"):
+        assert np.corrcoef(made[name].prediction, test["target"])[0, 1] > 0.98
+
+
+def test_calibration_bins_and_their_intervals_equal_scikit_learns_and_scipys() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.random(3000)
+    target = (rng.random(3000) < p).astype(int)
+    table = reliability(target, p)
+    observed, predicted = calibration_curve(target, p, n_bins=15, strategy="quantile")
+    np.testing.assert_allclose([row["observed"] for row in table], observed, atol=0.01)
+    np.testing.assert_allclose([row["predicted"] for row in table], predicted, atol=0.01)
+    row = table[4]
+    interval = scipy.stats.binomtest(round(row["observed"] * row["rows"]), int(row["rows"])).proportion_ci(
+        method="wilson"
+    )
+    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high), abs=1e-6)
+
+
+def test_slices_cover_every_row_once_and_are_measured_on_their_own_rows() -> None:
+    rng = np.random.default_rng(1)
+    names = rng.choice(["a", "b", "c"], 1000, p=[0.6, 0.38, 0.02])
+    numbers = np.where(rng.random(1000) < 0.1, np.nan, rng.normal(size=1000))
+    for values in (names, numbers, rng.integers(0, 3, 1000).astype(float)):
+        assert (np.sum(list(groups(values).values()), axis=0) == 1).all()
+    assert set(groups(names)) == {"a", "b", "other"}
+    target = rng.integers(0, 2, 1000)
+    p = rng.random(1000)
+    sliced = measure_slices("classification", target, np.stack([1 - p, p], 1), {"name": names})
+    assert sliced["name"]["a"]["rows"] == (names == "a").sum()
+    expected = roc_auc_score(target[names == "a"], p[names == "a"])
+    assert sliced["name"]["a"]["metrics"]["auc"]["value"] == pytest.approx(expected)
+
+
+def test_the_evaluation_says_plainly_when_the_network_does_not_earn_its_keep(
+    fitted: tuple[dict[str, np.ndarray], ...], tmp_path: Path
+) -> None:
+    _, test, baselines = fitted
+    rng = np.random.default_rng(2)
+    p = np.clip(baselines["linear"][:, 1] + 0.3 * rng.normal(size=2000), 0.01, 0.99)
+    predictions = {"model": np.stack([1 - p, p], 1), **baselines}
+    evaluation = evaluate(
+        "classification",
+        EvaluateConfig(resamples=200, reference="old_score"),
+        GateConfig(),
+        ("no", "yes"),
+        test["target"],
+        predictions,
+        seconds={"linear": 1.0},
+        slice_values={"c": test["categorical"][:, 0].astype(str)},
+        reference=baselines["linear"],
+        model_name="mlp",
+        champion_version=None,
+    )
+    assert json.loads(json.dumps(evaluation, allow_nan=False)) == evaluation
+    assert evaluation["earns_its_keep"]["verdict"] is False
+    assert evaluation["earns_its_keep"]["text"].startswith(
+        "mlp does not earn its keep: the baseline linear is better (AUC"
+    )
+    assert "old_score reaches AUC" in evaluation["reference"]["text"]
+    assert set(evaluation["baselines"]) == {"trivial", "linear", "boosting"}
+    told = [(step, {"train/loss": 1 / (1 + step), "validation/loss": 1.1 / (1 + step)}) for step in range(50)]
+    pictures = draw(tmp_path, "classification", ("no", "yes"), test["target"], predictions, evaluation, told)
+    assert {p.stem for p in pictures} == {
+        "learning_curve",
+        "metrics",
+        "confusion",
+        "roc",
+        "precision_recall",
+        "calibration",
+    }
+    for picture in pictures:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert 5_000 < picture.stat().st_size < 100_000
