@@ -57,6 +57,7 @@ class Both(Reporter):
 
     def __init__(self, project: str) -> None:
         self.project = project
+        self._stage = ""
         self._bar: UUID | None = None
         self._moved = 0.0
 
@@ -76,7 +77,7 @@ class Both(Reporter):
         """Moves the bar of the terminal, and the artifact's at most every ARTIFACT_SECONDS."""
         if _terminal is not None:
             _terminal.progress(share, text)
-        if time.monotonic() - self._moved >= ARTIFACT_SECONDS:
+        if self._stage == "train" and time.monotonic() - self._moved >= ARTIFACT_SECONDS:
             self._move(share, text)
 
     def _move(self, share: float, text: str) -> None:
@@ -92,6 +93,7 @@ class Both(Reporter):
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """One block of the terminal; a bar that was begun ends full when the stage succeeds."""
+        self._stage = name
         with _terminal.stage(name) if _terminal is not None else contextlib.nullcontext():
             yield
             if self._bar is not None:

@@ -134,8 +134,9 @@ def retrain(
 def _stages(run: RunDirectory, root: Path) -> None:
     """The five stages in the order of the data; MLflow hears of the end, whatever it is."""
     problem: BaseException | None = None
+    report = Both(run.plan["project"]["name"])
     try:
-        stages.track(run, root)
+        _warn(report, stages.track(run, root))
         for stage in (validate, prepare, train, evaluate, register):
             state = stage(run.path, root, return_state=True)
             state.result(raise_on_failure=True)
@@ -143,7 +144,12 @@ def _stages(run: RunDirectory, root: Path) -> None:
         problem = error
         raise
     finally:
-        stages.conclude(run, root, problem)
+        _warn(report, stages.conclude(run, root, problem))
+
+
+def _warn(report: Both, warning: str | None) -> None:
+    if warning is not None:
+        report.warn(warning)
 
 
 def outcome(project: str, settings: Sequence[str]) -> Path:

@@ -87,7 +87,9 @@ def _describe(cls: type[BaseModel], problem: Any) -> str:
     if kind in ("literal_error", "enum"):
         return f"{path} must be one of {context['expected']}, however it is {found!r}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return f"{path}.{str(context['discriminator']).strip(chr(39))} must be one of {context.get('expected_tags', '?')}, however it is {_tag(found, context)!r}"
+        name = str(context["discriminator"]).strip("'")
+        known = context.get("expected_tags", "?")
+        return f"{path}.{name} must be one of {known}, however it is {_tag(found, name)!r}"
     if kind == "value_error":
         return f"{path}: {context['error']}" if path else str(context["error"])
     if kind in _NEEDS:
@@ -95,8 +97,7 @@ def _describe(cls: type[BaseModel], problem: Any) -> str:
     return f"{path}: {problem['msg']}, however it is {found!r}"
 
 
-def _tag(found: Any, context: Mapping[str, Any]) -> Any:
-    name = str(context["discriminator"]).strip("'")
+def _tag(found: Any, name: str) -> Any:
     return found.get(name) if isinstance(found, Mapping) else found
 
 

@@ -48,7 +48,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._n = _mend(path)
-        self._file = open(path, "a", encoding="utf-8", buffering=1 << 16)
+        self._file = open(path, "a", encoding="utf-8", buffering=1 << 16)  # noqa: SIM115 - held open for the whole run
 
     def write(self, kind: EventKind, **fields: Any) -> None:
         """Append one event. Values must be JSON; non-finite floats are written as null."""

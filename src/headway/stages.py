@@ -16,8 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-
-from headway.base import DataError, HeadwayError, read_json, write_atomically, write_json
+from headway.base import DataError, read_json, write_atomically, write_json
 from headway.data.source import Table, open_table
 from headway.environment import code_version, environment
 from headway.project import Project, load_project
@@ -100,11 +99,11 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     return told
 
 
-def train(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
     """Train in a process of its own, forwarding what it tells to MLflow as it goes."""
     from headway import tracking
-    from headway.serve.bundle import complete_bundle
     from headway.data.store import Store
+    from headway.serve.bundle import complete_bundle
     from headway.train.launch import launch
 
     project = project_of(run)
@@ -125,6 +124,8 @@ def train(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     with timed(run, "train"), tracking.system_metrics(run):
         result = launch(run, on_events)
         forwarder.poll()
+        if forwarder.warning:
+            report.warn(forwarder.warning)
         preparation = Store(Path(read_json(run.path / "store.json")["path"])).preparation
         complete_bundle(run.bundle, preparation, project.model, project.to_yaml())
     rate = f"{result['rows_per_second']:,.0f} rows/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
@@ -156,24 +157,25 @@ def register(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     return decision
 
 
-def track(run: RunDirectory, root: Path) -> None:
-    """Open the run in MLflow."""
+def track(run: RunDirectory, root: Path) -> str | None:
+    """Open the run in MLflow. Returns a warning where a server is away: the run goes on without it."""
     from headway import tracking
 
     project = project_of(run)
     model = project.model.name
-    stamp = time.strftime("%Y-%m-%d %H:%M", time.localtime())
-    tracking.begin(run, root, project.flat(), f"{model} · {stamp} · seed {project.train.seed}", project.to_yaml())
+    # The list of runs cuts names at about twenty-five characters.
+    name = f"{model} · {time.strftime('%m-%d %H:%M')} · s{project.train.seed}"
+    return tracking.begin(run, root, project.flat(), name, project.to_yaml())
 
 
-def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) -> None:
-    """Deliver everything that the run directory holds to MLflow and close the run there."""
+def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) -> str | None:
+    """Deliver everything that the run directory holds to MLflow and close the run there. Returns a warning where it is away."""
     from headway import tracking
 
     status = "FINISHED"
     if error is not None:
-        status = "FAILED" if isinstance(error, HeadwayError) or isinstance(error, Exception) else "KILLED"
-    tracking.conclude(run, root, status, summary(run), None if error is None else str(error))
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+    return tracking.conclude(run, root, status, summary(run), None if error is None else str(error))
 
 
 def summary(run: RunDirectory) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class Examined:
         """As plain values."""
         return {
             "passed": not self.failures,
+            "summary": self.summary,
             "failures": self.failures,
             "warnings": self.warnings,
             "expectations": self.verdict.to_json(),

@@ -82,7 +82,7 @@ def _style(axes: Axes, title: str, across: str, up: str) -> None:
         side.set_visible(False)
 
 
-def _legend(axes: Axes, where: str = "best") -> None:
+def _legend(axes: Axes, where: Any = "best") -> None:
     axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc=where)
 
 
@@ -142,7 +142,8 @@ def _roc(target: np.ndarray, predictions: Predictions) -> Figure:
     for name in _names(predictions):
         score = predictions[name][:, 1]
         false, true, _ = roc_curve(target, score)
-        _line(axes, name, *_few(false, true), f"{name}, AUC {roc_auc_score(target, score):.4f}")
+        x, y = _few(false, true)
+        _line(axes, name, x, y, f"{name}, AUC {roc_auc_score(target, score):.4f}")
     axes.set_aspect("equal")
     _legend(axes, "lower right")
     return figure
@@ -158,7 +159,8 @@ def _precision_recall(target: np.ndarray, predictions: Predictions) -> Figure:
     for name in _names(predictions):
         score = predictions[name][:, 1]
         precision, recall, _ = precision_recall_curve(target, score)
-        _line(axes, name, *_few(recall, precision), f"{name}, average {average_precision_score(target, score):.4f}")
+        x, y = _few(recall, precision)
+        _line(axes, name, x, y, f"{name}, average {average_precision_score(target, score):.4f}")
     axes.set_ylim(0, 1.02)
     _legend(axes, "best")
     return figure

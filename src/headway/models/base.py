@@ -49,4 +49,4 @@ class ModelConfig(Config):
 
         Outputs are (B, outputs) logits or values, or (B, K, outputs) for an ensemble of K members.
         """
-        raise AssertionError(f"{type(self).__name__} has a fit of its own")
+        raise AssertionError(f"{type(self).__name__} has a fit of its own and builds nothing from {inputs}")

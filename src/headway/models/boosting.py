@@ -91,7 +91,7 @@ class Boosting(ModelConfig):
         )
 
 
-def load_lightgbm():  # noqa: ANN201 - a module
+def load_lightgbm():
     """LightGBM, after torch, whose OpenMP library it can share. Raises TrainingError where neither has one."""
     import torch  # noqa: F401 - brings libgomp
 

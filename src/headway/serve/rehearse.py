@@ -1,7 +1,8 @@
 """Predict the test rows from raw, as a fresh process will: `python -m headway.serve.rehearse STORE OUT BUNDLE...`.
 
-For each bundle writes `OUT/<n>.npy`, its predictions, and at the end `OUT/rehearsal.json`: the size in bytes, the time to predict 1,000 rows
-and, where a bundle cannot predict these rows, the reason. A champion is thus judged on the candidate's test rows by its own preparation.
+For each bundle writes `OUT/<n>.npy`, its predictions, and at the end `OUT/rehearsal.json`: its size in bytes, the time to
+predict 1,000 rows and, where a bundle cannot predict these rows, the reason. A champion is thus judged on the candidate's
+test rows by its own preparation.
 """
 
 from __future__ import annotations
