@@ -80,7 +80,7 @@ def _linear(
     target = np.asarray(train["target"])[rows]
     if task == "regression":
         return np.asarray(Ridge(alpha=1.0).fit(x, target).predict(z), np.float64)
-    model = LogisticRegression(C=1.0, max_iter=2000, tol=1e-3).fit(x, target)
+    model = LogisticRegression(max_iter=5000).fit(x, target)
     out = np.zeros((z.shape[0], classes), np.float32)
     out[:, model.classes_] = model.predict_proba(z)
     return out
