@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure `model`, `champion` (where there is one) and every baseline of ``predictions`` on the same rows."""
     metric = primary(task, len(classes), gate)
-    measured = {name: measure(task, target, values, config.resamples) for name, values in predictions.items()}
+    with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter's lock
+        done = pool.map(lambda values: measure(task, target, values, config.resamples), predictions.values())
+        measured = dict(zip(predictions, done, strict=True))
     ordered = {name: _first(values, metric) for name, values in measured.items()}
     baselines = {name: ordered[name] for name in predictions if name not in ("model", "champion")}
     champion = None

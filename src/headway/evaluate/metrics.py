@@ -113,14 +113,10 @@ def _weights(rows: int, resamples: int, seed: int) -> Any:
 
 def _value(metric: Metric, target: np.ndarray, prediction: np.ndarray) -> float | None:
     """scikit-learn's value; None where the rows define none, for example AUC with one class."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            value = float(metric.value(target, prediction))
-        except ValueError:
-            return None
+    try:
+        value = float(metric.value(target, prediction))
+    except ValueError:
+        return None
     return value if np.isfinite(value) else None
 
 
@@ -263,11 +259,13 @@ def _r2(target: np.ndarray, prediction: np.ndarray) -> Resampled:
     return resample
 
 
-def _sk(name: str, **options: Any) -> Callable[[np.ndarray, np.ndarray], float]:
+def _sk(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
     def value(target: np.ndarray, prediction: np.ndarray) -> float:
         import sklearn.metrics
 
-        return float(getattr(sklearn.metrics, name)(target, prediction, **options))
+        if len(target) < 2:
+            raise ValueError("one row defines no spread")
+        return float(getattr(sklearn.metrics, name)(target, prediction))
 
     return value
 
