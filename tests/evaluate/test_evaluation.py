@@ -103,6 +103,47 @@ def test_slices_cover_every_row_once_and_are_measured_on_their_own_rows() -> Non
     assert sliced["name"]["a"]["metrics"]["auc"]["value"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.repeat(["other", "a", "b"], [400, 580, 20]),
+        np.arange(1000) % 3,
+        np.arange(1000) % 3 == 0,
+        1_000_000 + np.random.default_rng(0).normal(size=1000),
+        10_000_000.0 + np.arange(1000) % 4,
+        np.where(np.arange(1000) % 5 == 0, np.inf, np.random.default_rng(1).normal(size=1000)),
+        np.full(1000, np.nan),
+        np.repeat([0.0, 1.0, 2.0, 7.5], [900, 40, 40, 20]),
+    ],
+    ids=["a value named other", "integers", "booleans", "close numbers", "few close numbers", "inf", "missing", "few"],
+)
+def test_no_row_is_lost_from_a_slice_whatever_its_values(values: np.ndarray) -> None:
+    found = groups(values)
+    assert (np.sum(list(found.values()), axis=0) == 1).all()
+    assert all(rows.any() for rows in found.values())
+    assert len(found) <= 13
+
+
+def test_a_class_of_one_row_does_not_stop_the_baselines() -> None:
+    train, test = make(500, 4), make(100, 5)
+    train["target"][7] = 2
+    made = fit_baselines(
+        ("trivial", "linear", "boosting"), "classification", train, test, classes=3, cardinalities=(4, 600), seed=0
+    )
+    for baseline in made.values():
+        np.testing.assert_allclose(baseline.prediction.sum(1), 1, atol=1e-5)
+
+
+def test_a_constant_column_does_not_move_the_linear_baseline() -> None:
+    train, test = make(5000, 6), make(100, 7)
+    train["numeric"][:, 2] = test["numeric"][:, 2] = 1234.567  # not a float32: its mean has a rounding error
+    test["numeric"][0, 2] = 1300
+    made = fit_baselines(("linear",), "classification", train, test, classes=2, cardinalities=(4, 600), seed=0)
+    test["numeric"][0, 2] = 1234.567
+    same = fit_baselines(("linear",), "classification", train, test, classes=2, cardinalities=(4, 600), seed=0)
+    np.testing.assert_allclose(made["linear"].prediction, same["linear"].prediction, atol=1e-6)
+
+
 def test_the_evaluation_says_plainly_when_the_network_does_not_earn_its_keep(
     fitted: tuple[dict[str, np.ndarray], ...], tmp_path: Path
 ) -> None:

@@ -75,7 +75,7 @@ def test_each_value_and_each_resample_equals_scikit_learns(case: str) -> None:
         )
         expected = [trusted(metric.name, target, prediction, w) for w in weights]
         np.testing.assert_allclose(
-            metric.resampled(target, prediction)(weights), expected, atol=1e-9, err_msg=metric.name
+            metric.resampled(target, prediction, {})(weights), expected, atol=1e-9, err_msg=metric.name
         )
 
 

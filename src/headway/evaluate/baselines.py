@@ -73,8 +73,8 @@ def _linear(
     rows = np.arange(len(train["target"]))
     if len(rows) > MOST_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
-    numeric = np.asarray(train["numeric"])[rows]
-    center, spread = numeric.mean(0), numeric.std(0) + 1e-9
+    numeric = np.asarray(train["numeric"])[rows].astype(np.float64)
+    center, spread = _scale(numeric)
     x = _one_hot((numeric - center) / spread, np.asarray(train["categorical"])[rows], cardinalities)
     z = _one_hot((np.asarray(test["numeric"]) - center) / spread, np.asarray(test["categorical"]), cardinalities)
     target = np.asarray(train["target"])[rows]
@@ -84,6 +84,12 @@ def _linear(
     out = np.zeros((z.shape[0], classes), np.float32)
     out[:, model.classes_] = model.predict_proba(z)
     return out
+
+
+def _scale(numeric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (F,); 1 for a constant, which would otherwise be blown up by its rounding error."""
+    constant = numeric.min(0) == numeric.max(0)
+    return numeric.mean(0), np.where(constant, 1.0, numeric.std(0))
 
 
 def _one_hot(numeric: np.ndarray, codes: np.ndarray, cardinalities: Sequence[int]) -> Any:
@@ -118,7 +124,9 @@ def _boosting(
     target = np.asarray(train["target"])
     if task == "regression":
         return np.asarray(HistGradientBoostingRegressor(**options).fit(x, target).predict(z), np.float64)
-    model = HistGradientBoostingClassifier(**options).fit(x, target)
+    # Early stopping sets rows of every class aside, so a class with a single row has to be left out.
+    kept = np.bincount(target, minlength=classes)[target] > 1
+    model = HistGradientBoostingClassifier(**options).fit(x[kept], target[kept])
     out = np.zeros((len(z), classes), np.float32)
     out[:, model.classes_] = model.predict_proba(z)
     return out

@@ -14,33 +14,48 @@ from headway.evaluate.metrics import measure
 MOST_VALUES = 12
 MIN_ROWS = 30
 RESAMPLES = 200
+OTHER = "other"
 
 
 def groups(values: np.ndarray) -> dict[str, np.ndarray]:
-    """(N,) bool for each group: quartiles of numbers, the most frequent of other values, the rest as `other`."""
-    if values.dtype.kind == "f":
-        known = values[~np.isnan(values)]
-        if len(np.unique(known)) > MOST_VALUES:
-            return _quartiles(values, known)
-        values = np.where(np.isnan(values), "missing", np.char.mod("%g", values))
-    names, counts = np.unique(values, return_counts=True)
+    """(N,) bool for each group: quartiles of numbers, the most frequent of other values, the rest as `other`.
+
+    Each row is in exactly one group; what is not a finite number is `missing`.
+    """
+    if values.dtype.kind in "iuf":
+        numbers = values.astype(np.float64)
+        known = np.isfinite(numbers)
+        different, codes = np.unique(numbers[known], return_inverse=True)
+        if len(different) > MOST_VALUES:
+            return _quartiles(numbers, known)
+        values = np.full(len(numbers), "missing", dtype=object)
+        values[known] = np.array(_distinct(different), dtype=object)[codes]
+    names, codes, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    kept = [str(names[i]) for i in order[:MOST_VALUES] if counts[i] >= MIN_ROWS]
-    found = {name: values == name for name in kept}
-    rest = ~np.any(list(found.values()), axis=0) if found else np.ones(len(values), bool)
-    return {**found, "other": rest} if rest.any() else found
-
-
-def _quartiles(values: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
-    edges = np.unique(np.quantile(known, [0, 0.25, 0.5, 0.75, 1]))
-    found = {}
-    for i, (low, high) in enumerate(itertools.pairwise(edges)):
-        last = i == len(edges) - 2
-        rows = (values >= low) & ((values <= high) if last else (values < high))
-        found[f"{low:.4g} to {high:.4g}"] = rows
-    if len(known) < len(values):
-        found["missing"] = np.isnan(values)
+    kept = [i for i in order[:MOST_VALUES] if counts[i] >= MIN_ROWS]
+    found = {str(names[i]): codes == i for i in kept}
+    rest = ~np.isin(codes, kept)
+    if rest.any():  # a column may have a value of that name
+        found[OTHER] = found.pop(OTHER, False) | rest
     return found
+
+
+def _quartiles(numbers: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
+    edges = np.unique(np.quantile(numbers[known], [0, 0.25, 0.5, 0.75, 1]))
+    codes = np.searchsorted(edges[1:-1], numbers, side="right")
+    names = [f"{low} to {high}" for low, high in itertools.pairwise(_distinct(edges))]
+    found = {name: known & (codes == i) for i, name in enumerate(names)}
+    return found if known.all() else {**found, "missing": ~known}
+
+
+def _distinct(numbers: np.ndarray) -> list[str]:
+    """Different numbers as different texts, as short as that allows."""
+    texts: list[str] = []
+    for digits in range(4, 18):
+        texts = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
 
 
 def measure_slices(
