@@ -1,0 +1,199 @@
+"""The main job, end to end: a table becomes a registered model that a fresh process predicts with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from headway import stages
+from headway.base import read_json
+from headway.data.store import Store
+from headway.report import Silent
+from headway.run import RunDirectory
+
+CONF = Path(__file__).parents[1] / "conf"
+FEW = ["train.epochs=4", "train.patience=4", "evaluate.resamples=100", "train.threads=1"]
+
+FRESH = """
+import sys, mlflow, numpy as np, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+frame = pd.read_parquet(sys.argv[2])
+found = mlflow.pyfunc.load_model(sys.argv[3]).predict(frame)
+np.save(sys.argv[4], found["probability"].to_numpy())
+print(list(found.columns), found["prediction"].iloc[0])
+"""
+
+
+def retrain(root: Path, name: str, *settings: str) -> RunDirectory:
+    """All stages as the flow runs them, without Prefect around them."""
+    run = stages.start(name, root, [*FEW, *settings])
+    stages.track(run, root)
+    for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
+        stage(run, root, Silent())
+    stages.conclude(run, root)
+    return run
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(CONF, root / "conf")
+    return root
+
+
+@pytest.fixture(scope="module")
+def first(root: Path, datasets: Path) -> RunDirectory:
+    return retrain(root, "german-credit", "model.name=mlp")
+
+
+@pytest.fixture(scope="module")
+def second(root: Path, first: RunDirectory) -> RunDirectory:
+    return retrain(root, "german-credit", "model.name=mlp")
+
+
+def test_a_first_retraining_ends_with_a_champion_and_every_finding_as_a_file(root: Path, first: RunDirectory) -> None:
+    from headway import tracking
+
+    summary = stages.summary(first)
+    assert summary["decision"]["promoted"] is True
+    champion = tracking.champion(root, "german-credit")
+    assert champion is not None
+    assert champion.version == summary["model"]["version"] == "1"
+    names = {path.name for path in first.path.iterdir()}
+    files = {
+        "data.json",
+        "profile.json",
+        "validation.json",
+        "validation.html",
+        "store.json",
+        "journal.jsonl",
+        "result.json",
+    }
+    assert files | {"evaluation.json", "decision.json", "stages.json", "tracking.json", "bundle", "plots"} <= names
+    assert not [path for path in first.bundle.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".bin")]
+
+
+def test_what_is_reported_is_what_scikit_learn_finds_in_the_predictions(first: RunDirectory) -> None:
+    target = np.asarray(Store(Path(read_json(first.path / "store.json")["path"])).arrays("test")["target"])
+    auc = roc_auc_score(target, np.load(first.predictions("test"))[:, 1])
+    assert stages.summary(first)["metrics"]["auc"]["value"] == pytest.approx(auc)
+    assert len(target) == 200
+
+
+def test_a_fresh_process_predicts_raw_rows_as_the_run_did(root: Path, first: RunDirectory, tmp_path: Path) -> None:
+    raw = Store(Path(read_json(first.path / "store.json")["path"])).path / "raw" / "test.parquet"
+    uri, out = f"sqlite:///{root}/mlruns/mlflow.db", tmp_path / "found.npy"
+    words = [sys.executable, "-c", FRESH, uri, str(raw), "models:/german-credit@champion", str(out)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("['prediction', 'probability']")
+    np.testing.assert_allclose(np.load(out), np.load(first.predictions("test"))[:, 1], atol=1e-5)
+
+
+def test_a_second_run_reuses_the_prepared_rows_repeats_the_weights_and_meets_the_champion(
+    first: RunDirectory, second: RunDirectory
+) -> None:
+    assert read_json(first.path / "store.json")["reused"] is False
+    assert read_json(second.path / "store.json")["reused"] is True
+    weights = [(run.bundle / "weights.safetensors").read_bytes() for run in (first, second)]
+    assert weights[0] == weights[1], "two runs with one seed give the same weights, bit for bit"
+    decision = read_json(second.path / "decision.json")
+    assert (decision["difference"], decision["promoted"]) == (0.0, True)
+    assert "against version 1's" in decision["reason"]
+
+
+def test_a_worse_model_does_not_take_charge_and_becomes_the_challenger(root: Path, second: RunDirectory) -> None:
+    from headway import tracking
+
+    settings = ["train.epochs=1", "train.optimizer=sgd", "train.learning_rate=0.000001", "train.seed=3"]
+    worse = retrain(root, "german-credit", "model.name=mlp", *settings)
+    decision = read_json(worse.path / "decision.json")
+    assert decision["promoted"] is False
+    aliases = {v["version"]: set(v["aliases"]) for v in tracking.versions(root, "german-credit")}
+    assert aliases["3"] == {"challenger"}
+    assert aliases["2"] == {"champion"}
+    assert aliases["1"] == {"previous"}
+
+
+def test_mlflow_holds_what_a_person_needs_to_compare_runs(root: Path, first: RunDirectory) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root}/mlruns/mlflow.db")
+    run_id = read_json(first.path / "tracking.json")["run_id"]
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.name"] == "mlp"
+    assert run.data.params["train.seed"] == "0"
+    assert run.data.metrics["test/auc"] == pytest.approx(stages.summary(first)["metrics"]["auc"]["value"])
+    history = client.get_metric_history(run_id, "validation/loss")
+    told = [(e.step, e.metrics["validation/loss"]) for e in first.events() if "validation/loss" in e.metrics]
+    assert [(m.step, m.value) for m in history] == told
+    assert run.inputs.dataset_inputs[0].dataset.digest == read_json(first.path / "data.json")["digest"][:12]
+    files = {f.path for f in client.list_artifacts(run_id)}
+    assert {"profile.json", "validation.html", "validation.json", "evaluation.json", "plots", "project.yaml"} <= files
+    assert {f.path for f in client.list_artifacts(run_id, "plots")} >= {"plots/roc.png", "plots/calibration.png"}
+    version = client.get_model_version("german-credit", "1")
+    assert version.tags["reason"] == read_json(first.path / "decision.json")["reason"]
+
+
+def test_boosting_is_trained_gated_and_registered_like_the_others(root: Path, second: RunDirectory) -> None:
+    run = retrain(root, "german-credit", "model.name=boosting")
+    assert (run.bundle / "model.txt").read_text().startswith("tree")
+    assert read_json(run.path / "decision.json")["version"] is not None
+    assert set(stages.summary(run)["baselines"]) == {"trivial", "linear", "boosting"}
+
+
+def test_a_regression_with_tabm_goes_all_the_way(root: Path, datasets: Path) -> None:
+    settings = ["model.members=4", "model.width=32", "train.epochs=3", "train.batch_size=512"]
+    run = retrain(root, "california-housing", *settings)
+    summary = stages.summary(run)
+    assert set(summary["metrics"]) == {"rmse", "mae", "r2"}
+    assert summary["metrics"]["rmse"]["value"] < 0.8 * summary["baselines"]["trivial"]["rmse"]["value"]
+    assert summary["decision"]["promoted"] is True
+    assert (run.path / "plots" / "residuals.png").exists()
+
+
+def test_the_loan_books_broken_month_stops_the_run_before_training(root: Path) -> None:
+    from headway.base import DataError
+
+    few = ["data.options.rows_per_month=300", "data.options.months=6"]
+    run = stages.start("loans", root, [*few, "data.options.broken=true"])
+    stages.track(run, root)
+    with pytest.raises(
+        DataError, match=r"interest_rate must be between 1 and 40, however .* rows are not \(row"
+    ) as caught:
+        stages.validate(run, root, Silent())
+    stages.conclude(run, root, caught.value)
+    assert not (run.path / "store.json").exists()
+    assert (run.path / "validation.html").exists()
+    good = stages.start("loans", root, few)
+    stages.validate(good, root, Silent())
+
+
+def test_the_command_line_runs_a_project_and_ends_with_one_json_object(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    shutil.copy(CONF / "breast-cancer.yaml", tmp_path / "conf")
+    words = [sys.executable, "-m", "headway.cli", "run", "breast-cancer", "--json"]
+    for setting in FEW:
+        words += ["--set", setting]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert done.stdout.count("\n") == 1, "everything for people goes to standard error"
+    assert set(told) >= {"project", "run_id", "stages", "metrics", "baselines", "decision", "model", "train"}
+    assert set(told["stages"]) == {"validate", "prepare", "train", "evaluate", "register"}
+    assert set(told["metrics"]["auc"]) == {"value", "low", "high"}
+    assert set(told["train"]) >= {"precision", "epochs", "rows_per_second", "peak_memory_bytes", "seconds"}
+    assert told["decision"]["promoted"] is True
+    assert told["model"] == {"name": "breast-cancer", "version": "1"}
+    assert "✓ register" in done.stderr
