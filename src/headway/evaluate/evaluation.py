@@ -11,7 +11,7 @@ import numpy as np
 from headway.data.config import Task
 from headway.evaluate.calibration import reliability
 from headway.evaluate.config import EvaluateConfig, GateConfig
-from headway.evaluate.metrics import METRICS, differences, measure, primary, shown
+from headway.evaluate.metrics import METRICS, differences, measure, primary, shown, told
 from headway.evaluate.slices import measure_slices
 
 
@@ -62,12 +62,6 @@ def _first(values: dict[str, Any], metric: str) -> dict[str, Any]:
     return {metric: values[metric], **{k: v for k, v in values.items() if k != metric}}
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "undefined"
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
-
-
 def _reference(
     task: Task, config: EvaluateConfig, metric: str, target: np.ndarray, model: np.ndarray, reference: np.ndarray | None
 ) -> dict[str, Any] | None:
@@ -76,7 +70,7 @@ def _reference(
         return None
     metrics = measure(task, target, reference, config.resamples)
     own = METRICS[metric].value(target, model)
-    text = f"{config.reference} reaches {shown(metric)} {_number(metrics[metric]['value'])} on the same rows, the model {_number(own)}"
+    text = f"{config.reference} reaches {shown(metric)} {told(metrics[metric]['value'], own)} on the same rows, the model {told(own, own)}"
     return {"column": config.reference, "metrics": _first(metrics, metric), "text": text}
 
 
@@ -98,12 +92,13 @@ def _earns(
     own = METRICS[metric].value(target, predictions["model"])
     # Ours is LightGBM, the baseline scikit-learn's: the two must not be taken for one.
     subject, rival = (model_name, best) if model_name != best else ("LightGBM", f"scikit-learn's {best}")
-    told = f"{shown(metric)} {_number(own)} against {_number(known[best])}"
-    told += f", difference {_number(difference)} [{_number(low)}, {_number(high)}]"
+    scale = max(own, known[best], key=abs)
+    found = f"{shown(metric)} {told(own, scale)} against {told(known[best], scale)}"
+    found += f", difference {told(difference, scale, True)} [{told(low, scale, True)}, {told(high, scale, True)}]"
     text = {
-        "better": f"{subject} earns its keep: better than the best baseline, {rival} ({told})",
-        "worse": f"{subject} does not earn its keep: the baseline {rival} is better ({told})",
-        "not distinguishable": f"{subject} does not earn its keep: no better than the baseline {rival} ({told})",
+        "better": f"{subject} earns its keep: better than the best baseline, {rival} ({found})",
+        "worse": f"{subject} does not earn its keep: the baseline {rival} is better ({found})",
+        "not distinguishable": f"{subject} does not earn its keep: no better than the baseline {rival} ({found})",
     }[verdict]
     return {
         "verdict": verdict == "better",

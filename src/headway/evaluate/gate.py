@@ -16,7 +16,7 @@ import numpy as np
 
 from headway.data.config import Task
 from headway.evaluate.config import GateConfig
-from headway.evaluate.metrics import METRICS, differences, primary, shown
+from headway.evaluate.metrics import METRICS, differences, primary, shown, told
 from headway.evaluate.slices import MIN_ROWS, groups
 
 
@@ -60,22 +60,25 @@ def decide(
         reason = f"not promoted: {shown(metric)} is not defined on these test rows"
         return Decision(False, reason, metric, None, None, None)
     values = [METRICS[metric].value(target, p) for p in (candidate, other)]
-    told = f"{shown(metric)} {values[0]:.4f} against {{}} {values[1]:.4f}, difference {difference:+.4f} [{low:+.4f}, {high:+.4f}]"
+    scale = max(values, key=abs)
+    found = [told(x, scale, True) for x in (difference, low, high)]
+    text = f"{shown(metric)} {told(values[0], scale)} against {{}} {told(values[1], scale)}, "
+    text += f"difference {found[0]} [{found[1]}, {found[2]}]"
     broken = _limits(gate, latency_ms, size_mb)
     if champion is None:
         beaten = low > 0
-        told = told.format("the trivial baseline's")
+        text = text.format("the trivial baseline's")
         why = "the first model, better than the trivial baseline" if beaten else "it must beat the trivial baseline"
         promoted = beaten
     else:
         promoted = low > -gate.margin
-        told = told.format(f"{'the champion' if champion_label is None else 'version ' + champion_label}'s")
+        text = text.format(f"{'the champion' if champion_label is None else 'version ' + champion_label}'s")
         why = _why(low, high, gate.margin)
         broken += _slices(gate, task, metric, target, candidate, champion, slice_values)
     if promoted and broken:
         promoted, why = False, "; ".join(broken)
     return Decision(
-        promoted, f"{'promoted' if promoted else 'not promoted'}: {told}; {why}", metric, difference, low, high
+        promoted, f"{'promoted' if promoted else 'not promoted'}: {text}; {why}", metric, difference, low, high
     )
 
 

@@ -104,6 +104,14 @@ def primary(task: Task, classes: int, gate: GateConfig) -> str:
     return gate.metric
 
 
+def told(value: float | None, scale: float, sign: bool = False) -> str:
+    """A number for people, with the digits that a quantity of size ``scale`` deserves."""
+    if value is None or not np.isfinite(value):
+        return "undefined"
+    digits = 4 if abs(scale) < 10 else 2 if abs(scale) < 1000 else 0
+    return f"{value:{'+' if sign else ''},.{digits}f}"
+
+
 def shown(metric: str) -> str:
     """A metric's name for people."""
     return METRICS[metric].title
@@ -145,6 +153,8 @@ def _sk(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
 
         if len(target) < 2:
             raise ValueError("one row defines no spread")
+        if name == "r2_score" and target.min() == target.max():
+            raise ValueError("a constant target has no variance to explain")
         return float(getattr(sklearn.metrics, name)(target, prediction))
 
     return value
