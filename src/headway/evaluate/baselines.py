@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ MOST_ROWS = 200_000
 
 MOST_CODES = 254
 """Category codes that scikit-learn's boosting takes; rarer ones share one."""
+
+ROWS_A_THREAD = 20_000
+"""Fewer rows gain nothing from another thread."""
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -110,7 +114,8 @@ def _boosting(
     task: Task, train: Arrays, test: Arrays, classes: int, cardinalities: Sequence[int], seed: int
 ) -> np.ndarray:
     """scikit-learn's histogram gradient boosting with early stopping, otherwise as it comes."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    import sklearn.ensemble  # noqa: F401  # threads are limited in the libraries that are loaded
+    from threadpoolctl import threadpool_limits
 
     common = [_common_codes(np.asarray(train["categorical"])[:, i], n) for i, n in enumerate(cardinalities)]
     x, z = (_with_codes(part, common) for part in (train, test))
@@ -122,6 +127,17 @@ def _boosting(
         "max_iter": 400,
     }
     target = np.asarray(train["target"])
+    # A waiting OpenMP thread spins: with every core in use and another process busy, a fit of one second took 26.
+    threads = max(1, min((os.cpu_count() or 1) - 1, len(x) // ROWS_A_THREAD))
+    with threadpool_limits(threads, user_api="openmp"):
+        return _boosted(task, x, target, z, classes, options)
+
+
+def _boosted(
+    task: Task, x: np.ndarray, target: np.ndarray, z: np.ndarray, classes: int, options: Mapping[str, Any]
+) -> np.ndarray:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
     if task == "regression":
         return np.asarray(HistGradientBoostingRegressor(**options).fit(x, target).predict(z), np.float64)
     # Early stopping sets rows of every class aside, so a class with a single row has to be left out.
