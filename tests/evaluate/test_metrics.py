@@ -57,6 +57,8 @@ CASES = {
     "binary": binary(300, 0),
     "ties": binary(300, 1, ties=True),
     "multiclass": multi(300, 2),
+    "far": tuple(1e7 + np.random.default_rng(11).normal(size=(2, 300))),
+    "float32": tuple((2e5 + 1e3 * np.random.default_rng(12).normal(size=(2, 300))).astype(np.float32)),
     "regression": (np.random.default_rng(3).normal(size=300), np.random.default_rng(4).normal(size=300)),
 }
 
@@ -64,7 +66,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_each_value_and_each_resample_equals_scikit_learns(case: str) -> None:
     target, prediction = CASES[case]
-    task = "regression" if case == "regression" else "classification"
+    task = "regression" if target.dtype.kind == "f" else "classification"
     rng = np.random.default_rng(5)
     weights = rng.multinomial(len(target), np.full(len(target), 1 / len(target)), size=8).astype(float)
     for metric in METRICS.values():
@@ -122,6 +124,7 @@ def test_rows_that_define_no_metric_give_null_not_a_crash() -> None:
     assert measured["accuracy"]["value"] == 1.0
     constant = measure("regression", np.ones(20), np.ones(20), 100, 0)
     assert constant["rmse"]["value"] == 0.0
+    assert constant["r2"] == {"value": None, "low": None, "high": None}
 
 
 def test_a_paired_difference_is_positive_when_the_first_is_better_whichever_way_the_metric_runs() -> None:

@@ -153,18 +153,23 @@ def ece(target: np.ndarray, prediction: np.ndarray) -> Resampled:
     return lambda weights: np.abs(weights @ gap).sum(1) / weights.sum(1)
 
 
+def _squared(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    return (target.astype(np.float64) - prediction) ** 2
+
+
 def r2(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    squared = (target - prediction) ** 2
+    squared = _squared(target, prediction)
+    centered = target.astype(np.float64) - np.mean(target, dtype=np.float64)  # else the spread is lost far from zero
 
     def resample(weights: np.ndarray) -> np.ndarray:
         n = weights.sum(1)
-        mean = weights @ target / n
-        spread = weights @ target**2 - n * mean**2
+        mean = weights @ centered / n
+        spread = weights @ centered**2 - n * mean**2
         return 1 - _ratio(weights @ squared, np.where(spread > 0, spread, 0.0))
 
     return resample
 
 
 def rmse(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    mean = mean_of((target - prediction) ** 2)
+    mean = mean_of(_squared(target, prediction))
     return lambda weights: np.sqrt(mean(weights))
