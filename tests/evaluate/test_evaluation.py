@@ -144,6 +144,15 @@ def test_a_constant_column_does_not_move_the_linear_baseline() -> None:
     np.testing.assert_allclose(made["linear"].prediction, same["linear"].prediction, atol=1e-6)
 
 
+def test_pictures_of_a_constant_target_and_of_a_loss_that_was_not_a_number_are_drawn(tmp_path: Path) -> None:
+    five = np.full(100, 5.0)
+    whole = {"value": 0.0, "low": 0.0, "high": 0.0}
+    evaluation = {"primary": "rmse", "metrics": {"rmse": whole}, "baselines": {}}
+    told = [(0, {"validation/loss": float("nan")}), (1, {"validation/loss": 0.3})]
+    drawn = draw(tmp_path, "regression", (), five, {"model": five}, evaluation, told)
+    assert {p.stem for p in drawn} == {"learning_curve", "metrics", "residuals"}
+
+
 def test_the_evaluation_says_plainly_when_the_network_does_not_earn_its_keep(
     fitted: tuple[dict[str, np.ndarray], ...], tmp_path: Path
 ) -> None:

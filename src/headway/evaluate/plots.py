@@ -13,6 +13,7 @@ from headway.evaluate.metrics import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 INK, SOFT, GRID = "#1d2530", "#6b7684", "#e3e7ec"
@@ -63,8 +64,9 @@ def _figure(title: str, across: str, up: str, width: float = 5.6, height: float 
     """One picture. The object interface: pyplot would keep every figure, and may look for a screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     _style(axes, title, across, up)
@@ -82,6 +84,18 @@ def _style(axes: Axes, title: str, across: str, up: str) -> None:
         side.set_visible(False)
 
 
+def _number(value: float) -> str:
+    """Four digits, however large: 0.9271, 20,642."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _plain(axis: Axis) -> None:
+    """Thousands as people write them, where there are any."""
+    low, high = sorted(axis.get_view_interval())
+    if 1000 <= max(-low, high) < 1e9 and high - low >= 5:
+        axis.set_major_formatter("{x:,.0f}")
+
+
 def _legend(axes: Axes, where: Any = "best") -> None:
     axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc=where)
 
@@ -92,7 +106,7 @@ def _learning(told: Told) -> Figure | None:
     for step, values in told:
         for name in ("train/loss", "validation/loss"):
             value = values.get(name)
-            if value is not None:
+            if value is not None and np.isfinite(value):
                 curves.setdefault(name, ([], []))[0].append(step)
                 curves[name][1].append(value)
     if not curves:
@@ -215,12 +229,18 @@ def _residuals(target: np.ndarray, prediction: np.ndarray) -> Figure:
     _style(left, "Predicted against actual", "actual", "predicted")
     _style(right, "Residuals", "actual - predicted", "rows")
     low, high = np.quantile(np.concatenate([target, prediction]), [0.001, 0.999])
+    if low == high:  # one value everywhere still needs a square to be drawn in
+        low, high = low - 0.5, high + 0.5
     left.hexbin(target, prediction, gridsize=45, bins="log", cmap="Blues", mincnt=1, extent=(low, high, low, high))
     left.plot([low, high], [low, high], color=ORANGE, linewidth=1.0)
     residual = target - prediction
     edge = float(np.quantile(np.abs(residual), 0.995)) or 1.0
     right.hist(residual, bins=60, range=(-edge, edge), color=BLUE, alpha=0.75)
     right.axvline(0, color=ORANGE, linewidth=1.0)
+    for axes in (left, right):
+        axes.locator_params(axis="x", nbins=5)
+    for axis in (left.xaxis, left.yaxis, right.xaxis, right.yaxis):
+        _plain(axis)
     return figure
 
 
@@ -246,9 +266,10 @@ def _metrics(evaluation: Mapping[str, Any]) -> Figure | None:
         axes.plot([row["low"], row["high"]], [i, i], color=colour, linewidth=3, solid_capstyle="round", alpha=0.5)
         axes.plot(row["value"], i, "o", color=colour, markersize=7)
         axes.annotate(
-            f"{row['value']:,.4g}", (row["value"], i), (0, 7), textcoords="offset points", ha="center", fontsize=8
+            _number(row["value"]), (row["value"], i), (0, 7), textcoords="offset points", ha="center", fontsize=8
         )
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.4, -0.7)
     axes.margins(x=0.12)
+    _plain(axes.xaxis)
     return figure
