@@ -148,11 +148,13 @@ def _columns(store: Store, names: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 def _reference(store: Store, project: Project) -> np.ndarray | None:
-    """The reference column as predictions: (N, 2) for two classes, (N,) for numbers; None where there is none."""
+    """The reference column as predictions: (N, 2) for two classes, (N,) for numbers; None where it is absent or incomplete."""
     name = project.evaluate.reference
     if name is None or (project.task == "classification" and store.preparation.target.outputs != 2):
         return None
     values = store.raw_test([name]).column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    if not np.isfinite(values).all():
+        return None
     return np.stack([1 - values, values], 1) if project.task == "classification" else values
 
 

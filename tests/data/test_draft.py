@@ -10,12 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from headway import stages
 from headway.base import ConfigError, DataError, HeadwayError
 from headway.data.draft import draft
 from headway.data.draft_text import ordered, widened
 from headway.data.source import open_table
 from headway.project import load_project
 from headway.quality import judge
+from headway.report import Silent
 
 DATASETS = Path(os.environ.get("HEADWAY_DATASETS", "/nowhere"))
 
@@ -174,3 +176,11 @@ def test_bounds_are_wider_and_round() -> None:
     assert widened(17, 90) == (9, 98)
     assert widened(0, 1) == (0, 1.1)
     assert ordered(["10", "2", "-1", "b", "a"]) == ["-1", "2", "10", "a", "b"]
+
+
+def test_a_table_that_repeats_itself_gets_a_project_that_runs_and_is_told_so(root: Path, datasets: Path) -> None:
+    rows = (datasets / "sms_spam" / "SMSSpamCollection").read_text(encoding="utf-8")
+    (root / "spam.tsv").write_text("label\ttext\n" + rows, encoding="utf-8")
+    made = draft("spam.tsv", "label", None, root)
+    assert any("rows stand more than once" in decision for decision in made.decisions)
+    assert stages.check("spam", root, [], Silent())["passed"] is True

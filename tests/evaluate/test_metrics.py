@@ -151,3 +151,14 @@ def test_a_metric_that_does_not_fit_is_refused_with_the_one_meant() -> None:
         ConfigError, match=r"gate.metric must be a metric of regression, however it is 'rsme'; did you mean rmse\?"
     ):
         primary("regression", 1, GateConfig(metric="rsme"))
+
+
+def test_the_calibration_errors_interval_holds_its_own_value() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        p = rng.random(1000)
+        found = measure("classification", (rng.random(1000) < p).astype(int), np.stack([1 - p, p], 1), 200, 0)["ece"]
+        assert found["value"] is not None
+        assert found["low"] is not None
+        assert found["high"] is not None
+        assert found["low"] <= found["value"] <= found["high"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import yaml
 
 from headway.base import ConfigError, DataError, suggest, write_atomically
 from headway.data.alone import exact_sum, power_alone
+from headway.data.checks import row_hashes
 from headway.data.config import CsvOptions, DataConfig, Kind, Task, ValidationConfig
 from headway.data.draft_text import expectations, render
 from headway.data.files import find_files, format_of, read_batches
@@ -49,6 +51,7 @@ class Plan:
     ignore: dict[str, str] = field(default_factory=dict)
     csv: dict[str, str] = field(default_factory=dict)
     date_format: str | None = None
+    max_overlap: float | None = None
     why: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -220,8 +223,20 @@ def _text(plan: Plan, root: Path) -> str:
     told: dict[str, Any] = {"source": plan.source, "target": plan.target, "features": plan.features}
     told |= {"csv": plan.csv, "date_format": plan.date_format}
     data = DataConfig.parse(told, "data")
-    profile = profile_table(open_table(data, plan.task, root))
+    table = open_table(data, plan.task, root)
+    profile = profile_table(table)
+    _allow_duplicates(plan, row_hashes(table, [*table.kinds, table.target]))
     return render(plan, expectations(plan, profile))
+
+
+def _allow_duplicates(plan: Plan, hashes: np.ndarray) -> None:
+    """A table that repeats itself cannot be split without overlap: allow what there is, and say so."""
+    _, counts = np.unique(hashes, return_counts=True)
+    share = counts[counts > 1].sum() / len(hashes)
+    if share > 0.8 * ValidationConfig().max_overlap:
+        plan.max_overlap = min(1.0, math.ceil(20 * share + 0.5) / 20)
+        plan.why["duplicates"] = f"{share:.1%} of the rows stand more than once; better remove the copies"
+        plan.notes.append(f"duplicates: {plan.why['duplicates']}, so test rows may be training rows too")
 
 
 def _decisions(plan: Plan) -> list[str]:

@@ -119,8 +119,10 @@ def render(plan: Plan, rules: list[dict[str, Any]]) -> str:
         "",
         "# A little wider than the rows of today; severity: warn only reports.",
         "validation:",
-        "  expectations:",
     ]
+    if plan.max_overlap is not None:
+        lines.append(f"  max_overlap: {plan.max_overlap:g}  # {_comment(plan.why['duplicates'])}")
+    lines.append("  expectations:")
     for rule in rules:
         inner = ", ".join(f"{k}: {scalar(v)}" for k, v in rule.items())
         lines.append(f"    - {{{inner}}}")

@@ -74,7 +74,7 @@ def decide(
         promoted = low > -gate.margin
         text = text.format(f"{'the champion' if champion_label is None else 'version ' + champion_label}'s")
         why = _why(low, high, gate.margin)
-        broken += _slices(gate, task, metric, target, candidate, champion, slice_values)
+        broken += _slices(gate, metric, target, candidate, champion, slice_values)
     if promoted and broken:
         promoted, why = False, "; ".join(broken)
     return Decision(
@@ -103,7 +103,6 @@ def _limits(gate: GateConfig, latency_ms: float, size_mb: float) -> list[str]:
 
 def _slices(
     gate: GateConfig,
-    task: Task,
     metric: str,
     target: np.ndarray,
     candidate: np.ndarray,
@@ -111,7 +110,6 @@ def _slices(
     slice_values: Mapping[str, np.ndarray],
 ) -> list[str]:
     """The worst slice, if it lost more than the slice margin."""
-    del task
     if gate.slice_margin is None:
         return []
     worst: tuple[float, str] | None = None

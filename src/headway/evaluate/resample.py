@@ -13,6 +13,10 @@ import numpy as np
 CHUNK_ELEMENTS = 100_000
 """Weights held at once, whatever N and R: as many as stay in a core's cache; four million take four times as long."""
 
+MOST_WEIGHTS = 200_000_000
+FEWEST = 200
+"""Beyond 200,000 rows fewer resamples are drawn, but never fewer than these: their intervals are narrow anyway."""
+
 ECE_BINS = 15
 
 Resampled = Callable[[np.ndarray], np.ndarray]
@@ -26,6 +30,7 @@ Maker = Callable[[np.ndarray, np.ndarray, Shared], Resampled]
 
 def draw_weights(rows: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Chunks of multinomial weights (R, N) float64: how often each row is drawn."""
+    resamples = min(resamples, max(FEWEST, MOST_WEIGHTS // max(1, rows)))
     rng = np.random.default_rng(seed)
     at_once = max(1, min(resamples, CHUNK_ELEMENTS // max(1, rows)))
     for start in range(0, resamples, at_once):
