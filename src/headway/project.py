@@ -53,6 +53,16 @@ class Project(Config):
             return self.model_copy(update={"split": self.split.model_copy(update={"by": "random"})})
         return self
 
+    @model_validator(mode="after")
+    def _reference_is_no_feature(self) -> Project:
+        """A score that the model learns from is no yardstick for it."""
+        reference = self.evaluate.reference
+        if reference in self.data.features:
+            raise ValueError(
+                f"evaluate.reference must not be a feature, however {reference} is one; leave it out of data.features"
+            )
+        return self
+
     def to_yaml(self) -> str:
         """The resolved project, every default written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)

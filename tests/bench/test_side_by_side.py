@@ -57,6 +57,18 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert 0.90 <= held / 300 <= 0.98
 
 
+@pytest.mark.parametrize("truth", [1.0, 0.8])
+def test_noisy_works_straddle_their_true_ratio(truth: float) -> None:
+    rng = np.random.default_rng(0)
+
+    def work(seconds: float) -> Callable[[], float]:
+        return lambda: float(seconds * np.exp(rng.normal(0, 0.12)))
+
+    found = [compare(work(truth), work(1.0), pairs=40) for _ in range(40)]
+    assert sum(r.low <= truth <= r.high for r in found) >= 34  # 95 in 100 are expected to
+    assert np.mean([r.ratio for r in found]) == pytest.approx(truth, rel=0.01)
+
+
 def test_a_goal_is_met_only_beyond_the_noise() -> None:
     assert Ratio(0.9, 0.8, 0.99, goal=1.0).met is True
     assert Ratio(0.9, 0.8, 1.01, goal=1.0).met is False

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from scipy.stats import ks_2samp
+from scipy.stats import chi2_contingency, ks_2samp
 from sklearn.metrics import roc_auc_score
 
 from headway.base import ConfigError, DataError
@@ -68,6 +68,22 @@ def test_the_columns_drift_in_the_last_six_months_only(book: pd.DataFrame) -> No
         assert p["2025-12"] < 1e-6
     rates = book.groupby("file")["interest_rate"].mean()
     assert (np.diff(rates[rates.index >= "2025-06"]) > 0).all()
+
+
+def test_purposes_and_the_base_rate_drift_in_the_last_six_months_only(book: pd.DataFrame) -> None:
+    files = sorted(book["file"].unique())
+    table = pd.crosstab(book["file"], book["purpose"])
+
+    def shifted(file: str) -> float:
+        return float(chi2_contingency(table.loc[["2024-01", file]])[1])
+
+    assert min(shifted(file) for file in files[1:18]) > 1e-4
+    assert shifted("2025-12") < 1e-6
+    truth = book.groupby("file")["true_probability"]
+    mean, error = truth.mean(), truth.sem()
+    quiet = mean[files[:18]]
+    assert (abs(quiet - quiet.mean()) < 4 * error[files[:18]]).all()
+    assert 0.02 < mean["2025-12"] - quiet.mean() < 0.10
 
 
 def test_columns_are_as_described(book: pd.DataFrame) -> None:
