@@ -148,6 +148,7 @@ def test_a_retraining_started_from_the_form_is_found_in_both_pages(up: Up, page:
     run = finished(up, deployment)
     assert (run["state_type"], run["parameters"]["epochs"]) == ("COMPLETED", 12), run["state"]
     page.goto(f"{up.prefect}/runs/flow-run/{run['id']}")
+    page.get_by_text("Artifacts", exact=True).first.click()
     page.get_by_text("flowers-decision").first.wait_for()
     picture(page, "prefect-run")
 
@@ -157,13 +158,11 @@ def test_a_retraining_started_from_the_form_is_found_in_both_pages(up: Up, page:
     page.get_by_role("heading", name="flowers: promoted to champion").wait_for()
     picture(page, "prefect-decision")
 
-    page.goto(up.mlflow)
-    page.get_by_text("flowers").first.wait_for()
     page.goto(f"{up.mlflow}/#/models/flowers")
     page.get_by_text("champion").first.wait_for()
     picture(page, "mlflow-model")
-    page.goto(f"{up.mlflow}/#/experiments/{experiment(up)}")
-    page.get_by_text("mlp · ").first.wait_for()
+    page.goto(f"{up.mlflow}/#/experiments/{experiment(up)}/runs")
+    page.get_by_role("link", name="mlp · ").first.wait_for()
     picture(page, "mlflow-runs")
 
 
