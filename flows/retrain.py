@@ -19,7 +19,7 @@ from pydantic import Field
 
 from flows.reporting import Both, note_flow, show_decision, show_metrics, show_validation
 from headway import stages
-from headway.base import HeadwayError, find_root, read_json
+from headway.base import HeadwayError, disk_error, find_root, read_json
 from headway.processes import die_with_parent
 from headway.run import RunDirectory
 
@@ -82,9 +82,20 @@ def _stage(name: str, run: Path, work: Callable[[RunDirectory, Both], Any]) -> S
     try:
         with report.stage(name):
             work(directory, report)
-    except HeadwayError as error:
-        return Failed(message=str(error), data=error)
+    except (HeadwayError, OSError) as error:
+        return _refused(error)
     return Completed()
+
+
+def _refused(error: HeadwayError | OSError) -> State[Any]:
+    """Failed with exactly the text of what a user can mend. Raises what is a mistake of ours.
+
+    Prefect keeps the error until the process ends; without its traceback it does not keep all that the stage held, too.
+    """
+    problem = disk_error(error) if isinstance(error, OSError) else error
+    if problem is None:
+        raise error
+    return Failed(message=str(problem), data=problem.with_traceback(None))
 
 
 def _name() -> str:
@@ -125,8 +136,8 @@ def retrain(
         run = stages.start(project, root, [*chosen, *(settings or ())])
         note_flow(run)
         _stages(run, root)
-    except HeadwayError as error:
-        return Failed(message=str(error), data=error)
+    except (HeadwayError, OSError) as error:
+        return _refused(error)
     decision = read_json(run.path / "decision.json")
     return Completed(message=decision["reason"], data=str(run.path))
 

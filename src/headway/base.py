@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import json
 import os
@@ -36,6 +37,23 @@ class TrainingError(HeadwayError):
     """Training could not finish."""
 
     exit_code = 4
+
+
+_DISK = {
+    errno.ENOSPC: "the disk must have room left",
+    errno.EDQUOT: "the disk quota must have room left",
+    errno.EROFS: "the project's folder must be writable",
+    errno.EACCES: "the project's files must be readable and its folders writable",
+    errno.EPERM: "the project's files must be readable and its folders writable",
+    errno.ENOTDIR: "the project's folders must be folders",
+    errno.EEXIST: "the project's folders must be folders",
+}
+
+
+def disk_error(error: OSError) -> ConfigError | None:
+    """What a full disk or a locked folder is to a user; None for what is a mistake of ours."""
+    rule = _DISK.get(error.errno or 0)
+    return None if rule is None else ConfigError(f"{rule}, however {error.filename or 'a file'}: {error.strerror}")
 
 
 class Config(BaseModel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import importlib
 import json
 import os
@@ -15,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from headway import __version__
-from headway.base import ConfigError, HeadwayError, find_root
+from headway.base import HeadwayError, disk_error, find_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,19 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in _DISK:
+        problem = disk_error(error)
+        if problem is None:
             raise
-        print(f"headway: {_DISK[error.errno]}, however {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
-        return ConfigError.exit_code
-
-
-_DISK = {
-    errno.ENOSPC: "the disk must have room left",
-    errno.EDQUOT: "the disk quota must have room left",
-    errno.EROFS: "the project's folder must be writable",
-    errno.EACCES: "the project's files must be readable and its folders writable",
-    errno.EPERM: "the project's files must be readable and its folders writable",
-}
+        print(f"headway: {problem}", file=sys.stderr)
+        return problem.exit_code
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,189 @@
+"""What a user can get wrong, met as the user meets it: one clear line, the right exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headway import cli, stages
+from headway.base import HeadwayError
+from headway.report import Silent
+from headway.run import RunDirectory
+
+YAML = """
+task: classification
+data:
+  source: data/raw/rows.{suffix}
+  target: y
+  features: {{a: numeric, c: categorical}}
+model: {{name: mlp, width: 8, depth: 1}}
+train: {{epochs: 2, threads: 1}}
+evaluate: {{resamples: 100, baselines: [trivial]}}
+"""
+
+
+def frame(rows: int = 3000) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=rows)
+    return pd.DataFrame(
+        {"a": a, "c": rng.choice(list("xyz"), rows), "y": np.where(a + rng.normal(size=rows) > 0, "yes", "no")}
+    )
+
+
+def make(root: Path, suffix: str = "csv", content: pd.DataFrame | bytes | None = None) -> Path:
+    """A project named rows in ``root``."""
+    path = root / "data" / "raw" / f"rows.{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (root / "conf").mkdir(exist_ok=True)
+    (root / "conf" / "rows.yaml").write_text(YAML.format(suffix=suffix))
+    content = frame() if content is None else content
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif suffix == "csv":
+        content.to_csv(path, index=False)
+    else:
+        content.to_parquet(path)
+    return path
+
+
+def csv(**columns: Any) -> bytes:
+    return frame().assign(**columns).to_csv(index=False).encode()
+
+
+CHECKED: dict[str, tuple[bytes, str]] = {
+    "empty file": (b"", "rows.csv must have content, however it is empty"),
+    "header only": (b"a,c,y\n", "the data must have rows, however rows.csv has none"),
+    "duplicate names": (b"a,a,y\n1,2,yes\n", "column names must differ, however a occurs more than once"),
+    "mixed types": (csv().replace(b"\n0.", b"\nzero", 1), "column a must be numeric, however 1 value is not"),
+    "not UTF-8": (csv().replace(b",x,", b",caf\xe9,", 1), "must be UTF-8 text"),
+    "target missing": (csv(y=None), "the target y must be given"),
+    "one class only": (csv(y="yes"), "the target y must have two classes, however every row has yes"),
+    "all-null column": (csv(a=None), "a must hold values, however it is missing in every row"),
+    "infinities": (
+        csv(a=[np.inf] * 2 + [1.0] * 1499 + [2.0] * 1499),
+        "a must be finite, however 2 values are infinite",
+    ),
+    "an id as category": (csv(c=[f"p{i}" for i in range(3000)]), "is likely an id"),
+}
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_refused_data_is_said_in_lines_of_ours_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    content, said = CHECKED[name]
+    make(tmp_path, content=content)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["check", "rows"]) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert any(said in line for line in lines), lines
+    assert all(line.startswith("headway: ") for line in lines)
+    assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.is_file()] == []
+
+
+@pytest.mark.parametrize("cut", [100, -20])
+def test_a_truncated_parquet_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cut: int
+) -> None:
+    path = make(tmp_path, "parquet")
+    path.write_bytes(path.read_bytes()[:cut])
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "rows"]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("headway: rows.parquet must be whole and readable, however")
+
+
+def test_a_missing_file_and_a_missing_column_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make(tmp_path, content=frame().rename(columns={"c": "colour"}))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "rows"]) == 2
+    assert "data.features.c must name a column of" in capsys.readouterr().err
+    path.unlink()
+    assert cli.main(["check", "rows"]) == 3
+    assert "there is no data/raw/rows.csv" in capsys.readouterr().err
+
+
+def run_command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    command = [sys.executable, "-m", "headway.cli", "run", "rows", *arguments]
+    return subprocess.run(command, cwd=root, env=kept, capture_output=True, text=True, check=False)
+
+
+def test_whole_runs_that_cannot_go_on_say_one_line_and_train_nothing(tmp_path: Path) -> None:
+    make(tmp_path, content=CHECKED["one class only"][0])
+    (tmp_path / "mlruns").write_text("not a folder")  # root may write into any folder, but not into a file
+    ended = run_command(tmp_path)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
+    assert "mlruns" in ended.stderr
+    assert "Traceback" not in ended.stdout
+    (tmp_path / "mlruns").unlink()
+
+    ended = run_command(tmp_path)
+    said = "headway: the target y must have two classes, however every row has yes\n"
+    assert (ended.returncode, ended.stderr) == (3, said)
+    assert "Traceback" not in ended.stdout
+    assert not (tmp_path / "data" / "prepared").exists()
+    from headway.overview import project
+
+    assert "FAILED" in str(project("rows", tmp_path).rows).upper()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True)
+    if made.returncode != 0:
+        pytest.skip("skipped: fills a small file system, and this user may not mount one")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path, leave: int) -> None:
+    """Take all the room but ``leave`` bytes."""
+    room = os.statvfs(folder)
+    (folder / "filler").write_bytes(bytes(max(0, room.f_bavail * room.f_frsize - leave)))
+
+
+@pytest.mark.parametrize("stage", ["start", "validate", "prepare", "train"])
+def test_a_full_disk_is_one_line_and_with_room_again_the_stage_succeeds(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    make(small_disk)
+    run: RunDirectory | None = None
+    steps: dict[str, Callable[[RunDirectory, Path, Silent], object]] = {
+        "validate": stages.validate,
+        "prepare": stages.prepare,
+        "train": stages.train,
+    }
+    monkeypatch.chdir(small_disk)
+    if stage != "start":
+        run = stages.start("rows", small_disk, [])
+        for name in list(steps)[: list(steps).index(stage)]:
+            steps[name](run, small_disk, Silent())
+    fill(small_disk, 0)
+    before = sorted(p for p in small_disk.rglob("*") if p.is_file())
+    act = (lambda: steps[stage](run, small_disk, Silent())) if run else (lambda: stages.start("rows", small_disk, []))
+    with pytest.raises((OSError, HeadwayError)) as caught:
+        act()
+    text = str(caught.value)
+    assert "No space left" in text or "room" in text
+    after = sorted(p for p in small_disk.rglob("*") if p.is_file() and p.stat().st_size)
+    assert [p for p in after if p not in before and "cache" not in str(p)] == []
+    (small_disk / "filler").unlink()
+    run = run or stages.start("rows", small_disk, [])
+    for name in list(steps)[list(steps).index(stage) if stage != "start" else 0 :]:
+        steps[name](run, small_disk, Silent())
+    assert run.result is not None
