@@ -49,6 +49,10 @@ class Project(Config):
         wrong = {"classification": "mse", "regression": "cross_entropy"}[self.task]
         if self.train.loss == wrong:
             raise ValueError(f"train.loss must suit {self.task}, however it is {wrong}; leave it auto")
+        if self.task == "regression" and self.train.label_smoothing:
+            raise ValueError(
+                "train.label_smoothing must be 0 for regression, however it is not: numbers have no classes"
+            )
         if self.task == "regression" and self.split.by == "stratified":
             return self.model_copy(update={"split": self.split.model_copy(update={"by": "random"})})
         return self

@@ -1,23 +1,68 @@
-"""Batches of resident arrays: deterministic in (seed, step), never a Python loop over rows.
+"""Batches that never touch rows one by one: deterministic in (seed, epoch, step), and resumable at any step.
 
-A seeded permutation is drawn for each epoch; rows are gathered many batches at a time, so that the cost a step is a view.
+Shapes: N rows, B rows in a batch. `ResidentBatches` holds the table on its device and draws a full permutation an epoch. A table
+that does not fit is read by `headway.data.streamed`, in the same order on any number of readers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-GATHER_BYTES = 1 << 24
-"""Rows gathered at once: enough to drown the call's cost, small enough for the cache and for the device."""
+GATHER_BYTES = 1 << 21
+"""Rows gathered at once: enough to drown the call's cost, small enough to stay in a core's cache until they are used."""
+
+Batch = dict[str, Tensor]
+"""Named inputs of the network, and `target`."""
+
+
+class Batches(Protocol):
+    """What the training loop takes its batches from, be they rows of a table or windows of a text."""
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in a full batch."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def count(self, step: int) -> int:
+        """What the meter counts (rows, tokens) in the epoch's batch number ``step``."""
+        ...
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The epoch's batches from step ``start`` on, on the device."""
+        ...
+
+
+def permutation(rows: int, seed: int, epoch: int) -> Tensor:
+    """(N,) int64: the epoch's order, drawn on the CPU so that it is the same on every device."""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % (2**63))
+    return torch.randperm(rows, generator=generator)
+
+
+def row_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes of one row over all tensors."""
+    return max(1, sum(t[:1].numel() * t.element_size() for t in tensors.values()))
+
+
+def slices(block: Mapping[str, Tensor], batch_size: int) -> Iterator[Batch]:
+    """A block of rows as batches: views, split by torch in one call for each tensor; the last may be smaller."""
+    names = list(block)
+    for parts in zip(*(tensor.split(batch_size) for tensor in block.values()), strict=True):
+        yield dict(zip(names, parts, strict=True))
 
 
 @dataclass(frozen=True)
-class Batches:
-    """Named tensors with one length, shuffled by ``seed``; all stay on the device they are on.
+class ResidentBatches:
+    """Named tensors of one length, shuffled by ``seed`` where they are.
 
     The last rows of an epoch that do not fill a batch form a smaller one, so that every row counts once an epoch.
     """
@@ -33,22 +78,16 @@ class Batches:
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch."""
         return -(-self.rows // self.batch_size)
 
-    def order(self, epoch: int) -> Tensor:
-        """(N,) int64: the epoch's permutation, drawn on the CPU so that it is the same on every device."""
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % (2**63))
-        return torch.randperm(self.rows, generator=generator)
+    def count(self, step: int) -> int:
+        return min(self.batch_size, self.rows - step * self.batch_size)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[dict[str, Tensor]]:
-        """The epoch's batches from step ``start`` on."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         device = next(iter(self.tensors.values())).device
-        order = self.order(epoch).to(device)
-        row_bytes = sum(t[:1].numel() * t.element_size() for t in self.tensors.values())
-        at_once = max(1, GATHER_BYTES // max(1, row_bytes * self.batch_size))
-        for first in range(start, self.steps, at_once):
-            rows = order[first * self.batch_size : (first + at_once) * self.batch_size]
+        order = permutation(self.rows, self.seed, epoch).to(device)
+        at_once = max(1, GATHER_BYTES // (row_bytes(self.tensors) * self.batch_size)) * self.batch_size
+        for first in range(start * self.batch_size, self.rows, at_once):
+            rows = order[first : first + at_once]
             block = {name: tensor.index_select(0, rows) for name, tensor in self.tensors.items()}
-            for at in range(0, len(rows), self.batch_size):
-                yield {name: tensor[at : at + self.batch_size] for name, tensor in block.items()}
+            yield from slices(block, self.batch_size)

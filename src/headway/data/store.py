@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -47,10 +47,10 @@ class Store:
         """Rows of each split."""
         return read_json(self.path / "store.json")["rows"]
 
-    def arrays(self, split: Split) -> dict[str, np.ndarray]:
-        """The split's arrays by name, memory-mapped, read-only."""
+    def arrays(self, split: Split, mode: Literal["r", "c"] = "r") -> dict[str, np.ndarray]:
+        """The split's arrays by name, memory-mapped: read-only, or copied where they are written to (torch wants that)."""
         return {
-            name: np.load(self.path / split / f"{name}.npy", mmap_mode="r")
+            name: np.load(self.path / split / f"{name}.npy", mmap_mode=mode)
             for name in ("numeric", "categorical", "target")
         }
 

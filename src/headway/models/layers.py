@@ -85,7 +85,7 @@ class Columns(nn.Module):
             parts.append(self.one_hot(categorical.index_select(1, self.narrow)))
         if self.embeddings is not None:
             parts.append(self.embeddings(categorical.index_select(1, self.wide)))
-        return torch.cat(parts, 1)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
 class TableNetwork(nn.Module):
@@ -95,6 +95,12 @@ class TableNetwork(nn.Module):
         super().__init__()
         self.columns = columns
         self.body = body
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The hidden layers, one by one: what activation checkpointing wraps."""
+        inner = [block for part in self.body.modules() if isinstance(part, nn.ModuleList) for block in part]
+        return inner or [part for part in self.body.children() if isinstance(part, nn.Sequential)]
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         return self.body(self.columns(numeric, categorical))

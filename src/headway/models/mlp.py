@@ -37,8 +37,7 @@ class MLP(ModelConfig):
         layers: list[nn.Module] = []
         width = columns.width
         for _ in range(self.depth):
-            layers += [nn.Linear(width, self.width), activations[self.activation]()]
-            if self.dropout:
-                layers.append(Dropout(self.dropout))
+            dropout = [Dropout(self.dropout)] if self.dropout else []
+            layers.append(nn.Sequential(nn.Linear(width, self.width), activations[self.activation](), *dropout))
             width = self.width
         return TableNetwork(columns, nn.Sequential(*layers, nn.Linear(width, inputs.outputs)))

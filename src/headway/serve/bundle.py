@@ -150,8 +150,8 @@ def _predict_network(network: nn.Module, arrays: dict[str, np.ndarray], preparat
     import torch
 
     from headway.tasks import task_of
-    from headway.train.loop import predict
     from headway.train.precision import choose_precision
+    from headway.train.table import predict
 
     tensors = {
         "numeric": torch.from_numpy(arrays["numeric"]),

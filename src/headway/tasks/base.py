@@ -21,8 +21,11 @@ class TaskLoss(ABC):
         """The stored target as the loss takes it."""
 
     @abstractmethod
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """Mean loss over rows and, in an ensemble, over members, each trained by itself. A scalar."""
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Mean loss over rows and, in an ensemble, over members, each trained by itself. A scalar.
+
+        ``smoothing``: the share of a label that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
+        """
 
     @abstractmethod
     def decode(self, outputs: Tensor) -> Tensor:

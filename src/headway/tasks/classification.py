@@ -18,11 +18,11 @@ class Classification(TaskLoss):
     def training_target(self, values: np.ndarray) -> np.ndarray:
         return np.array(values, np.int64)
 
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
         if outputs.ndim == 3:
             target = target.repeat_interleave(outputs.shape[1])
             outputs = outputs.flatten(0, 1)
-        return functional.cross_entropy(outputs.float(), target)
+        return functional.cross_entropy(outputs.float(), target, label_smoothing=smoothing)
 
     def decode(self, outputs: Tensor) -> Tensor:
         probabilities = outputs.float().softmax(-1)

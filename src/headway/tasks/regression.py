@@ -18,7 +18,8 @@ class Regression(TaskLoss):
     def training_target(self, values: np.ndarray) -> np.ndarray:
         return self.target.standardise(np.asarray(values))
 
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        del smoothing  # a number has no classes to spread over; the recipe of a regression is refused with it
         outputs = outputs.squeeze(-1).float()
         if outputs.ndim == 2:
             target = target[:, None].expand_as(outputs)

@@ -1,30 +1,32 @@
 """Checkpoints: all that a training needs to go on as if it had never stopped, in one safetensors file, no pickle.
 
-A file is `step-<step>-<checksum>.safetensors`. It is written under a temporary name, synced, renamed; the two newest stay. A file whose
-content does not match the checksum in its name is passed over for the one before.
+A file is `step-<step>-<checksum>.safetensors`. It is written off the training thread, under a temporary name, synced, renamed; the two
+newest stay. A file whose content does not match the checksum in its name is passed over for the one before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load, save
 from torch import Tensor
+
+from headway.base import TrainingError
 
 KEPT = 2
 
 
 def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> Path:
-    """Write one checkpoint and remove all but the two newest. ``values`` is JSON beside the tensors."""
+    """Write one checkpoint and remove all but the two newest. ``values`` is JSON beside the tensors, which are on the CPU."""
     folder.mkdir(parents=True, exist_ok=True)
-    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    content = save(plain, metadata={"values": json.dumps(dict(values))})
+    content = save(dict(tensors), metadata={"values": json.dumps(dict(values))})
     path = folder / f"step-{step:010d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
     partial = folder / f".{path.name}.partial"
     try:
@@ -33,11 +35,21 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], valu
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        _sync(folder)  # the new name, too, must survive a power cut
     finally:
         partial.unlink(missing_ok=True)
     for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
         old.unlink()
     return path
+
+
+def _sync(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not every file system can
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def load_newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -51,21 +63,57 @@ def load_newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None
     return None
 
 
-def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as named tensors, `<parameter>.<name>`."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{i}.{name}": torch.as_tensor(value)
-        for i, held in state.items()
-        for name, value in held.items()
-        if value is not None
-    }
+class CheckpointWriter:
+    """Writes one checkpoint at a time on a thread of its own; training waits only if the one before is not yet on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pool = ThreadPoolExecutor(1, "headway-checkpoint")
+        self._pending: tuple[int, Future[Path]] | None = None
+
+    def submit(
+        self, step: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+    ) -> tuple[int, OSError | None] | None:
+        """Hand over a snapshot. Returns what became of the one before: its step and the error, if it could not be written."""
+        ended = self.wait()
+        self._pending = step, self._pool.submit(save_checkpoint, self._folder, step, tensors, values)
+        return ended
+
+    def poll(self) -> tuple[int, OSError | None] | None:
+        """The checkpoint that ended since the last call, if one did."""
+        return self.wait() if self._pending is not None and self._pending[1].done() else None
+
+    def wait(self) -> tuple[int, OSError | None] | None:
+        """Wait for the one under way."""
+        if self._pending is None:
+            return None
+        step, future = self._pending
+        self._pending = None
+        try:
+            future.result()
+        except OSError as error:
+            return step, error
+        return step, None
+
+    def close(self) -> None:
+        """End the thread; what is under way is finished first."""
+        self._pool.shutdown(wait=True)
 
 
-def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what pack_optimizer gave."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+def check_continues(values: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Whether a checkpoint belongs to this training. Returns a warning for another torch.
+
+    Raises TrainingError when it is of another model, other data or another recipe: going on would be neither the one nor the other.
+    """
+    named = {"data": "the prepared data", "model": "the model", "recipe": "the recipe"}
+    for key, what in named.items():
+        if values.get(key) != now[key]:
+            raise TrainingError(
+                f"a checkpoint must be of the training that goes on, however {what} changed since; "
+                "remove the run's checkpoints/ to start anew"
+            )
+    if values.get("torch") != now["torch"]:
+        return (
+            f"the checkpoint is of torch {values.get('torch')} and this is {now['torch']}: the last digits may differ"
+        )
+    return None

@@ -12,16 +12,19 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headway.base import HeadwayError, TrainingError, read_json, write_json
 from headway.data.store import Store
-from headway.models import model_configs
+from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
 from headway.run import RunDirectory
 from headway.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from headway.train.workload import Workload
 
 
 def main(path: str) -> int:
@@ -71,20 +74,38 @@ def train(run: RunDirectory) -> None:
     project = run.plan["project"]
     recipe = Recipe.parse(project["train"], "train")
     model = model_configs()[project["model"]["name"]].parse(project["model"], "model")
-    store = Store(Path(read_json(run.path / "store.json")["path"]))
     started = time.perf_counter()
     run.bundle.mkdir(exist_ok=True)
     if isinstance(model, Boosting):
-        result, predictions = _fit_boosting(run, model, recipe, store)
+        result, predictions = _fit_boosting(run, model, recipe, Store(Path(read_json(run.path / "store.json")["path"])))
     else:
+        _keep_compiled(run)
         from headway.train.network import fit_network
 
-        result, predictions = fit_network(run, model, recipe, store)
+        result, predictions = fit_network(run, model, recipe, workload_of(run, model))
     for split, values in predictions.items():
         target = run.predictions(split)
         target.parent.mkdir(exist_ok=True)
         np.save(target, values)
     run.finish({**result, "seconds": round(time.perf_counter() - started, 3)})
+
+
+def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:
+    """What the prepared store asks for: rows of a table, or a text's tokens."""
+    described = read_json(run.path / "store.json")
+    path = Path(described["path"])
+    if described.get("kind") == "tokens":
+        from headway.train.language import language_workload  # pyrefly: ignore
+
+        return language_workload(path, model)
+    from headway.train.table import table_workload
+
+    return table_workload(path, model)
+
+
+def _keep_compiled(run: RunDirectory) -> None:
+    """Compiled code is kept beside the runs, so that the next process finds it: before torch is imported."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(run.path.parent.parent / "compiled"))
 
 
 def _fit_boosting(
@@ -114,7 +135,7 @@ def _fit_boosting(
         regression=target.task == "regression",
         seed=recipe.seed,
         patience=max(recipe.patience, 50),
-        threads=recipe.threads,
+        threads=0 if recipe.threads == "auto" else recipe.threads,
         on_tree=on_tree,
     )
     seconds = time.perf_counter() - begun

@@ -1,12 +1,45 @@
-"""What a training costs: rows a second and peak memory."""
+"""What a training costs: rows a second, where a step's time goes, arithmetic, memory, energy, money.
+
+Nothing here waits for the device within a step: on a GPU, a few steps of each epoch are marked with CUDA events that are read when the
+epoch is over. What cannot be measured (energy without a counter, utilisation without a known peak) is absent, never estimated.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
+
+PEAK_FLOPS = {
+    ("H200", "bf16"): 989e12,
+    ("H200", "fp16"): 989e12,
+    ("H200", "fp8"): 1979e12,
+    ("H200", "tf32"): 494.7e12,
+    ("H200", "fp32"): 66.9e12,
+    ("H100 PCIe", "bf16"): 756e12,
+    ("H100", "bf16"): 989e12,
+    ("H100", "fp16"): 989e12,
+    ("H100", "fp8"): 1979e12,
+    ("H100", "tf32"): 494.7e12,
+    ("H100", "fp32"): 66.9e12,
+    ("A100", "bf16"): 312e12,
+    ("A100", "fp16"): 312e12,
+    ("A100", "tf32"): 156e12,
+    ("A100", "fp32"): 19.5e12,
+    ("L4", "bf16"): 121e12,
+    ("L4", "fp32"): 30.3e12,
+    ("T4", "fp16"): 65e12,
+    ("T4", "fp32"): 8.1e12,
+}
+"""Dense peak by chip and format, from NVIDIA's data sheets (without sparsity)."""
+
+RAPL = Path("/sys/class/powercap")
 
 
 def peak_memory() -> int:
@@ -17,34 +50,133 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def peak_flops(device: torch.device, precision: str) -> float | None:
+    """The chip's dense peak in this format; None where it is not known."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for (chip, kind), peak in PEAK_FLOPS.items() if chip in name and kind == precision), None)
+
+
+def read_energy(device: torch.device) -> float | None:
+    """Joules that the GPU, or else the processor packages, have used since they were started; None without a readable counter."""
+    if device.type == "cuda":
+        with contextlib.suppress(Exception):  # no driver library, no permission, a chip without the counter
+            import pynvml
+
+            pynvml.nvmlInit()
+            handle = pynvml.nvmlDeviceGetHandleByIndex(device.index or 0)
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        packages = [p / "energy_uj" for p in RAPL.glob("intel-rapl:*") if p.name.count(":") == 1]
+        return sum(int(p.read_text()) for p in packages) / 1e6 if packages else None
+    return None
+
+
+@dataclass
 class Meter:
-    """Rows and seconds of training steps; validation and checkpoints are left out by ``pause``."""
+    """Seconds by what they went to, while the clock ran: validation and checkpoints are left out by ``pause``.
 
-    def __init__(self) -> None:
-        self.rows = 0
-        self._seconds = 0.0
-        self._since: float | None = None
+    ``wait`` is for batches, ``compute`` the step itself, ``other`` what the loop's caller does in between (journal, progress). On a GPU
+    these are the seconds of the launching thread; the marked steps tell what the device itself took.
+    """
 
-    def add(self, rows: int) -> None:
-        """Count the rows of one step."""
-        self.rows += rows
+    device: torch.device
+    count: int = 0
+    steps: int = 0
+    wait: float = 0.0
+    compute: float = 0.0
+    flops_a_unit: float = 0.0
+    _seconds: float = 0.0
+    _since: float | None = None
+    marks: list[tuple[Any, Any]] = field(default_factory=list)
+    _energy: float | None = None
+    _begun: float = field(default_factory=time.perf_counter)
+    _device_ms: float = 0.0
+    _marked: int = 0
+
+    def __post_init__(self) -> None:
+        self._energy = read_energy(self.device)
+
+    def resume(self) -> None:
+        """Start the clock."""
+        if self._since is None:
+            self._since = time.perf_counter()
+
+    def stop(self) -> bool:
+        """As pause; tells whether the clock ran."""
+        running = self._since is not None
+        self.pause()
+        return running
 
     def pause(self) -> None:
         """Stop the clock, after what the device still has to do."""
         if self._since is None:
             return
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            torch.cuda.synchronize()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         self._seconds += time.perf_counter() - self._since
         self._since = None
-
-    def resume(self) -> None:
-        """Start the clock again."""
-        if self._since is None:
-            self._since = time.perf_counter()
+        for start, end in self.marks:
+            self._device_ms += start.elapsed_time(end)
+        self._marked += len(self.marks)
+        self.marks.clear()
 
     @property
-    def rows_per_second(self) -> float:
-        """Training rows a second while the clock ran."""
+    def seconds(self) -> float:
+        """Seconds while the clock ran."""
         running = 0.0 if self._since is None else time.perf_counter() - self._since
-        return self.rows / max(self._seconds + running, 1e-9)
+        return self._seconds + running
+
+    @property
+    def per_second(self) -> float:
+        """Rows, or tokens, a second."""
+        return self.count / max(self.seconds, 1e-9)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Where a step's time went: shares that sum to 1."""
+        total = max(self.seconds, self.wait + self.compute, 1e-9)
+        return {
+            "wait": self.wait / total,
+            "compute": self.compute / total,
+            "other": 1 - (self.wait + self.compute) / total,
+        }
+
+    def cost(self, precision: str, price_per_hour: float) -> dict[str, float]:
+        """All that was measured, by metric name."""
+        found = {f"time/{name}": share for name, share in self.shares.items()}
+        found |= {"time/step_ms": 1000 * self.seconds / max(1, self.steps), "memory/peak_mb": peak_memory() / 2**20}
+        if self._marked:
+            found["time/device_ms"] = self._device_ms / self._marked
+        if self.flops_a_unit:
+            achieved = self.flops_a_unit * self.per_second
+            found["compute/tflops"] = achieved / 1e12
+            peak = peak_flops(self.device, precision)
+            if peak:
+                found["compute/mfu"] = achieved / peak
+        joules = read_energy(self.device)
+        if joules is not None and self._energy is not None and joules >= self._energy:  # RAPL's counter wraps
+            found["energy/wh"] = (joules - self._energy) / 3600
+        if price_per_hour:
+            found["cost/money"] = price_per_hour * (time.perf_counter() - self._begun) / 3600
+        return found
+
+
+def count_flops(network: torch.nn.Module, step: Any) -> float:
+    """Floating-point operations of ``step()``, a forward and backward pass, counted by torch; 0 where it cannot.
+
+    Products and attention are counted, elementwise work is not, as in the usual model-FLOPs figure. Random states stay as they were.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices), FlopCounterMode(display=False) as counter:
+        try:
+            step()
+        except Exception:  # an operation that the counter's dispatch mode cannot follow must not cost the training
+            return 0.0
+        finally:
+            network.zero_grad(set_to_none=True)
+    return float(counter.get_total_flops())

@@ -1,19 +1,117 @@
-"""The optimizer of a recipe."""
+"""The optimizers of a recipe."""
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from typing import Any, cast
 
+import torch
+from torch import Tensor, nn
+
+from headway.base import ConfigError
 from headway.train.recipe import Recipe
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or SGD, fused. Weight decay spares biases and all other vectors, as is usual (Loshchilov & Hutter 2019)."""
+class Optimizers:
+    """One optimizer, or muon and adamw side by side: stepped, saved and scaled as one."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+        self.parts = parts
+        self._base = [(group, float(group["lr"])) for part in parts for group in part.param_groups]
+        self._rate = 1.0
+
+    def step(self) -> None:
+        """Step all weights."""
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def set_rate(self, share: float) -> None:
+        """Take this share of every group's learning rate."""
+        if share == self._rate:
+            return
+        self._rate = share
+        for group, base in self._base:
+            if isinstance(group["lr"], Tensor):  # recorded in a CUDA graph: the value changes, not the place
+                group["lr"].fill_(base * share)
+            else:
+                group["lr"] = base * share
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Every weight that is stepped."""
+        return [p for part in self.parts for group in part.param_groups for p in group["params"]]
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe, *, capturable: bool = False) -> Optimizers:
+    """Weight decay spares biases and all other vectors, as is usual (Loshchilov and Hutter 2019, arXiv:1711.05101).
+
+    ``capturable``: for a CUDA graph. Raises ConfigError when muon finds no hidden matrix.
+    """
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
+    kernel = {"fused": {"fused": True}, "foreach": {"foreach": True}, "plain": {"foreach": False}}[
+        recipe.optimizer_kernel
+    ]
+    rate: Any = recipe.learning_rate
+    if capturable:
+        kernel = {**kernel, "capturable": True}
+        rate = torch.tensor(rate, device=next(model.parameters()).device)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+        kernel.pop("capturable", None)
+        groups = _groups(matrices, vectors, recipe.weight_decay)
+        return Optimizers(
+            [torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **kernel)]
+        )
+    parts: list[torch.optim.Optimizer] = []
+    if recipe.optimizer == "muon":
+        hidden = _hidden(model)
+        matrices = [p for p in matrices if not any(p is h for h in hidden)]
+        decay = {"weight_decay": recipe.weight_decay}
+        parts.append(torch.optim.Muon(hidden, lr=recipe.muon_learning_rate, adjust_lr_fn="original", **decay))
+    groups = _groups(matrices, vectors, recipe.weight_decay)
+    if groups:
+        parts.append(torch.optim.AdamW(groups, lr=rate, betas=(recipe.beta1, recipe.beta2), **kernel))
+    return Optimizers(parts)
+
+
+def _groups(matrices: list[nn.Parameter], vectors: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _hidden(model: nn.Module) -> list[nn.Parameter]:
+    """Weights of linear layers but the first and the last: embeddings and heads are not for muon (Jordan 2024)."""
+    linear = [
+        cast(nn.Parameter, m.weight) for m in model.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad
+    ]
+    embedded = any(isinstance(m, nn.Embedding) for m in model.modules())
+    hidden = linear[0 if embedded else 1 : -1]
+    if not hidden:
+        raise ConfigError("train.optimizer muon must find hidden matrices, however the model has none; set adamw")
+    return hidden
+
+
+def pack_optimizers(optimizers: Optimizers) -> dict[str, Tensor]:
+    """Their state as named tensors: `<part>.<weight number>.<name>`."""
+    return {
+        f"{number}.{index}.{name}": value if isinstance(value, Tensor) else torch.tensor(float(value))
+        for number, part in enumerate(optimizers.parts)
+        for index, state in part.state_dict()["state"].items()
+        for name, value in state.items()
+        if value is not None
+    }
+
+
+def unpack_optimizers(optimizers: Optimizers, tensors: dict[str, Tensor]) -> None:
+    """Put back what pack_optimizers gave; the hyperparameters stay those of the recipe."""
+    for number, part in enumerate(optimizers.parts):
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            owner, index, name = key.split(".", 2)
+            if int(owner) == number:
+                state.setdefault(int(index), {})[name] = value
+        part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})

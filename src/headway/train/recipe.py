@@ -4,32 +4,90 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headway.base import Config
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
+Compile = Literal["none", "default", "reduce-overhead", "max-autotune"]
+Schedule = Literal["constant", "cosine", "one_cycle"]
 
 
 class Recipe(Config):
     """How a network is trained. Boosting uses only seed and patience."""
 
     epochs: int = Field(100, ge=1, le=100_000, description="Passes over the training rows at most.")
-    batch_size: int = Field(256, ge=1, le=10_000_000, description="Rows in one optimizer step.")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="The optimizer.")
+    batch_size: int | Literal["auto"] = Field(
+        256,
+        ge=1,
+        le=10_000_000,
+        description="Rows in one optimizer step; auto takes the smallest that fills the hardware.",
+    )
+    optimizer: Literal["adamw", "sgd", "muon"] = Field(
+        "adamw", description="The optimizer; muon steps the hidden matrices and leaves the rest to adamw."
+    )
+    optimizer_kernel: Literal["fused", "foreach", "plain"] = Field(
+        "fused", description="One kernel for all weights, one for each operation, or a loop over the weights."
+    )
     learning_rate: float = Field(0.001, gt=0, le=1000, description="Step size of the optimizer.")
     weight_decay: float = Field(0.0003, ge=0, le=100, description="Decoupled for adamw, L2 for sgd; never on biases.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
+    nesterov: bool = Field(False, description="Nesterov's momentum for sgd.")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Decay of adamw's mean of gradients.")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Decay of adamw's mean of squared gradients.")
+    muon_learning_rate: float = Field(0.02, gt=0, le=1000, description="Step size of the matrices that muon steps.")
+    schedule: Schedule = Field("constant", description="How the step size changes over the run.")
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="Share of all steps in which the step size grows to its full value."
+    )
+    final_rate: float = Field(
+        0.0, ge=0, le=1, description="Share of the step size left at the end of cosine or one_cycle."
+    )
+    clip: float = Field(0.0, ge=0, description="Gradients longer than this are scaled down to it; 0 leaves them.")
+    accumulate: int = Field(
+        1, ge=1, le=65_536, description="Parts that a batch is computed in, for its gradients' sum."
+    )
+    checkpoint_activations: bool = Field(False, description="Compute activations twice instead of keeping them.")
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="Decay of a running mean of the weights, which is what is kept; 0 for none."
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each label spread over all classes.")
+    channels_last: bool = Field(False, description="Image channels last in memory, as tensor cores want them.")
     loss: Literal["auto", "cross_entropy", "mse"] = Field(
         "auto", description="What is minimised: cross_entropy for classes, mse for numbers; auto chooses by the task."
     )
     precision: Precision = Field(
         "auto", description="Number format of the arithmetic; auto takes bf16 or fp16 only where the hardware has them."
     )
+    compile: Compile = Field("none", description="Whether and how torch.compile compiles the network.")
+    cuda_graphs: bool = Field(False, description="Replay the whole step as one recorded CUDA graph.")
+    residence: Literal["auto", "device", "stream"] = Field(
+        "auto",
+        description="Rows held on the device, or read ahead from disk; auto holds what fits in half of the memory.",
+    )
+    workers: int = Field(1, ge=1, le=64, description="Threads that read ahead when rows are streamed.")
     patience: int = Field(16, ge=1, description="Epochs without a better validation loss before training stops.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the weights, the batches and dropout.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto takes a GPU if there is one."
     )
     checkpoint_seconds: float = Field(30.0, gt=0, description="Seconds between checkpoints.")
-    threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 takes one for each physical core.")
+    threads: int | Literal["auto"] = Field(
+        "auto",
+        ge=0,
+        le=1024,
+        description="CPU threads; auto takes one for small steps, else one for each physical core.",
+    )
+    price_per_hour: float = Field(
+        0.0, ge=0, description="What an hour of this machine costs, in any currency; 0 if unknown."
+    )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Recipe:
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ValueError("nesterov must come with optimizer sgd and a momentum, however it does not")
+        if self.cuda_graphs and self.precision == "fp16":
+            raise ValueError("cuda_graphs must not come with precision fp16, whose scaler decides on the CPU; set bf16")
+        if self.cuda_graphs and self.accumulate > 1:
+            raise ValueError("cuda_graphs must not come with accumulate, however it is above 1")
+        return self

@@ -1,0 +1,71 @@
+"""Where a training's time went, and which one setting is worth trying next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headway.train.recipe import Recipe
+
+NOTICEABLE = 0.15
+"""A share of the time below which a remedy is not worth a try."""
+
+SMALL_STEP_MS = 1.0
+"""A GPU step shorter than this is mostly launching kernels."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """``text`` for people; ``setting`` is `train.field=value`, or empty when nothing is worth trying."""
+
+    text: str
+    setting: str
+
+
+def diagnose(
+    cost: Mapping[str, float], recipe: Recipe, *, device: str, precision: str, unit: str, bf16: bool
+) -> Diagnosis:
+    """Judge by what the meter found. ``device`` is cpu or cuda, ``bf16`` whether the hardware computes in it."""
+    wait, other = cost["time/wait"], cost["time/other"]
+    went = (
+        f"{1 - wait - other:.0%} of the time went into steps ({cost['time/step_ms']:.3g} ms each), "
+        f"{wait:.0%} into waiting for {unit}, {other:.0%} into logging"
+    )
+    reason, setting = _advice(cost, recipe, device, precision, bf16)
+    return Diagnosis(f"{went}; {reason}", setting)
+
+
+def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: str, bf16: bool) -> tuple[str, str]:
+    """The remedy for the largest loss."""
+    if cost["time/wait"] > NOTICEABLE:
+        if recipe.residence == "stream":
+            return "the rows may fit on the device: try train.residence=device", "train.residence=device"
+        return "reading is the bottleneck: try more readers", f"train.workers={recipe.workers * 2}"
+    if cost["time/other"] > NOTICEABLE:
+        longer = recipe.checkpoint_seconds * 4
+        return "writing checkpoints and the journal costs much: try fewer", f"train.checkpoint_seconds={longer:g}"
+    if device == "cuda":
+        return _gpu(cost, recipe, precision, bf16)
+    if bf16 and precision == "fp32":
+        return "this CPU computes in bf16: try train.precision=bf16", "train.precision=bf16"
+    if recipe.compile == "none" and cost["time/step_ms"] > 5:
+        return "steps are arithmetic: try train.compile=default", "train.compile=default"
+    if recipe.batch_size != "auto" and cost["time/step_ms"] < 0.5:
+        size = recipe.batch_size * 2
+        return (
+            f"steps are short, so that much of one is overhead: try train.batch_size={size}",
+            f"train.batch_size={size}",
+        )
+    return "nothing stands out: what is left is arithmetic", ""
+
+
+def _gpu(cost: Mapping[str, float], recipe: Recipe, precision: str, bf16: bool) -> tuple[str, str]:
+    device_ms = cost.get("time/device_ms", cost["time/step_ms"])
+    launched = recipe.cuda_graphs or recipe.compile == "reduce-overhead"
+    if not launched and precision != "fp16" and min(device_ms, cost["time/step_ms"]) < SMALL_STEP_MS:
+        return "the GPU waits for launches: try train.cuda_graphs=true", "train.cuda_graphs=true"
+    if precision == "fp32" and bf16:
+        return "the GPU computes bf16 many times faster than fp32: try train.precision=bf16", "train.precision=bf16"
+    if recipe.compile == "none":
+        return "steps are kernels, one after another: try train.compile=default", "train.compile=default"
+    return "nothing stands out: what is left is arithmetic", ""

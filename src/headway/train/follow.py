@@ -1,0 +1,183 @@
+"""Follow a training: journal what it yields, save checkpoints, go on from them, step back once when the loss is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from headway.base import TrainingError
+from headway.run import RunDirectory
+from headway.train.checkpoint import CheckpointWriter, check_continues, load_newest
+from headway.train.diagnosis import Diagnosis
+from headway.train.loop import NonFinite, Training
+
+POINTS_AN_EPOCH = 10
+"""How often the training loss is read within an epoch: reading it waits for the device."""
+
+POINT_SECONDS = 10.0
+"""And at least so often, for epochs that take hours."""
+
+PROGRESS_SECONDS = 0.5
+RATE_AFTER_LOSS = 0.1
+"""What is left of the learning rate after a loss that was not finite."""
+
+
+class Follower:
+    """One training in one run directory."""
+
+    def __init__(self, run: RunDirectory, training: Training, identity: Mapping[str, str]) -> None:
+        self._run, self._training, self._identity = run, training, dict(identity)
+        self._journal = run.journal()
+        self._writer = CheckpointWriter(run.checkpoints)
+        self._told = _already_told(run)
+        self._every = max(1, training.batches.steps // POINTS_AN_EPOCH)
+        self._saved = self._shown = self._pointed = time.perf_counter()
+
+    def follow(self) -> None:
+        """Train to the end. Raises TrainingError when the loss is lost a second time."""
+        found = load_newest(self._run.checkpoints)
+        if found is not None:
+            self._continue(*found)
+            self._journal.write("stage", name="resumed", step=self._training.progress.step)
+        try:
+            while True:
+                try:
+                    self._run_on()
+                    return
+                except NonFinite as error:
+                    self._step_back(error)
+        finally:
+            self._writer.close()
+            self._checkpointed(self._writer.wait())
+            self._journal.flush()
+
+    def conclude(self, cost: Mapping[str, float], found: Diagnosis) -> None:
+        """Tell what the training cost and where its time went."""
+        step = self._training.progress.step
+        values = {name: value for name, value in cost.items() if name not in self._told}
+        self._journal.write("metric", step=step, values=values)
+        self._journal.write("stage", name="diagnosis", step=step, text=found.text, setting=found.setting)
+        self._journal.close()
+
+    def _run_on(self) -> None:
+        if not self._training.progress.step:
+            self._save()  # what a loss that is lost early goes back to
+        done, steps, every, clock = (
+            self._training.progress,
+            self._training.batches.steps,
+            self._every,
+            time.perf_counter,
+        )
+        due = clock() + PROGRESS_SECONDS
+        for what in self._training.run():
+            if what == "epoch":
+                self._epoch()
+            elif done.step_in_epoch % every == 0 or done.step_in_epoch == steps:
+                self._point()
+            elif clock() < due:
+                continue
+            due = self._now_and_then(clock())
+        self._save()
+
+    def _now_and_then(self, now: float) -> float:
+        """What is due by the clock. Returns when to come again."""
+        training = self._training
+        for text in training.step.notices:
+            self._journal.write("warning", text=text)
+        training.step.notices.clear()
+        if now - self._pointed >= POINT_SECONDS and training.step.loss_steps:
+            self._point()
+        if now - self._shown >= PROGRESS_SECONDS:
+            self._shown = now
+            self._journal.write("progress", **self._position())
+            self._journal.flush()
+            self._checkpointed(self._writer.poll())
+        if now - self._saved >= training.recipe.checkpoint_seconds:
+            self._save()
+        return min(self._shown + PROGRESS_SECONDS, self._saved + training.recipe.checkpoint_seconds)
+
+    def _point(self) -> None:
+        self._pointed = time.perf_counter()
+        if self._training.step.loss_steps:
+            self._tell({"train/loss": self._training.mean_loss()})
+
+    def _epoch(self) -> None:
+        training = self._training
+        values = {"validation/loss": training.validation_loss, "epoch": float(training.progress.epoch)}
+        self._tell({**values, "rows_per_second": training.meter.per_second})
+        self._shown = 0.0  # an epoch's end is always shown
+
+    def _tell(self, values: Mapping[str, float]) -> None:
+        """Journal what was not told before a restart."""
+        step = self._training.progress.step
+        new = {name: value for name, value in values.items() if step > self._told.get(name, 0)}
+        if new:
+            self._journal.write("metric", step=step, values=new)
+
+    def _position(self) -> dict[str, Any]:
+        training, done, recipe = self._training, self._training.progress, self._training.recipe
+        text = f"epoch {min(done.epoch + 1, recipe.epochs)} of at most {recipe.epochs}"
+        if done.best_epoch:
+            text += f", best validation loss {done.best_loss:.4f} in epoch {done.best_epoch}"
+        steps = recipe.epochs * training.batches.steps
+        return {"step": done.step, "steps": steps, "epoch": done.epoch, "epochs": recipe.epochs, "text": text}
+
+    def _save(self) -> None:
+        """Hand a snapshot to the writer, if the weights are worth keeping."""
+        training = self._training
+        running = training.meter.stop()
+        self._saved = time.perf_counter()
+        if not training.is_finite:
+            raise NonFinite(
+                f"the loss must stay finite, however it was not by step {training.progress.step}; lower train.learning_rate"
+            )
+        self._journal.flush()  # before the checkpoint: what it holds as done must have been told
+        tensors, values = training.pack()
+        self._checkpointed(self._writer.submit(training.progress.step, tensors, {**values, **self._identity}))
+        if running:
+            training.meter.resume()
+
+    def _checkpointed(self, ended: tuple[int, OSError | None] | None) -> None:
+        """A full disk must not end a training: it goes on with the last good checkpoint, and says so."""
+        if ended is None:
+            return
+        step, error = ended
+        if error is None:
+            self._journal.write("checkpoint", step=step)
+        else:
+            self._journal.write("warning", text=f"no checkpoint at step {step}: {error.strerror}; going on")
+        self._journal.flush()
+
+    def _step_back(self, error: NonFinite) -> None:
+        """To the last checkpoint with a lower learning rate, once."""
+        self._checkpointed(self._writer.wait())
+        found = load_newest(self._run.checkpoints)
+        if self._training.progress.rate < 1.0 or found is None:
+            raise TrainingError(str(error)) from None
+        self._training.meter.stop()
+        lost = self._training.progress.step
+        self._continue(*found)
+        done = self._training.progress
+        done.rate = RATE_AFTER_LOSS
+        self._journal.write(
+            "warning",
+            text=f"the loss was not finite by step {lost}: back to step {done.step} with {RATE_AFTER_LOSS:g} of the learning rate",
+        )
+        self._journal.flush()
+        self._save()  # so that a restart, too, takes the lower rate
+
+    def _continue(self, tensors: dict[str, Any], values: dict[str, Any]) -> None:
+        warning = check_continues(values, self._identity)
+        if warning:
+            self._journal.write("warning", text=warning)
+        self._training.unpack(tensors, {k: v for k, v in values.items() if k not in self._identity})
+
+
+def _already_told(run: RunDirectory) -> dict[str, int]:
+    """The last step journaled for each metric: what is trained again after a restart is not told again."""
+    told: dict[str, int] = {}
+    for event in run.events():
+        for name in event.metrics:
+            told[name] = max(told.get(name, 0), event.step)
+    return told

@@ -1,0 +1,124 @@
+"""Training on the prepared rows of a table.
+
+Shapes: N rows, B batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headway.base import ConfigError
+from headway.data.batches import Batches, ResidentBatches
+from headway.data.config import Split
+from headway.data.store import Store
+from headway.data.streamed import StreamedBatches
+from headway.models import ModelConfig
+from headway.tasks import task_of
+from headway.tasks.base import TaskLoss
+from headway.train.precision import Arithmetic
+from headway.train.recipe import Recipe
+from headway.train.workload import Workload
+
+PREDICT_ROWS = 8192
+"""Rows predicted at once."""
+
+
+@dataclass
+class TableWorkload(Workload):
+    """A store of prepared rows, and the model that is to learn from them."""
+
+    unit: ClassVar[str] = "rows"
+
+    store: Store
+    model: ModelConfig
+
+    def __post_init__(self) -> None:
+        preparation = self.store.preparation
+        self.task = task_of(preparation.target)
+        self._inputs = preparation.inputs()
+        self._held: dict[str, dict[str, Tensor]] = {}
+
+    def build(self) -> nn.Module:
+        return self.model.build(self._inputs)
+
+    def batches(self, recipe: Recipe, device: torch.device) -> Batches:
+        size, rows = recipe.batch_size, self.store.rows["train"]
+        assert size != "auto"
+        if size > rows:
+            raise ConfigError(f"train.batch_size must be at most the {rows:,} training rows, however it is {size:,}")
+        tensors = self._tensors("train")
+        if not fits(tensors, recipe.residence, device):
+            return StreamedBatches(tensors, size, recipe.seed, device, recipe.workers)
+        if "train" not in self._held:
+            self._held["train"] = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
+        return ResidentBatches(self._held["train"], size, recipe.seed)
+
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        return self.task.loss(outputs, target, smoothing)
+
+    def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:
+        if "validation" not in self._held:  # read once; on its device when it fits beside the training rows
+            tensors = self._tensors("validation")
+            where = arithmetic.device if fits(tensors, "auto", arithmetic.device) else torch.device("cpu")
+            self._held["validation"] = {name: tensor.to(where) for name, tensor in tensors.items()}
+        held = self._held["validation"]
+        decoded = predict(network, held, self.task, arithmetic)
+        return self.task.score(decoded, held["target"].to(decoded.device))
+
+    def predictions(self, network: nn.Module, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
+        splits: tuple[Split, ...] = ("validation", "test")
+        return {
+            split: self.task.finish(predict(network, self._tensors(split), self.task, arithmetic).cpu().numpy())
+            for split in splits
+        }
+
+    def _tensors(self, split: Split) -> dict[str, Tensor]:
+        """The split's arrays where they are on disk; the target as the loss takes it."""
+        arrays = self.store.arrays(split, "c")
+        target = torch.from_numpy(self.task.training_target(arrays["target"]))
+        return {name: torch.from_numpy(arrays[name]) for name in ("numeric", "categorical")} | {"target": target}
+
+
+def fits(tensors: Mapping[str, Tensor], residence: str, device: torch.device) -> bool:
+    """Whether rows are held on the device: half of the free memory is theirs, the rest is the network's."""
+    if residence != "auto":
+        return residence == "device"
+    size = sum(t.numel() * t.element_size() for t in tensors.values())
+    return size <= (torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_memory()) / 2
+
+
+def _free_memory() -> int:
+    """Bytes that can be had without swapping: the page cache gives way."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+@torch.no_grad()
+def predict(model: nn.Module, tensors: Mapping[str, Tensor], task: TaskLoss, arithmetic: Arithmetic) -> Tensor:
+    """Decoded predictions of all rows, in order: (N, classes) probabilities, or (N,) standardised values."""
+    model.eval()
+    inputs = {name: tensor for name, tensor in tensors.items() if name != "target"}
+    rows = len(next(iter(inputs.values())))
+    out = []
+    for at in range(0, max(rows, 1), PREDICT_ROWS):
+        batch = {name: tensor[at : at + PREDICT_ROWS].to(arithmetic.device) for name, tensor in inputs.items()}
+        with arithmetic.autocast():
+            outputs = model(**batch)
+        out.append(task.decode(outputs))
+    return torch.cat(out)
+
+
+def table_workload(path: Path, model: ModelConfig) -> TableWorkload:
+    """The workload of a prepared store."""
+    return TableWorkload(Store(path), model)

@@ -1,0 +1,103 @@
+"""What a recipe leaves to be chosen: the batch size and the number of threads."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+
+from headway.train.meter import count_flops
+from headway.train.precision import Arithmetic
+from headway.train.recipe import Recipe
+from headway.train.workload import Workload
+
+SMALL_STEP_FLOPS = 3e7
+"""A step below this is shorter on one thread: starting a second for each operation takes longer than it saves."""
+
+SMALLEST, LARGEST = 32, 65_536
+ENOUGH = 0.9
+"""The share of the best throughput that a batch size must reach: beyond it, larger batches only mean fewer steps."""
+
+FEWEST_STEPS = 20
+"""Steps that an epoch must have, however fast larger batches would be."""
+
+TRIAL_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads to use, and the arithmetic of a step that says so (0 where it cannot be counted)."""
+
+    count: int
+    flops_a_step: float
+
+
+def threads_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> Threads:
+    """A rule, not a trial: sums are ordered by the number of threads, so that one seed must always get the same number."""
+    flops = flops_of(recipe, workload, arithmetic)
+    if recipe.threads not in ("auto", 0):
+        return Threads(int(recipe.threads), flops)
+    small = arithmetic.device.type == "cpu" and 0 < flops < SMALL_STEP_FLOPS
+    return Threads(1 if small else physical_cores(), flops)
+
+
+def physical_cores() -> int:
+    """Cores that this process may use; a core's second thread gains nothing in arithmetic."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, torch.get_num_threads()))
+
+
+def flops_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> float:
+    """Floating-point operations of one full step, forward and backward."""
+    state = torch.get_rng_state()
+    plain = recipe.model_copy(update={"device": "cpu"})
+    network = workload.build().to(arithmetic.device)
+    batch = next(iter(workload.batches(plain, arithmetic.device).epoch(0)))
+    target = batch.pop("target")
+    flops = count_flops(network, lambda: workload.loss(network(**batch), target, 0.0).backward())
+    torch.set_rng_state(state)
+    return flops
+
+
+def batch_size_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> int:
+    """The recipe's, or for `auto` the smallest power of two that reaches nine tenths of the best throughput."""
+    if recipe.batch_size != "auto":
+        return recipe.batch_size
+    found: dict[int, float] = {}
+    size = SMALLEST
+    while size <= LARGEST:
+        speed = _speed(recipe.model_copy(update={"batch_size": size}), workload, arithmetic)
+        if speed is None:
+            break
+        found[size] = speed
+        if size > SMALLEST and speed < 1.03 * max(v for s, v in found.items() if s < size):
+            break
+        size *= 2
+    best = max(found.values(), default=0.0)
+    return next((s for s, v in found.items() if v >= ENOUGH * best), SMALLEST)
+
+
+def _speed(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> float | None:
+    """Rows a second at this batch size; None where it does not fit or an epoch would have too few steps."""
+    from headway.train.network import make_training
+
+    try:
+        training = make_training(workload, recipe, arithmetic)
+    except ValueError:
+        return None
+    if training.batches.steps < FEWEST_STEPS and recipe.batch_size != SMALLEST:
+        return None
+    batch = next(iter(training.batches.epoch(0)))
+    for _ in range(3):
+        training.step(batch)
+    training.step.take_loss()
+    begun, steps = time.perf_counter(), 0
+    while time.perf_counter() - begun < TRIAL_SECONDS:
+        training.step(batch)
+        steps += 1
+    training.step.take_loss()
+    if training.step.parts > recipe.accumulate:  # it ran out of memory
+        return None
+    return steps * len(batch["target"]) / (time.perf_counter() - begun)
