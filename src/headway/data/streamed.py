@@ -9,17 +9,22 @@ Shapes: N rows, B rows in a batch, W rows in a window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import ctypes
+import functools
+import mmap
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from headway.data.batches import Batch, permutation, row_bytes, slices
 
-WINDOW_BYTES = 1 << 26
-BLOCKS_A_WINDOW = 256
+WINDOW_BYTES = 1 << 23
+BLOCKS_A_WINDOW = 128
 AHEAD = 2
 """Windows read ahead of the one in use: one being read, one ready."""
 
@@ -71,13 +76,20 @@ class StreamedBatches:
         for rows in self._read_ahead(windows, epoch, first):
             block = {name: tensor[skip:] for name, tensor in rows.items()} if skip else rows
             skip = 0
-            if left:
-                block = {name: torch.cat([left[name], tensor]) for name, tensor in block.items()}
-            held = len(next(iter(block.values())))
-            whole = held - held % self.batch_size
-            left = {name: tensor[whole:] for name, tensor in block.items()} if whole < held else {}
-            if whole:
-                yield from slices({name: tensor[:whole] for name, tensor in block.items()}, self.batch_size)
+            if left:  # a batch across two windows; only its rows are copied
+                need = self.batch_size - len(next(iter(left.values())))
+                joined = {name: torch.cat([left[name], tensor[:need]]) for name, tensor in block.items()}
+                block = {name: tensor[need:] for name, tensor in block.items()}
+                left = {}
+                if len(next(iter(joined.values()))) < self.batch_size:
+                    left = joined
+                    continue
+                yield joined
+            for batch in slices(block, self.batch_size) if len(next(iter(block.values()))) else ():
+                if len(next(iter(batch.values()))) < self.batch_size:
+                    left = batch
+                else:
+                    yield batch
         if left:
             yield left
 
@@ -100,14 +112,42 @@ class StreamedBatches:
     def _read(self, window: Tensor, epoch: int, number: int) -> Batch:
         """One window's rows, shuffled: in pinned memory where they go to a GPU, so that the copy needs no one to wait for it."""
         size = self.block_rows
-        starts = (window * size).tolist()
-        order = permutation(self._size(window), self.seed, epoch * 1_000_003 + number + 1)
-        found: Batch = {}
-        for name, tensor in self.tensors.items():
-            rows = torch.cat([tensor[at : at + size] for at in starts])
-            out = torch.empty_like(rows, pin_memory=True) if self.device.type == "cuda" else torch.empty_like(rows)
-            found[name] = torch.index_select(rows, 0, order, out=out)
+        starts = window * size
+        places = starts.tolist()
+        for tensor in self.tensors.values():
+            _will_need(tensor, places, size)
+        rows = (starts[:, None] + torch.arange(size)).flatten()
+        if len(rows) > self._size(window):
+            rows = rows[rows < self.rows]
+        rows = rows[permutation(len(rows), self.seed, epoch * 1_000_003 + number + 1)]
+        return {name: self._gather(tensor, rows) for name, tensor in self.tensors.items()}
+
+    def _gather(self, tensor: Tensor, rows: Tensor) -> Tensor:
+        """By numpy: one thread, while torch would start a pool of its own in each reader, whose idle threads spin."""
+        found = tensor.new_empty((len(rows), *tensor.shape[1:]), pin_memory=self.device.type == "cuda")
+        if tensor.numel():
+            np.take(
+                tensor.numpy(), rows.numpy(), axis=0, out=found.numpy(), mode="clip"
+            )  # clip: raise would copy it all once more
         return found
 
     def _arrived(self, rows: Batch) -> Batch:
         return {name: tensor.to(self.device, non_blocking=True) for name, tensor in rows.items()}
+
+
+def _will_need(tensor: Tensor, starts: Sequence[int], rows: int) -> None:
+    """Ask the system to read these rows of a mapped file, all blocks at once; where it cannot be asked, they are read as they are met."""
+    if sys.platform != "linux" or not tensor.numel():
+        return
+    stride = tensor.stride(0) * tensor.element_size()
+    base, end = tensor.data_ptr(), tensor.data_ptr() + len(tensor) * stride
+    page = mmap.PAGESIZE
+    for at in starts:
+        first = (base + at * stride) // page * page
+        length = min(base + (at + rows) * stride, end) - first
+        _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), mmap.MADV_WILLNEED)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)

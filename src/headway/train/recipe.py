@@ -65,7 +65,7 @@ class Recipe(Config):
         "auto",
         description="Rows held on the device, or read ahead from disk; auto holds what fits in half of the memory.",
     )
-    workers: int = Field(1, ge=1, le=64, description="Threads that read ahead when rows are streamed.")
+    workers: int = Field(2, ge=1, le=64, description="Threads that read ahead when rows are streamed.")
     patience: int = Field(16, ge=1, description="Epochs without a better validation loss before training stops.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the weights, the batches and dropout.")
     device: Literal["auto", "cpu", "cuda"] = Field(

@@ -57,8 +57,8 @@ class TableWorkload(Workload):
         tensors = self._tensors("train")
         if not fits(tensors, recipe.residence, device):
             return StreamedBatches(tensors, size, recipe.seed, device, recipe.workers)
-        if "train" not in self._held:
-            self._held["train"] = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
+        if "train" not in self._held:  # on a CPU the map itself is held: the page cache is its memory
+            self._held["train"] = {name: tensor.to(device) for name, tensor in tensors.items()}
         return ResidentBatches(self._held["train"], size, recipe.seed)
 
     def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:

@@ -1,0 +1,104 @@
+"""Batches: every row once an epoch, one order whatever reads it, and any step to begin with."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from headway.data.batches import Batch, Batches, ResidentBatches
+from headway.data.streamed import StreamedBatches
+
+CPU = torch.device("cpu")
+ROWS = 1003
+
+
+def table(rows: int = ROWS) -> dict[str, torch.Tensor]:
+    number = torch.arange(rows)
+    return {
+        "numeric": number[:, None] * torch.tensor([1.0, 10.0]),
+        "categorical": torch.empty(rows, 0, dtype=torch.int32),
+        "target": number,
+    }
+
+
+def make(kind: str, batch_size: int = 64, seed: int = 0, rows: int = ROWS) -> Batches:
+    if kind == "resident":
+        return ResidentBatches(table(rows), batch_size, seed)
+    return StreamedBatches(table(rows), batch_size, seed, CPU, window_bytes=2048, blocks=8)
+
+
+def targets(batches: Batches, epoch: int = 0, start: int = 0) -> list[list[int]]:
+    return [batch["target"].tolist() for batch in batches.epoch(epoch, start)]
+
+
+KINDS = pytest.mark.parametrize("kind", ["resident", "streamed"])
+
+
+@KINDS
+@pytest.mark.parametrize("batch_size", [1, 64, 1000, 1003, 5000])
+def test_every_row_comes_once_an_epoch_in_full_batches_but_the_last(kind: str, batch_size: int) -> None:
+    batches = make(kind, batch_size)
+    found = targets(batches)
+    assert sorted(itertools.chain(*found)) == list(range(ROWS))
+    assert len(found) == batches.steps
+    assert [len(batch) for batch in found] == [batches.count(step) for step in range(batches.steps)]
+    assert all(len(batch) == batch_size for batch in found[:-1])
+
+
+@KINDS
+def test_the_columns_of_a_row_stay_together(kind: str) -> None:
+    batch: Batch
+    for batch in make(kind).epoch(0):
+        assert torch.equal(batch["numeric"], batch["target"][:, None] * torch.tensor([1.0, 10.0]))
+        assert batch["categorical"].shape == (len(batch["target"]), 0)
+
+
+@KINDS
+def test_seed_and_epoch_alone_decide_the_order(kind: str) -> None:
+    assert targets(make(kind), 3) == targets(make(kind), 3)
+    assert targets(make(kind), 3) != targets(make(kind), 4)
+    assert targets(make(kind), 3) != targets(make(kind, seed=1), 3)
+
+
+@KINDS
+@pytest.mark.parametrize("start", [0, 1, 5, 15, 16])
+def test_any_step_can_be_the_first(kind: str, start: int) -> None:
+    batches = make(kind)
+    assert targets(batches, 2, start) == targets(batches, 2)[start:]
+
+
+@pytest.mark.parametrize("workers", [2, 3, 7])
+def test_the_number_of_readers_changes_nothing(workers: int) -> None:
+    one = StreamedBatches(table(), 64, 0, CPU, workers=1, window_bytes=2048, blocks=8)
+    many = StreamedBatches(table(), 64, 0, CPU, workers=workers, window_bytes=2048, blocks=8)
+    assert targets(one) == targets(many)
+
+
+def test_a_streamed_batch_mixes_rows_from_everywhere() -> None:
+    batches = StreamedBatches(table(100_000), 512, 0, CPU, window_bytes=1 << 16, blocks=64)
+    spread = [np.std(batch) / np.std(np.arange(100_000)) for batch in targets(batches)[:-1]]
+    assert 0.8 < np.mean(spread) < 1.2
+    neighbours = [float(np.mean(np.diff(np.sort(batch)) == 1)) for batch in targets(batches)[:-1]]
+    assert np.mean(neighbours) < 0.35  # a window holds one row in forty of the table
+
+
+def test_rows_are_read_from_a_mapped_file(tmp_path: Path) -> None:
+    mapped = {}
+    for name, tensor in table().items():
+        np.save(tmp_path / f"{name}.npy", tensor.numpy())
+        mapped[name] = torch.from_numpy(np.load(tmp_path / f"{name}.npy", mmap_mode="c"))
+    read = StreamedBatches(mapped, 64, 0, CPU, workers=2, window_bytes=2048, blocks=8)
+    assert targets(read) == targets(make("streamed"))
+
+
+def test_a_loop_that_ends_early_leaves_no_reader_behind() -> None:
+    import threading
+
+    before = threading.active_count()
+    for _ in make("streamed").epoch(0):
+        break
+    assert threading.active_count() == before
