@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test up lint bench clean
+.PHONY: run test up lint bench bench-gpu clean
 run: .venv/ready
 	$(BIN)/headway run loans
 
@@ -18,7 +18,12 @@ up: .venv/ready
 	$(BIN)/headway up
 
 bench: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m bench.$(NAME)
+
+# On a machine with a GPU, where torch, numpy, pandas, pyarrow, pydantic and PyYAML are installed already.
+bench-gpu:
+	PYTHONPATH=src:. $(PYTHON) -m bench.gpu
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

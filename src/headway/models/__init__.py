@@ -14,7 +14,10 @@ def model_configs() -> dict[str, type[ModelConfig]]:
     """Every model in this folder by name: adding a model is adding its file."""
     found: dict[str, type[ModelConfig]] = {}
     for module in pkgutil.iter_modules(__path__):
-        if module.name == "layers":  # parts of models; they need torch, which only the training process imports
+        if module.name in (
+            "layers",
+            "stacked",
+        ):  # parts of models; they need torch, which only the training process imports
             continue
         contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
         for value in contents.values():

@@ -26,8 +26,8 @@ class OneHot(nn.Module):
         self.register_buffer("offsets", starts, persistent=False)
 
     def forward(self, codes_BC: Tensor) -> Tensor:
-        out = torch.zeros(len(codes_BC), self.width, device=codes_BC.device)
-        return out.scatter_(1, codes_BC + self.offsets, 1.0)
+        out = torch.zeros(*codes_BC.shape[:-1], self.width, device=codes_BC.device)
+        return out.scatter_(-1, codes_BC + self.offsets, 1.0)
 
 
 class Embeddings(nn.Module):
@@ -82,10 +82,10 @@ class Columns(nn.Module):
         if self.has_numeric:
             parts.append(numeric if self.encoder is None else self.encoder(numeric))
         if self.one_hot is not None:
-            parts.append(self.one_hot(categorical.index_select(1, self.narrow)))
+            parts.append(self.one_hot(categorical.index_select(-1, self.narrow)))
         if self.embeddings is not None:
-            parts.append(self.embeddings(categorical.index_select(1, self.wide)))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+            parts.append(self.embeddings(categorical.index_select(-1, self.wide)))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 
 class TableNetwork(nn.Module):
@@ -123,7 +123,11 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return nn.functional.dropout(x, self.share)
-        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        return self.drop(x)
+
+    def drop(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Drop on a CPU, with bits drawn from ``generator``, or from torch's own."""
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None, generator=generator)
         kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
         return x * (kept * (256 / (256 - self.dropped)))
 

@@ -80,7 +80,10 @@ def train(run: RunDirectory) -> None:
         result, predictions = _fit_boosting(run, model, recipe, Store(Path(read_json(run.path / "store.json")["path"])))
     else:
         _keep_compiled(run)
+        from headway.train.memory import keep_memory
         from headway.train.network import fit_network
+
+        keep_memory()
 
         result, predictions = fit_network(run, model, recipe, workload_of(run, model))
     for split, values in predictions.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,16 @@ class Optimizers:
         return self._weights
 
 
+class _Held(NamedTuple):
+    """A group's weights with their state, listed as the kernel takes them."""
+
+    group: dict[str, Any]
+    weights: list[Tensor]
+    means: list[Tensor]
+    squares: list[Tensor]
+    steps: list[Tensor]
+
+
 class _FusedAdamW:
     """AdamW's fused kernel called as torch's own class calls it, without what the class does around it.
 
@@ -62,7 +72,7 @@ class _FusedAdamW:
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
-        self._held: list[tuple[dict[str, Any], list[Tensor], list[Tensor], list[Tensor], list[Tensor]]] = []
+        self._held: list[_Held] = []
         self._first: Any = None
 
     @torch.no_grad()
@@ -74,8 +84,8 @@ class _FusedAdamW:
             self._hold()
             return
         for group, weights, means, squares, steps in self._held:
-            gradients = [weight.grad for weight in weights]
-            if any(gradient is None for gradient in gradients):
+            gradients = [weight.grad for weight in weights if weight.grad is not None]
+            if len(gradients) < len(weights):
                 self._optimizer.step()
                 return
             torch._foreach_add_(steps, 1.0)
@@ -104,9 +114,9 @@ class _FusedAdamW:
             if not all(states):  # a weight that got no gradient has no state
                 self._first = None
                 return
-            lists = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
-            self._held.append((group, weights, *lists))
-        self._first = self._held[0][-1][0]
+            means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
+            self._held.append(_Held(group, weights, means, squares, steps))
+        self._first = self._held[0].steps[0]
 
 
 def _can_be_direct(optimizer: torch.optim.Optimizer) -> bool:

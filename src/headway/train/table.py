@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class TableWorkload(Workload):
         assert size != "auto"
         if size > rows:
             raise ConfigError(f"train.batch_size must be at most the {rows:,} training rows, however it is {size:,}")
-        tensors = self._tensors("train")
+        tensors = self.tensors("train")
         if not fits(tensors, recipe.residence, device):
             return StreamedBatches(tensors, size, recipe.seed, device, recipe.workers)
         if "train" not in self._held:  # on a CPU the map itself is held: the page cache is its memory
@@ -66,7 +66,7 @@ class TableWorkload(Workload):
 
     def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:
         if "validation" not in self._held:  # read once; on its device when it fits beside the training rows
-            tensors = self._tensors("validation")
+            tensors = self.tensors("validation")
             where = arithmetic.device if fits(tensors, "auto", arithmetic.device) else torch.device("cpu")
             self._held["validation"] = {name: tensor.to(where) for name, tensor in tensors.items()}
         held = self._held["validation"]
@@ -74,13 +74,14 @@ class TableWorkload(Workload):
         return self.task.score(decoded, held["target"].to(decoded.device))
 
     def predictions(self, network: nn.Module, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
-        splits: tuple[Split, ...] = ("validation", "test")
-        return {
-            split: self.task.finish(predict(network, self._tensors(split), self.task, arithmetic).cpu().numpy())
-            for split in splits
-        }
+        return {split: self.predict_split(network, split, arithmetic) for split in ("validation", "test")}
 
-    def _tensors(self, split: Split) -> dict[str, Tensor]:
+    def predict_split(self, network: nn.Module, split: str, arithmetic: Arithmetic) -> np.ndarray:
+        """A split's predictions in the target's own unit: (N, classes) or (N,)."""
+        tensors = self.tensors(cast(Split, split))
+        return self.task.finish(predict(network, tensors, self.task, arithmetic).cpu().numpy())
+
+    def tensors(self, split: Split) -> dict[str, Tensor]:
         """The split's arrays where they are on disk; the target as the loss takes it."""
         arrays = self.store.arrays(split, "c")
         target = torch.from_numpy(self.task.training_target(arrays["target"]))

@@ -26,6 +26,10 @@ FEWEST_STEPS = 20
 TRIAL_SECONDS = 0.3
 
 
+_TORCHS_OWN = torch.get_num_threads()
+"""What torch found when it was loaded, before anybody set another number."""
+
+
 @dataclass(frozen=True)
 class Threads:
     """Threads to use, and the arithmetic of a step that says so (0 where it cannot be counted)."""
@@ -46,7 +50,7 @@ def threads_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> Th
 def physical_cores() -> int:
     """Cores that this process may use; a core's second thread gains nothing in arithmetic."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable, torch.get_num_threads()))
+    return max(1, min(usable, _TORCHS_OWN))
 
 
 def flops_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> float:

@@ -1,0 +1,122 @@
+"""Several networks of one shape as one, its weights stacked: K small products become one that fills the cores.
+
+Shapes: K networks, B batch, F columns, I and O widths of a layer. Inputs and outputs of every layer have K in front.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from headway.base import ConfigError
+from headway.models.layers import Dropout, Embeddings
+
+
+class StackedLinear(nn.Module):
+    """x_KBI to (K, B, O). ``weight`` is (K, I, O), so that no product has to be transposed."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach().t() for layer in layers]).contiguous())
+        biases = [layer.bias for layer in layers if layer.bias is not None]
+        self.bias = nn.Parameter(torch.stack([b.detach() for b in biases])[:, None]) if biases else None
+
+    def forward(self, x_KBI: Tensor) -> Tensor:
+        if self.bias is None:
+            return torch.bmm(x_KBI, self.weight)
+        return torch.baddbmm(self.bias, x_KBI, self.weight)
+
+    def single(self, k: int) -> dict[str, Tensor]:
+        """The weights of network ``k`` as its own layer names them."""
+        found = {"weight": self.weight.detach()[k].t().contiguous()}
+        return found if self.bias is None else {**found, "bias": self.bias.detach()[k, 0].clone()}
+
+
+class StackedEmbeddings(nn.Module):
+    """codes_KBC to (K, B, C * size): one table in which each network has its own rows."""
+
+    offsets: Tensor
+
+    def __init__(self, parts: Sequence[Embeddings]) -> None:
+        super().__init__()
+        self.rows, self.size = parts[0].table.weight.shape
+        self.table = nn.Parameter(torch.cat([part.table.weight.detach() for part in parts]))
+        starts = torch.arange(len(parts))[:, None, None] * self.rows + parts[0].offsets
+        self.register_buffer("offsets", starts, persistent=False)
+
+    def forward(self, codes_KBC: Tensor) -> Tensor:
+        return nn.functional.embedding(codes_KBC + self.offsets, self.table).flatten(-2)
+
+    def single(self, k: int) -> dict[str, Tensor]:
+        """The table of network ``k``."""
+        return {"table.weight": self.table.detach()[k * self.rows : (k + 1) * self.rows].clone()}
+
+
+class StackedDropout(nn.Module):
+    """Each network draws from a generator of its own, as it would alone."""
+
+    def __init__(self, one: Dropout, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        self.one, self.generators = one, generators
+
+    def forward(self, x_KBI: Tensor) -> Tensor:
+        if not self.training or not self.one.dropped:
+            return x_KBI
+        return torch.stack([self.one.drop(x, generator) for x, generator in zip(x_KBI, self.generators, strict=True)])
+
+
+def stack(networks: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> nn.Module:
+    """One network of K. Raises ConfigError for a network of which a layer cannot be stacked."""
+    return _stacked("", list(networks), generators)
+
+
+def _stacked(name: str, modules: list[nn.Module], generators: Sequence[torch.Generator]) -> nn.Module:
+    first = modules[0]
+    if isinstance(first, nn.Linear):
+        return StackedLinear([m for m in modules if isinstance(m, nn.Linear)])
+    if isinstance(first, Embeddings):
+        return StackedEmbeddings([m for m in modules if isinstance(m, Embeddings)])
+    if isinstance(first, Dropout):
+        return StackedDropout(first, generators)
+    if isinstance(first, nn.ReLU):
+        return nn.ReLU(inplace=True)  # K times the memory: each copy less counts
+    if next(first.parameters(recurse=False), None) is not None:
+        raise ConfigError(
+            f"many seeds at once need a model of plain layers, however {name} is a {type(first).__name__}; set model=mlp"
+        )
+    shell = copy.copy(first)
+    shell._modules = {}
+    for part in first._modules:
+        below = [m._modules[part] for m in modules]
+        if below[0] is not None:
+            shell.add_module(
+                part, _stacked(f"{name}.{part}".strip("."), [m for m in below if m is not None], generators)
+            )
+        else:
+            shell.register_module(part, None)
+    return shell
+
+
+def single(stacked: nn.Module, k: int) -> dict[str, Tensor]:
+    """The state of network ``k``, as the network alone would name it."""
+    found: dict[str, Tensor] = {}
+    for name, module in stacked.named_modules():
+        if isinstance(module, (StackedLinear, StackedEmbeddings)):
+            found |= {f"{name}.{key}".strip("."): tensor for key, tensor in module.single(k).items()}
+    return found
+
+
+def decayed(stacked: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Weights that decay, and those (biases) that do not."""
+    with_decay: list[nn.Parameter] = []
+    without: list[nn.Parameter] = []
+    for module in stacked.modules():
+        if isinstance(module, StackedLinear):
+            with_decay.append(module.weight)
+            without += [module.bias] if module.bias is not None else []
+        elif isinstance(module, StackedEmbeddings):
+            with_decay.append(module.table)
+    return with_decay, without

@@ -1,0 +1,198 @@
+"""Many small networks trained at once, for error bars at a fraction of the cost: K seeds, or K settings of one.
+
+Each network has its own weights, order of rows and dropout, and ends as it would have ended alone (to rounding). On a CPU the small
+products of K networks become one that fills the cores; the gain is gone when a single network's products fill them already.
+
+Shapes: K networks, B batch, N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headway.base import ConfigError
+from headway.data.batches import GATHER_BYTES, Batch, permutation, row_bytes
+from headway.models.stacked import decayed, single, stack
+from headway.train.optimizer import Optimizers
+from headway.train.precision import choose_precision
+from headway.train.recipe import Recipe
+from headway.train.schedule import rate
+from headway.train.table import TableWorkload
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the networks: what may differ between them."""
+
+    seed: int
+    learning_rate: float
+    weight_decay: float
+
+
+@dataclass
+class Fitted:
+    """What became of one network."""
+
+    variant: Variant
+    best_loss: float = float("inf")
+    best_epoch: int = 0
+    epochs: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def done(self, patience: int) -> bool:
+        """Whether it would have stopped by now."""
+        return self.epochs - self.best_epoch >= patience
+
+
+class StackedAdamW:
+    """AdamW (Loshchilov and Hutter 2019) with a step size and a decay for each of K networks; the state is the optimizer's own."""
+
+    def __init__(self, stacked: nn.Module, variants: Sequence[Variant], recipe: Recipe) -> None:
+        with_decay, without = decayed(stacked)
+        self._beta1, self._beta2, self._eps = recipe.beta1, recipe.beta2, 1e-8
+        self._weights = [*with_decay, *without]
+        self._means = [torch.zeros_like(w) for w in self._weights]
+        self._squares = [torch.zeros_like(w) for w in self._weights]
+        rates = torch.tensor([v.learning_rate for v in variants])
+        decays = torch.tensor([v.weight_decay for v in variants])
+        self._rates = [_beside(rates, w) for w in self._weights]
+        self._decays = [_beside(decays if i < len(with_decay) else decays * 0, w) for i, w in enumerate(self._weights)]
+        self._step, self._share = 0, 1.0
+
+    def set_rate(self, share: float) -> None:
+        """Take this share of every learning rate."""
+        self._share = share
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for weight in self._weights:
+            weight.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step of all networks."""
+        self._step += 1
+        unbias1, unbias2 = 1 - self._beta1**self._step, 1 - self._beta2**self._step
+        for weight, mean, square, base, decay in zip(
+            self._weights, self._means, self._squares, self._rates, self._decays, strict=True
+        ):
+            gradient = weight.grad
+            assert gradient is not None
+            now = base * self._share
+            weight.mul_(1 - now * decay)
+            mean.lerp_(gradient, 1 - self._beta1)
+            square.mul_(self._beta2).addcmul_(gradient, gradient, value=1 - self._beta2)
+            weight.sub_(now / unbias1 * (mean / (square.sqrt() / unbias2**0.5 + self._eps)))
+
+
+def _beside(values: Tensor, weight: Tensor) -> Tensor:
+    """(K,) values so that they multiply a stacked weight; an embedding table has its networks one under the other."""
+    if weight.ndim == 2:
+        return values.repeat_interleave(len(weight) // len(values))[:, None].to(weight.device)
+    return values[:, None, None].to(weight.device)
+
+
+class ManyTraining:
+    """K networks of one workload under one recipe."""
+
+    def __init__(
+        self, workload: TableWorkload, recipe: Recipe, variants: Sequence[Variant], device: torch.device
+    ) -> None:
+        _check(recipe, workload)
+        self.workload, self.recipe, self.device = workload, recipe, device
+        self.fitted = [Fitted(variant) for variant in variants]
+        networks, generators = [], []
+        for (
+            variant
+        ) in variants:  # as one training alone: the seed, then the weights, then dropout from where these left off
+            torch.manual_seed(variant.seed)
+            networks.append(workload.build())
+            generators.append(torch.Generator().set_state(torch.get_rng_state()))
+        self.network = stack(networks, generators).to(device)
+        self._alone = networks[0].to(device)
+        self._optimizer = self._optimizer_of(variants)
+        self._tensors = {name: t.to(device) for name, t in workload.tensors("train").items()}
+        self.rows = len(self._tensors["target"])
+
+    def _optimizer_of(self, variants: Sequence[Variant]) -> Optimizers | StackedAdamW:
+        """torch's own where all networks share its settings, for it is the faster."""
+        if len({(v.learning_rate, v.weight_decay) for v in variants}) > 1:
+            return StackedAdamW(self.network, variants, self.recipe)
+        with_decay, without = decayed(self.network)
+        groups: list[dict[str, Any]] = [{"params": with_decay, "weight_decay": variants[0].weight_decay}]
+        groups += [{"params": without, "weight_decay": 0.0}] if without else []
+        betas = (self.recipe.beta1, self.recipe.beta2)
+        return Optimizers([torch.optim.AdamW(groups, lr=variants[0].learning_rate, betas=betas, fused=True)])
+
+    def run(self) -> Iterator[int]:
+        """Train until every network is done; yields the number of each epoch that ended."""
+        size, steps = int(self.recipe.batch_size), -(-self.rows // int(self.recipe.batch_size))
+        step, alone = 0, self.workload.task
+        for epoch in range(self.recipe.epochs):
+            self.network.train()
+            for batch in self._epoch(epoch, size):
+                self._optimizer.set_rate(rate(self.recipe, step, self.recipe.epochs * steps))
+                target = batch.pop("target")
+                outputs = self.network(**batch)
+                loss = alone.loss(outputs.flatten(0, 1), target.flatten(), self.recipe.label_smoothing)
+                (loss * len(self.fitted)).backward()  # the sum of each network's own mean
+                self._optimizer.step()
+                self._optimizer.zero_grad()
+                step += 1
+            self._validate()
+            yield epoch + 1
+            if all(fitted.done(self.recipe.patience) for fitted in self.fitted):
+                return
+
+    def _epoch(self, epoch: int, size: int) -> Iterator[Batch]:
+        """(K, B, ...) batches: each network's rows in its own order."""
+        orders = torch.stack([permutation(self.rows, f.variant.seed, epoch) for f in self.fitted]).to(self.device)
+        at_once = max(1, GATHER_BYTES // (row_bytes(self._tensors) * size * len(orders))) * size
+        for first in range(0, self.rows, at_once):
+            rows = orders[:, first : first + at_once]
+            block = {
+                name: t.index_select(0, rows.flatten()).unflatten(0, rows.shape) for name, t in self._tensors.items()
+            }
+            for at in range(0, rows.shape[1], size):
+                yield {name: t[:, at : at + size] for name, t in block.items()}
+
+    def _validate(self) -> None:
+        arithmetic = choose_precision("fp32", self.device)
+        for k, fitted in enumerate(self.fitted):
+            fitted_before = fitted.done(self.recipe.patience)
+            if fitted_before:  # alone it would have stopped: what comes after does not count
+                continue
+            fitted.epochs += 1
+            weights = single(self.network, k)
+            self._alone.load_state_dict(weights)
+            loss = self.workload.validate(self._alone, arithmetic)
+            if loss < fitted.best_loss:
+                fitted.best_loss, fitted.best_epoch, fitted.weights = loss, fitted.epochs, weights
+
+    def predictions(self, split: str) -> Iterator[np.ndarray]:
+        """Each network's predictions with its best weights."""
+        arithmetic = choose_precision("fp32", self.device)
+        for fitted in self.fitted:
+            self._alone.load_state_dict(fitted.weights)
+            yield self.workload.predict_split(self._alone, split, arithmetic)
+
+
+def _check(recipe: Recipe, workload: TableWorkload) -> None:
+    """Raises ConfigError for what many networks at once cannot do."""
+    rows = workload.store.rows["train"]
+    if recipe.batch_size == "auto" or recipe.batch_size > rows:
+        raise ConfigError(
+            f"train.batch_size must be a number of at most the {rows:,} training rows, however it is {recipe.batch_size}"
+        )
+    wanted = {"optimizer": "adamw", "accumulate": 1, "clip": 0.0, "ema": 0.0, "compile": "none", "cuda_graphs": False}
+    for name, value in wanted.items():
+        if getattr(recipe, name) != value:
+            raise ConfigError(f"many seeds at once need train.{name} {value}, however it is {getattr(recipe, name)}")
+    if recipe.precision not in ("auto", "fp32"):
+        raise ConfigError(f"many seeds at once are trained in fp32, however train.precision is {recipe.precision}")
