@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from headway.models.base import Inputs, ModelConfig
+from headway.models.base import Inputs, ModelConfig, TokenInputs
 
-__all__ = ["Inputs", "ModelConfig", "model_configs"]
+__all__ = ["Inputs", "ModelConfig", "TokenInputs", "model_configs"]
 
 
 def model_configs() -> dict[str, type[ModelConfig]]:

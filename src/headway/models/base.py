@@ -37,6 +37,20 @@ class Inputs:
         )
 
 
+@dataclass(frozen=True)
+class TokenInputs:
+    """What a language model needs to know of the data: how many different tokens there are."""
+
+    vocabulary: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TokenInputs:
+        return cls(values["vocabulary"])
+
+
 class ModelConfig(Config):
     """A model's settings. Networks implement ``build``; torch is imported inside it, never at a module's top."""
 

@@ -1,0 +1,55 @@
+"""GPT: a decoder-only transformer, for text.
+
+RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467), rotary positions (Su et al. 2021, arXiv:2104.09864), normalised queries and keys (Henry et
+al. 2020, arXiv:2010.04245), squared ReLU (So et al. 2021, arXiv:2109.08668), attention by torch's fused kernel. No biases.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, model_validator
+
+from headway.models.base import Inputs, ModelConfig, TokenInputs
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class GPT(ModelConfig):
+    """A language model of 1 million to 1.5 billion weights: about 12 · layers · width² of them, and the embeddings."""
+
+    name: Literal["gpt"] = "gpt"
+    layers: int = Field(4, ge=1, le=200, description="Transformer blocks.")
+    heads: int = Field(4, ge=1, le=256, description="Attention heads; they share the width equally.")
+    width: int = Field(128, ge=2, le=65_536, description="Width of the residual stream.")
+    context: int = Field(64, ge=2, le=1_048_576, description="Tokens that one prediction can look back on.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of activations dropped at each step of training.")
+    tied: bool = Field(False, description="Whether the head shares the embedding's weights.")
+    qk_norm: bool = Field(True, description="Whether queries and keys are normalised.")
+    weights: str | None = Field(None, description="A safetensors file with weights to start from; null for random ones.")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> GPT:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width must be a multiple of twice the heads, however it is {self.width} with {self.heads} heads")
+        return self
+
+    def build(self, inputs: Inputs | TokenInputs) -> nn.Module:
+        """tokens_BT to logits_BTV. Raises ConfigError when the file of weights does not fit."""
+        from headway.models.transformer import Transformer, load_weights
+
+        assert isinstance(inputs, TokenInputs)
+        network = Transformer(
+            inputs.vocabulary,
+            self.layers,
+            self.heads,
+            self.width,
+            self.context,
+            dropout=self.dropout,
+            tied=self.tied,
+            qk_norm=self.qk_norm,
+        )
+        if self.weights is not None:
+            load_weights(network, self.weights)
+        return network

@@ -1,0 +1,133 @@
+"""The parts of GPT.
+
+Shapes: B batch, T tokens, D width, H heads, E width of a head, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from headway.base import ConfigError
+
+ROTARY_BASE = 10_000.0
+
+
+def rotary(tokens: int, width: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (T, E/2) of every position's angles."""
+    speeds = ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+    angles = torch.outer(torch.arange(tokens, dtype=torch.float32), speeds)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair of halves by its position's angle: what two tokens then share depends on their distance alone."""
+    a, b = x_BHTE.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1).to(x_BHTE.dtype)
+
+
+class Attention(nn.Module):
+    """Causal self-attention."""
+
+    def __init__(self, width: int, heads: int, dropout: float, qk_norm: bool) -> None:
+        super().__init__()
+        self.heads, self.dropout, self.qk_norm = heads, dropout, qk_norm
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in self.qkv(x_BTD).chunk(3, -1))
+        if self.qk_norm:
+            q, k = (functional.rms_norm(p, (p.shape[-1],)) for p in (q, k))
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        dropout = self.dropout if self.training else 0.0
+        y_BHTE = functional.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
+        return self.out(y_BHTE.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward part, each added to what came in."""
+
+    def __init__(self, width: int, heads: int, dropout: float, qk_norm: bool) -> None:
+        super().__init__()
+        self.norm_attention, self.norm_feed = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.attention = Attention(width, heads, dropout, qk_norm)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        x_BTD = x_BTD + self.drop(self.attention(self.norm_attention(x_BTD), cos, sin))
+        return x_BTD + self.drop(self.down(functional.relu(self.up(self.norm_feed(x_BTD))).square()))
+
+
+class Transformer(nn.Module):
+    """tokens_BT to logits_BTV, T at most the context."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(
+        self,
+        vocabulary: int,
+        layers: int,
+        heads: int,
+        width: int,
+        context: int,
+        *,
+        dropout: float,
+        tied: bool,
+        qk_norm: bool,
+    ) -> None:
+        super().__init__()
+        for name, values in zip(("cos", "sin"), rotary(context, width // heads), strict=True):
+            self.register_buffer(name, values, persistent=False)
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.blocks = nn.ModuleList([Block(width, heads, dropout, qk_norm) for _ in range(layers)])
+        self.norm = nn.RMSNorm(width)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+        self._initialise()
+        if tied:
+            self.head.weight = self.embedding.weight
+
+    def _initialise(self) -> None:
+        """Each block begins as the identity: what it adds to the stream starts at zero."""
+        for name, weight in self.named_parameters():
+            if weight.ndim < 2:
+                continue
+            if name.endswith(("out.weight", "down.weight")):
+                nn.init.zeros_(weight)
+            elif name.startswith(("embedding", "head")):
+                nn.init.normal_(weight, std=0.02)
+            else:
+                nn.init.normal_(weight, std=1 / math.sqrt(weight.shape[1]))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        cos, sin = self.cos[: tokens.shape[1]], self.sin[: tokens.shape[1]]
+        x_BTD = self.embedding(tokens)
+        for block in self.blocks:
+            x_BTD = block(x_BTD, cos, sin)
+        return self.head(self.norm(x_BTD))
+
+
+def load_weights(network: nn.Module, path: str) -> None:
+    """Start from a safetensors file. Raises ConfigError when it is missing or of another shape."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not Path(path).is_file():
+        raise ConfigError(f"model.weights must name a safetensors file, however there is no {path}")
+    try:
+        found = load_file(path)
+    except SafetensorError as error:
+        raise ConfigError(f"model.weights must be a safetensors file, however {path} is not: {error}") from None
+    wanted = network.state_dict()
+    for name, tensor in wanted.items():
+        if name not in found or found[name].shape != tensor.shape:
+            has = f"of shape {tuple(found[name].shape)}" if name in found else "missing"
+            raise ConfigError(f"model.weights must hold {name} of shape {tuple(tensor.shape)}, however it is {has} in {path}")
+    network.load_state_dict({name: found[name] for name in wanted})
