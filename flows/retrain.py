@@ -23,8 +23,8 @@ from headway.base import HeadwayError, disk_error, find_root, read_json
 from headway.processes import die_with_parent
 from headway.run import RunDirectory
 
-Model = Literal["boosting", "mlp", "tabm"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Model = Literal["boosting", "gpt", "mlp", "tabm"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="validate")

@@ -20,11 +20,12 @@ from prefect.states import Crashed
 from flows.retrain import retrain
 from headway.base import HeadwayError, find_root, write_json
 from headway.project import Project, load_project
+from headway.text_project import TextProject
 
 TAG = "headway"
 
 
-def deployment(project: Project) -> RunnerDeployment:
+def deployment(project: Project | TextProject) -> RunnerDeployment:
     """The project's deployment: its form is filled with the project's own values."""
     made = retrain.to_deployment(
         name=project.name,

@@ -7,7 +7,8 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -67,8 +68,27 @@ class Config(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            lines = [f"{where}: {_describe(cls, problem)}" for problem in error.errors()]
+            lines = [f"{where}: {_describe(cls, problem)}" for problem in _merged(error.errors())]
             raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+
+
+_WORD = re.compile(r"literal\[(.*)\]")
+
+
+def _merged(problems: Iterable[Any]) -> list[dict[str, Any]]:
+    """A number-or-word setting fails twice, once as each: as one problem, at the place that the user wrote."""
+    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for problem in problems:
+        loc = problem["loc"]
+        last = str(loc[-1]) if loc else ""
+        word = _WORD.fullmatch(last)
+        place = loc[:-1] if word or last in ("constrained-int", "int", "constrained-float", "float") else loc
+        key = place if place is not loc else (*loc, problem["type"])
+        if word and key in merged:
+            merged[key]["or"] = word[1]
+        else:
+            merged[key] = {**problem, "loc": place}
+    return list(merged.values())
 
 
 _NEEDS = {
@@ -111,7 +131,8 @@ def _describe(cls: type[BaseModel], problem: Any) -> str:
     if kind == "value_error":
         return f"{path}: {context['error']}" if path else str(context["error"])
     if kind in _NEEDS:
-        return f"{path} must be {_NEEDS[kind]}, however it is {found!r}"
+        word = f" or {problem['or']}" if "or" in problem else ""
+        return f"{path} must be {_NEEDS[kind]}{word}, however it is {found!r}"
     return f"{path}: {problem['msg']}, however it is {found!r}"
 
 

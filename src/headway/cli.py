@@ -90,6 +90,14 @@ def parser() -> argparse.ArgumentParser:
     show = command("show", _show, "Show a project's runs, champion and decisions.")
     _project(show)
     _json(show)
+    sample = command("sample", _sample, "Let a project's language model continue a prompt.", _SAMPLE_EXAMPLE)
+    _project(sample)
+    sample.add_argument("--prompt", default="\n", metavar="TEXT", help="what the text begins with")
+    sample.add_argument("--tokens", type=int, default=300, metavar="N", help="tokens to add (default 300)")
+    sample.add_argument(
+        "--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest (default 0.8)"
+    )
+    sample.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the draw (default 0)")
     sync = command(
         "sync",
         _sync,
@@ -110,6 +118,10 @@ _RUN_EXAMPLES = """examples:
 _INIT_EXAMPLE = """example:
   headway init --data bikes.csv --target count
   headway run bikes"""
+
+
+_SAMPLE_EXAMPLE = """example:
+  headway sample shakespeare --prompt "ROMEO:\""""
 
 
 def _project(made: argparse.ArgumentParser) -> None:
@@ -240,6 +252,14 @@ def _show(options: argparse.Namespace) -> int:
     terminal.table(found.rows, found.empty)
     if options.json:
         print(json.dumps({"project": options.project, "champion": found.champion, "runs": found.rows}, default=str))
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from headway.overview import sample
+
+    shape = {"tokens": options.tokens, "temperature": options.temperature, "seed": options.seed}
+    print(options.prompt + sample(options.project, find_root(), options.prompt, **shape))
     return 0
 
 

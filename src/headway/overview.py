@@ -10,6 +10,7 @@ from typing import Any
 from headway.base import ConfigError, HeadwayError, suggest
 from headway.project import Project, load_project
 from headway.run import RunDirectory
+from headway.text_project import TextProject
 
 RUNS_SHOWN = 10
 
@@ -36,7 +37,7 @@ def projects(root: Path) -> Overview:
     return Overview(rows, "no project yet: headway init --data FILE --target COLUMN", problems=problems)
 
 
-def _row(project: Project, root: Path) -> dict[str, Any]:
+def _row(project: Project | TextProject, root: Path) -> dict[str, Any]:
     versions, runs = _tracked(root, project.name)
     champion = next((v for v in versions if "champion" in v["aliases"]), None)
     return {
@@ -101,6 +102,26 @@ def _tracked(root: Path, name: str) -> tuple[list[dict[str, Any]], list[dict[str
 
 def _moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: float, seed: int) -> str:
+    """What the project's champion adds to a prompt. Raises ConfigError where there is none, or it is no language model."""
+    if tokens < 1 or temperature < 0:
+        raise ConfigError(
+            f"--tokens must be at least 1 and --temperature at least 0, however they are {tokens} and {temperature:g}"
+        )
+    found = load_project(name, root)
+    if not isinstance(found, TextProject):
+        raise ConfigError(f"{name} must be a language project to be sampled, however its task is {found.task}")
+    versions, _ = _tracked(root, found.name)
+    if not any("champion" in version["aliases"] for version in versions):
+        raise ConfigError(f"{name} must have a champion, however it has none yet; headway run {name}")
+    from headway import tracking
+    from headway.serve.text import TextPredictor
+
+    champion = tracking.champion(root, name)
+    assert champion is not None
+    return TextPredictor.load(champion.bundle).sample(prompt, tokens=tokens, temperature=temperature, seed=seed)
 
 
 def deliver(name: str, root: Path) -> str:

@@ -16,6 +16,7 @@ from headway.data.prepare import PrepareConfig
 from headway.evaluate.config import EvaluateConfig, GateConfig
 from headway.models import ModelConfig, model_configs
 from headway.models.mlp import MLP
+from headway.text_project import TextProject
 from headway.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Project(Config):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The file's name without .yaml.")
     description: str = Field("", description="One sentence on what is predicted and for whom.")
-    task: Task = Field(description="classification or regression.")
+    task: Task = Field(description="classification, regression or language.")
     data: DataConfig
     split: SplitConfig = SplitConfig()
     validation: ValidationConfig = ValidationConfig()
@@ -81,7 +82,7 @@ class Project(Config):
         return flat
 
 
-def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project:
+def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project | TextProject:
     """The project of `conf/<name>.yaml` (or of a path to a YAML file) with ``settings`` put over it.
 
     ``settings`` are `section.field=value` texts, values read as YAML, or a mapping of dotted names to values.
@@ -97,7 +98,20 @@ def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, A
     shown = f"conf/{path.name}"
     for dotted, value in _pairs(settings):
         _put(values, dotted, value)
-    return Project.parse({"name": path.stem, **values}, shown)
+    return project_class(values.get("task")).parse({"name": path.stem, **values}, shown)
+
+
+def load_table_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project:
+    """As load_project. Raises ConfigError, too, for a project whose data is no table."""
+    project = load_project(name, root, settings)
+    if not isinstance(project, Project):
+        raise ConfigError(f"{name} must be a project on a table, however its task is {project.task}")
+    return project
+
+
+def project_class(task: Any) -> type[Project] | type[TextProject]:
+    """What a project's YAML is read as: its task decides."""
+    return TextProject if task == "language" else Project
 
 
 def _pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:

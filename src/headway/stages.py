@@ -19,9 +19,10 @@ from typing import Any
 from headway.base import DataError, read_json, write_atomically, write_json
 from headway.data.source import Table, open_table
 from headway.environment import code_version, environment
-from headway.project import Project, load_project
+from headway.project import Project, load_project, project_class
 from headway.report import Reporter
 from headway.run import Event, RunDirectory
+from headway.text_project import TextProject
 
 
 def start(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> RunDirectory:
@@ -36,9 +37,10 @@ def start(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = (
     return RunDirectory.create(root, project.name, plan)
 
 
-def project_of(run: RunDirectory) -> Project:
+def project_of(run: RunDirectory) -> Project | TextProject:
     """The resolved project of a run."""
-    return Project.model_validate(run.plan["project"])
+    values = run.plan["project"]
+    return project_class(values["task"]).model_validate(values)
 
 
 def table_of(project: Project, root: Path) -> Table:
@@ -63,10 +65,15 @@ def timed(run: RunDirectory, stage: str) -> Iterator[None]:
 
 def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     """Profile the rows, judge the expectations, look for leaks and overlap. Raises DataError when a rule is broken."""
+    from headway import text_stages
     from headway.validation import examine
 
+    project = project_of(run)
+    if isinstance(project, TextProject):
+        with timed(run, "validate"):
+            return text_stages.validate(run, project, root, report)
     with timed(run, "validate"):
-        examined = examine(project_of(run), table_of(project_of(run), root), report)
+        examined = examine(project, table_of(project, root), report)
         write_json(run.path / "data.json", examined.data)
         write_json(run.path / "profile.json", examined.profile.to_json())
         write_json(run.path / "validation.json", examined.to_json())
@@ -81,10 +88,14 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
 
 def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     """Split, fit on the training rows, store. A store with the same digest is used again."""
+    from headway import text_stages
     from headway.data.split import assign
     from headway.data.store import make_store
 
     project = project_of(run)
+    if isinstance(project, TextProject):
+        with timed(run, "prepare"):
+            return text_stages.prepare(run, project, root, report)
     with timed(run, "prepare"):
         table = table_of(project, root)
         config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
@@ -101,7 +112,7 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
 
 def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
     """Train in a process of its own, forwarding what it tells to MLflow as it goes."""
-    from headway import tracking
+    from headway import text_stages, tracking
     from headway.data.store import Store
     from headway.serve.bundle import complete_bundle
     from headway.train.launch import launch
@@ -126,9 +137,12 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
         forwarder.poll()
         if forwarder.warning:
             report.warn(forwarder.warning)
-        preparation = Store(Path(read_json(run.path / "store.json")["path"])).preparation
-        complete_bundle(run.bundle, preparation, project.model, project.to_yaml())
-    rate = f"{result['rows_per_second']:,.0f} rows/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
+        if isinstance(project, TextProject):
+            text_stages.complete_bundle(run, project)
+        else:
+            preparation = Store(Path(read_json(run.path / "store.json")["path"])).preparation
+            complete_bundle(run.bundle, preparation, project.model, project.to_yaml())
+    rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
     unit = "trees" if project.model.name == "boosting" else "epochs"
     best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
     report.line(f"{project.model.name} in {result['precision']} on {result['device']}, {best}, {rate}")
@@ -137,10 +151,13 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
 
 def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     """Measure the model, the baselines and the champion on the same untouched test rows."""
+    from headway import text_stages
     from headway.assessment import assess
 
     with timed(run, "evaluate"):
-        evaluation = assess(run, project_of(run), root, report)
+        project = project_of(run)
+        how = text_stages.assess if isinstance(project, TextProject) else assess
+        evaluation = how(run, project, root, report)  # pyrefly: ignore
         write_json(run.path / "evaluation.json", evaluation)
     report.line(evaluation["earns_its_keep"]["text"])
     return evaluation
@@ -148,10 +165,13 @@ def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
 
 def register(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     """Put the model before the gate and into the registry, with the decision and its reason on it."""
+    from headway import text_stages
     from headway.assessment import put_before_gate
 
     with timed(run, "register"):
-        decision = put_before_gate(run, project_of(run), root)
+        project = project_of(run)
+        how = text_stages.put_before_gate if isinstance(project, TextProject) else put_before_gate
+        decision = how(run, project, root)  # pyrefly: ignore
         write_json(run.path / "decision.json", decision)
     report.line(decision["reason"])
     return decision
@@ -217,9 +237,12 @@ def summary(run: RunDirectory) -> dict[str, Any]:
 
 def check(name: str, root: Path, settings: Sequence[str], report: Reporter) -> dict[str, Any]:
     """Configuration, data access and validation alone; nothing is written. Raises what a run would raise."""
+    from headway import text_stages
     from headway.validation import examine
 
     project = load_project(name, root, settings)
+    if isinstance(project, TextProject):
+        return text_stages.check(project, root, report)
     examined = examine(project, table_of(project, root), report)
     for text in examined.warnings:
         report.warn(text)

@@ -15,7 +15,7 @@ from headway.base import ConfigError, DataError, HeadwayError
 from headway.data.draft import draft
 from headway.data.draft_text import ordered, widened
 from headway.data.source import open_table
-from headway.project import load_project
+from headway.project import load_table_project as load_project
 from headway.quality import judge
 from headway.report import Silent
 

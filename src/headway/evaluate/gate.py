@@ -64,7 +64,7 @@ def decide(
     found = [told(x, scale, True) for x in (difference, low, high)]
     text = f"{shown(metric)} {told(values[0], scale)} against {{}} {told(values[1], scale)}, "
     text += f"difference {found[0]} [{found[1]}, {found[2]}]"
-    broken = _limits(gate, latency_ms, size_mb)
+    broken = limits(gate, latency_ms, size_mb)
     if champion is None:
         beaten = low > 0
         text = text.format("the trivial baseline's")
@@ -73,7 +73,7 @@ def decide(
     else:
         promoted = low > -gate.margin
         text = text.format(f"{'the champion' if champion_label is None else 'version ' + champion_label}'s")
-        why = _why(low, high, gate.margin)
+        why = why_of(low, high, gate.margin)
         broken += _slices(gate, metric, target, candidate, champion, slice_values)
     if promoted and broken:
         promoted, why = False, "; ".join(broken)
@@ -82,7 +82,8 @@ def decide(
     )
 
 
-def _why(low: float, high: float, margin: float) -> str:
+def why_of(low: float, high: float, margin: float) -> str:
+    """What an interval says about a margin."""
     if low > 0:
         return "better"
     if low > -margin:
@@ -92,7 +93,8 @@ def _why(low: float, high: float, margin: float) -> str:
     return f"it may be worse than the margin {margin:g}: the test rows cannot tell"
 
 
-def _limits(gate: GateConfig, latency_ms: float, size_mb: float) -> list[str]:
+def limits(gate: GateConfig, latency_ms: float, size_mb: float) -> list[str]:
+    """The stated limits that are broken, one line each."""
     broken = []
     if gate.max_latency_ms is not None and latency_ms > gate.max_latency_ms:
         broken.append(f"1,000 rows take {latency_ms:.1f} ms, more than gate.max_latency_ms {gate.max_latency_ms:g}")

@@ -60,6 +60,14 @@ def draw(
     return made
 
 
+def draw_learning(folder: Path, told: Told) -> None:
+    """The learning curve alone."""
+    figure = _learning(told)
+    if figure is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / "learning_curve.png", dpi=DOTS, facecolor="white")
+
+
 def _figure(title: str, across: str, up: str, width: float = 5.6, height: float = 4.4) -> tuple[Figure, Axes]:
     """One picture. The object interface: pyplot would keep every figure, and may look for a screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

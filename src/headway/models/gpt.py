@@ -1,7 +1,7 @@
 """GPT: a decoder-only transformer, for text.
 
-RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467), rotary positions (Su et al. 2021, arXiv:2104.09864), normalised queries and keys (Henry et
-al. 2020, arXiv:2010.04245), squared ReLU (So et al. 2021, arXiv:2109.08668), attention by torch's fused kernel. No biases.
+RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467), rotary positions (Su et al. 2021, arXiv:2104.09864), normalised queries and keys
+(Henry et al. 2020, arXiv:2010.04245), squared ReLU (So et al. 2021, arXiv:2109.08668), attention by torch's fused kernel. No biases.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ class GPT(ModelConfig):
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of activations dropped at each step of training.")
     tied: bool = Field(False, description="Whether the head shares the embedding's weights.")
     qk_norm: bool = Field(True, description="Whether queries and keys are normalised.")
-    weights: str | None = Field(None, description="A safetensors file with weights to start from; null for random ones.")
+    weights: str | None = Field(
+        None, description="A safetensors file with weights to start from; null for random ones."
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> GPT:
         if self.width % (2 * self.heads):
-            raise ValueError(f"width must be a multiple of twice the heads, however it is {self.width} with {self.heads} heads")
+            raise ValueError(
+                f"width must be a multiple of twice the heads, however it is {self.width} with {self.heads} heads"
+            )
         return self
 
     def build(self, inputs: Inputs | TokenInputs) -> nn.Module:

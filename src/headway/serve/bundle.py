@@ -8,7 +8,7 @@ weights.safetensors  or model.txt for boosting
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from headway.models.boosting import Boosting
 if TYPE_CHECKING:
     import lightgbm
     from torch import nn
+
+    from headway.serve.text import TextPredictor
 
 FORMAT = 1
 
@@ -79,6 +81,10 @@ class Predictor:
         """
         return np.concatenate([self._predict_batch(batch) for batch in self._batches(rows)])
 
+    def answer(self, rows: pd.DataFrame, _params: Mapping[str, Any]) -> pd.DataFrame:
+        """What MLflow's predict gives: `prediction` and `probability` columns."""
+        return self.decode(self.predict(rows))
+
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
         """`prediction` and `probability` columns."""
         return self.preparation.target.decode(predictions)
@@ -110,6 +116,16 @@ class Predictor:
 
             return predict(self.model, arrays, self.inputs)
         return _predict_network(self.model, arrays, self.preparation)
+
+
+def load_predictor(folder: str | Path) -> Predictor | TextPredictor:
+    """Read any bundle: a table's or a language model's."""
+    path = Path(folder) / "bundle.json"
+    if path.is_file() and read_json(path).get("task") == "language":
+        from headway.serve.text import TextPredictor
+
+        return TextPredictor.load(folder)
+    return Predictor.load(folder)
 
 
 def _arrow_column(column: pd.Series, name: str) -> pa.Array:

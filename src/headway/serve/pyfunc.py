@@ -10,23 +10,27 @@ from mlflow.models import set_model
 
 if TYPE_CHECKING:
     from headway.serve.bundle import Predictor
+    from headway.serve.text import TextPredictor
 
 
 class BundleModel(mlflow.pyfunc.PythonModel):
     """Raw rows in, `prediction` and probabilities out."""
 
-    predictor: Predictor
+    predictor: Predictor | TextPredictor
 
     def load_context(self, context: Any) -> None:
         """Read the bundle. Imported here, so that logging a model does not import torch."""
-        from headway.serve.bundle import Predictor
+        from headway.serve.bundle import load_predictor
 
-        self.predictor = Predictor.load(context.artifacts["bundle"])
+        self.predictor = load_predictor(context.artifacts["bundle"])
 
     # pd.DataFrame is the one hint that MLflow does not turn into a schema of its own; it needs it at run time.
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
-        """One row a row. Raises DataError, one line, when a column is missing or holds what its kind cannot be."""
-        return self.predictor.decode(self.predictor.predict(model_input))
+        """One row a row; ``params`` are a language model's.
+
+        Raises DataError, one line, when a column is missing or holds what its kind cannot be.
+        """
+        return self.predictor.answer(model_input, params or {})
 
 
 set_model(BundleModel())

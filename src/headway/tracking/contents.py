@@ -26,8 +26,10 @@ FILES = (
     "evaluation.json",
     "decision.json",
     "stages.json",
+    "rehearsal/samples.txt",
+    "tuned.json",
 )
-SECTIONS = ("split", "prepare", "model", "train", "gate")
+SECTIONS = ("data", "split", "prepare", "model", "train", "gate")
 
 
 def flatten(project: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 REQUIRED = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "PyYAML", "safetensors", "torch")
-REQUIRED_BY = {"boosting": ("lightgbm",), "tabm": ("tabm", "rtdl_num_embeddings")}
+REQUIRED_BY = {"boosting": ("lightgbm",), "tabm": ("tabm", "rtdl_num_embeddings"), "gpt": ("tokenizers",)}
 TYPES = {"numeric": "double", "date": "datetime", "categorical": "string", "text": "string"}
 
 
@@ -116,6 +116,13 @@ def _signature(described: Mapping[str, Any]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
+    if described["task"] == "language":
+        from mlflow.types import ParamSchema, ParamSpec
+
+        options = (("tokens", "long", 300), ("temperature", "double", 0.8), ("seed", "long", 0))
+        params = ParamSchema([ParamSpec(name, kind, default) for name, kind, default in options])
+        prompt, completion = Schema([ColSpec("string", "prompt")]), Schema([ColSpec("string", "completion")])
+        return ModelSignature(inputs=prompt, outputs=completion, params=params)
     columns = [ColSpec(TYPES[kind], name, required=False) for name, kind in described["features"].items()]
     signature = ModelSignature(inputs=Schema(columns), outputs=Schema(_outputs(described)))
     signature._is_signature_from_type_hint = True
@@ -135,6 +142,8 @@ def _outputs(described: Mapping[str, Any]) -> list[Any]:
 def _example(rows: pd.DataFrame, described: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
+    if described["task"] == "language":
+        return rows
     example = rows[list(described["features"])].head(5).reset_index(drop=True)
     for name, kind in described["features"].items():
         if kind == "numeric":

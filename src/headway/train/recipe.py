@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,11 +17,8 @@ class Recipe(Config):
     """How a network is trained. Boosting uses only seed and patience."""
 
     epochs: int = Field(100, ge=1, le=100_000, description="Passes over the training rows at most.")
-    batch_size: int | Literal["auto"] = Field(
-        256,
-        ge=1,
-        le=10_000_000,
-        description="Rows in one optimizer step; auto takes the smallest that fills the hardware.",
+    batch_size: Annotated[int, Field(ge=1, le=10_000_000)] | Literal["auto"] = Field(
+        256, description="Rows in one optimizer step; auto takes the smallest that fills the hardware."
     )
     optimizer: Literal["adamw", "sgd", "muon"] = Field(
         "adamw", description="The optimizer; muon steps the hidden matrices and leaves the rest to adamw."
@@ -72,11 +69,8 @@ class Recipe(Config):
         "auto", description="Where to train; auto takes a GPU if there is one."
     )
     checkpoint_seconds: float = Field(30.0, gt=0, description="Seconds between checkpoints.")
-    threads: int | Literal["auto"] = Field(
-        "auto",
-        ge=0,
-        le=1024,
-        description="CPU threads; auto takes one for small steps, else one for each physical core.",
+    threads: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = Field(
+        "auto", description="CPU threads; auto takes one for small steps, else one for each physical core."
     )
     price_per_hour: float = Field(
         0.0, ge=0, description="What an hour of this machine costs, in any currency; 0 if unknown."

@@ -1,0 +1,215 @@
+"""Text as numbers: tokenizers, and the store of a text's tokens.
+
+<digest>/tokenizer.json       the tokenizer, fitted on the training part
+<digest>/<split>.npy          (N,) uint16 or uint32: all documents of the part, an end token after each
+<digest>/raw/<split>.txt      the validation's and the test's text, for champions with another tokenizer
+<digest>/store.json           written last: tokens, bytes and documents of each part; its presence means whole
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headway.base import DataError, digest, read_json, write_atomically, write_json
+from headway.data.config import SPLITS, Split
+from headway.data.text import Text, TextConfig
+
+if TYPE_CHECKING:
+    import tokenizers
+
+FORMAT = 1
+END = "<|end|>"
+UNKNOWN = "\ufffd"
+
+
+class Tokenizer(ABC):
+    """Text to token numbers and back. Token 0 ends a document."""
+
+    size: int
+
+    @abstractmethod
+    def encode(self, text: str) -> np.ndarray:
+        """(N,) int64."""
+
+    @abstractmethod
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of some tokens; an end token is nothing."""
+
+    @abstractmethod
+    def byte_lengths(self) -> np.ndarray:
+        """(V,) the UTF-8 bytes that each token stands for."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+
+
+class Characters(Tokenizer):
+    """One token a character. Token 1 is every character that training did not hold."""
+
+    def __init__(self, characters: str) -> None:
+        self.characters = characters
+        self.size = len(characters) + 2
+        self._codes = np.array([ord(c) for c in characters], np.uint32)
+
+    @classmethod
+    def fit(cls, texts: Iterable[str]) -> Characters:
+        """All characters of the texts, in the order of their codes."""
+        found: set[str] = set()
+        for text in texts:
+            found |= set(text)
+        return cls("".join(sorted(found)))
+
+    def encode(self, text: str) -> np.ndarray:
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        at = np.searchsorted(self._codes, codes)
+        known = at < len(self._codes)
+        known[known] = self._codes[at[known]] == codes[known]
+        return np.where(known, at + 2, 1).astype(np.int64)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return "".join("" if t == 0 else UNKNOWN if t == 1 else self.characters[t - 2] for t in tokens)
+
+    def byte_lengths(self) -> np.ndarray:
+        return np.array([0, 1, *(len(c.encode("utf-8", "surrogatepass")) for c in self.characters)])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "characters", "characters": self.characters}
+
+
+class BytePairs(Tokenizer):
+    """Byte-pair tokens by Hugging Face's tokenizers, on bytes, so that no text is unknown."""
+
+    def __init__(self, model: tokenizers.Tokenizer) -> None:
+        self.model = model
+        self.size = model.get_vocab_size()
+
+    @classmethod
+    def fit(cls, texts: Iterable[str], size: int) -> BytePairs:
+        """``size`` tokens at most, the end token and the 256 bytes among them."""
+        from tokenizers import Tokenizer as Model
+        from tokenizers import decoders, models, pre_tokenizers, trainers
+
+        model = Model(models.BPE())
+        model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        model.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=size, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+        )
+        model.train_from_iterator(texts, trainer)
+        return cls(model)
+
+    def encode(self, text: str) -> np.ndarray:
+        return np.array(self.model.encode(text, add_special_tokens=False).ids, np.int64)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self.model.decode([int(t) for t in tokens if t != 0], skip_special_tokens=False)
+
+    def byte_lengths(self) -> np.ndarray:
+        # In a byte-level vocabulary each character of a token's name stands for one byte.
+        names = [self.model.id_to_token(t) or "" for t in range(self.size)]
+        return np.array([0, *(len(name) for name in names[1:])])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "bpe", "model": json.loads(self.model.to_str())}
+
+
+def tokenizer_from_json(values: dict[str, Any]) -> Tokenizer:
+    """What to_json gave."""
+    if values["kind"] == "characters":
+        return Characters(values["characters"])
+    from tokenizers import Tokenizer as Model
+
+    return BytePairs(Model.from_str(json.dumps(values["model"])))
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """A finished folder of tokens."""
+
+    path: Path
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that made the tokens."""
+        return tokenizer_from_json(read_json(self.path / "tokenizer.json"))
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """store.json."""
+        return read_json(self.path / "store.json")
+
+    def tokens(self, split: Split) -> np.ndarray:
+        """(N,) memory-mapped."""
+        return np.load(self.path / f"{split}.npy", mmap_mode="r")
+
+    def raw(self, split: Split) -> str:
+        """The part's text, documents joined by nothing: the validation or the test."""
+        return (self.path / "raw" / f"{split}.txt").read_text(encoding="utf-8")
+
+
+def make_token_store(folder: Path, text: Text, config: TextConfig, smallest: int) -> tuple[TokenStore, bool]:
+    """The store in ``folder``, and whether it was there already.
+
+    Raises DataError when a part has no more than ``smallest`` tokens.
+    """
+    described = config.model_dump(exclude={"max_overlap", "source", "dataset"})
+    path = folder / digest({"format": FORMAT, "data": text.digest, **described})
+    if (path / "store.json").exists():
+        return TokenStore(path), True
+    partial = folder / f".{path.name}.{os.getpid()}.partial"
+    try:
+        (partial / "raw").mkdir(parents=True)
+        tokenizer = _fit(text, config)
+        write_json(partial / "tokenizer.json", tokenizer.to_json())
+        write_json(partial / "store.json", _write(partial, text, tokenizer, smallest))
+        try:
+            partial.rename(path)
+        except OSError:
+            if not (path / "store.json").exists():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return TokenStore(path), False
+
+
+def _fit(text: Text, config: TextConfig) -> Tokenizer:
+    """On the training part only: a test character that training lacks is unknown, as it will be in use."""
+    training = (document.text for split, document in text.parts() if split == "train")
+    return Characters.fit(training) if config.tokenizer == "characters" else BytePairs.fit(training, config.vocabulary)
+
+
+def _write(folder: Path, text: Text, tokenizer: Tokenizer, smallest: int) -> dict[str, Any]:
+    found: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    raw: dict[str, list[str]] = {split: [] for split in SPLITS}
+    kind = np.uint16 if tokenizer.size <= 2**16 else np.uint32
+    many = text.config.split == "documents"
+    for split, document in text.parts():
+        tokens = tokenizer.encode(document.text).astype(kind)
+        found[split] += [tokens, np.zeros(1, kind)] if many else [tokens]
+        raw[split].append(document.text)
+    told: dict[str, Any] = {"kind": "tokens", "vocabulary": tokenizer.size, "tokens": {}, "bytes": {}, "documents": {}}
+    for split in SPLITS:
+        joined = np.concatenate(found[split]) if found[split] else np.zeros(0, kind)
+        if len(joined) <= smallest:
+            raise DataError(
+                f"the {split} part must have more tokens than model.context, {smallest}, however it has {len(joined):,}"
+            )
+        np.save(folder / f"{split}.npy", joined)
+        whole = "".join(raw[split])
+        if split != "train":
+            write_atomically(folder / "raw" / f"{split}.txt", whole)
+        told["tokens"][split], told["documents"][split] = len(joined), len(raw[split])
+        told["bytes"][split] = len(whole.encode())
+    return told

@@ -1,0 +1,126 @@
+"""A language model's bundle, loaded: it completes prompts and says how surprised it is by a text.
+
+bundle.json  tokenizer.json  project.yaml  weights.safetensors
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from headway.base import ConfigError, DataError, HeadwayError, read_json, write_atomically, write_json
+from headway.data.tokens import Tokenizer, TokenStore, tokenizer_from_json
+from headway.evaluate.language import Blocks, measure
+from headway.models import TokenInputs
+from headway.models.gpt import GPT
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+LATENCY_TOKENS = 1000
+SAMPLE_TOKENS = 300
+
+
+def complete_text_bundle(folder: Path, store: TokenStore, model: GPT, project_yaml: str) -> None:
+    """Add to the weights that training wrote all that predicting needs beside them."""
+    write_json(folder / "tokenizer.json", store.tokenizer.to_json())
+    write_atomically(folder / "project.yaml", project_yaml)
+    described = {"format": FORMAT, "task": "language", "model": model.model_dump(mode="json", exclude={"weights"})}
+    write_json(folder / "bundle.json", {**described, "vocabulary": store.tokenizer.size})
+
+
+@dataclass(frozen=True)
+class TextPredictor:
+    """A loaded bundle."""
+
+    tokenizer: Tokenizer
+    context: int
+    network: torch.nn.Module
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TextPredictor:
+        """Read a bundle. Raises ConfigError when the folder is no language model's."""
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        described = read_json(folder / "bundle.json")
+        if described.get("task") != "language":
+            raise ConfigError(
+                f"{folder} must be a language model's bundle, however its task is {described.get('task')}"
+            )
+        config = GPT.parse(described["model"], "model")
+        network = config.build(TokenInputs(described["vocabulary"]))
+        network.load_state_dict(load_file(folder / "weights.safetensors"))
+        return cls(tokenizer_from_json(read_json(folder / "tokenizer.json")), config.context, network.eval())
+
+    def losses(self, text: str) -> Blocks:
+        """The nats of every token but the first, by blocks of the text."""
+        import torch
+
+        from headway.tasks.language import token_losses
+
+        tokens = self.tokenizer.encode(text)
+        if len(tokens) < 2:
+            raise DataError("a text must have at least two tokens, however it is shorter")
+        nats = token_losses(lambda batch: self.network(tokens=batch), tokens, self.context, torch.device("cpu"))
+        return Blocks.of(nats, self.tokenizer.byte_lengths()[tokens])
+
+    def sample(self, prompt: str, *, tokens: int = SAMPLE_TOKENS, temperature: float = 0.8, seed: int = 0) -> str:
+        """What follows a prompt."""
+        import torch
+
+        from headway.tasks.language import complete
+
+        given = self.tokenizer.encode(prompt).tolist()
+        device = torch.device("cpu")
+        found = complete(self.network, given, tokens, self.context, temperature=temperature, seed=seed, device=device)
+        return self.tokenizer.decode(found)
+
+    def answer(self, rows: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
+        """`completion` for each `prompt`; or `loss` and `bits_per_byte` for each `text`. Raises DataError without either column."""
+        if "prompt" in rows.columns:
+            options = {"tokens": int(params.get("tokens", SAMPLE_TOKENS)), "seed": int(params.get("seed", 0))}
+            temperature = float(params.get("temperature", 0.8))
+            return pd.DataFrame(
+                {"completion": [self.sample(str(p), temperature=temperature, **options) for p in rows["prompt"]]}
+            )
+        if "text" not in rows.columns:
+            have = ", ".join(str(c) for c in rows.columns[:8])
+            raise DataError(f"rows to predict must have a column prompt or text, however they have {have}")
+        found = [measure(self.losses(str(text)), 2) for text in rows["text"]]
+        return pd.DataFrame([{name: metric["value"] for name, metric in one.items()} for one in found])
+
+
+def rehearse(store_path: str, out: str, prompts: Sequence[str], bundles: Sequence[str]) -> None:
+    """For each bundle its blocks on the store's test text, `OUT/<n>.npz`; the first one's samples; `OUT/rehearsal.json` last."""
+    text, folder = TokenStore(Path(store_path)).raw("test"), Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    told: list[dict[str, Any]] = []
+    for n, bundle in enumerate(bundles):
+        try:
+            predictor = TextPredictor.load(bundle)
+            blocks = predictor.losses(text)
+            np.savez(folder / f"{n}.npz", nats=blocks.nats, tokens=blocks.tokens, bytes=blocks.bytes)
+            begun = time.perf_counter()
+            predictor.losses(text[:LATENCY_TOKENS])
+            size = sum(file.stat().st_size for file in Path(bundle).rglob("*") if file.is_file())
+            told.append({"latency_ms": 1000 * (time.perf_counter() - begun), "size_bytes": size})
+            if n == 0:
+                samples = [f"{p}{predictor.sample(p)}" for p in prompts]
+                write_atomically(folder / "samples.txt", "\n\n---\n\n".join(samples) + "\n")
+        except (HeadwayError, OSError, KeyError) as error:
+            told.append({"problem": str(error)})
+    write_json(folder / "rehearsal.json", told)
+
+
+if __name__ == "__main__":
+    arguments = read_json(Path(sys.argv[1]))
+    rehearse(arguments["store"], arguments["out"], arguments["prompts"], arguments["bundles"])

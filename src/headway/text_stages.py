@@ -1,0 +1,231 @@
+"""The stages of a language model's retraining: the same five, on text."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from headway.base import DataError, TrainingError, read_json, write_atomically, write_json
+from headway.data.text import Text, open_text
+from headway.data.tokens import TokenStore, make_token_store
+from headway.evaluate.gate import Decision, limits, why_of
+from headway.evaluate.language import Blocks, difference, evaluate
+from headway.evaluate.ngram import fit_ngram
+from headway.quality_page import page
+from headway.report import Reporter
+from headway.run import RunDirectory
+from headway.text_project import TextProject
+
+EXAMPLES = 3
+
+
+def examine(project: TextProject, text: Text) -> dict[str, Any]:
+    """Read every document. Raises DataError where one is not UTF-8; what else is wrong is among the failures."""
+    documents: Counter[str] = Counter()
+    contents: dict[str, dict[str, str]] = {"train": {}, "validation": {}, "test": {}}
+    size = twice = 0
+    for split, document in text.parts():
+        key = hashlib.sha256(document.text.encode()).hexdigest()
+        twice += key in contents[split]
+        contents[split][key] = document.name
+        documents[split] += 1
+        size += len(document.text.encode())
+    failures = [f"the {s} part must hold text, however it is empty" for s in contents if not documents[s]]
+    shared = [contents["test"][key] for key in contents["test"] if key in contents["train"]]
+    warnings = [f"documents should differ, however {twice:,} are copies of others in their part"] if twice else []
+    if shared:
+        share, shown = len(shared) / max(1, documents["test"]), ", ".join(shared[:EXAMPLES])
+        rule = f"test documents must not also be training documents, however {len(shared):,} ({share:.1%}) are, for example {shown}"
+        (failures if share > project.data.max_overlap else warnings).append(rule)
+    counted = sum(documents.values())
+    summary = f"{counted:,} document{'s' if counted != 1 else ''}, {size / 1e6:,.1f} MB of text"
+    if project.data.split == "position":
+        summary = f"{size / 1e6:,.1f} MB of text"
+    return {
+        "passed": not failures,
+        "summary": summary,
+        "failures": failures,
+        "warnings": warnings,
+        "expectations": [],
+        "digest": text.digest,
+        "rows": counted,
+        "files": [text.name_of(path) for path in text.files][:100],
+        "bytes": size,
+    }
+
+
+def _rules(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The findings as the page of a validation shows them."""
+    broken = [{"passed": False, "severity": "stop", "sentence": text, "name": "text"} for text in found["failures"]]
+    return broken + [
+        {"passed": False, "severity": "warn", "sentence": text, "name": "text"} for text in found["warnings"]
+    ]
+
+
+def check(project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
+    """Validation alone. Raises DataError when a rule is broken."""
+    found = examine(project, open_text(project.data, root))
+    for line in found["warnings"]:
+        report.warn(line)
+    if found["failures"]:
+        raise DataError("\n".join(found["failures"]))
+    report.line(found["summary"])
+    return found
+
+
+def validate(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
+    """Read and judge the documents; the findings as files."""
+    found = examine(project, open_text(project.data, root))
+    write_json(run.path / "data.json", {key: found[key] for key in ("digest", "rows", "files")})
+    write_json(run.path / "validation.json", found)
+    write_atomically(run.path / "validation.html", page(f"Validation of {project.name}", _rules(found)))
+    for line in found["warnings"]:
+        report.warn(line)
+    if found["failures"]:
+        raise DataError("\n".join(found["failures"]))
+    report.line(found["summary"])
+    return found
+
+
+def prepare(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
+    """Fit the tokenizer on the training part and store the tokens."""
+    text = open_text(project.data, root)
+    store, reused = make_token_store(root / "data" / "prepared", text, project.data, project.model.context)
+    tokens = store.described["tokens"]
+    told = {"kind": "tokens", "path": str(store.path), "digest": store.path.name, "reused": reused, "rows": tokens}
+    write_json(run.path / "store.json", told)
+    counts = ", ".join(f"{n:,} {split}" for split, n in tokens.items())
+    line = f"{counts} tokens, {store.described['vocabulary']:,} different{', prepared before' if reused else ''}"
+    report.line(line)
+    return told
+
+
+def complete_bundle(run: RunDirectory, project: TextProject) -> None:
+    """Make the trained weights a model that a fresh process can use."""
+    from headway.serve.text import complete_text_bundle
+
+    complete_text_bundle(run.bundle, _store(run), project.model, project.to_yaml())
+
+
+def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
+    """Measure model, counting baselines and champion on the same test text; samples; the learning curve."""
+    from headway import tracking
+    from headway.evaluate.plots import draw_learning
+
+    store = _store(run)
+    champion = tracking.champion(root, project.name)
+    bundles = [str(run.bundle), *([str(champion.bundle)] if champion else [])]
+    asked = {
+        "store": str(store.path),
+        "out": str(run.path / "rehearsal"),
+        "bundles": bundles,
+        "prompts": list(project.evaluate.prompts),
+    }
+    write_json(run.path / "rehearsal-request.json", asked)
+    with open(run.path / "rehearsal.log", "wb") as log:
+        words = [sys.executable, "-m", "headway.serve.text", str(run.path / "rehearsal-request.json")]
+        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        report.progress(0.1, "counting for the baselines")
+        baselines, seconds = _baselines(store, project)
+        report.progress(0.5, "predicting the test text as a fresh process will")
+        code = child.wait()
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    own, *others = _rehearsed(run, code)
+    other = others[0] if others else {}
+    problem = other.get("problem")
+    compared = None if champion is None or problem else (champion.version, _blocks(run, 1))
+    if problem:
+        report.warn(f"the champion cannot be compared: {problem}")
+    found = evaluate(_blocks(run, 0), baselines, compared, seconds, project.evaluate.resamples)
+    found |= {"latency_ms": own["latency_ms"], "size_mb": own["size_bytes"] / 1e6, "champion_problem": problem}
+    draw_learning(run.path / "plots", [(event.step, event.metrics) for event in run.events() if event.kind == "metric"])
+    return found
+
+
+def put_before_gate(run: RunDirectory, project: TextProject, root: Path) -> dict[str, Any]:
+    """Decide by bits a byte on the same blocks, register, and set the aliases."""
+    from headway import tracking
+
+    found = read_json(run.path / "evaluation.json")
+    decision = _decide(run, project, found)
+    example = pd.DataFrame({"prompt": list(project.evaluate.prompts)})
+    version = tracking.register(run, root, project.name, example)
+    told = {**decision.to_json(), "name": project.name, "version": version}
+    (tracking.promote if decision.promoted else tracking.keep_challenger)(root, project.name, version, told)
+    return told
+
+
+def _decide(run: RunDirectory, project: TextProject, found: dict[str, Any]) -> Decision:
+    model, champion = _blocks(run, 0), found["champion"]
+    if champion is None:
+        store = _store(run)
+        model_of, _ = fit_ngram(store.tokens("train"), store.tokens("validation"), store.described["vocabulary"], (1,))
+        other, against = _counted(store, model_of.losses(store.tokens("test"), 1)), "the trivial baseline's"
+    else:
+        other, against = _blocks(run, 1), f"version {champion['version']}'s"
+    value, low, high = difference(model, other, project.evaluate.resamples)
+    own = found["metrics"]["bits_per_byte"]["value"]
+    text = (
+        f"bits a byte {own:.4f} against {against} {own + value:.4f}, difference {value:+.4f} [{low:+.4f}, {high:+.4f}]"
+    )
+    broken = limits(project.gate, found["latency_ms"], found["size_mb"])
+    if champion is None:
+        promoted = low > 0
+        why = "the first model, better than the trivial baseline" if promoted else "it must beat the trivial baseline"
+    else:
+        promoted, why = low > -project.gate.margin, why_of(low, high, project.gate.margin)
+    if promoted and broken:
+        promoted, why = False, "; ".join(broken)
+    return Decision(
+        promoted, f"{'promoted' if promoted else 'not promoted'}: {text}; {why}", "bits_per_byte", value, low, high
+    )
+
+
+def _baselines(store: TokenStore, project: TextProject) -> tuple[dict[str, Blocks], dict[str, float]]:
+    test, vocabulary = store.tokens("test"), store.described["vocabulary"]
+    found: dict[str, Blocks] = {}
+    seconds: dict[str, float] = {}
+    for name in project.evaluate.baselines:
+        begun = time.perf_counter()
+        orders = (1,) if name == "unigram" else (1, 2, 3, 4, 5, 6)
+        model, order = fit_ngram(store.tokens("train"), store.tokens("validation"), vocabulary, orders)
+        shown = name if name == "unigram" else f"{order}-gram"
+        found[shown] = _counted(store, model.losses(test, order))
+        seconds[shown] = time.perf_counter() - begun
+    return found, seconds
+
+
+def _counted(store: TokenStore, losses: np.ndarray) -> Blocks:
+    return Blocks.of(losses, store.tokenizer.byte_lengths()[np.asarray(store.tokens("test")).astype(np.int64)])
+
+
+def _rehearsed(run: RunDirectory, code: int) -> list[dict[str, Any]]:
+    """What the fresh process told. Raises TrainingError when the new bundle does not predict."""
+    if code != 0:
+        last = (run.path / "rehearsal.log").read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+        raise TrainingError(f"the bundle must predict in a fresh process, however that failed: {last[0]}")
+    told = read_json(run.path / "rehearsal" / "rehearsal.json")
+    if "problem" in told[0]:
+        raise TrainingError(f"the bundle must predict in a fresh process, however: {told[0]['problem']}")
+    return told
+
+
+def _blocks(run: RunDirectory, n: int) -> Blocks:
+    with np.load(run.path / "rehearsal" / f"{n}.npz") as held:
+        return Blocks(held["nats"], held["tokens"], held["bytes"])
+
+
+def _store(run: RunDirectory) -> TokenStore:
+    return TokenStore(Path(read_json(run.path / "store.json")["path"]))

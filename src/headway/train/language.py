@@ -1,0 +1,76 @@
+"""Training on the tokens of a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headway.base import ConfigError
+from headway.data.batches import Batches
+from headway.data.config import Split
+from headway.data.tokens import TokenStore
+from headway.data.windows import TokenBatches
+from headway.models import ModelConfig, TokenInputs
+from headway.models.gpt import GPT
+from headway.tasks import language
+from headway.train.precision import Arithmetic
+from headway.train.recipe import Recipe
+from headway.train.workload import Workload
+
+VALIDATION_TOKENS = 100_000
+"""Tokens of the validation after each epoch, from its beginning on; more decide no better and cost time."""
+
+
+@dataclass
+class LanguageWorkload(Workload):
+    """A store of tokens, and the model that is to predict them."""
+
+    unit: ClassVar[str] = "tokens"
+
+    store: TokenStore
+    model: GPT
+
+    def build(self) -> nn.Module:
+        return self.model.build(TokenInputs(self.store.described["vocabulary"]))
+
+    def batches(self, recipe: Recipe, device: torch.device) -> Batches:
+        size, tokens = recipe.batch_size, self.store.tokens("train")
+        assert size != "auto"
+        if size * self.model.context >= len(tokens):
+            raise ConfigError(
+                f"train.batch_size times model.context must be less than the {len(tokens):,} training tokens, "
+                f"however {size:,} times {self.model.context:,} is not"
+            )
+        return TokenBatches(tokens, size, self.model.context, recipe.seed, device, recipe.residence != "stream")
+
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        return language.loss(outputs, target, smoothing)
+
+    def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:
+        return float(self._losses(network, arithmetic, self.store.tokens("validation")[:VALIDATION_TOKENS]).mean())
+
+    def predictions(self, network: nn.Module, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
+        """Nats of every token but the first: (N - 1,) float32."""
+        splits: tuple[Split, ...] = ("validation", "test")
+        return {split: self._losses(network, arithmetic, self.store.tokens(split)) for split in splits}
+
+    def _losses(self, network: nn.Module, arithmetic: Arithmetic, tokens: np.ndarray) -> np.ndarray:
+        network.eval()
+
+        def forward(batch: Tensor) -> Tensor:
+            with arithmetic.autocast():
+                return network(tokens=batch)
+
+        return language.token_losses(forward, tokens, self.model.context, arithmetic.device)
+
+
+def language_workload(path: Path, model: ModelConfig) -> LanguageWorkload:
+    """The workload of a store of tokens. Raises ConfigError for a model that is not for text."""
+    if not isinstance(model, GPT):
+        raise ConfigError(f"model must be gpt for text, however it is {model.name}")
+    return LanguageWorkload(TokenStore(path), model)
