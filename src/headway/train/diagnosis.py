@@ -40,10 +40,11 @@ def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: s
     if cost["time/wait"] > NOTICEABLE:
         if recipe.residence == "stream":
             return "the rows may fit on the device: try train.residence=device", "train.residence=device"
-        return "reading is the bottleneck: try more readers", f"train.workers={recipe.workers * 2}"
+        setting = f"train.workers={recipe.workers * 2}"
+        return f"reading is the bottleneck: try {setting}", setting
     if cost["time/other"] > NOTICEABLE:
-        longer = recipe.checkpoint_seconds * 4
-        return "writing checkpoints and the journal costs much: try fewer", f"train.checkpoint_seconds={longer:g}"
+        setting = f"train.checkpoint_seconds={recipe.checkpoint_seconds * 4:g}"
+        return f"writing checkpoints and the journal costs much: try {setting}", setting
     if device == "cuda":
         return _gpu(cost, recipe, precision, bf16)
     if bf16 and precision == "fp32":

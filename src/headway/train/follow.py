@@ -36,11 +36,18 @@ class Follower:
 
     def follow(self) -> None:
         """Train to the end. Raises TrainingError when the loss is lost a second time."""
-        found = load_newest(self._run.checkpoints)
-        if found is not None:
-            self._continue(*found)
-            self._journal.write("stage", name="resumed", step=self._training.progress.step)
         try:
+            self._train()
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def _train(self) -> None:
+        try:
+            found = load_newest(self._run.checkpoints)
+            if found is not None:
+                self._continue(*found)
+                self._journal.write("stage", name="resumed", step=self._training.progress.step)
             while True:
                 try:
                     self._run_on()
@@ -113,6 +120,7 @@ class Follower:
         step = self._training.progress.step
         new = {name: value for name, value in values.items() if step > self._told.get(name, 0)}
         if new:
+            self._told |= dict.fromkeys(new, step)
             self._journal.write("metric", step=step, values=new)
 
     def _position(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Optimizers:
             _FusedAdamW(part) if _can_be_direct(part) else None for part in parts
         ]
         self._weights = [p for part in parts for group in part.param_groups for p in group["params"]]
-        self._base = [(group, float(group["lr"])) for part in parts for group in part.param_groups]
+        self._base = [float(group["lr"]) for part in parts for group in part.param_groups]
         self._rate = 1.0
 
     def step(self) -> None:
@@ -36,12 +36,17 @@ class Optimizers:
         for weight in self._weights:
             weight.grad = None
 
+    def forget_rate(self) -> None:
+        """Set the next rate whatever the last one was."""
+        self._rate = -1.0
+
     def set_rate(self, share: float) -> None:
         """Take this share of every group's learning rate."""
         if share == self._rate:
             return
         self._rate = share
-        for group, base in self._base:
+        groups = (group for part in self.parts for group in part.param_groups)  # loading a state makes new groups
+        for group, base in zip(groups, self._base, strict=True):
             if isinstance(group["lr"], Tensor):  # recorded in a CUDA graph: the value changes, not the place
                 group["lr"].fill_(base * share)
             else:
@@ -195,3 +200,4 @@ def unpack_optimizers(optimizers: Optimizers, tensors: dict[str, Tensor]) -> Non
             if int(owner) == number:
                 state.setdefault(int(index), {})[name] = value
         part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+    optimizers.forget_rate()

@@ -1,0 +1,126 @@
+"""Text as tokens: nothing lost on the way there and back, nothing of the test in training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from headway.base import DataError
+from headway.data.config import SPLITS
+from headway.data.text import TextConfig, open_text
+from headway.data.tokens import BytePairs, Characters, Tokenizer, make_token_store, tokenizer_from_json
+from headway.data.windows import TokenBatches
+
+TEXT = "To be, or not to be: that is the question. \u00c0 la fin, \u4f60\u597d \U0001f600!\n" * 20
+
+
+@pytest.fixture(params=["characters", "bpe"])
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
+    return Characters.fit([TEXT]) if request.param == "characters" else BytePairs.fit([TEXT], 300)
+
+
+def test_text_comes_back_as_it_was(tokenizer: Tokenizer) -> None:
+    again = tokenizer_from_json(tokenizer.to_json())
+    for text in (TEXT, "be\n", ""):
+        assert tokenizer.decode(tokenizer.encode(text).tolist()) == text
+        assert again.encode(text).tolist() == tokenizer.encode(text).tolist()
+
+
+def test_the_bytes_of_the_tokens_are_the_bytes_of_the_text(tokenizer: Tokenizer) -> None:
+    assert tokenizer.byte_lengths()[tokenizer.encode(TEXT)].sum() == len(TEXT.encode())
+    assert tokenizer.byte_lengths().shape == (tokenizer.size,)
+
+
+def test_a_character_that_training_lacked_is_unknown_and_bytes_never_are() -> None:
+    characters = Characters.fit(["abc"])
+    assert characters.encode("abz").tolist() == [2, 3, 1]
+    assert characters.decode([2, 1]) == "a\ufffd"
+    assert (
+        BytePairs.fit(["abc" * 9], 258).decode(BytePairs.fit(["abc" * 9], 258).encode("z\u00e9").tolist()) == "z\u00e9"
+    )
+
+
+def folder(root: Path, files: int = 60) -> Path:
+    path = root / "texts"
+    path.mkdir()
+    for n in range(files):
+        (path / f"{n:03}.txt").write_text(f"document {n} " * 20)
+    return path
+
+
+def test_documents_stay_whole_and_in_their_part_when_others_come(tmp_path: Path) -> None:
+    path = folder(tmp_path)
+    config = TextConfig(source="texts", tokenizer="characters", test=0.2, validation=0.2)
+    before = {d.name: split for split, d in open_text(config, tmp_path).parts()}
+    assert set(before.values()) == set(SPLITS)
+    (path / "new.txt").write_text("more")
+    after = {d.name: split for split, d in open_text(config, tmp_path).parts()}
+    assert {name: after[name] for name in before} == before
+
+
+def test_by_position_the_end_is_the_test(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("".join(chr(97 + i % 26) for i in range(1000)))
+    config = TextConfig(source="x.txt", tokenizer="characters", split="position", test=0.1, validation=0.1)
+    parts = {split: d.text for split, d in open_text(config, tmp_path).parts()}
+    assert [len(parts[s]) for s in SPLITS] == [810, 90, 100]
+    assert parts["train"] + parts["validation"] + parts["test"] == (tmp_path / "x.txt").read_text()
+
+
+def test_the_store_holds_every_part_and_is_used_again(tmp_path: Path) -> None:
+    folder(tmp_path)
+    config = TextConfig(source="texts", tokenizer="characters", test=0.2, validation=0.2)
+    text = open_text(config, tmp_path)
+    store, reused = make_token_store(tmp_path / "prepared", text, config, 8)
+    assert not reused
+    for split in SPLITS:
+        documents = [d.text for s, d in text.parts() if s == split]
+        tokens = store.tokens(split)
+        assert store.tokenizer.decode(tokens.tolist()) == "".join(documents)
+        assert (tokens == 0).sum() == len(documents) == store.described["documents"][split]
+    assert store.raw("test") == "".join(d.text for s, d in text.parts() if s == "test")
+    assert make_token_store(tmp_path / "prepared", text, config, 8)[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"caf\xe9 " * 50, r"x.txt must be UTF-8 text, however byte 3 is not"),
+        (b"short", r"part must have more tokens than model.context, 64, however it has"),
+    ],
+)
+def test_bad_text_is_one_line(tmp_path: Path, content: bytes, line: str) -> None:
+    (tmp_path / "x.txt").write_bytes(content)
+    config = TextConfig(source="x.txt", tokenizer="characters", split="position")
+    with pytest.raises(DataError, match=line):
+        make_token_store(tmp_path / "prepared", open_text(config, tmp_path), config, 64)
+    assert not list(tmp_path.glob("prepared/*"))
+
+
+def test_a_missing_text_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="data.source must hold text files, however there is no nowhere"):
+        open_text(TextConfig(source="nowhere"), tmp_path)
+
+
+def batches(seed: int = 0) -> TokenBatches:
+    return TokenBatches(np.arange(1000, dtype=np.uint16), 4, 16, seed, torch.device("cpu"))
+
+
+def test_windows_are_neighbours_and_the_target_is_the_next_token() -> None:
+    found = list(batches().epoch(0))
+    assert len(found) == batches().steps == 15
+    for batch in found:
+        assert batch["tokens"].shape == (4, 16)
+        assert torch.equal(batch["target"], batch["tokens"] + 1)
+        assert torch.equal(batch["tokens"] - batch["tokens"][:, :1], torch.arange(16).expand(4, 16))
+    assert sum(batches().count(s) for s in range(15)) == 960
+
+
+@pytest.mark.parametrize("start", [0, 1, 14])
+def test_any_step_of_a_text_can_be_the_first(start: int) -> None:
+    found = [batch["tokens"] for batch in batches().epoch(3, start)]
+    expected = [batch["tokens"] for batch in batches().epoch(3)][start:]
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert not torch.equal(found[0], next(iter(batches(1).epoch(3, start)))["tokens"])

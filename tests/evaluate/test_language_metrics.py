@@ -1,0 +1,101 @@
+"""Counting models, losses and bits a byte, against the slow obvious versions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+import torch
+
+from headway.evaluate.language import Blocks, difference, evaluate, measure
+from headway.evaluate.ngram import NGram, fit_ngram
+from headway.tasks.language import token_losses
+
+RNG = np.random.default_rng(0)
+
+
+def chances(train: list[int], context: list[int], token: int, vocabulary: int, order: int) -> float:
+    """Witten and Bell's interpolation, word by word."""
+    if order == 0:
+        return 1 / vocabulary
+    before = tuple(context[len(context) - order + 1 :]) if order > 1 else ()
+    follows: Counter[int] = Counter()
+    for i in range(order - 1, len(train)):
+        if tuple(train[i - order + 1 : i]) == before:
+            follows[train[i]] += 1
+    shorter = chances(train, context, token, vocabulary, order - 1)
+    times, kinds = sum(follows.values()), len(follows)
+    return (follows[token] + kinds * shorter) / (times + kinds) if times else shorter
+
+
+@pytest.mark.parametrize("vocabulary", [5, 3_000_000_000])
+def test_counts_are_those_of_the_slow_version(vocabulary: int) -> None:
+    train, test = RNG.integers(0, 5, 200), RNG.integers(0, 5, 40)
+    losses = NGram(train, vocabulary, 3).losses(test)
+    for i in range(1, 40):
+        order = min(3, i + 1)
+        expected = chances(train.tolist(), test[:i].tolist(), int(test[i]), vocabulary, order)
+        assert losses[i - 1] == pytest.approx(-math.log(expected), rel=1e-9)
+
+
+def test_chances_sum_to_one() -> None:
+    model = NGram(RNG.integers(0, 6, 300), 6, 3)
+    for context in ([0, 1], [5, 5], [3, 2]):
+        assert sum(math.exp(-model.losses(np.array([*context, w]))[-1]) for w in range(6)) == pytest.approx(1)
+
+
+def test_the_order_is_the_one_that_fits() -> None:
+    follows = defaultdict(lambda: RNG.integers(0, 4))
+    tokens = [0, 1]
+    for _ in range(5000):
+        tokens.append(int(follows[tokens[-2], tokens[-1]]) if RNG.random() < 0.9 else int(RNG.integers(0, 4)))
+    _, order = fit_ngram(np.array(tokens[:4000]), np.array(tokens[4000:]), 4)
+    assert order == 3
+
+
+def test_bits_a_byte_are_those_of_the_definition() -> None:
+    losses, lengths = np.array([1.0, 2.0, 3.0]), np.array([1, 2, 3, 1])
+    found = measure(Blocks.of(losses, lengths), 100)
+    assert found["bits_per_byte"]["value"] == pytest.approx(6 / math.log(2) / 6)
+    assert found["loss"]["value"] == pytest.approx(2)
+    assert found["perplexity"]["value"] == pytest.approx(math.exp(2))
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    held = 0
+    for _ in range(150):
+        losses = RNG.gamma(2, 0.5, 20_000)
+        interval = measure(Blocks.of(losses, np.full(20_001, 4)), 200)["loss"]
+        low, high = interval["low"], interval["high"]
+        assert low is not None
+        assert high is not None
+        held += low <= 1.0 <= high
+    assert 0.88 <= held / 150 <= 0.99
+
+
+def test_two_models_are_compared_on_the_same_blocks() -> None:
+    lengths, common = np.full(10_001, 3), RNG.gamma(2, 1, 10_000)
+    better, worse = Blocks.of(common, lengths), Blocks.of(common + 0.01 + RNG.normal(0, 0.01, 10_000), lengths)
+    value, low, high = difference(better, worse, 300)
+    assert 0 < low < value < high < 0.02
+    keep = evaluate(better, {"5-gram": worse}, None, {}, 200)["earns_its_keep"]
+    assert keep["verdict"]
+    assert keep["text"].startswith("gpt earns its keep: better than the best baseline, 5-gram")
+
+
+@pytest.mark.parametrize("count", [3, 8, 9, 13, 50])
+def test_every_token_is_predicted_once_from_half_a_context_at_least(count: int) -> None:
+    tokens = RNG.integers(0, 7, count)
+
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        """Says how far it has seen: the position in the window decides how sure it is of the truth."""
+        places = torch.arange(batch.shape[1], dtype=torch.float32).expand(batch.shape)
+        return torch.stack([places] + [torch.zeros_like(places)] * 6, -1)
+
+    losses = token_losses(forward, np.zeros_like(tokens), 8, torch.device("cpu"))
+    assert losses.shape == (count - 1,)
+    seen = [-math.log(math.exp(p) / (math.exp(p) + 6)) for p in range(8)]
+    assert losses[:8] == pytest.approx(seen[: count - 1][:8], abs=1e-5)
+    assert all(loss <= seen[4] + 1e-5 for loss in losses[8:])

@@ -1,0 +1,94 @@
+"""GPT against what attention and rotary positions must be."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from headway.base import ConfigError
+from headway.models import TokenInputs
+from headway.models.gpt import GPT
+from headway.models.transformer import Attention, Transformer, rotary, rotate
+from headway.train.activations import checkpoint_activations
+
+
+def network(**settings: object) -> Transformer:
+    torch.manual_seed(0)
+    config = GPT.parse({"layers": 2, "heads": 2, "width": 16, "context": 12, **settings}, "model")
+    built = config.build(TokenInputs(11))
+    assert isinstance(built, Transformer)
+    with torch.no_grad():
+        for weight in built.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+    return built.eval()
+
+
+def test_a_later_token_changes_nothing_before_it() -> None:
+    model, tokens = network(), torch.randint(0, 11, (3, 12))
+    other = tokens.clone()
+    other[:, 7:] = (other[:, 7:] + 1) % 11
+    a, b = model(tokens), model(other)
+    torch.testing.assert_close(a[:, :7], b[:, :7])
+    assert not torch.allclose(a[:, 7:], b[:, 7:])
+
+
+def test_attention_is_the_formula() -> None:
+    torch.manual_seed(0)
+    attention = Attention(8, 2, 0.0, qk_norm=False).eval()
+    x = torch.randn(2, 5, 8)
+    cos, sin = rotary(5, 4)
+    q, k, v = attention.qkv(x).chunk(3, -1)
+    heads = []
+    for h in range(2):
+        qh, kh, vh = (part[..., 4 * h : 4 * h + 4] for part in (q, k, v))
+        qh, kh = rotate(qh, cos, sin), rotate(kh, cos, sin)
+        scores = (qh @ kh.transpose(1, 2) / math.sqrt(4)).masked_fill(torch.ones(5, 5).triu(1).bool(), -math.inf)
+        heads.append(scores.softmax(-1) @ vh)
+    torch.testing.assert_close(attention(x, cos, sin), attention.out(torch.cat(heads, -1)), atol=1e-5, rtol=1e-4)
+
+
+def test_rotated_products_depend_on_the_distance_alone() -> None:
+    q, k = torch.randn(8), torch.randn(8)
+    cos, sin = rotary(30, 8)
+
+    def product(at: int, distance: int) -> float:
+        return float(rotate(q, cos[at], sin[at]) @ rotate(k, cos[at + distance], sin[at + distance]))
+
+    assert product(0, 5) == pytest.approx(product(17, 5), abs=1e-4)
+    assert product(0, 5) != pytest.approx(product(0, 6), abs=1e-4)
+
+
+def test_a_tied_head_is_the_embedding() -> None:
+    model = network(tied=True)
+    assert model.head.weight is model.embedding.weight
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in network().parameters()) - 11 * 16
+
+
+def test_checkpointed_activations_give_the_same_gradients() -> None:
+    plain, twice = network(), network()
+    checkpoint_activations(twice)
+    tokens = torch.randint(0, 11, (2, 12))
+    for model in (plain, twice):
+        model.train()
+        model(tokens).square().mean().backward()
+    for a, b in zip(plain.parameters(), twice.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_weights_are_loaded_or_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(network().state_dict(), path)
+    loaded = GPT(layers=2, heads=2, width=16, context=12, weights=str(path)).build(TokenInputs(11))
+    tokens = torch.randint(0, 11, (1, 12))
+    torch.testing.assert_close(loaded.eval()(tokens), network()(tokens))
+    with pytest.raises(ConfigError, match="model.weights must hold embedding.weight of shape"):
+        GPT(layers=2, heads=2, width=32, context=12, weights=str(path)).build(TokenInputs(11))
+    with pytest.raises(ConfigError, match="model.weights must name a safetensors file, however there is no"):
+        GPT(weights="nowhere").build(TokenInputs(11))
+    path.write_bytes(b"no")
+    with pytest.raises(ConfigError, match="model.weights must be a safetensors file"):
+        GPT(weights=str(path)).build(TokenInputs(11))

@@ -1,0 +1,132 @@
+"""A language model through all stages, from a folder of text to samples of the champion."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headway import cli, stages
+from headway.base import ConfigError, DataError, read_json
+from headway.overview import sample
+from headway.project import load_project
+from headway.report import Silent
+from headway.run import RunDirectory
+
+YAML = """
+description: Little sentences.
+task: language
+data: {source: texts, tokenizer: characters, test: 0.2, validation: 0.2}
+model: {name: gpt, layers: 1, heads: 2, width: 32, context: 16}
+train: {epochs: 6, batch_size: 16, learning_rate: 0.01, threads: 1}
+evaluate: {resamples: 100, prompts: ["the "]}
+"""
+
+LOAD = """
+import sys, mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/little@champion")
+print(repr(model.predict(pd.DataFrame({"prompt": ["the "]}), params={"tokens": 20})["completion"][0]))
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("project")
+    (root / "conf").mkdir()
+    (root / "conf" / "little.yaml").write_text(YAML)
+    (root / "texts").mkdir()
+    words = random.Random(0)
+    for n in range(80):
+        lines = [
+            f"the {words.choice(['cat', 'dog'])} {words.choice(['sees', 'hears'])} the {words.choice(['bird', 'fish'])}."
+        ] * 3
+        words.shuffle(lines)
+        (root / "texts" / f"{n}.txt").write_text("\n".join([*lines, f"number {n}"]))
+    return root
+
+
+def retrain(root: Path, *settings: str) -> RunDirectory:
+    run = stages.start("little", root, settings)
+    stages.track(run, root)
+    for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
+        stage(run, root, Silent())
+    stages.conclude(run, root)
+    return run
+
+
+@pytest.fixture(scope="module")
+def first(root: Path) -> RunDirectory:
+    return retrain(root)
+
+
+def test_text_becomes_a_champion_with_samples(root: Path, first: RunDirectory) -> None:
+    evaluation, decision = read_json(first.path / "evaluation.json"), read_json(first.path / "decision.json")
+    assert decision["promoted"], decision["reason"]
+    assert (
+        evaluation["metrics"]["bits_per_byte"]["value"]
+        < evaluation["baselines"]["unigram"]["metrics"]["bits_per_byte"]["value"]
+    )
+    assert "the" in (first.path / "rehearsal" / "samples.txt").read_text()
+    assert (first.path / "plots" / "learning_curve.png").stat().st_size > 5000
+    told = stages.summary(first)
+    assert told["model"] == {"name": "little", "version": "1"}
+    assert set(told["baselines"]) >= {"unigram"}
+
+
+def test_a_second_model_meets_the_champion_on_the_same_text(root: Path, first: RunDirectory) -> None:
+    second = retrain(root, "train.epochs=1")
+    assert read_json(second.path / "store.json")["reused"]
+    evaluation, decision = read_json(second.path / "evaluation.json"), read_json(second.path / "decision.json")
+    assert evaluation["champion"]["metrics"] == read_json(first.path / "evaluation.json")["metrics"]
+    assert not decision["promoted"]
+    assert "against version 1's" in decision["reason"]
+
+
+def test_a_fresh_process_completes_a_prompt_as_the_command_line_does(root: Path, first: RunDirectory) -> None:
+    from headway.tracking import tracking_uri
+
+    words = [sys.executable, "-c", LOAD, tracking_uri(root)]
+    told = subprocess.run(words, capture_output=True, text=True, check=True, cwd=root).stdout.splitlines()[-1]
+    assert told == repr(sample("little", root, "the ", tokens=20, temperature=0.8, seed=0))
+    assert sample("little", root, "the ", tokens=20, temperature=0.0, seed=0) == sample(
+        "little", root, "the ", tokens=20, temperature=0.0, seed=1
+    )
+
+
+def test_copied_test_documents_and_wrong_settings_are_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data.tokeniser: no such setting; did you mean tokenizer\?"):
+        load_project("little", root, ["data.tokeniser=bpe"])
+    with pytest.raises(ConfigError, match=r"width must be a multiple of twice the heads, however it is 30"):
+        load_project("little", root, ["model.width=30"])
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "little.yaml").write_text(YAML)
+    (tmp_path / "texts").mkdir()
+    for n in range(40):
+        (tmp_path / "texts" / f"{n}.txt").write_text("always the same")
+    with pytest.raises(
+        DataError, match=r"test documents must not also be training documents, however .* are, for example"
+    ):
+        stages.check("little", tmp_path, [], Silent())
+
+
+def test_what_cannot_be_sampled_is_one_line(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "little.yaml").write_text(YAML)
+    (tmp_path / "conf" / "rows.yaml").write_text(
+        "task: regression\ndata: {source: x.csv, target: y, features: {a: numeric}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sample", "little"]) == 2
+    assert cli.main(["sample", "rows"]) == 2
+    assert cli.main(["sample", "little", "--tokens", "0"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "headway: little must have a champion, however it has none yet; headway run little"
+    assert lines[1] == "headway: rows must be a language project to be sampled, however its task is regression"
+    assert lines[2].startswith("headway: --tokens must be at least 1")
+    assert len(lines) == 3
