@@ -146,6 +146,8 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
     unit = "trees" if project.model.name == "boosting" else "epochs"
     best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
     report.line(f"{project.model.name} in {result['precision']} on {result['device']}, {best}, {rate}")
+    if result.get("diagnosis"):
+        report.line(result["diagnosis"])
     return result
 
 

@@ -21,7 +21,7 @@ from headway.train import step as step_module
 from headway.train.diagnosis import diagnose
 from headway.train.main import main
 from headway.train.meter import Meter, count_flops, read_energy
-from headway.train.optimizer import Optimizers, make_optimizer, pack_optimizers, unpack_optimizers
+from headway.train.optimizer import make_optimizer, pack_optimizers, unpack_optimizers
 from headway.train.precision import Arithmetic, choose_precision
 from headway.train.recipe import Recipe
 from headway.train.schedule import rate
@@ -70,7 +70,7 @@ def stepped(recipe: Recipe, of: Callable[..., Tensor] = loss, arithmetic: Arithm
     return step
 
 
-def by_hand(recipe: Recipe, change: Callable[[nn.Module], None] = lambda _: None) -> nn.Module:
+def by_hand(recipe: Recipe, change: Callable[[nn.Module], object] = lambda _: None) -> nn.Module:
     """The obvious loop; ``change`` comes between backward and step."""
     network = Named()
     groups = [
@@ -195,9 +195,9 @@ def test_an_optimizer_continues_from_what_was_packed() -> None:
 
 
 def test_the_schedules_are_torchs() -> None:
-    def torchs(make: Callable[[Optimizers], Any], steps: int) -> list[float]:
+    def torchs(make: Callable[[torch.optim.Optimizer], Any], steps: int) -> list[float]:
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-        schedule = make(optimizer)  # type: ignore[arg-type]
+        schedule = make(optimizer)
         found = []
         for _ in range(steps):
             found.append(schedule.get_last_lr()[0])

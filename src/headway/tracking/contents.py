@@ -76,7 +76,7 @@ def prefect_tags(run: RunDirectory) -> dict[str, str]:
 def note_of(run: RunDirectory, ending: Mapping[str, Any] | None) -> str:
     """Markdown at the top of the run's page: what it predicts, what came out, where else to look."""
     lines = [run.plan["project"].get("description", "")]
-    for name, pick in (("evaluation.json", _verdict), ("decision.json", _decision)):
+    for name, pick in (("evaluation.json", _verdict), ("decision.json", _decision), ("result.json", _diagnosis)):
         if (run.path / name).exists():
             lines.append(pick(read_json(run.path / name)))
     if ending and ending["problem"]:
@@ -94,6 +94,10 @@ def _verdict(evaluation: Mapping[str, Any]) -> str:
 def _decision(decision: Mapping[str, Any]) -> str:
     verdict = "Promoted" if decision.get("promoted") else "Not promoted"
     return f"**{verdict}**: {decision.get('reason', '')}"
+
+
+def _diagnosis(result: Mapping[str, Any]) -> str:
+    return str(result.get("diagnosis", ""))
 
 
 def dataset_of(run: RunDirectory) -> DatasetInput | None:
