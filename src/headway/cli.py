@@ -90,6 +90,12 @@ def parser() -> argparse.ArgumentParser:
     show = command("show", _show, "Show a project's runs, champion and decisions.")
     _project(show)
     _json(show)
+    seeds = command("seeds", _seeds, "Train a project with many seeds at once, for error bars.", _SEEDS_EXAMPLE)
+    _project(seeds)
+    _settings(seeds)
+    seeds.add_argument("--count", type=int, default=16, metavar="K", help="seeds (default 16)")
+    seeds.add_argument("--rates", type=float, nargs="+", default=[], metavar="R", help="learning rates to compare")
+    seeds.add_argument("--decays", type=float, nargs="+", default=[], metavar="D", help="weight decays to compare")
     sample = command("sample", _sample, "Let a project's language model continue a prompt.", _SAMPLE_EXAMPLE)
     _project(sample)
     sample.add_argument("--prompt", default="\n", metavar="TEXT", help="what the text begins with")
@@ -120,6 +126,9 @@ _INIT_EXAMPLE = """example:
   headway run bikes"""
 
 
+_SEEDS_EXAMPLE = """examples:
+  headway seeds german-credit --set model=mlp
+  headway seeds german-credit --set model=mlp --count 4 --rates 0.0003 0.001 0.003"""
 _SAMPLE_EXAMPLE = """example:
   headway sample shakespeare --prompt "ROMEO:\""""
 
@@ -252,6 +261,20 @@ def _show(options: argparse.Namespace) -> int:
     terminal.table(found.rows, found.empty)
     if options.json:
         print(json.dumps({"project": options.project, "champion": found.champion, "runs": found.rows}, default=str))
+    return 0
+
+
+def _seeds(options: argparse.Namespace) -> int:
+    from headway import seeds
+
+    terminal = _terminal(options)
+    with terminal.stage("seeds"):
+        told = seeds.train_many(
+            options.project, find_root(), options.settings, options.count, options.rates, options.decays, terminal
+        )
+    terminal.table(seeds.table(told), "nothing was measured")
+    if options.json:
+        print(json.dumps(told))
     return 0
 
 

@@ -28,6 +28,7 @@ FILES = (
     "stages.json",
     "rehearsal/samples.txt",
     "tuned.json",
+    "seeds.json",
 )
 SECTIONS = ("data", "split", "prepare", "model", "train", "gate")
 

@@ -84,13 +84,41 @@ def train(run: RunDirectory) -> None:
         from headway.train.network import fit_network
 
         keep_memory()
-
+        if "variants" in run.plan:
+            _fit_many(run, model, recipe, started)
+            return
         result, predictions = fit_network(run, model, recipe, workload_of(run, model))
     for split, values in predictions.items():
         target = run.predictions(split)
         target.parent.mkdir(exist_ok=True)
         np.save(target, values)
     run.finish({**result, "seconds": round(time.perf_counter() - started, 3)})
+
+
+def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: float) -> None:
+    """Train the networks of run.json's variants at once."""
+    from headway.train.many import ManyTraining, Variant
+    from headway.train.precision import choose_device
+    from headway.train.table import TableWorkload
+
+    workload = workload_of(run, model)
+    assert isinstance(workload, TableWorkload)
+    variants = [Variant(**values) for values in run.plan["variants"]]
+    training = ManyTraining(workload, recipe, variants, choose_device(recipe.device))
+    journal = run.journal()
+    for epoch in training.run():
+        going = sum(not fitted.done(recipe.patience) for fitted in training.fitted)
+        text = f"epoch {epoch} of at most {recipe.epochs}, {going} of {len(variants)} networks still learning"
+        journal.write("progress", step=epoch, steps=recipe.epochs, text=text)
+        journal.flush()
+    journal.close()
+    run.predictions("test").parent.mkdir(exist_ok=True)
+    for k, values in enumerate(training.predictions("test")):
+        np.save(run.predictions(f"test-{k}"), values)
+    networks = [
+        {"best_epoch": f.best_epoch, "epochs": f.epochs, "validation_loss": f.best_loss} for f in training.fitted
+    ]
+    run.finish({"networks": networks, "seconds": round(time.perf_counter() - started, 3)})
 
 
 def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:

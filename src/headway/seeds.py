@@ -1,0 +1,138 @@
+"""Error bars: one project trained with many seeds at once, or one seed with many settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headway import stages
+from headway.base import ConfigError, read_json, write_json
+from headway.data.store import Store
+from headway.evaluate.metrics import METRICS
+from headway.project import Project, load_table_project
+from headway.report import Reporter
+from headway.run import Event, RunDirectory
+from headway.terminal import number
+
+MOST = 256
+
+
+def variants_of(
+    project: Project, count: int, rates: Sequence[float], decays: Sequence[float]
+) -> list[dict[str, float]]:
+    """``count`` seeds from the project's own on; with rates or decays, each pair of them with each seed. Raises ConfigError."""
+    pairs = [(r, d) for r in rates or [project.train.learning_rate] for d in decays or [project.train.weight_decay]]
+    if not 2 <= count * len(pairs) <= MOST:
+        raise ConfigError(f"networks trained at once must be 2 to {MOST}, however they are {count * len(pairs)}")
+    if any(r <= 0 for r in rates) or any(d < 0 for d in decays):
+        raise ConfigError("learning rates must be above 0 and weight decays at least 0, however one is not")
+    first = project.train.seed
+    return [{"seed": first + k, "learning_rate": r, "weight_decay": d} for r, d in pairs for k in range(count)]
+
+
+def train_many(
+    name: str,
+    root: Path,
+    settings: Sequence[str],
+    count: int,
+    rates: Sequence[float],
+    decays: Sequence[float],
+    report: Reporter,
+) -> dict[str, Any]:
+    """Validate, prepare, train all, measure each on the test rows; in MLflow it is one run with a step for each network.
+
+    Returns {"project", "run_directory", "rows": one a network, "summary": mean and deviation of each metric by setting}.
+    """
+    from headway import tracking
+    from headway.train.launch import launch
+
+    project = load_table_project(name, root, settings)
+    variants = variants_of(project, count, rates, decays)
+    run = stages.start(name, root, settings)
+    write_json(run.path / "run.json", {**run.plan, "variants": variants})
+    problem: BaseException | None = None
+    try:
+        warning = stages.track(run, root)
+        if warning:
+            report.warn(warning)
+        stages.validate(run, root, report)
+        stages.prepare(run, root, report)
+        with stages.timed(run, "train"):
+            launch(run, lambda events: _show(events, report))
+        told = _measure(run, project, variants)
+        write_json(run.path / "seeds.json", told)
+        journal = run.journal()
+        for k, row in enumerate(told["rows"]):
+            journal.write("metric", step=k + 1, values={f"seeds/{n}": row[n] for n in _measured(project)})
+        journal.close()
+        tracking.Forwarder(run).poll()
+    except BaseException as error:
+        problem = error
+        raise
+    finally:
+        stages.conclude(run, root, problem)
+    return {"project": name, "run_directory": str(run.path), **told}
+
+
+def _show(events: Sequence[Event], report: Reporter) -> None:
+    for event in events:
+        if event.kind == "progress":
+            report.progress(event.step / event.fields["steps"], event.fields["text"])
+
+
+def _measured(project: Project) -> list[str]:
+    return [metric.name for metric in METRICS.values() if metric.task == project.task]
+
+
+def _measure(run: RunDirectory, project: Project, variants: Sequence[dict[str, float]]) -> dict[str, Any]:
+    target = np.asarray(Store(Path(read_json(run.path / "store.json")["path"])).arrays("test")["target"])
+    result = run.result or {}
+    rows: list[dict[str, Any]] = []
+    for k, variant in enumerate(variants):
+        predicted = np.load(run.predictions(f"test-{k}"))
+        values = {name: float(METRICS[name].value(target, predicted)) for name in _measured(project)}
+        rows.append({**variant, "best_epoch": result["networks"][k]["best_epoch"], **values})
+    return {"rows": rows, "summary": _summary(rows, _measured(project)), "seconds": result["seconds"]}
+
+
+def _summary(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """By setting: mean, standard deviation and range over the seeds."""
+    settings = dict.fromkeys((row["learning_rate"], row["weight_decay"]) for row in rows)
+    found = []
+    for rate, decay in settings:
+        for name in names:
+            values = np.array(
+                [row[name] for row in rows if (row["learning_rate"], row["weight_decay"]) == (rate, decay)]
+            )
+            spread = float(values.std(ddof=1)) if len(values) > 1 else None
+            shown = {"metric": name, "mean": float(values.mean()), "deviation": spread}
+            found.append(
+                {
+                    "learning_rate": rate,
+                    "weight_decay": decay,
+                    **shown,
+                    "low": float(values.min()),
+                    "high": float(values.max()),
+                }
+            )
+    return found
+
+
+def table(told: dict[str, Any]) -> list[dict[str, str]]:
+    """The summary for people."""
+    several = len({(row["learning_rate"], row["weight_decay"]) for row in told["summary"]}) > 1
+    rows = []
+    for row in told["summary"]:
+        setting = {"rate": f"{row['learning_rate']:g}", "decay": f"{row['weight_decay']:g}"} if several else {}
+        spread = "" if row["deviation"] is None else f"± {row['deviation']:.4f}"
+        values = {
+            "mean": number(row["mean"]),
+            "deviation": spread,
+            "lowest": number(row["low"]),
+            "highest": number(row["high"]),
+        }
+        rows.append({"metric": row["metric"].replace("_", " "), **setting, **values})
+    return rows

@@ -1,0 +1,75 @@
+"""Error bars on the command line, against the project's own single run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headway import cli, stages
+from headway.base import ConfigError, read_json
+from headway.project import load_table_project
+from headway.report import Silent
+from headway.seeds import variants_of
+
+YAML = """
+task: classification
+data:
+  source: rows.csv
+  target: y
+  features: {a: numeric, b: numeric}
+model: {name: mlp, width: 8, depth: 1, dropout: 0.0}
+train: {epochs: 4, batch_size: 64, learning_rate: 0.01, threads: 1}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "rows.yaml").write_text(YAML)
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 900))
+    labels = np.where(a + rng.normal(size=900) > 0, "yes", "no")
+    (tmp_path / "rows.csv").write_text(
+        "a,b,y\n" + "\n".join(f"{x},{z},{y}" for x, z, y in zip(a, b, labels, strict=True))
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_seed_is_measured_and_the_first_is_the_projects_own(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["seeds", "rows", "--count", "3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["seed"] for row in told["rows"]] == [0, 1, 2]
+    by_name = {row["metric"]: row for row in told["summary"]}
+    values = [row["auc"] for row in told["rows"]]
+    assert by_name["auc"]["mean"] == pytest.approx(np.mean(values))
+    assert by_name["auc"]["deviation"] == pytest.approx(np.std(values, ddof=1))
+
+    run = stages.start("rows", root, [])
+    stages.validate(run, root, Silent())
+    stages.prepare(run, root, Silent())
+    stages.train(run, root, Silent())
+    many = Path(told["run_directory"]) / "predictions" / "test-0.npy"
+    np.testing.assert_allclose(np.load(many), np.load(run.predictions("test")), atol=1e-4)
+
+    from headway import tracking
+
+    (tracked,) = tracking.list_runs(root, "rows")
+    assert tracked["status"] == "FINISHED"
+    assert tracked["metrics"]["seeds/auc"] == pytest.approx(values[-1])
+    assert read_json(Path(told["run_directory"]) / "seeds.json")["rows"] == told["rows"]
+
+
+def test_settings_are_crossed_with_seeds(root: Path) -> None:
+    project = load_table_project("rows", root)
+    found = variants_of(project, 2, [0.1, 0.01], [0.0])
+    assert [(v["seed"], v["learning_rate"]) for v in found] == [(0, 0.1), (1, 0.1), (0, 0.01), (1, 0.01)]
+    with pytest.raises(ConfigError, match="networks trained at once must be 2 to 256, however they are 1"):
+        variants_of(project, 1, [], [])
+    with pytest.raises(ConfigError, match="learning rates must be above 0"):
+        variants_of(project, 2, [-1.0], [])
