@@ -1,0 +1,131 @@
+"""What the journal costs a step, and an MLflow server that is away for half of a run: `make bench NAME=journal`. Two minutes.
+
+The first ratio is the microseconds a step that journal, meter, progress and checkpoints add, over the 20 that are allowed. The second is
+the metrics that were missing or doubled in MLflow at the end: none are allowed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from bench.loop import CPU, Rows
+from bench.side_by_side import Ratio, write
+from headway import tracking
+from headway.processes import free_port
+from headway.run import RunDirectory
+from headway.train.follow import Follower
+from headway.train.network import make_training
+from headway.train.precision import Arithmetic
+from headway.train.recipe import Recipe
+
+ALLOWED_MICROSECONDS = 20.0
+STEPS = 4000
+EPOCHS = 4
+
+
+def main() -> None:
+    """Measure and keep the ratios."""
+    costs = np.array([_followed() - _bare() for _ in range(8)]) * 1e6
+    cost = Ratio(*(float(np.quantile(_means(costs), q)) / ALLOWED_MICROSECONDS for q in (0.5, 0.025, 0.975)), goal=1.0)
+    ratios = {"20 microseconds a step for journal, meter and checkpoints": cost, "metrics missing or doubled": _away()}
+    for label, ratio in ratios.items():
+        print(f"{label}: {ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]")
+    print(write("journal", ratios))
+
+
+def _means(costs: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return costs[rng.integers(0, len(costs), (10_000, len(costs)))].mean(1)
+
+
+def _training() -> tuple[Rows, Recipe]:
+    return Rows(16, 64, 128 * STEPS // EPOCHS), Recipe(batch_size=128, epochs=EPOCHS, precision="fp32")
+
+
+def _followed() -> float:
+    """Seconds a step as in a run."""
+    rows, recipe = _training()
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory.create(Path(folder), "bench", {})
+        follower = Follower(run, make_training(rows, recipe, Arithmetic("fp32", CPU, "")), {})
+        begun = time.perf_counter()
+        follower.follow()
+        return (time.perf_counter() - begun) / STEPS
+
+
+def _bare() -> float:
+    """Seconds a step of the same steps, batches and schedule, told to nobody."""
+    rows, recipe = _training()
+    training = make_training(rows, recipe, Arithmetic("fp32", CPU, ""))
+    begun = time.perf_counter()
+    for epoch in range(EPOCHS):
+        for batch in training.batches.epoch(epoch):
+            training.step(batch)
+    return (time.perf_counter() - begun) / STEPS
+
+
+def _away() -> Ratio:
+    """Tell metrics to a real server that is stopped in the middle and comes back at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, port = Path(folder), free_port()
+        (root / "conf").mkdir()
+        run = RunDirectory.create(root, "bench", {"project": {"name": "bench", "task": "x", "model": {"name": "mlp"}}})
+        os.environ["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
+        server = _serve(root, port)
+        try:
+            tracking.begin(run, root, {}, "bench", "")
+            journal, forwarder = run.journal(), tracking.Forwarder(run)
+            for step in range(1, 2001):
+                journal.write("metric", step=step, values={"train/loss": 1.0 / step})
+                if step % 100 == 0:
+                    journal.flush()
+                    forwarder.poll()
+                if step == 500:
+                    server.terminate()
+                    server.wait(60)
+            journal.close()
+            server = _serve(root, port)
+            run_id = tracking.sync(run, root)
+            found = _history(run_id, port)
+        finally:
+            server.terminate()
+            server.wait(60)
+            del os.environ["MLFLOW_TRACKING_URI"]
+    wrong = sum(abs(found[step] - 1) for step in range(1, 2001)) + sum(
+        n for step, n in found.items() if not 1 <= step <= 2000
+    )
+    return Ratio(float(wrong), float(wrong), float(wrong), goal=0.0)
+
+
+def _serve(root: Path, port: int) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    words += ["--backend-store-uri", f"sqlite:///{root}/mlflow.db", "--artifacts-destination", str(root / "artifacts")]
+    child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=root)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                return child
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError("the MLflow server did not answer within 120 s")
+
+
+def _history(run_id: str, port: int) -> Counter[int]:
+    from mlflow import MlflowClient
+
+    history = MlflowClient(f"http://127.0.0.1:{port}").get_metric_history(run_id, "train/loss")
+    return Counter(metric.step for metric in history)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""A training killed two hundred times: `make bench NAME=resume`. About ten minutes on two cores.
+
+Processes that have torch loaded already are forked, killed with SIGKILL at random moments, and forked again until the run is done. Counted,
+and allowed none: weights that differ from those of a run that was left alone, metrics missing or told twice, kills that lost more than one
+checkpoint interval.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from bench.side_by_side import Ratio, write
+from headway.base import write_json
+from headway.data.prepare import Number, Preparation, Target
+from headway.run import RunDirectory
+from headway.train import main as training_process
+from headway.train import network, table  # noqa: F401 - loaded before the first fork
+
+KILLS = 200
+INTERVAL_SECONDS = 0.2
+ROWS = {"train": 20_000, "validation": 1_000, "test": 1_000}
+
+
+def main() -> None:
+    """Run once whole, once killed again and again, and compare."""
+    torch.set_num_threads(1)  # a forked process cannot use the threads of its parent
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        store = _store(root)
+        whole, killed = _run(root, store), _run(root, store)
+        if _fork(whole, None) != 0:
+            raise SystemExit("the run that nobody kills must end well")
+        kills, late = _kill(killed)
+        weights = [load_file(run.bundle / "weights.safetensors") for run in (whole, killed)]
+        differing = sum(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+        told = [
+            Counter((e.step, name, v) for e in run.events() for name, v in e.metrics.items() if "/loss" in name)
+            for run in (whole, killed)
+        ]
+        wrong = sum(((told[0] - told[1]) + (told[1] - told[0])).values())
+    print(f"{kills} kills, {differing} weights differ, {wrong} metrics missing or doubled, {late} intervals exceeded")
+    ratios = {
+        f"weights that differ after {kills} kills": Ratio(float(differing), float(differing), float(differing), 0.0),
+        "metrics missing or doubled": Ratio(float(wrong), float(wrong), float(wrong), 0.0),
+        "kills that lost more than a checkpoint interval": Ratio(float(late), float(late), float(late), 0.0),
+    }
+    print(write("resume", ratios))
+
+
+def _store(root: Path) -> Path:
+    """A small table whose classes can be told apart."""
+    store, rng = root / "store", np.random.default_rng(0)
+    for split, rows in ROWS.items():
+        (store / split).mkdir(parents=True)
+        x = rng.normal(size=(rows, 16)).astype(np.float32)
+        np.save(store / split / "numeric.npy", x)
+        np.save(store / split / "categorical.npy", np.zeros((rows, 0), np.int32))
+        np.save(store / split / "target.npy", (x[:, 0] * x[:, 1] + rng.normal(size=rows) > 0).astype(np.int64))
+    numbers = tuple(Number(f"x{i}", "numeric", 0.0, 0.0, 1.0) for i in range(16))
+    write_json(
+        store / "preparation.json", Preparation(numbers, (), (), Target("t", "classification", ("no", "yes"))).to_json()
+    )
+    write_json(store / "store.json", {"rows": ROWS})
+    return store
+
+
+def _run(root: Path, store: Path) -> RunDirectory:
+    train = {
+        "epochs": 120,
+        "patience": 120,
+        "batch_size": 64,
+        "threads": 1,
+        "checkpoint_seconds": INTERVAL_SECONDS,
+        "ema": 0.99,
+    }
+    model = {"name": "mlp", "width": 32, "depth": 2, "dropout": 0.1}
+    run = RunDirectory.create(
+        root, "bench", {"project": {"name": "bench", "model": model, "train": {**train, "schedule": "cosine"}}}
+    )
+    write_json(run.path / "store.json", {"path": str(store)})
+    return run
+
+
+def _fork(run: RunDirectory, seconds: float | None) -> int | None:
+    """Train in a forked process; killed after ``seconds``, then None; else its exit code."""
+    child = os.fork()
+    if child == 0:
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+        os._exit(training_process.main(str(run.path)))
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if deadline is not None and time.monotonic() >= deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(0.002)
+
+
+def _kill(run: RunDirectory) -> tuple[int, int]:
+    """Kill at random moments until KILLS are done, then let it end. Returns the kills, and how many lost too much."""
+    chance, kills, late = random.Random(0), 0, 0
+    while kills < KILLS:
+        if _fork(run, chance.uniform(0.05, 1.2)) is not None:
+            break
+        kills += 1
+        late += _lost(run) > 2 * INTERVAL_SECONDS  # an interval, and the one that was being written
+    if run.result is None and _fork(run, None) != 0:
+        raise SystemExit("the killed run must end well")
+    return kills, late
+
+
+def _lost(run: RunDirectory) -> float:
+    """Seconds of training between the newest checkpoint and the last event told."""
+    events = list(run.events())
+    saved = [e.time for e in events if e.kind == "checkpoint"]
+    begun = [e.time for e in events if e.kind == "stage"]
+    last = max([*saved, *begun], default=None)
+    return 0.0 if last is None or not events else events[-1].time - last
+
+
+if __name__ == "__main__":
+    main()
