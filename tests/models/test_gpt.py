@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,9 @@ def test_weights_are_loaded_or_refused_in_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"no")
     with pytest.raises(ConfigError, match="model.weights must be a safetensors file"):
         GPT(weights=str(path)).build(TokenInputs(11))
+
+
+def test_the_stages_of_a_text_load_without_torch() -> None:
+    code = "import headway.project, headway.text_stages, headway.stages, sys; print({'torch', 'tokenizers'} & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "set()"

@@ -10,14 +10,15 @@ from headway.models.base import Inputs, ModelConfig, TokenInputs
 __all__ = ["Inputs", "ModelConfig", "TokenInputs", "model_configs"]
 
 
+PARTS = frozenset({"layers", "stacked", "transformer"})
+"""Modules of this folder that are parts of models: they need torch, which only the training process imports."""
+
+
 def model_configs() -> dict[str, type[ModelConfig]]:
     """Every model in this folder by name: adding a model is adding its file."""
     found: dict[str, type[ModelConfig]] = {}
     for module in pkgutil.iter_modules(__path__):
-        if module.name in (
-            "layers",
-            "stacked",
-        ):  # parts of models; they need torch, which only the training process imports
+        if module.name in PARTS:
             continue
         contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
         for value in contents.values():
