@@ -40,6 +40,7 @@ def root(tmp_path: Path) -> Path:
         ("data.source=null", "conf/good.yaml: data: exactly one of dataset and source must be given"),
         ("data.target=a", "conf/good.yaml: data: the target a must not be among the features"),
         ("train.loss=mse", "conf/good.yaml: train.loss must suit classification, however it is mse"),
+        ("model=gpt", "conf/good.yaml: model.name must be one of 'boosting', 'mlp', 'tabm', however it is 'gpt'"),
         ("evaluate.reference=a", "conf/good.yaml: evaluate.reference must not be a feature, however a is one"),
         ("split.by=time", "conf/good.yaml: split: column must be given when rows are split by time"),
         ("train", "--set must be section.field=value, however it is 'train'"),

@@ -22,7 +22,8 @@ from headway.train.recipe import Recipe
 if TYPE_CHECKING:
     ModelChoice = ModelConfig
 else:
-    ModelChoice = Annotated[Union[tuple(model_configs().values())], Field(discriminator="name")]  # noqa: UP007
+    _ROW_MODELS = tuple(config for config in model_configs().values() if config.reads == "rows")
+    ModelChoice = Annotated[Union[_ROW_MODELS], Field(discriminator="name")]  # noqa: UP007
 
 
 class Project(Config):

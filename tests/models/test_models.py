@@ -11,7 +11,7 @@ from headway.models import Inputs, model_configs
 from headway.models.boosting import Boosting
 from headway.models.layers import Columns, Dropout, OneHot
 
-NETWORKS = [name for name, config in model_configs().items() if config is not Boosting]
+NETWORKS = [name for name, config in model_configs().items() if config is not Boosting and config.reads == "rows"]
 EDGES = tuple(float(x) for x in np.linspace(-2, 2, 6))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from headway.base import Config
 
@@ -55,6 +55,7 @@ class ModelConfig(Config):
     """A model's settings. Networks implement ``build``; torch is imported inside it, never at a module's top."""
 
     uses_bins: ClassVar[bool] = False
+    reads: ClassVar[Literal["rows", "tokens"]] = "rows"
 
     name: str = ""
 

@@ -6,7 +6,7 @@ RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467), rotary positions (Su et al.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 class GPT(ModelConfig):
     """A language model of 1 million to 1.5 billion weights: about 12 · layers · width² of them, and the embeddings."""
+
+    reads: ClassVar[Literal["rows", "tokens"]] = "tokens"
 
     name: Literal["gpt"] = "gpt"
     layers: int = Field(4, ge=1, le=200, description="Transformer blocks.")
