@@ -102,6 +102,10 @@ def test_copied_test_documents_and_wrong_settings_are_refused(root: Path, tmp_pa
         load_project("little", root, ["data.tokeniser=bpe"])
     with pytest.raises(ConfigError, match=r"width must be a multiple of twice the heads, however it is 30"):
         load_project("little", root, ["model.width=30"])
+    with pytest.raises(ConfigError, match=r"gate.metric must be bits_per_byte for language, however it is auc"):
+        load_project("little", root, ["gate.metric=auc"])
+    with pytest.raises(ConfigError, match=r"train.loss must suit language, however it is mse"):
+        load_project("little", root, ["train.loss=mse"])
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "little.yaml").write_text(YAML)
     (tmp_path / "texts").mkdir()

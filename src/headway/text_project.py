@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headway.base import Config
 from headway.data.text import TextConfig
 from headway.evaluate.config import GateConfig
 from headway.models.gpt import GPT
 from headway.train.recipe import Recipe
+
+METRIC = "bits_per_byte"
+"""What the gate decides by: models with different tokenizers can be compared in it, and in loss they cannot."""
 
 
 class TextEvaluateConfig(Config):
@@ -35,6 +38,19 @@ class TextProject(Config):
     train: Recipe = Recipe()
     evaluate: TextEvaluateConfig = TextEvaluateConfig()
     gate: GateConfig = GateConfig()
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> Self:
+        """A setting of another kind of task is refused: one that did nothing would mislead."""
+        if self.train.loss == "mse":
+            raise ValueError("train.loss must suit language, however it is mse; leave it auto")
+        if self.gate.metric not in (None, METRIC):
+            raise ValueError(
+                f"gate.metric must be {METRIC} for language, however it is {self.gate.metric}; leave it out"
+            )
+        if self.gate.slice_margin is not None:
+            raise ValueError("gate.slice_margin must be left out for language, however it is given: text has no slices")
+        return self
 
     def to_yaml(self) -> str:
         """The resolved project, every default written out."""

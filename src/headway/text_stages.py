@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from headway.base import DataError, TrainingError, read_json, write_atomically, write_json
-from headway.data.text import Text, open_text
+from headway.data.text import open_text
 from headway.data.tokens import TokenStore, make_token_store
 from headway.evaluate.gate import Decision, limits, why_of
 from headway.evaluate.language import Blocks, difference, evaluate
@@ -23,51 +21,10 @@ from headway.quality_page import page
 from headway.report import Reporter
 from headway.run import RunDirectory
 from headway.text_project import TextProject
+from headway.text_validation import examine, rules
 
-EXAMPLES = 3
-
-
-def examine(project: TextProject, text: Text) -> dict[str, Any]:
-    """Read every document. Raises DataError where one is not UTF-8; what else is wrong is among the failures."""
-    documents: Counter[str] = Counter()
-    contents: dict[str, dict[str, str]] = {"train": {}, "validation": {}, "test": {}}
-    size = twice = 0
-    for split, document in text.parts():
-        key = hashlib.sha256(document.text.encode()).hexdigest()
-        twice += key in contents[split]
-        contents[split][key] = document.name
-        documents[split] += 1
-        size += len(document.text.encode())
-    failures = [f"the {s} part must hold text, however it is empty" for s in contents if not documents[s]]
-    shared = [contents["test"][key] for key in contents["test"] if key in contents["train"]]
-    warnings = [f"documents should differ, however {twice:,} are copies of others in their part"] if twice else []
-    if shared:
-        share, shown = len(shared) / max(1, documents["test"]), ", ".join(shared[:EXAMPLES])
-        rule = f"test documents must not also be training documents, however {len(shared):,} ({share:.1%}) are, for example {shown}"
-        (failures if share > project.data.max_overlap else warnings).append(rule)
-    counted = sum(documents.values())
-    summary = f"{counted:,} document{'s' if counted != 1 else ''}, {size / 1e6:,.1f} MB of text"
-    if project.data.split == "position":
-        summary = f"{size / 1e6:,.1f} MB of text"
-    return {
-        "passed": not failures,
-        "summary": summary,
-        "failures": failures,
-        "warnings": warnings,
-        "expectations": [],
-        "digest": text.digest,
-        "rows": counted,
-        "files": [text.name_of(path) for path in text.files][:100],
-        "bytes": size,
-    }
-
-
-def _rules(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """The findings as the page of a validation shows them."""
-    broken = [{"passed": False, "severity": "stop", "sentence": text, "name": "text"} for text in found["failures"]]
-    return broken + [
-        {"passed": False, "severity": "warn", "sentence": text, "name": "text"} for text in found["warnings"]
-    ]
+TOLERANCE = {"fp32": 1e-3}
+"""How far, in nats a token, the bundle in fp32 on the CPU may be from what training predicted; looser for half formats."""
 
 
 def check(project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
@@ -86,7 +43,7 @@ def validate(run: RunDirectory, project: TextProject, root: Path, report: Report
     found = examine(project, open_text(project.data, root))
     write_json(run.path / "data.json", {key: found[key] for key in ("digest", "rows", "files")})
     write_json(run.path / "validation.json", found)
-    write_atomically(run.path / "validation.html", page(f"Validation of {project.name}", _rules(found)))
+    write_atomically(run.path / "validation.html", page(f"Validation of {project.name}", rules(found)))
     for line in found["warnings"]:
         report.warn(line)
     if found["failures"]:
@@ -143,6 +100,7 @@ def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter
             child.kill()
             child.wait()
     own, *others = _rehearsed(run, code)
+    _check_same(run)
     other = others[0] if others else {}
     problem = other.get("problem")
     compared = None if champion is None or problem else (champion.version, _blocks(run, 1))
@@ -220,6 +178,18 @@ def _rehearsed(run: RunDirectory, code: int) -> list[dict[str, Any]]:
     if "problem" in told[0]:
         raise TrainingError(f"the bundle must predict in a fresh process, however: {told[0]['problem']}")
     return told
+
+
+def _check_same(run: RunDirectory) -> None:
+    """Raise TrainingError when the bundle, in a fresh process, does not predict what training predicted."""
+    blocks, trained = _blocks(run, 0), np.load(run.predictions("test"))
+    apart = abs(float(blocks.nats.sum() / blocks.tokens.sum()) - float(trained.mean(dtype=np.float64)))
+    allowed = TOLERANCE.get(str((run.result or {}).get("precision")), 0.05)
+    if len(trained) != blocks.tokens.sum() or not apart <= allowed:
+        raise TrainingError(
+            f"the bundle must predict what training predicted to {allowed} nats a token, however they are {apart:.2g} apart; "
+            f"see {run.path}"
+        )
 
 
 def _blocks(run: RunDirectory, n: int) -> Blocks:

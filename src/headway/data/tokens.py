@@ -2,7 +2,7 @@
 
 <digest>/tokenizer.json       the tokenizer, fitted on the training part
 <digest>/<split>.npy          (N,) uint16 or uint32: all documents of the part, an end token after each
-<digest>/raw/<split>.txt      the validation's and the test's text, for champions with another tokenizer
+<digest>/raw/test.jsonl       the test's documents, one JSON string a line: for champions with another tokenizer
 <digest>/store.json           written last: tokens, bytes and documents of each part; its presence means whole
 """
 
@@ -12,22 +12,23 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
-from headway.base import DataError, digest, read_json, write_atomically, write_json
+from headway.base import DataError, digest, read_json, write_json
 from headway.data.config import SPLITS, Split
 from headway.data.text import Text, TextConfig
 
 if TYPE_CHECKING:
     import tokenizers
 
-FORMAT = 1
+FORMAT = 2
 END = "<|end|>"
 UNKNOWN = "\ufffd"
 
@@ -40,6 +41,11 @@ class Tokenizer(ABC):
     @abstractmethod
     def encode(self, text: str) -> np.ndarray:
         """(N,) int64."""
+
+    def encode_document(self, text: str, ends: bool) -> np.ndarray:
+        """(N,) int64; where documents end, the end token is the last."""
+        tokens = self.encode(text)
+        return np.append(tokens, 0) if ends else tokens
 
     @abstractmethod
     def decode(self, tokens: Sequence[int]) -> str:
@@ -154,9 +160,10 @@ class TokenStore:
         """(N,) memory-mapped."""
         return np.load(self.path / f"{split}.npy", mmap_mode="r")
 
-    def raw(self, split: Split) -> str:
-        """The part's text, documents joined by nothing: the validation or the test."""
-        return (self.path / "raw" / f"{split}.txt").read_text(encoding="utf-8")
+    def test_documents(self) -> Iterator[str]:
+        """The test part's documents as they were, one after the other."""
+        with open(self.path / "raw" / "test.jsonl", encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
 
 
 def make_token_store(folder: Path, text: Text, config: TextConfig, smallest: int) -> tuple[TokenStore, bool]:
@@ -190,26 +197,51 @@ def _fit(text: Text, config: TextConfig) -> Tokenizer:
     return Characters.fit(training) if config.tokenizer == "characters" else BytePairs.fit(training, config.vocabulary)
 
 
+class _Growing:
+    """A one-dimensional .npy file that is written piece by piece: a text's tokens need not fit in memory."""
+
+    def __init__(self, path: Path, kind: np.dtype[Any]) -> None:
+        self.count, self._kind = 0, kind
+        self._file: BinaryIO = open(path, "wb")  # noqa: SIM115
+        self._head()
+
+    def _head(self) -> None:
+        # NumPy pads the header, so that it is as long for many values as for none.
+        described = {"descr": np.lib.format.dtype_to_descr(self._kind), "fortran_order": False, "shape": (self.count,)}
+        np.lib.format.write_array_header_1_0(self._file, described)
+
+    def append(self, values: np.ndarray) -> None:
+        self._file.write(values.astype(self._kind).tobytes())
+        self.count += len(values)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.seek(0)
+        self._head()
+        self._file.close()
+
+
 def _write(folder: Path, text: Text, tokenizer: Tokenizer, smallest: int) -> dict[str, Any]:
-    found: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-    raw: dict[str, list[str]] = {split: [] for split in SPLITS}
-    kind = np.uint16 if tokenizer.size <= 2**16 else np.uint32
-    many = text.config.split == "documents"
-    for split, document in text.parts():
-        tokens = tokenizer.encode(document.text).astype(kind)
-        found[split] += [tokens, np.zeros(1, kind)] if many else [tokens]
-        raw[split].append(document.text)
-    told: dict[str, Any] = {"kind": "tokens", "vocabulary": tokenizer.size, "tokens": {}, "bytes": {}, "documents": {}}
-    for split in SPLITS:
-        joined = np.concatenate(found[split]) if found[split] else np.zeros(0, kind)
-        if len(joined) <= smallest:
+    """One pass over the documents. Returns store.json."""
+    ends = text.config.split == "documents"
+    kind = np.dtype(np.uint16 if tokenizer.size <= 2**16 else np.uint32)
+    told: dict[str, Any] = {"kind": "tokens", "vocabulary": tokenizer.size, "ends": ends}
+    told |= {"bytes": dict.fromkeys(SPLITS, 0), "documents": dict.fromkeys(SPLITS, 0)}
+    with ExitStack() as files:
+        arrays = {split: files.enter_context(_Growing(folder / f"{split}.npy", kind)) for split in SPLITS}
+        raw = files.enter_context(open(folder / "raw" / "test.jsonl", "w", encoding="utf-8"))
+        for split, document in text.parts():
+            arrays[split].append(tokenizer.encode_document(document.text, ends))
+            told["bytes"][split] += len(document.text.encode())
+            told["documents"][split] += 1
+            if split == "test":
+                raw.write(json.dumps(document.text) + "\n")
+    told["tokens"] = {split: array.count for split, array in arrays.items()}
+    for split, count in told["tokens"].items():
+        if count <= smallest:
             raise DataError(
-                f"the {split} part must have more tokens than model.context, {smallest}, however it has {len(joined):,}"
+                f"the {split} part must have more tokens than model.context, {smallest}, however it has {count:,}"
             )
-        np.save(folder / f"{split}.npy", joined)
-        whole = "".join(raw[split])
-        if split != "train":
-            write_atomically(folder / "raw" / f"{split}.txt", whole)
-        told["tokens"][split], told["documents"][split] = len(joined), len(raw[split])
-        told["bytes"][split] = len(whole.encode())
     return told

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT = 1
-LATENCY_TOKENS = 1000
+LATENCY_CHARACTERS = 1000
 SAMPLE_TOKENS = 300
 
 
@@ -61,13 +62,13 @@ class TextPredictor:
         network.load_state_dict(load_file(folder / "weights.safetensors"))
         return cls(tokenizer_from_json(read_json(folder / "tokenizer.json")), config.context, network.eval())
 
-    def losses(self, text: str) -> Blocks:
-        """The nats of every token but the first, by blocks of the text."""
+    def losses(self, documents: Iterable[str], ends: bool = False) -> Blocks:
+        """The nats of every token but the first, by blocks of the text. ``ends``: whether each document's end is predicted too."""
         import torch
 
         from headway.tasks.language import token_losses
 
-        tokens = self.tokenizer.encode(text)
+        tokens = np.concatenate([self.tokenizer.encode_document(text, ends) for text in documents])
         if len(tokens) < 2:
             raise DataError("a text must have at least two tokens, however it is shorter")
         nats = token_losses(lambda batch: self.network(tokens=batch), tokens, self.context, torch.device("cpu"))
@@ -95,22 +96,23 @@ class TextPredictor:
         if "text" not in rows.columns:
             have = ", ".join(str(c) for c in rows.columns[:8])
             raise DataError(f"rows to predict must have a column prompt or text, however they have {have}")
-        found = [measure(self.losses(str(text)), 2) for text in rows["text"]]
+        found = [measure(self.losses([str(text)]), 2) for text in rows["text"]]
         return pd.DataFrame([{name: metric["value"] for name, metric in one.items()} for one in found])
 
 
 def rehearse(store_path: str, out: str, prompts: Sequence[str], bundles: Sequence[str]) -> None:
     """For each bundle its blocks on the store's test text, `OUT/<n>.npz`; the first one's samples; `OUT/rehearsal.json` last."""
-    text, folder = TokenStore(Path(store_path)).raw("test"), Path(out)
+    store, folder = TokenStore(Path(store_path)), Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    start = "".join(islice(store.test_documents(), LATENCY_CHARACTERS))[:LATENCY_CHARACTERS]
     told: list[dict[str, Any]] = []
     for n, bundle in enumerate(bundles):
         try:
             predictor = TextPredictor.load(bundle)
-            blocks = predictor.losses(text)
+            blocks = predictor.losses(store.test_documents(), store.described["ends"])
             np.savez(folder / f"{n}.npz", nats=blocks.nats, tokens=blocks.tokens, bytes=blocks.bytes)
             begun = time.perf_counter()
-            predictor.losses(text[:LATENCY_TOKENS])
+            predictor.losses([start])
             size = sum(file.stat().st_size for file in Path(bundle).rglob("*") if file.is_file())
             told.append({"latency_ms": 1000 * (time.perf_counter() - begun), "size_bytes": size})
             if n == 0:
