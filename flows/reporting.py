@@ -24,7 +24,7 @@ from prefect.settings import PREFECT_UI_URL
 from headway.base import write_json
 from headway.report import Reporter
 from headway.run import RunDirectory
-from headway.terminal import Terminal, markdown_table, metric_rows
+from headway.terminal import Terminal, markdown_table, metric_rows, slice_rows
 
 ARTIFACT_SECONDS = 2.0
 
@@ -128,6 +128,11 @@ def show_metrics(project: str, evaluation: dict[str, Any]) -> None:
     if rows:
         text = (evaluation.get("earns_its_keep") or {}).get("text")
         create_table_artifact(table=rows, key=artifact_key(project, "metrics"), description=text)
+    slices = slice_rows(evaluation)
+    if slices:
+        create_table_artifact(
+            table=slices, key=artifact_key(project, "slices"), description="The deciding metric by slice."
+        )
 
 
 def show_decision(project: str, decision: dict[str, Any], evaluation: dict[str, Any], run: RunDirectory) -> None:

@@ -128,6 +128,13 @@ def test_json_is_the_only_thing_on_standard_output(
     assert "10 rows × 2 columns" in told.err
 
 
+def test_json_says_what_was_wrong(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "flowers", "--set", "train.epoch=3", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["exit_code"] == 2
+    assert told["error"].endswith("did you mean epochs?")
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(root: Path) -> None:
     code = "import sys; from headway.cli import main; sys.exit(main(['list', '--json']))"
     for number in range(300):

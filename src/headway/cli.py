@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HeadwayError as error:
         for line in str(error).splitlines():
             print(f"headway: {line}", file=sys.stderr)
+        if getattr(options, "json", False):
+            told = {"project": getattr(options, "project", None), "error": str(error), "exit_code": error.exit_code}
+            print(json.dumps(told), flush=True)
         return error.exit_code
     except KeyboardInterrupt:
         print("headway: interrupted", file=sys.stderr)

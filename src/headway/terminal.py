@@ -154,6 +154,10 @@ class Terminal:
         if rows:
             self.console.print()
             self.console.print(_table(rows))
+        slices = slice_rows(evaluation)
+        if slices:
+            self.console.print()
+            self.console.print(_table(slices))
         keep = summary.get("earns_its_keep") or {}
         if keep.get("text"):
             self.console.print()
@@ -206,6 +210,22 @@ def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
         for other, metrics in others.items():
             row[other] = number(metrics[name]["value"]) if name in metrics else ""
         rows.append(row)
+    return rows
+
+
+def slice_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One row a slice: its rows and the deciding metric with its interval."""
+    metric, rows = str(evaluation.get("primary")), []
+    for column, groups in (evaluation.get("slices") or {}).items():
+        for name, told in groups.items():
+            measured = told["metrics"].get(metric) or {}
+            if measured.get("value") is None:
+                continue
+            interval = (
+                f"{number(measured['low'])}–{number(measured['high'])}" if measured.get("low") is not None else ""
+            )
+            shown = {"slice": f"{column} = {name}", "rows": f"{told['rows']:,}"}
+            rows.append({**shown, metric.replace("_", " "): number(measured["value"]), "95 % interval": interval})
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -142,10 +142,30 @@ def _parse_dates(column: pa.Array, name: str, where: str, start: int, date_forma
     return pa.Array.from_pandas(best[1].dt.tz_localize(None).astype("datetime64[us]"))
 
 
+_TRUTHS = pa.array(["True", "TRUE", "False", "FALSE"])
+
+
+def _truth(column: pa.Array) -> pa.Array:
+    """True is true: a reader that makes truth values of the words must not make other categories of them."""
+    truths = pc.is_in(column, value_set=_TRUTHS)
+    return pc.if_else(truths, pc.utf8_lower(column), column) if pc.any(truths).as_py() else column
+
+
+def as_read(column: pa.Array, strip: bool, null_values: Sequence[str]) -> pa.Array:
+    """Text as the training's reader would have given it: spaces around it gone, and what stands for null null."""
+    column = plain(column)
+    if not pa.types.is_string(column.type):
+        return column
+    if strip:
+        column = pc.utf8_trim_whitespace(column)
+    nulls = pc.is_in(column, value_set=pa.array(list(null_values), pa.string()))
+    return pc.if_else(nulls, pa.scalar(None, pa.string()), column) if pc.any(nulls).as_py() else column
+
+
 def _text(column: pa.Array, name: str, where: str) -> pa.Array:
     found = family(column.type)
     if found == "text":
-        return column
+        return _truth(column)
     if found == "a number" and pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         whole = pc.all(pc.equal(pc.floor(column), column)).as_py()

@@ -48,6 +48,10 @@ def _target(column: ColumnProfile, data: DataConfig, task: Task) -> list[Finding
     name = column.name
     if column.nulls == column.rows:
         return [Finding("stop", name, f"the target {name} must be given, however it is missing in every row")]
+    if column.nulls:
+        fact = f"{column.nulls:,} of {column.rows:,} lack it"
+        text = f"the target {name} must be given in every row, however {fact}; data.unlabelled: drop leaves them out"
+        return [Finding("stop", name, text)]
     if column.infinite:
         return [_infinite(column, "the target ", "; leave those rows out")]
     if column.distinct < 2:

@@ -43,6 +43,9 @@ class DataConfig(Config):
         None, description="How dates are written where that is ambiguous, for example %d/%m/%Y."
     )
     target: str = Field(description="The column to predict.")
+    unlabelled: Literal["stop", "drop"] = Field(
+        "stop", description="What rows without a target do: stop the run, or be left out."
+    )
     positive: str | None = Field(None, description="Which of two classes is the event whose probability is predicted.")
     features: dict[str, Kind] = Field(min_length=1, description="Each column to learn from, and its kind.")
     keys: tuple[str, ...] = Field(

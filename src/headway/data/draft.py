@@ -16,15 +16,19 @@ import yaml
 
 from headway.base import ConfigError, DataError, suggest, write_atomically
 from headway.data.alone import exact_sum, power_alone
+from headway.data.canonical import UNAMBIGUOUS
 from headway.data.checks import row_hashes
 from headway.data.config import CsvOptions, DataConfig, Kind, Task, ValidationConfig
 from headway.data.draft_text import expectations, render
-from headway.data.files import find_files, format_of, read_batches
+from headway.data.files import find_files, format_of, read_batches, read_schema
 from headway.data.guess import Guess, guess, is_number, numbers
 from headway.data.profile import profile_table
 from headway.data.source import open_table
 
 SAMPLE = 100_000
+SMALL = 2_000
+"""Tables with fewer rows get smaller batches."""
+
 POSITIVE = ("yes", "true", "1", "y", "t", "bad", "default", "fraud", "churn", "positive", "event")
 
 
@@ -52,6 +56,8 @@ class Plan:
     csv: dict[str, str] = field(default_factory=dict)
     date_format: str | None = None
     max_overlap: float | None = None
+    batch_size: int | None = None
+    unlabelled: bool = False
     why: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -70,6 +76,7 @@ def draft(data: str, target: str, name: str | None, root: Path) -> Draft:
     if path.exists():
         raise ConfigError(f"conf/{name}.yaml must not exist yet, however it does; give another --name or remove it")
     csv = _csv(files, format_of(files, "auto"))
+    _check_one_table(files, csv)
     frame = _read(files, csv)
     if target not in frame.columns:
         raise ConfigError(f"--target must be a column, however {target} is none{suggest(target, list(frame.columns))}")
@@ -107,6 +114,23 @@ def _csv(files: list[str], form: str) -> dict[str, str]:
         head = file.read(1 << 16).split(b"\n")[0].decode("utf-8", "replace")
     best = max((",", ";", "\t", "|"), key=head.count)
     return {"delimiter": best} if best != "," and head.count(best) > head.count(",") else {}
+
+
+def _check_one_table(files: list[str], csv: Mapping[str, Any]) -> None:
+    """Raises DataError when a column name occurs twice, or when the files are not of one table."""
+    first: set[str] | None = None
+    for file in files:
+        names = read_schema(file, format_of(files, "auto"), CsvOptions.parse(csv, "csv")).names
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise DataError(
+                f"{PurePath(file).name}: column names must differ, however {', '.join(twice)} occurs more than once"
+            )
+        if first is not None and set(names) != first:
+            other, odd = PurePath(files[0]).name, ", ".join(sorted(set(names) ^ first)[:3])
+            fact = f"{PurePath(file).name} and {other} differ in {odd}"
+            raise DataError(f"the files must be of one table, however {fact}; give --data one of them")
+        first = set(names)
 
 
 def _read(files: list[str], csv: Mapping[str, str]) -> pd.DataFrame:
@@ -160,15 +184,42 @@ def _decide(plan: Plan, frame: pd.DataFrame) -> None:
     else:
         frame = frame.assign(**{plan.target: numbers(values)})
     guesses = {str(c): guess(str(c), frame[c]) for c in frame.columns if c != plan.target}
-    formats = {g.date_format for g in guesses.values() if g.kind == "date" and g.textual}
+    leaks = _date_leaks(plan, frame, guesses)
+    formats = {g.date_format for c, g in guesses.items() if g.kind == "date" and g.textual and c not in leaks}
     for column, found in guesses.items():
-        _place(plan, column, found, len(formats) > 1)
+        if column in leaks:
+            plan.ignore[column] = plan.why[column] = leaks[column]
+        else:
+            _place(plan, column, found, len(formats) > 1)
     _leave_leaks(plan, frame)
     dates = [column for column, kind in plan.features.items() if kind == "date"]
     if dates:
         plan.notes.append(f"rows have a time, {dates[0]}: if the model is to predict the future, split by it")
+    if frame[plan.target].isna().any():
+        plan.unlabelled = True
+        plan.notes.append(f"{plan.target} is missing in some rows: they are left out (data.unlabelled: drop)")
     if not plan.features:
-        raise DataError(f"there must be a column to learn {plan.target} from, however every other one is left out")
+        out = [f"{c} ({plan.why.get(c, 'a key')})" for c in [*plan.keys, *plan.ignore]]
+        shown = "; ".join(out[:5]) + (" ..." if len(out) > 5 else "")
+        raise DataError(
+            f"there must be a column to learn {plan.target} from, however every other one is left out: {shown}"
+        )
+
+
+def _date_leaks(plan: Plan, frame: pd.DataFrame, guesses: Mapping[str, Guess]) -> dict[str, str]:
+    """Dates that give the target away, for example one that only the event writes down, each with the reason."""
+    found = {}
+    for column, made in guesses.items():
+        if made.kind != "date":
+            continue
+        forms: list[str | None] = [made.date_format] if made.date_format else [*UNAMBIGUOUS]
+        texts = frame[column].astype(object).where(frame[column].notna(), None)
+        tries = (pd.to_datetime(texts, format=form, errors="coerce", utc=True) for form in forms)
+        times = max(tries, key=lambda t: int(t.notna().sum()))
+        power, measured = power_alone(times, "date", frame[plan.target], plan.task)
+        if power > ValidationConfig().max_single_feature_auc:
+            found[column] = f"leak: tells {plan.target} alone, {measured} {power:.4f}"
+    return found
 
 
 def _place(plan: Plan, column: str, found: Guess, mixed: bool) -> None:
@@ -188,7 +239,9 @@ def _positive(values: pd.Series) -> tuple[str | None, str]:
     """The event among two classes: by its name, else the rarer."""
     from headway.data.canonical import canonical
 
-    batch = pa.RecordBatch.from_arrays([pa.Array.from_pandas(values)], names=["y"])
+    column = pa.Array.from_pandas(values)
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    batch = pa.RecordBatch.from_arrays([column], names=["y"])
     counts = canonical(batch, {"y": "categorical"}, "the target").column("y").to_pandas().value_counts()
     if len(counts) != 2:
         return None, ""
@@ -221,10 +274,12 @@ def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
 def _text(plan: Plan, root: Path) -> str:
     """The file's text, with expectations from a profile of all rows."""
     told: dict[str, Any] = {"source": plan.source, "target": plan.target, "features": plan.features}
-    told |= {"csv": plan.csv, "date_format": plan.date_format}
+    told |= {"csv": plan.csv, "date_format": plan.date_format, "unlabelled": "drop" if plan.unlabelled else "stop"}
     data = DataConfig.parse(told, "data")
     table = open_table(data, plan.task, root)
     profile = profile_table(table)
+    if profile.rows < SMALL:  # a split leaves about seven tenths of the rows to train on
+        plan.batch_size = 2 ** max(0, int(math.log2(max(1, profile.rows // 8))))
     _allow_duplicates(plan, row_hashes(table, [*table.kinds, table.target]))
     return render(plan, expectations(plan, profile))
 

@@ -101,6 +101,7 @@ def render(plan: Plan, rules: list[dict[str, Any]]) -> str:
         *(["  csv:", *(f"    {k}: {quoted(v)}" for k, v in plan.csv.items())] if plan.csv else []),
         *([f"  date_format: {scalar(plan.date_format)}"] if plan.date_format else []),
         f"  target: {scalar(plan.target)}",
+        *(["  unlabelled: drop  # rows without a target teach nothing"] if plan.unlabelled else []),
     ]
     if plan.positive is not None:
         lines.append(f"  positive: {quoted(plan.positive)}  # {_comment(plan.why['positive'])}")
@@ -126,6 +127,8 @@ def render(plan: Plan, rules: list[dict[str, Any]]) -> str:
     for rule in rules:
         inner = ", ".join(f"{k}: {scalar(v)}" for k, v in rule.items())
         lines.append(f"    - {{{inner}}}")
+    if plan.batch_size is not None:
+        lines += ["", "train:", f"  batch_size: {plan.batch_size}  # the table is small"]
     return "\n".join(lines) + "\n"
 
 

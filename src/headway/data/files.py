@@ -32,6 +32,9 @@ FORMATS = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
+UNSURE = (".txt", ".data")
+"""In a folder beside tables these are more likely notes."""
+
 PACKED = (".gz", ".bz2", ".zst", ".lz4")
 BLOCK_BYTES = 1 << 22
 
@@ -58,6 +61,8 @@ def find_files(source: str, root: Path) -> list[str]:
         found = sorted(
             str(p) for p in path.rglob("*") if p.is_file() and _suffix(p.name) in FORMATS and not _hidden(p, path)
         )
+        certain = [p for p in found if _suffix(p) not in UNSURE]
+        found = certain or found
         if not found:
             raise DataError(
                 f"data.source must hold Parquet, CSV, JSON lines or Arrow files, however {source} holds none"

@@ -53,6 +53,8 @@ def fit(table: Table, parts: np.ndarray, data: DataConfig, config: PrepareConfig
         texts=tuple(Words(name, counts.best(config)) for name, counts in words.items()),
         target=target,
         date_format=data.date_format,
+        strip=table.csv.strip,
+        null_values=table.csv.null_values if table.textual else (),
     )
     if not config.bins:
         return preparation

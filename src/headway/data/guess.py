@@ -17,6 +17,7 @@ FEW = 12
 
 AMBIGUOUS = ("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M")
 _ID = re.compile(r"(^|[_\W])(id|uuid|guid|key|instant|index|rowid|nr|no)$|^unnamed", re.IGNORECASE)
+_SEPARATED = r"\s*[-+]?(\d{1,3}([.,' ]\d{3})+([.,]\d+)?|\d+,\d+|\d+)\s*"
 _DATE = re.compile(r"^\s*\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}")
 
 
@@ -37,9 +38,14 @@ def is_number(known: pd.Series) -> bool:
         return False
     if pd.api.types.is_numeric_dtype(known.dtype):
         return True
-    if any(isinstance(value, bool) for value in known):
+    if any(isinstance(value, bool) for value in known) or _codes(known):
         return False
     return bool(numbers(known).notna().all())
+
+
+def _codes(known: pd.Series) -> bool:
+    """Whether texts begin with a zero as no number does: 01001 is a code, and not 1001."""
+    return bool(known.astype(str).str.fullmatch(r"\s*0\d+").any())
 
 
 def numbers(column: pd.Series) -> pd.Series:
@@ -63,6 +69,8 @@ def guess(name: str, column: pd.Series) -> Guess:
     if is_number(known):
         return _number(name, column, known, distinct)
     texts = known.astype(str)
+    if not _codes(known) and texts.str.fullmatch(_SEPARATED).mean() > 0.9:
+        return Guess("ignore", None, f"numbers with separators, such as {texts.iloc[0]}; write them plainly to use it")
     if _DATE.match(texts.iloc[0]) is not None:
         found = _date(texts)
         if found is not None:
@@ -73,6 +81,8 @@ def guess(name: str, column: pd.Series) -> Guess:
 def _number(name: str, column: pd.Series, known: pd.Series, distinct: int) -> Guess:
     values = numbers(known).to_numpy()
     finite = values[np.isfinite(values)]
+    if len(finite) < len(values):
+        return Guess("ignore", None, f"{len(values) - len(finite):,} values are infinite; mend them to use it")
     whole = len(finite) == len(values) and bool((values == np.floor(values)).all())
     unique = len(column) > 20 and distinct == len(column)
     if whole and unique and (_ID.search(name) or bool((np.diff(values) == 1).all())):

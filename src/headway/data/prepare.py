@@ -182,6 +182,9 @@ class Preparation:
     target: Target
     bins: tuple[tuple[float, ...], ...] = ()
     date_format: str | None = None
+    strip: bool = False
+    null_values: tuple[str, ...] = ()
+    """How the training's text files were read, so that rows read otherwise become the same."""
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -238,4 +241,6 @@ class Preparation:
             target=Target(**values["target"] | {"classes": tuple(values["target"]["classes"])}),
             bins=tuple(tuple(edges) for edges in values["bins"]),
             date_format=values.get("date_format"),
+            strip=values.get("strip", False),
+            null_values=tuple(values.get("null_values", ())),
         )

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headway.base import ConfigError, DataError, suggest, write_json
 from headway.data.canonical import canonical, family, to_string_or_keep
@@ -54,6 +55,16 @@ class Table:
         self.present = self._check_schemas()
 
     @property
+    def textual(self) -> bool:
+        """Whether its files are CSV, where a null is a word."""
+        return self._form == "csv"
+
+    @property
+    def csv(self) -> CsvOptions:
+        """How its text files are read."""
+        return self._csv
+
+    @property
     def unknown(self) -> list[str]:
         """Columns of the files that the project says nothing of."""
         return [
@@ -66,7 +77,15 @@ class Table:
     def digest(self) -> str:
         """SHA-256 of the files' names and contents and of how they are read."""
         return digest_files(
-            self.files, self._root, [self._form, self._csv.model_dump(), self._config.dataset, self._config.date_format]
+            self.files,
+            self._root,
+            [
+                self._form,
+                self._csv.model_dump(),
+                self._config.dataset,
+                self._config.date_format,
+                self._config.unlabelled,
+            ],
         )
 
     @cached_property
@@ -83,12 +102,16 @@ class Table:
         Raises DataError on a value that its column's kind cannot be, with its row, and on a file that cannot be read.
         """
         wanted = list(columns if columns is not None else self.columns)
+        drop = self._config.unlabelled == "drop"
+        read = [*wanted, *([self.target] if drop and self.target not in wanted else [])]
         start = 0
         for number, file in enumerate(self.files):
             name = PurePath(file).name
-            for raw in read_batches(file, self._form, self._csv, None if self._clean else wanted, rows):
-                batch = self._clean(raw) if self._clean else raw
-                yield Chunk(number, start, self._canonical(batch, wanted, name, start))
+            for raw in read_batches(file, self._form, self._csv, None if self._clean else read, rows):
+                batch = self._canonical(self._clean(raw) if self._clean else raw, read, name, start)
+                if drop:
+                    batch = batch.filter(pc.is_valid(batch.column(self.target))).select(wanted)
+                yield Chunk(number, start, batch)
                 start += batch.num_rows
         if start == 0:
             names = ", ".join(PurePath(f).name for f in self.files[:3])

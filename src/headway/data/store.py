@@ -27,7 +27,7 @@ from headway.data.split import TEST
 if TYPE_CHECKING:
     from headway.data.source import Table
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the same settings would prepare other arrays than before."""
 
 

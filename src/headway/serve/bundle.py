@@ -8,6 +8,7 @@ weights.safetensors  or model.txt for boosting
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headway.base import ConfigError, DataError, read_json, suggest, write_atomically, write_json
-from headway.data.prepare import Preparation
-from headway.data.source import canonical
+from headway.base import ConfigError, DataError, read_json, write_atomically, write_json
+from headway.data.canonical import as_read, canonical
+from headway.data.prepare import UNKNOWN, Preparation
 from headway.models import Inputs, ModelConfig, model_configs
 from headway.models.boosting import Boosting
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from headway.serve.text import TextPredictor
 
 FORMAT = 1
+FEWEST_TO_WARN, WARN_ROWS = 20, 10_000
+"""Rows that a warning needs, and rows that are looked at for it."""
 
 
 def complete_bundle(folder: Path, preparation: Preparation, model: ModelConfig, project_yaml: str) -> None:
@@ -83,7 +86,21 @@ class Predictor:
 
     def answer(self, rows: pd.DataFrame, _params: Mapping[str, Any]) -> pd.DataFrame:
         """What MLflow's predict gives: `prediction` and `probability` columns."""
+        self.check_known(rows)
         return self.decode(self.predict(rows))
+
+    def check_known(self, rows: pd.DataFrame) -> None:
+        """Warn of a column of which most values were never seen: more likely read otherwise than new."""
+        if len(rows) < FEWEST_TO_WARN:
+            return
+        for batch in self._batches(rows.head(WARN_ROWS)):
+            for category in self.preparation.categories:
+                values = batch.column(category.column)
+                unknown = (category.apply(values) == UNKNOWN) & values.is_valid().to_numpy(zero_copy_only=False)
+                if len(category.values) > 1 and unknown.sum() > 0.5 * max(1, len(values) - values.null_count):
+                    example = values[int(np.flatnonzero(unknown)[0])].as_py()
+                    text = f"most values of {category.column} were never seen in training, for example {example!r}"
+                    warnings.warn(f"{text}; were these rows read as the training's were?", UserWarning, stacklevel=3)
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
         """`prediction` and `probability` columns."""
@@ -100,13 +117,18 @@ class Predictor:
             have = [str(c) for c in (rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)]
             raise DataError(
                 f"rows to predict must have the column {missing[0]}, however they have {', '.join(have[:8])}"
-                f"{suggest(missing[0], have) if len(have) > 8 else ''}"
+                f"{' ...' if len(have) > 8 else ''}"
             )
         if isinstance(rows, pd.DataFrame):
             arrays = {name: _arrow_column(rows[name], name) for name in kinds}
             batch = pa.RecordBatch.from_pydict(arrays)
         else:
             batch = rows.select(list(kinds))
+        if self.preparation.null_values or self.preparation.strip:
+            how = self.preparation.strip, self.preparation.null_values
+            batch = pa.RecordBatch.from_arrays(
+                [as_read(column, *how) for column in batch.columns], names=batch.schema.names
+            )
         yield canonical(batch, kinds, "rows to predict", date_format=self.preparation.date_format)
 
     def _predict_batch(self, batch: pa.RecordBatch) -> np.ndarray:

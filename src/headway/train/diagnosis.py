@@ -10,6 +10,9 @@ from headway.train.recipe import Recipe
 NOTICEABLE = 0.15
 """A share of the time below which a remedy is not worth a try."""
 
+WORTH_COMPILING = 300.0
+"""Seconds of training below which compiling, half a minute on a CPU, costs more than it can save."""
+
 SMALL_STEP_MS = 1.0
 """A GPU step shorter than this is mostly launching kernels."""
 
@@ -28,11 +31,15 @@ def diagnose(
     """Judge by what the meter found. ``device`` is cpu or cuda, ``bf16`` whether the hardware computes in it."""
     wait, other = cost["time/wait"], cost["time/other"]
     went = (
-        f"{1 - wait - other:.0%} of the time went into steps ({cost['time/step_ms']:.3g} ms each), "
+        f"{1 - wait - other:.0%} of the time went into steps ({_milliseconds(cost['time/step_ms'])} ms each), "
         f"{wait:.0%} into waiting for {unit}, {other:.0%} into logging"
     )
     reason, setting = _advice(cost, recipe, device, precision, bf16)
     return Diagnosis(f"{went}; {reason}", setting)
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: str, bf16: bool) -> tuple[str, str]:
@@ -49,7 +56,7 @@ def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: s
         return _gpu(cost, recipe, precision, bf16)
     if bf16 and precision == "fp32":
         return "this CPU computes in bf16: try train.precision=bf16", "train.precision=bf16"
-    if recipe.compile == "none" and cost["time/step_ms"] > 5:
+    if recipe.compile == "none" and cost["time/step_ms"] > 5 and cost.get("time/seconds", 0.0) > WORTH_COMPILING:
         return "steps are arithmetic: try train.compile=default", "train.compile=default"
     if recipe.batch_size != "auto" and cost["time/step_ms"] < 0.5:
         size = recipe.batch_size * 2

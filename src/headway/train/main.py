@@ -148,10 +148,11 @@ def _fit_boosting(
     inputs, target = store.preparation.inputs(), store.preparation.target
     arrays = {split: store.arrays(split) for split in ("train", "validation", "test")}
     journal = run.journal()
-    begun, shown = time.perf_counter(), 0.0
+    begun, shown, trees = time.perf_counter(), 0.0, 0
 
     def on_tree(tree: int, train_loss: float, validation_loss: float) -> None:
-        nonlocal shown
+        nonlocal shown, trees
+        trees = tree
         journal.write("metric", step=tree, values={"train/loss": train_loss, "validation/loss": validation_loss})
         if time.perf_counter() - shown > 0.5:
             shown = time.perf_counter()
@@ -172,7 +173,6 @@ def _fit_boosting(
     seconds = time.perf_counter() - begun
     (run.bundle / "model.txt").write_text(booster.model_to_string(num_iteration=booster.best_iteration))
     journal.close()
-    trees = booster.current_iteration()
     result = {
         "precision": "fp64",
         "device": "cpu",

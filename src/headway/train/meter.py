@@ -147,7 +147,11 @@ class Meter:
     def cost(self, precision: str, price_per_hour: float) -> dict[str, float]:
         """All that was measured, by metric name."""
         found = {f"time/{name}": share for name, share in self.shares.items()}
-        found |= {"time/step_ms": 1000 * self.seconds / max(1, self.steps), "memory/peak_mb": peak_memory() / 2**20}
+        found |= {
+            "time/seconds": self.seconds,
+            "time/step_ms": 1000 * self.seconds / max(1, self.steps),
+            "memory/peak_mb": peak_memory() / 2**20,
+        }
         if self._marked:
             found["time/device_ms"] = self._device_ms / self._marked
         if self.flops_a_unit:

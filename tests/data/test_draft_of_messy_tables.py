@@ -1,0 +1,104 @@
+"""`headway init` on the tables that people really have: what it drafts passes `headway check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headway import stages
+from headway.base import DataError
+from headway.data.draft import draft
+from headway.project import load_table_project
+from headway.report import Silent
+
+
+@pytest.fixture
+def project_root(tmp_path: Path) -> Path:
+    (tmp_path / "conf").mkdir()
+    return tmp_path
+
+
+def frame(rows: int = 400, **more: Any) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=rows)
+    y = np.where(a + rng.normal(size=rows) > 0, "yes", "no")
+    return pd.DataFrame({"a": a, "c": rng.choice(list("xyz"), rows), "y": y}).assign(**more)
+
+
+def drafted(root: Path, table: pd.DataFrame) -> dict[str, Any]:
+    table.to_csv(root / "rows.csv", index=False)
+    draft("rows.csv", "y", None, root)
+    stages.check("rows", root, [], Silent())
+    return load_table_project("rows", root).data.model_dump()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_folder_of_files_with_classes_in_words(project_root: Path, suffix: str) -> None:
+    folder = project_root / "rows"
+    folder.mkdir()
+    for n in range(2):
+        table = frame().iloc[n * 200 : (n + 1) * 200]
+        (table.to_csv if suffix == "csv" else table.to_parquet)(folder / f"{n}.{suffix}", index=False)
+    (folder / "SOURCE.txt").write_text("where these came from\n")
+    draft("rows", "y", None, project_root)
+    found = stages.check("rows", project_root, [], Silent())
+    assert found["rows"] == 400
+    assert load_table_project("rows", project_root).data.positive == "yes"
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ({"d.csv": "a,a,y\n1,2,yes\n2,3,no\n"}, "d.csv: column names must differ, however a occurs more than once"),
+        ({"d.csv": "a,y\n1,2\n", "h.csv": "a,hr,y\n1,2,3\n"}, "h.csv and d.csv differ in hr; give --data one of them"),
+    ],
+)
+def test_what_is_no_table_is_one_line(project_root: Path, content: dict[str, str], line: str) -> None:
+    (project_root / "rows").mkdir()
+    for name, text in content.items():
+        (project_root / "rows" / name).write_text(text)
+    with pytest.raises(DataError, match=line):
+        draft("rows", "y", None, project_root)
+    assert not list((project_root / "conf").iterdir())
+
+
+def test_a_date_that_only_the_event_writes_down_is_a_leak(project_root: Path) -> None:
+    table = frame()
+    days = pd.Series(pd.date_range("2024-01-01", periods=400)).dt.strftime("%d/%m/%Y")
+    data = drafted(project_root, table.assign(cancelled=days.where(table.y == "yes"), signed=days))
+    assert data["ignore"]["cancelled"].startswith("leak: tells y alone, AUC 1.0")
+
+
+def test_codes_with_leading_zeros_are_no_numbers_and_separated_numbers_no_ids(project_root: Path) -> None:
+    rng = np.random.default_rng(1)
+    zips = [f"{n:05}" for n in rng.choice([1011, 90210, 60601, 10115], 400)]
+    income = [f"{n:,.2f}" for n in rng.normal(30_000, 5_000, 400)]
+    data = drafted(project_root, frame(zip=zips, income=income))
+    assert data["features"]["zip"] == "categorical"
+    assert data["ignore"]["income"].startswith("numbers with separators, such as ")
+
+
+def test_infinities_and_rows_without_a_target_are_left_out(project_root: Path) -> None:
+    table = frame(b=[np.inf, *range(399)])
+    table.loc[:29, "y"] = None
+    data = drafted(project_root, table)
+    assert "infinite" in data["ignore"]["b"]
+    assert data["unlabelled"] == "drop"
+    found = stages.check("rows", project_root, [], Silent())
+    assert found["rows"] == 370
+    with pytest.raises(
+        DataError, match="the target y must be given in every row, however 30 of 400 lack it; data.unlabelled: drop"
+    ):
+        stages.check("rows", project_root, ["data.unlabelled=stop"], Silent())
+
+
+def test_a_tiny_table_trains_as_drafted(project_root: Path) -> None:
+    drafted(project_root, frame(24))
+    run = stages.start("rows", project_root, ["train.epochs=2", "train.threads=1"])
+    for stage in (stages.validate, stages.prepare, stages.train):
+        stage(run, project_root, Silent())
+    assert run.result is not None

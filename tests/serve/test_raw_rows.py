@@ -1,0 +1,65 @@
+"""Rows as a user reads them become what training saw: no skew from how a file was read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headway.data.config import DataConfig, SplitConfig
+from headway.data.prepare import PrepareConfig
+from headway.data.source import open_table
+from headway.data.split import assign
+from headway.data.store import make_store
+from headway.serve.bundle import Predictor
+
+
+def test_a_csv_read_by_pandas_is_prepared_as_in_training(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = 500
+    numbers = [f"{x:.3f}" if x > -1 else "?" for x in rng.normal(size=rows)]
+    words = rng.choice(["Private", "State gov", "?", "true"], rows)
+    truths = rng.choice(["True", "False"], rows)
+    target = rng.choice(["yes", "no"], rows)
+    lines = [", ".join(values) for values in zip(numbers, words, truths, target, strict=True)]
+    (tmp_path / "rows.csv").write_text("\n".join(["n, w, t, y", *lines]) + "\n")
+    features = {"n": "numeric", "w": "categorical", "t": "categorical"}
+    csv = {"strip": True, "null_values": ["?"]}
+    data = DataConfig.parse({"source": "rows.csv", "target": "y", "features": features, "csv": csv}, "data")
+    table = open_table(data, "classification", tmp_path)
+    split = SplitConfig()
+    store, _ = make_store(tmp_path / "prepared", table, assign(table, split), data, split, PrepareConfig())
+    preparation = store.preparation
+    expected = [preparation.apply(chunk.batch) for chunk in table.chunks()]
+    predictor = Predictor(preparation, preparation.inputs(), None)  # pyrefly: ignore
+
+    ways: list[dict[str, Any]] = [
+        {},
+        {"skipinitialspace": True},
+        {"dtype": str},
+        {"skipinitialspace": True, "na_values": "?"},
+    ]
+    for options in ways:
+        frame = pd.read_csv(tmp_path / "rows.csv", **options).rename(columns=str.strip)
+        found = [preparation.apply(batch) for batch in predictor._batches(frame)]
+        for name in ("numeric", "categorical"):
+            np.testing.assert_array_equal(
+                np.concatenate([f[name] for f in found]),
+                np.concatenate([e[name] for e in expected]),
+                err_msg=str(options),
+            )
+
+
+def test_rows_of_which_most_are_unknown_are_warned_of(tmp_path: Path) -> None:
+    table = pd.DataFrame({"c": ["a", "b"] * 50, "y": ["yes", "no"] * 50})
+    table.to_parquet(tmp_path / "rows.parquet")
+    data = DataConfig.parse({"source": "rows.parquet", "target": "y", "features": {"c": "categorical"}}, "data")
+    opened, split = open_table(data, "classification", tmp_path), SplitConfig()
+    store, _ = make_store(tmp_path / "prepared", opened, assign(opened, split), data, split, PrepareConfig())
+    predictor = Predictor(store.preparation, store.preparation.inputs(), None)  # pyrefly: ignore
+    predictor.check_known(pd.DataFrame({"c": ["a", "b", "z"] * 10}))
+    with pytest.warns(UserWarning, match="most values of c were never seen in training, for example 'A'"):
+        predictor.check_known(pd.DataFrame({"c": ["A", "B", "a"] * 10}))
