@@ -61,8 +61,8 @@ def slices(block: Mapping[str, Tensor], batch_size: int) -> Iterator[Batch]:
 
 
 @dataclass(frozen=True)
-class ResidentBatches:
-    """Named tensors of one length, shuffled by ``seed`` where they are.
+class RowBatches:
+    """Named tensors of one length, in batches.
 
     The last rows of an epoch that do not fill a batch form a smaller one, so that every row counts once an epoch.
     """
@@ -82,6 +82,11 @@ class ResidentBatches:
 
     def count(self, step: int) -> int:
         return min(self.batch_size, self.rows - step * self.batch_size)
+
+
+@dataclass(frozen=True)
+class ResidentBatches(RowBatches):
+    """Rows shuffled by ``seed`` where they are."""
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         device = next(iter(self.tensors.values())).device

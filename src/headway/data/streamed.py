@@ -13,7 +13,7 @@ import ctypes
 import functools
 import mmap
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headway.data.batches import Batch, permutation, row_bytes, slices
+from headway.data.batches import Batch, RowBatches, permutation, row_bytes, slices
 
 WINDOW_BYTES = 1 << 23
 BLOCKS_A_WINDOW = 128
@@ -30,31 +30,16 @@ AHEAD = 2
 
 
 @dataclass(frozen=True)
-class StreamedBatches:
+class StreamedBatches(RowBatches):
     """Memory-mapped tensors of one length on the CPU, shuffled in blocks by ``seed`` and sent to ``device``.
 
     ``workers`` threads read ahead; they change nothing but the speed. With ``shuffle`` false the rows come in order.
     """
 
-    tensors: Mapping[str, Tensor]
-    batch_size: int
-    seed: int
     device: torch.device
     workers: int = 1
     window_bytes: int = WINDOW_BYTES
     blocks: int = BLOCKS_A_WINDOW
-
-    @property
-    def rows(self) -> int:
-        """Rows in an epoch."""
-        return len(next(iter(self.tensors.values())))
-
-    @property
-    def steps(self) -> int:
-        return -(-self.rows // self.batch_size)
-
-    def count(self, step: int) -> int:
-        return min(self.batch_size, self.rows - step * self.batch_size)
 
     @property
     def block_rows(self) -> int:
