@@ -30,6 +30,8 @@ import sys, mlflow, pandas as pd
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model("models:/little@champion")
 print(repr(model.predict(pd.DataFrame({"prompt": ["the "]}), params={"tokens": 20})["completion"][0]))
+losses = model.predict(pd.DataFrame({"text": ["the cat sees the bird.", "bird the sees cat the."]}))["loss"]
+assert losses[0] < losses[1], losses
 """
 
 

@@ -121,8 +121,11 @@ def _signature(described: Mapping[str, Any]) -> Any:
 
         options = (("tokens", "long", 300), ("temperature", "double", 0.8), ("seed", "long", 0))
         params = ParamSchema([ParamSpec(name, kind, default) for name, kind, default in options])
-        prompt, completion = Schema([ColSpec("string", "prompt")]), Schema([ColSpec("string", "completion")])
-        return ModelSignature(inputs=prompt, outputs=completion, params=params)
+        # A prompt is completed; a text is measured. A frame holds the one or the other.
+        asked = [ColSpec("string", name, required=False) for name in ("prompt", "text")]
+        told = [ColSpec("string", "completion", required=False)]
+        told += [ColSpec("double", name, required=False) for name in ("loss", "bits_per_byte", "perplexity")]
+        return ModelSignature(inputs=Schema(asked), outputs=Schema(told), params=params)
     columns = [ColSpec(TYPES[kind], name, required=False) for name, kind in described["features"].items()]
     signature = ModelSignature(inputs=Schema(columns), outputs=Schema(_outputs(described)))
     signature._is_signature_from_type_hint = True

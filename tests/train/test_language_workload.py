@@ -1,0 +1,114 @@
+"""Training on tokens, through the very process that trains tables."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional
+
+from headway.base import ConfigError, read_json, write_json
+from headway.data.config import SPLITS
+from headway.models import TokenInputs
+from headway.models.gpt import GPT
+from headway.models.mlp import MLP
+from headway.run import RunDirectory
+from headway.tasks import language
+from headway.train.language import LanguageWorkload, language_workload
+from headway.train.main import main
+from headway.train.precision import Arithmetic
+from headway.train.recipe import Recipe
+
+CPU = torch.device("cpu")
+FP32 = Arithmetic("fp32", CPU, "")
+TOKENS = dict(zip(SPLITS, (4000, 500, 300), strict=True))
+SMALL: dict[str, Any] = {"layers": 1, "heads": 2, "width": 16, "context": 16}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A text of eight tokens in which each is followed by one of two."""
+    path, rng = tmp_path / "store", np.random.default_rng(0)
+    path.mkdir()
+    for split, count in TOKENS.items():
+        np.save(path / f"{split}.npy", (rng.integers(1, 3, count).cumsum() % 8).astype(np.uint16))
+    write_json(path / "store.json", {"kind": "tokens", "vocabulary": 8, "ends": False, "tokens": TOKENS})
+    return path
+
+
+def workload(store: Path, **model: Any) -> LanguageWorkload:
+    return language_workload(store, GPT(**{**SMALL, **model}))
+
+
+def trained(root: Path, store: Path, name: str, model: dict[str, Any], train: dict[str, Any]) -> RunDirectory:
+    settings = {"epochs": 4, "batch_size": 8, "learning_rate": 0.01, "threads": 1, **train}
+    plan = {"project": {"name": "small", "model": {"name": "gpt", **SMALL, **model}, "train": settings}}
+    run = RunDirectory.create(root / name, "small", plan)
+    write_json(run.path / "store.json", {"kind": "tokens", "path": str(store), "digest": "d"})
+    assert main(str(run.path)) == 0
+    return run
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_text_is_learnt_to_its_entropy(tmp_path: Path, store: Path, tied: bool) -> None:
+    run = trained(tmp_path, store, "a", {"tied": tied}, {})
+    losses = np.load(run.predictions("test"))
+    assert losses.shape == (TOKENS["test"] - 1,)
+    assert math.log(2) - 0.03 < losses.mean() < math.log(2) + 0.1
+    assert (run.result or {})["unit"] == "tokens"
+    network = GPT(**SMALL, tied=tied).build(TokenInputs(8))
+    network.load_state_dict(load_file(run.bundle / "weights.safetensors"))
+    again = LanguageWorkload(workload(store).store, GPT(**SMALL)).predictions(network, FP32)["test"]
+    np.testing.assert_allclose(again, losses, atol=1e-5)
+
+
+def test_trained_twice_the_weights_are_the_same_and_the_journal_says_what_was_counted(
+    tmp_path: Path, store: Path
+) -> None:
+    runs = [trained(tmp_path, store, name, {}, {"epochs": 2, "optimizer": "muon"}) for name in ("a", "b")]
+    a, b = (load_file(run.bundle / "weights.safetensors") for run in runs)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert read_json(runs[0].path / "result.json")["steps"] == 2 * (TOKENS["train"] - 1) // (8 * 16)
+
+
+def test_validation_is_the_mean_of_the_predictions_and_starts_at_chance(store: Path) -> None:
+    found = workload(store)
+    network = found.build()
+    predicted = found.predictions(network, FP32)
+    assert {split: len(losses) for split, losses in predicted.items()} == {"validation": 499, "test": 299}
+    assert found.validate(network, FP32) == pytest.approx(predicted["validation"].mean(), abs=1e-6)
+    assert found.validate(network, FP32) == pytest.approx(math.log(8), abs=0.05)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_is_the_definition(smoothing: float) -> None:
+    logits, target = torch.randn(3, 5, 7), torch.randint(0, 7, (3, 5))
+    log_chances = logits.log_softmax(-1)
+    wanted = functional.one_hot(target, 7) * (1 - smoothing) + smoothing / 7
+    expected = -(wanted * log_chances).sum(-1).mean()
+    torch.testing.assert_close(language.loss(logits, target, smoothing), expected)
+
+
+def test_each_tokens_loss_is_what_one_window_gives(store: Path) -> None:
+    found, tokens = workload(store), np.load(store / "test.npy").astype(np.int64)
+    network = found.build().eval()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn_like(weight) * 0.2)
+        losses = found.predictions(network, FP32)["test"]
+        for start in (0, 8, 160):  # the second half of the window that starts here is scored in it
+            window = torch.from_numpy(tokens[start : start + 17])[None]
+            expected = functional.cross_entropy(network(tokens=window[:, :-1])[0], window[0, 1:], reduction="none")
+            np.testing.assert_allclose(losses[start + 8 : start + 16], expected[8:].numpy(), atol=1e-5)
+
+
+def test_what_does_not_fit_is_one_line(store: Path) -> None:
+    with pytest.raises(ConfigError, match=r"must be less than the 4,000 training tokens, however 250 times 16 is not"):
+        workload(store).batches(Recipe(batch_size=250), CPU)
+    with pytest.raises(ConfigError, match="model must be gpt for text, however it is mlp"):
+        language_workload(store, MLP())
