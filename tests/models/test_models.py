@@ -10,6 +10,7 @@ from torch.nn import functional
 from headway.models import Inputs, model_configs
 from headway.models.boosting import Boosting
 from headway.models.layers import Columns, Dropout, OneHot
+from headway.models.mlp import MLP
 
 NETWORKS = [name for name, config in model_configs().items() if config is not Boosting and config.reads == "rows"]
 EDGES = tuple(float(x) for x in np.linspace(-2, 2, 6))
@@ -94,3 +95,17 @@ def test_dropout_keeps_the_mean_drops_the_share_and_lets_the_same_gradients_thro
     assert torch.equal(dropout.eval()(x), x)
     neighbours = (out.detach()[:-1] == 0) & (out.detach()[1:] == 0)
     assert neighbours.float().mean().item() == pytest.approx(0.25**2, abs=0.003), "draws are independent"
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("codes", [(3,), (3, 200, 5), (150, 4, 90)])
+def test_a_folded_network_predicts_the_same(depth: int, codes: tuple[int, ...]) -> None:
+    from headway.models.folded import FoldedNetwork, folded
+
+    torch.manual_seed(0)
+    network = MLP(width=16, depth=depth).build(Inputs(3, codes, (), 2)).eval()
+    numeric = torch.randn(50, 3)
+    categorical = torch.stack([torch.randint(0, n, (50,), dtype=torch.int32) for n in codes], 1)
+    quick = folded(network, codes)
+    assert isinstance(quick, FoldedNetwork)
+    torch.testing.assert_close(quick(numeric, categorical), network(numeric, categorical), atol=1e-5, rtol=1e-5)

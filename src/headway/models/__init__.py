@@ -10,7 +10,7 @@ from headway.models.base import Inputs, ModelConfig, TokenInputs
 __all__ = ["Inputs", "ModelConfig", "TokenInputs", "model_configs"]
 
 
-PARTS = frozenset({"layers", "stacked", "transformer"})
+PARTS = frozenset({"folded", "layers", "stacked", "transformer"})
 """Modules of this folder that are parts of models: they need torch, which only the training process imports."""
 
 

@@ -178,9 +178,11 @@ def _load_model(folder: Path, config: ModelConfig, inputs: Inputs) -> nn.Module 
         return load_lightgbm().Booster(model_str=(folder / "model.txt").read_text())
     from safetensors.torch import load_file
 
+    from headway.models.folded import folded
+
     network = config.build(inputs)
     network.load_state_dict(load_file(folder / "weights.safetensors"))
-    return network.eval()
+    return folded(network.eval(), inputs.categorical)
 
 
 def _predict_network(network: nn.Module, arrays: dict[str, np.ndarray], preparation: Preparation) -> np.ndarray:
