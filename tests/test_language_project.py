@@ -7,14 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from headway import cli, stages
 from headway.base import ConfigError, DataError, read_json
+from headway.data.text import open_text
+from headway.data.tokens import TokenStore, make_token_store
 from headway.overview import sample
 from headway.project import load_project
 from headway.report import Silent
 from headway.run import RunDirectory
+from headway.serve.text import rehearse
+from headway.text_project import TextProject
 
 YAML = """
 description: Little sentences.
@@ -86,6 +91,20 @@ def test_a_second_model_meets_the_champion_on_the_same_text(root: Path, first: R
     assert evaluation["champion"]["metrics"] == read_json(first.path / "evaluation.json")["metrics"]
     assert not decision["promoted"]
     assert "against version 1's" in decision["reason"]
+
+
+def test_a_champion_with_another_tokenizer_is_measured_on_the_same_bytes(
+    root: Path, first: RunDirectory, tmp_path: Path
+) -> None:
+    project = load_project("little", root, ["data.tokenizer=bpe", "data.vocabulary=300"])
+    assert isinstance(project, TextProject)
+    store, _ = make_token_store(tmp_path / "prepared", open_text(project.data, root), project.data, 16)
+    assert (
+        store.tokens("test").size < TokenStore(Path(read_json(first.path / "store.json")["path"])).tokens("test").size
+    )
+    rehearse(str(store.path), str(tmp_path / "out"), [], [str(first.bundle)])
+    with np.load(tmp_path / "out" / "0.npz") as told, np.load(first.path / "rehearsal" / "0.npz") as known:
+        assert all(np.array_equal(told[name], known[name]) for name in ("nats", "tokens", "bytes"))
 
 
 def test_a_fresh_process_completes_a_prompt_as_the_command_line_does(root: Path, first: RunDirectory) -> None:

@@ -20,6 +20,7 @@ from headway.models.gpt import GPT
 from headway.tasks import language
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
+from headway.train.table import fits
 from headway.train.workload import Workload
 
 VALIDATION_TOKENS = 100_000
@@ -46,7 +47,9 @@ class LanguageWorkload(Workload):
                 f"train.batch_size times model.context must be less than the {len(tokens):,} training tokens, "
                 f"however {size:,} times {self.model.context:,} is not"
             )
-        return TokenBatches(tokens, size, self.model.context, recipe.seed, device, recipe.residence != "stream")
+        held = {"tokens": torch.empty(len(tokens), dtype=torch.int32, device="meta")}
+        resident = fits(held, recipe.residence, device)
+        return TokenBatches(tokens, size, self.model.context, recipe.seed, device, resident)
 
     def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
         return language.loss(outputs, target, smoothing)
