@@ -299,7 +299,8 @@ def _sync(options: argparse.Namespace) -> int:
 def _up(options: argparse.Namespace) -> int:
     from headway.up import up
 
-    signal.signal(signal.SIGTERM, _terminate)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a script's background job is born deaf to SIGINT
+        signal.signal(ending, _terminate)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
         up(find_root(), options.prefect_port, options.mlflow_port, lambda text: print(text, flush=True))
     return 0

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -101,7 +100,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
             assert child.poll() is None, said
             yield Up(*(f"http://127.0.0.1:{port}" for port in ports))
         finally:
-            child.send_signal(signal.SIGINT)
+            child.terminate()
             child.wait(60)
 
 
