@@ -14,6 +14,7 @@ from headway.data.prepare import PrepareConfig
 from headway.data.source import open_table
 from headway.data.split import assign
 from headway.data.store import make_store
+from headway.models.mlp import MLP
 from headway.serve.bundle import Predictor
 
 
@@ -44,10 +45,10 @@ def test_a_csv_read_by_pandas_is_prepared_as_in_training(tmp_path: Path) -> None
     ]
     for options in ways:
         frame = pd.read_csv(tmp_path / "rows.csv", **options).rename(columns=str.strip)
-        found = [preparation.apply(batch) for batch in predictor._batches(frame)]
+        found = preparation.apply(predictor.canonical(frame))
         for name in ("numeric", "categorical"):
             np.testing.assert_array_equal(
-                np.concatenate([f[name] for f in found]),
+                found[name],
                 np.concatenate([e[name] for e in expected]),
                 err_msg=str(options),
             )
@@ -59,7 +60,8 @@ def test_rows_of_which_most_are_unknown_are_warned_of(tmp_path: Path) -> None:
     data = DataConfig.parse({"source": "rows.parquet", "target": "y", "features": {"c": "categorical"}}, "data")
     opened, split = open_table(data, "classification", tmp_path), SplitConfig()
     store, _ = make_store(tmp_path / "prepared", opened, assign(opened, split), data, split, PrepareConfig())
-    predictor = Predictor(store.preparation, store.preparation.inputs(), None)  # pyrefly: ignore
-    predictor.check_known(pd.DataFrame({"c": ["a", "b", "z"] * 10}))
+    inputs = store.preparation.inputs()
+    predictor = Predictor(store.preparation, inputs, MLP(width=4, depth=1).build(inputs))
+    predictor.answer(pd.DataFrame({"c": ["a", "b", "z"] * 10}), {})
     with pytest.warns(UserWarning, match="most values of c were never seen in training, for example 'A'"):
-        predictor.check_known(pd.DataFrame({"c": ["A", "B", "a"] * 10}))
+        predictor.answer(pd.DataFrame({"c": ["A", "B", "a"] * 10}), {})

@@ -5,7 +5,7 @@ Prepared rows are two arrays: ``numeric`` (B, F) float32 and ``categorical`` (B,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
@@ -62,23 +62,31 @@ class Number:
     limits: tuple[float, float] | None = None
 
     def values(self, column: pa.Array) -> np.ndarray:
-        """(B,) float64 with NaN for null; dates in days since the epoch; infinities count as missing."""
+        """(B,) float64, the caller's own, with NaN for null; dates in days since the epoch; infinities count as missing."""
         if self.kind == "date":
             seconds = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
             values = pc.cast(seconds, pa.float64(), safe=False).to_numpy(zero_copy_only=False) / (SECONDS_A_DAY * 1e6)
         else:
-            values = column.to_numpy(zero_copy_only=False)
-        return np.where(np.isfinite(values), values, np.nan)
+            values = column.to_numpy(zero_copy_only=False, writable=True)
+        infinite = np.isinf(values)
+        if infinite.any():
+            values[infinite] = np.nan
+        return values
 
     def apply(self, column: pa.Array) -> list[np.ndarray]:
         """One float array a prepared column."""
         values = self.values(column)
         null = np.isnan(values)
-        values = np.where(null, self.fill, values)
+        if null.any():
+            np.copyto(values, self.fill, where=null)
         if self.limits is not None:
             values = np.clip(values, *self.limits)
-        scaled = self._rank(values) if self.quantiles else (values - self.mean) / self.std
-        return [scaled, null.astype(np.float64)] if self.missing else [scaled]
+        if self.quantiles:
+            values = self._rank(values)
+        else:
+            values -= self.mean
+            values /= self.std
+        return [values, null.astype(np.float64)] if self.missing else [values]
 
     def _rank(self, values: np.ndarray) -> np.ndarray:
         """Normal score of the rank, averaged over ties from both sides, as scikit-learn's QuantileTransformer does."""
@@ -103,7 +111,8 @@ class Category:
         """(B,) int32 codes."""
         found = pc.index_in(column, value_set=pa.array(self.values, pa.string()))
         codes = pc.fill_null(found, -FIRST_CODE).to_numpy(zero_copy_only=False).astype(np.int32) + FIRST_CODE
-        codes[pc.is_null(column).to_numpy(zero_copy_only=False)] = MISSING
+        if column.null_count:
+            codes[column.is_null().to_numpy(zero_copy_only=False)] = MISSING
         return codes
 
 
@@ -172,6 +181,14 @@ class Target:
         return frame.assign(**shares)
 
 
+def _side_by_side(columns: Sequence[np.ndarray], rows: int, kind: type[np.generic]) -> np.ndarray:
+    """(rows, columns) of ``kind``: converted while a column lies in the cache, then turned once."""
+    turned = np.empty((len(columns), rows), kind)
+    for i, column in enumerate(columns):
+        turned[i] = column
+    return np.ascontiguousarray(turned.T)
+
+
 @dataclass(frozen=True)
 class Preparation:
     """A fitted preparation. A plain value: `to_json` and `from_json` are each other's inverse."""
@@ -213,14 +230,13 @@ class Preparation:
 
     def apply(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         """Canonical columns to ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32."""
-        numeric = [values for n in self.numbers for values in n.apply(batch.column(n.column))]
-        stacked = [np.stack(numeric, 1)] if numeric else [np.zeros((batch.num_rows, 0))]
-        stacked += [text.apply(batch.column(text.column)) for text in self.texts]
+        columns = [values for n in self.numbers for values in n.apply(batch.column(n.column))]
         codes = [c.apply(batch.column(c.column)) for c in self.categories]
-        return {
-            "numeric": np.concatenate(stacked, 1).astype(np.float32),
-            "categorical": np.stack(codes, 1) if codes else np.zeros((batch.num_rows, 0), np.int32),
-        }
+        numeric = _side_by_side(columns, batch.num_rows, np.float32)
+        if self.texts:
+            words = [text.apply(batch.column(text.column)).astype(np.float32) for text in self.texts]
+            numeric = np.concatenate([numeric, *words], 1)
+        return {"numeric": numeric, "categorical": _side_by_side(codes, batch.num_rows, np.int32)}
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""

@@ -9,7 +9,7 @@ weights.safetensors  or model.txt for boosting
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from headway.serve.text import TextPredictor
 
 FORMAT = 1
-FEWEST_TO_WARN, WARN_ROWS = 20, 10_000
-"""Rows that a warning needs, and rows that are looked at for it."""
+FEWEST_TO_WARN = 20
+"""Rows that a warning of unknown values needs."""
 
 
 def complete_bundle(folder: Path, preparation: Preparation, model: ModelConfig, project_yaml: str) -> None:
@@ -82,31 +82,33 @@ class Predictor:
         Raises DataError when a column is missing or holds what its kind cannot be. Columns not needed are ignored;
         categories never seen in training fall into the unknown bucket; nulls are imputed.
         """
-        return np.concatenate([self._predict_batch(batch) for batch in self._batches(rows)])
+        return self._compute(self.preparation.apply(self.canonical(rows)))
 
     def answer(self, rows: pd.DataFrame, _params: Mapping[str, Any]) -> pd.DataFrame:
         """What MLflow's predict gives: `prediction` and `probability` columns."""
-        self.check_known(rows)
-        return self.decode(self.predict(rows))
+        batch = self.canonical(rows)
+        arrays = self.preparation.apply(batch)
+        self._warn_of_unknown(batch, arrays["categorical"])
+        return self.decode(self._compute(arrays))
 
-    def check_known(self, rows: pd.DataFrame) -> None:
+    def _warn_of_unknown(self, batch: pa.RecordBatch, codes_BC: np.ndarray) -> None:
         """Warn of a column of which most values were never seen: more likely read otherwise than new."""
-        if len(rows) < FEWEST_TO_WARN:
+        if len(codes_BC) < FEWEST_TO_WARN:
             return
-        for batch in self._batches(rows.head(WARN_ROWS)):
-            for category in self.preparation.categories:
-                values = batch.column(category.column)
-                unknown = (category.apply(values) == UNKNOWN) & values.is_valid().to_numpy(zero_copy_only=False)
-                if len(category.values) > 1 and unknown.sum() > 0.5 * max(1, len(values) - values.null_count):
-                    example = values[int(np.flatnonzero(unknown)[0])].as_py()
-                    text = f"most values of {category.column} were never seen in training, for example {example!r}"
-                    warnings.warn(f"{text}; were these rows read as the training's were?", UserWarning, stacklevel=3)
+        for category, codes in zip(self.preparation.categories, codes_BC.T, strict=True):
+            unknown = codes == UNKNOWN
+            values = batch.column(category.column)
+            if len(category.values) > 1 and unknown.sum() > 0.5 * max(1, len(values) - values.null_count):
+                example = values[int(np.flatnonzero(unknown)[0])].as_py()
+                text = f"most values of {category.column} were never seen in training, for example {example!r}"
+                warnings.warn(f"{text}; were these rows read as the training's were?", UserWarning, stacklevel=3)
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
         """`prediction` and `probability` columns."""
         return self.preparation.target.decode(predictions)
 
-    def _batches(self, rows: pd.DataFrame | pa.RecordBatch) -> Iterable[pa.RecordBatch]:
+    def canonical(self, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
+        """The columns that the preparation needs, in canonical types. Raises DataError as `predict` does."""
         kinds = self.preparation.kinds
         missing = [
             name
@@ -129,10 +131,9 @@ class Predictor:
             batch = pa.RecordBatch.from_arrays(
                 [as_read(column, *how) for column in batch.columns], names=batch.schema.names
             )
-        yield canonical(batch, kinds, "rows to predict", date_format=self.preparation.date_format)
+        return canonical(batch, kinds, "rows to predict", date_format=self.preparation.date_format)
 
-    def _predict_batch(self, batch: pa.RecordBatch) -> np.ndarray:
-        arrays = self.preparation.apply(batch)
+    def _compute(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
         if not isinstance(self.model, _network_type()):
             from headway.models.boosting import predict
 

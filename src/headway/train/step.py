@@ -210,18 +210,24 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text or "not enough memory" in text
 
 
+def has_compiler() -> bool:
+    """Whether torch.compile finds the C++ compiler that it needs on a CPU."""
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except (exc.InvalidCxxCompiler, RuntimeError):
+        return False
+    return True
+
+
 def check_compiler(recipe: Recipe, device: torch.device) -> None:
     """Raises ConfigError where a recipe asks for what this machine cannot do."""
     if recipe.cuda_graphs and device.type != "cuda":
         raise ConfigError("train.cuda_graphs needs an NVIDIA GPU, however this trains on the CPU; leave it false")
-    if recipe.compile != "none" and device.type == "cpu":
-        from torch._inductor import cpp_builder, exc
-
-        try:
-            cpp_builder.get_cpp_compiler()
-        except (exc.InvalidCxxCompiler, RuntimeError):
-            raise ConfigError(
-                "train.compile needs a C++ compiler, however there is none; install g++ or leave compile none"
-            ) from None
+    if recipe.compile != "none" and device.type == "cpu" and not has_compiler():
+        raise ConfigError(
+            "train.compile needs a C++ compiler, however there is none; install g++ or leave compile none"
+        )
     if recipe.compile == "reduce-overhead" and recipe.cuda_graphs:
         raise ConfigError("train.compile reduce-overhead records CUDA graphs itself; leave train.cuda_graphs false")

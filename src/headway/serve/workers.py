@@ -1,0 +1,170 @@
+"""Prediction on every core: processes that each hold the bundle, fed batch by batch, answering in order.
+
+Rows go to a worker as an Arrow stream on its standard input, predictions come back as one on its standard output. Preparing rows is many
+short operations that share one interpreter's lock; threads gain a tenth where processes double.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+
+from headway.base import DataError, HeadwayError
+
+AHEAD = 2
+"""Batches in hand for each worker: one that it works on, one that waits."""
+
+
+class Workers:
+    """A pool for one bundle. Used in a `with`; its processes end with it, and with ours."""
+
+    def __init__(self, bundle: str | Path, count: int | None = None) -> None:
+        self._bundle = Path(bundle)
+        self.count = count or len(os.sched_getaffinity(0))
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._all: list[_Worker] = []
+        self._threads = ThreadPoolExecutor(self.count, "headway-predict")
+
+    def __enter__(self) -> Workers:
+        self._all = [_Worker(self._bundle) for _ in range(self.count)]
+        for worker in self._all:
+            self._idle.put(worker)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:  # nobody waits for what is under way
+            for worker in self._all:
+                worker.process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for worker in self._all:
+            worker.close()
+
+    def predict(self, batches: Iterable[pa.RecordBatch]) -> Iterator[np.ndarray]:
+        """The predictions of each batch, in order; few batches are in memory at a time.
+
+        Raises DataError for rows that the bundle refuses and HeadwayError when a worker is gone.
+        """
+        waiting: deque[Future[np.ndarray]] = deque()
+        for batch in batches:
+            waiting.append(self._threads.submit(self._one, batch))
+            if len(waiting) >= AHEAD * self.count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _one(self, batch: pa.RecordBatch) -> np.ndarray:
+        worker = self._idle.get()
+        try:
+            return worker.predict(batch)
+        finally:
+            self._idle.put(worker)
+
+
+class _Worker:
+    """A process and its two streams. A stream's schema is that of the first batch; another schema starts another stream."""
+
+    def __init__(self, bundle: Path) -> None:
+        command = [sys.executable, "-m", "headway.serve.workers", str(bundle), str(os.getpid())]
+        threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, env={**os.environ, **threads}, **pipes)
+        self._writer: pa.RecordBatchStreamWriter | None = None
+        self._schema: pa.Schema | None = None
+
+    def predict(self, batch: pa.RecordBatch) -> np.ndarray:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            if self._writer is None or self._schema != batch.schema:
+                self._end_stream()
+                self._schema, self._writer = batch.schema, pa.ipc.new_stream(self.process.stdin, batch.schema)
+            self._writer.write_batch(batch)
+            self.process.stdin.flush()
+            answer = pa.ipc.open_stream(self.process.stdout).read_all()
+        except (OSError, pa.ArrowInvalid):
+            raise HeadwayError(f"a predicting process must live, however it ended ({self._code()})") from None
+        told = answer.schema.metadata or {}
+        if b"refused" in told:
+            raise DataError(told[b"refused"].decode())
+        columns = [column.to_numpy() for column in answer.columns]
+        return np.stack(columns, 1) if told[b"dimensions"] == b"2" else columns[0]
+
+    def close(self) -> None:
+        """Let it end, and wait for it."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self._end_stream()
+            self.process.stdin.close()
+        except (OSError, pa.ArrowInvalid):
+            pass
+        self.process.wait()
+        self.process.stdout.close()
+
+    def _end_stream(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _code(self) -> str:
+        try:
+            code = self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            return "it still runs, but does not answer"
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def main(bundle: str, parent: str) -> int:
+    """The worker: streams of rows in, a stream of one batch of predictions out for each."""
+    import signal
+
+    from headway.processes import die_with_parent
+    from headway.serve.bundle import Predictor
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; we end when its pipe does
+    die_with_parent(int(parent))
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints does not belong between the answers
+    try:
+        predictor = Predictor.load(bundle)
+    except HeadwayError as error:
+        print(error, file=sys.stderr)
+        return 2
+    source = os.fdopen(0, "rb")
+    while source.peek(1):
+        for batch in pa.ipc.open_stream(source):
+            try:
+                _answer(out, predictor.predict(batch))
+            except DataError as error:
+                _write(out, pa.schema([], {"refused": str(error)}), [])
+    return 0
+
+
+def _answer(out: IO[bytes], predictions: np.ndarray) -> None:
+    columns = [pa.array(column) for column in np.atleast_2d(predictions.T)]
+    fields = [pa.field(str(i), column.type) for i, column in enumerate(columns)]
+    _write(out, pa.schema(fields, {"dimensions": str(predictions.ndim)}), columns)
+
+
+def _write(out: IO[bytes], schema: pa.Schema, columns: Sequence[pa.Array]) -> None:
+    with pa.ipc.new_stream(out, schema) as writer:
+        if columns:
+            writer.write_batch(pa.RecordBatch.from_arrays(list(columns), schema=schema))
+    out.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
