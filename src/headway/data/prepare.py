@@ -5,7 +5,7 @@ Prepared rows are two arrays: ``numeric`` (B, F) float32 and ``categorical`` (B,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
@@ -110,7 +110,9 @@ class Category:
     def apply(self, column: pa.Array) -> np.ndarray:
         """(B,) int32 codes."""
         found = pc.index_in(column, value_set=pa.array(self.values, pa.string()))
-        codes = pc.fill_null(found, -FIRST_CODE).to_numpy(zero_copy_only=False).astype(np.int32) + FIRST_CODE
+        codes = np.frombuffer(found.buffers()[1], np.int32, len(found), 4 * found.offset) + np.int32(FIRST_CODE)
+        if found.null_count:
+            codes[found.is_null().to_numpy(zero_copy_only=False)] = UNKNOWN
         if column.null_count:
             codes[column.is_null().to_numpy(zero_copy_only=False)] = MISSING
         return codes
@@ -181,9 +183,9 @@ class Target:
         return frame.assign(**shares)
 
 
-def _side_by_side(columns: Sequence[np.ndarray], rows: int, kind: type[np.generic]) -> np.ndarray:
-    """(rows, columns) of ``kind``: converted while a column lies in the cache, then turned once."""
-    turned = np.empty((len(columns), rows), kind)
+def _side_by_side(columns: Iterable[np.ndarray], count: int, rows: int, kind: type[np.generic]) -> np.ndarray:
+    """(rows, count) of ``kind``. Each column is made, converted and gone while it lies in the cache; all are turned at once."""
+    turned = np.empty((count, rows), kind)
     for i, column in enumerate(columns):
         turned[i] = column
     return np.ascontiguousarray(turned.T)
@@ -230,13 +232,14 @@ class Preparation:
 
     def apply(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         """Canonical columns to ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32."""
-        columns = [values for n in self.numbers for values in n.apply(batch.column(n.column))]
-        codes = [c.apply(batch.column(c.column)) for c in self.categories]
-        numeric = _side_by_side(columns, batch.num_rows, np.float32)
+        columns = (values for n in self.numbers for values in n.apply(batch.column(n.column)))
+        codes = (c.apply(batch.column(c.column)) for c in self.categories)
+        numeric = _side_by_side(columns, sum(1 + n.missing for n in self.numbers), batch.num_rows, np.float32)
         if self.texts:
             words = [text.apply(batch.column(text.column)).astype(np.float32) for text in self.texts]
             numeric = np.concatenate([numeric, *words], 1)
-        return {"numeric": numeric, "categorical": _side_by_side(codes, batch.num_rows, np.int32)}
+        categorical = _side_by_side(codes, len(self.categories), batch.num_rows, np.int32)
+        return {"numeric": numeric, "categorical": categorical}
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""

@@ -110,15 +110,12 @@ class Predictor:
     def canonical(self, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
         """The columns that the preparation needs, in canonical types. Raises DataError as `predict` does."""
         kinds = self.preparation.kinds
-        missing = [
-            name
-            for name in kinds
-            if name not in list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)
-        ]
+        have = list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)
+        missing = kinds.keys() - set(have)
         if missing:
-            have = [str(c) for c in (rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)]
+            name = next(name for name in kinds if name in missing)
             raise DataError(
-                f"rows to predict must have the column {missing[0]}, however they have {', '.join(have[:8])}"
+                f"rows to predict must have the column {name}, however they have {', '.join(map(str, have[:8]))}"
                 f"{' ...' if len(have) > 8 else ''}"
             )
         if isinstance(rows, pd.DataFrame):

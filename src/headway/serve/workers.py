@@ -25,6 +25,16 @@ from headway.base import DataError, HeadwayError
 AHEAD = 2
 """Batches in hand for each worker: one that it works on, one that waits."""
 
+PIPE_BYTES = 1 << 20
+"""What the kernel lets anybody have: sixteen times fewer switches between the two ends."""
+
+ALONE = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_"), str(64 << 20)),
+}
+"""A worker's environment: one core is its own, and glibc keeps up to 64 MiB for the next batch, whose arrays are the same again.
+Asking the kernel for fresh pages for each batch takes a third of the time."""
+
 
 class Workers:
     """A pool for one bundle. Used in a `with`; its processes end with it, and with ours."""
@@ -78,9 +88,8 @@ class _Worker:
 
     def __init__(self, bundle: Path) -> None:
         command = [sys.executable, "-m", "headway.serve.workers", str(bundle), str(os.getpid())]
-        threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, env={**os.environ, **threads}, **pipes)
+        self.process = subprocess.Popen(command, env={**os.environ, **ALONE}, pipesize=PIPE_BYTES, **pipes)
         self._writer: pa.RecordBatchStreamWriter | None = None
         self._schema: pa.Schema | None = None
 
