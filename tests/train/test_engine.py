@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ from torch.nn import functional
 
 from headway.base import ConfigError, TrainingError, read_json, write_json
 from headway.run import RunDirectory
+from headway.train import checkpoint
 from headway.train import step as step_module
 from headway.train.diagnosis import diagnose
 from headway.train.main import main
@@ -397,6 +401,42 @@ def test_another_torch_is_a_warning(make_run: MakeRun, monkeypatch: pytest.Monke
     monkeypatch.setattr(torch, "__version__", "9.9.9")
     assert main(str(run.path)) == 0
     assert any("this is 9.9.9: the last digits may differ" in str(e.fields.get("text")) for e in run.events())
+
+
+class Full(io.FileIO):
+    """A file on a disk that becomes full in the middle of it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "wb")
+
+    def write(self, content: bytes) -> int:  # type: ignore[override]
+        super().write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_without_space_for_a_checkpoint_training_goes_on_and_keeps_the_last_good_one(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"train": {"checkpoint_seconds": 1e-9, "epochs": 3}}
+    plain, full = make_run(**settings), make_run(**settings)
+    assert main(str(plain.path)) == 0
+    files = [0]
+
+    def fill(path: Path, mode: str) -> io.BufferedWriter | Full:
+        files[0] += 1
+        return Full(path) if files[0] > 3 else open(path, "wb")
+
+    monkeypatch.setattr(checkpoint, "open", fill, raising=False)
+    assert main(str(full.path)) == 0
+    a, b = weights(plain), weights(full)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    kept = checkpoint.load_newest(full.checkpoints)
+    assert kept is not None
+    good = [e.fields["step"] for e in full.events() if e.kind == "checkpoint"]
+    assert kept[1]["step"] == good[-1]
+    texts = [str(e.fields.get("text")) for e in full.events() if e.kind == "warning"]
+    assert any("No space left on device; going on" in text for text in texts)
+    assert not list(full.checkpoints.glob(".*")), "nothing half-written is left"
 
 
 def test_a_clock_that_jumps_changes_nothing(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,12 +28,8 @@ AHEAD = 2
 PIPE_BYTES = 1 << 20
 """What the kernel lets anybody have: sixteen times fewer switches between the two ends."""
 
-ALONE = {
-    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-    **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_"), str(64 << 20)),
-}
-"""A worker's environment: one core is its own, and glibc keeps up to 64 MiB for the next batch, whose arrays are the same again.
-Asking the kernel for fresh pages for each batch takes a third of the time."""
+ALONE = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""A worker's environment: one core is its own."""
 
 
 class Workers:
@@ -142,7 +138,9 @@ def main(bundle: str, parent: str) -> int:
 
     from headway.processes import die_with_parent
     from headway.serve.bundle import Predictor
+    from headway.train.memory import keep_memory
 
+    keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; we end when its pipe does
     die_with_parent(int(parent))
     out = os.fdopen(os.dup(1), "wb")
