@@ -19,7 +19,7 @@ from prefect.states import Crashed
 
 from flows.retrain import retrain
 from headway.base import HeadwayError, find_root, write_json
-from headway.project import Project, load_project
+from headway.project import Project, load_project, project_files
 from headway.text_project import TextProject
 
 TAG = "headway"
@@ -50,7 +50,7 @@ def deployment(project: Project | TextProject) -> RunnerDeployment:
 def deployments(root: Path) -> tuple[list[RunnerDeployment], list[str]]:
     """One deployment a YAML, and one line for each YAML that does not load."""
     made, problems = [], []
-    for path in sorted((root / "conf").glob("*.yaml")):
+    for path in project_files(root):
         try:
             made.append(deployment(load_project(path.stem, root)))
         except HeadwayError as error:

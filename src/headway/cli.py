@@ -84,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
     run = command("run", _run, "Retrain a project: validate, prepare, train, evaluate, register.", _RUN_EXAMPLES)
     _project(run)
     _settings(run)
+    text = "put the recommended recipe of the project's effect study over its own"
+    run.add_argument("--recipe", action="store_true", help=text)
     check = command("check", _check, "Look at a project's configuration and data, in seconds; train nothing.")
     _project(check)
     _settings(check)
@@ -99,6 +101,9 @@ def parser() -> argparse.ArgumentParser:
     seeds.add_argument("--count", type=int, default=16, metavar="K", help="seeds (default 16)")
     seeds.add_argument("--rates", type=float, nargs="+", default=[], metavar="R", help="learning rates to compare")
     seeds.add_argument("--decays", type=float, nargs="+", default=[], metavar="D", help="weight decays to compare")
+    _effect_options(
+        command("effect", _effect, "Measure what each efficiency technique gains, at equal quality.", _EFFECT)
+    )
     sample = command("sample", _sample, "Let a project's language model continue a prompt.", _SAMPLE_EXAMPLE)
     _project(sample)
     sample.add_argument("--prompt", default="\n", metavar="TEXT", help="what the text begins with")
@@ -132,6 +137,12 @@ _INIT_EXAMPLE = """example:
 _SEEDS_EXAMPLE = """examples:
   headway seeds german-credit --set model=mlp
   headway seeds german-credit --set model=mlp --count 4 --rates 0.0003 0.001 0.003"""
+_EFFECT = """A study that was interrupted goes on where it was. conf/NAME.recipe.yaml holds what it recommends.
+
+examples:
+  headway effect adult --budget 10m
+  headway effect adult --techniques bf16 "fused optimizer" compile-default
+  headway run adult --recipe"""
 _SAMPLE_EXAMPLE = """example:
   headway sample shakespeare --prompt "ROMEO:\""""
 
@@ -158,6 +169,20 @@ def _init_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--name", metavar="NAME", help="the project's name (default: from the data's name)")
 
 
+def _effect_options(made: argparse.ArgumentParser) -> None:
+    _project(made)
+    _settings(made)
+    text = "which techniques; all of them if left out"
+    made.add_argument("--techniques", nargs="+", default=[], metavar="T", help=text)
+    made.add_argument(
+        "--budget", default="30m", metavar="TIME", help="time to measure, such as 90s, 30m, 2h (default 30m)"
+    )
+    made.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings behind each quality (default 5)")
+    text = "quality to train to, in the metric's unit (default: the baseline's own, less the margin)"
+    made.add_argument("--target", type=float, metavar="Q", help=text)
+    made.add_argument("--new", action="store_true", help="begin anew although a study like this was interrupted")
+
+
 def _port(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 65_535:
@@ -176,9 +201,11 @@ def _terminal(options: argparse.Namespace) -> Terminal:
 
 def _run(options: argparse.Namespace) -> int:
     from headway.local import reach_prefect
-    from headway.project import load_project
+    from headway.project import load_project, recipe_settings
 
     root = find_root()
+    if options.recipe:
+        options.settings = [*recipe_settings(root, options.project), *options.settings]
     project = load_project(options.project, root, options.settings)
     terminal = _terminal(options)
     terminal.title(project.name, project.description)
@@ -278,6 +305,27 @@ def _seeds(options: argparse.Namespace) -> int:
     terminal.table(seeds.table(told), "nothing was measured")
     if options.json:
         print(json.dumps(told))
+    return 0
+
+
+def _effect(options: argparse.Namespace) -> int:
+    from headway import effects
+
+    root, terminal = find_root(), _terminal(options)
+    signal.signal(signal.SIGTERM, _terminate)
+    asked = effects.Asked(
+        tuple(options.techniques), effects.seconds_of(options.budget), options.seeds, options.target, options.new
+    )
+    run, goes_on = effects.open_study(options.project, root, options.settings, asked)
+    if goes_on:
+        terminal.line(f"going on with the study in {run.path}; --new begins another")
+    with terminal.stage("effect"):
+        found = effects.measure(run, root, terminal)
+    terminal.table(effects.table(found), "nothing was measured")
+    for line in effects.lines(found, run, root):
+        terminal.line(line)
+    if options.json:
+        print(json.dumps({"project": options.project, "run_directory": str(run.path), **found}))
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.base import ConfigError, HeadwayError, suggest
-from headway.project import Project, load_project
+from headway.project import Project, load_project, project_files
 from headway.run import RunDirectory
 from headway.text_project import TextProject
 
@@ -29,7 +29,7 @@ class Overview:
 def projects(root: Path) -> Overview:
     """One row a YAML in conf/. A YAML that does not load is among the problems."""
     rows, problems = [], []
-    for path in sorted((root / "conf").glob("*.yaml")):
+    for path in project_files(root):
         try:
             rows.append(_row(load_project(path.stem, root), root))
         except HeadwayError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,6 +84,14 @@ class Project(Config):
         return flat
 
 
+RECIPE_SUFFIX = ".recipe"
+
+
+def project_files(root: Path) -> list[Path]:
+    """The YAML files of all projects, by name; recommended recipes lie beside them and are none."""
+    return [path for path in sorted((root / "conf").glob("*.yaml")) if not path.stem.endswith(RECIPE_SUFFIX)]
+
+
 def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project | TextProject:
     """The project of `conf/<name>.yaml` (or of a path to a YAML file) with ``settings`` put over it.
 
@@ -91,7 +100,7 @@ def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, A
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else root / "conf" / f"{name}.yaml"
     if not path.exists():
-        known = [p.stem for p in sorted((root / "conf").glob("*.yaml"))]
+        known = [p.stem for p in project_files(root)]
         raise ConfigError(
             f"conf/{path.stem}.yaml must exist, however there is no such project{suggest(path.stem, known)}"
         )
@@ -100,6 +109,20 @@ def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, A
     for dotted, value in _pairs(settings):
         _put(values, dotted, value)
     return project_class(values.get("task")).parse({"name": path.stem, **values}, shown)
+
+
+def recipe_path(root: Path, name: str) -> Path:
+    """Where the recommended recipe of a project lies: what its effect study found."""
+    return root / "conf" / f"{name}{RECIPE_SUFFIX}.yaml"
+
+
+def recipe_settings(root: Path, name: str) -> list[str]:
+    """The recommended recipe as settings. Raises ConfigError where no study has left one."""
+    path = recipe_path(root, name)
+    if not path.exists():
+        raise ConfigError(f"conf/{path.name} must exist, however there is none; make it: headway effect {name}")
+    values = read_yaml(path).get("train") or {}
+    return [f"train.{field}={json.dumps(value)}" for field, value in values.items()]
 
 
 def load_table_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project:

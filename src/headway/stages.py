@@ -25,14 +25,17 @@ from headway.run import Event, RunDirectory
 from headway.text_project import TextProject
 
 
-def start(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> RunDirectory:
-    """Resolve a project and open its run directory. Raises ConfigError before anything is written."""
+def start(
+    name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = (), more: Mapping[str, Any] | None = None
+) -> RunDirectory:
+    """Resolve a project and open its run directory; ``more`` joins run.json. Raises ConfigError before anything is written."""
     project = load_project(name, root, settings)
     plan = {
         "project": project.model_dump(mode="json"),
         "seed": project.train.seed,
         "code": code_version(root),
         "environment": environment(),
+        **(more or {}),
     }
     return RunDirectory.create(root, project.name, plan)
 
@@ -179,14 +182,17 @@ def register(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     return decision
 
 
-def track(run: RunDirectory, root: Path) -> str | None:
-    """Open the run in MLflow. Returns a warning where a server is away: the run goes on without it."""
+def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:
+    """Open the run in MLflow; ``kind`` is what it is called if it is no retraining.
+
+    Returns a warning where a server is away: the run goes on without it.
+    """
     from headway import tracking
 
     project = project_of(run)
     model = project.model.name
     # The list of runs cuts names at about twenty-five characters.
-    name = f"{model} · {time.strftime('%m-%d %H:%M')} · s{project.train.seed}"
+    name = f"{kind or model} · {time.strftime('%m-%d %H:%M')} · {f's{project.train.seed}' if not kind else model}"
     return tracking.begin(run, root, project.flat(), name, project.to_yaml())
 
 

@@ -56,9 +56,9 @@ def hastened(predictor: Predictor, way: Way) -> Predictor:
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{way} prediction needs a network, however this bundle holds trees")
     if "int8" in way:
-        network = _int8(network)
+        network = int8(network)
     if "compiled" in way:
-        network = _compiled(network)
+        network = compiled(network)
     return replace(predictor, model=network)
 
 
@@ -115,17 +115,19 @@ def _seconds(predictor: Predictor, sample: pa.RecordBatch, clock: Callable[[], f
     return clock() - begun
 
 
-def _compiled(network: nn.Module) -> nn.Module:
+def compiled(network: nn.Module) -> nn.Module:
+    """The network in torch.compile's kernels. Raises ConfigError without a compiler."""
     from headway.train.step import has_compiler
 
     if not has_compiler():
         raise ConfigError("compiled prediction needs a C++ compiler, however there is none; install g++")
-    compiled = torch.compile(network, dynamic=True)  # a source's last batch is shorter than the others
-    assert isinstance(compiled, nn.Module)
-    return compiled
+    made = torch.compile(network, dynamic=True)  # a source's last batch is shorter than the others
+    assert isinstance(made, nn.Module)
+    return made
 
 
-def _int8(network: nn.Module) -> nn.Module:
+def int8(network: nn.Module) -> nn.Module:
+    """A copy whose linear layers multiply bytes. Raises ConfigError without torchao or linear layers."""
     if importlib.util.find_spec("torchao") is None:
         raise ConfigError("int8 prediction needs the package torchao, however it is not installed; pip install torchao")
     if not any(isinstance(module, nn.Linear) for module in network.modules()):

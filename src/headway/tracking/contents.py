@@ -29,6 +29,9 @@ FILES = (
     "rehearsal/samples.txt",
     "tuned.json",
     "seeds.json",
+    "effect.html",
+    "effect.json",
+    "effect.jsonl",
 )
 SECTIONS = ("data", "split", "prepare", "model", "train", "gate")
 

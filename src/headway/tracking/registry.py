@@ -16,6 +16,7 @@ from headway.base import ConfigError, read_json
 from headway.run import RunDirectory
 from headway.tracking.runs import read_tracking
 from headway.tracking.store import is_local, needing, open_store, quietly, tracking_uri
+from headway.tracking.variants import PARENT_TAG
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -275,12 +276,16 @@ def versions(root: Path, name: str) -> list[dict[str, Any]]:
 
 
 def list_runs(root: Path, project: str, most: int = 20) -> list[dict[str, Any]]:
-    """A project's runs, newest first: {"run_id", "name", "status", "start", "end", "params", "metrics", "tags"}."""
+    """A project's runs, newest first: {"run_id", "name", "status", "start", "end", "params", "metrics", "tags"}.
+
+    The variants of effect studies are left out.
+    """
     with _opened(root) as client:
         experiment = client.get_experiment_by_name(project)
         if experiment is None:
             return []
-        found = client.search_runs([experiment.experiment_id], max_results=most, order_by=["start_time DESC"])
+        newest = client.search_runs([experiment.experiment_id], max_results=1000, order_by=["start_time DESC"])
+        found = [r for r in newest if PARENT_TAG not in r.data.tags][:most]
     return [
         {
             "run_id": r.info.run_id,

@@ -27,6 +27,7 @@ from headway.tracking.contents import (
     prefect_tags,
 )
 from headway.tracking.store import client_of, experiment_of, explain, is_local, open_store, problems, tracking_uri
+from headway.tracking.variants import deliver_variants
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -231,6 +232,7 @@ def _deliver(run: RunDirectory, root: Path) -> str:
     deliver_artifacts(client, run, run_id)
     tracking = read_tracking(run)
     assert tracking is not None
+    deliver_variants(client, run, run_id, tracking["experiment_id"])
     ending = tracking["ending"]
     tags = {**prefect_tags(run), "mlflow.note.content": note_of(run, ending)}
     if ending is None:  # still running: its owner will conclude it

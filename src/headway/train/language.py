@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from headway.base import ConfigError
 from headway.data.batches import Batches
 from headway.data.config import Split
+from headway.data.loader import LoaderTokens
 from headway.data.tokens import TokenStore
 from headway.data.windows import TokenBatches
 from headway.models import ModelConfig, TokenInputs
@@ -47,6 +48,8 @@ class LanguageWorkload(Workload):
                 f"train.batch_size times model.context must be less than the {len(tokens):,} training tokens, "
                 f"however {size:,} times {self.model.context:,} is not"
             )
+        if recipe.residence == "loader":
+            return LoaderTokens(tokens, size, self.model.context, recipe.seed, device)
         held = {"tokens": torch.empty(len(tokens), dtype=torch.int32, device="meta")}
         resident = fits(held, recipe.residence, device)
         return TokenBatches(tokens, size, self.model.context, recipe.seed, device, resident)

@@ -18,8 +18,12 @@ POLL_SECONDS = 0.2
 GRACE_SECONDS = 5.0
 
 
-def launch(run: RunDirectory, on_events: Callable[[Sequence[Event]], None]) -> dict[str, Any]:
+def launch(
+    run: RunDirectory, on_events: Callable[[Sequence[Event]], None], module: str = "headway.train.main"
+) -> dict[str, Any]:
     """Train in a child process until it is done; ``on_events`` is called with what is new several times a second.
+
+    ``module``: what runs in the child.
 
     Returns the result. Raises what the child raised, or TrainingError when it died. Leaves no process behind.
     """
@@ -27,7 +31,7 @@ def launch(run: RunDirectory, on_events: Callable[[Sequence[Event]], None]) -> d
     reader = run.reader()
     with open(run.path / "training.log", "ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "headway.train.main", str(run.path)],
+            [sys.executable, "-m", module, str(run.path)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

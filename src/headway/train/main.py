@@ -10,7 +10,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +29,16 @@ if TYPE_CHECKING:
 
 def main(path: str) -> int:
     """Train what the run directory asks for. Returns the exit code."""
-    run = RunDirectory(Path(path).resolve())
+    return guarded(RunDirectory(Path(path).resolve()), train)
+
+
+def guarded(run: RunDirectory, work: Callable[[RunDirectory], None]) -> int:
+    """Do what is not done yet, alone in the run directory; what a user can mend goes to error.json. Returns the exit code."""
     (run.path / "error.json").unlink(missing_ok=True)
     try:
         with _only_one(run):
             if run.result is None:
-                train(run)
+                work(run)
         return 0
     except HeadwayError as error:
         problem = error
@@ -83,7 +87,8 @@ def train(run: RunDirectory) -> None:
         from headway.train.memory import keep_memory
         from headway.train.network import fit_network
 
-        keep_memory()
+        if recipe.keep_memory:
+            keep_memory()
         if "variants" in run.plan:
             _fit_many(run, model, recipe, started)
             return
@@ -187,7 +192,7 @@ def _fit_boosting(
     return result, {split: predict(booster, arrays[split], inputs) for split in ("validation", "test")}
 
 
-def _die_with_parent() -> None:
+def die_with_starter() -> None:
     """Ask Linux to end this process when the one that started it dies, so that no training outlives its flow."""
     if sys.platform == "linux" and os.environ.get("HEADWAY_PARENT"):
         import ctypes
@@ -199,5 +204,5 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    _die_with_parent()
+    die_with_starter()
     sys.exit(main(sys.argv[1]))

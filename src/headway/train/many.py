@@ -8,6 +8,7 @@ Shapes: K networks, B batch, N rows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,22 +134,34 @@ class ManyTraining:
     def run(self) -> Iterator[int]:
         """Train until every network is done; yields the number of each epoch that ended."""
         size, steps = int(self.recipe.batch_size), -(-self.rows // int(self.recipe.batch_size))
-        step, alone = 0, self.workload.task
+        step = 0
         for epoch in range(self.recipe.epochs):
             self.network.train()
             for batch in self._epoch(epoch, size):
                 self._optimizer.set_rate(rate(self.recipe, step, self.recipe.epochs * steps))
-                target = batch.pop("target")
-                outputs = self.network(**batch)
-                loss = alone.loss(outputs.flatten(0, 1), target.flatten(), self.recipe.label_smoothing)
-                (loss * len(self.fitted)).backward()  # the sum of each network's own mean
-                self._optimizer.step()
-                self._optimizer.zero_grad()
+                self._step(batch)
                 step += 1
             self._validate()
             yield epoch + 1
             if all(fitted.done(self.recipe.patience) for fitted in self.fitted):
                 return
+
+    def steps(self) -> Iterator[int]:
+        """Steps at a constant rate without end, and how many rows each took over all networks: for whoever measures them."""
+        self.network.train()
+        for epoch in itertools.count():
+            for batch in self._epoch(epoch, int(self.recipe.batch_size)):
+                rows = batch["target"].numel()
+                self._step(batch)
+                yield rows
+
+    def _step(self, batch: Batch) -> None:
+        target = batch.pop("target")
+        outputs = self.network(**batch)
+        loss = self.workload.task.loss(outputs.flatten(0, 1), target.flatten(), self.recipe.label_smoothing)
+        (loss * len(self.fitted)).backward()  # the sum of each network's own mean
+        self._optimizer.step()
+        self._optimizer.zero_grad()
 
     def _epoch(self, epoch: int, size: int) -> Iterator[Batch]:
         """(K, B, ...) batches: each network's rows in its own order."""

@@ -15,16 +15,18 @@ LARGEST_MMAP_THRESHOLD = 32 * 2**20
 
 KEEP = 2**31 - 1
 GROW = 64 * 2**20
-DEFAULTS = {M_TRIM_THRESHOLD: 128 * 2**10, M_TOP_PAD: 128 * 2**10, M_MMAP_THRESHOLD: 128 * 2**10}
 
 
-def keep_memory(keep: bool = True) -> bool:
-    """Ask the C library to keep freed memory, or to do again as it does by itself. Returns whether it could be asked (glibc only)."""
+def keep_memory() -> bool:
+    """Ask the C library to keep freed memory. Returns whether it could be asked (glibc only).
+
+    There is no way back: what glibc does by itself adapts to the program, and naming the same numbers would stop that.
+    """
     if sys.platform != "linux":
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # musl has none
         return False
-    wanted = {M_TRIM_THRESHOLD: KEEP, M_TOP_PAD: GROW, M_MMAP_THRESHOLD: LARGEST_MMAP_THRESHOLD} if keep else DEFAULTS
+    wanted = {M_TRIM_THRESHOLD: KEEP, M_TOP_PAD: GROW, M_MMAP_THRESHOLD: LARGEST_MMAP_THRESHOLD}
     return all(mallopt(name, value) for name, value in wanted.items())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from headway.base import ConfigError
+from headway.train.muon import Muon
 from headway.train.recipe import Recipe
 
 
@@ -156,7 +157,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, *, capturable: bool = False
         hidden = _hidden(model)
         matrices = [p for p in matrices if not any(p is h for h in hidden)]
         decay = {"weight_decay": recipe.weight_decay}
-        parts.append(torch.optim.Muon(hidden, lr=recipe.muon_learning_rate, adjust_lr_fn="original", **decay))
+        parts.append(Muon(hidden, lr=recipe.muon_learning_rate, adjust_lr_fn="original", **decay))
     groups = _groups(matrices, vectors, recipe.weight_decay)
     if groups:
         parts.append(torch.optim.AdamW(groups, lr=rate, betas=(recipe.beta1, recipe.beta2), **kernel))

@@ -58,9 +58,10 @@ class Recipe(Config):
     )
     compile: Compile = Field("none", description="Whether and how torch.compile compiles the network.")
     cuda_graphs: bool = Field(False, description="Replay the whole step as one recorded CUDA graph.")
-    residence: Literal["auto", "device", "stream"] = Field(
+    residence: Literal["auto", "device", "stream", "loader"] = Field(
         "auto",
-        description="Rows held on the device, or read ahead from disk; auto holds what fits in half of the memory.",
+        description="Rows held on the device, or read ahead from disk; auto holds what fits in half of the memory. "
+        "loader collates single rows as PyTorch's DataLoader does, for comparison.",
     )
     workers: int = Field(2, ge=1, le=64, description="Threads that read ahead when rows are streamed.")
     patience: int = Field(16, ge=1, description="Epochs without a better validation loss before training stops.")
@@ -72,6 +73,7 @@ class Recipe(Config):
     threads: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = Field(
         "auto", description="CPU threads; auto takes one for small steps, else one for each physical core."
     )
+    keep_memory: bool = Field(True, description="Keep freed memory from step to step; on a CPU, with glibc.")
     price_per_hour: float = Field(
         0.0, ge=0, description="What an hour of this machine costs, in any currency; 0 if unknown."
     )

@@ -76,7 +76,7 @@ class Step:
             for at in range(0, rows, size):
                 part = {name: tensor[at : at + size] for name, tensor in batch.items()}
                 loss = loss + self._backward(part, len(part["target"]) / rows)
-        self._update()
+        self.update()
         self.loss_sum += loss
 
     def _backward(self, batch: Batch, share: float) -> Tensor:
@@ -95,7 +95,8 @@ class Step:
         self.scaler.scale(loss).backward()
         return loss.detach()
 
-    def _update(self) -> None:
+    def update(self) -> None:
+        """Clip, step the weights by the gradients there are, and forget these."""
         if self._recipe.clip:
             for part in self.optimizers.parts:
                 self.scaler.unscale_(part)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from headway.base import ConfigError
 from headway.data.batches import Batches, ResidentBatches
 from headway.data.config import Split
+from headway.data.loader import LoaderBatches
 from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
 from headway.models import ModelConfig
@@ -55,6 +56,8 @@ class TableWorkload(Workload):
         if size > rows:
             raise ConfigError(f"train.batch_size must be at most the {rows:,} training rows, however it is {size:,}")
         tensors = self.tensors("train")
+        if recipe.residence == "loader":
+            return LoaderBatches(tensors, size, recipe.seed, device)
         if not fits(tensors, recipe.residence, device):
             return StreamedBatches(tensors, size, recipe.seed, device, recipe.workers)
         if "train" not in self._held:  # on a CPU the map itself is held: the page cache is its memory

@@ -1,0 +1,280 @@
+"""What the notebook says so far: intervals, verdicts, the stack, the recommended recipe. A pure function of what was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from headway.base import ConfigError
+from headway.effect import statistics
+from headway.effect.notebook import Notebook
+from headway.effect.quality import Curve, kept, passes_to
+from headway.effect.statistics import ALPHA, Equality, Interval, Verdict
+from headway.effect.technique import Setting, Technique
+from headway.train.recipe import Recipe
+
+LOOKS = (16, 32, 64, 128, 256)
+"""Blocks after which a comparison is looked at."""
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "batches": ("batches",),
+    "compute": ("forward", "backward"),
+    "optimizer": ("optimizer",),
+    "arithmetic": ("forward", "backward", "optimizer"),
+    "step": ("batches", "forward", "backward", "optimizer"),
+    "nothing": (),
+}
+
+
+class Findings:
+    """A view of a notebook. ``plan``: {"seeds", "target", "baseline"}."""
+
+    def __init__(
+        self, setting: Setting, techniques: Sequence[Technique], book: Notebook, plan: Mapping[str, Any]
+    ) -> None:
+        self.setting, self.techniques, self.book = setting, list(techniques), book
+        self.wanted_target: float | None = plan.get("target")
+        self._baseline_slower = float(plan.get("slower", 0.0))
+
+    # ---- variants
+
+    def variant(self, technique: Technique | None = None, measure: str | None = None) -> dict[str, Any]:
+        """The baseline, or the baseline with one technique, as a process is told."""
+        recipe = self.setting.recipe if technique is None else technique.applied(self.setting)
+        measured = measure or (technique.measure if technique is not None else "step")
+        if technique is None and measured == "seeds":  # a step of many is compared with a step of one
+            measured = "step"
+        variant: dict[str, Any] = {"recipe": recipe.model_dump(mode="json"), "measure": measured}
+        if measured == "prediction" and technique is not None:
+            variant["way"] = technique.name.split()[0]
+        slower = self._baseline_slower if technique is None else technique.slower
+        return {**variant, "slower": slower} if slower else variant
+
+    def combined(self, techniques: Sequence[Technique]) -> dict[str, Any]:
+        """The baseline with several techniques."""
+        fields = self.setting.recipe.model_dump(mode="json")
+        for technique in techniques:
+            fields |= technique.edit(self.setting)
+        return {"recipe": Recipe.parse(fields, "train").model_dump(mode="json"), "measure": "step"}
+
+    # ---- times
+
+    def time(self, key: str) -> Interval:
+        """The ratio of times of a comparison, so far."""
+        return statistics.ratio(statistics.log_ratios(self.book.blocks(key)), len(LOOKS))
+
+    def open(self, key: str) -> bool:
+        """Whether a further look at a comparison could settle what is not."""
+        if self.book.failure(key) is not None:
+            return False
+        if not self.book.sessions(key):
+            return True
+        found = self.time(key)
+        return statistics.judge_time(found, min(1.0, found.p * max(1, len(self.measured())))) == "not settled"
+
+    def measured(self) -> list[Technique]:
+        """Those that can be had here."""
+        return [t for t in self.techniques if self.unsupported(t) is None]
+
+    def unsupported(self, technique: Technique) -> str | None:
+        """Why a technique cannot be had here."""
+        try:
+            reason = technique.unsupported(self.setting)
+            if reason is None:
+                technique.applied(self.setting)
+        except ConfigError as error:
+            reason = str(error)
+        return reason or self.book.failure(f"technique/{technique.name}")
+
+    def bound(self, technique: Technique) -> float:
+        """The least ratio of step times that it could reach: what it cannot touch stays."""
+        parts = self.book.answer("breakdown") or {}
+        total = sum(parts.values())
+        return 1 - sum(parts[part] for part in PARTS[technique.part]) / total if total else 0.0
+
+    def in_order(self) -> list[Technique]:
+        """The timed ones, those first that could gain the most."""
+        timed = [t for t in self.measured() if t.measure != "run"]
+        return sorted(timed, key=self.bound)
+
+    # ---- quality
+
+    def curves(self, name: str) -> list[Curve]:
+        """The trainings of a variant, by seed."""
+        found = self.book.answers(f"curve/{name}/")
+        return [Curve(**found[seed]) for seed in sorted(found, key=int)]  # pyrefly: ignore
+
+    @property
+    def margin(self) -> float | None:
+        """The non-inferiority margin; None before the baseline's seeds are there."""
+        qualities = [kept(curve) for curve in self.curves("baseline")]
+        return statistics.margin_of(np.array(qualities)) if len(qualities) > 1 else None
+
+    @property
+    def target(self) -> float | None:
+        """The quality that counts as the same: what was asked for, or the baseline's mean less the margin."""
+        if self.wanted_target is not None:
+            return self.wanted_target
+        margin = self.margin
+        return None if margin is None else float(np.mean([kept(c) for c in self.curves("baseline")])) - margin
+
+    def quality(self, technique_or_name: Technique | str) -> tuple[Interval, Equality] | None:
+        """The difference of quality over the seeds that both have, and what it says; None while there are none."""
+        name = technique_or_name if isinstance(technique_or_name, str) else technique_or_name.name
+        if isinstance(technique_or_name, Technique) and technique_or_name.measure == "prediction":
+            told, margin = self.book.answer(f"quality/{name}"), self.margin
+            if told is None or margin is None:
+                return None
+            value = told["quality"] - told["plain"]
+            found = Interval(value, value, value)
+            return found, statistics.judge_quality(found, margin)
+        pairs = [(kept(a), kept(b)) for a, b in self._pairs(technique_or_name)]
+        margin = self.margin
+        if len(pairs) < 2 or margin is None:
+            return None
+        found = statistics.mean_difference(np.array([b - a for a, b in pairs]))
+        return found, statistics.judge_quality(found, margin)
+
+    def _pairs(self, technique_or_name: Technique | str) -> list[tuple[Curve, Curve]]:
+        baseline = self.curves("baseline")
+        if isinstance(technique_or_name, Technique) and technique_or_name.measure == "run":
+            patience = technique_or_name.edit(self.setting)["patience"]
+            return [(curve, _ended(curve, patience)) for curve in baseline]
+        name = technique_or_name if isinstance(technique_or_name, str) else technique_or_name.name
+        return list(zip(baseline, self.curves(name), strict=False))
+
+    def passes(self, technique_or_name: Technique | str) -> np.ndarray:
+        """(S,) log-ratios of passes over the data to the target; a run that never reached it counts with all its passes."""
+        target = self.target
+        logs = []
+        for a, b in self._pairs(technique_or_name):
+            if isinstance(technique_or_name, Technique) and technique_or_name.measure == "run":
+                logs.append(math.log(b["passes"][-1] / a["passes"][-1]))
+                continue
+            first = None if target is None else passes_to(a, target)
+            if first is not None and target is not None:
+                logs.append(math.log((passes_to(b, target) or b["passes"][-1]) / first))
+        return np.array(logs)
+
+    def runs_again(self, technique: Technique) -> bool:
+        """Whether its quality takes trainings of its own."""
+        return technique.measure == "step" and technique.changes != "nothing"
+
+    def to_judge(self) -> list[Technique]:
+        """Those whose quality must be known: they change the maths, or round and are not slower. Fast ones first."""
+        found = []
+        for technique in self.measured():
+            time = self.time(f"technique/{technique.name}")
+            slower = statistics.judge_time(time, min(1.0, time.p * len(self.measured()))) == "hurts"
+            if technique.changes == "maths" or (technique.changes == "rounding" and not slower):
+                found.append((time.value, technique))
+        return [technique for _, technique in sorted(found, key=lambda pair: pair[0])]
+
+    # ---- verdicts
+
+    def effect(self, technique: Technique) -> Interval | None:
+        """What its verdict rests on: the step time, or the time to the target where the maths differs; None while open."""
+        key = f"technique/{technique.name}"
+        if technique.measure == "run":
+            passes = self.passes(technique)
+            return statistics.product(Interval(1.0, 1.0, 1.0), passes) if len(passes) > 1 else None
+        if not self.book.sessions(key):
+            return None
+        time = self.time(key)
+        if technique.changes != "maths":
+            return time
+        passes = self.passes(technique)
+        return statistics.product(time, passes) if len(passes) > 1 else None
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Of every technique, corrected for their number."""
+        effects = {t.name: self.effect(t) for t in self.measured()}
+        known = {name: effect for name, effect in effects.items() if effect is not None}
+        corrected = dict(zip(known, statistics.holm([e.p for e in known.values()]), strict=True))
+        return {t.name: self._verdict(t, known.get(t.name), corrected.get(t.name, 1.0)) for t in self.techniques}
+
+    def _verdict(self, technique: Technique, effect: Interval | None, p: float) -> Verdict:
+        if self.unsupported(technique) is not None:
+            return "unsupported here"
+        if effect is None:
+            return "not settled"
+        by_time = statistics.judge_time(effect, p)
+        if technique.changes == "nothing" or (technique.changes == "rounding" and by_time == "hurts"):
+            return by_time
+        judged = self.quality(technique)
+        if judged is None or judged[1] == "open":
+            return "not settled"
+        if judged[1] == "worse" or (judged[1] == "better" and by_time not in ("helps", "hurts")):
+            return "changes quality"
+        return by_time
+
+    # ---- together
+
+    def helpful(self) -> list[Technique]:
+        """Steps that are faster with it, the maths left alone."""
+        verdicts = self.verdicts()
+        return [
+            t for t in self.measured() if t.measure == "step" and t.changes == "nothing" and verdicts[t.name] == "helps"
+        ]
+
+    def stack(self) -> list[Technique]:
+        """The helpful ones that go together; of two that set the same field otherwise, the faster."""
+        ranked = sorted(self.helpful(), key=lambda t: self.time(f"technique/{t.name}").value)
+        return self._compatible(ranked, [t for t in ranked if not self._eaten(t)])
+
+    def _eaten(self, technique: Technique) -> bool:
+        """Whether its time to be ready is more than it gains within one run of the project."""
+        sessions = self.book.sessions(f"technique/{technique.name}")
+        more = max((s.startup[1] - s.startup[0] for s in sessions), default=0.0)
+        row = float(np.median([np.median(s.blocks[:, [0, 3]]) for s in sessions])) if sessions else 0.0
+        run = row * self.setting.counts * self.setting.recipe.epochs
+        return more > run * (1 - self.time(f"technique/{technique.name}").value)
+
+    def _compatible(self, ranked: Sequence[Technique], allowed: Sequence[Technique]) -> list[Technique]:
+        taken: list[Technique] = []
+        fields: dict[str, Any] = {}
+        for technique in ranked:
+            edit = technique.edit(self.setting)
+            clash = any(name in fields and fields[name] != value for name, value in edit.items())
+            if clash or technique not in allowed:
+                continue
+            try:
+                self.combined([*taken, technique])
+            except ConfigError:
+                continue
+            taken.append(technique)
+            fields |= edit
+        return taken
+
+    def recommended(self) -> list[Technique]:
+        """The stack without what it is faster without, and with what reaches the same quality sooner."""
+        stack = []
+        for technique in self.stack():
+            key = f"without/{technique.name}"
+            found = self.time(key)
+            hurts = bool(self.book.sessions(key)) and found.high < 1 and found.p < ALPHA
+            if not hurts:
+                stack.append(technique)
+        verdicts = self.verdicts()
+        sooner = [t for t in self.to_judge() if t.measure == "step" and verdicts[t.name] == "helps"]
+        sooner.sort(key=lambda t: (self.effect(t) or Interval(1.0, 1.0, 1.0)).value)
+        return self._compatible([*stack, *sooner], [*stack, *sooner])
+
+
+def _ended(curve: Curve, patience: int) -> Curve:
+    """The run as it would have been, had it ended early: a run that does not end is the same until then."""
+    best, at = math.inf, 0
+    for epoch, loss in enumerate(curve["loss"]):
+        if loss < best:
+            best, at = loss, epoch
+        if epoch - at >= patience:
+            break
+    return Curve(
+        passes=curve["passes"][: epoch + 1],
+        quality=curve["quality"][: epoch + 1],
+        loss=curve["loss"][: epoch + 1],
+        seconds=curve["seconds"],
+    )

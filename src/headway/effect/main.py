@@ -1,0 +1,162 @@
+"""The process of a study: `python -m headway.effect.main RUN_DIRECTORY`. Reads run.json and store.json, writes effect.jsonl, effect.json.
+
+Started again after it was killed, it goes on where it was. Exit codes are those of training.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from headway.base import ConfigError, write_json
+from headway.effect.technique import Setting
+from headway.effect.techniques import chosen
+from headway.models import model_configs
+from headway.models.boosting import Boosting
+from headway.run import RunDirectory
+from headway.train.main import guarded, workload_of
+from headway.train.recipe import Recipe
+
+
+def study(run: RunDirectory) -> None:
+    """Measure what run.json's "effect" asks for."""
+    from headway.effect.lab import Lab
+    from headway.effect.notebook import Notebook
+    from headway.effect.study import Study
+    from headway.effect.told import told
+
+    plan = run.plan["effect"]
+    techniques = chosen(plan["techniques"])
+    book = Notebook(run.path / "effect.jsonl")
+    kept = book.answer("setting")
+    if kept is None:
+        kept = describe(run)
+        book.add_answer("setting", kept, 0.0)
+    setting = setting_of(kept)
+    journal = run.journal()
+    for text in kept["warnings"]:
+        journal.write("warning", text=text)
+
+    def say(share: float, text: str) -> None:
+        journal.write("progress", step=round(1000 * share), steps=1000, text=text)
+        journal.flush()
+
+    try:
+        lab = Lab(run.path)
+        lab.load()
+        found = Study(lab, setting, techniques, book, plan, say).run()
+        write_json(run.path / "effect.json", {**told(found), "setting": kept})
+    finally:
+        journal.close()
+    run.finish({"seconds": round(book.spent, 3)})
+
+
+def setting_of(kept: dict[str, Any]) -> Setting:
+    """What describe gave, as the techniques see it."""
+    fields: dict[str, Any] = {
+        name: value for name, value in kept.items() if name not in ("warnings", "metric", "higher_is_better")
+    }
+    fields["recipe"] = Recipe.parse(fields["recipe"], "train")
+    fields["capability"] = None if fields["capability"] is None else tuple(fields["capability"])
+    return Setting(**fields)
+
+
+def describe(run: RunDirectory) -> dict[str, Any]:
+    """The baseline and the machine, once a study: a study that goes on elsewhere would not be the same.
+
+    The baseline is the project's recipe computed as a plainly written PyTorch program does: a DataLoader, fp32, unfused, torch's own number
+    of threads. Raises ConfigError for a model that is no network.
+    """
+    import torch
+    from torch import nn
+
+    from headway.effect.quality import metric_of
+    from headway.evaluate.metrics import METRICS
+    from headway.train.precision import choose_device, choose_precision
+    from headway.train.step import has_compiler
+    from headway.train.tune import batch_size_of, physical_cores
+
+    project = run.plan["project"]
+    model = model_configs()[project["model"]["name"]].parse(project["model"], "model")
+    if isinstance(model, Boosting):
+        raise ConfigError(
+            "an effect study needs a network, however the model is boosting; --set model=tabm or model=mlp"
+        )
+    recipe = Recipe.parse(project["train"], "train")
+    device = choose_device(recipe.device)
+    workload = workload_of(run, model)
+    size = batch_size_of(recipe, workload, choose_precision("fp32", device))
+    recipe = plain(recipe.model_copy(update={"batch_size": size}), device.type, physical_cores())
+    batches = workload.batches(recipe, device)
+    network = workload.build()
+    metric = metric_of(run, workload)
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "model": model.name,
+        "task": project["task"],
+        "rows": batches.steps * size,
+        "counts": sum(batches.count(step) for step in range(batches.steps)),
+        "device": device.type,
+        "cores": physical_cores(),
+        "capability": torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
+        "compiler": device.type == "cuda" or has_compiler(),
+        "torchao": importlib.util.find_spec("torchao") is not None,
+        "convolutions": any(isinstance(m, nn.modules.conv._ConvNd) for m in network.modules()),
+        "stackable": model.name == "mlp" and _stackable(recipe),
+        "metric": metric,
+        "higher_is_better": metric != "loss" and METRICS[metric].higher_is_better,
+        "warnings": _neighbours(device.type),
+    }
+
+
+def plain(recipe: Recipe, device: str, cores: int) -> Recipe:
+    """The same maths without anything that makes it fast."""
+    slow = {
+        "residence": "loader",
+        "optimizer_kernel": "foreach" if device == "cuda" else "plain",  # what torch takes by itself
+        "precision": "fp32",
+        "compile": "none",
+        "cuda_graphs": False,
+        "channels_last": False,
+        "checkpoint_activations": False,
+        "threads": cores,
+        "keep_memory": False,
+    }
+    return Recipe.parse({**recipe.model_dump(), **slow}, "train")
+
+
+def _stackable(recipe: Recipe) -> bool:
+    return (recipe.optimizer, recipe.accumulate, recipe.clip, recipe.ema) == ("adamw", 1, 0.0, 0.0)
+
+
+def _neighbours(device: str) -> list[str]:
+    """A warning where other processes compute on the same GPU."""
+    if device != "cuda":
+        return []
+    with suppress(Exception):  # no driver library: nobody can tell
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        others = [p for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle) if p.pid != os.getpid()]
+        if others:
+            return [
+                f"the GPU is shared with {len(others)} other processes: times will be noisy, and what they do is in them"
+            ]
+    return []
+
+
+def main(path: str) -> int:
+    """Study what the run directory asks for. Returns the exit code."""
+    return guarded(RunDirectory(Path(path).resolve()), study)
+
+
+if __name__ == "__main__":
+    from headway.train.main import die_with_starter
+
+    die_with_starter()
+    sys.exit(main(sys.argv[1]))

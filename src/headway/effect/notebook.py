@@ -1,0 +1,104 @@
+"""What a study measured, on disk as soon as it was measured: a study that was killed goes on, and measures nothing twice.
+
+effect.jsonl, one line a finding: {"what": "session" | "failure" | "answer", "key", ..., "seconds"}. A key names a comparison
+(`technique/bf16`, `stack`, `without/fused optimizer`) or a question (`breakdown`, `curve/baseline/3`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headway.effect.lab import Session
+
+
+@dataclass
+class Notebook:
+    """All lines so far, and the end where the next is added."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        self._lines: list[dict[str, Any]] = []
+        if self.path.exists():
+            content = self.path.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):  # a line that was being written when the study was killed
+                with open(self.path, "r+b") as file:
+                    file.truncate(whole)
+            self._lines = [json.loads(line) for line in content[:whole].splitlines()]
+
+    def _add(self, **line: Any) -> None:
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._lines.append(line)
+
+    @property
+    def spent(self) -> float:
+        """Seconds of measuring so far."""
+        return float(sum(line["seconds"] for line in self._lines))
+
+    def add_session(self, key: str, session: Session) -> None:
+        """Keep what two processes gave."""
+        self._add(
+            what="session",
+            key=key,
+            blocks=[[float(f"{v:.6g}") for v in block] for block in session.blocks],
+            startup=session.startup,
+            peak=session.peak,
+            joules=session.joules,
+            seconds=session.seconds,
+        )
+
+    def add_failure(self, key: str, reason: str, seconds: float) -> None:
+        """Keep why something cannot be measured."""
+        self._add(what="failure", key=key, reason=reason, seconds=seconds)
+
+    def add_answer(self, key: str, answer: dict[str, Any], seconds: float) -> None:
+        """Keep an answer."""
+        self._add(what="answer", key=key, answer=answer, seconds=seconds)
+
+    def sessions(self, key: str) -> list[Session]:
+        """The sessions of a comparison, in their order."""
+        return [
+            Session(
+                np.array(line["blocks"]),
+                tuple(line["startup"]),
+                tuple(line["peak"]),
+                None if line["joules"] is None else tuple(line["joules"]),
+                line["seconds"],
+            )
+            for line in self._of("session", key)
+        ]
+
+    def blocks(self, key: str) -> np.ndarray:
+        """(N, 4) over all sessions."""
+        return np.concatenate([np.empty((0, 4)), *(session.blocks for session in self.sessions(key))])
+
+    def failure(self, key: str) -> str | None:
+        """Why it cannot be measured."""
+        found = self._of("failure", key)
+        return found[-1]["reason"] if found else None
+
+    def answer(self, key: str) -> dict[str, Any] | None:
+        """The answer to a question."""
+        found = self._of("answer", key)
+        return found[-1]["answer"] if found else None
+
+    def answers(self, start: str) -> dict[str, dict[str, Any]]:
+        """All answers whose key begins so, by the rest of it."""
+        return {
+            line["key"].removeprefix(start): line["answer"]
+            for line in self._lines
+            if line["what"] == "answer" and line["key"].startswith(start)
+        }
+
+    def _of(self, what: str, key: str) -> list[dict[str, Any]]:
+        return [line for line in self._lines if line["what"] == what and line["key"] == key]

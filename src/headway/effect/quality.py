@@ -1,0 +1,86 @@
+"""Quality by epoch: what two variants are compared at. Larger is better, whatever the metric."""
+
+from __future__ import annotations
+
+import time
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import nn
+
+from headway.evaluate.config import GateConfig
+from headway.evaluate.metrics import METRICS, primary
+from headway.run import RunDirectory
+from headway.train.network import make_training
+from headway.train.precision import Arithmetic
+from headway.train.recipe import Recipe
+from headway.train.table import TableWorkload, predict
+from headway.train.workload import Workload
+
+
+class Curve(TypedDict):
+    """``passes``, ``quality`` and ``loss`` after each epoch: passes over the data, the deciding metric (negated where smaller is
+    better) and the validation loss; ``seconds`` of training alone."""
+
+    passes: list[float]
+    quality: list[float]
+    loss: list[float]
+    seconds: float
+
+
+def metric_of(run: RunDirectory, workload: Workload) -> str:
+    """The metric's name: what the project's gate decides by; the loss for a text."""
+    if not isinstance(workload, TableWorkload):
+        return "loss"
+    project, target = run.plan["project"], workload.store.preparation.target
+    return primary(target.task, len(target.classes), GateConfig.parse(project["gate"], "gate"))
+
+
+def quality_of(run: RunDirectory, workload: Workload, network: nn.Module, arithmetic: Arithmetic) -> float:
+    """The deciding metric on the validation data, negated where smaller is better."""
+    if not isinstance(workload, TableWorkload):
+        return -workload.validate(network, arithmetic)
+    metric = METRICS[metric_of(run, workload)]
+    tensors = workload.tensors("validation")
+    predicted = workload.task.finish(predict(network, tensors, workload.task, arithmetic).float().cpu().numpy())
+    target = np.asarray(workload.store.arrays("validation")["target"])
+    value = metric.value(target, predicted)
+    return value if metric.higher_is_better else -value
+
+
+def train_curve(
+    run: RunDirectory, workload: Workload, recipe: Recipe, arithmetic: Arithmetic, seed: int, epochs: int
+) -> Curve:
+    """Train for ``epochs`` from ``seed`` on, never ending early; the schedule is fitted to these epochs."""
+    recipe = recipe.model_copy(update={"seed": seed, "epochs": epochs, "patience": epochs})
+    torch.manual_seed(seed)
+    training = make_training(workload, recipe, arithmetic)
+    curve = Curve(passes=[], quality=[], loss=[], seconds=0.0)
+    begun = time.perf_counter()
+    for what in training.run():
+        if what != "epoch":
+            continue
+        curve["seconds"] += time.perf_counter() - begun
+        curve["passes"].append(float(training.progress.epoch))
+        curve["loss"].append(training.validation_loss)
+        curve["quality"].append(quality_of(run, workload, training.step.kept, arithmetic))
+        begun = time.perf_counter()
+    return curve
+
+
+def kept(curve: Curve) -> float:
+    """The quality of the weights that a run keeps: those of the best validation loss."""
+    return curve["quality"][int(np.argmin(curve["loss"]))]
+
+
+def passes_to(curve: Curve, target: float) -> float | None:
+    """Passes over the data until the target is first reached, between two epochs by a straight line; None where it never is."""
+    before: tuple[float, float] | None = None
+    for passed, quality in zip(curve["passes"], curve["quality"], strict=True):
+        if quality >= target:
+            if before is None or quality == before[1]:
+                return passed
+            return before[0] + (passed - before[0]) * (target - before[1]) / (quality - before[1])
+        before = passed, quality
+    return None

@@ -1,0 +1,171 @@
+"""The report of a study: one HTML file that needs nothing else, with the pictures, the table, the method and every sample."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headway.base import write_atomically
+from headway.effect.pictures import COLOURS, forest, pareto, shown_effect, waterfall
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1d2530;max-width:60rem;margin:2.5rem auto;padding:0 1.2rem;background:#fff}
+h1{font-size:1.7rem;margin:0 0 .3rem}h2{font-size:1.15rem;margin:2.2rem 0 .5rem}p{margin:.4rem 0}
+.soft{color:#6b7684}table{border-collapse:collapse;font-size:13px;width:100%}
+th{text-align:left;color:#6b7684;font-weight:600;border-bottom:1px solid #c9d0d8;padding:.3rem .5rem}
+td{border-bottom:1px solid #e3e7ec;padding:.3rem .5rem;vertical-align:top}td.n{white-space:nowrap;font-variant-numeric:tabular-nums}
+.tag{font-weight:600;white-space:nowrap}svg{max-width:100%;height:auto}details{margin:.6rem 0}pre{overflow:auto;font-size:12px}
+"""
+
+METHOD = """
+<p>Two variants run in turns, A B B A, each in a process of its own, for windows of about 30 ms after a warm-up; the time until a variant
+is ready (building, compiling) is told apart. Each block gives one log-ratio of times. The estimate is the Hodges–Lehmann median of
+pairwise means; the interval is the set of ratios that the Wilcoxon signed-rank test does not reject. It assumes that the noise is symmetric
+about the effect; under "no effect" it is so by construction. A technique is looked at after 16, 32, 64, 128 and 256 blocks, each look at a
+fifth of the error, so that the interval holds whenever the study stopped looking. Verdicts hold for all techniques together (Holm). A
+difference below 1 % is never called an effect.</p>
+<p>A technique that changes the maths is trained with the same seeds as the baseline. Its quality is equal when the 95 % interval of the
+paired differences (Student) lies above minus the margin: two standard deviations of the baseline over its seeds, fixed before. Its time to
+the target is the ratio of step times times the ratio of passes over the data until the target was first reached.</p>
+"""
+
+
+def write_report(path: Path, project: str, found: Mapping[str, Any], environment: Mapping[str, Any]) -> Path:
+    """Write the report of what a study found."""
+    parts = [
+        f"<h1>What each technique gains: {html.escape(project)}</h1>",
+        f'<p class="soft">{html.escape(_machine(environment))}. {time.strftime("%Y-%m-%d %H:%M")}.</p>',
+        f"<p>{html.escape(summary(found))}</p>",
+        *_picture("Effects", forest(found["techniques"]), _FOREST),
+        *_picture("The stack", waterfall(found), _WATERFALL),
+        *_picture("Quality against time", pareto(found), _PARETO),
+        "<h2>All techniques</h2>",
+        _table(found),
+        *_open(found),
+        "<h2>The recommended recipe</h2>",
+        f"<pre>{html.escape(json.dumps(found['recommended']['fields'], indent=1))}</pre>",
+        "<h2>Method</h2>",
+        METHOD,
+        "<h2>The baseline and the samples</h2>",
+        f"<details><summary>Recipe of the baseline</summary><pre>{html.escape(json.dumps(found['baseline'], indent=1))}</pre></details>",
+        _samples(found),
+    ]
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(project)}: effects</title>'
+        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
+    )
+    write_atomically(path, page)
+    return path
+
+
+_FOREST = "Time with a technique over time without; time to the target quality where the maths differs."
+_WATERFALL = "Each technique's own effect on the time of a step, one after the other, and what is left of it when all are together."
+_PARETO = "Up is better, left is sooner. The band is the margin within which quality counts as the same."
+
+
+def _picture(title: str, svg: str | None, text: str) -> list[str]:
+    return [] if svg is None else [f"<h2>{title}</h2>", f'<p class="soft">{html.escape(text)}</p>', svg]
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    gpus = ", ".join(environment.get("gpus") or ()) or "no GPU"
+    torch = (environment.get("packages") or {}).get("torch", "")
+    return f"{environment.get('cpu')}, {environment.get('cores')} cores, {gpus}, torch {torch}"
+
+
+def summary(found: Mapping[str, Any]) -> str:
+    """The study in a few sentences."""
+    counts: dict[str, int] = {}
+    for row in found["techniques"]:
+        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
+    told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    recommended = found["recommended"]
+    text = f"{told}. "
+    if recommended["to_target"]:
+        names = ", ".join(recommended["names"])
+        text += f"Recommended: {names}; {faster(recommended['to_target'])} as plain PyTorch to the same quality. "
+    else:
+        text += "Nothing is recommended beyond plain PyTorch. "
+    if found["noise"]:
+        text += f"Noise of one block: {found['noise']['block']:.1%}. "
+    if found["seeds"]:
+        text += f"Quality: {found['seeds']} seeds of {found['epochs']} epochs. "
+    return text + f"{found['spent'] / 60:.1f} minutes of measuring."
+
+
+def faster(effect: Mapping[str, float]) -> str:
+    """A ratio of times as people say it."""
+    return f"{1 / effect['value']:.2f} times as fast ({1 / effect['high']:.2f} to {1 / max(effect['low'], 1e-9):.2f})"
+
+
+def interval(effect: Mapping[str, float] | None, digits: int = 2, sign: bool = False) -> str:
+    """An estimate with its interval in brackets."""
+    if effect is None:
+        return ""
+    form = f"{{:{'+' if sign else ''}.{digits}f}}"
+    if not (math.isfinite(effect["low"]) and math.isfinite(effect["high"])):
+        return form.format(effect["value"])
+    return f"{form.format(effect['value'])} [{form.format(effect['low'])}, {form.format(effect['high'])}]"
+
+
+def _table(found: Mapping[str, Any]) -> str:
+    heads = (
+        "technique",
+        "verdict",
+        "step time",
+        "time to target",
+        "quality",
+        "peak memory",
+        "energy",
+        "ready after",
+        "at best",
+    )
+    lines = []
+    for row in sorted(found["techniques"], key=_rank):
+        colour = COLOURS.get(row["verdict"], "#6b7684")
+        name = f'<b>{html.escape(row["name"])}</b><br><span class="soft">{html.escape(row["reason"] or row["sentence"])}</span>'
+        cells = [name, f'<span class="tag" style="color:{colour}">{row["verdict"]}</span>']
+        numbers = [
+            interval(row["time"]),
+            interval(row["to_target"]) if row["changes"] == "maths" else "",
+            interval(row["quality"], 4, True),
+            interval(row["peak"]),
+            interval(row["joules"]),
+            "" if row["startup"] is None else f"{row['startup'][1]:.1f} s",
+            f"{row['bound']:.2f}",
+        ]
+        lines.append(
+            f"<tr>{''.join(f'<td>{c}</td>' for c in cells)}{''.join(f'<td class=n>{html.escape(n)}</td>' for n in numbers)}</tr>"
+        )
+    return f"<table><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr>{''.join(lines)}</table>"
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[int, float]:
+    order = ("helps", "changes quality", "no measurable effect", "hurts", "not settled", "unsupported here")
+    effect = shown_effect(row)
+    return order.index(row["verdict"]), effect["value"] if effect else 1.0
+
+
+def _open(found: Mapping[str, Any]) -> list[str]:
+    if not found["open"]:
+        return []
+    lines = []
+    for row in found["open"]:
+        more = "" if row["seconds"] is None else f"; about {row['seconds'] / 60:.1f} more minutes would settle the time"
+        lines.append(f"<li><b>{html.escape(row['name'])}</b>: {html.escape(row['why'])}{more}</li>")
+    return ["<h2>Not settled</h2>", f"<ul>{''.join(lines)}</ul>"]
+
+
+def _samples(found: Mapping[str, Any]) -> str:
+    raw = {row["name"]: row["samples"] for row in found["techniques"] if row["samples"]}
+    content = json.dumps({"log_ratios": raw, "curves": found["curves"]}, separators=(",", ":")).replace("</", "<\\/")
+    shown = "\n".join(f"{name}: {' '.join(f'{v:+.3f}' for v in values)}" for name, values in raw.items())
+    return (
+        f"<details><summary>Log-ratios of every block</summary><pre>{html.escape(shown)}</pre></details>"
+        f'<script type="application/json" id="samples">{content}</script>'
+    )

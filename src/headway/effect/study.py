@@ -1,0 +1,220 @@
+"""What is measured next, and when it is settled.
+
+1. The baseline's step, part by part: what each technique could gain at most.
+2. Each technique alone against the baseline, breadth first: after every look, time goes only to those that are still open.
+3. All that help and leave the maths alone, together; then that stack without each one.
+4. Techniques that change the maths: the same seeds as the baseline, to the same quality.
+5. The recommended recipe against the baseline.
+
+Whatever was measured is in the notebook; this only decides what is missing there, so that a killed study goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from headway.base import ConfigError, TrainingError
+from headway.effect.findings import LOOKS, Findings
+from headway.effect.lab import LEAD, WARM_UP_SECONDS, WINDOW_SECONDS, Bench, Unsupported
+from headway.effect.notebook import Notebook
+from headway.effect.technique import Setting, Technique
+
+SCREENED, STACKED, JUDGED = 0.5, 0.62, 0.93
+"""Shares of the budget by which each part must have ended."""
+
+MATHS_LOOKS = 3
+"""Looks at the step time of what changes the maths: its seeds decide, and differ by more than the rest of the time's error."""
+
+BREAKDOWN_SECONDS = 2.0
+SAME_STEPS = 20
+FEWEST_EPOCHS = 2
+READY_SHARE = 0.15
+"""Share of the budget that a variant may take to be ready; compiling takes minutes."""
+
+Say = Callable[[float, str], None]
+
+
+class Study:
+    """One study. ``say`` hears how far it is, as a share of the budget, and with what it is occupied."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        setting: Setting,
+        techniques: Sequence[Technique],
+        book: Notebook,
+        plan: Mapping[str, Any],
+        say: Say,
+    ) -> None:
+        self._bench, self._setting, self._book, self._say = bench, setting, book, say
+        self._budget: float = plan["budget"]
+        self._seeds: int = plan["seeds"]
+        self.findings = Findings(setting, techniques, book, plan)
+
+    def run(self) -> Findings:
+        """Measure until all is settled or the budget is spent. Raises ConfigError where it cannot be begun."""
+        self._breakdown()
+        if self.findings.wanted_target is not None:
+            self._curves("baseline", self._setting.recipe.model_dump(mode="json"))
+            self._check_target()
+        self._screen()
+        self._stack()
+        self._quality()
+        self._recommended()
+        return self.findings
+
+    def _over(self, share: float) -> bool:
+        return self._book.spent >= share * self._budget
+
+    def _tell(self, text: str) -> None:
+        self._say(min(1.0, self._book.spent / self._budget), text)
+
+    def _ask(self, key: str, variant: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any] | None:
+        """An answer, from the notebook or else from a process; None where it cannot be had."""
+        if self._book.answer(key) is None and self._book.failure(key) is None:
+            self._tell(key)
+            begun = time.perf_counter()
+            try:
+                answer = self._bench.ask(variant, what, **values)
+            except Unsupported as error:
+                self._book.add_failure(key, str(error), time.perf_counter() - begun)
+            else:
+                self._book.add_answer(key, answer, time.perf_counter() - begun)
+        return self._book.answer(key)
+
+    def _breakdown(self) -> None:
+        """Raises ConfigError when the baseline itself does not run, or the budget does not allow one pair."""
+        found = self._ask("breakdown", self.findings.variant(), "breakdown", seconds=BREAKDOWN_SECONDS)
+        if found is None:
+            raise ConfigError(f"the baseline must run, however it {self._book.failure('breakdown')}")
+        window = max(WINDOW_SECONDS, sum(found.values())) * (1 + 1 / LEAD)
+        pair = self._book.spent + 2 * WARM_UP_SECONDS + 4 * LOOKS[0] * window
+        if pair > self._budget:
+            raise ConfigError(
+                f"--budget must allow one pair, about {pair:.0f} s here, however it is {self._budget:.0f} s"
+            )
+
+    def _session(self, key: str, first: Mapping[str, Any], second: Mapping[str, Any], looks: int) -> None:
+        """The next look at a comparison, if there is one left."""
+        done = len(self._book.sessions(key))
+        if done >= looks or self._book.failure(key) is not None:
+            return
+        self._tell(key)
+        blocks = LOOKS[done] - (LOOKS[done - 1] if done else 0)
+        begun = time.perf_counter()
+        limit = max(20.0, READY_SHARE * self._budget)
+        try:
+            self._book.add_session(key, self._bench.compare(first, second, blocks, limit))
+        except Unsupported as error:
+            self._book.add_failure(key, str(error), time.perf_counter() - begun)
+
+    def _screen(self) -> None:
+        for look in range(len(LOOKS)):
+            for technique in self.findings.in_order():
+                if self._over(SCREENED):
+                    return
+                key = f"technique/{technique.name}"
+                if len(self._book.sessions(key)) > look or not self.findings.open(key):
+                    continue
+                looks = MATHS_LOOKS if technique.changes == "maths" else len(LOOKS)
+                self._session(
+                    key, self.findings.variant(measure=technique.measure), self.findings.variant(technique), looks
+                )
+
+    def _stack(self) -> None:
+        """All that help together, then without each: whether it still earns its place among the others."""
+        if not self._over(STACKED):
+            for technique in self.findings.helpful():
+                self._same(technique)
+        stack = self.findings.stack()
+        if len(stack) < 2:
+            return
+        whole = self.findings.combined(stack)
+        keys = {"stack": (self.findings.variant(), whole)}
+        for technique in stack:
+            rest = [other for other in stack if other is not technique]
+            keys[f"without/{technique.name}"] = (whole, self.findings.combined(rest))
+        for look in range(len(LOOKS)):
+            for key, (first, second) in keys.items():
+                if self._over(STACKED) and (key != "stack" or look):
+                    return
+                if len(self._book.sessions(key)) == look and self.findings.open(key):
+                    self._session(key, first, second, len(LOOKS))
+
+    def _same(self, technique: Technique) -> None:
+        """Whether what is said to leave the maths alone does: the losses of the first steps beside the baseline's."""
+        self._ask("losses/baseline", self.findings.variant(), "losses", count=SAME_STEPS)
+        self._ask(f"losses/{technique.name}", self.findings.variant(technique), "losses", count=SAME_STEPS)
+
+    def _quality(self) -> None:
+        """Seed by seed, the techniques that could help first."""
+        candidates = self.findings.to_judge()
+        if not candidates or self._over(JUDGED):
+            return
+        if not self._curves("baseline", self._setting.recipe.model_dump(mode="json")):
+            return
+        for technique in candidates:
+            if self.findings.runs_again(technique):
+                self._curves(technique.name, technique.applied(self._setting).model_dump(mode="json"))
+            elif technique.measure == "prediction":
+                self._ask(f"quality/{technique.name}", self.findings.variant(technique), "quality")
+
+    def _epochs(self, variants: int) -> int:
+        """How many epochs a run has: all of the project's where the budget allows it, else as many as it allows."""
+        kept = self._book.answer("epochs")
+        if kept is None:
+            step = self._ask(
+                "pace", self._carried(self._setting.recipe.model_dump(mode="json")), "steps", count=20, lead=5
+            )
+            pace = step["seconds"] / step["count"] if step else 1.0
+            left = max(0.0, JUDGED * self._budget - self._book.spent)
+            affordable = left / (self._seeds * max(2, min(variants, 8)) * pace * self._setting.counts * 1.3)
+            epochs = min(self._setting.recipe.epochs, max(FEWEST_EPOCHS, int(affordable)))
+            kept = {"epochs": epochs}
+            self._book.add_answer("epochs", kept, 0.0)
+        return int(kept["epochs"])
+
+    def _carried(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """A variant whose maths is the recipe's, computed in the way that is fastest in general: only its quality counts."""
+        fast = {"residence": "auto", "threads": "auto", "keep_memory": True}
+        if recipe["residence"] == "stream":
+            fast.pop("residence")
+        if recipe["optimizer"] != "muon" and recipe["optimizer_kernel"] == "plain":
+            fast["optimizer_kernel"] = "fused"
+        return {"recipe": {**recipe, **fast}, "measure": "step"}
+
+    def _curves(self, name: str, recipe: Mapping[str, Any]) -> bool:
+        """All seeds of a variant, one training each. Returns whether they are there."""
+        epochs = self._epochs(1 + len(self.findings.to_judge()))
+        for seed in range(self._seeds):
+            key = f"curve/{name}/{seed}"
+            if self._book.answer(key) is None and self._over(JUDGED):
+                return False
+            if self._ask(key, self._carried(recipe), "train", seed=seed, epochs=epochs) is None:
+                return False
+        return True
+
+    def _check_target(self) -> None:
+        curves = self.findings.curves("baseline")
+        best = max((max(curve["quality"]) for curve in curves), default=float("-inf"))
+        target = self.findings.wanted_target
+        if curves and target is not None and best < target:
+            shown, bound = abs(best), abs(target)
+            raise TrainingError(
+                f"--target must be a quality that the baseline reaches, however the best of {len(curves)} seeds "
+                f"had {shown:.4g} and not {bound:.4g} after {len(curves[0]['quality'])} epochs"
+            )
+
+    def _recommended(self) -> None:
+        """The recommended recipe against the baseline: step time, and seeds where it changes the maths."""
+        chosen = self.findings.recommended()
+        if not chosen or chosen == self.findings.stack():
+            return
+        variant = self.findings.combined(chosen)
+        for _ in range(3):
+            if not self._over(1.0) and self.findings.open("recommended"):
+                self._session("recommended", self.findings.variant(), variant, 3)
+        if any(technique.changes != "nothing" for technique in chosen) and not self._over(1.0):
+            self._curves("recommended", variant["recipe"])

@@ -1,0 +1,12 @@
+"""Hidden matrices step along their orthogonalised momentum, the rest by AdamW."""
+
+from headway.effect.technique import Technique
+
+TECHNIQUE = Technique(
+    name="Muon",
+    sentence="Hidden matrices step along their orthogonalised momentum, the rest by AdamW.",
+    reference="Jordan et al. 2024, https://kellerjordan.github.io/posts/muon",
+    part="nothing",
+    changes="maths",
+    edit=lambda _: {"optimizer": "muon", "optimizer_kernel": "foreach"},
+)

@@ -1,0 +1,167 @@
+"""A study as plain values: what effect.json holds, the report draws and MLflow keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from headway.effect import statistics
+from headway.effect.findings import LOOKS, Findings
+from headway.effect.quality import kept
+from headway.effect.statistics import Interval
+from headway.effect.technique import Technique
+
+
+def told(found: Findings) -> dict[str, Any]:
+    """Everything that the notebook says, technique by technique."""
+    verdicts = found.verdicts()
+    curves = found.curves("baseline")
+    margin, target = found.margin, found.target
+    rows = [_technique(found, technique, verdicts[technique.name]) for technique in found.techniques]
+    return {
+        "baseline": found.setting.recipe.model_dump(mode="json"),
+        "breakdown": found.book.answer("breakdown") or {},
+        "noise": _noise(found),
+        "seeds": len(curves),
+        "epochs": len(curves[0]["quality"]) if curves else 0,
+        "baseline_quality": [kept(curve) for curve in curves],
+        "margin": margin,
+        "target": target,
+        "techniques": rows,
+        "stack": _together(found, found.stack(), "stack"),
+        "without": [
+            {"name": t.name, "time": found.time(f"without/{t.name}").to_json()}
+            for t in found.stack()
+            if found.book.sessions(f"without/{t.name}")
+        ],
+        "recommended": _recommended(found),
+        "spent": found.book.spent,
+        "open": _open(found, rows),
+        "curves": {name: [_curve(c) for c in found.curves(name)] for name in _trained(found)},
+    }
+
+
+def _technique(found: Findings, technique: Technique, verdict: str) -> dict[str, Any]:
+    key = f"technique/{technique.name}"
+    sessions, blocks = found.book.sessions(key), found.book.blocks(key)
+    unsupported = found.unsupported(technique)
+    row: dict[str, Any] = {
+        "name": technique.name,
+        "sentence": technique.sentence,
+        "reference": technique.reference,
+        "changes": technique.changes,
+        "measure": technique.measure,
+        "verdict": verdict,
+        "reason": unsupported,
+        "bound": found.bound(technique),
+        "edit": {} if unsupported else dict(technique.edit(found.setting)),
+        "blocks": len(blocks),
+        "time": found.time(key).to_json() if len(blocks) else None,
+        "to_target": None,
+        "quality": None,
+        "reached": None,
+        "startup": None,
+        "peak": None,
+        "joules": None,
+        "samples": statistics.log_ratios(blocks).round(5).tolist() if len(blocks) else [],
+        "losses_apart": _apart(found, technique),
+    }
+    if sessions:
+        row["startup"] = [float(np.median([s.startup[i] for s in sessions])) for i in (0, 1)]
+        row["peak"] = _ratio_of([s.peak for s in sessions])
+        row["joules"] = _ratio_of([s.joules for s in sessions if s.joules is not None])
+    effect = found.effect(technique) if unsupported is None else None
+    row["to_target"] = None if effect is None or technique.measure in ("prediction", "seeds") else effect.to_json()
+    judged = found.quality(technique) if unsupported is None and technique.changes != "nothing" else None
+    if judged is not None:
+        row["quality"] = {**judged[0].to_json(), "says": judged[1]}
+    return row
+
+
+def _ratio_of(pairs: Sequence[tuple[float, float]]) -> dict[str, float] | None:
+    """The ratio over sessions, with Student's interval of its logarithm where there are several; None without values."""
+    usable = [(a, b) for a, b in pairs if a > 0 and b > 0]
+    if not usable:
+        return None
+    found = statistics.mean_difference(np.array([np.log(b / a) for a, b in usable]))
+    return Interval(
+        float(np.exp(found.value)), float(np.exp(found.low)), float(np.exp(min(found.high, 700.0)))
+    ).to_json()
+
+
+def _apart(found: Findings, technique: Technique) -> float | None:
+    """How far the mean loss of the first steps is from the baseline's, as a share of it; None where nobody looked."""
+    ours, theirs = found.book.answer(f"losses/{technique.name}"), found.book.answer("losses/baseline")
+    if ours is None or theirs is None:
+        return None
+    a, b = np.mean(theirs["losses"]), np.mean(ours["losses"])
+    return float(abs(b - a) / abs(a))
+
+
+def _noise(found: Findings) -> dict[str, float] | None:
+    """The spread of one block's log-ratio, over the comparisons: a robust deviation, within sessions."""
+    spreads = []
+    for technique in found.techniques:
+        for session in found.book.sessions(f"technique/{technique.name}"):
+            logs = statistics.log_ratios(session.blocks)
+            spreads.append(1.4826 * float(np.median(np.abs(logs - np.median(logs)))))
+    return {"block": float(np.median(spreads))} if spreads else None
+
+
+def _together(found: Findings, techniques: Sequence[Technique], key: str) -> dict[str, Any]:
+    names = [technique.name for technique in techniques]
+    if len(names) == 1 and not found.book.sessions(key):
+        key = f"technique/{names[0]}"
+    time = found.time(key).to_json() if names and found.book.sessions(key) else None
+    return {"names": names, "time": time}
+
+
+def _recommended(found: Findings) -> dict[str, Any]:
+    """The recommended recipe's fields, its step time, and its time to the target quality."""
+    chosen = found.recommended()
+    fields: dict[str, Any] = {}
+    for technique in chosen:
+        fields |= technique.edit(found.setting)
+    key = "stack" if chosen == found.stack() else "recommended"
+    together = _together(found, chosen, key)
+    told: dict[str, Any] = {**together, "fields": fields, "to_target": together["time"], "quality": None}
+    changed = [t for t in chosen if t.changes != "nothing"]
+    if changed and together["time"] is not None:
+        name = changed[0].name if len(changed) == 1 and not found.curves("recommended") else "recommended"
+        passes, judged = found.passes(name), found.quality(name)
+        interval = Interval(**together["time"])
+        told["to_target"] = statistics.product(interval, passes).to_json() if len(passes) > 1 else None
+        told["quality"] = None if judged is None else {**judged[0].to_json(), "says": judged[1]}
+    return told
+
+
+def _open(found: Findings, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What could not be settled: why, and what it would take."""
+    missing = []
+    for row in rows:
+        if row["verdict"] != "not settled":
+            continue
+        key = f"technique/{row['name']}"
+        sessions = found.book.sessions(key)
+        text, seconds = "there was no time to begin", None
+        if sessions:
+            blocks = found.book.blocks(key)
+            each = float(np.mean([s.seconds / len(s.blocks) for s in sessions]))
+            needed = statistics.blocks_needed(statistics.log_ratios(blocks), len(LOOKS))
+            text, seconds = "the interval of its step time is still too wide", each * (needed - len(blocks))
+        if row["changes"] != "nothing" and row["quality"] is None:
+            text = "its quality was not compared: no time for trainings"
+        elif row["quality"] is not None and row["quality"]["says"] == "open":
+            text = f"{len(found.curves(row['name'])) or len(found.curves('baseline'))} seeds could not tell its quality from a loss"
+        missing.append({"name": row["name"], "why": text, "seconds": seconds})
+    return missing
+
+
+def _trained(found: Findings) -> list[str]:
+    return list(dict.fromkeys(key.rsplit("/", 1)[0] for key in found.book.answers("curve/")))
+
+
+def _curve(curve: Any) -> dict[str, Any]:
+    return {"passes": curve["passes"], "quality": curve["quality"], "seconds": curve["seconds"]}

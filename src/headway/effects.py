@@ -1,0 +1,168 @@
+"""The effect study of a project, from its data to MLflow: what each efficiency technique gains, at equal quality."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from headway import stages
+from headway.base import ConfigError, digest, read_json, write_atomically
+from headway.effect.techniques import chosen
+from headway.project import load_project, recipe_path
+from headway.report import Reporter
+from headway.run import Event, RunDirectory
+
+BUDGET_SECONDS = 1800.0
+SEEDS = 5
+
+
+def seconds_of(text: str) -> float:
+    """A budget such as 90s, 30m or 1.5h. Raises ConfigError for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)
+    if found is None or float(found[1]) == 0:
+        raise ConfigError(f"--budget must be a time such as 90s, 30m or 2h, however it is {text!r}")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a study is asked: which techniques (none: all), the seconds it may measure, trainings behind a quality.
+
+    ``target``: a quality in the metric's own unit; ``new``: begin anew although a study of the same was interrupted.
+    """
+
+    techniques: tuple[str, ...] = ()
+    budget: float = BUDGET_SECONDS
+    seeds: int = SEEDS
+    target: float | None = None
+    new: bool = False
+
+
+def open_study(name: str, root: Path, settings: Sequence[str], asked: Asked) -> tuple[RunDirectory, bool]:
+    """The run directory of the study, and whether it goes on: the newest of the same questions that was not ended, or a new one.
+
+    Raises ConfigError before anything is written.
+    """
+    if not 2 <= asked.seeds <= 100:
+        raise ConfigError(f"--seeds must be 2 to 100, however it is {asked.seeds}")
+    project = load_project(name, root, settings)
+    if project.model.name == "boosting":
+        raise ConfigError(
+            "an effect study needs a network, however the model is boosting; --set model=tabm or model=mlp"
+        )
+    plan = {
+        "techniques": [technique.name for technique in chosen(asked.techniques)],
+        "budget": asked.budget,
+        "seeds": asked.seeds,
+        "target": asked.target,
+    }
+    key = digest({"project": project.model_dump(mode="json"), **plan})
+    if not asked.new:
+        for path in sorted((root / "data" / "runs").glob(f"{project.name}-*"), reverse=True):
+            run = RunDirectory(path)
+            unended = (path / "run.json").exists() and run.result is None
+            if unended and run.plan.get("effect", {}).get("key") == key and (path / "effect.jsonl").exists():
+                return run, True
+    return stages.start(name, root, settings, {"effect": {**plan, "key": key}}), False
+
+
+def measure(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Validate and prepare where that is not done, study, and leave the report and the recommended recipe. Returns effect.json."""
+    from headway.effect.report import write_report
+    from headway.train.launch import launch
+
+    problem: BaseException | None = None
+    try:
+        warning = stages.track(run, root, "effect")
+        if warning:
+            report.warn(warning)
+        if not (run.path / "store.json").exists():
+            stages.validate(run, root, report)
+            stages.prepare(run, root, report)
+        with stages.timed(run, "effect"):
+            launch(run, lambda events: _show(events, report), "headway.effect.main")
+        found = read_json(run.path / "effect.json")
+        write_report(run.path / "effect.html", run.plan["project"]["name"], found, run.plan["environment"])
+        write_recipe(root, run.plan["project"]["name"], found)
+    except BaseException as error:
+        problem = error
+        raise
+    finally:
+        stages.conclude(run, root, problem)
+    return found
+
+
+def _show(events: Sequence[Event], report: Reporter) -> None:
+    for event in events:
+        if event.kind == "progress":
+            report.progress(event.step / event.fields["steps"], event.fields["text"])
+        elif event.kind == "warning":
+            report.warn(event.fields["text"])
+
+
+def write_recipe(root: Path, name: str, found: dict[str, Any]) -> Path:
+    """Keep the recommended recipe: the fields that differ from a plain one, with what they gained."""
+    told = found["recommended"]
+    gain = ""
+    if told["to_target"]:
+        low, high = 1 / told["to_target"]["high"], 1 / told["to_target"]["low"]
+        gain = f": {1 / told['to_target']['value']:.2f} times as fast as plain PyTorch to the same quality ({low:.2f} to {high:.2f})"
+    names = ", ".join(told["names"]) or "nothing: no technique helped"
+    lines = [
+        f"# The recommended recipe of {name}, from the effect study of {time.strftime('%Y-%m-%d %H:%M')}{gain}.",
+        f"# {names}. Used by: headway run {name} --recipe",
+    ]
+    content = "\n".join(lines) + "\n" + yaml.safe_dump({"train": told["fields"]}, sort_keys=False)
+    path = recipe_path(root, name)
+    write_atomically(path, content)
+    return path
+
+
+ORDER = ("helps", "changes quality", "no measurable effect", "hurts", "not settled", "unsupported here")
+
+
+def table(found: dict[str, Any]) -> list[dict[str, str]]:
+    """The verdicts for people."""
+    from headway.effect.report import interval
+
+    rows = []
+    for row in sorted(
+        found["techniques"], key=lambda row: (ORDER.index(row["verdict"]), (row["time"] or {"value": 1})["value"])
+    ):
+        rows.append(
+            {
+                "technique": row["name"],
+                "verdict": row["verdict"],
+                "step time": interval(row["time"]),
+                "time to target": interval(row["to_target"]) if row["changes"] == "maths" else "",
+                "quality": interval(row["quality"], 4, True),
+                "at best": f"{row['bound']:.2f}" if row["verdict"] != "unsupported here" else "",
+                "why": row["reason"] or "",
+            }
+        )
+    return rows
+
+
+def lines(found: dict[str, Any], run: RunDirectory, root: Path) -> list[str]:
+    """What a study found, in sentences, and where to look."""
+    from headway.effect.report import summary
+
+    parts = found["breakdown"]
+    total = sum(parts.values()) or 1.0
+    shares = ", ".join(f"{name} {value / total:.0%}" for name, value in parts.items())
+    shown = [f"a step of the baseline: {1000 * total:.2f} ms ({shares})", summary(found)]
+    shown += [f"not settled: {row['name']}: {row['why']}{_more(row)}" for row in found["open"]]
+    name = run.plan["project"]["name"]
+    shown.append(f"report: {run.path / 'effect.html'}")
+    shown.append(f"recipe: {recipe_path(root, name)}, used by: headway run {name} --recipe")
+    return shown
+
+
+def _more(row: dict[str, Any]) -> str:
+    return "" if row["seconds"] is None else f"; about {row['seconds'] / 60:.1f} more minutes would settle the time"

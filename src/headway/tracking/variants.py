@@ -1,0 +1,75 @@
+"""The variants of an effect study as runs under the study's own, so that MLflow's pages compare them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from headway.base import read_json
+from headway.run import RunDirectory
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+VARIANT_TAG = "headway.variant"
+PARENT_TAG = "mlflow.parentRunId"
+"""On the runs of variants: which technique, and whose. They are no retrainings."""
+
+
+def deliver_variants(client: MlflowClient, run: RunDirectory, run_id: str, experiment: str) -> None:
+    """One run a technique under the study's run; one that is there already is left as it is."""
+    path = run.path / "effect.json"
+    if not path.exists():
+        return
+    found = read_json(path)
+    query = f"tags.`{PARENT_TAG}` = '{run_id}'"
+    known = {r.data.tags.get(VARIANT_TAG) for r in client.search_runs([experiment], query, max_results=1000)}
+    rows = [{"name": "baseline", "verdict": "", "edit": found["baseline"]}, *found["techniques"]]
+    for row in rows:
+        if row["name"] not in known:
+            _create(client, experiment, run_id, row, found["curves"].get(row["name"], []))
+
+
+def _create(
+    client: MlflowClient, experiment: str, parent: str, row: Mapping[str, Any], curves: list[dict[str, Any]]
+) -> None:
+    """The tag that says that it is there is set last: a death in between leaves a run that is made again."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    now = int(time.time() * 1000)
+    tags = {PARENT_TAG: parent, "verdict": row["verdict"]}
+    if row.get("sentence"):
+        text = f"**{row['verdict']}**: {row['reason'] or row['sentence']} ({row['reference']})"
+        tags["mlflow.note.content"] = text
+    made = client.create_run(experiment, now, tags, row["name"]).info.run_id
+    params = [Param(f"train.{key}", str(value)) for key, value in row["edit"].items()]
+    metrics = [Metric(key, value, now, 0) for key, value in _metrics(row).items()]
+    for epoch in range(max((len(curve["quality"]) for curve in curves), default=0)):
+        values = [curve["quality"][epoch] for curve in curves]
+        metrics.append(Metric("validation/quality", sum(values) / len(values), now, epoch + 1))
+    client.log_batch(made, metrics=metrics[:1000], params=params[:100])
+    client.set_terminated(made, "FINISHED", now)
+    client.log_batch(made, tags=[RunTag(VARIANT_TAG, row["name"])])
+
+
+def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
+    names = {
+        "time": "step_time",
+        "to_target": "time_to_target",
+        "quality": "quality_difference",
+        "peak": "peak_memory",
+        "joules": "energy",
+    }
+    found: dict[str, float] = {}
+    for key, name in names.items():
+        told = row.get(key)
+        if told is not None:
+            found |= {f"effect/{name}": told["value"], f"effect/{name}_low": told["low"]}
+            found[f"effect/{name}_high"] = told["high"]
+    if row.get("startup"):
+        found["effect/ready_seconds"] = row["startup"][1]
+    if row["name"] == "baseline":
+        found["effect/step_time"] = found["effect/time_to_target"] = 1.0
+    return {key: value for key, value in found.items() if math.isfinite(value)}

@@ -1,0 +1,129 @@
+"""Variants as real processes, on a small table."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headway.base import read_json, write_json
+from headway.effect.lab import Lab, Station, Unsupported
+from headway.effect.main import plain
+from headway.effect.quality import Curve, kept, passes_to
+from headway.effect.statistics import log_ratios
+from headway.run import RunDirectory
+from headway.train.recipe import Recipe
+
+MakeRun = Callable[..., RunDirectory]
+
+
+def variant(run: RunDirectory, measure: str = "step", **changes: Any) -> dict[str, Any]:
+    recipe = plain(Recipe.parse(run.plan["project"]["train"], "train"), "cpu", 1)
+    return {"recipe": {**recipe.model_dump(mode="json"), **changes}, "measure": measure}
+
+
+@pytest.fixture
+def lab(make_run: MakeRun) -> tuple[Lab, RunDirectory]:
+    run = make_run()
+    return Lab(run.path, window=0.005, warm_up=0.02), run
+
+
+def test_two_processes_in_turns_give_blocks(lab: tuple[Lab, RunDirectory]) -> None:
+    session = lab[0].compare(variant(lab[1]), {**variant(lab[1]), "slower": 3.0}, 6)
+    assert session.blocks.shape == (6, 4)
+    assert np.median(log_ratios(session.blocks)) > 0.7  # four times the time, whatever the machine does
+    assert min(session.peak) > 0
+    assert min(session.startup) > 0
+
+
+def test_the_plain_baseline_and_the_fast_one_do_the_same(lab: tuple[Lab, RunDirectory]) -> None:
+    """The same losses, but for the order of sums: what a systems technique must leave alone."""
+    slow = lab[0].ask(variant(lab[1]), "losses", count=12)["losses"]
+    fast = {"residence": "device", "optimizer_kernel": "fused", "threads": "auto", "keep_memory": True}
+    assert lab[0].ask(variant(lab[1], **fast), "losses", count=12)["losses"] == pytest.approx(slow, rel=1e-5)
+
+
+def test_a_step_is_broken_down(lab: tuple[Lab, RunDirectory]) -> None:
+    parts = lab[0].ask(variant(lab[1]), "breakdown", seconds=0.1)
+    assert set(parts) == {"batches", "forward", "backward", "optimizer"}
+    assert min(parts.values()) > 0
+
+
+def test_a_training_gives_its_quality_by_epoch_and_the_same_twice(lab: tuple[Lab, RunDirectory]) -> None:
+    one, two = (lab[0].ask(variant(lab[1]), "train", seed=3, epochs=3) for _ in range(2))
+    assert one["quality"] == two["quality"]
+    assert len(one["quality"]) == 3
+    assert 0.5 < one["quality"][-1] < 1.0
+
+
+@pytest.mark.parametrize("measure", ["prediction", "seeds"])
+def test_predictions_and_many_networks_are_timed_too(lab: tuple[Lab, RunDirectory], measure: str) -> None:
+    session = lab[0].compare(variant(lab[1]), variant(lab[1], measure), 2)
+    assert (session.blocks > 0).all()
+
+
+def test_what_cannot_be_had_says_why_and_takes_nobody_down(lab: tuple[Lab, RunDirectory]) -> None:
+    with pytest.raises(Unsupported, match="tf32 needs an NVIDIA GPU"):
+        lab[0].compare(variant(lab[1]), variant(lab[1], precision="tf32"), 2)
+    with pytest.raises(Unsupported, match="was not ready within 0 s"):
+        Station(lab[1].path, variant(lab[1]), limit=0.0)
+
+
+def test_a_killed_process_is_told(lab: tuple[Lab, RunDirectory]) -> None:
+    station = Station(lab[1].path, variant(lab[1]))
+    pid = station._process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(Unsupported, match="was killed"):
+        station.ask("steps", count=1)
+    station.close()
+
+
+def test_passes_are_counted_to_the_first_crossing() -> None:
+    curve = Curve(passes=[1, 2, 3], quality=[0.5, 0.7, 0.6], loss=[3.0, 2.0, 1.0], seconds=1.0)
+    assert passes_to(curve, 0.6) == pytest.approx(1.5)
+    assert passes_to(curve, 0.4) == 1
+    assert passes_to(curve, 0.8) is None
+    assert kept(curve) == 0.6
+
+
+def child(run: RunDirectory) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "headway.effect.main", str(run.path)], start_new_session=True)
+
+
+@pytest.mark.slow
+def test_a_study_killed_in_the_middle_ends_as_one(make_run: MakeRun) -> None:
+    """The child's whole group is killed while it measures; what it had measured is there, and is not measured again."""
+    run = make_run()
+    names = ["fused optimizer", "resident data", "label smoothing", "tf32"]
+    plan = {"techniques": names, "budget": 60.0, "seeds": 2, "target": None}
+    write_json(run.path / "run.json", {**run.plan, "effect": plan})
+    book = run.path / "effect.jsonl"
+    first = child(run)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and (not book.exists() or book.read_text().count('"session"') < 2):
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    before = book.read_bytes()
+    before = before[: before.rfind(b"\n") + 1]
+    second = child(run)
+    assert second.wait(300) == 0
+    assert book.read_bytes().startswith(before)
+    found = read_json(run.path / "effect.json")
+    verdicts = {row["name"]: row["verdict"] for row in found["techniques"]}
+    assert verdicts["tf32"] == "unsupported here"
+    assert verdicts["resident data"] == "helps"
+    assert found["setting"]["metric"] == "auc"
+    keys = [json.loads(line).get("key") for line in book.read_text().splitlines()]
+    assert sum(key == "breakdown" for key in keys) == 1
+    assert Path(run.path / "result.json").exists()

@@ -1,0 +1,174 @@
+"""What a study measures, in which order, and what it says, on benches whose truth is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulated import Simulated, setting
+
+from headway.base import ConfigError, TrainingError
+from headway.effect.findings import Findings
+from headway.effect.notebook import Notebook
+from headway.effect.study import Study
+from headway.effect.technique import Technique
+from headway.effect.techniques import chosen
+from headway.effect.told import told
+
+PLAN = {"budget": 3600.0, "seeds": 5, "target": None}
+
+
+def study(folder: Path, bench: Simulated, names: Sequence[str] = (), **plan: Any) -> Findings:
+    return Study(
+        bench, setting(), chosen(names), Notebook(folder / "effect.jsonl"), {**PLAN, **plan}, lambda *_: None
+    ).run()
+
+
+def cost(**factors: float) -> Any:
+    """Seconds of a row, multiplied for each field=value that the recipe has."""
+
+    def of(recipe: Any) -> float:
+        value = 1e-4
+        for name, factor in factors.items():
+            field, wanted = name.split("__")
+            value *= factor if str(recipe[field]) == wanted else 1.0
+        return value
+
+    return of
+
+
+def planted(name: str, slower: float) -> Technique:
+    return Technique(name, "Sleeps.", "planted 2026", "step", "nothing", lambda _: {}, slower=slower)
+
+
+def test_verdicts_are_the_truth(tmp_path: Path) -> None:
+    truth = {"optimizer_kernel__fused": 0.8, "residence__device": 0.9, "precision__bf16": 2.2, "keep_memory__True": 1.0}
+    names = ["fused optimizer", "resident data", "bf16", "kept memory", "tf32"]
+    found = study(tmp_path, Simulated(cost(**truth), noise=0.04), names)
+    assert found.verdicts() == {
+        "fused optimizer": "helps",
+        "resident data": "helps",
+        "bf16": "hurts",
+        "kept memory": "no measurable effect",
+        "tf32": "unsupported here",
+    }
+    assert [t.name for t in found.stack()] == ["fused optimizer", "resident data"]
+    assert found.time("stack").value == pytest.approx(0.72, rel=0.05)
+
+
+def test_what_is_slower_is_not_trained_to_compare_its_quality(tmp_path: Path) -> None:
+    bench = Simulated(cost(precision__bf16=2.0))
+    study(tmp_path, bench, ["bf16"])
+    assert "train" not in bench.asked
+
+
+def test_a_stack_is_measured_without_each_and_leaves_out_what_no_longer_helps(tmp_path: Path) -> None:
+    def clash(recipe: Any) -> float:
+        """Each of the two gains a fifth alone; together the second costs a tenth."""
+        fused, resident = recipe["optimizer_kernel"] == "fused", recipe["residence"] == "device"
+        return 1e-4 * (0.88 if fused and resident else 0.8 if fused or resident else 1.0)
+
+    found = study(tmp_path, Simulated(clash, noise=0.04), ["fused optimizer", "resident data"])
+    assert len(found.stack()) == 2
+    assert len(found.recommended()) < 2
+    assert {row["name"] for row in told(found)["without"]} == {"fused optimizer", "resident data"}
+
+
+def test_maths_is_judged_by_quality_then_by_time_to_it(tmp_path: Path) -> None:
+    bench = Simulated(
+        quality=lambda r: 0.9 if r["label_smoothing"] == 0 else 0.8,
+        half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0,
+    )
+    found = study(tmp_path, bench, ["label smoothing", "one-cycle"])
+    assert found.verdicts() == {"label smoothing": "changes quality", "one-cycle": "helps"}
+    assert [t.name for t in found.recommended()] == ["one-cycle"]
+    row = next(row for row in told(found)["techniques"] if row["name"] == "one-cycle")
+    assert row["to_target"]["value"] < 0.9
+    assert row["quality"]["says"] == "equal"
+    assert found.margin is not None
+    assert found.margin > 0
+
+
+def test_of_two_that_set_one_field_the_faster_is_taken(tmp_path: Path) -> None:
+    bench = Simulated(cost(optimizer_kernel__fused=0.7, optimizer_kernel__foreach=0.85), noise=0.04)
+    found = study(tmp_path, bench, ["fused optimizer", "foreach optimizer"])
+    assert [t.name for t in found.stack()] == ["fused optimizer"]
+
+
+def test_a_killed_study_goes_on_and_measures_nothing_twice(tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    class Mortal(Simulated):
+        def compare(self, *arguments: Any, **named: Any) -> Any:
+            if len(self.asked) == 4:
+                raise Killed
+            return super().compare(*arguments, **named)
+
+    names = ["fused optimizer", "resident data", "kept memory"]
+    with pytest.raises(Killed):
+        study(tmp_path, Mortal(), names)
+    path = tmp_path / "effect.jsonl"
+    with open(path, "ab") as file:
+        file.write(b'{"what":"session","key":"technique/kept me')  # half a line, as a kill leaves it
+    before = [json.loads(line) for line in path.read_bytes().splitlines()[:-1]]
+    study(tmp_path, Simulated(), names)
+    after = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert after[: len(before)] == before
+    again = Simulated()
+    study(tmp_path, again, names)
+    assert again.asked == [], "a study that is done asks for nothing"
+
+
+def test_time_goes_to_what_is_open_and_the_rest_is_said(tmp_path: Path) -> None:
+    bench = Simulated(cost(optimizer_kernel__fused=0.5, keep_memory__True=0.985), noise=0.3)
+    found = study(tmp_path, bench, ["fused optimizer", "kept memory"], budget=60.0)
+    blocks = {name: len(found.book.blocks(f"technique/{name}")) for name in ("fused optimizer", "kept memory")}
+    assert blocks["fused optimizer"] < blocks["kept memory"]
+    left = told(found)["open"]
+    assert [row["name"] for row in left] == ["kept memory"]
+    assert left[0]["seconds"] > 60
+    assert told(found)["noise"]["block"] > 0.1
+
+
+def test_what_cannot_be_had_is_unsupported_with_its_reason(tmp_path: Path) -> None:
+    found = study(tmp_path, Simulated(cannot={"compile": "max-autotune"}), ["compile max-autotune"])
+    assert found.verdicts() == {"compile max-autotune": "unsupported here"}
+    assert told(found)["techniques"][0]["reason"] == "cannot do max-autotune"
+
+
+def test_a_budget_too_small_for_one_pair_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--budget must allow one pair, about . s here, however it is 1 s"):
+        study(tmp_path, Simulated(), budget=1.0)
+
+
+def test_a_target_that_the_baseline_never_reaches_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        TrainingError, match=r"--target must be a quality that the baseline reaches, however the best of 5 seeds"
+    ):
+        study(tmp_path, Simulated(), target=0.99)
+
+
+def test_a_bound_follows_from_the_breakdown(tmp_path: Path) -> None:
+    found = study(tmp_path, Simulated(), ["resident data", "fused optimizer", "EMA"])
+    bounds = {t.name: found.bound(t) for t in found.techniques}
+    assert bounds == pytest.approx({"resident data": 0.8, "fused optimizer": 0.8, "EMA": 1.0})
+
+
+@pytest.mark.parametrize(("slower", "verdict"), [(0.0, None), (0.05, "hurts")])
+def test_planted_effects_are_found_and_none_where_there_is_none(
+    tmp_path: Path, slower: float, verdict: str | None
+) -> None:
+    """Few repetitions; `make bench NAME=effect` has a hundred of each, on the machine instead of a simulation."""
+    verdicts = []
+    for seed in range(20):
+        bench, book = Simulated(noise=0.08, seed=seed), Notebook(tmp_path / f"{seed}.jsonl")
+        found = Study(bench, setting(), [planted("sleep", slower)], book, PLAN, lambda *_: None).run()
+        verdicts.append(found.verdicts()["sleep"])
+    if verdict is None:
+        assert sum(v in ("helps", "hurts") for v in verdicts) <= 3
+    else:
+        assert verdicts.count(verdict) >= 18

@@ -1,0 +1,73 @@
+"""Every technique says what it is, edits what a recipe takes, and refuses machines that lack what it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from simulated import BASE, setting
+
+from headway.base import ConfigError
+from headway.effect import techniques as package
+from headway.effect.technique import Technique
+from headway.effect.techniques import chosen, techniques
+from headway.train.recipe import Recipe
+
+ALL = techniques()
+GPU = {"device": "cuda", "capability": (9, 0)}
+
+
+def test_each_file_is_one_technique() -> None:
+    files = [path for path in Path(package.__file__).parent.glob("*.py") if path.name != "__init__.py"]
+    assert len(files) == len(ALL) >= 24
+
+
+@pytest.mark.parametrize("technique", ALL.values(), ids=list(ALL))
+def test_a_technique_names_itself_and_its_source(technique: Technique) -> None:
+    assert technique.sentence.endswith(".")
+    assert any(mark in technique.reference for mark in ("arXiv", "doi", "https://", "19", "20"))
+    edit = technique.edit(setting())
+    assert set(edit) <= set(Recipe.model_fields)
+    technique.applied(setting())  # the recipe takes it
+    if technique.changes == "nothing" and technique.measure == "step":
+        maths = {"batch_size", "learning_rate", "schedule", "ema", "label_smoothing", "clip", "optimizer", "precision"}
+        assert not maths & set(edit)
+
+
+def test_a_gpus_techniques_are_refused_on_a_cpu_with_the_reason() -> None:
+    refused = {name: t.unsupported(setting()) for name, t in ALL.items() if t.unsupported(setting())}
+    assert refused["tf32"] == "needs an NVIDIA GPU of compute capability 8.0"
+    assert refused["fp8"] == "needs an NVIDIA GPU of compute capability 8.9"
+    assert refused["CUDA graphs"] == "needs an NVIDIA GPU"
+    assert refused["channels-last"] == "needs a network of convolutions"
+    assert ALL["fp8"].unsupported(setting(**GPU)) is None
+    assert ALL["fp8"].unsupported(setting(**GPU, torchao=False)) == "needs the package torchao"
+    assert ALL["fp8"].unsupported(setting(device="cuda", capability=(8, 0))) == refused["fp8"]
+    assert ALL["thread count"].unsupported(setting(**GPU)) == "the GPU does the arithmetic"
+    assert ALL["compile default"].unsupported(setting(compiler=False)) == "needs a C++ compiler such as g++"
+
+
+def test_what_the_recipe_has_already_is_not_measured() -> None:
+    clipped = BASE.model_copy(update={"clip": 1.0})
+    assert ALL["gradient clipping"].unsupported(setting(recipe=clipped)) == "the project's recipe has it already"
+
+
+def test_a_larger_batch_scales_its_rate_by_the_root_for_adamw_and_in_full_for_sgd() -> None:
+    larger = ALL["larger batch"]
+    assert larger.edit(setting())["learning_rate"] == pytest.approx(2 * BASE.learning_rate)
+    sgd = setting(recipe=BASE.model_copy(update={"optimizer": "sgd"}))
+    assert larger.edit(sgd)["learning_rate"] == pytest.approx(4 * BASE.learning_rate)
+    assert larger.unsupported(setting(rows=2000)) == "an epoch would have fewer than ten steps"
+
+
+def test_names_are_found_however_they_are_written_and_unknown_ones_refused() -> None:
+    assert [t.name for t in chosen(["Fused-Optimizer", "cuda graphs"])] == ["fused optimizer", "CUDA graphs"]
+    assert len(chosen([])) == len(ALL)
+    with pytest.raises(ConfigError, match="there is no technique 'bf61'; did you mean bf16?"):
+        chosen(["bf61"])
+
+
+def test_a_technique_is_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ALL["bf16"].name = "x"  # type: ignore[misc]
