@@ -20,8 +20,10 @@ from prefect.artifacts import (
 )
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
+from prefect.states import Failed, State
 
-from headway.base import write_json
+from headway import effects
+from headway.base import HeadwayError, disk_error, write_json
 from headway.report import Reporter
 from headway.run import RunDirectory
 from headway.terminal import Terminal, markdown_table, metric_rows, slice_rows
@@ -100,6 +102,22 @@ class Both(Reporter):
                 self._move(1.0, "done")
 
 
+def run_name(project: str) -> str:
+    """What a run is called in lists: the project and the minute."""
+    return f"{project} · {time.strftime('%Y-%m-%d %H:%M')}"
+
+
+def refused(error: HeadwayError | OSError) -> State[Any]:
+    """Failed with exactly the text of what a user can mend. Raises what is a mistake of ours.
+
+    Prefect keeps the error until the process ends; without its traceback it does not keep all that the stage held, too.
+    """
+    problem = disk_error(error) if isinstance(error, OSError) else error
+    if problem is None:
+        raise error
+    return Failed(message=str(problem), data=problem.with_traceback(None))
+
+
 def artifact_key(project: str, what: str) -> str:
     """Prefect's keys are lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", f"{project}-{what}".lower()).strip("-")
@@ -144,3 +162,14 @@ def show_decision(project: str, decision: dict[str, Any], evaluation: dict[str, 
     parts.append(f"{model}Files: `{run.path}`")
     page = "\n\n".join(part for part in parts if part)
     create_markdown_artifact(markdown=page, key=artifact_key(project, "decision"), description=verdict)
+
+
+def show_effects(project: str, found: dict[str, Any], run: RunDirectory) -> None:
+    """The verdicts of an effect study, as a page."""
+    parts = [f"# {project}: what each technique gains", effects.summary(found), markdown_table(effects.table(found))]
+    parts += [f"- not settled: {row['name']}: {row['why']}" for row in found["open"]]
+    parts.append(f"Report with pictures and every sample: `{run.path / 'effect.html'}`")
+    page = "\n\n".join(parts)
+    create_markdown_artifact(
+        markdown=page, key=artifact_key(project, "effects"), description="what each technique gains"
+    )

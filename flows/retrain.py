@@ -6,7 +6,6 @@ headway run adult
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
@@ -14,13 +13,14 @@ from typing import Annotated, Any, Literal, Optional
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, State
 from pydantic import Field
 
-from flows.reporting import Both, note_flow, show_decision, show_metrics, show_validation
+from flows.reporting import Both, note_flow, refused, run_name, show_decision, show_metrics, show_validation
 from headway import stages
-from headway.base import HeadwayError, disk_error, find_root, read_json
+from headway.base import HeadwayError, find_root, read_json
 from headway.processes import die_with_parent
+from headway.project import recipe_settings
 from headway.run import RunDirectory
 
 Model = Literal["boosting", "gpt", "mlp", "tabm"]
@@ -83,24 +83,12 @@ def _stage(name: str, run: Path, work: Callable[[RunDirectory, Both], Any]) -> S
         with report.stage(name):
             work(directory, report)
     except (HeadwayError, OSError) as error:
-        return _refused(error)
+        return refused(error)
     return Completed()
 
 
-def _refused(error: HeadwayError | OSError) -> State[Any]:
-    """Failed with exactly the text of what a user can mend. Raises what is a mistake of ours.
-
-    Prefect keeps the error until the process ends; without its traceback it does not keep all that the stage held, too.
-    """
-    problem = disk_error(error) if isinstance(error, OSError) else error
-    if problem is None:
-        raise error
-    return Failed(message=str(problem), data=problem.with_traceback(None))
-
-
 def _name() -> str:
-    """What the run is called in lists: the project and the minute."""
-    return f"{flow_run.parameters['project']} · {time.strftime('%Y-%m-%d %H:%M')}"
+    return run_name(flow_run.parameters["project"])
 
 
 @flow(name="retrain", flow_run_name=_name, persist_result=False, validate_parameters=True)
@@ -112,6 +100,7 @@ def retrain(
     learning_rate: Optional[Annotated[float, Field(gt=0, le=1000)]] = None,  # noqa: UP045
     precision: Optional[Precision] = None,  # noqa: UP045
     seed: Optional[Annotated[int, Field(ge=0, lt=2**31)]] = None,  # noqa: UP045
+    recipe: bool = False,
     settings: Optional[list[str]] = None,  # noqa: UP045
 ) -> Any:
     """Retrain a project end to end: validate, prepare, train, evaluate, register what is at least as good.
@@ -124,6 +113,7 @@ def retrain(
         learning_rate: Step size of the optimizer. None keeps the project's own.
         precision: Number format of the arithmetic; auto takes what the hardware really has. None keeps the project's own.
         seed: Seed of the weights, the batches and dropout. None keeps the project's own.
+        recipe: Put the recommended recipe of the project's effect study over its own; the gate decides as ever.
         settings: Any other setting of the project as section.field=value, for example model.width=512.
     """
     if "HEADWAY_RUNNER" in os.environ:
@@ -133,11 +123,12 @@ def retrain(
     chosen = [f"{name}={value}" for name, value in knobs.items() if value is not None]
     root = find_root()
     try:
-        run = stages.start(project, root, [*chosen, *(settings or ())])
+        recommended = recipe_settings(root, project) if recipe else []
+        run = stages.start(project, root, [*recommended, *chosen, *(settings or ())])
         note_flow(run)
         _stages(run, root)
     except (HeadwayError, OSError) as error:
-        return _refused(error)
+        return refused(error)
     decision = read_json(run.path / "decision.json")
     return Completed(message=decision["reason"], data=str(run.path))
 

@@ -17,6 +17,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.runner import Runner
 from prefect.states import Crashed
 
+from flows.effect import effect
 from flows.retrain import retrain
 from headway.base import HeadwayError, find_root, write_json
 from headway.project import Project, load_project, project_files
@@ -25,8 +26,29 @@ from headway.text_project import TextProject
 TAG = "headway"
 
 
+def deployments_of(project: Project | TextProject) -> list[RunnerDeployment]:
+    """The project's deployments: to retrain it, and to study it where it trains a network."""
+    made = [deployment(project)]
+    if project.model.name != "boosting":
+        made.append(study_deployment(project))
+    return made
+
+
+def study_deployment(project: Project | TextProject) -> RunnerDeployment:
+    """What each technique gains, asked from the form."""
+    made = effect.to_deployment(
+        name=project.name,
+        parameters={"project": project.name},
+        description=f"What each efficiency technique gains on {project.name}, at equal quality.",
+        tags=[TAG, project.task],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
+    return made
+
+
 def deployment(project: Project | TextProject) -> RunnerDeployment:
-    """The project's deployment: its form is filled with the project's own values."""
+    """To retrain it: the form is filled with the project's own values."""
     made = retrain.to_deployment(
         name=project.name,
         parameters={
@@ -48,11 +70,11 @@ def deployment(project: Project | TextProject) -> RunnerDeployment:
 
 
 def deployments(root: Path) -> tuple[list[RunnerDeployment], list[str]]:
-    """One deployment a YAML, and one line for each YAML that does not load."""
+    """The deployments of every YAML, and one line for each YAML that does not load."""
     made, problems = [], []
     for path in project_files(root):
         try:
-            made.append(deployment(load_project(path.stem, root)))
+            made.extend(deployments_of(load_project(path.stem, root)))
         except HeadwayError as error:
             problems.extend(str(error).splitlines())
     return made, problems
@@ -79,7 +101,10 @@ def main() -> None:
     runner = Runner(name=TAG, limit=1, pause_on_shutdown=False)
     for one in made:
         runner.add_deployment(one)
-    write_json(root / ".prefect" / "serving.json", {"names": [one.name for one in made], "problems": problems})
+    write_json(
+        root / ".prefect" / "serving.json",
+        {"names": list(dict.fromkeys(one.name for one in made)), "problems": problems},
+    )
     with contextlib.suppress(KeyboardInterrupt, TerminationSignal):
         asyncio.run(runner.start())
 

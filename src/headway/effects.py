@@ -13,6 +13,7 @@ import yaml
 
 from headway import stages
 from headway.base import ConfigError, digest, read_json, write_atomically
+from headway.effect.report import interval, summary, write_report
 from headway.effect.techniques import chosen
 from headway.project import load_project, recipe_path
 from headway.report import Reporter
@@ -74,7 +75,6 @@ def open_study(name: str, root: Path, settings: Sequence[str], asked: Asked) -> 
 
 def measure(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     """Validate and prepare where that is not done, study, and leave the report and the recommended recipe. Returns effect.json."""
-    from headway.effect.report import write_report
     from headway.train.launch import launch
 
     problem: BaseException | None = None
@@ -106,11 +106,14 @@ def _show(events: Sequence[Event], report: Reporter) -> None:
             report.warn(event.fields["text"])
 
 
+__all__ = ["Asked", "lines", "measure", "open_study", "seconds_of", "summary", "table", "write_recipe"]
+
+
 def write_recipe(root: Path, name: str, found: dict[str, Any]) -> Path:
     """Keep the recommended recipe: the fields that differ from a plain one, with what they gained."""
     told = found["recommended"]
     gain = ""
-    if told["to_target"]:
+    if told["to_target"] and told["to_target"]["low"] is not None:
         low, high = 1 / told["to_target"]["high"], 1 / told["to_target"]["low"]
         gain = f": {1 / told['to_target']['value']:.2f} times as fast as plain PyTorch to the same quality ({low:.2f} to {high:.2f})"
     names = ", ".join(told["names"]) or "nothing: no technique helped"
@@ -129,8 +132,6 @@ ORDER = ("helps", "changes quality", "no measurable effect", "hurts", "not settl
 
 def table(found: dict[str, Any]) -> list[dict[str, str]]:
     """The verdicts for people."""
-    from headway.effect.report import interval
-
     rows = []
     for row in sorted(
         found["techniques"], key=lambda row: (ORDER.index(row["verdict"]), (row["time"] or {"value": 1})["value"])
@@ -151,8 +152,6 @@ def table(found: dict[str, Any]) -> list[dict[str, str]]:
 
 def lines(found: dict[str, Any], run: RunDirectory, root: Path) -> list[str]:
     """What a study found, in sentences, and where to look."""
-    from headway.effect.report import summary
-
     parts = found["breakdown"]
     total = sum(parts.values()) or 1.0
     shares = ", ".join(f"{name} {value / total:.0%}" for name, value in parts.items())

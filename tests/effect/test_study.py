@@ -13,6 +13,7 @@ from simulated import Simulated, setting
 from headway.base import ConfigError, TrainingError
 from headway.effect.findings import Findings
 from headway.effect.notebook import Notebook
+from headway.effect.statistics import Verdict
 from headway.effect.study import Study
 from headway.effect.technique import Technique
 from headway.effect.techniques import chosen
@@ -160,10 +161,10 @@ def test_a_bound_follows_from_the_breakdown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("slower", "verdict"), [(0.0, None), (0.05, "hurts")])
 def test_planted_effects_are_found_and_none_where_there_is_none(
-    tmp_path: Path, slower: float, verdict: str | None
+    tmp_path: Path, slower: float, verdict: Verdict | None
 ) -> None:
     """Few repetitions; `make bench NAME=effect` has a hundred of each, on the machine instead of a simulation."""
-    verdicts = []
+    verdicts: list[Verdict] = []
     for seed in range(20):
         bench, book = Simulated(noise=0.08, seed=seed), Notebook(tmp_path / f"{seed}.jsonl")
         found = Study(bench, setting(), [planted("sleep", slower)], book, PLAN, lambda *_: None).run()

@@ -142,7 +142,7 @@ class Findings:
         baseline = self.curves("baseline")
         if isinstance(technique_or_name, Technique) and technique_or_name.measure == "run":
             patience = technique_or_name.edit(self.setting)["patience"]
-            return [(curve, _ended(curve, patience)) for curve in baseline]
+            return [(curve, _ended(curve, patience)) for curve in baseline if len(curve["loss"]) > patience]
         name = technique_or_name if isinstance(technique_or_name, str) else technique_or_name.name
         return list(zip(baseline, self.curves(name), strict=False))
 

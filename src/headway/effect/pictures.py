@@ -23,7 +23,7 @@ COLOURS = {
 WIDTH = 8.6
 
 
-def shown_effect(row: Mapping[str, Any]) -> Mapping[str, float] | None:
+def shown_effect(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What a technique's verdict rests on: the time to the target where it is known, else the step's."""
     return row["to_target"] or row["time"]
 
@@ -31,7 +31,7 @@ def shown_effect(row: Mapping[str, Any]) -> Mapping[str, float] | None:
 def forest(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Ratios of times with their intervals, the most helpful on top; None where nothing was measured."""
     drawn = [(row, shown_effect(row)) for row in rows]
-    known = [(row, effect) for row, effect in drawn if effect is not None and effect["low"] > 0]
+    known = [(row, effect) for row, effect in drawn if effect is not None and effect["low"] is not None]
     if not known:
         return None
     known.sort(key=lambda pair: -pair[1]["value"])
@@ -99,7 +99,7 @@ def pareto(found: Mapping[str, Any]) -> str | None:
     _front(axes, points)
     for name, time, quality, interval in points:
         colour = BLUE if name == "recommended" else INK if name == "baseline" else GREY
-        if interval is not None and math.isfinite(interval["low"]):
+        if interval is not None and interval["low"] is not None:
             axes.plot([time, time], [interval["low"], interval["high"]], color=colour, linewidth=1)
         axes.plot([time], [quality], "o", color=colour, markersize=6)
         axes.annotate(name, (time, quality), xytext=(7, 0), **_WORDS, color=colour)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,17 +97,19 @@ def summary(found: Mapping[str, Any]) -> str:
     return text + f"{found['spent'] / 60:.1f} minutes of measuring."
 
 
-def faster(effect: Mapping[str, float]) -> str:
+def faster(effect: Mapping[str, Any]) -> str:
     """A ratio of times as people say it."""
-    return f"{1 / effect['value']:.2f} times as fast ({1 / effect['high']:.2f} to {1 / max(effect['low'], 1e-9):.2f})"
+    if effect["low"] is None:
+        return f"{1 / effect['value']:.2f} times as fast"
+    return f"{1 / effect['value']:.2f} times as fast ({1 / effect['high']:.2f} to {1 / effect['low']:.2f})"
 
 
-def interval(effect: Mapping[str, float] | None, digits: int = 2, sign: bool = False) -> str:
+def interval(effect: Mapping[str, Any] | None, digits: int = 2, sign: bool = False) -> str:
     """An estimate with its interval in brackets."""
     if effect is None:
         return ""
     form = f"{{:{'+' if sign else ''}.{digits}f}}"
-    if not (math.isfinite(effect["low"]) and math.isfinite(effect["high"])):
+    if effect["low"] is None:
         return form.format(effect["value"])
     return f"{form.format(effect['value'])} [{form.format(effect['low'])}, {form.format(effect['high'])}]"
 

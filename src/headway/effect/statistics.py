@@ -19,7 +19,7 @@ Shapes: N blocks, S seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,9 +47,24 @@ class Interval:
     high: float
     p: float = 1.0
 
-    def to_json(self) -> dict[str, float]:
-        """{"value", "low", "high", "p"}."""
-        return {"value": self.value, "low": self.low, "high": self.high, "p": self.p}
+    @property
+    def bounded(self) -> bool:
+        """Whether there were enough samples for an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def to_json(self) -> dict[str, float | None]:
+        """{"value", "low", "high", "p"}; no low and high where there is no interval."""
+        low, high = (self.low, self.high) if self.bounded else (None, None)
+        return {"value": self.value, "low": low, "high": high, "p": self.p}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, float | None]) -> Interval:
+        """What to_json gave."""
+        low, high = told["low"], told["high"]
+        value, p = told["value"], told["p"]
+        assert value is not None
+        assert p is not None
+        return cls(value, -math.inf if low is None else low, math.inf if high is None else high, p)
 
 
 def log_ratios(blocks: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from headway.effect.lab import LEAD, WARM_UP_SECONDS, WINDOW_SECONDS, Bench, Uns
 from headway.effect.notebook import Notebook
 from headway.effect.technique import Setting, Technique
 
-SCREENED, STACKED, JUDGED = 0.5, 0.62, 0.93
+SCREENED, STACKED, JUDGED = 0.55, 0.7, 0.95
 """Shares of the budget by which each part must have ended."""
 
 MATHS_LOOKS = 3

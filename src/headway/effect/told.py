@@ -80,7 +80,7 @@ def _technique(found: Findings, technique: Technique, verdict: str) -> dict[str,
     return row
 
 
-def _ratio_of(pairs: Sequence[tuple[float, float]]) -> dict[str, float] | None:
+def _ratio_of(pairs: Sequence[tuple[float, float]]) -> dict[str, float | None] | None:
     """The ratio over sessions, with Student's interval of its logarithm where there are several; None without values."""
     usable = [(a, b) for a, b in pairs if a > 0 and b > 0]
     if not usable:
@@ -131,7 +131,7 @@ def _recommended(found: Findings) -> dict[str, Any]:
     if changed and together["time"] is not None:
         name = changed[0].name if len(changed) == 1 and not found.curves("recommended") else "recommended"
         passes, judged = found.passes(name), found.quality(name)
-        interval = Interval(**together["time"])
+        interval = Interval.from_json(together["time"])
         told["to_target"] = statistics.product(interval, passes).to_json() if len(passes) > 1 else None
         told["quality"] = None if judged is None else {**judged[0].to_json(), "says": judged[1]}
     return told
@@ -151,7 +151,9 @@ def _open(found: Findings, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any
             each = float(np.mean([s.seconds / len(s.blocks) for s in sessions]))
             needed = statistics.blocks_needed(statistics.log_ratios(blocks), len(LOOKS))
             text, seconds = "the interval of its step time is still too wide", each * (needed - len(blocks))
-        if row["changes"] != "nothing" and row["quality"] is None:
+        if row["measure"] == "run":
+            text = "the trainings were too short for it"
+        elif row["changes"] != "nothing" and row["quality"] is None:
             text = "its quality was not compared: no time for trainings"
         elif row["quality"] is not None and row["quality"]["says"] == "open":
             text = f"{len(found.curves(row['name'])) or len(found.curves('baseline'))} seeds could not tell its quality from a loss"

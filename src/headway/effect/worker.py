@@ -8,8 +8,10 @@ step        optimizer steps on the training batches; prediction: forward passes 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
@@ -41,6 +43,9 @@ from headway.train.tune import threads_of
 from headway.train.workload import Workload
 
 SEEDS = 16
+TAUGHT = 20
+"""Steps before a network's predictions are timed: weights that are not drawn any more, but learnt."""
+
 REST_SECONDS = 0.002
 """After a window: the threads of this process spin for a while before they sleep, and would be in the other's way."""
 
@@ -169,15 +174,13 @@ class StepDesk(Desk):
 
 
 class PredictionDesk(Desk):
-    """Predicts blocks of training rows with a network that has seen an epoch, plainly or another way."""
+    """Predicts blocks of training rows with a network that has learnt a little, plainly or another way."""
 
     def __init__(self, *what: Any, way: str = "plain") -> None:
         super().__init__(*what)
-        training = make_training(self.workload, self.recipe, self.arithmetic)
-        for batch in training.batches.epoch(0):
-            training.step(batch)
-        self._plain = training.step.kept.eval()
-        self._network = _hastened(self._plain, way)
+        self._way = way
+        training = self._trained(TAUGHT)
+        self._network = _hastened(training.step.kept.eval(), way)
         size = min(PREDICT_ROWS[self.arithmetic.device.type], self._rows(training))
         wanted = self.recipe.model_copy(update={"batch_size": size, "residence": "auto"})
         if not isinstance(self.workload, TableWorkload):
@@ -185,6 +188,12 @@ class PredictionDesk(Desk):
         block = next(iter(self.workload.batches(wanted, self.arithmetic.device).epoch(0)))
         self._count = block.pop("target").numel()
         self._block = block
+
+    def _trained(self, steps: int) -> Training:
+        training = make_training(self.workload, self.recipe, self.arithmetic)
+        for batch in itertools.islice(training.batches.epoch(0), steps):
+            training.step(batch)
+        return training
 
     def _rows(self, training: Training) -> int:
         return sum(training.batches.count(step) for step in range(training.batches.steps))
@@ -196,10 +205,11 @@ class PredictionDesk(Desk):
         return self._count
 
     def quality(self) -> dict[str, float]:
-        """Quality of the plain network and of this way, on the validation data."""
+        """Quality of a network plainly and in this way, after an epoch, on the validation data."""
+        plain = self._trained(sys.maxsize).step.kept.eval()
         return {
-            "plain": quality_of(self.run, self.workload, self._plain, self.arithmetic),
-            "quality": quality_of(self.run, self.workload, self._network, self.arithmetic),
+            "plain": quality_of(self.run, self.workload, plain, self.arithmetic),
+            "quality": quality_of(self.run, self.workload, _hastened(plain, self._way), self.arithmetic),
         }
 
 

@@ -66,8 +66,9 @@ def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
     for key, name in names.items():
         told = row.get(key)
         if told is not None:
-            found |= {f"effect/{name}": told["value"], f"effect/{name}_low": told["low"]}
-            found[f"effect/{name}_high"] = told["high"]
+            found[f"effect/{name}"] = told["value"]
+            if told["low"] is not None:
+                found |= {f"effect/{name}_low": told["low"], f"effect/{name}_high": told["high"]}
     if row.get("startup"):
         found["effect/ready_seconds"] = row["startup"][1]
     if row["name"] == "baseline":

@@ -1,6 +1,6 @@
 """The network compiled, and on a GPU replayed as CUDA graphs."""
 
-from headway.effect.technique import Technique, needs_compiler
+from headway.effect.technique import Technique, needs_gpu
 
 TECHNIQUE = Technique(
     name="compile reduce-overhead",
@@ -9,5 +9,5 @@ TECHNIQUE = Technique(
     part="compute",
     changes="nothing",
     edit=lambda _: {"compile": "reduce-overhead"},
-    lacks=needs_compiler,
+    lacks=needs_gpu,
 )

@@ -1,0 +1,71 @@
+"""Measure what each efficiency technique gains on a project, at equal quality. The same study as `headway effect`.
+
+headway effect adult
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.states import Completed
+from pydantic import Field
+
+from flows.reporting import Both, note_flow, refused, run_name, show_effects
+from headway import effects
+from headway.base import HeadwayError, find_root
+from headway.processes import die_with_parent
+from headway.run import RunDirectory
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="measure")
+def measure(run: Path, root: Path) -> Any:
+    """Validate, prepare, study; the verdicts become an artifact."""
+    directory = RunDirectory(run)
+    report = Both(directory.plan["project"]["name"])
+    try:
+        with report.stage("measure"):
+            show_effects(report.project, effects.measure(directory, root, report), directory)
+    except (HeadwayError, OSError) as error:
+        return refused(error)
+    return Completed()
+
+
+def _name() -> str:
+    return run_name(flow_run.parameters["project"])
+
+
+@flow(name="effect", flow_run_name=_name, persist_result=False, validate_parameters=True)
+def effect(
+    project: str,
+    budget: str = "30m",
+    techniques: Optional[list[str]] = None,  # noqa: UP045 - the run form wants Optional
+    seeds: Annotated[int, Field(ge=2, le=100)] = effects.SEEDS,
+    target: Optional[float] = None,  # noqa: UP045
+    settings: Optional[list[str]] = None,  # noqa: UP045
+) -> Any:
+    """Measure what each efficiency technique gains on this model, data and machine, at equal quality.
+
+    Args:
+        project: Which project to study: the name of a file in conf/, without .yaml.
+        budget: How long to measure, such as 90s, 30m or 2h.
+        techniques: Which techniques, by name. None measures all.
+        seeds: Trainings behind each quality.
+        target: Quality to train to, in the metric's own unit. None takes the baseline's own, less the margin.
+        settings: Any other setting of the project as section.field=value, for example model=mlp.
+    """
+    if "HEADWAY_RUNNER" in os.environ:
+        die_with_parent(os.getppid())
+    root = find_root()
+    try:
+        asked = effects.Asked(tuple(techniques or ()), effects.seconds_of(budget), seeds, target)
+        run, _ = effects.open_study(project, root, settings or (), asked)
+        note_flow(run)
+        measure(run.path, root, return_state=True).result(raise_on_failure=True)
+    except (HeadwayError, OSError) as error:
+        return refused(error)
+    return Completed(message=f"report: {run.path / 'effect.html'}", data=str(run.path))
