@@ -17,8 +17,11 @@ body{font:15px/1.5 system-ui,sans-serif;color:#1d2530;max-width:60rem;margin:2.5
 h1{font-size:1.7rem;margin:0 0 .3rem}h2{font-size:1.15rem;margin:2.2rem 0 .5rem}p{margin:.4rem 0}
 .soft{color:#6b7684}table{border-collapse:collapse;font-size:13px;width:100%}
 th{text-align:left;color:#6b7684;font-weight:600;border-bottom:1px solid #c9d0d8;padding:.3rem .5rem}
-td{border-bottom:1px solid #e3e7ec;padding:.3rem .5rem;vertical-align:top}td.n{white-space:nowrap;font-variant-numeric:tabular-nums}
-.tag{font-weight:600;white-space:nowrap}svg{max-width:100%;height:auto}details{margin:.6rem 0}pre{overflow:auto;font-size:12px}
+td{border-bottom:1px solid #e3e7ec;padding:.3rem .5rem;vertical-align:top}
+td.n{white-space:nowrap;font-variant-numeric:tabular-nums}
+td:first-child{min-width:15rem}.wide{overflow-x:auto}
+.tag{font-weight:600;white-space:nowrap}
+svg{max-width:100%;height:auto}details{margin:.6rem 0}pre{overflow:auto;font-size:12px}
 """
 
 METHOD = """
@@ -143,7 +146,7 @@ def _table(found: Mapping[str, Any]) -> str:
         lines.append(
             f"<tr>{''.join(f'<td>{c}</td>' for c in cells)}{''.join(f'<td class=n>{html.escape(n)}</td>' for n in numbers)}</tr>"
         )
-    return f"<table><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr>{''.join(lines)}</table>"
+    return f"<div class=wide><table><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr>{''.join(lines)}</table></div>"
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[int, float]:

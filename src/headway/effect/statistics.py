@@ -8,7 +8,8 @@ machine did something else; the interval assumes that the noise is symmetric abo
 **Looking again.** A technique is looked at after growing numbers of blocks, at most ``looks`` times. Each look spends an equal part of the
 error (Bonferroni), so that the interval holds at whichever look it was that settled the matter.
 
-**Many techniques.** Verdicts hold for all techniques of a study together: Holm's correction (Holm 1979) of their p-values.
+**Many techniques.** Verdicts hold for all techniques of a study together: Holm's correction (Holm 1979) of their p-values, which must then
+be below 3 %.
 
 **Quality.** Baseline and technique are trained with the same seeds; the differences of their quality have Student's interval. A technique
 is of equal quality when that interval lies above minus the margin, which is fixed before, from the baseline's own seeds alone.
@@ -26,6 +27,9 @@ from typing import Literal
 import numpy as np
 
 ALPHA = 0.05
+CALLED = 0.03
+"""A verdict needs a corrected p-value below this, so that of a hundred studies of nothing hardly ever more than five go wrong."""
+
 LEAST = 0.01
 """A change of a time by less is not called an effect: two processes of the same program differ by as much."""
 
@@ -118,7 +122,7 @@ def holm(values: Sequence[float]) -> list[float]:
 
 def judge_time(found: Interval, p: float) -> Verdict:
     """What a ratio of times says; ``p`` is corrected for the number of techniques."""
-    if p < ALPHA and abs(math.log(found.value)) >= math.log1p(LEAST):
+    if p < CALLED and abs(math.log(found.value)) >= math.log1p(LEAST):
         if found.high < 1:
             return "helps"
         if found.low > 1:

@@ -27,7 +27,7 @@ SCREENED, STACKED, JUDGED = 0.55, 0.7, 0.95
 MATHS_LOOKS = 3
 """Looks at the step time of what changes the maths: its seeds decide, and differ by more than the rest of the time's error."""
 
-BREAKDOWN_SECONDS = 2.0
+BREAKDOWN_SECONDS, BREAKDOWN_SHARE = 2.0, 0.02
 SAME_STEPS = 20
 FEWEST_EPOCHS = 2
 READY_SHARE = 0.15
@@ -86,7 +86,8 @@ class Study:
 
     def _breakdown(self) -> None:
         """Raises ConfigError when the baseline itself does not run, or the budget does not allow one pair."""
-        found = self._ask("breakdown", self.findings.variant(), "breakdown", seconds=BREAKDOWN_SECONDS)
+        seconds = min(BREAKDOWN_SECONDS, BREAKDOWN_SHARE * self._budget)
+        found = self._ask("breakdown", self.findings.variant(), "breakdown", seconds=seconds)
         if found is None:
             raise ConfigError(f"the baseline must run, however it {self._book.failure('breakdown')}")
         window = max(WINDOW_SECONDS, sum(found.values())) * (1 + 1 / LEAD)

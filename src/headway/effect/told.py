@@ -86,9 +86,8 @@ def _ratio_of(pairs: Sequence[tuple[float, float]]) -> dict[str, float | None] |
     if not usable:
         return None
     found = statistics.mean_difference(np.array([np.log(b / a) for a, b in usable]))
-    return Interval(
-        float(np.exp(found.value)), float(np.exp(found.low)), float(np.exp(min(found.high, 700.0)))
-    ).to_json()
+    low, high = (float(np.exp(found.low)), float(np.exp(found.high))) if found.bounded else (-np.inf, np.inf)
+    return Interval(float(np.exp(found.value)), low, high).to_json()
 
 
 def _apart(found: Findings, technique: Technique) -> float | None:

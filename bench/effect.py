@@ -1,0 +1,95 @@
+"""Whether the effect study finds what is there and nothing else: `make bench NAME=effect`. Most of an hour on two cores.
+
+A hundred studies each of the baseline against itself, of a technique that sleeps 5 % of each step, and of one that removes a sleep of 10 %
+that was planted in the baseline; on this machine, with its noise. A ratio is the share of studies that failed, over the share allowed:
+a false verdict in at most 5 of 100, a planted effect missed in at most 5, an interval beside the truth in at most 7.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from bench.side_by_side import Ratio, write
+from headway.base import write_json
+from headway.data.prepare import Number, Preparation, Target
+from headway.effect.lab import Lab
+from headway.effect.main import describe, setting_of
+from headway.effect.notebook import Notebook
+from headway.effect.study import Study
+from headway.effect.technique import Technique
+from headway.run import RunDirectory
+
+STUDIES = 100
+ROWS, COLUMNS = 20_000, 32
+CASES = {  # name: sleep planted in the baseline, in the technique, the true verdict, the true ratio
+    "A/A": (0.0, 0.0, None, 1.0),
+    "sleeps 5 %": (0.0, 0.05, "hurts", 1.05),
+    "removes a sleep of 10 %": (0.10, 0.0, "helps", 1 / 1.10),
+}
+PLAN = {"budget": 60.0, "seeds": 2, "target": None}
+
+
+def main() -> None:
+    """Measure and keep the shares."""
+    studies = int(sys.argv[1]) if len(sys.argv) > 1 else STUDIES
+    ratios: dict[str, Ratio] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        run = _table(Path(folder))
+        setting = setting_of(describe(run))
+        lab = Lab(run.path, window=0.015, warm_up=0.1)
+        lab.load()
+        for name, (planted, slower, verdict, truth) in CASES.items():
+            wrong = beside = 0
+            technique = Technique(name, "Sleeps.", "planted", "step", "nothing", lambda _: {}, slower=slower)
+            for number in range(studies):
+                book = Notebook(run.path / f"{name.replace('/', '')}-{number}.jsonl")
+                found = Study(lab, setting, [technique], book, {**PLAN, "slower": planted}, lambda *_: None).run()
+                said, time = found.verdicts()[name], found.time(f"technique/{name}")
+                wrong += said in ("helps", "hurts") if verdict is None else said != verdict
+                beside += not time.low <= truth <= time.high
+                blocks = len(found.book.blocks(f"technique/{name}"))
+                told = f"{time.value:.3f} [{time.low:.3f}, {time.high:.3f}] after {blocks} blocks"
+                print(f"{name} {number + 1}: {said}, {told}; wrong {wrong}, beside {beside}", flush=True)
+            label = f"{name}: false verdicts" if verdict is None else f"{name}: missed"
+            ratios[label] = _share(wrong / studies, 0.05)
+            ratios[f"{name}: intervals beside the truth"] = _share(beside / studies, 0.07)
+    for label, ratio in ratios.items():
+        print(f"{label}: {ratio.ratio:.2f} goal {ratio.goal}")
+    print(write("effect", ratios))
+
+
+def _share(value: float, goal: float) -> Ratio:
+    return Ratio(value, value, value, goal)
+
+
+def _table(folder: Path) -> RunDirectory:
+    """A prepared table of random rows, and a run directory that studies an MLP on it."""
+    rng = np.random.default_rng(0)
+    store = folder / "store"
+    for split, rows in {"train": ROWS, "validation": 1000, "test": 1000}.items():
+        (store / split).mkdir(parents=True)
+        np.save(store / split / "numeric.npy", rng.normal(size=(rows, COLUMNS)).astype(np.float32))
+        np.save(store / split / "categorical.npy", np.empty((rows, 0), np.int32))
+        np.save(store / split / "target.npy", rng.integers(0, 2, rows))
+    numbers = tuple(Number(f"x{n}", "numeric", 0.0, 0.0, 1.0) for n in range(COLUMNS))
+    preparation = Preparation(numbers, (), (), Target("y", "classification", ("no", "yes")))
+    write_json(store / "preparation.json", preparation.to_json())
+    write_json(store / "store.json", {"rows": {"train": ROWS, "validation": 1000, "test": 1000}})
+    project = {
+        "name": "planted",
+        "task": "classification",
+        "model": {"name": "mlp", "width": 64, "depth": 2},
+        "train": {"batch_size": 256},
+        "gate": {},
+    }
+    run = RunDirectory.create(folder, "planted", {"project": project})
+    write_json(run.path / "store.json", {"path": str(store)})
+    return run
+
+
+if __name__ == "__main__":
+    main()
