@@ -166,7 +166,7 @@ def show_decision(project: str, decision: dict[str, Any], evaluation: dict[str, 
 
 def show_effects(project: str, found: dict[str, Any], run: RunDirectory) -> None:
     """The verdicts of an effect study, as a page."""
-    parts = [f"# {project}: what each technique gains", effects.summary(found), markdown_table(effects.table(found))]
+    parts = [f"# {project}: what each technique gains", found["summary"], markdown_table(effects.table(found))]
     parts += [f"- not settled: {row['name']}: {row['why']}" for row in found["open"]]
     parts.append(f"Report with pictures and every sample: `{run.path / 'effect.html'}`")
     page = "\n\n".join(parts)

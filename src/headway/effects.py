@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from headway import stages
-from headway.base import ConfigError, digest, read_json, write_atomically
+from headway.base import ConfigError, digest, read_json, write_atomically, write_json
 from headway.effect.report import interval, summary, write_report
 from headway.effect.techniques import chosen
 from headway.project import load_project, recipe_path
@@ -88,6 +88,8 @@ def measure(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         with stages.timed(run, "effect"):
             launch(run, lambda events: _show(events, report), "headway.effect.main")
         found = read_json(run.path / "effect.json")
+        found["summary"] = summary(found)
+        write_json(run.path / "effect.json", found)
         write_report(run.path / "effect.html", run.plan["project"]["name"], found, run.plan["environment"])
         write_recipe(root, run.plan["project"]["name"], found)
     except BaseException as error:
@@ -155,7 +157,7 @@ def lines(found: dict[str, Any], run: RunDirectory, root: Path) -> list[str]:
     parts = found["breakdown"]
     total = sum(parts.values()) or 1.0
     shares = ", ".join(f"{name} {value / total:.0%}" for name, value in parts.items())
-    shown = [f"a step of the baseline: {1000 * total:.2f} ms ({shares})", summary(found)]
+    shown = [f"a step of the baseline: {1000 * total:.2f} ms ({shares})", found["summary"]]
     shown += [f"not settled: {row['name']}: {row['why']}{_more(row)}" for row in found["open"]]
     name = run.plan["project"]["name"]
     shown.append(f"report: {run.path / 'effect.html'}")

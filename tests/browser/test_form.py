@@ -135,7 +135,7 @@ def finished(up: Up, deployment: str) -> dict[str, Any]:
 
 
 def test_a_retraining_started_from_the_form_is_found_in_both_pages(up: Up, page: Page) -> None:
-    deployment = up.ask("deployments/filter", {})[0]["id"]
+    deployment = next(d["id"] for d in up.ask("deployments/filter", {}) if d["entrypoint"].endswith("retrain"))
     page.goto(f"{up.prefect}/deployments/deployment/{deployment}/run")
     page.get_by_text("Passes over the training rows at most.").wait_for()
     epochs = page.locator("input[type=number]").first

@@ -59,7 +59,12 @@ class Simulated:
         return self.cost(variant["recipe"]) * (1 + variant.get("slower", 0.0)) * np.exp(drawn)
 
     def compare(
-        self, first: Mapping[str, Any], second: Mapping[str, Any], blocks: int, limit: float | None = None
+        self,
+        first: Mapping[str, Any],
+        second: Mapping[str, Any],
+        blocks: int,
+        limit: float | None = None,
+        swapped: bool = False,
     ) -> Session:
         """As a lab."""
         for name, value in self.cannot.items():

@@ -104,13 +104,13 @@ def child(run: RunDirectory) -> subprocess.Popen[bytes]:
 def test_a_study_killed_in_the_middle_ends_as_one(make_run: MakeRun) -> None:
     """The child's whole group is killed while it measures; what it had measured is there, and is not measured again."""
     run = make_run()
-    names = ["fused optimizer", "resident data", "label smoothing", "tf32"]
-    plan = {"techniques": names, "budget": 60.0, "seeds": 2, "target": None}
+    names = ["resident data", "label smoothing", "tf32"]
+    plan = {"techniques": names, "budget": 30.0, "seeds": 2, "target": None}
     write_json(run.path / "run.json", {**run.plan, "effect": plan})
     book = run.path / "effect.jsonl"
     first = child(run)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and (not book.exists() or book.read_text().count('"session"') < 2):
+    while time.monotonic() < deadline and (not book.exists() or book.read_text().count('"session"') < 1):
         time.sleep(0.05)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()

@@ -20,9 +20,15 @@ class Pretended:
         self.done: list[str] = []
         self.concluded: BaseException | None = None
 
-    def start(self, name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> RunDirectory:
+    def start(
+        self,
+        name: str,
+        root: Path,
+        settings: Sequence[str] | Mapping[str, Any] = (),
+        more: Mapping[str, Any] | None = None,
+    ) -> RunDirectory:
         project = load_project(name, root, settings)
-        return RunDirectory.create(root, name, {"project": project.model_dump(mode="json")})
+        return RunDirectory.create(root, name, {"project": project.model_dump(mode="json"), **(more or {})})
 
     def _do(self, name: str, report: Reporter) -> None:
         self.done.append(name)
@@ -58,7 +64,7 @@ class Pretended:
         write_json(run.path / "decision.json", decision)
         return decision
 
-    def track(self, run: RunDirectory, root: Path) -> None:
+    def track(self, run: RunDirectory, root: Path, kind: str = "") -> None:
         self.done.append("track")
 
     def conclude(self, run: RunDirectory, root: Path, error: BaseException | None = None) -> None:

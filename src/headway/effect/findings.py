@@ -19,6 +19,10 @@ from headway.train.recipe import Recipe
 LOOKS = (16, 32, 64, 128, 256)
 """Blocks after which a comparison is looked at."""
 
+SESSION = 16
+"""Blocks that a pair of processes lives for. Two processes of one program differ by a per cent or so for all of their lives; many
+pairs, each way round, average that out."""
+
 PARTS: dict[str, tuple[str, ...]] = {
     "batches": ("batches",),
     "compute": ("forward", "backward"),
@@ -65,6 +69,11 @@ class Findings:
     def time(self, key: str) -> Interval:
         """The ratio of times of a comparison, so far."""
         return statistics.ratio(statistics.log_ratios(self.book.blocks(key)), len(LOOKS))
+
+    def looks(self, key: str) -> int:
+        """How many looks a comparison has had."""
+        blocks = len(self.book.blocks(key))
+        return sum(look <= blocks for look in LOOKS)
 
     def open(self, key: str) -> bool:
         """Whether a further look at a comparison could settle what is not."""

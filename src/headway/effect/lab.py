@@ -58,9 +58,17 @@ class Bench(Protocol):
     """Whatever measures variants: processes, or a simulation whose truth is known."""
 
     def compare(
-        self, first: Mapping[str, Any], second: Mapping[str, Any], blocks: int, limit: float | None = None
+        self,
+        first: Mapping[str, Any],
+        second: Mapping[str, Any],
+        blocks: int,
+        limit: float | None = None,
+        swapped: bool = False,
     ) -> Session:
-        """Two variants side by side. Raises Unsupported where one cannot be had, or is not ready within ``limit`` seconds."""
+        """Two variants side by side; ``swapped``: the second starts and goes first.
+
+        Raises Unsupported where one cannot be had, or is not ready within ``limit`` seconds.
+        """
         ...
 
     def ask(self, variant: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:
@@ -165,14 +173,20 @@ class Lab:
         process.join()
 
     def compare(
-        self, first: Mapping[str, Any], second: Mapping[str, Any], blocks: int, limit: float | None = None
+        self,
+        first: Mapping[str, Any],
+        second: Mapping[str, Any],
+        blocks: int,
+        limit: float | None = None,
+        swapped: bool = False,
     ) -> Session:
-        """A fresh pair of processes, ``blocks`` times A B B A. Raises Unsupported where one cannot be had."""
+        """A fresh pair of processes, ``blocks`` times A B B A, or B A A B. Raises Unsupported where one cannot be had."""
         begun = time.perf_counter()
-        with self._station(first) as a, self._station(second, limit) as b:
+        with contextlib.ExitStack() as stack:
+            a, b = self._pair(stack, first, second, limit, swapped)
             for station in (a, b):
                 station.warm_up(self.warm_up, self.window)
-            found = [[station.window() for station in (a, b, b, a)] for _ in range(blocks)]
+            found = [self._block(a, b, swapped) for _ in range(blocks)]
             peak = a.ask("memory")["peak"], b.ask("memory")["peak"]
             startup = a.startup, b.startup
         seconds = np.array([[window["seconds"] for window in block] for block in found])
@@ -181,6 +195,26 @@ class Lab:
             told = np.array([[window["joules"] for window in block] for block in found]).mean(0)
             joules = (float(told[[0, 3]].mean()), float(told[[1, 2]].mean()))
         return Session(seconds, startup, peak, joules, time.perf_counter() - begun)
+
+    def _pair(
+        self,
+        stack: contextlib.ExitStack,
+        first: Mapping[str, Any],
+        second: Mapping[str, Any],
+        limit: float | None,
+        swapped: bool,
+    ) -> tuple[Station, Station]:
+        if swapped:
+            b = stack.enter_context(self._station(second, limit))
+            return stack.enter_context(self._station(first)), b
+        return stack.enter_context(self._station(first)), stack.enter_context(self._station(second, limit))
+
+    def _block(self, a: Station, b: Station, swapped: bool) -> list[dict[str, float]]:
+        """Four windows, told in the order first, second, second, first whatever came first."""
+        if not swapped:
+            return [station.window() for station in (a, b, b, a)]
+        b_before, a_before, a_after, b_after = (station.window() for station in (b, a, a, b))
+        return [a_before, b_before, b_after, a_after]
 
     def ask(self, variant: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:
         """One answer of a variant's process, which lives only for it."""

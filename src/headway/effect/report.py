@@ -25,12 +25,12 @@ svg{max-width:100%;height:auto}details{margin:.6rem 0}pre{overflow:auto;font-siz
 """
 
 METHOD = """
-<p>Two variants run in turns, A B B A, each in a process of its own, for windows of about 30 ms after a warm-up; the time until a variant
-is ready (building, compiling) is told apart. Each block gives one log-ratio of times. The estimate is the Hodges–Lehmann median of
-pairwise means; the interval is the set of ratios that the Wilcoxon signed-rank test does not reject. It assumes that the noise is symmetric
-about the effect; under "no effect" it is so by construction. A technique is looked at after 16, 32, 64, 128 and 256 blocks, each look at a
-fifth of the error, so that the interval holds whenever the study stopped looking. Verdicts hold for all techniques together (Holm). A
-difference below 1 % is never called an effect.</p>
+<p>Two variants run in turns, A B B A or B A A B, each in a process of its own that lives for 16 such blocks, for windows of about 30 ms
+after a warm-up; the time until a variant is ready (building, compiling) is told apart. Each block gives one log-ratio of times. The
+estimate is the Hodges–Lehmann median of pairwise means; the interval is the set of ratios that the Wilcoxon signed-rank test does not
+reject. It assumes that the noise is symmetric about the effect; under "no effect" it is so by construction. A technique is looked at
+after 16, 32, 64, 128 and 256 blocks, each look at a fifth of the error, so that the interval holds whenever the study stopped looking.
+Verdicts hold for all techniques together (Holm). A difference below 1 % is never called an effect.</p>
 <p>A technique that changes the maths is trained with the same seeds as the baseline. Its quality is equal when the 95 % interval of the
 paired differences (Student) lies above minus the margin: two standard deviations of the baseline over its seeds, fixed before. Its time to
 the target is the ratio of step times times the ratio of passes over the data until the target was first reached.</p>

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headway.base import ConfigError, TrainingError
-from headway.effect.findings import LOOKS, Findings
+from headway.effect.findings import LOOKS, SESSION, Findings
 from headway.effect.lab import LEAD, WARM_UP_SECONDS, WINDOW_SECONDS, Bench, Unsupported
 from headway.effect.notebook import Notebook
 from headway.effect.technique import Setting, Technique
@@ -99,17 +99,19 @@ class Study:
 
     def _session(self, key: str, first: Mapping[str, Any], second: Mapping[str, Any], looks: int) -> None:
         """The next look at a comparison, if there is one left."""
-        done = len(self._book.sessions(key))
+        done = self.findings.looks(key)
         if done >= looks or self._book.failure(key) is not None:
             return
-        self._tell(key)
-        blocks = LOOKS[done] - (LOOKS[done - 1] if done else 0)
-        begun = time.perf_counter()
         limit = max(20.0, READY_SHARE * self._budget)
-        try:
-            self._book.add_session(key, self._bench.compare(first, second, blocks, limit))
-        except Unsupported as error:
-            self._book.add_failure(key, str(error), time.perf_counter() - begun)
+        while (missing := LOOKS[done] - len(self._book.blocks(key))) > 0:
+            self._tell(key)
+            begun, swapped = time.perf_counter(), len(self._book.sessions(key)) % 2 == 1
+            try:
+                session = self._bench.compare(first, second, min(SESSION, missing), limit, swapped)
+            except Unsupported as error:
+                self._book.add_failure(key, str(error), time.perf_counter() - begun)
+                return
+            self._book.add_session(key, session)
 
     def _screen(self) -> None:
         for look in range(len(LOOKS)):
@@ -117,7 +119,7 @@ class Study:
                 if self._over(SCREENED):
                     return
                 key = f"technique/{technique.name}"
-                if len(self._book.sessions(key)) > look or not self.findings.open(key):
+                if self.findings.looks(key) > look or not self.findings.open(key):
                     continue
                 looks = MATHS_LOOKS if technique.changes == "maths" else len(LOOKS)
                 self._session(
@@ -141,7 +143,7 @@ class Study:
             for key, (first, second) in keys.items():
                 if self._over(STACKED) and (key != "stack" or look):
                     return
-                if len(self._book.sessions(key)) == look and self.findings.open(key):
+                if self.findings.looks(key) == look and self.findings.open(key):
                     self._session(key, first, second, len(LOOKS))
 
     def _same(self, technique: Technique) -> None:

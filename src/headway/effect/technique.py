@@ -61,7 +61,7 @@ class Technique:
     lacks: Callable[[Setting], str | None] = _nothing
     measure: Measure = "step"
     slower: float = 0.0
-    """Planted: the share of each step that is slept away after it. The proof of the method needs effects that are known."""
+    """Planted: the share of each step that is idled away after it. The proof of the method needs effects that are known."""
 
     def applied(self, setting: Setting) -> Recipe:
         """The baseline's recipe with this technique. Raises ConfigError where the two do not go together."""

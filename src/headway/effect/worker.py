@@ -128,7 +128,7 @@ class StepDesk(Desk):
         self._training.step(batch)
         if self._slower:
             _wait(self.arithmetic.device)
-            _sleep_until(begun + (time.perf_counter() - begun) * (1 + self._slower))
+            _spin_until(begun + (time.perf_counter() - begun) * (1 + self._slower))
         return count
 
     def breakdown(self, seconds: float) -> dict[str, float]:
@@ -266,11 +266,8 @@ def _hastened(network: nn.Module, way: str) -> nn.Module:
     return {"plain": lambda n: n, "compiled": faster.compiled, "int8": faster.int8}[way](network)
 
 
-def _sleep_until(end: float) -> None:
-    """Asleep for most of it; the clock's last tenth of a millisecond is waited out."""
-    rest = end - time.perf_counter() - 1e-4
-    if rest > 0:
-        time.sleep(rest)
+def _spin_until(end: float) -> None:
+    """A sleep would give the core away, and what comes after it would be slower, too: more than was planted."""
     while time.perf_counter() < end:
         pass
 

@@ -80,7 +80,7 @@ def prefect_tags(run: RunDirectory) -> dict[str, str]:
 def note_of(run: RunDirectory, ending: Mapping[str, Any] | None) -> str:
     """Markdown at the top of the run's page: what it predicts, what came out, where else to look."""
     lines = [run.plan["project"].get("description", "")]
-    for name, pick in (("evaluation.json", _verdict), ("decision.json", _decision), ("result.json", _diagnosis)):
+    for name, pick in _NOTES:
         if (run.path / name).exists():
             lines.append(pick(read_json(run.path / name)))
     if ending and ending["problem"]:
@@ -102,6 +102,18 @@ def _decision(decision: Mapping[str, Any]) -> str:
 
 def _diagnosis(result: Mapping[str, Any]) -> str:
     return str(result.get("diagnosis", ""))
+
+
+def _effects(found: Mapping[str, Any]) -> str:
+    return str(found.get("summary", ""))
+
+
+_NOTES = (
+    ("evaluation.json", _verdict),
+    ("decision.json", _decision),
+    ("result.json", _diagnosis),
+    ("effect.json", _effects),
+)
 
 
 def dataset_of(run: RunDirectory) -> DatasetInput | None:

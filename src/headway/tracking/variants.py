@@ -26,6 +26,11 @@ def deliver_variants(client: MlflowClient, run: RunDirectory, run_id: str, exper
     found = read_json(path)
     query = f"tags.`{PARENT_TAG}` = '{run_id}'"
     known = {r.data.tags.get(VARIANT_TAG) for r in client.search_runs([experiment], query, max_results=1000)}
+    recommended = _metrics({"name": "recommended", **found["recommended"]})
+    now = int(time.time() * 1000)
+    from mlflow.entities import Metric
+
+    client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in recommended.items()])
     rows = [{"name": "baseline", "verdict": "", "edit": found["baseline"]}, *found["techniques"]]
     for row in rows:
         if row["name"] not in known:

@@ -1,0 +1,37 @@
+"""What a study of a simulated bench found, as effect.json holds it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from simulated import Simulated, setting
+
+from headway.effect.notebook import Notebook
+from headway.effect.report import summary
+from headway.effect.study import Study
+from headway.effect.techniques import chosen
+from headway.effect.told import told
+
+NAMES = ["fused optimizer", "resident data", "bf16", "one-cycle", "label smoothing", "tf32", "int8 prediction"]
+
+
+def studied(folder: Path) -> dict[str, Any]:
+    """Fused and resident help, bf16 hurts, one-cycle needs half of the passes, label smoothing loses quality."""
+
+    def cost(recipe: Any) -> float:
+        slow = 2.2 if recipe["precision"] == "bf16" else 1.0
+        fused = 0.8 if recipe["optimizer_kernel"] == "fused" else 1.0
+        return 1e-4 * slow * fused * (0.7 if recipe["residence"] == "device" else 1.0)
+
+    bench = Simulated(
+        cost,
+        quality=lambda r: 0.8 if r["label_smoothing"] else 0.9,
+        half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0,
+        noise=0.04,
+    )
+    book, plan = Notebook(folder / "effect.jsonl"), {"budget": 3600.0, "seeds": 5, "target": None}
+    found = told(Study(bench, setting(), chosen(NAMES), book, plan, lambda *_: None).run())
+    found["summary"] = summary(found)
+    return json.loads(json.dumps(found, allow_nan=False))

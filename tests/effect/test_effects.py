@@ -1,0 +1,83 @@
+"""A study of a project: what it is asked, where it goes on, and the recipe that it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from studied import studied
+
+from headway import effects, stages
+from headway.base import ConfigError
+from headway.effects import Asked, open_study, seconds_of, write_recipe
+from headway.project import load_project, project_files, recipe_settings
+
+YAML = """
+task: classification
+data: {source: flowers.csv, target: opens, features: {height: numeric}}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "flowers.yaml").write_text(YAML)
+    return tmp_path
+
+
+def test_a_budget_is_a_time() -> None:
+    assert [seconds_of(text) for text in ("90s", "30m", "1.5h", " 2 h ")] == [90, 1800, 5400, 7200]
+    for wrong in ("10", "0m", "-3m", "soon", ""):
+        with pytest.raises(ConfigError, match="--budget must be a time such as"):
+            seconds_of(wrong)
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "text"),
+    [
+        ((), Asked(("bf61",)), "there is no technique 'bf61'; did you mean bf16"),
+        ((), Asked(seeds=1), "--seeds must be 2 to 100, however it is 1"),
+        (("model=boosting",), Asked(), "needs a network, however the model is boosting"),
+        (("train.epochs=0",), Asked(), "train.epochs must be at least 1"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_is_written(
+    root: Path, settings: tuple[str, ...], asked: Asked, text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        open_study("flowers", root, settings, asked)
+    assert not (root / "data").exists()
+
+
+def test_an_interrupted_study_of_the_same_questions_goes_on(root: Path) -> None:
+    run, goes_on = open_study("flowers", root, (), Asked())
+    assert not goes_on
+    assert open_study("flowers", root, (), Asked())[1] is False, "nothing was measured yet"
+    (run.path / "effect.jsonl").write_text("")
+    assert open_study("flowers", root, (), Asked()) == (run, True)
+    assert open_study("flowers", root, (), Asked(new=True))[1] is False
+    assert open_study("flowers", root, (), Asked(seeds=7))[1] is False
+    assert open_study("flowers", root, ("train.epochs=3",), Asked())[1] is False
+    run.finish({"seconds": 1})
+    assert open_study("flowers", root, (), Asked())[1] is False
+
+
+def test_the_recommended_recipe_is_put_over_the_projects(root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"conf/flowers.recipe.yaml must exist, .* make it: headway effect flowers"):
+        recipe_settings(root, "flowers")
+    path = write_recipe(root, "flowers", studied(root))
+    assert "times as fast as plain PyTorch" in path.read_text()
+    project = load_project("flowers", root, recipe_settings(root, "flowers"))
+    assert (project.train.residence, project.train.schedule) == ("device", "one_cycle")
+    assert [file.name for file in project_files(root)] == ["flowers.yaml"], "a recipe is no project"
+
+
+def test_the_terminal_shows_every_technique_with_its_verdict(root: Path) -> None:
+    found = studied(root)
+    rows = effects.table(found)
+    assert rows[0]["technique"] == "resident data"
+    assert {row["verdict"] for row in rows} >= {"helps", "hurts", "changes quality", "unsupported here"}
+    run = stages.start("flowers", root)
+    text = "\n".join(effects.lines(found, run, root))
+    assert "a step of the baseline: 10.00 ms (batches 20%, forward 20%, backward 40%, optimizer 20%)" in text
+    assert "headway run flowers --recipe" in text

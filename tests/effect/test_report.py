@@ -1,0 +1,56 @@
+"""The report needs nothing but itself, and holds what was found."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from studied import studied
+
+from headway.effect.report import interval, write_report
+
+ENVIRONMENT = {"cpu": "A <CPU>", "cores": 2, "gpus": [], "packages": {"torch": "2.13.0"}}
+
+
+def test_the_report_is_whole_and_needs_no_network(tmp_path: Path) -> None:
+    found = studied(tmp_path)
+    page = write_report(tmp_path / "effect.html", "a<b", found, ENVIRONMENT).read_text()
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
+    assert "a&lt;b" in page
+    assert "A &lt;CPU&gt;, 2 cores, no GPU, torch 2.13.0" in page
+    assert page.count("<svg") == 3
+    for row in found["techniques"]:
+        assert row["name"] in page
+        assert row["verdict"] in page
+    samples = json.loads(re.search(r'id="samples">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
+    assert len(samples["log_ratios"]["bf16"]) >= 16
+    assert len(samples["curves"]["baseline"]) == 5
+    assert "Hodges" in page
+    assert '"residence": "device"' in page.replace("&quot;", '"')
+
+
+def test_what_was_found_is_said_in_numbers(tmp_path: Path) -> None:
+    found = studied(tmp_path)
+    assert found["recommended"]["names"][:2] == ["resident data", "fused optimizer"]
+    assert 0.5 < found["recommended"]["time"]["value"] < 0.62
+    assert "one-cycle" in found["recommended"]["names"]
+    assert found["recommended"]["to_target"]["value"] < 0.5
+    assert "times as fast" in found["summary"]
+    verdicts = {row["name"]: row["verdict"] for row in found["techniques"]}
+    assert verdicts["label smoothing"] == "changes quality"
+    assert verdicts["tf32"] == "unsupported here"
+
+
+def test_a_study_that_measured_nothing_has_a_report_too(tmp_path: Path) -> None:
+    found = studied(tmp_path)
+    found["techniques"] = [row for row in found["techniques"] if row["name"] == "tf32"]
+    found["stack"] = {"names": [], "time": None}
+    found["recommended"] = {"names": [], "time": None, "fields": {}, "to_target": None, "quality": None}
+    assert "<svg" not in write_report(tmp_path / "e.html", "x", found, ENVIRONMENT).read_text()
+
+
+def test_an_estimate_without_an_interval_is_shown_alone() -> None:
+    assert interval({"value": 0.5, "low": None, "high": None, "p": 1.0}) == "0.50"
+    assert interval({"value": 0.5, "low": 0.4, "high": 0.6, "p": 1.0}) == "0.50 [0.40, 0.60]"
+    assert interval(None) == ""
