@@ -44,7 +44,7 @@ def checking(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | dict[str,
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys; from headway.cli import parser; parser().format_help(); print(*sys.modules)"
+    code = "import sys; from headway.cli import COMMANDS, parser; parser(COMMANDS).format_help(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"prefect", "torch", "mlflow", "pandas", "numpy", "pyarrow", "rich"}.isdisjoint(loaded)
 

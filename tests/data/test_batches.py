@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from headway.data.batches import Batch, Batches, ResidentBatches
+from headway.data.loader import LoaderBatches
 from headway.data.streamed import StreamedBatches
 
 CPU = torch.device("cpu")
@@ -26,6 +27,8 @@ def table(rows: int = ROWS) -> dict[str, torch.Tensor]:
 
 
 def make(kind: str, batch_size: int = 64, seed: int = 0, rows: int = ROWS) -> Batches:
+    if kind == "loader":
+        return LoaderBatches(table(rows), batch_size, seed, CPU)
     if kind == "resident":
         return ResidentBatches(table(rows), batch_size, seed)
     return StreamedBatches(table(rows), batch_size, seed, CPU, window_bytes=2048, blocks=8)
@@ -35,7 +38,7 @@ def targets(batches: Batches, epoch: int = 0, start: int = 0) -> list[list[int]]
     return [batch["target"].tolist() for batch in batches.epoch(epoch, start)]
 
 
-KINDS = pytest.mark.parametrize("kind", ["resident", "streamed"])
+KINDS = pytest.mark.parametrize("kind", ["resident", "streamed", "loader"])
 
 
 @KINDS
@@ -102,3 +105,9 @@ def test_a_loop_that_ends_early_leaves_no_reader_behind() -> None:
     for _ in make("streamed").epoch(0):
         break
     assert threading.active_count() == before
+
+
+def test_a_plain_loader_gives_the_resident_batches_and_draws_nothing_from_torchs_generator() -> None:
+    before = torch.get_rng_state()
+    assert targets(make("loader"), 2) == targets(make("resident"), 2)
+    assert torch.equal(before, torch.get_rng_state())

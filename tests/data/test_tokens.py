@@ -10,6 +10,7 @@ import torch
 
 from headway.base import DataError
 from headway.data.config import SPLITS
+from headway.data.loader import LoaderTokens
 from headway.data.text import TextConfig, open_text
 from headway.data.tokens import BytePairs, Characters, Tokenizer, make_token_store, tokenizer_from_json
 from headway.data.windows import TokenBatches
@@ -126,3 +127,9 @@ def test_any_step_of_a_text_can_be_the_first(start: int) -> None:
     expected = [batch["tokens"] for batch in batches().epoch(3)][start:]
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     assert not torch.equal(found[0], next(iter(batches(1).epoch(3, start)))["tokens"])
+
+
+def test_a_plain_loader_of_a_text_gives_the_same_windows() -> None:
+    plain = LoaderTokens(np.arange(1000, dtype=np.uint16), 4, 16, 0, torch.device("cpu"))
+    for one, other in zip(plain.epoch(2, 3), batches().epoch(2, 3), strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in ("tokens", "target"))

@@ -1,0 +1,147 @@
+"""What the command line takes: every command with its options, help and examples."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+
+from headway import __version__
+
+EXIT_CODES = """exit codes:
+  0    done
+  2    a setting, a project's YAML or the environment is wrong
+  3    the data was refused
+  4    training failed
+  130  interrupted
+"""
+Command = Callable[[argparse.Namespace], int]
+
+
+def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """All commands with their help; ``do``: what each does, by name."""
+    shape = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(
+        prog="headway",
+        description="Retrain models on a schedule, and prove what each retraining and each speed-up gained.",
+        epilog=EXIT_CODES,
+        formatter_class=shape,
+    )
+    top.add_argument("--version", action="version", version=f"headway {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, what: Command, text: str, more: str = "") -> argparse.ArgumentParser:
+        epilog = f"{more}\n\n{EXIT_CODES}" if more else EXIT_CODES
+        made = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=shape)
+        made.set_defaults(do=what)
+        return made
+
+    run = command("run", do["run"], "Retrain a project: validate, prepare, train, evaluate, register.", _RUN_EXAMPLES)
+    _project(run)
+    _settings(run)
+    text = "put the recommended recipe of the project's effect study over its own"
+    run.add_argument("--recipe", action="store_true", help=text)
+    check = command("check", do["check"], "Look at a project's configuration and data, in seconds; train nothing.")
+    _project(check)
+    _settings(check)
+    _init_options(command("init", do["init"], "Draft a project's YAML from a table of your own.", _INIT_EXAMPLE))
+    listing = command("list", do["list"], "List the projects with their champions and last runs.")
+    _json(listing)
+    show = command("show", do["show"], "Show a project's runs, champion and decisions.")
+    _project(show)
+    _json(show)
+    seeds = command("seeds", do["seeds"], "Train a project with many seeds at once, for error bars.", _SEEDS_EXAMPLE)
+    _project(seeds)
+    _settings(seeds)
+    seeds.add_argument("--count", type=int, default=16, metavar="K", help="seeds (default 16)")
+    seeds.add_argument("--rates", type=float, nargs="+", default=[], metavar="R", help="learning rates to compare")
+    seeds.add_argument("--decays", type=float, nargs="+", default=[], metavar="D", help="weight decays to compare")
+    _effect_options(
+        command("effect", do["effect"], "Measure what each efficiency technique gains, at equal quality.", _EFFECT)
+    )
+    sample = command("sample", do["sample"], "Let a project's language model continue a prompt.", _SAMPLE_EXAMPLE)
+    _project(sample)
+    sample.add_argument("--prompt", default="\n", metavar="TEXT", help="what the text begins with")
+    sample.add_argument("--tokens", type=int, default=300, metavar="N", help="tokens to add (default 300)")
+    sample.add_argument(
+        "--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest (default 0.8)"
+    )
+    sample.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the draw (default 0)")
+    sync = command(
+        "sync",
+        do["sync"],
+        "Deliver a run's folder to MLflow: after it was out of reach, or from another machine.",
+    )
+    sync.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
+    up = command("up", do["up"], "Serve the Prefect and MLflow web pages and run what is started there, until Ctrl-C.")
+    for name, port in (("prefect", 4200), ("mlflow", 5000)):
+        text = f"port of its server (default {port})"
+        up.add_argument(f"--{name}-port", type=_port, default=port, metavar="N", help=text)
+    return top
+
+
+_RUN_EXAMPLES = """examples:
+  headway run adult
+  headway run adult --set model=boosting
+  headway run adult --set train.epochs=3 --set model.width=512 --json"""
+_INIT_EXAMPLE = """example:
+  headway init --data bikes.csv --target count
+  headway run bikes"""
+
+
+_SEEDS_EXAMPLE = """examples:
+  headway seeds german-credit --set model=mlp
+  headway seeds german-credit --set model=mlp --count 4 --rates 0.0003 0.001 0.003"""
+_EFFECT = """A study that was interrupted goes on where it was. conf/NAME.recipe.yaml holds what it recommends.
+
+examples:
+  headway effect adult --budget 10m
+  headway effect adult --techniques bf16 "fused optimizer" compile-default
+  headway run adult --recipe"""
+_SAMPLE_EXAMPLE = """example:
+  headway sample shakespeare --prompt "ROMEO:\""""
+
+
+def _project(made: argparse.ArgumentParser) -> None:
+    made.add_argument("project", metavar="NAME", help="the project: a file conf/NAME.yaml")
+
+
+def _settings(made: argparse.ArgumentParser) -> None:
+    text = "put a value over the project's own, for this time; may be given again"
+    made.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", dest="settings", help=text)
+    _json(made)
+
+
+def _json(made: argparse.ArgumentParser) -> None:
+    text = "print one JSON object as the last line of standard output; everything else goes to standard error"
+    made.add_argument("--json", action="store_true", help=text)
+
+
+def _init_options(made: argparse.ArgumentParser) -> None:
+    text = "a file, a folder or a glob of CSV, Parquet, JSON lines or Arrow"
+    made.add_argument("--data", required=True, metavar="FILE_OR_FOLDER", help=text)
+    made.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    made.add_argument("--name", metavar="NAME", help="the project's name (default: from the data's name)")
+
+
+def _effect_options(made: argparse.ArgumentParser) -> None:
+    _project(made)
+    _settings(made)
+    text = "which techniques; all of them if left out"
+    made.add_argument("--techniques", nargs="+", default=[], metavar="T", help=text)
+    made.add_argument(
+        "--budget", default="30m", metavar="TIME", help="time to measure, such as 90s, 30m, 2h (default 30m)"
+    )
+    made.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings behind each quality (default 5)")
+    text = "quality to train to, in the metric's unit (default: the baseline's own, less the margin)"
+    made.add_argument("--target", type=float, metavar="Q", help=text)
+    made.add_argument("--new", action="store_true", help="begin anew although a study like this was interrupted")
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
+_port.__name__ = "port"  # argparse says: invalid port value
