@@ -93,6 +93,18 @@ def test_maths_is_judged_by_quality_then_by_time_to_it(tmp_path: Path) -> None:
     assert found.margin > 0
 
 
+def test_what_disappoints_as_a_whole_is_not_recommended(tmp_path: Path) -> None:
+    def clash(recipe: Any) -> float:
+        """One-cycle and fused are good, and bad together."""
+        fused, cycled = recipe["optimizer_kernel"] == "fused", recipe["schedule"] == "one_cycle"
+        return 1e-4 * (4.0 if fused and cycled else 0.8 if fused else 1.0)
+
+    bench = Simulated(clash, half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0, noise=0.04)
+    found = study(tmp_path, bench, ["fused optimizer", "one-cycle"])
+    assert found.verdicts() == {"fused optimizer": "helps", "one-cycle": "helps"}
+    assert [t.name for t in found.recommended()] == ["fused optimizer"]
+
+
 def test_of_two_that_set_one_field_the_faster_is_taken(tmp_path: Path) -> None:
     bench = Simulated(cost(optimizer_kernel__fused=0.7, optimizer_kernel__foreach=0.85), noise=0.04)
     found = study(tmp_path, bench, ["fused optimizer", "foreach optimizer"])

@@ -270,7 +270,16 @@ class Findings:
         verdicts = self.verdicts()
         sooner = [t for t in self.to_judge() if t.measure == "step" and verdicts[t.name] == "helps"]
         sooner.sort(key=lambda t: (self.effect(t) or Interval(1.0, 1.0, 1.0)).value)
-        return self._compatible([*stack, *sooner], [*stack, *sooner])
+        chosen = self._compatible([*stack, *sooner], [*stack, *sooner])
+        return stack if self._disappoints() else chosen
+
+    def _disappoints(self) -> bool:
+        """Whether what is recommended beyond the stack turned out, measured as a whole, not to be sooner than the baseline."""
+        if not self.book.sessions("recommended"):
+            return False
+        passes = self.passes("recommended")
+        time = self.time("recommended")
+        return (statistics.product(time, passes) if len(passes) > 1 else time).value >= 1
 
 
 def _ended(curve: Curve, patience: int) -> Curve:
