@@ -51,8 +51,8 @@ def main() -> None:
                 said, time = found.verdicts()[name], found.time(f"technique/{name}")
                 wrong += said in ("helps", "hurts") if verdict is None else said != verdict
                 beside += not time.low <= truth <= time.high
-                blocks = len(found.book.blocks(f"technique/{name}"))
-                told = f"{time.value:.3f} [{time.low:.3f}, {time.high:.3f}] after {blocks} blocks"
+                pairs = len(found.pairs(f"technique/{name}"))
+                told = f"{time.value:.3f} [{time.low:.3f}, {time.high:.3f}] after {pairs} pairs"
                 print(f"{name} {number + 1}: {said}, {told}; wrong {wrong}, beside {beside}", flush=True)
             label = f"{name}: false verdicts" if verdict is None else f"{name}: missed"
             ratios[label] = _share(wrong / studies, 0.05)

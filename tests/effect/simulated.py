@@ -46,6 +46,8 @@ class Simulated:
     quality: Callable[[Mapping[str, Any]], float] = lambda recipe: 0.9
     half: Callable[[Mapping[str, Any]], float] = lambda recipe: 1.0
     noise: float = 0.1
+    life: float = 0.0
+    """How much one process is faster or slower than another of the same program, for all of its life."""
     cannot: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     asked: list[str] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Simulated:
                 raise Unsupported(f"cannot do {value}")
         self.asked.append("compare")
         times = np.stack([self._times(v, blocks) for v in (first, second, second, first)], 1)
+        times *= np.exp(self._rng.normal(0, self.life, 2))[[0, 1, 1, 0]]
         return Session(times, (0.1, 0.1), (100.0, 90.0), None, 0.2 * blocks)
 
     def ask(self, variant: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:

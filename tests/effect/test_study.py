@@ -178,10 +178,10 @@ def test_planted_effects_are_found_and_none_where_there_is_none(
     """Few repetitions; `make bench NAME=effect` has a hundred of each, on the machine instead of a simulation."""
     verdicts: list[Verdict] = []
     for seed in range(20):
-        bench, book = Simulated(noise=0.08, seed=seed), Notebook(tmp_path / f"{seed}.jsonl")
+        bench, book = Simulated(noise=0.06, life=0.013, seed=seed), Notebook(tmp_path / f"{seed}.jsonl")
         found = Study(bench, setting(), [planted("sleep", slower)], book, PLAN, lambda *_: None).run()
         verdicts.append(found.verdicts()["sleep"])
     if verdict is None:
-        assert sum(v in ("helps", "hurts") for v in verdicts) <= 3
+        assert sum(v in ("helps", "hurts") for v in verdicts) <= 2
     else:
         assert verdicts.count(verdict) >= 18

@@ -16,12 +16,12 @@ from headway.effect.statistics import ALPHA, Equality, Interval, Verdict
 from headway.effect.technique import Setting, Technique
 from headway.train.recipe import Recipe
 
-LOOKS = (16, 32, 64, 128, 256)
-"""Blocks after which a comparison is looked at."""
+LOOKS = (4, 8, 16, 32)
+"""Pairs of processes after which a comparison is looked at."""
 
-SESSION = 16
-"""Blocks that a pair of processes lives for. Two processes of one program differ by a per cent or so for all of their lives; many
-pairs, each way round, average that out."""
+SESSION = 4
+"""Blocks that a pair lives for. Two processes of one program differ by a per cent or two for all of their lives; only more pairs, each way
+round, average that out, not more blocks."""
 
 PARTS: dict[str, tuple[str, ...]] = {
     "batches": ("batches",),
@@ -68,12 +68,16 @@ class Findings:
 
     def time(self, key: str) -> Interval:
         """The ratio of times of a comparison, so far."""
-        return statistics.ratio(statistics.log_ratios(self.book.blocks(key)), len(LOOKS))
+        return statistics.ratio(self.pairs(key), len(LOOKS))
+
+    def pairs(self, key: str) -> np.ndarray:
+        """The log-ratios (P,) of a comparison's pairs of processes."""
+        return np.array([statistics.estimate(session.blocks) for session in self.book.sessions(key)])
 
     def looks(self, key: str) -> int:
         """How many looks a comparison has had."""
-        blocks = len(self.book.blocks(key))
-        return sum(look <= blocks for look in LOOKS)
+        pairs = len(self.book.sessions(key))
+        return sum(look <= pairs for look in LOOKS)
 
     def open(self, key: str) -> bool:
         """Whether a further look at a comparison could settle what is not."""

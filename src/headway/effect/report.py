@@ -25,12 +25,12 @@ svg{max-width:100%;height:auto}details{margin:.6rem 0}pre{overflow:auto;font-siz
 """
 
 METHOD = """
-<p>Two variants run in turns, A B B A or B A A B, each in a process of its own that lives for 16 such blocks, for windows of about 30 ms
-after a warm-up; the time until a variant is ready (building, compiling) is told apart. Each block gives one log-ratio of times. The
-estimate is the Hodges–Lehmann median of pairwise means; the interval is the set of ratios that the Wilcoxon signed-rank test does not
-reject. It assumes that the noise is symmetric about the effect; under "no effect" it is so by construction. A technique is looked at
-after 16, 32, 64, 128 and 256 blocks, each look at a fifth of the error, so that the interval holds whenever the study stopped looking.
-Verdicts hold for all techniques together (Holm). A difference below 1 % is never called an effect.</p>
+<p>Two variants run in turns, A B B A or B A A B, each in a process of its own that lives for 4 such blocks, for windows of about 30 ms
+after a warm-up; the time until a variant is ready (building, compiling) is told apart. Each block gives one log-ratio of times. Two
+processes of one program differ by a per cent or two for all of their lives, so that a pair of processes counts as one sample: the
+Hodges–Lehmann median of its blocks. The pairs have Student's interval; it assumes that they are independent and about normal. A technique
+is looked at after 4, 8, 16 and 32 pairs, each look at a quarter of the error, so that the interval holds whenever the study stopped
+looking. Verdicts hold for all techniques together (Holm). A difference below 1 % is never called an effect.</p>
 <p>A technique that changes the maths is trained with the same seeds as the baseline. Its quality is equal when the 95 % interval of the
 paired differences (Student) lies above minus the margin: two standard deviations of the baseline over its seeds, fixed before. Its time to
 the target is the ratio of step times times the ratio of passes over the data until the target was first reached.</p>
@@ -168,8 +168,10 @@ def _open(found: Mapping[str, Any]) -> list[str]:
 def _samples(found: Mapping[str, Any]) -> str:
     raw = {row["name"]: row["samples"] for row in found["techniques"] if row["samples"]}
     content = json.dumps({"log_ratios": raw, "curves": found["curves"]}, separators=(",", ":")).replace("</", "<\\/")
-    shown = "\n".join(f"{name}: {' '.join(f'{v:+.3f}' for v in values)}" for name, values in raw.items())
+    shown = "\n".join(
+        f"{name}: {' | '.join(' '.join(f'{v:+.3f}' for v in pair) for pair in pairs)}" for name, pairs in raw.items()
+    )
     return (
-        f"<details><summary>Log-ratios of every block</summary><pre>{html.escape(shown)}</pre></details>"
+        f"<details><summary>Log-ratios of every block, pair by pair</summary><pre>{html.escape(shown)}</pre></details>"
         f'<script type="application/json" id="samples">{content}</script>'
     )

@@ -1,11 +1,12 @@
 """From samples to intervals and verdicts. The tests and distributions are SciPy's.
 
-**Times.** One block A B B A gives one log-ratio; a linear drift cancels in it, and under "no effect" swapping the two names changes its
-sign only, so that the Wilcoxon signed-rank test is exact whatever the noise looks like. The estimate is the Hodges-Lehmann median of
-pairwise means (Hodges and Lehmann 1963), the interval the set of ratios that the test does not reject. Both shrug off windows in which the
-machine did something else; the interval assumes that the noise is symmetric about the effect.
+**Times.** One block A B B A gives one log-ratio, in which a linear drift cancels. Two processes of one program differ by a per cent or two
+for all of their lives, so that blocks of one pair are no independent samples of the effect: a pair is. Each pair, alive for a few blocks,
+gives one estimate, the Hodges-Lehmann median of its blocks' pairwise means (Hodges and Lehmann 1963), which shrugs off windows in which the
+machine did something else. The pairs' estimates have Student's interval. It assumes that pairs are independent and their estimates
+about normal; a pair that went wrong makes it wider, not false.
 
-**Looking again.** A technique is looked at after growing numbers of blocks, at most ``looks`` times. Each look spends an equal part of the
+**Looking again.** A technique is looked at after growing numbers of pairs, at most ``looks`` times. Each look spends an equal part of the
 error (Bonferroni), so that the interval holds at whichever look it was that settled the matter.
 
 **Many techniques.** Verdicts hold for all techniques of a study together: Holm's correction (Holm 1979) of their p-values, which must then
@@ -14,7 +15,7 @@ be below 3 %.
 **Quality.** Baseline and technique are trained with the same seeds; the differences of their quality have Student's interval. A technique
 is of equal quality when that interval lies above minus the margin, which is fixed before, from the baseline's own seeds alone.
 
-Shapes: N blocks, S seeds.
+Shapes: N blocks of a pair of processes, P pairs, S seeds.
 """
 
 from __future__ import annotations
@@ -77,36 +78,23 @@ def log_ratios(blocks: np.ndarray) -> np.ndarray:
     return 0.5 * (logs[:, 1] + logs[:, 2] - logs[:, 0] - logs[:, 3])
 
 
+def estimate(blocks: np.ndarray) -> float:
+    """One pair's log-ratio from its blocks (N, 4): the Hodges-Lehmann median."""
+    logs = log_ratios(blocks)
+    first, second = np.triu_indices(len(logs))
+    return float(np.median((logs[first] + logs[second]) / 2))
+
+
 def ratio(logs: np.ndarray, looks: int = 1) -> Interval:
-    """The ratio of two times from log-ratios (N,), its 95 % interval at any of ``looks`` looks, and a p-value for all of them.
+    """The ratio of two times from the pairs' log-ratios (P,), its 95 % interval at any of ``looks`` looks, and a p-value for all of them.
 
-    With too few blocks for an interval at this level it is unbounded.
+    With fewer than two pairs it is unbounded.
     """
-    from scipy import stats
-
-    n = len(logs)
-    if n == 0:
+    if len(logs) == 0:
         return Interval(1.0, 0.0, math.inf)
-    first, second = np.triu_indices(n)
-    walsh = np.sort((logs[first] + logs[second]) / 2)
-    mean, deviation = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-    level = ALPHA / looks / 2
-    # The lowest k of the rank sums that the test does not reject: exact for few blocks, normal beyond (as SciPy's own test).
-    lowest = _exact(n, level) if n <= 50 else math.floor(mean + stats.norm.ppf(level) * deviation - 0.5)
-    low, high = (walsh[lowest], walsh[-1 - lowest]) if lowest >= 0 else (-math.inf, math.inf)
-    p = 1.0 if np.allclose(logs, 0) else float(stats.wilcoxon(logs, method="auto").pvalue)
-    return Interval(
-        math.exp(np.median(walsh)), math.exp(low), math.exp(high) if high < 700 else math.inf, min(1.0, p * looks)
-    )
-
-
-def _exact(n: int, level: float) -> int:
-    """The largest k for which P(rank sum < k + 1) is at most ``level``; -1 where there is none."""
-    counts = np.zeros(n * (n + 1) // 2 + 1)
-    counts[0] = 1.0
-    for rank in range(1, n + 1):
-        counts[rank:] += counts[:-rank].copy()
-    return int(np.searchsorted(np.cumsum(counts) / 2.0**n, level, side="right")) - 1
+    found = mean_difference(logs, ALPHA / looks)
+    high = math.exp(found.high) if found.high < 700 else math.inf
+    return Interval(math.exp(found.value), math.exp(found.low), high, min(1.0, found.p * looks))
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -131,8 +119,8 @@ def judge_time(found: Interval, p: float) -> Verdict:
     return "no measurable effect" if settled else "not settled"
 
 
-def mean_difference(differences: np.ndarray) -> Interval:
-    """Student's interval of paired differences (S,)."""
+def mean_difference(differences: np.ndarray, alpha: float = ALPHA) -> Interval:
+    """Student's interval of paired differences (S,), which misses with probability ``alpha``."""
     from scipy import stats
 
     n, mean = len(differences), float(np.mean(differences))
@@ -141,7 +129,7 @@ def mean_difference(differences: np.ndarray) -> Interval:
     error = float(np.std(differences, ddof=1)) / math.sqrt(n)
     if error == 0.0:
         return Interval(mean, mean, mean, 1.0 if mean == 0.0 else 0.0)
-    half = float(stats.t.ppf(1 - ALPHA / 2, n - 1)) * error
+    half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * error
     return Interval(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, n - 1)))
 
 
@@ -185,10 +173,10 @@ def product(time: Interval, passes: np.ndarray) -> Interval:
     return Interval(math.exp(middle), math.exp(middle - half), math.exp(middle + half), p)
 
 
-def blocks_needed(logs: np.ndarray, looks: int) -> int:
-    """Blocks after which the interval would be as narrow as `SAME` asks, from the noise of those so far; at least as many again."""
+def pairs_needed(logs: np.ndarray, looks: int) -> int:
+    """Pairs after which the interval would be as narrow as `SAME` asks, from the noise of those so far; more than these."""
     found = ratio(logs, looks)
     if not 0 < found.low <= found.high < math.inf:
-        return max(16, 2 * len(logs))
+        return max(4, 2 * len(logs))
     half = (math.log(found.high) - math.log(found.low)) / 2
     return max(len(logs) + 1, math.ceil(len(logs) * (half / math.log1p(SAME)) ** 2))

@@ -91,7 +91,7 @@ class Study:
         if found is None:
             raise ConfigError(f"the baseline must run, however it {self._book.failure('breakdown')}")
         window = max(WINDOW_SECONDS, sum(found.values())) * (1 + 1 / LEAD)
-        pair = self._book.spent + 2 * WARM_UP_SECONDS + 4 * LOOKS[0] * window
+        pair = self._book.spent + 2 * WARM_UP_SECONDS + 4 * SESSION * window
         if pair > self._budget:
             raise ConfigError(
                 f"--budget must allow one pair, about {pair:.0f} s here, however it is {self._budget:.0f} s"
@@ -103,11 +103,11 @@ class Study:
         if done >= looks or self._book.failure(key) is not None:
             return
         limit = max(20.0, READY_SHARE * self._budget)
-        while (missing := LOOKS[done] - len(self._book.blocks(key))) > 0:
+        while (pairs := len(self._book.sessions(key))) < LOOKS[done]:
             self._tell(key)
-            begun, swapped = time.perf_counter(), len(self._book.sessions(key)) % 2 == 1
+            begun = time.perf_counter()
             try:
-                session = self._bench.compare(first, second, min(SESSION, missing), limit, swapped)
+                session = self._bench.compare(first, second, SESSION, limit, swapped=pairs % 2 == 1)
             except Unsupported as error:
                 self._book.add_failure(key, str(error), time.perf_counter() - begun)
                 return

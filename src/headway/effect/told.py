@@ -57,6 +57,7 @@ def _technique(found: Findings, technique: Technique, verdict: str) -> dict[str,
         "reason": unsupported,
         "bound": found.bound(technique),
         "edit": {} if unsupported else dict(technique.edit(found.setting)),
+        "pairs": len(sessions),
         "blocks": len(blocks),
         "time": found.time(key).to_json() if len(blocks) else None,
         "to_target": None,
@@ -65,7 +66,7 @@ def _technique(found: Findings, technique: Technique, verdict: str) -> dict[str,
         "startup": None,
         "peak": None,
         "joules": None,
-        "samples": statistics.log_ratios(blocks).round(5).tolist() if len(blocks) else [],
+        "samples": [statistics.log_ratios(session.blocks).round(5).tolist() for session in sessions],
         "losses_apart": _apart(found, technique),
     }
     if sessions:
@@ -146,10 +147,9 @@ def _open(found: Findings, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any
         sessions = found.book.sessions(key)
         text, seconds = "there was no time to begin", None
         if sessions:
-            blocks = found.book.blocks(key)
-            each = float(np.mean([s.seconds / len(s.blocks) for s in sessions]))
-            needed = statistics.blocks_needed(statistics.log_ratios(blocks), len(LOOKS))
-            text, seconds = "the interval of its step time is still too wide", each * (needed - len(blocks))
+            each = float(np.mean([s.seconds for s in sessions]))
+            needed = statistics.pairs_needed(found.pairs(key), len(LOOKS))
+            text, seconds = "the interval of its step time is still too wide", each * (needed - len(sessions))
         if row["measure"] == "run":
             text = "the trainings were too short for it"
         elif row["changes"] != "nothing" and row["quality"] is None:
