@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional
 
 from headway.base import ConfigError
 from headway.models import TokenInputs
 from headway.models.gpt import GPT
-from headway.models.transformer import Attention, Transformer, rotary, rotate
+from headway.models.transformer import Attention, Transformer, attend_plainly, rotary, rotate
 from headway.train.activations import checkpoint_activations
 
 
@@ -100,3 +101,24 @@ def test_the_stages_of_a_text_load_without_torch() -> None:
     code = "import headway.project, headway.text_stages, headway.stages, sys; print({'torch', 'tokenizers'} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.strip() == "set()"
+
+
+def test_plain_attention_is_torchs_with_its_gradients() -> None:
+    torch.manual_seed(0)
+    drawn = [torch.randn(2, 3, 9, 4) for _ in range(4)]
+    found = []
+    for attend in (attend_plainly, lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, is_causal=True)):
+        q, k, v = (tensor.clone().requires_grad_() for tensor in drawn[:3])
+        (attend(q, k, v) * drawn[3]).sum().backward()
+        found.append([attend(q, k, v), q.grad, k.grad, v.grad])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_in_bfloat16_a_cpu_computes_what_it_does_in_full_precision() -> None:
+    model, tokens = network(), torch.randint(0, 11, (3, 12))
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(tokens)
+        half.float().sum().backward()
+    torch.testing.assert_close(half.float(), model(tokens), atol=0.1, rtol=0.1)
+    assert all(torch.isfinite(w.grad).all() for w in model.parameters() if w.grad is not None)

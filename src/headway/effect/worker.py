@@ -52,7 +52,7 @@ REST_SECONDS = 0.002
 
 def work(pipe: Connection, path: str, variant: dict[str, Any]) -> None:
     """Serve one variant until the pipe closes. What a user can mend is answered as {"problem": text}."""
-    with suppress(EOFError, BrokenPipeError, KeyboardInterrupt), warnings.catch_warnings():
+    with suppress(EOFError, ConnectionError, KeyboardInterrupt), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about a variant; they are the study's to tell
         try:
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(path).parent.parent / "compiled"))
