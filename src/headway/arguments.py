@@ -114,7 +114,8 @@ examples:
   headway score loans --data data/incoming --out /srv/scores/loans --version 3"""
 _SERVE = """example:
   headway serve california-housing --port 5001
-  curl -s localhost:5001/invocations -H 'Content-Type: application/json' -d '{"dataframe_records": [{...}]}'"""
+  curl -s localhost:5001/invocations -H 'Content-Type: application/json' -d '{"inputs": [{...}]}'
+  curl -s localhost:5001/invocations -H 'Content-Type: text/csv' --data-binary @rows.csv"""
 
 
 def _project(made: argparse.ArgumentParser) -> None:
