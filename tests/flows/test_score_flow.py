@@ -40,7 +40,7 @@ def test_a_scoring_leaves_its_counts_as_a_page(root: Path, monkeypatch: pytest.M
     assert state.message == "9 rows: 7 scored, 2 refused; flowers version 3"
     with get_client(sync_client=True) as client:
         pages = {a.key: a.data for a in client.read_artifacts()}
-    assert "| a.parquet | 9 | 7 | 2 |" in pages["flowers-scored"]
+    assert "| a.parquet | 9 | 7 | 2 |" in str(pages["flowers-scored"])
 
 
 def test_refused_data_ends_failed_with_exactly_its_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,8 +107,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from headway.report import Silent
-from headway.serve import score
-score.PART_ROWS = 4096
+from headway.serve import score, stream
+stream.PART_ROWS = 4096
 score.score("classes", Path(sys.argv[1]), Silent(), sys.argv[2], Path(sys.argv[3]))
 """
 

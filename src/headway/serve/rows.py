@@ -36,6 +36,11 @@ class Input:
         """What else than the file's bytes decides what its rows are."""
         return [self.form, self.csv.model_dump(), self.clean is not None]
 
+    @property
+    def depth(self) -> int:
+        """How many folders its name begins with."""
+        return self.name.count("/")
+
     def schema(self) -> pa.Schema:
         """Its columns. Raises DataError when it cannot be read."""
         schema = read_schema(self.file, self.form, self.csv)
