@@ -19,6 +19,7 @@ from prefect.states import Crashed
 
 from flows.effect import effect
 from flows.retrain import retrain
+from flows.score import score
 from headway.base import HeadwayError, find_root, write_json
 from headway.project import Project, load_project, project_files
 from headway.text_project import TextProject
@@ -27,10 +28,25 @@ TAG = "headway"
 
 
 def deployments_of(project: Project | TextProject) -> list[RunnerDeployment]:
-    """The project's deployments: to retrain it, and to study it where it trains a network."""
+    """The project's deployments: to retrain it, to study it where it trains a network, to score rows of a table."""
     made = [deployment(project)]
     if project.model.name != "boosting":
         made.append(study_deployment(project))
+    if isinstance(project, Project):
+        made.append(score_deployment(project))
+    return made
+
+
+def score_deployment(project: Project) -> RunnerDeployment:
+    """To predict rows with its champion."""
+    made = score.to_deployment(
+        name=project.name,
+        parameters={"project": project.name},
+        description=f"Predict rows with the champion of {project.name}, to Parquet.",
+        tags=[TAG, project.task],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
     return made
 
 

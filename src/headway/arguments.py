@@ -66,6 +66,11 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest (default 0.8)"
     )
     sample.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the draw (default 0)")
+    _score_options(command("score", do["score"], "Predict rows with the champion, to Parquet.", _SCORE))
+    serve = command("serve", do["serve"], "Answer requests for predictions over HTTP, until Ctrl-C.", _SERVE)
+    _project(serve)
+    _version(serve)
+    serve.add_argument("--port", type=_port, default=5001, metavar="N", help="port to listen on (default 5001)")
     sync = command(
         "sync",
         do["sync"],
@@ -100,6 +105,18 @@ examples:
 _SAMPLE_EXAMPLE = """example:
   headway sample shakespeare --prompt "ROMEO:\""""
 
+_SCORE = """One Parquet file for each file of data: keys, prediction, probability or interval, model version. Rows with a value that its
+column cannot have go to NAME.refused.parquet, each with the reason; manifest.json holds the counts. Interrupted, it goes on where it
+was; a file that is done is not scored again by the same version.
+
+examples:
+  headway score adult --data new-people.csv
+  headway score loans --data data/incoming --out /srv/scores/loans --version 3"""
+_SERVE = """example:
+  headway serve california-housing --port 5001
+  curl -s localhost:5001/invocations -H 'Content-Type: application/json' -d '{"inputs": [{...}]}'
+  curl -s localhost:5001/invocations -H 'Content-Type: text/csv' --data-binary @rows.csv"""
+
 
 def _project(made: argparse.ArgumentParser) -> None:
     made.add_argument("project", metavar="NAME", help="the project: a file conf/NAME.yaml")
@@ -121,6 +138,20 @@ def _init_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--data", required=True, metavar="FILE_OR_FOLDER", help=text)
     made.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     made.add_argument("--name", metavar="NAME", help="the project's name (default: from the data's name)")
+
+
+def _version(made: argparse.ArgumentParser) -> None:
+    text = "a version's number or an alias (default champion)"
+    made.add_argument("--version", default="champion", metavar="N", help=text)
+
+
+def _score_options(made: argparse.ArgumentParser) -> None:
+    _project(made)
+    text = "rows to predict: a file, folder, glob or URL (default: the project's own data)"
+    made.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
+    made.add_argument("--out", metavar="FOLDER", help="where to (default data/scored/NAME)")
+    _version(made)
+    _json(made)
 
 
 def _effect_options(made: argparse.ArgumentParser) -> None:

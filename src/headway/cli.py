@@ -199,6 +199,32 @@ def _sample(options: argparse.Namespace) -> int:
     return 0
 
 
+def _score(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from headway.serve.score import score, settled
+
+    root, terminal = find_root(), _terminal(options)
+    signal.signal(signal.SIGTERM, _terminate)
+    data = None if options.data is None else settled(options.data, root)
+    out = None if options.out is None else Path(options.out).expanduser().absolute()
+    with terminal.stage("score"):
+        told = score(options.project, root, terminal, data, out, options.version)
+    if options.json:
+        print(json.dumps({"project": options.project, **told}))
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from headway.serve.http import serve
+
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, _terminate)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
+        serve(options.project, find_root(), options.port, options.version, lambda text: print(text, flush=True))
+    return 0
+
+
 def _sync(options: argparse.Namespace) -> int:
     from headway.overview import deliver
 
@@ -225,6 +251,8 @@ COMMANDS: dict[str, Command] = {
     "seeds": _seeds,
     "effect": _effect,
     "sample": _sample,
+    "score": _score,
+    "serve": _serve,
     "sync": _sync,
     "up": _up,
 }

@@ -14,7 +14,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headway.base import DataError, read_json, write_atomically, write_json
 from headway.data.source import Table, open_table
@@ -23,6 +23,10 @@ from headway.project import Project, load_project, project_class
 from headway.report import Reporter
 from headway.run import Event, RunDirectory
 from headway.text_project import TextProject
+
+if TYPE_CHECKING:
+    from headway.data.store import Store
+    from headway.serve.bundle import Interval
 
 
 def start(
@@ -143,8 +147,8 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
         if isinstance(project, TextProject):
             text_stages.complete_bundle(run, project)
         else:
-            preparation = Store(Path(read_json(run.path / "store.json")["path"])).preparation
-            complete_bundle(run.bundle, preparation, project.model, project.to_yaml())
+            store = Store(Path(read_json(run.path / "store.json")["path"]))
+            complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), _interval(run, store))
     rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
     unit = "trees" if project.model.name == "boosting" else "epochs"
     best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
@@ -152,6 +156,17 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
     if result.get("diagnosis"):
         report.line(result["diagnosis"])
     return result
+
+
+def _interval(run: RunDirectory, store: Store) -> Interval | None:
+    """How far a regression's predictions are off on the validation rows."""
+    import numpy as np
+
+    from headway.serve.bundle import Interval
+
+    if store.preparation.target.task != "regression":
+        return None
+    return Interval.fit(np.load(run.predictions("validation")), store.arrays("validation")["target"])
 
 
 def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:

@@ -9,15 +9,17 @@ import pyarrow as pa
 import torch
 from safetensors.torch import save_file
 
+from headway import tracking
 from headway.data.prepare import Category, Number, Preparation, Target
 from headway.models.mlp import MLP
-from headway.serve.bundle import complete_bundle
+from headway.run import RunDirectory
+from headway.serve.bundle import Interval, complete_bundle
 
 CLASSES = Target("y", "classification", ("a", "b", "c"))
 VALUE = Target("y", "regression", (), 10.0, 3.0)
 
 
-def bundle_of(folder: Path, target: Target) -> Path:
+def bundle_of(folder: Path, target: Target, interval: Interval | None = None) -> Path:
     preparation = Preparation(
         (Number("x", "numeric", 0.5, 0.0, 2.0, missing=True),), (Category("k", ("p", "q")),), (), target
     )
@@ -25,7 +27,7 @@ def bundle_of(folder: Path, target: Target) -> Path:
     model = MLP(width=8, depth=2)
     folder.mkdir()
     save_file(model.build(preparation.inputs()).state_dict(), folder / "weights.safetensors")
-    complete_bundle(folder, preparation, model, "name: x\n")
+    complete_bundle(folder, preparation, model, "name: x\n", interval)
     return folder
 
 
@@ -33,3 +35,18 @@ def rows(n: int, seed: int) -> pa.RecordBatch:
     rng = np.random.default_rng(seed)
     x = [None if v < -1 else float(v) for v in rng.normal(size=n)]
     return pa.RecordBatch.from_pydict({"x": x, "k": rng.choice(["p", "q", "new"], n), "extra": np.arange(n)})
+
+
+def registered(root: Path, name: str) -> None:
+    """A project `classes` (keys, three classes) or `values` (a regression with an interval) whose champion has random weights."""
+    target = CLASSES if name == "classes" else VALUE
+    text = f"task: {target.task}\ndata: {{source: rows.csv, target: y, features: {{x: numeric, k: categorical}}"
+    (root / "conf").mkdir(exist_ok=True)
+    (root / "conf" / f"{name}.yaml").write_text(text + (", keys: [id]}\n" if name == "classes" else "}\n"))
+    plan = {"name": name, "description": "", "task": target.task, "model": {"name": "mlp"}}
+    run = RunDirectory.create(root, name, {"project": plan, "seed": 0})
+    interval = Interval(0.9, -2.0, 3.0, 100) if target is VALUE else None
+    bundle_of(run.bundle, target, interval)
+    tracking.begin(run, root, {}, "mlp", "")
+    version = tracking.register(run, root, name, rows(5, 0).to_pandas())
+    tracking.promote(root, name, version, {"promoted": True, "reason": "first"})

@@ -15,6 +15,14 @@ from headway.data.config import Kind
 EXAMPLES = 3
 
 
+class BadValues(DataError):
+    """Some values of one column break its rule: ``bad`` (B,) says which; the others are fine."""
+
+    def __init__(self, text: str, column: str, rule: str, bad: np.ndarray) -> None:
+        super().__init__(text)
+        self.column, self.rule, self.bad = column, rule, bad
+
+
 def family(kind: pa.DataType) -> str:
     """The coarse type by which two files' columns are compared: numbers of any width are one family."""
     if pa.types.is_dictionary(kind):
@@ -69,11 +77,12 @@ def to_string_or_keep(column: pa.Array) -> pa.Array:
     return column.cast(pa.string()) if pa.types.is_null(column.type) else column
 
 
-def _refuse(column: pa.Array, bad: np.ndarray, name: str, where: str, start: int, rule: str) -> DataError:
+def _refuse(column: pa.Array, bad: np.ndarray, name: str, where: str, start: int, rule: str) -> BadValues:
     rows = np.flatnonzero(bad)
     shown = ", ".join(f"row {start + row + 1}: {str(column[int(row)].as_py())[:40]!r}" for row in rows[:EXAMPLES])
     values = "value is" if len(rows) == 1 else "values are"
-    return DataError(f"{where}: column {name} must be {rule}, however {len(rows):,} {values} not ({shown})")
+    text = f"{where}: column {name} must be {rule}, however {len(rows):,} {values} not ({shown})"
+    return BadValues(text, name, rule, bad)
 
 
 def _number(column: pa.Array, name: str, where: str, start: int) -> pa.Array:
@@ -138,7 +147,8 @@ def _parse_dates(column: pa.Array, name: str, where: str, start: int, date_forma
     assert best is not None
     if best[0].any():
         rule = f"a date like {date_format}" if date_format else "a date such as 2024-12-31"
-        raise DataError(f"{_refuse(column, best[0], name, where, start, rule)}; data.date_format can state another")
+        found = _refuse(column, best[0], name, where, start, rule)
+        raise BadValues(f"{found}; data.date_format can state another", name, rule, best[0])
     return pa.Array.from_pandas(best[1].dt.tz_localize(None).astype("datetime64[us]"))
 
 
@@ -170,7 +180,7 @@ def _text(column: pa.Array, name: str, where: str) -> pa.Array:
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         whole = pc.all(pc.equal(pc.floor(column), column)).as_py()
         largest = pc.max(pc.abs(column)).as_py()
-        if whole and largest < 2**53:
+        if whole and (largest or 0) < 2**53:  # None where every value is null
             column = column.cast(pa.int64())
     if found in ("a number", "true or false", "empty", "a date"):
         return column.cast(pa.string())

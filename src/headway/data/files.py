@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import IO, Any
 
@@ -39,10 +39,14 @@ PACKED = (".gz", ".bz2", ".zst", ".lz4")
 BLOCK_BYTES = 1 << 22
 
 
-def find_files(source: str, root: Path) -> list[str]:
+Broken = Callable[[str], None]
+"""Told the text of a CSV line that has too few or too many values; such lines are then left out."""
+
+
+def find_files(source: str, root: Path, setting: str = "data.source") -> list[str]:
     """The files of a path, a folder, a glob or a URL, sorted by name. Relative paths start at the project's root.
 
-    Raises DataError when there is none.
+    Raises DataError, naming the ``setting``, when there is none.
     """
     if "://" in source:
         system, inner = open_url(source)
@@ -53,7 +57,7 @@ def find_files(source: str, root: Path) -> list[str]:
         scheme = source.split("://", 1)[0]
         found = sorted(f"{scheme}://{path}" for path in inside if _suffix(path) in FORMATS)
         if not found:
-            raise DataError(f"data.source must be a file or a folder of files, however there is none at {source}")
+            raise DataError(f"{setting} must be a file or a folder of files, however there is none at {source}")
         return found
     path = Path(source).expanduser()
     path = path if path.is_absolute() else root / path
@@ -64,16 +68,14 @@ def find_files(source: str, root: Path) -> list[str]:
         certain = [p for p in found if _suffix(p) not in UNSURE]
         found = certain or found
         if not found:
-            raise DataError(
-                f"data.source must hold Parquet, CSV, JSON lines or Arrow files, however {source} holds none"
-            )
+            raise DataError(f"{setting} must hold Parquet, CSV, JSON lines or Arrow files, however {source} holds none")
         return found
     if path.is_file():
         return [str(path)]
     # Path.glob takes no absolute pattern
     found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207
     if not found:
-        raise DataError(f"data.source must be a file, a folder or a glob, however there is no {source}")
+        raise DataError(f"{setting} must be a file, a folder or a glob, however there is no {source}")
     return found
 
 
@@ -163,18 +165,27 @@ def read_schema(file: str, form: str, csv: CsvOptions) -> pa.Schema:
 
 
 def read_batches(
-    file: str, form: str, csv: CsvOptions, columns: Sequence[str] | None, rows: int
+    file: str, form: str, csv: CsvOptions, columns: Sequence[str] | None, rows: int, broken: Broken | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The file's rows as they are, only ``columns`` where given, at most ``rows`` at a time."""
+    """The file's rows as they are, only ``columns`` where given, at most ``rows`` at a time.
+
+    Raises DataError at a CSV line with too few or too many values, unless ``broken`` takes such lines.
+    """
     names = read_schema(file, form, csv).names if form == "csv" else []
     with _opened(file) as stream:
-        for batch in _raw(stream, form, csv, columns, names, rows):
+        for batch in _raw(stream, form, csv, columns, names, rows, broken):
             for at in range(0, batch.num_rows, rows):
                 yield batch.slice(at, rows)
 
 
 def _raw(
-    stream: IO[bytes], form: str, csv: CsvOptions, columns: Sequence[str] | None, names: list[str], rows: int
+    stream: IO[bytes],
+    form: str,
+    csv: CsvOptions,
+    columns: Sequence[str] | None,
+    names: list[str],
+    rows: int,
+    broken: Broken | None,
 ) -> Iterator[pa.RecordBatch]:
     if form == "parquet":
         with pq.ParquetFile(stream) as parquet:
@@ -185,7 +196,7 @@ def _raw(
         reader = pajson.open_json(stream, read_options=pajson.ReadOptions(block_size=BLOCK_BYTES))
         yield from (_select(batch, columns) for batch in reader)
     else:
-        yield from _csv_batches(stream, csv, columns, names)
+        yield from _csv_batches(stream, csv, columns, names, broken)
 
 
 def _select(batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
@@ -227,14 +238,21 @@ def _csv_names(stream: IO[bytes], csv: CsvOptions, name: str) -> list[str]:
 
 
 def _csv_batches(
-    stream: IO[bytes], csv: CsvOptions, columns: Sequence[str] | None, names: list[str]
+    stream: IO[bytes], csv: CsvOptions, columns: Sequence[str] | None, names: list[str], broken: Broken | None
 ) -> Iterator[pa.RecordBatch]:
+    def leave_out(row: pacsv.InvalidRow) -> str:
+        assert broken is not None
+        broken(row.text)
+        return "skip"
+
     reader = pacsv.open_csv(
         stream,
         read_options=pacsv.ReadOptions(
             block_size=BLOCK_BYTES, encoding=csv.encoding, column_names=names, skip_rows=0 if csv.column_names else 1
         ),
-        parse_options=pacsv.ParseOptions(delimiter=csv.delimiter, newlines_in_values=True),
+        parse_options=pacsv.ParseOptions(
+            delimiter=csv.delimiter, newlines_in_values=True, invalid_row_handler=leave_out if broken else None
+        ),
         convert_options=pacsv.ConvertOptions(
             column_types={n: pa.string() for n in names},
             include_columns=list(columns) if columns is not None else None,

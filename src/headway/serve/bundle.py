@@ -1,6 +1,6 @@
 """A bundle: a trained model with its preparation, as a folder of plain files that a fresh process can predict with.
 
-bundle.json          format, task, model, inputs, classes, raw columns and their kinds
+bundle.json          format, task, model, inputs, classes, raw columns and their kinds, a regression's interval
 preparation.json     the fitted preparation
 project.yaml         the resolved project
 weights.safetensors  or model.txt for boosting
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,40 @@ FEWEST_TO_WARN = 20
 """Rows that a warning of unknown values needs."""
 
 
-def complete_bundle(folder: Path, preparation: Preparation, model: ModelConfig, project_yaml: str) -> None:
+@dataclass(frozen=True)
+class Interval:
+    """Where a regression's target lies around its prediction, in the target's unit: from + ``below`` to + ``above``."""
+
+    level: float
+    below: float
+    above: float
+    rows: int
+    """Validation rows that it was read off."""
+
+    @classmethod
+    def fit(cls, predictions: np.ndarray, target: np.ndarray, level: float = 0.9) -> Interval | None:
+        """Split-conformal: quantiles of the residuals of rows (N,) that were not learnt from; None of too few rows.
+
+        Lei et al. 2018, "Distribution-Free Predictive Inference for Regression", with a quantile for each side. Early stopping
+        looked at these rows, so the level is met nearly, not by proof.
+        """
+        residuals = np.sort(np.asarray(target, np.float64) - np.asarray(predictions, np.float64))
+        n, tail = len(residuals), (1 - level) / 2
+        last = int(np.ceil((n + 1) * (1 - tail)))
+        if last > n:
+            return None
+        return cls(level, float(residuals[n - last]), float(residuals[last - 1]), n)
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> Interval | None:
+        """What bundle.json holds; None for a classification, and for bundles older than intervals."""
+        found = described.get("interval")
+        return None if found is None else cls(**found)
+
+
+def complete_bundle(
+    folder: Path, preparation: Preparation, model: ModelConfig, project_yaml: str, interval: Interval | None = None
+) -> None:
     """Add to the weights that training wrote all that predicting needs beside them."""
     write_json(folder / "preparation.json", preparation.to_json())
     write_atomically(folder / "project.yaml", project_yaml)
@@ -47,6 +80,7 @@ def complete_bundle(folder: Path, preparation: Preparation, model: ModelConfig, 
         "classes": list(preparation.target.classes),
         "features": preparation.kinds,
         "target": preparation.target.column,
+        "interval": None if interval is None else asdict(interval),
     }
     write_json(folder / "bundle.json", described)
 
@@ -58,6 +92,7 @@ class Predictor:
     preparation: Preparation
     inputs: Inputs
     model: nn.Module | lightgbm.Booster
+    interval: Interval | None = None
 
     @classmethod
     def load(cls, folder: str | Path) -> Predictor:
@@ -74,7 +109,7 @@ class Predictor:
         preparation = Preparation.from_json(read_json(folder / "preparation.json"))
         inputs = Inputs.from_json(described["inputs"])
         config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
-        return cls(preparation, inputs, _load_model(folder, config, inputs))
+        return cls(preparation, inputs, _load_model(folder, config, inputs), Interval.of(described))
 
     def predict(self, rows: pd.DataFrame | pa.RecordBatch) -> np.ndarray:
         """(N, classes) float32 probabilities or (N,) float64 values, rows in order.
@@ -104,31 +139,12 @@ class Predictor:
                 warnings.warn(f"{text}; were these rows read as the training's were?", UserWarning, stacklevel=3)
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
-        """`prediction` and `probability` columns."""
-        return self.preparation.target.decode(predictions)
+        """`prediction`, and `probability` columns or, where the bundle has an interval, `low` and `high`."""
+        return decode(self.preparation, self.interval, predictions)
 
     def canonical(self, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
         """The columns that the preparation needs, in canonical types. Raises DataError as `predict` does."""
-        kinds = self.preparation.kinds
-        have = list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)
-        missing = kinds.keys() - set(have)
-        if missing:
-            name = next(name for name in kinds if name in missing)
-            raise DataError(
-                f"rows to predict must have the column {name}, however they have {', '.join(map(str, have[:8]))}"
-                f"{' ...' if len(have) > 8 else ''}"
-            )
-        if isinstance(rows, pd.DataFrame):
-            arrays = {name: _arrow_column(rows[name], name) for name in kinds}
-            batch = pa.RecordBatch.from_pydict(arrays)
-        else:
-            batch = rows.select(list(kinds))
-        if self.preparation.null_values or self.preparation.strip:
-            how = self.preparation.strip, self.preparation.null_values
-            batch = pa.RecordBatch.from_arrays(
-                [as_read(column, *how) for column in batch.columns], names=batch.schema.names
-            )
-        return canonical(batch, kinds, "rows to predict", date_format=self.preparation.date_format)
+        return canonical_rows(self.preparation, rows)
 
     def _compute(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
         if not isinstance(self.model, _network_type()):
@@ -136,6 +152,38 @@ class Predictor:
 
             return predict(self.model, arrays, self.inputs)
         return _predict_network(self.model, arrays, self.preparation)
+
+
+def decode(preparation: Preparation, interval: Interval | None, predictions: np.ndarray) -> pd.DataFrame:
+    """What people read: `prediction`, and `probability` columns or `low` and `high`."""
+    frame = preparation.target.decode(predictions)
+    if interval is None:
+        return frame
+    return frame.assign(low=frame["prediction"] + interval.below, high=frame["prediction"] + interval.above)
+
+
+def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
+    """The columns that ``preparation`` needs, in canonical types. Raises DataError as `Predictor.predict` does."""
+    kinds = preparation.kinds
+    have = list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)
+    missing = kinds.keys() - set(have)
+    if missing:
+        name = next(name for name in kinds if name in missing)
+        raise DataError(
+            f"rows to predict must have the column {name}, however they have {', '.join(map(str, have[:8]))}"
+            f"{' ...' if len(have) > 8 else ''}"
+        )
+    if isinstance(rows, pd.DataFrame):
+        arrays = {name: _arrow_column(rows[name], name) for name in kinds}
+        batch = pa.RecordBatch.from_pydict(arrays)
+    else:
+        batch = rows.select(list(kinds))
+    if preparation.null_values or preparation.strip:
+        how = preparation.strip, preparation.null_values
+        batch = pa.RecordBatch.from_arrays(
+            [as_read(column, *how) for column in batch.columns], names=batch.schema.names
+        )
+    return canonical(batch, kinds, "rows to predict", date_format=preparation.date_format)
 
 
 def load_predictor(folder: str | Path) -> Predictor | TextPredictor:

@@ -30,7 +30,9 @@ class BundleModel(mlflow.pyfunc.PythonModel):
 
         Raises DataError, one line, when a column is missing or holds what its kind cannot be.
         """
-        return self.predictor.answer(model_input, params or {})
+        # MLflow's server hands a JSON body's `inputs` over as it came: a list of records.
+        rows = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
+        return self.predictor.answer(rows, params or {})
 
 
 set_model(BundleModel())

@@ -65,11 +65,15 @@ class Workers:
         """
         waiting: deque[Future[np.ndarray]] = deque()
         for batch in batches:
-            waiting.append(self._threads.submit(self._one, batch))
+            waiting.append(self.submit(batch))
             if len(waiting) >= AHEAD * self.count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+    def submit(self, batch: pa.RecordBatch) -> Future[np.ndarray]:
+        """The predictions of one batch, to come; they raise what `predict` raises, and the pool goes on."""
+        return self._threads.submit(self._one, batch)
 
     def _one(self, batch: pa.RecordBatch) -> np.ndarray:
         worker = self._idle.get()

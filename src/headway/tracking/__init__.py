@@ -6,7 +6,16 @@ system     the machine's load while a run trains
 registry   bundles as model versions, aliases, gate decisions
 """
 
-from headway.tracking.registry import Champion, champion, keep_challenger, list_runs, promote, register, versions
+from headway.tracking.registry import (
+    Champion,
+    champion,
+    keep_challenger,
+    list_runs,
+    promote,
+    register,
+    version_of,
+    versions,
+)
 from headway.tracking.runs import Forwarder, begin, conclude, sync
 from headway.tracking.store import open_store, tracking_uri
 from headway.tracking.system import system_metrics
@@ -25,5 +34,6 @@ __all__ = [
     "sync",
     "system_metrics",
     "tracking_uri",
+    "version_of",
     "versions",
 ]

@@ -15,7 +15,7 @@ import headway
 from headway.base import ConfigError, read_json
 from headway.run import RunDirectory
 from headway.tracking.runs import read_tracking
-from headway.tracking.store import is_local, needing, open_store, quietly, tracking_uri
+from headway.tracking.store import database_file, is_local, needing, open_store, quietly, tracking_uri
 from headway.tracking.variants import PARENT_TAG
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ def _outputs(described: Mapping[str, Any]) -> list[Any]:
     from mlflow.types import ColSpec
 
     if described["task"] == "regression":
-        return [ColSpec("double", "prediction")]
+        names = ["prediction", *(("low", "high") if described.get("interval") else ())]
+        return [ColSpec("double", name) for name in names]
     classes = described["classes"]
     names = ["probability"] if len(classes) == 2 else [f"probability_{c}" for c in classes]
     return [ColSpec("string", "prediction"), *(ColSpec("double", name) for name in names)]
@@ -181,6 +182,33 @@ def champion(root: Path, name: str) -> Champion | None:
         if version is None:
             return None
         return Champion(str(version.version), version.run_id, _bundle_of(client, root, version))
+
+
+def version_of(root: Path, name: str, wanted: str = "champion") -> Champion:
+    """A version by its number or by an alias, with its bundle on this machine.
+
+    Raises ConfigError when there is none; nothing is created by looking.
+    """
+    uri = tracking_uri(root)
+    if is_local(uri) and not database_file(uri).exists():
+        raise ConfigError(_no_version(name, wanted, []))
+    with _opened(root) as client:
+        known = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)
+        version = client.get_model_version(name, wanted) if wanted in known else None
+        if version is None and not wanted.isdigit():
+            version = _aliased(client, name, wanted)
+        if version is None:
+            raise ConfigError(_no_version(name, wanted, known))
+        return Champion(str(version.version), version.run_id, _bundle_of(client, root, version))
+
+
+def _no_version(name: str, wanted: str, known: list[str]) -> str:
+    if not known:
+        return f"{name} must have a champion, however it has none yet; headway run {name}"
+    fix = f"there is version {', '.join(known[-10:])}"
+    if wanted == "champion":
+        return f"{name} must have a champion, however no version is it; {fix}: give --version"
+    return f"--version must be a version of {name} or an alias, however {wanted!r} is none; {fix}"
 
 
 def _aliased(client: MlflowClient, name: str, alias: str) -> Any:

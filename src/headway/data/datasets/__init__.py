@@ -58,14 +58,19 @@ def locate(name: str, options: Mapping[str, Any], root: Path) -> Located:
 
     Raises ConfigError for an unknown name or option, DataError when files cannot be had or are not what they must be.
     """
-    if name not in names():
-        raise ConfigError(
-            f"data.dataset must be a known data set, however {name!r} is none{suggest(name, names())}"
-            "; for own files give data.source"
-        )
-    dataset: Dataset = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").DATASET
+    dataset = dataset_of(name)
     chosen = dataset.options.parse(options, "data.options")
     folder = root / "data" / "raw" / name
     made = dataset.generate(chosen, folder) if dataset.generate is not None else ()
     files = (*made, *(find(file, folder, root) for file in dataset.files))
     return Located(files, dataset.csv, dataset.clean, dataset.format)
+
+
+def dataset_of(name: str) -> Dataset:
+    """A data set's description. Raises ConfigError for an unknown name."""
+    if name not in names():
+        raise ConfigError(
+            f"data.dataset must be a known data set, however {name!r} is none{suggest(name, names())}"
+            "; for own files give data.source"
+        )
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").DATASET

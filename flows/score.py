@@ -1,0 +1,75 @@
+"""Score rows with a project's champion. The same as `headway score`.
+
+headway score loans --data data/incoming
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from flows.reporting import Both, artifact_key, refused, run_name
+from headway.base import HeadwayError, find_root
+from headway.processes import die_with_parent
+from headway.serve import score as scoring
+from headway.terminal import markdown_table
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="predict")
+def predict(project: str, root: Path, data: str | None, out: str | None, version: str) -> Any:
+    """Stream the rows through the bundle; the counts become an artifact."""
+    report = Both(project)
+    try:
+        with report.stage("score"):
+            told = scoring.score(project, root, report, data, Path(out) if out else None, version)
+            _show(project, told)
+    except (HeadwayError, OSError) as error:
+        return refused(error)
+    return Completed(message=scoring.lines(told, Path(told["out"]))[0], data=told["out"])
+
+
+def _show(project: str, told: dict[str, Any]) -> None:
+    """The counts, in all and by file, as a page."""
+    names = ("output", "rows", "scored", "refused")
+    rows = [{name: str(file[name]) for name in names} for file in told["files"]]
+    page = "\n\n".join([f"# {project}: scored", *scoring.lines(told, Path(told["out"])), markdown_table(rows)])
+    text = f"{told['scored']:,} rows scored, {told['refused']:,} refused"
+    create_markdown_artifact(markdown=page, key=artifact_key(project, "scored"), description=text)
+
+
+def _name() -> str:
+    return run_name(flow_run.parameters["project"])
+
+
+@flow(name="score", flow_run_name=_name, persist_result=False, validate_parameters=True)
+def score(
+    project: str,
+    data: Optional[str] = None,  # noqa: UP045 - the run form wants Optional
+    out: Optional[str] = None,  # noqa: UP045
+    version: str = "champion",
+) -> Any:
+    """Predict rows with a registered model, to Parquet files.
+
+    Args:
+        project: Which project's model predicts: the name of a file in conf/, without .yaml.
+        data: The rows: a file, folder, glob or URL. None takes the project's own data.
+        out: The folder for the predictions. None takes data/scored/ and the project's name.
+        version: Which version of the model: a number, or an alias such as champion or previous.
+    """
+    if "HEADWAY_RUNNER" in os.environ:
+        die_with_parent(os.getppid())
+    root = find_root()
+    try:
+        place = str(root / out) if out else None
+        state: Any = predict(project, root, data, place, version, return_state=True)
+        folder = state.result(raise_on_failure=True)
+    except (HeadwayError, OSError) as error:
+        return refused(error)
+    return Completed(message=state.message, data=folder)

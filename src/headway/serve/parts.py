@@ -1,0 +1,148 @@
+"""A scored file as it grows: part by part, so that a kill costs seconds, and one whole file in the end.
+
+    OUT/NAME.parquet                          keys, prediction, probability or interval, model version
+    OUT/NAME.refused.parquet                  the rows that break the schema, each with the reason; absent where there is none
+    OUT/.parts/NAME.DIGEST/START-END.parquet  rows START to END of the input, while it is not whole; beside it what was refused
+
+Each is written under another name, synced and renamed. The whole file's metadata tell of what it was made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+METADATA = b"headway"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of an input: all of them are either scored or refused."""
+
+    scored: int
+    refused: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where an input's rows go. ``digest`` stands for the input's content, how it is read, and the model."""
+
+    path: Path
+    digest: str
+
+    @property
+    def refused(self) -> Path:
+        """The side file."""
+        return self.path.with_name(f"{self.path.stem}.refused.parquet")
+
+    @property
+    def _parts(self) -> Path:
+        return self.path.parent / ".parts" / f"{self.path.name}.{self.digest[:16]}"
+
+    def done(self) -> Counts | None:
+        """The counts of a file that is whole and of the same input and model; None otherwise."""
+        try:
+            metadata = pq.read_schema(self.path).metadata or {}
+            told = json.loads(metadata[METADATA])
+        except (OSError, KeyError, ValueError, pa.ArrowInvalid):
+            return None
+        if told.get("digest") != self.digest or (told["refused"] and not self.refused.exists()):
+            return None
+        return Counts(told["scored"], told["refused"])
+
+    def begin(self) -> int:
+        """Make the place; the number of rows that earlier parts hold already. What other inputs or models left is removed."""
+        for left in self._parts.parent.glob(f"{_escaped(self.path.name)}.*"):
+            if left != self._parts:
+                shutil.rmtree(left)
+        self._parts.mkdir(parents=True, exist_ok=True)
+        for partial in self._parts.glob(".*.partial"):
+            partial.unlink()
+        covered = self._covered()
+        return covered[-1][1] if covered else 0
+
+    def _covered(self) -> list[tuple[int, int, Path]]:
+        """The parts that follow each other from row 0 on."""
+        found = {}
+        for path in self._parts.glob("*-*.parquet"):
+            if not path.name.endswith(".refused.parquet"):
+                start, end = path.stem.split("-")
+                found[int(start)] = (int(start), int(end), path)
+        at, covered = 0, []
+        while at in found and (not covered or found[at][1] > at):
+            covered.append(found.pop(at))
+            at = covered[-1][1]
+        return covered
+
+    def write(self, start: int, end: int, scored: pa.Table, refused: pa.Table | None) -> None:
+        """Keep rows ``start`` to ``end``. What is refused is written first: the scored file's presence marks the part."""
+        assert scored.num_rows + (0 if refused is None else refused.num_rows) == end - start
+        path = self._parts / f"{start:012d}-{end:012d}.parquet"
+        if refused is not None:
+            with _whole(_beside(path)) as partial:
+                pq.write_table(refused, partial, compression="zstd")
+        with _whole(path) as partial:
+            pq.write_table(scored, partial, compression="zstd")
+
+    def finish(self, broken: pa.Table | None) -> Counts:
+        """Join the parts and ``broken``, further refused rows; the counts. The parts are gone afterwards."""
+        parts = [path for _, _, path in self._covered()]
+        sides = [_beside(path) for path in parts if _beside(path).exists()]
+        refused = sum(pq.read_metadata(p).num_rows for p in sides) + (0 if broken is None else broken.num_rows)
+        counts = Counts(sum(pq.read_metadata(p).num_rows for p in parts), refused)
+        if refused:
+            _join(self.refused, sides, broken, {})
+        else:
+            self.refused.unlink(missing_ok=True)
+        told = {"digest": self.digest, "scored": counts.scored, "refused": refused}
+        _join(self.path, parts, None, {METADATA: json.dumps(told).encode()})
+        shutil.rmtree(self._parts)
+        with contextlib.suppress(OSError):  # other files' parts may be there
+            self._parts.parent.rmdir()
+        return counts
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.refused.parquet")
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A name to write under; synced and renamed when the block ends well, removed when it does not."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        for place in (partial, path.parent):
+            if place == path.parent:
+                partial.replace(path)
+            handle = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _join(path: Path, parts: Sequence[Path], last: pa.Table | None, metadata: dict[bytes, bytes]) -> None:
+    """One file of several, a row group at a time."""
+    schema = pq.read_schema(parts[0]) if parts else last.schema if last is not None else pa.schema([])
+    with _whole(path) as partial, pq.ParquetWriter(partial, schema.with_metadata(metadata), compression="zstd") as out:
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                for group in range(file.num_row_groups):
+                    out.write_table(file.read_row_group(group).replace_schema_metadata(metadata))
+        if last is not None:
+            out.write_table(last.cast(schema).replace_schema_metadata(metadata))

@@ -1,0 +1,167 @@
+"""One file on its way: its batches to the predicting processes, their answers to its parts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headway.base import DataError
+from headway.data.canonical import to_string_or_keep
+from headway.data.prepare import Preparation
+from headway.report import Reporter
+from headway.serve.bundle import Interval, decode
+from headway.serve.parts import Counts, Output
+from headway.serve.rows import Input, sift
+from headway.serve.workers import AHEAD, Workers
+
+BATCH_ROWS = 2048
+"""Few, so that a small file, too, keeps every core busy."""
+
+PART_ROWS = 128 * BATCH_ROWS
+"""What a kill costs at most: seconds of work."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The version that scores: what of its bundle is needed beside the predicting processes."""
+
+    name: str
+    version: str
+    run_id: str
+    bundle: Path
+    preparation: Preparation
+    interval: Interval | None
+    keys: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read: the keys, then what the model needs."""
+        return tuple(dict.fromkeys((*self.keys, *self.preparation.kinds)))
+
+
+@dataclass(frozen=True)
+class Job:
+    """An input and where its rows go."""
+
+    input: Input
+    output: Output
+
+
+@dataclass
+class Scoring:
+    """One file on its way: batches with the workers, and the part that grows."""
+
+    job: Job
+    model: Model
+    workers: Workers
+    report: Reporter
+    number: int
+    files: int
+    _scored: list[pa.Table] = field(default_factory=list)
+    _refused: list[pa.Table] = field(default_factory=list)
+    _start: int = 0
+    _end: int = 0
+
+    def run(self) -> Counts:
+        """Score what is not scored yet, and join it all."""
+        broken: list[str] = []
+        self._start = self._end = self.job.output.begin()
+        waiting: deque[tuple[int, pa.RecordBatch, Future[np.ndarray]]] = deque()
+        rows = self.job.input.rows()
+        for start, batch in self.job.input.batches(self.model.columns, BATCH_ROWS, self._end, broken.append):
+            waiting.append((start, batch, self._ask(batch)))
+            if len(waiting) >= AHEAD * self.workers.count:
+                self._settle(*waiting.popleft())
+                self._progress(rows)
+        while waiting:
+            self._settle(*waiting.popleft())
+        if self._end > self._start or not self._end:
+            self._keep()
+        return self.job.output.finish(self._lines(broken))
+
+    def _ask(self, batch: pa.RecordBatch) -> Future[np.ndarray]:
+        return self.workers.submit(batch.select(list(self.model.preparation.kinds)))
+
+    def _progress(self, rows: int | None) -> None:
+        share = (self.number + (self._end / rows if rows else 0.0)) / self.files
+        self.report.progress(share, f"{self.job.input.name}: {self._end:,} rows")
+
+    def _settle(self, start: int, batch: pa.RecordBatch, asked: Future[np.ndarray]) -> None:
+        """Take a batch's predictions; where the bundle refuses it, sift it and ask again for the rows that are fine."""
+        try:
+            self._add(start, np.arange(batch.num_rows), batch, asked.result())
+        except DataError:
+            reasons = sift(self.model.preparation, batch)
+            if not reasons:
+                raise
+            fine = np.setdiff1d(np.arange(batch.num_rows), list(reasons))
+            rest = batch.take(pa.array(fine))
+            self._refused.append(_refusal(start, batch, reasons, self.job.input.form == "csv"))
+            if len(fine):
+                self._add(start, fine, rest, self._ask(rest).result())
+        self._end = start + batch.num_rows
+        if self._end - self._start >= PART_ROWS:
+            self._keep()
+
+    def _add(self, start: int, numbers: np.ndarray, batch: pa.RecordBatch, predictions: np.ndarray) -> None:
+        self._scored.append(scored_rows(self.model, start + numbers, batch, predictions))
+
+    def _keep(self) -> None:
+        """Write the part and begin the next."""
+        refused = pa.concat_tables(self._refused) if self._refused else None
+        scored = pa.concat_tables(self._scored) if self._scored else self._nothing()
+        self.job.output.write(self._start, self._end, scored, refused)
+        self._start, self._scored, self._refused = self._end, [], []
+
+    def _nothing(self) -> pa.Table:
+        """No rows, but the columns that rows would have."""
+        schema = self.job.input.schema()
+        empty = pa.RecordBatch.from_pylist([], pa.schema([schema.field(name) for name in self.model.columns]))
+        outputs = self.model.preparation.target.outputs
+        shape = (0, outputs) if self.model.preparation.target.task == "classification" else (0,)
+        return scored_rows(self.model, np.arange(0), empty, np.zeros(shape, np.float32))
+
+    def _lines(self, broken: Sequence[str]) -> pa.Table | None:
+        """Lines of CSV that are no rows, as refused rows without a number."""
+        if not broken:
+            return None
+        schema = self.job.input.schema()
+        columns = [
+            pa.field(name, to_string_or_keep(pa.nulls(0, schema.field(name).type)).type) for name in self.model.columns
+        ]
+        blank = pa.schema([("row", pa.int64()), ("reason", pa.string()), ("line", pa.string()), *columns])
+        wrong = f"a line must have as many values as there are columns ({len(schema)}), however this one has not"
+        return pa.Table.from_pylist([{"reason": wrong, "line": line} for line in broken], blank)
+
+
+def scored_rows(model: Model, numbers: np.ndarray, batch: pa.RecordBatch, predictions: np.ndarray) -> pa.Table:
+    """Keys, or the row's number (from 1) where the project has none; what was predicted; by which version."""
+    columns: dict[str, Any] = {name: to_string_or_keep(batch.column(name)) for name in model.keys}
+    if not model.keys:
+        columns["row"] = pa.array(numbers + 1, pa.int64())
+    told = decode(model.preparation, model.interval, predictions)
+    for name in told:
+        array = pa.Array.from_pandas(told[name], type=pa.string() if told[name].dtype.kind not in "fiu" else None)
+        columns[str(name)] = array
+    columns["model_version"] = pa.repeat(model.version, batch.num_rows)
+    return pa.table(columns)
+
+
+def _refusal(start: int, batch: pa.RecordBatch, reasons: dict[int, str], lines: bool) -> pa.Table:
+    """The refused rows as they came: their numbers (from 1), the reasons, the columns that were read."""
+    rows = sorted(reasons)
+    columns: dict[str, Any] = {
+        "row": pa.array([start + row + 1 for row in rows], pa.int64()),
+        "reason": pa.array([reasons[row] for row in rows], pa.string()),
+    }
+    if lines:
+        columns["line"] = pa.nulls(len(rows), pa.string())
+    taken = batch.take(pa.array(rows))
+    return pa.table(columns | {name: to_string_or_keep(taken.column(name)) for name in batch.schema.names})

@@ -1,0 +1,59 @@
+"""Scoring from the form: its help, its page, its refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.states import State
+
+from flows.score import score
+from flows.serve import deployments_of
+from headway.base import DataError
+from headway.project import load_project
+from headway.serve import score as scoring
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+FILE = {"output": "a.parquet", "refused_file": "a.refused.parquet", "rows": 9, "scored": 7, "refused": 2}
+TOLD = {"model": "flowers", "version": "3", "rows": 9, "scored": 7, "refused": 2, "rows_per_second": 5.0}
+
+
+def run(**parameters: Any) -> State[Any]:
+    call: Any = score
+    return call(return_state=True, **{"project": "flowers", **parameters})
+
+
+def test_every_parameter_of_the_form_has_a_sentence() -> None:
+    properties = score.parameters.model_dump()["properties"]
+    assert all(field["description"].endswith(".") for field in properties.values())
+
+
+def test_a_scoring_leaves_its_counts_as_a_page(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scored(name: str, folder: Path, report: Any, data: Any, out: Any, version: str) -> dict[str, Any]:
+        assert (name, data, out, version) == ("flowers", "in", root / "there", "champion")
+        return {**TOLD, "out": str(root), "files": [{**FILE, "done_before": False}]}
+
+    monkeypatch.setattr(scoring, "score", scored)
+    state = run(data="in", out="there")
+    assert state.message == "9 rows: 7 scored, 2 refused; flowers version 3"
+    with get_client(sync_client=True) as client:
+        pages = {a.key: a.data for a in client.read_artifacts()}
+    assert "| a.parquet | 9 | 7 | 2 |" in str(pages["flowers-scored"])
+
+
+def test_refused_data_ends_failed_with_exactly_its_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> dict[str, Any]:
+        raise DataError("a.csv: rows to predict must have the column x, however they have y")
+
+    monkeypatch.setattr(scoring, "score", refuse)
+    state = run()
+    assert (state.is_failed(), state.message) == (
+        True,
+        "a.csv: rows to predict must have the column x, however they have y",
+    )
+
+
+def test_every_project_on_a_table_can_be_scored_from_the_form(root: Path) -> None:
+    assert "flows.score.score" in [one.entrypoint for one in deployments_of(load_project("flowers", root))]

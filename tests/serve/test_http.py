@@ -1,0 +1,70 @@
+"""The scoring server and batch scoring give the same numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from bundles import registered, rows
+
+from headway.base import ConfigError
+from headway.processes import free_port
+from headway.report import Silent
+from headway.serve.http import serving
+from headway.serve.score import score
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    registered(tmp_path, "values")
+    return tmp_path
+
+
+def ask(port: int, body: bytes, kind: str) -> pd.DataFrame:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": kind})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        return pd.DataFrame(json.load(answer)["predictions"])
+
+
+def test_the_server_answers_what_scoring_writes_and_ends_when_asked(root: Path) -> None:
+    frame = rows(20, 3).to_pandas()
+    frame.to_parquet(root / "rows.parquet")
+    score("values", root, Silent(), str(root / "rows.parquet"), root / "out")
+    expected = pd.read_parquet(root / "out" / "rows.parquet")[["prediction", "low", "high"]]
+    port = free_port()
+    command = [sys.executable, "-m", "headway.cli", "serve", "values", "--port", str(port)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as served:
+        assert served.stdout is not None
+        try:
+            said = [served.stdout.readline() for _ in range(2)]
+            assert said[1] == f"values version 1 answers at http://127.0.0.1:{port}/invocations\n"
+            records = {"inputs": json.loads(frame.to_json(orient="records"))}
+            found = ask(port, json.dumps(records).encode(), "application/json")
+            also = ask(port, frame.to_csv(index=False).encode(), "text/csv")
+        finally:
+            served.send_signal(signal.SIGINT)
+            assert served.wait(60) == 0
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(also, expected, rtol=1e-6)
+
+
+def test_a_taken_port_is_one_line(root: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with (
+            pytest.raises(ConfigError, match=f"the port {port} must be free"),
+            serving("values", root, port, "1", print),
+        ):
+            pass

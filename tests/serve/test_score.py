@@ -1,0 +1,175 @@
+"""Batch scoring: every row once, the bundle's own numbers, whatever is wrong with rows and whenever it is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from bundles import registered
+
+from headway import tracking
+from headway.base import ConfigError, DataError, read_json
+from headway.report import Silent
+from headway.serve.bundle import Interval, Predictor
+from headway.serve.score import score
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Two projects with champions: classes, with keys; and a regression with an interval, without."""
+    root = tmp_path_factory.mktemp("scored")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        registered(root, "classes")
+        registered(root, "values")
+        yield root
+
+
+def table(rows: int, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    x = pd.Series(rng.normal(size=rows)).mask(rng.random(rows) < 0.1)
+    return pd.DataFrame({"id": np.arange(rows) + seed * 1_000_000, "x": x, "k": rng.choice(["p", "q", "new"], rows)})
+
+
+def predictor(root: Path, name: str) -> Predictor:
+    return Predictor.load(tracking.version_of(root, name).bundle)
+
+
+def test_every_file_of_a_folder_becomes_one_with_the_bundles_own_numbers(root: Path, tmp_path: Path) -> None:
+    data = tmp_path / "in"
+    (data / "more").mkdir(parents=True)
+    first, second = table(5000, 1), table(300, 2)
+    first.to_parquet(data / "a.parquet")
+    second.to_csv(data / "more" / "b.csv", index=False)
+    told = score("classes", root, Silent(), str(data), tmp_path / "out")
+    assert (told["rows"], told["scored"], told["refused"]) == (5300, 5300, 0)
+    for frame, name in ((first, "a.parquet"), (second, "more/b.csv.parquet")):
+        found = pd.read_parquet(tmp_path / "out" / name)
+        expected = predictor(root, "classes").predict(frame)
+        assert found["id"].astype("int64").tolist() == frame["id"].tolist()
+        np.testing.assert_allclose(found[["probability_a", "probability_b", "probability_c"]], expected, atol=1e-6)
+        assert found["prediction"].tolist() == [("a", "b", "c")[i] for i in expected.argmax(1)]
+        assert set(found["model_version"]) == {"1"}
+    manifest = read_json(tmp_path / "out" / "manifest.json")
+    assert [file["rows"] for file in manifest["files"]] == [5000, 300]
+
+
+def test_a_regression_gets_an_interval_and_row_numbers_where_it_has_no_keys(root: Path, tmp_path: Path) -> None:
+    frame = table(50)
+    frame.to_parquet(tmp_path / "a.parquet")
+    score("values", root, Silent(), str(tmp_path / "a.parquet"), tmp_path / "out")
+    found = pd.read_parquet(tmp_path / "out" / "a.parquet")
+    expected = predictor(root, "values").predict(frame)
+    assert found["row"].tolist() == list(range(1, 51))
+    np.testing.assert_allclose(found["prediction"], expected, rtol=1e-6)
+    np.testing.assert_allclose(found["low"], expected - 2, rtol=1e-6)
+    np.testing.assert_allclose(found["high"], expected + 3, rtol=1e-6)
+
+
+def test_rows_that_break_the_schema_go_aside_with_the_reason_and_none_is_lost(root: Path, tmp_path: Path) -> None:
+    lines = ["id,x,k"] + [f"{i},{'six' if i % 100 == 7 else i / 10},p" for i in range(3000)]
+    lines[51:51] = ["51,1", "52,1,p,q"]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    told = score("classes", root, Silent(), str(tmp_path / "a.csv"), tmp_path / "out")
+    assert (told["rows"], told["scored"], told["refused"]) == (3002, 2970, 32)
+    good = pd.read_parquet(tmp_path / "out" / "a.csv.parquet")
+    bad = pd.read_parquet(tmp_path / "out" / "a.csv.refused.parquet")
+    assert sorted([*good["id"].astype(int), *bad["id"].dropna().astype(int)]) == list(range(3000))
+    assert bad["line"].dropna().tolist() == ["51,1", "52,1,p,q"]
+    assert bad["reason"][0] == "x must be numeric, however it is 'six'"
+    assert bad["row"].dropna().astype(int).tolist() == [i + 1 for i in range(7, 3000, 100)]
+
+
+def test_a_file_that_is_done_is_kept_and_a_changed_one_is_scored_again(root: Path, tmp_path: Path) -> None:
+    frame = table(40)
+    file, out = tmp_path / "a.parquet", tmp_path / "out"
+    frame.to_parquet(file)
+    score("classes", root, Silent(), str(file), out)
+    before = (out / "a.parquet").stat().st_mtime_ns
+    assert score("classes", root, Silent(), str(file), out)["files"][0]["done_before"]
+    assert (out / "a.parquet").stat().st_mtime_ns == before
+    frame.head(30).to_parquet(file)
+    told = score("classes", root, Silent(), str(file), out)
+    assert (told["files"][0]["done_before"], told["rows"]) == (False, 30)
+    assert pq.read_metadata(out / "a.parquet").num_rows == 30
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from headway.report import Silent
+from headway.serve import score, stream
+stream.PART_ROWS = 4096
+score.score("classes", Path(sys.argv[1]), Silent(), sys.argv[2], Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_killed_twice_on_the_way_it_ends_as_one_that_never_was(root: Path, tmp_path: Path, ending: str) -> None:
+    frame, out = table(200_000), tmp_path / "out"
+    file = tmp_path / f"a.{ending}"
+    frame.to_parquet(file) if ending == "parquet" else frame.to_csv(file, index=False)
+    parts = 0
+    for _ in range(2):
+        with subprocess.Popen([sys.executable, "-c", KILLED, str(root), str(file), str(out)]) as child:
+            while len(list(out.glob(".parts/*/*.parquet"))) < parts + 2:
+                assert child.poll() is None
+                time.sleep(0.002)
+            os.kill(child.pid, signal.SIGKILL)
+        assert not list(out.glob("*.parquet"))
+        parts = len(list(out.glob(".parts/*/*.parquet")))
+    told = score("classes", root, Silent(), str(file), out)
+    assert (told["scored"], told["refused"]) == (200_000, 0)
+    found = pd.read_parquet(next(out.glob("*.parquet")))
+    assert found["id"].astype(int).tolist() == frame["id"].tolist()
+    expected = predictor(root, "classes").predict(frame)
+    np.testing.assert_allclose(found[["probability_a", "probability_b", "probability_c"]], expected, atol=1e-6)
+    assert sorted(p.name for p in out.iterdir()) == sorted([".lock", "manifest.json", next(out.glob("*.parquet")).name])
+
+
+def test_a_file_without_a_column_is_refused_before_anything_is_written(root: Path, tmp_path: Path) -> None:
+    data = tmp_path / "in"
+    data.mkdir()
+    table(10).to_parquet(data / "a.parquet")
+    table(10).drop(columns="x").to_parquet(data / "b.parquet")
+    with pytest.raises(DataError, match=r"^b.parquet: rows to predict must have the column x"):
+        score("classes", root, Silent(), str(data), tmp_path / "out")
+    table(10).drop(columns="id").to_parquet(data / "b.parquet")
+    with pytest.raises(DataError, match=r"^b.parquet: rows to predict must have the key column id"):
+        score("classes", root, Silent(), str(data), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_scored_files_are_never_taken_for_rows_to_score(root: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        table(10).to_parquet(tmp_path / f"{name}.parquet")
+    for out in (tmp_path, tmp_path / "out"):
+        with pytest.raises(ConfigError, match="--out must"):
+            score("classes", root, Silent(), str(tmp_path), out)
+
+
+def test_a_version_that_is_not_there_is_one_line(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'9' is none; there is version 1$"):
+        score("classes", root, Silent(), str(tmp_path), tmp_path / "out", "9")
+    (root / "conf" / "new.yaml").write_text((root / "conf" / "classes.yaml").read_text())
+    with pytest.raises(ConfigError, match=r"^new must have a champion, however it has none yet; headway run new$"):
+        score("new", root, Silent(), str(tmp_path), tmp_path / "out")
+
+
+def test_an_interval_holds_the_share_of_new_values_that_it_states() -> None:
+    rng = np.random.default_rng(0)
+    interval = Interval.fit(np.zeros(5000), rng.exponential(size=5000))
+    assert interval is not None
+    new = rng.exponential(size=100_000)
+    held = ((new >= interval.below) & (new <= interval.above)).mean()
+    assert abs(held - interval.level) < 0.02
+    assert Interval.fit(np.zeros(10), np.arange(10.0)) is None
