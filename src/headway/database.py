@@ -118,7 +118,9 @@ def make_databases(found: Database) -> None:
                 pass  # so quick that it was not seen yet
             except psycopg2.Error as error:
                 fix = f'as an administrator: CREATE DATABASE "{name}" OWNER "{found.user}"'
-                raise ConfigError(f"{found.shown()}: database {name} must exist, however: {_first(error)}; {fix}") from None
+                raise ConfigError(
+                    f"{found.shown()}: database {name} must exist, however: {_first(error)}; {fix}"
+                ) from None
 
 
 class MissingDatabase(ConfigError):
@@ -220,7 +222,9 @@ def _check_file(part: str, path: Path) -> None:
             has = "alembic_version" in tables
             revisions = {r for (r,) in connection.execute("SELECT version_num FROM alembic_version")} if has else set()
     except sqlite3.Error as error:
-        raise ConfigError(f"{path} must be {PARTS[part]}'s database, however: {error}; restore it from a backup") from None
+        raise ConfigError(
+            f"{path} must be {PARTS[part]}'s database, however: {error}; restore it from a backup"
+        ) from None
     _judge(part, "sqlite", str(path), f"sqlite:///{path}", tables, revisions)
 
 
@@ -247,10 +251,14 @@ def _judge(part: str, kind: str, where: str, url: str, tables: list[str], revisi
     unknown = sorted(revisions - known)
     if unknown:
         fact = f"its version {unknown[0]} is unknown to the {name} installed here"
-        raise ConfigError(f"{where} must suit this {name}, however {fact}; install the newer {name}, or restore a backup")
+        raise ConfigError(
+            f"{where} must suit this {name}, however {fact}; install the newer {name}, or restore a backup"
+        )
     if part == "mlflow" and not revisions & newest:
         fact = f"its version {sorted(revisions)[0]} is older"
-        raise ConfigError(f"{where} must suit this {name}, however {fact}; headway backup, then: mlflow db upgrade {url}")
+        raise ConfigError(
+            f"{where} must suit this {name}, however {fact}; headway backup, then: mlflow db upgrade {url}"
+        )
 
 
 def revisions_of(part: str, kind: str) -> tuple[set[str], set[str]]:

@@ -96,7 +96,9 @@ def auth() -> tuple[str, str] | None:
     user, colon, password = text.partition(":")
     if not user or not colon or len(password) < PASSWORD_LENGTH or any(c.isspace() for c in text):
         fact = f"its password has {len(password)} characters" if user and colon else "it is not user:password"
-        rule = f"HEADWAY_AUTH must be user:password without spaces, the password of at least {PASSWORD_LENGTH} characters"
+        rule = (
+            f"HEADWAY_AUTH must be user:password without spaces, the password of at least {PASSWORD_LENGTH} characters"
+        )
         raise ConfigError(f"{rule}, however {fact}")
     return user, password
 
@@ -139,7 +141,9 @@ def check_reachable(address: str) -> None:
         if error.code != 401:
             return  # it is there: Prefect's own client will say more
         fact = "it refuses HEADWAY_AUTH" if secret else "it wants a password"
-        raise ConfigError(f"Prefect at {address} must let us in, however {fact}; set HEADWAY_AUTH=user:password") from None
+        raise ConfigError(
+            f"Prefect at {address} must let us in, however {fact}; set HEADWAY_AUTH=user:password"
+        ) from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         fix = "start it, or unset PREFECT_API_URL"

@@ -118,12 +118,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def is_free(port: int) -> bool:
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen on ``port`` of this machine."""
-    with socket.socket() as listener:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", port))
+            listener.bind((host, port))
         except OSError:
             return False
     return True

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headway import zombies
 from headway.base import DataError, read_json, write_atomically, write_json
 from headway.data.source import Table, open_table
 from headway.environment import code_version, environment
@@ -189,6 +190,7 @@ def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:
     """
     from headway import tracking
 
+    zombies.own(run)
     project = project_of(run)
     model = project.model.name
     # The list of runs cuts names at about twenty-five characters.
@@ -203,7 +205,10 @@ def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) 
     status = "FINISHED"
     if error is not None:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
-    return tracking.conclude(run, root, status, summary(run), None if error is None else str(error))
+    try:
+        return tracking.conclude(run, root, status, summary(run), None if error is None else str(error))
+    finally:
+        zombies.release(run)
 
 
 def summary(run: RunDirectory) -> dict[str, Any]:

@@ -96,7 +96,9 @@ def _await(address: str, pid: int, log: Path, seconds: float) -> None:
         if not is_keeper(pid):
             raise ConfigError(f"Prefect's temporary server must keep running, however it ended; see {log}")
         if time.monotonic() > deadline:
-            raise ConfigError(f"Prefect's temporary server must answer within {seconds:.0f} s, however it does not; see {log}")
+            raise ConfigError(
+                f"Prefect's temporary server must answer within {seconds:.0f} s, however it does not; see {log}"
+            )
         time.sleep(0.05)
 
 

@@ -112,7 +112,11 @@ def needing(uri: str) -> Iterator[None]:
     try:
         yield
     except problems() as error:
-        fix = "look at its folder" if is_file(uri) else f"start it, or unset {SETTING if is_local(uri) else 'MLFLOW_TRACKING_URI'}"
+        fix = (
+            "look at its folder"
+            if is_file(uri)
+            else f"start it, or unset {SETTING if is_local(uri) else 'MLFLOW_TRACKING_URI'}"
+        )
         raise ConfigError(f"MLflow at {uri} must answer, however: {explain(error)}; {fix}") from None
 
 
