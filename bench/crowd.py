@@ -27,7 +27,7 @@ task: classification
 data: {{source: flowers.csv, target: opens, features: {{height: numeric, width: numeric}}}}
 model: {{name: mlp, width: 16, depth: 2}}
 train: {{epochs: 3, batch_size: 256, threads: 1, seed: {seed}}}
-evaluate: {{baselines: []}}
+evaluate: {{baselines: [trivial], resamples: 100}}
 """
 
 
@@ -113,6 +113,8 @@ def main() -> None:
         failed = [one for one in told if "decision" not in one or not one["decision"]]
         for one in failed:
             print("failed:", one)
+        if failed:
+            print(said[-3000:])
         whole = [one for one in told if one not in failed]
         lost, total = lost_metrics(root, whole)
         runs = PROJECTS * EACH

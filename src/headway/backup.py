@@ -47,6 +47,8 @@ def backup(root: Path, to: str) -> dict[str, Any]:
     path = _target(root, to)
     found = database()
     check_versions(root, found)
+    if found is None and not any(sqlite_file(root, part).exists() for part in PARTS):
+        raise ConfigError(f"{root} must have a database to keep, however nothing ran here yet; headway run NAME")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,9 +125,12 @@ def _dump_databases(root: Path, found: Database | None, folder: Path) -> list[st
 
 def _copy_sqlite(source: Path, copy: Path) -> None:
     """SQLite's online backup: whole and consistent, while others write."""
-    with contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=60)) as old:
-        with contextlib.closing(sqlite3.connect(copy)) as new:
-            old.backup(new)
+    uri = f"file:{source}?mode=ro"
+    with (
+        contextlib.closing(sqlite3.connect(uri, uri=True, timeout=60)) as old,
+        contextlib.closing(sqlite3.connect(copy)) as new,
+    ):
+        old.backup(new)
 
 
 def _postgres(tool: str, found: Database, part: str, *words: str) -> None:
@@ -257,5 +262,5 @@ def _move_places(cursor: Any, old: str, new: str, mark: str) -> None:
     """Put the new folder where MLflow wrote down the old one."""
     for table, columns in PLACES.items():
         for column in columns:
-            statement = f"UPDATE {table} SET {column} = {mark} || substr({column}, {mark}) WHERE {column} LIKE {mark}"  # noqa: S608
+            statement = f"UPDATE {table} SET {column} = {mark} || substr({column}, {mark}) WHERE {column} LIKE {mark}"
             cursor.execute(statement, (new, len(old) + 1, f"{old}/%"))

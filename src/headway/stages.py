@@ -165,7 +165,8 @@ def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         how = text_stages.assess if isinstance(project, TextProject) else assess
         evaluation = how(run, project, root, report)  # pyrefly: ignore
         write_json(run.path / "evaluation.json", evaluation)
-    report.line(evaluation["earns_its_keep"]["text"])
+    if evaluation["earns_its_keep"] is not None:  # there is no verdict without baselines
+        report.line(evaluation["earns_its_keep"]["text"])
     return evaluation
 
 

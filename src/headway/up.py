@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from headway import zombies
@@ -66,8 +67,8 @@ def up(root: Path, asked: Asked, say: Callable[[str], None]) -> None:
     with contextlib.ExitStack() as held:
         for part in parts:
             held.enter_context(owned(found, part))
-        with serving(root, asked, say, found) as children:
-            _watch(root, children, say)
+        with serving(root, asked, say, found) as kept:
+            _watch(root, kept, say)
 
 
 @dataclass
@@ -115,44 +116,19 @@ def serving(
     root: Path, asked: Asked, say: Callable[[str], None], found: Database | None = None
 ) -> Iterator[list[_Part]]:
     """Start all, wait until each answers, say where they are; stop all in the end, the runner first."""
-    servers, settings, folder = asked.servers, _environment(root, asked), logs(root)
     parts: list[_Part] = []
-    served = root / ".prefect" / "serving.json"
-
-    def add(name: str, command: list[str], log: str, env: Mapping[str, str], ready: Callable[[Child], None]) -> _Part:
-        def start() -> Child:
-            return spawn(name, command, folder / log, env, root)
-
-        parts.append(_Part(start, ready, start(), []))
-        return parts[-1]
-
-    def answering(address: str) -> Callable[[Child], None]:
-        return lambda child: await_answer(child, address, START_SECONDS)
-
     say("starting Prefect and MLflow; the first time takes half a minute")
     try:
-        started = []
-        if asked.only in (None, "prefect"):
-            started.append(
-                add("Prefect", _prefect(asked), "prefect.log", settings, answering(f"{servers.prefect}/api/health"))
-            )
-        if asked.only in (None, "mlflow"):
-            _make_store(root, found)
-            ready = answering(f"{servers.mlflow}/health")
-            started.append(add("MLflow", _mlflow(root, asked, found), "mlflow.log", settings, ready))
-        if asked.only is None:
-            started[0].ready(started[0].child)
-            served.unlink(missing_ok=True)
-            runner = {**settings, "PREFECT_API_URL": f"{servers.prefect}/api"}
-            runner.pop("MLFLOW_AUTH_ADMIN_PASSWORD", None)
-            command = [sys.executable, "-m", "flows.serve"]
-            ready = lambda child: await_truth(child, served.exists, START_SECONDS)  # noqa: E731
-            started.append(add("the runner", command, "runner.log", runner, ready))
-        for part in started:
+        for start, ready in _starts(root, asked, found):
+            parts.append(_Part(start, ready, start(), []))
+            if asked.only is None and parts[-1].child.name == "MLflow":
+                parts[0].ready(parts[0].child)  # the runner, which comes next, needs Prefect
+                _served(root).unlink(missing_ok=True)
+        for part in parts:
             part.ready(part.child)
         if asked.only is None:
-            write_servers(root, servers)
-        for text in _greeting(asked, read_json(served) if asked.only is None else None, folder, found):
+            write_servers(root, asked.servers)
+        for text in _greeting(root, asked, found):
             say(text)
         yield parts
     finally:
@@ -162,10 +138,40 @@ def serving(
             stop(part.child)
 
 
-def _greeting(asked: Asked, served: Mapping[str, list[str]] | None, folder: Path, found: Database | None) -> list[str]:
+def _starts(
+    root: Path, asked: Asked, found: Database | None
+) -> Iterator[tuple[Callable[[], Child], Callable[[Child], None]]]:
+    """What starts each part, and what waits until it is ready."""
+    servers, settings, folder = asked.servers, _environment(root, asked), logs(root)
+
+    def answering(address: str) -> Callable[[Child], None]:
+        return lambda child: await_answer(child, address, START_SECONDS)
+
+    if asked.only in (None, "prefect"):
+        start = partial(spawn, "Prefect", _prefect(asked), folder / "prefect.log", settings, root)
+        yield start, answering(f"{servers.prefect}/api/health")
+    if asked.only in (None, "mlflow"):
+        _make_store(root, found)
+        start = partial(spawn, "MLflow", _mlflow(root, asked, found), folder / "mlflow.log", settings, root)
+        yield start, answering(f"{servers.mlflow}/health")
+    if asked.only is None:
+        runner = {**settings, "PREFECT_API_URL": f"{servers.prefect}/api"}
+        runner.pop("MLFLOW_AUTH_ADMIN_PASSWORD", None)
+        command = [sys.executable, "-m", "flows.serve"]
+        start = partial(spawn, "the runner", command, folder / "runner.log", runner, root)
+        yield start, lambda child: await_truth(child, _served(root).exists, START_SECONDS)
+
+
+def _served(root: Path) -> Path:
+    """Where the runner says what it serves."""
+    return root / ".prefect" / "serving.json"
+
+
+def _greeting(root: Path, asked: Asked, found: Database | None) -> list[str]:
     servers = asked.servers
-    lines = [f"left out: {text}" for text in served["problems"]] if served else []
-    names = ", ".join(served["names"]) if served else ""
+    served: Mapping[str, list[str]] = read_json(_served(root)) if asked.only is None else {"problems": [], "names": []}
+    lines = [f"left out: {text}" for text in served["problems"]]
+    names = ", ".join(served["names"])
     names = names or "no project yet: headway init --data FILE --target COLUMN"
     if asked.only in (None, "prefect"):
         lines.append(f"Prefect  {servers.prefect}  start and schedule retrainings: {names}")
@@ -173,7 +179,7 @@ def _greeting(asked: Asked, served: Mapping[str, list[str]] | None, folder: Path
         lines.append(f"MLflow   {servers.mlflow}  compare runs, look at models")
     if found is not None:
         lines.append(f"database {found.shown('prefect')} and {found.database('mlflow')}")
-    return [*lines, f"logs     {folder}", "Ctrl-C stops all of it."]
+    return [*lines, f"logs     {logs(root)}", "Ctrl-C stops all of it."]
 
 
 def _environment(root: Path, asked: Asked) -> dict[str, str]:
