@@ -61,8 +61,9 @@ def close_dead(root: Path) -> list[str]:
     lines = []
     for run in dead(root):
         from headway import stages, tracking
+        from headway.tracking.runs import read_tracking
 
-        found = tracking.read_tracking(run)
+        found = read_tracking(run)
         if found is not None and found["ending"] is None:
             problem = "its process ended without a word"
             warning = tracking.conclude(run, root, "KILLED", stages.summary(run), problem)

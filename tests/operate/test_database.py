@@ -71,23 +71,29 @@ def test_both_databases_are_made_once_and_held_by_one(setting: str) -> None:
     assert found is not None
     db.make_databases(found)
     db.make_databases(found)
-    with db.owned(found, "prefect"), db.owned(found, "mlflow"):
-        with pytest.raises(
+    with (
+        db.owned(found, "prefect"),
+        db.owned(found, "mlflow"),
+        pytest.raises(
             ConfigError, match=rf"must have one Prefect server, however headway up on .* process {os.getpid()}"
-        ):
-            with db.owned(found, "prefect"):
-                pass
+        ),
+        db.owned(found, "prefect"),
+    ):
+        pass
     with db.owned(found, "prefect"):
         pass
 
 
 def execute(found: db.Database, part: str, *statements: str) -> None:
-    with contextlib.closing(
-        psycopg2.connect(host=found.host, port=found.port, user=found.user, dbname=found.database(part))
-    ) as c:
-        with c, c.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
+    with (
+        contextlib.closing(
+            psycopg2.connect(host=found.host, port=found.port, user=found.user, dbname=found.database(part))
+        ) as c,
+        c,
+        c.cursor() as cursor,
+    ):
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def test_a_database_of_another_version_is_one_line(setting: str, root: Path) -> None:

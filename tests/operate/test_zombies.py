@@ -10,8 +10,7 @@ import pytest
 
 from headway import zombies
 from headway.run import RunDirectory
-from headway.tracking import read_tracking
-from headway.tracking.runs import begin
+from headway.tracking.runs import begin, read_tracking
 from headway.tracking.store import open_store
 
 DIE = """
