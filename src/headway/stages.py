@@ -206,10 +206,9 @@ def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) 
     status = "FINISHED"
     if error is not None:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
-    try:
-        return tracking.conclude(run, root, status, summary(run), None if error is None else str(error))
-    finally:
-        zombies.release(run)
+    warning = tracking.conclude(run, root, status, summary(run), None if error is None else str(error))
+    zombies.release(run)  # not where we are killed before: then the run is still to be closed
+    return warning
 
 
 def summary(run: RunDirectory) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from headway.base import read_json
+from headway.base import ConfigError, read_json
 from headway.run import RunDirectory
 
 CLOSED = "closed.json"
@@ -57,19 +57,34 @@ def flow_run_of(run: RunDirectory) -> str | None:
 
 
 def close_dead(root: Path) -> list[str]:
-    """Close dead runs in MLflow as KILLED; one line for each. What is on disk stays: it can still be resumed or synced."""
+    """Close dead runs in MLflow, as KILLED unless they knew their end; one line for each. What is on disk stays: it can still be resumed or synced."""
     lines = []
     for run in dead(root):
         from headway import stages, tracking
         from headway.tracking.runs import read_tracking
 
         found = read_tracking(run)
-        if found is not None and found["ending"] is None:
+        if found is not None:
             problem = "its process ended without a word"
-            warning = tracking.conclude(run, root, "KILLED", stages.summary(run), problem)
+            if found["ending"] is None:
+                warning = tracking.conclude(run, root, "KILLED", stages.summary(run), problem)
+            else:  # it knew its end, and had not told all of it
+                warning = _deliver(run, root)
             if warning is not None:
                 lines.append(warning)
                 continue
-            lines.append(f"{run.path.name}: {problem}; closed as killed")
+            lines.append(
+                f"{run.path.name}: {problem}; closed as {(read_tracking(run) or found)['ending']['status'].lower()}"
+            )
         (run.path / "owner.lock").rename(run.path / "owner.gone")
     return lines
+
+
+def _deliver(run: RunDirectory, root: Path) -> str | None:
+    from headway import tracking
+
+    try:
+        tracking.sync(run, root)
+    except ConfigError as error:
+        return str(error)
+    return None
