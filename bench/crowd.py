@@ -48,17 +48,13 @@ def make_projects(root: Path, count: int) -> list[str]:
 def run_all(root: Path, names: list[str]) -> tuple[list[dict[str, Any]], int, str]:
     """Start one run for each name, together; what each said at the end, the most temporary servers at once, all output."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
-    running = [
-        subprocess.Popen(
-            [*HEADWAY, "run", name, "--json"],
-            cwd=root,
-            env=kept,
-            stdout=subprocess.PIPE,
-            stderr=(root / f"said-{number}.txt").open("wb"),
-            text=True,
-        )
-        for number, name in enumerate(names)
-    ]
+    running = []
+    for number, name in enumerate(names):
+        with open(root / f"said-{number}.txt", "wb") as said_here:
+            words = [*HEADWAY, "run", name, "--json"]
+            running.append(
+                subprocess.Popen(words, cwd=root, env=kept, stdout=subprocess.PIPE, stderr=said_here, text=True)
+            )
     most, done = [0], threading.Event()
 
     def count() -> None:

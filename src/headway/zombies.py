@@ -57,7 +57,10 @@ def flow_run_of(run: RunDirectory) -> str | None:
 
 
 def close_dead(root: Path) -> list[str]:
-    """Close dead runs in MLflow, as KILLED unless they knew their end; one line for each. What is on disk stays: it can still be resumed or synced."""
+    """Close dead runs in MLflow, as KILLED unless they knew their end; one line for each.
+
+    What is on disk stays: it can still be resumed or synced.
+    """
     lines = []
     for run in dead(root):
         from headway import stages, tracking
