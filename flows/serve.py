@@ -20,6 +20,7 @@ from prefect.states import Crashed
 from flows.effect import effect
 from flows.retrain import retrain
 from flows.score import score
+from flows.zombies import keep_closing
 from headway.base import HeadwayError, find_root, write_json
 from headway.project import Project, load_project, project_files
 from headway.text_project import TextProject
@@ -121,6 +122,7 @@ def main() -> None:
         root / ".prefect" / "serving.json",
         {"names": list(dict.fromkeys(one.name for one in made)), "problems": problems},
     )
+    keep_closing(root)
     with contextlib.suppress(KeyboardInterrupt, TerminationSignal):
         asyncio.run(runner.start())
 

@@ -49,7 +49,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert {"prefect", "torch", "mlflow", "pandas", "numpy", "pyarrow", "rich"}.isdisjoint(loaded)
 
 
-@pytest.mark.parametrize("command", ["", "run", "check", "init", "list", "show", "sync", "up"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "check", "init", "list", "show", "sync", "up", "status", "down", "backup", "restore"]
+)
 def test_every_help_documents_the_exit_codes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([*command.split(), "--help"])
@@ -172,6 +174,26 @@ def test_a_port_already_taken_is_one_line_naming_it(root: Path, capsys: pytest.C
     line = f"headway: Prefect's port {port} must be free, however it is taken; stop what listens there, or give"
     assert capsys.readouterr().err == f"{line} --prefect-port\n"
     assert not (root / ".prefect").exists()
+
+
+def test_servers_that_others_reach_need_a_password(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HEADWAY_AUTH", raising=False)
+    assert cli.main(["up", "--host", "0.0.0.0"]) == 2
+    assert "must ask for a password, however --host is 0.0.0.0 and HEADWAY_AUTH is not set" in capsys.readouterr().err
+    monkeypatch.setenv("HEADWAY_AUTH", "me:short")
+    assert cli.main(["up", "--host", "0.0.0.0"]) == 2
+    assert "at least 12 characters, however its password has 5 characters" in capsys.readouterr().err
+    assert not (root / ".prefect").exists()
+
+
+def test_status_and_down_where_nothing_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["up"] is None
+    assert cli.main(["down", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"stopped": None}
+    assert sorted(p.name for p in root.iterdir()) == ["conf"]
 
 
 def test_a_second_up_says_that_the_first_runs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from headway import __version__
 
@@ -81,9 +82,29 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     for name, port in (("prefect", 4200), ("mlflow", 5000)):
         text = f"port of its server (default {port})"
         up.add_argument(f"--{name}-port", type=_port, default=port, metavar="N", help=text)
+    _operate(command, do, up)
     return top
 
 
+def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command], up: Any) -> None:
+    """What operates the servers: the rest of `up`, and what stands beside it."""
+    text = "address to bind to (default 127.0.0.1, this machine alone); any other needs HEADWAY_AUTH=user:password"
+    up.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
+    up.add_argument("--only", choices=("prefect", "mlflow"), help="start one server alone, for a container of its own")
+    _json(command("status", do["status"], "Say what runs here, where, on which database, and how much room it takes."))
+    _json(command("down", do["down"], "Stop the running headway up, and wait until it has gone."))
+    backup = command("backup", do["backup"], "Keep databases, artifacts and conf/ in one file.", _BACKUP_EXAMPLE)
+    text = "a file, or a folder for a file named by the time (default: backups/)"
+    backup.add_argument("--to", default="backups/", metavar="FILE_OR_FOLDER", help=text)
+    _json(backup)
+    restore = command("restore", do["restore"], "Bring a backup back into an empty project.", _BACKUP_EXAMPLE)
+    restore.add_argument("file", metavar="FILE", help="what headway backup wrote")
+    _json(restore)
+
+
+_BACKUP_EXAMPLE = """example:
+  headway backup --to /mnt/safe/
+  headway restore /mnt/safe/headway-20300101-020000.tar"""
 _RUN_EXAMPLES = """examples:
   headway run adult
   headway run adult --set model=boosting

@@ -233,12 +233,56 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from headway.up import up
+    from headway.up import Asked, up
 
     for ending in (signal.SIGINT, signal.SIGTERM):  # a script's background job is born deaf to SIGINT
         signal.signal(ending, _terminate)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
-        up(find_root(), options.prefect_port, options.mlflow_port, lambda text: print(text, flush=True))
+        asked = Asked(options.prefect_port, options.mlflow_port, options.host, options.only)
+        up(find_root(), asked, lambda text: print(text, flush=True))
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from headway.status import lines, status
+
+    found = status(find_root())
+    terminal = _terminal(options)
+    for line in lines(found):
+        terminal.line(line)
+    if options.json:
+        print(json.dumps(found))
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    from headway.status import down
+
+    stopped = down(find_root())
+    text = "headway up does not run here" if stopped is None else f"headway up (process {stopped}) has stopped"
+    _terminal(options).line(text)
+    if options.json:
+        print(json.dumps({"stopped": stopped}))
+    return 0
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from headway.backup import backup
+
+    made = backup(find_root(), options.to)
+    _terminal(options).line(f"wrote {made['file']} ({made['bytes'] / 1e6:.1f} MB): {made['what']}")
+    if options.json:
+        print(json.dumps(made))
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from headway.backup import empty_root, restore
+
+    restored = restore(options.file, empty_root())
+    _terminal(options).line(f"restored {restored['what']} into {restored['root']}")
+    if options.json:
+        print(json.dumps(restored))
     return 0
 
 
@@ -255,6 +299,10 @@ COMMANDS: dict[str, Command] = {
     "serve": _serve,
     "sync": _sync,
     "up": _up,
+    "status": _status,
+    "down": _down,
+    "backup": _backup,
+    "restore": _restore,
 }
 
 

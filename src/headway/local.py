@@ -9,19 +9,23 @@ Nothing here imports prefect: its settings are environment variables, read when 
 
 from __future__ import annotations
 
-import atexit
+import base64
 import contextlib
+import http.client
 import json
 import os
-import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from headway.base import ConfigError, write_json
-from headway.processes import await_answer, free_port, spawn, stop
+from headway.database import check_versions, database, make_databases
+from headway.temporary import share_server
 
 START_SECONDS = 120.0
+PASSWORD_LENGTH = 12  # MLflow takes no shorter one
 
 
 @dataclass(frozen=True)
@@ -74,33 +78,76 @@ def environment(root: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+    found = database()
+    if found is not None:
+        defaults["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = found.url("asyncpg", "prefect")
+    credentials = auth()
+    if credentials is not None:
+        defaults["PREFECT_SERVER_API_AUTH_STRING"] = defaults["PREFECT_API_AUTH_STRING"] = ":".join(credentials)
+        defaults["MLFLOW_TRACKING_USERNAME"], defaults["MLFLOW_TRACKING_PASSWORD"] = credentials
     return {**defaults, **os.environ}
 
 
-def reach_prefect(root: Path) -> Callable[[], None]:
-    """Point Prefect at a server: the user's, that of `headway up`, or a temporary one that ends with this process.
+def auth() -> tuple[str, str] | None:
+    """User and password of both servers, from HEADWAY_AUTH; None without it. Raises ConfigError when it is no such pair."""
+    text = os.environ.get("HEADWAY_AUTH", "")
+    if not text:
+        return None
+    user, colon, password = text.partition(":")
+    if not user or not colon or len(password) < PASSWORD_LENGTH or any(c.isspace() for c in text):
+        fact = f"its password has {len(password)} characters" if user and colon else "it is not user:password"
+        rule = (
+            f"HEADWAY_AUTH must be user:password without spaces, the password of at least {PASSWORD_LENGTH} characters"
+        )
+        raise ConfigError(f"{rule}, however {fact}")
+    return user, password
 
-    Call it once, from the main thread, before prefect is imported: the temporary server then outlives what Prefect
-    still has to tell it at the end. Returns a function that waits until the server answers, so that the caller can
+
+def reach_prefect(root: Path) -> Callable[[], None]:
+    """Point Prefect at a server: the user's, that of `headway up`, or a temporary one that ends with its last user.
+
+    Call it once, before prefect is imported. The temporary server is shared by the runs of this folder, and outlives
+    what Prefect still has to tell it at their end. Returns a function that waits until the server answers, so that the caller can
     do something useful meanwhile. The temporary server has no web page; what ran on it is shown by the next
     `headway up`, for they share the database.
     """
     os.environ.update(environment(root))
     servers = running(root)
-    if os.environ.get("PREFECT_API_URL"):
-        return lambda: None
     if servers is not None:
-        os.environ["PREFECT_API_URL"] = f"{servers.prefect}/api"
-        return lambda: None
-    port = free_port()
-    address = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
-    quiet = {**os.environ, "PREFECT_SERVER_UI_ENABLED": "false", "PREFECT__SERVER_EPHEMERAL": "1"}
-    child = spawn("Prefect's temporary server", command, logs(root) / "temporary-server.log", quiet, root)
-    atexit.register(stop, child)
+        os.environ.setdefault("PREFECT_API_URL", f"{servers.prefect}/api")
+    if os.environ.get("PREFECT_API_URL"):
+        address = os.environ["PREFECT_API_URL"]
+        return lambda: check_reachable(address)
+    found = database()
+    if found is not None:
+        make_databases(found)
+    check_versions(root, found)
+    logs(root)
+    address, ready = share_server(root, os.environ, START_SECONDS)
     os.environ.update(PREFECT_API_URL=address, HEADWAY_TEMPORARY_SERVER="1")
-    return lambda: await_answer(child, f"{address}/health", START_SECONDS)
+    return ready
+
+
+def check_reachable(address: str) -> None:
+    """Raises ConfigError when Prefect's server at ``address`` (…/api) does not answer, or wants other credentials."""
+    request = urllib.request.Request(f"{address.rstrip('/')}/admin/version")
+    secret = os.environ.get("PREFECT_API_AUTH_STRING")
+    if secret:
+        request.add_header("Authorization", "Basic " + base64.b64encode(secret.encode()).decode())
+    try:
+        with urllib.request.urlopen(request, timeout=20):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code != 401:
+            return  # it is there: Prefect's own client will say more
+        fact = "it refuses HEADWAY_AUTH" if secret else "it wants a password"
+        raise ConfigError(
+            f"Prefect at {address} must let us in, however {fact}; set HEADWAY_AUTH=user:password"
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        fix = "start it, or unset PREFECT_API_URL"
+        raise ConfigError(f"Prefect at {address} must answer, however: {reason}; {fix}") from None
 
 
 def logs(root: Path) -> Path:

@@ -90,10 +90,10 @@ def _measured(champion: dict[str, Any], runs: list[dict[str, Any]]) -> str | Non
 
 def _tracked(root: Path, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Versions and runs, newest first. Nothing is created just to look at it."""
-    from headway.tracking.store import database_file, is_local, tracking_uri
+    from headway.tracking.store import database_file, is_file, tracking_uri
 
     uri = tracking_uri(root)
-    if is_local(uri) and not database_file(uri).exists():
+    if is_file(uri) and not database_file(uri).exists():
         return [], []
     from headway import tracking
 

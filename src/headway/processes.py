@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import http.client
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ from headway.base import ConfigError
 
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 15.0
+LOGS_KEPT = 3
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Child:
 def spawn(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], cwd: Path) -> Child:
     """Start ``command`` under a guard. From the main thread only: the kernel ties the guard's life to the thread's."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    rotate(log)
     guarded = [sys.executable, "-m", "headway.processes", str(os.getpid()), *command]
     with open(log, "wb") as file:
         guard = subprocess.Popen(
@@ -59,6 +62,16 @@ def spawn(name: str, command: Sequence[str], log: Path, environment: Mapping[str
             start_new_session=True,
         )
     return Child(name, guard, log)
+
+
+def rotate(log: Path) -> None:
+    """Keep what earlier starts said: the last as `NAME.1`, the one before as `NAME.2`, up to LOGS_KEPT."""
+    if not log.exists() or not log.stat().st_size:
+        return
+    for number in range(LOGS_KEPT - 1, 0, -1):
+        with contextlib.suppress(FileNotFoundError):
+            log.with_name(f"{log.name}.{number}").replace(log.with_name(f"{log.name}.{number + 1}"))
+    log.replace(log.with_name(f"{log.name}.1"))
 
 
 def stop(child: Child) -> None:
@@ -75,17 +88,17 @@ def stop(child: Child) -> None:
 
 def await_answer(child: Child, address: str, seconds: float) -> None:
     """Wait until ``address`` answers 200. Raises ConfigError when the child ends, or stays silent for ``seconds``."""
+    await_truth(child, lambda: answers(address), seconds)
 
+
+def answers(address: str) -> bool:
+    """Whether a server answers 200 at ``address``, asked without any proxy."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def answers() -> bool:
-        try:
-            with direct.open(address, timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    await_truth(child, answers, seconds)
+    try:
+        with direct.open(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def await_truth(child: Child, holds: Callable[[], bool], seconds: float) -> None:
@@ -105,12 +118,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def is_free(port: int) -> bool:
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen on ``port`` of this machine."""
-    with socket.socket() as listener:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", port))
+            listener.bind((host, port))
         except OSError:
             return False
     return True

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headway import zombies
 from headway.base import DataError, read_json, write_atomically, write_json
 from headway.data.source import Table, open_table
 from headway.environment import code_version, environment
@@ -179,7 +180,8 @@ def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         how = text_stages.assess if isinstance(project, TextProject) else assess
         evaluation = how(run, project, root, report)  # pyrefly: ignore
         write_json(run.path / "evaluation.json", evaluation)
-    report.line(evaluation["earns_its_keep"]["text"])
+    if evaluation["earns_its_keep"] is not None:  # there is no verdict without baselines
+        report.line(evaluation["earns_its_keep"]["text"])
     return evaluation
 
 
@@ -204,6 +206,7 @@ def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:
     """
     from headway import tracking
 
+    zombies.own(run)
     project = project_of(run)
     model = project.model.name
     # The list of runs cuts names at about twenty-five characters.
@@ -218,7 +221,9 @@ def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) 
     status = "FINISHED"
     if error is not None:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
-    return tracking.conclude(run, root, status, summary(run), None if error is None else str(error))
+    warning = tracking.conclude(run, root, status, summary(run), None if error is None else str(error))
+    zombies.release(run)  # not where we are killed before: then the run is still to be closed
+    return warning
 
 
 def summary(run: RunDirectory) -> dict[str, Any]:

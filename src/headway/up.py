@@ -4,73 +4,187 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from headway.base import ConfigError, read_json
-from headway.local import Servers, environment, logs, running, state_file, write_servers
+from headway import zombies
+from headway.base import ConfigError, read_json, write_atomically
+from headway.database import Database, check_versions, database, make_databases, owned
+from headway.local import Servers, auth, environment, logs, running, state_file, write_servers
 from headway.processes import Child, await_answer, await_truth, is_free, spawn, stop
 
 START_SECONDS = 180.0
 WATCH_SECONDS = 1.0
+RESTARTS = 5
+RESTARTS_WITHIN_SECONDS = 600.0
+ZOMBIE_SECONDS = 30.0
+LOOPBACK = ("localhost", "::1")
+PARTS = ("prefect", "mlflow")
 
 
-def up(root: Path, prefect_port: int, mlflow_port: int, say: Callable[[str], None]) -> None:
-    """Serve until interrupted. Raises ConfigError when a port is taken, or a server does not start or keep running."""
-    _refuse_taken(root, {"Prefect": prefect_port, "MLflow": mlflow_port})
-    with serving(root, prefect_port, mlflow_port, say) as children:
-        while True:
-            time.sleep(WATCH_SECONDS)
-            for child in children:
-                child.check()
+@dataclass(frozen=True)
+class Asked:
+    """What `headway up` is asked for: the address to bind to, the two ports, and one server alone where ``only`` says."""
+
+    prefect_port: int
+    mlflow_port: int
+    host: str = "127.0.0.1"
+    only: str | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether other machines could reach it."""
+        return not (self.host.startswith("127.") or self.host in LOOPBACK)
+
+    @property
+    def servers(self) -> Servers:
+        """Where this machine finds them."""
+        here = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        shown = f"[{here}]" if ":" in here else here
+        return Servers(os.getpid(), f"http://{shown}:{self.prefect_port}", f"http://{shown}:{self.mlflow_port}")
+
+
+def up(root: Path, asked: Asked, say: Callable[[str], None]) -> None:
+    """Serve until interrupted. A part that ends is started again, RESTARTS times within RESTARTS_WITHIN_SECONDS.
+
+    Raises ConfigError when a port is taken, a database is not fit or held, a server does not start, or keeps ending,
+    or when other machines could reach it without a password.
+    """
+    _refuse_open(asked)
+    _refuse_taken(root, asked)
+    found = database()
+    if found is not None:
+        make_databases(found)
+    check_versions(root, found)
+    parts = [asked.only] if asked.only else list(PARTS)
+    with contextlib.ExitStack() as held:
+        for part in parts:
+            held.enter_context(owned(found, part))
+        with serving(root, asked, say, found) as kept:
+            _watch(root, kept, say)
+
+
+@dataclass
+class _Part:
+    """One kept process: how it is started, and the times at which it had to be started again."""
+
+    start: Callable[[], Child]
+    ready: Callable[[Child], None]
+    child: Child
+    again: list[float]
+
+
+def _watch(root: Path, parts: list[_Part], say: Callable[[str], None]) -> None:
+    looked = 0.0
+    while True:
+        for part in parts:
+            if part.child.guard.poll() is not None:
+                _restart(part, say)
+        if time.monotonic() - looked >= ZOMBIE_SECONDS:
+            for text in zombies.close_dead(root):
+                say(text)
+            looked = time.monotonic()
+        time.sleep(WATCH_SECONDS)
+
+
+def _restart(part: _Part, say: Callable[[str], None]) -> None:
+    """Start a part again. Raises ConfigError when it ended too often."""
+    now = time.monotonic()
+    part.again = [then for then in part.again if now - then < RESTARTS_WITHIN_SECONDS]
+    if len(part.again) >= RESTARTS:
+        part.child.check()  # raises
+    part.again.append(now)
+    say(f"{part.child.name} ended; started again ({len(part.again)} of {RESTARTS}), see {part.child.log}.1")
+    with contextlib.suppress(
+        ProcessLookupError, PermissionError
+    ):  # a killed guard leaves its server, and the port taken
+        os.killpg(part.child.guard.pid, signal.SIGKILL)
+    part.child = part.start()
+    with contextlib.suppress(ConfigError):  # seen again at the next look, and counted
+        part.ready(part.child)
 
 
 @contextlib.contextmanager
-def serving(root: Path, prefect_port: int, mlflow_port: int, say: Callable[[str], None]) -> Iterator[list[Child]]:
+def serving(
+    root: Path, asked: Asked, say: Callable[[str], None], found: Database | None = None
+) -> Iterator[list[_Part]]:
     """Start all, wait until each answers, say where they are; stop all in the end, the runner first."""
-    servers = Servers(os.getpid(), f"http://127.0.0.1:{prefect_port}", f"http://127.0.0.1:{mlflow_port}")
-    settings = _environment(root, servers)
-    folder = logs(root)
-    children: list[Child] = []
+    parts: list[_Part] = []
     say("starting Prefect and MLflow; the first time takes half a minute")
     try:
-        children.append(spawn("Prefect", _prefect(prefect_port), folder / "prefect.log", settings, root))
-        _make_store(root)
-        children.append(spawn("MLflow", _mlflow(root, mlflow_port), folder / "mlflow.log", settings, root))
-        await_answer(children[0], f"{servers.prefect}/api/health", START_SECONDS)
-        served = root / ".prefect" / "serving.json"
-        served.unlink(missing_ok=True)
-        runner = {**settings, "PREFECT_API_URL": f"{servers.prefect}/api"}
-        command = [sys.executable, "-m", "flows.serve"]
-        children.append(spawn("the runner", command, folder / "runner.log", runner, root))
-        await_answer(children[1], f"{servers.mlflow}/health", START_SECONDS)
-        await_truth(children[2], served.exists, START_SECONDS)
-        write_servers(root, servers)
-        for text in _greeting(servers, read_json(served), folder):
+        for start, ready in _starts(root, asked, found):
+            parts.append(_Part(start, ready, start(), []))
+            if asked.only is None and parts[-1].child.name == "MLflow":
+                parts[0].ready(parts[0].child)  # the runner, which comes next, needs Prefect
+                _served(root).unlink(missing_ok=True)
+        for part in parts:
+            part.ready(part.child)
+        if asked.only is None:
+            write_servers(root, asked.servers)
+        for text in _greeting(root, asked, found):
             say(text)
-        yield children
+        yield parts
     finally:
-        state_file(root).unlink(missing_ok=True)
-        for child in reversed(children):
-            stop(child)
+        if asked.only is None:
+            state_file(root).unlink(missing_ok=True)
+        for part in reversed(parts):
+            stop(part.child)
 
 
-def _greeting(servers: Servers, served: Mapping[str, list[str]], folder: Path) -> list[str]:
+def _starts(
+    root: Path, asked: Asked, found: Database | None
+) -> Iterator[tuple[Callable[[], Child], Callable[[Child], None]]]:
+    """What starts each part, and what waits until it is ready."""
+    servers, settings, folder = asked.servers, _environment(root, asked), logs(root)
+
+    def answering(address: str) -> Callable[[Child], None]:
+        return lambda child: await_answer(child, address, START_SECONDS)
+
+    if asked.only in (None, "prefect"):
+        start = partial(spawn, "Prefect", _prefect(asked), folder / "prefect.log", settings, root)
+        yield start, answering(f"{servers.prefect}/api/health")
+    if asked.only in (None, "mlflow"):
+        _make_store(root, found)
+        start = partial(spawn, "MLflow", _mlflow(root, asked, found), folder / "mlflow.log", settings, root)
+        yield start, answering(f"{servers.mlflow}/health")
+    if asked.only is None:
+        runner = {**settings, "PREFECT_API_URL": f"{servers.prefect}/api"}
+        runner.pop("MLFLOW_AUTH_ADMIN_PASSWORD", None)
+        command = [sys.executable, "-m", "flows.serve"]
+        start = partial(spawn, "the runner", command, folder / "runner.log", runner, root)
+        yield start, lambda child: await_truth(child, _served(root).exists, START_SECONDS)
+
+
+def _served(root: Path) -> Path:
+    """Where the runner says what it serves."""
+    return root / ".prefect" / "serving.json"
+
+
+def _greeting(root: Path, asked: Asked, found: Database | None) -> list[str]:
+    servers = asked.servers
+    served: Mapping[str, list[str]] = read_json(_served(root)) if asked.only is None else {"problems": [], "names": []}
     lines = [f"left out: {text}" for text in served["problems"]]
-    names = ", ".join(served["names"]) or "no project yet: headway init --data FILE --target COLUMN"
-    return [
-        *lines,
-        f"Prefect  {servers.prefect}  start and schedule retrainings: {names}",
-        f"MLflow   {servers.mlflow}  compare runs, look at models",
-        f"logs     {folder}",
-        "Ctrl-C stops all of it.",
-    ]
+    names = ", ".join(served["names"])
+    names = names or "no project yet: headway init --data FILE --target COLUMN"
+    if asked.only in (None, "prefect"):
+        lines.append(f"Prefect  {servers.prefect}  start and schedule retrainings: {names}")
+    if asked.only in (None, "mlflow"):
+        lines.append(f"MLflow   {servers.mlflow}  compare runs, look at models")
+    if found is not None:
+        lines.append(f"database {found.shown('prefect')} and {found.database('mlflow')}")
+    return [*lines, f"logs     {logs(root)}", "Ctrl-C stops all of it."]
 
 
-def _environment(root: Path, servers: Servers) -> dict[str, str]:
-    settings = environment(root)
+def _environment(root: Path, asked: Asked) -> dict[str, str]:
+    """The children's settings. Secrets go this way only: a command line is there for everybody to read."""
+    servers, settings = asked.servers, environment(root)
     settings.update(
         PREFECT_UI_URL=servers.prefect,
         PREFECT_SERVER_UI_API_URL="/api",  # else the page calls port 4200, whatever port serves it
@@ -78,38 +192,74 @@ def _environment(root: Path, servers: Servers) -> dict[str, str]:
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         PYTHONUNBUFFERED="1",
     )
+    if asked.open:  # MLflow answers to private addresses and localhost otherwise, and not to this machine's name
+        here = socket.gethostname()
+        known = (
+            f"localhost,localhost:*,127.0.0.1,127.0.0.1:*,10.*,172.*,192.168.*,{here},{here}:*,{asked.host}:*,mlflow:*"
+        )
+        settings.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", known)
+    credentials = auth()
+    if credentials is not None:
+        settings["MLFLOW_AUTH_ADMIN_USERNAME"], settings["MLFLOW_AUTH_ADMIN_PASSWORD"] = credentials
+        settings["MLFLOW_AUTH_CONFIG_PATH"] = str(_auth_file(root))
+        settings.setdefault("MLFLOW_FLASK_SERVER_SECRET_KEY", secrets.token_hex(32))
     settings.pop("PREFECT_API_URL", None)
     return settings
 
 
-def _prefect(port: int) -> list[str]:
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+def _auth_file(root: Path) -> Path:
+    """MLflow's settings for its users, who are kept beside the runs. Holds no password of ours."""
+    found = database()
+    users = root / ".prefect" / "mlflow-users.db"
+    url = f"sqlite:///{users}" if found is None else found.url("psycopg2", "mlflow").replace("%", "%%")
+    path = root / ".prefect" / "mlflow-auth.ini"
+    write_atomically(path, f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {url}\n")
+    return path
 
 
-def _make_store(root: Path) -> None:
+def _prefect(asked: Asked) -> list[str]:
+    port = str(asked.prefect_port)
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", asked.host, "--port", port]
+
+
+def _make_store(root: Path, found: Database | None) -> None:
     """Make MLflow's database where it is missing: its own first start races with a run that starts now."""
-    if not (root / "mlruns" / "mlflow.db").exists():
+    if found is not None or not (root / "mlruns" / "mlflow.db").exists():
         from headway.tracking.store import open_store
 
         open_store(root)
 
 
-def _mlflow(root: Path, port: int) -> list[str]:
+def _mlflow(root: Path, asked: Asked, found: Database | None) -> list[str]:
     folder = root / "mlruns"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", asked.host, "--port", str(asked.mlflow_port)]
+    url = f"sqlite:///{folder / 'mlflow.db'}" if found is None else found.url("psycopg2", "mlflow")
+    command += ["--workers", "1", "--backend-store-uri", url]
+    if auth() is not None:
+        command += ["--app-name", "basic-auth"]
     return [*command, "--artifacts-destination", str(folder / "artifacts")]
 
 
-def _refuse_taken(root: Path, ports: Mapping[str, int]) -> None:
+def _refuse_open(asked: Asked) -> None:
+    """Raises ConfigError when other machines could reach the servers without a password."""
+    if asked.open and auth() is None:
+        fix = "set HEADWAY_AUTH=user:password in the environment, or leave --host out"
+        raise ConfigError(
+            f"servers that other machines reach must ask for a password, however --host is {asked.host} and "
+            f"HEADWAY_AUTH is not set; {fix}"
+        )
+
+
+def _refuse_taken(root: Path, asked: Asked) -> None:
     """Raises ConfigError when a port is taken, or this folder is served already."""
-    servers = running(root)
+    ports = {"Prefect": asked.prefect_port, "MLflow": asked.mlflow_port}
+    servers = running(root) if asked.only is None else None
     if servers is not None:
         where = f"process {servers.pid}: {servers.prefect} and {servers.mlflow}"
         raise ConfigError(f"headway up must run once for a folder, however it runs already ({where})")
     if len(set(ports.values())) < len(ports):
         raise ConfigError(f"the two ports must differ, however both are {ports['Prefect']}")
     for name, port in ports.items():
-        if not is_free(port):
+        if asked.only in (None, name.lower()) and not is_free(port, asked.host):
             fix = f"stop what listens there, or give --{name.lower()}-port"
             raise ConfigError(f"{name}'s port {port} must be free, however it is taken; {fix}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.base import ConfigError
+from headway.database import SETTING, check_versions, connect, database, make_databases
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,15 +28,27 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 
+TABLES_LOCK = 4_813_070_002  # beside headway.database.LOCK
+_made: set[str] = set()
+
 
 def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else the project's own SQLite database."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlruns' / 'mlflow.db'}"
+    """MLFLOW_TRACKING_URI where it is set, else HEADWAY_DATABASE's, else the project's own SQLite database."""
+    asked = os.environ.get("MLFLOW_TRACKING_URI")
+    if asked:
+        return asked
+    found = database()
+    return f"sqlite:///{root.resolve() / 'mlruns' / 'mlflow.db'}" if found is None else found.url("psycopg2", "mlflow")
+
+
+def is_file(uri: str) -> bool:
+    """Whether the store is an SQLite file."""
+    return uri.startswith("sqlite:")
 
 
 def is_local(uri: str) -> bool:
-    """Whether the store is an SQLite file."""
-    return uri.startswith("sqlite:")
+    """Whether we write to the store's database ourselves and keep the artifacts in mlruns/, with no server between."""
+    return is_file(uri) or uri.startswith("postgresql")
 
 
 def database_file(uri: str) -> Path:
@@ -70,9 +83,12 @@ def open_store(root: Path) -> MlflowClient:
         raise ConfigError(
             f"MLFLOW_TRACKING_URI must be a database or a server, however it is {uri}; files are no longer kept up"
         )
-    if is_local(uri):
+    if is_file(uri):
         _refuse_file_store(database_file(uri).parent)
         _make_database(uri)
+    elif is_local(uri) and uri not in _made:
+        _make_postgres(root, uri)
+        _made.add(uri)
     return client_of(uri)
 
 
@@ -96,7 +112,11 @@ def needing(uri: str) -> Iterator[None]:
     try:
         yield
     except problems() as error:
-        fix = "start it, or unset MLFLOW_TRACKING_URI" if not is_local(uri) else "look at its folder"
+        fix = (
+            "look at its folder"
+            if is_file(uri)
+            else f"start it, or unset {SETTING if is_local(uri) else 'MLFLOW_TRACKING_URI'}"
+        )
         raise ConfigError(f"MLflow at {uri} must answer, however: {explain(error)}; {fix}") from None
 
 
@@ -122,6 +142,19 @@ def _make_database(uri: str) -> None:
         if not isinstance(error, (sqlite3.Error, *problems())):
             raise
         raise ConfigError(f"{path.parent} must be writable, however: {_reason(error)}") from None
+
+
+def _make_postgres(root: Path, uri: str) -> None:
+    """Create both databases and MLflow's tables once for all machines. Raises ConfigError when that is not possible."""
+    found = database()
+    if found is None:  # MLFLOW_TRACKING_URI names a database of its own: the user's to look after
+        return
+    make_databases(found)
+    check_versions(root, found)
+    with contextlib.closing(connect(found, found.database("mlflow"), "headway: making tables")) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", (TABLES_LOCK,))
+        client_of(uri).search_experiments(max_results=1)
 
 
 def _reason(error: Exception) -> str:

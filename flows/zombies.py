@@ -1,0 +1,47 @@
+"""Runs that Prefect believes to be running although their process has gone: found by their run directory, and closed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+from headway import zombies
+from headway.run import RunDirectory
+
+LOOK_SECONDS = 20.0
+
+
+def close_dead(client: SyncPrefectClient, root: Path) -> list[str]:
+    """End the Prefect runs of dead run directories as Crashed; the names of the directories."""
+    closed = []
+    gone = [RunDirectory(path.parent) for path in (root / "data" / "runs").glob("*/owner.gone")]
+    for run in [*zombies.dead(root), *gone]:
+        flow_run = zombies.flow_run_of(run)
+        if flow_run is not None:
+            with contextlib.suppress(ObjectNotFound):
+                state = client.read_flow_run(UUID(flow_run)).state
+                if state is not None and not state.is_final():
+                    text = "Its process ended without a word."
+                    client.set_flow_run_state(UUID(flow_run), Crashed(message=text), force=True)
+                    closed.append(run.path.name)
+        (run.path / "owner.gone").unlink(missing_ok=True)
+    return closed
+
+
+def keep_closing(root: Path) -> None:
+    """Look every LOOK_SECONDS, in a thread that ends with the process. A server that is away is asked again later."""
+
+    def look() -> None:
+        while True:
+            with contextlib.suppress(Exception), get_client(sync_client=True) as client:
+                close_dead(client, root)
+            time.sleep(LOOK_SECONDS)
+
+    threading.Thread(target=look, daemon=True).start()

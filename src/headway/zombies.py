@@ -1,0 +1,93 @@
+"""Runs whose process has gone without a word, found and closed: in MLflow as KILLED, in Prefect as Crashed.
+
+owner.lock in a run's folder is locked by the process that looks after the run. The kernel lets go of the lock whatever
+ends the process, so no number of a process can be mistaken for another's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from headway.base import ConfigError, read_json
+from headway.run import RunDirectory
+
+CLOSED = "closed.json"
+_owned: dict[Path, IO[Any]] = {}
+
+
+def own(run: RunDirectory) -> None:
+    """Look after a run from here on: until `release`, or until this process ends."""
+    path = run.path / "owner.lock"
+    while run.path not in _owned:
+        lock = open(path, "a")  # noqa: SIM115 - held until released
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Somebody who looked for the dead may have moved it away between the two lines above.
+        if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+            _owned[run.path] = lock
+        else:
+            lock.close()
+
+
+def release(run: RunDirectory) -> None:
+    """The run is concluded: it needs nobody."""
+    lock = _owned.pop(run.path, None)
+    if lock is not None:
+        (run.path / "owner.lock").unlink(missing_ok=True)
+        lock.close()
+
+
+def dead(root: Path) -> Iterator[RunDirectory]:
+    """The runs of this folder that were begun, are not concluded, and have lost their process."""
+    for path in sorted((root / "data" / "runs").glob("*/owner.lock")):
+        with contextlib.suppress(OSError), open(path) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield RunDirectory(path.parent)
+
+
+def flow_run_of(run: RunDirectory) -> str | None:
+    """The run's id in Prefect; None where none was written down."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return str(read_json(run.path / "flow.json")["flow_run_id"])
+    return None
+
+
+def close_dead(root: Path) -> list[str]:
+    """Close dead runs in MLflow, as KILLED unless they knew their end; one line for each.
+
+    What is on disk stays: it can still be resumed or synced.
+    """
+    lines = []
+    for run in dead(root):
+        from headway import stages, tracking
+        from headway.tracking.runs import read_tracking
+
+        found = read_tracking(run)
+        if found is not None:
+            problem = "its process ended without a word"
+            if found["ending"] is None:
+                warning = tracking.conclude(run, root, "KILLED", stages.summary(run), problem)
+            else:  # it knew its end, and had not told all of it
+                warning = _deliver(run, root)
+            if warning is not None:
+                lines.append(warning)
+                continue
+            lines.append(
+                f"{run.path.name}: {problem}; closed as {(read_tracking(run) or found)['ending']['status'].lower()}"
+            )
+        (run.path / "owner.lock").rename(run.path / "owner.gone")
+    return lines
+
+
+def _deliver(run: RunDirectory, root: Path) -> str | None:
+    from headway import tracking
+
+    try:
+        tracking.sync(run, root)
+    except ConfigError as error:
+        return str(error)
+    return None

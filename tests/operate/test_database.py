@@ -1,0 +1,137 @@
+"""HEADWAY_DATABASE: read, made, checked, held; a clear line for each way in which it can be wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+import psycopg2
+import pytest
+from sqlalchemy.engine import make_url
+
+from headway import database as db
+from headway.base import ConfigError
+from headway.processes import free_port
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for variable in ("PGPASSWORD", "PGSSLMODE"):
+        monkeypatch.setenv(variable, "")
+    return monkeypatch
+
+
+def test_no_address_that_is_shown_holds_the_password(ask: pytest.MonkeyPatch) -> None:
+    ask.setenv("HEADWAY_DATABASE", "postgresql://me%40x:p%2Fw%401@db.example:6000/team?sslmode=require")
+    found = db.database()
+    assert found is not None
+    url = make_url(found.url("asyncpg", "prefect"))
+    assert (url.drivername, url.username, url.host, url.port) == ("postgresql+asyncpg", "me@x", "db.example", 6000)
+    assert (url.password, url.database) == (None, "team_prefect")
+    assert (os.environ["PGPASSWORD"], os.environ["PGSSLMODE"]) == ("p/w@1", "require")
+    assert "p/w" not in found.shown("mlflow") + repr(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ("mysql://u@h/d", "begins with mysql:// and names host h"),
+        ("postgresql:///d", "names host (none)"),
+        ("postgresql://h:x/d", "it cannot be read"),
+        ("postgresql://h/a b", "the database is called 'a b'"),
+        ("postgresql://h/d?ssl=1", "it has ?ssl; only sslmode is known"),
+    ],
+)
+def test_an_address_that_is_none_is_one_line(ask: pytest.MonkeyPatch, text: str, fact: str) -> None:
+    ask.setenv("HEADWAY_DATABASE", text)
+    with pytest.raises(ConfigError) as told:
+        db.database()
+    assert str(told.value).startswith("HEADWAY_DATABASE must be like postgresql://")
+    assert fact in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_database_that_is_away_or_refuses_is_one_line(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWAY_DATABASE", setting.replace("p%2Fw%401", "wrong"))
+    found = db.database()
+    assert found is not None
+    with pytest.raises(ConfigError, match="must accept user headway, however it refuses"):
+        db.make_databases(found)
+    monkeypatch.setenv("HEADWAY_DATABASE", f"postgresql://headway:x@127.0.0.1:{free_port()}/d")
+    found = db.database()
+    assert found is not None
+    with pytest.raises(ConfigError, match="must answer, however: .*Connection refused"):
+        db.make_databases(found)
+
+
+def test_both_databases_are_made_once_and_held_by_one(setting: str) -> None:
+    found = db.database()
+    assert found is not None
+    db.make_databases(found)
+    db.make_databases(found)
+    with (
+        db.owned(found, "prefect"),
+        db.owned(found, "mlflow"),
+        pytest.raises(
+            ConfigError, match=rf"must have one Prefect server, however headway up on .* process {os.getpid()}"
+        ),
+        db.owned(found, "prefect"),
+    ):
+        pass
+    with db.owned(found, "prefect"):
+        pass
+
+
+def execute(found: db.Database, part: str, *statements: str) -> None:
+    with (
+        contextlib.closing(
+            psycopg2.connect(host=found.host, port=found.port, user=found.user, dbname=found.database(part))
+        ) as c,
+        c,
+        c.cursor() as cursor,
+    ):
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def test_a_database_of_another_version_is_one_line(setting: str, root: Path) -> None:
+    found = db.database()
+    assert found is not None
+    db.make_databases(found)
+    db.check_versions(root, found)
+    execute(found, "prefect", "CREATE TABLE flow_run (id int)")
+    with pytest.raises(ConfigError, match="1 tables and no version: half-migrated"):
+        db.check_versions(root, found)
+    execute(
+        found,
+        "prefect",
+        "CREATE TABLE alembic_version (version_num text)",
+        "INSERT INTO alembic_version VALUES ('fff')",
+    )
+    with pytest.raises(ConfigError, match="version fff is unknown to the Prefect installed here"):
+        db.check_versions(root, found)
+
+
+def test_an_sqlite_database_of_another_version_is_one_line(root: Path) -> None:
+    path = db.sqlite_file(root, "mlflow")
+    path.parent.mkdir()
+    known, newest = db.revisions_of("mlflow", "sqlite")
+    older = min(known - newest)
+    for version, fact in (("fff", "version fff is unknown"), (older, f"version {older} is older; headway backup")):
+        path.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(path)) as made, made:
+            made.execute("CREATE TABLE alembic_version (version_num text)")
+            made.execute("INSERT INTO alembic_version VALUES (?)", (version,))
+        with pytest.raises(ConfigError) as told:
+            db.check_versions(root, None)
+        assert fact in str(told.value)
+    path.write_text("this is not a database " * 100)
+    with pytest.raises(ConfigError, match="must be MLflow's database, however: file is not a database"):
+        db.check_versions(root, None)
+
+
+def test_the_newest_revisions_are_what_the_packages_themselves_call_head() -> None:
+    for part, kind in db.MIGRATIONS:
+        assert len(db.revisions_of(part, kind)[1]) == 1

@@ -1,0 +1,47 @@
+"""A run whose process was killed is closed in MLflow; one that goes on is left alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headway import zombies
+from headway.run import RunDirectory
+from headway.tracking.runs import begin, read_tracking
+from headway.tracking.store import open_store
+
+DIE = """
+import os, signal, sys
+from pathlib import Path
+from headway import zombies
+from headway.run import RunDirectory
+zombies.own(RunDirectory(Path(sys.argv[1])))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def make(root: Path) -> RunDirectory:
+    project = {"name": "flowers", "task": "classification", "model": {"name": "mlp"}, "train": {}, "gate": {}}
+    run = RunDirectory.create(root, "flowers", {"project": project})
+    begin(run, root, {}, "mlp", "")
+    return run
+
+
+def test_only_the_run_whose_process_was_killed_is_closed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    killed, going = make(root), make(root)
+    subprocess.run([sys.executable, "-c", DIE, str(killed.path)], check=False)
+    zombies.own(going)
+    assert [run.path for run in zombies.dead(root)] == [killed.path]
+    assert zombies.close_dead(root) == [f"{killed.path.name}: its process ended without a word; closed as killed"]
+    assert zombies.close_dead(root) == []
+    status = {
+        run.path: open_store(root).get_run(str((read_tracking(run) or {})["run_id"])).info.status
+        for run in (killed, going)
+    }
+    assert status == {killed.path: "KILLED", going.path: "RUNNING"}
+    zombies.release(going)
+    assert list(zombies.dead(root)) == []
