@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import os
 from pathlib import Path
+from typing import cast
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowRunFilter
@@ -17,8 +19,10 @@ from prefect.exceptions import TerminationSignal
 from prefect.runner import Runner
 from prefect.states import Crashed
 
+from flows.automations import settle
 from flows.effect import effect
 from flows.retrain import retrain
+from flows.watch import watch
 from headway.base import HeadwayError, find_root, write_json
 from headway.project import Project, load_project, project_files
 from headway.text_project import TextProject
@@ -31,6 +35,21 @@ def deployments_of(project: Project | TextProject) -> list[RunnerDeployment]:
     made = [deployment(project)]
     if project.model.name != "boosting":
         made.append(study_deployment(project))
+    if isinstance(project, Project):
+        made.append(watch_deployment(project))
+    return made
+
+
+def watch_deployment(project: Project) -> RunnerDeployment:
+    """Whether the newest rows are still as training knew them; drift starts a retraining."""
+    made = watch.to_deployment(
+        name=project.name,
+        parameters={"project": project.name},
+        description=f"Whether the newest rows of {project.name} are still as its champion's training knew them.",
+        tags=[TAG, project.task],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
     return made
 
 
@@ -99,8 +118,10 @@ def main() -> None:
     with get_client(sync_client=True) as client:
         tidy(client, {found.name for found in made})
     runner = Runner(name=TAG, limit=1, pause_on_shutdown=False)
-    for one in made:
-        runner.add_deployment(one)
+    ids = {(one.flow_name, one.name): runner.add_deployment(one) for one in made}
+    with get_client(sync_client=True) as client:
+        watched = [name for flow, name in ids if flow == "watch"]
+        settle(client, {name: cast(UUID, ids["retrain", name]) for name in watched})
     write_json(
         root / ".prefect" / "serving.json",
         {"names": list(dict.fromkeys(one.name for one in made)), "problems": problems},

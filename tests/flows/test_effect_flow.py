@@ -67,5 +67,5 @@ def test_a_mistake_ends_failed_with_exactly_its_line(root: Path, monkeypatch: py
 
 def test_a_project_is_retrained_and_studied_unless_it_has_no_network(root: Path) -> None:
     names = [one.entrypoint for one in deployments_of(load_project("flowers", root))]
-    assert [str(name).rsplit(".", 1)[-1] for name in names] == ["retrain", "effect"]
-    assert len(deployments_of(load_project("flowers", root, ["model=boosting"]))) == 1
+    assert [str(name).rsplit(".", 1)[-1] for name in names] == ["retrain", "effect", "watch"]
+    assert len(deployments_of(load_project("flowers", root, ["model=boosting"]))) == 2

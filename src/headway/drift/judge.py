@@ -62,7 +62,7 @@ def _shift(name: str, before: Column, now: ColumnProfile, limits: WatchConfig, s
     expected, chance = expected_psi(then, counts), critical_psi(then, counts, share)
     distance = jensen_shannon(then, counts)
     far = index - expected > limits.psi or without_noise(distance, expected) > limits.jensen_shannon
-    return Shift(name, far and index > chance, index, chance, distance, *nulls)
+    return Shift(name, bool(far and index > chance), index, chance, distance, *nulls)
 
 
 def expectations(reference: Reference, newest: Profile, limits: WatchConfig) -> list[Expectation]:

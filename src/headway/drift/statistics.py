@@ -38,7 +38,7 @@ def jensen_shannon(one: np.ndarray, other: np.ndarray) -> float:
 def expected_psi(one: np.ndarray, other: np.ndarray) -> float:
     """The index's mean where nothing has changed."""
     one, other = _both(one, other)
-    return max(0, len(one) - 1) * (1 / one.sum() + 1 / other.sum())
+    return float(max(0, len(one) - 1) * (1 / one.sum() + 1 / other.sum()))
 
 
 def critical_psi(one: np.ndarray, other: np.ndarray, false_alarms: float) -> float:
@@ -48,7 +48,7 @@ def critical_psi(one: np.ndarray, other: np.ndarray, false_alarms: float) -> flo
     one, other = _both(one, other)
     if len(one) < 2:
         return 0.0
-    return float(chi2.isf(false_alarms, len(one) - 1)) * (1 / one.sum() + 1 / other.sum())
+    return float(chi2.isf(false_alarms, len(one) - 1) * (1 / one.sum() + 1 / other.sum()))
 
 
 def without_noise(distance: float, expected: float) -> float:
@@ -66,7 +66,10 @@ def most_by_chance(rows: int, share: float, false_alarms: float) -> float:
 
 def least_by_chance(rows: int, share: float, false_alarms: float) -> float:
     """The counterpart of most_by_chance: what a sample's share falls below as rarely."""
-    return 1.0 - most_by_chance(rows, 1.0 - share, false_alarms)
+    from scipy.stats import binom
+
+    share = min(1.0, max(0.0, share))
+    return max(0.0, float(binom.ppf(false_alarms, rows, share)) / rows) if rows else 0.0
 
 
 def _both(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
