@@ -9,9 +9,12 @@ import os
 from pathlib import Path
 from typing import Any, Optional
 
+from httpx import HTTPError
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.events import emit_event
+from prefect.client.orchestration import get_client
+from prefect.events import Event, Resource
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import JsonValue
@@ -23,6 +26,12 @@ from headway.processes import die_with_parent
 from headway.run import RunDirectory
 
 EVENT = "headway.drift"
+
+
+def emit(event: Event) -> None:
+    """Hand an event to Prefect and wait until it is taken: prefect.events.emit_event sends later, and cannot tell of a failure."""
+    with get_client(sync_client=True) as client:
+        client.request("POST", "/events", json=[event.model_dump(mode="json")])
 
 
 def resource_of(project: str) -> str:
@@ -55,8 +64,13 @@ def _tell(report: Both, found: dict[str, Any], root: Path) -> None:
     drifted: list[JsonValue] = [c["column"] for c in found["columns"] if c["drifted"]]
     payload: dict[str, JsonValue] = {"summary": found["summary"], "columns": drifted, "files": found["files"]}
     resource = {"prefect.resource.id": resource_of(report.project), "prefect.resource.name": report.project}
-    if emit_event(event=EVENT, resource=resource, payload={**payload, "champion": found["champion"]}) is None:
-        report.warn("Prefect must take the drift's event, however it did not; the next watch tries again")
+    event = Event(event=EVENT, resource=Resource(resource), payload={**payload, "champion": found["champion"]})
+    try:
+        emit(event)
+    except (PrefectHTTPStatusError, HTTPError) as error:
+        report.warn(
+            f"Prefect must take the drift's event, however: {str(error).splitlines()[0]}; the next watch emits it again"
+        )
         return
     watching.note_reported(root, report.project, found)
 

@@ -19,7 +19,7 @@ from headway.report import Silent
 from headway.run import RunDirectory
 
 CONF = Path(__file__).parents[2] / "conf" / "loans.yaml"
-FEW = ["train.epochs=3", "train.threads=1", "evaluate.resamples=100", "model={name: boosting}"]
+FEW = ["train.epochs=3", "train.threads=1", "evaluate.resamples=100", "model.name=boosting"]
 QUIET, TRAINED = 6, 5
 """Months without drift, and how many of them the champion sees. Twelve are made: the last six drift."""
 

@@ -125,4 +125,5 @@ def _counts(column: ColumnProfile, edges: Sequence[float], categories: Sequence[
 
 
 def _column(told: Mapping[str, Any]) -> Column:
-    return Column(**{key: tuple(value) if isinstance(value, list) else value for key, value in told.items()})
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    return Column(**plain)
