@@ -28,7 +28,7 @@ def keep_reference(run: RunDirectory, project: Project, root: Path, test: Any, c
     """Put reference.json into the bundle, before it is registered: the rows that the run read, and its test predictions."""
     profile = Profile.from_json(read_json(run.path / "profile.json"))
     files = file_digests(stages.table_of(project, root).files, root)
-    summarise(profile, profile_predictions([test], classes), files).write(run.bundle)
+    summarise(profile, profile_predictions([test], classes), sorted(files.values())).write(run.bundle)
 
 
 def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory:
@@ -48,14 +48,13 @@ def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory:
     digests = file_digests(rows.files, root)
     files, why = _newest(rows.files, digests, reference, data)
     Rows(files, rows.form, rows.csv, rows.clean, rows.kinds, rows.date_format).check()
-    seen = {PurePath(file).name: digests[PurePath(file).name] for file in files}
     plan = {
         "champion": champion.version,
         "bundle": str(champion.bundle),
         "files": list(files),
         "source": data,
         "why": why,
-        "digest": digest({"champion": champion.version, "files": sorted(seen.values())}),
+        "digest": digest({"champion": champion.version, "files": sorted(digests[file] for file in files)}),
     }
     return stages.start(name, root, (), {"watch": plan})
 
@@ -70,10 +69,10 @@ def _newest(
     """The files to look at, and why these."""
     if data is not None:
         return tuple(files), "as asked"
-    known = set(reference.files.values())
-    new = tuple(file for file in files if digests[PurePath(file).name] not in known)
+    known = set(reference.files)
+    new = tuple(file for file in files if digests[file] not in known)
     if new:
-        return new, f"{len(new)} files that the champion's training did not see"
+        return new, f"{len(new)} {'file' if len(new) == 1 else 'files'} that the champion's training did not see"
     return (files[-1],), "no file is new to the champion; the last was looked at"
 
 
@@ -94,12 +93,14 @@ def watch(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         problem = error
         raise
     finally:
-        _conclude(run, root, found, problem)
+        late = _conclude(run, root, found, problem)
+        if late:
+            report.warn(late)
     report.line(found["summary"])
     return found
 
 
-def _conclude(run: RunDirectory, root: Path, found: Mapping[str, Any], problem: BaseException | None) -> None:
+def _conclude(run: RunDirectory, root: Path, found: Mapping[str, Any], problem: BaseException | None) -> str | None:
     """Close the run in MLflow with the largest PSI first: MLflow gets no more keys than it shows well."""
     from headway import tracking
 
@@ -110,7 +111,7 @@ def _conclude(run: RunDirectory, root: Path, found: Mapping[str, Any], problem: 
         drifted = sum(c["drifted"] for c in columns)
         metrics = {"watch/drifted": float(found["drifted"]), "watch/columns": drifted, "watch/psi": largest, **metrics}
     status = "FINISHED" if problem is None else "FAILED" if isinstance(problem, Exception) else "KILLED"
-    tracking.conclude(run, root, status, {"watch": metrics}, None if problem is None else str(problem))
+    return tracking.conclude(run, root, status, {"watch": metrics}, None if problem is None else str(problem))
 
 
 def _compare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_without_drift_psi_has_the_stated_mean_and_exceeds_the_critical_value_as
 def test_few_unchanged_rows_raise_hardly_an_alarm_even_where_the_limits_are_strict(rows: int) -> None:
     rng = np.random.default_rng(3)
     names = [f"c{n}" for n in range(8)]
-    reference = summarise(profile(*(column(rng.normal(size=20_000), n) for n in names)), None, {})
+    reference = summarise(profile(*(column(rng.normal(size=20_000), n) for n in names)), None, ())
     limits = WatchConfig(psi=0.001, jensen_shannon=0.01, false_alarms=0.05)
     alarms = 0
     for _ in range(200):

@@ -208,13 +208,13 @@ def digest_files(files: Sequence[str], root: Path, how: Any) -> str:
 
 
 def file_digests(files: Sequence[str], root: Path) -> dict[str, str]:
-    """Name to SHA-256 of each file's content; a file that has not changed is not read again."""
+    """Each file to the SHA-256 of its content; a file that has not changed is not read again."""
     cache = root / ".cache" / "digests.json"
     try:
         known: dict[str, str] = json.loads(cache.read_text())
     except (OSError, ValueError):
         known = {}
-    return {PurePath(file).name: _digest_file(file, known) for file in files}
+    return {file: _digest_file(file, known) for file in files}
 
 
 def _digest_file(file: str, known: dict[str, str]) -> str:

@@ -50,11 +50,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Reference:
-    """All columns of the training's rows, the predictions of its test rows, and which files these were."""
+    """All columns of the training's rows, the predictions of its test rows, and the SHA-256 of each file."""
 
     columns: dict[str, Column]
     prediction: Column | None
-    files: dict[str, str]
+    files: tuple[str, ...]
 
     def write(self, bundle: Path) -> None:
         """Keep it beside the model."""
@@ -71,13 +71,13 @@ class Reference:
                 "retrain the project once"
             ) from None
         columns = {name: _column(column) for name, column in told["columns"].items()}
-        return cls(columns, _column(told["prediction"]) if told["prediction"] else None, told["files"])
+        return cls(columns, _column(told["prediction"]) if told["prediction"] else None, tuple(told["files"]))
 
 
-def summarise(profile: Profile, prediction: ColumnProfile | None, files: Mapping[str, str]) -> Reference:
-    """The reference of a training; ``files``: name to SHA-256."""
+def summarise(profile: Profile, prediction: ColumnProfile | None, files: Sequence[str]) -> Reference:
+    """The reference of a training; ``files``: the SHA-256 of each."""
     columns = {name: shape(column) for name, column in profile.columns.items() if column.kind != "text" or column.rows}
-    return Reference(columns, shape(prediction) if prediction else None, dict(files))
+    return Reference(columns, shape(prediction) if prediction else None, tuple(files))
 
 
 def shape(column: ColumnProfile) -> Column:
