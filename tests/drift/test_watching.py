@@ -27,7 +27,7 @@ FEW = [
     "model.name=boosting",
 ]
 QUIET, TRAINED = 6, 5
-"""2,000 rows tell a third of the drift from chance seldom, half of it surely.
+"""So few rows may not tell a third of the drift from chance; half of it they do.
 
 Months without drift, and how many of them the champion sees. Twelve are made: the last six drift."""
 
