@@ -22,7 +22,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 from prefect.states import Failed, State
 
-from headway import effects
+from headway import effects, watching
 from headway.base import HeadwayError, disk_error, write_json
 from headway.report import Reporter
 from headway.run import RunDirectory
@@ -162,6 +162,12 @@ def show_decision(project: str, decision: dict[str, Any], evaluation: dict[str, 
     parts.append(f"{model}Files: `{run.path}`")
     page = "\n\n".join(part for part in parts if part)
     create_markdown_artifact(markdown=page, key=artifact_key(project, "decision"), description=verdict)
+
+
+def show_drift(project: str, found: dict[str, Any]) -> None:
+    """What a watch found, as a page."""
+    text = "drift" if found["drifted"] else "no drift"
+    create_markdown_artifact(markdown=watching.page(found), key=artifact_key(project, "drift"), description=text)
 
 
 def show_effects(project: str, found: dict[str, Any], run: RunDirectory) -> None:

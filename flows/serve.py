@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import os
 from pathlib import Path
+from typing import cast
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowRunFilter
@@ -17,9 +19,11 @@ from prefect.exceptions import TerminationSignal
 from prefect.runner import Runner
 from prefect.states import Crashed
 
+from flows.automations import settle
 from flows.effect import effect
 from flows.retrain import retrain
 from flows.score import score
+from flows.watch import watch
 from flows.zombies import keep_closing
 from headway.base import HeadwayError, find_root, write_json
 from headway.project import Project, load_project, project_files
@@ -34,7 +38,7 @@ def deployments_of(project: Project | TextProject) -> list[RunnerDeployment]:
     if project.model.name != "boosting":
         made.append(study_deployment(project))
     if isinstance(project, Project):
-        made.append(score_deployment(project))
+        made += [score_deployment(project), watch_deployment(project)]
     return made
 
 
@@ -44,6 +48,19 @@ def score_deployment(project: Project) -> RunnerDeployment:
         name=project.name,
         parameters={"project": project.name},
         description=f"Predict rows with the champion of {project.name}, to Parquet.",
+        tags=[TAG, project.task],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
+    return made
+
+
+def watch_deployment(project: Project) -> RunnerDeployment:
+    """Whether the newest rows are still as training knew them; drift starts a retraining."""
+    made = watch.to_deployment(
+        name=project.name,
+        parameters={"project": project.name},
+        description=f"Whether the newest rows of {project.name} are still as its champion's training knew them.",
         tags=[TAG, project.task],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
@@ -116,8 +133,10 @@ def main() -> None:
     with get_client(sync_client=True) as client:
         tidy(client, {found.name for found in made})
     runner = Runner(name=TAG, limit=1, pause_on_shutdown=False)
-    for one in made:
-        runner.add_deployment(one)
+    ids = {(one.flow_name, one.name): runner.add_deployment(one) for one in made}
+    with get_client(sync_client=True) as client:
+        watched = [name for flow, name in ids if flow == "watch"]
+        settle(client, {name: cast(UUID, ids["retrain", name]) for name in watched})
     write_json(
         root / ".prefect" / "serving.json",
         {"names": list(dict.fromkeys(one.name for one in made)), "problems": problems},

@@ -50,6 +50,13 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     show = command("show", do["show"], "Show a project's runs, champion and decisions.")
     _project(show)
     _json(show)
+    watch = command(
+        "watch", do["watch"], "Compare the newest rows with those that the champion was trained on.", _WATCH
+    )
+    _project(watch)
+    text = "which rows: a file, a folder or a glob (default: the files that the champion's training did not see)"
+    watch.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
+    _json(watch)
     seeds = command("seeds", do["seeds"], "Train a project with many seeds at once, for error bars.", _SEEDS_EXAMPLE)
     _project(seeds)
     _settings(seeds)
@@ -105,6 +112,11 @@ def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, C
 _BACKUP_EXAMPLE = """example:
   headway backup --to /mnt/safe/
   headway restore /mnt/safe/headway-20300101-020000.tar"""
+_WATCH = """Drift is told, not failed: the exit code is 0 with and without it; --json has "drifted": true or false.
+
+examples:
+  headway watch loans
+  headway watch loans --data new/2026-01.parquet --json"""
 _RUN_EXAMPLES = """examples:
   headway run adult
   headway run adult --set model=boosting

@@ -94,6 +94,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
 def put_before_gate(run: RunDirectory, project: Project, root: Path) -> dict[str, Any]:
     """Decide, register, and set the aliases. Returns the decision with the model's name and version."""
     from headway import tracking
+    from headway.watching import keep_reference
 
     store = Store(Path(read_json(run.path / "store.json")["path"]))
     evaluation = read_json(run.path / "evaluation.json")
@@ -113,6 +114,7 @@ def put_before_gate(run: RunDirectory, project: Project, root: Path) -> dict[str
         resamples=project.evaluate.resamples,
         seed=0,
     ).to_json()
+    keep_reference(run, project, root, np.load(run.predictions("test")), store.preparation.target.classes)
     example = store.raw_test(list(store.preparation.kinds)).slice(0, EXAMPLE_ROWS).to_pandas()
     version = tracking.register(run, root, project.name, example)
     told = {**decision, "name": project.name, "version": version}

@@ -191,6 +191,21 @@ def _effect(options: argparse.Namespace) -> int:
     return 0
 
 
+def _watch(options: argparse.Namespace) -> int:
+    from headway import watching
+
+    root, terminal = find_root(), _terminal(options)
+    signal.signal(signal.SIGTERM, _terminate)
+    run = watching.open_watch(options.project, root, options.data)
+    with terminal.stage("watch"):
+        found = watching.watch(run, root, terminal)
+    terminal.table(watching.table(found), "nothing was compared")
+    terminal.line(f"report: {run.path / 'watch.md'}")
+    if options.json:
+        print(json.dumps({"project": options.project, "run_directory": str(run.path), **found}, default=str))
+    return 0
+
+
 def _sample(options: argparse.Namespace) -> int:
     from headway.overview import sample
 
@@ -294,6 +309,7 @@ COMMANDS: dict[str, Command] = {
     "show": _show,
     "seeds": _seeds,
     "effect": _effect,
+    "watch": _watch,
     "sample": _sample,
     "score": _score,
     "serve": _serve,

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from headway.base import Config, ConfigError, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, Task, ValidationConfig
 from headway.data.prepare import PrepareConfig
+from headway.drift.config import WatchConfig
 from headway.evaluate.config import EvaluateConfig, GateConfig
 from headway.models import ModelConfig, model_configs
 from headway.models.mlp import MLP
@@ -41,6 +42,7 @@ class Project(Config):
     train: Recipe = Recipe()
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
+    watch: WatchConfig = WatchConfig()
 
     @field_validator("model", mode="before")
     @classmethod

@@ -207,6 +207,16 @@ def digest_files(files: Sequence[str], root: Path, how: Any) -> str:
     return whole.hexdigest()
 
 
+def file_digests(files: Sequence[str], root: Path) -> dict[str, str]:
+    """Each file to the SHA-256 of its content; a file that has not changed is not read again."""
+    cache = root / ".cache" / "digests.json"
+    try:
+        known: dict[str, str] = json.loads(cache.read_text())
+    except (OSError, ValueError):
+        known = {}
+    return {file: _digest_file(file, known) for file in files}
+
+
 def _digest_file(file: str, known: dict[str, str]) -> str:
     path = Path(file)
     if not path.exists():  # a URL: its size and time are all that is known without reading it

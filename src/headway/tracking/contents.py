@@ -32,6 +32,8 @@ FILES = (
     "effect.html",
     "effect.json",
     "effect.jsonl",
+    "watch.json",
+    "watch.md",
 )
 SECTIONS = ("data", "split", "prepare", "model", "train", "gate")
 
@@ -56,6 +58,7 @@ def opening_tags(plan: Mapping[str, Any]) -> dict[str, str]:
         "model": plan["project"]["model"]["name"],
         "mlflow.note.content": plan["project"].get("description", ""),
     }
+    tags["kind"] = next((kind for kind in ("effect", "watch") if kind in plan), "retrain")
     if code.get("commit"):
         tags["mlflow.source.git.commit"] = code["commit"]
         tags["code"] = code["commit"][:10] + (" with changes" if code.get("dirty") else "")
@@ -113,6 +116,7 @@ _NOTES = (
     ("decision.json", _decision),
     ("result.json", _diagnosis),
     ("effect.json", _effects),
+    ("watch.json", _effects),
 )
 
 
@@ -161,6 +165,7 @@ def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     for baseline, metrics in (summary.get("baselines") or {}).items():
         for name, metric in metrics.items():
             flat[f"versus/{baseline}/{name}"] = metric["value"] if isinstance(metric, Mapping) else metric
+    flat |= summary.get("watch") or {}
     numbers = {k: float(v) for k, v in flat.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     return dict(list(numbers.items())[:MOST_METRICS])
 

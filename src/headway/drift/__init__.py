@@ -1,0 +1,9 @@
+"""Whether new rows, and what the champion says of them, are still like those that it was trained on.
+
+config      the project's section `watch`
+reference   what a registered bundle keeps of its training's rows: reference.json
+statistics  PSI, Jensen-Shannon distance, and how large both are without any drift
+rows        rows as they arrive, with or without a target
+measure     profiles rows and predictions in a process of its own
+judge       the verdict, columns first, nulls and categories by Great Expectations
+"""

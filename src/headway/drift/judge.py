@@ -1,0 +1,111 @@
+"""The verdict on newer rows: shapes by PSI and Jensen-Shannon distance, nulls and categories by Great Expectations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from headway.data.config import Expectation
+from headway.data.profile import ColumnProfile, Profile
+from headway.drift.config import WatchConfig
+from headway.drift.reference import Column, Reference
+from headway.drift.statistics import (
+    critical_psi,
+    expected_psi,
+    jensen_shannon,
+    least_by_chance,
+    most_by_chance,
+    psi,
+    without_noise,
+)
+
+PREDICTIONS = "predictions"
+"""How the predictions are called in reports; no column of a table is compared under this name."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One column, now against training. ``chance``: what PSI reaches without any drift. None: nothing to compare."""
+
+    column: str
+    drifted: bool
+    psi: float | None
+    chance: float | None
+    jensen_shannon: float | None
+    nulls_before: float
+    nulls_now: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values only."""
+        return asdict(self)
+
+
+def shifts(reference: Reference, newest: Profile, prediction: ColumnProfile | None, limits: WatchConfig) -> list[Shift]:
+    """Every column that both know, and the predictions first; the alarm's chance is shared among all of them."""
+    pairs = [(n, c, newest.columns[n]) for n, c in reference.columns.items() if n in newest.columns]
+    if reference.prediction is not None and prediction is not None:
+        pairs.insert(0, (PREDICTIONS, reference.prediction, prediction))
+    share = limits.false_alarms / max(1, len(pairs))
+    return [_shift(name, before, now, limits, share) for name, before, now in pairs]
+
+
+def _shift(name: str, before: Column, now: ColumnProfile, limits: WatchConfig, share: float) -> Shift:
+    then, counts = np.asarray(before.counts, float), before.counted(now)
+    nulls = before.nulls / max(1, before.rows), now.nulls / max(1, now.rows)
+    index = psi(then, counts) if len(then) else math.nan
+    if math.isnan(index):
+        return Shift(name, False, None, None, None, *nulls)
+    expected, chance = expected_psi(then, counts), critical_psi(then, counts, share)
+    distance = jensen_shannon(then, counts)
+    far = index - expected > limits.psi or without_noise(distance, expected) > limits.jensen_shannon
+    return Shift(name, bool(far and index > chance), index, chance, distance, *nulls)
+
+
+def expectations(reference: Reference, newest: Profile, limits: WatchConfig) -> list[Expectation]:
+    """What Great Expectations is asked of the newer rows, written from the training's profile.
+
+    Nulls may neither become more nor fewer, and categories may not be new, beyond the limits and what chance explains.
+    """
+    asked: list[Expectation] = []
+    share = limits.false_alarms / max(1, len(reference.columns))
+    for name, column in reference.columns.items():
+        if name not in newest.columns:
+            continue
+        rows, before = newest.rows, column.nulls / max(1, column.rows)
+        most = most_by_chance(rows, before + limits.nulls, share)
+        least = least_by_chance(rows, before - limits.nulls, share)
+        asked.append(_ask("column_values_to_not_be_null", name, mostly=_mostly(1 - most)))
+        if least > 0:
+            asked.append(_ask("column_values_to_be_null", name, mostly=_mostly(least)))
+        if column.known:
+            new = most_by_chance(newest.columns[name].known, limits.unseen, share)
+            known = list(column.known)
+            asked.append(_ask("column_values_to_be_in_set", name, value_set=known, mostly=_mostly(1 - new)))
+    return asked
+
+
+def _ask(what: str, column: str, **arguments: Any) -> Expectation:
+    return Expectation.model_validate({"expect": what, "column": column, "severity": "warn", **arguments})
+
+
+def _mostly(share: float) -> float:
+    """Rounded down, so that a share exactly at its limit passes."""
+    return math.floor(min(1.0, max(0.0, share)) * 1e9) / 1e9
+
+
+def summary(found: Sequence[Shift], broken: Sequence[str]) -> str:
+    """One line: drift or no drift, and where most."""
+    drifted = [shift for shift in found if shift.drifted]
+    if not drifted and not broken:
+        return f"no drift: {len(found)} columns are as training knew them"
+    parts = []
+    if drifted:
+        worst = sorted(drifted, key=lambda shift: -(shift.psi or 0))
+        named = ", ".join(f"{shift.column} (PSI {shift.psi:.3f})" for shift in worst[:5])
+        parts.append(named + (f" and {len(worst) - 5} more" if len(worst) > 5 else ""))
+    parts += list(broken[:3])
+    return "drift: " + "; ".join(parts)

@@ -1,0 +1,50 @@
+"""Profile newer rows and what a bundle predicts for them: `python -m headway.drift.measure PLAN OUT`, a process of its own.
+
+PLAN is JSON: {"data", "root", "source", "kinds", "bundle", "files"}. OUT becomes {"rows", "columns", "prediction"} of profiles.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headway.base import HeadwayError, read_json, write_json
+from headway.data.config import DataConfig
+from headway.data.profile import ColumnProfile, Profiler
+from headway.drift.reference import as_column, profile_predictions
+from headway.drift.rows import Rows, open_rows
+from headway.serve.bundle import Predictor
+
+
+def measure(rows: Rows, predictor: Predictor) -> dict[str, Any]:
+    """One pass over the rows: their columns' profiles and the predictions' profile, as plain values."""
+    profiler = Profiler(rows.kinds)
+    classes = predictor.preparation.target.classes
+    prediction: ColumnProfile = profile_predictions((), classes)
+    for chunk in rows.chunks():
+        profiler.update(chunk.batch)
+        prediction.update(as_column(predictor.predict(chunk.batch), classes))
+    return {**profiler.profile().to_json(), "prediction": prediction.to_json()}
+
+
+def main(plan: Mapping[str, Any], out: Path) -> int:
+    """Measure what the plan names. What a user can mend goes to OUT as its one line."""
+    try:
+        data = DataConfig.model_validate(plan["data"])
+        rows = open_rows(data, plan["kinds"], Path(plan["root"]), plan["source"])
+        chosen = Rows(tuple(plan["files"]), rows.form, rows.csv, rows.clean, rows.kinds, rows.date_format)
+        write_json(out, measure(chosen, Predictor.load(plan["bundle"])))
+    except HeadwayError as error:
+        write_json(out, {"problem": str(error), "exit_code": error.exit_code})
+    return 0
+
+
+def arguments(given: Sequence[str]) -> tuple[dict[str, Any], Path]:
+    """The plan, and where the answer goes."""
+    return read_json(Path(given[0])), Path(given[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*arguments(sys.argv[1:])))

@@ -1,0 +1,216 @@
+"""Watch a project's newest rows: are they, and what the champion predicts for them, still as its training knew them?
+
+watch.json  watch.md  profile.json      in a run directory of its own, and in MLflow
+data/watch/<project>.json               which drift was reported already, so that it retrains once
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from headway import stages
+from headway.base import ConfigError, DataError, TrainingError, digest, read_json, write_atomically, write_json
+from headway.data.profile import ColumnProfile, Profile
+from headway.data.source import file_digests
+from headway.drift.reference import Reference, profile_predictions, summarise
+from headway.drift.rows import Rows, open_rows
+from headway.project import Project, load_table_project
+from headway.report import Reporter
+from headway.run import RunDirectory
+from headway.terminal import markdown_table
+
+
+def keep_reference(run: RunDirectory, project: Project, root: Path, test: Any, classes: Sequence[str]) -> None:
+    """Put reference.json into the bundle, before it is registered: the rows that the run read, and its test predictions."""
+    profile = Profile.from_json(read_json(run.path / "profile.json"))
+    files = file_digests(stages.table_of(project, root).files, root)
+    summarise(profile, profile_predictions([test], classes), sorted(files.values())).write(run.bundle)
+
+
+def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory:
+    """Decide what is compared with what, and open the run directory.
+
+    Raises ConfigError where there is no champion or it kept no profile, DataError where there are no rows or a column is
+    gone; then nothing is written.
+    """
+    from headway import tracking
+
+    project = load_table_project(name, root)
+    champion = tracking.champion(root, project.name)
+    if champion is None:
+        raise ConfigError(f"{name} must have a champion to watch, however it has none yet; headway run {name}")
+    reference = Reference.read(champion.bundle, champion.version)
+    rows = open_rows(project.data, _kinds(champion.bundle), root, data)
+    digests = file_digests(rows.files, root)
+    files, why = _newest(rows.files, digests, reference, data)
+    Rows(files, rows.form, rows.csv, rows.clean, rows.kinds, rows.date_format).check()
+    plan = {
+        "champion": champion.version,
+        "bundle": str(champion.bundle),
+        "files": list(files),
+        "source": data,
+        "why": why,
+        "digest": digest({"champion": champion.version, "files": sorted(digests[file] for file in files)}),
+    }
+    return stages.start(name, root, (), {"watch": plan})
+
+
+def _kinds(bundle: Path) -> dict[str, Any]:
+    return dict(read_json(bundle / "bundle.json")["features"])
+
+
+def _newest(
+    files: Sequence[str], digests: Mapping[str, str], reference: Reference, data: str | None
+) -> tuple[tuple[str, ...], str]:
+    """The files to look at, and why these."""
+    if data is not None:
+        return tuple(files), "as asked"
+    known = set(reference.files)
+    new = tuple(file for file in files if digests[file] not in known)
+    if new:
+        return new, f"{len(new)} {'file' if len(new) == 1 else 'files'} that the champion's training did not see"
+    return (files[-1],), "no file is new to the champion; the last was looked at"
+
+
+def watch(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Measure, judge, write watch.json and watch.md, tell MLflow. Returns watch.json: {"drifted", "summary", "columns", ...}."""
+    problem: BaseException | None = None
+    found: dict[str, Any] = {}
+    try:
+        warning = stages.track(run, root, "watch")
+        if warning:
+            report.warn(warning)
+        with stages.timed(run, "watch"):
+            found = _compare(run, root, report)
+        write_json(run.path / "watch.json", found)
+        write_atomically(run.path / "watch.md", page(found))
+        run.finish({"drifted": found["drifted"]})
+    except BaseException as error:
+        problem = error
+        raise
+    finally:
+        late = _conclude(run, root, found, problem)
+        if late:
+            report.warn(late)
+    report.line(found["summary"])
+    return found
+
+
+def _conclude(run: RunDirectory, root: Path, found: Mapping[str, Any], problem: BaseException | None) -> str | None:
+    """Close the run in MLflow with the largest PSI first: MLflow gets no more keys than it shows well."""
+    from headway import tracking
+
+    columns = sorted(found.get("columns", ()), key=lambda c: -(c["psi"] or 0))
+    metrics = {f"psi/{c['column']}": c["psi"] for c in columns if c["psi"] is not None}
+    if found:
+        largest = next(iter(metrics.values()), 0.0)
+        drifted = sum(c["drifted"] for c in columns)
+        metrics = {"watch/drifted": float(found["drifted"]), "watch/columns": drifted, "watch/psi": largest, **metrics}
+    status = "FINISHED" if problem is None else "FAILED" if isinstance(problem, Exception) else "KILLED"
+    return tracking.conclude(run, root, status, {"watch": metrics}, None if problem is None else str(problem))
+
+
+def _compare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    from headway import quality
+    from headway.drift.judge import expectations, shifts, summary
+
+    project, plan = stages.project_of(run), run.plan["watch"]
+    assert isinstance(project, Project)
+    report.progress(0.1, f"profiling and predicting {', '.join(PurePath(f).name for f in plan['files'][:3])}")
+    kinds = _kinds(Path(plan["bundle"]))
+    told = _measured(run, project, root, kinds)
+    newest = Profile.from_json({"rows": told["rows"], "columns": told["columns"]})
+    write_json(run.path / "profile.json", newest.to_json())
+    reference = Reference.read(Path(plan["bundle"]), plan["champion"])
+    found = shifts(reference, newest, ColumnProfile.from_json(told["prediction"]), project.watch)
+    report.progress(0.7, "judging nulls and categories")
+    opened = open_rows(project.data, kinds, root, plan["source"])
+    rows = Rows(tuple(plan["files"]), opened.form, opened.csv, opened.clean, kinds, opened.date_format)
+    verdict = quality.judge(expectations(reference, newest, project.watch), rows, "the newest rows")
+    broken = [result.sentence for result in verdict.failures]
+    return {
+        "drifted": bool(broken) or any(shift.drifted for shift in found),
+        "summary": summary(found, broken),
+        "champion": plan["champion"],
+        "files": [PurePath(file).name for file in plan["files"]],
+        "why": plan["why"],
+        "rows": newest.rows,
+        "digest": plan["digest"],
+        "columns": [shift.to_json() for shift in found],
+        "expectations": verdict.to_json()["results"],
+        "broken": broken,
+        "limits": project.watch.model_dump(),
+    }
+
+
+def _measured(run: RunDirectory, project: Project, root: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """What headway.drift.measure finds in a process of its own: this one stays free of torch."""
+    plan = run.plan["watch"]
+    asked = {
+        "data": project.data.model_dump(mode="json"),
+        "root": str(root),
+        "source": plan["source"],
+        "kinds": dict(kinds),
+        "bundle": plan["bundle"],
+        "files": plan["files"],
+    }
+    write_json(run.path / "asked.json", asked)
+    out = run.path / "newest.json"
+    command = [sys.executable, "-m", "headway.drift.measure", str(run.path / "asked.json"), str(out)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not out.exists():
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise TrainingError(f"the champion must predict the newest rows, however that failed: {last}")
+    told = read_json(out)
+    if "problem" in told:
+        raise (DataError if told["exit_code"] == DataError.exit_code else ConfigError)(told["problem"])
+    out.unlink()
+    return told
+
+
+def table(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every column's numbers as rows for people, the furthest first."""
+    order = sorted(found["columns"], key=lambda c: (not c["drifted"], -(c["psi"] or 0)))
+    return [
+        {
+            "column": c["column"],
+            "drift": "yes" if c["drifted"] else "",
+            "PSI": "" if c["psi"] is None else f"{c['psi']:.4f}",
+            "by chance": "" if c["chance"] is None else f"{c['chance']:.4f}",
+            "Jensen-Shannon": "" if c["jensen_shannon"] is None else f"{c['jensen_shannon']:.4f}",
+            "nulls before": f"{c['nulls_before']:.2%}",
+            "nulls now": f"{c['nulls_now']:.2%}",
+        }
+        for c in order
+    ]
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """The report as Markdown."""
+    files = ", ".join(found["files"][:12])
+    parts = [
+        f"# {'Drift' if found['drifted'] else 'No drift'}",
+        found["summary"],
+        f"{found['rows']:,} rows of {files} ({found['why']}), against the training of version {found['champion']}.",
+        markdown_table(table(found)),
+        *(f"- {text}" for text in found["broken"]),
+        "PSI above its limit counts only where it is also more than chance explains (`by chance`).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def is_reported(root: Path, project: str, found: Mapping[str, Any]) -> bool:
+    """Whether this drift, of these very files against this champion, was reported before."""
+    path = root / "data" / "watch" / f"{project}.json"
+    return path.exists() and found["digest"] in read_json(path)["reported"]
+
+
+def note_reported(root: Path, project: str, found: Mapping[str, Any]) -> None:
+    """Remember that this drift was reported; the last hundred are kept."""
+    path = root / "data" / "watch" / f"{project}.json"
+    before = read_json(path)["reported"] if path.exists() else []
+    write_json(path, {"reported": [*before, found["digest"]][-100:]})

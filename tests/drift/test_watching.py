@@ -1,0 +1,147 @@
+"""A champion trained on quiet months of the loan book, then further months: quiet ones, drifting ones, spoilt ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from headway import cli, stages, tracking, watching
+from headway.base import ConfigError, DataError, read_json
+from headway.data.datasets.loans import Options, generate
+from headway.report import Silent
+from headway.run import RunDirectory
+
+CONF = Path(__file__).parents[2] / "conf" / "loans.yaml"
+FEW = [
+    "train.epochs=3",
+    "evaluate.baselines=[trivial]",
+    "train.threads=1",
+    "evaluate.resamples=100",
+    "model.name=boosting",
+]
+QUIET, TRAINED = 6, 5
+"""So few rows may not tell a third of the drift from chance; half of it they do.
+
+Months without drift, and how many of them the champion sees. Twelve are made: the last six drift."""
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    return generate(Options(rows_per_month=2000, months=12), tmp_path_factory.mktemp("loans"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, months: tuple[Path, ...]) -> Path:
+    """A project on a folder of the first months, with its champion."""
+    root = tmp_path_factory.mktemp("project")
+    project = yaml.safe_load(CONF.read_text())
+    project["data"] = {k: v for k, v in project["data"].items() if k not in ("dataset", "options")}
+    project["data"]["source"] = "arriving"
+    (root / "conf").mkdir()
+    (root / "conf" / "loans.yaml").write_text(yaml.safe_dump(project))
+    (root / "conf" / "none.yaml").write_text(yaml.safe_dump(project))
+    (root / "arriving").mkdir()
+    for month in months[:TRAINED]:
+        shutil.copy(month, root / "arriving")
+    run = stages.start("loans", root, FEW)
+    stages.track(run, root)
+    for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
+        stage(run, root, Silent())
+    stages.conclude(run, root)
+    return root
+
+
+def watched(root: Path, data: Path | None = None) -> tuple[RunDirectory, dict[str, Any]]:
+    run = watching.open_watch("loans", root, None if data is None else str(data))
+    return run, watching.watch(run, root, Silent())
+
+
+def test_a_quiet_month_is_no_drift_and_drifting_months_are(root: Path, months: tuple[Path, ...]) -> None:
+    assert not watched(root, months[QUIET - 1])[1]["drifted"]
+    for month in (months[QUIET + 2], months[-1]):
+        found = watched(root, month)[1]
+        assert found["drifted"]
+        assert "interest_rate" in [c["column"] for c in found["columns"] if c["drifted"]]
+    assert "predictions" in [c["column"] for c in found["columns"] if c["drifted"]]
+
+
+def test_the_files_that_training_did_not_see_are_looked_at_and_the_run_is_in_mlflow(
+    root: Path, months: tuple[Path, ...]
+) -> None:
+    assert watched(root)[1]["files"] == [months[TRAINED - 1].name]
+    arrived = shutil.copy(months[-1], root / "arriving")
+    try:
+        run, found = watched(root)
+    finally:
+        Path(arrived).unlink()
+    assert found["files"] == [months[-1].name]
+    assert (run.path / "watch.md").read_text().startswith("# Drift")
+    newest = tracking.list_runs(root, "loans")[0]
+    assert newest["tags"]["kind"] == "watch"
+    psi = {c["column"]: c["psi"] for c in found["columns"]}
+    assert newest["metrics"]["psi/interest_rate"] == pytest.approx(psi["interest_rate"])
+    assert len(newest["metrics"]) <= 100
+
+
+def test_more_nulls_and_new_categories_are_told_by_great_expectations(
+    root: Path, months: tuple[Path, ...], tmp_path: Path
+) -> None:
+    table = pq.read_table(months[QUIET - 1])
+    half = pa.array([n % 2 == 0 for n in range(table.num_rows)])
+    amount = pa.compute.if_else(half, None, table["amount"])  # pyrefly: ignore
+    home = pa.compute.if_else(half, "houseboat", table["home"])  # pyrefly: ignore
+    for name, column in (("amount", amount), ("home", home)):
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    pq.write_table(table, tmp_path / "spoilt.parquet")
+    found = watched(root, tmp_path / "spoilt.parquet")[1]
+    assert found["drifted"]
+    broken = {(r["name"], r["column"]) for r in found["expectations"] if not r["passed"]}
+    assert broken == {("column_values_to_not_be_null", "amount"), ("column_values_to_be_in_set", "home")}
+
+
+def test_rows_that_have_no_target_yet_are_watched_and_a_column_that_is_gone_is_told(
+    root: Path, months: tuple[Path, ...], tmp_path: Path
+) -> None:
+    pq.write_table(pq.read_table(months[QUIET - 1]).drop_columns(["defaulted"]), tmp_path / "unlabelled.parquet")
+    assert not watched(root, tmp_path / "unlabelled.parquet")[1]["drifted"]
+    pq.write_table(pq.read_table(months[QUIET - 1]).drop_columns(["income"]), tmp_path / "gone.parquet")
+    before = sorted((root / "data" / "runs").iterdir())
+    with pytest.raises(DataError, match=r"gone\.parquet: rows must have every column .* income is not here"):
+        watching.open_watch("loans", root, str(tmp_path / "gone.parquet"))
+    assert sorted((root / "data" / "runs").iterdir()) == before
+
+
+def test_without_a_champion_its_profile_or_rows_there_is_one_clear_line(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="none must have a champion to watch"):
+        watching.open_watch("none", root)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds none"):
+        watching.open_watch("loans", root, str(tmp_path / "empty"))
+    champion = tracking.champion(root, "loans")
+    assert champion is not None
+    kept = champion.bundle / "reference.json"
+    kept.rename(tmp_path / "kept.json")
+    try:
+        with pytest.raises(ConfigError, match=r"version 1 has no reference\.json; retrain"):
+            watching.open_watch("loans", root)
+    finally:
+        shutil.move(tmp_path / "kept.json", kept)
+
+
+def test_the_command_says_drift_plainly_and_ends_with_0(
+    root: Path, months: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(root)
+    assert cli.main(["watch", "loans", "--data", str(months[-1]), "--json"]) == 0
+    printed = capsys.readouterr()
+    told = json.loads(printed.out.splitlines()[-1])
+    assert told["drifted"] is True
+    assert "drift: " in printed.err
+    assert read_json(Path(told["run_directory"]) / "watch.json")["summary"] == told["summary"]

@@ -1,0 +1,123 @@
+"""Watching from the form: the page, the event, and the retraining that Prefect makes of it, once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.states import State
+
+from flows import automations
+from flows import watch as flow_file
+from flows.serve import deployment
+from flows.watch import watch
+from headway import watching
+from headway.base import ConfigError
+from headway.project import load_project
+from headway.run import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+COLUMN = {"column": "height", "psi": 0.4, "chance": 0.01, "jensen_shannon": 0.2, "nulls_before": 0.0, "nulls_now": 0.0}
+FOUND = {
+    "drifted": True,
+    "summary": "drift: height (PSI 0.400)",
+    "champion": "3",
+    "files": ["may.csv"],
+    "why": "1 files that the champion's training did not see",
+    "rows": 500,
+    "digest": "d1",
+    "columns": [{**COLUMN, "drifted": True}],
+    "expectations": [],
+    "broken": [],
+}
+
+
+@pytest.fixture
+def found(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the watch finds; a test may change it."""
+    told = dict(FOUND)
+
+    def opened(name: str, folder: Path, _data: str | None) -> RunDirectory:
+        return RunDirectory.create(folder, name, {"project": {"name": name}, "watch": {}})
+
+    monkeypatch.setattr(watching, "open_watch", opened)
+    monkeypatch.setattr(watching, "watch", lambda *_: told)
+    return told
+
+
+def run() -> State[Any]:
+    call: Any = watch
+    return call(project="flowers", return_state=True)
+
+
+def scheduled(client: SyncPrefectClient, deployment_id: UUID) -> int:
+    """Runs of the deployment."""
+    asked = {"deployments": {"id": {"any_": [str(deployment_id)]}}}
+    return int(client.request("POST", "/flow_runs/count", json=asked).json())
+
+
+def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, found: dict[str, Any]) -> None:
+    made = deployment(load_project("flowers", root)).apply()
+    assert isinstance(made, UUID)
+    with get_client(sync_client=True) as client:
+        automations.settle(client, {"flowers": made, "gone": made})
+        automations.settle(client, {"flowers": made})
+        ours = [one for one in automations._all(client) if one.name.startswith(automations.PREFIX)]
+        assert [one.name for one in ours] == ["headway: retrain on drift: flowers"]
+        time.sleep(1)  # the server's triggers hear of a new automation a moment later
+        assert run().is_completed()
+        for _ in range(100):
+            if scheduled(client, made):
+                break
+            time.sleep(0.2)
+        assert scheduled(client, made) == 1
+        assert run().is_completed()
+        found["digest"] = "d2"
+        assert run().is_completed()
+        for _ in range(100):
+            if scheduled(client, made) > 1:
+                break
+            time.sleep(0.2)
+        assert scheduled(client, made) == 2  # the same drift started none, the next one did
+        automations.settle(client, {})
+        pages = {one.key: one.data for one in client.read_artifacts(limit=200)}
+    assert "drift: height (PSI 0.400)" in str(pages["flowers-drift"])
+
+
+def test_an_event_that_prefect_does_not_take_is_emitted_by_the_next_watch(
+    root: Path, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_event: Any) -> None:
+        raise httpx.ConnectError("connection refused")
+
+    taken: list[Any] = []
+    monkeypatch.setattr(flow_file, "emit", away)
+    assert run().is_completed()
+    monkeypatch.setattr(flow_file, "emit", taken.append)
+    assert run().is_completed()
+    assert run().is_completed()
+    assert [event.payload["columns"] for event in taken] == [["height"]]
+
+
+def test_no_drift_emits_nothing(root: Path, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+    found["drifted"] = False
+    monkeypatch.setattr(flow_file, "emit", taken.append)
+    assert run().is_completed()
+    assert not taken
+
+
+def test_a_mistake_ends_failed_with_its_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any) -> None:
+        raise ConfigError("flowers must have a champion to watch")
+
+    monkeypatch.setattr(watching, "open_watch", refuses)
+    state = run()
+    assert (state.is_failed(), state.message) == (True, "flowers must have a champion to watch")
+    properties = watch.parameters.model_dump()["properties"]
+    assert all(field["description"].endswith(".") for field in properties.values())
