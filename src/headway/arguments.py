@@ -50,13 +50,6 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     show = command("show", do["show"], "Show a project's runs, champion and decisions.")
     _project(show)
     _json(show)
-    watch = command(
-        "watch", do["watch"], "Compare the newest rows with those that the champion was trained on.", _WATCH
-    )
-    _project(watch)
-    text = "which rows: a file, a folder or a glob (default: the files that the champion's training did not see)"
-    watch.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
-    _json(watch)
     seeds = command("seeds", do["seeds"], "Train a project with many seeds at once, for error bars.", _SEEDS_EXAMPLE)
     _project(seeds)
     _settings(seeds)
@@ -74,11 +67,7 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest (default 0.8)"
     )
     sample.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the draw (default 0)")
-    _score_options(command("score", do["score"], "Predict rows with the champion, to Parquet.", _SCORE))
-    serve = command("serve", do["serve"], "Answer requests for predictions over HTTP, until Ctrl-C.", _SERVE)
-    _project(serve)
-    _version(serve)
-    serve.add_argument("--port", type=_port, default=5001, metavar="N", help="port to listen on (default 5001)")
+    _use(command, do)
     sync = command(
         "sync",
         do["sync"],
@@ -91,6 +80,22 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
         up.add_argument(f"--{name}-port", type=_port, default=port, metavar="N", help=text)
     _operate(command, do, up)
     return top
+
+
+def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
+    """What is done with a champion: predict with it, watch its rows."""
+    _score_options(command("score", do["score"], "Predict rows with the champion, to Parquet.", _SCORE))
+    serve = command("serve", do["serve"], "Answer requests for predictions over HTTP, until Ctrl-C.", _SERVE)
+    _project(serve)
+    _version(serve)
+    serve.add_argument("--port", type=_port, default=5001, metavar="N", help="port to listen on (default 5001)")
+    watch = command(
+        "watch", do["watch"], "Compare the newest rows with those that the champion was trained on.", _WATCH
+    )
+    _project(watch)
+    text = "which rows: a file, a folder or a glob (default: the files that the champion's training did not see)"
+    watch.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
+    _json(watch)
 
 
 def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command], up: Any) -> None:

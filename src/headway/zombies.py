@@ -11,26 +11,26 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
 
 from headway.base import ConfigError, read_json
 from headway.run import RunDirectory
 
 CLOSED = "closed.json"
-_owned: dict[Path, IO[Any]] = {}
+_owned: dict[Path, int] = {}
+"""Open file descriptors by run: they are let go of with the process, whatever ends it."""
 
 
 def own(run: RunDirectory) -> None:
     """Look after a run from here on: until `release`, or until this process ends."""
     path = run.path / "owner.lock"
     while run.path not in _owned:
-        lock = open(path, "a")  # noqa: SIM115 - held until released
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(lock, fcntl.LOCK_EX)
         # Somebody who looked for the dead may have moved it away between the two lines above.
-        if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+        if path.exists() and path.stat().st_ino == os.fstat(lock).st_ino:
             _owned[run.path] = lock
         else:
-            lock.close()
+            os.close(lock)
 
 
 def release(run: RunDirectory) -> None:
@@ -38,7 +38,7 @@ def release(run: RunDirectory) -> None:
     lock = _owned.pop(run.path, None)
     if lock is not None:
         (run.path / "owner.lock").unlink(missing_ok=True)
-        lock.close()
+        os.close(lock)
 
 
 def dead(root: Path) -> Iterator[RunDirectory]:
