@@ -22,6 +22,7 @@ from prefect.states import Crashed
 from flows.automations import settle
 from flows.effect import effect
 from flows.retrain import retrain
+from flows.rollback import rollback
 from flows.score import score
 from flows.watch import watch
 from flows.zombies import keep_closing
@@ -33,12 +34,25 @@ TAG = "headway"
 
 
 def deployments_of(project: Project | TextProject) -> list[RunnerDeployment]:
-    """The project's deployments: to retrain it, to study it where it trains a network, to score rows of a table."""
-    made = [deployment(project)]
+    """The project's deployments: to retrain it, to study it where it trains a network, to score rows of a table, to roll back."""
+    made = [deployment(project), rollback_deployment(project)]
     if project.model.name != "boosting":
         made.append(study_deployment(project))
     if isinstance(project, Project):
         made += [score_deployment(project), watch_deployment(project)]
+    return made
+
+
+def rollback_deployment(project: Project | TextProject) -> RunnerDeployment:
+    """To put an earlier version in charge."""
+    made = rollback.to_deployment(
+        name=project.name,
+        parameters={"project": project.name},
+        description=f"Put the previous champion of {project.name}, or another version, in charge.",
+        tags=[TAG, project.task],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
     return made
 
 

@@ -96,6 +96,11 @@ def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     text = "which rows: a file, a folder or a glob (default: the files that the champion's training did not see)"
     watch.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
     _json(watch)
+    back = command("rollback", do["rollback"], "Put the previous champion, or another version, in charge.", _ROLLBACK)
+    _project(back)
+    back.add_argument("--to", default="", metavar="VERSION", help="which version (default: the previous champion)")
+    back.add_argument("--reason", default="", metavar="TEXT", help="why; it is kept on both versions")
+    _json(back)
 
 
 def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command], up: Any) -> None:
@@ -122,6 +127,9 @@ _WATCH = """Drift is told, not failed: the exit code is 0 with and without it; -
 examples:
   headway watch loans
   headway watch loans --data new/2026-01.parquet --json"""
+_ROLLBACK = """examples:
+  headway rollback adult --reason "complaints since Monday"
+  headway rollback loans --to 3 --json"""
 _RUN_EXAMPLES = """examples:
   headway run adult
   headway run adult --set model=boosting

@@ -240,6 +240,19 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def _rollback(options: argparse.Namespace) -> int:
+    from headway import tracking
+    from headway.project import load_project
+
+    root = find_root()
+    name = load_project(options.project, root).name
+    told = tracking.rollback(root, name, options.to, options.reason)
+    _terminal(options).line(f"{name}: version {told.version} is champion again, in place of version {told.before}")
+    if options.json:
+        print(json.dumps({"project": name, **told.to_json()}))
+    return 0
+
+
 def _sync(options: argparse.Namespace) -> int:
     from headway.overview import deliver
 
@@ -313,6 +326,7 @@ COMMANDS: dict[str, Command] = {
     "sample": _sample,
     "score": _score,
     "serve": _serve,
+    "rollback": _rollback,
     "sync": _sync,
     "up": _up,
     "status": _status,

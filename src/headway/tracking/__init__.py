@@ -4,6 +4,7 @@ store      where MLflow keeps things, and how to speak to it
 runs       a run's opening, its metrics as they come, its end; all of it repeatable from the run directory alone
 system     the machine's load while a run trains
 registry   bundles as model versions, aliases, gate decisions
+rollback   an earlier version in charge again
 """
 
 from headway.tracking.registry import (
@@ -16,6 +17,7 @@ from headway.tracking.registry import (
     version_of,
     versions,
 )
+from headway.tracking.rollback import Rollback, rollback
 from headway.tracking.runs import Forwarder, begin, conclude, sync
 from headway.tracking.store import open_store, tracking_uri
 from headway.tracking.system import system_metrics
@@ -23,6 +25,7 @@ from headway.tracking.system import system_metrics
 __all__ = [
     "Champion",
     "Forwarder",
+    "Rollback",
     "begin",
     "champion",
     "conclude",
@@ -31,6 +34,7 @@ __all__ = [
     "open_store",
     "promote",
     "register",
+    "rollback",
     "sync",
     "system_metrics",
     "tracking_uri",

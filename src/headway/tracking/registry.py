@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.metadata
 import shutil
 import tempfile
@@ -37,10 +38,21 @@ class Champion:
 
 
 @contextlib.contextmanager
-def _opened(root: Path) -> Iterator[MlflowClient]:
+def opened(root: Path) -> Iterator[MlflowClient]:
+    """The store's client; what MLflow raises meanwhile becomes one clear line."""
     client = open_store(root)
     with needing(tracking_uri(root)):
         yield client
+
+
+@contextlib.contextmanager
+def deciding(root: Path, name: str) -> Iterator[None]:
+    """Hold a model's aliases: what reads and then moves them does so alone among the processes of this folder."""
+    folder = root / "data" / "registry"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{name}.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) -> str:
@@ -55,7 +67,7 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
             f"headway sync {run.path.name}"
         )
     run_id = tracking["run_id"]
-    with _opened(root) as client:
+    with opened(root) as client:
         known = client.search_model_versions(f"run_id = '{run_id}'")
         if known:
             return str(known[0].version)
@@ -177,11 +189,11 @@ def _ensure_model(client: MlflowClient, name: str, description: str) -> None:
 
 def champion(root: Path, name: str) -> Champion | None:
     """The version that the alias champion names; None when there is none yet."""
-    with _opened(root) as client:
-        version = _aliased(client, name, "champion")
+    with opened(root) as client:
+        version = aliased(client, name, "champion")
         if version is None:
             return None
-        return Champion(str(version.version), version.run_id, _bundle_of(client, root, version))
+        return Champion(str(version.version), version.run_id, bundle_of(client, root, version))
 
 
 def version_of(root: Path, name: str, wanted: str = "champion") -> Champion:
@@ -192,14 +204,14 @@ def version_of(root: Path, name: str, wanted: str = "champion") -> Champion:
     uri = tracking_uri(root)
     if is_local(uri) and not database_file(uri).exists():
         raise ConfigError(_no_version(name, wanted, []))
-    with _opened(root) as client:
+    with opened(root) as client:
         known = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)
         version = client.get_model_version(name, wanted) if wanted in known else None
         if version is None and not wanted.isdigit():
-            version = _aliased(client, name, wanted)
+            version = aliased(client, name, wanted)
         if version is None:
             raise ConfigError(_no_version(name, wanted, known))
-        return Champion(str(version.version), version.run_id, _bundle_of(client, root, version))
+        return Champion(str(version.version), version.run_id, bundle_of(client, root, version))
 
 
 def _no_version(name: str, wanted: str, known: list[str]) -> str:
@@ -211,7 +223,8 @@ def _no_version(name: str, wanted: str, known: list[str]) -> str:
     return f"--version must be a version of {name} or an alias, however {wanted!r} is none; {fix}"
 
 
-def _aliased(client: MlflowClient, name: str, alias: str) -> Any:
+def aliased(client: MlflowClient, name: str, alias: str) -> Any:
+    """The version that an alias names; None when there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -222,7 +235,7 @@ def _aliased(client: MlflowClient, name: str, alias: str) -> Any:
         raise
 
 
-def _bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
+def bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
     """Where the files lie, for a store on this machine; else a copy, made once."""
     import mlflow.artifacts
 
@@ -253,20 +266,20 @@ def promote(root: Path, name: str, version: str, decision: Mapping[str, Any]) ->
 
     The one before becomes `previous`; done twice, it is the same as done once.
     """
-    with _opened(root) as client:
+    with opened(root) as client, deciding(root, name):
         _explain(client, name, version, decision)
-        before = _aliased(client, name, "champion")
+        before = aliased(client, name, "champion")
         if before is not None and str(before.version) != str(version):
             client.set_registered_model_alias(name, "previous", before.version)
         client.set_registered_model_alias(name, "champion", version)
-        challenger = _aliased(client, name, "challenger")
+        challenger = aliased(client, name, "challenger")
         if challenger is not None and str(challenger.version) == str(version):
             client.delete_registered_model_alias(name, "challenger")
 
 
 def keep_challenger(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
     """Keep a version that the gate did not let through, with the reason, as `challenger`."""
-    with _opened(root) as client:
+    with opened(root) as client, deciding(root, name):
         _explain(client, name, version, decision)
         client.set_registered_model_alias(name, "challenger", version)
 
@@ -284,7 +297,7 @@ def _explain(client: MlflowClient, name: str, version: str, decision: Mapping[st
 
 def versions(root: Path, name: str) -> list[dict[str, Any]]:
     """A model's versions, newest first: version, run_id, created (seconds since the epoch), aliases, and its tags."""
-    with _opened(root) as client:
+    with opened(root) as client:
         found = client.search_model_versions(f"name = '{name}'")
         aliases: dict[str, list[str]] = {}
         if found:
@@ -308,7 +321,7 @@ def list_runs(root: Path, project: str, most: int = 20) -> list[dict[str, Any]]:
 
     The variants of effect studies are left out.
     """
-    with _opened(root) as client:
+    with opened(root) as client:
         experiment = client.get_experiment_by_name(project)
         if experiment is None:
             return []

@@ -1,0 +1,39 @@
+"""Put an earlier version of a project's model in charge, from the form.
+
+headway rollback PROJECT
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from flows.reporting import refused, run_name
+from headway import tracking
+from headway.base import HeadwayError, find_root
+from headway.project import load_project
+
+
+def _name() -> str:
+    return run_name(flow_run.parameters["project"])
+
+
+@flow(name="rollback", flow_run_name=_name, persist_result=False, validate_parameters=True)
+def rollback(project: str, to: str = "", reason: str = "") -> Any:
+    """Put the previous champion, or another version, in charge. What predicts uses it at once.
+
+    Args:
+        project: Which project: the name of a file in conf/, without .yaml.
+        to: The version to put in charge: its number. Empty takes the previous champion.
+        reason: Why; it is kept on both versions.
+    """
+    root = find_root()
+    try:
+        told = tracking.rollback(root, load_project(project, root).name, to, reason)
+    except (HeadwayError, OSError) as error:
+        return refused(error)
+    message = f"version {told.version} is champion again, in place of version {told.before}"
+    return Completed(message=message, data=told.to_json())
