@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 from typing import cast
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowRunFilter
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.exceptions import TerminationSignal
 from prefect.runner import Runner
@@ -26,6 +29,7 @@ from flows.rollback import rollback
 from flows.score import score
 from flows.watch import watch
 from flows.zombies import keep_closing
+from headway import __version__
 from headway.base import HeadwayError, find_root, write_json
 from headway.project import Project, load_project, project_files
 from headway.text_project import TextProject
@@ -63,6 +67,7 @@ def score_deployment(project: Project) -> RunnerDeployment:
         parameters={"project": project.name},
         description=f"Predict rows with the champion of {project.name}, to Parquet.",
         tags=[TAG, project.task],
+        version=version_of(project),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     assert isinstance(made, RunnerDeployment)
@@ -76,6 +81,7 @@ def watch_deployment(project: Project) -> RunnerDeployment:
         parameters={"project": project.name},
         description=f"Whether the newest rows of {project.name} are still as its champion's training knew them.",
         tags=[TAG, project.task],
+        version=version_of(project),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     assert isinstance(made, RunnerDeployment)
@@ -89,6 +95,7 @@ def study_deployment(project: Project | TextProject) -> RunnerDeployment:
         parameters={"project": project.name},
         description=f"What each efficiency technique gains on {project.name}, at equal quality.",
         tags=[TAG, project.task],
+        version=version_of(project),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     assert isinstance(made, RunnerDeployment)
@@ -109,12 +116,27 @@ def deployment(project: Project | TextProject) -> RunnerDeployment:
             "seed": project.train.seed,
             "settings": [],
         },
-        description=project.description or None,
+        description=project.description or f"Retrain {project.name}.",
+        schedules=schedules_of(project),
         tags=[TAG, project.task],
+        version=version_of(project),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     assert isinstance(made, RunnerDeployment)
     return made
+
+
+def version_of(project: Project | TextProject) -> str:
+    """Changes with headway and with anything in the resolved YAML."""
+    return hashlib.sha256(f"{__version__}\n{project.to_yaml()}".encode()).hexdigest()[:12]
+
+
+def schedules_of(project: Project | TextProject) -> list[DeploymentScheduleCreate]:
+    """The project's own schedule. Its slug lets a later start of the runner change it instead of adding one."""
+    if project.schedule is None:
+        return []
+    when = CronSchedule(cron=project.schedule.cron, timezone=project.schedule.timezone)
+    return [DeploymentScheduleCreate(schedule=when, slug="yaml")]
 
 
 def deployments(root: Path) -> tuple[list[RunnerDeployment], list[str]]:

@@ -11,6 +11,7 @@ from headway.base import Config
 from headway.data.text import TextConfig
 from headway.evaluate.config import GateConfig
 from headway.models.gpt import GPT
+from headway.schedule import ScheduleConfig
 from headway.train.recipe import Recipe
 
 METRIC = "bits_per_byte"
@@ -38,6 +39,9 @@ class TextProject(Config):
     train: Recipe = Recipe()
     evaluate: TextEvaluateConfig = TextEvaluateConfig()
     gate: GateConfig = GateConfig()
+    schedule: ScheduleConfig | None = Field(
+        None, description="When it is retrained unattended; left out: only when asked."
+    )
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> Self:

@@ -1,0 +1,52 @@
+"""The schedule of a project: from its YAML to the times of its deployment."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from prefect.server.schemas.schedules import CronSchedule
+
+from flows.serve import deployment, version_of
+from headway.base import ConfigError, find_root
+from headway.project import Project, load_project
+
+
+def scheduled(cron: str, timezone: str) -> Project:
+    """Adult, with a schedule."""
+    settings = {"schedule.cron": cron, "schedule.timezone": timezone}
+    project = load_project("adult", find_root(), settings)
+    assert isinstance(project, Project)
+    return project
+
+
+async def _times(when: CronSchedule, start: datetime) -> list[datetime]:
+    return await when.get_dates(4, start=start)
+
+
+@pytest.mark.parametrize("day", [datetime(2026, 3, 27), datetime(2026, 10, 23)])
+def test_a_schedule_keeps_its_wall_clock_time_over_daylight_saving(day: datetime) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    (made,) = deployment(scheduled("30 6 * * *", "Europe/Berlin")).schedules or []
+    assert made.slug == "yaml"
+    when = CronSchedule.model_validate(made.schedule.model_dump())
+    local = [one.astimezone(zone) for one in asyncio.run(_times(when, day.replace(tzinfo=zone)))]
+    assert {(one.hour, one.minute) for one in local} == {(6, 30)}
+    assert len({one.utcoffset() for one in local}) == 2
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone"), [("every day", "UTC"), ("0 99 * * *", "UTC"), ("0 6 * * *", "Europe/Bärlin")]
+)
+def test_a_wrong_schedule_is_refused_in_one_line(cron: str, zone: str) -> None:
+    with pytest.raises(ConfigError, match=r"schedule\.(cron|timezone) must be") as caught:
+        scheduled(cron, zone)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_without_a_schedule_nothing_runs_unasked_and_the_version_tells_yaml_apart() -> None:
+    plain = load_project("adult", find_root())
+    assert deployment(plain).schedules == []
+    assert version_of(plain) != version_of(scheduled("0 6 * * *", "UTC"))
