@@ -42,7 +42,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_seed_is_measured_and_the_first_is_the_projects_own(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["seeds", "rows", "--count", "3", "--json"]) == 0
+    assert cli.main(["seeds", "rows", "--count", "3", "--json", "--set", "train.precision=fp32"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [row["seed"] for row in told["rows"]] == [0, 1, 2]
     by_name = {row["metric"]: row for row in told["summary"]}
@@ -50,7 +50,7 @@ def test_every_seed_is_measured_and_the_first_is_the_projects_own(
     assert by_name["auc"]["mean"] == pytest.approx(np.mean(values))
     assert by_name["auc"]["deviation"] == pytest.approx(np.std(values, ddof=1))
 
-    run = stages.start("rows", root, [])
+    run = stages.start("rows", root, ["train.precision=fp32"])
     stages.validate(run, root, Silent())
     stages.prepare(run, root, Silent())
     stages.train(run, root, Silent())

@@ -9,8 +9,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import State
 
+from flows.deployments import deployments_of
 from flows.effect import effect
-from flows.serve import deployments_of
 from headway import effects
 from headway.base import TrainingError
 from headway.project import load_project

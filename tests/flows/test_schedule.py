@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from typing import cast
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas import schedules as client_schedules
 from prefect.server.schemas.schedules import CronSchedule
 
-from flows.serve import deployment, version_of
+from flows.deployments import deployment, version_of
+from flows.serve import keep_schedules
 from headway.base import ConfigError, find_root
 from headway.project import Project, load_project
 
@@ -23,7 +28,7 @@ def scheduled(cron: str, timezone: str) -> Project:
 
 
 async def _times(when: CronSchedule, start: datetime) -> list[datetime]:
-    return await when.get_dates(4, start=start)
+    return list(await when.get_dates(4, start=start))
 
 
 @pytest.mark.parametrize("day", [datetime(2026, 3, 27), datetime(2026, 10, 23)])
@@ -31,6 +36,7 @@ def test_a_schedule_keeps_its_wall_clock_time_over_daylight_saving(day: datetime
     zone = ZoneInfo("Europe/Berlin")
     (made,) = deployment(scheduled("30 6 * * *", "Europe/Berlin")).schedules or []
     assert made.slug == "yaml"
+    assert made.schedule is not None
     when = CronSchedule.model_validate(made.schedule.model_dump())
     local = [one.astimezone(zone) for one in asyncio.run(_times(when, day.replace(tzinfo=zone)))]
     assert {(one.hour, one.minute) for one in local} == {(6, 30)}
@@ -48,5 +54,19 @@ def test_a_wrong_schedule_is_refused_in_one_line(cron: str, zone: str) -> None:
 
 def test_without_a_schedule_nothing_runs_unasked_and_the_version_tells_yaml_apart() -> None:
     plain = load_project("adult", find_root())
-    assert deployment(plain).schedules == []
+    assert not deployment(plain).schedules
     assert version_of(plain) != version_of(scheduled("0 6 * * *", "UTC"))
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_schedule_that_is_gone_from_the_yaml_is_gone_from_the_server_and_a_persons_own_stays() -> None:
+    made = deployment(scheduled("30 6 * * *", "Europe/Berlin"))
+    found = cast(UUID, made.apply())
+    with get_client(sync_client=True) as client:
+        own = client_schedules.CronSchedule(cron="0 3 * * 0", timezone="UTC")
+        client.create_deployment_schedules(found, [(own, True)])
+        plain = deployment(load_project("adult", find_root()))
+        keep_schedules(client, plain)
+        assert plain.apply() == found
+        left = client.read_deployment(found).schedules
+    assert [one.schedule.cron for one in left] == ["0 3 * * 0"]  # pyrefly: ignore

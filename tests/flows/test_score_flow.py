@@ -9,8 +9,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import State
 
+from flows.deployments import deployments_of
 from flows.score import score
-from flows.serve import deployments_of
 from headway.base import DataError
 from headway.project import load_project
 from headway.serve import score as scoring

@@ -14,7 +14,7 @@ from prefect.states import State
 
 from flows import automations
 from flows import watch as flow_file
-from flows.serve import deployment
+from flows.deployments import deployment
 from flows.watch import watch
 from headway import watching
 from headway.base import ConfigError

@@ -37,7 +37,7 @@ def many(run: RunDirectory, variants: list[Variant]) -> ManyTraining:
 
 
 def test_each_seed_ends_as_its_own_run(make_run: MakeRun) -> None:
-    settings = {"epochs": 8, "patience": 3, "schedule": "cosine"}
+    settings = {"epochs": 8, "patience": 3, "schedule": "cosine", "precision": "fp32"}
     training = many(make_run(model=MLP, train=settings), [Variant(seed, 0.01, 0.0003) for seed in range(5)])
     predicted = list(training.predictions("test"))
     for seed, fitted in enumerate(training.fitted):
@@ -57,7 +57,7 @@ def test_each_setting_ends_as_its_own_run(make_run: MakeRun) -> None:
     variants = [Variant(0, 0.01, 0.0), Variant(0, 0.003, 0.1), Variant(0, 0.03, 0.01)]
     training = many(make_run(model=MLP), variants)
     for variant, fitted in zip(variants, training.fitted, strict=True):
-        settings = {"learning_rate": variant.learning_rate, "weight_decay": variant.weight_decay}
+        settings = {"learning_rate": variant.learning_rate, "weight_decay": variant.weight_decay, "precision": "fp32"}
         alone = make_run(model=MLP, train=settings)
         assert main(str(alone.path)) == 0
         assert alone.result is not None
