@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headway.base import ConfigError, TrainingError, read_json
 from headway.run import Event, RunDirectory
+from headway.train.turn import gpus, turn
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 5.0
@@ -23,11 +24,23 @@ def launch(
 ) -> dict[str, Any]:
     """Train in a child process until it is done; ``on_events`` is called with what is new several times a second.
 
-    ``module``: what runs in the child.
+    ``module``: what runs in the child. Where there are GPUs it waits for one that no other training holds.
 
     Returns the result. Raises what the child raised, or TrainingError when it died. Leaves no process behind.
     """
-    environment = {**os.environ, "HEADWAY_PARENT": str(os.getpid())}
+    on_gpu = run.plan["project"]["train"].get("device", "auto") != "cpu"
+
+    def waiting(text: str) -> None:
+        on_events([Event(0, time.time(), "warning", {"text": text})])
+
+    with turn(gpus() if on_gpu else (), waiting) as gpu:
+        return _launch(run, on_events, module, {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+
+
+def _launch(
+    run: RunDirectory, on_events: Callable[[Sequence[Event]], None], module: str, more: Mapping[str, str]
+) -> dict[str, Any]:
+    environment = {**os.environ, "HEADWAY_PARENT": str(os.getpid()), **more}
     reader = run.reader()
     with open(run.path / "training.log", "ab") as log:
         child = subprocess.Popen(
