@@ -102,9 +102,11 @@ class Both(Reporter):
                 self._move(1.0, "done")
 
 
-def run_name(project: str) -> str:
-    """What a run is called in lists: the project and the minute."""
-    return f"{project} · {time.strftime('%Y-%m-%d %H:%M')}"
+def run_name(project: str, month: str | None = None) -> str:
+    """What a run is called in lists: the project, the month of its data where that is known, and the minute."""
+    if month is None:
+        return f"{project} · {time.strftime('%Y-%m-%d %H:%M')}"
+    return f"{project} · {month} · {time.strftime('%m-%d %H:%M')}"
 
 
 def refused(error: HeadwayError | OSError) -> State[Any]:

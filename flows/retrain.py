@@ -5,6 +5,7 @@ headway run adult
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +20,9 @@ from pydantic import Field
 from flows.reporting import Both, note_flow, refused, run_name, show_decision, show_metrics, show_validation
 from headway import stages
 from headway.base import HeadwayError, find_root, read_json
+from headway.data.source import newest_month
 from headway.processes import die_with_parent
-from headway.project import recipe_settings
+from headway.project import Project, load_project, recipe_settings
 from headway.run import RunDirectory
 
 Model = Literal["boosting", "gpt", "mlp", "tabm"]
@@ -88,7 +90,13 @@ def _stage(name: str, run: Path, work: Callable[[RunDirectory, Both], Any]) -> S
 
 
 def _name() -> str:
-    return run_name(flow_run.parameters["project"])
+    """Named after the project and its data; what is wrong with either is for the run's first line to say."""
+    name, month = flow_run.parameters["project"], None
+    with contextlib.suppress(HeadwayError, OSError):
+        root = find_root()
+        project = load_project(name, root)
+        month = newest_month(project.data, root) if isinstance(project, Project) else None
+    return run_name(name, month)
 
 
 @flow(name="retrain", flow_run_name=_name, persist_result=False, validate_parameters=True)

@@ -16,7 +16,7 @@ import pytest
 from headway.base import ConfigError, DataError
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig
-from headway.data.source import Table, open_table
+from headway.data.source import Table, newest_month, open_table
 
 FEATURES = {"n": "numeric", "c": "categorical", "d": "date", "t": "text"}
 FRAME = pd.DataFrame(
@@ -241,3 +241,12 @@ def test_a_file_address_is_read_like_the_file(tmp_path: Path) -> None:
 def test_columns_that_the_project_does_not_know_are_told(tmp_path: Path) -> None:
     path = write(FRAME.assign(new=1, old=2), tmp_path / "x.csv")
     assert opened(path, tmp_path, ignore={"old": "not used"}).unknown == ["new"]
+
+
+def test_the_newest_month_is_read_from_the_files_names(tmp_path: Path) -> None:
+    for name in ("2025-11", "loans_2026-02-28", "2024-13", "notes"):
+        (tmp_path / f"{name}.csv").write_text("a,y\n1,2\n")
+    config = DataConfig.parse({"source": str(tmp_path), "target": "y", "features": {"a": "numeric"}}, "data")
+    assert newest_month(config, tmp_path) == "2026-02"
+    alone = config.model_copy(update={"source": str(tmp_path / "notes.csv")})
+    assert newest_month(alone, tmp_path) is None

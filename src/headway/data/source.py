@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from headway.data.canonical import canonical, family, to_string_or_keep
 from headway.data.config import CsvOptions, DataConfig, Kind, Task
 from headway.data.files import find_files, format_of, read_batches, read_schema
 
-__all__ = ["Chunk", "Table", "canonical", "open_table"]
+__all__ = ["Chunk", "Table", "canonical", "newest_month", "open_table"]
 
 Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -186,6 +187,18 @@ def open_table(data: DataConfig, task: Task, root: Path, extra: Sequence[str] = 
         return Table(files, data, task, root, extra, found.csv, found.clean, found.format)
     files = find_files(str(data.source), root)
     return Table(files, data, task, root, extra, data.csv, None, format_of(files, data.format))
+
+
+def newest_month(data: DataConfig, root: Path) -> str | None:
+    """The newest month that the files' names tell, such as 2025-12; None where they tell none. Raises as `open_table`."""
+    if data.dataset is not None:
+        from headway.data.datasets import locate
+
+        files = [str(file) for file in locate(data.dataset, data.options, root).files]
+    else:
+        files = find_files(str(data.source), root)
+    found = (re.search(r"(19|20)\d\d-(0[1-9]|1[0-2])(?!\d)", PurePath(file).stem) for file in files)
+    return max((one[0] for one in found if one), default=None)
 
 
 def digest_files(files: Sequence[str], root: Path, how: Any) -> str:
