@@ -108,6 +108,7 @@ def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, C
     text = "address to bind to (default 127.0.0.1, this machine alone); any other needs HEADWAY_AUTH=user:password"
     up.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
     up.add_argument("--only", choices=("prefect", "mlflow"), help="start one server alone, for a container of its own")
+    _json(command("deploy", do["deploy"], "Write prefect.yaml: all flows of all projects, for a work pool.", _DEPLOY))
     _json(command("status", do["status"], "Say what runs here, where, on which database, and how much room it takes."))
     _json(command("down", do["down"], "Stop the running headway up, and wait until it has gone."))
     backup = command("backup", do["backup"], "Keep databases, artifacts and conf/ in one file.", _BACKUP_EXAMPLE)
@@ -119,6 +120,13 @@ def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, C
     _json(restore)
 
 
+_DEPLOY = """For production: workers anywhere take what a Prefect server has for them.
+
+example:
+  headway deploy
+  prefect work-pool create --type process headway
+  prefect deploy --all
+  prefect worker start --pool headway"""
 _BACKUP_EXAMPLE = """example:
   headway backup --to /mnt/safe/
   headway restore /mnt/safe/headway-20300101-020000.tar"""

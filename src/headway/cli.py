@@ -314,6 +314,22 @@ def _restore(options: argparse.Namespace) -> int:
     return 0
 
 
+def _deploy(options: argparse.Namespace) -> int:
+    from headway.local import environment
+
+    root = find_root()
+    os.environ.update(environment(root))
+    from flows.production import write
+
+    path, count, problems = write(root)
+    for text in problems:
+        print(f"headway: left out: {text}", file=sys.stderr)
+    print(f"wrote {path.relative_to(root)}: {count} deployments for the work pool headway; next: prefect deploy --all")
+    if options.json:
+        print(json.dumps({"path": str(path), "deployments": count, "problems": problems}))
+    return 0
+
+
 COMMANDS: dict[str, Command] = {
     "run": _run,
     "check": _check,
@@ -329,6 +345,7 @@ COMMANDS: dict[str, Command] = {
     "rollback": _rollback,
     "sync": _sync,
     "up": _up,
+    "deploy": _deploy,
     "status": _status,
     "down": _down,
     "backup": _backup,
