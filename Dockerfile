@@ -9,6 +9,7 @@ WORKDIR /headway
 COPY pyproject.toml constraints.txt README.md ./
 COPY src src
 COPY flows flows
+COPY prefect.yaml ./
 RUN pip install --no-cache-dir -c constraints.txt -e .
 COPY conf conf
 RUN mkdir -p data mlruns .prefect backups
