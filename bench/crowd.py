@@ -51,7 +51,7 @@ def run_all(root: Path, names: list[str]) -> tuple[list[dict[str, Any]], int, st
     running = []
     for number, name in enumerate(names):
         with open(root / f"said-{number}.txt", "wb") as said_here:
-            words = [*HEADWAY, "run", name, "--json"]
+            words = [*HEADWAY, "run", name, "--force", "--json"]
             running.append(
                 subprocess.Popen(words, cwd=root, env=kept, stdout=subprocess.PIPE, stderr=said_here, text=True)
             )

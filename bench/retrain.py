@@ -47,7 +47,7 @@ def main() -> None:
 
 def _run(root: Path, project: str, *settings: str) -> tuple[float, dict[str, Any]]:
     """Seconds of the whole command, and what its last line says."""
-    words = [*HEADWAY, "run", project, "--json"]
+    words = [*HEADWAY, "run", project, "--force", "--json"]
     for setting in settings:
         words += ["--set", setting]
     begun = time.perf_counter()

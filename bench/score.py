@@ -50,7 +50,9 @@ def main(rows: int) -> None:
         root = Path(folder)
         shutil.copytree(ROOT / "conf", root / "conf")
         settings = [word for s in ("model=tabm", "train.epochs=2") for word in ("--set", s)]
-        subprocess.run([*HEADWAY, "run", "loans", *settings], cwd=root, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*HEADWAY, "run", "loans", "--force", *settings], cwd=root, check=True, stdout=subprocess.DEVNULL
+        )
         options = {"rows_per_month": rows // FILES, "months": FILES, "seed": 1}
         files = locate("loans", options, root).files
         data, out = files[0].parent, root / "out"

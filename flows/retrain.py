@@ -21,6 +21,7 @@ from flows.reporting import Both, note_flow, refused, run_name, show_decision, s
 from headway import stages
 from headway.base import HeadwayError, find_root, read_json
 from headway.data.source import newest_month
+from headway.incremental import up_to_date
 from headway.processes import die_with_parent
 from headway.project import Project, load_project, recipe_settings
 from headway.run import RunDirectory
@@ -110,6 +111,7 @@ def retrain(
     seed: Optional[Annotated[int, Field(ge=0, lt=2**31)]] = None,  # noqa: UP045
     recipe: bool = False,
     settings: Optional[list[str]] = None,  # noqa: UP045
+    force: bool = False,
 ) -> Any:
     """Retrain a project end to end: validate, prepare, train, evaluate, register what is at least as good.
 
@@ -123,6 +125,7 @@ def retrain(
         seed: Seed of the weights, the batches and dropout. None keeps the project's own.
         recipe: Put the recommended recipe of the project's effect study over its own; the gate decides as ever.
         settings: Any other setting of the project as section.field=value, for example model.width=512.
+        force: Retrain even if data, project and code are those of the champion or of the last version.
     """
     if "HEADWAY_RUNNER" in os.environ:
         die_with_parent(os.getppid())
@@ -132,7 +135,11 @@ def retrain(
     root = find_root()
     try:
         recommended = recipe_settings(root, project) if recipe else []
-        run = stages.start(project, root, [*recommended, *chosen, *(settings or ())])
+        put = [*recommended, *chosen, *(settings or ())]
+        found = None if force else up_to_date(project, root, put)
+        if found is not None:
+            return Completed(message=found.text, data=str(found.run.path))
+        run = stages.start(project, root, put)
         note_flow(run)
         _stages(run, root)
     except (HeadwayError, OSError) as error:
@@ -163,6 +170,6 @@ def _warn(report: Both, warning: str | None) -> None:
 
 
 def outcome(project: str, settings: Sequence[str]) -> Path:
-    """Retrain and give the run directory. Raises what a user can mend as it is, not as a failed flow."""
+    """Retrain, changed or not, and give the run directory. Raises what a user can mend as it is, not as a failed flow."""
     call: Any = retrain  # its overloads know nothing of return_state
-    return Path(call(project, settings=list(settings), return_state=True).result(raise_on_failure=True))
+    return Path(call(project, settings=list(settings), force=True, return_state=True).result(raise_on_failure=True))

@@ -41,6 +41,8 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     _settings(run)
     text = "put the recommended recipe of the project's effect study over its own"
     run.add_argument("--recipe", action="store_true", help=text)
+    text = "retrain even if nothing has changed since the last version"
+    run.add_argument("--force", action="store_true", help=text)
     check = command("check", do["check"], "Look at a project's configuration and data, in seconds; train nothing.")
     _project(check)
     _settings(check)

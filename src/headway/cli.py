@@ -71,6 +71,8 @@ def _run(options: argparse.Namespace) -> int:
     project = load_project(options.project, root, options.settings)
     terminal = _terminal(options)
     terminal.title(project.name, project.description)
+    if not options.force and _is_up_to_date(options, terminal, root):
+        return 0
     signal.signal(signal.SIGTERM, _terminate)
     ready = reach_prefect(root)
     from flows.reporting import shown_on
@@ -82,6 +84,19 @@ def _run(options: argparse.Namespace) -> int:
     with shown_on(terminal):
         path = outcome(options.project, options.settings)
     return _conclude(options, terminal, path)
+
+
+def _is_up_to_date(options: argparse.Namespace, terminal: Terminal, root: Path) -> bool:
+    """Whether there is nothing to retrain, which is then told."""
+    from headway.incremental import up_to_date
+
+    found = up_to_date(options.project, root, options.settings)
+    if found is None:
+        return False
+    terminal.line(f"{found.text}; --force retrains")
+    if options.json:
+        print(json.dumps(found.to_json()))
+    return True
 
 
 def _import_meanwhile() -> None:

@@ -81,7 +81,7 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         with timed(run, "validate"):
             return text_stages.validate(run, project, root, report)
     with timed(run, "validate"):
-        examined = examine(project, table_of(project, root), report)
+        examined = examine(project, table_of(project, root), report, root)
         write_json(run.path / "data.json", examined.data)
         write_json(run.path / "profile.json", examined.profile.to_json())
         write_json(run.path / "validation.json", examined.to_json())

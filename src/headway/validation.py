@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from headway import quality
 from headway.data.checks import Finding, check_columns, check_leaks, check_overlap
+from headway.data.known import profile_known
 from headway.data.profile import Profile, profile_table
 from headway.data.source import Table
 from headway.data.split import assign
@@ -63,11 +64,16 @@ class Examined:
         }
 
 
-def examine(project: Project, table: Table, report: Reporter) -> Examined:
-    """Look at the rows in a few streaming passes. Raises DataError where they cannot even be read."""
+def examine(project: Project, table: Table, report: Reporter, root: Path | None = None) -> Examined:
+    """Look at the rows in a few streaming passes. Raises DataError where they cannot even be read.
+
+    With ``root``, files that were profiled before are not profiled again, and the new ones' profiles are kept.
+    """
     quality.check(project.validation.expectations, table.present)
     report.progress(0.05, "profiling")
-    profile = profile_table(table)
+    profile = (
+        profile_table(table) if root is None else profile_known(table, root, root / "data" / "prepared" / "profiles")
+    )
     findings = check_columns(profile, table, project.data, project.task)
     if not any(f.severity == "stop" for f in findings):
         report.progress(0.4, "looking for leaks and overlap")

@@ -74,20 +74,16 @@ class Table:
             if c not in self.columns and c not in self._config.ignore and c not in self._config.keys
         ]
 
+    @property
+    def how(self) -> list[Any]:
+        """How the files are read: what beside their content decides on the rows."""
+        config = self._config
+        return [self._form, self._csv.model_dump(), config.dataset, config.date_format, config.unlabelled]
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the files' names and contents and of how they are read."""
-        return digest_files(
-            self.files,
-            self._root,
-            [
-                self._form,
-                self._csv.model_dump(),
-                self._config.dataset,
-                self._config.date_format,
-                self._config.unlabelled,
-            ],
-        )
+        return digest_files(self.files, self._root, self.how)
 
     @cached_property
     def _rows(self) -> int:
@@ -102,21 +98,29 @@ class Table:
 
         Raises DataError on a value that its column's kind cannot be, with its row, and on a file that cannot be read.
         """
-        wanted = list(columns if columns is not None else self.columns)
-        drop = self._config.unlabelled == "drop"
-        read = [*wanted, *([self.target] if drop and self.target not in wanted else [])]
         start = 0
-        for number, file in enumerate(self.files):
-            name = PurePath(file).name
-            for raw in read_batches(file, self._form, self._csv, None if self._clean else read, rows):
-                batch = self._canonical(self._clean(raw) if self._clean else raw, read, name, start)
-                if drop:
-                    batch = batch.filter(pc.is_valid(batch.column(self.target))).select(wanted)
-                yield Chunk(number, start, batch)
-                start += batch.num_rows
+        for number in range(len(self.files)):
+            for chunk in self.file_chunks(number, start, columns, rows):
+                yield chunk
+                start += chunk.batch.num_rows
         if start == 0:
             names = ", ".join(PurePath(f).name for f in self.files[:3])
             raise DataError(f"the data must have rows, however {names} has none")
+
+    def file_chunks(
+        self, number: int, start: int, columns: Sequence[str] | None = None, rows: int = 65_536
+    ) -> Iterator[Chunk]:
+        """As chunks, of one file alone, whose first row is number ``start`` of the whole table. It may have none."""
+        wanted = list(columns if columns is not None else self.columns)
+        drop = self._config.unlabelled == "drop"
+        read = [*wanted, *([self.target] if drop and self.target not in wanted else [])]
+        file = self.files[number]
+        for raw in read_batches(file, self._form, self._csv, None if self._clean else read, rows):
+            batch = self._canonical(self._clean(raw) if self._clean else raw, read, PurePath(file).name, start)
+            if drop:
+                batch = batch.filter(pc.is_valid(batch.column(self.target))).select(wanted)
+            yield Chunk(number, start, batch)
+            start += batch.num_rows
 
     def _canonical(self, batch: pa.RecordBatch, wanted: Sequence[str], where: str, start: int) -> pa.RecordBatch:
         kinds: dict[str, Kind] = {name: self.kinds[name] for name in wanted if name in self.kinds}

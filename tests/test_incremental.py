@@ -1,0 +1,100 @@
+"""A retraining that would make a version again is not done; anything that differs, or cannot be known, is retrained."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from headway import tracking
+from headway.base import write_json
+from headway.environment import code_version
+from headway.incremental import up_to_date
+from headway.project import load_table_project
+from headway.run import RunDirectory
+from headway.stages import start, table_of
+
+PROJECT = """task: classification
+data: {source: rows, target: paid, features: {age: numeric}}
+"""
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What MLflow would say of the versions, newest first."""
+    rows: list[dict[str, Any]] = []
+    monkeypatch.setattr(tracking, "versions", lambda _root, _name: list(rows))
+    return rows
+
+
+@pytest.fixture
+def made(tmp_path: Path, registry: list[dict[str, Any]]) -> Callable[..., RunDirectory]:
+    """Leaves what a finished run leaves, and its version."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "people.yaml").write_text(PROJECT)
+    (tmp_path / "rows").mkdir()
+    pd.DataFrame({"age": [20.0, 30.0], "paid": ["yes", "no"]}).to_parquet(tmp_path / "rows" / "a.parquet")
+
+    def make(*settings: str, **tags: Any) -> RunDirectory:
+        run = start("people", tmp_path, settings)
+        table = table_of(load_table_project("people", tmp_path, settings), tmp_path)
+        version = str(len(registry) + 1)
+        write_json(run.path / "data.json", {"digest": table.digest})
+        write_json(run.path / "tracking.json", {"run_id": f"run{version}"})
+        write_json(run.path / "decision.json", {"version": version})
+        registry.insert(0, {"version": version, "run_id": f"run{version}", "created": 0.0, "aliases": [], **tags})
+        return run
+
+    return make
+
+
+def test_the_same_inputs_are_up_to_date_and_each_change_is_not(
+    tmp_path: Path, made: Callable[..., RunDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert up_to_date("people", tmp_path) is None
+    run = made()
+    found = up_to_date("people", tmp_path)
+    assert found is not None
+    assert found.to_json() == {
+        "project": "people",
+        "up_to_date": True,
+        "version": "1",
+        "run_directory": str(run.path),
+    }
+    assert found.text.startswith("up to date: version 1 of 1970-01-01 00:00 UTC")
+    assert up_to_date("people", tmp_path, ["train.epochs=3"]) is None
+    with monkeypatch.context() as patched:
+        patched.setattr("headway.incremental.code_version", lambda root: {**code_version(root), "version": "0"})
+        assert up_to_date("people", tmp_path) is None
+    shutil.copy(tmp_path / "rows" / "a.parquet", tmp_path / "rows" / "b.parquet")
+    assert up_to_date("people", tmp_path) is None
+
+
+def test_only_the_champion_and_the_newest_version_that_stands_count(
+    tmp_path: Path, made: Callable[..., RunDirectory], registry: list[dict[str, Any]]
+) -> None:
+    made()
+    made("train.epochs=3")
+    assert up_to_date("people", tmp_path) is None, "an older version that is not champion"
+    registry[0]["decision"] = "rolled back"
+    assert up_to_date("people", tmp_path, ["train.epochs=3"]) is None
+    assert up_to_date("people", tmp_path) is not None
+    registry[0].pop("decision")
+    registry[1]["aliases"] = ["champion"]
+    assert up_to_date("people", tmp_path) is not None
+    registry.clear()
+    assert up_to_date("people", tmp_path) is None, "its version was deleted"
+
+
+def test_without_the_run_directory_or_with_a_damaged_one_it_retrains(
+    tmp_path: Path, made: Callable[..., RunDirectory]
+) -> None:
+    run = made()
+    (run.path / "data.json").write_text("{")
+    assert up_to_date("people", tmp_path) is None
+    shutil.rmtree(run.path)
+    assert up_to_date("people", tmp_path) is None
