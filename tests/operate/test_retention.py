@@ -127,7 +127,8 @@ def test_another_projects_runs_and_a_store_that_it_needs_are_left_alone(root: Pa
     write_json(mine.path / "store.json", {"path": str(root / "data" / "prepared" / f"{theirs.path.name}-store")})
     age(mine.path, 40)
     retention.collect(root, ["loans"], True)
-    assert theirs.bundle.exists() and not mine.bundle.exists()
+    assert theirs.bundle.exists()
+    assert not mine.bundle.exists()
     assert (root / "data" / "prepared" / f"{theirs.path.name}-store").exists()
 
 
@@ -164,7 +165,8 @@ def test_what_a_registered_version_needs_stays_and_the_rest_goes(root: Path) -> 
         age(run.path, 100)
     told = retention.collect(root, [], True)
     assert names(told).count("MLflow artifacts") == 1
-    assert runs[0].bundle.exists() and not runs[1].bundle.exists()
+    assert runs[0].bundle.exists()
+    assert not runs[1].bundle.exists()
     assert (tracking.version_of(root, "loans", "1").bundle / "bundle.json").exists()
     assert retention.collect(root, [], True)["items"] == []
 
@@ -177,7 +179,8 @@ def test_killed_in_the_middle_nothing_half_is_left_and_the_next_time_ends_it(roo
         "retention.collect(pathlib.Path(sys.argv[1]), [], True)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(root)]).returncode == 9
-    assert not run.checkpoints.exists() and (run.path / ".checkpoints.trash" / "big").exists()
+    assert not run.checkpoints.exists()
+    assert (run.path / ".checkpoints.trash" / "big").exists()
     assert run.bundle.exists()
     retention.collect(root, [], True)
     assert {p.name for p in run.path.iterdir()} == {"run.json", "store.json"}
