@@ -14,6 +14,7 @@ import pytest
 from headway import retention, tracking
 from headway.base import ConfigError, write_json
 from headway.cli import main
+from headway.data.store import in_use
 from headway.run import RunDirectory
 
 YAML = """task: classification
@@ -203,3 +204,12 @@ def test_the_command_says_what_would_go_and_refuses_what_it_does_not_know(
     assert (told["applied"], len(told["items"])) == (False, 4)
     assert main(["gc", "loan"]) == 2
     assert "did you mean loans?" in capsys.readouterr().err
+
+
+def test_a_store_that_a_run_takes_up_meanwhile_is_kept(root: Path) -> None:
+    made(root, 40)
+    listed = retention.plan(root, retention.limits(root, []))
+    (item,) = [item for item in listed if item.what == "prepared data"]
+    assert in_use(item.path)
+    assert not retention._remove(item)
+    assert (item.path / "store.json").exists()
