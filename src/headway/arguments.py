@@ -120,6 +120,10 @@ def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, C
     restore = command("restore", do["restore"], "Bring a backup back into an empty project.", _BACKUP_EXAMPLE)
     restore.add_argument("file", metavar="FILE", help="what headway backup wrote")
     _json(restore)
+    gc = command("gc", do["gc"], "List what is past the retention limits and not needed; --apply removes it.", _GC)
+    gc.add_argument("projects", nargs="*", metavar="PROJECT", help="whose; all projects if left out")
+    gc.add_argument("--apply", action="store_true", help="remove it; without this, nothing is changed")
+    _json(gc)
 
 
 _DEPLOY = """For production: workers anywhere take what a Prefect server has for them.
@@ -132,6 +136,11 @@ example:
 _BACKUP_EXAMPLE = """example:
   headway backup --to /mnt/safe/
   headway restore /mnt/safe/headway-20300101-020000.tar"""
+_GC = """Kept whatever the limits say: all that a registered version needs, runs at work, the newest runs, the last hour.
+
+examples:
+  headway gc
+  headway gc loans adult --apply"""
 _WATCH = """Drift is told, not failed: the exit code is 0 with and without it; --json has "drifted": true or false.
 
 examples:

@@ -345,6 +345,18 @@ def _deploy(options: argparse.Namespace) -> int:
     return 0
 
 
+def _gc(options: argparse.Namespace) -> int:
+    from headway import retention
+
+    told = retention.collect(find_root(), options.projects, options.apply)
+    terminal = _terminal(options)
+    terminal.table(retention.table(told), "nothing is past its limit")
+    terminal.line(retention.line(told))
+    if options.json:
+        print(json.dumps(told))
+    return 0
+
+
 COMMANDS: dict[str, Command] = {
     "run": _run,
     "check": _check,
@@ -365,6 +377,7 @@ COMMANDS: dict[str, Command] = {
     "down": _down,
     "backup": _backup,
     "restore": _restore,
+    "gc": _gc,
 }
 
 

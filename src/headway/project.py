@@ -18,6 +18,7 @@ from headway.drift.config import WatchConfig
 from headway.evaluate.config import EvaluateConfig, GateConfig
 from headway.models import ModelConfig, model_configs
 from headway.models.mlp import MLP
+from headway.retention_config import RetentionConfig
 from headway.schedule import ScheduleConfig
 from headway.text_project import TextProject
 from headway.train.recipe import Recipe
@@ -47,6 +48,7 @@ class Project(Config):
     schedule: ScheduleConfig | None = Field(
         None, description="When it is retrained unattended; left out: only when asked."
     )
+    retention: RetentionConfig = RetentionConfig()
 
     @field_validator("model", mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from headway.base import Config
 from headway.data.text import TextConfig
 from headway.evaluate.config import GateConfig
 from headway.models.gpt import GPT
+from headway.retention_config import RetentionConfig
 from headway.schedule import ScheduleConfig
 from headway.train.recipe import Recipe
 
@@ -42,6 +43,7 @@ class TextProject(Config):
     schedule: ScheduleConfig | None = Field(
         None, description="When it is retrained unattended; left out: only when asked."
     )
+    retention: RetentionConfig = RetentionConfig()
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> Self:

@@ -78,6 +78,17 @@ def store_digest(table: Table, data: DataConfig, split: SplitConfig, prepare: Pr
     return digest(described)
 
 
+def in_use(path: Path) -> bool:
+    """Whether a whole store lies there; it is marked as used now, so that no clearing up takes it from a run."""
+    try:
+        os.utime(path / "store.json")
+    except FileNotFoundError:
+        return False
+    except PermissionError:  # somebody else's, to be read only
+        return (path / "store.json").exists()
+    return True
+
+
 def make_store(
     folder: Path, table: Table, parts: np.ndarray, data: DataConfig, split: SplitConfig, prepare: PrepareConfig
 ) -> tuple[Store, bool]:
@@ -86,7 +97,7 @@ def make_store(
     Raises DataError when the target has nulls or, in validation or test, a class that training lacks.
     """
     path = folder / store_digest(table, data, split, prepare)
-    if (path / "store.json").exists():
+    if in_use(path):
         return Store(path), True
     partial = folder / f".{path.name}.{os.getpid()}.partial"
     try:

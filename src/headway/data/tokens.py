@@ -23,6 +23,7 @@ import numpy as np
 
 from headway.base import DataError, digest, read_json, write_json
 from headway.data.config import SPLITS, Split
+from headway.data.store import in_use
 from headway.data.text import Text, TextConfig
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def make_token_store(folder: Path, text: Text, config: TextConfig, smallest: int
     """
     described = config.model_dump(exclude={"max_overlap", "source", "dataset"})
     path = folder / digest({"format": FORMAT, "data": text.digest, **described})
-    if (path / "store.json").exists():
+    if in_use(path):
         return TokenStore(path), True
     partial = folder / f".{path.name}.{os.getpid()}.partial"
     try:

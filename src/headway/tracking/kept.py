@@ -1,0 +1,112 @@
+"""What MLflow's runs have on this machine's disk, and which of it registered versions need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway.tracking.registry import opened
+from headway.tracking.store import database_file, is_file, tracking_uri
+from headway.tracking.variants import PARENT_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A run in MLflow. ``started`` and ``ended`` are seconds since the epoch; ``ended`` is None while it goes on.
+
+    ``folders`` lie in this project's mlruns/: the run's artifacts, and its logged models.
+    """
+
+    run_id: str
+    project: str
+    registered: bool
+    variant: bool
+    started: float
+    ended: float | None
+    folders: tuple[Path, ...]
+
+
+def tracked_runs(root: Path) -> dict[str, Tracked]:
+    """Every run that MLflow knows, deleted ones too, by its id; none where there is no store yet: looking makes none.
+
+    Raises ConfigError when MLflow does not answer: without it nobody knows what is registered.
+    """
+    uri = tracking_uri(root)
+    if is_file(uri) and not database_file(uri).exists():
+        return {}
+    with opened(root) as client:
+        versions = list(_pages(client.search_model_versions))
+        # A version made by hand may name no run or no logged model; each of the two is enough to keep it.
+        runs, models = {v.run_id for v in versions}, {v.model_id for v in versions}
+        sources = {_local(str(v.source)) for v in versions}
+        found: dict[str, Tracked] = {}
+        for experiment in _experiments(client):
+            for made in _tracked(client, experiment, root.resolve() / "mlruns", runs, models, sources):
+                found[made.run_id] = made
+    return found
+
+
+def _experiments(client: MlflowClient) -> list[Any]:
+    from mlflow.entities import ViewType
+
+    return list(_pages(client.search_experiments, view_type=ViewType.ALL))
+
+
+def _tracked(
+    client: MlflowClient, experiment: Any, base: Path, runs: set[Any], models: set[Any], sources: set[Path | None]
+) -> Iterator[Tracked]:
+    """The runs of one experiment. One whose model is registered is registered, however the version names it."""
+    from mlflow.entities import ViewType
+
+    ids = [experiment.experiment_id]
+    folders: dict[str, list[Path]] = {}
+    needed = set(runs)
+    for model in _pages(client.search_logged_models, experiment_ids=ids):
+        path = _local(model.artifact_location)
+        if model.model_id in models or (path is not None and path in sources):
+            needed.add(model.source_run_id)
+        folders.setdefault(model.source_run_id, []).extend(_inside(path, model.model_id, base))
+    for run in _pages(client.search_runs, experiment_ids=ids, run_view_type=ViewType.ALL):
+        info = run.info
+        artifacts = _local(info.artifact_uri)
+        inner = artifacts is not None and any(s is not None and s.is_relative_to(artifacts) for s in sources)
+        yield Tracked(
+            run_id=info.run_id,
+            project=experiment.name,
+            registered=info.run_id in needed or inner,
+            variant=PARENT_TAG in run.data.tags,
+            started=info.start_time / 1000,
+            ended=None if info.end_time is None or info.status == "RUNNING" else info.end_time / 1000,
+            folders=(*_inside(artifacts, info.run_id, base), *folders.get(info.run_id, [])),
+        )
+
+
+def _pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
+    """All that a search finds, page after page."""
+    token = None
+    while True:
+        page = search(**asked, max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _local(uri: str) -> Path | None:
+    """The path that an address names on this machine; None for one that is elsewhere."""
+    path = Path(uri.removeprefix("file://"))
+    return path if path.is_absolute() else None
+
+
+def _inside(path: Path | None, name: str, base: Path) -> list[Path]:
+    """The whole folder of one run or model: `<base>/.../<name>/artifacts` without its last part."""
+    if path is None or path.parent.name != name or not path.is_relative_to(base) or not path.is_dir():
+        return []
+    return [path.parent]
