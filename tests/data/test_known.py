@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from headway.data import source
-from headway.data.config import DataConfig
+from headway.data.config import DataConfig, Kind
 from headway.data.known import profile_known
 from headway.data.profile import Profile, profile_table
 from headway.data.source import Table, open_table
 
-FEATURES = {"age": "numeric", "town": "categorical", "note": "text"}
+FEATURES: dict[str, Kind] = {"age": "numeric", "town": "categorical", "note": "text"}
 
 
 @pytest.fixture
