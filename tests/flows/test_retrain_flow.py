@@ -15,7 +15,9 @@ from pretended import Pretended
 from flows import reporting
 from flows.retrain import outcome, retrain
 from headway.base import ConfigError, DataError, TrainingError, read_json
+from headway.incremental import UpToDate
 from headway.models import model_configs
+from headway.run import RunDirectory
 from headway.terminal import Terminal
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -142,3 +144,15 @@ def test_the_run_directory_names_its_prefect_run(root: Path, pretended: Pretende
 
 def test_keys_of_artifacts_are_what_prefect_allows() -> None:
     assert reporting.artifact_key("credit_default", "metrics") == "credit-default-metrics"
+
+
+def test_what_is_up_to_date_is_completed_without_a_stage_unless_forced(
+    root: Path, pretended: Pretended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = UpToDate("flowers", "3", 0.0, RunDirectory(root))
+    monkeypatch.setattr("flows.retrain.up_to_date", lambda *_: found)
+    state = run()
+    assert (state.is_completed(), state.message) == (True, found.text)
+    assert pretended.done == []
+    assert run(force=True).message != found.text
+    assert pretended.done[-1] == "conclude"
