@@ -24,7 +24,8 @@ from prefect.settings import PREFECT_UI_URL
 from prefect.states import Failed, State
 
 from headway import effects, watching
-from headway.base import HeadwayError, disk_error, read_json, write_json
+from headway.base import HeadwayError, disk_error, find_root, read_json, write_json
+from headway.local import running
 from headway.report import Reporter
 from headway.run import RunDirectory
 from headway.terminal import Terminal, markdown_table, metric_rows, slice_rows
@@ -132,9 +133,18 @@ def note_flow(run: RunDirectory) -> None:
 
 
 def mlflow_page(run: RunDirectory) -> str | None:
-    """The run's page in MLflow; None when its store is a local one, which no server shows, or MLflow was away."""
+    """The run's page in MLflow; None when MLflow was away, or no server shows its store.
+
+    A run writes to the project's own store directly, and the `headway up` of this folder shows that store.
+    """
     path = run.path / "tracking.json"
-    return read_json(path).get("ui") if path.exists() else None
+    tracking: dict[str, Any] = read_json(path) if path.exists() else {}
+    if tracking.get("ui"):
+        return str(tracking["ui"])
+    servers = None if os.environ.get("MLFLOW_TRACKING_URI") else running(find_root())
+    if servers is None or not tracking.get("run_id"):
+        return None
+    return f"{servers.mlflow}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
 
 
 def show_validation(project: str, found: dict[str, Any], problem: str | None) -> None:
