@@ -13,6 +13,7 @@ from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.artifacts import (
+    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -23,7 +24,8 @@ from prefect.settings import PREFECT_UI_URL
 from prefect.states import Failed, State
 
 from headway import effects, watching
-from headway.base import HeadwayError, disk_error, write_json
+from headway.base import HeadwayError, disk_error, find_root, read_json, write_json
+from headway.local import running
 from headway.report import Reporter
 from headway.run import RunDirectory
 from headway.terminal import Terminal, markdown_table, metric_rows, slice_rows
@@ -132,6 +134,21 @@ def note_flow(run: RunDirectory) -> None:
     write_json(run.path / "flow.json", {"flow_run_id": flow_run.id, "url": url})
 
 
+def mlflow_page(run: RunDirectory) -> str | None:
+    """The run's page in MLflow; None when MLflow was away, or no server shows its store.
+
+    A run writes to the project's own store directly, and the `headway up` of this folder shows that store.
+    """
+    path = run.path / "tracking.json"
+    tracking: dict[str, Any] = read_json(path) if path.exists() else {}
+    if tracking.get("ui"):
+        return str(tracking["ui"])
+    servers = None if os.environ.get("MLFLOW_TRACKING_URI") else running(find_root())
+    if servers is None or not tracking.get("run_id"):
+        return None
+    return f"{servers.mlflow}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
+
+
 def show_validation(project: str, found: dict[str, Any], problem: str | None) -> None:
     """What validation found, as a page."""
     lines = [f"# {project}: data {'refused' if problem else 'accepted'}"]
@@ -156,12 +173,16 @@ def show_metrics(project: str, evaluation: dict[str, Any]) -> None:
 
 
 def show_decision(project: str, decision: dict[str, Any], evaluation: dict[str, Any], run: RunDirectory) -> None:
-    """The decision with its reason, and where everything lies."""
+    """The decision with its reason, and where everything lies; the run's page in MLflow also as a link of its own."""
     verdict = "promoted to champion" if decision.get("promoted") else "not promoted"
     keep = (evaluation.get("earns_its_keep") or {}).get("text", "")
     model = f"Model `{decision['name']}` version {decision['version']}. " if decision.get("version") is not None else ""
     parts = [f"# {project}: {verdict}", decision.get("reason", ""), keep, markdown_table(metric_rows(evaluation))]
     parts.append(f"{model}Files: `{run.path}`")
+    address = mlflow_page(run)
+    if address:
+        create_link_artifact(link=address, link_text="The run in MLflow", key=artifact_key(project, "mlflow"))
+        parts.append(f"[The run in MLflow]({address})")
     page = "\n\n".join(part for part in parts if part)
     create_markdown_artifact(markdown=page, key=artifact_key(project, "decision"), description=verdict)
 

@@ -1,0 +1,82 @@
+"""The way of a user through both pages: start a retraining, read its decision, compare it with another in MLflow."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+import pytest
+
+from tests.browser.garden import CHROMIUM, Up, experiment, finished, picture, retraining
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHROMIUM} is missing (apt-get install chromium)"),
+]
+
+
+def start(page: Page, up: Up, epochs: int) -> None:
+    """Find the deployment in the list, and start it from its form."""
+    page.goto(f"{up.prefect}/deployments")
+    page.locator("tr", has_text="tulips").filter(has_text="retrain").get_by_role("link", name="tulips").click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    page.get_by_text("Passes over the training rows at most.").wait_for()
+    page.locator("input[type=number]").first.fill(str(epochs))
+    picture(page, "prefect-form")
+    page.get_by_role("button", name="Submit").click()
+
+
+def read_decision(page: Page, up: Up, run: str) -> None:
+    """From the run's page to its decision, and from there to the run in MLflow."""
+    page.goto(f"{up.prefect}/runs/flow-run/{run}")
+    page.get_by_text("Completed").first.wait_for()
+    page.get_by_text("Artifacts", exact=True).first.click()
+    page.get_by_text("tulips-mlflow").first.wait_for()
+    picture(page, "prefect-run")
+    page.locator("a", has_text="tulips-decision").first.click()
+    page.get_by_role("heading", name="tulips: promoted to champion").wait_for()
+    picture(page, "prefect-decision")
+    address = page.get_by_role("link", name="The run in MLflow").get_attribute("href")
+    assert address is not None
+    assert address.startswith(f"{up.mlflow}/#/experiments/{experiment(up, 'tulips')}/runs/")
+    page.goto(address)
+    page.get_by_text(re.compile("^mlp · ")).first.wait_for()
+
+
+def compare(page: Page, up: Up) -> None:
+    """Select both runs in MLflow, and see the comparison and the curves of both."""
+    page.goto(f"{up.mlflow}/#/experiments/{experiment(up, 'tulips')}/runs")
+    page.get_by_role("link", name=re.compile("^mlp .* s7$")).wait_for()
+    page.get_by_role("checkbox", name="Select all runs").check()
+    page.get_by_role("button", name="Compare").first.click()
+    page.get_by_role("heading", name="Comparing 2 Runs from 1 Experiment").wait_for()
+    page.locator(".js-plotly-plot").get_by_text("train.seed").wait_for()
+    picture(page, "mlflow-compare")
+    asked = {
+        "runs": re.findall("[0-9a-f]{32}", unquote(page.url)),
+        "metric": "train/loss",
+        "experiments": [experiment(up, "tulips")],
+    }
+    query = "&".join(f"{key}={quote(json.dumps(value))}" for key, value in asked.items())
+    page.goto(f"{up.mlflow}/#/metric?{query}")
+    page.locator(".js-plotly-plot .scatterlayer .trace").nth(1).wait_for(state="attached")
+    picture(page, "mlflow-curves")
+
+
+def test_a_user_starts_a_retraining_reads_its_decision_and_compares_it_with_another(up: Up, page: Page) -> None:
+    deployment = retraining(up, "tulips")
+    start(page, up, epochs=12)
+    run = finished(up, deployment)
+    assert (run["state_type"], run["parameters"]["epochs"]) == ("COMPLETED", 12), run["state"]
+    read_decision(page, up, run["id"])
+
+    created = up.ask(f"deployments/{deployment}/create_flow_run", {"parameters": {"epochs": 12, "seed": 7}})
+    second = finished(up, deployment, created["id"])
+    assert second["state_type"] == "COMPLETED", second["state"]
+    compare(page, up)
