@@ -133,7 +133,9 @@ def test_whole_runs_that_cannot_go_on_say_one_line_and_train_nothing(tmp_path: P
     said = "headway: the target y must have two classes, however every row has yes\n"
     assert (ended.returncode, ended.stderr) == (3, said)
     assert "Traceback" not in ended.stdout
-    assert not (tmp_path / "data" / "prepared").exists()
+    assert {path.name for path in (tmp_path / "data" / "prepared").iterdir()} <= {"profiles"}, (
+        "profiles, and nothing to train on"
+    )
     from headway.overview import project
 
     assert "FAILED" in str(project("rows", tmp_path).rows).upper()
