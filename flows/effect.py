@@ -5,20 +5,17 @@ headway effect adult
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.reporting import Both, note_flow, refused, run_name, show_effects
+from flows.reporting import Both, end_with_runner, named_after_project, note_flow, refused, show_effects
 from headway import effects
 from headway.base import HeadwayError, find_root
-from headway.processes import die_with_parent
 from headway.run import RunDirectory
 
 
@@ -35,11 +32,7 @@ def measure(run: Path, root: Path) -> Any:
     return Completed()
 
 
-def _name() -> str:
-    return run_name(flow_run.parameters["project"])
-
-
-@flow(name="effect", flow_run_name=_name, persist_result=False, validate_parameters=True)
+@flow(name="effect", flow_run_name=named_after_project, persist_result=False, validate_parameters=True)
 def effect(
     project: str,
     budget: str = "30m",
@@ -58,8 +51,7 @@ def effect(
         target: Quality to train to, in the metric's own unit. None takes the baseline's own, less the margin.
         settings: Any other setting of the project as section.field=value, for example model=mlp.
     """
-    if "HEADWAY_RUNNER" in os.environ:
-        die_with_parent(os.getppid())
+    end_with_runner()
     root = find_root()
     try:
         asked = effects.Asked(tuple(techniques or ()), effects.seconds_of(budget), seeds, target)

@@ -26,6 +26,7 @@ from prefect.states import Failed, State
 from headway import effects, watching
 from headway.base import HeadwayError, disk_error, find_root, read_json, write_json
 from headway.local import running
+from headway.processes import die_with_parent
 from headway.report import Reporter
 from headway.run import RunDirectory
 from headway.terminal import Terminal, markdown_table, metric_rows, slice_rows
@@ -109,6 +110,17 @@ def run_name(project: str, month: str | None = None) -> str:
     if month is None:
         return f"{project} · {time.strftime('%Y-%m-%d %H:%M')}"
     return f"{project} · {month} · {time.strftime('%m-%d %H:%M')}"
+
+
+def named_after_project() -> str:
+    """The name of the current run, from its form."""
+    return run_name(flow_run.parameters["project"])
+
+
+def end_with_runner() -> None:
+    """Under `headway up`, a run must not outlive the runner that started it."""
+    if "HEADWAY_RUNNER" in os.environ:
+        die_with_parent(os.getppid())
 
 
 def refused(error: HeadwayError | OSError) -> State[Any]:

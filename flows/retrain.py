@@ -6,7 +6,6 @@ headway run adult
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
@@ -17,12 +16,20 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import Field
 
-from flows.reporting import Both, note_flow, refused, run_name, show_decision, show_metrics, show_validation
+from flows.reporting import (
+    Both,
+    end_with_runner,
+    note_flow,
+    refused,
+    run_name,
+    show_decision,
+    show_metrics,
+    show_validation,
+)
 from headway import stages
 from headway.base import HeadwayError, find_root, read_json
 from headway.data.source import newest_month
 from headway.incremental import up_to_date
-from headway.processes import die_with_parent
 from headway.project import Project, load_project, recipe_settings
 from headway.run import RunDirectory
 
@@ -127,8 +134,7 @@ def retrain(
         settings: Any other setting of the project as section.field=value, for example model.width=512.
         force: Retrain even if data, project and code are those of the champion or of the last version.
     """
-    if "HEADWAY_RUNNER" in os.environ:
-        die_with_parent(os.getppid())
+    end_with_runner()
     knobs = {"model.name": model, "train.epochs": epochs, "train.batch_size": batch_size}
     knobs |= {"train.learning_rate": learning_rate, "train.precision": precision, "train.seed": seed}
     chosen = [f"{name}={value}" for name, value in knobs.items() if value is not None]

@@ -8,20 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
-from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.reporting import refused, run_name
+from flows.reporting import named_after_project, refused
 from headway import tracking
 from headway.base import HeadwayError, find_root
 from headway.project import load_project
 
 
-def _name() -> str:
-    return run_name(flow_run.parameters["project"])
-
-
-@flow(name="rollback", flow_run_name=_name, persist_result=False, validate_parameters=True)
+@flow(name="rollback", flow_run_name=named_after_project, persist_result=False, validate_parameters=True)
 def rollback(project: str, to: str = "", reason: str = "") -> Any:
     """Put the previous champion, or another version, in charge. What predicts uses it at once.
 

@@ -5,19 +5,16 @@ headway score loans --data data/incoming
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Optional
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.reporting import Both, artifact_key, refused, run_name
+from flows.reporting import Both, artifact_key, end_with_runner, named_after_project, refused
 from headway.base import HeadwayError, find_root
-from headway.processes import die_with_parent
 from headway.serve import score as scoring
 from headway.terminal import markdown_table
 
@@ -44,11 +41,7 @@ def _show(project: str, told: dict[str, Any]) -> None:
     create_markdown_artifact(markdown=page, key=artifact_key(project, "scored"), description=text)
 
 
-def _name() -> str:
-    return run_name(flow_run.parameters["project"])
-
-
-@flow(name="score", flow_run_name=_name, persist_result=False, validate_parameters=True)
+@flow(name="score", flow_run_name=named_after_project, persist_result=False, validate_parameters=True)
 def score(
     project: str,
     data: Optional[str] = None,  # noqa: UP045 - the run form wants Optional
@@ -63,8 +56,7 @@ def score(
         out: The folder for the predictions. None takes data/scored/ and the project's name.
         version: Which version of the model: a number, or an alias such as champion or previous.
     """
-    if "HEADWAY_RUNNER" in os.environ:
-        die_with_parent(os.getppid())
+    end_with_runner()
     root = find_root()
     try:
         place = str(root / out) if out else None

@@ -5,7 +5,6 @@ headway watch loans
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Optional
 
@@ -15,14 +14,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.events import Event, Resource
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import JsonValue
 
-from flows.reporting import Both, note_flow, refused, run_name, show_drift
+from flows.reporting import Both, end_with_runner, named_after_project, note_flow, refused, show_drift
 from headway import watching
 from headway.base import HeadwayError, find_root
-from headway.processes import die_with_parent
 from headway.run import RunDirectory
 
 EVENT = "headway.drift"
@@ -75,11 +72,7 @@ def _tell(report: Both, found: dict[str, Any], root: Path) -> None:
     watching.note_reported(root, report.project, found)
 
 
-def _name() -> str:
-    return run_name(flow_run.parameters["project"])
-
-
-@flow(name="watch", flow_run_name=_name, persist_result=False, validate_parameters=True)
+@flow(name="watch", flow_run_name=named_after_project, persist_result=False, validate_parameters=True)
 def watch(project: str, data: Optional[str] = None) -> Any:  # noqa: UP045 - the run form wants Optional
     """Compare the newest rows, and what the champion predicts for them, with its training's.
 
@@ -87,8 +80,7 @@ def watch(project: str, data: Optional[str] = None) -> Any:  # noqa: UP045 - the
         project: Which project to watch: the name of a file in conf/, without .yaml.
         data: A file, a folder or a glob to look at. None looks at the files that the champion's training did not see.
     """
-    if "HEADWAY_RUNNER" in os.environ:
-        die_with_parent(os.getppid())
+    end_with_runner()
     root = find_root()
     try:
         run = watching.open_watch(project, root, data)
