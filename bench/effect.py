@@ -1,4 +1,4 @@
-"""Whether the effect study finds what is there and nothing else: `make bench NAME=effect`. Most of an hour on two cores.
+"""Whether the effect study finds what is there and nothing else: `make bench NAME=effect`. An hour or two on two cores.
 
 A hundred studies each of the baseline against itself, of a technique that sleeps 5 % of each step, and of one that removes a sleep of 10 %
 that was planted in the baseline; on this machine, with its noise. A ratio is the share of studies that failed, over the share allowed:
@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = _table(Path(folder))
         setting = setting_of(describe(run))
-        lab = Lab(run.path, window=0.015, warm_up=0.1)
+        lab = Lab(run.path, window=0.015, warm_up=0.1, pair=0.6)
         lab.load()
         for name, (planted, slower, verdict, truth) in CASES.items():
             wrong = beside = 0

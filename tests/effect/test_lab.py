@@ -34,12 +34,13 @@ def variant(run: RunDirectory, measure: str = "step", **changes: Any) -> dict[st
 @pytest.fixture
 def lab(make_run: MakeRun) -> tuple[Lab, RunDirectory]:
     run = make_run()
-    return Lab(run.path, window=0.005, warm_up=0.02), run
+    return Lab(run.path, window=0.005, warm_up=0.02, pair=0.02), run
 
 
 def test_two_processes_in_turns_give_blocks(lab: tuple[Lab, RunDirectory]) -> None:
     session = lab[0].compare(variant(lab[1]), {**variant(lab[1]), "slower": 3.0}, 6)
-    assert session.blocks.shape == (6, 4)
+    assert session.blocks.shape[0] >= 6
+    assert session.blocks.shape[1] == 4
     assert np.median(log_ratios(session.blocks)) > 0.7  # four times the time, whatever the machine does
     assert min(session.peak) > 0
     assert min(session.startup) > 0

@@ -20,8 +20,8 @@ LOOKS = (4, 8, 16, 32)
 """Pairs of processes after which a comparison is looked at."""
 
 SESSION = 4
-"""Blocks that a pair lives for. Two processes of one program differ by a per cent or two for all of their lives; only more pairs, each way
-round, average that out, not more blocks."""
+"""Blocks that a pair lives for at least. Two processes of one program differ by a per cent or two for all of their lives; only more
+pairs, each way round, average that out, not more blocks."""
 
 PARTS: dict[str, tuple[str, ...]] = {
     "batches": ("batches",),

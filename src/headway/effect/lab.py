@@ -28,9 +28,12 @@ WINDOW_SECONDS = 0.03
 """One window: short beside what disturbs a machine, long beside the clock and the switch."""
 
 WARM_UP_SECONDS = 0.3
+
+PAIR_SECONDS = 0.8
+"""A pair of processes is measured for at least as long: starting and warming it up takes that, and samples cost less than pairs."""
+
 LEAD = 8
 """An eighth of a window is stepped before it is measured."""
-
 
 PRELOADED = ["headway.effect.worker", "torch._dynamo", "torch.utils.flop_counter", "sklearn.metrics", "tabm"]
 """What takes seconds to load, loaded once for all processes."""
@@ -65,7 +68,7 @@ class Bench(Protocol):
         limit: float | None = None,
         swapped: bool = False,
     ) -> Session:
-        """Two variants side by side; ``swapped``: the second starts and goes first.
+        """Two variants side by side for at least ``blocks``; ``swapped``: the second starts and goes first.
 
         Raises Unsupported where one cannot be had, or is not ready within ``limit`` seconds.
         """
@@ -164,6 +167,7 @@ class Lab:
     path: Path
     window: float = WINDOW_SECONDS
     warm_up: float = WARM_UP_SECONDS
+    pair: float = PAIR_SECONDS
 
     def load(self) -> None:
         """Have the fork server load everything, so that nobody's time counts it."""
@@ -180,13 +184,16 @@ class Lab:
         limit: float | None = None,
         swapped: bool = False,
     ) -> Session:
-        """A fresh pair of processes, ``blocks`` times A B B A, or B A A B. Raises Unsupported where one cannot be had."""
+        """A fresh pair of processes, at least ``blocks`` times A B B A, or B A A B. Raises Unsupported where one cannot be had."""
         begun = time.perf_counter()
         with contextlib.ExitStack() as stack:
             a, b = self._pair(stack, first, second, limit, swapped)
             for station in (a, b):
                 station.warm_up(self.warm_up, self.window)
-            found = [self._block(a, b, swapped) for _ in range(blocks)]
+            found = []
+            until = time.perf_counter() + self.pair
+            while len(found) < blocks or time.perf_counter() < until:
+                found.append(self._block(a, b, swapped))
             peak = a.ask("memory")["peak"], b.ask("memory")["peak"]
             startup = a.startup, b.startup
         seconds = np.array([[window["seconds"] for window in block] for block in found])

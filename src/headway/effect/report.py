@@ -25,8 +25,8 @@ svg{max-width:100%;height:auto}details{margin:.6rem 0}pre{overflow:auto;font-siz
 """
 
 METHOD = """
-<p>Two variants run in turns, A B B A or B A A B, each in a process of its own that lives for 4 such blocks, for windows of about 30 ms
-after a warm-up; the time until a variant is ready (building, compiling) is told apart. Each block gives one log-ratio of times. Two
+<p>Two variants run in turns, A B B A or B A A B, each in a process of its own that lives for 4 such blocks or more, for windows of about
+30 ms after a warm-up; the time until a variant is ready (building, compiling) is told apart. Each block gives one log-ratio of times. Two
 processes of one program differ by a per cent or two for all of their lives, so that a pair of processes counts as one sample: the
 Hodges–Lehmann median of its blocks. The pairs have Student's interval; it assumes that they are independent and about normal. A technique
 is looked at after 4, 8, 16 and 32 pairs, each look at a quarter of the error, so that the interval holds whenever the study stopped

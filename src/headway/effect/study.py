@@ -17,7 +17,7 @@ from typing import Any
 
 from headway.base import ConfigError, TrainingError
 from headway.effect.findings import LOOKS, SESSION, Findings
-from headway.effect.lab import LEAD, WARM_UP_SECONDS, WINDOW_SECONDS, Bench, Unsupported
+from headway.effect.lab import LEAD, PAIR_SECONDS, WARM_UP_SECONDS, WINDOW_SECONDS, Bench, Unsupported
 from headway.effect.notebook import Notebook
 from headway.effect.technique import Setting, Technique
 
@@ -91,7 +91,7 @@ class Study:
         if found is None:
             raise ConfigError(f"the baseline must run, however it {self._book.failure('breakdown')}")
         window = max(WINDOW_SECONDS, sum(found.values())) * (1 + 1 / LEAD)
-        pair = self._book.spent + 2 * WARM_UP_SECONDS + 4 * SESSION * window
+        pair = self._book.spent + 2 * WARM_UP_SECONDS + max(PAIR_SECONDS, 4 * SESSION * window)
         if pair > self._budget:
             raise ConfigError(
                 f"--budget must allow one pair, about {pair:.0f} s here, however it is {self._budget:.0f} s"
