@@ -42,21 +42,22 @@ def main() -> None:
         setting = setting_of(describe(run))
         lab = Lab(run.path, window=0.015, warm_up=0.1, pair=0.6)
         lab.load()
-        for name, (planted, slower, verdict, truth) in CASES.items():
-            wrong = beside = 0
-            technique = Technique(name, "Sleeps.", "planted", "step", "nothing", lambda _: {}, slower=slower)
-            for number in range(studies):
+        wrong, beside = dict.fromkeys(CASES, 0), dict.fromkeys(CASES, 0)
+        for number in range(studies):
+            for name, (planted, slower, verdict, truth) in CASES.items():
+                technique = Technique(name, "Sleeps.", "planted", "step", "nothing", lambda _: {}, slower=slower)
                 book = Notebook(run.path / f"{name.replace('/', '')}-{number}.jsonl")
                 found = Study(lab, setting, [technique], book, {**PLAN, "slower": planted}, lambda *_: None).run()
                 said, time = found.verdicts()[name], found.time(f"technique/{name}")
-                wrong += said in ("helps", "hurts") if verdict is None else said != verdict
-                beside += not time.low <= truth <= time.high
+                wrong[name] += said in ("helps", "hurts") if verdict is None else said != verdict
+                beside[name] += not time.low <= truth <= time.high
                 pairs = len(found.pairs(f"technique/{name}"))
                 told = f"{time.value:.3f} [{time.low:.3f}, {time.high:.3f}] after {pairs} pairs"
-                print(f"{name} {number + 1}: {said}, {told}; wrong {wrong}, beside {beside}", flush=True)
-            label = f"{name}: false verdicts" if verdict is None else f"{name}: missed"
-            ratios[label] = _share(wrong / studies, 0.05)
-            ratios[f"{name}: intervals beside the truth"] = _share(beside / studies, 0.07)
+                print(f"{name} {number + 1}: {said}, {told}; wrong {wrong[name]}, beside {beside[name]}", flush=True)
+    for name, (_, _, verdict, _) in CASES.items():
+        label = f"{name}: false verdicts" if verdict is None else f"{name}: missed"
+        ratios[label] = _share(wrong[name] / studies, 0.05)
+        ratios[f"{name}: intervals beside the truth"] = _share(beside[name] / studies, 0.07)
     for label, ratio in ratios.items():
         print(f"{label}: {ratio.ratio:.2f} goal {ratio.goal}")
     print(write("effect", ratios))
