@@ -27,12 +27,12 @@ import pyarrow.parquet as pq
 
 from bench.side_by_side import Ratio, compare, summarise, write
 from headway import tracking
+from headway.data.arriving import Input
 from headway.data.config import CsvOptions
 from headway.data.datasets import locate
 from headway.report import Silent
 from headway.serve.bundle import Predictor
 from headway.serve.parts import Output
-from headway.serve.rows import Input
 from headway.serve.score import model_of
 from headway.serve.stream import Job, Scoring
 from headway.serve.workers import Workers

@@ -10,11 +10,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import TYPE_CHECKING
 
+from headway import operating
 from headway.arguments import Command, parser
 from headway.base import HeadwayError, disk_error, find_root
+from headway.processes import interrupt_on
+from headway.terminal import terminal_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,12 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return problem.exit_code
 
 
-def _terminal(options: argparse.Namespace) -> Terminal:
-    from headway.terminal import Terminal
-
-    return Terminal(sys.stderr if getattr(options, "json", False) else sys.stdout)
-
-
 def _run(options: argparse.Namespace) -> int:
     from headway.local import reach_prefect
     from headway.project import load_project, recipe_settings
@@ -69,11 +65,11 @@ def _run(options: argparse.Namespace) -> int:
     if options.recipe:
         options.settings = [*recipe_settings(root, options.project), *options.settings]
     project = load_project(options.project, root, options.settings)
-    terminal = _terminal(options)
+    terminal = terminal_of(options)
     terminal.title(project.name, project.description)
     if not options.force and _is_up_to_date(options, terminal, root):
         return 0
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupt_on(signal.SIGTERM)
     ready = reach_prefect(root)
     from flows.reporting import shown_on
     from flows.retrain import outcome
@@ -118,15 +114,11 @@ def _conclude(options: argparse.Namespace, terminal: Terminal, path: Path) -> in
     return 0
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _check(options: argparse.Namespace) -> int:
     from headway import stages
 
     root = find_root()
-    terminal = _terminal(options)
+    terminal = terminal_of(options)
     with terminal.stage("check"):
         found = stages.check(options.project, root, options.settings, terminal)
     if options.json:
@@ -150,7 +142,7 @@ def _list(options: argparse.Namespace) -> int:
     from headway.overview import projects
 
     found = projects(find_root())
-    _terminal(options).table(found.rows, found.empty)
+    terminal_of(options).table(found.rows, found.empty)
     for text in found.problems:
         print(f"headway: {text}", file=sys.stderr)
     if options.json:
@@ -162,7 +154,7 @@ def _show(options: argparse.Namespace) -> int:
     from headway.overview import project
 
     found = project(options.project, find_root())
-    terminal = _terminal(options)
+    terminal = terminal_of(options)
     for line in found.lines:
         terminal.line(line)
     terminal.table(found.rows, found.empty)
@@ -174,7 +166,7 @@ def _show(options: argparse.Namespace) -> int:
 def _seeds(options: argparse.Namespace) -> int:
     from headway import seeds
 
-    terminal = _terminal(options)
+    terminal = terminal_of(options)
     with terminal.stage("seeds"):
         told = seeds.train_many(
             options.project, find_root(), options.settings, options.count, options.rates, options.decays, terminal
@@ -188,8 +180,8 @@ def _seeds(options: argparse.Namespace) -> int:
 def _effect(options: argparse.Namespace) -> int:
     from headway import effects
 
-    root, terminal = find_root(), _terminal(options)
-    signal.signal(signal.SIGTERM, _terminate)
+    root, terminal = find_root(), terminal_of(options)
+    interrupt_on(signal.SIGTERM)
     asked = effects.Asked(
         tuple(options.techniques), effects.seconds_of(options.budget), options.seeds, options.target, options.new
     )
@@ -209,8 +201,8 @@ def _effect(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace) -> int:
     from headway import watching
 
-    root, terminal = find_root(), _terminal(options)
-    signal.signal(signal.SIGTERM, _terminate)
+    root, terminal = find_root(), terminal_of(options)
+    interrupt_on(signal.SIGTERM)
     run = watching.open_watch(options.project, root, options.data)
     with terminal.stage("watch"):
         found = watching.watch(run, root, terminal)
@@ -234,8 +226,8 @@ def _score(options: argparse.Namespace) -> int:
 
     from headway.serve.score import score, settled
 
-    root, terminal = find_root(), _terminal(options)
-    signal.signal(signal.SIGTERM, _terminate)
+    root, terminal = find_root(), terminal_of(options)
+    interrupt_on(signal.SIGTERM)
     data = None if options.data is None else settled(options.data, root)
     out = None if options.out is None else Path(options.out).expanduser().absolute()
     with terminal.stage("score"):
@@ -248,8 +240,7 @@ def _score(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from headway.serve.http import serve
 
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, _terminate)
+    interrupt_on(signal.SIGINT, signal.SIGTERM)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
         serve(options.project, find_root(), options.port, options.version, lambda text: print(text, flush=True))
     return 0
@@ -262,7 +253,7 @@ def _rollback(options: argparse.Namespace) -> int:
     root = find_root()
     name = load_project(options.project, root).name
     told = tracking.rollback(root, name, options.to, options.reason)
-    _terminal(options).line(f"{name}: version {told.version} is champion again, in place of version {told.before}")
+    terminal_of(options).line(f"{name}: version {told.version} is champion again, in place of version {told.before}")
     if options.json:
         print(json.dumps({"project": name, **told.to_json()}))
     return 0
@@ -272,88 +263,6 @@ def _sync(options: argparse.Namespace) -> int:
     from headway.overview import deliver
 
     print(deliver(options.run, find_root()))
-    return 0
-
-
-def _up(options: argparse.Namespace) -> int:
-    from headway.up import Asked, up
-
-    for ending in (signal.SIGINT, signal.SIGTERM):  # a script's background job is born deaf to SIGINT
-        signal.signal(ending, _terminate)
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
-        asked = Asked(options.prefect_port, options.mlflow_port, options.host, options.only)
-        up(find_root(), asked, lambda text: print(text, flush=True))
-    return 0
-
-
-def _status(options: argparse.Namespace) -> int:
-    from headway.status import lines, status
-
-    found = status(find_root())
-    terminal = _terminal(options)
-    for line in lines(found):
-        terminal.line(line)
-    if options.json:
-        print(json.dumps(found))
-    return 0
-
-
-def _down(options: argparse.Namespace) -> int:
-    from headway.status import down
-
-    stopped = down(find_root())
-    text = "headway up does not run here" if stopped is None else f"headway up (process {stopped}) has stopped"
-    _terminal(options).line(text)
-    if options.json:
-        print(json.dumps({"stopped": stopped}))
-    return 0
-
-
-def _backup(options: argparse.Namespace) -> int:
-    from headway.backup import backup
-
-    made = backup(find_root(), options.to)
-    _terminal(options).line(f"wrote {made['file']} ({made['bytes'] / 1e6:.1f} MB): {made['what']}")
-    if options.json:
-        print(json.dumps(made))
-    return 0
-
-
-def _restore(options: argparse.Namespace) -> int:
-    from headway.backup import empty_root, restore
-
-    restored = restore(options.file, empty_root())
-    _terminal(options).line(f"restored {restored['what']} into {restored['root']}")
-    if options.json:
-        print(json.dumps(restored))
-    return 0
-
-
-def _deploy(options: argparse.Namespace) -> int:
-    from headway.local import environment
-
-    root = find_root()
-    os.environ.update(environment(root))
-    from flows.production import write
-
-    path, count, problems = write(root)
-    for text in problems:
-        print(f"headway: left out: {text}", file=sys.stderr)
-    print(f"wrote {path.relative_to(root)}: {count} deployments for the work pool headway; next: prefect deploy --all")
-    if options.json:
-        print(json.dumps({"path": str(path), "deployments": count, "problems": problems}))
-    return 0
-
-
-def _gc(options: argparse.Namespace) -> int:
-    from headway import retention
-
-    told = retention.collect(find_root(), options.projects, options.apply)
-    terminal = _terminal(options)
-    terminal.table(retention.table(told), "nothing is past its limit")
-    terminal.line(retention.line(told))
-    if options.json:
-        print(json.dumps(told))
     return 0
 
 
@@ -371,13 +280,13 @@ COMMANDS: dict[str, Command] = {
     "serve": _serve,
     "rollback": _rollback,
     "sync": _sync,
-    "up": _up,
-    "deploy": _deploy,
-    "status": _status,
-    "down": _down,
-    "backup": _backup,
-    "restore": _restore,
-    "gc": _gc,
+    "up": operating.up,
+    "deploy": operating.deploy,
+    "status": operating.status,
+    "down": operating.down,
+    "backup": operating.backup,
+    "restore": operating.restore,
+    "gc": operating.gc,
 }
 
 

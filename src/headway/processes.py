@@ -64,6 +64,16 @@ def spawn(name: str, command: Sequence[str], log: Path, environment: Mapping[str
     return Child(name, guard, log)
 
 
+def interrupt_on(*signals: signal.Signals) -> None:
+    """These signals end this process as Ctrl-C does. SIGINT among them: a script's background job is born deaf to it."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for one in signals:
+        signal.signal(one, interrupt)
+
+
 def rotate(log: Path) -> None:
     """Keep what earlier starts said: the last as `NAME.1`, the one before as `NAME.2`, up to LOGS_KEPT."""
     if not log.exists() or not log.stat().st_size:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -172,6 +173,11 @@ class Terminal:
         self._print("")
         for left, right in _next(summary, project):
             self._row(Text(f"{left:<9}", style="dim"), "", Text(right))
+
+
+def terminal_of(options: argparse.Namespace) -> Terminal:
+    """Where a command speaks to people: with --json, standard output belongs to programs."""
+    return Terminal(sys.stderr if getattr(options, "json", False) else sys.stdout)
 
 
 def _next(summary: Mapping[str, Any], project: str) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from headway.base import ConfigError, DataError, TrainingError, digest, read_jso
 from headway.data.profile import ColumnProfile, Profile
 from headway.data.source import file_digests
 from headway.drift.reference import Reference, profile_predictions, summarise
-from headway.drift.rows import Rows, open_rows
+from headway.drift.rows import open_rows
 from headway.project import Project, load_table_project
 from headway.report import Reporter
 from headway.run import RunDirectory
@@ -47,7 +47,7 @@ def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory:
     rows = open_rows(project.data, _kinds(champion.bundle), root, data)
     digests = file_digests(rows.files, root)
     files, why = _newest(rows.files, digests, reference, data)
-    Rows(files, rows.form, rows.csv, rows.clean, rows.kinds, rows.date_format).check()
+    rows.of(files).check()
     plan = {
         "champion": champion.version,
         "bundle": str(champion.bundle),
@@ -128,8 +128,7 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     reference = Reference.read(Path(plan["bundle"]), plan["champion"])
     found = shifts(reference, newest, ColumnProfile.from_json(told["prediction"]), project.watch)
     report.progress(0.7, "judging nulls and categories")
-    opened = open_rows(project.data, kinds, root, plan["source"])
-    rows = Rows(tuple(plan["files"]), opened.form, opened.csv, opened.clean, kinds, opened.date_format)
+    rows = open_rows(project.data, kinds, root, plan["source"]).of(plan["files"])
     verdict = quality.judge(expectations(reference, newest, project.watch), rows, "the newest rows")
     broken = [result.sentence for result in verdict.failures]
     return {

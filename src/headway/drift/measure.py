@@ -34,8 +34,7 @@ def main(plan: Mapping[str, Any], out: Path) -> int:
     try:
         data = DataConfig.model_validate(plan["data"])
         rows = open_rows(data, plan["kinds"], Path(plan["root"]), plan["source"])
-        chosen = Rows(tuple(plan["files"]), rows.form, rows.csv, rows.clean, rows.kinds, rows.date_format)
-        write_json(out, measure(chosen, Predictor.load(plan["bundle"])))
+        write_json(out, measure(rows.of(plan["files"]), Predictor.load(plan["bundle"])))
     except HeadwayError as error:
         write_json(out, {"problem": str(error), "exit_code": error.exit_code})
     return 0

@@ -15,13 +15,14 @@ from typing import Any
 
 from headway import tracking
 from headway.base import ConfigError, DataError, disk_error, read_json, write_json
+from headway.data.arriving import Input, find_inputs
 from headway.data.prepare import Preparation
 from headway.data.source import digest_files
 from headway.project import load_table_project
 from headway.report import Reporter
 from headway.serve.bundle import Interval
 from headway.serve.parts import Counts, Output
-from headway.serve.rows import Input, find_inputs, refuse_unfit
+from headway.serve.rows import refuse_unfit
 from headway.serve.stream import Job, Model, Scoring
 from headway.serve.workers import Workers
 

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from headway.base import DataError
+from headway.data.arriving import Input
 from headway.data.canonical import to_string_or_keep
 from headway.data.prepare import Preparation
 from headway.report import Reporter
 from headway.serve.bundle import Interval, decode
 from headway.serve.parts import Counts, Output
-from headway.serve.rows import Input, sift
+from headway.serve.rows import sift
 from headway.serve.workers import AHEAD, Workers
 
 BATCH_ROWS = 2048

@@ -1,0 +1,124 @@
+"""Rows as they arrive, to be predicted or watched: which files, and how each is read. They may lack the target, or hold more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headway.base import ConfigError
+from headway.data.config import CsvOptions, DataConfig
+from headway.data.datasets import dataset_of, locate
+from headway.data.files import find_files, format_of, read_batches, read_schema
+from headway.data.source import Clean
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file. ``name``: its path below the folder that all files share, with / between the parts."""
+
+    file: str
+    name: str
+    form: str
+    csv: CsvOptions
+    clean: Clean | None = None
+
+    @property
+    def how(self) -> list[object]:
+        """What else than the file's bytes decides what its rows are."""
+        return [self.form, self.csv.model_dump(), self.clean is not None]
+
+    @property
+    def depth(self) -> int:
+        """How many folders its name begins with."""
+        return self.name.count("/")
+
+    def schema(self) -> pa.Schema:
+        """Its columns. Raises DataError when it cannot be read."""
+        schema = read_schema(self.file, self.form, self.csv)
+        return schema if self.clean is None else self.clean(empty(schema)).schema
+
+    def rows(self) -> int | None:
+        """How many rows it has, where that is known without reading it."""
+        if self.form != "parquet" or "://" in self.file:
+            return None
+        return int(pq.read_metadata(self.file).num_rows)
+
+    def batches(
+        self, columns: Sequence[str], rows: int, start: int = 0, broken: Callable[[str], None] | None = None
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The rows from number ``start`` on (from 0), with the number of each batch's first.
+
+        Lines of CSV with too few or too many values have no number; they are told to ``broken``, all of them at every reading. Without
+        it, they raise DataError.
+        """
+        read = None if self.clean else list(columns)
+        at = 0
+        for raw in read_batches(self.file, self.form, self.csv, read, rows, broken):
+            end = at + raw.num_rows
+            if end > start:
+                rest = raw.slice(max(0, start - at))
+                cleaned = (self.clean(rest) if self.clean else rest).select(list(columns))
+                yield end - rest.num_rows, cleaned
+            at = end
+
+
+def find_inputs(config: DataConfig, data: str | None, root: Path) -> list[Input]:
+    """The files of ``data``, or the project's own. Raises ConfigError or DataError when there is none or no way to read it.
+
+    CSV is read as the project's own is; where its files have no line of names and these have, the line is heeded.
+    """
+    csv, clean, own = config.csv, None, config.format
+    if config.dataset is not None:
+        known = dataset_of(config.dataset)
+        csv, clean, own = known.csv, _cleaner(known.clean, config.target), known.format
+    if data is None and config.dataset is not None:
+        files = [str(file) for file in locate(config.dataset, config.options, root).files]
+    else:
+        files = find_files(data or str(config.source), root, "--data" if data else "data.source")
+    folder = os.path.commonpath([str(PurePath(file).parent) for file in files])
+    found = []
+    for file in files:
+        form = own if data is None and own != "auto" else _form(file, own)
+        name = PurePath(file).relative_to(folder).as_posix()
+        made = Input(file, name, form, csv, clean if form == own else None)
+        found.append(_with_header(made, config) if form == "csv" and csv.column_names else made)
+    return found
+
+
+def _cleaner(clean: Clean | None, target: str) -> Clean | None:
+    """A data set's own mending, for rows that may lack the target, which it may want to mend."""
+    if clean is None:
+        return None
+
+    def mend(batch: pa.RecordBatch) -> pa.RecordBatch:
+        if target not in batch.schema.names:
+            batch = batch.append_column(target, pa.nulls(batch.num_rows, pa.string()))
+        return clean(batch)
+
+    return mend
+
+
+def _form(file: str, own: str) -> str:
+    """By the file's ending; the project's own format where the ending tells nothing."""
+    try:
+        return format_of([file], "auto")
+    except ConfigError:
+        if own == "auto":
+            raise
+        return own
+
+
+def _with_header(found: Input, config: DataConfig) -> Input:
+    named = found.csv.model_copy(update={"column_names": ()})
+    has = set(read_schema(found.file, "csv", named).names)
+    return Input(found.file, found.name, "csv", named, found.clean) if set(config.features) <= has else found
+
+
+def empty(schema: pa.Schema) -> pa.RecordBatch:
+    """No rows of it."""
+    return pa.RecordBatch.from_pylist([], schema=schema)

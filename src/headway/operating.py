@@ -1,0 +1,102 @@
+"""The commands of whoever runs it for others: its servers, its deployments, its disk."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+
+from headway.base import find_root
+from headway.processes import interrupt_on
+from headway.terminal import terminal_of
+
+
+def up(options: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    from headway.up import Asked, up
+
+    interrupt_on(signal.SIGINT, signal.SIGTERM)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
+        asked = Asked(options.prefect_port, options.mlflow_port, options.host, options.only)
+        up(find_root(), asked, lambda text: print(text, flush=True))
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """What runs here, and whether it answers."""
+    from headway.status import lines, status
+
+    found = status(find_root())
+    terminal = terminal_of(options)
+    for line in lines(found):
+        terminal.line(line)
+    if options.json:
+        print(json.dumps(found))
+    return 0
+
+
+def down(options: argparse.Namespace) -> int:
+    """Stop what `headway up` started here."""
+    from headway.status import down
+
+    stopped = down(find_root())
+    text = "headway up does not run here" if stopped is None else f"headway up (process {stopped}) has stopped"
+    terminal_of(options).line(text)
+    if options.json:
+        print(json.dumps({"stopped": stopped}))
+    return 0
+
+
+def backup(options: argparse.Namespace) -> int:
+    """Databases and artifacts into one file."""
+    from headway.backup import backup
+
+    made = backup(find_root(), options.to)
+    terminal_of(options).line(f"wrote {made['file']} ({made['bytes'] / 1e6:.1f} MB): {made['what']}")
+    if options.json:
+        print(json.dumps(made))
+    return 0
+
+
+def restore(options: argparse.Namespace) -> int:
+    """A backup into an empty folder."""
+    from headway.backup import empty_root, restore
+
+    restored = restore(options.file, empty_root())
+    terminal_of(options).line(f"restored {restored['what']} into {restored['root']}")
+    if options.json:
+        print(json.dumps(restored))
+    return 0
+
+
+def deploy(options: argparse.Namespace) -> int:
+    """Write prefect.yaml."""
+    from headway.local import environment
+
+    root = find_root()
+    os.environ.update(environment(root))
+    from flows.production import write
+
+    path, count, problems = write(root)
+    for text in problems:
+        print(f"headway: left out: {text}", file=sys.stderr)
+    print(f"wrote {path.relative_to(root)}: {count} deployments for the work pool headway; next: prefect deploy --all")
+    if options.json:
+        print(json.dumps({"path": str(path), "deployments": count, "problems": problems}))
+    return 0
+
+
+def gc(options: argparse.Namespace) -> int:
+    """Remove what is past its limit, or say what would be."""
+    from headway import retention
+
+    told = retention.collect(find_root(), options.projects, options.apply)
+    terminal = terminal_of(options)
+    terminal.table(retention.table(told), "nothing is past its limit")
+    terminal.line(retention.line(told))
+    if options.json:
+        print(json.dumps(told))
+    return 0

@@ -1,0 +1,105 @@
+"""A bundle as an MLflow model: its code, its signature, an example, the packages that it needs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import headway
+from headway.tracking.store import quietly
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REQUIRED = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "PyYAML", "safetensors", "torch")
+REQUIRED_BY = {"boosting": ("lightgbm",), "tabm": ("tabm", "rtdl_num_embeddings"), "gpt": ("tokenizers",)}
+TYPES = {"numeric": "double", "date": "datetime", "categorical": "string", "text": "string"}
+
+
+def save(
+    folder: Path, bundle: Path, described: Mapping[str, Any], example: pd.DataFrame, model: Any, run_id: str
+) -> None:
+    """Write an MLflow model. MLflow's log_model would load it and predict, importing torch into the flow's process."""
+    with quietly():
+        import mlflow.pyfunc
+        from mlflow.models import Model
+
+    package = Path(headway.__file__).parent
+    made = Model(
+        artifact_path=model.artifact_location, run_id=run_id, model_uuid=model.model_id, model_id=model.model_id
+    )
+    with tempfile.TemporaryDirectory() as code, quietly():
+        shutil.copytree(package, Path(code) / "headway", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        mlflow.pyfunc.save_model(
+            str(folder),
+            python_model=str(package / "serve" / "pyfunc.py"),
+            artifacts={"bundle": str(bundle)},
+            code_paths=[str(Path(code) / "headway")],
+            signature=_signature(described),
+            input_example=_example(example, described),
+            pip_requirements=_requirements(described["model"]["name"]),
+            mlflow_model=made,
+        )
+    for cache in list(folder.rglob("__pycache__")):
+        shutil.rmtree(cache)
+
+
+def _requirements(model: str) -> list[str]:
+    """The packages that a model needs, at the versions it was made with."""
+    return [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIRED, *REQUIRED_BY.get(model, ()))]
+
+
+def _signature(described: Mapping[str, Any]) -> Any:
+    """Every column may be null: the preparation imputes. Whole numbers are double, for so are numbers beside nulls.
+
+    The signature is for people to read and for tools to send the right columns. MLflow's own check of it would refuse
+    int64 where it says double, and numbers where it says string; so it is marked as one that the model checks itself,
+    which `headway.data.canonical` does, for training and serving alike and in one line.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    if described["task"] == "language":
+        from mlflow.types import ParamSchema, ParamSpec
+
+        options = (("tokens", "long", 300), ("temperature", "double", 0.8), ("seed", "long", 0))
+        params = ParamSchema([ParamSpec(name, kind, default) for name, kind, default in options])
+        # A prompt is completed; a text is measured. A frame holds the one or the other.
+        asked = [ColSpec("string", name, required=False) for name in ("prompt", "text")]
+        told = [ColSpec("string", "completion", required=False)]
+        told += [ColSpec("double", name, required=False) for name in ("loss", "bits_per_byte", "perplexity")]
+        return ModelSignature(inputs=Schema(asked), outputs=Schema(told), params=params)
+    columns = [ColSpec(TYPES[kind], name, required=False) for name, kind in described["features"].items()]
+    signature = ModelSignature(inputs=Schema(columns), outputs=Schema(_outputs(described)))
+    signature._is_signature_from_type_hint = True
+    return signature
+
+
+def _outputs(described: Mapping[str, Any]) -> list[Any]:
+    from mlflow.types import ColSpec
+
+    if described["task"] == "regression":
+        names = ["prediction", *(("low", "high") if described.get("interval") else ())]
+        return [ColSpec("double", name) for name in names]
+    classes = described["classes"]
+    names = ["probability"] if len(classes) == 2 else [f"probability_{c}" for c in classes]
+    return [ColSpec("string", "prediction"), *(ColSpec("double", name) for name in names)]
+
+
+def _example(rows: pd.DataFrame, described: Mapping[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    if described["task"] == "language":
+        return rows
+    example = rows[list(described["features"])].head(5).reset_index(drop=True)
+    for name, kind in described["features"].items():
+        if kind == "numeric":
+            example[name] = pd.to_numeric(example[name]).astype("float64")
+        elif kind != "date":
+            text = example[name].astype(object)
+            example[name] = text.where(text.isna(), text.map(str)).where(text.notna(), None)
+    return example

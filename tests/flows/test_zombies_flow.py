@@ -1,0 +1,76 @@
+"""A run whose process was killed ends in Prefect as Crashed; one that goes on, and one that had ended, are left alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.states import Completed, Running, State
+
+from flows.zombies import close_dead
+from headway import zombies
+from headway.base import write_json
+from headway.run import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+DIE = """
+import os, signal, sys
+from pathlib import Path
+from headway import zombies
+from headway.run import RunDirectory
+zombies.own(RunDirectory(Path(sys.argv[1])))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@flow
+def nothing() -> None:
+    """Stands for a retraining."""
+
+
+def begun(client: SyncPrefectClient, root: Path, state: State[Any]) -> tuple[RunDirectory, Any]:
+    """A run directory, and the Prefect run that it knows."""
+    run = RunDirectory.create(root, "flowers", {"project": {"name": "flowers"}})
+    made = client.create_flow_run(nothing, state=state)
+    write_json(run.path / "flow.json", {"flow_run_id": str(made.id)})
+    return run, made.id
+
+
+def test_only_the_run_whose_process_was_killed_crashes(root: Path) -> None:
+    with get_client(sync_client=True) as client:
+        killed, killed_id = begun(client, root, Running())
+        going, going_id = begun(client, root, Running())
+        ended, ended_id = begun(client, root, Completed())
+        for run in (killed, ended):
+            subprocess.run([sys.executable, "-c", DIE, str(run.path)], check=False)
+        zombies.own(going)
+        assert close_dead(client, root) == [killed.path.name]
+        found = {one: client.read_flow_run(one).state for one in (killed_id, going_id, ended_id)}
+        assert {one: state.type.value for one, state in found.items() if state} == {
+            killed_id: "CRASHED",
+            going_id: "RUNNING",
+            ended_id: "COMPLETED",
+        }
+        crashed = found[killed_id]
+        assert crashed is not None
+        assert crashed.message == "Its process ended without a word."
+        assert close_dead(client, root) == []
+        zombies.release(going)
+
+
+def test_a_run_that_was_closed_in_mlflow_first_still_ends_in_prefect(root: Path) -> None:
+    """`headway up` and the runner both look; whichever comes first, the other still does its part."""
+    with get_client(sync_client=True) as client:
+        killed, killed_id = begun(client, root, Running())
+        subprocess.run([sys.executable, "-c", DIE, str(killed.path)], check=False)
+        zombies.close_dead(root)
+        assert list(zombies.dead(root)) == []
+        assert close_dead(client, root) == [killed.path.name]
+        state = client.read_flow_run(killed_id).state
+        assert state is not None
+        assert state.is_crashed()
