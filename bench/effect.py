@@ -119,6 +119,7 @@ def work(core: int, first: int, studies: int, step: int) -> None:
 
 
 def _share(value: float, goal: float) -> Ratio:
+    """Without an interval: the goal is of this very hundred."""
     return Ratio(value, value, value, goal)
 
 
