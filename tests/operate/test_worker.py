@@ -56,6 +56,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "flows").symlink_to(Path(str(flows.__file__)).parent)
+    make_projects(tmp_path, 1)
     made = Site(tmp_path)
     try:
         until = time.monotonic() + SECONDS
@@ -70,7 +71,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_a_worker_retrains_what_prefect_yaml_deploys(site: Site) -> None:
-    (name,) = make_projects(site.root, 1)
+    name = "crowd0"
     site.say("headway.cli", "deploy")
     site.say("prefect", "--no-prompt", "work-pool", "create", "--type", "process", "headway")
     site.say("prefect", "--no-prompt", "deploy", "--all")

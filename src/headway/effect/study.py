@@ -21,7 +21,7 @@ from headway.effect.lab import LEAD, PAIR_SECONDS, WARM_UP_SECONDS, WINDOW_SECON
 from headway.effect.notebook import Notebook
 from headway.effect.technique import Setting, Technique
 
-SCREENED, STACKED, JUDGED = 0.55, 0.7, 0.95
+SCREENED, STACKED, JUDGED = 0.65, 0.75, 0.95
 """Shares of the budget by which each part must have ended."""
 
 MATHS_LOOKS = 3
