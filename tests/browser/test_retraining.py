@@ -56,6 +56,15 @@ def compare(page: Page, up: Up) -> None:
     page.get_by_role("heading", name="Comparing 2 Runs from 1 Experiment").wait_for()
     page.locator(".js-plotly-plot").get_by_text("train.seed").wait_for()
     picture(page, "mlflow-compare")
+    see_curves(page, up)
+
+
+def see_curves(page: Page, up: Up) -> None:
+    """The metrics of both runs by step, in the chart view of MLflow's list of runs."""
+    page.goto(f"{up.mlflow}/#/experiments/{experiment(up, 'tulips')}/runs?compareRunsMode=CHART")
+    page.get_by_placeholder("Search metric charts").fill("loss")
+    page.locator(".js-plotly-plot .scatterlayer .trace").nth(1).wait_for()
+    picture(page, "mlflow-curves")
 
 
 def test_a_user_starts_a_retraining_reads_its_decision_and_compares_it_with_another(up: Up, page: Page) -> None:

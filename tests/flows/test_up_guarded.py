@@ -12,8 +12,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psutil
 import pytest
@@ -24,6 +26,7 @@ USER = "team:a-password-of-a-team"
 YAML = """
 description: Whether a flower opens tomorrow.
 task: classification
+schedule: {cron: "30 6 2 * *", timezone: Europe/Berlin}
 data: {source: flowers.csv, target: opens, features: {height: numeric}}
 """
 SECONDS = 90
@@ -111,6 +114,19 @@ def test_both_servers_ask_for_the_password_and_nobody_sees_it(up: Up) -> None:
     family = [up.process, *psutil.Process(up.process.pid).children(recursive=True)]
     shown = " ".join(" ".join(psutil.Process(one.pid).cmdline()) for one in family)
     assert USER.partition(":")[2] not in shown + up.said.read_text()
+
+
+def test_prefect_plans_the_runs_of_the_schedule(up: Up) -> None:
+    """By Prefect's own scheduler, which has failed for all schedules with a version of SQLAlchemy that it had not met."""
+    body = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}, "sort": "EXPECTED_START_TIME_ASC"}
+    until = time.monotonic() + SECONDS
+    while not (planned := up.ask(f"{up.prefect}/api/flow_runs/filter", body)[1]) and time.monotonic() < until:
+        time.sleep(0.5)
+    assert len(planned) >= 3
+    assert all(one["auto_scheduled"] and one["parameters"]["project"] == "flowers" for one in planned)
+    zone = ZoneInfo("Europe/Berlin")
+    local = [datetime.fromisoformat(one["expected_start_time"]).astimezone(zone) for one in planned]
+    assert {(one.day, one.hour, one.minute) for one in local} == {(2, 6, 30)}
 
 
 def test_a_server_that_is_killed_is_started_again_with_its_password(up: Up) -> None:
