@@ -62,7 +62,7 @@ def compare(page: Page, up: Up) -> None:
 def see_curves(page: Page, up: Up) -> None:
     """The metrics of both runs by step, in the chart view of MLflow's list of runs."""
     page.goto(f"{up.mlflow}/#/experiments/{experiment(up, 'tulips')}/runs?compareRunsMode=CHART")
-    page.get_by_placeholder("Search metric charts").fill("loss")
+    page.get_by_placeholder("Search metric charts").fill("train/loss")
     page.locator(".js-plotly-plot .scatterlayer .trace").nth(1).wait_for()
     picture(page, "mlflow-curves")
 
