@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headway.processes import free_port
+from tests import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -26,6 +27,10 @@ CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 ARGUMENTS += ["--disable-sync", "--no-first-run"]
 FINISH_SECONDS = 240
+MARKS = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHROMIUM} is missing (apt-get install chromium)"),
+]
 
 YAML = """
 description: Whether a flower opens tomorrow.
@@ -48,10 +53,7 @@ class Up:
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
         """Prefect's API."""
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.prefect}/api/{path}", json.dumps(body).encode(), headers)
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-            return json.load(answer)
+        return serving.ask(f"{self.prefect}/api/{path}", body)
 
 
 def write_flowers(path: Path) -> None:
@@ -86,7 +88,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         "--mlflow-port",
         str(ports[1]),
     ]
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    kept = serving.outside()
     with subprocess.Popen(
         command, cwd=root, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as child:

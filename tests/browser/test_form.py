@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.browser.garden import CHROMIUM, Up, experiment, finished, picture, retraining
+from tests.browser.garden import MARKS, Up, experiment, finished, picture, retraining
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHROMIUM} is missing (apt-get install chromium)"),
-]
+pytestmark = MARKS
 
 
 def test_a_retraining_started_from_the_form_is_found_in_both_pages(up: Up, page: Page) -> None:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from tests.browser.garden import CHROMIUM, Up, picture, retraining
+from tests.browser.garden import MARKS, Up, picture, retraining
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHROMIUM} is missing (apt-get install chromium)"),
-]
+pytestmark = MARKS
 
 
 def test_the_newer_page_has_the_same_form_and_starts_what_it_says(up: Up, page: Page) -> None:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.browser.garden import CHROMIUM, Up, experiment, finished, picture, retraining
+from tests.browser.garden import MARKS, Up, experiment, finished, picture, retraining
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHROMIUM} is missing (apt-get install chromium)"),
-]
+pytestmark = MARKS
 
 
 def start(page: Page, up: Up, epochs: int) -> None:

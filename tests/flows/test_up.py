@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from headway.base import read_json
 from headway.processes import free_port
+from tests.serving import ask, outside
 
 YAML = """
 description: Whether a flower opens tomorrow.
@@ -23,13 +20,6 @@ task: classification
 data: {source: flowers.csv, target: opens, features: {height: numeric}}
 train: {epochs: 7}
 """
-
-
-def ask(address: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=30) as answer:
-        return json.load(answer)
 
 
 def lines_until(child: subprocess.Popen[str], wanted: str) -> list[str]:
@@ -49,7 +39,7 @@ def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Pat
     (tmp_path / "conf" / "broken.yaml").write_text("task: [")
     prefect, mlflow = free_port(), free_port()
     command = [sys.executable, "-m", "headway.cli", "up", "--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    kept = outside()
     with subprocess.Popen(
         command, cwd=tmp_path, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as up:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-import signal
 import subprocess
-import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +15,7 @@ import psutil
 import pytest
 
 from headway.processes import free_port
+from tests import serving
 
 USER = "team:a-password-of-a-team"
 YAML = """
@@ -33,39 +28,16 @@ SECONDS = 90
 
 
 class Up:
-    """`headway up` in a folder of its own, and both its addresses."""
+    """`headway up` with a password: its process, what it says, and both its addresses."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        ports = free_port(), free_port()
+    def __init__(self, root: Path, process: subprocess.Popen[bytes], said: Path, ports: tuple[int, int]) -> None:
+        self.root, self.process, self.said = root, process, said
         self.prefect, self.mlflow = (f"http://127.0.0.1:{port}" for port in ports)
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
-        words = [sys.executable, "-m", "headway.cli", "up"]
-        words += ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
-        self.said = root / "said.txt"
-        with open(self.said, "wb") as said:
-            self.process = subprocess.Popen(
-                words, cwd=root, env={**kept, "HEADWAY_AUTH": USER}, stdout=said, stderr=subprocess.STDOUT
-            )
-
-    def hears(self, text: str) -> None:
-        """Wait until it says so."""
-        until = time.monotonic() + SECONDS
-        while text not in self.said.read_text():
-            assert self.process.poll() is None, self.said.read_text()
-            assert time.monotonic() < until, self.said.read_text()
-            time.sleep(0.2)
 
     def ask(self, address: str, body: dict[str, Any] | None = None, user: str | None = USER) -> tuple[int, Any]:
         """The status and what was answered; 0 where nobody answers."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
-        if user is not None:
-            request.add_header("Authorization", "Basic " + base64.b64encode(user.encode()).decode())
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=30) as answer:
-                return answer.status, json.loads(answer.read() or b"null")
+            return 200, serving.ask(address, body, user)
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
         except OSError:
@@ -94,13 +66,10 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     root = tmp_path_factory.mktemp("team")
     (root / "conf").mkdir()
     (root / "conf" / "flowers.yaml").write_text(YAML)
-    made = Up(root)
-    try:
-        made.hears("Ctrl-C")
-        yield made
-    finally:
-        made.process.send_signal(signal.SIGINT)
-        made.process.wait(60)
+    ports = free_port(), free_port()
+    words = ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    with serving.headway_up(root, words, {"HEADWAY_AUTH": USER}) as (process, said):
+        yield Up(root, process, said, ports)
 
 
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
@@ -135,7 +104,7 @@ def test_a_server_that_is_killed_is_started_again_with_its_password(up: Up) -> N
     assert killed
     for one in killed:
         one.kill()
-    up.hears("MLflow ended; started again (1 of 5)")
+    serving.hears(up.process, up.said, "MLflow ended; started again (1 of 5)")
     until = time.monotonic() + SECONDS
     while (status := up.ask(f"{up.mlflow}{SEARCH}")[0]) != 200 and time.monotonic() < until:
         time.sleep(0.5)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,9 @@ from flows.zombies import close_dead
 from headway import zombies
 from headway.base import write_json
 from headway.run import RunDirectory
+from tests.dying import die
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-DIE = """
-import os, signal, sys
-from pathlib import Path
-from headway import zombies
-from headway.run import RunDirectory
-zombies.own(RunDirectory(Path(sys.argv[1])))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
 
 
 @flow
@@ -47,7 +38,7 @@ def test_only_the_run_whose_process_was_killed_crashes(root: Path) -> None:
         going, going_id = begun(client, root, Running())
         ended, ended_id = begun(client, root, Completed())
         for run in (killed, ended):
-            subprocess.run([sys.executable, "-c", DIE, str(run.path)], check=False)
+            die(run)
         zombies.own(going)
         assert close_dead(client, root) == [killed.path.name]
         found = {one: client.read_flow_run(one).state for one in (killed_id, going_id, ended_id)}
@@ -67,7 +58,7 @@ def test_a_run_that_was_closed_in_mlflow_first_still_ends_in_prefect(root: Path)
     """`headway up` and the runner both look; whichever comes first, the other still does its part."""
     with get_client(sync_client=True) as client:
         killed, killed_id = begun(client, root, Running())
-        subprocess.run([sys.executable, "-c", DIE, str(killed.path)], check=False)
+        die(killed)
         zombies.close_dead(root)
         assert list(zombies.dead(root)) == []
         assert close_dead(client, root) == [killed.path.name]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,15 +10,7 @@ from headway import zombies
 from headway.run import RunDirectory
 from headway.tracking.runs import begin, read_tracking
 from headway.tracking.store import open_store
-
-DIE = """
-import os, signal, sys
-from pathlib import Path
-from headway import zombies
-from headway.run import RunDirectory
-zombies.own(RunDirectory(Path(sys.argv[1])))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+from tests.dying import die
 
 
 def make(root: Path) -> RunDirectory:
@@ -33,7 +23,7 @@ def make(root: Path) -> RunDirectory:
 def test_only_the_run_whose_process_was_killed_is_closed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     killed, going = make(root), make(root)
-    subprocess.run([sys.executable, "-c", DIE, str(killed.path)], check=False)
+    die(killed)
     zombies.own(going)
     assert [run.path for run in zombies.dead(root)] == [killed.path]
     assert zombies.close_dead(root) == [f"{killed.path.name}: its process ended without a word; closed as killed"]
