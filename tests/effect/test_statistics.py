@@ -10,6 +10,7 @@ from scipy import stats
 
 from headway.effect.statistics import (
     Interval,
+    Spread,
     estimate,
     holm,
     judge_quality,
@@ -20,6 +21,7 @@ from headway.effect.statistics import (
     pairs_needed,
     product,
     ratio,
+    spread_of,
 )
 
 
@@ -60,6 +62,78 @@ def test_coverage_holds_at_every_look_together_although_processes_differ_for_lif
         found = [ratio(logs[:n], 4) for n in (4, 8, 16, 32)]
         missed += any(not one.low <= truth <= one.high for one in found)
     assert missed <= 26  # 5 % of 300, and three deviations of luck
+
+
+@pytest.mark.parametrize("freedom", [4.0, 10.0])
+def test_the_spread_is_the_one_that_the_variances_were_drawn_from(freedom: float) -> None:
+    rng = np.random.default_rng(0)
+    variances = 0.01 * freedom / rng.chisquare(freedom, 20_000)
+    found = spread_of([rng.normal(0, math.sqrt(v), 4) for v in variances])
+    assert found is not None
+    assert found.variance == pytest.approx(0.01, rel=0.05)
+    assert found.freedom == pytest.approx(freedom, rel=0.2)
+
+
+def test_a_moderated_variance_is_the_posterior_mean_of_the_conjugate_prior() -> None:
+    logs = np.random.default_rng(1).normal(0.05, 0.1, 6)
+    prior = Spread(variance=0.02, freedom=7.0, pooled=100.0)
+    variance = (7 * 0.02 + 5 * logs.var(ddof=1)) / 12
+    interval = stats.t.interval(0.95, 12, loc=logs.mean(), scale=math.sqrt(variance / 6))
+    found = mean_difference(logs, spread=prior)
+    assert (found.low, found.high) == pytest.approx(interval)
+    assert found.p == pytest.approx(2 * stats.t.sf(logs.mean() / math.sqrt(variance / 6), 12))
+
+
+def test_one_variance_for_all_is_pooled_and_no_better_known_than_that() -> None:
+    comparisons = [np.array([-1.0, 1.0, -1.0, 1.0]) + mean for mean in range(6)]
+    found = spread_of(comparisons)
+    assert found is not None
+    assert math.isinf(found.freedom)
+    assert found.moderated(9.0, 3.0) == (pytest.approx(4 / 3), 18.0)
+    assert spread_of(comparisons[:3]) is None, "too few to tell"
+
+
+def _missed(rng: np.random.Generator, deviations: np.ndarray) -> tuple[float, bool]:
+    """The share of a study's intervals that miss at any look, and whether it falsely calls an effect where there is none."""
+    pairs = [rng.normal(0, deviation, 16) for deviation in deviations]
+    missed, called = np.zeros(len(pairs), bool), False
+    for look in (4, 8, 16):
+        so_far = [one[:look] for one in pairs]
+        spread = spread_of(so_far)
+        found = [ratio(one, 3, spread) for one in so_far]
+        missed |= [not one.low <= 1 <= one.high for one in found]
+        verdicts = [judge_time(one, p) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
+        called |= bool({"helps", "hurts"} & set(verdicts))
+    return float(missed.mean()), called
+
+
+@pytest.mark.parametrize("freedom", [3.0, 8.0, math.inf])
+def test_moderated_intervals_cover_and_a_study_of_nothing_stays_quiet(freedom: float) -> None:
+    """Whether variances differ much between techniques, some, or not at all."""
+    rng = np.random.default_rng(0)
+    wide = [np.ones(18) if math.isinf(freedom) else np.sqrt(freedom / rng.chisquare(freedom, 18)) for _ in range(150)]
+    missed, called = zip(*(_missed(rng, 0.05 * deviations) for deviations in wide), strict=True)
+    assert np.mean(missed) <= 0.05
+    assert sum(called) <= 12  # 5 % of 150, and 1.7 deviations of luck
+
+
+def test_a_comparison_that_is_far_noisier_than_the_others_is_not_called_for_it() -> None:
+    rng = np.random.default_rng(0)
+    called = sum(_missed(rng, 0.05 * np.array([10.0] + [1.0] * 17))[1] for _ in range(100))
+    assert called <= 9
+
+
+def test_moderation_settles_with_fewer_pairs() -> None:
+    """What it is for: of eighteen effects of a tenth, four pairs each and 5 % of noise, most are called; without it, hardly any."""
+    rng = np.random.default_rng(0)
+    pairs = [rng.normal(-0.1, 0.03, 4) for _ in range(18)]
+    counts = []
+    for spread in (None, spread_of(pairs)):
+        found = [ratio(one, 4, spread) for one in pairs]
+        corrected = holm([one.p for one in found])
+        counts.append(sum(judge_time(one, p) == "helps" for one, p in zip(found, corrected, strict=True)))
+    assert counts[0] <= 4
+    assert counts[1] >= 10
 
 
 def test_holm_is_the_textbooks() -> None:

@@ -42,6 +42,7 @@ class Findings:
         self.setting, self.techniques, self.book = setting, list(techniques), book
         self.wanted_target: float | None = plan.get("target")
         self._baseline_slower = float(plan.get("slower", 0.0))
+        self._estimates: dict[str, list[float]] = {}
 
     # ---- variants
 
@@ -68,11 +69,17 @@ class Findings:
 
     def time(self, key: str) -> Interval:
         """The ratio of times of a comparison, so far."""
-        return statistics.ratio(self.pairs(key), len(LOOKS))
+        return statistics.ratio(self.pairs(key), len(LOOKS), self.spread())
+
+    def spread(self) -> statistics.Spread | None:
+        """How much pairs usually differ, over all comparisons so far."""
+        return statistics.spread_of([self.pairs(key) for key in self.book.compared()])
 
     def pairs(self, key: str) -> np.ndarray:
         """The log-ratios (P,) of a comparison's pairs of processes."""
-        return np.array([statistics.estimate(session.blocks) for session in self.book.sessions(key)])
+        known = self._estimates.setdefault(key, [])
+        known += [statistics.estimate(session.blocks) for session in self.book.sessions(key)[len(known) :]]
+        return np.array(known)
 
     def looks(self, key: str) -> int:
         """How many looks a comparison has had."""

@@ -78,6 +78,10 @@ class Notebook:
             for line in self._of("session", key)
         ]
 
+    def compared(self) -> list[str]:
+        """The keys of all comparisons that have a session, in the order of their first."""
+        return list(dict.fromkeys(line["key"] for line in self._lines if line["what"] == "session"))
+
     def blocks(self, key: str) -> np.ndarray:
         """(N, 4) over all sessions."""
         return np.concatenate([np.empty((0, 4)), *(session.blocks for session in self.sessions(key))])

@@ -6,6 +6,12 @@ gives one estimate, the Hodges-Lehmann median of its blocks' pairwise means (Hod
 machine did something else. The pairs' estimates have Student's interval. It assumes that pairs are independent and their estimates
 about normal; a pair that went wrong makes it wider, not false.
 
+**Noise is shared.** Four pairs say little about how much pairs differ; all comparisons of a study together say much, as the machine is
+the same. Each comparison's variance is therefore drawn toward what is usual in the study, the more the less the variances differ by more
+than chance (Smyth 2004, doi:10.2202/1544-6115.1027): Student's interval has the prior's degrees of freedom added to its own. It assumes
+that the variances come from one scaled inverse chi-square distribution. How much they differ is itself uncertain, and taken a standard
+error higher than estimated; where they differ wildly the prior counts for nothing, and with fewer than four comparisons there is none.
+
 **Looking again.** A technique is looked at after growing numbers of pairs, at most ``looks`` times. Each look spends an equal part of the
 error (Bonferroni), so that the interval holds at whichever look it was that settled the matter.
 
@@ -72,6 +78,50 @@ class Interval:
         return cls(value, -math.inf if low is None else low, math.inf if high is None else high, p)
 
 
+@dataclass(frozen=True)
+class Spread:
+    """The variance that is usual for pairs of a study, as a prior of so many degrees of freedom."""
+
+    variance: float
+    freedom: float
+    pooled: float
+    """The degrees of freedom of all comparisons together: no variance is known better than that."""
+
+    def moderated(self, variance: float, freedom: float) -> tuple[float, float]:
+        """A comparison's variance, and its degrees of freedom, with the prior's added."""
+        if math.isinf(self.freedom):
+            return self.variance, self.pooled
+        both = self.freedom + freedom
+        return (self.freedom * self.variance + freedom * variance) / both, min(both, self.pooled)
+
+
+FEWEST_COMPARISONS = 4
+
+
+def spread_of(comparisons: Sequence[np.ndarray]) -> Spread | None:
+    """The prior of a study from its comparisons' log-ratios, (P,) each; None where there are too few to tell.
+
+    Moments of log variances, which have the mean and variance of a log chi-square beside the prior's: Smyth 2004, section 6.2. Theirs is
+    taken a standard error higher than estimated: a prior that is trusted too much makes intervals too narrow.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import digamma, polygamma
+
+    varied = [logs for logs in comparisons if len(logs) > 1 and float(np.std(logs)) > 0]
+    if len(varied) < FEWEST_COMPARISONS:
+        return None
+    variances = np.array([np.var(logs, ddof=1) for logs in varied])
+    halves = np.array([(len(logs) - 1) / 2 for logs in varied])
+    pooled = float(2 * halves.sum())
+    centred = np.log(variances) - digamma(halves) + np.log(halves)
+    spread = float(np.var(centred, ddof=1))
+    beyond_chance = spread * (1 + math.sqrt(2 / (len(varied) - 1))) - float(polygamma(1, halves).mean())
+    if beyond_chance < 1e-6:  # they differ by no more than chance: one variance
+        return Spread(float(np.average(variances, weights=halves)), math.inf, pooled)
+    half = float(brentq(lambda value: float(polygamma(1, value)) - beyond_chance, 1e-6, 1e7))
+    return Spread(float(np.exp(centred.mean() + digamma(half) - np.log(half))), 2 * half, pooled)
+
+
 def log_ratios(blocks: np.ndarray) -> np.ndarray:
     """(N,): log of the second's time over the first's, from blocks (N, 4) of times in the order first second second first."""
     logs = np.log(blocks)
@@ -85,14 +135,14 @@ def estimate(blocks: np.ndarray) -> float:
     return float(np.median((logs[first] + logs[second]) / 2))
 
 
-def ratio(logs: np.ndarray, looks: int = 1) -> Interval:
+def ratio(logs: np.ndarray, looks: int = 1, spread: Spread | None = None) -> Interval:
     """The ratio of two times from the pairs' log-ratios (P,), its 95 % interval at any of ``looks`` looks, and a p-value for all of them.
 
-    With fewer than two pairs it is unbounded.
+    ``spread``: what the study's other comparisons say of the noise. With fewer than two pairs it is unbounded.
     """
     if len(logs) == 0:
         return Interval(1.0, 0.0, math.inf)
-    found = mean_difference(logs, ALPHA / looks)
+    found = mean_difference(logs, ALPHA / looks, spread)
     high = math.exp(found.high) if found.high < 700 else math.inf
     return Interval(math.exp(found.value), math.exp(found.low), high, min(1.0, found.p * looks))
 
@@ -119,18 +169,21 @@ def judge_time(found: Interval, p: float) -> Verdict:
     return "no measurable effect" if settled else "not settled"
 
 
-def mean_difference(differences: np.ndarray, alpha: float = ALPHA) -> Interval:
-    """Student's interval of paired differences (S,), which misses with probability ``alpha``."""
+def mean_difference(differences: np.ndarray, alpha: float = ALPHA, spread: Spread | None = None) -> Interval:
+    """Student's interval of paired differences (S,), which misses with probability ``alpha``; moderated where there is a ``spread``."""
     from scipy import stats
 
     n, mean = len(differences), float(np.mean(differences))
     if n < 2:
         return Interval(mean, -math.inf, math.inf)
-    error = float(np.std(differences, ddof=1)) / math.sqrt(n)
+    variance, freedom = float(np.var(differences, ddof=1)), float(n - 1)
+    if spread is not None:
+        variance, freedom = spread.moderated(variance, freedom)
+    error = math.sqrt(variance / n)
     if error == 0.0:
         return Interval(mean, mean, mean, 1.0 if mean == 0.0 else 0.0)
-    half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * error
-    return Interval(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, n - 1)))
+    half = float(stats.t.ppf(1 - alpha / 2, freedom)) * error
+    return Interval(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom)))
 
 
 def margin_of(qualities: np.ndarray) -> float:
@@ -173,9 +226,9 @@ def product(time: Interval, passes: np.ndarray) -> Interval:
     return Interval(math.exp(middle), math.exp(middle - half), math.exp(middle + half), p)
 
 
-def pairs_needed(logs: np.ndarray, looks: int) -> int:
+def pairs_needed(logs: np.ndarray, looks: int, spread: Spread | None = None) -> int:
     """Pairs after which the interval would be as narrow as `SAME` asks, from the noise of those so far; more than these."""
-    found = ratio(logs, looks)
+    found = ratio(logs, looks, spread)
     if not 0 < found.low <= found.high < math.inf:
         return max(4, 2 * len(logs))
     half = (math.log(found.high) - math.log(found.low)) / 2

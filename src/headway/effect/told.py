@@ -148,7 +148,7 @@ def _open(found: Findings, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any
         text, seconds = "there was no time to begin", None
         if sessions:
             each = float(np.mean([s.seconds for s in sessions]))
-            needed = statistics.pairs_needed(found.pairs(key), len(LOOKS))
+            needed = statistics.pairs_needed(found.pairs(key), len(LOOKS), found.spread())
             text, seconds = "the interval of its step time is still too wide", each * (needed - len(sessions))
         if row["measure"] == "run":
             text = "the trainings were too short for it"
