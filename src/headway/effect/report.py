@@ -28,10 +28,11 @@ METHOD = """
 <p>Two variants run in turns, A B B A or B A A B, each in a process of its own that lives for 4 such blocks or more, for windows of about
 30 ms after a warm-up; the time until a variant is ready (building, compiling) is told apart. Each block gives one log-ratio of times. Two
 processes of one program differ by a per cent or two for all of their lives, so that a pair of processes counts as one sample: the
-Hodges–Lehmann median of its blocks. The pairs have Student's interval; it assumes that they are independent and about normal. Where
-four techniques or more are compared, each variance is drawn toward what is usual on this machine, as far as the variances agree (moderated
-variances, Smyth 2004); this assumes that the techniques' noise has one source, and gives nothing where it has not. A technique is looked at after 4, 8, 16 and 32 pairs, each look at a quarter of the error, so that the interval holds whenever the study stopped
-looking. Verdicts hold for all techniques together (Holm). A difference below 1 % is never called an effect.</p>
+Hodges–Lehmann median of its blocks. The pairs have Student's interval; it assumes that they are independent and about normal. Where four
+techniques or more are compared, each variance is drawn toward what is usual on this machine, as far as the variances agree (moderated
+variances, Smyth 2004); this assumes that the techniques' noise has one source, and gives nothing where it has not. A technique is looked
+at after 4, 8, 16 and 32 pairs, each look at a quarter of the error, so that the interval holds whenever the study stopped looking.
+Verdicts hold for all techniques together (Holm). A difference below 1 % is never called an effect.</p>
 <p>A technique that changes the maths is trained with the same seeds as the baseline. Its quality is equal when the 95 % interval of the
 paired differences (Student) lies above minus the margin: two standard deviations of the baseline over its seeds, fixed before. Its time to
 the target is the ratio of step times times the ratio of passes over the data until the target was first reached.</p>
