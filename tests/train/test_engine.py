@@ -177,6 +177,8 @@ def test_nesterov_and_muon_are_torchs() -> None:
     muon, adamw = make_optimizer(model, Recipe(optimizer="muon")).parts
     assert isinstance(muon, torch.optim.Muon)
     assert [p is model[2].weight for p in muon.param_groups[0]["params"]] == [True]
+    shorter = make_optimizer(model, Recipe(optimizer="muon", muon_momentum=0.8)).parts[0]
+    assert (muon.param_groups[0]["momentum"], shorter.param_groups[0]["momentum"]) == (0.95, 0.8)
     assert sum(len(g["params"]) for g in adamw.param_groups) == 5
     with pytest.raises(ConfigError, match="train.optimizer muon must find hidden matrices"):
         make_optimizer(nn.Linear(3, 2), Recipe(optimizer="muon"))
@@ -232,6 +234,9 @@ def test_the_schedules_are_torchs() -> None:
     cosine = torchs(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, steps - 1, eta_min=0.1), steps)
     ours = [rate(Recipe(schedule="cosine", final_rate=0.1), s, steps) for s in range(steps)]
     np.testing.assert_allclose(ours, cosine, atol=1e-9)
+    linear = torchs(lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.1, steps - 1), steps)
+    ours = [rate(Recipe(schedule="linear", final_rate=0.1), s, steps) for s in range(steps)]
+    np.testing.assert_allclose(ours, linear, atol=1e-9)
     one = torchs(
         lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=51, pct_start=0.3, final_div_factor=1e9), 51
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from headway.base import ConfigError
 from headway.effect import statistics
+from headway.effect.cost import run_seconds
 from headway.effect.notebook import Notebook
 from headway.effect.quality import Curve, kept, passes_to
 from headway.effect.statistics import ALPHA, Equality, Interval, Verdict
@@ -248,10 +249,10 @@ class Findings:
     def _eaten(self, technique: Technique) -> bool:
         """Whether its time to be ready is more than it gains within one run of the project."""
         sessions = self.book.sessions(f"technique/{technique.name}")
-        more = max((s.startup[1] - s.startup[0] for s in sessions), default=0.0)
-        row = float(np.median([np.median(s.blocks[:, [0, 3]]) for s in sessions])) if sessions else 0.0
-        run = row * self.setting.counts * self.setting.recipe.epochs
-        return more > run * (1 - self.time(f"technique/{technique.name}").value)
+        if not sessions:
+            return False
+        more = max(s.startup[1] - s.startup[0] for s in sessions)
+        return more > run_seconds(sessions, self.setting) * (1 - self.time(f"technique/{technique.name}").value)
 
     def _compatible(self, ranked: Sequence[Technique], allowed: Sequence[Technique]) -> list[Technique]:
         taken: list[Technique] = []

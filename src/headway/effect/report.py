@@ -35,7 +35,9 @@ at after 4, 8, 16 and 32 pairs, each look at a quarter of the error, so that the
 Verdicts hold for all techniques together (Holm). A difference below 1 % is never called an effect.</p>
 <p>A technique that changes the maths is trained with the same seeds as the baseline. Its quality is equal when the 95 % interval of the
 paired differences (Student) lies above minus the margin: two standard deviations of the baseline over its seeds, fixed before. Its time to
-the target is the ratio of step times times the ratio of passes over the data until the target was first reached.</p>
+the target is the ratio of step times times the ratio of passes over the data until the target was first reached. Its cost is that of all
+the time of a run on this machine: until it is ready, and then to the target; in money where train.price_per_hour says what an hour costs.
+</p>
 """
 
 
@@ -128,6 +130,7 @@ def _table(found: Mapping[str, Any]) -> str:
         "quality",
         "peak memory",
         "energy",
+        "cost",
         "ready after",
         "at best",
     )
@@ -142,6 +145,7 @@ def _table(found: Mapping[str, Any]) -> str:
             interval(row["quality"], 4, True),
             interval(row["peak"]),
             interval(row["joules"]),
+            _cost(row),
             "" if row["startup"] is None else f"{row['startup'][1]:.1f} s",
             f"{row['bound']:.2f}",
         ]
@@ -149,6 +153,12 @@ def _table(found: Mapping[str, Any]) -> str:
             f"<tr>{''.join(f'<td>{c}</td>' for c in cells)}{''.join(f'<td class=n>{html.escape(n)}</td>' for n in numbers)}</tr>"
         )
     return f"<div class=wide><table><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr>{''.join(lines)}</table></div>"
+
+
+def _cost(row: Mapping[str, Any]) -> str:
+    """The ratio, and what a run costs without and with it where an hour has a price."""
+    paid = "" if row["money"] is None else f" ({row['money'][0]:.3g} → {row['money'][1]:.3g})"
+    return interval(row["cost"]) + paid
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[int, float]:

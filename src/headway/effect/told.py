@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from headway.effect import statistics
+from headway.effect.cost import cost_ratio, money, ready_seconds
 from headway.effect.findings import LOOKS, Findings
+from headway.effect.lab import Session
 from headway.effect.quality import kept
 from headway.effect.statistics import Interval
-from headway.effect.technique import Technique
+from headway.effect.technique import Setting, Technique
 
 
 def told(found: Findings) -> dict[str, Any]:
@@ -66,19 +68,31 @@ def _technique(found: Findings, technique: Technique, verdict: str) -> dict[str,
         "startup": None,
         "peak": None,
         "joules": None,
+        "cost": None,
+        "money": None,
         "samples": [statistics.log_ratios(session.blocks).round(5).tolist() for session in sessions],
         "losses_apart": _apart(found, technique),
     }
     if sessions:
-        row["startup"] = [float(np.median([s.startup[i] for s in sessions])) for i in (0, 1)]
+        row["startup"] = list(ready_seconds(sessions))
         row["peak"] = _ratio_of([s.peak for s in sessions])
         row["joules"] = _ratio_of([s.joules for s in sessions if s.joules is not None])
     effect = found.effect(technique) if unsupported is None else None
+    if effect is not None:
+        row |= _cost(effect, technique, sessions, found.setting)
     row["to_target"] = None if effect is None or technique.measure in ("prediction", "seeds") else effect.to_json()
     judged = found.quality(technique) if unsupported is None and technique.changes != "nothing" else None
     if judged is not None:
         row["quality"] = {**judged[0].to_json(), "says": judged[1]}
     return row
+
+
+def _cost(effect: Interval, technique: Technique, sessions: Sequence[Session], setting: Setting) -> dict[str, Any]:
+    """Of a run that trains, with the time until it is ready; of whatever else is timed, that time alone."""
+    if technique.measure != "step":
+        return {"cost": effect.to_json()}
+    ratio = cost_ratio(effect, sessions, setting)
+    return {"cost": ratio.to_json(), "money": money(ratio, sessions, setting)}
 
 
 def _ratio_of(pairs: Sequence[tuple[float, float]]) -> dict[str, float | None] | None:

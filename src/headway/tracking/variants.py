@@ -66,6 +66,7 @@ def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
         "quality": "quality_difference",
         "peak": "peak_memory",
         "joules": "energy",
+        "cost": "cost",
     }
     found: dict[str, float] = {}
     for key, name in names.items():
@@ -76,6 +77,9 @@ def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
                 found |= {f"effect/{name}_low": told["low"], f"effect/{name}_high": told["high"]}
     if row.get("startup"):
         found["effect/ready_seconds"] = row["startup"][1]
+    if row.get("money"):
+        found["effect/money"] = row["money"][1]
     if row["name"] == "baseline":
+        found["effect/cost"] = 1.0
         found["effect/step_time"] = found["effect/time_to_target"] = 1.0
     return {key: value for key, value in found.items() if math.isfinite(value)}

@@ -156,8 +156,15 @@ def make_optimizer(model: nn.Module, recipe: Recipe, *, capturable: bool = False
     if recipe.optimizer == "muon":
         hidden = _hidden(model)
         matrices = [p for p in matrices if not any(p is h for h in hidden)]
-        decay = {"weight_decay": recipe.weight_decay}
-        parts.append(Muon(hidden, lr=recipe.muon_learning_rate, adjust_lr_fn="original", **decay))
+        parts.append(
+            Muon(
+                hidden,
+                lr=recipe.muon_learning_rate,
+                weight_decay=recipe.weight_decay,
+                momentum=recipe.muon_momentum,
+                adjust_lr_fn="original",
+            )
+        )
     groups = _groups(matrices, vectors, recipe.weight_decay)
     if groups:
         parts.append(torch.optim.AdamW(groups, lr=rate, betas=(recipe.beta1, recipe.beta2), **kernel))

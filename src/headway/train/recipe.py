@@ -10,7 +10,7 @@ from headway.base import Config
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
 Compile = Literal["none", "default", "reduce-overhead", "max-autotune"]
-Schedule = Literal["constant", "cosine", "one_cycle"]
+Schedule = Literal["constant", "linear", "cosine", "one_cycle"]
 
 
 class Recipe(Config):
@@ -33,12 +33,13 @@ class Recipe(Config):
     beta1: float = Field(0.9, ge=0, lt=1, description="Decay of adamw's mean of gradients.")
     beta2: float = Field(0.999, ge=0, lt=1, description="Decay of adamw's mean of squared gradients.")
     muon_learning_rate: float = Field(0.02, gt=0, le=1000, description="Step size of the matrices that muon steps.")
+    muon_momentum: float = Field(0.95, ge=0, lt=1, description="Momentum of muon; short runs do with less.")
     schedule: Schedule = Field("constant", description="How the step size changes over the run.")
     warmup: float = Field(
         0.0, ge=0, lt=1, description="Share of all steps in which the step size grows to its full value."
     )
     final_rate: float = Field(
-        0.0, ge=0, le=1, description="Share of the step size left at the end of cosine or one_cycle."
+        0.0, ge=0, le=1, description="Share of the step size left at the end of linear, cosine or one_cycle."
     )
     clip: float = Field(0.0, ge=0, description="Gradients longer than this are scaled down to it; 0 leaves them.")
     accumulate: int = Field(
