@@ -158,6 +158,11 @@ def lines(found: dict[str, Any], run: RunDirectory, root: Path) -> list[str]:
     total = sum(parts.values()) or 1.0
     shares = ", ".join(f"{name} {value / total:.0%}" for name, value in parts.items())
     shown = [f"a step of the baseline: {1000 * total:.2f} ms ({shares})", found["summary"]]
+    shown += [
+        f"the stack {how} {row['name']}: {interval(row['time'])} of its step time, {row['verdict']}"
+        for how in ("without", "with")
+        for row in found[how]
+    ]
     shown += [f"not settled: {row['name']}: {row['why']}{_more(row)}" for row in found["open"]]
     name = run.plan["project"]["name"]
     shown.append(f"report: {run.path / 'effect.html'}")

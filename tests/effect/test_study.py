@@ -13,6 +13,7 @@ from simulated import Simulated, setting
 from headway.base import ConfigError, TrainingError
 from headway.effect.findings import Findings
 from headway.effect.notebook import Notebook
+from headway.effect.stack import recommended, stack
 from headway.effect.statistics import Verdict
 from headway.effect.study import Study
 from headway.effect.technique import Technique
@@ -56,7 +57,7 @@ def test_verdicts_are_the_truth(tmp_path: Path) -> None:
         "kept memory": "no measurable effect",
         "tf32": "unsupported here",
     }
-    assert [t.name for t in found.stack()] == ["fused optimizer", "resident data"]
+    assert [t.name for t in stack(found)] == ["fused optimizer", "resident data"]
     assert found.time("stack").value == pytest.approx(0.72, rel=0.05)
 
 
@@ -73,9 +74,29 @@ def test_a_stack_is_measured_without_each_and_leaves_out_what_no_longer_helps(tm
         return 1e-4 * (0.88 if fused and resident else 0.8 if fused or resident else 1.0)
 
     found = study(tmp_path, Simulated(clash, noise=0.04), ["fused optimizer", "resident data"])
-    assert len(found.stack()) == 2
-    assert len(found.recommended()) < 2
+    assert len(stack(found)) == 2
+    assert len(recommended(found)) < 2
     assert {row["name"] for row in told(found)["without"]} == {"fused optimizer", "resident data"}
+
+
+@pytest.mark.parametrize(("quality", "taken"), [(0.9, ["kept memory", "bf16"]), (0.8, ["kept memory"])])
+def test_what_gains_only_on_the_stack_is_found_there_and_taken_at_equal_quality(
+    tmp_path: Path, quality: float, taken: list[str]
+) -> None:
+    def hidden(recipe: Any) -> float:
+        """bf16 is hidden behind page faults until memory is kept."""
+        kept, halved = recipe["keep_memory"], recipe["precision"] == "bf16"
+        return 1e-4 * (0.6 if kept and halved else 0.9 if kept else 1.0)
+
+    bench = Simulated(hidden, quality=lambda r: quality if r["precision"] == "bf16" else 0.9, noise=0.04)
+    found = study(tmp_path, bench, ["kept memory", "bf16", "activation checkpointing"])
+    assert found.verdicts()["bf16"] in ("no measurable effect", "changes quality")
+    assert [t.name for t in stack(found)] == ["kept memory"]
+    assert [row["name"] for row in told(found)["with"]] == ["bf16"], "what cannot gain is not tried"
+    assert told(found)["with"][0]["time"]["value"] == pytest.approx(0.667, rel=0.05)
+    assert [t.name for t in recommended(found)] == taken
+    if len(taken) > 1:
+        assert told(found)["recommended"]["to_target"]["value"] == pytest.approx(0.6, rel=0.1)
 
 
 def test_maths_is_judged_by_quality_then_by_time_to_it(tmp_path: Path) -> None:
@@ -85,7 +106,7 @@ def test_maths_is_judged_by_quality_then_by_time_to_it(tmp_path: Path) -> None:
     )
     found = study(tmp_path, bench, ["label smoothing", "one-cycle"])
     assert found.verdicts() == {"label smoothing": "changes quality", "one-cycle": "helps"}
-    assert [t.name for t in found.recommended()] == ["one-cycle"]
+    assert [t.name for t in recommended(found)] == ["one-cycle"]
     row = next(row for row in told(found)["techniques"] if row["name"] == "one-cycle")
     assert row["to_target"]["value"] < 0.9
     assert row["quality"]["says"] == "equal"
@@ -102,13 +123,13 @@ def test_what_disappoints_as_a_whole_is_not_recommended(tmp_path: Path) -> None:
     bench = Simulated(clash, half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0, noise=0.04)
     found = study(tmp_path, bench, ["fused optimizer", "one-cycle"])
     assert found.verdicts() == {"fused optimizer": "helps", "one-cycle": "helps"}
-    assert [t.name for t in found.recommended()] == ["fused optimizer"]
+    assert [t.name for t in recommended(found)] == ["fused optimizer"]
 
 
 def test_of_two_that_set_one_field_the_faster_is_taken(tmp_path: Path) -> None:
     bench = Simulated(cost(optimizer_kernel__fused=0.7, optimizer_kernel__foreach=0.85), noise=0.04)
     found = study(tmp_path, bench, ["fused optimizer", "foreach optimizer"])
-    assert [t.name for t in found.stack()] == ["fused optimizer"]
+    assert [t.name for t in stack(found)] == ["fused optimizer"]
 
 
 def test_a_killed_study_goes_on_and_measures_nothing_twice(tmp_path: Path) -> None:

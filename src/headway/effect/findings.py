@@ -10,10 +10,9 @@ import numpy as np
 
 from headway.base import ConfigError
 from headway.effect import statistics
-from headway.effect.cost import run_seconds
 from headway.effect.notebook import Notebook
 from headway.effect.quality import Curve, kept, passes_to
-from headway.effect.statistics import ALPHA, Equality, Interval, Verdict
+from headway.effect.statistics import Equality, Interval, Verdict
 from headway.effect.technique import Setting, Technique
 from headway.train.recipe import Recipe
 
@@ -91,10 +90,12 @@ class Findings:
         """Whether a further look at a comparison could settle what is not."""
         if self.book.failure(key) is not None:
             return False
-        if not self.book.sessions(key):
-            return True
+        return not self.book.sessions(key) or self.by_time(key) == "not settled"
+
+    def by_time(self, key: str) -> Verdict:
+        """What the times of a comparison say so far; corrected by Bonferroni, which is stricter than the verdict's Holm."""
         found = self.time(key)
-        return statistics.judge_time(found, min(1.0, found.p * max(1, len(self.measured())))) == "not settled"
+        return statistics.judge_time(found, min(1.0, found.p * max(1, len(self.measured()))))
 
     def measured(self) -> list[Technique]:
         """Those that can be had here."""
@@ -185,13 +186,13 @@ class Findings:
         return technique.measure == "step" and technique.changes != "nothing"
 
     def to_judge(self) -> list[Technique]:
-        """Those whose quality must be known: they change the maths, or round and are not slower. Fast ones first."""
+        """Those whose quality must be known: they change the maths, or round and are not slower, alone or on the stack. Fast ones first."""
         found = []
         for technique in self.measured():
-            time = self.time(f"technique/{technique.name}")
-            slower = statistics.judge_time(time, min(1.0, time.p * len(self.measured()))) == "hurts"
+            keys = [key for key in (f"technique/{technique.name}", f"with/{technique.name}") if self.book.sessions(key)]
+            slower = bool(keys) and all(self.by_time(key) == "hurts" for key in keys)
             if technique.changes == "maths" or (technique.changes == "rounding" and not slower):
-                found.append((time.value, technique))
+                found.append((min((self.time(key).value for key in keys), default=1.0), technique))
         return [technique for _, technique in sorted(found, key=lambda pair: pair[0])]
 
     # ---- verdicts
@@ -231,67 +232,6 @@ class Findings:
         if judged[1] == "worse" or (judged[1] == "better" and by_time not in ("helps", "hurts")):
             return "changes quality"
         return by_time
-
-    # ---- together
-
-    def helpful(self) -> list[Technique]:
-        """Steps that are faster with it, the maths left alone."""
-        verdicts = self.verdicts()
-        return [
-            t for t in self.measured() if t.measure == "step" and t.changes == "nothing" and verdicts[t.name] == "helps"
-        ]
-
-    def stack(self) -> list[Technique]:
-        """The helpful ones that go together; of two that set the same field otherwise, the faster."""
-        ranked = sorted(self.helpful(), key=lambda t: self.time(f"technique/{t.name}").value)
-        return self._compatible(ranked, [t for t in ranked if not self._eaten(t)])
-
-    def _eaten(self, technique: Technique) -> bool:
-        """Whether its time to be ready is more than it gains within one run of the project."""
-        sessions = self.book.sessions(f"technique/{technique.name}")
-        if not sessions:
-            return False
-        more = max(s.startup[1] - s.startup[0] for s in sessions)
-        return more > run_seconds(sessions, self.setting) * (1 - self.time(f"technique/{technique.name}").value)
-
-    def _compatible(self, ranked: Sequence[Technique], allowed: Sequence[Technique]) -> list[Technique]:
-        taken: list[Technique] = []
-        fields: dict[str, Any] = {}
-        for technique in ranked:
-            edit = technique.edit(self.setting)
-            clash = any(name in fields and fields[name] != value for name, value in edit.items())
-            if clash or technique not in allowed:
-                continue
-            try:
-                self.combined([*taken, technique])
-            except ConfigError:
-                continue
-            taken.append(technique)
-            fields |= edit
-        return taken
-
-    def recommended(self) -> list[Technique]:
-        """The stack without what it is faster without, and with what reaches the same quality sooner."""
-        stack = []
-        for technique in self.stack():
-            key = f"without/{technique.name}"
-            found = self.time(key)
-            hurts = bool(self.book.sessions(key)) and found.high < 1 and found.p < ALPHA
-            if not hurts:
-                stack.append(technique)
-        verdicts = self.verdicts()
-        sooner = [t for t in self.to_judge() if t.measure == "step" and verdicts[t.name] == "helps"]
-        sooner.sort(key=lambda t: (self.effect(t) or Interval(1.0, 1.0, 1.0)).value)
-        chosen = self._compatible([*stack, *sooner], [*stack, *sooner])
-        return stack if self._disappoints() else chosen
-
-    def _disappoints(self) -> bool:
-        """Whether what is recommended beyond the stack turned out, measured as a whole, not to be sooner than the baseline."""
-        if not self.book.sessions("recommended"):
-            return False
-        passes = self.passes("recommended")
-        time = self.time("recommended")
-        return (statistics.product(time, passes) if len(passes) > 1 else time).value >= 1
 
 
 def _ended(curve: Curve, patience: int) -> Curve:

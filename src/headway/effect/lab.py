@@ -33,7 +33,7 @@ PAIR_SECONDS = 2.0
 """A pair of processes is measured for at least as long: starting it and warming it up takes half of that, and gives nothing."""
 
 LEAD = 8
-"""An eighth of a window is stepped before it is measured."""
+"""An eighth of a window is stepped before it is measured, in whole steps: a step that is long beside the caches needs none."""
 
 PRELOADED = ["headway.effect.worker", "torch._dynamo", "torch.utils.flop_counter", "sklearn.metrics", "tabm"]
 """What takes seconds to load, loaded once for all processes."""
@@ -132,7 +132,7 @@ class Station:
 
     def window(self) -> dict[str, float]:
         """{"seconds" a row, "joules" a row where there is a counter}."""
-        told = self.ask("steps", count=self._window, lead=-(-self._window // LEAD))
+        told = self.ask("steps", count=self._window, lead=self._window // LEAD)
         return {name: told[name] / told["count"] for name in ("seconds", "joules") if name in told}
 
     def close(self) -> None:

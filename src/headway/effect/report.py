@@ -49,6 +49,7 @@ def write_report(path: Path, project: str, found: Mapping[str, Any], environment
         f"<p>{html.escape(summary(found))}</p>",
         *_picture("Effects", forest(found["techniques"]), _FOREST),
         *_picture("The stack", waterfall(found), _WATERFALL),
+        *_among(found),
         *_picture("Quality against time", pareto(found), _PARETO),
         "<h2>All techniques</h2>",
         _table(found),
@@ -153,6 +154,19 @@ def _table(found: Mapping[str, Any]) -> str:
             f"<tr>{''.join(f'<td>{c}</td>' for c in cells)}{''.join(f'<td class=n>{html.escape(n)}</td>' for n in numbers)}</tr>"
         )
     return f"<div class=wide><table><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr>{''.join(lines)}</table></div>"
+
+
+def _among(found: Mapping[str, Any]) -> list[str]:
+    """What each technique is worth beside the stack's others, and what those outside would add."""
+    rows = [
+        f"<tr><td>{how} {html.escape(row['name'])}</td><td class=n>{interval(row['time'])}</td><td>{row['verdict']}</td></tr>"
+        for how in ("without", "with")
+        for row in found[how]
+    ]
+    if not rows:
+        return []
+    head = "<tr><th>the stack</th><th>step time, the stack's = 1</th><th>which</th></tr>"
+    return ["<h2>On one another</h2>", f"<div class=wide><table>{head}{''.join(rows)}</table></div>"]
 
 
 def _cost(row: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 1. The baseline's step, part by part: what each technique could gain at most.
 2. Each technique alone against the baseline, breadth first: after every look, time goes only to those that are still open.
-3. All that help and leave the maths alone, together; then that stack without each one.
+3. All that help and leave the maths alone, together; that stack with each other one that may gain, and without each of its own.
 4. Techniques that change the maths: the same seeds as the baseline, to the same quality.
 5. The recommended recipe against the baseline.
 
@@ -19,9 +19,10 @@ from headway.base import ConfigError, TrainingError
 from headway.effect.findings import LOOKS, SESSION, Findings
 from headway.effect.lab import LEAD, PAIR_SECONDS, WARM_UP_SECONDS, WINDOW_SECONDS, Bench, Unsupported
 from headway.effect.notebook import Notebook
+from headway.effect.stack import helpful, recommended, stack, to_add
 from headway.effect.technique import Setting, Technique
 
-SCREENED, STACKED, JUDGED = 0.65, 0.75, 0.95
+SCREENED, STACKED, JUDGED = 0.5, 0.7, 0.95
 """Shares of the budget by which each part must have ended."""
 
 MATHS_LOOKS = 3
@@ -127,17 +128,19 @@ class Study:
                 )
 
     def _stack(self) -> None:
-        """All that help together, then without each: whether it still earns its place among the others."""
+        """All that help together, without each, and with what else may gain: whether each earns a place among the others."""
         if not self._over(STACKED):
-            for technique in self.findings.helpful():
+            for technique in helpful(self.findings):
                 self._same(technique)
-        stack = self.findings.stack()
-        if len(stack) < 2:
-            return
-        whole = self.findings.combined(stack)
-        keys = {"stack": (self.findings.variant(), whole)}
-        for technique in stack:
-            rest = [other for other in stack if other is not technique]
+        chosen = stack(self.findings)
+        whole = self.findings.combined(chosen)
+        keys: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+        if len(chosen) > 1:
+            keys["stack"] = (self.findings.variant(), whole)
+        for technique in to_add(self.findings):
+            keys[f"with/{technique.name}"] = (whole, self.findings.combined([*chosen, technique]))
+        for technique in chosen if len(chosen) > 1 else []:
+            rest = [other for other in chosen if other is not technique]
             keys[f"without/{technique.name}"] = (whole, self.findings.combined(rest))
         for look in range(len(LOOKS)):
             for key, (first, second) in keys.items():
@@ -212,8 +215,8 @@ class Study:
 
     def _recommended(self) -> None:
         """The recommended recipe against the baseline: step time, and seeds where it changes the maths."""
-        chosen = self.findings.recommended()
-        if not chosen or chosen == self.findings.stack():
+        chosen = recommended(self.findings)
+        if not chosen or chosen == stack(self.findings):
             return
         variant = self.findings.combined(chosen)
         for _ in range(3):

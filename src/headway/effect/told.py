@@ -12,6 +12,7 @@ from headway.effect.cost import cost_ratio, money, ready_seconds
 from headway.effect.findings import LOOKS, Findings
 from headway.effect.lab import Session
 from headway.effect.quality import kept
+from headway.effect.stack import recommended, stack, to_add
 from headway.effect.statistics import Interval
 from headway.effect.technique import Setting, Technique
 
@@ -32,12 +33,9 @@ def told(found: Findings) -> dict[str, Any]:
         "margin": margin,
         "target": target,
         "techniques": rows,
-        "stack": _together(found, found.stack(), "stack"),
-        "without": [
-            {"name": t.name, "time": found.time(f"without/{t.name}").to_json()}
-            for t in found.stack()
-            if found.book.sessions(f"without/{t.name}")
-        ],
+        "stack": _together(found, stack(found), "stack"),
+        "without": _among(found, "without", stack(found)),
+        "with": _among(found, "with", to_add(found)),
         "recommended": _recommended(found),
         "spent": found.book.spent,
         "open": _open(found, rows),
@@ -124,6 +122,16 @@ def _noise(found: Findings) -> dict[str, float] | None:
     return {"block": float(np.median(spreads))} if spreads else None
 
 
+def _among(found: Findings, way: str, techniques: Sequence[Technique]) -> list[dict[str, Any]]:
+    """The stack's step time with or without each technique, over the stack's."""
+    keys = {technique.name: f"{way}/{technique.name}" for technique in techniques}
+    return [
+        {"name": name, "time": found.time(key).to_json(), "verdict": found.by_time(key)}
+        for name, key in keys.items()
+        if found.book.sessions(key)
+    ]
+
+
 def _together(found: Findings, techniques: Sequence[Technique], key: str) -> dict[str, Any]:
     names = [technique.name for technique in techniques]
     if len(names) == 1 and not found.book.sessions(key):
@@ -134,11 +142,11 @@ def _together(found: Findings, techniques: Sequence[Technique], key: str) -> dic
 
 def _recommended(found: Findings) -> dict[str, Any]:
     """The recommended recipe's fields, its step time, and its time to the target quality."""
-    chosen = found.recommended()
+    chosen = recommended(found)
     fields: dict[str, Any] = {}
     for technique in chosen:
         fields |= technique.edit(found.setting)
-    key = "stack" if chosen == found.stack() else "recommended"
+    key = "stack" if chosen == stack(found) else "recommended"
     together = _together(found, chosen, key)
     told: dict[str, Any] = {**together, "fields": fields, "to_target": together["time"], "quality": None}
     changed = [t for t in chosen if t.changes != "nothing"]
