@@ -19,9 +19,6 @@ from headway.effect.technique import Technique
 WORTH_TRYING = 0.97
 """The bound of a technique that is tried on the stack: it could gain three per cent at least."""
 
-HOPELESS = 1.5
-"""What takes so many times the baseline's time alone is not tried on the stack."""
-
 
 def helpful(found: Findings) -> list[Technique]:
     """Steps that are faster with it, the maths left alone."""
@@ -38,7 +35,7 @@ def stack(found: Findings) -> list[Technique]:
 
 
 def to_add(found: Findings) -> list[Technique]:
-    """The others that may gain on the stack: those that could gain the most first."""
+    """The others that may gain on the stack, as they may alone: those that could gain the most first."""
     base = stack(found)
     others = [
         t
@@ -47,7 +44,7 @@ def to_add(found: Findings) -> list[Technique]:
         and t.changes != "maths"
         and t not in base
         and found.bound(t) < WORTH_TRYING
-        and found.time(f"technique/{t.name}").value < HOPELESS
+        and found.time(f"technique/{t.name}").low < 1
     ]
     return [t for t in others if base and _compatible(found, [*base, t]) == [*base, t]]
 

@@ -22,7 +22,7 @@ from headway.effect.notebook import Notebook
 from headway.effect.stack import helpful, recommended, stack, to_add
 from headway.effect.technique import Setting, Technique
 
-SCREENED, STACKED, JUDGED = 0.5, 0.7, 0.95
+SCREENED, STACKED, JUDGED = 0.6, 0.7, 0.95
 """Shares of the budget by which each part must have ended."""
 
 MATHS_LOOKS = 3
