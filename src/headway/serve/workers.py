@@ -1,12 +1,16 @@
 """Prediction on every core: processes that each hold the bundle, fed batch by batch, answering in order.
 
-Rows go to a worker as an Arrow stream on its standard input, predictions come back as one on its standard output. Preparing rows is many
-short operations that share one interpreter's lock; threads gain a tenth where processes double.
+Rows go to a worker through memory that both see, as an Arrow stream of one batch that is read where it lies; on its standard input it is
+told how long that is. Predictions come back as a stream on its standard output. Preparing rows is many short operations that share one
+interpreter's lock; threads gain a tenth where processes double. Through a pipe, rows took a third as long as their predictions.
 """
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import os
+import struct
 import subprocess
 import sys
 from collections import deque
@@ -14,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO
 
@@ -25,8 +30,7 @@ from headway.base import DataError, HeadwayError
 AHEAD = 2
 """Batches in hand for each worker: one that it works on, one that waits."""
 
-PIPE_BYTES = 1 << 20
-"""What the kernel lets anybody have: sixteen times fewer switches between the two ends."""
+LENGTH = struct.Struct("<Q")
 
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """A worker's environment: one core is its own."""
@@ -83,24 +87,48 @@ class Workers:
             self._idle.put(worker)
 
 
+class _Shared:
+    """Memory of two processes: a file without a name, mapped by both. It grows and does not shrink."""
+
+    def __init__(self, file: int) -> None:
+        self.file = file
+        self._bytes = pa.py_buffer(b"")
+
+    def of(self, size: int) -> pa.Buffer:
+        """At least ``size`` bytes, to read or to write."""
+        if size > self._bytes.size:
+            if os.fstat(self.file).st_size < size:
+                os.truncate(self.file, size * 2)
+            self._bytes = pa.py_buffer(mmap.mmap(self.file, 0))
+        return self._bytes
+
+
+def _unnamed_file() -> int:
+    """In memory where the system has that: a container's /dev/shm may be small, memory without a name counts as the process's own."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("rows")
+    with TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
 class _Worker:
-    """A process and its two streams. A stream's schema is that of the first batch; another schema starts another stream."""
+    """A process, the memory for its rows and its two streams."""
 
     def __init__(self, bundle: Path) -> None:
-        command = [sys.executable, "-m", "headway.serve.workers", str(bundle), str(os.getpid())]
+        file = _unnamed_file()
+        command = [sys.executable, "-m", "headway.serve.workers", str(bundle), str(os.getpid()), str(file)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, env={**os.environ, **ALONE}, pipesize=PIPE_BYTES, **pipes)
-        self._writer: pa.RecordBatchStreamWriter | None = None
-        self._schema: pa.Schema | None = None
+        self.process = subprocess.Popen(command, env={**os.environ, **ALONE}, pass_fds=[file], **pipes)
+        self._rows = _Shared(file)
 
     def predict(self, batch: pa.RecordBatch) -> np.ndarray:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        length = pa.MockOutputStream()
+        _put(length, batch)
+        _put(pa.FixedSizeBufferWriter(self._rows.of(length.size())), batch)
         try:
-            if self._writer is None or self._schema != batch.schema:
-                self._end_stream()
-                self._schema, self._writer = batch.schema, pa.ipc.new_stream(self.process.stdin, batch.schema)
-            self._writer.write_batch(batch)
+            self.process.stdin.write(LENGTH.pack(length.size()))
             self.process.stdin.flush()
             answer = pa.ipc.open_stream(self.process.stdout).read_all()
         except (OSError, pa.ArrowInvalid):
@@ -115,18 +143,11 @@ class _Worker:
         """Let it end, and wait for it."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        try:
-            self._end_stream()
+        with contextlib.suppress(OSError):
             self.process.stdin.close()
-        except (OSError, pa.ArrowInvalid):
-            pass
         self.process.wait()
         self.process.stdout.close()
-
-    def _end_stream(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+        os.close(self._rows.file)
 
     def _code(self) -> str:
         try:
@@ -136,8 +157,13 @@ class _Worker:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def main(bundle: str, parent: str) -> int:
-    """The worker: streams of rows in, a stream of one batch of predictions out for each."""
+def _put(sink: pa.NativeFile, batch: pa.RecordBatch) -> None:
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def main(bundle: str, parent: str, file: str) -> int:
+    """The worker: lengths of rows in, a stream of one batch of predictions out for each."""
     import signal
 
     from headway.processes import die_with_parent
@@ -154,13 +180,13 @@ def main(bundle: str, parent: str) -> int:
     except HeadwayError as error:
         print(error, file=sys.stderr)
         return 2
-    source = os.fdopen(0, "rb")
-    while source.peek(1):
-        for batch in pa.ipc.open_stream(source):
-            try:
-                _answer(out, predictor.predict(batch))
-            except DataError as error:
-                _write(out, pa.schema([], {"refused": str(error)}), [])
+    source, rows = os.fdopen(0, "rb"), _Shared(int(file))
+    while len(told := source.read(LENGTH.size)) == LENGTH.size:
+        batch = pa.ipc.open_stream(rows.of(*LENGTH.unpack(told))).read_next_batch()
+        try:
+            _answer(out, predictor.predict(batch))
+        except DataError as error:
+            _write(out, pa.schema([], {"refused": str(error)}), [])
     return 0
 
 
