@@ -168,6 +168,15 @@ def test_time_goes_to_what_is_open_and_the_rest_is_said(tmp_path: Path) -> None:
     assert told(found)["noise"]["block"] > 0.1
 
 
+def test_pairs_of_a_technique_lie_far_apart_in_time(tmp_path: Path) -> None:
+    names = ["fused optimizer", "kept memory", "foreach optimizer"]
+    study(tmp_path, Simulated(), names)
+    lines = [json.loads(line) for line in (tmp_path / "effect.jsonl").read_text().splitlines()]
+    keys = [line["key"] for line in lines if line["what"] == "session"]
+    turns = [set(keys[at : at + 3]) for at in range(0, 12, 3)]
+    assert turns == [{f"technique/{name}" for name in names}] * 4
+
+
 def test_what_cannot_be_had_is_unsupported_with_its_reason(tmp_path: Path) -> None:
     found = study(tmp_path, Simulated(cannot={"compile": "max-autotune"}), ["compile max-autotune"])
     assert found.verdicts() == {"compile max-autotune": "unsupported here"}

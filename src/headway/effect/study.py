@@ -1,7 +1,7 @@
 """What is measured next, and when it is settled.
 
 1. The baseline's step, part by part: what each technique could gain at most.
-2. Each technique alone against the baseline, breadth first: after every look, time goes only to those that are still open.
+2. Each technique alone against the baseline, a pair of each in turn; after every look, time goes only to those that are still open.
 3. All that help and leave the maths alone, together; that stack with each other one that may gain, and without each of its own.
 4. Techniques that change the maths: the same seeds as the baseline, to the same quality.
 5. The recommended recipe against the baseline.
@@ -11,6 +11,7 @@ Whatever was measured is in the notebook; this only decides what is missing ther
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,8 @@ SCREENED, STACKED, JUDGED = 0.6, 0.7, 0.95
 MATHS_LOOKS = 3
 """Looks at the step time of what changes the maths: its seeds decide, and differ by more than the rest of the time's error."""
 
+RECOMMENDED_LOOKS = 3
+
 BREAKDOWN_SECONDS, BREAKDOWN_SHARE = 2.0, 0.02
 SAME_STEPS = 20
 FEWEST_EPOCHS = 2
@@ -35,6 +38,9 @@ READY_SHARE = 0.15
 """Share of the budget that a variant may take to be ready; compiling takes minutes."""
 
 Say = Callable[[float, str], None]
+
+Comparison = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""Two variants."""
 
 
 class Study:
@@ -98,34 +104,45 @@ class Study:
                 f"--budget must allow one pair, about {pair:.0f} s here, however it is {self._budget:.0f} s"
             )
 
-    def _session(self, key: str, first: Mapping[str, Any], second: Mapping[str, Any], looks: int) -> None:
-        """The next look at a comparison, if there is one left."""
-        done = self.findings.looks(key)
-        if done >= looks or self._book.failure(key) is not None:
+    def _look(self, comparisons: Mapping[str, Comparison], look: int, share: float) -> None:
+        """Bring comparisons to a look, a pair of each in turn, until ``share`` of the budget is spent.
+
+        What else the machine does changes from minute to minute, and with it some ratios: of pairs in a row, each would see the same.
+        """
+        for done in range(LOOKS[look - 1] if look else 0, LOOKS[look]):
+            for key, (first, second) in comparisons.items():
+                if self._over(share):
+                    return
+                if len(self._book.sessions(key)) <= done:
+                    self._pair(key, first, second)
+
+    def _pair(self, key: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+        if self._book.failure(key) is not None:
             return
-        limit = max(20.0, READY_SHARE * self._budget)
-        while (pairs := len(self._book.sessions(key))) < LOOKS[done]:
-            self._tell(key)
-            begun = time.perf_counter()
-            try:
-                session = self._bench.compare(first, second, SESSION, limit, swapped=pairs % 2 == 1)
-            except Unsupported as error:
-                self._book.add_failure(key, str(error), time.perf_counter() - begun)
-                return
+        self._tell(key)
+        begun = time.perf_counter()
+        swapped = len(self._book.sessions(key)) % 2 == 1
+        try:
+            session = self._bench.compare(
+                first, second, SESSION, max(20.0, READY_SHARE * self._budget), swapped=swapped
+            )
+        except Unsupported as error:
+            self._book.add_failure(key, str(error), time.perf_counter() - begun)
+        else:
             self._book.add_session(key, session)
 
+    def _still_open(self, key: str, look: int) -> bool:
+        return self.findings.looks(key) <= look and self.findings.open(key)
+
     def _screen(self) -> None:
+        found = self.findings
         for look in range(len(LOOKS)):
-            for technique in self.findings.in_order():
-                if self._over(SCREENED):
-                    return
-                key = f"technique/{technique.name}"
-                if self.findings.looks(key) > look or not self.findings.open(key):
-                    continue
-                looks = MATHS_LOOKS if technique.changes == "maths" else len(LOOKS)
-                self._session(
-                    key, self.findings.variant(measure=technique.measure), self.findings.variant(technique), looks
-                )
+            comparisons = {
+                f"technique/{t.name}": (found.variant(measure=t.measure), found.variant(t))
+                for t in found.in_order()
+                if self._still_open(f"technique/{t.name}", look) and (t.changes != "maths" or look < MATHS_LOOKS)
+            }
+            self._look(comparisons, look, SCREENED)
 
     def _stack(self) -> None:
         """All that help together, without each, and with what else may gain: whether each earns a place among the others."""
@@ -134,7 +151,7 @@ class Study:
                 self._same(technique)
         chosen = stack(self.findings)
         whole = self.findings.combined(chosen)
-        keys: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+        keys: dict[str, Comparison] = {}
         if len(chosen) > 1:
             keys["stack"] = (self.findings.variant(), whole)
         for technique in to_add(self.findings):
@@ -142,12 +159,10 @@ class Study:
         for technique in chosen if len(chosen) > 1 else []:
             rest = [other for other in chosen if other is not technique]
             keys[f"without/{technique.name}"] = (whole, self.findings.combined(rest))
+        if "stack" in keys:
+            self._look({"stack": keys["stack"]}, 0, math.inf)
         for look in range(len(LOOKS)):
-            for key, (first, second) in keys.items():
-                if self._over(STACKED) and (key != "stack" or look):
-                    return
-                if self.findings.looks(key) == look and self.findings.open(key):
-                    self._session(key, first, second, len(LOOKS))
+            self._look({key: pair for key, pair in keys.items() if self._still_open(key, look)}, look, STACKED)
 
     def _same(self, technique: Technique) -> None:
         """Whether what is said to leave the maths alone does: the losses of the first steps beside the baseline's."""
@@ -219,8 +234,8 @@ class Study:
         if not chosen or chosen == stack(self.findings):
             return
         variant = self.findings.combined(chosen)
-        for _ in range(3):
-            if not self._over(1.0) and self.findings.open("recommended"):
-                self._session("recommended", self.findings.variant(), variant, 3)
+        for look in range(RECOMMENDED_LOOKS):
+            if self._still_open("recommended", look):
+                self._look({"recommended": (self.findings.variant(), variant)}, look, 1.0)
         if any(technique.changes != "nothing" for technique in chosen) and not self._over(1.0):
             self._curves("recommended", variant["recipe"])
