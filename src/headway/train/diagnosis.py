@@ -10,8 +10,8 @@ from headway.train.recipe import Recipe
 NOTICEABLE = 0.15
 """A share of the time below which a remedy is not worth a try."""
 
-WORTH_COMPILING = 300.0
-"""Seconds of training below which compiling, half a minute on a CPU, costs more than it can save."""
+WORTH_COMPILING = 120.0
+"""Seconds of training below which compiling, half a minute on a CPU, costs more than it can save: a GPT gains a third, others less."""
 
 SMALL_STEP_MS = 1.0
 """A GPU step shorter than this is mostly launching kernels."""
