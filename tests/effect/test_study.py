@@ -99,6 +99,19 @@ def test_what_gains_only_on_the_stack_is_found_there_and_taken_at_equal_quality(
         assert told(found)["recommended"]["to_target"]["value"] == pytest.approx(0.6, rel=0.1)
 
 
+def test_a_stack_that_was_measured_stays_what_it_was_whatever_is_found_later(tmp_path: Path) -> None:
+    bench = Simulated(cost(keep_memory__True=0.8, optimizer_kernel__fused=0.9), noise=0.04)
+    found = study(tmp_path, bench, ["kept memory", "fused optimizer"])
+    assert {t.name for t in stack(found)} == {"kept memory", "fused optimizer"}
+    slow = Simulated(cost(keep_memory__True=1.4), noise=0.04)
+    for _ in range(40):
+        found.book.add_session(
+            "technique/kept memory", slow.compare(found.variant(), found.variant(found.techniques[0]), 4)
+        )
+    assert found.verdicts()["kept memory"] != "helps"
+    assert {t.name for t in stack(found)} == {"kept memory", "fused optimizer"}
+
+
 def test_maths_is_judged_by_quality_then_by_time_to_it(tmp_path: Path) -> None:
     bench = Simulated(
         quality=lambda r: 0.9 if r["label_smoothing"] == 0 else 0.8,

@@ -29,7 +29,13 @@ def helpful(found: Findings) -> list[Technique]:
 
 
 def stack(found: Findings) -> list[Technique]:
-    """The helpful ones that go together; of two that set the same field otherwise, the faster."""
+    """The helpful ones that go together; of two that set the same field otherwise, the faster.
+
+    Once it was measured it stays what it was: what is said of it, and of others on it, was measured on that one.
+    """
+    kept = found.book.answer("chosen")
+    if kept is not None:
+        return [t for name in kept["names"] for t in found.techniques if t.name == name]
     ranked = sorted(helpful(found), key=lambda t: found.time(f"technique/{t.name}").value)
     return _compatible(found, [t for t in ranked if not _eaten(found, f"technique/{t.name}")])
 

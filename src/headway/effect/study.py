@@ -150,6 +150,8 @@ class Study:
             for technique in helpful(self.findings):
                 self._same(technique)
         chosen = stack(self.findings)
+        if self._book.answer("chosen") is None:
+            self._book.add_answer("chosen", {"names": [technique.name for technique in chosen]}, 0.0)
         whole = self.findings.combined(chosen)
         keys: dict[str, Comparison] = {}
         if len(chosen) > 1:
