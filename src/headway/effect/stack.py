@@ -33,9 +33,9 @@ def stack(found: Findings) -> list[Technique]:
 
     Once it was measured it stays what it was: what is said of it, and of others on it, was measured on that one.
     """
-    kept = found.book.answer("chosen")
+    kept = _kept(found, "stack")
     if kept is not None:
-        return [t for name in kept["names"] for t in found.techniques if t.name == name]
+        return kept
     ranked = sorted(helpful(found), key=lambda t: found.time(f"technique/{t.name}").value)
     return _compatible(found, [t for t in ranked if not _eaten(found, f"technique/{t.name}")])
 
@@ -69,19 +69,32 @@ def added(found: Findings) -> list[Technique]:
 
 
 def recommended(found: Findings) -> list[Technique]:
-    """The stack without what it is faster without, with what it is faster with, and with what reaches the same quality sooner."""
+    """The stack without what it is faster without, with what it is faster with, and with what reaches the same quality sooner.
+
+    As the stack, it stays what it was measured as, unless that disappointed.
+    """
     base = []
     for technique in stack(found):
         key = f"without/{technique.name}"
         time = found.time(key)
         if not (found.book.sessions(key) and time.high < 1 and time.p < ALPHA):
             base.append(technique)
+    if _disappoints(found):
+        return base
+    kept = _kept(found, "recommended")
+    if kept is not None:
+        return kept
     verdicts = found.verdicts()
     sooner = [t for t in found.to_judge() if t.measure == "step" and verdicts[t.name] == "helps"]
     sooner.sort(key=lambda t: (found.effect(t) or Interval(1.0, 1.0, 1.0)).value)
     more = added(found)
-    chosen = _compatible(found, [*base, *more, *(t for t in sooner if t not in more)])
-    return base if _disappoints(found) else chosen
+    return _compatible(found, [*base, *more, *(t for t in sooner if t not in more)])
+
+
+def _kept(found: Findings, key: str) -> list[Technique] | None:
+    """What was chosen when it was measured; None before."""
+    kept = found.book.answer(key)
+    return None if kept is None else [t for name in kept["names"] for t in found.techniques if t.name == name]
 
 
 def _disappoints(found: Findings) -> bool:

@@ -150,8 +150,7 @@ class Study:
             for technique in helpful(self.findings):
                 self._same(technique)
         chosen = stack(self.findings)
-        if self._book.answer("chosen") is None:
-            self._book.add_answer("chosen", {"names": [technique.name for technique in chosen]}, 0.0)
+        self._keep("stack", chosen)
         whole = self.findings.combined(chosen)
         keys: dict[str, Comparison] = {}
         if len(chosen) > 1:
@@ -165,6 +164,11 @@ class Study:
             self._look({"stack": keys["stack"]}, 0, math.inf)
         for look in range(len(LOOKS)):
             self._look({key: pair for key, pair in keys.items() if self._still_open(key, look)}, look, STACKED)
+
+    def _keep(self, key: str, chosen: Sequence[Technique]) -> None:
+        """What is measured together from here on."""
+        if self._book.answer(key) is None:
+            self._book.add_answer(key, {"names": [technique.name for technique in chosen]}, 0.0)
 
     def _same(self, technique: Technique) -> None:
         """Whether what is said to leave the maths alone does: the losses of the first steps beside the baseline's."""
@@ -235,6 +239,7 @@ class Study:
         chosen = recommended(self.findings)
         if not chosen or chosen == stack(self.findings):
             return
+        self._keep("recommended", chosen)
         variant = self.findings.combined(chosen)
         for look in range(RECOMMENDED_LOOKS):
             if self._still_open("recommended", look):
