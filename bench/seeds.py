@@ -14,6 +14,7 @@ from bench.loop import CPU, Rows
 from bench.side_by_side import compare, write
 from headway.data.batches import Batch
 from headway.models.stacked import decayed, stack
+from headway.train.many import ManyStep
 from headway.train.memory import keep_memory
 from headway.train.network import make_training
 from headway.train.optimizer import Optimizers
@@ -57,31 +58,27 @@ def _one(rows: Rows, batch: int, steps: int) -> Callable[[], float]:
 
 
 def _many(rows: Rows, batch: int, steps: int) -> Callable[[], float]:
-    network = stack([rows.build() for _ in range(SEEDS)], [torch.Generator()] * SEEDS)
+    generators = [torch.Generator()] * SEEDS
+    network = stack([rows.build() for _ in range(SEEDS)], generators)
     with_decay, without = decayed(network)
     groups = [{"params": with_decay, "weight_decay": 0.01}, {"params": without, "weight_decay": 0.0}]
     optimizer = Optimizers([torch.optim.AdamW(groups, fused=True)])
+    step = ManyStep(network, optimizer, lambda outputs, target: rows.loss(outputs, target, 0.0), SEEDS, generators)
     orders = torch.stack([torch.randperm(len(rows.tensors["target"])) for _ in range(SEEDS)])
     few = max(1, steps // 8)
 
-    def step(number: int) -> None:
+    def batch_of(number: int) -> Batch:
         at = number % 64 * batch
         chosen = orders[:, at : at + batch]
-        batch_of: Batch = {
-            name: tensor.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
-            for name, tensor in rows.tensors.items()
+        return {
+            name: t.index_select(0, chosen.flatten()).unflatten(0, chosen.shape) for name, t in rows.tensors.items()
         }
-        target = batch_of.pop("target")
-        loss = rows.loss(network(**batch_of).flatten(0, 1), target.flatten(), 0.0)
-        (loss * SEEDS).backward()
-        optimizer.step()
-        optimizer.zero_grad()
 
     def work() -> float:
         torch.set_num_threads(physical_cores_of_all)
         begun = time.perf_counter()
         for number in range(few):
-            step(number)
+            step(batch_of(number))
         return (time.perf_counter() - begun) / few
 
     physical_cores_of_all = physical_cores()

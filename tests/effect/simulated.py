@@ -19,6 +19,7 @@ BASE = Recipe(
     precision="fp32",
     threads=2,
     keep_memory=False,
+    record=False,
     epochs=8,
     batch_size=64,
 )

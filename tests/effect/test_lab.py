@@ -49,7 +49,7 @@ def test_two_processes_in_turns_give_blocks(lab: tuple[Lab, RunDirectory]) -> No
 def test_the_plain_baseline_and_the_fast_one_do_the_same(lab: tuple[Lab, RunDirectory]) -> None:
     """The same losses, but for the order of sums: what a systems technique must leave alone."""
     slow = lab[0].ask(variant(lab[1]), "losses", count=12)["losses"]
-    fast = {"residence": "device", "optimizer_kernel": "fused", "threads": "auto", "keep_memory": True}
+    fast = {"residence": "device", "optimizer_kernel": "fused", "threads": "auto", "keep_memory": True, "record": True}
     assert lab[0].ask(variant(lab[1], **fast), "losses", count=12)["losses"] == pytest.approx(slow, rel=1e-5)
 
 

@@ -121,6 +121,7 @@ def plain(recipe: Recipe, device: str, cores: int) -> Recipe:
         "precision": "fp32",
         "compile": "none",
         "cuda_graphs": False,
+        "record": False,
         "channels_last": False,
         "checkpoint_activations": False,
         "threads": cores,

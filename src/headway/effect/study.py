@@ -205,7 +205,7 @@ class Study:
 
     def _carried(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """A variant whose maths is the recipe's, computed in the way that is fastest in general: only its quality counts."""
-        fast = {"residence": "auto", "threads": "auto", "keep_memory": True}
+        fast = {"residence": "auto", "threads": "auto", "keep_memory": True, "record": True}
         if recipe["residence"] == "stream":
             fast.pop("residence")
         if recipe["optimizer"] != "muon" and recipe["optimizer_kernel"] == "plain":

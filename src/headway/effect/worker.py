@@ -40,7 +40,7 @@ from headway.train.precision import Arithmetic, choose_device, choose_precision
 from headway.train.recipe import Recipe
 from headway.train.step import check_compiler
 from headway.train.table import PREDICT_ROWS, TableWorkload
-from headway.train.tune import threads_of
+from headway.train.tune import physical_cores, threads_of
 from headway.train.workload import Workload
 
 SEEDS = 16
@@ -221,6 +221,7 @@ class SeedsDesk(Desk):
     def __init__(self, *what: Any) -> None:
         super().__init__(*what)
         assert isinstance(self.workload, TableWorkload)
+        torch.set_num_threads(physical_cores())
         recipe = self.recipe
         variants = [Variant(recipe.seed + k, recipe.learning_rate, recipe.weight_decay) for k in range(SEEDS)]
         training = ManyTraining(self.workload, recipe, variants, self.arithmetic.device)

@@ -8,8 +8,9 @@ Shapes: K networks, B batch, N rows.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from headway.base import ConfigError
-from headway.data.batches import GATHER_BYTES, Batch, permutation, row_bytes
+from headway.data.batches import Batch, permutation
 from headway.models.stacked import decayed, single, stack
 from headway.train.optimizer import Optimizers
 from headway.train.precision import choose_precision
 from headway.train.recipe import Recipe
+from headway.train.recorded import Recorded, Unrecordable
 from headway.train.schedule import rate
 from headway.train.table import TableWorkload
 
@@ -99,6 +101,44 @@ def _beside(values: Tensor, weight: Tensor) -> Tensor:
     return values[:, None, None].to(weight.device)
 
 
+class ManyStep:
+    """Steps K stacked networks, each on its own rows. ``loss`` is the mean of (K * B) outputs and targets; ``generators`` are dropout's."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizers | StackedAdamW,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        count: int,
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        self._network, self._optimizer, self._mean, self._count = network, optimizer, loss, count
+        self._generators = generators
+        self._recorded: Recorded | None = None
+        self._records = next(network.parameters()).device.type == "cpu"
+
+    def __call__(self, batch: Batch) -> None:
+        """One step on (K, B, ...) tensors."""
+        if self._records and self._recorded is None:
+            self._record(batch)
+        if self._recorded is not None and self._recorded.fits(batch):
+            self._recorded(batch)
+        else:
+            self._loss(batch).backward()
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """The sum of each network's own mean."""
+        outputs = self._network(**{name: tensor for name, tensor in batch.items() if name != "target"})
+        return self._mean(outputs.flatten(0, 1), batch["target"].flatten()) * self._count
+
+    def _record(self, batch: Batch) -> None:
+        self._records = False
+        with contextlib.suppress(Unrecordable):
+            self._recorded = Recorded(self._network, self._loss, batch, self._generators)
+
+
 class ManyTraining:
     """K networks of one workload under one recipe."""
 
@@ -118,6 +158,7 @@ class ManyTraining:
         self.network = stack(networks, generators).to(device)
         self._alone = networks[0].to(device)
         self._optimizer = self._optimizer_of(variants)
+        self._step = ManyStep(self.network, self._optimizer, self._loss, len(variants), generators)
         self._tensors = {name: t.to(device) for name, t in workload.tensors("train").items()}
         self.rows = len(self._tensors["target"])
 
@@ -155,25 +196,17 @@ class ManyTraining:
                 self._step(batch)
                 yield rows
 
-    def _step(self, batch: Batch) -> None:
-        target = batch.pop("target")
-        outputs = self.network(**batch)
-        loss = self.workload.task.loss(outputs.flatten(0, 1), target.flatten(), self.recipe.label_smoothing)
-        (loss * len(self.fitted)).backward()  # the sum of each network's own mean
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+    def _loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return self.workload.task.loss(outputs, target, self.recipe.label_smoothing)
 
     def _epoch(self, epoch: int, size: int) -> Iterator[Batch]:
         """(K, B, ...) batches: each network's rows in its own order."""
         orders = torch.stack([permutation(self.rows, f.variant.seed, epoch) for f in self.fitted]).to(self.device)
-        at_once = max(1, GATHER_BYTES // (row_bytes(self._tensors) * size * len(orders))) * size
-        for first in range(0, self.rows, at_once):
-            rows = orders[:, first : first + at_once]
-            block = {
+        for at in range(0, self.rows, size):
+            rows = orders[:, at : at + size]
+            yield {
                 name: t.index_select(0, rows.flatten()).unflatten(0, rows.shape) for name, t in self._tensors.items()
             }
-            for at in range(0, rows.shape[1], size):
-                yield {name: t[:, at : at + size] for name, t in block.items()}
 
     def _validate(self) -> None:
         arithmetic = choose_precision("fp32", self.device)

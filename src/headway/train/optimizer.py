@@ -73,7 +73,8 @@ class _FusedAdamW:
     """AdamW's fused kernel called as torch's own class calls it, without what the class does around it.
 
     Hooks, profiling and checks of unchanging arguments take three times as long as the kernel does for a small network on a CPU. The state
-    stays in the optimizer, where it is saved and loaded; the first step, which makes it, is the class's own.
+    stays in the optimizer, where it is saved and loaded; the first step, which makes it, is the class's own. All weights share one count of
+    steps: counting each up takes as long as the kernel.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
@@ -89,12 +90,13 @@ class _FusedAdamW:
             self._optimizer.step()
             self._hold()
             return
-        for group, weights, means, squares, steps in self._held:
-            gradients = [weight.grad for weight in weights if weight.grad is not None]
-            if len(gradients) < len(weights):
-                self._optimizer.step()
-                return
-            torch._foreach_add_(steps, 1.0)
+        found = [[weight.grad for weight in held.weights if weight.grad is not None] for held in self._held]
+        if any(len(gradients) < len(held.weights) for gradients, held in zip(found, self._held, strict=True)):
+            self._let_go()
+            self._optimizer.step()
+            return
+        first.add_(1.0)
+        for (group, weights, means, squares, steps), gradients in zip(self._held, found, strict=True):
             beta1, beta2 = group["betas"]
             torch._fused_adamw_(
                 weights,
@@ -113,16 +115,25 @@ class _FusedAdamW:
             )
 
     def _hold(self) -> None:
-        self._held = []
-        for group in self._optimizer.param_groups:
-            weights = group["params"]
-            states = [self._optimizer.state[weight] for weight in weights]
-            if not all(states):  # a weight that got no gradient has no state
-                self._first = None
-                return
-            means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
-            self._held.append(_Held(group, weights, means, squares, steps))
-        self._first = self._held[0].steps[0]
+        """List the state, if every weight has one and has been stepped as often as the others."""
+        self._held, self._first = [], None
+        groups = self._optimizer.param_groups
+        states = [self._optimizer.state[weight] for group in groups for weight in group["params"]]
+        if not all(states) or len({float(state["step"]) for state in states}) > 1:  # some got no gradient at times
+            return
+        self._first = states[0]["step"]
+        for state in states:
+            state["step"] = self._first
+        for group in groups:
+            own = [self._optimizer.state[weight] for weight in group["params"]]
+            means, squares, steps = ([state[name] for state in own] for name in ("exp_avg", "exp_avg_sq", "step"))
+            self._held.append(_Held(group, group["params"], means, squares, steps))
+
+    def _let_go(self) -> None:
+        """Each weight its own count again, for some will be stepped without the others."""
+        self._held, self._first = [], None
+        for state in self._optimizer.state.values():
+            state["step"] = state["step"].clone()
 
 
 def _can_be_direct(optimizer: torch.optim.Optimizer) -> bool:

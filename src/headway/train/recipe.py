@@ -59,6 +59,7 @@ class Recipe(Config):
     )
     compile: Compile = Field("none", description="Whether and how torch.compile compiles the network.")
     cuda_graphs: bool = Field(False, description="Replay the whole step as one recorded CUDA graph.")
+    record: bool = Field(True, description="Record a step's kernels once and call nothing else; on a CPU, uncompiled.")
     residence: Literal["auto", "device", "stream", "loader"] = Field(
         "auto",
         description="Rows held on the device, or read ahead from disk; auto holds what fits in half of the memory. "

@@ -1,4 +1,4 @@
-"""One optimizer step: forward, backward, clip, step, average; eagerly, compiled, in parts, or replayed as a CUDA graph."""
+"""One optimizer step: forward, backward, clip, step, average; eagerly, recorded, compiled, in parts, or replayed as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from headway.data.batches import Batch
 from headway.train.optimizer import Optimizers
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
+from headway.train.recorded import Recorded, Unrecordable
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -42,9 +43,10 @@ class Step:
         self.notices: list[str] = []
         self._recipe = recipe
         self._full = batch_size
-        self._plain = not (arithmetic.autocasts or recipe.clip or recipe.ema or self.scaler.is_enabled())
         self._compiled = _compiled(network, recipe)
         self._graph: _Graph | None = None
+        self._recorded: Recorded | None = None
+        self._records = can_be_recorded(recipe, arithmetic)
 
     @property
     def kept(self) -> nn.Module:
@@ -81,19 +83,32 @@ class Step:
 
     def _backward(self, batch: Batch, share: float) -> Tensor:
         """Add a batch's gradients times ``share``; returns its share of the loss."""
+        if self._records and share == 1.0 and len(batch["target"]) == self._full:
+            if self._recorded is None:
+                self._record(batch)
+            if self._recorded is not None and self._recorded.fits(batch):
+                return self._recorded(batch)
+        loss = self._loss(batch)
+        if share != 1.0:
+            loss = loss * share
+        self.scaler.scale(loss).backward()
+        return loss.detach()
+
+    def _loss(self, batch: Batch) -> Tensor:
         target = batch["target"]
         forward = self._compiled if len(target) == self._full else self.network
         inputs = {name: tensor for name, tensor in batch.items() if name != "target"}
-        if self._plain:
-            loss = self.loss(forward(**inputs), target, self._recipe.label_smoothing)
-            if share != 1.0:
-                loss = loss * share
-            loss.backward()
-            return loss.detach()
+        if not self.arithmetic.autocasts:
+            return self.loss(forward(**inputs), target, self._recipe.label_smoothing)
         with self.arithmetic.autocast():
-            loss = self.loss(forward(**inputs), target, self._recipe.label_smoothing) * share
-        self.scaler.scale(loss).backward()
-        return loss.detach()
+            return self.loss(forward(**inputs), target, self._recipe.label_smoothing)
+
+    def _record(self, batch: Batch) -> None:
+        try:
+            self._recorded = Recorded(self.network, self._loss, batch)
+        except Unrecordable as error:
+            self._records = False
+            self.notices.append(f"steps are not recorded (train.record), for {error}")
 
     def update(self) -> None:
         """Clip, step the weights by the gradients there are, and forget these."""
@@ -196,6 +211,12 @@ def _average(network: nn.Module, decay: float) -> AveragedModel | None:
     if not decay:
         return None
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def can_be_recorded(recipe: Recipe, arithmetic: Arithmetic) -> bool:
+    """A checkpointed block draws its random numbers again by setting their state, and a scaler's factor changes: neither is a kernel."""
+    alone = recipe.compile == "none" and not recipe.checkpoint_activations and not arithmetic.scaler().is_enabled()
+    return recipe.record and arithmetic.device.type == "cpu" and alone
 
 
 def _compiled(network: nn.Module, recipe: Recipe) -> Callable[..., Any]:
