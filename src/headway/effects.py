@@ -145,7 +145,9 @@ def table(found: dict[str, Any]) -> list[dict[str, str]]:
                 "step time": interval(row["time"]),
                 "time to target": interval(row["to_target"]) if row["changes"] == "maths" else "",
                 "quality": interval(row["quality"], 4, True),
-                "at best": f"{row['bound']:.2f}" if row["verdict"] != "unsupported here" else "",
+                "at best": ""
+                if row["bound"] is None or row["verdict"] == "unsupported here"
+                else f"{row['bound']:.2f}",
                 "why": row["reason"] or "",
             }
         )

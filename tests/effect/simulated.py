@@ -88,7 +88,7 @@ class Simulated:
         if what == "losses":
             return {"losses": [0.6] * values["count"]}
         if what == "quality":
-            return {"plain": 0.9, "quality": 0.9}
+            return {"value": 0.0, "low": -0.0001, "high": 0.0001}
         rng = np.random.default_rng(values["seed"])
         best, half = self.quality(variant["recipe"]) + 0.002 * rng.normal(), self.half(variant["recipe"])
         epochs = np.arange(1, values["epochs"] + 1)
@@ -98,4 +98,5 @@ class Simulated:
             "quality": quality.tolist(),
             "loss": (1 - quality).tolist(),
             "seconds": float(values["epochs"]),
+            "diverged": False,
         }

@@ -66,6 +66,20 @@ def test_a_training_gives_its_quality_by_epoch_and_the_same_twice(lab: tuple[Lab
     assert 0.5 < one["quality"][-1] < 1.0
 
 
+def test_a_training_that_diverges_says_so_and_ends(lab: tuple[Lab, RunDirectory]) -> None:
+    wild = variant(lab[1], optimizer="sgd", learning_rate=1000.0)
+    curve = lab[0].ask(wild, "train", seed=0, epochs=4)
+    assert curve["diverged"]
+    assert len(curve["quality"]) < 4
+
+
+def test_predicting_another_way_has_its_quality_with_an_interval(lab: tuple[Lab, RunDirectory]) -> None:
+    found = lab[0].ask({**variant(lab[1], "prediction"), "way": "int8"}, "quality")
+    assert found["low"] <= found["value"] <= found["high"]
+    assert found["low"] < found["high"], "rounding to int8 changes some rows, and which are drawn matters"
+    assert abs(found["value"]) < 0.05
+
+
 @pytest.mark.parametrize("measure", ["prediction", "seeds"])
 def test_predictions_and_many_networks_are_timed_too(lab: tuple[Lab, RunDirectory], measure: str) -> None:
     session = lab[0].compare(variant(lab[1]), variant(lab[1], measure), 2)
@@ -90,7 +104,7 @@ def test_a_killed_process_is_told(lab: tuple[Lab, RunDirectory]) -> None:
 
 
 def test_passes_are_counted_to_the_first_crossing() -> None:
-    curve = Curve(passes=[1, 2, 3], quality=[0.5, 0.7, 0.6], loss=[3.0, 2.0, 1.0], seconds=1.0)
+    curve = Curve(passes=[1, 2, 3], quality=[0.5, 0.7, 0.6], loss=[3.0, 2.0, 1.0], seconds=1.0, diverged=False)
     assert passes_to(curve, 0.6) == pytest.approx(1.5)
     assert passes_to(curve, 0.4) == 1
     assert passes_to(curve, 0.8) is None

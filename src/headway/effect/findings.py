@@ -16,12 +16,21 @@ from headway.effect.statistics import Equality, Interval, Verdict
 from headway.effect.technique import Setting, Technique
 from headway.train.recipe import Recipe
 
-LOOKS = (4, 8, 16, 32)
+LOOKS = (4, 8, 16, 32, 64, 128)
 """Pairs of processes after which a comparison is looked at."""
+
+SHARES = (4.25, 34.0)
+"""Each of the first four looks spends 1/4.25 of the error that is allowed, each of the last two, which few come to, 1/34."""
 
 SESSION = 4
 """Blocks that a pair lives for at least. Two processes of one program differ by a per cent or two for all of their lives; only more
 pairs, each way round, average that out, not more blocks."""
+
+TOO_LONG = "was not ready within"
+"""What the lab says of a variant that would need a larger budget."""
+
+APART = 0.01
+"""Where the maths is left alone, losses differ by the order of sums, which is far less than this."""
 
 PARTS: dict[str, tuple[str, ...]] = {
     "batches": ("batches",),
@@ -69,7 +78,11 @@ class Findings:
 
     def time(self, key: str) -> Interval:
         """The ratio of times of a comparison, so far."""
-        return statistics.ratio(self.pairs(key), len(LOOKS), self.spread())
+        return statistics.ratio(self.pairs(key), self.share(key), self.spread())
+
+    def share(self, key: str) -> float:
+        """By how much a look at a comparison, as it stands, must be stricter than a single one."""
+        return SHARES[len(self.book.sessions(key)) > LOOKS[3]]
 
     def spread(self) -> statistics.Spread | None:
         """How much pairs usually differ, over all comparisons so far."""
@@ -109,7 +122,9 @@ class Findings:
                 technique.applied(self.setting)
         except ConfigError as error:
             reason = str(error)
-        return reason or self.book.failure(f"technique/{technique.name}")
+        key = f"technique/{technique.name}"
+        failure = self.book.failure(key)  # one that ran has shown that it can, whatever became of a later process
+        return reason or (None if failure is None or TOO_LONG in failure or self.book.sessions(key) else failure)
 
     def bound(self, technique: Technique) -> float:
         """The least ratio of step times that it could reach: what it cannot touch stays."""
@@ -125,9 +140,13 @@ class Findings:
     # ---- quality
 
     def curves(self, name: str) -> list[Curve]:
-        """The trainings of a variant, by seed."""
-        found = self.book.answers(f"curve/{name}/")
+        """The trainings of a variant, by seed; none of one that lost its loss."""
+        found = {} if self.diverged(name) else self.book.answers(f"curve/{name}/")
         return [Curve(**found[seed]) for seed in sorted(found, key=int)]  # pyrefly: ignore
+
+    def diverged(self, name: str) -> bool:
+        """Whether a training of this variant lost its loss."""
+        return any(curve["diverged"] for curve in self.book.answers(f"curve/{name}/").values())
 
     @property
     def margin(self) -> float | None:
@@ -150,8 +169,7 @@ class Findings:
             told, margin = self.book.answer(f"quality/{name}"), self.margin
             if told is None or margin is None:
                 return None
-            value = told["quality"] - told["plain"]
-            found = Interval(value, value, value)
+            found = Interval(told["value"], told["low"], told["high"])
             return found, statistics.judge_quality(found, margin)
         pairs = [(kept(a), kept(b)) for a, b in self._pairs(technique_or_name)]
         margin = self.margin
@@ -180,6 +198,20 @@ class Findings:
             if first is not None and target is not None:
                 logs.append(math.log((passes_to(b, target) or b["passes"][-1]) / first))
         return np.array(logs)
+
+    def apart(self, technique: Technique) -> float | None:
+        """How far the mean loss of the first steps is from the baseline's, as a share of it; None where nobody looked."""
+        ours, theirs = self.book.answer(f"losses/{technique.name}"), self.book.answer("losses/baseline")
+        if ours is None or theirs is None:
+            return None
+        a, b = np.mean(theirs["losses"]), np.mean(ours["losses"])
+        return float(abs(b - a) / abs(a))
+
+    def differs(self, technique: Technique) -> str | None:
+        """Why its weights are plainly others than the baseline's, though it may be faster; None where they are not."""
+        if technique.changes == "nothing" and (self.apart(technique) or 0.0) > APART:
+            return f"the losses of its first steps are {self.apart(technique):.1%} from the baseline's"
+        return "its loss did not stay finite" if self.diverged(technique.name) else None
 
     def runs_again(self, technique: Technique) -> bool:
         """Whether its quality takes trainings of its own."""
@@ -221,6 +253,8 @@ class Findings:
     def _verdict(self, technique: Technique, effect: Interval | None, p: float) -> Verdict:
         if self.unsupported(technique) is not None:
             return "unsupported here"
+        if self.differs(technique):
+            return "changes quality"
         if effect is None:
             return "not settled"
         by_time = statistics.judge_time(effect, p)
@@ -247,4 +281,5 @@ def _ended(curve: Curve, patience: int) -> Curve:
         quality=curve["quality"][: epoch + 1],
         loss=curve["loss"][: epoch + 1],
         seconds=curve["seconds"],
+        diverged=False,
     )

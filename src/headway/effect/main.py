@@ -37,6 +37,7 @@ def study(run: RunDirectory) -> None:
         kept = describe(run)
         book.add_answer("setting", kept, 0.0)
     setting = setting_of(kept)
+    plan = in_quality(plan, kept)
     journal = run.journal()
     for text in kept["warnings"]:
         journal.write("warning", text=text)
@@ -53,6 +54,12 @@ def study(run: RunDirectory) -> None:
     finally:
         journal.close()
     run.finish({"seconds": round(book.spent, 3)})
+
+
+def in_quality(plan: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """The plan with its target as a quality, which is the metric negated where smaller is better."""
+    negated = plan["target"] is not None and not kept["higher_is_better"]
+    return {**plan, "target": -plan["target"]} if negated else plan
 
 
 def setting_of(kept: dict[str, Any]) -> Setting:

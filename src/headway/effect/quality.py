@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TypedDict
 
@@ -10,23 +11,28 @@ import torch
 from torch import nn
 
 from headway.evaluate.config import GateConfig
-from headway.evaluate.metrics import METRICS, primary
+from headway.evaluate.language import weights_of
+from headway.evaluate.metrics import METRICS, differences, primary
 from headway.run import RunDirectory
+from headway.train.language import LanguageWorkload
 from headway.train.network import make_training
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
 from headway.train.table import TableWorkload, predict
 from headway.train.workload import Workload
 
+BLOCK_TOKENS, RESAMPLES = 512, 1000
+
 
 class Curve(TypedDict):
     """``passes``, ``quality`` and ``loss`` after each epoch: passes over the data, the deciding metric (negated where smaller is
-    better) and the validation loss; ``seconds`` of training alone."""
+    better) and the validation loss; ``seconds`` of training alone; ``diverged``: it was ended, for its loss was not finite any more."""
 
     passes: list[float]
     quality: list[float]
     loss: list[float]
     seconds: float
+    diverged: bool
 
 
 def metric_of(run: RunDirectory, workload: Workload) -> str:
@@ -42,11 +48,36 @@ def quality_of(run: RunDirectory, workload: Workload, network: nn.Module, arithm
     if not isinstance(workload, TableWorkload):
         return -workload.validate(network, arithmetic)
     metric = METRICS[metric_of(run, workload)]
-    tensors = workload.tensors("validation")
-    predicted = workload.task.finish(predict(network, tensors, workload.task, arithmetic).float().cpu().numpy())
-    target = np.asarray(workload.store.arrays("validation")["target"])
-    value = metric.value(target, predicted)
+    value = metric.value(_targets(workload), _predicted(workload, network, arithmetic))
     return value if metric.higher_is_better else -value
+
+
+def difference(
+    run: RunDirectory, workload: Workload, network: nn.Module, other: nn.Module, arithmetic: Arithmetic
+) -> dict[str, float]:
+    """{"value", "low", "high"}: how much better ``other`` predicts the validation data, with the paired bootstrap's 95 % interval.
+
+    Rows are resampled; of a text, blocks of neighbouring tokens.
+    """
+    if isinstance(workload, TableWorkload):
+        ours, theirs = (_predicted(workload, one, arithmetic) for one in (other, network))
+        value, low, high = differences(metric_of(run, workload), _targets(workload), ours, theirs)
+        return {"value": value, "low": low, "high": high}
+    assert isinstance(workload, LanguageWorkload)
+    gained = workload.validation_losses(network, arithmetic) - workload.validation_losses(other, arithmetic)
+    blocks = np.array([block.mean() for block in np.array_split(gained, max(2, len(gained) // BLOCK_TOKENS))])
+    drawn = weights_of(len(blocks), RESAMPLES) @ blocks / len(blocks)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {"value": float(gained.mean()), "low": float(low), "high": float(high)}
+
+
+def _targets(workload: TableWorkload) -> np.ndarray:
+    return np.asarray(workload.store.arrays("validation")["target"])
+
+
+def _predicted(workload: TableWorkload, network: nn.Module, arithmetic: Arithmetic) -> np.ndarray:
+    predicted = predict(network, workload.tensors("validation"), workload.task, arithmetic)
+    return workload.task.finish(predicted.float().cpu().numpy())
 
 
 def train_curve(
@@ -56,12 +87,15 @@ def train_curve(
     recipe = recipe.model_copy(update={"seed": seed, "epochs": epochs, "patience": epochs})
     torch.manual_seed(seed)
     training = make_training(workload, recipe, arithmetic)
-    curve = Curve(passes=[], quality=[], loss=[], seconds=0.0)
+    curve = Curve(passes=[], quality=[], loss=[], seconds=0.0, diverged=False)
     begun = time.perf_counter()
     for what in training.run():
         if what != "epoch":
             continue
         curve["seconds"] += time.perf_counter() - begun
+        curve["diverged"] = not (training.is_finite and math.isfinite(training.validation_loss))
+        if curve["diverged"]:
+            break
         curve["passes"].append(float(training.progress.epoch))
         curve["loss"].append(training.validation_loss)
         curve["quality"].append(quality_of(run, workload, training.step.kept, arithmetic))

@@ -148,7 +148,7 @@ def _table(found: Mapping[str, Any]) -> str:
             interval(row["joules"]),
             _cost(row),
             "" if row["startup"] is None else f"{row['startup'][1]:.1f} s",
-            f"{row['bound']:.2f}",
+            "" if row["bound"] is None else f"{row['bound']:.2f}",
         ]
         lines.append(
             f"<tr>{''.join(f'<td>{c}</td>' for c in cells)}{''.join(f'<td class=n>{html.escape(n)}</td>' for n in numbers)}</tr>"

@@ -6,6 +6,7 @@ the stack is measured without each of its own, and with each of the others that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,18 +70,10 @@ def added(found: Findings) -> list[Technique]:
 
 
 def recommended(found: Findings) -> list[Technique]:
-    """The stack without what it is faster without, with what it is faster with, and with what reaches the same quality sooner.
+    """What is to be measured as a whole: the stack, with what it is faster with, and with what reaches the same quality sooner.
 
-    As the stack, it stays what it was measured as, unless that disappointed.
+    As the stack, it stays what it was measured as.
     """
-    base = []
-    for technique in stack(found):
-        key = f"without/{technique.name}"
-        time = found.time(key)
-        if not (found.book.sessions(key) and time.high < 1 and time.p < ALPHA):
-            base.append(technique)
-    if _disappoints(found):
-        return base
     kept = _kept(found, "recommended")
     if kept is not None:
         return kept
@@ -88,22 +81,76 @@ def recommended(found: Findings) -> list[Technique]:
     sooner = [t for t in found.to_judge() if t.measure == "step" and verdicts[t.name] == "helps"]
     sooner.sort(key=lambda t: (found.effect(t) or Interval(1.0, 1.0, 1.0)).value)
     more = added(found)
-    return _compatible(found, [*base, *more, *(t for t in sooner if t not in more)])
+    return _compatible(found, [*_base(found), *more, *(t for t in sooner if t not in more)])
+
+
+def proven(found: Findings) -> list[Technique]:
+    """What is recommended when the study is over: what as a whole is sooner than the baseline, to the same quality.
+
+    A whole that is not gives way to the best of what was measured: without what touches the quality, the stack, each helpful one alone.
+    """
+    whole = recommended(found)
+    if _gain(found, whole) < 1:
+        return whole
+    verdicts = found.verdicts()
+    alone = [[t] for t in found.measured() if t.measure == "step" and verdicts[t.name] == "helps"]
+    lesser = [[t for t in whole if t.changes == "nothing"], stack(found), *alone]
+    best = min(lesser, key=lambda chosen: _gain(found, chosen))
+    return best if _gain(found, best) < 1 else []
+
+
+def measured_as(found: Findings, chosen: Sequence[Technique]) -> str | None:
+    """The comparison with the baseline in which just these were measured together; None where none was."""
+    names = [technique.name for technique in chosen]
+    alone = {f"technique/{names[0]}": names} if len(names) == 1 else {}
+    known = {"stack": [t.name for t in stack(found)], **alone}
+    kept = _kept(found, "recommended")
+    if kept is not None:
+        known["recommended"] = [t.name for t in kept]
+    return next((key for key, those in known.items() if set(those) == set(names) and found.book.sessions(key)), None)
+
+
+def quality_name(chosen: Sequence[Technique]) -> str | None:
+    """Whose trainings tell the quality of these together; None where they leave it alone."""
+    changed = [technique for technique in chosen if technique.changes != "nothing"]
+    if not changed:
+        return None
+    return changed[0].name if len(changed) == 1 else "recommended"
+
+
+def _base(found: Findings) -> list[Technique]:
+    """The stack, or what of it is fastest: one that it is faster without leaves it, the one that costs most; others may only have stood
+    in that one's way. A stack that does not run leaves its fastest."""
+    whole = stack(found)
+    if found.book.failure("stack") is not None:
+        return whole[:1]
+    worst: tuple[float, Technique] | None = None
+    for technique in whole:
+        time = found.time(f"without/{technique.name}")
+        called = found.book.sessions(f"without/{technique.name}") and time.high < 1 and time.p < ALPHA
+        if called and (worst is None or time.value < worst[0]):
+            worst = time.value, technique
+    return [t for t in whole if worst is None or t is not worst[1]]
+
+
+def _gain(found: Findings, chosen: Sequence[Technique]) -> float:
+    """The ratio of times to the same quality, measured of just these together; infinite where it was not, or the quality is less."""
+    key = measured_as(found, chosen) if chosen else None
+    if key is None:
+        return math.inf
+    time, name = found.time(key), quality_name(chosen)
+    if name is None:
+        return time.value
+    judged, passes = found.quality(name), found.passes(name)
+    if judged is None or judged[1] not in ("equal", "better") or len(passes) < 2:
+        return math.inf
+    return statistics.product(time, passes).value
 
 
 def _kept(found: Findings, key: str) -> list[Technique] | None:
     """What was chosen when it was measured; None before."""
     kept = found.book.answer(key)
     return None if kept is None else [t for name in kept["names"] for t in found.techniques if t.name == name]
-
-
-def _disappoints(found: Findings) -> bool:
-    """Whether what is recommended beyond the stack turned out, measured as a whole, not to be sooner than the baseline."""
-    if not found.book.sessions("recommended"):
-        return False
-    passes = found.passes("recommended")
-    time = found.time("recommended")
-    return (statistics.product(time, passes) if len(passes) > 1 else time).value >= 1
 
 
 def _eaten(found: Findings, key: str) -> bool:

@@ -12,8 +12,8 @@ than chance (Smyth 2004, doi:10.2202/1544-6115.1027): Student's interval has the
 that the variances come from one scaled inverse chi-square distribution. How much they differ is itself uncertain, and taken a standard
 error higher than estimated; where they differ wildly the prior counts for nothing, and with fewer than four comparisons there is none.
 
-**Looking again.** A technique is looked at after growing numbers of pairs, at most ``looks`` times. Each look spends an equal part of the
-error (Bonferroni), so that the interval holds at whichever look it was that settled the matter.
+**Looking again.** A technique is looked at after growing numbers of pairs. Each look spends a part of the error, 1/``looks`` of it, and the
+parts sum to no more than 1 (Bonferroni), so that the interval holds at whichever look it was that settled the matter.
 
 **Many techniques.** Verdicts hold for all techniques of a study together: Holm's correction (Holm 1979) of their p-values, which must then
 be below 3 %.
@@ -135,8 +135,9 @@ def estimate(blocks: np.ndarray) -> float:
     return float(np.median((logs[first] + logs[second]) / 2))
 
 
-def ratio(logs: np.ndarray, looks: int = 1, spread: Spread | None = None) -> Interval:
-    """The ratio of two times from the pairs' log-ratios (P,), its 95 % interval at any of ``looks`` looks, and a p-value for all of them.
+def ratio(logs: np.ndarray, looks: float = 1, spread: Spread | None = None) -> Interval:
+    """The ratio of two times from the pairs' log-ratios (P,), its 95 % interval at a look that spends 1/``looks`` of the error,
+    and a p-value for all looks.
 
     ``spread``: what the study's other comparisons say of the noise. With fewer than two pairs it is unbounded.
     """
@@ -226,7 +227,7 @@ def product(time: Interval, passes: np.ndarray) -> Interval:
     return Interval(math.exp(middle), math.exp(middle - half), math.exp(middle + half), p)
 
 
-def pairs_needed(logs: np.ndarray, looks: int, spread: Spread | None = None) -> int:
+def pairs_needed(logs: np.ndarray, looks: float, spread: Spread | None = None) -> int:
     """Pairs after which the interval would be as narrow as `SAME` asks, from the noise of those so far; more than these."""
     found = ratio(logs, looks, spread)
     if not 0 < found.low <= found.high < math.inf:

@@ -23,8 +23,8 @@ from headway.effect.notebook import Notebook
 from headway.effect.stack import helpful, recommended, stack, to_add
 from headway.effect.technique import Setting, Technique
 
-SCREENED, STACKED, JUDGED = 0.6, 0.7, 0.95
-"""Shares of the budget by which each part must have ended."""
+SCREENED, STACKED, JUDGED, ALL = 0.6, 0.7, 0.85, 1.0
+"""Shares of the budget by which each part must have ended; what is left after the last goes to whatever is still open."""
 
 MATHS_LOOKS = 3
 """Looks at the step time of what changes the maths: its seeds decide, and differ by more than the rest of the time's error."""
@@ -64,12 +64,14 @@ class Study:
         """Measure until all is settled or the budget is spent. Raises ConfigError where it cannot be begun."""
         self._breakdown()
         if self.findings.wanted_target is not None:
-            self._curves("baseline", self._setting.recipe.model_dump(mode="json"))
+            self._curves("baseline", self._setting.recipe.model_dump(mode="json"), JUDGED)
             self._check_target()
-        self._screen()
+        self._screen(SCREENED)
         self._stack()
-        self._quality()
+        self._quality(JUDGED)
         self._recommended()
+        self._screen(ALL)
+        self._quality(ALL)
         return self.findings
 
     def _over(self, share: float) -> bool:
@@ -99,7 +101,7 @@ class Study:
             raise ConfigError(f"the baseline must run, however it {self._book.failure('breakdown')}")
         window = max(WINDOW_SECONDS, sum(found.values())) * (1 + 1 / LEAD)
         pair = self._book.spent + 2 * WARM_UP_SECONDS + max(PAIR_SECONDS, 4 * SESSION * window)
-        if pair > self._budget:
+        if pair > self._budget and not self._book.compared():  # a study that goes on has had its first pair
             raise ConfigError(
                 f"--budget must allow one pair, about {pair:.0f} s here, however it is {self._budget:.0f} s"
             )
@@ -134,7 +136,7 @@ class Study:
     def _still_open(self, key: str, look: int) -> bool:
         return self.findings.looks(key) <= look and self.findings.open(key)
 
-    def _screen(self) -> None:
+    def _screen(self, share: float) -> None:
         found = self.findings
         for look in range(len(LOOKS)):
             comparisons = {
@@ -142,7 +144,7 @@ class Study:
                 for t in found.in_order()
                 if self._still_open(f"technique/{t.name}", look) and (t.changes != "maths" or look < MATHS_LOOKS)
             }
-            self._look(comparisons, look, SCREENED)
+            self._look(comparisons, look, share)
 
     def _stack(self) -> None:
         """All that help together, without each, and with what else may gain: whether each earns a place among the others."""
@@ -175,31 +177,32 @@ class Study:
         self._ask("losses/baseline", self.findings.variant(), "losses", count=SAME_STEPS)
         self._ask(f"losses/{technique.name}", self.findings.variant(technique), "losses", count=SAME_STEPS)
 
-    def _quality(self) -> None:
+    def _quality(self, share: float) -> None:
         """Seed by seed, the techniques that could help first."""
         candidates = self.findings.to_judge()
-        if not candidates or self._over(JUDGED):
+        if not candidates or self._over(share):
             return
-        if not self._curves("baseline", self._setting.recipe.model_dump(mode="json")):
+        if not self._curves("baseline", self._setting.recipe.model_dump(mode="json"), share):
             return
         for technique in candidates:
             if self.findings.runs_again(technique):
-                self._curves(technique.name, technique.applied(self._setting).model_dump(mode="json"))
-            elif technique.measure == "prediction":
+                self._curves(technique.name, technique.applied(self._setting).model_dump(mode="json"), share)
+            elif technique.measure == "prediction" and not self._over(share):
                 self._ask(f"quality/{technique.name}", self.findings.variant(technique), "quality")
 
     def _epochs(self, variants: int) -> int:
-        """How many epochs a run has: all of the project's where the budget allows it, else as many as it allows."""
+        """How many epochs a run has: all of the project's where the budget allows it, else as many as it allows; 0 where it allows none."""
         kept = self._book.answer("epochs")
         if kept is None:
             step = self._ask(
                 "pace", self._carried(self._setting.recipe.model_dump(mode="json")), "steps", count=20, lead=5
             )
-            pace = step["seconds"] / step["count"] if step else 1.0
+            epoch = 1.3 * self._setting.counts * (step["seconds"] / step["count"] if step else math.inf)
             left = max(0.0, JUDGED * self._budget - self._book.spent)
-            affordable = left / (self._seeds * max(2, min(variants, 8)) * pace * self._setting.counts * 1.3)
-            epochs = min(self._setting.recipe.epochs, max(FEWEST_EPOCHS, int(affordable)))
-            kept = {"epochs": epochs}
+            affordable = left / (self._seeds * max(2, min(variants, 8)) * epoch)
+            if 2 * self._seeds * FEWEST_EPOCHS * epoch > self._budget - self._book.spent:
+                return 0  # not even one technique beside the baseline
+            kept = {"epochs": min(self._setting.recipe.epochs, max(FEWEST_EPOCHS, int(affordable)))}
             self._book.add_answer("epochs", kept, 0.0)
         return int(kept["epochs"])
 
@@ -212,16 +215,22 @@ class Study:
             fast["optimizer_kernel"] = "fused"
         return {"recipe": {**recipe, **fast}, "measure": "step"}
 
-    def _curves(self, name: str, recipe: Mapping[str, Any]) -> bool:
+    def _curves(self, name: str, recipe: Mapping[str, Any], share: float) -> bool:
         """All seeds of a variant, one training each. Returns whether they are there."""
         epochs = self._epochs(1 + len(self.findings.to_judge()))
-        for seed in range(self._seeds):
+        for seed in range(self._seeds if epochs else 0):
             key = f"curve/{name}/{seed}"
-            if self._book.answer(key) is None and self._over(JUDGED):
+            if self._book.answer(key) is None and self._over(share):
                 return False
             if self._ask(key, self._carried(recipe), "train", seed=seed, epochs=epochs) is None:
                 return False
-        return True
+            if self.findings.diverged(name):
+                break
+        if name == "baseline" and self.findings.diverged(name):
+            raise TrainingError(
+                "the baseline must train, however its loss did not stay finite; lower train.learning_rate"
+            )
+        return epochs > 0
 
     def _check_target(self) -> None:
         curves = self.findings.curves("baseline")
@@ -235,14 +244,14 @@ class Study:
             )
 
     def _recommended(self) -> None:
-        """The recommended recipe against the baseline: step time, and seeds where it changes the maths."""
+        """The recommended recipe against the baseline: step time, and seeds where it changes the maths more than one technique does."""
         chosen = recommended(self.findings)
-        if not chosen or chosen == stack(self.findings):
+        if len(chosen) < 2 or chosen == stack(self.findings):
             return
         self._keep("recommended", chosen)
         variant = self.findings.combined(chosen)
         for look in range(RECOMMENDED_LOOKS):
             if self._still_open("recommended", look):
-                self._look({"recommended": (self.findings.variant(), variant)}, look, 1.0)
-        if any(technique.changes != "nothing" for technique in chosen) and not self._over(1.0):
-            self._curves("recommended", variant["recipe"])
+                self._look({"recommended": (self.findings.variant(), variant)}, look, ALL)
+            if look == 0 and sum(technique.changes != "nothing" for technique in chosen) > 1:
+                self._curves("recommended", variant["recipe"], ALL)

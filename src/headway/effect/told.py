@@ -9,12 +9,15 @@ import numpy as np
 
 from headway.effect import statistics
 from headway.effect.cost import cost_ratio, money, ready_seconds
-from headway.effect.findings import LOOKS, Findings
+from headway.effect.findings import Findings
 from headway.effect.lab import Session
 from headway.effect.quality import kept
-from headway.effect.stack import recommended, stack, to_add
+from headway.effect.stack import measured_as, proven, quality_name, stack, to_add
 from headway.effect.statistics import Interval
 from headway.effect.technique import Setting, Technique
+
+NUMERIC = ("precision", "compile", "cuda_graphs", "checkpoint_activations")
+"""Fields that change what is computed, or with what: a recipe that was measured in one is not the same in another."""
 
 
 def told(found: Findings) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def told(found: Findings) -> dict[str, Any]:
         "margin": margin,
         "target": target,
         "techniques": rows,
-        "stack": _together(found, stack(found), "stack"),
+        "stack": _together(found, stack(found)),
         "without": _among(found, "without", stack(found)),
         "with": _among(found, "with", to_add(found)),
         "recommended": _recommended(found),
@@ -54,8 +57,8 @@ def _technique(found: Findings, technique: Technique, verdict: str) -> dict[str,
         "changes": technique.changes,
         "measure": technique.measure,
         "verdict": verdict,
-        "reason": unsupported,
-        "bound": found.bound(technique),
+        "reason": unsupported or found.differs(technique),
+        "bound": found.bound(technique) if technique.measure == "step" and technique.changes != "maths" else None,
         "edit": {} if unsupported else dict(technique.edit(found.setting)),
         "pairs": len(sessions),
         "blocks": len(blocks),
@@ -69,7 +72,7 @@ def _technique(found: Findings, technique: Technique, verdict: str) -> dict[str,
         "cost": None,
         "money": None,
         "samples": [statistics.log_ratios(session.blocks).round(5).tolist() for session in sessions],
-        "losses_apart": _apart(found, technique),
+        "losses_apart": found.apart(technique),
     }
     if sessions:
         row["startup"] = list(ready_seconds(sessions))
@@ -103,15 +106,6 @@ def _ratio_of(pairs: Sequence[tuple[float, float]]) -> dict[str, float | None] |
     return Interval(float(np.exp(found.value)), low, high).to_json()
 
 
-def _apart(found: Findings, technique: Technique) -> float | None:
-    """How far the mean loss of the first steps is from the baseline's, as a share of it; None where nobody looked."""
-    ours, theirs = found.book.answer(f"losses/{technique.name}"), found.book.answer("losses/baseline")
-    if ours is None or theirs is None:
-        return None
-    a, b = np.mean(theirs["losses"]), np.mean(ours["losses"])
-    return float(abs(b - a) / abs(a))
-
-
 def _noise(found: Findings) -> dict[str, float] | None:
     """The spread of one block's log-ratio, over the comparisons: a robust deviation, within sessions."""
     spreads = []
@@ -132,31 +126,43 @@ def _among(found: Findings, way: str, techniques: Sequence[Technique]) -> list[d
     ]
 
 
-def _together(found: Findings, techniques: Sequence[Technique], key: str) -> dict[str, Any]:
-    names = [technique.name for technique in techniques]
-    if len(names) == 1 and not found.book.sessions(key):
-        key = f"technique/{names[0]}"
-    time = found.time(key).to_json() if names and found.book.sessions(key) else None
-    return {"names": names, "time": time}
+def _together(found: Findings, techniques: Sequence[Technique]) -> dict[str, Any]:
+    key = measured_as(found, techniques) if techniques else None
+    return {"names": [t.name for t in techniques], "time": None if key is None else found.time(key).to_json()}
 
 
 def _recommended(found: Findings) -> dict[str, Any]:
     """The recommended recipe's fields, its step time, and its time to the target quality."""
-    chosen = recommended(found)
-    fields: dict[str, Any] = {}
-    for technique in chosen:
-        fields |= technique.edit(found.setting)
-    key = "stack" if chosen == stack(found) else "recommended"
-    together = _together(found, chosen, key)
-    told: dict[str, Any] = {**together, "fields": fields, "to_target": together["time"], "quality": None}
-    changed = [t for t in chosen if t.changes != "nothing"]
-    if changed and together["time"] is not None:
-        name = changed[0].name if len(changed) == 1 and not found.curves("recommended") else "recommended"
+    chosen = proven(found)
+    together = _together(found, chosen)
+    told: dict[str, Any] = {
+        **together,
+        "fields": _fields(found, chosen),
+        "to_target": together["time"],
+        "quality": None,
+    }
+    name = quality_name(chosen)
+    if name is not None and together["time"] is not None:
         passes, judged = found.passes(name), found.quality(name)
         interval = Interval.from_json(together["time"])
         told["to_target"] = statistics.product(interval, passes).to_json() if len(passes) > 1 else None
         told["quality"] = None if judged is None else {**judged[0].to_json(), "says": judged[1]}
     return told
+
+
+def _fields(found: Findings, chosen: Sequence[Technique]) -> dict[str, Any]:
+    """The recipe's fields as they were measured: what these set, and the number format and whatever hurts as the baseline has them.
+
+    The rest leaves the weights alone and is the project's: a DataLoader, say, is there to compare with, and nobody's wish.
+    """
+    if not chosen:
+        return {}
+    measured = found.combined(chosen)["recipe"]
+    verdicts = found.verdicts()
+    wanted = [name for technique in chosen for name in technique.edit(found.setting)]
+    hurts = [t for t in found.techniques if verdicts[t.name] == "hurts" and t.measure == "step"]
+    wanted += [name for technique in hurts for name in technique.edit(found.setting)]
+    return {name: measured[name] for name in dict.fromkeys([*wanted, *NUMERIC])}
 
 
 def _open(found: Findings, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -165,19 +171,23 @@ def _open(found: Findings, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any
     for row in rows:
         if row["verdict"] != "not settled":
             continue
-        key = f"technique/{row['name']}"
+        key, quality = f"technique/{row['name']}", row["quality"]
         sessions = found.book.sessions(key)
-        text, seconds = "there was no time to begin", None
-        if sessions:
-            each = float(np.mean([s.seconds for s in sessions]))
-            needed = statistics.pairs_needed(found.pairs(key), len(LOOKS), found.spread())
-            text, seconds = "the interval of its step time is still too wide", each * (needed - len(sessions))
+        text, seconds = found.book.failure(key) or "there was no time to begin", None
+        failed = [reason for reason in (found.book.failure(f"curve/{row['name']}/{k}") for k in range(100)) if reason]
         if row["measure"] == "run":
             text = "the trainings were too short for it"
-        elif row["changes"] != "nothing" and row["quality"] is None:
+        elif failed:
+            text = f"a training of it failed: {failed[0]}"
+        elif sessions and row["changes"] != "nothing" and quality is None:
             text = "its quality was not compared: no time for trainings"
-        elif row["quality"] is not None and row["quality"]["says"] == "open":
-            text = f"{len(found.curves(row['name'])) or len(found.curves('baseline'))} seeds could not tell its quality from a loss"
+        elif quality is not None and quality["says"] == "open":
+            seeds = len(found.curves(row["name"])) or len(found.curves("baseline"))
+            text = f"{seeds} seeds could not tell its quality from a loss; --seeds {2 * seeds} tells more"
+        elif sessions:
+            each = float(np.mean([s.seconds for s in sessions]))
+            needed = statistics.pairs_needed(found.pairs(key), found.share(key), found.spread())
+            text, seconds = "the interval of its time is still too wide", each * (needed - len(sessions))
         missing.append({"name": row["name"], "why": text, "seconds": seconds})
     return missing
 

@@ -27,7 +27,7 @@ from torch import nn
 
 from headway.base import HeadwayError
 from headway.data.batches import Batch
-from headway.effect.quality import Curve, quality_of, train_curve
+from headway.effect.quality import Curve, difference, train_curve
 from headway.models import model_configs
 from headway.run import RunDirectory
 from headway.train.loop import Training
@@ -207,12 +207,9 @@ class PredictionDesk(Desk):
         return self._count
 
     def quality(self) -> dict[str, float]:
-        """Quality of a network plainly and in this way, after an epoch, on the validation data."""
+        """How much better than plainly it predicts in this way, after an epoch: see ``difference``."""
         plain = self._trained(sys.maxsize).step.kept.eval()
-        return {
-            "plain": quality_of(self.run, self.workload, plain, self.arithmetic),
-            "quality": quality_of(self.run, self.workload, _hastened(plain, self._way), self.arithmetic),
-        }
+        return difference(self.run, self.workload, plain, _hastened(plain, self._way), self.arithmetic)
 
 
 class SeedsDesk(Desk):

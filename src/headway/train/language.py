@@ -58,7 +58,11 @@ class LanguageWorkload(Workload):
         return language.loss(outputs, target, smoothing)
 
     def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:
-        return float(self._losses(network, arithmetic, self.store.tokens("validation")[:VALIDATION_TOKENS]).mean())
+        return float(self.validation_losses(network, arithmetic).mean())
+
+    def validation_losses(self, network: nn.Module, arithmetic: Arithmetic) -> np.ndarray:
+        """Nats of the validation tokens that are looked at while training, but the first: (N - 1,)."""
+        return self._losses(network, arithmetic, self.store.tokens("validation")[:VALIDATION_TOKENS])
 
     def predictions(self, network: nn.Module, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
         """Nats of every token but the first: (N - 1,) float32."""

@@ -24,7 +24,7 @@ def chosen(names: Sequence[str]) -> list[Technique]:
         if _plain(name) not in known:
             shown = [technique.name for technique in known.values()]
             raise ConfigError(f"--techniques: there is no technique {name!r}{suggest(name, shown)}")
-    return [known[_plain(name)] for name in names] if names else list(known.values())
+    return list(dict.fromkeys(known[_plain(name)] for name in names)) if names else list(known.values())
 
 
 def _plain(name: str) -> str:
