@@ -65,6 +65,7 @@ def deployment(project: Project | TextProject) -> RunnerDeployment:
         "learning_rate": project.train.learning_rate,
         "precision": project.train.precision,
         "seed": project.train.seed,
+        "recipe": project.schedule is not None and project.schedule.recipe,
         "settings": [],
     }
     text = project.description or f"Retrain {project.name}."

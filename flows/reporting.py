@@ -32,6 +32,8 @@ from headway.run import RunDirectory
 from headway.terminal import Terminal, markdown_table, metric_rows, slice_rows
 
 ARTIFACT_SECONDS = 2.0
+LONG = {"train": "training", "measure": "study"}
+"""Stages with a bar of their own among the artifacts, and what that is called."""
 
 _terminal: Terminal | None = None
 
@@ -82,14 +84,14 @@ class Both(Reporter):
         """Moves the bar of the terminal, and the artifact's at most every ARTIFACT_SECONDS."""
         if _terminal is not None:
             _terminal.progress(share, text)
-        if self._stage == "train" and time.monotonic() - self._moved >= ARTIFACT_SECONDS:
+        if self._stage in LONG and time.monotonic() - self._moved >= ARTIFACT_SECONDS:
             self._move(share, text)
 
     def _move(self, share: float, text: str) -> None:
         self._moved = time.monotonic()
         percent = round(100 * min(max(share, 0.0), 1.0), 1)
         if self._bar is None:
-            key = artifact_key(self.project, "training")
+            key = artifact_key(self.project, LONG[self._stage])
             bar = create_progress_artifact(progress=percent, key=key, description=text)
             self._bar = bar if isinstance(bar, UUID) else None
         else:

@@ -6,7 +6,7 @@ headway run adult
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
@@ -32,6 +32,7 @@ from headway.data.source import newest_month
 from headway.incremental import up_to_date
 from headway.project import Project, load_project, recipe_settings
 from headway.run import RunDirectory
+from headway.text_project import TextProject
 
 Model = Literal["boosting", "gpt", "mlp", "tabm"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
@@ -137,10 +138,10 @@ def retrain(
     end_with_runner()
     knobs = {"model.name": model, "train.epochs": epochs, "train.batch_size": batch_size}
     knobs |= {"train.learning_rate": learning_rate, "train.precision": precision, "train.seed": seed}
-    chosen = [f"{name}={value}" for name, value in knobs.items() if value is not None]
     root = find_root()
     try:
         recommended = recipe_settings(root, project) if recipe else []
+        chosen = _chosen(knobs, load_project(project, root) if recipe else None)
         put = [*recommended, *chosen, *(settings or ())]
         found = None if force else up_to_date(project, root, put)
         if found is not None:
@@ -152,6 +153,17 @@ def retrain(
         return refused(error)
     decision = read_json(run.path / "decision.json")
     return Completed(message=decision["reason"], data=str(run.path))
+
+
+def _chosen(knobs: Mapping[str, Any], filled: Project | TextProject | None) -> list[str]:
+    """The form's values as settings. ``filled``: what the form was filled with; a value that is still that was nobody's choice, and
+    must not stand over the recommended recipe."""
+    own = {} if filled is None else filled.model_dump(mode="json")
+    return [
+        f"{name}={value}"
+        for name, value in knobs.items()
+        if value is not None and (not own or own[name.split(".")[0]][name.split(".")[1]] != value)
+    ]
 
 
 def _stages(run: RunDirectory, root: Path) -> None:

@@ -67,7 +67,7 @@ def open_study(name: str, root: Path, settings: Sequence[str], asked: Asked) -> 
     if not asked.new:
         for path in sorted((root / "data" / "runs").glob(f"{project.name}-*"), reverse=True):
             run = RunDirectory(path)
-            unended = (path / "run.json").exists() and run.result is None
+            unended = (path / "run.json").exists() and not (path / "effect.html").exists()  # which is written last
             if unended and run.plan.get("effect", {}).get("key") == key and (path / "effect.jsonl").exists():
                 return run, True
     return stages.start(name, root, settings, {"effect": {**plan, "key": key}}), False
@@ -90,8 +90,8 @@ def measure(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         found = read_json(run.path / "effect.json")
         found["summary"] = summary(found)
         write_json(run.path / "effect.json", found)
+        keep_recipe(run, root, found)
         write_report(run.path / "effect.html", run.plan["project"]["name"], found, run.plan["environment"])
-        write_recipe(root, run.plan["project"]["name"], found)
     except BaseException as error:
         problem = error
         raise
@@ -108,11 +108,24 @@ def _show(events: Sequence[Event], report: Reporter) -> None:
             report.warn(event.fields["text"])
 
 
-__all__ = ["Asked", "lines", "measure", "open_study", "seconds_of", "summary", "table", "write_recipe"]
+def keep_recipe(run: RunDirectory, root: Path, found: dict[str, Any]) -> Path:
+    """Write the recommended recipe: the project's, or, where this study says less than the one that is there, beside its report.
+
+    The project's is of all techniques, on the project as its YAML has it, and settled at least one of them.
+    """
+    name = run.plan["project"]["name"]
+    own = load_project(name, root).model_dump(mode="json") == run.plan["project"]
+    whole = set(run.plan["effect"]["techniques"]) == {technique.name for technique in chosen(())}
+    settled = any(row["pairs"] and row["verdict"] != "not settled" for row in found["techniques"])
+    path = recipe_path(root, name)
+    if not own or (path.exists() and not (whole and settled)):
+        path = run.path / "recipe.yaml"
+    write_recipe(path, name, found)
+    return path
 
 
-def write_recipe(root: Path, name: str, found: dict[str, Any]) -> Path:
-    """Keep the recommended recipe: the fields that differ from a plain one, with what they gained."""
+def write_recipe(path: Path, name: str, found: dict[str, Any]) -> None:
+    """The fields that were measured together, with what they gained."""
     told = found["recommended"]
     gain = ""
     if told["to_target"] and told["to_target"]["low"] is not None:
@@ -123,10 +136,7 @@ def write_recipe(root: Path, name: str, found: dict[str, Any]) -> Path:
         f"# The recommended recipe of {name}, from the effect study of {time.strftime('%Y-%m-%d %H:%M')}{gain}.",
         f"# {names}. Used by: headway run {name} --recipe",
     ]
-    content = "\n".join(lines) + "\n" + yaml.safe_dump({"train": told["fields"]}, sort_keys=False)
-    path = recipe_path(root, name)
-    write_atomically(path, content)
-    return path
+    write_atomically(path, "\n".join(lines) + "\n" + yaml.safe_dump({"train": told["fields"]}, sort_keys=False))
 
 
 ORDER = ("helps", "changes quality", "no measurable effect", "hurts", "not settled", "unsupported here")
@@ -168,7 +178,11 @@ def lines(found: dict[str, Any], run: RunDirectory, root: Path) -> list[str]:
     shown += [f"not settled: {row['name']}: {row['why']}{_more(row)}" for row in found["open"]]
     name = run.plan["project"]["name"]
     shown.append(f"report: {run.path / 'effect.html'}")
-    shown.append(f"recipe: {recipe_path(root, name)}, used by: headway run {name} --recipe")
+    beside = run.path / "recipe.yaml"
+    if beside.exists():
+        shown.append(f"recipe: {beside}; it says less than the project's own would, which is left as it is")
+    else:
+        shown.append(f"recipe: {recipe_path(root, name)}, used by: headway run {name} --recipe")
     return shown
 
 

@@ -16,6 +16,9 @@ class ScheduleConfig(Config):
 
     cron: str = Field(description="Minute, hour, day, month and weekday, for example 0 6 2 * *.")
     timezone: str = Field("UTC", description="Whose clock: an IANA name, for example Europe/Berlin.")
+    recipe: bool = Field(
+        False, description="Retrain with the recommended recipe of the project's effect study, as --recipe does."
+    )
 
     @field_validator("cron")
     @classmethod

@@ -9,7 +9,7 @@ from studied import studied
 
 from headway import effects, stages
 from headway.base import ConfigError
-from headway.effects import Asked, open_study, seconds_of, write_recipe
+from headway.effects import Asked, keep_recipe, open_study, seconds_of
 from headway.project import load_project, project_files, recipe_settings
 
 YAML = """
@@ -59,17 +59,34 @@ def test_an_interrupted_study_of_the_same_questions_goes_on(root: Path) -> None:
     assert open_study("flowers", root, (), Asked(seeds=7))[1] is False
     assert open_study("flowers", root, ("train.epochs=3",), Asked())[1] is False
     run.finish({"seconds": 1})
+    assert open_study("flowers", root, (), Asked())[1], "all is measured, but the report is not written"
+    (run.path / "effect.html").write_text("")
     assert open_study("flowers", root, (), Asked())[1] is False
 
 
 def test_the_recommended_recipe_is_put_over_the_projects(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"conf/flowers.recipe.yaml must exist, .* make it: headway effect flowers"):
         recipe_settings(root, "flowers")
-    path = write_recipe(root, "flowers", studied(root))
+    run, _ = open_study("flowers", root, (), Asked())
+    path = keep_recipe(run, root, studied(root))
     assert "times as fast as plain PyTorch" in path.read_text()
     project = load_project("flowers", root, recipe_settings(root, "flowers"))
     assert (project.train.residence, project.train.schedule) == ("device", "one_cycle")
     assert [file.name for file in project_files(root)] == ["flowers.yaml"], "a recipe is no project"
+
+
+def test_a_recipe_that_says_more_is_not_written_over(root: Path) -> None:
+    found, written = studied(root), root / "conf" / "flowers.recipe.yaml"
+    other, _ = open_study("flowers", root, ("model=tabm",), Asked())
+    assert keep_recipe(other, root, found) == other.path / "recipe.yaml", "of another model than the project's"
+    part, _ = open_study("flowers", root, (), Asked(("bf16",)))
+    assert keep_recipe(part, root, found) == written, "better than none"
+    assert keep_recipe(part, root, found) == part.path / "recipe.yaml"
+    assert "left as it is" in effects.lines(found, part, root)[-1]
+    whole, _ = open_study("flowers", root, (), Asked())
+    assert keep_recipe(whole, root, found) == written
+    nothing = {**found, "techniques": [{**row, "verdict": "not settled"} for row in found["techniques"]]}
+    assert keep_recipe(whole, root, nothing) == whole.path / "recipe.yaml"
 
 
 def test_the_terminal_shows_every_technique_with_its_verdict(root: Path) -> None:

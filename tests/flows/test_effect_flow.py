@@ -51,6 +51,7 @@ def test_a_study_leaves_its_verdicts_as_a_page(root: Path, monkeypatch: pytest.M
     page = str(pages["flowers-effects"])
     assert "| bf16 | hurts | 2.20 [2.10, 2.30]" in page
     assert "not settled: EMA: there was no time to begin" in page
+    assert "flowers-study" in pages, "a bar that moves while it measures"
 
 
 def test_a_mistake_ends_failed_with_exactly_its_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

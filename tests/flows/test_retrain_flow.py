@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.states import State
 from pretended import Pretended
 
 from flows import reporting
+from flows.deployments import deployment
 from flows.retrain import outcome, retrain
 from headway.base import ConfigError, DataError, TrainingError, read_json
 from headway.incremental import UpToDate
 from headway.models import model_configs
+from headway.project import load_project
 from headway.run import RunDirectory
 from headway.terminal import Terminal
 
@@ -56,6 +59,24 @@ def test_the_forms_values_are_put_over_the_projects_own(root: Path, pretended: P
     project = read_json(Path(path) / "run.json")["project"]
     assert (project["model"]["name"], project["train"]["epochs"]) == ("boosting", 3)
     assert (project["train"]["learning_rate"], project["split"]["test"]) == (1e-5, 0.3)
+
+
+def test_the_recommended_recipe_stands_over_what_the_form_was_filled_with(root: Path, pretended: Pretended) -> None:
+    recipe = {"train": {"batch_size": 512, "learning_rate": 0.004, "precision": "fp32"}}
+    (root / "conf" / "flowers.recipe.yaml").write_text(yaml.safe_dump(recipe))
+    filled = deployment(load_project("flowers", root)).parameters
+    path = run(**{**filled, "recipe": True, "seed": 7}).result()
+    train = read_json(Path(path) / "run.json")["project"]["train"]
+    assert {name: train[name] for name in recipe["train"]} == recipe["train"]
+    assert train["seed"] == 7, "what was typed into the form counts"
+    path = run(**{**filled, "batch_size": 64, "recipe": True}).result()
+    assert read_json(Path(path) / "run.json")["project"]["train"]["batch_size"] == 64
+
+
+def test_a_schedule_can_adopt_the_recommended_recipe(root: Path) -> None:
+    assert deployment(load_project("flowers", root)).parameters["recipe"] is False
+    settings = ["schedule={cron: 0 6 * * *, recipe: true}"]
+    assert deployment(load_project("flowers", root, settings)).parameters["recipe"] is True
 
 
 def test_a_value_out_of_range_never_starts(root: Path, pretended: Pretended) -> None:

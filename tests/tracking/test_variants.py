@@ -19,7 +19,16 @@ FOUND = {
         {**ROW, "name": "tf32", "verdict": "unsupported here", "edit": {}, "time": None, "to_target": None},
     ],
     "curves": {"baseline": [{"quality": [0.5, 0.7]}, {"quality": [0.7, 0.9]}]},
-    "recommended": {"names": ["fused optimizer"], "time": TIME, "to_target": TIME, "quality": None},
+    "stack": {"names": ["fused optimizer", "kept memory"], "time": TIME},
+    "with": [{"name": "bf16", "time": TIME, "verdict": "helps"}],
+    "without": [],
+    "recommended": {
+        "names": ["fused optimizer"],
+        "fields": {"optimizer_kernel": "fused"},
+        "time": TIME,
+        "to_target": TIME,
+        "quality": None,
+    },
     "summary": "1 helps.",
 }
 
@@ -38,7 +47,11 @@ def test_each_variant_is_a_run_under_the_study_delivered_once(run: RunDirectory,
     assert "effect.html" in {entry.path for entry in client.list_artifacts(parent.info.run_id)}
     query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
     children = {r.info.run_name: r for r in client.search_runs([parent.info.experiment_id], query)}
-    assert set(children) == {"baseline", "fused optimizer", "tf32"}
+    assert set(children) == {"baseline", "fused optimizer", "tf32", "stack", "stack with bf16", "recommended"}
+    assert children["stack"].data.params == {"techniques": "fused optimizer, kept memory"}
+    assert children["stack with bf16"].data.metrics["effect/step_time_over_the_stacks"] == 0.8
+    assert "effect/step_time" not in children["stack with bf16"].data.metrics, "that is over the baseline's"
+    assert children["recommended"].data.params["train.optimizer_kernel"] == "fused"
     fused = children["fused optimizer"]
     assert fused.data.params == {"train.optimizer_kernel": "fused"}
     assert fused.data.metrics == {

@@ -31,10 +31,26 @@ def deliver_variants(client: MlflowClient, run: RunDirectory, run_id: str, exper
     from mlflow.entities import Metric
 
     client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in recommended.items()])
-    rows = [{"name": "baseline", "verdict": "", "edit": found["baseline"]}, *found["techniques"]]
+    rows = [{"name": "baseline", "verdict": "", "edit": found["baseline"]}, *found["techniques"], *_together(found)]
     for row in rows:
         if row["name"] not in known:
             _create(client, experiment, run_id, row, found["curves"].get(row["name"], []))
+
+
+def _together(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Several techniques at once, as rows: the stack, it with and without others (over the stack's own time), the recommended recipe."""
+    whole = [("stack", found["stack"], {}), ("recommended", found["recommended"], found["recommended"]["fields"])]
+    rows = [
+        {**told, "name": name, "verdict": "", "edit": {**fields, "techniques": ", ".join(told["names"])}}
+        for name, told, fields in whole
+        if told["time"] is not None
+    ]
+    for how in ("with", "without"):
+        for told in found[how]:
+            edit = {"techniques": f"{', '.join(found['stack']['names'])}, {how} {told['name']}"}
+            name = f"stack {how} {told['name']}"
+            rows.append({"name": name, "verdict": told["verdict"], "edit": edit, "of_stack": told["time"]})
+    return rows
 
 
 def _create(
@@ -49,7 +65,7 @@ def _create(
         text = f"**{row['verdict']}**: {row['reason'] or row['sentence']} ({row['reference']})"
         tags["mlflow.note.content"] = text
     made = client.create_run(experiment, now, tags, row["name"]).info.run_id
-    params = [Param(f"train.{key}", str(value)) for key, value in row["edit"].items()]
+    params = [Param(key if key == "techniques" else f"train.{key}", str(value)) for key, value in row["edit"].items()]
     metrics = [Metric(key, value, now, 0) for key, value in _metrics(row).items()]
     for epoch in range(max((len(curve["quality"]) for curve in curves), default=0)):
         values = [curve["quality"][epoch] for curve in curves]
@@ -62,6 +78,7 @@ def _create(
 def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
     names = {
         "time": "step_time",
+        "of_stack": "step_time_over_the_stacks",
         "to_target": "time_to_target",
         "quality": "quality_difference",
         "peak": "peak_memory",
