@@ -218,14 +218,18 @@ class Findings:
         return technique.measure == "step" and technique.changes != "nothing"
 
     def to_judge(self) -> list[Technique]:
-        """Those whose quality must be known: they change the maths, or round and are not slower, alone or on the stack. Fast ones first."""
+        """Those whose quality must be known: they change the maths, or round and are not slower, alone or on the stack.
+
+        Fast ones first, then those that could be.
+        """
         found = []
         for technique in self.measured():
             keys = [key for key in (f"technique/{technique.name}", f"with/{technique.name}") if self.book.sessions(key)]
             slower = bool(keys) and all(self.by_time(key) == "hurts" for key in keys)
             if technique.changes == "maths" or (technique.changes == "rounding" and not slower):
-                found.append((min((self.time(key).value for key in keys), default=1.0), technique))
-        return [technique for _, technique in sorted(found, key=lambda pair: pair[0])]
+                time = min((self.time(key).value for key in keys), default=1.0)
+                found.append((time, self.bound(technique), technique))
+        return [technique for *_, technique in sorted(found, key=lambda row: row[:2])]
 
     # ---- verdicts
 

@@ -1,10 +1,12 @@
 """What is measured next, and when it is settled.
 
 1. The baseline's step, part by part: what each technique could gain at most.
-2. Each technique alone against the baseline, a pair of each in turn; after every look, time goes only to those that are still open.
-3. All that help and leave the maths alone, together; that stack with each other one that may gain, and without each of its own.
-4. Techniques that change the maths: the same seeds as the baseline, to the same quality.
+2. Each technique that leaves the maths alone against the baseline, a pair of each in turn; after every look, time goes only to those that
+   are still open.
+3. All of these that help, together; that stack with each other one that may gain, and without each of its own.
+4. Techniques that change the maths: the same seeds as the baseline, to the same quality; then their step, too.
 5. The recommended recipe against the baseline.
+6. What is left of the budget goes to whatever is still open.
 
 Whatever was measured is in the notebook; this only decides what is missing there, so that a killed study goes on.
 """
@@ -23,8 +25,8 @@ from headway.effect.notebook import Notebook
 from headway.effect.stack import helpful, recommended, stack, to_add
 from headway.effect.technique import Setting, Technique
 
-SCREENED, STACKED, JUDGED, ALL = 0.6, 0.7, 0.85, 1.0
-"""Shares of the budget by which each part must have ended; what is left after the last goes to whatever is still open."""
+SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.5, 0.7, 0.82, 0.87, 1.0
+"""Shares of the budget by which each part must have ended."""
 
 MATHS_LOOKS = 3
 """Looks at the step time of what changes the maths: its seeds decide, and differ by more than the rest of the time's error."""
@@ -64,14 +66,16 @@ class Study:
         """Measure until all is settled or the budget is spent. Raises ConfigError where it cannot be begun."""
         self._breakdown()
         if self.findings.wanted_target is not None:
-            self._curves("baseline", self._setting.recipe.model_dump(mode="json"), JUDGED)
+            self._curves("baseline", self._setting.recipe.model_dump(mode="json"), TRAINED)
             self._check_target()
         self._screen(SCREENED)
         self._stack()
-        self._quality(JUDGED)
+        self._quality(TRAINED)
+        self._steps_of_trained(JUDGED)
         self._recommended()
         self._screen(ALL)
         self._quality(ALL)
+        self._steps_of_trained(ALL)
         return self.findings
 
     def _over(self, share: float) -> bool:
@@ -142,7 +146,20 @@ class Study:
             comparisons = {
                 f"technique/{t.name}": (found.variant(measure=t.measure), found.variant(t))
                 for t in found.in_order()
-                if self._still_open(f"technique/{t.name}", look) and (t.changes != "maths" or look < MATHS_LOOKS)
+                if t.changes != "maths" and self._still_open(f"technique/{t.name}", look)
+            }
+            self._look(comparisons, look, share)
+
+    def _steps_of_trained(self, share: float) -> None:
+        """The step time of what changes the maths, once it was trained: alone it says nothing."""
+        for look in range(MATHS_LOOKS):
+            comparisons = {
+                f"technique/{t.name}": (self.findings.variant(), self.findings.variant(t))
+                for t in self.findings.to_judge()
+                if t.changes == "maths"
+                and t.measure == "step"
+                and self.findings.curves(t.name)
+                and self._still_open(f"technique/{t.name}", look)
             }
             self._look(comparisons, look, share)
 
@@ -198,7 +215,7 @@ class Study:
                 "pace", self._carried(self._setting.recipe.model_dump(mode="json")), "steps", count=20, lead=5
             )
             epoch = 1.3 * self._setting.counts * (step["seconds"] / step["count"] if step else math.inf)
-            left = max(0.0, JUDGED * self._budget - self._book.spent)
+            left = max(0.0, TRAINED * self._budget - self._book.spent)
             affordable = left / (self._seeds * max(2, min(variants, 8)) * epoch)
             if 2 * self._seeds * FEWEST_EPOCHS * epoch > self._budget - self._book.spent:
                 return 0  # not even one technique beside the baseline

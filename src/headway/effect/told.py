@@ -179,7 +179,7 @@ def _open(found: Findings, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any
             text = "the trainings were too short for it"
         elif failed:
             text = f"a training of it failed: {failed[0]}"
-        elif sessions and row["changes"] != "nothing" and quality is None:
+        elif found.book.failure(key) is None and row["changes"] != "nothing" and quality is None:
             text = "its quality was not compared: no time for trainings"
         elif quality is not None and quality["says"] == "open":
             seeds = len(found.curves(row["name"])) or len(found.curves("baseline"))
