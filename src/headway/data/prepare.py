@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -62,23 +63,20 @@ class Number:
     limits: tuple[float, float] | None = None
 
     def values(self, column: pa.Array) -> np.ndarray:
-        """(B,) float64, the caller's own, with NaN for null; dates in days since the epoch; infinities count as missing."""
+        """(B,) float64, the caller's own, with NaN for null; dates in days since the epoch."""
         if self.kind == "date":
             seconds = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
             values = pc.cast(seconds, pa.float64(), safe=False).to_numpy(zero_copy_only=False) / (SECONDS_A_DAY * 1e6)
         else:
             values = column.to_numpy(zero_copy_only=False, writable=True)
-        infinite = np.isinf(values)
-        if infinite.any():
-            values[infinite] = np.nan
         return values
 
     def apply(self, column: pa.Array) -> list[np.ndarray]:
-        """One float array a prepared column."""
+        """One float array a prepared column; infinities count as missing."""
         values = self.values(column)
-        null = np.isnan(values)
-        if null.any():
-            np.copyto(values, self.fill, where=null)
+        known = np.isfinite(values)
+        if not known.all():
+            np.copyto(values, self.fill, where=~known)
         if self.limits is not None:
             values = np.clip(values, *self.limits)
         if self.quantiles:
@@ -86,7 +84,7 @@ class Number:
         else:
             values -= self.mean
             values /= self.std
-        return [values, null.astype(np.float64)] if self.missing else [values]
+        return [values, (~known).astype(np.float64)] if self.missing else [values]
 
     def _rank(self, values: np.ndarray) -> np.ndarray:
         """Normal score of the rank, averaged over ties from both sides, as scikit-learn's QuantileTransformer does."""
@@ -109,13 +107,18 @@ class Category:
 
     def apply(self, column: pa.Array) -> np.ndarray:
         """(B,) int32 codes."""
-        found = pc.index_in(column, value_set=pa.array(self.values, pa.string()))
-        codes = np.frombuffer(found.buffers()[1], np.int32, len(found), 4 * found.offset) + np.int32(FIRST_CODE)
+        found = pc.index_in(column, value_set=self._coded)
         if found.null_count:
-            codes[found.is_null().to_numpy(zero_copy_only=False)] = UNKNOWN
-        if column.null_count:
-            codes[column.is_null().to_numpy(zero_copy_only=False)] = MISSING
-        return codes
+            found = found.fill_null(UNKNOWN)
+        return np.frombuffer(found.buffers()[1], np.int32, len(found), 4 * found.offset)
+
+    @cached_property
+    def _coded(self) -> pa.Array:
+        """What each code stands for, in the order of codes: a word that is none of the values, null, the values."""
+        none_of_them = "?"
+        while none_of_them in self.values:
+            none_of_them += "?"
+        return pa.array([none_of_them, None, *self.values], pa.string())
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,12 @@ class Preparation:
         kinds.update((c.column, "categorical") for c in self.categories)
         kinds.update((t.column, "text") for t in self.texts)
         return kinds
+
+    @cached_property
+    def lenient(self) -> frozenset[str]:
+        """Columns that need not be looked at for NaN and for truth values before `apply`: see ``canonical``."""
+        numbers = {n.column for n in self.numbers if n.kind == "numeric"}
+        return frozenset(numbers | {c.column for c in self.categories if not {"true", "false"} & set(c.values)})
 
     @property
     def numeric_names(self) -> list[str]:

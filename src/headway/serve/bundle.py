@@ -183,7 +183,7 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
         batch = pa.RecordBatch.from_arrays(
             [as_read(column, *how) for column in batch.columns], names=batch.schema.names
         )
-    return canonical(batch, kinds, "rows to predict", date_format=preparation.date_format)
+    return canonical(batch, kinds, "rows to predict", date_format=preparation.date_format, lenient=preparation.lenient)
 
 
 def load_predictor(folder: str | Path) -> Predictor | TextPredictor:
