@@ -15,9 +15,10 @@ from rtdl_num_embeddings import compute_bins
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
 from headway.base import ConfigError, DataError
+from headway.data.canonical import canonical
 from headway.data.config import DataConfig, Kind, SplitConfig
 from headway.data.fit import column_edges, fit
-from headway.data.prepare import MISSING, UNKNOWN, Preparation, PrepareConfig
+from headway.data.prepare import MISSING, UNKNOWN, Category, Number, Preparation, PrepareConfig, Target
 from headway.data.source import Table, open_table
 from headway.data.split import TEST, TRAIN, VALIDATION, assign
 from headway.data.store import make_store
@@ -142,6 +143,33 @@ def test_categories_have_buckets_for_the_unknown_and_the_missing(frame: pd.DataF
     codes = category.apply(pa.array(["b", "never seen", None, "a"]))
     np.testing.assert_array_equal(codes, [2, UNKNOWN, MISSING, 4])
     assert preparation.inputs().categorical == (5,)
+
+
+def test_codes_are_those_of_the_plain_look_up_whatever_the_words_are() -> None:
+    """A word must not be taken for what stands for the unknown while codes are looked up; slices and nulls are as elsewhere."""
+    category = Category("c", ("?", "b", "??"))
+    column = pa.array(["b", None, "?", "???", "??", "x", "", "b"]).slice(1)
+    plain = [
+        MISSING if v is None else category.values.index(v) + 2 if v in category.values else UNKNOWN
+        for v in column.to_pylist()
+    ]
+    np.testing.assert_array_equal(category.apply(column), plain)
+
+
+@pytest.mark.parametrize("words", [("true", "false"), ("yes", "no")])
+def test_rows_to_predict_are_read_as_the_trainings_whether_or_not_they_are_looked_at(words: tuple[str, ...]) -> None:
+    numbers = (Number("n", "numeric", 0.5, 1.0, 2.0, missing=True),)
+    preparation = Preparation(numbers, (Category("c", words),), (), Target("t", "classification", ("no", "yes")))
+    assert ("c" in preparation.lenient) == (words == ("yes", "no"))
+    rows = pa.record_batch(
+        {"n": [1.0, None, float("nan"), float("inf"), -3.0], "c": ["True", "FALSE", "yes", None, "no"]}
+    )
+    strict, lenient = (
+        preparation.apply(canonical(rows, preparation.kinds, "rows", lenient=which))
+        for which in ((), preparation.lenient)
+    )
+    for name, values in strict.items():
+        np.testing.assert_array_equal(lenient[name], values)
 
 
 def test_words_are_those_that_tell_the_classes_apart(frame: pd.DataFrame, tmp_path: Path) -> None:
