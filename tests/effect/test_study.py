@@ -261,6 +261,15 @@ def test_a_study_goes_on_though_its_budget_is_all_but_spent(tmp_path: Path) -> N
     assert study(tmp_path, Simulated(), ["kept memory"], budget=30.0).book.spent > 30.0
 
 
+def test_where_not_all_can_be_settled_those_are_that_could_gain_the_most(tmp_path: Path) -> None:
+    """A pair takes 0.8 s here: there is time for a first look at a few of them."""
+    names = ["fused optimizer", "foreach optimizer", "resident data", "prefetch", "kept memory", "recorded step"]
+    found = study(tmp_path, Simulated(cost(keep_memory__True=0.5), noise=0.04), names, budget=14.0)
+    begun = [t.name for t in found.techniques if found.book.sessions(f"technique/{t.name}")]
+    assert 0 < len(begun) < len(names)
+    assert found.verdicts()["kept memory"] == "helps"
+
+
 def test_what_is_left_of_the_budget_goes_to_what_is_open(tmp_path: Path) -> None:
     found = study(tmp_path, Simulated(noise=0.6), ["kept memory", "fused optimizer"], budget=3000.0)
     for name in ("kept memory", "fused optimizer"):

@@ -113,14 +113,28 @@ class Study:
     def _look(self, comparisons: Mapping[str, Comparison], look: int, share: float) -> None:
         """Bring comparisons to a look, a pair of each in turn, until ``share`` of the budget is spent.
 
-        What else the machine does changes from minute to minute, and with it some ratios: of pairs in a row, each would see the same.
+        What else the machine does changes from minute to minute, and with it some ratios: of pairs in a row, each would see the same. Where
+        not all can be brought to the look, the first are: a few settled are worth more than all begun.
         """
+        comparisons = self._affordable(comparisons, look, share)
         for done in range(LOOKS[look - 1] if look else 0, LOOKS[look]):
             for key, (first, second) in comparisons.items():
                 if self._over(share):
                     return
                 if len(self._book.sessions(key)) <= done:
                     self._pair(key, first, second)
+
+    def _affordable(self, comparisons: Mapping[str, Comparison], look: int, share: float) -> dict[str, Comparison]:
+        """Those, in their order, that can be brought to a look before ``share`` of the budget is spent; the first in any case."""
+        sessions = [session for key in self._book.compared() for session in self._book.sessions(key)]
+        pair = sum(s.seconds for s in sessions) / len(sessions) if sessions else PAIR_SECONDS + 2 * WARM_UP_SECONDS
+        left, taken = share * self._budget - self._book.spent, {}
+        for key, comparison in comparisons.items():
+            left -= pair * max(0, LOOKS[look] - len(self._book.sessions(key)))
+            if taken and left < 0:
+                break
+            taken[key] = comparison
+        return taken
 
     def _pair(self, key: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
         if self._book.failure(key) is not None:
