@@ -44,6 +44,10 @@ def test_two_processes_in_turns_give_blocks(lab: tuple[Lab, RunDirectory]) -> No
     assert np.median(log_ratios(session.blocks)) > 0.7  # four times the time, whatever the machine does
     assert min(session.peak) > 0
     assert min(session.startup) > 0
+    assert session.contention is not None
+    assert session.contention.granted is not None
+    assert 0 < session.contention.granted <= 1
+    assert session.contention.cores == len(os.sched_getaffinity(0))
 
 
 def test_the_plain_baseline_and_the_fast_one_do_the_same(lab: tuple[Lab, RunDirectory]) -> None:

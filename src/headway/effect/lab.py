@@ -12,7 +12,7 @@ import contextlib
 import json
 import multiprocessing
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from headway.base import TrainingError
+from headway.effect.contention import Contention, Counters
 
 WINDOW_SECONDS = 0.03
 """One window: short beside what disturbs a machine, long beside the clock and the switch."""
@@ -55,6 +56,8 @@ class Session:
     """A row's energy; None without a counter."""
     seconds: float
     """What all of it took."""
+    contention: Contention | None = None
+    """What else the machine did meanwhile; None where nobody looked."""
 
 
 class Bench(Protocol):
@@ -131,9 +134,13 @@ class Station:
         self._window = max(1, round(self._window * window / took))
 
     def window(self) -> dict[str, float]:
-        """{"seconds" a row, "joules" a row where there is a counter}."""
+        """{"seconds" a row, "cpu" seconds a row, "joules" a row where there is a counter}."""
         told = self.ask("steps", count=self._window, lead=self._window // LEAD)
-        return {name: told[name] / told["count"] for name in ("seconds", "joules") if name in told}
+        return {name: told[name] / told["count"] for name in ("seconds", "cpu", "joules") if name in told}
+
+    def cpu(self) -> float:
+        """CPU seconds of the process so far."""
+        return float(self.ask("clock")["cpu"])
 
     def close(self) -> None:
         """End the process."""
@@ -142,6 +149,17 @@ class Station:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+
+
+def _cpu(*stations: Station) -> float:
+    """CPU seconds of the variants and of this process so far."""
+    return time.process_time() + sum(station.cpu() for station in stations)
+
+
+def _granted(blocks: Sequence[Sequence[Mapping[str, float]]]) -> float:
+    """CPU seconds a second over all windows, at most 1: less means that a process that computes had no core."""
+    shares = [min(1.0, window["cpu"] / window["seconds"]) for block in blocks for window in block]
+    return float(np.mean(shares))
 
 
 def _context() -> ForkServerContext:
@@ -191,9 +209,11 @@ class Lab:
             for station in (a, b):
                 station.warm_up(self.warm_up, self.window)
             found = []
+            counters, cpu = Counters.read(), _cpu(a, b)
             until = time.perf_counter() + self.pair
             while len(found) < blocks or time.perf_counter() < until:
                 found.append(self._block(a, b, swapped))
+            contention = counters.until_now(_cpu(a, b) - cpu, _granted(found))
             peak = a.ask("memory")["peak"], b.ask("memory")["peak"]
             startup = a.startup, b.startup
         seconds = np.array([[window["seconds"] for window in block] for block in found])
@@ -201,7 +221,7 @@ class Lab:
         if all("joules" in window for block in found for window in block):
             told = np.array([[window["joules"] for window in block] for block in found]).mean(0)
             joules = (float(told[[0, 3]].mean()), float(told[[1, 2]].mean()))
-        return Session(seconds, startup, peak, joules, time.perf_counter() - begun)
+        return Session(seconds, startup, peak, joules, time.perf_counter() - begun, contention)
 
     def _pair(
         self,

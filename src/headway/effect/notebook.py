@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from headway.effect.contention import Contention
 from headway.effect.lab import Session
 
 
@@ -55,6 +56,7 @@ class Notebook:
             peak=session.peak,
             joules=session.joules,
             seconds=session.seconds,
+            contention=None if session.contention is None else session.contention.to_json(),
         )
 
     def add_failure(self, key: str, reason: str, seconds: float) -> None:
@@ -74,6 +76,7 @@ class Notebook:
                 tuple(line["peak"]),
                 None if line["joules"] is None else tuple(line["joules"]),
                 line["seconds"],
+                Contention(**line["contention"]) if line.get("contention") else None,
             )
             for line in self._of("session", key)
         ]

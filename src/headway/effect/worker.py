@@ -89,7 +89,8 @@ class Desk(ABC):
         """One step; returns what it got through, in rows or tokens."""
 
     def steps(self, count: int, lead: int = 0) -> dict[str, float]:
-        """{"seconds", "count", "joules" where there is a counter} of ``count`` steps, the device's work included.
+        """{"seconds", "count", "cpu", "joules" where there is a counter} of ``count`` steps, the device's work included; "cpu": the CPU
+        seconds of all threads of this process.
 
         ``lead`` steps go before, unmeasured: they bring back what the other process drove out of the caches.
         """
@@ -98,15 +99,19 @@ class Desk(ABC):
             self.one()
         joules = read_energy(device)
         _wait(device)
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         done = sum(self.one() for _ in range(count))
         _wait(device)
-        told = {"seconds": time.perf_counter() - begun, "count": float(done)}
+        told = {"seconds": time.perf_counter() - begun, "cpu": time.process_time() - cpu, "count": float(done)}
         after = read_energy(device)
         if joules is not None and after is not None and after >= joules:
             told["joules"] = after - joules
         time.sleep(REST_SECONDS)
         return told
+
+    def clock(self) -> dict[str, float]:
+        """{"cpu"}: CPU seconds of all threads of this process so far."""
+        return {"cpu": time.process_time()}
 
     def memory(self) -> dict[str, float]:
         """{"peak"}: most bytes that this variant held beyond what every process holds."""
