@@ -14,6 +14,7 @@ from flows.reporting import named_after_project, refused
 from headway import tracking
 from headway.base import HeadwayError, find_root
 from headway.project import load_project
+from headway.tracking.decisions import current_user
 
 
 @flow(name="rollback", flow_run_name=named_after_project, persist_result=False, validate_parameters=True)
@@ -23,12 +24,12 @@ def rollback(project: str, to: str = "", reason: str = "") -> Any:
     Args:
         project: Which project: the name of a file in conf/, without .yaml.
         to: The version to put in charge: its number. Empty takes the previous champion.
-        reason: Why; it is kept on both versions.
+        reason: Why; it is kept in the model's history.
     """
     root = find_root()
     try:
-        told = tracking.rollback(root, load_project(project, root).name, to, reason)
+        who = f"{current_user()}, by the form in Prefect"
+        told = tracking.rollback(root, load_project(project, root).name, to, reason, who)
     except (HeadwayError, OSError) as error:
         return refused(error)
-    message = f"version {told.version} is champion again, in place of version {told.before}"
-    return Completed(message=message, data=told.to_json())
+    return Completed(message=told.sentence(), data=told.to_json())

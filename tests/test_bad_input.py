@@ -138,7 +138,7 @@ def test_whole_runs_that_cannot_go_on_say_one_line_and_train_nothing(tmp_path: P
     )
     from headway.overview import project
 
-    assert "FAILED" in str(project("rows", tmp_path).rows).upper()
+    assert "FAILED" in str(project("rows", tmp_path).runs).upper()
 
 
 @pytest.fixture

@@ -49,8 +49,9 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     _init_options(command("init", do["init"], "Draft a project's YAML from a table of your own.", _INIT_EXAMPLE))
     listing = command("list", do["list"], "List the projects with their champions and last runs.")
     _json(listing)
-    show = command("show", do["show"], "Show a project's runs, champion and decisions.")
+    show = command("show", do["show"], "Show a project's champion, versions, decisions and runs.")
     _project(show)
+    show.add_argument("--all", action="store_true", help="every version, decision and run, not the newest ten of each")
     _json(show)
     seeds = command("seeds", do["seeds"], "Train a project with many seeds at once, for error bars.", _SEEDS_EXAMPLE)
     _project(seeds)
@@ -101,7 +102,7 @@ def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     back = command("rollback", do["rollback"], "Put the previous champion, or another version, in charge.", _ROLLBACK)
     _project(back)
     back.add_argument("--to", default="", metavar="VERSION", help="which version (default: the previous champion)")
-    back.add_argument("--reason", default="", metavar="TEXT", help="why; it is kept on both versions")
+    back.add_argument("--reason", default="", metavar="TEXT", help="why; it is kept in the history of the model")
     _json(back)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -231,3 +232,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read what write_json wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def moment(seconds: float | None = None, form: str = "%Y-%m-%d %H:%M") -> str:
+    """A time as people read it, in the one zone that everything here is told in: `2026-11-26 22:30 UTC`. None is now."""
+    return time.strftime(f"{form} UTC", time.gmtime(seconds))

@@ -151,15 +151,23 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from headway.overview import project
+    from headway.overview import SHOWN, project
 
-    found = project(options.project, find_root())
+    overview, most = project(options.project, find_root()), None if options.all else SHOWN
     terminal = terminal_of(options)
-    for line in found.lines:
+    for line in overview.lines:
         terminal.line(line)
-    terminal.table(found.rows, found.empty)
+    if overview.versions:
+        terminal.table(overview.version_rows(most), "")
+        terminal.line("Decisions, the newest first")
+        terminal.table(overview.decision_rows(most), "no decision yet")
+        terminal.line("Runs, the newest first")
+    terminal.table(overview.runs[:most], f"no run yet: headway run {options.project}")
+    longest = max(len(overview.versions), len(overview.decisions), len(overview.runs))
+    if most is not None and longest > most:
+        terminal.line(f"the newest {most} of each; all of them: headway show {options.project} --all")
     if options.json:
-        print(json.dumps({"project": options.project, "champion": found.champion, "runs": found.rows}, default=str))
+        print(json.dumps({"project": options.project, **overview.to_json()}, default=str))
     return 0
 
 
@@ -253,7 +261,7 @@ def _rollback(options: argparse.Namespace) -> int:
     root = find_root()
     name = load_project(options.project, root).name
     told = tracking.rollback(root, name, options.to, options.reason)
-    terminal_of(options).line(f"{name}: version {told.version} is champion again, in place of version {told.before}")
+    terminal_of(options).line(f"{name}: {told.sentence()}")
     if options.json:
         print(json.dumps({"project": name, **told.to_json()}))
     return 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headway.base import ConfigError, HeadwayError, suggest
+from headway.base import ConfigError, HeadwayError, moment, suggest
 from headway.project import Project, load_project, project_files
 from headway.run import RunDirectory
 from headway.text_project import TextProject
 
-RUNS_SHOWN = 10
+if TYPE_CHECKING:
+    from headway.tracking import DecisionRecord
+
+SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,6 @@ class Overview:
 
     rows: list[dict[str, Any]]
     empty: str
-    lines: list[str] = field(default_factory=list)
-    champion: dict[str, Any] | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -46,35 +46,91 @@ def _row(project: Project | TextProject, root: Path) -> dict[str, Any]:
         "data": project.data.dataset or project.data.source,
         "champion": None if champion is None else f"version {champion['version']}",
         "metric": None if champion is None else _measured(champion, runs),
-        "last run": f"{_moment(runs[0]['start'])} {runs[0]['status'].lower()}" if runs else None,
+        "last run": f"{moment(runs[0]['start'])} {runs[0]['status'].lower()}" if runs else None,
     }
 
 
-def project(name: str, root: Path) -> Overview:
-    """One project: its champion, the decisions on its versions, its latest runs."""
-    found = load_project(name, root)
-    versions, runs = _tracked(root, found.name)
+@dataclass(frozen=True)
+class ProjectOverview:
+    """One project: what is in charge, its versions, every decision about them, its latest runs. Rows are the newest first."""
+
+    lines: list[str]
+    versions: list[dict[str, Any]]
+    decisions: list[DecisionRecord]
+    runs: list[dict[str, Any]]
+    champion: dict[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {
+            "champion": self.champion,
+            "versions": self.versions,
+            "decisions": [record.to_json() for record in self.decisions],
+            "runs": self.runs,
+        }
+
+    def version_rows(self, most: int | None = SHOWN) -> list[dict[str, Any]]:
+        """The versions as a table for people."""
+        return [
+            {
+                "version": row["version"],
+                "alias": ", ".join(row["aliases"]),
+                "registered": moment(row["created"]),
+                "last decision": row.get("decision", "none"),
+            }
+            for row in self.versions[:most]
+        ]
+
+    def decision_rows(self, most: int | None = SHOWN) -> list[dict[str, Any]]:
+        """The decisions as a table for people."""
+        return [
+            {
+                "when": moment(record.when),
+                "decision": record.kind,
+                "in charge": record.change(),
+                "why": record.why,
+                "by": record.who,
+            }
+            for record in self.decisions[:most]
+        ]
+
+
+def project(name: str, root: Path) -> ProjectOverview:
+    """One project: its champion, its versions, every decision about them, its latest runs."""
+    project = load_project(name, root)
+    versions, runs = _tracked(root, project.name)
     champion = next((v for v in versions if "champion" in v["aliases"]), None)
-    lines = [f"{found.name}  {found.description}".rstrip()]
-    for version in versions[:RUNS_SHOWN]:
-        aliases = f" ({', '.join(version['aliases'])})" if version["aliases"] else ""
-        when = _moment(version["created"])
-        lines.append(f"version {version['version']}{aliases}, {when}: {version.get('reason', 'no decision')}")
-    decided = champion.get("metric") if champion else None
-    rows = [_run_row(run, decided) for run in runs[:RUNS_SHOWN]]
-    return Overview(rows, f"no run yet: headway run {found.name}", lines, champion)
+    decisions: list[DecisionRecord] = []
+    if versions:
+        from headway import tracking
+
+        decisions = tracking.history(root, project.name)[::-1]
+    lines = [f"{project.name}  {project.description}".rstrip()]
+    if champion is not None:
+        since = next((d.when for d in decisions if d.after == champion["version"] and d.before != d.after), None)
+        measured = _measured(champion, runs)
+        lines.append(
+            f"champion: version {champion['version']}"
+            + (f", in charge since {moment(since)}" if since else "")
+            + (f", {measured} on its test rows" if measured else "")
+        )
+    elif versions:
+        lines.append("no version is champion")
+    metric = champion.get("metric") if champion else None
+    rows = [_run_row(run, metric) for run in runs]
+    return ProjectOverview(lines, versions, decisions, rows, champion)
 
 
-def _run_row(run: dict[str, Any], decided: str | None) -> dict[str, Any]:
+def _run_row(run: dict[str, Any], metric: str | None) -> dict[str, Any]:
     """One run: when, what, how good, how long."""
-    names = [f"test/{decided}"] if decided else ["test/auc", "test/log_loss", "test/rmse"]
-    metric = next((n for n in names if n in run["metrics"]), None)
+    names = [f"test/{metric}"] if metric else ["test/auc", "test/log_loss", "test/rmse"]
+    name = next((n for n in names if n in run["metrics"]), None)
     took = None if run["end"] is None else f"{run['end'] - run['start']:.0f} s"
     return {
-        "started": _moment(run["start"]),
+        "started": moment(run["start"]),
         "run": run["name"],
         "status": run["status"].lower(),
-        "result": None if metric is None else f"{metric.removeprefix('test/')} {run['metrics'][metric]:.4f}",
+        "result": None if name is None else f"{name.removeprefix('test/')} {run['metrics'][name]:.4f}",
         "took": took,
         "run_id": run["run_id"],
     }
@@ -98,10 +154,6 @@ def _tracked(root: Path, name: str) -> tuple[list[dict[str, Any]], list[dict[str
     from headway import tracking
 
     return tracking.versions(root, name), tracking.list_runs(root, name, 100)
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: float, seed: int) -> str:

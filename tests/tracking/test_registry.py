@@ -32,6 +32,7 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     first = registered(run, tmp_path)
     decision = {"promoted": True, "reason": "beats the trivial baseline", "metric": "auc", "difference": 0.1}
     tracking.promote(tmp_path, "loans", first, {**decision, "low": 0.05, "high": 0.15})
+    assert tracking.versions(tmp_path, "loans")[0]["low"] == "0.05"
     found = tracking.champion(tmp_path, "loans")
     assert found is not None
     assert found.version == first
@@ -46,7 +47,8 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     assert seen[first]["aliases"] == ["previous"]
     assert seen[second]["aliases"] == ["challenger"]
     assert seen[third]["aliases"] == ["champion"]
-    assert (seen[first]["low"], seen[first]["reason"]) == ("0.05", "beats the trivial baseline")
+    assert (seen[first]["decision"], seen[first]["reason"]) == ("replaced", f"replaced by version {third}")
+    assert "low" not in seen[first], "the gate's interval of an earlier decision is in the history, not among the tags"
     assert seen[second]["decision"] == "not promoted"
     tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "by hand"})
     seen = {row["version"]: row for row in tracking.versions(tmp_path, "loans")}
@@ -62,9 +64,9 @@ def test_a_promotion_that_dies_between_any_two_steps_leaves_a_valid_champion(
 ) -> None:
     from mlflow import MlflowClient
 
-    versions = [registered(run, tmp_path), registered(another(tmp_path), tmp_path)]
-    tracking.promote(tmp_path, "loans", versions[0], {"promoted": True, "reason": "first"})
-    left = deaths = 0
+    first = registered(run, tmp_path)
+    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    left = 0
 
     def dying(real: Callable[..., object]) -> Callable[..., object]:
         def call(*args: object) -> object:
@@ -76,24 +78,44 @@ def test_a_promotion_that_dies_between_any_two_steps_leaves_a_valid_champion(
 
         return call
 
-    for steps in range(1, 7):  # the two take turns; each promotion has five steps
-        candidate = versions[steps % 2]
+    client, deaths, before = tracking.open_store(tmp_path), 0, first
+    model = client.get_model_version("loans", first)
+    for steps in range(1, 50):  # each promotion dies one step later, until one does not die
+        candidate = str(client.create_model_version("loans", model.source, model.run_id).version)
+        died = False
         with monkeypatch.context() as patched:
-            for name in ("set_registered_model_alias", "set_model_version_tag", "update_model_version"):
+            for name in CHANGES:
                 patched.setattr(MlflowClient, name, dying(getattr(MlflowClient, name)))
             left = steps
             try:
                 tracking.promote(tmp_path, "loans", candidate, {"promoted": True, "reason": "again"})
             except Death:
-                deaths += 1
-        found = tracking.champion(tmp_path, "loans")
-        assert found is not None
-        assert found.version in versions
+                died = True
+        champion = tracking.champion(tmp_path, "loans")
+        assert champion is not None
+        assert champion.version in (before, candidate)
         tracking.promote(tmp_path, "loans", candidate, {"promoted": True, "reason": "again"})
-        found = tracking.champion(tmp_path, "loans")
-        assert found is not None
-        assert found.version == candidate
-    assert deaths == 5
+        rows = {row["version"]: row for row in tracking.versions(tmp_path, "loans")}
+        assert (rows[candidate]["aliases"], rows[before]["aliases"]) == (["champion"], ["previous"])
+        assert rows[before]["decision"] == "replaced"
+        newest = tracking.history(tmp_path, "loans")[-1]
+        assert (newest.number, newest.before, newest.after) == (steps + 1, before, candidate), "noted exactly once"
+        before = candidate
+        if not died:
+            break
+        deaths += 1
+    assert deaths >= 9
+
+
+CHANGES = (
+    "set_registered_model_alias",
+    "delete_registered_model_alias",
+    "set_registered_model_tag",
+    "update_registered_model",
+    "set_model_version_tag",
+    "delete_model_version_tag",
+    "update_model_version",
+)
 
 
 def test_a_run_is_registered_once(run: RunDirectory, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory
     first = registered(run, tmp_path)
     tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     before = rows(tmp_path)
-    for to, fault in (("", "previous champion"), ("99", "'99' is none"), (first, "in charge already")):
+    for to, fault in (("", "previous champion"), ("99", "'99' is not one"), (first, "in charge already")):
         with pytest.raises(ConfigError, match=fault) as told:
             tracking.rollback(tmp_path, "loans", to)
         assert len(str(told.value).splitlines()) == 1
@@ -28,7 +28,7 @@ def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory
     second = registered(another(tmp_path), tmp_path)
     tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
     told = tracking.rollback(tmp_path, "loans", reason="complaints\nsince Monday")
-    assert (told.version, told.before) == (first, second)
+    assert (told.version, told.before, told.again) == (first, second, True)
     assert tracking.version_of(tmp_path, "loans").version == first
     seen = rows(tmp_path)
     assert (seen[first]["aliases"], seen[second]["aliases"]) == (["champion"], ["previous"])
@@ -42,6 +42,16 @@ def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory
     assert rows(tmp_path) == seen
 
 
+def test_a_version_that_never_was_champion_is_not_champion_again(run: RunDirectory, tmp_path: Path) -> None:
+    tracking.promote(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
+    refused = registered(another(tmp_path), tmp_path)
+    tracking.keep_challenger(tmp_path, "loans", refused, {"promoted": False, "reason": "worse"})
+    done = tracking.rollback(tmp_path, "loans", refused)
+    assert done.sentence() == "version 2 is champion, in place of version 1"
+    assert tracking.rollback(tmp_path, "loans").sentence() == "version 1 is champion again, in place of version 2"
+    assert rows(tmp_path)[refused]["decision"] == "rolled back"
+
+
 def test_a_model_without_a_champion_cannot_be_rolled_back(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="must have a champion"):
+    with pytest.raises(ConfigError, match="has no champion"):
         tracking.rollback(tmp_path, "loans")

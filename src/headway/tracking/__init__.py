@@ -4,12 +4,16 @@ store      where MLflow keeps things, and how to speak to it
 runs       a run's opening, its metrics as they come, its end; all of it repeatable from the run directory alone
 system     the machine's load while a run trains
 registry   bundles as model versions, aliases, gate decisions
+decisions  the history of a model: every decision, appended
+state      what a version's page says
 rollback   an earlier version in charge again
 """
 
+from headway.tracking.decisions import DecisionRecord
 from headway.tracking.registry import (
     Champion,
     champion,
+    history,
     keep_challenger,
     list_runs,
     promote,
@@ -24,11 +28,13 @@ from headway.tracking.system import system_metrics
 
 __all__ = [
     "Champion",
+    "DecisionRecord",
     "Forwarder",
     "Rollback",
     "begin",
     "champion",
     "conclude",
+    "history",
     "keep_challenger",
     "list_runs",
     "open_store",

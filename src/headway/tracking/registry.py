@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from headway.base import ConfigError, read_json
 from headway.run import RunDirectory
+from headway.tracking import decisions, state
+from headway.tracking.decisions import DecisionRecord
 from headway.tracking.packaging import save
 from headway.tracking.runs import read_tracking
 from headway.tracking.store import database_file, is_local, needing, open_store, tracking_uri
@@ -171,37 +173,53 @@ def bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
 
 
 def promote(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
-    """Make a version champion. One statement moves the alias, so that whatever dies, a champion stands.
+    """Make a version champion, as the gate decided, and note it in the model's history.
 
-    The one before becomes `previous`; done twice, it is the same as done once.
+    The decision is written first and one statement moves the alias, so that whatever dies, a champion stands, and the same
+    call finishes what was begun; done twice, it is the same as done once. Where a later decision put another
+    version in charge, a repeated call changes nothing.
     """
     with opened(root) as client, deciding(root, name):
-        _explain(client, name, version, decision)
-        before = aliased(client, name, "champion")
-        if before is not None and str(before.version) != str(version):
-            client.set_registered_model_alias(name, "previous", before.version)
+        history, record = _note(client, name, version, decision)
+        if decisions.is_overtaken(history, record, decisions.MOVES):
+            return
+        replaced = record.before if record.before != version else None
+        if replaced is not None:
+            client.set_registered_model_alias(name, "previous", replaced)
         client.set_registered_model_alias(name, "champion", version)
-        challenger = aliased(client, name, "challenger")
-        if challenger is not None and str(challenger.version) == str(version):
-            client.delete_registered_model_alias(name, "challenger")
+        drop_challenger(client, name, version)
+        if replaced is not None:
+            state.tell(client, name, replaced, "replaced", f"replaced by version {version}", history)
+        state.tell_gate(client, name, version, decision, history)
 
 
 def keep_challenger(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
-    """Keep a version that the gate did not let through, with the reason, as `challenger`."""
+    """Keep a version that the gate did not let through, with the reason, as `challenger`; noted in the history, too."""
     with opened(root) as client, deciding(root, name):
-        _explain(client, name, version, decision)
-        client.set_registered_model_alias(name, "challenger", version)
+        history, record = _note(client, name, version, decision)
+        if not decisions.is_overtaken(history, record, decisions.GATE):
+            client.set_registered_model_alias(name, "challenger", version)
+            state.tell_gate(client, name, version, decision, history)
 
 
-def _explain(client: MlflowClient, name: str, version: str, decision: Mapping[str, Any]) -> None:
-    tags = {"decision": "promoted" if decision.get("promoted") else "not promoted"}
-    for key in ("reason", "metric", "difference", "low", "high"):
-        value = decision.get(key)
-        if value is not None:
-            tags[key] = f"{value:.6g}" if isinstance(value, float) else str(value)[:5000]
-    for key, value in tags.items():
-        client.set_model_version_tag(name, version, key, value)
-    client.update_model_version(name, version, str(decision.get("reason", "")))
+def _note(
+    client: MlflowClient, name: str, version: str, decision: Mapping[str, Any]
+) -> tuple[list[DecisionRecord], DecisionRecord]:
+    champion = aliased(client, name, "champion")
+    return decisions.note_gate(client, name, version, None if champion is None else str(champion.version), decision)
+
+
+def drop_challenger(client: MlflowClient, name: str, version: str) -> None:
+    """Take the alias challenger from a version that is in charge now."""
+    challenger = aliased(client, name, "challenger")
+    if challenger is not None and str(challenger.version) == str(version):
+        client.delete_registered_model_alias(name, "challenger")
+
+
+def history(root: Path, name: str) -> list[DecisionRecord]:
+    """Every decision about a model, the oldest first."""
+    with opened(root) as client:
+        return decisions.read(client, name)
 
 
 def versions(root: Path, name: str) -> list[dict[str, Any]]:
