@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -15,6 +16,8 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 Task = Literal["classification", "regression"]
+
+_SOME_DAY = datetime(2024, 12, 31, 22, 58, 59, tzinfo=UTC)
 
 
 class CsvOptions(Config):
@@ -76,6 +79,11 @@ class SplitConfig(Config):
         "together; files: the files matching test_files are the test; column: a column says train, validation or test.",
     )
     column: str | None = Field(None, description="The column of time, group or split names.")
+    format: str | None = Field(
+        None,
+        description="How the column of time is written, where that is ambiguous: for example %d/%m/%Y; number; "
+        "text where the alphabet's order is the order in time, as in 2024Q1.",
+    )
     test: float = Field(0.2, gt=0, lt=1, description="The test rows' share.")
     validation: float = Field(
         0.1, gt=0, lt=1, description="The share of the rows left after the test for early stopping."
@@ -91,7 +99,22 @@ class SplitConfig(Config):
             raise ValueError(f"column must be given when rows are split by {self.by}")
         if self.by == "files" and self.test_files is None:
             raise ValueError("test_files must be given when rows are split by files")
+        if self.format is not None:
+            _check_format(self.format, self.by)
         return self
+
+
+def _check_format(form: str, by: str) -> None:
+    if by != "time":
+        raise ValueError(f"format is only for a split by time, but the split is by {by}; remove it")
+    if form in ("number", "text", "ISO8601"):
+        return
+    try:
+        if datetime.strptime(_SOME_DAY.strftime(form), form).year == _SOME_DAY.year:
+            return
+    except ValueError:
+        pass
+    raise ValueError(f"format must be number, text or a date format with a year such as %d.%m.%Y, but is {form!r}")
 
 
 class Expectation(Config):

@@ -66,6 +66,11 @@ class Table:
         return self._csv
 
     @property
+    def date_format(self) -> str | None:
+        """How the project says that its dates are written."""
+        return self._config.date_format
+
+    @property
     def unknown(self) -> list[str]:
         """Columns of the files that the project says nothing of."""
         return [

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from headway.base import ConfigError, DataError
 from headway.data.config import SPLITS, SplitConfig
+from headway.data.moments import moments
 
 if TYPE_CHECKING:
     from headway.data.source import Table
@@ -76,21 +77,16 @@ def _stratified(table: Table, split: SplitConfig) -> np.ndarray:
 
 def _by_time(table: Table, split: SplitConfig) -> np.ndarray:
     """The newest moments are the test, those before them validation; rows of one moment stay together."""
-    when = _column(table, str(split.column))
-    if when.isna().any():
-        raise DataError(
-            f"{split.column} must be given in every row to split by time, however {when.isna().sum():,} lack it"
-        )
-    moments, codes = np.unique(when.to_numpy(), return_inverse=True)
+    instants, codes = np.unique(moments(table, split), return_inverse=True)
     older = np.concatenate([[0], np.cumsum(np.bincount(codes))])[:-1] / len(codes)
     start_test = 1 - split.test
     start_validation = start_test * (1 - split.validation)
-    of_moment = np.zeros(len(moments), np.uint8)
+    of_moment = np.zeros(len(instants), np.uint8)
     of_moment[older >= start_validation] = VALIDATION
     of_moment[older >= start_test] = TEST
     if not (of_moment == TEST).any():
         of_moment[-1] = TEST
-    if len(moments) > 2 and not (of_moment == VALIDATION).any():
+    if len(instants) > 2 and not (of_moment == VALIDATION).any():
         of_moment[np.flatnonzero(of_moment == TEST)[0] - 1] = VALIDATION
     return of_moment[codes]
 
