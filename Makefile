@@ -19,7 +19,8 @@ up: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
-	$(BIN)/python -m bench.$(NAME)
+	$(BIN)/python -m bench.$(NAME) $(ARGS)
+	$(BIN)/python -m bench.goals
 
 # On a machine with a GPU, where torch, numpy, pandas, pyarrow, pydantic and PyYAML are installed already.
 bench-gpu:

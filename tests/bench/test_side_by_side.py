@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.side_by_side import Ratio, compare, summarise, write
+from bench.samples import Options, Samples, options
+from bench.side_by_side import Comparison, Ratio, against_itself, compare, conclude, measure, summarise, tell, write
 
 
 class _Clock:
@@ -33,7 +34,7 @@ class _Clock:
 def test_works_take_turns_after_a_warm_up() -> None:
     clock = _Clock()
     found = compare(clock.work("A", 1.0), clock.work("B", 4.0), pairs=2, clock=clock)
-    assert clock.done == "AB" + "ABBA" * 2
+    assert clock.done == "AB" + "ABBA" + "BAAB"
     assert (found.ratio, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
 
 
@@ -48,13 +49,11 @@ def test_a_work_may_measure_itself() -> None:
     assert compare(lambda: 1.0, lambda: 2.0, pairs=3).ratio == pytest.approx(0.5)
 
 
-def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+@pytest.mark.parametrize("blocks", [3, 6, 40])
+def test_the_interval_holds_the_truth_as_often_as_it_says(blocks: int) -> None:
     rng = np.random.default_rng(0)
-    held = 0
-    for seed in range(300):
-        found = summarise(rng.normal(np.log(0.8), 0.12, 40), resamples=500, seed=seed)
-        held += found.low <= 0.8 <= found.high
-    assert 0.90 <= held / 300 <= 0.98
+    ratios = [summarise(rng.normal(np.log(0.8), 0.12, blocks)) for _ in range(1000)]
+    assert 0.93 <= np.mean([one.low <= 0.8 <= one.high for one in ratios]) <= 0.97
 
 
 @pytest.mark.parametrize("truth", [1.0, 0.8])
@@ -80,7 +79,15 @@ def test_results_name_the_machine_but_not_the_host(tmp_path: Path) -> None:
     kept = json.loads(path.read_text())
     assert path.name == "epoch.json"
     assert kept["ratios"] == {
-        "mlp against a plain loop": {"ratio": 0.5, "low": 0.4, "high": 0.6, "goal": 0.7, "met": True}
+        "mlp against a plain loop": {
+            "ratio": 0.5,
+            "low": 0.4,
+            "high": 0.6,
+            "goal": 0.7,
+            "met": True,
+            "samples": 0,
+            "void": False,
+        }
     }
     assert {"cpu", "cores", "memory_gib", "python", "torch"} <= set(kept["machine"])
     assert platform.node() not in path.read_text()
@@ -89,3 +96,79 @@ def test_results_name_the_machine_but_not_the_host(tmp_path: Path) -> None:
 def test_no_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         compare(lambda: 1.0, lambda: 1.0, pairs=0)
+
+
+def test_a_comparison_is_void_where_the_anchor_differs_from_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bench.side_by_side.RESULTS", tmp_path)
+    ratios = {
+        "at 4096: loop by hand": Ratio(0.5, 0.4, 0.6, goal=0.7),
+        "at 4096: A/A": Ratio(0.937, 0.879, 0.991),
+        "at 256: loop by hand": Ratio(0.5, 0.4, 0.6, goal=0.7),
+        "at 256: A/A": Ratio(1.01, 0.95, 1.09),
+    }
+    tell("loop", ratios, {case: ratios[f"{case}: A/A"] for case in ("at 4096", "at 256")})
+    kept = json.loads((tmp_path / "loop.json").read_text())["ratios"]
+    assert {label: (one["void"], one["met"]) for label, one in kept.items()} == {
+        "at 4096: loop by hand": (True, None),
+        "at 4096: A/A": (True, None),
+        "at 256: loop by hand": (False, True),
+        "at 256: A/A": (False, None),
+    }
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("VOID")]
+    assert len(said) == 1
+    assert "at 4096: the anchor against itself is 0.937 [0.879, 0.991], which excludes 1" in said[0]
+
+
+def comparisons(order: list[str]) -> list[Comparison]:
+    """Two comparisons that note when they run; each takes the seconds that it says."""
+
+    def work(name: str, seconds: float) -> Callable[[], float]:
+        def do() -> float:
+            order.append(name)
+            return seconds
+
+        return do
+
+    anchor = work("b", 2.0)
+    return [Comparison("case: ours", work("a", 1.0), anchor, 3, 0.6), against_itself(anchor, 2, "case")]
+
+
+def test_a_benchmark_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.side_by_side.RESULTS", tmp_path)
+    order: list[str] = []
+    first = Samples("x", folder=tmp_path, origin="here")
+    assert not measure(first, comparisons(order), Options(minutes=0.0))
+    assert order == []
+    first.add("case: ours", float(np.log(0.5)))
+    second = Samples("x", folder=tmp_path, origin="here")
+    assert measure(second, comparisons(order), Options())
+    assert order.count("a") == 1 + 2 * 2, "one run to warm up, and two blocks of two: the third block was there"
+    third = Samples("x", folder=tmp_path, origin="here")
+    conclude("x", third, comparisons(order))
+    kept = json.loads((tmp_path / "x.json").read_text())["ratios"]
+    assert (kept["case: ours"]["ratio"], kept["case: ours"]["samples"]) == (pytest.approx(0.5), 3)
+    assert (kept["case: A/A"]["ratio"], kept["case: A/A"]["samples"]) == (pytest.approx(1.0), 2)
+
+
+def test_samples_of_other_code_do_not_count(tmp_path: Path) -> None:
+    Samples("x", folder=tmp_path, origin="before").add("a", 1.0)
+    now = Samples("x", folder=tmp_path, origin="now")
+    assert (now.of("a"), now.others) == ((), 1)
+
+
+def test_a_half_written_sample_is_left_out_and_the_next_one_stands_alone(tmp_path: Path) -> None:
+    Samples("x", folder=tmp_path, origin="o").add("a", 1.0)
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"origin": "o", "lab')
+    Samples("x", folder=tmp_path, origin="o").add("a", 2.0)
+    assert Samples("x", folder=tmp_path, origin="o").of("a") == (1.0, 2.0)
+    assert Samples("x", folder=tmp_path, origin="o", fresh=True).of("a") == ()
+
+
+def test_a_time_of_no_minutes_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert options(["--minutes", "2.5", "--fresh"]) == Options(2.5, True)
+    with pytest.raises(SystemExit):
+        options(["--minutes", "0"])
+    assert "minutes must be more than 0, but is 0" in capsys.readouterr().err

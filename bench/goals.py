@@ -1,0 +1,63 @@
+"""The README's table of goals, met and missed, from `bench/results/*.json`: `python -m bench.goals` writes it, a test compares it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.samples import ROOT
+from bench.side_by_side import RESULTS
+from headway.base import read_json, write_atomically
+
+BEGIN, END = "<!-- goals: written by python -m bench.goals -->", "<!-- end of goals -->"
+HEAD = "| Benchmark | Goal: at most | Measured, 95 % interval | |\n|---|---|---|---|"
+
+
+def main() -> None:
+    """Put the table into the README."""
+    readme = ROOT / "README.md"
+    write_atomically(readme, with_table(readme.read_text(encoding="utf-8"), table()))
+
+
+def table(folder: Path = RESULTS) -> str:
+    """A row for each goal; counts that must be 0 share one row a benchmark."""
+    rows = [row for path in sorted(folder.glob("*.json")) for row in _rows(read_json(path))]
+    return "\n".join([HEAD, *rows])
+
+
+def with_table(readme: str, rows: str) -> str:
+    """The README with this table between its two marks."""
+    before, begun, rest = readme.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not begun or not ended:
+        raise ValueError(f"README.md must hold the lines {BEGIN} and {END}, but does not")
+    return f"{before}{BEGIN}\n{rows}\n{END}{after}"
+
+
+def _rows(result: Mapping[str, Any]) -> Iterator[str]:
+    name = f"[{result['name']}](bench/results/{result['name']}.json)"
+    goals = {label: ratio for label, ratio in result["ratios"].items() if ratio["goal"] is not None}
+    zeros = {label: ratio for label, ratio in goals.items() if ratio["goal"] == 0 and ratio["met"]}
+    if zeros:
+        shown = "; ".join(zeros) if len(zeros) < 3 else f"{len(zeros)} counts of what may go wrong"
+        yield f"| {name}: {shown} | 0 | 0 | met |"
+    for label, ratio in goals.items():
+        if label not in zeros:
+            yield f"| {name}: {label} | {ratio['goal']:.3g} | {_measured(ratio)} | {_verdict(ratio)} |"
+
+
+def _measured(ratio: Mapping[str, Any]) -> str:
+    if ratio["low"] == ratio["high"]:
+        return f"{ratio['ratio']:.3g}"
+    return f"{ratio['ratio']:.3g} [{ratio['low']:.3g}, {ratio['high']:.3g}]"
+
+
+def _verdict(ratio: Mapping[str, Any]) -> str:
+    if ratio.get("void"):
+        return "**void**: the anchor differs from itself"
+    return "met" if ratio["met"] else "**missed**"
+
+
+if __name__ == "__main__":
+    main()
