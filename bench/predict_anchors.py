@@ -68,7 +68,7 @@ class Anchors:
 
         categories = [np.array(["missing", *VALUES], object)] * len(CATEGORIES)
         encode = OneHotEncoder(categories=categories, handle_unknown="ignore", dtype=np.float32)
-        words = make_pipeline(SimpleImputer(strategy="constant", fill_value="missing", missing_values=None), encode)
+        words = make_pipeline(SimpleImputer(strategy="constant", fill_value="missing"), encode)
         columns = ColumnTransformer(
             [
                 ("numbers", make_pipeline(SimpleImputer(strategy="mean"), StandardScaler()), list(NUMBERS)),
@@ -82,10 +82,8 @@ class Anchors:
         self._give_weights(pipeline[-1])
 
         def predict(frame: pd.DataFrame) -> np.ndarray:
-            words = frame[list(CATEGORIES)].astype(object)
-            rows = frame.assign(**words.where(words.notna(), None))
             with threadpool_limits(self._threads):
-                return pipeline.predict_proba(rows)[:, 1]
+                return pipeline.predict_proba(frame)[:, 1]
 
         return predict
 
@@ -121,7 +119,7 @@ def prepared(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     codes = np.empty((len(frame), len(CATEGORIES)), np.int64)
     for i, name in enumerate(CATEGORIES):
         column = frame[name]
-        place = pd.Index(VALUES).get_indexer(column)
+        place = pd.Index(VALUES).get_indexer(pd.Index(column))
         codes[:, i] = np.where(place >= 0, place + FIRST_CODE, np.where(column.isna(), MISSING, UNKNOWN))
     return numbers.to_numpy(np.float32), codes
 

@@ -114,7 +114,8 @@ def summarise(logs: Sequence[float] | np.ndarray, goal: float | None = None) -> 
     mean, half = float(values.mean()), 0.0
     if len(values) > 1:
         half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    return Ratio(*(float(np.exp(v)) for v in (mean, mean - half, mean + half)), goal, len(values))
+    middle, low, high = (float(np.exp(value)) for value in (mean, mean - half, mean + half))
+    return Ratio(middle, low, high, goal, len(values))
 
 
 def best_threads(anchor: Work, repeats: int = 2) -> int:
