@@ -13,8 +13,10 @@ import yaml
 
 from headway import stages
 from headway.base import ConfigError, digest, read_json, write_atomically, write_json
-from headway.effect.report import interval, summary, write_report
+from headway.effect.contention import Contention, cores, load
+from headway.effect.report import summary, write_report
 from headway.effect.techniques import chosen
+from headway.effect.words import difference, faster, further, machine, ratio, reached
 from headway.project import load_project, recipe_path
 from headway.report import Reporter
 from headway.run import Event, RunDirectory
@@ -27,7 +29,7 @@ def seconds_of(text: str) -> float:
     """A budget such as 90s, 30m or 1.5h. Raises ConfigError for anything else."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)
     if found is None or float(found[1]) == 0:
-        raise ConfigError(f"--budget must be a time such as 90s, 30m or 2h, however it is {text!r}")
+        raise ConfigError(f"--budget must be a time such as 90s, 30m or 2h, but is {text!r}")
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
@@ -51,12 +53,10 @@ def open_study(name: str, root: Path, settings: Sequence[str], asked: Asked) -> 
     Raises ConfigError before anything is written.
     """
     if not 2 <= asked.seeds <= 100:
-        raise ConfigError(f"--seeds must be 2 to 100, however it is {asked.seeds}")
+        raise ConfigError(f"--seeds must be 2 to 100, but is {asked.seeds}")
     project = load_project(name, root, settings)
     if project.model.name == "boosting":
-        raise ConfigError(
-            "an effect study needs a network, however the model is boosting; --set model=tabm or model=mlp"
-        )
+        raise ConfigError("an effect study needs a network, but the model is boosting; --set model=tabm or model=mlp")
     plan = {
         "techniques": [technique.name for technique in chosen(asked.techniques)],
         "budget": asked.budget,
@@ -85,11 +85,16 @@ def measure(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         if not (run.path / "store.json").exists():
             stages.validate(run, root, report)
             stages.prepare(run, root, report)
+        now = Contention(len(cores()), load())
+        if now.state == "unusable":
+            report.warn(f"{now}: figures measured now cannot be used; start the study while nothing else runs")
         with stages.timed(run, "effect"):
             launch(run, lambda events: _show(events, report), "headway.effect.main")
         found = read_json(run.path / "effect.json")
         found["summary"] = summary(found)
         write_json(run.path / "effect.json", found)
+        if busy := machine(found.get("contention")).strip():
+            report.warn(busy)
         keep_recipe(run, root, found)
         write_report(run.path / "effect.html", run.plan["project"]["name"], found, run.plan["environment"])
     except BaseException as error:
@@ -109,34 +114,40 @@ def _show(events: Sequence[Event], report: Reporter) -> None:
 
 
 def keep_recipe(run: RunDirectory, root: Path, found: dict[str, Any]) -> Path:
-    """Write the recommended recipe: the project's, or, where this study says less than the one that is there, beside its report.
-
-    The project's is of all techniques, on the project as its YAML has it, and settled at least one of them.
-    """
+    """Write the recommended recipe: the project's, or, where this study says less than the one that is there, beside its report."""
     name = run.plan["project"]["name"]
     own = load_project(name, root).model_dump(mode="json") == run.plan["project"]
-    whole = set(run.plan["effect"]["techniques"]) == {technique.name for technique in chosen(())}
-    settled = any(row["pairs"] and row["verdict"] != "not settled" for row in found["techniques"])
     path = recipe_path(root, name)
-    if not own or (path.exists() and not (whole and settled)):
+    if not own or (path.exists() and not _is_full(run, found)):
         path = run.path / "recipe.yaml"
     write_recipe(path, name, found)
     return path
 
 
+def _is_full(run: RunDirectory, found: dict[str, Any]) -> bool:
+    """Whether a study may replace an earlier one's recipe: it was of all techniques, settled at least one of them, on a machine that was
+    not too busy, and had the time to confirm what it chose."""
+    whole = set(run.plan["effect"]["techniques"]) == {technique.name for technique in chosen(())}
+    settled = any(row["pairs"] and row["verdict"] != "not settled" for row in found["techniques"])
+    usable = (found.get("contention") or {}).get("state") != "unusable"
+    tried = found["recommended"].get("confirmations") or []
+    return whole and settled and usable and all(one["outcome"] != "open" for one in tried)
+
+
 def write_recipe(path: Path, name: str, found: dict[str, Any]) -> None:
-    """The fields that were measured together, with what they gained."""
+    """The fields that were confirmed together, and what their fresh samples say they gain."""
     told = found["recommended"]
-    gain = ""
-    if told["to_target"] and told["to_target"]["low"] is not None:
-        low, high = 1 / told["to_target"]["high"], 1 / told["to_target"]["low"]
-        gain = f": {1 / told['to_target']['value']:.2f} times as fast as plain PyTorch to the same quality ({low:.2f} to {high:.2f})"
-    names = ", ".join(told["names"]) or "nothing: no technique helped"
+    names = ", ".join(told["names"]) or "nothing: no combination of techniques was confirmed to help"
     lines = [
-        f"# The recommended recipe of {name}, from the effect study of {time.strftime('%Y-%m-%d %H:%M')}{gain}.",
+        f"# The recommended recipe of {name}, from the effect study of {time.strftime('%Y-%m-%d %H:%M')}.",
         f"# {names}. Used by: headway run {name} --recipe",
     ]
-    write_atomically(path, "\n".join(lines) + "\n" + yaml.safe_dump({"train": told["fields"]}, sort_keys=False))
+    values: dict[str, Any] = {"train": told["fields"]}
+    if told["to_target"] and "sessions" in told:
+        gain = f"{faster(told['to_target'])} as plain PyTorch to the same quality"
+        lines.append(f"# {gain}, on samples that had no part in choosing it.")
+        values["confirmed"] = {"sessions": told["sessions"], "seeds": told["seeds"]}
+    write_atomically(path, "\n".join(lines) + "\n" + yaml.safe_dump(values, sort_keys=False))
 
 
 ORDER = ("helps", "changes quality", "no measurable effect", "hurts", "not settled", "unsupported here")
@@ -152,13 +163,13 @@ def table(found: dict[str, Any]) -> list[dict[str, str]]:
             {
                 "technique": row["name"],
                 "verdict": row["verdict"],
-                "step time": interval(row["time"]),
-                "time to target": interval(row["to_target"]) if row["changes"] == "maths" else "",
-                "quality": interval(row["quality"], 4, True),
+                "step time": ratio(row["time"]),
+                "time to target": ratio(row["to_target"]) if row["changes"] == "maths" else "",
+                "quality": difference(row["quality"]),
                 "at best": ""
                 if row["bound"] is None or row["verdict"] == "unsupported here"
                 else f"{row['bound']:.2f}",
-                "why": row["reason"] or "",
+                "why": row["reason"] or reached(row.get("reached")),
             }
         )
     return rows
@@ -169,22 +180,20 @@ def lines(found: dict[str, Any], run: RunDirectory, root: Path) -> list[str]:
     parts = found["breakdown"]
     total = sum(parts.values()) or 1.0
     shares = ", ".join(f"{name} {value / total:.0%}" for name, value in parts.items())
-    shown = [f"a step of the baseline: {1000 * total:.2f} ms ({shares})", found["summary"]]
+    shown = [found["summary"], f"a step of the baseline: {1000 * total:.2f} ms ({shares})"]
     shown += [
-        f"the stack {how} {row['name']}: {interval(row['time'])} of its step time, {row['verdict']}"
+        f"the stack {how} {row['name']}: {ratio(row['time'])} of its step time, {row['verdict']}"
         for how in ("without", "with")
         for row in found[how]
     ]
-    shown += [f"not settled: {row['name']}: {row['why']}{_more(row)}" for row in found["open"]]
+    shown += [f"not settled: {row['name']}: {row['why']}{further(row['seconds'])}" for row in found["open"]]
     name = run.plan["project"]["name"]
     shown.append(f"report: {run.path / 'effect.html'}")
     beside = run.path / "recipe.yaml"
     if beside.exists():
-        shown.append(f"recipe: {beside}; it says less than the project's own would, which is left as it is")
+        kept = recipe_path(root, name)
+        why = f"kept {kept}, which comes from a fuller study" if kept.exists() else "its settings are not the project's"
+        shown.append(f"recipe: {beside}; {why}")
     else:
         shown.append(f"recipe: {recipe_path(root, name)}, used by: headway run {name} --recipe")
     return shown
-
-
-def _more(row: dict[str, Any]) -> str:
-    return "" if row["seconds"] is None else f"; about {row['seconds'] / 60:.1f} more minutes would settle the time"

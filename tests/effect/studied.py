@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,13 @@ from headway.effect.told import told
 NAMES = ["fused optimizer", "resident data", "bf16", "one-cycle", "label smoothing", "tf32", "int8 prediction"]
 
 
-def studied(folder: Path) -> dict[str, Any]:
+def studied() -> dict[str, Any]:
+    """A copy of what one study found, which is made once."""
+    return json.loads(_studied())
+
+
+@functools.cache
+def _studied() -> str:
     """Fused and resident help, bf16 hurts, one-cycle needs half of the passes, label smoothing loses quality."""
 
     def cost(recipe: Any) -> float:
@@ -31,7 +39,9 @@ def studied(folder: Path) -> dict[str, Any]:
         half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0,
         noise=0.04,
     )
-    book, plan = Notebook(folder / "effect.jsonl"), {"budget": 3600.0, "seeds": 5, "target": None}
-    found = told(Study(bench, setting(), chosen(NAMES), book, plan, lambda *_: None).run())
+    plan = {"budget": 3600.0, "seeds": 5, "target": None}
+    with tempfile.TemporaryDirectory() as folder:
+        book = Notebook(Path(folder) / "effect.jsonl")
+        found = told(Study(bench, setting(), chosen(NAMES), book, plan, lambda *_: None).run())
     found["summary"] = summary(found)
-    return json.loads(json.dumps(found, allow_nan=False))
+    return json.dumps(found, allow_nan=False)

@@ -78,9 +78,9 @@ def test_the_figures_are_said_in_words() -> None:
     )
 
 
-def test_over_a_study_the_load_is_the_largest_and_the_rest_are_means() -> None:
+def test_over_a_study_each_figure_is_its_mean() -> None:
     samples = [Contention(2, 1.0, 1.0, None, 0.0), Contention(2, 25.0, 0.5, 0.4, 0.2)]
-    assert over(samples) == Contention(2, 25.0, 0.75, 0.4, 0.1)
+    assert over(samples) == Contention(2, 13.0, 0.75, 0.4, 0.1)
     assert over([]) is None
 
 

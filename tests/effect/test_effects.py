@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from studied import studied
 
 from headway import effects, stages
 from headway.base import ConfigError
+from headway.effect.report import summary, write_report
 from headway.effects import Asked, keep_recipe, open_study, seconds_of
 from headway.project import load_project, project_files, recipe_settings
+from headway.run import RunDirectory
 
 YAML = """
 task: classification
@@ -28,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 def test_a_budget_is_a_time() -> None:
     assert [seconds_of(text) for text in ("90s", "30m", "1.5h", " 2 h ")] == [90, 1800, 5400, 7200]
     for wrong in ("10", "0m", "-3m", "soon", ""):
-        with pytest.raises(ConfigError, match="--budget must be a time such as"):
+        with pytest.raises(ConfigError, match="--budget must be a time such as 90s, 30m or 2h, but is"):
             seconds_of(wrong)
 
 
@@ -36,8 +40,8 @@ def test_a_budget_is_a_time() -> None:
     ("settings", "asked", "text"),
     [
         ((), Asked(("bf61",)), "there is no technique 'bf61'; did you mean bf16"),
-        ((), Asked(seeds=1), "--seeds must be 2 to 100, however it is 1"),
-        (("model=boosting",), Asked(), "needs a network, however the model is boosting"),
+        ((), Asked(seeds=1), "--seeds must be 2 to 100, but is 1"),
+        (("model=boosting",), Asked(), "needs a network, but the model is boosting"),
         (("train.epochs=0",), Asked(), "train.epochs must be at least 1"),
     ],
 )
@@ -68,29 +72,69 @@ def test_the_recommended_recipe_is_put_over_the_projects(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"conf/flowers.recipe.yaml must exist, .* make it: headway effect flowers"):
         recipe_settings(root, "flowers")
     run, _ = open_study("flowers", root, (), Asked())
-    path = keep_recipe(run, root, studied(root))
-    assert "times as fast as plain PyTorch" in path.read_text()
+    path = keep_recipe(run, root, studied())
+    assert re.search(
+        r"times as fast \(.* to .*\) as plain PyTorch to the same quality, on samples that had", path.read_text()
+    )
     project = load_project("flowers", root, recipe_settings(root, "flowers"))
     assert (project.train.residence, project.train.schedule) == ("device", "one_cycle")
     assert [file.name for file in project_files(root)] == ["flowers.yaml"], "a recipe is no project"
 
 
 def test_a_recipe_that_says_more_is_not_written_over(root: Path) -> None:
-    found, written = studied(root), root / "conf" / "flowers.recipe.yaml"
+    found, written = studied(), root / "conf" / "flowers.recipe.yaml"
     other, _ = open_study("flowers", root, ("model=tabm",), Asked())
     assert keep_recipe(other, root, found) == other.path / "recipe.yaml", "of another model than the project's"
     part, _ = open_study("flowers", root, (), Asked(("bf16",)))
     assert keep_recipe(part, root, found) == written, "better than none"
     assert keep_recipe(part, root, found) == part.path / "recipe.yaml"
-    assert "left as it is" in effects.lines(found, part, root)[-1]
+    assert effects.lines(found, part, root)[-1].endswith(f"; kept {written}, which comes from a fuller study")
     whole, _ = open_study("flowers", root, (), Asked())
     assert keep_recipe(whole, root, found) == written
     nothing = {**found, "techniques": [{**row, "verdict": "not settled"} for row in found["techniques"]]}
     assert keep_recipe(whole, root, nothing) == whole.path / "recipe.yaml"
+    busy = {**found, "contention": {"state": "unusable", "text": "load 25 on 2 cores"}}
+    assert keep_recipe(whole, root, busy) == whole.path / "recipe.yaml", "figures that cannot be used"
+    tried = [{**found["recommended"]["confirmations"][0], "outcome": "open"}]
+    unconfirmed = {**found, "recommended": {**found["recommended"], "confirmations": tried}}
+    assert keep_recipe(whole, root, unconfirmed) == whole.path / "recipe.yaml", "there was no time to confirm its own"
+
+
+def test_a_study_of_an_earlier_version_is_shown_and_its_recipe_read(root: Path) -> None:
+    """It confirmed nothing, knew nothing of other programs and gave no limits where they were absurd."""
+    found = studied()
+    del found["contention"]
+    old = {key: found["recommended"][key] for key in ("names", "time", "fields", "to_target", "quality")}
+    row = {key: value for key, value in found["techniques"][0].items() if key != "reached"}
+    found |= {"recommended": old, "techniques": [row, *found["techniques"][1:]]}
+    found["summary"] = summary(found)
+    assert "not confirmed on fresh samples (a study of an earlier version)" in found["summary"]
+    run = stages.start("flowers", root)
+    write_report(run.path / "effect.html", "flowers", found, {})
+    assert effects.table(found)
+    written = keep_recipe(run_of_all(root), root, found)
+    assert "confirmed" not in yaml.safe_load(written.read_text())
+    assert 'train.residence="device"' in recipe_settings(root, "flowers")
+
+
+def run_of_all(root: Path) -> RunDirectory:
+    return open_study("flowers", root, (), Asked(new=True))[0]
+
+
+def test_a_busy_machine_comes_first_in_what_is_said(root: Path) -> None:
+    text = "load 25 on 2 cores; a computing process had 31% of a core"
+    found = {**studied(), "contention": {"state": "unusable", "text": text}}
+    assert summary(found).startswith(f"L{text[1:]}: these figures cannot be used. ")
+    page = write_report(root / "effect.html", "flowers", found, {}).read_text()
+    assert page.index("these figures cannot be used") < page.index(" helps")
+    found["summary"] = summary(found)
+    assert "these figures cannot be used" in effects.lines(found, stages.start("flowers", root), root)[0]
+    found["contention"] = {"state": "disturbed", "text": "other programs used 0.4 of 2 cores"}
+    assert summary(found).startswith("The machine was not quiet (other programs used 0.4 of 2 cores)")
 
 
 def test_the_terminal_shows_every_technique_with_its_verdict(root: Path) -> None:
-    found = studied(root)
+    found = studied()
     rows = effects.table(found)
     assert rows[0]["technique"] == "resident data"
     assert {row["verdict"] for row in rows} >= {"helps", "hurts", "changes quality", "unsupported here"}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from studied import studied
 
-from headway.effect.report import interval, write_report
+from headway.effect.report import write_report
 
 ENVIRONMENT = {"cpu": "A <CPU>", "cores": 2, "gpus": [], "packages": {"torch": "2.13.0"}}
 
 
 def test_the_report_is_whole_and_needs_no_network(tmp_path: Path) -> None:
-    found = studied(tmp_path)
+    found = studied()
     page = write_report(tmp_path / "effect.html", "a<b", found, ENVIRONMENT).read_text()
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     assert "a&lt;b" in page
@@ -31,7 +31,7 @@ def test_the_report_is_whole_and_needs_no_network(tmp_path: Path) -> None:
 
 
 def test_what_was_found_is_said_in_numbers(tmp_path: Path) -> None:
-    found = studied(tmp_path)
+    found = studied()
     assert found["recommended"]["names"][:2] == ["resident data", "fused optimizer"]
     assert 0.5 < found["recommended"]["time"]["value"] < 0.62
     assert "one-cycle" in found["recommended"]["names"]
@@ -43,14 +43,8 @@ def test_what_was_found_is_said_in_numbers(tmp_path: Path) -> None:
 
 
 def test_a_study_that_measured_nothing_has_a_report_too(tmp_path: Path) -> None:
-    found = studied(tmp_path)
+    found = studied()
     found["techniques"] = [row for row in found["techniques"] if row["name"] == "tf32"]
     found["stack"] = {"names": [], "time": None}
     found["recommended"] = {"names": [], "time": None, "fields": {}, "to_target": None, "quality": None}
     assert "<svg" not in write_report(tmp_path / "e.html", "x", found, ENVIRONMENT).read_text()
-
-
-def test_an_estimate_without_an_interval_is_shown_alone() -> None:
-    assert interval({"value": 0.5, "low": None, "high": None, "p": 1.0}) == "0.50"
-    assert interval({"value": 0.5, "low": 0.4, "high": 0.6, "p": 1.0}) == "0.50 [0.40, 0.60]"
-    assert interval(None) == ""

@@ -9,15 +9,16 @@ import pytest
 from scipy import stats
 
 from headway.effect.statistics import (
+    EXACT,
     Interval,
+    Mean,
     Spread,
     estimate,
     holm,
-    judge_quality,
     judge_time,
     log_ratios,
-    margin_of,
     mean_difference,
+    mean_of,
     pairs_needed,
     product,
     ratio,
@@ -165,28 +166,54 @@ def test_the_difference_of_qualities_is_students() -> None:
     assert mean_difference(np.zeros(4)) == Interval(0.0, 0.0, 0.0, 1.0)
 
 
-def test_quality_is_judged_against_the_margin() -> None:
-    assert judge_quality(Interval(0.0, -0.01, 0.01), 0.02) == "equal"
-    assert judge_quality(Interval(0.05, 0.03, 0.07), 0.02) == "better"
-    assert judge_quality(Interval(-0.05, -0.07, -0.03), 0.02) == "worse"
-    assert judge_quality(Interval(-0.01, -0.04, 0.02), 0.02) == "open"
-    assert margin_of(np.array([0.90, 0.91, 0.92])) == pytest.approx(0.02)
-    assert margin_of(np.array([0.9, 0.9])) > 0
-
-
 def test_time_to_a_quality_multiplies_and_its_errors_add() -> None:
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(400):
-        time = math.exp(rng.normal(math.log(0.8), 0.02))
-        half = 1.96 * 0.02
-        found = product(
-            Interval(time, time * math.exp(-half), time * math.exp(half)), rng.normal(math.log(0.5), 0.05, 5)
-        )
+        times, passes = rng.normal(math.log(0.8), 0.04, 6), rng.normal(math.log(0.5), 0.05, 5)
+        found = product(mean_of(times), mean_of(passes))
         covered += found.low <= 0.4 <= found.high
     assert covered >= 370
-    exact = product(Interval(0.5, 0.5, 0.5), np.zeros(3))
+    trusted = stats.ttest_ind(
+        times, -passes, equal_var=False
+    ).confidence_interval()  # log t + log p, with Welch's degrees of freedom
+    assert (math.log(found.low), math.log(found.high)) == pytest.approx((trusted.low, trusted.high))
+    assert product(mean_of(times), EXACT).value == pytest.approx(math.exp(times.mean()))
+    exact = product(Mean(math.log(0.5), 0.0, math.inf), EXACT)
     assert (exact.value, exact.low, exact.high) == (0.5, 0.5, 0.5)
+
+
+def test_a_look_at_a_product_spends_its_part_of_the_error() -> None:
+    rng = np.random.default_rng(1)
+    time, passes = mean_of(rng.normal(0, 0.1, 8)), mean_of(rng.normal(0.2, 0.1, 5))
+    once, of_three = product(time, passes), product(time, passes, 3)
+    log = time.plus(passes)
+    assert math.log(of_three.high) == pytest.approx(log.value + stats.t.ppf(1 - 0.05 / 6, log.freedom) * log.error)
+    assert of_three.p == pytest.approx(3 * once.p)
+
+
+def test_the_lower_limit_of_a_bound_holds_for_what_it_bounds() -> None:
+    """Of trainings that need 1.2 times the passes, those that need more than were made are censored: the limit still covers."""
+    rng, missed, called = np.random.default_rng(0), 0, 0
+    for _ in range(400):
+        passes = rng.normal(math.log(1.2), 0.3, 5)
+        found = product(Mean(0.0, 0.01, 30.0), mean_of(np.minimum(passes, 0.4)), bound="below")
+        missed += found.low > 1.2
+        called += found.high < 1
+        assert found.high == math.inf
+    assert missed <= 18  # 2.5 % of 400, and 2.5 deviations of luck
+    assert called == 0, "what only has a lower bound is never called faster"
+    other = product(EXACT, mean_of(np.array([-0.5, -0.6, -0.4])), bound="above")
+    assert (other.low, other.p < 0.05) == (0.0, True)
+    assert other.high < 1
+
+
+def test_a_limit_that_is_not_there_is_none_in_json() -> None:
+    assert Interval(1.3, 1.1, math.inf).to_json() == {"value": 1.3, "low": 1.1, "high": None, "p": 1.0}
+    assert Interval(1.3, 0.0, math.inf).to_json()["low"] is None
+    assert Interval(0.7, 0.0, 0.9).to_json()["low"] == 0.0
+    for one in (Interval(1.3, 1.1, math.inf), Interval(0.7, 0.0, 0.9), Interval(0.7, 0.6, 0.8)):
+        assert Interval.from_json(one.to_json()) == one
 
 
 def test_the_pairs_that_are_missing_follow_from_the_noise() -> None:

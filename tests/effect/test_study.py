@@ -11,11 +11,12 @@ import pytest
 from simulated import Simulated, setting
 
 from headway.base import ConfigError, TrainingError
+from headway.effect.confirmation import confirmed
 from headway.effect.findings import Findings
 from headway.effect.lab import Unsupported
 from headway.effect.main import in_quality
 from headway.effect.notebook import Notebook
-from headway.effect.stack import proven, recommended, stack
+from headway.effect.stack import recommended, stack
 from headway.effect.statistics import Verdict
 from headway.effect.study import Study
 from headway.effect.technique import Technique
@@ -43,6 +44,12 @@ def cost(**factors: float) -> Any:
         return value
 
     return of
+
+
+def proven(found: Findings) -> list[Technique]:
+    """What is recommended: what was confirmed."""
+    one = confirmed(found)
+    return [] if one is None else list(one.techniques)
 
 
 def planted(name: str, slower: float) -> Technique:
@@ -128,7 +135,7 @@ def test_maths_is_judged_by_quality_then_by_time_to_it(tmp_path: Path) -> None:
     assert row["to_target"]["value"] < 0.9
     assert row["quality"]["says"] == "equal"
     assert found.margin is not None
-    assert found.margin > 0
+    assert found.margin.value > 0
 
 
 def fused_and_cycled(together: float) -> Any:

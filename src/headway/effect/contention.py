@@ -71,7 +71,7 @@ class Contention:
 
 
 def over(samples: Sequence[Contention]) -> Contention | None:
-    """Over a study: the mean of each figure, and of the load the largest; None without samples."""
+    """Over a study: the mean of each figure; None without samples."""
     if not samples:
         return None
 
@@ -79,8 +79,7 @@ def over(samples: Sequence[Contention]) -> Contention | None:
         values = [value for sample in samples if (value := getattr(sample, name)) is not None]
         return math.fsum(values) / len(values) if values else None
 
-    loads = [sample.load for sample in samples if sample.load is not None]
-    return Contention(samples[0].cores, max(loads, default=None), mean("granted"), mean("others"), mean("stolen"))
+    return Contention(samples[0].cores, mean("load"), mean("granted"), mean("others"), mean("stolen"))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ def cost_ratio(effect: Interval, sessions: Sequence[Session], setting: Setting) 
     def of(ratio: float) -> float:
         return (after + run * ratio) / (before + run)
 
-    return Interval(of(effect.value), of(effect.low), of(effect.high), effect.p)
+    low = of(effect.low) if effect.low > 0 else 0.0  # what it costs to be ready is no estimate of the rest
+    return Interval(of(effect.value), low, of(effect.high), effect.p)
 
 
 def money(ratio: Interval, sessions: Sequence[Session], setting: Setting) -> tuple[float, float] | None:

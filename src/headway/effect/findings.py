@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from headway.base import ConfigError
 from headway.effect import statistics
+from headway.effect.equality import Comparison, Equality, Margin, judge_together, margin_of
 from headway.effect.notebook import Notebook
-from headway.effect.quality import Curve, kept, passes_to
-from headway.effect.statistics import Equality, Interval, Verdict
+from headway.effect.quality import Curve, Passes, kept, passes_until
+from headway.effect.statistics import EXACT, Interval, Mean, Verdict
 from headway.effect.technique import Setting, Technique
 from headway.train.recipe import Recipe
 
@@ -42,6 +43,14 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 
 
+T = TypeVar("T")
+
+
+def share_at(pairs: int) -> float:
+    """By how much a look at so many pairs must be stricter than a single one."""
+    return SHARES[pairs > LOOKS[3]]
+
+
 class Findings:
     """A view of a notebook. ``plan``: {"seeds", "target", "baseline"}."""
 
@@ -52,6 +61,7 @@ class Findings:
         self.wanted_target: float | None = plan.get("target")
         self._baseline_slower = float(plan.get("slower", 0.0))
         self._estimates: dict[str, list[float]] = {}
+        self._memory: dict[str, tuple[int, Any]] = {}
 
     # ---- variants
 
@@ -80,13 +90,28 @@ class Findings:
         """The ratio of times of a comparison, so far."""
         return statistics.ratio(self.pairs(key), self.share(key), self.spread())
 
+    def mean_time(self, key: str) -> Mean | None:
+        """The mean log-ratio of a comparison's times; None before two pairs."""
+        logs = self.pairs(key)
+        return statistics.mean_of(logs, self.spread()) if len(logs) > 1 else None
+
     def share(self, key: str) -> float:
         """By how much a look at a comparison, as it stands, must be stricter than a single one."""
-        return SHARES[len(self.book.sessions(key)) > LOOKS[3]]
+        return share_at(len(self.book.sessions(key)))
 
     def spread(self) -> statistics.Spread | None:
         """How much pairs usually differ, over all comparisons so far."""
-        return statistics.spread_of([self.pairs(key) for key in self.book.compared()])
+        return self._remembered(
+            "spread", lambda: statistics.spread_of([self.pairs(key) for key in self.book.compared()])
+        )
+
+    def _remembered(self, name: str, work: Callable[[], T]) -> T:
+        """What this gives, worked out once for a state of the notebook: verdicts ask for it after every pair, once a technique."""
+        version, value = self._memory.get(name, (-1, None))
+        if version != self.book.version:
+            value = work()
+            self._memory[name] = self.book.version, value
+        return value
 
     def pairs(self, key: str) -> np.ndarray:
         """The log-ratios (P,) of a comparison's pairs of processes."""
@@ -140,19 +165,27 @@ class Findings:
     # ---- quality
 
     def curves(self, name: str) -> list[Curve]:
-        """The trainings of a variant, by seed; none of one that lost its loss."""
-        found = {} if self.diverged(name) else self.book.answers(f"curve/{name}/")
-        return [Curve(**found[seed]) for seed in sorted(found, key=int)]  # pyrefly: ignore
+        """The trainings of a variant, in the order of their seeds; none of one whose loss became non-finite."""
+        return list(self._by_seed(name).values())
+
+    def _by_seed(self, name: str) -> dict[int, Curve]:
+        answers = {} if self.diverged(name) else self.book.answers(f"curve/{name}/")
+        return {int(seed): Curve(**answers[seed]) for seed in sorted(answers, key=int)}  # pyrefly: ignore
+
+    def trained_pairs(self, first: str, second: str) -> list[tuple[Curve, Curve]]:
+        """The trainings of two variants with the same seeds."""
+        ours, theirs = self._by_seed(first), self._by_seed(second)
+        return [(curve, theirs[seed]) for seed, curve in ours.items() if seed in theirs]
 
     def diverged(self, name: str) -> bool:
-        """Whether a training of this variant lost its loss."""
+        """Whether the loss of a training of this variant became non-finite."""
         return any(curve["diverged"] for curve in self.book.answers(f"curve/{name}/").values())
 
     @property
-    def margin(self) -> float | None:
+    def margin(self) -> Margin | None:
         """The non-inferiority margin; None before the baseline's seeds are there."""
         qualities = [kept(curve) for curve in self.curves("baseline")]
-        return statistics.margin_of(np.array(qualities)) if len(qualities) > 1 else None
+        return margin_of(np.array(qualities)) if len(qualities) > 1 else None
 
     @property
     def target(self) -> float | None:
@@ -160,44 +193,49 @@ class Findings:
         if self.wanted_target is not None:
             return self.wanted_target
         margin = self.margin
-        return None if margin is None else float(np.mean([kept(c) for c in self.curves("baseline")])) - margin
+        return None if margin is None else float(np.mean([kept(c) for c in self.curves("baseline")])) - margin.value
 
-    def quality(self, technique_or_name: Technique | str) -> tuple[Interval, Equality] | None:
-        """The difference of quality over the seeds that both have, and what it says; None while there are none."""
-        name = technique_or_name if isinstance(technique_or_name, str) else technique_or_name.name
-        if isinstance(technique_or_name, Technique) and technique_or_name.measure == "prediction":
-            told, margin = self.book.answer(f"quality/{name}"), self.margin
-            if told is None or margin is None:
-                return None
-            found = Interval(told["value"], told["low"], told["high"])
-            return found, statistics.judge_quality(found, margin)
-        pairs = [(kept(a), kept(b)) for a, b in self._pairs(technique_or_name)]
-        margin = self.margin
-        if len(pairs) < 2 or margin is None:
-            return None
-        found = statistics.mean_difference(np.array([b - a for a, b in pairs]))
-        return found, statistics.judge_quality(found, margin)
+    def quality(self, technique: Technique) -> tuple[Mean, Equality] | None:
+        """The difference of quality over the seeds that both have, and what it says beside all others; None while there is none."""
+        return self._qualities().get(technique.name)
 
-    def _pairs(self, technique_or_name: Technique | str) -> list[tuple[Curve, Curve]]:
-        baseline = self.curves("baseline")
-        if isinstance(technique_or_name, Technique) and technique_or_name.measure == "run":
-            patience = technique_or_name.edit(self.setting)["patience"]
+    def quality_spread(self) -> statistics.Spread | None:
+        """How much differences of quality usually differ between seeds, over all techniques so far."""
+        return self._remembered("quality spread", lambda: statistics.spread_of(list(self._differences().values())))
+
+    def _differences(self) -> dict[str, np.ndarray]:
+        """The differences (S,) of quality of each technique that was trained, technique less baseline."""
+        pairs = {t.name: self._pairs(t) for t in self.measured() if t.changes != "nothing"}
+        return {name: differences_of(both) for name, both in pairs.items() if len(both) > 1}
+
+    def _qualities(self) -> dict[str, tuple[Mean, Equality]]:
+        return self._remembered("qualities", self._compare_qualities)
+
+    def _compare_qualities(self) -> dict[str, tuple[Mean, Equality]]:
+        margin, spread = self.margin, self.quality_spread()
+        if margin is None:
+            return {}
+        means = {name: statistics.mean_of(values, spread) for name, values in self._differences().items()}
+        for technique in self.measured():
+            answer = self.book.answer(f"quality/{technique.name}")
+            if technique.measure == "prediction" and answer is not None:
+                means[technique.name] = statistics.mean_from(answer["value"], answer["low"], answer["high"])
+        verdicts = judge_together({name: Comparison.of(mean, margin) for name, mean in means.items()})
+        return {name: (mean, verdicts[name]) for name, mean in means.items()}
+
+    def _pairs(self, technique: Technique) -> list[tuple[Curve, Curve]]:
+        if technique.measure == "run":
+            patience, baseline = technique.edit(self.setting)["patience"], self.curves("baseline")
             return [(curve, _ended(curve, patience)) for curve in baseline if len(curve["loss"]) > patience]
-        name = technique_or_name if isinstance(technique_or_name, str) else technique_or_name.name
-        return list(zip(baseline, self.curves(name), strict=False))
+        return self.trained_pairs("baseline", technique.name)
 
-    def passes(self, technique_or_name: Technique | str) -> np.ndarray:
-        """(S,) log-ratios of passes over the data to the target; a run that never reached it counts with all its passes."""
-        target = self.target
-        logs = []
-        for a, b in self._pairs(technique_or_name):
-            if isinstance(technique_or_name, Technique) and technique_or_name.measure == "run":
-                logs.append(math.log(b["passes"][-1] / a["passes"][-1]))
-                continue
-            first = None if target is None else passes_to(a, target)
-            if first is not None and target is not None:
-                logs.append(math.log((passes_to(b, target) or b["passes"][-1]) / first))
-        return np.array(logs)
+    def passes(self, technique: Technique) -> Passes | None:
+        """Passes over the data to the target; None while there is none."""
+        pairs, target = self._pairs(technique), self.target
+        if technique.measure == "run":
+            logs = [math.log(b["passes"][-1] / a["passes"][-1]) for a, b in pairs]
+            return Passes(np.array(logs), len(pairs), len(pairs), len(pairs), frozenset())
+        return None if target is None or not pairs else passes_until(pairs, target)
 
     def apart(self, technique: Technique) -> float | None:
         """How far the mean loss of the first steps is from the baseline's, as a share of it; None where nobody looked."""
@@ -237,15 +275,16 @@ class Findings:
         """What its verdict rests on: the step time, or the time to the target where the maths differs; None while open."""
         key = f"technique/{technique.name}"
         if technique.measure == "run":
-            passes = self.passes(technique)
-            return statistics.product(Interval(1.0, 1.0, 1.0), passes) if len(passes) > 1 else None
-        if not self.book.sessions(key):
-            return None
-        time = self.time(key)
+            return self.to_target(EXACT, self.passes(technique))
         if technique.changes != "maths":
-            return time
-        passes = self.passes(technique)
-        return statistics.product(time, passes) if len(passes) > 1 else None
+            return self.time(key) if self.book.sessions(key) else None
+        return self.to_target(self.mean_time(key), self.passes(technique), self.share(key))
+
+    def to_target(self, time: Mean | None, passes: Passes | None, looks: float = 1) -> Interval | None:
+        """The ratio of times to the target; None where either is not known."""
+        if time is None or passes is None or passes.bound is None or len(passes.logs) < 2:
+            return None
+        return statistics.product(time, statistics.mean_of(passes.logs), looks, passes.bound)
 
     def verdicts(self) -> dict[str, Verdict]:
         """Of every technique, corrected for their number."""
@@ -270,6 +309,11 @@ class Findings:
         if judged[1] == "worse" or (judged[1] == "better" and by_time not in ("helps", "hurts")):
             return "changes quality"
         return by_time
+
+
+def differences_of(pairs: Sequence[tuple[Curve, Curve]]) -> np.ndarray:
+    """(S,) differences of the quality that a training keeps, second less first."""
+    return np.array([kept(second) - kept(first) for first, second in pairs])
 
 
 def _ended(curve: Curve, patience: int) -> Curve:

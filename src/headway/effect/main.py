@@ -90,9 +90,7 @@ def describe(run: RunDirectory) -> dict[str, Any]:
     project = run.plan["project"]
     model = model_configs()[project["model"]["name"]].parse(project["model"], "model")
     if isinstance(model, Boosting):
-        raise ConfigError(
-            "an effect study needs a network, however the model is boosting; --set model=tabm or model=mlp"
-        )
+        raise ConfigError("an effect study needs a network, but the model is boosting; --set model=tabm or model=mlp")
     recipe = Recipe.parse(project["train"], "train")
     device = choose_device(recipe.device)
     workload = workload_of(run, model)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from headway.effect.words import UNKNOWN, is_known, ratio
 from headway.evaluate.plots import BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, SOFT
 
 if TYPE_CHECKING:
@@ -31,24 +32,38 @@ def shown_effect(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def forest(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Ratios of times with their intervals, the most helpful on top; None where nothing was measured."""
     drawn = [(row, shown_effect(row)) for row in rows]
-    known = [(row, effect) for row, effect in drawn if effect is not None and effect["low"] is not None]
+    known = [(row, effect) for row, effect in drawn if effect is not None and ratio(effect) != UNKNOWN]
     if not known:
         return None
     known.sort(key=lambda pair: -pair[1]["value"])
     figure, axes = _figure(0.9 + 0.3 * len(known))
-    for y, (row, effect) in enumerate(known):
+    ends = [_ends(effect) for _, effect in known]
+    for y, ((row, effect), (low, high)) in enumerate(zip(known, ends, strict=True)):
         colour = COLOURS.get(row["verdict"], GREY)
-        high = min(effect["high"], 50.0)
-        axes.plot([effect["low"], high], [y, y], color=colour, linewidth=2, solid_capstyle="round")
-        axes.plot([effect["value"]], [y], "o", color=colour, markersize=5)
-        text = f"{effect['value']:.2f}  {row['verdict']}"
+        axes.plot([low, high], [y, y], color=colour, linewidth=2, solid_capstyle="round")
+        for end, limit, arrow in ((low, effect["low"], "<"), (high, effect["high"], ">")):
+            if end != limit:
+                axes.plot([end], [y], arrow, color=colour, markersize=6)
+        if is_known(effect) and low <= effect["value"] <= high:
+            axes.plot([effect["value"]], [y], "o", color=colour, markersize=5)
+        text = f"{ratio(effect)}  {row['verdict']}"
         axes.annotate(text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(8, 0), **_WORDS, color=colour)
     axes.set_yticks(range(len(known)), [row["name"] for row, _ in known])
     axes.axvline(1.0, color=INK, linewidth=1)
     axes.set_xscale("log")
-    _ratio_ticks(axes, [e["low"] for _, e in known], [min(e["high"], 50.0) for _, e in known])
+    _ratio_ticks(axes, [low for low, _ in ends], [high for _, high in ends])
     axes.set_xlabel("time with the technique over time without, 95 % interval (left of 1 is faster)")
     return _svg(figure)
+
+
+CLAMP = (0.1, 10.0)
+"""What is drawn of an interval; an arrow says that it goes on."""
+
+
+def _ends(effect: Mapping[str, Any]) -> tuple[float, float]:
+    """The ends of an interval as they are drawn."""
+    low, high = effect["low"] or 0.0, math.inf if effect["high"] is None else effect["high"]
+    return min(max(low, CLAMP[0]), CLAMP[1]), max(min(high, CLAMP[1]), CLAMP[0])
 
 
 _WORDS: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8.5, "annotation_clip": False}
@@ -56,9 +71,9 @@ _WORDS: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsi
 
 def _ratio_ticks(axes: Axes, lows: Sequence[float], highs: Sequence[float]) -> None:
     low, high = min(0.9, *lows), max(1.1, *highs)
-    ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10, 20, 50) if low <= t <= high]
+    ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10) if low <= t <= high]
     if high / low > 6:
-        ticks = [t for t in ticks if t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)]
+        ticks = [t for t in ticks if t in (0.1, 0.2, 0.5, 1, 2, 5, 10)]
     axes.set_xlim(low * 0.95, high * 1.05)
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()
@@ -67,27 +82,30 @@ def _ratio_ticks(axes: Axes, lows: Sequence[float], highs: Sequence[float]) -> N
 def waterfall(found: Mapping[str, Any]) -> str | None:
     """From the baseline's time to the stack's: each technique's own effect, then what they do to one another."""
     stack = found["stack"]
-    if stack["time"] is None or len(stack["names"]) < 2:
+    alone = {row["name"]: row["time"] for row in found["techniques"] if is_known(row["time"])}
+    if not is_known(stack["time"]) or len(stack["names"]) < 2 or not all(name in alone for name in stack["names"]):
         return None
-    alone = {row["name"]: row["time"]["value"] for row in found["techniques"] if row["time"]}
-    bars, level = [("baseline", 0.0, 1.0, GREY)], 1.0
+    bars, level = [("baseline", 0.0, 1.0, GREY, "")], 1.0
     for name in stack["names"]:
-        after = level * alone[name]
-        bars.append((name, after, level, GREEN if after < level else ORANGE))
+        after = level * alone[name]["value"]
+        bars.append((name, after, level, GREEN if after < level else ORANGE, _lines(alone[name])))
         level = after
     end = stack["time"]["value"]
-    bars.append(("on one another", min(level, end), max(level, end), GREEN if end < level else ORANGE))
-    bars.append(("together", 0.0, end, BLUE))
-    figure, axes = _figure(3.4)
-    for x, (_, low, high, colour) in enumerate(bars):
+    bars.append(("on one another", min(level, end), max(level, end), GREEN if end < level else ORANGE, ""))
+    bars.append(("together", 0.0, end, BLUE, _lines(stack["time"])))
+    figure, axes = _figure(3.6)
+    for x, (_, low, high, colour, text) in enumerate(bars):
         axes.bar(x, high - low, bottom=low, color=colour, width=0.62)
-        axes.annotate(
-            f"{high if low == 0 else high - low:.2f}", (x, high), xytext=(0, 6), ha="center", **_WORDS, color=INK
-        )
+        axes.annotate(text, (x, high), xytext=(0, 12), ha="center", **_WORDS, color=INK)
     axes.set_xticks(range(len(bars)), [bar[0].replace(" ", "\n") for bar in bars], fontsize=8.5)
     axes.set_ylabel("time of a step, baseline = 1")
-    axes.set_ylim(0, 1.15)
+    axes.set_ylim(0, 1.25)
     return _svg(figure)
+
+
+def _lines(effect: Mapping[str, Any]) -> str:
+    """A ratio over its interval, for a narrow bar."""
+    return ratio(effect).replace(" [", "\n[")
 
 
 def pareto(found: Mapping[str, Any]) -> str | None:
@@ -97,35 +115,36 @@ def pareto(found: Mapping[str, Any]) -> str | None:
         return None
     figure, axes = _figure(4.0)
     _front(axes, points)
-    for name, time, quality, interval in points:
+    for name, time, quality, sooner, better in points:
         colour = BLUE if name == "recommended" else INK if name == "baseline" else GREY
-        if interval is not None and interval["low"] is not None:
-            axes.plot([time, time], [interval["low"], interval["high"]], color=colour, linewidth=1)
+        if sooner is not None:
+            axes.plot([sooner["low"], sooner["high"]], [quality, quality], color=colour, linewidth=1)
+        if better is not None:
+            axes.plot([time, time], [better["low"], better["high"]], color=colour, linewidth=1)
         axes.plot([time], [quality], "o", color=colour, markersize=6)
         axes.annotate(name, (time, quality), xytext=(7, 0), **_WORDS, color=colour)
     if found["margin"]:
         axes.axhspan(-found["margin"], found["margin"], color=GRID, alpha=0.5, zorder=0)
     axes.set_xscale("log")
-    _ratio_ticks(axes, [p[1] for p in points], [p[1] * 1.3 for p in points])
+    ends = [_ends(sooner) if sooner else (1.0, 1.0) for _, _, _, sooner, _ in points]
+    _ratio_ticks(axes, [low for low, _ in ends], [high * 1.2 for _, high in ends])
     axes.set_xlabel("time to the target quality, baseline = 1")
     axes.set_ylabel("quality, difference from the baseline")
     return _svg(figure)
 
 
-Point = tuple[str, float, float, Any]
-"""Name, time, quality, the quality's interval or None."""
+Point = tuple[str, float, float, Any, Any]
+"""Name, time, quality, the interval of each or None."""
 
 
 def _points(found: Mapping[str, Any]) -> list[Point]:
-    points: list[Point] = [("baseline", 1.0, 0.0, None)]
-    for row in found["techniques"]:
-        if row["quality"] and row["to_target"]:
-            points.append((row["name"], row["to_target"]["value"], row["quality"]["value"], row["quality"]))
-    told = found["recommended"]
-    if told["quality"] and told["to_target"]:
-        points.append(("recommended", told["to_target"]["value"], told["quality"]["value"], told["quality"]))
-    elif told["time"]:
-        points.append(("recommended", told["time"]["value"], 0.0, None))
+    """What has an interval in both."""
+    points: list[Point] = [("baseline", 1.0, 0.0, None, None)]
+    row: Mapping[str, Any]
+    for row in [*found["techniques"], {**found["recommended"], "name": "recommended"}]:
+        time, quality = row["to_target"], row["quality"]
+        if is_known(time) and (quality or row["name"] == "recommended"):
+            points.append((row["name"], time["value"], quality["value"] if quality else 0.0, time, quality))
     return points
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import nn
 
+from headway.effect.statistics import Bound
 from headway.evaluate.config import GateConfig
 from headway.evaluate.language import weights_of
 from headway.evaluate.metrics import METRICS, differences, primary
@@ -106,6 +109,48 @@ def train_curve(
 def kept(curve: Curve) -> float:
     """The quality of the weights that a run keeps: those of the best validation loss."""
     return curve["quality"][int(np.argmin(curve["loss"]))]
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Log-ratios (S,) of passes over the data until a quality was reached, technique over baseline, by seed.
+
+    ``first``, ``second``: how many of the ``seeds`` trainings of each reached it. Where only one of the two did, the other's passes are at
+    least those that it had, so that the log-ratio is a bound (``censored``); a seed of which neither did says nothing.
+    """
+
+    logs: np.ndarray
+    first: int
+    second: int
+    seeds: int
+    censored: frozenset[Bound]
+
+    @property
+    def bound(self) -> Bound | None:
+        """What the mean of the log-ratios is a bound of; None where some bound it from below and others from above."""
+        return next(iter(self.censored), "none") if len(self.censored) < 2 else None
+
+    @property
+    def all_reached(self) -> bool:
+        """Whether each training reached it."""
+        return self.first == self.second == self.seeds
+
+
+def passes_until(pairs: Sequence[tuple[Curve, Curve]], target: float) -> Passes:
+    """Until the target, of the baseline's and the technique's trainings with the same seeds."""
+    logs: list[float] = []
+    censored: set[Bound] = set()
+    reached = [(passes_to(a, target), passes_to(b, target)) for a, b in pairs]
+    for (a, b), (first, second) in zip(pairs, reached, strict=True):
+        if first is None and second is None:
+            continue
+        if second is None:
+            censored.add("below")
+        if first is None:
+            censored.add("above")
+        logs.append(math.log((second or b["passes"][-1]) / (first or a["passes"][-1])))
+    counts = [sum(one[side] is not None for one in reached) for side in (0, 1)]
+    return Passes(np.array(logs), counts[0], counts[1], len(pairs), frozenset(censored))
 
 
 def passes_to(curve: Curve, target: float) -> float | None:

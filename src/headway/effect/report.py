@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from headway.base import write_atomically
+from headway.effect.method import method
 from headway.effect.pictures import COLOURS, forest, pareto, shown_effect, waterfall
+from headway.effect.words import difference, further, machine, ratio, reached, recommendation
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1d2530;max-width:60rem;margin:2.5rem auto;padding:0 1.2rem;background:#fff}
@@ -21,23 +23,8 @@ td{border-bottom:1px solid #e3e7ec;padding:.3rem .5rem;vertical-align:top}
 td.n{white-space:nowrap;font-variant-numeric:tabular-nums}
 td:first-child{min-width:15rem}.wide{overflow-x:auto}
 .tag{font-weight:600;white-space:nowrap}
+.busy{background:#fff1e6;border-left:4px solid #d55e00;padding:.6rem .8rem;font-weight:600}
 svg{max-width:100%;height:auto}details{margin:.6rem 0}pre{overflow:auto;font-size:12px}
-"""
-
-METHOD = """
-<p>Two variants run in turns, A B B A or B A A B, each in a process of its own that lives for 4 such blocks or more, for windows of about
-30 ms after a warm-up; the time until a variant is ready (building, compiling) is told apart. Each block gives one log-ratio of times. Two
-processes of one program differ by a per cent or two for all of their lives, so that a pair of processes counts as one sample: the
-Hodges–Lehmann median of its blocks. The pairs have Student's interval; it assumes that they are independent and about normal. Where four
-techniques or more are compared, each variance is drawn toward what is usual on this machine, as far as the variances agree (moderated
-variances, Smyth 2004); this assumes that the techniques' noise has one source, and gives nothing where it has not. A technique is looked
-at after 4, 8, 16 and 32 pairs, each look at a quarter of the error, so that the interval holds whenever the study stopped looking.
-Verdicts hold for all techniques together (Holm). A difference below 1 % is never called an effect.</p>
-<p>A technique that changes the maths is trained with the same seeds as the baseline. Its quality is equal when the 95 % interval of the
-paired differences (Student) lies above minus the margin: two standard deviations of the baseline over its seeds, fixed before. Its time to
-the target is the ratio of step times times the ratio of passes over the data until the target was first reached. Its cost is that of all
-the time of a run on this machine: until it is ready, and then to the target; in money where train.price_per_hour says what an hour costs.
-</p>
 """
 
 
@@ -46,7 +33,8 @@ def write_report(path: Path, project: str, found: Mapping[str, Any], environment
     parts = [
         f"<h1>What each technique gains: {html.escape(project)}</h1>",
         f'<p class="soft">{html.escape(_machine(environment))}. {time.strftime("%Y-%m-%d %H:%M")}.</p>',
-        f"<p>{html.escape(summary(found))}</p>",
+        *_busy(found),
+        f"<p>{html.escape(findings(found))}</p>",
         *_picture("Effects", forest(found["techniques"]), _FOREST),
         *_picture("The stack", waterfall(found), _WATERFALL),
         *_among(found),
@@ -55,9 +43,10 @@ def write_report(path: Path, project: str, found: Mapping[str, Any], environment
         _table(found),
         *_open(found),
         "<h2>The recommended recipe</h2>",
+        *_confirmations(found),
         f"<pre>{html.escape(json.dumps(found['recommended']['fields'], indent=1))}</pre>",
         "<h2>Method</h2>",
-        METHOD,
+        method(),
         "<h2>The baseline and the samples</h2>",
         f"<details><summary>Recipe of the baseline</summary><pre>{html.escape(json.dumps(found['baseline'], indent=1))}</pre></details>",
         _samples(found),
@@ -86,40 +75,22 @@ def _machine(environment: Mapping[str, Any]) -> str:
 
 
 def summary(found: Mapping[str, Any]) -> str:
-    """The study in a few sentences."""
+    """The study in a few sentences; first whether its figures can be used."""
+    return machine(found.get("contention")) + findings(found)
+
+
+def findings(found: Mapping[str, Any]) -> str:
+    """What was measured and what is recommended."""
     counts: dict[str, int] = {}
     for row in found["techniques"]:
         counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
     told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
-    recommended = found["recommended"]
-    text = f"{told}. "
-    if recommended["to_target"]:
-        names = ", ".join(recommended["names"])
-        text += f"Recommended: {names}; {faster(recommended['to_target'])} as plain PyTorch to the same quality. "
-    else:
-        text += "Nothing is recommended beyond plain PyTorch. "
+    text = f"{told}. {recommendation(found)}"
     if found["noise"]:
         text += f"Noise of one block: {found['noise']['block']:.1%}. "
     if found["seeds"]:
         text += f"Quality: {found['seeds']} seeds of {found['epochs']} epochs. "
     return text + f"{found['spent'] / 60:.1f} minutes of measuring."
-
-
-def faster(effect: Mapping[str, Any]) -> str:
-    """A ratio of times as people say it."""
-    if effect["low"] is None:
-        return f"{1 / effect['value']:.2f} times as fast"
-    return f"{1 / effect['value']:.2f} times as fast ({1 / effect['high']:.2f} to {1 / effect['low']:.2f})"
-
-
-def interval(effect: Mapping[str, Any] | None, digits: int = 2, sign: bool = False) -> str:
-    """An estimate with its interval in brackets."""
-    if effect is None:
-        return ""
-    form = f"{{:{'+' if sign else ''}.{digits}f}}"
-    if effect["low"] is None:
-        return form.format(effect["value"])
-    return f"{form.format(effect['value'])} [{form.format(effect['low'])}, {form.format(effect['high'])}]"
 
 
 def _table(found: Mapping[str, Any]) -> str:
@@ -141,11 +112,11 @@ def _table(found: Mapping[str, Any]) -> str:
         name = f'<b>{html.escape(row["name"])}</b><br><span class="soft">{html.escape(row["reason"] or row["sentence"])}</span>'
         cells = [name, f'<span class="tag" style="color:{colour}">{row["verdict"]}</span>']
         numbers = [
-            interval(row["time"]),
-            interval(row["to_target"]) if row["changes"] == "maths" else "",
-            interval(row["quality"], 4, True),
-            interval(row["peak"]),
-            interval(row["joules"]),
+            ratio(row["time"]),
+            ratio(row["to_target"]) if row["changes"] == "maths" else "",
+            difference(row["quality"]),
+            ratio(row["peak"]),
+            ratio(row["joules"]),
             _cost(row),
             "" if row["startup"] is None else f"{row['startup'][1]:.1f} s",
             "" if row["bound"] is None else f"{row['bound']:.2f}",
@@ -159,7 +130,7 @@ def _table(found: Mapping[str, Any]) -> str:
 def _among(found: Mapping[str, Any]) -> list[str]:
     """What each technique is worth beside the stack's others, and what those outside would add."""
     rows = [
-        f"<tr><td>{how} {html.escape(row['name'])}</td><td class=n>{interval(row['time'])}</td><td>{row['verdict']}</td></tr>"
+        f"<tr><td>{how} {html.escape(row['name'])}</td><td class=n>{ratio(row['time'])}</td><td>{row['verdict']}</td></tr>"
         for how in ("without", "with")
         for row in found[how]
     ]
@@ -172,7 +143,7 @@ def _among(found: Mapping[str, Any]) -> list[str]:
 def _cost(row: Mapping[str, Any]) -> str:
     """The ratio, and what a run costs without and with it where an hour has a price."""
     paid = "" if row["money"] is None else f" ({row['money'][0]:.3g} → {row['money'][1]:.3g})"
-    return interval(row["cost"]) + paid
+    return ratio(row["cost"]) + paid
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[int, float]:
@@ -186,9 +157,31 @@ def _open(found: Mapping[str, Any]) -> list[str]:
         return []
     lines = []
     for row in found["open"]:
-        more = "" if row["seconds"] is None else f"; about {row['seconds'] / 60:.1f} more minutes would settle the time"
-        lines.append(f"<li><b>{html.escape(row['name'])}</b>: {html.escape(row['why'])}{more}</li>")
+        lines.append(f"<li><b>{html.escape(row['name'])}</b>: {html.escape(row['why'])}{further(row['seconds'])}</li>")
     return ["<h2>Not settled</h2>", f"<ul>{''.join(lines)}</ul>"]
+
+
+def _busy(found: Mapping[str, Any]) -> list[str]:
+    """What comes before any figure where the machine was busy."""
+    text = machine(found.get("contention"))
+    return [f'<p class="busy">{html.escape(text)}</p>'] if text else []
+
+
+def _confirmations(found: Mapping[str, Any]) -> list[str]:
+    """What was confirmed, or failed to be, on which fresh samples; nothing for a study of an earlier version."""
+    tried = found["recommended"].get("confirmations") or []
+    rows = []
+    for one in tried:
+        quality = "" if one["quality"] is None else f"{difference(one['quality'])}, {one['quality']['says']}"
+        said = ", ".join(text for text in (one["outcome"], one["why"], reached(one["reached"])) if text)
+        cells = [ratio(one["time"]), ratio(one["to_target"]), quality, str(one["sessions"]), str(one["seeds"])]
+        numbers = "".join(f"<td class=n>{html.escape(cell)}</td>" for cell in cells)
+        rows.append(f"<tr><td>{html.escape(', '.join(one['names']))}</td>{numbers}<td>{html.escape(said)}</td></tr>")
+    if not rows:
+        return []
+    heads = ("together", "step time", "time to target", "quality", "fresh sessions", "fresh seeds", "confirmed?")
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    return [f"<div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>"]
 
 
 def _samples(found: Mapping[str, Any]) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from headway.base import ConfigError
-from headway.effect import statistics
 from headway.effect.cost import run_seconds
 from headway.effect.findings import Findings
 from headway.effect.statistics import ALPHA, Interval
@@ -70,52 +69,47 @@ def added(found: Findings) -> list[Technique]:
 
 
 def recommended(found: Findings) -> list[Technique]:
-    """What is to be measured as a whole: the stack, with what it is faster with, and with what reaches the same quality sooner.
+    """The whole that promises the most: the stack, with what it is faster with, and with what reaches the same quality sooner.
 
-    As the stack, it stays what it was measured as.
+    It is confirmed on fresh samples, so that it may hold what only seems to help: steps that are faster by an interval that is not
+    corrected for the number of techniques.
     """
-    kept = _kept(found, "recommended")
-    if kept is not None:
-        return kept
     verdicts = found.verdicts()
     sooner = [t for t in found.to_judge() if t.measure == "step" and verdicts[t.name] == "helps"]
     sooner.sort(key=lambda t: (found.effect(t) or Interval(1.0, 1.0, 1.0)).value)
     more = added(found)
-    return _compatible(found, [*_base(found), *more, *(t for t in sooner if t not in more)])
+    return _compatible(found, [*_base(found), *more, *(t for t in sooner if t not in more), *promising(found)])
 
 
-def proven(found: Findings) -> list[Technique]:
-    """What is recommended when the study is over: what as a whole is sooner than the baseline, to the same quality.
-
-    A whole that is not gives way to the best of what was measured: without what touches the quality, the stack, each helpful one alone.
-    """
-    whole = recommended(found)
-    if _gain(found, whole) < 1:
-        return whole
+def promising(found: Findings) -> list[Technique]:
+    """Steps that seem faster with it, the maths left alone, although that is not settled; the fastest first."""
     verdicts = found.verdicts()
-    alone = [[t] for t in found.measured() if t.measure == "step" and verdicts[t.name] == "helps"]
-    lesser = [[t for t in whole if t.changes == "nothing"], stack(found), *alone]
-    best = min(lesser, key=lambda chosen: _gain(found, chosen))
-    return best if _gain(found, best) < 1 else []
+    open_ones = [
+        t
+        for t in found.measured()
+        if t.measure == "step"
+        and t.changes == "nothing"
+        and verdicts[t.name] == "not settled"
+        and found.time(f"technique/{t.name}").high < 1
+        and not _eaten(found, f"technique/{t.name}")
+        and not _fails_on_the_stack(found, t)
+    ]
+    return sorted(open_ones, key=lambda t: found.time(f"technique/{t.name}").value)
 
 
-def measured_as(found: Findings, chosen: Sequence[Technique]) -> str | None:
-    """The comparison with the baseline in which just these were measured together; None where none was."""
-    names = [technique.name for technique in chosen]
-    alone = {f"technique/{names[0]}": names} if len(names) == 1 else {}
-    known = {"stack": [t.name for t in stack(found)], **alone}
-    kept = _kept(found, "recommended")
-    if kept is not None:
-        known["recommended"] = [t.name for t in kept]
-    return next((key for key, those in known.items() if set(those) == set(names) and found.book.sessions(key)), None)
+def gain(found: Findings, chosen: Sequence[Technique]) -> float:
+    """The ratio of times to the same quality that was measured of just these together; infinite where none was."""
+    if len(chosen) == 1:
+        effect = found.effect(chosen[0])
+        return math.inf if effect is None else effect.value
+    measured = set(chosen) == set(stack(found)) and found.book.sessions("stack")
+    return found.time("stack").value if measured else math.inf
 
 
-def quality_name(chosen: Sequence[Technique]) -> str | None:
-    """Whose trainings tell the quality of these together; None where they leave it alone."""
-    changed = [technique for technique in chosen if technique.changes != "nothing"]
-    if not changed:
-        return None
-    return changed[0].name if len(changed) == 1 else "recommended"
+def _fails_on_the_stack(found: Findings, technique: Technique) -> bool:
+    """Whether the stack was measured with it, and was not faster."""
+    key = f"with/{technique.name}"
+    return bool(found.book.sessions(key)) and found.time(key).value >= 1
 
 
 def _base(found: Findings) -> list[Technique]:
@@ -131,20 +125,6 @@ def _base(found: Findings) -> list[Technique]:
         if called and (worst is None or time.value < worst[0]):
             worst = time.value, technique
     return [t for t in whole if worst is None or t is not worst[1]]
-
-
-def _gain(found: Findings, chosen: Sequence[Technique]) -> float:
-    """The ratio of times to the same quality, measured of just these together; infinite where it was not, or the quality is less."""
-    key = measured_as(found, chosen) if chosen else None
-    if key is None:
-        return math.inf
-    time, name = found.time(key), quality_name(chosen)
-    if name is None:
-        return time.value
-    judged, passes = found.quality(name), found.passes(name)
-    if judged is None or judged[1] not in ("equal", "better") or len(passes) < 2:
-        return math.inf
-    return statistics.product(time, passes).value
 
 
 def _kept(found: Findings, key: str) -> list[Technique] | None:

@@ -18,8 +18,8 @@ parts sum to no more than 1 (Bonferroni), so that the interval holds at whicheve
 **Many techniques.** Verdicts hold for all techniques of a study together: Holm's correction (Holm 1979) of their p-values, which must then
 be below 3 %.
 
-**Quality.** Baseline and technique are trained with the same seeds; the differences of their quality have Student's interval. A technique
-is of equal quality when that interval lies above minus the margin, which is fixed before, from the baseline's own seeds alone.
+**Quality.** Baseline and technique are trained with the same seeds; the differences of their quality have Student's interval. `equality.py`
+judges them against the margin.
 
 Shapes: N blocks of a pair of processes, P pairs, S seeds.
 """
@@ -43,9 +43,6 @@ LEAST = 0.01
 SAME = 0.02
 """A ratio whose interval lies within this of 1 is settled: whatever the effect is, it is smaller."""
 
-MARGIN_DEVIATIONS = 2.0
-"""The non-inferiority margin, in standard deviations of the baseline over its seeds: what another seed might do just as well."""
-
 Verdict = Literal["helps", "hurts", "no measurable effect", "changes quality", "unsupported here", "not settled"]
 
 
@@ -64,9 +61,9 @@ class Interval:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     def to_json(self) -> dict[str, float | None]:
-        """{"value", "low", "high", "p"}; no low and high where there is no interval."""
-        low, high = (self.low, self.high) if self.bounded else (None, None)
-        return {"value": self.value, "low": low, "high": high, "p": self.p}
+        """{"value", "low", "high", "p"}; a limit that is not there is None, and so is a lower limit of 0 beside no upper."""
+        low = None if math.isinf(self.low) or (self.low == 0.0 and math.isinf(self.high)) else self.low
+        return {"value": self.value, "low": low, "high": self.high if math.isfinite(self.high) else None, "p": self.p}
 
     @classmethod
     def from_json(cls, told: Mapping[str, float | None]) -> Interval:
@@ -144,8 +141,7 @@ def ratio(logs: np.ndarray, looks: float = 1, spread: Spread | None = None) -> I
     if len(logs) == 0:
         return Interval(1.0, 0.0, math.inf)
     found = mean_difference(logs, ALPHA / looks, spread)
-    high = math.exp(found.high) if found.high < 700 else math.inf
-    return Interval(math.exp(found.value), math.exp(found.low), high, min(1.0, found.p * looks))
+    return Interval(_exp(found.value), _exp(found.low), _exp(found.high), min(1.0, found.p * looks))
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -170,61 +166,88 @@ def judge_time(found: Interval, p: float) -> Verdict:
     return "no measurable effect" if settled else "not settled"
 
 
-def mean_difference(differences: np.ndarray, alpha: float = ALPHA, spread: Spread | None = None) -> Interval:
-    """Student's interval of paired differences (S,), which misses with probability ``alpha``; moderated where there is a ``spread``."""
-    from scipy import stats
+@dataclass(frozen=True)
+class Mean:
+    """A mean with its standard error, and the degrees of freedom of that."""
 
-    n, mean = len(differences), float(np.mean(differences))
-    if n < 2:
-        return Interval(mean, -math.inf, math.inf)
-    variance, freedom = float(np.var(differences, ddof=1)), float(n - 1)
+    value: float
+    error: float
+    freedom: float
+
+    def half_width(self, alpha: float) -> float:
+        """Half of Student's interval that misses with probability ``alpha``."""
+        from scipy import stats
+
+        return float(stats.t.ppf(1 - alpha / 2, self.freedom)) * self.error if self.error else 0.0
+
+    def interval(self, alpha: float = ALPHA) -> Interval:
+        """Student's interval, and the p-value of a mean of 0."""
+        from scipy import stats
+
+        if self.error == 0.0:
+            return Interval(self.value, self.value, self.value, 1.0 if self.value == 0.0 else 0.0)
+        half = self.half_width(alpha)
+        p = float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom))
+        return Interval(self.value, self.value - half, self.value + half, p)
+
+    def plus(self, other: Mean) -> Mean:
+        """The sum of two independent means, with Welch and Satterthwaite's degrees of freedom."""
+        error = math.hypot(self.error, other.error)
+        if error == 0.0:
+            return Mean(self.value + other.value, 0.0, math.inf)
+        parts = sum(one.error**4 / one.freedom for one in (self, other))
+        return Mean(self.value + other.value, error, error**4 / parts if parts else math.inf)
+
+
+EXACT = Mean(0.0, 0.0, math.inf)
+"""A logarithm that is 0 by definition: of a time that is the baseline's own."""
+
+
+def mean_of(values: np.ndarray, spread: Spread | None = None) -> Mean:
+    """Of at least two values; the variance moderated where there is a ``spread``."""
+    variance, freedom = float(np.var(values, ddof=1)), float(len(values) - 1)
     if spread is not None:
         variance, freedom = spread.moderated(variance, freedom)
-    error = math.sqrt(variance / n)
-    if error == 0.0:
-        return Interval(mean, mean, mean, 1.0 if mean == 0.0 else 0.0)
-    half = float(stats.t.ppf(1 - alpha / 2, freedom)) * error
-    return Interval(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom)))
+    return Mean(float(np.mean(values)), math.sqrt(variance / len(values)), freedom)
 
 
-def margin_of(qualities: np.ndarray) -> float:
-    """The non-inferiority margin from the baseline's qualities (S,), at least a ten-thousandth of their size."""
-    spread = float(np.std(qualities, ddof=1)) if len(qualities) > 1 else 0.0
-    return max(MARGIN_DEVIATIONS * spread, 1e-4 * abs(float(np.mean(qualities))))
-
-
-Equality = Literal["equal", "better", "worse", "open"]
-
-
-def judge_quality(difference: Interval, margin: float) -> Equality:
-    """Whether quality is kept; ``difference`` is the technique's minus the baseline's, larger is better."""
-    if difference.low > margin:
-        return "better"
-    if difference.low > -margin:
-        return "equal"
-    return "worse" if difference.high < -margin else "open"
-
-
-def product(time: Interval, passes: np.ndarray) -> Interval:
-    """Time to a quality: the ratio of step times times the ratio of passes over the data, from its log-ratios by seed (S,).
-
-    The two are independent; their errors add up in the logarithm, with Welch and Satterthwaite's degrees of freedom.
-    """
+def mean_from(value: float, low: float, high: float) -> Mean:
+    """An estimate whose 95 % interval comes from a bootstrap, as a normal one of the same width."""
     from scipy import stats
 
-    n = len(passes)
-    if n < 2 or not (0 < time.low <= time.high < math.inf):
-        return Interval(time.value * math.exp(float(np.mean(passes))) if n else time.value, 0.0, math.inf)
-    of_time = (math.log(time.high) - math.log(time.low)) / (2 * float(stats.norm.ppf(1 - ALPHA / 2)))
-    of_passes = float(np.std(passes, ddof=1)) / math.sqrt(n)
-    error = math.hypot(of_time, of_passes)
-    middle = math.log(time.value) + float(np.mean(passes))
-    if error == 0.0:
-        return Interval(math.exp(middle), math.exp(middle), math.exp(middle), 1.0 if middle == 0.0 else 0.0)
-    freedom = error**4 / (of_passes**4 / (n - 1)) if of_passes else math.inf
-    half = float(stats.t.ppf(1 - ALPHA / 2, freedom)) * error
-    p = float(2 * stats.t.sf(abs(middle) / error, freedom))
-    return Interval(math.exp(middle), math.exp(middle - half), math.exp(middle + half), p)
+    return Mean(value, (high - low) / (2 * float(stats.norm.ppf(1 - ALPHA / 2))), math.inf)
+
+
+def mean_difference(differences: np.ndarray, alpha: float = ALPHA, spread: Spread | None = None) -> Interval:
+    """Student's interval of paired differences (S,), which misses with probability ``alpha``; moderated where there is a ``spread``."""
+    if len(differences) < 2:
+        return Interval(float(np.mean(differences)), -math.inf, math.inf)
+    return mean_of(differences, spread).interval(alpha)
+
+
+Bound = Literal["none", "below", "above"]
+"""Whether a mean only bounds what it estimates, from below or from above: some of its values are censored."""
+
+
+def product(time: Mean, passes: Mean, looks: float = 1, bound: Bound = "none") -> Interval:
+    """Time to a quality: the ratio of step times times the ratio of passes over the data, from their logarithms, which are independent.
+
+    ``looks``: as in `ratio`. ``bound``: from below where some trainings never reached the quality, so that their passes are at least
+    those that they had. A mean of lower bounds has an interval of its own, whose lower limit holds for what it bounds; there is no upper.
+    """
+    log = time.plus(passes)
+    found = log.interval(ALPHA / looks)
+    low, high = _exp(found.low), _exp(found.high)
+    p = min(1.0, found.p * looks)
+    if bound == "below":
+        return Interval(_exp(found.value), low, math.inf, p if found.value > 0 else 1.0)
+    if bound == "above":
+        return Interval(_exp(found.value), 0.0, high, p if found.value < 0 else 1.0)
+    return Interval(_exp(found.value), low, high, p)
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
 
 
 def pairs_needed(logs: np.ndarray, looks: float, spread: Spread | None = None) -> int:

@@ -5,7 +5,7 @@
    are still open.
 3. All of these that help, together; that stack with each other one that may gain, and without each of its own.
 4. Techniques that change the maths: the same seeds as the baseline, to the same quality; then their step, too.
-5. The recommended recipe against the baseline.
+5. The recommended recipe against the baseline, on fresh samples.
 6. What is left of the budget goes to whatever is still open.
 
 Whatever was measured is in the notebook; this only decides what is missing there, so that a killed study goes on.
@@ -19,10 +19,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headway.base import ConfigError, TrainingError
+from headway.effect.confirmation import (
+    CONFIRM_LOOKS,
+    FRESH,
+    FRESH_BASELINE,
+    ROUNDS,
+    candidates,
+    confirmations,
+    key_of,
+    names_of,
+    touched,
+)
 from headway.effect.findings import LOOKS, SESSION, Findings
 from headway.effect.lab import LEAD, PAIR_SECONDS, WARM_UP_SECONDS, WINDOW_SECONDS, Bench, Unsupported
 from headway.effect.notebook import Notebook
-from headway.effect.stack import helpful, recommended, stack, to_add
+from headway.effect.stack import helpful, stack, to_add
 from headway.effect.technique import Setting, Technique
 
 SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.5, 0.7, 0.82, 0.87, 1.0
@@ -30,8 +41,6 @@ SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.5, 0.7, 0.82, 0.87, 1.0
 
 MATHS_LOOKS = 3
 """Looks at the step time of what changes the maths: its seeds decide, and differ by more than the rest of the time's error."""
-
-RECOMMENDED_LOOKS = 3
 
 BREAKDOWN_SECONDS, BREAKDOWN_SHARE = 2.0, 0.02
 SAME_STEPS = 20
@@ -72,7 +81,7 @@ class Study:
         self._stack()
         self._quality(TRAINED)
         self._steps_of_trained(JUDGED)
-        self._recommended()
+        self._confirm()
         self._screen(ALL)
         self._quality(ALL)
         self._steps_of_trained(ALL)
@@ -274,15 +283,45 @@ class Study:
                 f"had {shown:.4g} and not {bound:.4g} after {len(curves[0]['quality'])} epochs"
             )
 
-    def _recommended(self) -> None:
-        """The recommended recipe against the baseline: step time, and seeds where it changes the maths more than one technique does."""
-        chosen = recommended(self.findings)
-        if len(chosen) < 2 or chosen == stack(self.findings):
-            return
-        self._keep("recommended", chosen)
-        variant = self.findings.combined(chosen)
-        for look in range(RECOMMENDED_LOOKS):
-            if self._still_open("recommended", look):
-                self._look({"recommended": (self.findings.variant(), variant)}, look, ALL)
-            if look == 0 and sum(technique.changes != "nothing" for technique in chosen) > 1:
-                self._curves("recommended", variant["recipe"], ALL)
+    def _confirm(self) -> None:
+        """What is recommended, as a whole, on fresh sessions and seeds; what takes its place where that fails."""
+        if self._book.answer("candidates") is None:
+            if self._over(ALL):
+                return
+            chosen = candidates(self.findings, self._affords_trainings())
+            self._book.add_answer("candidates", {"names": [names_of(few) for few in chosen]}, 0.0)
+        for attempt, few in enumerate(candidates(self.findings)):
+            for look in range(len(CONFIRM_LOOKS)):
+                if not self._confirmed_at(attempt, few, look):
+                    return
+                if confirmations(self.findings)[-1].outcome == "not confirmed":
+                    break
+
+    def _confirmed_at(self, attempt: int, few: Sequence[Technique], look: int) -> bool:
+        """Bring a candidate to a look. Returns whether to go on: not where it is confirmed, or there is no more time."""
+        key, variant = key_of(attempt), self.findings.combined(few)
+        for _ in range(len(self._book.sessions(key)), CONFIRM_LOOKS[look]):
+            if self._over(ALL):
+                return False
+            self._pair(key, self.findings.variant(), variant)
+        if touched(few) and not self._fresh_trainings(key, variant["recipe"], ROUNDS[look]):
+            return False
+        return confirmations(self.findings)[attempt].outcome != "confirmed"
+
+    def _fresh_trainings(self, key: str, recipe: Mapping[str, Any], rounds: int) -> bool:
+        """The baseline and a candidate from seeds that had no part in choosing it. Returns whether they are there."""
+        for seed in range(FRESH, FRESH + rounds * self._seeds):
+            for name, trained in ((FRESH_BASELINE, self._setting.recipe.model_dump(mode="json")), (key, recipe)):
+                at = f"curve/{name}/{seed}"
+                if self._book.answer(at) is None and self._over(ALL):
+                    return False
+                epochs = self._epochs(1 + len(self.findings.to_judge()))
+                if self._ask(at, self._carried(trained), "train", seed=seed, epochs=epochs) is None:
+                    return False
+        return True
+
+    def _affords_trainings(self) -> bool:
+        """Whether a first round of fresh trainings fits what is left of the budget."""
+        curves = self.findings.curves("baseline")
+        each = sum(curve["seconds"] for curve in curves) / len(curves) if curves else math.inf
+        return 2 * self._seeds * each <= self._budget - self._book.spent

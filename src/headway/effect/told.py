@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from headway.effect import statistics
+from headway.effect.confirmation import Confirmation, confirmations, confirmed, names_of
+from headway.effect.contention import over
 from headway.effect.cost import cost_ratio, money, ready_seconds
 from headway.effect.findings import Findings
 from headway.effect.lab import Session
-from headway.effect.quality import kept
-from headway.effect.stack import measured_as, proven, quality_name, stack, to_add
-from headway.effect.statistics import Interval
+from headway.effect.quality import Passes, kept
+from headway.effect.stack import stack, to_add
+from headway.effect.statistics import Interval, Mean
 from headway.effect.technique import Setting, Technique
 
 NUMERIC = ("precision", "compile", "cuda_graphs", "checkpoint_activations")
@@ -30,13 +32,15 @@ def told(found: Findings) -> dict[str, Any]:
         "baseline": found.setting.recipe.model_dump(mode="json"),
         "breakdown": found.book.answer("breakdown") or {},
         "noise": _noise(found),
+        "contention": _contention(found),
         "seeds": len(curves),
         "epochs": len(curves[0]["quality"]) if curves else 0,
         "baseline_quality": [kept(curve) for curve in curves],
-        "margin": margin,
+        "margin": None if margin is None else margin.value,
+        "margin_limits": None if margin is None else margin.limits(statistics.ALPHA),
         "target": target,
         "techniques": rows,
-        "stack": _together(found, stack(found)),
+        "stack": _stack(found),
         "without": _among(found, "without", stack(found)),
         "with": _among(found, "with", to_add(found)),
         "recommended": _recommended(found),
@@ -82,10 +86,20 @@ def _technique(found: Findings, technique: Technique, verdict: str) -> dict[str,
     if effect is not None:
         row |= _cost(effect, technique, sessions, found.setting)
     row["to_target"] = None if effect is None or technique.measure in ("prediction", "seeds") else effect.to_json()
-    judged = found.quality(technique) if unsupported is None and technique.changes != "nothing" else None
-    if judged is not None:
-        row["quality"] = {**judged[0].to_json(), "says": judged[1]}
+    if unsupported is None and technique.changes != "nothing":
+        row["quality"] = _quality(found.quality(technique))
+        row["reached"] = _reached(found.passes(technique)) if found.runs_again(technique) else None
     return row
+
+
+def _quality(judged: tuple[Mean, str] | None) -> dict[str, Any] | None:
+    """The difference of quality with its 95 % interval, and what it says when corrected for the number of techniques."""
+    return None if judged is None else {**judged[0].interval().to_json(), "says": judged[1]}
+
+
+def _reached(passes: Passes | None) -> dict[str, int] | None:
+    """How many trainings reached the target quality."""
+    return None if passes is None else {"baseline": passes.first, "with": passes.second, "of": passes.seeds}
 
 
 def _cost(effect: Interval, technique: Technique, sessions: Sequence[Session], setting: Setting) -> dict[str, Any]:
@@ -126,28 +140,48 @@ def _among(found: Findings, way: str, techniques: Sequence[Technique]) -> list[d
     ]
 
 
-def _together(found: Findings, techniques: Sequence[Technique]) -> dict[str, Any]:
-    key = measured_as(found, techniques) if techniques else None
-    return {"names": [t.name for t in techniques], "time": None if key is None else found.time(key).to_json()}
+def _stack(found: Findings) -> dict[str, Any]:
+    techniques = stack(found)
+    key = f"technique/{techniques[0].name}" if len(techniques) == 1 else "stack"
+    measured = bool(techniques) and bool(found.book.sessions(key))
+    return {"names": names_of(techniques), "time": found.time(key).to_json() if measured else None}
 
 
 def _recommended(found: Findings) -> dict[str, Any]:
-    """The recommended recipe's fields, its step time, and its time to the target quality."""
-    chosen = proven(found)
-    together = _together(found, chosen)
-    told: dict[str, Any] = {
-        **together,
+    """The recipe that was confirmed: its fields, its step time, its time to the target quality; and every candidate's confirmation.
+
+    Without a confirmed one, plain PyTorch is recommended: no fields.
+    """
+    one = confirmed(found)
+    chosen = [] if one is None else list(one.techniques)
+    shown = _confirmation(one) if one is not None else {"names": [], "time": None, "to_target": None, "quality": None}
+    return {
+        **shown,
         "fields": _fields(found, chosen),
-        "to_target": together["time"],
-        "quality": None,
+        "confirmations": [_confirmation(each) for each in confirmations(found)],
     }
-    name = quality_name(chosen)
-    if name is not None and together["time"] is not None:
-        passes, judged = found.passes(name), found.quality(name)
-        interval = Interval.from_json(together["time"])
-        told["to_target"] = statistics.product(interval, passes).to_json() if len(passes) > 1 else None
-        told["quality"] = None if judged is None else {**judged[0].to_json(), "says": judged[1]}
-    return told
+
+
+def _confirmation(one: Confirmation) -> dict[str, Any]:
+    """A candidate's fresh samples: what they say of its times and its quality."""
+    return {
+        "names": names_of(one.techniques),
+        "outcome": one.outcome,
+        "why": one.why,
+        "sessions": one.sessions,
+        "seeds": one.seeds,
+        "time": None if one.time is None else one.time.to_json(),
+        "to_target": None if one.effect is None else one.effect.to_json(),
+        "quality": _quality(one.quality),
+        "reached": _reached(one.passes),
+    }
+
+
+def _contention(found: Findings) -> dict[str, Any] | None:
+    """What else the machine did while the study measured; None where no session says."""
+    sessions = [session for key in found.book.compared() for session in found.book.sessions(key)]
+    whole = over([session.contention for session in sessions if session.contention is not None])
+    return None if whole is None else {**whole.to_json(), "state": whole.state, "text": str(whole)}
 
 
 def _fields(found: Findings, chosen: Sequence[Technique]) -> dict[str, Any]:

@@ -89,9 +89,8 @@ def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
     for key, name in names.items():
         told = row.get(key)
         if told is not None:
-            found[f"effect/{name}"] = told["value"]
-            if told["low"] is not None:
-                found |= {f"effect/{name}_low": told["low"], f"effect/{name}_high": told["high"]}
+            limits = {f"effect/{name}_{end}": told[end] for end in ("low", "high") if told[end] is not None}
+            found |= {f"effect/{name}": told["value"], **limits} if limits else {}  # no interval, no figure
     if row.get("startup"):
         found["effect/ready_seconds"] = row["startup"][1]
     if row.get("money"):

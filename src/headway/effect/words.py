@@ -1,0 +1,112 @@
+"""The figures of a study as people say them. A ratio never stands without its interval; what is not known is said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+UNCERTAIN = 10.0
+"""An interval of a ratio whose ends differ by more than this factor says nothing, and its estimate less."""
+
+UNKNOWN = "too uncertain to say"
+
+Effect = Mapping[str, Any]
+"""An interval as effect.json holds it: {"value", "low", "high"}, None for a limit that is not there."""
+
+
+def is_known(effect: Effect | None) -> bool:
+    """Whether a ratio has an interval that says something to both sides."""
+    return effect is not None and bool(effect["low"]) and effect["high"] is not None and not _is_wide(effect)
+
+
+def _is_wide(effect: Effect) -> bool:
+    return effect["high"] > UNCERTAIN * effect["low"]
+
+
+def ratio(effect: Effect | None) -> str:
+    """A ratio with its interval in brackets; a bound where it is all that is known; nothing where nothing was measured."""
+    if effect is None:
+        return ""
+    if is_known(effect):
+        return f"{effect['value']:.2f} [{effect['low']:.2f}, {effect['high']:.2f}]"
+    if effect["high"] is None and effect["low"]:
+        return f"at least {effect['low']:.2f}"
+    if effect["low"] == 0 and effect["high"] is not None:
+        return f"at most {effect['high']:.2f}"
+    return UNKNOWN
+
+
+def difference(effect: Effect | None, digits: int = 4) -> str:
+    """A difference with its interval in brackets."""
+    if effect is None:
+        return ""
+    if effect["low"] is None or effect["high"] is None:
+        return UNKNOWN
+    return f"{effect['value']:+.{digits}f} [{effect['low']:+.{digits}f}, {effect['high']:+.{digits}f}]"
+
+
+def faster(effect: Effect) -> str:
+    """A ratio of times as a speed."""
+    if is_known(effect):
+        return f"{1 / effect['value']:.2f} times as fast ({1 / effect['high']:.2f} to {1 / effect['low']:.2f})"
+    if effect["high"]:
+        return f"at least {1 / effect['high']:.2f} times as fast"
+    return f"a speed that is {UNKNOWN}"
+
+
+def reached(counts: Mapping[str, int] | None) -> str:
+    """How many trainings reached the target, where not all did."""
+    if counts is None or counts["baseline"] == counts["with"] == counts["of"]:
+        return ""
+    return (
+        f"the target was reached in {counts['with']} of {counts['of']} trainings with it "
+        f"and in {counts['baseline']} of the baseline's"
+    )
+
+
+def further(seconds: float | None) -> str:
+    """How much longer a study would have to be, to go after a reason; nothing where that is not known."""
+    if seconds is None:
+        return ""
+    minutes = seconds / 60
+    if minutes >= 24 * 60:
+        return "; that would not settle within a day"
+    if minutes >= 90:
+        return f"; about {minutes / 60:.0f} more hours would settle the time"
+    return f"; about {max(1, round(minutes))} more minute{'s' if round(minutes) > 1 else ''} would settle the time"
+
+
+def machine(contention: Mapping[str, Any] | None) -> str:
+    """What must be known before any figure is read: that the machine was busy; nothing where it was quiet or nobody looked."""
+    if contention is None or contention["state"] == "quiet":
+        return ""
+    text = contention["text"][:1].upper() + contention["text"][1:]
+    if contention["state"] == "unusable":
+        return f"{text}: these figures cannot be used. Repeat the study while nothing else runs. "
+    return f"The machine was not quiet ({contention['text']}), so that intervals are wider than they need be. "
+
+
+def recommendation(found: Mapping[str, Any]) -> str:
+    """What is recommended and how that was confirmed, or why nothing is."""
+    told = found["recommended"]
+    if told["to_target"]:
+        names = ", ".join(told["names"])
+        fresh = _fresh(told)
+        return f"Recommended: {names}; {faster(told['to_target'])} as plain PyTorch to the same quality{fresh}. "
+    tried = told.get("confirmations") or []
+    text = "".join(
+        f"{', '.join(one['names'])} was chosen, but not confirmed: {one['why']}{_measured(one)}. " for one in tried
+    )
+    return f"{text}Nothing is recommended beyond plain PyTorch. "
+
+
+def _fresh(told: Mapping[str, Any]) -> str:
+    """The samples of a confirmation; a study of an earlier version had none."""
+    if "sessions" not in told:
+        return ", not confirmed on fresh samples (a study of an earlier version)"
+    seeds = f" and {told['seeds']} fresh seeds" if told["seeds"] else ""
+    return f", confirmed on {told['sessions']} fresh sessions{seeds}"
+
+
+def _measured(one: Mapping[str, Any]) -> str:
+    return f" ({ratio(one['to_target'])} of plain PyTorch's time)" if one["to_target"] else ""
