@@ -185,11 +185,70 @@ def test_out_of_memory_halves_the_parts_and_keeps_the_maths() -> None:
     assert step.loss_steps == 12
 
 
+class Remembers(Named):
+    """Running statistics and dropout: a step changes more than weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.drop = nn.BatchNorm1d(4), nn.Dropout(0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(self.drop(self.norm(x)))
+
+
+@pytest.mark.parametrize("fails", [0, 1, 7], ids=lambda number: f"in step {number}")
+def test_a_step_that_ran_out_of_memory_counts_once(fails: int) -> None:
+    """As if its batch had been in parts from the beginning: average, running statistics, random numbers, counts."""
+    made = []
+    for out_of_memory in (True, False):
+        torch.manual_seed(0)
+        network, recipe = Remembers().train(), Recipe(learning_rate=0.01, ema=0.8, clip=0.1, record=False)
+        number = -1
+
+        def of(outputs: Tensor, target: Tensor, smoothing: float, out_of_memory: bool = out_of_memory) -> Tensor:
+            if out_of_memory and number == fails and len(target) > 4:  # noqa: B023
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+            return loss(outputs, target, smoothing)
+
+        step = Step(network, make_optimizer(network, recipe), of, FP32, recipe, 16)
+        for number, batch in enumerate(batches()):
+            if not out_of_memory and number == fails:
+                step.parts = 4
+            step(batch)
+        made.append(step)
+    one, other = made
+    assert (one.parts, one.loss_steps) == (other.parts, other.loss_steps) == (4, 12)
+    for name, tensor in one.network.state_dict().items():
+        assert torch.equal(tensor, other.network.state_dict()[name]), name
+    assert one.average is not None
+    assert int(one.average.n_averaged) == 12
+    for name, tensor in one.average.state_dict().items():
+        assert torch.equal(tensor, other.average.state_dict()[name]), name
+    for name, tensor in pack_optimizers(one.optimizers).items():
+        assert torch.equal(tensor, pack_optimizers(other.optimizers)[name]), name
+    assert one.take_loss() == other.take_loss()
+
+
+def test_out_of_memory_in_the_optimizers_step_is_not_taken_for_the_batchs() -> None:
+    """Some weights may have been stepped by then: a second try would step them twice."""
+    network, recipe = Named(), Recipe()
+    optimizers = make_optimizer(network, recipe)
+    step = Step(network, optimizers, loss, FP32, recipe, 16)
+
+    def fail() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    optimizers.step = fail  # pyrefly: ignore
+    with pytest.raises(torch.OutOfMemoryError):
+        step(batches()[0])
+    assert step.parts == 1
+
+
 def test_a_row_that_does_not_fit_is_one_line() -> None:
     def of(*_: object) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(TrainingError, match="training must fit in memory, however not even one row does"):
+    with pytest.raises(TrainingError, match="training must fit in memory, but not even one row does"):
         stepped(Recipe(), of)
 
 
@@ -336,7 +395,7 @@ def test_the_diagnosis_names_the_largest_loss(
 def test_what_the_hardware_lacks_is_refused_in_one_line(precision: Any) -> None:
     with pytest.raises(ConfigError, match=f"train.precision {precision} needs an NVIDIA GPU of compute capability 8"):
         choose_precision(precision, CPU)
-    with pytest.raises(ConfigError, match="train.cuda_graphs needs an NVIDIA GPU, however this trains on the CPU"):
+    with pytest.raises(ConfigError, match="train.cuda_graphs needs an NVIDIA GPU, but this trains on the CPU"):
         check_compiler(Recipe(cuda_graphs=True), CPU)
 
 

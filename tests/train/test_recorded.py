@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +19,8 @@ from headway.models.layers import Dropout
 from headway.train.optimizer import make_optimizer, pack_optimizers
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
-from headway.train.recorded import Recorded, Unrecordable
-from headway.train.step import Step, can_be_recorded
+from headway.train.recorded import FIRST_GAP
+from headway.train.step import Loss, Step, can_be_recorded
 
 CPU = torch.device("cpu")
 FP32 = Arithmetic("fp32", CPU, "")
@@ -55,11 +56,15 @@ def mean_loss(outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
 
 
 def stepped(
-    build: Callable[[], nn.Module], batches: list[Batch], arithmetic: Arithmetic = FP32, **settings: Any
+    build: Callable[[], nn.Module],
+    batches: list[Batch],
+    arithmetic: Arithmetic = FP32,
+    loss: Loss = mean_loss,
+    **settings: Any,
 ) -> Step:
     torch.manual_seed(0)
     network, recipe = build().train(), Recipe(learning_rate=0.01, **settings)
-    step = Step(network, make_optimizer(network, recipe), mean_loss, arithmetic, recipe, ROWS)
+    step = Step(network, make_optimizer(network, recipe), loss, arithmetic, recipe, ROWS)
     for batch in batches:
         step(batch)
     return step
@@ -67,9 +72,10 @@ def stepped(
 
 def assert_same(build: Callable[[], nn.Module], batches: list[Batch], **settings: Any) -> None:
     one, other = (stepped(build, batches, record=record, **settings) for record in (True, False))
-    assert one._recorded is not None
-    assert other._recorded is None
     assert not one.notices
+    assert one.recorder is not None
+    assert one.recorder.recording is not None
+    assert other.recorder is None
     for name, tensor in one.kept.state_dict().items():
         assert torch.equal(tensor, other.kept.state_dict()[name]), name
     for name, tensor in pack_optimizers(one.optimizers).items():
@@ -108,6 +114,17 @@ def test_what_comes_after_the_gradients_is_the_same(settings: dict[str, Any]) ->
     assert_same(Odd, [{"x": b["numeric"], "target": b["target"]} for b in table_batches(8)], **settings)
 
 
+class Named(nn.Module):
+    """A linear layer that takes its input by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
 class Odd(nn.Module):
     """All that a recording could get wrong: a tied weight, one that gets no gradient, a bias added to all of a layer (its gradient
     is the layer's own), running statistics, dropout, an operation in place."""
@@ -126,71 +143,56 @@ class Odd(nn.Module):
         return self.head(self.drop(self.second(x)) * torch.tensor(2.0))
 
 
-class Reads(nn.Module):
-    """Does one of two things by what it sees."""
+def test_recording_keeps_nothing_and_a_check_changes_nothing() -> None:
+    made: list[weakref.ref[Tensor]] = []
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Linear(3, 2)
+    def loss(outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        made.append(weakref.ref(outputs))
+        return mean_loss(outputs, target, smoothing)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.body(x) * (2.0 if float(x.sum()) > 0 else 1.0)
-
-
-class Leaves(Reads):
-    """Computes outside torch."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.body(torch.from_numpy(x.numpy() * 2))
-
-
-@pytest.mark.parametrize(
-    ("build", "reason"), [(Reads, "it reads the value of a tensor"), (Leaves, "it does more than its kernels tell")]
-)
-def test_what_is_more_than_its_kernels_trains_unrecorded_and_says_so(build: type[nn.Module], reason: str) -> None:
-    batches = [{"x": b["numeric"], "target": b["target"]} for b in table_batches(6)]
-    one, other = (stepped(build, batches, record=record) for record in (True, False))
-    assert one.notices == [f"steps are not recorded (train.record), for {reason}"]
-    for a, b in zip(one.network.parameters(), other.network.parameters(), strict=True):
-        assert torch.equal(a, b)
-
-
-def test_recording_changes_nothing_and_keeps_nothing() -> None:
-    torch.manual_seed(0)
-    network = Odd().train()
-    before, random = {k: v.clone() for k, v in network.state_dict().items()}, torch.get_rng_state()
-    seen: list[weakref.ref[Tensor]] = []
-
-    def loss(batch: Batch) -> Tensor:
-        outputs = network(batch["x"])
-        seen.append(weakref.ref(outputs))
-        return mean_loss(outputs, batch["target"], 0.0)
-
-    batch = {"x": torch.randn(ROWS, 3), "target": torch.randint(0, 2, (ROWS,))}
-    random = torch.get_rng_state()
-    Recorded(network, loss, batch)
-    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+    batches = [{"x": b["numeric"], "target": b["target"]} for b in table_batches(9)]
+    step = stepped(Odd, batches, loss=loss)
+    assert step.recorder is not None
+    assert step.recorder.recording is not None
+    assert len(made) < len(batches)
+    assert all(reference() is None for reference in made)
+    step.network.eval()
+    before, random = {k: v.clone() for k, v in step.network.state_dict().items()}, torch.get_rng_state()
+    calls = len(made)
+    step.check()
+    assert len(made) == calls + 1
+    step.check()
+    assert len(made) == calls + 1, "what was checked is not checked again"
+    assert all(torch.equal(v, before[k]) for k, v in step.network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
-    assert all(p.grad is None for p in network.parameters())
-    assert all(reference() is None for reference in seen)
+    assert all(p.grad is None for p in step.network.parameters())
+    assert not any(module.training for module in step.network.modules())
 
 
-def test_an_error_while_recording_leaves_the_network_as_it_was() -> None:
-    network = Odd().train()
-    before = {k: v.clone() for k, v in network.state_dict().items()}
+def test_checks_go_on_at_growing_intervals() -> None:
+    calls: list[int] = []
 
-    def loss(batch: Batch) -> Tensor:
-        return network(batch["x"]).sum() / float(network.head.weight.sum())
+    def loss(outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        calls.append(number)
+        return mean_loss(outputs, target, smoothing)
 
-    with pytest.raises(Unrecordable):
-        Recorded(network, loss, {"x": torch.randn(ROWS, 3)})
-    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+    network, recipe = Named(), Recipe()
+    step = Step(network, make_optimizer(network, recipe), loss, FP32, recipe, ROWS)
+    batches = [{"x": b["numeric"], "target": b["target"]} for b in table_batches(8)]
+    for number in range(1000):
+        step(batches[number % 8])
+    assert calls[:3] == [0, 1, 2]
+    gaps = [b - a for a, b in itertools.pairwise(calls) if b - a > 1]
+    assert 4 <= len(gaps) <= 9
+    for number, gap in enumerate(gaps):
+        assert FIRST_GAP // 2 * 2**number <= gap <= FIRST_GAP * 3 * 2**number
 
 
 def test_batches_in_parts_and_compiled_networks_are_not_recorded() -> None:
     batch = {"x": torch.randn(ROWS, 3), "target": torch.randint(0, 2, (ROWS,))}
-    step = stepped(Reads, [batch], accumulate=2)
-    assert step._recorded is None
+    step = stepped(Named, [batch] * 30, accumulate=2)
+    assert step.recorder is not None
+    assert step.recorder.recording is None
     assert not step.notices
     unrecorded: list[dict[str, Any]] = [{"checkpoint_activations": True}, {"compile": "default"}, {"record": False}]
     for settings in unrecorded:

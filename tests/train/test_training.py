@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(make_run: MakeRun) ->
 
 def test_a_loss_that_becomes_infinite_is_one_clear_line(make_run: MakeRun) -> None:
     run = make_run(train={"optimizer": "sgd", "learning_rate": 1000.0, "momentum": 0.99})
-    with pytest.raises(TrainingError, match=r"loss must stay finite, however .* lower train.learning_rate"):
+    with pytest.raises(TrainingError, match=r"loss must stay finite, but .* lower train.learning_rate"):
         launch(run, lambda events: None)
 
 

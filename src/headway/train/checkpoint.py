@@ -38,6 +38,9 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], valu
         _sync(folder)  # the new name, too, must survive a power cut
     finally:
         partial.unlink(missing_ok=True)
+    for old in folder.glob(f"step-{step:010d}-*.safetensors"):
+        if old != path:  # of the same step, before training stepped back: the newest is the one that counts
+            old.unlink()
     for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
         old.unlink()
     return path

@@ -1,4 +1,4 @@
-"""Follow a training: journal what it yields, save checkpoints, go on from them, step back once when the loss is lost."""
+"""Follow a training: journal what it yields, save checkpoints, go on from them, step back when the loss or a recorded step is wrong."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from headway.run import RunDirectory
 from headway.train.checkpoint import CheckpointWriter, check_continues, load_newest
 from headway.train.diagnosis import Diagnosis
 from headway.train.loop import NonFinite, Training
+from headway.train.recorded import Misrecorded
 
 POINTS_AN_EPOCH = 10
 """How often the training loss is read within an epoch: reading it waits for the device."""
@@ -35,7 +36,7 @@ class Follower:
         self._saved = self._shown = self._pointed = time.perf_counter()
 
     def follow(self) -> None:
-        """Train to the end. Raises TrainingError when the loss is lost a second time."""
+        """Train to the end. Raises TrainingError when the loss becomes non-finite a second time."""
         try:
             self._train()
         except BaseException:
@@ -52,8 +53,10 @@ class Follower:
                 try:
                     self._run_on()
                     return
+                except Misrecorded as error:
+                    self._train_unrecorded(error)
                 except NonFinite as error:
-                    self._step_back(error)
+                    self._lower_rate(error)
         finally:
             self._writer.close()
             self._checkpointed(self._writer.wait())
@@ -138,8 +141,9 @@ class Follower:
         self._saved = time.perf_counter()
         if not training.is_finite:
             raise NonFinite(
-                f"the loss must stay finite, however it was not by step {training.progress.step}; lower train.learning_rate"
+                f"the loss must stay finite, but was not by step {training.progress.step}; lower train.learning_rate"
             )
+        training.step.check()  # so that a wrong recording has somewhere right to go back to
         self._journal.flush()  # before the checkpoint: what it holds as done must have been told
         tensors, values = training.pack()
         self._checkpointed(self._writer.submit(training.progress.step, tensors, {**values, **self._identity}))
@@ -157,23 +161,50 @@ class Follower:
             self._journal.write("warning", text=f"no checkpoint at step {step}: {error.strerror}; going on")
         self._journal.flush()
 
-    def _step_back(self, error: NonFinite) -> None:
-        """To the last checkpoint with a lower learning rate, once."""
+    def _lower_rate(self, error: NonFinite) -> None:
+        """After a non-finite loss: back to the last checkpoint with a lower learning rate, once."""
+        lowered = self._training.progress.rate < 1.0
+        lost = self._step_back(error, possible=not lowered)
+        try:
+            self._training.step.check()
+        except Misrecorded as cause:  # then it is not the learning rate's fault
+            self._unrecord(cause, lost)
+            return
+        done = self._training.progress
+        done.rate = RATE_AFTER_LOSS
+        self._resume_with(
+            f"the loss was not finite by step {lost}: back to step {done.step} with {RATE_AFTER_LOSS:g} of the learning rate"
+        )
+
+    def _train_unrecorded(self, error: Misrecorded) -> None:
+        """After a wrong recording: back to the last checkpoint, which was checked, and on without recording."""
+        self._unrecord(error, self._step_back(error))
+
+    def _unrecord(self, error: Misrecorded, lost: int) -> None:
+        self._training.step.stop_recording()
+        step = self._training.progress.step
+        self._told = {
+            name: min(told, step) for name, told in self._told.items()
+        }  # what follows is told anew: it was wrong
+        self._resume_with(
+            f"a recorded step was wrong by step {lost} ({error.difference}): back to step {step} without recording (train.record)"
+        )
+
+    def _step_back(self, error: TrainingError, possible: bool = True) -> int:
+        """To the last checkpoint. Returns the step that was reached; raises the error's text where there is no way back."""
         self._checkpointed(self._writer.wait())
-        found = load_newest(self._run.checkpoints)
-        if self._training.progress.rate < 1.0 or found is None:
+        snapshot = load_newest(self._run.checkpoints) if possible else None
+        if snapshot is None:
             raise TrainingError(str(error)) from None
         self._training.meter.stop()
         lost = self._training.progress.step
-        self._continue(*found)
-        done = self._training.progress
-        done.rate = RATE_AFTER_LOSS
-        self._journal.write(
-            "warning",
-            text=f"the loss was not finite by step {lost}: back to step {done.step} with {RATE_AFTER_LOSS:g} of the learning rate",
-        )
+        self._continue(*snapshot)
+        return lost
+
+    def _resume_with(self, warning: str) -> None:
+        self._journal.write("warning", text=warning)
         self._journal.flush()
-        self._save()  # so that a restart, too, takes the lower rate
+        self._save()  # so that a restart, too, goes on in the new way
 
     def _continue(self, tensors: dict[str, Any], values: dict[str, Any]) -> None:
         warning = check_continues(values, self._identity)

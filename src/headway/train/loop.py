@@ -54,7 +54,10 @@ class Training:
     validation_loss: float = float("inf")
 
     def run(self) -> Iterator[Literal["step", "epoch"]]:
-        """Train until the epochs are done or the validation loss has not improved for ``patience`` of them."""
+        """Train until the epochs are done or the validation loss has not improved for ``patience`` of them.
+
+        Raises Misrecorded when recorded steps turn out wrong: what was trained since the last checkpoint may be, too.
+        """
         done = self.progress
         while done.epoch < self.recipe.epochs and done.epoch - done.best_epoch < self.recipe.patience:
             self.step.network.train()
@@ -65,6 +68,7 @@ class Training:
             done.epoch, done.step_in_epoch = done.epoch + 1, 0
             self._validate()
             yield "epoch"
+        self.step.check()
 
     def _epoch(self) -> Iterator[None]:
         done, meter, clock = self.progress, self.meter, time.perf_counter
@@ -109,7 +113,7 @@ class Training:
         loss = self.step.take_loss()
         if loss - loss != 0.0:
             raise NonFinite(
-                f"the loss must stay finite, however it was {loss} by step {self.progress.step}; lower train.learning_rate"
+                f"the loss must stay finite, but was {loss} by step {self.progress.step}; lower train.learning_rate"
             )
         return loss
 
@@ -130,6 +134,7 @@ class Training:
         if step.arithmetic.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         values = {**vars(self.progress), "loss_steps": step.loss_steps, "parts": step.parts}
+        values["misrecorded"] = step.misrecorded
         values["scaler"] = step.scaler.state_dict()
         if values["best_loss"] == float("inf"):
             values["best_loss"] = None
@@ -153,6 +158,8 @@ class Training:
         step.loss_sum.copy_(tensors["loss_sum"])
         values = dict(values)
         step.loss_steps, step.parts = values.pop("loss_steps"), values.pop("parts")
+        if values.pop("misrecorded", False):  # checkpoints from before it was kept lack it
+            step.stop_recording()
         scaler = values.pop("scaler")
         if scaler:
             step.scaler.load_state_dict(scaler)

@@ -20,10 +20,11 @@ from headway.base import HeadwayError, TrainingError, read_json, write_json
 from headway.data.store import Store
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
-from headway.run import RunDirectory
+from headway.run import Journal, RunDirectory
 from headway.train.recipe import Recipe
 
 if TYPE_CHECKING:
+    from headway.train.many import ManyTraining
     from headway.train.workload import Workload
 
 
@@ -104,6 +105,7 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
     """Train the networks of run.json's variants at once."""
     from headway.train.many import ManyTraining, Variant
     from headway.train.precision import choose_device
+    from headway.train.recorded import Misrecorded
     from headway.train.table import TableWorkload
 
     workload = workload_of(run, model)
@@ -111,11 +113,14 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
     variants = [Variant(**values) for values in run.plan["variants"]]
     training = ManyTraining(workload, recipe, variants, choose_device(recipe.device))
     journal = run.journal()
-    for epoch in training.run():
-        going = sum(not fitted.done(recipe.patience) for fitted in training.fitted)
-        text = f"epoch {epoch} of at most {recipe.epochs}, {going} of {len(variants)} networks still learning"
-        journal.write("progress", step=epoch, steps=recipe.epochs, text=text)
-        journal.flush()
+    try:
+        _follow_many(training, journal)
+    except Misrecorded as error:  # there are no checkpoints: all networks begin anew
+        text = f"a recorded step was wrong ({error.difference}): training begins anew without recording (train.record)"
+        journal.write("warning", text=text)
+        unrecorded = recipe.model_copy(update={"record": False})
+        training = ManyTraining(workload, unrecorded, variants, choose_device(recipe.device))
+        _follow_many(training, journal)
     journal.close()
     run.predictions("test").parent.mkdir(exist_ok=True)
     for k, values in enumerate(training.predictions("test")):
@@ -124,6 +129,15 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
         {"best_epoch": f.best_epoch, "epochs": f.epochs, "validation_loss": f.best_loss} for f in training.fitted
     ]
     run.finish({"networks": networks, "seconds": round(time.perf_counter() - started, 3)})
+
+
+def _follow_many(training: ManyTraining, journal: Journal) -> None:
+    recipe, count = training.recipe, len(training.fitted)
+    for epoch in training.run():
+        going = sum(not fitted.done(recipe.patience) for fitted in training.fitted)
+        text = f"epoch {epoch} of at most {recipe.epochs}, {going} of {count} networks still learning"
+        journal.write("progress", step=epoch, steps=recipe.epochs, text=text)
+        journal.flush()
 
 
 def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:

@@ -8,7 +8,6 @@ Shapes: K networks, B batch, N rows.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from headway.models.stacked import decayed, single, stack
 from headway.train.optimizer import Optimizers
 from headway.train.precision import choose_precision
 from headway.train.recipe import Recipe
-from headway.train.recorded import Recorded, Unrecordable
+from headway.train.recorded import Recorder
 from headway.train.schedule import rate
 from headway.train.table import TableWorkload
 
@@ -111,18 +110,16 @@ class ManyStep:
         loss: Callable[[Tensor, Tensor], Tensor],
         count: int,
         generators: Sequence[torch.Generator],
+        record: bool,
     ) -> None:
         self._network, self._optimizer, self._mean, self._count = network, optimizer, loss, count
-        self._generators = generators
-        self._recorded: Recorded | None = None
-        self._records = next(network.parameters()).device.type == "cpu"
+        on_cpu = next(network.parameters()).device.type == "cpu"
+        self.recorder = Recorder(network, self._loss, loss, generators) if record and on_cpu else None
 
     def __call__(self, batch: Batch) -> None:
         """One step on (K, B, ...) tensors."""
-        if self._records and self._recorded is None:
-            self._record(batch)
-        if self._recorded is not None and self._recorded.fits(batch):
-            self._recorded(batch)
+        if self.recorder is not None:
+            self.recorder(batch)
         else:
             self._loss(batch).backward()
         self._optimizer.step()
@@ -132,11 +129,6 @@ class ManyStep:
         """The sum of each network's own mean."""
         outputs = self._network(**{name: tensor for name, tensor in batch.items() if name != "target"})
         return self._mean(outputs.flatten(0, 1), batch["target"].flatten()) * self._count
-
-    def _record(self, batch: Batch) -> None:
-        self._records = False
-        with contextlib.suppress(Unrecordable):
-            self._recorded = Recorded(self._network, self._loss, batch, self._generators)
 
 
 class ManyTraining:
@@ -158,7 +150,7 @@ class ManyTraining:
         self.network = stack(networks, generators).to(device)
         self._alone = networks[0].to(device)
         self._optimizer = self._optimizer_of(variants)
-        self._step = ManyStep(self.network, self._optimizer, self._loss, len(variants), generators)
+        self._step = ManyStep(self.network, self._optimizer, self._loss, len(variants), generators, recipe.record)
         self._tensors = {name: t.to(device) for name, t in workload.tensors("train").items()}
         self.rows = len(self._tensors["target"])
 
@@ -173,7 +165,7 @@ class ManyTraining:
         return Optimizers([torch.optim.AdamW(groups, lr=variants[0].learning_rate, betas=betas, fused=True)])
 
     def run(self) -> Iterator[int]:
-        """Train until every network is done; yields the number of each epoch that ended."""
+        """Train until every network is done; yields the number of each epoch that ended. Raises Misrecorded."""
         size, steps = int(self.recipe.batch_size), -(-self.rows // int(self.recipe.batch_size))
         step = 0
         for epoch in range(self.recipe.epochs):
@@ -185,7 +177,9 @@ class ManyTraining:
             self._validate()
             yield epoch + 1
             if all(fitted.done(self.recipe.patience) for fitted in self.fitted):
-                return
+                break
+        if self._step.recorder is not None:
+            self._step.recorder.check()
 
     def steps(self) -> Iterator[int]:
         """Steps at a constant rate without end, and how many rows each took over all networks: for whoever measures them."""

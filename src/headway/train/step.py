@@ -14,7 +14,8 @@ from headway.data.batches import Batch
 from headway.train.optimizer import Optimizers
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
-from headway.train.recorded import Recorded, Unrecordable
+from headway.train.recorded import Recorder
+from headway.train.undo import Undo, is_out_of_memory
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -45,8 +46,11 @@ class Step:
         self._full = batch_size
         self._compiled = _compiled(network, recipe)
         self._graph: _Graph | None = None
-        self._recorded: Recorded | None = None
-        self._records = can_be_recorded(recipe, arithmetic)
+        self._undo = Undo(network, arithmetic.device)
+        self.recorder = Recorder(network, self._loss, loss) if can_be_recorded(recipe, arithmetic) else None
+        """None where steps are not to be recorded, or cannot be."""
+        self.misrecorded = False
+        """Whether a recording that was in use proved wrong."""
 
     @property
     def kept(self) -> nn.Module:
@@ -54,45 +58,76 @@ class Step:
         return self.network if self.average is None else self.average.module
 
     def __call__(self, batch: Batch) -> None:
-        """One step on one batch. Raises TrainingError when even one row does not fit in memory."""
+        """One step on one batch. Raises TrainingError when even one row does not fit in memory, Misrecorded as ``check`` does."""
         if self._recipe.cuda_graphs and len(batch["target"]) == self._full:
             self._replay(batch)
         else:
-            try:
-                self._eager(batch)
-            except RuntimeError as error:
-                if not _out_of_memory(error):
-                    raise
-                self._halve(batch)
+            self._apply(self._gradients(batch))
         self.loss_steps += 1
-        if self.average is not None and not self._recipe.cuda_graphs:
-            self.average.update_parameters(self.network)
 
-    def _eager(self, batch: Batch) -> None:
-        if self.parts == 1:
-            loss = self._backward(batch, 1.0)
-        else:
-            rows = len(batch["target"])
-            size = -(-rows // self.parts)
-            loss = torch.zeros((), device=self.arithmetic.device)
-            for at in range(0, rows, size):
-                part = {name: tensor[at : at + size] for name, tensor in batch.items()}
-                loss = loss + self._backward(part, len(part["target"]) / rows)
+    def check(self) -> None:
+        """Compare a recording in use with the network once more. Raises Misrecorded when they differ: weights may be wrong by then."""
+        if self.recorder is not None:
+            self.recorder.check()
+
+    def stop_recording(self) -> None:
+        """Take every step eagerly from here on: a recording was wrong."""
+        self.recorder, self.misrecorded = None, True
+        self.optimizers.zero_grad()  # the step at which it was noticed has given weights their gradients
+
+    def _gradients(self, batch: Batch) -> Tensor:
+        """Give weights their gradients, in as many parts as fit in memory; returns the loss.
+
+        Only this part of a step is tried again: what happens once a step (clip, optimizer, average) comes after it.
+        """
+        while True:
+            self._undo.keep()
+            try:
+                loss = self._in_parts(batch)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            else:
+                self._undo.settle()
+                return loss
+            # Not within the except clause: the error holds the frames, and they hold the activations.
+            self._undo.put_back()
+            self._halve(len(batch["target"]))
+
+    def _apply(self, loss: Tensor) -> None:
+        """All that happens once a step, by the gradients there are."""
         self.update()
         self.loss_sum += loss
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def _in_parts(self, batch: Batch) -> Tensor:
+        if self.parts == 1:
+            return self._backward(batch, 1.0)
+        rows = len(batch["target"])
+        size = -(-rows // self.parts)
+        loss = torch.zeros((), device=self.arithmetic.device)
+        for at in range(0, rows, size):
+            part = {name: tensor[at : at + size] for name, tensor in batch.items()}
+            loss = loss + self._backward(part, len(part["target"]) / rows)
+        return loss
 
     def _backward(self, batch: Batch, share: float) -> Tensor:
         """Add a batch's gradients times ``share``; returns its share of the loss."""
-        if self._records and share == 1.0 and len(batch["target"]) == self._full:
-            if self._recorded is None:
-                self._record(batch)
-            if self._recorded is not None and self._recorded.fits(batch):
-                return self._recorded(batch)
+        if self.recorder is not None and share == 1.0 and len(batch["target"]) == self._full:
+            return self._recorded(self.recorder, batch)
         loss = self._loss(batch)
         if share != 1.0:
             loss = loss * share
         self.scaler.scale(loss).backward()
         return loss.detach()
+
+    def _recorded(self, recorder: Recorder, batch: Batch) -> Tensor:
+        loss = recorder(batch)
+        if recorder.reason:
+            self.recorder = None
+            self.notices.append(f"steps are not recorded (train.record): {recorder.reason}")
+        return loss
 
     def _loss(self, batch: Batch) -> Tensor:
         target = batch["target"]
@@ -102,13 +137,6 @@ class Step:
             return self.loss(forward(**inputs), target, self._recipe.label_smoothing)
         with self.arithmetic.autocast():
             return self.loss(forward(**inputs), target, self._recipe.label_smoothing)
-
-    def _record(self, batch: Batch) -> None:
-        try:
-            self._recorded = Recorded(self.network, self._loss, batch)
-        except Unrecordable as error:
-            self._records = False
-            self.notices.append(f"steps are not recorded (train.record), for {error}")
 
     def update(self) -> None:
         """Clip, step the weights by the gradients there are, and forget these."""
@@ -124,20 +152,17 @@ class Step:
             self.optimizers.step()
         self.optimizers.zero_grad()
 
-    def _halve(self, batch: Batch) -> None:
-        """Out of memory: the same batch in twice as many parts, with the same gradients."""
+    def _halve(self, rows: int) -> None:
+        """Out of memory: batches are computed in twice as many parts, with the same gradients."""
         self.optimizers.zero_grad()
         if self.arithmetic.device.type == "cuda":
             torch.cuda.empty_cache()
-        rows = len(batch["target"])
         if self.parts >= rows:
-            raise TrainingError("training must fit in memory, however not even one row does; lower the model's size")
+            raise TrainingError("training must fit in memory, but not even one row does; lower the model's size")
         self.parts = min(rows, self.parts * 2)
         self.notices.append(
             f"out of memory: batches are computed in {self.parts} parts of {-(-rows // self.parts)} from here on"
         )
-        self(batch)
-        self.loss_steps -= 1  # the caller of this call counts the step
 
     def _replay(self, batch: Batch) -> None:
         if self._graph is None:
@@ -187,9 +212,7 @@ class _Graph:
                     value.zero_()
 
     def _work(self, step: Step) -> None:
-        step._eager(self._inputs)
-        if step.average is not None:
-            step.average.update_parameters(step.network)
+        step._apply(step._in_parts(self._inputs))
 
     def replay(self, batch: Batch) -> None:
         for name, tensor in batch.items():
@@ -227,11 +250,6 @@ def _compiled(network: nn.Module, recipe: Recipe) -> Callable[..., Any]:
     return torch.compile(network, mode=mode, dynamic=False)
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text or "not enough memory" in text
-
-
 def has_compiler() -> bool:
     """Whether torch.compile finds the C++ compiler that it needs on a CPU."""
     from torch._inductor import cpp_builder, exc
@@ -246,10 +264,8 @@ def has_compiler() -> bool:
 def check_compiler(recipe: Recipe, device: torch.device) -> None:
     """Raises ConfigError where a recipe asks for what this machine cannot do."""
     if recipe.cuda_graphs and device.type != "cuda":
-        raise ConfigError("train.cuda_graphs needs an NVIDIA GPU, however this trains on the CPU; leave it false")
+        raise ConfigError("train.cuda_graphs needs an NVIDIA GPU, but this trains on the CPU; leave it false")
     if recipe.compile != "none" and device.type == "cpu" and not has_compiler():
-        raise ConfigError(
-            "train.compile needs a C++ compiler, however there is none; install g++ or leave compile none"
-        )
+        raise ConfigError("train.compile needs a C++ compiler, but there is none; install g++ or leave compile none")
     if recipe.compile == "reduce-overhead" and recipe.cuda_graphs:
         raise ConfigError("train.compile reduce-overhead records CUDA graphs itself; leave train.cuda_graphs false")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from headway.train.meter import count_flops
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
+from headway.train.recorded import Misrecorded
 from headway.train.workload import Workload
+
+if TYPE_CHECKING:
+    from headway.train.loop import Training
 
 SMALL_STEP_FLOPS = 3e7
 """A step below this is shorter on one thread: starting a second for each operation takes longer than it saves."""
@@ -24,6 +30,8 @@ FEWEST_STEPS = 20
 """Steps that an epoch must have, however fast larger batches would be."""
 
 TRIAL_SECONDS = 0.3
+FIRST_STEPS = 5
+"""Before a trial: steps that record, check and warm up."""
 
 
 _TORCHS_OWN = torch.get_num_threads()
@@ -93,15 +101,23 @@ def _speed(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> float 
         return None
     if training.batches.steps < FEWEST_STEPS and recipe.batch_size != SMALLEST:
         return None
-    batch = next(iter(training.batches.epoch(0)))
-    for _ in range(3):
+    try:
+        speed = _steady_speed(training)
+    except Misrecorded:
+        return _speed(recipe.model_copy(update={"record": False}), workload, arithmetic)
+    return None if training.step.parts > recipe.accumulate else speed  # more parts: it ran out of memory
+
+
+def _steady_speed(training: Training) -> float:
+    """Rows a second after the first steps, over batches as in training: a step is recorded when it has seen several."""
+    batches = (batch for epoch in itertools.count() for batch in training.batches.epoch(epoch))
+    for batch in itertools.islice(batches, FIRST_STEPS):
         training.step(batch)
     training.step.take_loss()
-    begun, steps = time.perf_counter(), 0
+    begun, rows = time.perf_counter(), 0
     while time.perf_counter() - begun < TRIAL_SECONDS:
+        batch = next(batches)
         training.step(batch)
-        steps += 1
+        rows += len(batch["target"])
     training.step.take_loss()
-    if training.step.parts > recipe.accumulate:  # it ran out of memory
-        return None
-    return steps * len(batch["target"]) / (time.perf_counter() - begun)
+    return rows / (time.perf_counter() - begun)

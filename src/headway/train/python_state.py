@@ -1,0 +1,161 @@
+"""What a forward pass leaves behind in Python: counters, caches, lists, random numbers of Python and NumPy.
+
+A recorded step runs kernels and no Python, so that a network which changes Python's state cannot be recorded. The state is a flat list of
+leaves, reached from the network and its loss through attributes, containers, closures and the globals that their functions name.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import random
+import sys
+import types
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+LEAVES = 5_000
+"""Nearest first: what lies beyond (a vocabulary, a table's categories) is not walked. A walk takes some milliseconds at most."""
+
+ARRAY_BYTES = 1 << 22
+"""A larger NumPy array is compared by identity: a data set, not a statistic."""
+
+VALUES = (int, float, complex, str, bytes, bool, type(None), range, slice, torch.dtype, torch.device, torch.Size)
+ATOMS = (type, types.ModuleType, types.BuiltinFunctionType, torch.Tensor, torch.Generator)
+"""Compared by identity. What kernels do to a tensor, the tape holds; another tensor in its place is a change."""
+
+LIBRARIES = ("torch", "numpy", "builtins")
+"""Functions and classes of these are not entered."""
+
+
+class Leaf(NamedTuple):
+    """One value, and where it was reached."""
+
+    path: str
+    value: object
+
+
+def python_state(*roots: object) -> list[Leaf]:
+    """The leaves reached from ``roots``, and the states of Python's and NumPy's own random numbers."""
+    leaves = [Leaf("random", hash(random.getstate()))]
+    if "numpy.random" in sys.modules:
+        leaves.append(Leaf("numpy.random", _digest(np.random.get_state())))
+    queue = deque((getattr(root, "__qualname__", type(root).__name__), root) for root in roots)
+    seen: dict[int, object] = {}  # keeps what it names: a freed object's id is taken again
+    while queue and len(leaves) < LEAVES:
+        path, value = queue.popleft()
+        if isinstance(value, VALUES):
+            leaves.append(Leaf(path, value))
+        elif id(value) not in seen:
+            seen[id(value)] = value
+            leaf, below = _opened(value)
+            leaves.append(Leaf(path, leaf))
+            queue.extend((f"{path}.{name}", part) for name, part in below)
+    return leaves
+
+
+def changed(before: list[Leaf], after: list[Leaf]) -> str:
+    """Where two states differ first; empty when they do not."""
+    for one, other in itertools.zip_longest(before, after):
+        if one is None or other is None or one.path != other.path:
+            return (one or other).path
+        same = one.value is other.value or (type(one.value) is type(other.value) and _equal(one.value, other.value))
+        if not same:
+            return one.path
+    return ""
+
+
+def _equal(one: object, other: object) -> bool:
+    return isinstance(one, (*VALUES, tuple)) and (one == other or (one != one and other != other))
+
+
+def _opened(value: object) -> tuple[object, Iterable[tuple[object, object]]]:
+    """A value as a leaf (compared by identity, but for values), and the named parts below it."""
+    if isinstance(value, ATOMS):
+        return value, ()
+    if isinstance(value, np.ndarray):
+        small = value.nbytes <= ARRAY_BYTES and value.dtype != object
+        return _digest(value) if small else value, ()
+    if isinstance(value, Mapping):
+        return value, [*zip(map(_key, value), value.values(), strict=True)]
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
+        return len(value), enumerate(value)
+    if isinstance(value, types.FunctionType):
+        return value, _of_function(value)
+    if isinstance(value, types.MethodType):
+        return value.__func__, [("__self__", value.__self__)]
+    if isinstance(value, nn.Module):
+        return value, [*vars(value).items(), *_of_class(type(value))]
+    return _of_object(value)
+
+
+def _of_object(value: object) -> tuple[object, Iterable[tuple[object, object]]]:
+    if isinstance(value, random.Random):
+        return hash(value.getstate()), ()
+    if isinstance(value, np.random.Generator):
+        return _digest(value.bit_generator.state), ()
+    if isinstance(value, np.random.RandomState):
+        return _digest(value.get_state()), ()
+    if isinstance(value, types.GeneratorType):
+        frame = value.gi_frame
+        return (None if frame is None else frame.f_lasti), (() if frame is None else frame.f_locals.items())
+    if isinstance(value, types.CellType):
+        try:
+            return value, [("", value.cell_contents)]
+        except ValueError:  # an empty cell
+            return value, ()
+    if isinstance(value, Iterator) and not hasattr(value, "__dict__"):
+        return _position(value), ()
+    slots = [(name, getattr(value, name, None)) for name in getattr(type(value), "__slots__", ()) if name != "__dict__"]
+    return value, [*slots, *getattr(value, "__dict__", {}).items()]
+
+
+def _of_class(kind: type) -> Iterator[tuple[str, object]]:
+    """The attributes of a network's class and of those it inherits from: a count can be kept there, or in what a method names."""
+    for base in kind.__mro__:
+        if not base.__module__.startswith(LIBRARIES):
+            yield from ((name, part) for name, part in vars(base).items() if not name.startswith("__"))
+
+
+def _of_function(function: types.FunctionType) -> list[tuple[object, object]]:
+    """A function's closure, defaults, attributes, and those globals that it names."""
+    if (function.__module__ or "").startswith(LIBRARIES):
+        return []
+    parts: list[tuple[object, object]] = [("", cell) for cell in function.__closure__ or ()]
+    parts += [("defaults", function.__defaults__), ("attributes", function.__dict__)]
+    names = [name for name in function.__code__.co_names if name in function.__globals__]
+    return parts + [(name, function.__globals__[name]) for name in names]
+
+
+def _position(iterator: Iterator[Any]) -> object:
+    """Where an iterator of C stands."""
+    if isinstance(iterator, itertools.count):
+        return repr(iterator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 deprecates the reduction of itertools
+        try:
+            return operator.length_hint(iterator) or repr(iterator.__reduce__())
+        except TypeError:
+            return iterator
+
+
+def _digest(value: object) -> int:
+    """A number that follows a NumPy value's content."""
+    if isinstance(value, np.ndarray):
+        return hash((value.shape, str(value.dtype), value.tobytes()))
+    if isinstance(value, Mapping):
+        return hash(tuple((key, _digest(part)) for key, part in value.items()))
+    if isinstance(value, tuple):
+        return hash(tuple(_digest(part) for part in value))
+    return hash(value)
+
+
+def _key(key: object) -> str:
+    """A mapping's key in a path, without the address of an object."""
+    return str(key) if isinstance(key, (str, int, tuple)) else type(key).__name__
