@@ -221,6 +221,7 @@ def test_a_step_that_ran_out_of_memory_counts_once(fails: int) -> None:
     for name, tensor in one.network.state_dict().items():
         assert torch.equal(tensor, other.network.state_dict()[name]), name
     assert one.average is not None
+    assert other.average is not None
     assert int(one.average.n_averaged) == 12
     for name, tensor in one.average.state_dict().items():
         assert torch.equal(tensor, other.average.state_dict()[name]), name

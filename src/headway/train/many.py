@@ -110,7 +110,7 @@ class ManyStep:
         loss: Callable[[Tensor, Tensor], Tensor],
         count: int,
         generators: Sequence[torch.Generator],
-        record: bool,
+        record: bool = True,
     ) -> None:
         self._network, self._optimizer, self._mean, self._count = network, optimizer, loss, count
         on_cpu = next(network.parameters()).device.type == "cpu"

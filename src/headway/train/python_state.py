@@ -62,13 +62,14 @@ def python_state(*roots: object) -> list[Leaf]:
 
 def changed(before: list[Leaf], after: list[Leaf]) -> str:
     """Where two states differ first; empty when they do not."""
-    for one, other in itertools.zip_longest(before, after):
-        if one is None or other is None or one.path != other.path:
-            return (one or other).path
+    for one, other in zip(before, after, strict=False):
+        if one.path != other.path:
+            return one.path
         same = one.value is other.value or (type(one.value) is type(other.value) and _equal(one.value, other.value))
         if not same:
             return one.path
-    return ""
+    shorter, longer = sorted((before, after), key=len)
+    return longer[len(shorter)].path if len(longer) > len(shorter) else ""
 
 
 def _equal(one: object, other: object) -> bool:

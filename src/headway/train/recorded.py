@@ -184,8 +184,10 @@ class Recorder:
                 self._recordings.remove(recording)
                 self._current = None
             else:
+                assert tape is not None
                 recording.begin(batch, tape)
-        elif recording.call is None and tape is not None:
+        elif recording.call is None:
+            assert tape is not None
             recording.begin(batch, tape)
         elif difference:
             self.stop(difference)
