@@ -96,7 +96,7 @@ def work(core: int, first: int, studies: int, step: int) -> None:
     """Every ``step``-th study from ``first`` on, held to a core; a line of JSON on standard output for each."""
     os.sched_setaffinity(0, {core})
     with tempfile.TemporaryDirectory() as folder:
-        run = _table(Path(folder))
+        run = table_run(Path(folder))
         setting = setting_of(describe(run))
         lab = Lab(run.path, window=0.015, warm_up=0.1, pair=0.6)
         lab.load()
@@ -123,15 +123,16 @@ def _share(value: float, goal: float) -> Ratio:
     return Ratio(value, value, value, goal)
 
 
-def _table(folder: Path) -> RunDirectory:
-    """A prepared table of random rows, and a run directory that studies an MLP on it."""
+def table_run(folder: Path) -> RunDirectory:
+    """A prepared table of random rows whose target can be learnt in part, and a run directory that studies an MLP on it."""
     rng = np.random.default_rng(0)
     store = folder / "store"
     for split, rows in {"train": ROWS, "validation": 1000, "test": 1000}.items():
         (store / split).mkdir(parents=True)
-        np.save(store / split / "numeric.npy", rng.normal(size=(rows, COLUMNS)).astype(np.float32))
+        numeric = rng.normal(size=(rows, COLUMNS)).astype(np.float32)
+        np.save(store / split / "numeric.npy", numeric)
         np.save(store / split / "categorical.npy", np.empty((rows, 0), np.int32))
-        np.save(store / split / "target.npy", rng.integers(0, 2, rows))
+        np.save(store / split / "target.npy", (numeric[:, :4].sum(1) + rng.normal(0, 2, rows) > 0).astype(np.int64))
     numbers = tuple(Number(f"x{n}", "numeric", 0.0, 0.0, 1.0) for n in range(COLUMNS))
     preparation = Preparation(numbers, (), (), Target("y", "classification", ("no", "yes")))
     write_json(store / "preparation.json", preparation.to_json())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
@@ -30,7 +30,7 @@ from headway import stages
 from headway.base import HeadwayError, find_root, read_json
 from headway.data.source import newest_month
 from headway.incremental import up_to_date
-from headway.project import Project, load_project, recipe_settings
+from headway.project import Project, load_project, recipe_settings, recipe_warning
 from headway.run import RunDirectory
 from headway.text_project import TextProject
 
@@ -131,7 +131,7 @@ def retrain(
         learning_rate: Step size of the optimizer. None keeps the project's own.
         precision: Number format of the arithmetic; auto takes what the hardware really has. None keeps the project's own.
         seed: Seed of the weights, the batches and dropout. None keeps the project's own.
-        recipe: Put the recommended recipe of the project's effect study over its own; the gate decides as ever.
+        recipe: Put the recommended recipe of the project's effect study over its own; the gate still applies.
         settings: Any other setting of the project as section.field=value, for example model.width=512.
         force: Retrain even if data, project and code are those of the champion or of the last version.
     """
@@ -141,6 +141,8 @@ def retrain(
     root = find_root()
     try:
         recommended = recipe_settings(root, project) if recipe else []
+        if recipe and (warning := recipe_warning(root, project)):
+            get_run_logger().warning(warning)
         chosen = _chosen(knobs, load_project(project, root) if recipe else None)
         put = [*recommended, *chosen, *(settings or ())]
         found = None if force else up_to_date(project, root, put)

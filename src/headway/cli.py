@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from headway.local import reach_prefect
-    from headway.project import load_project, recipe_settings
+    from headway.project import load_project, recipe_settings, recipe_warning
 
     root = find_root()
     if options.recipe:
@@ -67,6 +67,8 @@ def _run(options: argparse.Namespace) -> int:
     project = load_project(options.project, root, options.settings)
     terminal = terminal_of(options)
     terminal.title(project.name, project.description)
+    if options.recipe and (warning := recipe_warning(root, options.project)):
+        terminal.warn(warning)
     if not options.force and _is_up_to_date(options, terminal, root):
         return 0
     interrupt_on(signal.SIGTERM)

@@ -128,9 +128,21 @@ def recipe_settings(root: Path, name: str) -> list[str]:
     """The recommended recipe as settings. Raises ConfigError where no study has left one."""
     path = recipe_path(root, name)
     if not path.exists():
-        raise ConfigError(f"conf/{path.name} must exist, however there is none; make it: headway effect {name}")
+        raise ConfigError(f"conf/{path.name} must exist, but there is none; make it: headway effect {name}")
     values = read_yaml(path).get("train") or {}
     return [f"train.{field}={json.dumps(value)}" for field, value in values.items()]
+
+
+def recipe_warning(root: Path, name: str) -> str | None:
+    """What to know of a recommended recipe before it is used; None where its study confirmed it, or where it changes nothing."""
+    path = recipe_path(root, name)
+    values = read_yaml(path)
+    if not values.get("train") or values.get("confirmed"):
+        return None
+    return (
+        f"conf/{path.name} was not confirmed on fresh samples: a study of an earlier version left it. "
+        f"Measure again: headway effect {name}"
+    )
 
 
 def load_table_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project:

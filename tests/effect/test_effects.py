@@ -13,7 +13,7 @@ from headway import effects, stages
 from headway.base import ConfigError
 from headway.effect.report import summary, write_report
 from headway.effects import Asked, keep_recipe, open_study, seconds_of
-from headway.project import load_project, project_files, recipe_settings
+from headway.project import load_project, project_files, recipe_settings, recipe_warning
 from headway.run import RunDirectory
 
 YAML = """
@@ -115,6 +115,9 @@ def test_a_study_of_an_earlier_version_is_shown_and_its_recipe_read(root: Path) 
     written = keep_recipe(run_of_all(root), root, found)
     assert "confirmed" not in yaml.safe_load(written.read_text())
     assert 'train.residence="device"' in recipe_settings(root, "flowers")
+    assert "was not confirmed on fresh samples" in str(recipe_warning(root, "flowers"))
+    keep_recipe(run_of_all(root), root, studied())
+    assert recipe_warning(root, "flowers") is None
 
 
 def run_of_all(root: Path) -> RunDirectory:
