@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from headway.effect.lab import Session, Unsupported
+from headway.effect.lab import Session
+from headway.effect.station import Unsupported
 from headway.effect.technique import Setting
+from headway.effect.trainers import Job
 from headway.train.recipe import Recipe
 
 BASE = Recipe(
@@ -77,6 +79,26 @@ class Simulated:
         times = np.stack([self._times(v, blocks) for v in (first, second, second, first)], 1)
         times *= np.exp(self._rng.normal(0, self.life, 2))[[0, 1, 1, 0]]
         return Session(times, (0.1, 0.1), (100.0, 90.0), None, 0.2 * blocks)
+
+    def compare_all(
+        self, first: Mapping[str, Any], seconds: Mapping[str, Mapping[str, Any]], *arguments: Any, **named: Any
+    ) -> dict[str, Session | Unsupported]:
+        """As a lab; each variant beside a first of its own."""
+        answers: dict[str, Session | Unsupported] = {}
+        for key, second in seconds.items():
+            try:
+                answers[key] = self.compare(first, second, *arguments, **named)
+            except Unsupported as error:
+                answers[key] = error
+        return answers
+
+    def train(self, jobs: Iterator[Job]) -> Iterator[tuple[str, dict[str, Any] | Unsupported]]:
+        """As a lab, one after the other."""
+        for job in jobs:
+            try:
+                yield job.key, self.ask(job.variant, "train", seed=job.seed, epochs=job.epochs)
+            except Unsupported as error:
+                yield job.key, error
 
     def ask(self, variant: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:
         """As a lab."""

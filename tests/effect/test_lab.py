@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from headway.base import read_json, write_json
-from headway.effect.lab import Lab, Station, Unsupported
+from headway.effect.lab import Lab
 from headway.effect.main import plain
 from headway.effect.quality import Curve, kept, passes_to
+from headway.effect.station import Station, Unsupported
 from headway.effect.statistics import log_ratios
 from headway.run import RunDirectory
 from headway.train.recipe import Recipe
@@ -42,6 +43,7 @@ def test_two_processes_in_turns_give_blocks(lab: tuple[Lab, RunDirectory]) -> No
     assert session.blocks.shape[0] >= 6
     assert session.blocks.shape[1] == 4
     assert np.median(log_ratios(session.blocks)) > 0.7  # four times the time, whatever the machine does
+    assert session.peak is not None
     assert min(session.peak) > 0
     assert min(session.startup) > 0
     assert session.contention is not None
@@ -94,11 +96,11 @@ def test_what_cannot_be_had_says_why_and_takes_nobody_down(lab: tuple[Lab, RunDi
     with pytest.raises(Unsupported, match="tf32 needs an NVIDIA GPU"):
         lab[0].compare(variant(lab[1]), variant(lab[1], precision="tf32"), 2)
     with pytest.raises(Unsupported, match="was not ready within 0 s"):
-        Station(lab[1].path, variant(lab[1]), limit=0.0)
+        Station(lab[1].path, [variant(lab[1])], limit=0.0)
 
 
 def test_a_killed_process_is_told(lab: tuple[Lab, RunDirectory]) -> None:
-    station = Station(lab[1].path, variant(lab[1]))
+    station = Station(lab[1].path, [variant(lab[1])])
     pid = station._process.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)

@@ -69,7 +69,7 @@ def test_coverage_holds_at_every_look_together_although_processes_differ_for_lif
 def test_the_spread_is_the_one_that_the_variances_were_drawn_from(freedom: float) -> None:
     rng = np.random.default_rng(0)
     variances = 0.01 * freedom / rng.chisquare(freedom, 20_000)
-    found = spread_of([rng.normal(0, math.sqrt(v), 4) for v in variances])
+    found = spread_of([rng.normal(0, math.sqrt(v), 4) for v in variances], together=0.0)
     assert found is not None
     assert found.variance == pytest.approx(0.01, rel=0.05)
     assert found.freedom == pytest.approx(freedom, rel=0.2)
@@ -87,16 +87,33 @@ def test_a_moderated_variance_is_the_posterior_mean_of_the_conjugate_prior() -> 
 
 def test_one_variance_for_all_is_pooled_and_no_better_known_than_that() -> None:
     comparisons = [np.array([-1.0, 1.0, -1.0, 1.0]) + mean for mean in range(6)]
-    found = spread_of(comparisons)
+    found = spread_of(comparisons, together=0.0)
     assert found is not None
     assert math.isinf(found.freedom)
     assert found.moderated(9.0, 3.0) == (pytest.approx(4 / 3), 18.0)
+    assert found.moderated(9.0, 20.0) == (9.0, 20.0), "a comparison that has more of its own says it best itself"
     assert spread_of(comparisons[:3]) is None, "too few to tell"
 
 
-def _missed(rng: np.random.Generator, deviations: np.ndarray) -> tuple[float, bool]:
-    """The share of a study's intervals that miss at any look, and whether it falsely calls an effect where there is none."""
-    pairs = [rng.normal(0, deviation, 16) for deviation in deviations]
+def test_comparisons_with_one_baseline_count_as_fewer() -> None:
+    """The variance of the mean of correlated chi-squares: six of them with a squared correlation of 1/4 are worth 6 / 2.25."""
+    found = spread_of([np.array([-1.0, 1.0, -1.0, 1.0]) + mean for mean in range(6)])
+    assert found is not None
+    assert found.pooled == pytest.approx(18 / 2.25)
+    rng, freedom = np.random.default_rng(0), 3
+    drawn = rng.normal(size=(20_000, 7, freedom + 1))
+    logs = (drawn[:, :1] + drawn[:, 1:]) / math.sqrt(2)  # six techniques less one baseline
+    mean = logs.var(axis=2, ddof=1).mean(1)
+    assert 2 / mean.var() == pytest.approx(found.pooled, rel=0.05)
+
+
+def _missed(rng: np.random.Generator, deviations: np.ndarray, shared: float) -> tuple[float, bool]:
+    """The share of a study's intervals that miss at any look, and whether it falsely calls an effect where there is none.
+
+    ``shared``: the share of the variance that is the baseline's, the same for all techniques of a session.
+    """
+    baseline, own = rng.normal(0, math.sqrt(shared), 16), math.sqrt(1 - shared)
+    pairs = [deviation * (baseline + rng.normal(0, own, 16)) for deviation in deviations]
     missed, called = np.zeros(len(pairs), bool), False
     for look in (4, 8, 16):
         so_far = [one[:look] for one in pairs]
@@ -108,26 +125,27 @@ def _missed(rng: np.random.Generator, deviations: np.ndarray) -> tuple[float, bo
     return float(missed.mean()), called
 
 
+@pytest.mark.parametrize("shared", [0.0, 0.5])
 @pytest.mark.parametrize("freedom", [3.0, 8.0, math.inf])
-def test_moderated_intervals_cover_and_a_study_of_nothing_stays_quiet(freedom: float) -> None:
-    """Whether variances differ much between techniques, some, or not at all."""
+def test_moderated_intervals_cover_and_a_study_of_nothing_stays_quiet(freedom: float, shared: float) -> None:
+    """Whether variances differ much between techniques, some, or not at all; with baselines of their own or one for all."""
     rng = np.random.default_rng(0)
-    wide = [np.ones(18) if math.isinf(freedom) else np.sqrt(freedom / rng.chisquare(freedom, 18)) for _ in range(150)]
-    missed, called = zip(*(_missed(rng, 0.05 * deviations) for deviations in wide), strict=True)
+    wide = [np.ones(18) if math.isinf(freedom) else np.sqrt(freedom / rng.chisquare(freedom, 18)) for _ in range(100)]
+    missed, called = zip(*(_missed(rng, 0.05 * deviations, shared) for deviations in wide), strict=True)
     assert np.mean(missed) <= 0.05
-    assert sum(called) <= 12  # 5 % of 150, and 1.7 deviations of luck
+    assert sum(called) <= 9  # 5 % of 100, and 1.8 deviations of luck
 
 
 def test_a_comparison_that_is_far_noisier_than_the_others_is_not_called_for_it() -> None:
     rng = np.random.default_rng(0)
-    called = sum(_missed(rng, 0.05 * np.array([10.0] + [1.0] * 17))[1] for _ in range(100))
+    called = sum(_missed(rng, 0.05 * np.array([10.0] + [1.0] * 17), 0.5)[1] for _ in range(100))
     assert called <= 9
 
 
 def test_moderation_settles_with_fewer_pairs() -> None:
     """What it is for: of eighteen effects of a tenth, four pairs each and 5 % of noise, most are called; without it, hardly any."""
     rng = np.random.default_rng(0)
-    pairs = [rng.normal(-0.1, 0.03, 4) for _ in range(18)]
+    pairs = [rng.normal(-0.1, 0.025, 4) for _ in range(18)]
     counts = []
     for spread in (None, spread_of(pairs)):
         found = [ratio(one, 4, spread) for one in pairs]

@@ -13,10 +13,10 @@ from simulated import Simulated, setting
 from headway.base import ConfigError, TrainingError
 from headway.effect.confirmation import confirmed
 from headway.effect.findings import Findings
-from headway.effect.lab import Unsupported
 from headway.effect.main import in_quality
 from headway.effect.notebook import Notebook
 from headway.effect.stack import recommended, stack
+from headway.effect.station import Unsupported
 from headway.effect.statistics import Verdict
 from headway.effect.study import Study
 from headway.effect.technique import Technique

@@ -17,15 +17,16 @@ from headway.effect.statistics import EXACT, Interval, Mean, Verdict
 from headway.effect.technique import Setting, Technique
 from headway.train.recipe import Recipe
 
-LOOKS = (4, 8, 16, 32, 64, 128)
-"""Pairs of processes after which a comparison is looked at."""
+LOOKS = (2, 4, 8, 16, 32, 64, 128)
+"""Sessions after which a comparison is looked at: the first finds what is far off, which would cost the others time."""
 
-SHARES = (4.25, 34.0)
-"""Each of the first four looks spends 1/4.25 of the error that is allowed, each of the last two, which few come to, 1/34."""
+COMMON_LOOKS = 5
+SHARES = (5.3125, 34.0)
+"""Each of the first five looks spends 1/5.3125 of the error that is allowed, each of the last two, which few come to, 1/34."""
 
 SESSION = 4
-"""Blocks that a pair lives for at least. Two processes of one program differ by a per cent or two for all of their lives; only more
-pairs, each way round, average that out, not more blocks."""
+"""Blocks of a session at least. Two processes of one program differ by a per cent or two for all of their lives; only more sessions, each
+way round, average that out, not more blocks."""
 
 TOO_LONG = "was not ready within"
 """What the lab says of a variant that would need a larger budget."""
@@ -48,7 +49,7 @@ T = TypeVar("T")
 
 def share_at(pairs: int) -> float:
     """By how much a look at so many pairs must be stricter than a single one."""
-    return SHARES[pairs > LOOKS[3]]
+    return SHARES[pairs > LOOKS[COMMON_LOOKS - 1]]
 
 
 class Findings:

@@ -47,7 +47,7 @@ def study(run: RunDirectory) -> None:
         journal.flush()
 
     try:
-        lab = Lab(run.path)
+        lab = Lab(run.path, setting.device)
         lab.load()
         found = Study(lab, setting, techniques, book, plan, say).run()
         write_json(run.path / "effect.json", {**told(found), "setting": kept})

@@ -78,7 +78,7 @@ class Notebook:
             Session(
                 np.array(line["blocks"]),
                 tuple(line["startup"]),
-                tuple(line["peak"]),
+                None if line["peak"] is None else tuple(line["peak"]),
                 None if line["joules"] is None else tuple(line["joules"]),
                 line["seconds"],
                 Contention(**line["contention"]) if line.get("contention") else None,

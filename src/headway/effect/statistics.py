@@ -1,16 +1,23 @@
 """From samples to intervals and verdicts. The tests and distributions are SciPy's.
 
-**Times.** One block A B B A gives one log-ratio, in which a linear drift cancels. Two processes of one program differ by a per cent or two
-for all of their lives, so that blocks of one pair are no independent samples of the effect: a pair is. Each pair, alive for a few blocks,
-gives one estimate, the Hodges-Lehmann median of its blocks' pairwise means (Hodges and Lehmann 1963), which shrugs off windows in which the
-machine did something else. The pairs' estimates have Student's interval. It assumes that pairs are independent and their estimates
-about normal; a pair that went wrong makes it wider, not false.
+**Times.** In a session the variants work in turns, there and back, and a block (baseline, variant, variant, baseline) gives one log-ratio,
+in which a linear drift cancels. Blocks of one session are no independent samples: what disturbs the machine lasts for more than a block,
+and two processes, or two networks in one, differ by a per cent or so for all of their lives. A session is a sample: its processes and
+networks are new. It gives one estimate, the Hodges-Lehmann median of its blocks' pairwise means (Hodges and Lehmann 1963), which shrugs off
+windows in which the machine did something else. The sessions' estimates have Student's interval. It assumes that sessions are independent
+and their estimates about normal; a session that went wrong makes it wider, not false.
 
-**Noise is shared.** Four pairs say little about how much pairs differ; all comparisons of a study together say much, as the machine is
-the same. Each comparison's variance is therefore drawn toward what is usual in the study, the more the less the variances differ by more
+**Noise is shared.** Four sessions say little about how much sessions differ; all comparisons of a study together say much, as the machine
+is the same. Each comparison's variance is therefore drawn toward what is usual in the study, the more the less the variances differ by more
 than chance (Smyth 2004, doi:10.2202/1544-6115.1027): Student's interval has the prior's degrees of freedom added to its own. It assumes
 that the variances come from one scaled inverse chi-square distribution. How much they differ is itself uncertain, and taken a standard
 error higher than estimated; where they differ wildly the prior counts for nothing, and with fewer than four comparisons there is none.
+
+**A shared baseline.** The techniques of one session are compared with the same baseline, so that their estimates go together: with equal
+noise on both sides the correlation is at most a half (`TOGETHER`), that of their variances its square. All of them together then say less
+about the noise than as many that were independent: degrees of freedom are divided by the design effect, and what chance alone makes
+variances differ by is counted that much less. Both widen intervals. Each interval holds for itself, and Bonferroni's and Holm's
+corrections hold whatever goes together.
 
 **Looking again.** A technique is looked at after growing numbers of pairs. Each look spends a part of the error, 1/``looks`` of it, and the
 parts sum to no more than 1 (Bonferroni), so that the interval holds at whichever look it was that settled the matter.
@@ -21,7 +28,7 @@ be below 3 %.
 **Quality.** Baseline and technique are trained with the same seeds; the differences of their quality have Student's interval. `equality.py`
 judges them against the margin.
 
-Shapes: N blocks of a pair of processes, P pairs, S seeds.
+Shapes: N blocks of a session, P sessions ("pairs"), S seeds.
 """
 
 from __future__ import annotations
@@ -82,10 +89,12 @@ class Spread:
     variance: float
     freedom: float
     pooled: float
-    """The degrees of freedom of all comparisons together: no variance is known better than that."""
+    """The degrees of freedom of all comparisons together: no variance is known better than that, or than by itself."""
 
     def moderated(self, variance: float, freedom: float) -> tuple[float, float]:
         """A comparison's variance, and its degrees of freedom, with the prior's added."""
+        if freedom >= self.pooled:
+            return variance, freedom
         if math.isinf(self.freedom):
             return self.variance, self.pooled
         both = self.freedom + freedom
@@ -94,12 +103,16 @@ class Spread:
 
 FEWEST_COMPARISONS = 4
 
+TOGETHER = 0.5
+"""The correlation of two techniques' estimates that a baseline of a session gives them at most."""
 
-def spread_of(comparisons: Sequence[np.ndarray]) -> Spread | None:
+
+def spread_of(comparisons: Sequence[np.ndarray], together: float = TOGETHER) -> Spread | None:
     """The prior of a study from its comparisons' log-ratios, (P,) each; None where there are too few to tell.
 
     Moments of log variances, which have the mean and variance of a log chi-square beside the prior's: Smyth 2004, section 6.2. Theirs is
-    taken a standard error higher than estimated: a prior that is trusted too much makes intervals too narrow.
+    taken a standard error higher than estimated: a prior that is trusted too much makes intervals too narrow. ``together``: the correlation
+    of two comparisons' log-ratios.
     """
     from scipy.optimize import brentq
     from scipy.special import digamma, polygamma
@@ -109,10 +122,11 @@ def spread_of(comparisons: Sequence[np.ndarray]) -> Spread | None:
         return None
     variances = np.array([np.var(logs, ddof=1) for logs in varied])
     halves = np.array([(len(logs) - 1) / 2 for logs in varied])
-    pooled = float(2 * halves.sum())
+    common = together**2
+    pooled = float(2 * halves.sum()) / (1 + (len(varied) - 1) * common)
     centred = np.log(variances) - digamma(halves) + np.log(halves)
     spread = float(np.var(centred, ddof=1))
-    beyond_chance = spread * (1 + math.sqrt(2 / (len(varied) - 1))) - float(polygamma(1, halves).mean())
+    beyond_chance = spread * (1 + math.sqrt(2 / (len(varied) - 1))) - (1 - common) * float(polygamma(1, halves).mean())
     if beyond_chance < 1e-6:  # they differ by no more than chance: one variance
         return Spread(float(np.average(variances, weights=halves)), math.inf, pooled)
     half = float(brentq(lambda value: float(polygamma(1, value)) - beyond_chance, 1e-6, 1e7))

@@ -13,6 +13,7 @@ Whatever was measured is in the notebook; this only decides what is missing ther
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,20 +32,22 @@ from headway.effect.confirmation import (
     touched,
 )
 from headway.effect.findings import LOOKS, SESSION, Findings
-from headway.effect.lab import LEAD, PAIR_SECONDS, WARM_UP_SECONDS, WINDOW_SECONDS, Bench, Unsupported
+from headway.effect.lab import PAIR_SECONDS, WARM_UP_SECONDS, WINDOW_SECONDS, Bench
 from headway.effect.notebook import Notebook
 from headway.effect.stack import helpful, stack, to_add
+from headway.effect.station import LEAD, Unsupported
 from headway.effect.technique import Setting, Technique
+from headway.effect.together import Session, share_a_process, starts_slowly
+from headway.effect.trainings import Trainings
 
 SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.5, 0.7, 0.82, 0.87, 1.0
 """Shares of the budget by which each part must have ended."""
 
-MATHS_LOOKS = 3
+MATHS_LOOKS = 4
 """Looks at the step time of what changes the maths: its seeds decide, and differ by more than the rest of the time's error."""
 
 BREAKDOWN_SECONDS, BREAKDOWN_SHARE = 2.0, 0.02
 SAME_STEPS = 20
-FEWEST_EPOCHS = 2
 READY_SHARE = 0.15
 """Share of the budget that a variant may take to be ready; compiling takes minutes."""
 
@@ -70,12 +73,13 @@ class Study:
         self._budget: float = plan["budget"]
         self._seeds: int = plan["seeds"]
         self.findings = Findings(setting, techniques, book, plan)
+        self._trainings = Trainings(bench, setting, self.findings, self._budget, self._seeds, self._tell)
 
     def run(self) -> Findings:
         """Measure until all is settled or the budget is spent. Raises ConfigError where it cannot be begun."""
         self._breakdown()
         if self.findings.wanted_target is not None:
-            self._curves("baseline", self._setting.recipe.model_dump(mode="json"), TRAINED)
+            self._trainings.train({"baseline": self._setting.recipe.model_dump(mode="json")}, TRAINED)
             self._check_target()
         self._screen(SCREENED)
         self._stack()
@@ -120,55 +124,70 @@ class Study:
             )
 
     def _look(self, comparisons: Mapping[str, Comparison], look: int, share: float) -> None:
-        """Bring comparisons to a look, a pair of each in turn, until ``share`` of the budget is spent.
+        """Bring comparisons to a look, a session of each in turn, until ``share`` of the budget is spent.
 
-        What else the machine does changes from minute to minute, and with it some ratios: of pairs in a row, each would see the same. Where
-        not all can be brought to the look, the first are: a few settled are worth more than all begun.
+        What else the machine does changes from minute to minute, and with it some ratios: of sessions in a row, each would see the same.
+        Where not all can be brought to the look, the first are: a few settled are worth more than all begun.
         """
         comparisons = self._affordable(comparisons, look, share)
         for done in range(LOOKS[look - 1] if look else 0, LOOKS[look]):
-            for key, (first, second) in comparisons.items():
+            missing = {key: pair for key, pair in comparisons.items() if len(self._book.sessions(key)) <= done}
+            for together in _together(missing):
                 if self._over(share):
                     return
-                if len(self._book.sessions(key)) <= done:
-                    self._pair(key, first, second)
+                self._session({key: missing[key] for key in together})
 
     def _affordable(self, comparisons: Mapping[str, Comparison], look: int, share: float) -> dict[str, Comparison]:
         """Those, in their order, that can be brought to a look before ``share`` of the budget is spent; the first in any case."""
-        sessions = [session for key in self._book.compared() for session in self._book.sessions(key)]
-        pair = sum(s.seconds for s in sessions) / len(sessions) if sessions else PAIR_SECONDS + 2 * WARM_UP_SECONDS
         left, taken = share * self._budget - self._book.spent, {}
         for key, comparison in comparisons.items():
-            left -= pair * max(0, LOOKS[look] - len(self._book.sessions(key)))
+            left -= self._session_seconds(key) * max(0, LOOKS[look] - len(self._book.sessions(key)))
             if taken and left < 0:
                 break
             taken[key] = comparison
         return taken
 
-    def _pair(self, key: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-        if self._book.failure(key) is not None:
+    def _session_seconds(self, key: str) -> float:
+        """What a session of a comparison takes: as its own before; else as the others'; else half of a pair's time, as it shares one."""
+        own = self._book.sessions(key)
+        others = [session for other in self._book.compared() for session in self._book.sessions(other)]
+        sessions = own[-2:] or others
+        return sum(s.seconds for s in sessions) / len(sessions) if sessions else PAIR_SECONDS / 2 + WARM_UP_SECONDS
+
+    def _session(self, comparisons: Mapping[str, Comparison]) -> None:
+        """One session of comparisons that have their first variant in common."""
+        comparisons = {key: pair for key, pair in comparisons.items() if self._book.failure(key) is None}
+        if not comparisons:
             return
-        self._tell(key)
+        self._tell(next(iter(comparisons)) + (f" and {len(comparisons) - 1} more" if len(comparisons) > 1 else ""))
         begun = time.perf_counter()
-        swapped = len(self._book.sessions(key)) % 2 == 1
+        swapped = len(self._book.sessions(next(iter(comparisons)))) % 2 == 1
+        first = next(first for first, _ in comparisons.values())
+        limit = max(20.0, READY_SHARE * self._budget)
+        seconds = {key: second for key, (_, second) in comparisons.items()}
+        answers: dict[str, Session | Unsupported]
         try:
-            session = self._bench.compare(
-                first, second, SESSION, max(20.0, READY_SHARE * self._budget), swapped=swapped
-            )
+            answers = self._bench.compare_all(first, seconds, SESSION, limit, swapped=swapped)
         except Unsupported as error:
-            self._book.add_failure(key, str(error), time.perf_counter() - begun)
-        else:
-            self._book.add_session(key, session)
+            answers = dict.fromkeys(comparisons, error)
+        lost = time.perf_counter() - begun - sum(s.seconds for s in answers.values() if isinstance(s, Session))
+        for key, answer in answers.items():
+            if isinstance(answer, Session):
+                self._book.add_session(key, answer)
+            else:
+                self._book.add_failure(key, str(answer), max(0.0, lost))
+                lost = 0.0
 
     def _still_open(self, key: str, look: int) -> bool:
         return self.findings.looks(key) <= look and self.findings.open(key)
 
     def _screen(self, share: float) -> None:
+        """What leaves the maths alone; what starts quickly first, as in the time of one other it settles several."""
         found = self.findings
         for look in range(len(LOOKS)):
             comparisons = {
                 f"technique/{t.name}": (found.variant(measure=t.measure), found.variant(t))
-                for t in found.in_order()
+                for t in sorted(found.in_order(), key=lambda t: starts_slowly(found.variant(t)))
                 if t.changes != "maths" and self._still_open(f"technique/{t.name}", look)
             }
             self._look(comparisons, look, share)
@@ -222,55 +241,14 @@ class Study:
         candidates = self.findings.to_judge()
         if not candidates or self._over(share):
             return
-        if not self._curves("baseline", self._setting.recipe.model_dump(mode="json"), share):
-            return
+        recipes = {"baseline": self._setting.recipe.model_dump(mode="json")}
         for technique in candidates:
             if self.findings.runs_again(technique):
-                self._curves(technique.name, technique.applied(self._setting).model_dump(mode="json"), share)
-            elif technique.measure == "prediction" and not self._over(share):
+                recipes[technique.name] = technique.applied(self._setting).model_dump(mode="json")
+        for technique in candidates:
+            if technique.measure == "prediction" and not self._over(share):
                 self._ask(f"quality/{technique.name}", self.findings.variant(technique), "quality")
-
-    def _epochs(self, variants: int) -> int:
-        """How many epochs a run has: all of the project's where the budget allows it, else as many as it allows; 0 where it allows none."""
-        kept = self._book.answer("epochs")
-        if kept is None:
-            step = self._ask(
-                "pace", self._carried(self._setting.recipe.model_dump(mode="json")), "steps", count=20, lead=5
-            )
-            epoch = 1.3 * self._setting.counts * (step["seconds"] / step["count"] if step else math.inf)
-            left = max(0.0, TRAINED * self._budget - self._book.spent)
-            affordable = left / (self._seeds * max(2, min(variants, 8)) * epoch)
-            if 2 * self._seeds * FEWEST_EPOCHS * epoch > self._budget - self._book.spent:
-                return 0  # not even one technique beside the baseline
-            kept = {"epochs": min(self._setting.recipe.epochs, max(FEWEST_EPOCHS, int(affordable)))}
-            self._book.add_answer("epochs", kept, 0.0)
-        return int(kept["epochs"])
-
-    def _carried(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
-        """A variant whose maths is the recipe's, computed in the way that is fastest in general: only its quality counts."""
-        fast = {"residence": "auto", "threads": "auto", "keep_memory": True, "record": True}
-        if recipe["residence"] == "stream":
-            fast.pop("residence")
-        if recipe["optimizer"] != "muon" and recipe["optimizer_kernel"] == "plain":
-            fast["optimizer_kernel"] = "fused"
-        return {"recipe": {**recipe, **fast}, "measure": "step"}
-
-    def _curves(self, name: str, recipe: Mapping[str, Any], share: float) -> bool:
-        """All seeds of a variant, one training each. Returns whether they are there."""
-        epochs = self._epochs(1 + len(self.findings.to_judge()))
-        for seed in range(self._seeds if epochs else 0):
-            key = f"curve/{name}/{seed}"
-            if self._book.answer(key) is None and self._over(share):
-                return False
-            if self._ask(key, self._carried(recipe), "train", seed=seed, epochs=epochs) is None:
-                return False
-            if self.findings.diverged(name):
-                break
-        if name == "baseline" and self.findings.diverged(name):
-            raise TrainingError(
-                "the baseline must train, however its loss did not stay finite; lower train.learning_rate"
-            )
-        return epochs > 0
+        self._trainings.train(recipes, share)
 
     def _check_target(self) -> None:
         curves = self.findings.curves("baseline")
@@ -303,25 +281,31 @@ class Study:
         for _ in range(len(self._book.sessions(key)), CONFIRM_LOOKS[look]):
             if self._over(ALL):
                 return False
-            self._pair(key, self.findings.variant(), variant)
+            self._session({key: (self.findings.variant(), variant)})
         if touched(few) and not self._fresh_trainings(key, variant["recipe"], ROUNDS[look]):
             return False
         return confirmations(self.findings)[attempt].outcome != "confirmed"
 
     def _fresh_trainings(self, key: str, recipe: Mapping[str, Any], rounds: int) -> bool:
         """The baseline and a candidate from seeds that had no part in choosing it. Returns whether they are there."""
-        for seed in range(FRESH, FRESH + rounds * self._seeds):
-            for name, trained in ((FRESH_BASELINE, self._setting.recipe.model_dump(mode="json")), (key, recipe)):
-                at = f"curve/{name}/{seed}"
-                if self._book.answer(at) is None and self._over(ALL):
-                    return False
-                epochs = self._epochs(1 + len(self.findings.to_judge()))
-                if self._ask(at, self._carried(trained), "train", seed=seed, epochs=epochs) is None:
-                    return False
-        return True
+        recipes = {FRESH_BASELINE: self._setting.recipe.model_dump(mode="json"), key: recipe}
+        return self._trainings.train(recipes, ALL, range(FRESH, FRESH + rounds * self._seeds))
 
     def _affords_trainings(self) -> bool:
         """Whether a first round of fresh trainings fits what is left of the budget."""
         curves = self.findings.curves("baseline")
         each = sum(curve["seconds"] for curve in curves) / len(curves) if curves else math.inf
         return 2 * self._seeds * each <= self._budget - self._book.spent
+
+
+def _together(comparisons: Mapping[str, Comparison]) -> list[list[str]]:
+    """The keys of comparisons by session: those of one first variant that share its process, and those that do not.
+
+    These are compared with a first that is as alone as they are: memory that companions have left in a process makes its steps faster.
+    One that starts slowly has a session of its own: the others would wait.
+    """
+    groups: dict[str, list[str]] = {}
+    for key, (first, second) in comparisons.items():
+        way = "shared" if share_a_process(first, second) else key if starts_slowly(second) else "own"
+        groups.setdefault(json.dumps([first, way], sort_keys=True), []).append(key)
+    return list(groups.values())

@@ -80,7 +80,7 @@ def _technique(found: Findings, technique: Technique, verdict: str) -> dict[str,
     }
     if sessions:
         row["startup"] = list(ready_seconds(sessions))
-        row["peak"] = _ratio_of([s.peak for s in sessions])
+        row["peak"] = _ratio_of([s.peak for s in sessions if s.peak is not None])
         row["joules"] = _ratio_of([s.joules for s in sessions if s.joules is not None])
     effect = found.effect(technique) if unsupported is None else None
     if effect is not None:

@@ -1,0 +1,236 @@
+"""What a variant can be asked for while its process lives: to step, to predict, to train many networks; and what that took.
+
+step        optimizer steps on the training batches; prediction: forward passes in blocks; seeds: steps of sixteen networks at once
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from headway.data.batches import Batch
+from headway.effect.quality import Curve, difference, train_curve
+from headway.run import RunDirectory
+from headway.train.loop import Training
+from headway.train.many import ManyTraining, Variant
+from headway.train.meter import read_energy
+from headway.train.network import make_training
+from headway.train.precision import Arithmetic
+from headway.train.recipe import Recipe
+from headway.train.table import PREDICT_ROWS, TableWorkload
+from headway.train.tune import physical_cores
+from headway.train.workload import Workload
+
+SEEDS = 16
+TAUGHT = 20
+"""Steps before a network's predictions are timed: weights that are not drawn any more, but learnt."""
+
+REST_SECONDS = 0.002
+"""After a window: the threads of this process spin for a while before they sleep, and would be in the other's way."""
+
+
+class Desk(ABC):
+    """What a variant can be asked for."""
+
+    unit: ClassVar[str] = "rows"
+
+    def __init__(self, run: RunDirectory, workload: Workload, recipe: Recipe, arithmetic: Arithmetic) -> None:
+        self._forget_peak()
+        self.run, self.workload, self.recipe, self.arithmetic = run, workload, recipe, arithmetic
+
+    def _forget_peak(self) -> None:
+        """Let the kernel count this process's peak from here on."""
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+        self._at_start = _status("VmRSS")
+
+    @abstractmethod
+    def one(self) -> int:
+        """One step; returns what it got through, in rows or tokens."""
+
+    def steps(self, count: int, lead: int = 0) -> dict[str, float]:
+        """{"seconds", "count", "cpu", "joules" where there is a counter} of ``count`` steps, the device's work included; "cpu": the CPU
+        seconds of all threads of this process.
+
+        ``lead`` steps go before, unmeasured: they bring back what the other process drove out of the caches.
+        """
+        device = self.arithmetic.device
+        for _ in range(lead):
+            self.one()
+        joules = read_energy(device)
+        _wait(device)
+        begun, cpu = time.perf_counter(), time.process_time()
+        done = sum(self.one() for _ in range(count))
+        _wait(device)
+        told = {"seconds": time.perf_counter() - begun, "cpu": time.process_time() - cpu, "count": float(done)}
+        after = read_energy(device)
+        if joules is not None and after is not None and after >= joules:
+            told["joules"] = after - joules
+        time.sleep(REST_SECONDS)
+        return told
+
+    def clock(self) -> dict[str, float]:
+        """{"cpu"}: CPU seconds of all threads of this process so far."""
+        return {"cpu": time.process_time()}
+
+    def memory(self) -> dict[str, float]:
+        """{"peak"}: most bytes that this variant held beyond what every process holds."""
+        if self.arithmetic.device.type == "cuda":
+            return {"peak": float(torch.cuda.max_memory_allocated())}
+        return {"peak": max(0.0, _status("VmHWM") - self._at_start)}
+
+
+class StepDesk(Desk):
+    """Trains."""
+
+    def __init__(self, *what: Any, slower: float = 0.0) -> None:
+        super().__init__(*what)
+        self._training = make_training(self.workload, self.recipe, self.arithmetic)
+        self._slower = slower
+        self._batches = _endless(self._training)
+
+    def one(self) -> int:
+        begun = time.perf_counter()
+        batch, count = next(self._batches)
+        self._training.step(batch)
+        if self._slower:
+            _wait(self.arithmetic.device)
+            _spin_until(begun + (time.perf_counter() - begun) * (1 + self._slower))
+        return count
+
+    def breakdown(self, seconds: float) -> dict[str, float]:
+        """Seconds a step of the parts: batches, forward, backward, optimizer; over about ``seconds``, after a rehearsal."""
+        step, device = self._training.step, self.arithmetic.device
+        spent = {"batches": 0.0, "forward": 0.0, "backward": 0.0, "optimizer": 0.0}
+        done, until = 0, time.perf_counter() + seconds
+
+        def part(name: str, do: Callable[[], Any]) -> Any:
+            begun = time.perf_counter()
+            made = do()
+            _wait(device)
+            spent[name] += time.perf_counter() - begun
+            return made
+
+        while time.perf_counter() < until or done < 3:
+            batch, _ = part("batches", lambda: next(self._batches))
+            target = batch["target"]
+            inputs = {name: tensor for name, tensor in batch.items() if name != "target"}
+
+            def forward(inputs: Batch = inputs, target: torch.Tensor = target) -> torch.Tensor:
+                with self.arithmetic.autocast():
+                    return self.workload.loss(step.network(**inputs), target, self.recipe.label_smoothing)
+
+            loss = part("forward", forward)
+            part("backward", lambda loss=loss: step.scaler.scale(loss).backward())
+            part("optimizer", step.update)
+            done += 1
+        return {name: value / done for name, value in spent.items()}
+
+    def losses(self, count: int) -> dict[str, list[float]]:
+        """The training losses of the next steps, each read: whether two variants do the same."""
+        return {"losses": [self._loss() for _ in range(count)]}
+
+    def _loss(self) -> float:
+        batch, _ = next(self._batches)
+        self._training.step(batch)
+        return self._training.step.take_loss()
+
+    def train(self, seed: int, epochs: int) -> Curve:
+        """A whole training from this seed on: quality after each epoch."""
+        return train_curve(self.run, self.workload, self.recipe, self.arithmetic, seed, epochs)
+
+
+class PredictionDesk(Desk):
+    """Predicts blocks of training rows with a network that has learnt a little, plainly or another way."""
+
+    def __init__(self, *what: Any, way: str = "plain") -> None:
+        super().__init__(*what)
+        self._way = way
+        training = self._trained(TAUGHT)
+        self._network = _hastened(training.step.kept.eval(), way)
+        size = min(PREDICT_ROWS[self.arithmetic.device.type], self._rows(training))
+        wanted = self.recipe.model_copy(update={"batch_size": size, "residence": "auto"})
+        if not isinstance(self.workload, TableWorkload):
+            wanted = wanted.model_copy(update={"batch_size": self.recipe.batch_size})
+        block = next(iter(self.workload.batches(wanted, self.arithmetic.device).epoch(0)))
+        self._count = block.pop("target").numel()
+        self._block = block
+
+    def _trained(self, steps: int) -> Training:
+        training = make_training(self.workload, self.recipe, self.arithmetic)
+        for batch in itertools.islice(training.batches.epoch(0), steps):
+            training.step(batch)
+        return training
+
+    def _rows(self, training: Training) -> int:
+        return sum(training.batches.count(step) for step in range(training.batches.steps))
+
+    @torch.no_grad()
+    def one(self) -> int:
+        with self.arithmetic.autocast():
+            self._network(**self._block)
+        return self._count
+
+    def quality(self) -> dict[str, float]:
+        """How much better than plainly it predicts in this way, after an epoch: see ``difference``."""
+        plain = self._trained(sys.maxsize).step.kept.eval()
+        return difference(self.run, self.workload, plain, _hastened(plain, self._way), self.arithmetic)
+
+
+class SeedsDesk(Desk):
+    """Trains many networks at once; a row counts once for each of them."""
+
+    def __init__(self, *what: Any) -> None:
+        super().__init__(*what)
+        assert isinstance(self.workload, TableWorkload)
+        torch.set_num_threads(physical_cores())
+        recipe = self.recipe
+        variants = [Variant(recipe.seed + k, recipe.learning_rate, recipe.weight_decay) for k in range(SEEDS)]
+        training = ManyTraining(self.workload, recipe, variants, self.arithmetic.device)
+        self._counts = training.steps()
+
+    def one(self) -> int:
+        return next(self._counts)
+
+
+def _endless(training: Training) -> Iterator[tuple[Batch, int]]:
+    """The batches of epoch after epoch, each with its count."""
+    epoch = 0
+    while True:
+        for step, batch in enumerate(training.batches.epoch(epoch)):
+            yield batch, training.batches.count(step)
+        epoch += 1
+
+
+def _hastened(network: nn.Module, way: str) -> nn.Module:
+    from headway.serve import faster
+
+    return {"plain": lambda n: n, "compiled": faster.compiled, "int8": faster.int8}[way](network)
+
+
+def _spin_until(end: float) -> None:
+    """A sleep would give the core away, and what comes after it would be slower, too: more than was planted."""
+    while time.perf_counter() < end:
+        pass
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _status(name: str) -> float:
+    """Bytes of a line of this process's status; 0 where the system has none."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith(f"{name}:"))) * 1024
+    return 0.0

@@ -1,0 +1,139 @@
+"""A process in which variants live: forked from one that has loaded everything and computed nothing.
+
+lab ── fork server ── station: the baseline and what can live beside it
+                  └── station: a variant that changes the process, such as its threads
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from headway.base import TrainingError
+
+LEAD = 8
+"""An eighth of a window is stepped before it is measured, in whole steps: a step that is long beside the caches needs none."""
+
+PRELOADED = [
+    "headway.effect.worker",
+    "torch._dynamo",
+    "torch._inductor.compile_fx",
+    "torch.utils.flop_counter",
+    "sklearn.metrics",
+    "tabm",
+]
+"""What takes seconds to load, loaded once for all processes."""
+
+
+class Unsupported(TrainingError):
+    """A variant that cannot be had here; the text is the reason."""
+
+
+class Station:
+    """The process of one variant, or of several."""
+
+    def __init__(self, path: Path, variants: Sequence[Mapping[str, Any]], limit: float | None = None) -> None:
+        context = _context()
+        self._pipe, theirs = context.Pipe()
+        arguments = (theirs, str(path), [dict(variant) for variant in variants])
+        self._process: BaseProcess = context.Process(target=_work, args=arguments, daemon=True)
+        self._process.start()
+        theirs.close()
+        self._steps = [1] * len(variants)
+        try:
+            if not self._pipe.poll(limit):
+                raise Unsupported(f"was not ready within {limit:.0f} s")
+            self.startups = [float(seconds) for seconds in self.read()["ready"]]
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pipe(self) -> Connection:
+        """The end at which answers arrive."""
+        return self._pipe
+
+    def ask(self, what: str, place: int = 0, **values: Any) -> dict[str, Any]:
+        """One request to the variant at a place, one answer. Raises Unsupported with what the process says, or how it ended."""
+        self.send(what, place=place, **values)
+        return self.read()
+
+    def send(self, what: str, **values: Any) -> None:
+        """A request whose answer is read later."""
+        try:
+            self._pipe.send_bytes(json.dumps({"do": what, **values}).encode())
+        except OSError:
+            raise Unsupported(self._ended()) from None
+
+    def read(self) -> dict[str, Any]:
+        """The answer to what was sent."""
+        try:
+            answer = json.loads(self._pipe.recv_bytes())
+        except (EOFError, OSError):
+            raise Unsupported(self._ended()) from None
+        if "problem" in answer:
+            raise Unsupported(answer["problem"])
+        return answer
+
+    def _ended(self) -> str:
+        self._process.join(5)
+        code = self._process.exitcode
+        return "its process was killed (out of memory?)" if code == -9 else f"its process ended with code {code}"
+
+    def warm_up(self, place: int, seconds: float, window: float) -> None:
+        """Step until the speed is what it will be, and choose how many steps make a window."""
+        until = time.perf_counter() + seconds
+        while True:
+            took = self.ask("steps", place, count=self._steps[place])["seconds"]
+            if took < window / 2:
+                self._steps[place] *= 2
+            elif time.perf_counter() > until:
+                break
+        self._steps[place] = max(1, round(self._steps[place] * window / took))
+
+    def window(self, place: int = 0) -> dict[str, float]:
+        """{"seconds" a row, "cpu" seconds a row, "joules" a row where there is a counter}."""
+        answer = self.ask("steps", place, count=self._steps[place], lead=self._steps[place] // LEAD)
+        return {name: answer[name] / answer["count"] for name in ("seconds", "cpu", "joules") if name in answer}
+
+    def cpu(self) -> float:
+        """CPU seconds of the process so far."""
+        return float(self.ask("clock")["cpu"])
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
+        self._process.join(1)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+def load() -> None:
+    """Have the fork server load everything, so that no measured time counts it."""
+    process = _context().Process(target=_nothing)
+    process.start()
+    process.join()
+
+
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+def _nothing() -> None:
+    return
+
+
+def _work(pipe: Connection, path: str, variants: list[dict[str, Any]]) -> None:
+    from headway.effect.worker import work
+
+    work(pipe, path, variants)

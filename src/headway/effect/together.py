@@ -1,0 +1,232 @@
+"""One session: variants that work in turns, there and back, the baseline (A) after every few of the others.
+
+    A B C A D E | A E D A C B | A B C ... A
+
+What leaves the process alone lives in one process with the baseline, so that a session costs one start and one baseline. What changes
+the process (its threads, memory, compiler) has a process of its own, which gives it its own peak and takes only itself down; its baseline
+should be alone in a process, too, as companions leave memory behind that makes steps faster. A session's processes end with it: two
+processes of one program differ for all of their lives, so that a session is one sample, however long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from headway.effect.contention import Contention, Counters
+from headway.effect.station import Station, Unsupported
+
+Variant = Mapping[str, Any]
+
+LONGEST_PAIRS = 3.0
+"""Slow starts make a session measure for as long as they took, so that half of its time tells something; up to so many times the least."""
+
+PROCESS_FIELDS = ("device", "threads", "keep_memory", "compile", "cuda_graphs", "workers")
+"""Fields of a recipe that set something for its whole process."""
+
+SHAREABLE = {
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+    "residence": ("auto", "device", "loader"),
+    "compile": ("none",),
+}
+"""Values with which a variant leaves others in its process alone: streams read ahead in threads, tf32 sets a switch of torch's."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What two variants side by side gave: ``blocks`` (N, 4) seconds a row, in the order first, second, second, first."""
+
+    blocks: np.ndarray
+    startup: tuple[float, float]
+    """Seconds until each was ready: building, compiling, the first steps."""
+    peak: tuple[float, float] | None
+    """Most bytes that each held; None where that was measured before."""
+    joules: tuple[float, float] | None
+    """A row's energy; None without a counter."""
+    seconds: float
+    """What it took; of a session of several, its share."""
+    contention: Contention | None = None
+    """What else the machine did meanwhile; None where nobody looked."""
+
+
+def share_a_process(first: Variant, second: Variant) -> bool:
+    """Whether two variants can live in one process, neither of them noticing the other."""
+    one, other = first["recipe"], second["recipe"]
+    return (
+        first["measure"] == second["measure"] == "step"
+        and all(one[name] == other[name] for name in PROCESS_FIELDS)
+        and all(recipe[name] in values for recipe in (one, other) for name, values in SHAREABLE.items())
+    )
+
+
+def starts_slowly(variant: Variant) -> bool:
+    """Whether it takes seconds until it is ready: it is then measured longer, and not while others wait."""
+    return variant["recipe"]["compile"] != "none" or variant["measure"] != "step"
+
+
+@dataclass
+class Introduction:
+    """What a variant took in processes of its own."""
+
+    startups: list[float] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)
+
+
+class Processes(Protocol):
+    """Where a session has its processes from, and how long it measures."""
+
+    @property
+    def window(self) -> float: ...
+
+    @property
+    def warm_up(self) -> float: ...
+
+    @property
+    def pair(self) -> float: ...
+
+    def station(self, variants: Sequence[Variant], limit: float | None = None) -> AbstractContextManager[Station]:
+        """A process, ended afterwards."""
+        ...
+
+    def introduction(self, variant: Variant) -> Introduction:
+        """What a variant that shares a process took in one of its own."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """A variant's place in a process."""
+
+    station: Station
+    place: int
+
+    def window(self) -> dict[str, float]:
+        return self.station.window(self.place)
+
+
+class Together:
+    """One session: its processes, its windows in their order, and what these say of each variant beside the first."""
+
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        bench: Processes,
+        first: Variant,
+        shared: Mapping[str, Variant],
+        own: Mapping[str, Variant],
+        limit: float | None,
+        swapped: bool,
+    ) -> None:
+        self._bench, self._first, self._shared, self._swapped = bench, first, shared, swapped
+        self.failures: dict[str, Session | Unsupported] = {}
+        self._seats: dict[str, _Seat] = {}
+        self._windows: list[tuple[str | None, dict[str, float]]] = []
+        begun = time.perf_counter()
+        starts: list[str | None] = [None, *own]
+        for key in reversed(starts) if swapped else starts:
+            if key is None:
+                room = stack.enter_context(bench.station([first, *shared.values()]))
+                self._baseline = _Seat(room, 0)
+                self._seats |= {name: _Seat(room, place) for place, name in enumerate(shared, 1)}
+                continue
+            try:
+                self._seats[key] = _Seat(stack.enter_context(bench.station([own[key]], limit)), 0)
+            except Unsupported as error:
+                self.failures[key] = error
+        self._starting = time.perf_counter() - begun
+
+    def measure(self, blocks: int) -> None:
+        """At least ``blocks`` times there and back."""
+        self._warm_up()
+        stations = {seat.station for seat in [self._baseline, *self._seats.values()]}
+        least = self._bench.pair * (1 + len(self._seats)) / 2
+        until = time.perf_counter() + max(least, min(self._starting, LONGEST_PAIRS * least))
+        counters, cpu, done = Counters.read(), _cpu(*stations), 0
+        while self._seats and (done < blocks or time.perf_counter() < until):
+            self._there_and_back()
+            done += 1
+        self._windows.append((None, self._baseline.window()))
+        stations = {seat.station for seat in [self._baseline, *self._seats.values()]}
+        self._contention = counters.until_now(_cpu(*stations) - cpu, _granted([w for _, w in self._windows]))
+
+    def _warm_up(self) -> None:
+        """A process is warmed up for a while, however many variants it holds."""
+        seats: dict[str | None, _Seat] = {None: self._baseline, **self._seats}
+        for key, seat in seats.items():
+            companions = sum(other.station is seat.station for other in seats.values())
+            with self._guard(key, seat):
+                seat.station.warm_up(seat.place, self._bench.warm_up / companions, self._bench.window)
+
+    def _there_and_back(self) -> None:
+        order = list(self._seats)
+        for way in (order[::-1], order) if self._swapped else (order, order[::-1]):
+            every = math.ceil(math.sqrt(max(1, len(way))))
+            for at, key in enumerate(way):
+                if at % every == 0:
+                    self._windows.append((None, self._baseline.window()))
+                if key in self._seats:
+                    with self._guard(key, self._seats[key]):
+                        self._windows.append((key, self._seats[key].window()))
+
+    @contextlib.contextmanager
+    def _guard(self, key: str | None, seat: _Seat) -> Iterator[None]:
+        """A variant in a process of its own takes only itself down."""
+        try:
+            yield
+        except Unsupported as error:
+            if key is None or seat.station is self._baseline.station:
+                raise
+            self.failures[key] = error
+            del self._seats[key]
+
+    def sessions(self, seconds: float) -> dict[str, Session]:
+        """What each variant gave beside the first; ``seconds``: what all of it took."""
+        share = seconds / max(1, len(self._seats))
+        startup, peak = self._costs(None)
+        found = {}
+        for key in self._seats:
+            ready, held = self._costs(key)
+            peaks = None if peak is None or held is None else (peak, held)
+            blocks, joules = self._beside("seconds", key), self._joules(key)
+            found[key] = Session(blocks, (startup, ready), peaks, joules, share, self._contention)
+        return found
+
+    def _costs(self, key: str | None) -> tuple[float, float | None]:
+        """Seconds until a variant was ready, and its most bytes where this session measured them."""
+        seat = self._baseline if key is None else self._seats[key]
+        if self._shared and seat.station is self._baseline.station:
+            met = self._bench.introduction(self._first if key is None else self._shared[key])
+            return float(np.median(met.startups)), met.peaks[-1]
+        return seat.station.startups[seat.place], seat.station.ask("memory")["peak"]
+
+    def _beside(self, quantity: str, key: str) -> np.ndarray:
+        """(N, 4): the first at the time of each window of a variant, on a line in the logarithm between those around it."""
+        at = [place for place, (name, _) in enumerate(self._windows) if name is None]
+        logs = np.log([self._windows[place][1][quantity] for place in at])
+        places = [place for place, (name, _) in enumerate(self._windows) if name == key]
+        first = np.exp(np.interp(places, at, logs)).reshape(-1, 2)
+        second = np.array([self._windows[place][1][quantity] for place in places]).reshape(-1, 2)
+        return np.stack([first[:, 0], second[:, 0], second[:, 1], first[:, 1]], 1)
+
+    def _joules(self, key: str) -> tuple[float, float] | None:
+        if not all(window.get("joules") for _, window in self._windows):
+            return None
+        blocks = self._beside("joules", key).mean(0)
+        return float(blocks[[0, 3]].mean()), float(blocks[[1, 2]].mean())
+
+
+def _cpu(*stations: Station) -> float:
+    """CPU seconds of the variants and of this process so far."""
+    return time.process_time() + sum(station.cpu() for station in stations)
+
+
+def _granted(windows: Sequence[Mapping[str, float]]) -> float:
+    """CPU seconds a second over all windows, at most 1: less means that a process that computes had no core."""
+    return float(np.mean([min(1.0, window["cpu"] / window["seconds"]) for window in windows]))

@@ -1,0 +1,105 @@
+"""The trainings of a study, for quality by epoch: which seeds of which variants are still missing, and how many epochs a run has."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from headway.base import TrainingError
+from headway.effect.findings import Findings
+from headway.effect.lab import Bench
+from headway.effect.station import Unsupported
+from headway.effect.technique import Setting
+from headway.effect.trainers import Job, cores_each
+
+FEWEST_EPOCHS = 2
+
+SLACK = 1.3
+"""Validation, starting, and what a training is slower by with others beside it."""
+
+Recipes = Mapping[str, Mapping[str, Any]]
+"""The recipes of variants by their names."""
+
+
+class Trainings:
+    """Trains variants seed by seed. ``budget``: the study's, in seconds; ``say`` hears what ended."""
+
+    def __init__(
+        self, bench: Bench, setting: Setting, findings: Findings, budget: float, seeds: int, say: Callable[[str], None]
+    ) -> None:
+        self._bench, self._setting, self._findings, self._say = bench, setting, findings, say
+        self._book, self._budget, self._seeds = findings.book, budget, seeds
+
+    def epochs(self, variants: int, share: float) -> int:
+        """How many epochs a run has: all of the project's where the budget allows it, else as many as it allows; 0 where it allows none."""
+        kept = self._book.answer("epochs")
+        if kept is None:
+            trainings, threads = cores_each(self._setting.device)
+            alone = {**self._setting.recipe.model_dump(mode="json"), "threads": threads}
+            epoch = SLACK * self._setting.counts * self._row_seconds(self.carried(alone)) / trainings
+            left = max(0.0, share * self._budget - self._book.spent)
+            affordable = left / (self._seeds * max(2, min(variants, 8)) * epoch)
+            if 2 * self._seeds * FEWEST_EPOCHS * epoch > self._budget - self._book.spent:
+                return 0  # not even one technique beside the baseline
+            kept = {"epochs": min(self._setting.recipe.epochs, max(FEWEST_EPOCHS, int(affordable)))}
+            self._book.add_answer("epochs", kept, 0.0)
+        return int(kept["epochs"])
+
+    def _row_seconds(self, variant: Mapping[str, Any]) -> float:
+        """What a row, or a token, of a training takes; infinite where it cannot be had."""
+        if self._book.answer("pace") is None:
+            begun = time.perf_counter()
+            try:
+                pace = self._bench.ask(variant, "steps", count=20, lead=5)
+            except Unsupported:
+                return math.inf
+            self._book.add_answer("pace", pace, time.perf_counter() - begun)
+        pace = self._book.answer("pace")
+        assert pace is not None
+        return float(pace["seconds"] / pace["count"])
+
+    def carried(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """A variant whose maths is the recipe's, computed in the way that is fastest in general: only its quality counts."""
+        fast = {"residence": "auto", "keep_memory": True, "record": True}
+        if recipe["residence"] == "stream":
+            fast.pop("residence")
+        if recipe["optimizer"] != "muon" and recipe["optimizer_kernel"] == "plain":
+            fast["optimizer_kernel"] = "fused"
+        return {"recipe": {**recipe, **fast}, "measure": "step"}
+
+    def train(self, recipes: Recipes, share: float, seeds: Sequence[int] | None = None) -> bool:
+        """All seeds of these variants, in their order, until ``share`` of the budget is spent. Returns whether all are there.
+
+        ``seeds``: those of the study where it is None.
+        """
+        seeds = range(self._seeds) if seeds is None else seeds
+        epochs = self.epochs(1 + len(self._findings.to_judge()), share)
+        if not epochs:
+            return False
+        before = time.perf_counter()
+        for key, curve in self._bench.train(self._jobs(recipes, seeds, epochs, share)):
+            seconds, before = time.perf_counter() - before, time.perf_counter()
+            self._say(key)
+            if isinstance(curve, Unsupported):
+                self._book.add_failure(key, str(curve), seconds)
+            else:
+                self._book.add_answer(key, curve, seconds)
+            if self._findings.diverged("baseline"):
+                raise TrainingError(
+                    "the baseline must train, however its loss did not stay finite; lower train.learning_rate"
+                )
+        return all(self._book.answer(f"curve/{name}/{seed}") is not None for name in recipes for seed in seeds)
+
+    def _jobs(self, recipes: Recipes, seeds: Sequence[int], epochs: int, share: float) -> Iterator[Job]:
+        """The trainings that are missing. Each is decided on when a process is free for it: what diverged or failed has no further seed."""
+        for name, recipe in recipes.items():
+            for seed in seeds:
+                if self._book.spent >= share * self._budget:
+                    return
+                if self._findings.diverged(name) or any(self._book.failure(f"curve/{name}/{k}") for k in seeds):
+                    break
+                key = f"curve/{name}/{seed}"
+                if self._book.answer(key) is None:
+                    yield Job(key, self.carried(recipe), seed, epochs)
