@@ -299,12 +299,12 @@ class Findings:
             return "unsupported here"
         if self.differs(technique):
             return "changes quality"
-        if effect is None:
-            return "not settled"
+        judged = self.quality(technique) if technique.changes != "nothing" else None
+        if effect is None:  # what loses quality is settled, however long its step takes
+            return "changes quality" if judged is not None and judged[1] == "worse" else "not settled"
         by_time = statistics.judge_time(effect, p)
         if technique.changes == "nothing" or (technique.changes == "rounding" and by_time == "hurts"):
             return by_time
-        judged = self.quality(technique)
         if judged is None or judged[1] == "open":
             return "not settled"
         if judged[1] == "worse" or (judged[1] == "better" and by_time not in ("helps", "hurts")):

@@ -200,10 +200,15 @@ class Study:
                 for t in self.findings.to_judge()
                 if t.changes == "maths"
                 and t.measure == "step"
-                and self.findings.curves(t.name)
+                and self._keeps_quality(t)
                 and self._still_open(f"technique/{t.name}", look)
             }
             self._look(comparisons, look, share)
+
+    def _keeps_quality(self, technique: Technique) -> bool:
+        """Whether its trainings do not say that it loses quality: that would settle it, whatever its step takes."""
+        judged = self.findings.quality(technique)
+        return judged is not None and judged[1] != "worse"
 
     def _stack(self) -> None:
         """All that help together, without each, and with what else may gain: whether each earns a place among the others."""
