@@ -132,7 +132,7 @@ class Study:
         comparisons = self._affordable(comparisons, look, share)
         for done in range(LOOKS[look - 1] if look else 0, LOOKS[look]):
             missing = {key: pair for key, pair in comparisons.items() if len(self._book.sessions(key)) <= done}
-            for together in _together(missing):
+            for together in sessions_of(missing):
                 if self._over(share):
                     return
                 self._session({key: missing[key] for key in together})
@@ -303,7 +303,7 @@ class Study:
         return 2 * self._seeds * each <= self._budget - self._book.spent
 
 
-def _together(comparisons: Mapping[str, Comparison]) -> list[list[str]]:
+def sessions_of(comparisons: Mapping[str, Comparison]) -> list[list[str]]:
     """The keys of comparisons by session: those of one first variant that share its process, and those that do not.
 
     These are compared with a first that is as alone as they are: memory that companions have left in a process makes its steps faster.

@@ -25,6 +25,9 @@ from headway.effect.station import Station, Unsupported
 
 Variant = Mapping[str, Any]
 
+Window = tuple[str | None, dict[str, float]]
+"""Whose it was, None for the baseline, and what it told a row: "seconds", "cpu", "joules"."""
+
 LONGEST_PAIRS = 3.0
 """Slow starts make a session measure for as long as they took, so that half of its time tells something; up to so many times the least."""
 
@@ -127,7 +130,7 @@ class Together:
         self._bench, self._first, self._shared, self._swapped = bench, first, shared, swapped
         self.failures: dict[str, Session | Unsupported] = {}
         self._seats: dict[str, _Seat] = {}
-        self._windows: list[tuple[str | None, dict[str, float]]] = []
+        self._windows: list[Window] = []
         begun = time.perf_counter()
         starts: list[str | None] = [None, *own]
         for key in reversed(starts) if swapped else starts:
@@ -165,15 +168,12 @@ class Together:
                 seat.station.warm_up(seat.place, self._bench.warm_up / companions, self._bench.window)
 
     def _there_and_back(self) -> None:
-        order = list(self._seats)
-        for way in (order[::-1], order) if self._swapped else (order, order[::-1]):
-            every = math.ceil(math.sqrt(max(1, len(way))))
-            for at, key in enumerate(way):
-                if at % every == 0:
-                    self._windows.append((None, self._baseline.window()))
-                if key in self._seats:
-                    with self._guard(key, self._seats[key]):
-                        self._windows.append((key, self._seats[key].window()))
+        for key in there_and_back(list(self._seats), self._swapped):
+            if key is None:
+                self._windows.append((None, self._baseline.window()))
+            elif key in self._seats:
+                with self._guard(key, self._seats[key]):
+                    self._windows.append((key, self._seats[key].window()))
 
     @contextlib.contextmanager
     def _guard(self, key: str | None, seat: _Seat) -> Iterator[None]:
@@ -194,7 +194,7 @@ class Together:
         for key in self._seats:
             ready, held = self._costs(key)
             peaks = None if peak is None or held is None else (peak, held)
-            blocks, joules = self._beside("seconds", key), self._joules(key)
+            blocks, joules = beside(self._windows, key, "seconds"), self._joules(key)
             found[key] = Session(blocks, (startup, ready), peaks, joules, share, self._contention)
         return found
 
@@ -206,20 +206,37 @@ class Together:
             return float(np.median(met.startups)), met.peaks[-1]
         return seat.station.startups[seat.place], seat.station.ask("memory")["peak"]
 
-    def _beside(self, quantity: str, key: str) -> np.ndarray:
-        """(N, 4): the first at the time of each window of a variant, on a line in the logarithm between those around it."""
-        at = [place for place, (name, _) in enumerate(self._windows) if name is None]
-        logs = np.log([self._windows[place][1][quantity] for place in at])
-        places = [place for place, (name, _) in enumerate(self._windows) if name == key]
-        first = np.exp(np.interp(places, at, logs)).reshape(-1, 2)
-        second = np.array([self._windows[place][1][quantity] for place in places]).reshape(-1, 2)
-        return np.stack([first[:, 0], second[:, 0], second[:, 1], first[:, 1]], 1)
-
     def _joules(self, key: str) -> tuple[float, float] | None:
         if not all(window.get("joules") for _, window in self._windows):
             return None
-        blocks = self._beside("joules", key).mean(0)
+        blocks = beside(self._windows, key, "joules").mean(0)
         return float(blocks[[0, 3]].mean()), float(blocks[[1, 2]].mean())
+
+
+def there_and_back(keys: Sequence[str], swapped: bool = False) -> list[str | None]:
+    """The order of windows, once there and once back; None is the baseline's, before every √K of the K keys.
+
+    The last of them all needs one more of the baseline's behind it.
+    """
+    every = math.ceil(math.sqrt(max(1, len(keys))))
+    order: list[str | None] = []
+    for way in (keys[::-1], keys) if swapped else (keys, keys[::-1]):
+        for at, key in enumerate(way):
+            order += [None, key] if at % every == 0 else [key]
+    return order
+
+
+def beside(windows: Sequence[Window], key: str, quantity: str) -> np.ndarray:
+    """(N, 4): the baseline at the time of each window of a variant, on a line in the logarithm between those around it, and the variant.
+
+    A row is once there and once back: baseline, variant, variant, baseline.
+    """
+    at = [place for place, (name, _) in enumerate(windows) if name is None]
+    logs = np.log([windows[place][1][quantity] for place in at])
+    places = [place for place, (name, _) in enumerate(windows) if name == key]
+    first = np.exp(np.interp(places, at, logs)).reshape(-1, 2)
+    second = np.array([windows[place][1][quantity] for place in places]).reshape(-1, 2)
+    return np.stack([first[:, 0], second[:, 0], second[:, 1], first[:, 1]], 1)
 
 
 def _cpu(*stations: Station) -> float:
