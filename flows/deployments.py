@@ -17,10 +17,10 @@ from flows.score import score
 from flows.watch import watch
 from headway import __version__
 from headway.base import HeadwayError
+from headway.prefect_api import TAG
 from headway.project import Project, load_project, project_files
 from headway.text_project import TextProject
 
-TAG = "headway"
 SLUG = "yaml"
 """Marks the schedule that comes from the YAML among those that people add in the UI."""
 

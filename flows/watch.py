@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from httpx import HTTPError
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.events import Event, Resource
@@ -84,6 +84,9 @@ def watch(project: str, data: Optional[str] = None) -> Any:  # noqa: UP045 - the
     root = find_root()
     try:
         run = watching.open_watch(project, root, data)
+        if isinstance(run, watching.NothingNew):
+            get_run_logger().info(run.text)
+            return Completed(message=run.text)
         note_flow(run)
         compare(run.path, root, return_state=True).result(raise_on_failure=True)
     except (HeadwayError, OSError) as error:

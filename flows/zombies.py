@@ -28,7 +28,7 @@ def close_dead(client: SyncPrefectClient, root: Path) -> list[str]:
             with contextlib.suppress(ObjectNotFound):
                 state = client.read_flow_run(UUID(flow_run)).state
                 if state is not None and not state.is_final():
-                    text = "Its process ended without a word."
+                    text = "Its process was killed."
                     client.set_flow_run_state(UUID(flow_run), Crashed(message=text), force=True)
                     closed.append(run.path.name)
         (run.path / "owner.gone").unlink(missing_ok=True)

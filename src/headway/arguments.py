@@ -142,7 +142,8 @@ _GC = """Kept whatever the limits say: all that a registered version needs, runs
 examples:
   headway gc
   headway gc loans adult --apply"""
-_WATCH = """Drift is told, not failed: the exit code is 0 with and without it; --json has "drifted": true or false.
+_WATCH = """Drift is told, not failed: the exit code is 0 with and without it; --json has "drifted": true or false, and null where
+the champion's training saw every file, so that there is nothing to compare.
 
 examples:
   headway watch loans

@@ -214,6 +214,11 @@ def _watch(options: argparse.Namespace) -> int:
     root, terminal = find_root(), terminal_of(options)
     interrupt_on(signal.SIGTERM)
     run = watching.open_watch(options.project, root, options.data)
+    if isinstance(run, watching.NothingNew):
+        terminal.line(run.text)
+        if options.json:
+            print(json.dumps({"project": options.project, "run_directory": None, **run.to_json()}))
+        return 0
     with terminal.stage("watch"):
         found = watching.watch(run, root, terminal)
     terminal.table(watching.table(found), "nothing was compared")

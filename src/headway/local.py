@@ -9,19 +9,16 @@ Nothing here imports prefect: its settings are environment variables, read when 
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import http.client
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from headway.base import ConfigError, write_json
 from headway.database import check_versions, database, make_databases
+from headway.prefect_api import check_reachable
 from headway.temporary import share_server
 
 START_SECONDS = 120.0
@@ -126,28 +123,6 @@ def reach_prefect(root: Path) -> Callable[[], None]:
     address, ready = share_server(root, os.environ, START_SECONDS)
     os.environ.update(PREFECT_API_URL=address, HEADWAY_TEMPORARY_SERVER="1")
     return ready
-
-
-def check_reachable(address: str) -> None:
-    """Raises ConfigError when Prefect's server at ``address`` (…/api) does not answer, or wants other credentials."""
-    request = urllib.request.Request(f"{address.rstrip('/')}/admin/version")
-    secret = os.environ.get("PREFECT_API_AUTH_STRING")
-    if secret:
-        request.add_header("Authorization", "Basic " + base64.b64encode(secret.encode()).decode())
-    try:
-        with urllib.request.urlopen(request, timeout=20):
-            return
-    except urllib.error.HTTPError as error:
-        if error.code != 401:
-            return  # it is there: Prefect's own client will say more
-        fact = "it refuses HEADWAY_AUTH" if secret else "it wants a password"
-        raise ConfigError(
-            f"Prefect at {address} must let us in, however {fact}; set HEADWAY_AUTH=user:password"
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        fix = "start it, or unset PREFECT_API_URL"
-        raise ConfigError(f"Prefect at {address} must answer, however: {reason}; {fix}") from None
 
 
 def logs(root: Path) -> Path:

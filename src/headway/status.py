@@ -84,7 +84,7 @@ def _runs(root: Path) -> list[dict[str, Any]]:
 
 def _state(run: RunDirectory, lost: bool) -> str:
     if lost or (run.path / "owner.gone").exists():
-        return "its process ended without a word"
+        return "its process was killed"
     if (run.path / "owner.lock").exists():
         return "running"
     with contextlib.suppress(OSError, ValueError, KeyError):

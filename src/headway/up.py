@@ -18,6 +18,7 @@ from headway import zombies
 from headway.base import ConfigError, read_json, write_atomically
 from headway.database import Database, check_versions, database, make_databases, owned
 from headway.local import Servers, auth, environment, logs, running, state_file, write_servers
+from headway.prefect_api import crash_unfinished
 from headway.processes import Child, await_answer, await_truth, is_free, spawn, stop
 
 START_SECONDS = 180.0
@@ -27,6 +28,7 @@ RESTARTS_WITHIN_SECONDS = 600.0
 ZOMBIE_SECONDS = 30.0
 LOOPBACK = ("localhost", "::1")
 PARTS = ("prefect", "mlflow")
+RUNNER = "the runner"
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,22 @@ def serving(
     finally:
         if asked.only is None:
             state_file(root).unlink(missing_ok=True)
-        for part in reversed(parts):
+        for part in reversed(parts):  # the runner is the last: with it, what it runs has ended
             stop(part.child)
+            if part.child.name == RUNNER:
+                for text in _close_runs(root, asked):
+                    say(text)
+
+
+STOPPED = "headway up was stopped while it ran"
+
+
+def _close_runs(root: Path, asked: Asked) -> list[str]:
+    """Close in both pages the runs that ended with the runner; one line for each. What is on disk can be resumed."""
+    lines = zombies.close_dead(root, STOPPED)
+    with contextlib.suppress(ConfigError):  # Prefect has died: the next `headway up` closes its runs
+        crash_unfinished(f"{asked.servers.prefect}/api", STOPPED)
+    return lines
 
 
 def _starts(
@@ -158,7 +174,7 @@ def _starts(
         runner = {**settings, "PREFECT_API_URL": f"{servers.prefect}/api"}
         runner.pop("MLFLOW_AUTH_ADMIN_PASSWORD", None)
         command = [sys.executable, "-m", "flows.serve"]
-        start = partial(spawn, "the runner", command, folder / "runner.log", runner, root)
+        start = partial(spawn, RUNNER, command, folder / "runner.log", runner, root)
         yield start, lambda child: await_truth(child, _served(root).exists, START_SECONDS)
 
 

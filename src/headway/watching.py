@@ -9,10 +9,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from headway import stages
+from headway import stages, zombies
 from headway.base import ConfigError, DataError, TrainingError, digest, read_json, write_atomically, write_json
 from headway.data.profile import ColumnProfile, Profile
 from headway.data.source import file_digests
@@ -31,8 +32,30 @@ def keep_reference(run: RunDirectory, project: Project, root: Path, test: Any, c
     summarise(profile, profile_predictions([test], classes), sorted(files.values())).write(run.bundle)
 
 
-def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory:
-    """Decide what is compared with what, and open the run directory.
+@dataclass(frozen=True)
+class NothingNew:
+    """No file is new to the champion, so that there is nothing to compare with its training, and no verdict."""
+
+    project: str
+    champion: str
+    files: int
+
+    @property
+    def text(self) -> str:
+        """As people read it."""
+        files = "the one file" if self.files == 1 else f"all {self.files} files"
+        return (
+            f"nothing new to look at: the champion of {self.project}, version {self.champion}, was trained on {files}. "
+            "Put newer files beside them, or name some with --data"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As `headway watch --json` prints it: no verdict."""
+        return {"drifted": None, "summary": self.text, "champion": self.champion, "files": [], "columns": []}
+
+
+def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory | NothingNew:
+    """Decide what is compared with what, and open the run directory; NothingNew, and none, where training saw every file.
 
     Raises ConfigError where there is no champion or it kept no profile, DataError where there are no rows or a column is
     gone; then nothing is written.
@@ -42,11 +65,13 @@ def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory:
     project = load_table_project(name, root)
     champion = tracking.champion(root, project.name)
     if champion is None:
-        raise ConfigError(f"{name} must have a champion to watch, however it has none yet; headway run {name}")
+        raise ConfigError(f"{name} has no champion to watch yet. Run: headway run {name}")
     reference = Reference.read(champion.bundle, champion.version)
     rows = open_rows(project.data, _kinds(champion.bundle), root, data)
     digests = file_digests(rows.files, root)
     files, why = _newest(rows.files, digests, reference, data)
+    if not files:
+        return NothingNew(project.name, champion.version, len(rows.files))
     rows.of(files).check()
     plan = {
         "champion": champion.version,
@@ -66,14 +91,21 @@ def _kinds(bundle: Path) -> dict[str, Any]:
 def _newest(
     files: Sequence[str], digests: Mapping[str, str], reference: Reference, data: str | None
 ) -> tuple[tuple[str, ...], str]:
-    """The files to look at, and why these."""
-    if data is not None:
-        return tuple(files), "as asked"
-    known = set(reference.files)
-    new = tuple(file for file in files if digests[file] not in known)
-    if new:
-        return new, f"{len(new)} {'file' if len(new) == 1 else 'files'} that the champion's training did not see"
-    return (files[-1],), "no file is new to the champion; the last was looked at"
+    """The files to look at, and why these: none where the champion's training saw them all."""
+    trained = set(reference.files)
+    new = tuple(file for file in files if digests[file] not in trained)
+    if not new:
+        return (), ""
+    if data is None:
+        return new, f"{_files(len(new))} that the champion's training did not see"
+    seen = len(files) - len(new)
+    return tuple(files), "as asked" + (
+        f"; the champion's training saw {seen} of the {_files(len(files))}" if seen else ""
+    )
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def watch(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
@@ -111,7 +143,9 @@ def _conclude(run: RunDirectory, root: Path, found: Mapping[str, Any], problem: 
         drifted = sum(c["drifted"] for c in columns)
         metrics = {"watch/drifted": float(found["drifted"]), "watch/columns": drifted, "watch/psi": largest, **metrics}
     status = "FINISHED" if problem is None else "FAILED" if isinstance(problem, Exception) else "KILLED"
-    return tracking.conclude(run, root, status, {"watch": metrics}, None if problem is None else str(problem))
+    warning = tracking.conclude(run, root, status, {"watch": metrics}, None if problem is None else str(problem))
+    zombies.release(run)  # else `headway up` takes a finished watch for one whose process died
+    return warning
 
 
 def _compare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs whose process has gone without a word, found and closed: in MLflow as KILLED, in Prefect as Crashed.
+"""Runs whose process was killed, found and closed: in MLflow as KILLED, in Prefect as Crashed.
 
 owner.lock in a run's folder is locked by the process that looks after the run. The kernel lets go of the lock whatever
 ends the process, so no number of a process can be mistaken for another's.
@@ -56,8 +56,8 @@ def flow_run_of(run: RunDirectory) -> str | None:
     return None
 
 
-def close_dead(root: Path) -> list[str]:
-    """Close dead runs in MLflow, as KILLED unless they knew their end; one line for each.
+def close_dead(root: Path, problem: str = "its process was killed") -> list[str]:
+    """Close dead runs in MLflow, as KILLED for this problem unless they knew their end; one line for each.
 
     What is on disk stays: it can still be resumed or synced.
     """
@@ -68,17 +68,17 @@ def close_dead(root: Path) -> list[str]:
 
         found = read_tracking(run)
         if found is not None:
-            problem = "its process ended without a word"
-            if found["ending"] is None:
-                warning = tracking.conclude(run, root, "KILLED", stages.summary(run), problem)
-            else:  # it knew its end, and had not told all of it
-                warning = _deliver(run, root)
+            ended = found["ending"] is not None
+            # A run that knew its end had not told all of it.
+            warning = (
+                _deliver(run, root) if ended else tracking.conclude(run, root, "KILLED", stages.summary(run), problem)
+            )
             if warning is not None:
                 lines.append(warning)
                 continue
-            lines.append(
-                f"{run.path.name}: {problem}; closed as {(read_tracking(run) or found)['ending']['status'].lower()}"
-            )
+            status = (read_tracking(run) or found)["ending"]["status"].lower()
+            fact = f"{status}, which MLflow now has, too" if ended else f"{problem}; closed as {status}"
+            lines.append(f"{run.path.name}: {fact}")
         (run.path / "owner.lock").rename(run.path / "owner.gone")
     return lines
 

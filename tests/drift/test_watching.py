@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from headway import cli, stages, tracking, watching
+from headway import cli, stages, tracking, watching, zombies
 from headway.base import ConfigError, DataError, read_json
 from headway.data.datasets.loans import Options, generate
 from headway.report import Silent
@@ -60,6 +60,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, months: tuple[Path, ...]) -> 
 
 def watched(root: Path, data: Path | None = None) -> tuple[RunDirectory, dict[str, Any]]:
     run = watching.open_watch("loans", root, None if data is None else str(data))
+    assert isinstance(run, RunDirectory)
     return run, watching.watch(run, root, Silent())
 
 
@@ -75,7 +76,6 @@ def test_a_quiet_month_is_no_drift_and_drifting_months_are(root: Path, months: t
 def test_the_files_that_training_did_not_see_are_looked_at_and_the_run_is_in_mlflow(
     root: Path, months: tuple[Path, ...]
 ) -> None:
-    assert watched(root)[1]["files"] == [months[TRAINED - 1].name]
     arrived = shutil.copy(months[-1], root / "arriving")
     try:
         run, found = watched(root)
@@ -88,6 +88,34 @@ def test_the_files_that_training_did_not_see_are_looked_at_and_the_run_is_in_mlf
     psi = {c["column"]: c["psi"] for c in found["columns"]}
     assert newest["metrics"]["psi/interest_rate"] == pytest.approx(psi["interest_rate"])
     assert len(newest["metrics"]) <= 100
+
+
+def test_a_finished_watch_is_no_dead_run(root: Path, months: tuple[Path, ...]) -> None:
+    run, _ = watched(root, months[QUIET - 1])
+    assert not (run.path / "owner.lock").exists()
+    assert zombies.close_dead(root) == []
+
+
+def test_files_that_training_saw_are_nothing_new_and_get_no_verdict(
+    root: Path, months: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted((root / "data" / "runs").iterdir())
+    monkeypatch.chdir(root)
+    for words, files in (([], "all 5 files"), (["--data", str(months[0])], "the one file")):
+        assert cli.main(["watch", "loans", "--json", *words]) == 0
+        printed = capsys.readouterr()
+        answer = json.loads(printed.out.splitlines()[-1])
+        assert (answer["drifted"], answer["run_directory"]) == (None, None)
+        assert answer["summary"] in " ".join(printed.err.split())
+        assert answer["summary"].startswith("nothing new to look at: the champion of loans, version 1, was trained on")
+        assert files in answer["summary"]
+        assert "no drift" not in printed.err
+    assert sorted((root / "data" / "runs").iterdir()) == before
+    arrived = shutil.copy(months[QUIET - 1], root / "arriving")
+    try:
+        assert watched(root, root / "arriving")[1]["why"] == "as asked; the champion's training saw 5 of the 6 files"
+    finally:
+        Path(arrived).unlink()
 
 
 def test_more_nulls_and_new_categories_are_told_by_great_expectations(
@@ -119,7 +147,7 @@ def test_rows_that_have_no_target_yet_are_watched_and_a_column_that_is_gone_is_t
 
 
 def test_without_a_champion_its_profile_or_rows_there_is_one_clear_line(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="none must have a champion to watch"):
+    with pytest.raises(ConfigError, match="none has no champion to watch yet"):
         watching.open_watch("none", root)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds none"):

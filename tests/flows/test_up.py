@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -33,9 +35,29 @@ def lines_until(child: subprocess.Popen[str], wanted: str) -> list[str]:
     raise AssertionError("\n".join(found))
 
 
+def begin_retraining(root: Path, prefect: str) -> None:
+    """Start a run as the form does, and wait until its process looks after it."""
+    (deployment,) = (
+        one for one in ask(f"{prefect}/api/deployments/filter", {}) if one["entrypoint"].endswith("retrain")
+    )
+    address = f"{prefect}/api/deployments/{deployment['id']}/create_flow_run"
+    ask(address, {"parameters": {"force": True}, "state": {"type": "SCHEDULED"}})
+    until = time.monotonic() + 90
+    while not list((root / "data" / "runs").glob("*/tracking.json")):
+        assert time.monotonic() < until, "no run began"
+        time.sleep(0.1)
+
+
+def rows(database: Path, query: str) -> list[tuple[str, ...]]:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return connection.execute(query).fetchall()
+
+
 def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """No process, and no run that either page shows as running for ever."""
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "flowers.yaml").write_text(YAML)
+    (tmp_path / "flowers.csv").write_text("height,opens\n" + "".join(f"{n},{n % 2}\n" for n in range(2000)))
     (tmp_path / "conf" / "broken.yaml").write_text("task: [")
     prefect, mlflow = free_port(), free_port()
     command = [sys.executable, "-m", "headway.cli", "up", "--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
@@ -48,6 +70,7 @@ def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Pat
             family = psutil.Process(up.pid).children(recursive=True)
             found = ask(f"http://127.0.0.1:{prefect}/api/deployments/filter", {})
             state = read_json(tmp_path / ".prefect" / "up.json")
+            begin_retraining(tmp_path, f"http://127.0.0.1:{prefect}")
         finally:
             up.send_signal(signal.SIGINT)
             up.wait(60)
@@ -60,6 +83,10 @@ def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Pat
     assert (found[0]["parameters"]["epochs"], found[0]["paused"]) == (7, False)
     assert found[0]["description"] == "Whether a flower opens tomorrow."
     assert up.returncode == 0
+    assert rows(tmp_path / "mlruns" / "mlflow.db", "SELECT status FROM runs") == [("KILLED",)]
+    states = "SELECT state_type FROM flow_run UNION ALL SELECT state_type FROM task_run"
+    assert {state for (state,) in rows(tmp_path / ".prefect" / "prefect.db", states)} <= {"CRASHED", "COMPLETED"}
+    assert rows(tmp_path / ".prefect" / "prefect.db", "SELECT state_type FROM flow_run") == [("CRASHED",)]
     assert len(family) >= 6
     assert not psutil.wait_procs(family, timeout=20)[1]
     assert not (tmp_path / ".prefect" / "up.json").exists()

@@ -112,12 +112,26 @@ def test_no_drift_emits_nothing(root: Path, found: dict[str, Any], monkeypatch: 
     assert not taken
 
 
+def test_nothing_new_completes_with_that_as_its_message_and_emits_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr(flow_file, "emit", taken.append)
+    monkeypatch.setattr(watching, "open_watch", lambda *_: watching.NothingNew("flowers", "3", 2))
+    state = run()
+    assert state.is_completed()
+    assert str(state.message).startswith(
+        "nothing new to look at: the champion of flowers, version 3, was trained on all 2"
+    )
+    assert not taken
+
+
 def test_a_mistake_ends_failed_with_its_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*_: Any) -> None:
-        raise ConfigError("flowers must have a champion to watch")
+        raise ConfigError("flowers has no champion to watch yet")
 
     monkeypatch.setattr(watching, "open_watch", refuses)
     state = run()
-    assert (state.is_failed(), state.message) == (True, "flowers must have a champion to watch")
+    assert (state.is_failed(), state.message) == (True, "flowers has no champion to watch yet")
     properties = watch.parameters.model_dump()["properties"]
     assert all(field["description"].endswith(".") for field in properties.values())

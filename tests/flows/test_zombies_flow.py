@@ -49,7 +49,7 @@ def test_only_the_run_whose_process_was_killed_crashes(root: Path) -> None:
         }
         crashed = found[killed_id]
         assert crashed is not None
-        assert crashed.message == "Its process ended without a word."
+        assert crashed.message == "Its process was killed."
         assert close_dead(client, root) == []
         zombies.release(going)
 

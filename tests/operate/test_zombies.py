@@ -26,7 +26,7 @@ def test_only_the_run_whose_process_was_killed_is_closed(root: Path, monkeypatch
     die(killed)
     zombies.own(going)
     assert [run.path for run in zombies.dead(root)] == [killed.path]
-    assert zombies.close_dead(root) == [f"{killed.path.name}: its process ended without a word; closed as killed"]
+    assert zombies.close_dead(root) == [f"{killed.path.name}: its process was killed; closed as killed"]
     assert zombies.close_dead(root) == []
     status = {
         run.path: open_store(root).get_run(str((read_tracking(run) or {})["run_id"])).info.status

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from headway.base import ConfigError
 from headway.train import turn as turns
 from headway.train.turn import gpus, turn
 
@@ -58,6 +61,52 @@ def test_a_killed_holder_lets_go(tmp_path: Path) -> None:
         holder.wait(30)
     with turn(["0"], pytest.fail, tmp_path) as gpu:
         assert gpu == "0"
+
+
+TAKE = """
+import os, sys
+os.umask(0o077)
+from pathlib import Path
+from headway.train.turn import turn
+if sys.argv[2] != "root":
+    os.setgid(int(sys.argv[2]))
+    os.setuid(int(sys.argv[2]))
+with turn(["0"], lambda text: sys.exit("waits"), Path(sys.argv[1])) as gpu:
+    print(gpu)
+"""
+
+
+def took(folder: Path, user: str) -> subprocess.CompletedProcess[str]:
+    """What a process of another user prints that takes the turn."""
+    return subprocess.run([sys.executable, "-c", TAKE, str(folder), user], capture_output=True, text=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="skipped: only root can become two other users")
+@pytest.mark.parametrize("users", [("1234", "4321"), ("root", "1234")])
+def test_two_users_of_one_machine_take_turns(tmp_path: Path, users: tuple[str, str]) -> None:
+    shared = Path(tempfile.mkdtemp(dir="/tmp"))  # a folder that others may enter, sticky as /tmp is
+    shared.chmod(0o1777)
+    try:
+        for user in users:
+            done = took(shared, user)
+            assert (done.stdout, done.stderr) == ("0\n", "")
+        lock = shared / "headway-gpu-0.lock"
+        assert (lock.stat().st_uid, lock.stat().st_mode & 0o777) == (0 if users[0] == "root" else 1234, 0o666)
+        with turn(["0"], pytest.fail, shared):
+            assert took(shared, users[1]).stderr == "waits\n"
+    finally:
+        shutil.rmtree(shared)
+
+
+def test_a_planted_link_pipe_or_folder_is_refused_in_one_line_and_left_alone(tmp_path: Path) -> None:
+    lock, target = tmp_path / "headway-gpu-0.lock", tmp_path / "target"
+    for plant in (lambda: lock.symlink_to(target), lambda: os.mkfifo(lock), lock.mkdir):
+        plant()
+        with pytest.raises(ConfigError, match="headway-gpu-0.lock must be a") as error, turn(["0"], print, tmp_path):
+            pass
+        assert len(str(error.value).splitlines()) == 1
+        assert not target.exists()
+        lock.rmdir() if lock.is_dir() else lock.unlink()
 
 
 def test_without_a_gpu_nobody_waits_and_visible_devices_are_heeded(monkeypatch: pytest.MonkeyPatch) -> None:

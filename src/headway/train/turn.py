@@ -1,22 +1,27 @@
 """One training at a time on a GPU, whoever started it: a form, a schedule, a worker, or a person at the command line.
 
-A file for each GPU of this machine is locked by the process that looks after a training. The kernel holds the lock, so that it outlives
-every server, and lets go of it however the process ends; a limit kept by a server could do neither.
+A file for each GPU of this machine is locked by the process that looks after a training. The kernel holds the lock, so that it
+outlives every server, and lets go of it however the process ends; a limit kept by a server could do neither. The files
+belong to the machine, not to a user: they lie in /tmp whatever TMPDIR says, and everybody may lock them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from headway.base import ConfigError
 from headway.environment import gpu_names
 
 LOOK_SECONDS = 0.5
+FOLDER = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
 
 
 def gpus() -> list[str]:
@@ -31,12 +36,12 @@ def gpus() -> list[str]:
 def turn(among: Sequence[str], wait: Callable[[str], None], folder: Path | None = None) -> Iterator[str | None]:
     """Hold one of the GPUs ``among`` while the block runs; None where there is none to hold.
 
-    ``wait`` is told once, in words, when all are taken.
+    ``wait`` is told once, in words, when all are taken. Raises ConfigError when something else lies where a lock should be.
     """
     if not among:
         yield None
         return
-    places = [(folder or Path(tempfile.gettempdir())) / f"headway-gpu-{one}.lock" for one in among]
+    places = [(folder or FOLDER) / f"headway-gpu-{one}.lock" for one in among]
     told = False
     while True:
         for gpu, place in zip(among, places, strict=True):
@@ -57,10 +62,34 @@ def turn(among: Sequence[str], wait: Callable[[str], None], folder: Path | None 
 
 def _locked(place: Path) -> int | None:
     """The descriptor that holds the file; None while another holds it."""
-    lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    lock = _opened(place)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
         return None
+    return lock
+
+
+def _opened(place: Path) -> int:
+    """Open the file, and make it for everybody where it is missing. Raises ConfigError where it is not a plain file of ours.
+
+    It is opened without O_CREAT first: in /tmp, Linux refuses that flag on a file of another user (fs.protected_regular),
+    whatever its mode. A link that somebody planted is not followed, and only a file that was just made has its mode changed.
+    """
+    safely = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # O_NONBLOCK: a planted pipe would wait for its other end
+    try:
+        lock = os.open(place, os.O_RDONLY | safely)  # what another user made may be theirs alone to write
+    except FileNotFoundError:
+        try:
+            lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL | safely, 0o666)
+        except FileExistsError:  # made by another process between the two lines above
+            return _opened(place)
+        os.fchmod(lock, 0o666)  # whatever the umask is
+    except OSError as error:
+        fact = "is a link" if error.errno == errno.ELOOP else f"cannot be opened ({error.strerror})"
+        raise ConfigError(f"{place} must be a file that every user may lock, but it {fact}; remove it") from None
+    if not stat.S_ISREG(os.fstat(lock).st_mode):
+        os.close(lock)
+        raise ConfigError(f"{place} must be a plain file, but is not one; remove it")
     return lock
