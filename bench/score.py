@@ -40,6 +40,7 @@ from headway.serve.workers import Workers
 ROWS, FILES, SAMPLE = 10_000_000, 4, 4096
 MEMORY_BYTES, SECONDS = 1.5e9, 900
 PAIRS = 3
+EVENT = "probability_yes"
 ROOT = Path(__file__).parents[1]
 HEADWAY = [sys.executable, "-m", "headway.cli"]
 
@@ -127,7 +128,7 @@ def _must_be_exact(root: Path, files: tuple[Path, ...], out: Path) -> None:
             if not found.equals(wanted) or len(found.unique()) != len(found):
                 raise SystemExit(f"{file.name}: every key must be there once and in order, however they differ")
             sample = next(source.iter_batches(SAMPLE))
-            written = next(scored.iter_batches(SAMPLE, columns=["probability"])).column(0).to_numpy()
+            written = next(scored.iter_batches(SAMPLE, columns=[EVENT])).column(0).to_numpy()
         apart = np.abs(predictor.predict(sample)[:, 1] - written).max()
         if apart > 1e-5:
             raise SystemExit(f"{file.name}: predictions must be the predictor's own, however they are {apart:g} apart")
@@ -154,9 +155,7 @@ def _against_pyfunc(root: Path) -> Ratio:
             Scoring(job, model, workers, Silent(), 0, 1).run()
 
         found = compare(ours, anchor, PAIRS, 1.0)
-    same = np.abs(
-        pd.read_parquet(root / "ours.parquet").probability - pd.read_parquet(root / "theirs.parquet").probability
-    )
+    same = np.abs(pd.read_parquet(root / "ours.parquet")[EVENT] - pd.read_parquet(root / "theirs.parquet")[EVENT])
     if same.max() > 1e-5:
         raise SystemExit(f"both must predict the same, however they are {same.max():g} apart")
     return found

@@ -24,7 +24,7 @@ from prefect.settings import PREFECT_UI_URL
 from prefect.states import Failed, State
 
 from headway import effects, watching
-from headway.base import HeadwayError, disk_error, find_root, read_json, write_json
+from headway.base import HeadwayError, disk_error, find_root, moment, read_json, write_json
 from headway.local import running
 from headway.processes import die_with_parent
 from headway.report import Reporter
@@ -109,9 +109,7 @@ class Both(Reporter):
 
 def run_name(project: str, month: str | None = None) -> str:
     """What a run is called in lists: the project, the month of its data where that is known, and the minute."""
-    if month is None:
-        return f"{project} · {time.strftime('%Y-%m-%d %H:%M')}"
-    return f"{project} · {month} · {time.strftime('%m-%d %H:%M')}"
+    return f"{project} · {moment()}" if month is None else f"{project} · {month} · {moment(form='%m-%d %H:%M')}"
 
 
 def named_after_project() -> str:

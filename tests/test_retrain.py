@@ -28,7 +28,7 @@ import sys, mlflow, numpy as np, pandas as pd
 mlflow.set_tracking_uri(sys.argv[1])
 frame = pd.read_parquet(sys.argv[2])
 found = mlflow.pyfunc.load_model(sys.argv[3]).predict(frame)
-np.save(sys.argv[4], found["probability"].to_numpy())
+np.save(sys.argv[4], found["probability_bad"].to_numpy())
 print(list(found.columns), found["prediction"].iloc[0])
 """
 
@@ -95,7 +95,7 @@ def test_a_fresh_process_predicts_raw_rows_as_the_run_did(root: Path, first: Run
     words = [sys.executable, "-c", FRESH, uri, str(raw), "models:/german-credit@champion", str(out)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("['prediction', 'probability']")
+    assert done.stdout.startswith("['prediction', 'probability_good', 'probability_bad']")
     np.testing.assert_allclose(np.load(out), np.load(first.predictions("test"))[:, 1], atol=1e-5)
 
 

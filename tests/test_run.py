@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from headway.base import moment
 from headway.run import RunDirectory
 
 
@@ -53,3 +59,31 @@ def test_two_runs_in_one_second_get_two_folders(tmp_path: Path) -> None:
     first, second = (RunDirectory.create(tmp_path, "p", {"k": 1}) for _ in range(2))
     assert first.path != second.path
     assert second.plan == {"k": 1}
+
+
+@pytest.fixture
+def auckland(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A local clock that is twelve hours ahead."""
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("auckland")
+def test_times_are_in_one_zone_which_they_name_whatever_the_local_clock(tmp_path: Path) -> None:
+    assert moment(0) == "1970-01-01 00:00 UTC"
+    before = time.strftime("%Y%m%d-%H%M", time.gmtime())
+    name = RunDirectory.create(tmp_path, "p", {}).path.name
+    assert re.fullmatch(r"p-\d{8}-\d{6}Z", name)
+    assert name[2:15] in (before, time.strftime("%Y%m%d-%H%M", time.gmtime()))
+
+
+def test_no_time_is_written_for_people_past_the_two_functions_that_name_the_zone() -> None:
+    source = Path(__file__).parents[1]
+    files = [*source.glob("src/headway/**/*.py"), *source.glob("flows/*.py")]
+    assert len(files) > 100
+    local = re.compile(r"localtime\(|time\.ctime\(|datetime\.now\(\)|time\.strftime\(")
+    names = {path.name for path in files if local.search(path.read_text())}
+    assert names == {"base.py", "decisions.py"}, "base.py has the two; decisions.py writes ISO 8601 with its Z"

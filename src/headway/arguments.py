@@ -136,7 +136,7 @@ example:
   prefect worker start --pool headway"""
 _BACKUP_EXAMPLE = """example:
   headway backup --to /mnt/safe/
-  headway restore /mnt/safe/headway-20300101-020000.tar"""
+  headway restore /mnt/safe/headway-20300101-020000Z.tar"""
 _GC = """Kept whatever the limits say: all that a registered version needs, runs at work, the newest runs, the last hour.
 
 examples:
@@ -172,9 +172,9 @@ examples:
 _SAMPLE_EXAMPLE = """example:
   headway sample shakespeare --prompt "ROMEO:\""""
 
-_SCORE = """One Parquet file for each file of data: keys, prediction, probability or interval, model version. Rows with a value that its
-column cannot have go to NAME.refused.parquet, each with the reason; manifest.json holds the counts. Interrupted, it goes on where it
-was; a file that is done is not scored again by the same version.
+_SCORE = """One Parquet file for each file of data: keys, prediction, probability_<class> for each class or an interval, model version.
+Rows with a value that its column cannot have go to NAME.refused.parquet, each with the reason; manifest.json holds the counts.
+Interrupted, it goes on where it was; a file that is done is not scored again by the same version.
 
 examples:
   headway score adult --data new-people.csv

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from headway import __version__
-from headway.base import ConfigError, find_root
+from headway.base import ConfigError, find_root, stamp
 from headway.database import PARTS, Database, check_versions, connect, database, make_databases, sqlite_file
 from headway.local import running
 
@@ -77,10 +77,9 @@ def backup(root: Path, to: str) -> dict[str, Any]:
 def _target(root: Path, to: str) -> Path:
     path = Path(to)
     if to.endswith("/") or path.is_dir():
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         # The default folder belongs to the project, wherever below it one stands.
         base = root / path if to == "backups/" else path
-        path = base / f"headway-{stamp}.tar"
+        path = base / f"headway-{stamp()}.tar"
     if path.exists():
         raise ConfigError(f"--to must name a new file, however {path} exists")
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import yaml
 
 from headway import stages
-from headway.base import ConfigError, digest, read_json, write_atomically, write_json
+from headway.base import ConfigError, digest, moment, read_json, write_atomically, write_json
 from headway.effect.contention import Contention, cores, load
 from headway.effect.report import summary, write_report
 from headway.effect.techniques import chosen
@@ -139,7 +138,7 @@ def write_recipe(path: Path, name: str, found: dict[str, Any]) -> None:
     told = found["recommended"]
     names = ", ".join(told["names"]) or "nothing: no combination of techniques was confirmed to help"
     lines = [
-        f"# The recommended recipe of {name}, from the effect study of {time.strftime('%Y-%m-%d %H:%M')}.",
+        f"# The recommended recipe of {name}, from the effect study of {moment()}.",
         f"# {names}. Used by: headway run {name} --recipe",
     ]
     values: dict[str, Any] = {"train": told["fields"]}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headway.base import HeadwayError, read_json
+from headway.base import HeadwayError, moment, read_json
 from headway.environment import code_version
 from headway.project import Project, load_project
 from headway.run import RunDirectory
@@ -27,8 +26,7 @@ class UpToDate:
     @property
     def text(self) -> str:
         """One line for people."""
-        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.created))
-        return f"up to date: version {self.version} of {when} was made from the same data, project and code"
+        return f"up to date: version {self.version} of {moment(self.created)} was made from the same data, project and code"
 
     def to_json(self) -> dict[str, Any]:
         """What `headway run --json` prints."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from headway.base import ConfigError, read_json, write_json
+from headway.base import ConfigError, read_json, stamp, write_json
 
 EventKind = Literal["stage", "metric", "progress", "warning", "checkpoint"]
 
@@ -117,11 +117,11 @@ class RunDirectory:
 
     @classmethod
     def create(cls, root: Path, project: str, plan: dict[str, Any]) -> RunDirectory:
-        """A new folder `data/runs/<project>-<UTC time>` with its run.json. Raises ConfigError if it cannot be written."""
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        """A new folder `data/runs/<project>-<time in UTC>Z` with its run.json. Raises ConfigError if it cannot be written."""
+        begun = stamp()
         base = root / "data" / "runs"
         for attempt in range(1000):
-            run = cls(base / (f"{project}-{stamp}" + (f"-{attempt}" if attempt else "")))
+            run = cls(base / (f"{project}-{begun}" + (f"-{attempt}" if attempt else "")))
             try:
                 run.path.mkdir(parents=True)
             except FileExistsError:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway import zombies
-from headway.base import DataError, read_json, write_atomically, write_json
+from headway.base import DataError, moment, read_json, write_atomically, write_json
 from headway.data.source import Table, open_table
 from headway.environment import code_version, environment
 from headway.project import Project, load_project, project_class
@@ -210,7 +210,8 @@ def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:
     project = project_of(run)
     model = project.model.name
     # The list of runs cuts names at about twenty-five characters.
-    name = f"{kind or model} · {time.strftime('%m-%d %H:%M')} · {f's{project.train.seed}' if not kind else model}"
+    name = f"{kind} {model}" if kind else f"{model} s{project.train.seed}"
+    name = f"{name} · {moment(form='%m-%d %H:%M')}"
     return tracking.begin(run, root, project.flat(), name, project.to_yaml())
 
 

@@ -83,10 +83,12 @@ def test_a_fresh_process_without_headway_predicts_what_the_bundle_predicts(root:
     told = json.loads(ended.stdout.splitlines()[-1])
     whole, extra, integers, nulls, missing = told["answers"]
     assert "/artifacts/small/models/" in told["file"]
-    np.testing.assert_allclose(whole["probability"], expected[:, 1], atol=1e-5)
+    for i, name in enumerate(("no", "yes")):
+        np.testing.assert_allclose(whole[f"probability_{name}"], expected[:, i], atol=1e-5)
+    assert "probability" not in whole
     assert whole["prediction"] == [("no", "yes")[i] for i in expected.argmax(1)]
     assert extra == whole
-    np.testing.assert_allclose(integers["probability"], expected[3:, 1], atol=1e-5)
+    np.testing.assert_allclose(integers["probability_yes"], expected[3:, 1], atol=1e-5)
     assert len(nulls["prediction"]) == 1
     assert missing.startswith("DataError: rows to predict must have the column b")
     assert "\n" not in missing

@@ -175,15 +175,18 @@ class Target:
         return outputs.astype(np.float64) * self.std + self.mean
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
-        """`prediction`, and `probability` of the second class of two, or `probability_<class>` of each of several."""
+        """`prediction`, and of classes `probability_<class>` for each: a lone `probability` beside a label reads as that label's."""
         if self.task == "regression":
             return pd.DataFrame({"prediction": np.asarray(predictions, np.float64)})
         labels = np.asarray(self.classes, object)[predictions.argmax(1)]
         frame = pd.DataFrame({"prediction": pd.Series(labels, dtype="str")})
-        if len(self.classes) == 2:
-            return frame.assign(probability=predictions[:, 1].astype(np.float64))
-        shares = {f"probability_{name}": predictions[:, i].astype(np.float64) for i, name in enumerate(self.classes)}
-        return frame.assign(**shares)
+        shares = (predictions[:, i].astype(np.float64) for i in range(len(self.classes)))
+        return frame.assign(**dict(zip(probability_columns(self.classes), shares, strict=True)))
+
+
+def probability_columns(classes: Iterable[str]) -> list[str]:
+    """What the columns of probabilities are called, wherever rows are predicted."""
+    return [f"probability_{name}" for name in classes]
 
 
 def _side_by_side(columns: Iterable[np.ndarray], count: int, rows: int, kind: type[np.generic]) -> np.ndarray:

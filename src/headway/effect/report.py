@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import html
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headway.base import write_atomically
+from headway.base import moment, write_atomically
 from headway.effect.method import method
 from headway.effect.pictures import COLOURS, forest, pareto, shown_effect, waterfall
 from headway.effect.words import difference, further, machine, ratio, reached, recommendation
@@ -32,7 +31,7 @@ def write_report(path: Path, project: str, found: Mapping[str, Any], environment
     """Write the report of what a study found."""
     parts = [
         f"<h1>What each technique gains: {html.escape(project)}</h1>",
-        f'<p class="soft">{html.escape(_machine(environment))}. {time.strftime("%Y-%m-%d %H:%M")}.</p>',
+        f'<p class="soft">{html.escape(_machine(environment))}. {moment()}.</p>',
         *_busy(found),
         f"<p>{html.escape(findings(found))}</p>",
         *_picture("Effects", forest(found["techniques"]), _FOREST),

@@ -120,7 +120,7 @@ class Predictor:
         return self._compute(self.preparation.apply(self.canonical(rows)))
 
     def answer(self, rows: pd.DataFrame, _params: Mapping[str, Any]) -> pd.DataFrame:
-        """What MLflow's predict gives: `prediction` and `probability` columns."""
+        """What MLflow's predict gives: `prediction`, and `probability_<class>` columns or `low` and `high`."""
         batch = self.canonical(rows)
         arrays = self.preparation.apply(batch)
         self._warn_of_unknown(batch, arrays["categorical"])
@@ -139,7 +139,7 @@ class Predictor:
                 warnings.warn(f"{text}; were these rows read as the training's were?", UserWarning, stacklevel=3)
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
-        """`prediction`, and `probability` columns or, where the bundle has an interval, `low` and `high`."""
+        """`prediction`, and `probability_<class>` columns or, where the bundle has an interval, `low` and `high`."""
         return decode(self.preparation, self.interval, predictions)
 
     def canonical(self, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
@@ -155,7 +155,7 @@ class Predictor:
 
 
 def decode(preparation: Preparation, interval: Interval | None, predictions: np.ndarray) -> pd.DataFrame:
-    """What people read: `prediction`, and `probability` columns or `low` and `high`."""
+    """What people read: `prediction`, and `probability_<class>` columns or `low` and `high`."""
     frame = preparation.target.decode(predictions)
     if interval is None:
         return frame

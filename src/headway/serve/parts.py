@@ -1,6 +1,6 @@
 """A scored file as it grows: part by part, so that a kill costs seconds, and one whole file in the end.
 
-    OUT/NAME.parquet                          keys, prediction, probability or interval, model version
+    OUT/NAME.parquet                          keys, prediction, probability_<class> or interval, model version
     OUT/NAME.refused.parquet                  the rows that break the schema, each with the reason; absent where there is none
     OUT/.parts/NAME.DIGEST/START-END.parquet  rows START to END of the input, while it is not whole; beside it what was refused
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class BundleModel(mlflow.pyfunc.PythonModel):
-    """Raw rows in, `prediction` and probabilities out."""
+    """Raw rows in, `prediction` and `probability_<class>` or an interval out."""
 
     predictor: Predictor | TextPredictor
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headway
+from headway.data.prepare import probability_columns
 from headway.tracking.store import quietly
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ def _outputs(described: Mapping[str, Any]) -> list[Any]:
     if described["task"] == "regression":
         names = ["prediction", *(("low", "high") if described.get("interval") else ())]
         return [ColSpec("double", name) for name in names]
-    classes = described["classes"]
-    names = ["probability"] if len(classes) == 2 else [f"probability_{c}" for c in classes]
+    names = probability_columns(described["classes"])
     return [ColSpec("string", "prediction"), *(ColSpec("double", name) for name in names)]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from headway.base import ConfigError, read_json, write_json
+from headway.base import ConfigError, moment, read_json, write_json
 from headway.run import Event, RunDirectory
 from headway.tracking.contents import (
     dataset_of,
@@ -198,8 +198,8 @@ def sync(run: RunDirectory, root: Path) -> str:
     """
     if read_tracking(run) is None:
         project, stamp = run.plan["project"], (run.path / "run.json").stat().st_mtime
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(stamp))
-        name = f"{project['model']['name']} · {when} · seed {run.plan.get('seed', 0)}"
+        when = moment(stamp, "%m-%d %H:%M")
+        name = f"{project['model']['name']} s{run.plan.get('seed', 0)} · {when}"
         text = yaml.safe_dump(project, sort_keys=False, allow_unicode=True)
         opening = {"name": name, "params": flatten(project), "yaml": text, "time": stamp}
         status = "FINISHED" if run.result is not None else "KILLED"
