@@ -25,6 +25,7 @@ from prefect.states import Failed, State
 
 from headway import effects, watching
 from headway.base import HeadwayError, disk_error, find_root, moment, read_json, write_json
+from headway.evaluate import undefined
 from headway.local import running
 from headway.processes import die_with_parent
 from headway.report import Reporter
@@ -175,7 +176,8 @@ def show_metrics(project: str, evaluation: dict[str, Any]) -> None:
     """Metrics with intervals beside champion and baselines, as a table."""
     rows = metric_rows(evaluation)
     if rows:
-        text = (evaluation.get("earns_its_keep") or {}).get("text")
+        keep = (evaluation.get("earns_its_keep") or {}).get("text", "")
+        text = ". ".join(line for line in (keep, *undefined.lines(evaluation)) if line)
         create_table_artifact(table=rows, key=artifact_key(project, "metrics"), description=text)
     slices = slice_rows(evaluation)
     if slices:
@@ -190,6 +192,7 @@ def show_decision(project: str, decision: dict[str, Any], evaluation: dict[str, 
     keep = (evaluation.get("earns_its_keep") or {}).get("text", "")
     model = f"Model `{decision['name']}` version {decision['version']}. " if decision.get("version") is not None else ""
     parts = [f"# {project}: {verdict}", decision.get("reason", ""), keep, markdown_table(metric_rows(evaluation))]
+    parts += undefined.lines(evaluation)
     parts.append(f"{model}Files: `{run.path}`")
     address = mlflow_page(run)
     if address:

@@ -121,4 +121,4 @@ def test_metrics_stand_beside_the_champion_and_the_baselines() -> None:
 
 
 def test_numbers_keep_four_digits_where_they_matter() -> None:
-    assert [number(v) for v in (0.91834, 123.456, 123456.7, None)] == ["0.9183", "123.46", "123,457", ""]
+    assert [number(v) for v in (0.91834, 123.456, 123456.7, None)] == ["0.9183", "123.46", "123,457", "undefined"]

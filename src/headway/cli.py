@@ -175,6 +175,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _seeds(options: argparse.Namespace) -> int:
     from headway import seeds
+    from headway.evaluate import undefined
 
     terminal = terminal_of(options)
     with terminal.stage("seeds"):
@@ -182,6 +183,8 @@ def _seeds(options: argparse.Namespace) -> int:
             options.project, find_root(), options.settings, options.count, options.rates, options.decays, terminal
         )
     terminal.table(seeds.table(told), "nothing was measured")
+    for line in undefined.lines(told):
+        terminal.line(line)
     if options.json:
         print(json.dumps(told))
     return 0

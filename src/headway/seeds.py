@@ -11,7 +11,8 @@ import numpy as np
 from headway import stages
 from headway.base import ConfigError, read_json, write_json
 from headway.data.store import Store
-from headway.evaluate.metrics import METRICS
+from headway.evaluate.metrics import METRICS, value_of
+from headway.evaluate.undefined import reasons
 from headway.project import Project, load_table_project
 from headway.report import Reporter
 from headway.run import Event, RunDirectory
@@ -88,14 +89,18 @@ def _measured(project: Project) -> list[str]:
 
 
 def _measure(run: RunDirectory, project: Project, variants: Sequence[dict[str, float]]) -> dict[str, Any]:
-    target = np.asarray(Store(Path(read_json(run.path / "store.json")["path"])).arrays("test")["target"])
+    store = Store(Path(read_json(run.path / "store.json")["path"]))
+    target, classes = np.asarray(store.arrays("test")["target"]), store.preparation.target.classes
+    why: dict[str, str] = {}
     result = run.result or {}
     rows: list[dict[str, Any]] = []
     for k, variant in enumerate(variants):
         predicted = np.load(run.predictions(f"test-{k}"))
-        values = {name: float(METRICS[name].value(target, predicted)) for name in _measured(project)}
+        values = {name: value_of(METRICS[name], target, predicted) for name in _measured(project)}
+        why |= reasons(project.task, classes, target, predicted, {name: {"value": v} for name, v in values.items()})
         rows.append({**variant, "best_epoch": result["networks"][k]["best_epoch"], **values})
-    return {"rows": rows, "summary": _summary(rows, _measured(project)), "seconds": result["seconds"]}
+    summary = _summary(rows, _measured(project))
+    return {"rows": rows, "summary": summary, "undefined": {"model": why}, "seconds": result["seconds"]}
 
 
 def _summary(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -104,9 +109,12 @@ def _summary(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[
     found = []
     for rate, decay in settings:
         for name in names:
-            values = np.array(
-                [row[name] for row in rows if (row["learning_rate"], row["weight_decay"]) == (rate, decay)]
-            )
+            own = [row[name] for row in rows if (row["learning_rate"], row["weight_decay"]) == (rate, decay)]
+            values = np.array([value for value in own if value is not None])
+            if len(values) < len(own):  # undefined on the test rows, for whatever seed
+                nothing = dict.fromkeys(("mean", "deviation", "low", "high"))
+                found.append({"learning_rate": rate, "weight_decay": decay, "metric": name, **nothing})
+                continue
             spread = float(values.std(ddof=1)) if len(values) > 1 else None
             shown = {"metric": name, "mean": float(values.mean()), "deviation": spread}
             found.append(
@@ -127,7 +135,8 @@ def table(told: dict[str, Any]) -> list[dict[str, str]]:
     rows = []
     for row in told["summary"]:
         setting = {"rate": f"{row['learning_rate']:g}", "decay": f"{row['weight_decay']:g}"} if several else {}
-        spread = "" if row["deviation"] is None else f"± {row['deviation']:.4f}"
+        spread = "one seed" if row["deviation"] is None and row["mean"] is not None else "–"
+        spread = spread if row["deviation"] is None else f"± {row['deviation']:.4f}"
         values = {
             "mean": number(row["mean"]),
             "deviation": spread,

@@ -243,6 +243,7 @@ def summary(run: RunDirectory) -> dict[str, Any]:
         "stages": read("stages.json"),
         "metrics": evaluation.get("metrics", {}),
         "baselines": {name: b["metrics"] for name, b in evaluation.get("baselines", {}).items()},
+        "undefined": evaluation.get("undefined", {}),
         "reference": evaluation.get("reference"),
         "earns_its_keep": evaluation.get("earns_its_keep"),
         "decision": {key: decision[key] for key in ("promoted", "reason") if key in decision},

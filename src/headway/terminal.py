@@ -151,6 +151,8 @@ class Terminal:
         """Metrics beside champion and baselines, whether the network earns its keep, the decision, where to look."""
         from rich.text import Text
 
+        from headway.evaluate import undefined
+
         rows = metric_rows(evaluation)
         if rows:
             self.console.print()
@@ -159,6 +161,8 @@ class Terminal:
         if slices:
             self.console.print()
             self.console.print(_table(slices))
+        for text in undefined.lines(evaluation):
+            self.console.print(Text(text, style="yellow"))
         keep = summary.get("earns_its_keep") or {}
         if keep.get("text"):
             self.console.print()
@@ -207,6 +211,8 @@ def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
         interval = ""
         if measured.get("low") is not None and measured.get("high") is not None:
             interval = f"{number(measured['low'])}–{number(measured['high'])}"
+        elif measured["value"] is not None and "low" in measured:
+            interval = "too few rows"  # hardly a resample holds what the metric needs
         star = " *" if name == evaluation.get("primary") else ""
         row = {
             "metric": name.replace("_", " ") + star,
@@ -225,7 +231,7 @@ def slice_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     for column, groups in (evaluation.get("slices") or {}).items():
         for name, told in groups.items():
             measured = told["metrics"].get(metric) or {}
-            if measured.get("value") is None:
+            if "value" not in measured:
                 continue
             interval = (
                 f"{number(measured['low'])}–{number(measured['high'])}" if measured.get("low") is not None else ""
@@ -236,9 +242,9 @@ def slice_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def number(value: float | None) -> str:
-    """Four digits after the point below 10, fewer above."""
+    """Four digits after the point below 10, fewer above; `undefined` where the rows define none."""
     if value is None:
-        return ""
+        return "undefined"
     size = abs(value)
     return f"{value:.4f}" if size < 10 else f"{value:.2f}" if size < 10_000 else f"{value:,.0f}"
 

@@ -212,14 +212,20 @@ def table(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "column": c["column"],
             "drift": "yes" if c["drifted"] else "",
-            "PSI": "" if c["psi"] is None else f"{c['psi']:.4f}",
-            "by chance": "" if c["chance"] is None else f"{c['chance']:.4f}",
-            "Jensen-Shannon": "" if c["jensen_shannon"] is None else f"{c['jensen_shannon']:.4f}",
+            "PSI": _uncompared(c) if c["psi"] is None else f"{c['psi']:.4f}",
+            "by chance": "–" if c["chance"] is None else f"{c['chance']:.4f}",
+            "Jensen-Shannon": "–" if c["jensen_shannon"] is None else f"{c['jensen_shannon']:.4f}",
             "nulls before": f"{c['nulls_before']:.2%}",
             "nulls now": f"{c['nulls_now']:.2%}",
         }
         for c in order
     ]
+
+
+def _uncompared(column: Mapping[str, Any]) -> str:
+    """Why a column has no PSI."""
+    empty = [when for when in ("before", "now") if column[f"nulls_{when}"] == 1]
+    return f"no value {' and '.join(empty)}" if empty else "free text has no shares"
 
 
 def page(found: Mapping[str, Any]) -> str:

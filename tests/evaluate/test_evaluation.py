@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from headway.evaluate.config import EvaluateConfig, GateConfig
 from headway.evaluate.evaluation import evaluate
 from headway.evaluate.plots import draw
 from headway.evaluate.slices import groups, measure_slices
+from headway.evaluate.undefined import lines
+from headway.terminal import metric_rows
 
 
 def make(rows: int, seed: int) -> dict[str, np.ndarray]:
@@ -101,6 +104,53 @@ def test_slices_cover_every_row_once_and_are_measured_on_their_own_rows() -> Non
     assert sliced["name"]["a"]["rows"] == (names == "a").sum()
     expected = roc_auc_score(target[names == "a"], p[names == "a"])
     assert sliced["name"]["a"]["metrics"]["auc"]["value"] == pytest.approx(expected)
+
+
+def test_a_metric_without_a_value_says_why_for_the_model_a_baseline_and_a_slice() -> None:
+    p = np.linspace(0.1, 0.9, 200)
+    target = np.zeros(200, int)
+    good, broken = np.stack([1 - p, p], 1), np.full((200, 2), np.nan)
+    region = np.repeat(["north", "south"], 100)
+    target[:50] = 1  # in the north alone
+    sliced = evaluated("classification", ("no", "yes"), target, {"model": good, "linear": broken}, region)
+    assert sliced["undefined"]["model"] == {}
+    assert sliced["metrics"]["auc"]["value"] == pytest.approx(roc_auc_score(target, p))
+    assert lines(sliced) == [
+        "undefined for linear: auc, average precision, log loss, brier, ece (a prediction is not a finite number)",
+        "undefined: auc where region = south (no row has the class yes)",
+    ]
+    every = evaluated("classification", ("no", "yes"), target * 0, {"model": good, "trivial": good}, region)
+    assert every["metrics"]["auc"]["value"] is None
+    assert lines(every)[0] == "undefined: auc, average precision (no row has the class yes)"
+    assert len(lines(every)) == 2, "what is undefined for every model is said once, and once for the slices"
+
+    constant = evaluated("regression", (), np.full(200, 3.0), {"model": p, "trivial": p}, region)
+    assert lines(constant)[0] == "undefined: r2 (every row has the same target)"
+    rows = {row["metric"]: row for row in metric_rows(constant)}
+    assert (rows["r2"]["model"], rows["r2"]["trivial"]) == ("undefined", "undefined")
+    assert not [name for row in rows.values() for name, cell in row.items() if not cell and name != "95 % interval"]
+
+
+def evaluated(
+    task: Literal["classification", "regression"],
+    classes: tuple[str, ...],
+    target: np.ndarray,
+    predictions: dict[str, np.ndarray],
+    region: np.ndarray,
+) -> dict[str, Any]:
+    return evaluate(
+        task,
+        EvaluateConfig(resamples=100),
+        GateConfig(),
+        classes,
+        target,
+        predictions,
+        seconds={},
+        slice_values={"region": region},
+        reference=None,
+        model_name="mlp",
+        champion_version=None,
+    )
 
 
 @pytest.mark.parametrize(

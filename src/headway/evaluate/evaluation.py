@@ -13,6 +13,7 @@ from headway.evaluate.calibration import reliability
 from headway.evaluate.config import EvaluateConfig, GateConfig
 from headway.evaluate.metrics import METRICS, differences, measure, primary, shown, told
 from headway.evaluate.slices import measure_slices
+from headway.evaluate.undefined import reasons
 
 
 def evaluate(
@@ -48,9 +49,10 @@ def evaluate(
         "rows": len(target),
         "classes": list(classes),
         "metrics": ordered["model"],
+        "undefined": {name: reasons(task, classes, target, predictions[name], m) for name, m in ordered.items()},
         "baselines": {name: {"metrics": m, "seconds": seconds.get(name)} for name, m in baselines.items()},
         "champion": champion,
-        "slices": measure_slices(task, target, predictions["model"], slice_values),
+        "slices": measure_slices(task, target, predictions["model"], slice_values, classes),
         "calibration": calibration,
         "reference": _reference(task, config, metric, target, predictions["model"], reference),
         "earns_its_keep": _earns(metric, target, predictions, baselines, config.resamples, model_name),

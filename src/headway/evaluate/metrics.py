@@ -64,7 +64,7 @@ def measure(task: Task, target: np.ndarray, prediction: np.ndarray, resamples: i
             draws.setdefault(name, []).append(resample(weights))
     measured: Measured = {}
     for name in ready:
-        value = _value(METRICS[name], target, prediction)
+        value = value_of(METRICS[name], target, prediction)
         if name == "ece" and value is not None:
             draws[name] = _without_bias(draws[name], value)
         low, high = interval(np.concatenate(draws[name])) if name in draws else (None, None)
@@ -85,7 +85,7 @@ def differences(
     """
     chosen = METRICS[metric]
     sign = 1.0 if chosen.higher_is_better else -1.0
-    first, second = _value(chosen, target, a), _value(chosen, target, b)
+    first, second = value_of(chosen, target, a), value_of(chosen, target, b)
     if first is None or second is None:
         return (float("nan"),) * 3
     of_a, of_b = chosen.resampled(target, a, {}), chosen.resampled(target, b, {})
@@ -125,7 +125,7 @@ def shown(metric: str) -> str:
     return METRICS[metric].title
 
 
-def _value(metric: Metric, target: np.ndarray, prediction: np.ndarray) -> float | None:
+def value_of(metric: Metric, target: np.ndarray, prediction: np.ndarray) -> float | None:
     """scikit-learn's value; None where the rows define none, for example AUC with one class."""
     try:
         value = float(metric.value(target, prediction))

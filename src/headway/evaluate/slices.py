@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from headway.data.config import Task
 from headway.evaluate.metrics import measure
+from headway.evaluate.undefined import reasons
 
 MOST_VALUES = 12
 MIN_ROWS = 30
@@ -59,16 +60,22 @@ def _distinct(numbers: np.ndarray) -> list[str]:
 
 
 def measure_slices(
-    task: Task, target: np.ndarray, prediction: np.ndarray, slice_values: Mapping[str, np.ndarray], seed: int = 0
+    task: Task,
+    target: np.ndarray,
+    prediction: np.ndarray,
+    slice_values: Mapping[str, np.ndarray],
+    classes: Sequence[str] = (),
+    seed: int = 0,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Column, then group, to its rows and metrics."""
+    """Column, then group, to its rows, its metrics, and why some of them are undefined."""
+
+    def measured(rows: np.ndarray) -> dict[str, Any]:
+        own, predicted = target[rows], prediction[rows]
+        metrics = measure(task, own, predicted, RESAMPLES, seed)
+        why = reasons(task, classes, own, predicted, metrics)
+        return {"rows": int(rows.sum()), "metrics": metrics, "undefined": why}
+
     return {
-        column: {
-            name: {
-                "rows": int(rows.sum()),
-                "metrics": measure(task, target[rows], prediction[rows], RESAMPLES, seed),
-            }
-            for name, rows in groups(values).items()
-        }
+        column: {name: measured(rows) for name, rows in groups(values).items()}
         for column, values in slice_values.items()
     }

@@ -95,12 +95,15 @@ def note_of(run: RunDirectory, ending: Mapping[str, Any] | None) -> str:
 
 
 def _verdict(evaluation: Mapping[str, Any]) -> str:
-    return str((evaluation.get("earns_its_keep") or {}).get("text", ""))
+    from headway.evaluate import undefined
+
+    text = str((evaluation.get("earns_its_keep") or {}).get("text", ""))
+    return "\n\n".join(line for line in (text, *undefined.lines(evaluation)) if line)
 
 
 def _decision(decision: Mapping[str, Any]) -> str:
-    verdict = "Promoted" if decision.get("promoted") else "Not promoted"
-    return f"**{verdict}**: {decision.get('reason', '')}"
+    verdict, reason = "promoted" if decision.get("promoted") else "not promoted", str(decision.get("reason", ""))
+    return f"**{verdict.capitalize()}**: {reason.removeprefix(f'{verdict}: ')}"
 
 
 def _diagnosis(result: Mapping[str, Any]) -> str:
