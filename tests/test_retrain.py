@@ -142,7 +142,7 @@ def test_mlflow_holds_what_a_person_needs_to_compare_runs(root: Path, first: Run
     assert {"profile.json", "validation.html", "validation.json", "evaluation.json", "plots", "project.yaml"} <= files
     assert {f.path for f in client.list_artifacts(run_id, "plots")} >= {"plots/roc.png", "plots/calibration.png"}
     version = client.get_model_version("german-credit", "1")
-    assert version.tags["reason"] == read_json(first.path / "decision.json")["reason"]
+    assert f"promoted: {version.tags['reason']}" == read_json(first.path / "decision.json")["reason"]
 
 
 def test_boosting_is_trained_gated_and_registered_like_the_others(root: Path, second: RunDirectory) -> None:

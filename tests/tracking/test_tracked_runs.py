@@ -39,7 +39,10 @@ def test_a_run_shows_its_parameters_data_metrics_files_and_end(run: RunDirectory
     assert begin(run, tmp_path) is None
     journal(run, 5)
     tracking.Forwarder(run).poll()
-    write_json(run.path / "evaluation.json", {"earns_its_keep": {"verdict": True, "text": "It does."}})
+    nothing = {"model": {"auc": "no row has the class yes"}}
+    kept = {"earns_its_keep": {"verdict": True, "text": "It does."}, "undefined": nothing}
+    write_json(run.path / "evaluation.json", kept)
+    write_json(run.path / "decision.json", {"promoted": False, "reason": "not promoted: AUC .7 against .8; worse"})
     (run.path / "validation.html").write_text("<html></html>")
     assert tracking.conclude(run, tmp_path, "FINISHED", SUMMARY) is None
 
@@ -51,8 +54,10 @@ def test_a_run_shows_its_parameters_data_metrics_files_and_end(run: RunDirectory
     assert seen.data.metrics["test/auc_low"] == 0.88
     assert seen.data.metrics["versus/linear/auc"] == 0.85
     assert seen.data.tags["prefect.flow_run_id"] == "f1"
-    assert "It does." in seen.data.tags["mlflow.note.content"]
-    assert "4200" in seen.data.tags["mlflow.note.content"]
+    note = seen.data.tags["mlflow.note.content"]
+    assert "It does.\n\nundefined: auc (no row has the class yes)" in note
+    assert "**Not promoted**: AUC .7 against .8; worse" in note
+    assert "4200" in note
     assert seen.data.tags["mlflow.source.git.commit"] == "a" * 40
     assert [(i.dataset.name, i.dataset.digest) for i in seen.inputs.dataset_inputs] == [("loans", "d" * 12)]
     files = {entry.path for entry in client.list_artifacts(seen.info.run_id)}

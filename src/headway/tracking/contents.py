@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.base import read_json
 from headway.run import RunDirectory
+from headway.tracking.decisions import reason_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,8 +103,8 @@ def _verdict(evaluation: Mapping[str, Any]) -> str:
 
 
 def _decision(decision: Mapping[str, Any]) -> str:
-    verdict, reason = "promoted" if decision.get("promoted") else "not promoted", str(decision.get("reason", ""))
-    return f"**{verdict.capitalize()}**: {reason.removeprefix(f'{verdict}: ')}"
+    verdict = "Promoted" if decision.get("promoted") else "Not promoted"
+    return f"**{verdict}**: {reason_of(decision)}"
 
 
 def _diagnosis(result: Mapping[str, Any]) -> str:

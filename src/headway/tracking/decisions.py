@@ -143,7 +143,7 @@ def note_gate(
         version=version,
         before=champion,
         after=version if promoted else champion,
-        why=str(decision.get("reason", "")),
+        why=reason_of(decision),
         who=current_user(),
         when=time.time(),
         run_id=client.get_model_version(name, version).run_id,
@@ -155,6 +155,11 @@ def note_gate(
     history = append(client, name, record)
     describe(client, name, history)
     return history, history[-1]
+
+
+def reason_of(decision: Mapping[str, Any]) -> str:
+    """Why the gate decided, without the verdict that its sentence begins with: it stands beside it wherever it is shown."""
+    return str(decision.get("reason", "")).removeprefix("not promoted: ").removeprefix("promoted: ")
 
 
 def is_overtaken(history: list[DecisionRecord], record: DecisionRecord, kinds: tuple[Kind, ...]) -> bool:

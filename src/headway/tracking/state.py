@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from headway.tracking.decisions import DecisionRecord, of_version
+from headway.tracking.decisions import DecisionRecord, of_version, reason_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,7 +34,7 @@ def tell_gate(
 ) -> None:
     """Say of a version what the gate decided and measured."""
     verdict = "promoted" if decision.get("promoted") else "not promoted"
-    tell(client, name, version, verdict, str(decision.get("reason", "")), history)
+    tell(client, name, version, verdict, reason_of(decision), history)
     for key in ("metric", *MEASURED):
         value = decision.get(key)
         if value is not None:
