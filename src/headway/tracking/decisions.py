@@ -8,6 +8,7 @@ description repeats the newest as a table for people; what was written above tha
 from __future__ import annotations
 
 import calendar
+import contextlib
 import getpass
 import json
 import os
@@ -31,6 +32,7 @@ MOVES: tuple[Kind, ...] = ("first", "promotion", "rollback", "outside")
 """The kinds after which another version may be in charge."""
 
 LONGEST_TAG = LONGEST_DESCRIPTION = 4900  # characters: MLflow keeps 5,000
+LEAST_ROOM = 800  # for one decision with a long reason
 OUTSIDE = "the alias champion was moved outside Headway, or the process of a decision died before it was carried out"
 HEADING = "## Decisions"
 _KEY = re.compile(r"decision\.(\d+)\.\w+")
@@ -93,7 +95,11 @@ def read(client: MlflowClient, name: str) -> list[DecisionRecord]:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return []
         raise
-    kept = [DecisionRecord.from_json(json.loads(v)) for k, v in model.tags.items() if _KEY.fullmatch(k)]
+    kept = []
+    for key, value in model.tags.items():
+        if _KEY.fullmatch(key):
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # edited by hand in MLflow
+                kept.append(DecisionRecord.from_json(json.loads(value)))
     return sorted(kept, key=lambda record: (record.number, record.when)) if kept else _from_versions(client, name)
 
 
@@ -168,11 +174,13 @@ def is_overtaken(history: list[DecisionRecord], record: DecisionRecord, kinds: t
 
 
 def describe(client: MlflowClient, name: str, history: list[DecisionRecord]) -> None:
-    """Put the newest decisions below what people wrote into the model's description."""
+    """Put the newest decisions below what people wrote into the model's description; left as it is where that fills the room."""
     text = client.get_registered_model(name).description or ""
     own = text.partition(HEADING)[0].rstrip()
-    lines = [HEADING, "", "| # | when | decision | in charge | why | by |", "|---|---|---|---|---|---|"]
+    lines = [HEADING, "", "| # | when | decision | why | by |", "|---|---|---|---|---|"]
     room = LONGEST_DESCRIPTION - len(own) - sum(len(line) + 1 for line in lines) - 100
+    if room < LEAST_ROOM:
+        return
     rows: list[str] = []
     for record in reversed(history):
         row = _row(record)
@@ -188,7 +196,7 @@ def describe(client: MlflowClient, name: str, history: list[DecisionRecord]) -> 
 def _row(record: DecisionRecord) -> str:
     why = record.why.replace("|", "\\|").replace("\n", " ")
     why = why if len(why) <= 400 else f"{why[:400]} …"
-    return f"| {record.number} | {moment(record.when)} | {record.kind} | {record.change()} | {why} | {record.who} |"
+    return f"| {record.number} | {moment(record.when)} | **{record.kind}** {record.change()} | {why} | {record.who} |"
 
 
 def of_version(history: list[DecisionRecord], version: str) -> str:
@@ -230,6 +238,7 @@ def _from_versions(client: MlflowClient, name: str) -> list[DecisionRecord]:
             records.append(DecisionRecord(kind, back[1], number, back[1], back[2], "unknown", changed, version.run_id))
             continue
         after = number if kind == "promotion" else before
+        kind = "first" if kind == "promotion" and before is None else kind
         records.append(DecisionRecord(kind, number, before, after, why, "unknown", made, version.run_id))
         before = after
     return sorted(records, key=lambda record: record.when)
