@@ -73,3 +73,26 @@ def test_settings_are_crossed_with_seeds(root: Path) -> None:
         variants_of(project, 1, [], [])
     with pytest.raises(ConfigError, match="learning rates must be above 0"):
         variants_of(project, 2, [-1.0], [])
+
+
+def test_seeds_of_boosting_are_fits_of_their_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--set", "model={name: boosting, trees: 60}"]
+    assert cli.main(["seeds", "rows", "--count", "2", "--json", *settings]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["seed"] for row in told["rows"]] == [0, 1]
+    assert told["rows"][0]["auc"] != told["rows"][1]["auc"]
+
+    run = stages.start("rows", root, ["model={name: boosting, trees: 60}", "train.seed=1"])
+    stages.validate(run, root, Silent())
+    stages.prepare(run, root, Silent())
+    stages.train(run, root, Silent())
+    second = Path(told["run_directory"]) / "predictions" / "test-1.npy"
+    np.testing.assert_array_equal(np.load(second), np.load(run.predictions("test")))
+
+
+def test_rates_for_boosting_are_refused_before_anything_is_trained(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["seeds", "rows", "--set", "model=boosting", "--rates", "0.1", "0.2"]) == 2
+    assert "--rates and --decays must be for a network, but the model is boosting" in capsys.readouterr().err
+    assert not (root / "mlruns" / "runs").exists()

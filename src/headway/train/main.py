@@ -82,7 +82,11 @@ def train(run: RunDirectory) -> None:
     started = time.perf_counter()
     run.bundle.mkdir(exist_ok=True)
     if isinstance(model, Boosting):
-        result, predictions = _fit_boosting(run, model, recipe, Store(Path(read_json(run.path / "store.json")["path"])))
+        store = Store(Path(read_json(run.path / "store.json")["path"]))
+        if "variants" in run.plan:
+            _fit_many_boosting(run, model, recipe, store, started)
+            return
+        result, predictions = _fit_boosting(run, model, recipe, store)
     else:
         _keep_compiled(run)
         from headway.train.memory import keep_memory
@@ -140,6 +144,33 @@ def _follow_many(training: ManyTraining, journal: Journal) -> None:
         journal.flush()
 
 
+def _fit_many_boosting(run: RunDirectory, model: Boosting, recipe: Recipe, store: Store, started: float) -> None:
+    """Fit run.json's variants one after another: trees of several seeds share no arithmetic."""
+    variants = run.plan["variants"]
+    journal = run.journal()
+    shown = 0.0
+    run.predictions("test").parent.mkdir(exist_ok=True)
+    fits: list[dict[str, Any]] = []
+    for k, variant in enumerate(variants):
+
+        def on_tree(tree: int, _train_loss: float, validation_loss: float) -> None:
+            nonlocal shown
+            if time.perf_counter() - shown > 0.5:
+                shown = time.perf_counter()
+                text = f"fit {len(fits) + 1} of {len(variants)}: tree {tree}, validation loss {validation_loss:.4f}"
+                done = len(fits) * model.trees + tree
+                journal.write("progress", step=done, steps=len(variants) * model.trees, text=text)
+                journal.flush()
+
+        seeded = recipe.model_copy(update={"seed": variant["seed"]})
+        booster, trees, predictions = _boosted(model, seeded, store, on_tree)
+        np.save(run.predictions(f"test-{k}"), predictions["test"])
+        loss = float(next(iter(booster.best_score["validation"].values())))
+        fits.append({"best_epoch": booster.best_iteration or trees, "epochs": trees, "validation_loss": loss})
+    journal.close()
+    run.finish({"networks": fits, "seconds": round(time.perf_counter() - started, 3)})
+
+
 def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:
     """What the prepared store asks for: rows of a table, or a text's tokens."""
     described = read_json(run.path / "store.json")
@@ -161,17 +192,13 @@ def _keep_compiled(run: RunDirectory) -> None:
 def _fit_boosting(
     run: RunDirectory, model: Boosting, recipe: Recipe, store: Store
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    from headway.models.boosting import predict
     from headway.train.meter import peak_memory
 
-    inputs, target = store.preparation.inputs(), store.preparation.target
-    arrays = {split: store.arrays(split) for split in ("train", "validation", "test")}
     journal = run.journal()
-    begun, shown, trees = time.perf_counter(), 0.0, 0
+    begun, shown = time.perf_counter(), 0.0
 
     def on_tree(tree: int, train_loss: float, validation_loss: float) -> None:
-        nonlocal shown, trees
-        trees = tree
+        nonlocal shown
         journal.write("metric", step=tree, values={"train/loss": train_loss, "validation/loss": validation_loss})
         if time.perf_counter() - shown > 0.5:
             shown = time.perf_counter()
@@ -179,16 +206,7 @@ def _fit_boosting(
             journal.write("progress", step=tree, steps=model.trees, text=text)
             journal.flush()
 
-    booster = model.fit(
-        inputs,
-        arrays["train"],
-        arrays["validation"],
-        regression=target.task == "regression",
-        seed=recipe.seed,
-        patience=max(recipe.patience, 50),
-        threads=0 if recipe.threads == "auto" else recipe.threads,
-        on_tree=on_tree,
-    )
+    booster, trees, predictions = _boosted(model, recipe, store, on_tree)
     seconds = time.perf_counter() - begun
     (run.bundle / "model.txt").write_text(booster.model_to_string(num_iteration=booster.best_iteration))
     journal.close()
@@ -198,12 +216,40 @@ def _fit_boosting(
         "epochs": trees,
         "best_epoch": booster.best_iteration or trees,
         "steps": trees,
-        "rows_per_second": len(arrays["train"]["target"]) * trees / seconds,
+        "rows_per_second": store.rows["train"] * trees / seconds,
         "peak_memory_bytes": peak_memory(),
         "parameters": booster.best_iteration or trees,
         "validation_loss": float(next(iter(booster.best_score["validation"].values()))),
     }
-    return result, {split: predict(booster, arrays[split], inputs) for split in ("validation", "test")}
+    return result, predictions
+
+
+def _boosted(
+    model: Boosting, recipe: Recipe, store: Store, on_tree: Callable[[int, float, float], None]
+) -> tuple[Any, int, dict[str, np.ndarray]]:
+    """The booster, the trees that were grown, and its predictions for validation and test."""
+    from headway.models.boosting import predict
+
+    inputs = store.preparation.inputs()
+    arrays = {split: store.arrays(split) for split in ("train", "validation", "test")}
+    trees = 0
+
+    def count(tree: int, train_loss: float, validation_loss: float) -> None:
+        nonlocal trees
+        trees = tree
+        on_tree(tree, train_loss, validation_loss)
+
+    booster = model.fit(
+        inputs,
+        arrays["train"],
+        arrays["validation"],
+        regression=store.preparation.target.task == "regression",
+        seed=recipe.seed,
+        patience=max(recipe.patience, 50),
+        threads=0 if recipe.threads == "auto" else recipe.threads,
+        on_tree=count,
+    )
+    return booster, trees, {split: predict(booster, arrays[split], inputs) for split in ("validation", "test")}
 
 
 def die_with_starter() -> None:
