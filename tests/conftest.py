@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from headway.cores import spin_briefly
+
+spin_briefly()  # before any library is loaded: tests run beside other processes
+
 
 @pytest.fixture(scope="session")
 def datasets() -> Path:

@@ -1,8 +1,8 @@
 """What else the machine's cores do, and how the threads of a library wait for one another.
 
 An OpenMP thread that waits spins first, for up to 300,000 rounds in GNU's library: milliseconds, as long as another process's turn on the
-core. With four busy processes on two cores, a step of two threads took 309 ms, of one thread 69; with a short spin, 129. Not spinning at all
-costs as much on an idle virtual machine, where to wake a sleeping core takes long: trees of LightGBM took 12.1 ms instead of 3.3.
+core. With four busy processes on two cores, a step of two threads took 309 ms, with a short spin 129, and of one thread 69. Not spinning
+at all costs as much on an idle virtual machine, where waking a sleeping core takes long: trees of LightGBM took 12.1 ms instead of 3.3.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headway.cores import allowed_cores, free_cores, spin_briefly
 from headway.data.config import Task
 from headway.evaluate.config import Baseline
 
@@ -114,6 +114,7 @@ def _boosting(
     task: Task, train: Arrays, test: Arrays, classes: int, cardinalities: Sequence[int], seed: int
 ) -> np.ndarray:
     """scikit-learn's histogram gradient boosting with early stopping, otherwise as it comes."""
+    spin_briefly()
     import sklearn.ensemble  # noqa: F401  # threads are limited in the libraries that are loaded
     from threadpoolctl import threadpool_limits
 
@@ -127,8 +128,9 @@ def _boosting(
         "max_iter": 400,
     }
     target = np.asarray(train["target"])
-    # A waiting OpenMP thread spins: with every core in use and another process busy, a fit of one second took 26.
-    threads = max(1, min((os.cpu_count() or 1) - 1, len(x) // ROWS_A_THREAD))
+    # With every core in use and another process busy, a fit of one second took 26: others' cores are left to them.
+    useful = min(len(allowed_cores()), len(x) // ROWS_A_THREAD)
+    threads = max(1, min(useful, round(free_cores()))) if useful > 1 else 1
     with threadpool_limits(threads, user_api="openmp"):
         return _boosted(task, x, target, z, classes, options)
 

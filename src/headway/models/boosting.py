@@ -42,9 +42,10 @@ class Boosting(ModelConfig):
         seed: int,
         patience: int,
         threads: int,
-        on_tree: Callable[[int, float, float], None],
+        on_tree: Callable[[int, float, float], int | None],
     ) -> lightgbm.Booster:
-        """Fit with early stopping; ``on_tree(tree, training loss, validation loss)`` is called after every tree.
+        """Fit with early stopping; ``on_tree(tree, training loss, validation loss)`` is called after every tree; it may
+        return another number of threads for the next ones, at most ``threads``: the trees are the same with any.
 
         Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers.
         """
@@ -79,8 +80,11 @@ class Boosting(ModelConfig):
 
         def report(env: lightgbm.callback.CallbackEnv) -> None:
             losses = {item[0]: float(item[2]) for item in env.evaluation_result_list or []}
-            on_tree(env.iteration + 1, losses["train"], losses["validation"])
+            count = on_tree(env.iteration + 1, losses["train"], losses["validation"])
+            if count is not None:
+                limit_threads(count)
 
+        limit_threads(-1)
         return lgb.train(
             parameters,
             sets[0],
@@ -89,6 +93,16 @@ class Boosting(ModelConfig):
             valid_names=["train", "validation"],
             callbacks=[lgb.early_stopping(patience, verbose=False), report],
         )
+
+
+def limit_threads(most: int) -> None:
+    """From the next tree on, in the whole process; -1 for no limit.
+
+    By the library's own C function: its parameter `num_threads` cannot be set anew without drawing other rows for the trees.
+    """
+    limit = getattr(load_lightgbm().basic._LIB, "LGBM_SetMaxThreads", None)
+    if limit is not None:  # absent before 4.4
+        limit(most)
 
 
 def load_lightgbm():

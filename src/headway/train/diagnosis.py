@@ -10,6 +10,9 @@ from headway.train.recipe import Recipe
 NOTICEABLE = 0.15
 """A share of the time below which a remedy is not worth a try."""
 
+CROWDED = 0.2
+"""The share of the cores that others must have, and that the threads must lack, for contention to be named."""
+
 WORTH_COMPILING = 120.0
 """Seconds of training below which compiling, half a minute on a CPU, costs more than it can save: a GPT gains a third, others less."""
 
@@ -44,6 +47,9 @@ def _milliseconds(value: float) -> str:
 
 def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: str, bf16: bool) -> tuple[str, str]:
     """The remedy for the largest loss."""
+    crowd = _crowd(cost, recipe) if device == "cpu" else None
+    if crowd is not None:  # its waiting looks like long steps, which no other setting makes shorter
+        return crowd, ""
     if cost["time/wait"] > NOTICEABLE:
         if recipe.residence == "stream":
             return "the rows may fit on the device: try train.residence=device", "train.residence=device"
@@ -65,6 +71,19 @@ def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: s
             f"train.batch_size={size}",
         )
     return "nothing stands out: what is left is arithmetic", ""
+
+
+def _crowd(cost: Mapping[str, float], recipe: Recipe) -> str | None:
+    """What others took of the cores that the training's threads needed; None where it had them."""
+    ours, others, cores = (cost.get(f"cores/{name}", 0.0) for name in ("ours", "others", "all"))
+    threads = min(float(recipe.threads), cores) if isinstance(recipe.threads, int) else cores
+    if others < CROWDED * cores or ours > (1 - CROWDED) * threads or cores - ours - others > CROWDED * cores:
+        return None
+    of = "1 thread" if threads == 1 else f"{threads:.0f} threads"
+    return (
+        f"other processes used {others:.1f} of the {cores:.0f} cores: your {of} got {ours:.1f} of a core; "
+        "run it when the machine is quieter"
+    )
 
 
 def _gpu(cost: Mapping[str, float], recipe: Recipe, precision: str, bf16: bool) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from headway.train.checkpoint import CheckpointWriter, check_continues, load_new
 from headway.train.diagnosis import Diagnosis
 from headway.train.loop import NonFinite, Training
 from headway.train.recorded import Misrecorded
+from headway.train.threads import KeptThreads
 
 POINTS_AN_EPOCH = 10
 """How often the training loss is read within an epoch: reading it waits for the device."""
@@ -27,8 +28,12 @@ RATE_AFTER_LOSS = 0.1
 class Follower:
     """One training in one run directory."""
 
-    def __init__(self, run: RunDirectory, training: Training, identity: Mapping[str, str]) -> None:
+    def __init__(
+        self, run: RunDirectory, training: Training, identity: Mapping[str, str], threads: KeptThreads | None = None
+    ) -> None:
+        """``threads``: chooses their number while the training goes on; without, it stays as it is."""
         self._run, self._training, self._identity = run, training, dict(identity)
+        self._threads = threads
         self._journal = run.journal()
         self._writer = CheckpointWriter(run.checkpoints)
         self._told = _already_told(run)
@@ -80,13 +85,18 @@ class Follower:
             time.perf_counter,
         )
         due = clock() + PROGRESS_SECONDS
+        threads = self._threads
         for what in self._training.run():
+            if threads is not None and done.step == threads.next and what == "step":
+                threads.repeat(done.step)
             if what == "epoch":
                 self._epoch()
             elif done.step_in_epoch % every == 0 or done.step_in_epoch == steps:
                 self._point()
             elif clock() < due:
                 continue
+            if threads is not None and what == "step":  # before an epoch's validation, as where it is repeated
+                threads.look(done.step, self._training.meter.steps, self._training.meter.seconds)
             due = self._now_and_then(clock())
         self._save()
 
@@ -211,6 +221,8 @@ class Follower:
         if warning:
             self._journal.write("warning", text=warning)
         self._training.unpack(tensors, {k: v for k, v in values.items() if k not in self._identity})
+        if self._threads is not None:
+            self._threads.start(self._training.progress.step)
 
 
 def _already_told(run: RunDirectory) -> dict[str, int]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headway.base import ConfigError, TrainingError, read_json
+from headway.cores import spin_briefly
 from headway.run import Event, RunDirectory
 from headway.train.turn import gpus, turn
 
@@ -41,6 +42,7 @@ def _launch(
     run: RunDirectory, on_events: Callable[[Sequence[Event]], None], module: str, more: Mapping[str, str]
 ) -> dict[str, Any]:
     environment = {**os.environ, "HEADWAY_PARENT": str(os.getpid()), **more}
+    spin_briefly(environment)
     reader = run.reader()
     with open(run.path / "training.log", "ab") as log:
         child = subprocess.Popen(

@@ -17,15 +17,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headway.base import HeadwayError, TrainingError, read_json, write_json
+from headway.cores import allowed_cores
 from headway.data.store import Store
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
 from headway.run import Journal, RunDirectory
 from headway.train.recipe import Recipe
+from headway.train.threads import Threads
 
 if TYPE_CHECKING:
     from headway.train.many import ManyTraining
     from headway.train.workload import Workload
+
+
+LOOK_SECONDS = 0.2
+"""Between two looks at how fast trees grow."""
 
 
 def main(path: str) -> int:
@@ -232,12 +238,21 @@ def _boosted(
 
     inputs = store.preparation.inputs()
     arrays = {split: store.arrays(split) for split in ("train", "validation", "test")}
-    trees = 0
+    auto = recipe.threads in ("auto", 0)
+    threads = Threads(len(allowed_cores()) if auto else int(recipe.threads), lambda _: None)
+    trees, begun, due = 0, time.perf_counter(), 0.0
 
-    def count(tree: int, train_loss: float, validation_loss: float) -> None:
-        nonlocal trees
+    def count(tree: int, train_loss: float, validation_loss: float) -> int | None:
+        nonlocal trees, due
         trees = tree
         on_tree(tree, train_loss, validation_loss)
+        seconds = time.perf_counter() - begun
+        if not auto or seconds < due:
+            return None
+        due = seconds + LOOK_SECONDS
+        before = threads.count
+        threads.look(tree, seconds)
+        return threads.count if threads.count != before else None
 
     booster = model.fit(
         inputs,
@@ -246,7 +261,7 @@ def _boosted(
         regression=store.preparation.target.task == "regression",
         seed=recipe.seed,
         patience=max(recipe.patience, 50),
-        threads=0 if recipe.threads == "auto" else recipe.threads,
+        threads=threads.most,
         on_tree=count,
     )
     return booster, trees, {split: predict(booster, arrays[split], inputs) for split in ("validation", "test")}

@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from headway.cores import Watch
+
 PEAK_FLOPS = {
     ("H200", "bf16"): 989e12,
     ("H200", "fp16"): 989e12,
@@ -88,6 +90,11 @@ class Meter:
     wait: float = 0.0
     compute: float = 0.0
     flops_a_unit: float = 0.0
+    cores: int = 0
+    """Those that this process may use; 0 where the system does not say what they do."""
+    ours: float = 0.0
+    others: float = 0.0
+    """Core-seconds of this process and of others while the clock ran."""
     _seconds: float = 0.0
     _since: float | None = None
     marks: list[tuple[Any, Any]] = field(default_factory=list)
@@ -98,10 +105,12 @@ class Meter:
 
     def __post_init__(self) -> None:
         self._energy = read_energy(self.device)
+        self._watch = Watch()
 
     def resume(self) -> None:
         """Start the clock."""
         if self._since is None:
+            self._watch.look()
             self._since = time.perf_counter()
 
     def stop(self) -> bool:
@@ -118,6 +127,11 @@ class Meter:
             torch.cuda.synchronize(self.device)
         self._seconds += time.perf_counter() - self._since
         self._since = None
+        use = self._watch.look()
+        if use is not None:
+            self.cores = use.cores
+            self.ours += use.ours * use.seconds
+            self.others += use.others * use.seconds
         for start, end in self.marks:
             self._device_ms += start.elapsed_time(end)
         self._marked += len(self.marks)
@@ -152,6 +166,9 @@ class Meter:
             "time/step_ms": 1000 * self.seconds / max(1, self.steps),
             "memory/peak_mb": peak_memory() / 2**20,
         }
+        if self.cores and self._seconds:
+            found |= {"cores/ours": self.ours / self._seconds, "cores/others": self.others / self._seconds}
+            found["cores/all"] = float(self.cores)
         if self._marked:
             found["time/device_ms"] = self._device_ms / self._marked
         if self.flops_a_unit:

@@ -20,6 +20,7 @@ from headway.train.optimizer import make_optimizer
 from headway.train.precision import Arithmetic, apply_precision, choose_device, choose_precision
 from headway.train.recipe import Recipe
 from headway.train.step import Step, check_compiler
+from headway.train.threads import KeptThreads
 from headway.train.tune import batch_size_of, threads_of
 from headway.train.workload import Workload
 
@@ -31,9 +32,11 @@ def fit_network(
     device = choose_device(recipe.device)
     check_compiler(recipe, device)
     arithmetic = choose_precision(recipe.precision, device)
-    recipe = _tuned(run, recipe, workload, arithmetic)
+    stated, recipe = recipe, _tuned(run, recipe, workload, arithmetic)
     training = make_training(workload, recipe, arithmetic)
-    follower = Follower(run, training, identity(run, model, recipe))
+    auto = stated.threads in ("auto", 0) and device.type == "cpu" and isinstance(recipe.threads, int)
+    threads = KeptThreads(run.path / "tuned.json", recipe.threads, torch.set_num_threads) if auto else None
+    follower = Follower(run, training, identity(run, model, recipe), threads)
     follower.follow()
     network = training.step.kept
     network.load_state_dict(training.best)
@@ -41,6 +44,7 @@ def fit_network(
     predictions = workload.predictions(network, arithmetic)
     cost = training.meter.cost(str(arithmetic.name), recipe.price_per_hour)
     bf16 = choose_precision("auto", device).name == "bf16"
+    recipe = recipe.model_copy(update={"threads": torch.get_num_threads()})  # those of the end
     found = diagnose(cost, recipe, device=device.type, precision=str(arithmetic.name), unit=workload.unit, bf16=bf16)
     follower.conclude(cost, found)
     done = training.progress

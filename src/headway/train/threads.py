@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from headway.base import read_json, write_json
 from headway.cores import Use, Watch
 
 WINDOW_SECONDS, WINDOW_STEPS = 1.0, 3
@@ -83,8 +85,8 @@ class Threads:
 
     def _consider(self, rate: float, use: Use) -> None:
         """Try another number where what the others do makes it likely to be faster."""
-        if rate < SLOWER * self._settled:
-            self._not_before = 0.0
+        if rate < SLOWER * self._settled:  # something has changed: once, not again in each slow window
+            self._settled, self._pause, self._not_before = rate, PAUSE_SECONDS, 0.0
         self._settled = max(self._settled, rate)
         if self._clock() < self._not_before:
             return
@@ -99,4 +101,53 @@ class Threads:
 
     def _set(self, count: int) -> None:
         self.count = count
+        self._apply(count)
+
+
+class KeptThreads:
+    """As Threads, and each new number is kept with its step in ``path``: sums may be ordered by the number of threads.
+
+    A training that goes on from a checkpoint takes the kept numbers at the kept steps and so comes to the same weights; only after the last
+    of them are others tried.
+    """
+
+    def __init__(
+        self, path: Path, most: int, apply: Callable[[int], None], use: Callable[[], Use | None] | None = None
+    ):
+        self._path, self._apply, self._step = path, apply, 0
+        self._kept: list[tuple[int, int]] = [(step, count) for step, count in read_json(path).get("switches", [])]
+        self._first = int(read_json(path)["threads"])
+        self._threads = Threads(most, self._switch, count=self._first, use=use)
+        self.next: int | None = None
+        self.start(0)
+
+    @property
+    def count(self) -> int:
+        """The number in force."""
+        return self._threads.count
+
+    def start(self, step: int) -> None:
+        """Go on after ``step`` steps: with the number that was in force then."""
+        self._threads.count = next((n for at, n in reversed(self._kept) if at <= step), self._first)
+        self._apply(self._threads.count)
+        self._plan(step)
+
+    def _plan(self, step: int) -> None:
+        self.next = next((at for at, _ in self._kept if at > step), None)
+
+    def repeat(self, step: int) -> None:
+        """Take the number that was kept for this step. Called when ``next`` says so, before anything else is done after the step."""
+        self._threads.count = next(n for at, n in reversed(self._kept) if at == step)
+        self._apply(self._threads.count)
+        self._plan(step)
+
+    def look(self, step: int, steps: int, seconds: float) -> None:
+        """Called now and then after a step, the ``step``-th of the training; ``steps`` took ``seconds`` in this process."""
+        if self.next is None:
+            self._step = step
+            self._threads.look(steps, seconds)
+
+    def _switch(self, count: int) -> None:
+        self._kept.append((self._step, count))
+        write_json(self._path, {**read_json(self._path), "switches": self._kept})
         self._apply(count)
