@@ -17,7 +17,7 @@ from headway.models.boosting import Boosting
 from headway.models.mlp import MLP
 from headway.run import RunDirectory
 from headway.train import follow, threads
-from headway.train.diagnosis import diagnose
+from headway.train.diagnosis import Diagnosis, diagnose
 from headway.train.follow import Follower
 from headway.train.main import workload_of
 from headway.train.network import make_training
@@ -140,7 +140,7 @@ def train(
     follower = Follower(run, training, IDENTITY, KeptThreads(run.path / "tuned.json", 8, current.append, use=use))
     with contextlib.suppress(Killed):
         follower.follow()
-    follower._journal.close()
+        follower.conclude({}, Diagnosis("", ""))
     return counts, {name: tensor.clone() for name, tensor in training.step.network.state_dict().items()}
 
 
