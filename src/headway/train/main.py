@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -230,6 +230,26 @@ def _fit_boosting(
     return result, predictions
 
 
+class GrowingThreads:
+    """The number of threads that trees grow with: the stated one, or for `auto` what is fastest while others use the cores."""
+
+    def __init__(self, stated: int | Literal["auto"]) -> None:
+        self._auto = stated in ("auto", 0)
+        self.most = len(allowed_cores()) if stated in ("auto", 0) else int(stated)
+        self._threads = Threads(self.most, lambda _: None)
+        self._due = 0.0
+
+    def after(self, tree: int) -> int | None:
+        """Another number from the next tree on; None where it stays."""
+        now = time.perf_counter()
+        if not self._auto or now < self._due:
+            return None
+        self._due = now + LOOK_SECONDS
+        before = self._threads.count
+        self._threads.look(tree, now)
+        return self._threads.count if self._threads.count != before else None
+
+
 def _boosted(
     model: Boosting, recipe: Recipe, store: Store, on_tree: Callable[[int, float, float], None]
 ) -> tuple[Any, int, dict[str, np.ndarray]]:
@@ -238,21 +258,14 @@ def _boosted(
 
     inputs = store.preparation.inputs()
     arrays = {split: store.arrays(split) for split in ("train", "validation", "test")}
-    auto = recipe.threads in ("auto", 0)
-    threads = Threads(len(allowed_cores()) if auto else int(recipe.threads), lambda _: None)
-    trees, begun, due = 0, time.perf_counter(), 0.0
+    threads = GrowingThreads(recipe.threads)
+    trees = 0
 
     def count(tree: int, train_loss: float, validation_loss: float) -> int | None:
-        nonlocal trees, due
+        nonlocal trees
         trees = tree
         on_tree(tree, train_loss, validation_loss)
-        seconds = time.perf_counter() - begun
-        if not auto or seconds < due:
-            return None
-        due = seconds + LOOK_SECONDS
-        before = threads.count
-        threads.look(tree, seconds)
-        return threads.count if threads.count != before else None
+        return threads.after(tree)
 
     booster = model.fit(
         inputs,

@@ -34,8 +34,9 @@ def fit_network(
     arithmetic = choose_precision(recipe.precision, device)
     stated, recipe = recipe, _tuned(run, recipe, workload, arithmetic)
     training = make_training(workload, recipe, arithmetic)
-    auto = stated.threads in ("auto", 0) and device.type == "cpu" and isinstance(recipe.threads, int)
-    threads = KeptThreads(run.path / "tuned.json", recipe.threads, torch.set_num_threads) if auto else None
+    auto = stated.threads in ("auto", 0) and device.type == "cpu"
+    most = torch.get_num_threads()
+    threads = KeptThreads(run.path / "tuned.json", most, torch.set_num_threads) if auto else None
     follower = Follower(run, training, identity(run, model, recipe), threads)
     follower.follow()
     network = training.step.kept

@@ -1,0 +1,206 @@
+"""A training's own choice of threads against the best fixed number, alone and beside busy processes: `make bench NAME=threads`.
+
+A network, boosting, and an evaluation's boosting baseline, each in a process of its own, as a run starts it. The fixed numbers are one
+thread and one a core, the latter with the libraries' own long spin as well; the best of them over all rounds is the anchor. Four busy
+processes are loops of Python, each in a session of its own, as another user's would be. Recorded: the seconds of a step over the whole
+training, choosing included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bench.samples import Options, Samples, options
+from bench.side_by_side import Ratio, summarise, tell
+from headway.cores import allowed_cores, spin_briefly
+
+GOAL = 1.3
+ROUNDS = 4
+SECONDS = 12.0
+BUSY = 4
+CASES = ("network", "boosting", "baseline")
+AUTO, ONE, ALL, LONG = "auto", "1 thread", "1 a core", "1 a core, long spin"
+FIXED = (ONE, ALL, LONG)
+
+
+def main() -> None:
+    """Measure in turns, as long as there is time, and keep the ratios."""
+    chosen = options()
+    samples = Samples("threads", fresh=chosen.fresh)
+    _measure(samples, chosen)
+    ratios: dict[str, Ratio] = {}
+    for case in CASES:
+        for busy in (0, BUSY):
+            label = _label(case, busy)
+            times = {way: np.log(samples.of(f"{label}: {way}")) for way in (AUTO, *FIXED)}
+            rounds = min(len(values) for values in times.values())
+            if rounds < ROUNDS:
+                print(f"{label}: {rounds} of {ROUNDS} rounds; run it again to go on")
+            if rounds < 2:
+                continue
+            best = min(FIXED, key=lambda way: float(times[way][:rounds].mean()))
+            ratios[f"{label}: against {best}"] = summarise(times[AUTO][:rounds] - times[best][:rounds], GOAL)
+    tell("threads", ratios)
+
+
+def _label(case: str, busy: int) -> str:
+    return f"{case} beside {busy} busy processes" if busy else f"{case} alone"
+
+
+def _measure(samples: Samples, chosen: Options) -> None:
+    deadline = chosen.deadline()
+    for number in range(ROUNDS):
+        for busy in (0, BUSY):
+            for case in CASES:
+                ways = (AUTO, *FIXED) if number % 2 == 0 else (*reversed(FIXED), AUTO)
+                for way in ways:
+                    label = f"{_label(case, busy)}: {way}"
+                    if len(samples.of(label)) > number:
+                        continue
+                    if time.monotonic() >= deadline:
+                        return
+                    with busy_processes(busy):
+                        samples.add(label, _child(case, way))
+
+
+@contextlib.contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """So many processes that compute without end, while the block runs."""
+    words = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(words, start_new_session=True) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def _child(case: str, way: str) -> float:
+    """Seconds a step in a fresh process."""
+    environment = dict(os.environ)
+    if way != LONG:
+        spin_briefly(environment)
+    words = [sys.executable, "-m", "bench.threads", case, way]
+    done = subprocess.run(words, env=environment, start_new_session=True, stdout=subprocess.PIPE, check=True)
+    return float(done.stdout)
+
+
+def network(way: str) -> float:
+    """A default MLP on batches of 4,096 rows, followed as in a run."""
+    import torch
+
+    from bench.loop import CPU, Rows
+    from headway.base import write_json
+    from headway.run import RunDirectory
+    from headway.train.follow import Follower
+    from headway.train.memory import keep_memory
+    from headway.train.network import make_training
+    from headway.train.precision import Arithmetic
+    from headway.train.recipe import Recipe
+    from headway.train.threads import KeptThreads
+    from headway.train.tune import threads_of
+
+    class Over(Exception):
+        """The time is."""
+
+    keep_memory()
+    recipe = Recipe(batch_size=4096, epochs=10_000, patience=10_000, precision="fp32")
+    rows, arithmetic = Rows(32, 256, 4096 * 20), Arithmetic("fp32", CPU, "")
+    count = threads_of(recipe, rows, arithmetic).count if way == AUTO else _number(way)
+    torch.set_num_threads(count)
+    training = make_training(rows, recipe, arithmetic)
+    begun, validate = time.perf_counter(), rows.validate
+
+    def until(*given: object) -> float:
+        if time.perf_counter() - begun > SECONDS:
+            raise Over
+        return validate(*given)  # pyrefly: ignore
+
+    rows.validate = until  # pyrefly: ignore
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory.create(Path(folder), "bench", {})
+        write_json(run.path / "tuned.json", {"threads": count})
+        kept = KeptThreads(run.path / "tuned.json", count, torch.set_num_threads) if way == AUTO else None
+        with contextlib.suppress(Over):
+            Follower(run, training, {}, kept).follow()
+    return training.meter.seconds / training.meter.steps
+
+
+def boosting(way: str) -> float:
+    """LightGBM on 30,000 rows of 30 columns."""
+    from headway.models.base import Inputs
+    from headway.models.boosting import Boosting
+    from headway.train.main import GrowingThreads
+
+    numeric, target = _rows()
+    part = {"numeric": numeric, "categorical": np.zeros((len(numeric), 0), np.int32), "target": target}
+    begun, steps = 0.0, 0
+    choice = GrowingThreads("auto" if way == AUTO else _number(way))
+
+    class Over(Exception):
+        """The time is."""
+
+    def on_tree(tree: int, *_: float) -> int | None:
+        nonlocal begun, steps
+        begun, steps = begun or time.perf_counter(), tree - 1
+        if time.perf_counter() - begun > SECONDS:
+            raise Over
+        return choice.after(tree)
+
+    model = Boosting(trees=100_000, learning_rate=0.001)
+    with contextlib.suppress(Over):
+        model.fit(
+            Inputs(30, (), (), 2),
+            part,
+            part,
+            regression=False,
+            seed=0,
+            patience=100_000,
+            threads=choice.most,
+            on_tree=on_tree,
+        )
+    return (time.perf_counter() - begun) / steps
+
+
+def baseline(way: str) -> float:
+    """scikit-learn's boosting as an evaluation fits it: seconds of a fit."""
+    from headway.evaluate import baselines
+
+    numeric, target = _rows(60_000)
+    part = {"numeric": numeric, "categorical": np.zeros((len(numeric), 0), np.int32), "target": target}
+    if way != AUTO:
+        baselines.free_cores = lambda: float(_number(way))  # pyrefly: ignore
+        if way == LONG:
+            baselines.spin_briefly = lambda: None  # pyrefly: ignore
+    begun = time.perf_counter()
+    baselines.fit_baselines(["boosting"], "classification", part, part, classes=2, cardinalities=(), seed=0)
+    return time.perf_counter() - begun
+
+
+def _rows(count: int = 30_000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    numeric = rng.normal(size=(count, 30)).astype(np.float32)
+    return numeric, (numeric[:, 0] + rng.normal(size=count) > 0).astype(np.int64)
+
+
+def _number(way: str) -> int:
+    return 1 if way == ONE else len(allowed_cores())
+
+
+WORK: dict[str, Callable[[str], float]] = {"network": network, "boosting": boosting, "baseline": baseline}
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3 and sys.argv[1] in WORK:
+        print(WORK[sys.argv[1]](sys.argv[2]))
+    else:
+        main()
