@@ -10,6 +10,8 @@ import pytest
 
 from headway import cli, stages
 from headway.base import ConfigError, read_json
+from headway.data.store import Store
+from headway.models.boosting import Boosting, predict
 from headway.project import load_table_project
 from headway.report import Silent
 from headway.seeds import variants_of
@@ -76,18 +78,29 @@ def test_settings_are_crossed_with_seeds(root: Path) -> None:
 
 
 def test_seeds_of_boosting_are_fits_of_their_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = ["--set", "model={name: boosting, trees: 60}"]
+    settings = ["--set", "model=boosting", "--set", "model.trees=60"]
     assert cli.main(["seeds", "rows", "--count", "2", "--json", *settings]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [row["seed"] for row in told["rows"]] == [0, 1]
     assert told["rows"][0]["auc"] != told["rows"][1]["auc"]
 
-    run = stages.start("rows", root, ["model={name: boosting, trees: 60}", "train.seed=1"])
-    stages.validate(run, root, Silent())
-    stages.prepare(run, root, Silent())
-    stages.train(run, root, Silent())
-    second = Path(told["run_directory"]) / "predictions" / "test-1.npy"
-    np.testing.assert_array_equal(np.load(second), np.load(run.predictions("test")))
+    store = Store(Path(read_json(Path(told["run_directory"]) / "store.json")["path"]))
+    arrays, inputs = (
+        {split: store.arrays(split) for split in ("train", "validation", "test")},
+        store.preparation.inputs(),
+    )
+    alone = Boosting(trees=60).fit(
+        inputs,
+        arrays["train"],
+        arrays["validation"],
+        regression=False,
+        seed=1,
+        patience=50,
+        threads=1,
+        on_tree=lambda *_: None,
+    )
+    second = np.load(Path(told["run_directory"]) / "predictions" / "test-1.npy")
+    np.testing.assert_array_equal(second, predict(alone, arrays["test"], inputs))
 
 
 def test_rates_for_boosting_are_refused_before_anything_is_trained(

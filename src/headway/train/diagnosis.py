@@ -77,7 +77,8 @@ def _crowd(cost: Mapping[str, float], recipe: Recipe) -> str | None:
     """What others took of the cores that the training's threads needed; None where it had them."""
     ours, others, cores = (cost.get(f"cores/{name}", 0.0) for name in ("ours", "others", "all"))
     threads = min(float(recipe.threads), cores) if isinstance(recipe.threads, int) else cores
-    if others < CROWDED * cores or ours > (1 - CROWDED) * threads or cores - ours - others > CROWDED * cores:
+    free = cores - ours - others
+    if not cores or others < CROWDED * cores or ours > (1 - CROWDED) * threads or free > CROWDED * cores:
         return None
     of = "1 thread" if threads == 1 else f"{threads:.0f} threads"
     return (
