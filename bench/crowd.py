@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.side_by_side import Ratio, write
+from bench.side_by_side import Ratio, tell
 
 PROJECTS, EACH, ROWS = 10, 2, 3000
 HEADWAY = [sys.executable, "-m", "headway.cli"]
@@ -122,7 +122,7 @@ def main() -> None:
             "temporary Prefect servers at once beyond one": float(max(0, servers - 1)),
         }
     print(f"{time.perf_counter() - begun:.0f} s", counts)
-    print(write("crowd", {label: Ratio(value, value, value, goal=0.0) for label, value in counts.items()}))
+    tell("crowd", {label: Ratio(value, value, value, goal=0.0) for label, value in counts.items()})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""A training killed two hundred times: `make bench NAME=resume`. About ten minutes on two cores.
+"""A training killed two hundred times: `make bench NAME=resume`. About ten minutes on two cores; `--minutes 3` kills a part
+of the times. The two runs stay in data/bench/resume.
 
 Processes that have torch loaded already are forked, killed with SIGKILL at random moments, and forked again until the run is done. Counted,
 and allowed none: weights that differ from those of a run that was left alone, metrics missing or told twice, kills that lost more than one
@@ -9,9 +10,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,7 +21,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from bench.side_by_side import Ratio, write
+from bench.samples import FOLDER, Samples, options
+from bench.side_by_side import Ratio, tell
 from headway.base import write_json
 from headway.data.prepare import Number, Preparation, Target
 from headway.run import RunDirectory
@@ -35,27 +37,41 @@ ROWS = {"train": 20_000, "validation": 1_000, "test": 1_000}
 def main() -> None:
     """Run once whole, once killed again and again, and compare."""
     torch.set_num_threads(1)  # a forked process cannot use the threads of its parent
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
+    chosen = options()
+    root = FOLDER / "resume"
+    samples = Samples("resume", fresh=chosen.fresh)
+    if not samples.of("kill lost too much"):  # begun with other code, or not at all
+        shutil.rmtree(root, ignore_errors=True)
+    runs = sorted((RunDirectory(path) for path in (root / "data" / "runs").glob("bench-*")), key=lambda run: run.path)
+    if not runs:
         store = _store(root)
-        whole, killed = _run(root, store), _run(root, store)
-        if _fork(whole, None) != 0:
-            raise SystemExit("the run that nobody kills must end well")
-        kills, late = _kill(killed)
-        weights = [load_file(run.bundle / "weights.safetensors") for run in (whole, killed)]
-        differing = sum(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-        told = [
-            Counter((e.step, name, v) for e in run.events() for name, v in e.metrics.items() if "/loss" in name)
-            for run in (whole, killed)
-        ]
-        wrong = sum(((told[0] - told[1]) + (told[1] - told[0])).values())
+        runs = [_run(root, store), _run(root, store)]
+    whole, killed = runs
+    if whole.result is None and _fork(whole, None) != 0:
+        raise SystemExit("the run that is not killed must end well")
+    if not _kill(killed, samples, chosen.deadline()):
+        print(f"{len(samples.of('kill lost too much'))} of {KILLS} kills; run it again to go on")
+        return
+    late = int(sum(samples.of("kill lost too much")))
+    _judge(whole, killed, len(samples.of("kill lost too much")), late)
+
+
+def _judge(whole: RunDirectory, killed: RunDirectory, kills: int, late: int) -> None:
+    """Compare the weights and the metrics of the two runs, and keep what differs."""
+    weights = [load_file(run.bundle / "weights.safetensors") for run in (whole, killed)]
+    differing = sum(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    losses = [
+        Counter((e.step, name, v) for e in run.events() for name, v in e.metrics.items() if "/loss" in name)
+        for run in (whole, killed)
+    ]
+    wrong = sum(((losses[0] - losses[1]) + (losses[1] - losses[0])).values())
     print(f"{kills} kills, {differing} weights differ, {wrong} metrics missing or doubled, {late} intervals exceeded")
     ratios = {
         f"weights that differ after {kills} kills": Ratio(float(differing), float(differing), float(differing), 0.0),
         "metrics missing or doubled": Ratio(float(wrong), float(wrong), float(wrong), 0.0),
         "kills that lost more than a checkpoint interval": Ratio(float(late), float(late), float(late), 0.0),
     }
-    print(write("resume", ratios))
+    tell("resume", ratios)
 
 
 def _store(root: Path) -> Path:
@@ -110,17 +126,18 @@ def _fork(run: RunDirectory, seconds: float | None) -> int | None:
         time.sleep(0.002)
 
 
-def _kill(run: RunDirectory) -> tuple[int, int]:
-    """Kill at random moments until KILLS are done, then let it end. Returns the kills, and how many lost too much."""
-    chance, kills, late = random.Random(0), 0, 0
-    while kills < KILLS:
-        if _fork(run, chance.uniform(0.05, 1.2)) is not None:
-            break
-        kills += 1
-        late += _lost(run) > 2 * INTERVAL_SECONDS  # an interval, and the one that was being written
+def _kill(run: RunDirectory, samples: Samples, deadline: float) -> bool:
+    """Kill at random moments until KILLS are done, then let it end. Returns whether it has ended before the deadline."""
+    label = "kill lost too much"
+    while len(samples.of(label)) < KILLS and run.result is None:
+        if time.monotonic() >= deadline:
+            return False
+        chance = random.Random(len(samples.of(label)))
+        if _fork(run, chance.uniform(0.05, 1.2)) is None:
+            samples.add(label, _lost(run) > 2 * INTERVAL_SECONDS)  # an interval, and the one that was being written
     if run.result is None and _fork(run, None) != 0:
         raise SystemExit("the killed run must end well")
-    return kills, late
+    return True
 
 
 def _lost(run: RunDirectory) -> float:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from bench.crowd import lost_metrics
-from bench.side_by_side import Ratio, write
+from bench.side_by_side import Ratio, tell
 from headway.base import read_json
 from headway.processes import free_port
 
@@ -135,7 +135,7 @@ def main() -> None:
             print(f"{time.perf_counter() - begun:.0f} s: third", flush=True)
             counts = judged(root, ports)
     print(f"{time.perf_counter() - begun:.0f} s", counts)
-    print(write("schedule", {label: Ratio(value, value, value, goal=0.0) for label, value in counts.items()}))
+    tell("schedule", {label: Ratio(value, value, value, goal=0.0) for label, value in counts.items()})
 
 
 def judged(root: Path, ports: tuple[int, int]) -> dict[str, float]:
