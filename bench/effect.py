@@ -1,4 +1,5 @@
-"""Whether the effect study finds what is there and nothing else: `make bench NAME=effect`. An hour or two on two cores.
+"""Whether the effect study finds what is there and nothing else: `make bench NAME=effect`. An hour or two on two cores;
+`--minutes 10` makes a part of the studies, and the next run the next ones.
 
 A hundred studies each of the baseline against itself, of a technique that sleeps 5 % of each step, and of one that removes a sleep of 10 %
 that was planted in the baseline; on this machine, with its noise. A ratio is the share of studies that failed, over the share allowed:
@@ -14,18 +15,22 @@ threads wait for whichever core is slower, and on a virtual machine with busy ne
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.side_by_side import Ratio, write
+from bench.samples import FOLDER, options, origin_of
+from bench.side_by_side import Ratio, tell
 from headway.base import write_json
 from headway.data.prepare import Number, Preparation, Target
 from headway.effect.lab import Lab
@@ -45,26 +50,36 @@ CASES = {  # name: sleep planted in the baseline, in the technique, the true ver
 PLAN = {"budget": 120.0, "seeds": 2, "target": None}
 
 
-def main() -> None:
-    """Measure and keep the shares."""
-    studies = int(sys.argv[1]) if len(sys.argv) > 1 else STUDIES
+def main(words: list[str]) -> None:
+    """Make the studies that are missing and keep the shares once all are there."""
+    studies = int(words.pop(0)) if words and words[0].isdigit() else STUDIES
+    chosen, folder = options(words), FOLDER / f"effect-{origin_of('effect')}"
+    if chosen.fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
     cores = sorted(os.sched_getaffinity(0))
-    words = [sys.executable, "-u", "-c", "import sys; from bench.effect import work; work(*map(int, sys.argv[1:]))"]
-    with tempfile.TemporaryDirectory() as folder:
-        running = []
-        for number, core in enumerate(cores):
-            path = Path(folder) / f"{core}.jsonl"
-            counts = [core, number, studies, len(cores)]
-            with open(path, "wb") as file:
-                running.append((subprocess.Popen([*words, *map(str, counts)], stdout=file), path))
-        ended = [process.wait() for process, _ in running]
-        if any(ended):
-            raise SystemExit("a part of the studies ended early")
-        found = [json.loads(line) for _, path in running for line in path.read_text().splitlines()]
-    ratios = judge(found)
-    for label, ratio in ratios.items():
-        print(f"{label}: {ratio.ratio:.2f} goal {ratio.goal}")
-    print(write("effect", ratios))
+    code = "import sys; from bench.effect import work; work(sys.argv[1], float(sys.argv[2]), *map(int, sys.argv[3:]))"
+    running = []
+    for number, core in enumerate(cores):
+        counts = map(str, (chosen.minutes, core, number, studies, len(cores)))
+        running.append(subprocess.Popen([sys.executable, "-u", "-c", code, str(folder / f"{number}.jsonl"), *counts]))
+    ended = [process.wait() for process in running]
+    if any(ended):
+        raise SystemExit("a part of the studies ended early")
+    done = [study for path in folder.glob("*.jsonl") for study in studies_in(path)]
+    if len(done) < studies * len(CASES):
+        print(f"{len(done)} of {studies * len(CASES)} studies; run it again to go on")
+        return
+    tell("effect", judge(done))
+
+
+def studies_in(path: Path) -> list[dict[str, Any]]:
+    """The studies of a file; a line that was half written is none."""
+    studies = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):
+            studies.append(json.loads(line))
+    return studies
 
 
 def judge(found: list[dict[str, Any]]) -> dict[str, Ratio]:
@@ -92,9 +107,11 @@ def _pooled(studies: list[dict[str, Any]]) -> float:
     return math.exp(sum(one["pairs"] * math.log(one["ratio"][0]) for one in studies) / pairs)
 
 
-def work(core: int, first: int, studies: int, step: int) -> None:
-    """Every ``step``-th study from ``first`` on, held to a core; a line of JSON on standard output for each."""
+def work(path: str, minutes: float, core: int, first: int, studies: int, step: int) -> None:
+    """Every ``step``-th study from ``first`` on that ``path`` lacks, held to a core; a line of JSON for each."""
     os.sched_setaffinity(0, {core})
+    done = {(study["case"], study["number"]) for study in studies_in(Path(path))}
+    deadline = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory() as folder:
         run = table_run(Path(folder))
         setting = setting_of(describe(run))
@@ -102,20 +119,23 @@ def work(core: int, first: int, studies: int, step: int) -> None:
         lab.load()
         for number in range(first, studies, step):
             for name, (planted, slower, verdict, _) in CASES.items():
+                if (name, number) in done or time.monotonic() >= deadline:
+                    continue
                 technique = Technique(name, "Sleeps.", "planted", "step", "nothing", lambda _: {}, slower=slower)
                 book = Notebook(run.path / f"{name.replace('/', '')}-{number}.jsonl")
                 found = Study(lab, setting, [technique], book, {**PLAN, "slower": planted}, lambda *_: None).run()
-                said, time = found.verdicts()[name], found.time(f"technique/{name}")
+                said, seconds = found.verdicts()[name], found.time(f"technique/{name}")
                 told = {
                     "case": name,
                     "number": number,
                     "verdict": said,
-                    "ratio": [round(v, 4) for v in (time.value, time.low, time.high)],
+                    "ratio": [round(v, 4) for v in (seconds.value, seconds.low, seconds.high)],
                     "pairs": len(found.pairs(f"technique/{name}")),
                     "wrong": said in ("helps", "hurts") if verdict is None else said != verdict,
                 }
+                with open(path, "ab") as file:
+                    file.write(b"\n" + json.dumps(told).encode() + b"\n")  # apart from a line that was half written
                 print(json.dumps(told), flush=True)
-                print(json.dumps(told), file=sys.stderr, flush=True)
 
 
 def _share(value: float, goal: float) -> Ratio:
@@ -150,4 +170,4 @@ def table_run(folder: Path) -> RunDirectory:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
