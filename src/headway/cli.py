@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from headway import operating
 from headway.arguments import Command, parser
 from headway.base import HeadwayError, disk_error, find_root
+from headway.cores import spin_briefly
 from headway.processes import interrupt_on
 from headway.terminal import terminal_of
 
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     options = parser(COMMANDS).parse_args(arguments)
+    spin_briefly()
     try:
         code = options.do(options)
         sys.stdout.flush()

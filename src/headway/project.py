@@ -167,7 +167,8 @@ def _pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]
         if not equals or not re.fullmatch(r"[\w.-]+", name.strip()):
             raise ConfigError(f"--set must be section.field=value, however it is {text!r}")
         try:
-            pairs.append((name.strip(), yaml.safe_load(value)))
+            # a date's format is a text, though YAML takes the sign at a value's beginning for a directive
+            pairs.append((name.strip(), value if value.startswith("%") else yaml.safe_load(value)))
         except yaml.YAMLError:
             raise ConfigError(f"--set {name}: the value must be YAML, however it is {value!r}") from None
     return pairs

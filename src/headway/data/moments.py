@@ -133,7 +133,7 @@ def _from_texts(texts: pd.Series, codes: np.ndarray, name: str, stated: str | No
         row, text = _first_wrong(texts, codes, likely)
         raise DataError(
             f"{name} must hold numbers, or dates in one format, to split by time, but row {row:,} is {text!r}; "
-            "state split.format, for example %d.%m.%Y"
+            "state split.format, for example '%d.%m.%Y'"
         )
     orders = {form: np.unique(read, return_inverse=True)[1] for form, read in readings.items()}
     first, *others = orders
