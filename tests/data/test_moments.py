@@ -13,6 +13,7 @@ import pytest
 
 from headway.base import ConfigError, DataError
 from headway.data.config import DataConfig, SplitConfig
+from headway.data.measure import Request, measure
 from headway.data.source import Table, open_table
 from headway.data.split import TEST, TRAIN, VALIDATION, assign
 
@@ -190,3 +191,10 @@ def test_a_value_that_is_not_in_the_stated_format_is_named(tmp_path: Path) -> No
 def test_a_format_that_is_none_is_refused(fields: dict[str, str], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         SplitConfig.parse(fields, "split")
+
+
+def test_a_range_for_a_column_of_texts_is_refused_in_one_line(tmp_path: Path) -> None:
+    table = opened(["1", "2", "3"], tmp_path)
+    request = Request("key", "column_values.between.unexpected_count", ("when",), {"min_value": 0.0})
+    with pytest.raises(ConfigError, match=r"expectation on when must suit its type, but it holds text"):
+        measure(table, [request])

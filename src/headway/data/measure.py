@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.base import ConfigError
+from headway.data.canonical import family
 from headway.data.conditions import broken, judged
 
 if TYPE_CHECKING:
@@ -74,11 +76,23 @@ def measure(table: Streamed, requests: Sequence[Request]) -> dict[str, Measured]
         arrays = {name: _known(chunk.batch.column(name)) for name in columns}
         total += chunk.batch.num_rows
         for meter in meters:
-            meter.update([arrays[name] for name in meter.request.columns], chunk.start)
+            _update(meter, [arrays[name] for name in meter.request.columns], chunk.start)
         for name, kept in values.items():
             kept.update(arrays[name], chunk.start)
     present = list(getattr(table, "present", table.columns))
     return {m.request.key: m.result(Context(total, present, values)) for m in meters}
+
+
+def _update(meter: Meter, arrays: Sequence[pa.Array], start: int) -> None:
+    """Raises ConfigError where the column's type has no such metric, as text of a CSV file has no range."""
+    try:
+        meter.update(arrays, start)
+    except pa.ArrowNotImplementedError:
+        columns, held = ", ".join(meter.request.columns), " and ".join(family(a.type) for a in arrays)
+        raise ConfigError(
+            f"an expectation on {columns} must suit its type, but it holds {held} and is asked for {meter.request.metric}; "
+            "remove the expectation, or give the column its kind under data.features"
+        ) from None
 
 
 @dataclass(frozen=True)

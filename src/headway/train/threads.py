@@ -69,6 +69,10 @@ class Threads:
             self._consider(rate, use)
         self._restart(steps, seconds)
 
+    def begin(self, count: int) -> None:
+        """Begin anew with this number, which is in force already: a trial that was under way is void."""
+        self.count, self._trial, self._from = count, None, None
+
     def _restart(self, steps: int, seconds: float) -> None:
         self._from = (steps, seconds)
         self._use()
@@ -128,8 +132,11 @@ class KeptThreads:
 
     def start(self, step: int) -> None:
         """Go on after ``step`` steps: with the number that was in force then."""
-        self._threads.count = next((n for at, n in reversed(self._kept) if at <= step), self._first)
-        self._apply(self._threads.count)
+        self._take(next((n for at, n in reversed(self._kept) if at <= step), self._first), step)
+
+    def _take(self, count: int, step: int) -> None:
+        self._threads.begin(count)
+        self._apply(count)
         self._plan(step)
 
     def _plan(self, step: int) -> None:
@@ -137,9 +144,7 @@ class KeptThreads:
 
     def repeat(self, step: int) -> None:
         """Take the number that was kept for this step. Called when ``next`` says so, before anything else is done after the step."""
-        self._threads.count = next(n for at, n in reversed(self._kept) if at == step)
-        self._apply(self._threads.count)
-        self._plan(step)
+        self._take(next(n for at, n in reversed(self._kept) if at == step), step)
 
     def look(self, step: int, steps: int, seconds: float) -> None:
         """Called now and then after a step, the ``step``-th of the training; ``steps`` took ``seconds`` in this process."""

@@ -47,7 +47,7 @@ class Threads:
 
 
 def threads_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> Threads:
-    """A rule, not a trial: sums are ordered by the number of threads, so that one seed must always get the same number."""
+    """The number to begin with: a rule, so that one seed gets the same number on every quiet machine; see `train.threads`."""
     flops = flops_of(recipe, workload, arithmetic)
     if recipe.threads not in ("auto", 0):
         return Threads(int(recipe.threads), flops)
