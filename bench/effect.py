@@ -1,16 +1,17 @@
 """Whether the effect study finds what is there and nothing else: `make bench NAME=effect`. An hour or two on two cores;
 `--minutes 10` makes a part of the studies, and the next run the next ones.
 
-A hundred studies each of the baseline against itself, of a technique that sleeps 5 % of each step, and of one that removes a sleep of 10 %
-that was planted in the baseline; on this machine, with its noise. A ratio is the share of studies that failed, over the share allowed:
-a false verdict in at most 5 of 100, a planted effect missed in at most 5, an interval beside the truth in at most 7.
+A hundred studies each of two kinds, on this machine, with its noise. In one the baseline is plain, and beside techniques that are the
+baseline itself (A/A), most in its process and one in a process of its own, there is one that sleeps 5 % of each step. In the other a sleep
+of 10 % is planted in the baseline and in the A/A, and one technique removes it. A ratio is the share that failed, over the share allowed:
+a false verdict on any A/A in at most 5 of 100 studies, a planted effect missed in at most 5, an interval beside the truth in at most 7.
 
 What the planted sleep really costs is more than its length: the caches meanwhile forget some of what the step needs next. A pause of 10 %
 made the rest of the step 4 % slower on the machine of the committed results, whether it span or multiplied matrices. The truth for a
-study's interval is therefore the ratio over the pairs of all the other studies; for A/A it is 1.
+study's interval is therefore the ratio over the sessions of all the other studies; for A/A it is 1.
 
-Each core has a study at a time, held to it with one thread: both processes of a pair then share what the core is like. Not held, a step's
-threads wait for whichever core is slower, and on a virtual machine with busy neighbours the same certainty took five times the pairs.
+Each core has a study at a time, held to it with one thread: all processes of a session then share what the core is like. Not held, a step's
+threads wait for whichever core is slower, and on a virtual machine with busy neighbours the same certainty took five times the sessions.
 """
 
 from __future__ import annotations
@@ -33,20 +34,23 @@ from bench.samples import FOLDER, options, origin_of
 from bench.side_by_side import Ratio, tell
 from headway.base import write_json
 from headway.data.prepare import Number, Preparation, Target
+from headway.effect.findings import Findings
 from headway.effect.lab import Lab
 from headway.effect.main import describe, setting_of
 from headway.effect.notebook import Notebook
 from headway.effect.study import Study
-from headway.effect.technique import Technique
+from headway.effect.technique import Setting, Technique
 from headway.run import RunDirectory
 
 STUDIES = 100
 ROWS, COLUMNS = 20_000, 32
-CASES = {  # name: sleep planted in the baseline, in the technique, the true verdict, the true ratio
-    "A/A": (0.0, 0.0, None, 1.0),
-    "sleeps 5 %": (0.0, 0.05, "hurts", 1.05),
-    "removes a sleep of 10 %": (0.10, 0.0, "helps", 1 / 1.10),
+KINDS = {  # the sleep planted in the baseline and the A/A; the technique that differs, its sleep, the true verdict
+    "plain": (0.0, "sleeps 5 %", 0.05, "hurts"),
+    "slowed": (0.10, "removes a sleep of 10 %", 0.0, "helps"),
 }
+ALIKE = {"A/A 1": {}, "A/A 2": {}, "A/A 3": {}, "A/A in its own process": {"threads": "auto"}}
+"""Techniques that do nothing. With one core `auto` is one thread, as the baseline has it, but threads are a process's own."""
+
 PLAN = {"budget": 120.0, "seeds": 2, "target": None}
 
 
@@ -66,34 +70,50 @@ def main(words: list[str]) -> None:
     ended = [process.wait() for process in running]
     if any(ended):
         raise SystemExit("a part of the studies ended early")
-    done = [study for path in folder.glob("*.jsonl") for study in studies_in(path)]
-    if len(done) < studies * len(CASES):
-        print(f"{len(done)} of {studies * len(CASES)} studies; run it again to go on")
+    rows = [row for path in folder.glob("*.jsonl") for row in rows_in(path)]
+    done = len({(row["kind"], row["number"]) for row in rows})
+    if done < studies * len(KINDS):
+        print(f"{done} of {studies * len(KINDS)} studies; run it again to go on. So far:")
+        judge(rows)
         return
-    tell("effect", judge(done))
+    tell("effect", judge(rows))
 
 
-def studies_in(path: Path) -> list[dict[str, Any]]:
-    """The studies of a file; a line that was half written is none."""
-    studies = []
+def rows_in(path: Path) -> list[dict[str, Any]]:
+    """The comparisons of a file; a line that was half written is none."""
+    rows = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         with contextlib.suppress(ValueError):
-            studies.append(json.loads(line))
-    return studies
+            rows += json.loads(line)
+    return rows
 
 
-def judge(found: list[dict[str, Any]]) -> dict[str, Ratio]:
-    """The shares that went wrong, of studies as `work` tells them."""
+def judge(rows: list[dict[str, Any]]) -> dict[str, Ratio]:
+    """The shares that went wrong, of comparisons as `work` tells them."""
     ratios: dict[str, Ratio] = {}
-    for name, (_, _, verdict, planted) in CASES.items():
-        of = [one for one in found if one["case"] == name]
-        label = f"{name}: false verdicts" if verdict is None else f"{name}: missed"
-        ratios[label] = _share(sum(one["wrong"] for one in of) / len(of), 0.05)
-        truths = [planted if verdict is None else _elsewhere(of, study) for study in of]
-        beside = sum(not one["ratio"][1] <= truth <= one["ratio"][2] for one, truth in zip(of, truths, strict=True))
-        ratios[f"{name}: intervals beside the truth"] = _share(beside / len(of), 0.07)
-        print(f"{name}: planted {planted:.3f}, over all pairs {_pooled(of):.3f}")
+    alike = [row for row in rows if row["truth"] is None]
+    studies = {(row["kind"], row["number"]) for row in alike}
+    called = {(row["kind"], row["number"]) for row in alike if row["verdict"] in ("helps", "hurts")}
+    ratios["A/A: studies with a false verdict"] = _share(len(called) / len(studies), 0.05)
+    for shared, label in ((True, "A/A in one process"), (False, "A/A in two processes")):
+        of = [row for row in alike if (row["name"] != "A/A in its own process") is shared]
+        ratios[f"{label}: intervals beside the truth"] = _share(_beside(of, [1.0] * len(of)), 0.07)
+    for _, name, _, _ in KINDS.values():
+        of = [row for row in rows if row["name"] == name]
+        ratios[f"{name}: missed"] = _share(sum(row["verdict"] != row["truth"] for row in of) / len(of), 0.05)
+        ratios[f"{name}: intervals beside the truth"] = _share(_beside(of, [_elsewhere(of, row) for row in of]), 0.07)
+        print(f"{name}: over all sessions {_pooled(of):.3f}")
+    for label, ratio in ratios.items():
+        print(f"{label}: {ratio.ratio:.3f} goal {ratio.goal}")
+    print(f"{len(studies)} studies, {len(alike)} comparisons of the baseline with itself")
     return ratios
+
+
+def _beside(rows: list[dict[str, Any]], truths: list[float]) -> float:
+    """The share of intervals that do not hold the truth."""
+    return sum(not row["ratio"][1] <= truth <= row["ratio"][2] for row, truth in zip(rows, truths, strict=True)) / len(
+        rows
+    )
 
 
 def _elsewhere(studies: list[dict[str, Any]], study: dict[str, Any]) -> float:
@@ -108,9 +128,9 @@ def _pooled(studies: list[dict[str, Any]]) -> float:
 
 
 def work(path: str, minutes: float, core: int, first: int, studies: int, step: int) -> None:
-    """Every ``step``-th study from ``first`` on that ``path`` lacks, held to a core; a line of JSON for each."""
+    """Every ``step``-th study from ``first`` on that ``path`` lacks, held to a core; a line of JSON for each, with its comparisons."""
     os.sched_setaffinity(0, {core})
-    done = {(study["case"], study["number"]) for study in studies_in(Path(path))}
+    done = {(row["kind"], row["number"]) for row in rows_in(Path(path))}
     deadline = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory() as folder:
         run = table_run(Path(folder))
@@ -118,24 +138,38 @@ def work(path: str, minutes: float, core: int, first: int, studies: int, step: i
         lab = Lab(run.path, window=0.015, warm_up=0.1, pair=0.6)
         lab.load()
         for number in range(first, studies, step):
-            for name, (planted, slower, verdict, _) in CASES.items():
-                if (name, number) in done or time.monotonic() >= deadline:
+            for kind in KINDS:
+                if (kind, number) in done or time.monotonic() >= deadline:
                     continue
-                technique = Technique(name, "Sleeps.", "planted", "step", "nothing", lambda _: {}, slower=slower)
-                book = Notebook(run.path / f"{name.replace('/', '')}-{number}.jsonl")
-                found = Study(lab, setting, [technique], book, {**PLAN, "slower": planted}, lambda *_: None).run()
-                said, seconds = found.verdicts()[name], found.time(f"technique/{name}")
-                told = {
-                    "case": name,
-                    "number": number,
-                    "verdict": said,
-                    "ratio": [round(v, 4) for v in (seconds.value, seconds.low, seconds.high)],
-                    "pairs": len(found.pairs(f"technique/{name}")),
-                    "wrong": said in ("helps", "hurts") if verdict is None else said != verdict,
-                }
+                rows = _study(lab, setting, Notebook(run.path / f"{kind}-{number}.jsonl"), kind, number)
                 with open(path, "ab") as file:
-                    file.write(b"\n" + json.dumps(told).encode() + b"\n")  # apart from a line that was half written
-                print(json.dumps(told), flush=True)
+                    file.write(b"\n" + json.dumps(rows).encode() + b"\n")  # apart from a line that was half written
+                print("\n".join(json.dumps(row) for row in rows), flush=True)
+
+
+def _study(lab: Lab, setting: Setting, book: Notebook, kind: str, number: int) -> list[dict[str, Any]]:
+    """One study, told comparison by comparison."""
+    planted, name, slower, truth = KINDS[kind]
+    techniques = [_planted(alike, planted, edit) for alike, edit in ALIKE.items()]
+    techniques.append(_planted(name, slower, {}))
+    found = Study(lab, setting, techniques, book, {**PLAN, "slower": planted}, lambda *_: None).run()
+    study = {"kind": kind, "number": number, "seconds": round(found.book.spent, 1)}
+    return [{**study, **_row(found, t), "truth": truth if t.name == name else None} for t in techniques]
+
+
+def _planted(name: str, slower: float, edit: dict[str, Any]) -> Technique:
+    return Technique(name, "Sleeps.", "planted", "step", "nothing", lambda _: edit, slower=slower)
+
+
+def _row(found: Findings, technique: Technique) -> dict[str, Any]:
+    key = f"technique/{technique.name}"
+    ratio = found.time(key)
+    return {
+        "name": technique.name,
+        "verdict": found.verdicts()[technique.name],
+        "ratio": [round(v, 4) for v in (ratio.value, ratio.low, ratio.high)],
+        "pairs": len(found.pairs(key)),
+    }
 
 
 def _share(value: float, goal: float) -> Ratio:
