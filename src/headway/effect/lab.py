@@ -15,8 +15,8 @@ from headway.effect.station import Station, Unsupported
 from headway.effect.together import Introduction, Session, Together, Variant, share_a_process
 from headway.effect.trainers import Job, train_all
 
-WINDOW_SECONDS = 0.03
-"""One window: short beside what disturbs a machine, long beside the clock and the switch."""
+WINDOW_SECONDS = 0.06
+"""One window: short beside what disturbs a machine, long beside the clock, the switch, and the step that goes before."""
 
 WARM_UP_SECONDS = 0.3
 

@@ -19,7 +19,8 @@ from typing import Any
 from headway.base import TrainingError
 
 LEAD = 8
-"""An eighth of a window is stepped before it is measured, in whole steps: a step that is long beside the caches needs none."""
+"""An eighth of a window is stepped before it is measured, at least one step: it brings back what others drove out of the caches, and pays
+for the state in which they left the process's memory. A window of a single long step has none."""
 
 PRELOADED = [
     "headway.effect.worker",
@@ -100,7 +101,9 @@ class Station:
 
     def window(self, place: int = 0) -> dict[str, float]:
         """{"seconds" a row, "cpu" seconds a row, "joules" a row where there is a counter}."""
-        answer = self.ask("steps", place, count=self._steps[place], lead=self._steps[place] // LEAD)
+        steps = self._steps[place]
+        lead = max(1, steps // LEAD) if steps > 1 else 0
+        answer = self.ask("steps", place, count=steps, lead=lead)
         return {name: answer[name] / answer["count"] for name in ("seconds", "cpu", "joules") if name in answer}
 
     def cpu(self) -> float:

@@ -1,10 +1,11 @@
 """What is measured next, and when it is settled.
 
 1. The baseline's step, part by part: what each technique could gain at most.
-2. Each technique that leaves the maths alone against the baseline, a pair of each in turn; after every look, time goes only to those that
-   are still open.
+2. Techniques that leave the maths alone beside the baseline, many in a session; after every look, time goes only to those that are still
+   open. What must be compiled waits until the end where the budget is small.
 3. All of these that help, together; that stack with each other one that may gain, and without each of its own.
-4. Techniques that change the maths: the same seeds as the baseline, to the same quality; then their step, too.
+4. Techniques that change the maths: the same seeds as the baseline, to the same quality, a training on each core; then the steps of those
+   that keep it.
 5. The recommended recipe against the baseline, on fresh samples.
 6. What is left of the budget goes to whatever is still open.
 
@@ -35,12 +36,12 @@ from headway.effect.findings import LOOKS, SESSION, Findings
 from headway.effect.lab import PAIR_SECONDS, WARM_UP_SECONDS, WINDOW_SECONDS, Bench
 from headway.effect.notebook import Notebook
 from headway.effect.stack import helpful, stack, to_add
-from headway.effect.station import LEAD, Unsupported
+from headway.effect.station import Unsupported
 from headway.effect.technique import Setting, Technique
 from headway.effect.together import Session, share_a_process, starts_slowly
 from headway.effect.trainings import Trainings
 
-SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.5, 0.7, 0.82, 0.87, 1.0
+SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.35, 0.45, 0.8, 0.85, 1.0
 """Shares of the budget by which each part must have ended."""
 
 MATHS_LOOKS = 4
@@ -50,6 +51,9 @@ BREAKDOWN_SECONDS, BREAKDOWN_SHARE = 2.0, 0.02
 SAME_STEPS = 20
 READY_SHARE = 0.15
 """Share of the budget that a variant may take to be ready; compiling takes minutes."""
+
+SLOW_SECONDS = 40.0
+"""What a first look takes at something that must be compiled, about."""
 
 Say = Callable[[float, str], None]
 
@@ -116,7 +120,7 @@ class Study:
         found = self._ask("breakdown", self.findings.variant(), "breakdown", seconds=seconds)
         if found is None:
             raise ConfigError(f"the baseline must run, however it {self._book.failure('breakdown')}")
-        window = max(WINDOW_SECONDS, sum(found.values())) * (1 + 1 / LEAD)
+        window = max(2 * WINDOW_SECONDS, sum(found.values()))  # with the step before it
         pair = self._book.spent + 2 * WARM_UP_SECONDS + max(PAIR_SECONDS, 4 * SESSION * window)
         if pair > self._budget and not self._book.compared():  # a study that goes on has had its first pair
             raise ConfigError(
@@ -141,15 +145,17 @@ class Study:
         """Those, in their order, that can be brought to a look before ``share`` of the budget is spent; the first in any case."""
         left, taken = share * self._budget - self._book.spent, {}
         for key, comparison in comparisons.items():
-            left -= self._session_seconds(key) * max(0, LOOKS[look] - len(self._book.sessions(key)))
+            left -= self._session_seconds(key, comparison[1]) * max(0, LOOKS[look] - len(self._book.sessions(key)))
             if taken and left < 0:
                 break
             taken[key] = comparison
         return taken
 
-    def _session_seconds(self, key: str) -> float:
+    def _session_seconds(self, key: str, second: Mapping[str, Any]) -> float:
         """What a session of a comparison takes: as its own before; else as the others'; else half of a pair's time, as it shares one."""
         own = self._book.sessions(key)
+        if not own and starts_slowly(second):
+            return SLOW_SECONDS / LOOKS[0]
         others = [session for other in self._book.compared() for session in self._book.sessions(other)]
         sessions = own[-2:] or others
         return sum(s.seconds for s in sessions) / len(sessions) if sessions else PAIR_SECONDS / 2 + WARM_UP_SECONDS
@@ -182,13 +188,17 @@ class Study:
         return self.findings.looks(key) <= look and self.findings.open(key)
 
     def _screen(self, share: float) -> None:
-        """What leaves the maths alone; what starts quickly first, as in the time of one other it settles several."""
+        """What leaves the maths alone. What starts slowly comes last, or where it would cost more than a technique's part of the time, not
+        before the end: in the time of one other it settles several."""
         found = self.findings
+        timed = [t for t in found.in_order() if t.changes != "maths"]
+        if share < ALL and SLOW_SECONDS * len(timed) > share * self._budget:
+            timed = [t for t in timed if not starts_slowly(found.variant(t))]
         for look in range(len(LOOKS)):
             comparisons = {
                 f"technique/{t.name}": (found.variant(measure=t.measure), found.variant(t))
-                for t in sorted(found.in_order(), key=lambda t: starts_slowly(found.variant(t)))
-                if t.changes != "maths" and self._still_open(f"technique/{t.name}", look)
+                for t in sorted(timed, key=lambda t: starts_slowly(found.variant(t)))
+                if self._still_open(f"technique/{t.name}", look)
             }
             self._look(comparisons, look, share)
 
@@ -251,7 +261,8 @@ class Study:
             if self.findings.runs_again(technique):
                 recipes[technique.name] = technique.applied(self._setting).model_dump(mode="json")
         for technique in candidates:
-            if technique.measure == "prediction" and not self._over(share):
+            timed = self._book.sessions(f"technique/{technique.name}")
+            if technique.measure == "prediction" and timed and not self._over(share):
                 self._ask(f"quality/{technique.name}", self.findings.variant(technique), "quality")
         self._trainings.train(recipes, share)
 

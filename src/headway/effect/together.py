@@ -71,7 +71,7 @@ def share_a_process(first: Variant, second: Variant) -> bool:
 
 def starts_slowly(variant: Variant) -> bool:
     """Whether it takes seconds until it is ready: it is then measured longer, and not while others wait."""
-    return variant["recipe"]["compile"] != "none" or variant["measure"] != "step"
+    return variant["recipe"]["compile"] != "none" or variant.get("way") == "compiled"
 
 
 @dataclass
