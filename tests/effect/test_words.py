@@ -21,6 +21,7 @@ def effect(value: float, low: float, high: float) -> dict[str, Any]:
     ("found", "text"),
     [
         (effect(0.5, 0.4, 0.6), "0.50 [0.40, 0.60]"),
+        (effect(0.0041, 0.001, 0.009), "0.0041 [0.001, 0.009]"),
         (effect(1.38, 2.4e-6, 587101.88), "too uncertain to say"),
         (effect(1.38, 0.0, math.inf), "too uncertain to say"),
         (effect(1.38, 0.3, 4.0), "too uncertain to say"),

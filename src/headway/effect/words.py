@@ -28,12 +28,17 @@ def ratio(effect: Effect | None) -> str:
     if effect is None:
         return ""
     if is_known(effect):
-        return f"{effect['value']:.2f} [{effect['low']:.2f}, {effect['high']:.2f}]"
+        return f"{_plain(effect['value'])} [{_plain(effect['low'])}, {_plain(effect['high'])}]"
     if effect["high"] is None and effect["low"]:
         return f"at least {effect['low']:.2f}"
     if effect["low"] == 0 and effect["high"] is not None:
         return f"at most {effect['high']:.2f}"
     return UNKNOWN
+
+
+def _plain(value: float) -> str:
+    """Two decimals; two digits of what would be 0.00."""
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def difference(effect: Effect | None, digits: int = 4) -> str:
