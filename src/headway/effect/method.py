@@ -8,7 +8,7 @@ from headway.effect.confirmation import ATTEMPTS, CONFIRM_LOOKS
 from headway.effect.equality import MARGIN_DEVIATIONS
 from headway.effect.findings import LOOKS, SESSION, share_at
 from headway.effect.lab import WINDOW_SECONDS
-from headway.effect.statistics import ALPHA, CALLED, FEWEST_COMPARISONS, LEAST, SAME
+from headway.effect.statistics import ALPHA, CALLED, FEWEST_COMPARISONS, LEAST, SAME, TOGETHER
 
 
 def method() -> str:
@@ -17,13 +17,14 @@ def method() -> str:
 
 
 def _times() -> str:
-    return f"""Variants run in turns, there and back, for windows of about {1000 * WINDOW_SECONDS:.0f} ms after a warm-up. A session
-has at least {SESSION} blocks A B B A, in each of which a steady drift of the machine's speed cancels. The time until a variant is ready
+    return f"""Variants run in turns, there and back, the baseline A after every few of them, for windows of about
+{1000 * WINDOW_SECONDS:.0f} ms after a warm-up. A session has at least {SESSION} blocks A B B A of each, in which a steady drift of the
+machine's speed cancels. The time until a variant is ready
 (building, compiling) is reported separately. Processes of one program differ by a per cent or two for all of their lives, so that a
 session counts as one sample: the Hodges–Lehmann median of its blocks' log-ratios. The samples have Student's interval; it assumes that
 they are independent and about normal. Where {FEWEST_COMPARISONS} comparisons or more are made, each variance is drawn toward what is
 usual in this study, as far as the variances agree (moderated variances, Smyth 2004); this assumes that the noise of all has one
-source."""
+source. A shared baseline gives two techniques a correlation of {TOGETHER:g} at most, and degrees of freedom are counted for that."""
 
 
 def _looks() -> str:

@@ -39,6 +39,7 @@ from headway.effect.stack import helpful, stack, to_add
 from headway.effect.station import Unsupported
 from headway.effect.technique import Setting, Technique
 from headway.effect.together import Session, share_a_process, starts_slowly
+from headway.effect.trainers import cores_each
 from headway.effect.trainings import Trainings
 
 SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.35, 0.45, 0.8, 0.85, 1.0
@@ -311,7 +312,8 @@ class Study:
         """Whether a first round of fresh trainings fits what is left of the budget."""
         curves = self.findings.curves("baseline")
         each = sum(curve["seconds"] for curve in curves) / len(curves) if curves else math.inf
-        return 2 * self._seeds * each <= self._budget - self._book.spent
+        at_once, _ = cores_each(self._setting.device)
+        return 2 * self._seeds * each / at_once <= self._budget - self._book.spent
 
 
 def sessions_of(comparisons: Mapping[str, Comparison]) -> list[list[str]]:
