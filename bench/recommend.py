@@ -27,12 +27,15 @@ from bench.samples import Samples, options
 from bench.side_by_side import Ratio, tell
 from headway.effect.confirmation import confirmations, confirmed
 from headway.effect.findings import Findings
-from headway.effect.lab import Lab, Session
+from headway.effect.lab import Lab
 from headway.effect.main import describe, setting_of
 from headway.effect.notebook import Notebook
+from headway.effect.station import Unsupported
 from headway.effect.study import Study
 from headway.effect.technique import Setting, Technique
 from headway.effect.techniques import techniques
+from headway.effect.together import Session
+from headway.effect.trainers import Job
 from headway.run import RunDirectory
 
 MEASURED, DRAWN = 10, 40
@@ -165,11 +168,11 @@ class Recorded:
 
     def compare_all(
         self, first: Mapping[str, Any], seconds: Mapping[str, Mapping[str, Any]], *rest: Any, **named: Any
-    ) -> dict[str, Session]:
+    ) -> dict[str, Session | Unsupported]:
         """A session of its own for each."""
         return {key: self.compare(first, second, *rest, **named) for key, second in seconds.items()}
 
-    def train(self, jobs: Iterable[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def train(self, jobs: Iterable[Job]) -> Iterator[tuple[str, dict[str, Any] | Unsupported]]:
         """A recorded training for each."""
         for job in jobs:
             yield job.key, self._curve()
