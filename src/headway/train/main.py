@@ -23,7 +23,7 @@ from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
 from headway.run import Journal, RunDirectory
 from headway.train.recipe import Recipe
-from headway.train.threads import Threads
+from headway.train.threads import WINDOW_STEPS, Threads
 
 if TYPE_CHECKING:
     from headway.train.many import ManyTraining
@@ -142,8 +142,15 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
 
 
 def _follow_many(training: ManyTraining, journal: Journal) -> None:
+    import torch
+
     recipe, count = training.recipe, len(training.fitted)
+    auto = recipe.threads in ("auto", 0)
+    threads = Threads(torch.get_num_threads() if auto else int(recipe.threads), torch.set_num_threads)
+    torch.set_num_threads(threads.most)
     for epoch in training.run():
+        if auto:
+            threads.look(epoch * WINDOW_STEPS, time.perf_counter())  # an epoch has steps enough for a rate
         going = sum(not fitted.done(recipe.patience) for fitted in training.fitted)
         text = f"epoch {epoch} of at most {recipe.epochs}, {going} of {count} networks still learning"
         journal.write("progress", step=epoch, steps=recipe.epochs, text=text)
