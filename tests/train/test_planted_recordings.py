@@ -24,7 +24,8 @@ from headway.train.many import ManyTraining
 from headway.train.optimizer import Optimizers, make_optimizer
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
-from headway.train.recorded import KINDS, Misrecorded
+from headway.train.recorded import KINDS
+from headway.train.recording import Misrecorded
 from headway.train.step import Loss, Step
 from headway.train.table import TableWorkload
 

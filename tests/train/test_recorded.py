@@ -20,7 +20,7 @@ from headway.train import recorded
 from headway.train.optimizer import make_optimizer, pack_optimizers
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
-from headway.train.recorded import FIRST_GAP
+from headway.train.recording import FIRST_GAP
 from headway.train.step import Loss, Step, can_be_recorded
 
 CPU = torch.device("cpu")

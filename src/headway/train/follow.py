@@ -11,7 +11,7 @@ from headway.run import RunDirectory
 from headway.train.checkpoint import CheckpointWriter, check_continues, load_newest
 from headway.train.diagnosis import Diagnosis
 from headway.train.loop import NonFinite, Training
-from headway.train.recorded import Misrecorded
+from headway.train.recording import Misrecorded
 from headway.train.threads import KeptThreads
 
 POINTS_AN_EPOCH = 10

@@ -115,7 +115,7 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
     """Train the networks of run.json's variants at once."""
     from headway.train.many import ManyTraining, Variant
     from headway.train.precision import choose_device
-    from headway.train.recorded import Misrecorded
+    from headway.train.recording import Misrecorded
     from headway.train.table import TableWorkload
 
     workload = workload_of(run, model)

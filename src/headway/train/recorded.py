@@ -16,47 +16,25 @@ torch.compile with AOTAutograd's kernels (backend aot_eager).
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from headway.base import TrainingError
 from headway.data.batches import Batch
-from headway.train.guard import Guard
 from headway.train.python_state import changed, python_state
+from headway.train.recording import FAILURES, Misrecorded, Recording
 from headway.train.tape import Tape, reads_noted
 from headway.train.undo import State, is_out_of_memory
 
 Loss = Callable[[Batch], Tensor]
 """The network's loss on a batch."""
 
-CHECKS = 2
-"""Checks on batches of other content and class balance before a recording is used."""
-
-PATIENCE = 16
-"""Where no batches differ so (one batch is all the data, a class is too rare), so many checks do."""
-
 ATTEMPTS = 3
 """Steps that may run other kernels, or change Python's state, before recording is given up: a cache is filled once."""
 
 KINDS = 4
 """Recordings kept. Further kinds of batches or networks run eagerly."""
-
-FIRST_GAP, LARGEST_GAP = 16, 2048
-"""Steps between checks: each gap is about twice the one before. It is drawn, so that no period of a network's escapes for ever."""
-
-FAILURES = (RuntimeError, IndexError, TypeError, ValueError)
-"""What torch raises where kernels do not fit their tensors, or a tape does not suit a network."""
-
-
-class Misrecorded(TrainingError):
-    """A recording that had passed its checks gave other numbers than the network."""
-
-    def __init__(self, difference: str) -> None:
-        self.difference = difference
-        super().__init__(f"a recorded step must do what the network does, but {difference}; set train.record=false")
 
 
 class Recorder:
@@ -128,8 +106,7 @@ class Recorder:
             _, difference = self._compare(recording, batch)
         finally:
             state.put_back()
-            for weight in self._network.parameters():
-                weight.grad = None
+            _forget_gradients(self._network)
         if difference:
             raise Misrecorded(difference)
 
@@ -156,16 +133,13 @@ class Recorder:
     def _observe(self, recording: Recording, batch: Batch) -> Tensor:
         """An eager step from which a recording is made, or beside which it is checked."""
         before = python_state(*self._roots)
-        versions = [weight._version for weight in self._network.parameters()]
         tape = Tape(batch) if recording.seen == 0 else None
         try:
             loss, difference = self._compare(recording, batch, tape)
         except _Untraceable as error:
             self.stop(str(error))
             return self._eager(batch)
-        if [weight._version for weight in self._network.parameters()] != versions:
-            self.stop("the forward pass changes weights")
-        elif tape is not None and tape.reason:
+        if tape is not None and tape.reason:
             self.stop(tape.reason)
         else:
             path = changed(before, python_state(*self._roots))
@@ -186,11 +160,11 @@ class Recorder:
             else:
                 assert tape is not None
                 recording.begin(batch, tape)
+        elif difference:
+            self.stop(difference)
         elif recording.call is None:
             assert tape is not None
             recording.begin(batch, tape)
-        elif difference:
-            self.stop(difference)
         else:
             recording.accept(batch)
             self._attempts = 0
@@ -199,13 +173,17 @@ class Recorder:
         """An eager step, and the recording from the same state. Returns the step's loss and how the recording differs."""
         buffers = [*self._network.buffers(), *recording.constants]
         state = State(buffers, [*self._generators, *recording.generators])
+        versions = [weight._version for weight in self._network.parameters()]
         try:
             loss = self._eager(batch) if tape is None else self._taped(recording, batch, tape)
         except FAILURES as error:
             if tape is None or is_out_of_memory(error):
                 raise
             state.put_back()
+            _forget_gradients(self._network)
             raise _Untraceable(f"torch cannot trace it: {str(error).splitlines()[0]}") from error
+        if [weight._version for weight in self._network.parameters()] != versions:
+            return loss, "the forward pass changes weights"
         if recording.call is None:
             return loss, ""
         after = state.now()
@@ -240,83 +218,13 @@ class Recorder:
         return value.detach()
 
 
-class Recording:
-    """One recording: of one kind of batch and one state of the network."""
-
-    def __init__(self, network: nn.Module, batch: Batch) -> None:
-        self.guard = Guard(network, batch)
-        self.weights = [weight for weight in network.parameters() if weight.requires_grad]
-        self.tape: Tape | None = None
-        self.call: Callable[..., list[Tensor]] | None = None
-        self.constants: list[Tensor] = []
-        """What it takes beside weights, buffers and batches: kernels may change these as well."""
-        self.generators: list[torch.Generator] = []
-        self.seen = self.due = 0
-        self.ready = False
-        self.newest: Batch | None = None
-        """The last batch since the last check."""
-        self._network = network
-        self._checks, self._gap, self._random = 0, FIRST_GAP, random.Random(0)
-
-    def begin(self, batch: Batch, tape: Tape) -> None:
-        """Make it, or make it anew, from a step's tape."""
-        self.tape, self.call, self._checks, self.seen = tape, tape.call, 0, 0
-        self._moments = _moments(batch)
-        own = {id(tensor) for tensor in (*self._network.parameters(), *self._network.buffers())}
-        self.constants = [tensor for tensor in tape.held.values() if id(tensor) not in own]
-        self.generators = list({id(one): one for one in tape.generators}.values())
-
-    def accept(self, batch: Batch) -> None:
-        """It passed a check on this batch."""
-        self.seen += 1
-        self._checks += _differs(self._moments, _moments(batch))
-        self.ready = self._checks >= CHECKS or self.seen >= PATIENCE
-        if self.ready:
-            self.tape = None
-            self.plan_check()
-
-    def plan_check(self) -> None:
-        """When to compare next."""
-        self.due = self._gap // 2 + self._random.randrange(self._gap)
-        self._gap, self.newest = min(2 * self._gap, LARGEST_GAP), None
-
-    def replay(self, batch: Batch) -> Tensor:
-        """Set every weight's gradient; returns the loss."""
-        assert self.call is not None
-        try:
-            with torch.no_grad():
-                loss, *gradients = self.call(*batch.values())
-        except FAILURES as error:
-            if is_out_of_memory(error):
-                raise
-            raise Misrecorded(f"its kernels fail on another batch: {str(error).splitlines()[0]}") from error
-        for weight, gradient in zip(self.weights, gradients, strict=True):
-            weight.grad = gradient
-        self.newest = batch
-        return loss
-
-
 class _Untraceable(Exception):
     """The tape itself does not suit the network."""
 
 
-def _moments(batch: Batch) -> dict[str, tuple[float, float]]:
-    """Sum and sum of squares of each tensor: the same for the same rows in any order."""
-    values = {name: tensor if tensor.is_floating_point() else tensor.double() for name, tensor in batch.items()}
-    return {
-        name: (float(value.sum(dtype=torch.float64)), float(torch.linalg.vector_norm(value, dtype=torch.float64)))
-        for name, value in values.items()
-    }
-
-
-def _differs(one: dict[str, tuple[float, float]], other: dict[str, tuple[float, float]]) -> bool:
-    """Whether a batch has another target's distribution than the other, and other inputs."""
-    differing = {
-        name
-        for name, pair in one.items()
-        if any(abs(a - b) > 1e-9 * abs(a) for a, b in zip(pair, other[name], strict=True))
-    }
-    return ("target" in differing or "target" not in one) and bool(differing - {"target"} or set(one) == {"target"})
+def _forget_gradients(network: nn.Module) -> None:
+    for weight in network.parameters():
+        weight.grad = None
 
 
 def _own(gradients: Sequence[Tensor | None], weights: Sequence[Tensor], held: Sequence[Tensor]) -> list[Tensor | None]:

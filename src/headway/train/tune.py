@@ -13,7 +13,7 @@ import torch
 from headway.train.meter import count_flops
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
-from headway.train.recorded import Misrecorded
+from headway.train.recording import Misrecorded
 from headway.train.workload import Workload
 
 if TYPE_CHECKING:
