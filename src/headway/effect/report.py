@@ -108,7 +108,8 @@ def _table(found: Mapping[str, Any]) -> str:
     lines = []
     for row in sorted(found["techniques"], key=_rank):
         colour = COLOURS.get(row["verdict"], "#6b7684")
-        name = f'<b>{html.escape(row["name"])}</b><br><span class="soft">{html.escape(row["reason"] or row["sentence"])}</span>'
+        text = row["reason"] or reached(row.get("reached")) or row["sentence"]
+        name = f'<b>{html.escape(row["name"])}</b><br><span class="soft">{html.escape(text)}</span>'
         cells = [name, f'<span class="tag" style="color:{colour}">{row["verdict"]}</span>']
         numbers = [
             ratio(row["time"]),
