@@ -8,10 +8,13 @@ What holds for every benchmark:
 - Both sides compute with the same number of threads, the number that suits the anchor best, and in the same number format.
 - What ours does once (recording, compiling) is inside the clock wherever the anchor's start is.
 - The anchor is also measured against itself. Where that interval excludes 1, the benchmark is void and says so.
+- What other processes took of the machine meanwhile is kept beside the ratios, and said where it is more than a tenth.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,9 +155,46 @@ def with_threads(count: int, work: Work) -> Work:
     return threaded
 
 
+OTHERS = "others"
+"""The label of the shares that other processes took, one a run."""
+
+BUSY = 0.1
+"""The share of the machine that other processes may take before a result says so."""
+
+
+class Machine:
+    """What the whole machine and this process with its children have used, in CPU seconds, since it was made."""
+
+    def __init__(self) -> None:
+        self._before = self._seconds()
+
+    def _seconds(self) -> tuple[float, float, float]:
+        import psutil
+
+        times, own = psutil.cpu_times(), psutil.Process()
+        busy = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
+        ours = sum(own.cpu_times()[:4])
+        for child in own.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                ours += sum(child.cpu_times()[:2])
+        return time.monotonic(), busy, ours
+
+    def others(self) -> float:
+        """The share of all cores that other processes took."""
+        seconds, busy, ours = (now - before for now, before in zip(self._seconds(), self._before, strict=True))
+        return max(0.0, busy - ours) / (max(1e-9, seconds) * (os.cpu_count() or 1))
+
+
 def measure(samples: Samples, comparisons: Sequence[Comparison], options: Options) -> bool:
     """Take one block of each comparison in turns until each has its pairs or the time is over. Returns whether all are there."""
-    deadline, warm = options.deadline(), set[str]()
+    deadline, warm, watched = options.deadline(), set[str](), Machine()
+    try:
+        return _measure(samples, comparisons, deadline, warm)
+    finally:
+        samples.add(OTHERS, watched.others())
+
+
+def _measure(samples: Samples, comparisons: Sequence[Comparison], deadline: float, warm: set[str]) -> bool:
     while open_ones := [one for one in comparisons if len(samples.of(one.label)) < one.pairs]:
         for one in open_ones:
             if time.monotonic() >= deadline:
@@ -181,11 +221,19 @@ def conclude(name: str, samples: Samples, comparisons: Sequence[Comparison]) -> 
         ratios[one.label] = ratio
         if one.itself is not None:
             itself[one.itself] = ratio
-    tell(name, ratios, itself)
+    tell(name, ratios, itself, max(samples.of(OTHERS), default=None))
 
 
-def tell(name: str, ratios: Mapping[str, Ratio], itself: Mapping[str, Ratio] | None = None) -> None:
-    """Print the ratios and write them. ``itself``: an A/A by the beginning of the labels that it vouches for."""
+def tell(
+    name: str,
+    ratios: Mapping[str, Ratio],
+    itself: Mapping[str, Ratio] | None = None,
+    others: float | None = None,
+) -> None:
+    """Print the ratios and write them.
+
+    ``itself``: an A/A by the beginning of the labels that it vouches for. ``others``: the share of the machine that other processes took.
+    """
     itself = itself or {}
     for label, ratio in ratios.items():
         print(f"{label}: {ratio}")
@@ -194,7 +242,11 @@ def tell(name: str, ratios: Mapping[str, Ratio], itself: Mapping[str, Ratio] | N
             f"VOID: {case or name}: the anchor against itself is {itself[case]}, which excludes 1: something else disturbed it. "
             "Measure again on a quiet machine with --fresh."
         )
-    print(write(name, ratios, itself=itself))
+    if others is not None and others > BUSY:
+        print(
+            f"BUSY: other processes took {others:.0%} of the machine meanwhile. Measure again on a quiet one with --fresh."
+        )
+    print(write(name, ratios, itself=itself, others=others))
 
 
 def void_cases(itself: Mapping[str, Ratio]) -> list[str]:
@@ -203,7 +255,11 @@ def void_cases(itself: Mapping[str, Ratio]) -> list[str]:
 
 
 def write(
-    name: str, ratios: Mapping[str, Ratio], folder: Path | None = None, itself: Mapping[str, Ratio] | None = None
+    name: str,
+    ratios: Mapping[str, Ratio],
+    folder: Path | None = None,
+    itself: Mapping[str, Ratio] | None = None,
+    others: float | None = None,
 ) -> Path:
     """Keep ratios as `bench/results/NAME.json`, with what is needed to judge them and no name of a host.
 
@@ -212,7 +268,7 @@ def write(
     cases = void_cases(itself or {})
     shown = {label: _shown(label, ratio, cases) for label, ratio in ratios.items()}
     path = (folder or RESULTS) / f"{name}.json"
-    write_json(path, {"name": name, "machine": machine(), "ratios": shown})
+    write_json(path, {"name": name, "machine": machine(), "others": others, "ratios": shown})
     return path
 
 

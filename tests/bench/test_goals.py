@@ -44,6 +44,13 @@ def test_counts_of_nothing_share_a_row_and_any_other_count_has_its_own(tmp_path:
     ]
 
 
+def test_what_was_measured_on_a_busy_machine_says_so(tmp_path: Path) -> None:
+    for name, others in {"quiet": 0.02, "shared": 0.6}.items():
+        write(name, {"fast": Ratio(0.2, 0.15, 0.25, goal=0.3)}, tmp_path, others=others)
+    verdicts = [row.split(" | ")[-1] for row in table(tmp_path).splitlines()[2:]]
+    assert verdicts == ["met |", "met, on a busy machine |"]
+
+
 def test_a_readme_without_the_marks_is_refused() -> None:
     with pytest.raises(ValueError, match=r"README\.md must hold the lines"):
         with_table("# Headway\n", "")

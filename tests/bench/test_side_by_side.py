@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 
 from bench.samples import Options, Samples, options
-from bench.side_by_side import Comparison, Ratio, against_itself, compare, conclude, measure, summarise, tell, write
+from bench.side_by_side import (
+    Comparison,
+    Machine,
+    Ratio,
+    against_itself,
+    compare,
+    conclude,
+    measure,
+    summarise,
+    tell,
+    write,
+)
 
 
 class _Clock:
@@ -150,6 +161,13 @@ def test_a_benchmark_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monke
     kept = json.loads((tmp_path / "x.json").read_text())["ratios"]
     assert (kept["case: ours"]["ratio"], kept["case: ours"]["samples"]) == (pytest.approx(0.5), 3)
     assert (kept["case: A/A"]["ratio"], kept["case: A/A"]["samples"]) == (pytest.approx(1.0), 2)
+
+
+def test_what_other_processes_take_is_what_the_machine_used_less_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([(0.0, 100.0, 10.0), (10.0, 112.0, 14.0)])  # seconds, CPU seconds of all, of our own
+    monkeypatch.setattr(Machine, "_seconds", lambda self: next(moments))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert Machine().others() == pytest.approx((12 - 4) / (10 * 2))
 
 
 def test_samples_of_other_code_do_not_count(tmp_path: Path) -> None:
