@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,6 +67,8 @@ class Lab:
     _introductions: dict[str, Introduction] = field(default_factory=dict)
     _apart: list[str] = field(default_factory=list)
     """Why variants do not share a process any more."""
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    """Of sessions: what is drawn in one follows from it."""
 
     def load(self) -> None:
         """Have the fork server load everything, so that no measured time counts it."""
@@ -102,7 +106,8 @@ class Lab:
         own = {key: variant for key, variant in seconds.items() if key not in shared and key not in answers}
         try:
             with contextlib.ExitStack() as stack:
-                session = Together(stack, self, first, shared, own, limit, swapped)
+                chance = random.Random(next(self._numbers))
+                session = Together(stack, self, first, shared, own, limit, swapped, chance)
                 session.measure(blocks)
                 answers |= session.failures
                 answers |= session.sessions(time.perf_counter() - begun)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -115,7 +116,11 @@ class _Seat:
 
 
 class Together:
-    """One session: its processes, its windows in their order, and what these say of each variant beside the first."""
+    """One session: its processes, its windows in their order, and what these say of each variant beside the first.
+
+    Who is built before whom, and who comes after whom, is drawn for each session: a step pays for the state in which the one before left
+    the process's memory, thousands of page faults or none, and what is drawn anew averages out and is in an interval.
+    """
 
     def __init__(
         self,
@@ -126,23 +131,26 @@ class Together:
         own: Mapping[str, Variant],
         limit: float | None,
         swapped: bool,
+        chance: random.Random,
     ) -> None:
         self._bench, self._first, self._shared, self._swapped = bench, first, shared, swapped
         self.failures: dict[str, Session | Unsupported] = {}
-        self._seats: dict[str, _Seat] = {}
         self._windows: list[Window] = []
         begun = time.perf_counter()
-        starts: list[str | None] = [None, *own]
-        for key in reversed(starts) if swapped else starts:
+        seats: dict[str | None, _Seat] = {}
+        room: list[str | None] = chance.sample([None, *shared], 1 + len(shared))
+        starts: list[str | None] = chance.sample([None, *own], 1 + len(own))
+        for key in starts:
             if key is None:
-                room = stack.enter_context(bench.station([first, *shared.values()]))
-                self._baseline = _Seat(room, 0)
-                self._seats |= {name: _Seat(room, place) for place, name in enumerate(shared, 1)}
+                station = stack.enter_context(bench.station([first if name is None else shared[name] for name in room]))
+                seats |= {name: _Seat(station, place) for place, name in enumerate(room)}
                 continue
             try:
-                self._seats[key] = _Seat(stack.enter_context(bench.station([own[key]], limit)), 0)
+                seats[key] = _Seat(stack.enter_context(bench.station([own[key]], limit)), 0)
             except Unsupported as error:
                 self.failures[key] = error
+        self._baseline = seats.pop(None)
+        self._seats = {key: seat for key, seat in seats.items() if key is not None}
         self._starting = time.perf_counter() - begun
 
     def measure(self, blocks: int) -> None:
