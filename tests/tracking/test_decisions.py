@@ -134,6 +134,18 @@ def test_what_people_wrote_into_the_description_stays_above_the_decisions(run: R
     assert all(len(value) <= 5000 for value in tags(tmp_path).values())
 
 
+def test_a_model_from_before_the_history_has_one_first_champion(run: RunDirectory, tmp_path: Path) -> None:
+    client = tracking.open_store(tmp_path)
+    first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
+    for version, decision, reason in ((first, "promoted", "AUC .8; better"), (second, "not promoted", "AUC .7; worse")):
+        client.set_model_version_tag("loans", version, "decision", decision)
+        client.set_model_version_tag("loans", version, "reason", f"{decision}: {reason}")
+    assert [(d.kind, d.before, d.after, d.why) for d in tracking.history(tmp_path, "loans")] == [
+        ("first", None, first, "AUC .8; better"),
+        ("refusal", first, first, "AUC .7; worse"),
+    ]
+
+
 def test_a_model_from_before_the_history_keeps_what_its_versions_tell(run: RunDirectory, tmp_path: Path) -> None:
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
     client = tracking.open_store(tmp_path)

@@ -231,7 +231,7 @@ def _from_versions(client: MlflowClient, name: str) -> list[DecisionRecord]:
         kind = _TAGGED.get(version.tags.get("decision", ""))
         if kind is None:
             continue
-        number, why = str(version.version), version.tags.get("reason", "")
+        number, why = str(version.version), reason_of(version.tags)
         made, changed = version.creation_timestamp / 1000, version.last_updated_timestamp / 1000
         back = _ROLLED.fullmatch(why)
         if kind == "rollback" and back:
