@@ -20,8 +20,8 @@ from typing import Literal
 
 from headway.effect import statistics
 from headway.effect.equality import Comparison, Equality
-from headway.effect.findings import Findings, differences_of
-from headway.effect.quality import Curve, Passes, passes_until
+from headway.effect.findings import Findings
+from headway.effect.quality import Curve, Passes, differences_of, passes_until
 from headway.effect.stack import gain, recommended, stack
 from headway.effect.statistics import LEAST, Interval, Mean
 from headway.effect.technique import Technique

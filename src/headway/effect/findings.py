@@ -12,7 +12,7 @@ from headway.base import ConfigError
 from headway.effect import statistics
 from headway.effect.equality import Comparison, Equality, Margin, judge_together, margin_of
 from headway.effect.notebook import Notebook
-from headway.effect.quality import Curve, Passes, kept, passes_until
+from headway.effect.quality import Curve, Passes, differences_of, ended, kept, passes_until
 from headway.effect.statistics import EXACT, Interval, Mean, Verdict
 from headway.effect.technique import Setting, Technique
 from headway.train.recipe import Recipe
@@ -227,7 +227,7 @@ class Findings:
     def _pairs(self, technique: Technique) -> list[tuple[Curve, Curve]]:
         if technique.measure == "run":
             patience, baseline = technique.edit(self.setting)["patience"], self.curves("baseline")
-            return [(curve, _ended(curve, patience)) for curve in baseline if len(curve["loss"]) > patience]
+            return [(curve, ended(curve, patience)) for curve in baseline if len(curve["loss"]) > patience]
         return self.trained_pairs("baseline", technique.name)
 
     def passes(self, technique: Technique) -> Passes | None:
@@ -310,25 +310,3 @@ class Findings:
         if judged[1] == "worse" or (judged[1] == "better" and by_time not in ("helps", "hurts")):
             return "changes quality"
         return by_time
-
-
-def differences_of(pairs: Sequence[tuple[Curve, Curve]]) -> np.ndarray:
-    """(S,) differences of the quality that a training keeps, second less first."""
-    return np.array([kept(second) - kept(first) for first, second in pairs])
-
-
-def _ended(curve: Curve, patience: int) -> Curve:
-    """The run as it would have been, had it ended early: a run that does not end is the same until then."""
-    best, at = math.inf, 0
-    for epoch, loss in enumerate(curve["loss"]):
-        if loss < best:
-            best, at = loss, epoch
-        if epoch - at >= patience:
-            break
-    return Curve(
-        passes=curve["passes"][: epoch + 1],
-        quality=curve["quality"][: epoch + 1],
-        loss=curve["loss"][: epoch + 1],
-        seconds=curve["seconds"],
-        diverged=False,
-    )

@@ -163,3 +163,25 @@ def passes_to(curve: Curve, target: float) -> float | None:
             return before[0] + (passed - before[0]) * (target - before[1]) / (quality - before[1])
         before = passed, quality
     return None
+
+
+def differences_of(pairs: Sequence[tuple[Curve, Curve]]) -> np.ndarray:
+    """(S,) differences of the quality that a training keeps, second less first."""
+    return np.array([kept(second) - kept(first) for first, second in pairs])
+
+
+def ended(curve: Curve, patience: int) -> Curve:
+    """The run as it would have been, had it ended early: a run that does not end is the same until then."""
+    best, at = math.inf, 0
+    for epoch, loss in enumerate(curve["loss"]):
+        if loss < best:
+            best, at = loss, epoch
+        if epoch - at >= patience:
+            break
+    return Curve(
+        passes=curve["passes"][: epoch + 1],
+        quality=curve["quality"][: epoch + 1],
+        loss=curve["loss"][: epoch + 1],
+        seconds=curve["seconds"],
+        diverged=False,
+    )
