@@ -120,7 +120,8 @@ class Lab:
 
     def _introduce(self, variant: Variant, limit: float | None = None) -> None:
         met = self._introductions.setdefault(json.dumps(variant, sort_keys=True), Introduction())
-        if len(met.peaks) < INTRODUCTIONS:
+        met.fresh = len(met.peaks) < INTRODUCTIONS
+        if met.fresh:
             with self.station([variant], limit) as alone:
                 alone.ask("steps", count=2)
                 met.startups.append(alone.startups[0])

@@ -81,6 +81,8 @@ class Introduction:
 
     startups: list[float] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
+    fresh: bool = False
+    """Whether the latest session took them."""
 
 
 class Processes(Protocol):
@@ -201,13 +203,14 @@ class Together:
         found = {}
         for key in self._seats:
             ready, held = self._costs(key)
-            peaks = None if peak is None or held is None else (peak, held)
+            new = key not in self._shared or self._bench.introduction(self._shared[key]).fresh
+            peaks = (peak, held) if new else None
             blocks, joules = beside(self._windows, key, "seconds"), self._joules(key)
             found[key] = Session(blocks, (startup, ready), peaks, joules, share, self._contention)
         return found
 
-    def _costs(self, key: str | None) -> tuple[float, float | None]:
-        """Seconds until a variant was ready, and its most bytes where this session measured them."""
+    def _costs(self, key: str | None) -> tuple[float, float]:
+        """Seconds until a variant was ready, and its most bytes: in this session, or when it was introduced."""
         seat = self._baseline if key is None else self._seats[key]
         if self._shared and seat.station is self._baseline.station:
             met = self._bench.introduction(self._first if key is None else self._shared[key])
