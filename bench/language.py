@@ -7,7 +7,8 @@ hardware's fastest format. Both train on the project's training text with the sa
 validation. The clock of both starts before the first step, so recording and compiling count, from an empty cache; validations do not.
 
 The first ratio is our seconds to a test loss of 1.88 over the anchor's, the two in turns; the second our test loss after the anchor's
-seconds, over the 1.70 allowed. The rates were chosen on the validation text with a seed of its own: `python -m bench.language --choose`.
+seconds, over the 1.70 allowed. Rates are chosen on the validation text, with a seed that no judged run has: `--choose` prints what the
+project's own and their halves and doubles reach; the better ones then go into the project.
 """
 
 from __future__ import annotations
