@@ -131,6 +131,17 @@ def test_a_gain_is_confirmed_on_sessions_of_its_own() -> None:
     assert shown["time"]["value"] == one.time.value != found.time("technique/fused optimizer").value
 
 
+def test_what_was_confirmed_stays_so_whatever_else_is_measured_later() -> None:
+    found = study(Simulated(fused(0.8), noise=0.04), ["fused optimizer", "kept memory"])
+    before = told(found)["recommended"]
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        for shift in rng.normal(0, 2.0, 4):  # far noisier than all before
+            found.book.add_session(f"with/{number}", sessions(rng, 1, shift)[0])
+    assert found.spread() is not None
+    assert told(found)["recommended"] == before
+
+
 class Lucky(Simulated):
     """Fast as long as it is chosen from; at its confirmation it turns out to gain nothing."""
 
@@ -181,6 +192,25 @@ def test_what_loses_quality_from_fresh_seeds_is_not_recommended() -> None:
     assert found.verdicts() == {"one-cycle": "helps"}
     assert confirmed(found) is None
     assert confirmations(found)[0].why == "its quality is worse"
+
+
+class Diverges(Simulated):
+    """From fresh seeds, the technique's loss does not stay finite."""
+
+    def ask(self, variant: Mapping[str, Any], what: str, **values: Any) -> Any:
+        lost = what == "train" and values["seed"] >= FRESH and variant["recipe"]["schedule"] == "one_cycle"
+        answer = super().ask(variant, what, **values)
+        return {**answer, "passes": [], "quality": [], "loss": [], "diverged": True} if lost else answer
+
+
+def test_a_whole_that_diverges_from_fresh_seeds_gives_way_to_the_best_of_its_parts() -> None:
+    bench = Diverges(fused(0.8), half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0, noise=0.04)
+    found = study(bench, ["fused optimizer", "one-cycle"])
+    first, second = confirmations(found)
+    assert (first.outcome, first.why) == ("not confirmed", "a loss did not stay finite")
+    assert names_of(second.techniques) == ["one-cycle"]
+    assert second.outcome == "not confirmed", "it diverges, too"
+    assert confirmed(found) is None
 
 
 def test_without_time_for_trainings_the_part_that_leaves_the_quality_alone_is_confirmed() -> None:

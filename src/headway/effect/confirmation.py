@@ -15,7 +15,7 @@ fifty studies of the baseline against itself at most two recommend anything is w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from headway.effect import statistics
@@ -23,7 +23,7 @@ from headway.effect.equality import Comparison, Equality
 from headway.effect.findings import Findings
 from headway.effect.quality import Curve, Passes, differences_of, passes_until
 from headway.effect.stack import gain, recommended, stack
-from headway.effect.statistics import LEAST, Interval, Mean
+from headway.effect.statistics import LEAST, Interval, Mean, Spread
 from headway.effect.technique import Technique
 
 ATTEMPTS = 2
@@ -113,12 +113,14 @@ def confirmed(found: Findings) -> Confirmation | None:
 def _confirmation(found: Findings, attempt: int, chosen: Sequence[Technique]) -> Confirmation:
     key, looks = key_of(attempt), len(CONFIRM_LOOKS) * ATTEMPTS
     sessions, pairs = len(found.book.sessions(key)), found.trained_pairs(FRESH_BASELINE, key)
-    time, failure = found.mean_time(key), found.book.failure(key)
-    if time is None or failure is not None:
+    failure = found.book.failure(key)
+    if sessions < 2 or failure is not None:
         why = failure or "there was no time for it"
         return Confirmation(tuple(chosen), "not confirmed" if failure else "open", why, sessions, len(pairs))
-    step = statistics.ratio(found.pairs(key), looks, found.spread())
-    quality = _quality(found, pairs) if touched(chosen) else None
+    noise = _noise(found, key)
+    time = statistics.mean_of(found.pairs(key), noise.times)
+    step = statistics.ratio(found.pairs(key), looks, noise.times)
+    quality = _quality(found, pairs, noise.qualities) if touched(chosen) else None
     passes = None
     if any(technique.changes == "maths" for technique in chosen) and found.target is not None:
         passes = passes_until(pairs, found.target)
@@ -131,10 +133,42 @@ def _confirmation(found: Findings, attempt: int, chosen: Sequence[Technique]) ->
     return Confirmation(tuple(chosen), outcome, why, sessions, len(pairs), step, effect, quality, passes)
 
 
-def _quality(found: Findings, pairs: Sequence[tuple[Curve, Curve]]) -> tuple[Mean, Equality] | None:
+@dataclass(frozen=True)
+class _Noise:
+    """What the study's other comparisons say of the noise of times and of qualities."""
+
+    times: Spread | None
+    qualities: Spread | None
+
+
+def look_at(found: Findings, attempt: int) -> Confirmation:
+    """A look at a candidate. It goes by what is known of the noise now, which is written down: measuring that goes on for other
+    techniques must not change what this look says."""
+    key = key_of(attempt)
+    sessions, seeds = len(found.book.sessions(key)), len(found.curves(key))
+    kept = found.book.answer(f"{key}/noise")
+    if kept is None or (kept["sessions"], kept["seeds"]) != (sessions, seeds):
+        spreads = {"times": found.spread(), "qualities": found.quality_spread()}
+        noise = {name: None if spread is None else asdict(spread) for name, spread in spreads.items()}
+        found.book.add_answer(f"{key}/noise", {"sessions": sessions, "seeds": seeds, **noise}, 0.0)
+    return _confirmation(found, attempt, candidates(found)[attempt])
+
+
+def _noise(found: Findings, key: str) -> _Noise:
+    """As it was written down at the last look; as it is now before the first."""
+    kept = found.book.answer(f"{key}/noise")
+    if kept is None:
+        return _Noise(found.spread(), found.quality_spread())
+    times, qualities = (None if kept[name] is None else Spread(**kept[name]) for name in ("times", "qualities"))
+    return _Noise(times, qualities)
+
+
+def _quality(
+    found: Findings, pairs: Sequence[tuple[Curve, Curve]], spread: Spread | None
+) -> tuple[Mean, Equality] | None:
     if len(pairs) < 2 or found.margin is None:
         return None
-    mean = statistics.mean_of(differences_of(pairs), found.quality_spread())
+    mean = statistics.mean_of(differences_of(pairs), spread)
     return mean, Comparison.of(mean, found.margin).judged(len(set(ROUNDS)) * ATTEMPTS)
 
 

@@ -27,8 +27,8 @@ from headway.effect.confirmation import (
     FRESH_BASELINE,
     ROUNDS,
     candidates,
-    confirmations,
     key_of,
+    look_at,
     names_of,
     touched,
 )
@@ -289,7 +289,7 @@ class Study:
             for look in range(len(CONFIRM_LOOKS)):
                 if not self._confirmed_at(attempt, few, look):
                     return
-                if confirmations(self.findings)[-1].outcome == "not confirmed":
+                if look_at(self.findings, attempt).outcome == "not confirmed":
                     break
 
     def _confirmed_at(self, attempt: int, few: Sequence[Technique], look: int) -> bool:
@@ -299,9 +299,9 @@ class Study:
             if self._over(ALL):
                 return False
             self._session({key: (self.findings.variant(), variant)})
-        if touched(few) and not self._fresh_trainings(key, variant["recipe"], ROUNDS[look]):
-            return False
-        return confirmations(self.findings)[attempt].outcome != "confirmed"
+        if touched(few) and not self._fresh_trainings(key, variant["recipe"], ROUNDS[look]) and self._over(ALL):
+            return False  # else a training failed or diverged, which the look says
+        return look_at(self.findings, attempt).outcome != "confirmed"
 
     def _fresh_trainings(self, key: str, recipe: Mapping[str, Any], rounds: int) -> bool:
         """The baseline and a candidate from seeds that had no part in choosing it. Returns whether they are there."""
