@@ -11,21 +11,12 @@ from bench.side_by_side import BUSY, RESULTS
 from headway.base import read_json, write_atomically
 
 BEGIN, END = "<!-- goals: written by python -m bench.goals -->", "<!-- end of goals -->"
-BENCHMARKS = (
-    "crowd",
-    "effect",
-    "journal",
-    "language",
-    "loader",
-    "loop",
-    "predict",
-    "resume",
-    "retrain",
-    "schedule",
-    "score",
-    "seeds",
+BENCHMARKS = tuple(
+    sorted(
+        path.stem for path in Path(__file__).parent.glob("*.py") if f"make bench NAME={path.stem}`" in path.read_text()
+    )
 )
-"""What `make bench NAME=...` takes."""
+"""What `make bench NAME=...` takes: the modules here whose docstring says so."""
 
 HEAD = "| Benchmark | Goal: at most | Measured, 95 % interval | |\n|---|---|---|---|"
 
