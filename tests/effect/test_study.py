@@ -209,7 +209,7 @@ def test_a_training_that_loses_its_loss_changes_the_quality(tmp_path: Path) -> N
     assert row["reason"] == "its loss did not stay finite"
     everything = Diverges()
     everything.schedule = "constant"
-    with pytest.raises(TrainingError, match="the baseline must train, however its loss did not stay finite; lower"):
+    with pytest.raises(TrainingError, match="the baseline must train, but its loss did not stay finite; lower"):
         study(tmp_path / "baseline", everything, ["one-cycle"])
 
 
@@ -348,13 +348,13 @@ def test_what_cannot_be_had_is_unsupported_with_its_reason(tmp_path: Path) -> No
 
 
 def test_a_budget_too_small_for_one_pair_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--budget must allow one pair, about . s here, however it is 1 s"):
+    with pytest.raises(ConfigError, match="--budget must allow one pair, about . s here, but is 1 s"):
         study(tmp_path, Simulated(), budget=1.0)
 
 
 def test_a_target_that_the_baseline_never_reaches_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        TrainingError, match=r"--target must be a quality that the baseline reaches, however the best of 5 seeds"
+        TrainingError, match=r"--target must be a quality that the baseline reaches, but the best of 5 seeds"
     ):
         study(tmp_path, Simulated(), target=0.99)
 

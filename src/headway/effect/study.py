@@ -120,13 +120,11 @@ class Study:
         seconds = min(BREAKDOWN_SECONDS, BREAKDOWN_SHARE * self._budget)
         found = self._ask("breakdown", self.findings.variant(), "breakdown", seconds=seconds)
         if found is None:
-            raise ConfigError(f"the baseline must run, however it {self._book.failure('breakdown')}")
+            raise ConfigError(f"the baseline must run, but it {self._book.failure('breakdown')}")
         window = max(2 * WINDOW_SECONDS, sum(found.values()))  # with the step before it
         pair = self._book.spent + 2 * WARM_UP_SECONDS + max(PAIR_SECONDS, 4 * SESSION * window)
         if pair > self._budget and not self._book.compared():  # a study that goes on has had its first pair
-            raise ConfigError(
-                f"--budget must allow one pair, about {pair:.0f} s here, however it is {self._budget:.0f} s"
-            )
+            raise ConfigError(f"--budget must allow one pair, about {pair:.0f} s here, but is {self._budget:.0f} s")
 
     def _look(self, comparisons: Mapping[str, Comparison], look: int, share: float) -> None:
         """Bring comparisons to a look, a session of each in turn, until ``share`` of the budget is spent.
@@ -274,7 +272,7 @@ class Study:
         if curves and target is not None and best < target:
             shown, bound = abs(best), abs(target)
             raise TrainingError(
-                f"--target must be a quality that the baseline reaches, however the best of {len(curves)} seeds "
+                f"--target must be a quality that the baseline reaches, but the best of {len(curves)} seeds "
                 f"had {shown:.4g} and not {bound:.4g} after {len(curves[0]['quality'])} epochs"
             )
 

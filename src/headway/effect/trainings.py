@@ -88,7 +88,7 @@ class Trainings:
                 self._book.add_answer(key, curve, seconds)
             if self._findings.diverged("baseline"):
                 raise TrainingError(
-                    "the baseline must train, however its loss did not stay finite; lower train.learning_rate"
+                    "the baseline must train, but its loss did not stay finite; lower train.learning_rate"
                 )
         return all(self._book.answer(f"curve/{name}/{seed}") is not None for name in recipes for seed in seeds)
 
