@@ -382,3 +382,29 @@ def test_planted_effects_are_found_and_none_where_there_is_none(
         assert sum(v in ("helps", "hurts") for v in verdicts) <= 2
     else:
         assert verdicts.count(verdict) >= 18
+
+
+@pytest.mark.parametrize(("budget", "waits"), [(120.0, True), (3600.0, False)])
+def test_what_must_be_compiled_waits_where_the_budget_is_small(tmp_path: Path, budget: float, waits: bool) -> None:
+    names = ["fused optimizer", "compile default"]
+    study(tmp_path, Simulated(cost(optimizer_kernel__fused=0.8), noise=0.04), names, budget=budget)
+    keys = [json.loads(line).get("key") for line in (tmp_path / "effect.jsonl").read_text().splitlines()]
+    assert (keys.index("technique/compile default") > keys.index("candidates")) is waits
+    assert keys.index("technique/fused optimizer") < keys.index("candidates")
+
+
+def test_what_loses_quality_is_settled_although_its_step_is_not_timed(tmp_path: Path) -> None:
+    bench = Simulated(quality=lambda r: 0.8 if r["label_smoothing"] else 0.9, noise=0.04)
+    found = study(tmp_path, bench, ["label smoothing", "EMA"])
+    assert found.verdicts()["label smoothing"] == "changes quality"
+    assert not found.book.sessions("technique/label smoothing")
+    assert found.book.sessions("technique/EMA"), "what keeps it is timed"
+
+
+def test_the_last_trainings_fit_the_budget_and_are_in_the_order_of_promise(tmp_path: Path) -> None:
+    """All seeds of one before the next, the baseline first, and none begun when the time is over."""
+    study(tmp_path, Simulated(noise=0.04), ["one-cycle", "EMA"])
+    keys = [json.loads(line).get("key") for line in (tmp_path / "effect.jsonl").read_text().splitlines()]
+    curves = [key.rsplit("/", 1)[0] for key in keys if key.startswith("curve/") and "fresh" not in key]
+    assert curves[0] == "curve/baseline"
+    assert len(set(curves)) == sum(one != other for one, other in zip([None, *curves], curves, strict=False))

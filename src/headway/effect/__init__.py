@@ -2,7 +2,9 @@
 
 technique    a named edit of the recipe; techniques/ has one file each
 statistics   from samples to intervals and verdicts
-worker       the process of one variant: it steps, predicts or trains when told to
-lab          variants side by side, A B B A
+worker       the process of one variant or several: they step, predict or train when asked to
+together     a session: variants in turns, there and back, beside one baseline
+trainers     trainings for their quality, on all cores at once
+lab          all of these on this machine
 study        what is measured next, and when it is settled
 """
