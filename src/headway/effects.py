@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def measure(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         if not (run.path / "store.json").exists():
             stages.validate(run, root, report)
             stages.prepare(run, root, report)
-        now = Contention(len(cores()), load())
+        now = Contention(len(cores()), load(), machine=os.cpu_count())
         if now.state == "unusable":
             report.warn(f"{now}: figures measured now cannot be used; start the study while nothing else runs")
         with stages.timed(run, "effect"):

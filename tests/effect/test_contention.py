@@ -78,6 +78,12 @@ def test_the_figures_are_said_in_words() -> None:
     )
 
 
+def test_the_load_is_of_the_whole_machine_of_which_a_study_may_have_a_part() -> None:
+    held = Contention(1, load=3.0, machine=2)
+    assert (held.state, str(held)) == ("quiet", "load 3 on 2 cores")
+    assert Contention(1, load=4.0, machine=2).state == "unusable"
+
+
 def test_over_a_study_each_figure_is_its_mean() -> None:
     samples = [Contention(2, 1.0, 1.0, None, 0.0), Contention(2, 25.0, 0.5, 0.4, 0.2)]
     assert over(samples) == Contention(2, 13.0, 0.75, 0.4, 0.1)

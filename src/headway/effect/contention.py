@@ -43,13 +43,16 @@ class Contention:
     granted: float | None = None
     others: float | None = None
     stolen: float | None = None
+    machine: int | None = None
+    """Cores of the whole machine, which its load is of; ``cores`` are those that the study may use. None where both are the same."""
 
     @property
     def state(self) -> State:
         """Whether times measured meanwhile say something about a quiet machine."""
         taken = max((self.others or 0.0) / self.cores, self.stolen or 0.0)
         granted = 1.0 if self.granted is None else self.granted
-        if (self.load or 0.0) >= UNUSABLE_LOAD * self.cores or taken >= UNUSABLE_SHARE or granted < UNUSABLE_GRANT:
+        crowded = (self.load or 0.0) >= UNUSABLE_LOAD * (self.machine or self.cores)
+        if crowded or taken >= UNUSABLE_SHARE or granted < UNUSABLE_GRANT:
             return "unusable"
         return "disturbed" if taken >= DISTURBED_SHARE or granted < DISTURBED_GRANT else "quiet"
 
@@ -59,8 +62,10 @@ class Contention:
 
     def __str__(self) -> str:
         """The figures in words."""
-        cores = f"{self.cores} core{'s' if self.cores > 1 else ''}"
-        parts = [] if self.load is None else [f"load {self.load:.0f} on {cores}"]
+        cores, machine = (
+            f"{count} core{'s' if count > 1 else ''}" for count in (self.cores, self.machine or self.cores)
+        )
+        parts = [] if self.load is None else [f"load {self.load:.0f} on {machine}"]
         if self.others is not None and self.others >= DISTURBED_SHARE * self.cores:
             parts.append(f"other programs used {self.others:.1f} of {cores}")
         if self.granted is not None and self.granted < DISTURBED_GRANT:
@@ -79,7 +84,8 @@ def over(samples: Sequence[Contention]) -> Contention | None:
         values = [value for sample in samples if (value := getattr(sample, name)) is not None]
         return math.fsum(values) / len(values) if values else None
 
-    return Contention(samples[0].cores, mean("load"), mean("granted"), mean("others"), mean("stolen"))
+    first = samples[0]
+    return Contention(first.cores, mean("load"), mean("granted"), mean("others"), mean("stolen"), first.machine)
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ class Counters:
             others = max(0.0, now.busy - self.busy - own) / wall
         if self.stolen is not None and now.stolen is not None:
             stolen = max(0.0, now.stolen - self.stolen) / (wall * count)
-        return Contention(count, load(), granted, others, stolen)
+        return Contention(count, load(), granted, others, stolen, os.cpu_count())
 
 
 def cores() -> list[int]:
