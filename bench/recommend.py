@@ -6,7 +6,7 @@ Fifty studies of the baseline against itself, from choosing to confirming, so th
 - 40 are drawn: all techniques of a CPU, half an hour of budget each, and the truth is the same: each session is one that two processes
   of one program gave (`bench/recorded/itself.jsonl`, kept by `record`), the sides swapped at random; each training one of the baseline's.
 
-The notebook of each measured study adds to what `record` keeps.
+The committed recordings come from a busy machine: their noise is ten times a quiet one's. `record` adds to them.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def no_ops() -> list[Technique]:
 
 
 def measured_studies(deadline: float, count: int) -> Iterator[Findings]:
-    """So many studies on this machine, each held to one core with one thread, until the deadline; their notebooks are kept beside them."""
+    """So many studies on this machine, each held to one core with one thread, until the deadline."""
     cores = os.sched_getaffinity(0)
     with tempfile.TemporaryDirectory() as folder:
         os.sched_setaffinity(0, {min(cores)})
