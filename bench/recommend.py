@@ -6,7 +6,7 @@ Fifty studies of the baseline against itself, from choosing to confirming, so th
 - 40 are drawn: all techniques of a CPU, half an hour of budget each, and the truth is the same: each session is one that two processes
   of one program gave (`bench/recorded/itself.jsonl`, kept by `record`), the sides swapped at random; each training one of the baseline's.
 
-The committed recordings come from a busy machine: their noise is ten times a quiet one's. `record` adds to them.
+The committed recordings come from a busy machine: a session's log-ratio has a deviation of .15 there. `record` adds to them.
 """
 
 from __future__ import annotations
