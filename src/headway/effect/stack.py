@@ -147,6 +147,8 @@ def _compatible(found: Findings, ranked: Sequence[Technique]) -> list[Technique]
     taken: list[Technique] = []
     fields: dict[str, Any] = {}
     for technique in ranked:
+        if technique in taken:
+            continue
         edit = technique.edit(found.setting)
         if any(name in fields and fields[name] != value for name, value in edit.items()):
             continue

@@ -2,7 +2,7 @@
 
 1. The baseline's step, part by part: what each technique could gain at most.
 2. Techniques that leave the maths alone beside the baseline, many in a session; after every look, time goes only to those that are still
-   open. What must be compiled waits until the end where the budget is small.
+   open. What must be compiled waits until these are settled.
 3. All of these that help, together; that stack with each other one that may gain, and without each of its own.
 4. Techniques that change the maths: the same seeds as the baseline, to the same quality, a training on each core; then the steps of those
    that keep it.
@@ -42,7 +42,7 @@ from headway.effect.together import Session, share_a_process, starts_slowly
 from headway.effect.trainers import cores_each
 from headway.effect.trainings import Trainings
 
-SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.35, 0.45, 0.8, 0.85, 1.0
+SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.55, 0.65, 0.85, 0.88, 1.0
 """Shares of the budget by which each part must have ended."""
 
 MATHS_LOOKS = 4
@@ -53,8 +53,8 @@ SAME_STEPS = 20
 READY_SHARE = 0.15
 """Share of the budget that a variant may take to be ready; compiling takes minutes."""
 
-SLOW_SECONDS = 40.0
-"""What a first look takes at something that must be compiled, about."""
+SLOW_SECONDS = {"step": 40.0, "prediction": 25.0}
+"""What a first look takes at something that must be compiled, about: a prediction has no backward pass."""
 
 Say = Callable[[float, str], None]
 
@@ -141,11 +141,12 @@ class Study:
                 self._session({key: missing[key] for key in together})
 
     def _affordable(self, comparisons: Mapping[str, Comparison], look: int, share: float) -> dict[str, Comparison]:
-        """Those, in their order, that can be brought to a look before ``share`` of the budget is spent; the first in any case."""
+        """Those, in their order, that can be brought to a look before ``share`` of the budget is spent; the first in any case, unless it
+        starts slowly and others were measured: it alone would take more than there is."""
         left, taken = share * self._budget - self._book.spent, {}
         for key, comparison in comparisons.items():
             left -= self._session_seconds(key, comparison[1]) * max(0, LOOKS[look] - len(self._book.sessions(key)))
-            if taken and left < 0:
+            if left < 0 and (taken or (starts_slowly(comparison[1]) and self._book.compared())):
                 break
             taken[key] = comparison
         return taken
@@ -154,7 +155,7 @@ class Study:
         """What a session of a comparison takes: as its own before; else as the others'; else half of a pair's time, as it shares one."""
         own = self._book.sessions(key)
         if not own and starts_slowly(second):
-            return SLOW_SECONDS / LOOKS[0]
+            return SLOW_SECONDS.get(second["measure"], SLOW_SECONDS["step"]) / LOOKS[0]
         others = [session for other in self._book.compared() for session in self._book.sessions(other)]
         sessions = own[-2:] or others
         return sum(s.seconds for s in sessions) / len(sessions) if sessions else PAIR_SECONDS / 2 + WARM_UP_SECONDS
@@ -187,19 +188,21 @@ class Study:
         return self.findings.looks(key) <= look and self.findings.open(key)
 
     def _screen(self, share: float) -> None:
-        """What leaves the maths alone. What starts slowly comes last, or where it would cost more than a technique's part of the time, not
-        before the end: in the time of one other it settles several."""
+        """What leaves the maths alone. What starts slowly comes last, where there is time: in the time of one others settle several."""
         found = self.findings
         timed = [t for t in found.in_order() if t.changes != "maths"]
-        if share < ALL and SLOW_SECONDS * len(timed) > share * self._budget:
-            timed = [t for t in timed if not starts_slowly(found.variant(t))]
-        for look in range(len(LOOKS)):
-            comparisons = {
-                f"technique/{t.name}": (found.variant(measure=t.measure), found.variant(t))
-                for t in sorted(timed, key=lambda t: starts_slowly(found.variant(t)))
-                if self._still_open(f"technique/{t.name}", look)
-            }
-            self._look(comparisons, look, share)
+        quick = [t for t in timed if not starts_slowly(found.variant(t))]
+        slow = sorted(
+            (t for t in timed if t not in quick), key=lambda t: t.measure == "step"
+        )  # a prediction compiles less
+        for techniques in (quick, slow):
+            for look in range(len(LOOKS)):
+                comparisons = {
+                    f"technique/{t.name}": (found.variant(measure=t.measure), found.variant(t))
+                    for t in techniques
+                    if self._still_open(f"technique/{t.name}", look)
+                }
+                self._look(comparisons, look, share)
 
     def _steps_of_trained(self, share: float) -> None:
         """The step time of what changes the maths, once it was trained: alone it says nothing."""
