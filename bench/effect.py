@@ -73,8 +73,9 @@ def main(words: list[str]) -> None:
     rows = [row for path in folder.glob("*.jsonl") for row in rows_in(path)]
     done = len({(row["kind"], row["number"]) for row in rows})
     if done < studies * len(KINDS):
-        print(f"{done} of {studies * len(KINDS)} studies; run it again to go on. So far:")
-        judge(rows)
+        print(f"{done} of {studies * len(KINDS)} studies; run it again to go on")
+        if {row["kind"] for row in rows} == set(KINDS):  # what is there so far
+            judge(rows)
         return
     tell("effect", judge(rows))
 
