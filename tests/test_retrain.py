@@ -86,7 +86,7 @@ def test_what_is_reported_is_what_scikit_learn_finds_in_the_predictions(first: R
     target = np.asarray(Store(Path(read_json(first.path / "store.json")["path"])).arrays("test")["target"])
     auc = roc_auc_score(target, np.load(first.predictions("test"))[:, 1])
     assert stages.summary(first)["metrics"]["auc"]["value"] == pytest.approx(auc)
-    assert len(target) == 200
+    assert 150 < len(target) < 250, "about a fifth of a thousand rows"
 
 
 def test_a_fresh_process_predicts_raw_rows_as_the_run_did(root: Path, first: RunDirectory, tmp_path: Path) -> None:

@@ -7,21 +7,30 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from headway.base import TrainingError, read_json
+from headway.data.identity import Identity, row_hashes
+from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.prepare import Preparation
+from headway.data.source import open_table
+from headway.data.split import TEST, Division
 from headway.data.store import Store
 from headway.evaluate.baselines import fit_baselines
 from headway.evaluate.evaluation import evaluate
 from headway.evaluate.gate import decide
 from headway.evaluate.plots import draw
+from headway.evaluate.resample import Units
+from headway.evaluate.standing import Standing
 from headway.project import Project
 from headway.report import Reporter
 from headway.run import RunDirectory
+
+if TYPE_CHECKING:
+    from headway.tracking import Champion
 
 EXAMPLE_ROWS = 5
 TOLERANCE = {"fp32": 1e-4, "fp64": 1e-4}
@@ -42,10 +51,13 @@ class Rehearsal:
 
 def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) -> dict[str, Any]:
     """Measure model, baselines, champion and reference; draw the pictures. Returns the evaluation."""
+    from headway import tracking
+
     store = Store(Path(read_json(run.path / "store.json")["path"]))
-    preparation = store.preparation
+    preparation, units = store.preparation, _units(store)
     target = np.asarray(store.arrays("test")["target"])
-    child = _start_rehearsal(run, project, root, store)
+    champion = tracking.champion(root, project.name)
+    child = _start_rehearsal(run, store, champion)
     report.progress(0.1, "fitting the baselines")
     baselines = fit_baselines(
         project.evaluate.baselines,
@@ -57,15 +69,20 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         seed=project.train.seed,
     )
     report.progress(0.5, "predicting the test rows as a fresh process will")
-    rehearsal = _finish_rehearsal(run, preparation, child)
+    rehearsal = _finish_rehearsal(run, preparation, child, champion.version if champion else None)
     if rehearsal.champion_problem:
         report.warn(f"the champion cannot be compared: {rehearsal.champion_problem}")
     predictions = {"model": rehearsal.candidate, **{name: b.prediction for name, b in baselines.items()}}
     for name, values in predictions.items():
         np.save(run.predictions("test" if name == "model" else name), values)
-    if rehearsal.champion is not None:
+    examined: Examinable | None = None
+    if rehearsal.champion is not None and champion is not None:
         predictions["champion"] = rehearsal.champion
         np.save(run.predictions("champion"), rehearsal.champion)
+        examined = _examinable(store, project, root, champion)
+        np.save(run.predictions("champion_rows"), examined.mask)
+        if examined.sentence():
+            report.warn(examined.sentence())
     report.progress(0.6, "measuring")
     evaluation = evaluate(
         project.task,
@@ -74,6 +91,8 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         preparation.target.classes,
         target,
         predictions,
+        units=units,
+        champion_rows=examined.mask if examined else None,
         seconds={name: b.seconds for name, b in baselines.items()},
         slice_values=_columns(store, project.evaluate.slices),
         reference=_reference(store, project),
@@ -85,6 +104,10 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         "size_mb": rehearsal.size_mb,
         "champion_problem": rehearsal.champion_problem,
     }
+    if examined is not None:
+        evaluation["champion"] |= examined.to_json()
+        if examined.left_out:  # the pictures show all test rows
+            del predictions["champion"]
     report.progress(0.8, "drawing")
     told = [(event.step, event.metrics) for event in run.events() if event.kind == "metric"]
     draw(run.path / "plots", project.task, preparation.target.classes, target, predictions, evaluation, told)
@@ -99,14 +122,19 @@ def put_before_gate(run: RunDirectory, project: Project, root: Path) -> dict[str
     store = Store(Path(read_json(run.path / "store.json")["path"]))
     evaluation = read_json(run.path / "evaluation.json")
     champion = evaluation.get("champion")
-    trivial = _trivial(store, project)
+    standing = evaluation["earns_its_keep"]
     decision = decide(
         project.gate,
         project.task,
         np.asarray(store.arrays("test")["target"]),
         np.load(run.predictions("test")),
         np.load(run.predictions("champion")) if champion else None,
-        trivial,
+        _trivial(store, project),
+        model=project.model.name,
+        standing=Standing.from_json(standing) if standing else None,
+        units=_units(store),
+        usable=np.load(run.predictions("champion_rows")) if champion else None,
+        note=champion.get("why", "") if champion else "",
         slice_values=_columns(store, project.evaluate.slices),
         latency_ms=evaluation["latency_ms"],
         size_mb=evaluation["size_mb"],
@@ -160,25 +188,62 @@ def _reference(store: Store, project: Project) -> np.ndarray | None:
     return np.stack([1 - values, values], 1) if project.task == "classification" else values
 
 
-def _start_rehearsal(
-    run: RunDirectory, project: Project, root: Path, store: Store
-) -> tuple[subprocess.Popen[bytes], str | None]:
-    """Start the fresh process; beside it the version of the champion that it also asks."""
-    from headway import tracking
+def _units(store: Store) -> Units:
+    """What is resampled: the test rows, or what they belong to."""
+    name, codes, note = store.test_units
+    return Units.of(name, codes, note)
 
-    champion = tracking.champion(root, project.name)
+
+def _examinable(store: Store, project: Project, root: Path, champion: Champion) -> Examinable:
+    """The test rows that the champion has not learnt from."""
+    label, learnt = f"version {champion.version}", Learnt.read(champion.bundle)
+    return examinable(
+        store.learnt, learnt, label, store.rows["test"], lambda learnt: unlearnt_rows(store, project, root, learnt)
+    )
+
+
+def unlearnt_rows(store: Store, project: Project, root: Path, learnt: Learnt) -> np.ndarray:
+    """(N,) bool: the test rows that are not among what a version has learnt.
+
+    Raises ConfigError where the data does not have the columns any more by which that version told rows apart.
+    """
+    assert learnt.identity is not None, "only texts have none"
+    hashes = store.test_hashes(learnt.identity) if _same_kinds(learnt.identity, store.learnt.identity) else None
+    return learnt.unlearnt(_read_again(project, root, learnt.identity) if hashes is None else hashes)
+
+
+def _same_kinds(champion: Identity, own: Identity | None) -> bool:
+    """Whether the store holds the champion's columns as the champion read them."""
+    return own is not None and set(champion.kinds) <= set(own.kinds)
+
+
+def _read_again(project: Project, root: Path, identity: Identity) -> np.ndarray:
+    """(N,) the identities of the test rows from the files, with columns or kinds that only the champion knows.
+
+    Raises ConfigError where the files do not have them any more.
+    """
+    from headway.stages import table_of
+
+    target = project.data.target
+    kinds = {name: kind for name, kind in identity.kinds if kind is not None and name != target}
+    others = tuple(name for name, kind in identity.kinds if kind is None)
+    data = project.data.model_copy(update={"features": kinds})
+    table = open_table(data, project.task, root, others)
+    return row_hashes(table, identity.columns)[Division(table_of(project, root), project.split).parts == TEST]
+
+
+def _start_rehearsal(run: RunDirectory, store: Store, champion: Champion | None) -> subprocess.Popen[bytes]:
+    """Start the fresh process, which asks the candidate's bundle and the champion's."""
     bundles = [str(run.bundle), *([str(champion.bundle)] if champion else [])]
     command = [sys.executable, "-m", "headway.serve.rehearse", str(store.path), str(run.path / "rehearsal"), *bundles]
     with open(run.path / "rehearsal.log", "wb") as log:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    return child, champion.version if champion else None
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def _finish_rehearsal(
-    run: RunDirectory, preparation: Preparation, started: tuple[subprocess.Popen[bytes], str | None]
+    run: RunDirectory, preparation: Preparation, child: subprocess.Popen[bytes], version: str | None
 ) -> Rehearsal:
     """Wait for the fresh process. Raises TrainingError when the bundle does not predict what training predicted."""
-    child, version = started
     try:
         code = child.wait()
     finally:

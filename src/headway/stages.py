@@ -53,7 +53,7 @@ def project_of(run: RunDirectory) -> Project | TextProject:
 
 def table_of(project: Project, root: Path) -> Table:
     """The project's rows, with every column that any stage needs."""
-    extra = [*project.data.keys, *project.evaluate.slices]
+    extra = [*project.data.keys, *project.split.row_key, *project.evaluate.slices]
     extra += [c for c in (project.split.column, project.evaluate.reference) if c is not None]
     known = {*project.data.features, project.data.target}
     return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in known)))
@@ -97,7 +97,7 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
 def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     """Split, fit on the training rows, store. A store with the same digest is used again."""
     from headway import text_stages
-    from headway.data.split import assign
+    from headway.data.split import Division
     from headway.data.store import make_store
 
     project = project_of(run)
@@ -107,12 +107,13 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     with timed(run, "prepare"):
         table = table_of(project, root)
         config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
-        parts = assign(table, project.split)
-        store, reused = make_store(root / "data" / "prepared", table, parts, project.data, project.split, config)
+        division = Division(table, project.split)
+        store, reused = make_store(root / "data" / "prepared", division, project.data, config)
         inputs = store.preparation.inputs()
         told = {"path": str(store.path), "digest": store.path.name, "reused": reused, "rows": store.rows}
         write_json(run.path / "store.json", told)
-    rows = ", ".join(f"{n:,} {split}" for split, n in store.rows.items())
+    total = sum(store.rows.values())
+    rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
     columns = f"{inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
     report.line(f"{rows} rows, {columns}{', prepared before' if reused else ''}")
     return told
@@ -150,6 +151,7 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
         else:
             store = Store(Path(read_json(run.path / "store.json")["path"]))
             complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), _interval(run, store))
+            store.learnt.write(run.bundle)
     rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
     unit = "trees" if project.model.name == "boosting" else "epochs"
     best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"

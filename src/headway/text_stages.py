@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from headway.base import DataError, TrainingError, read_json, write_atomically, write_json
+from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.text import open_text
 from headway.data.tokens import TokenStore, make_token_store
-from headway.evaluate.gate import Decision, limits, why_of
-from headway.evaluate.language import Blocks, difference, evaluate
+from headway.evaluate.gate import Comparison, Decision, against_champion, first, limits
+from headway.evaluate.language import Blocks, difference, evaluate, units_of, unlearnt
+from headway.evaluate.margin import margin_of
 from headway.evaluate.ngram import fit_ngram
+from headway.evaluate.standing import Standing
 from headway.quality_page import page
 from headway.report import Reporter
 from headway.run import RunDirectory
-from headway.text_project import TextProject
+from headway.text_project import METRIC, TextProject
 from headway.text_validation import examine, rules
+
+if TYPE_CHECKING:
+    from headway.tracking import Champion
 
 TOLERANCE = {"fp32": 1e-3}
 """How far, in nats a token, the bundle in fp32 on the CPU may be from what training predicted; looser for half formats."""
@@ -69,7 +76,9 @@ def complete_bundle(run: RunDirectory, project: TextProject) -> None:
     """Make the trained weights a model that a fresh process can use."""
     from headway.serve.text import complete_text_bundle
 
-    complete_text_bundle(run.bundle, _store(run), project.model, project.to_yaml())
+    store = _store(run)
+    complete_text_bundle(run.bundle, store, project.model, project.to_yaml())
+    store.learnt.write(run.bundle)
 
 
 def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
@@ -103,11 +112,20 @@ def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter
     _check_same(run)
     other = others[0] if others else {}
     problem = other.get("problem")
-    compared = None if champion is None or problem else (champion.version, _blocks(run, 1))
     if problem:
         report.warn(f"the champion cannot be compared: {problem}")
-    found = evaluate(_blocks(run, 0), baselines, compared, seconds, project.evaluate.resamples)
+    model, compared, examined = _blocks(run, 0), None, None
+    if champion is not None and not problem:
+        examined = _examinable(store, champion, len(model.nats))
+        compared = champion.version, _blocks(run, 1).take(examined.mask)
+        np.save(run.predictions("champion_rows"), examined.mask)
+        if examined.sentence("blocks"):
+            report.warn(examined.sentence("blocks"))
+    units = units_of(model, store.described["documents"]["test"])
+    found = evaluate(model, baselines, compared, units, seconds, project.evaluate.resamples)
     found |= {"latency_ms": own["latency_ms"], "size_mb": own["size_bytes"] / 1e6, "champion_problem": problem}
+    if examined is not None:
+        found["champion"] |= examined.to_json(f"{units.name}s")
     draw_learning(run.path / "plots", [(event.step, event.metrics) for event in run.events() if event.kind == "metric"])
     return found
 
@@ -125,30 +143,35 @@ def put_before_gate(run: RunDirectory, project: TextProject, root: Path) -> dict
     return told
 
 
-def _decide(run: RunDirectory, project: TextProject, found: dict[str, Any]) -> Decision:
-    model, champion = _blocks(run, 0), found["champion"]
+def _examinable(store: TokenStore, champion: Champion, blocks: int) -> Examinable:
+    """The blocks of the test text of which the champion has not learnt the passages."""
+
+    def unlearnt_blocks(learnt: Learnt) -> np.ndarray:
+        return unlearnt(list(store.test_documents()), blocks, learnt)
+
+    label = f"version {champion.version}"
+    return examinable(store.learnt, Learnt.read(champion.bundle), label, blocks, unlearnt_blocks)
+
+
+def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any]) -> Decision:
+    """By bits a byte, on the blocks that the champion has not learnt from."""
+    model, champion, gate = _blocks(run, 0), evaluation["champion"], project.gate
+    store, broken = _store(run), limits(gate, evaluation["latency_ms"], evaluation["size_mb"])
+    documents, left_out, note = store.described["documents"]["test"], 0, ""
     if champion is None:
-        store = _store(run)
         model_of, _ = fit_ngram(store.tokens("train"), store.tokens("validation"), store.described["vocabulary"], (1,))
-        other, against = _counted(store, model_of.losses(store.tokens("test"), 1)), "the trivial baseline's"
+        other, label = _counted(store, model_of.losses(store.tokens("test"), 1)), "the trivial baseline"
     else:
-        other, against = _blocks(run, 1), f"version {champion['version']}'s"
+        usable = np.load(run.predictions("champion_rows"))
+        left_out, note, label = int((~usable).sum()), champion["why"], f"version {champion['version']}"
+        model, other = model.take(usable), _blocks(run, 1).take(usable)
     value, low, high = difference(model, other, project.evaluate.resamples)
-    own = found["metrics"]["bits_per_byte"]["value"]
-    text = (
-        f"bits a byte {own:.4f} against {against} {own + value:.4f}, difference {value:+.4f} [{low:+.4f}, {high:+.4f}]"
-    )
-    broken = limits(project.gate, found["latency_ms"], found["size_mb"])
+    own = float(model.metrics(np.ones((1, len(model.nats))))["bits_per_byte"][0]) if len(model.nats) else math.nan
+    units = units_of(model, documents)
+    comparison = Comparison(METRIC, "bits a byte", label, own, own + value, value, low, high, units, left_out, note)
     if champion is None:
-        promoted = low > 0
-        why = "the first model, better than the trivial baseline" if promoted else "it must beat the trivial baseline"
-    else:
-        promoted, why = low > -project.gate.margin, why_of(low, high, project.gate.margin)
-    if promoted and broken:
-        promoted, why = False, "; ".join(broken)
-    return Decision(
-        promoted, f"{'promoted' if promoted else 'not promoted'}: {text}; {why}", "bits_per_byte", value, low, high
-    )
+        return first(gate, comparison, Standing.from_json(evaluation["earns_its_keep"]), project.model.name, broken)
+    return against_champion(gate, comparison, margin_of(gate.margin, own + value, True, label), broken)
 
 
 def _baselines(store: TokenStore, project: TextProject) -> tuple[dict[str, Blocks], dict[str, float]]:
@@ -166,7 +189,9 @@ def _baselines(store: TokenStore, project: TextProject) -> tuple[dict[str, Block
 
 
 def _counted(store: TokenStore, losses: np.ndarray) -> Blocks:
-    return Blocks.of(losses, store.tokenizer.byte_lengths()[np.asarray(store.tokens("test")).astype(np.int64)])
+    tokens = np.asarray(store.tokens("test")).astype(np.int64)
+    ends = np.flatnonzero(tokens == 0) + 1 if store.described["ends"] else np.array([len(tokens)])
+    return Blocks.of(losses, store.tokenizer.byte_lengths()[tokens], np.diff(ends, prepend=0).tolist())
 
 
 def _rehearsed(run: RunDirectory, code: int) -> list[dict[str, Any]]:

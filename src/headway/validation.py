@@ -7,11 +7,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from headway import quality
-from headway.data.checks import Finding, check_columns, check_leaks, check_overlap
+from headway.data.checks import Finding, check_columns, check_leaks, check_overlap, check_shares
 from headway.data.known import profile_known
 from headway.data.profile import Profile, profile_table
 from headway.data.source import Table
-from headway.data.split import assign
+from headway.data.split import Division
 from headway.project import Project
 from headway.report import Reporter
 
@@ -77,9 +77,11 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
     findings = check_columns(profile, table, project.data, project.task)
     if not any(f.severity == "stop" for f in findings):
         report.progress(0.4, "looking for leaks and overlap")
-        parts = assign(table, project.split)
-        findings = [*findings, *check_leaks(table, parts, project.validation)]
-        findings += check_overlap(table, parts, project.validation)
+        division = Division(table, project.split)
+        findings = [*findings, *check_leaks(table, division.parts, project.validation)]
+        if not division.equal_rows_stay_together:
+            findings += check_overlap(table, division.parts, project.validation)
+        findings += check_shares(division)
     report.progress(0.6, "judging the expectations")
     verdict = quality.judge(project.validation.expectations, table, project.name)
     return Examined(project.name, table, profile, tuple(findings), verdict)

@@ -12,8 +12,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from headway.data.alone import auc, exact_sum, power_alone
-from headway.data.checks import Finding, check_columns, check_leaks, check_overlap, row_hashes
+from headway.data.checks import Finding, check_columns, check_leaks, check_overlap
 from headway.data.config import DataConfig, Task, ValidationConfig
+from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
 from headway.data.source import Table, open_table
 

@@ -20,7 +20,7 @@ from headway.data.config import DataConfig, Kind, SplitConfig
 from headway.data.fit import column_edges, fit
 from headway.data.prepare import MISSING, UNKNOWN, Category, Number, Preparation, PrepareConfig, Target
 from headway.data.source import Table, open_table
-from headway.data.split import TEST, TRAIN, VALIDATION, assign
+from headway.data.split import TEST, TRAIN, VALIDATION, Division, assign
 from headway.data.store import make_store
 
 KINDS: dict[str, Kind] = {"x": "numeric", "z": "numeric", "c": "categorical", "day": "date", "note": "text"}
@@ -52,17 +52,78 @@ def opened(frame: pd.DataFrame, folder: Path, extra: tuple[str, ...] = (), **dat
     return open_table(config, "classification", folder, extra), config
 
 
-def test_a_stratified_split_keeps_exact_shares_of_each_class_and_repeats_itself(
-    frame: pd.DataFrame, tmp_path: Path
+def test_a_split_by_row_has_the_stated_shares_in_each_class_as_nearly_as_chance_allows(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"x": rng.normal(size=20_000), "y": rng.choice(["a", "b"], 20_000, p=[0.9, 0.1])})
+    table, _ = opened(frame, tmp_path, features={"x": "numeric"})
+    for by in ("stratified", "random"):
+        split = SplitConfig.parse({"by": by, "test": 0.25, "validation": 0.2}, "split")
+        parts = assign(table, split)
+        for rows in frame.groupby("y").indices.values():
+            shares = np.bincount(parts[rows], minlength=3) / len(rows)
+            # Four standard deviations of a share in 2,000 rows are .04.
+            np.testing.assert_allclose(shares, [0.6, 0.15, 0.25], atol=0.04)
+        assert not np.array_equal(parts, assign(table, split.model_copy(update={"seed": 1})))
+
+
+@pytest.mark.parametrize("keys", [(), ("who",)])
+@pytest.mark.parametrize("by", ["stratified", "random"])
+def test_rows_do_not_move_when_others_come_or_change_places(
+    frame: pd.DataFrame, tmp_path: Path, keys: tuple[str, ...], by: str
 ) -> None:
-    table, _ = opened(frame, tmp_path)
-    parts = assign(table, SplitConfig(test=0.25, validation=0.2))
-    np.testing.assert_array_equal(parts, assign(table, SplitConfig(test=0.25, validation=0.2)))
-    for _, rows in frame.groupby("y").indices.items():
-        test = round(len(rows) * 0.25)
-        assert (parts[rows] == TEST).sum() == test
-        assert (parts[rows] == VALIDATION).sum() == round((len(rows) - test) * 0.2)
-    assert not np.array_equal(parts, assign(table, SplitConfig(test=0.25, validation=0.2, seed=1)))
+    split = SplitConfig.parse({"by": by}, "split")
+    before = assign(opened(frame, tmp_path, keys, keys=keys)[0], split)
+    (tmp_path / "more").mkdir()
+    others = frame.assign(x=frame["x"] + 100, who=[f"q{i}" for i in range(len(frame))])
+    more = pd.concat([others.iloc[:150], frame.iloc[::-1], others.iloc[150:]], ignore_index=True)
+    after = assign(opened(more, tmp_path / "more", keys, keys=keys)[0], split)
+    np.testing.assert_array_equal(after[150:550][::-1], before)
+
+
+def test_equal_rows_and_rows_of_one_key_are_on_one_side(frame: pd.DataFrame, tmp_path: Path) -> None:
+    twice = pd.concat([frame, frame.sample(frac=1, random_state=0)])
+    parts = pd.Series(assign(opened(twice, tmp_path)[0], SplitConfig()), twice.index)
+    assert (parts.groupby(level=0).nunique() == 1).all()
+    keyed = pd.Series(assign(opened(frame, tmp_path, ("who",), keys=["who"])[0], SplitConfig()))
+    assert (keyed.groupby(frame["who"]).nunique() == 1).all()
+
+
+def test_the_same_rows_have_the_same_parts_from_csv_and_parquet(frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame["id"] = np.arange(len(frame)) % 90
+    frame["y"] = np.where(frame["y"] == "yes", 1, 0)
+    for keys in ([], ["id"]):
+        from_parquet = assign(opened(frame, tmp_path, tuple(keys), keys=keys)[0], SplitConfig())
+        frame.to_csv(tmp_path / "rows.csv", index=False)
+        told = {"source": str(tmp_path / "rows.csv"), "target": "y", "features": KINDS, "keys": keys}
+        table = open_table(DataConfig.parse(told, "data"), "classification", tmp_path, tuple(keys))
+        np.testing.assert_array_equal(assign(table, SplitConfig()), from_parquet)
+
+
+def test_a_few_rows_fill_every_part_and_each_class_trains(tmp_path: Path) -> None:
+    for rows in range(5, 40):
+        frame = pd.DataFrame({"x": np.arange(rows) + 0.5, "y": ["rare" if i < 2 else "b" for i in range(rows)]})
+        table, _ = opened(frame, tmp_path, features={"x": "numeric"})
+        parts = assign(table, SplitConfig())
+        assert set(parts) == {TRAIN, VALIDATION, TEST}
+        assert "rare" in set(frame["y"][parts == TRAIN])
+
+
+def test_the_files_split_draws_its_validation_by_row(frame: pd.DataFrame, tmp_path: Path) -> None:
+    def parts(*names: str) -> dict[str, np.ndarray]:
+        told = {"source": str(tmp_path / "many"), "target": "y", "features": KINDS}
+        (tmp_path / "many").mkdir(exist_ok=True)
+        for i, name in enumerate(names):
+            frame.iloc[100 * i : 100 * i + 100].to_parquet(tmp_path / "many" / f"{name}.parquet")
+        table = open_table(DataConfig.parse(told, "data"), "classification", tmp_path)
+        found = assign(table, SplitConfig(by="files", test_files="test*"))
+        return {name: found[100 * i : 100 * i + 100] for i, name in enumerate(sorted(names))}
+
+    before = parts("b", "test")
+    assert (before["test"] == TEST).all()
+    assert 0 < (before["b"] == VALIDATION).sum() < 30
+    after = parts("b", "test", "a")
+    np.testing.assert_array_equal(after["b"], before["b"])
+    np.testing.assert_array_equal(after["test"], before["test"])
 
 
 def test_a_time_split_never_trains_on_what_is_newer_than_the_test(frame: pd.DataFrame, tmp_path: Path) -> None:
@@ -87,7 +148,7 @@ def test_a_group_stays_together_and_does_not_move_when_rows_are_added(frame: pd.
 
 def test_a_split_that_leaves_a_part_empty_is_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
     table, _ = opened(frame.assign(who="one"), tmp_path, ("who",))
-    with pytest.raises(DataError, match="each of train, validation, test must have rows, however"):
+    with pytest.raises(DataError, match="each of train, validation, test must have rows, but"):
         assign(table, SplitConfig(by="group", column="who"))
 
 
@@ -215,10 +276,11 @@ def test_a_store_holds_what_applying_the_preparation_gives_and_is_made_once(
     frame: pd.DataFrame, tmp_path: Path
 ) -> None:
     table, data = opened(frame, tmp_path, ("who",))
-    parts = assign(table, SplitConfig())
-    store, reused = make_store(tmp_path / "prepared", table, parts, data, SplitConfig(), PrepareConfig())
+    division = Division(table, SplitConfig())
+    parts = division.parts
+    store, reused = make_store(tmp_path / "prepared", division, data, PrepareConfig())
     assert not reused
-    again, reused = make_store(tmp_path / "prepared", table, parts, data, SplitConfig(), PrepareConfig())
+    again, reused = make_store(tmp_path / "prepared", division, data, PrepareConfig())
     assert reused
     assert again.path == store.path
     for name, part in (("train", TRAIN), ("validation", VALIDATION), ("test", TEST)):
@@ -230,7 +292,7 @@ def test_a_store_holds_what_applying_the_preparation_gives_and_is_made_once(
         np.testing.assert_array_equal(arrays["target"], (rows["y"] == "yes").astype(int))
     raw = store.raw_test().to_pandas()
     assert raw["who"].tolist() == frame["who"][parts == TEST].tolist()
-    other, reused = make_store(tmp_path / "prepared", table, parts, data, SplitConfig(), PrepareConfig(bins=7))
+    other, reused = make_store(tmp_path / "prepared", division, data, PrepareConfig(bins=7))
     assert not reused
     assert other.path != store.path
 
@@ -245,7 +307,7 @@ def test_a_store_that_cannot_be_finished_leaves_nothing_behind(
 
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(OSError, match="No space left"):
-        make_store(tmp_path / "prepared", table, assign(table, SplitConfig()), data, SplitConfig(), PrepareConfig())
+        make_store(tmp_path / "prepared", Division(table, SplitConfig()), data, PrepareConfig())
     assert list((tmp_path / "prepared").iterdir()) == []
 
 

@@ -21,6 +21,7 @@ from headway.evaluate.calibration import reliability
 from headway.evaluate.config import EvaluateConfig, GateConfig
 from headway.evaluate.evaluation import evaluate
 from headway.evaluate.plots import draw
+from headway.evaluate.resample import Units
 from headway.evaluate.slices import groups, measure_slices
 from headway.evaluate.undefined import lines
 from headway.terminal import metric_rows
@@ -100,7 +101,7 @@ def test_slices_cover_every_row_once_and_are_measured_on_their_own_rows() -> Non
     assert set(groups(names)) == {"a", "b", "other"}
     target = rng.integers(0, 2, 1000)
     p = rng.random(1000)
-    sliced = measure_slices("classification", target, np.stack([1 - p, p], 1), {"name": names})
+    sliced = measure_slices("classification", target, np.stack([1 - p, p], 1), {"name": names}, 200, Units("row", 1000))
     assert sliced["name"]["a"]["rows"] == (names == "a").sum()
     expected = roc_auc_score(target[names == "a"], p[names == "a"])
     assert sliced["name"]["a"]["metrics"]["auc"]["value"] == pytest.approx(expected)
@@ -203,7 +204,7 @@ def test_pictures_of_a_constant_target_and_of_a_loss_that_was_not_a_number_are_d
     assert {p.stem for p in drawn} == {"learning_curve", "metrics", "residuals"}
 
 
-def test_the_evaluation_says_plainly_when_the_network_does_not_earn_its_keep(
+def test_the_evaluation_says_plainly_when_a_baseline_is_better(
     fitted: tuple[dict[str, np.ndarray], ...], tmp_path: Path
 ) -> None:
     _, test, baselines = fitted
@@ -217,6 +218,8 @@ def test_the_evaluation_says_plainly_when_the_network_does_not_earn_its_keep(
         ("no", "yes"),
         test["target"],
         predictions,
+        units=Units("row", len(p)),
+        champion_rows=None,
         seconds={"linear": 1.0},
         slice_values={"c": test["categorical"][:, 0].astype(str)},
         reference=baselines["linear"],
@@ -225,9 +228,7 @@ def test_the_evaluation_says_plainly_when_the_network_does_not_earn_its_keep(
     )
     assert json.loads(json.dumps(evaluation, allow_nan=False)) == evaluation
     assert evaluation["earns_its_keep"]["verdict"] is False
-    assert evaluation["earns_its_keep"]["text"].startswith(
-        "mlp does not earn its keep: the baseline linear is better (AUC"
-    )
+    assert evaluation["earns_its_keep"]["text"].startswith("mlp is worse than the baseline linear (AUC")
     assert "old_score reaches AUC" in evaluation["reference"]["text"]
     assert set(evaluation["baselines"]) == {"trivial", "linear", "boosting"}
     told = [(step, {"train/loss": 1 / (1 + step), "validation/loss": 1.1 / (1 + step)}) for step in range(50)]
@@ -243,3 +244,29 @@ def test_the_evaluation_says_plainly_when_the_network_does_not_earn_its_keep(
     for picture in pictures:
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert 5_000 < picture.stat().st_size < 100_000
+
+
+def test_a_champion_is_measured_on_the_rows_that_it_has_not_learnt_from() -> None:
+    rng = np.random.default_rng(3)
+    target, rows = rng.integers(0, 2, 2000), np.arange(2000) < 900
+    noise = rng.random(2000)
+    p = np.where(rows, noise, target)  # what it learnt it knows by heart
+    predictions = {"model": np.stack([1 - noise, noise], 1), "champion": np.stack([1 - p, p], 1)}
+    evaluation = evaluate(
+        "classification",
+        EvaluateConfig(resamples=200),
+        GateConfig(),
+        ("no", "yes"),
+        target,
+        predictions,
+        units=Units("row", 2000),
+        champion_rows=rows,
+        seconds={},
+        slice_values={},
+        reference=None,
+        model_name="mlp",
+        champion_version="3",
+    )
+    expected = roc_auc_score(target[rows], p[rows])
+    assert evaluation["champion"]["metrics"]["auc"]["value"] == pytest.approx(expected)
+    assert evaluation["metrics"]["auc"]["value"] == pytest.approx(roc_auc_score(target, noise))

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from headway.evaluate.language import Blocks, difference, evaluate, measure
+from headway.data.learnt import Learnt, Rule
+from headway.data.shingles import all_shingles
+from headway.evaluate.language import Blocks, difference, evaluate, measure, units_of, unlearnt
 from headway.evaluate.ngram import NGram, fit_ngram
 from headway.tasks.language import token_losses
 
@@ -80,9 +82,38 @@ def test_two_models_are_compared_on_the_same_blocks() -> None:
     better, worse = Blocks.of(common, lengths), Blocks.of(common + 0.01 + RNG.normal(0, 0.01, 10_000), lengths)
     value, low, high = difference(better, worse, 300)
     assert 0 < low < value < high < 0.02
-    keep = evaluate(better, {"5-gram": worse}, None, {}, 200)["earns_its_keep"]
+    keep = evaluate(better, {"5-gram": worse}, None, units_of(better, 1), {}, 200)["earns_its_keep"]
     assert keep["verdict"]
-    assert keep["text"].startswith("gpt earns its keep: better than the best baseline, 5-gram")
+    assert keep["text"].startswith("gpt is better than its best baseline, 5-gram")
+
+
+def test_documents_are_the_blocks_where_there_are_enough_of_them() -> None:
+    counts = RNG.integers(5, 30, 40)
+    losses, lengths = RNG.gamma(2, 1, counts.sum() - 1), RNG.integers(1, 5, counts.sum())
+    blocks = Blocks.of(losses, lengths, counts.tolist())
+    pieces = np.split(np.concatenate([[0.0], losses]), np.cumsum(counts)[:-1])  # the first token is not predicted
+    np.testing.assert_allclose(blocks.nats, [piece.sum() for piece in pieces])
+    assert blocks.tokens.sum() == len(losses)
+    assert units_of(blocks, 40).name == "document"
+    few = Blocks.of(losses, lengths, [len(lengths)])
+    assert len(few.nats) == (lengths.sum() - 1 - lengths[-1]) // 512 + 1
+
+
+def test_a_passage_is_known_wherever_it_stands() -> None:
+    def words(count: int, seed: int) -> str:
+        rng = np.random.default_rng(seed)
+        return " ".join("".join(rng.choice(list("abcdefgh"), 6)) for _ in range(count))
+
+    seen, new = words(4000, 1), words(4000, 2)
+    learnt = Learnt.of(Rule({}, "d"), None, all_shingles([words(500, 3) + seen[1234:]]))
+    test = new[:9000] + seen[2000:12_000] + new[9000:18_000]
+    mask = unlearnt([test], len(test) // 512 + 1, learnt)
+    positions = np.arange(len(mask)) * 512
+    assert mask[positions < 8400].all()
+    assert not mask[(positions > 9300) & (positions < 18_200)].any()
+    assert mask[positions > 19_100].all()
+    documents = [new[i * 700 : (i + 1) * 700] for i in range(20)] + [seen[5000:5900]]
+    np.testing.assert_array_equal(unlearnt(documents, 21, learnt), [True] * 20 + [False])
 
 
 @pytest.mark.parametrize("count", [3, 8, 9, 13, 50])

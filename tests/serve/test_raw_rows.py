@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from headway.base import DataError
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.prepare import PrepareConfig
 from headway.data.source import open_table
-from headway.data.split import assign
+from headway.data.split import Division, assign
 from headway.data.store import make_store
 from headway.models.mlp import MLP
 from headway.serve.bundle import Predictor
@@ -32,7 +33,7 @@ def test_a_csv_read_by_pandas_is_prepared_as_in_training(tmp_path: Path) -> None
     data = DataConfig.parse({"source": "rows.csv", "target": "y", "features": features, "csv": csv}, "data")
     table = open_table(data, "classification", tmp_path)
     split = SplitConfig()
-    store, _ = make_store(tmp_path / "prepared", table, assign(table, split), data, split, PrepareConfig())
+    store, _ = make_store(tmp_path / "prepared", Division(table, split), data, PrepareConfig())
     preparation = store.preparation
     expected = [preparation.apply(chunk.batch) for chunk in table.chunks()]
     predictor = Predictor(preparation, preparation.inputs(), None)  # pyrefly: ignore
@@ -55,11 +56,16 @@ def test_a_csv_read_by_pandas_is_prepared_as_in_training(tmp_path: Path) -> None
 
 
 def test_rows_of_which_most_are_unknown_are_warned_of(tmp_path: Path) -> None:
-    table = pd.DataFrame({"c": ["a", "b"] * 50, "y": ["yes", "no"] * 50})
+    table = pd.DataFrame({"c": ["a", "b"] * 50, "y": ["yes", "no"] * 50, "id": range(100)})
     table.to_parquet(tmp_path / "rows.parquet")
-    data = DataConfig.parse({"source": "rows.parquet", "target": "y", "features": {"c": "categorical"}}, "data")
+    told = {"source": "rows.parquet", "target": "y", "features": {"c": "categorical"}}
+    with pytest.raises(
+        DataError, match="equal rows stay together, and 2 are different; name columns that tell rows apart"
+    ):
+        assign(open_table(DataConfig.parse(told, "data"), "classification", tmp_path), SplitConfig())
+    data = DataConfig.parse({**told, "keys": ["id"]}, "data")
     opened, split = open_table(data, "classification", tmp_path), SplitConfig()
-    store, _ = make_store(tmp_path / "prepared", opened, assign(opened, split), data, split, PrepareConfig())
+    store, _ = make_store(tmp_path / "prepared", Division(opened, split), data, PrepareConfig())
     inputs = store.preparation.inputs()
     predictor = Predictor(store.preparation, inputs, MLP(width=4, depth=1).build(inputs))
     predictor.answer(pd.DataFrame({"c": ["a", "b", "z"] * 10}), {})

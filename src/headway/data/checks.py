@@ -11,7 +11,8 @@ import pandas as pd
 
 from headway.data.alone import SAMPLE, exact_sum, power_alone
 from headway.data.config import DataConfig, Task, ValidationConfig
-from headway.data.split import TEST, TRAIN
+from headway.data.identity import row_hashes
+from headway.data.split import TEST, TRAIN, Division
 
 if TYPE_CHECKING:
     from headway.data.measure import Streamed
@@ -164,16 +165,16 @@ def check_overlap(table: Table, parts: np.ndarray, validation: ValidationConfig)
     return [Finding("warn", None, f"test rows should not also be training rows, however {fact}", rows)]
 
 
-def row_hashes(table: Streamed, columns: Sequence[str]) -> np.ndarray:
-    """A 64-bit hash of each row's values: (N,) uint64. Two different rows share one with probability 2^-64."""
-    hashes = []
-    for chunk in table.chunks(columns=list(columns)):
-        mixed = np.zeros(chunk.batch.num_rows, np.uint64)
-        for name in columns:
-            values = chunk.batch.column(name).to_pandas()
-            plain = values.dtype.kind in "iufbmM"
-            array = values.to_numpy() if plain else values.astype(object).where(values.notna(), None).to_numpy(object)
-            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + pd.util.hash_array(array)
-            mixed ^= mixed >> np.uint64(29)
-        hashes.append(mixed)
-    return np.concatenate(hashes)
+def check_shares(division: Division) -> list[Finding]:
+    """Parts far from the shares asked for, because many rows count as one: equal ones, or those of one key or group."""
+    split = division.split
+    if split.by not in ("stratified", "random", "group"):
+        return []
+    reached, rows = division.shares[TEST], len(division.parts)
+    deviation = (split.test * (1 - split.test) / rows) ** 0.5
+    if abs(reached - split.test) <= max(0.02, 5 * deviation):
+        return []
+    what = {"content": "equal rows", "key": "rows of one key", "group": "rows of one group"}[division.identity.by]
+    fix = "; name columns that tell rows apart in data.keys" if division.identity.by == "content" else ""
+    text = f"the test should hold {split.test:.0%} of the rows, but holds {reached:.1%}: {what} stay together{fix}"
+    return [Finding("warn", None, text)]

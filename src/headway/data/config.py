@@ -75,8 +75,9 @@ class SplitConfig(Config):
 
     by: Literal["stratified", "random", "time", "group", "files", "column"] = Field(
         "stratified",
-        description="stratified by the target; random; time: the newest rows are the test; group: a group stays "
-        "together; files: the files matching test_files are the test; column: a column says train, validation or test.",
+        description="random: by a hash of each row's key or content; stratified: the same, and every class has a "
+        "training row; time: the newest rows are the test; group: a group stays together; files: the files matching "
+        "test_files are the test; column: a column says train, validation or test.",
     )
     column: str | None = Field(None, description="The column of time, group or split names.")
     format: str | None = Field(
@@ -84,13 +85,20 @@ class SplitConfig(Config):
         description="How the column of time is written, where that is ambiguous: for example %d/%m/%Y; number; "
         "text where the alphabet's order is the order in time, as in 2024Q1.",
     )
-    test: float = Field(0.2, gt=0, lt=1, description="The test rows' share.")
+    row_key: tuple[str, ...] = Field(
+        (),
+        description="For stratified and random: the columns that tell rows apart. Left out: data.keys, else all features "
+        "and the target, so that another list of features divides the rows anew.",
+    )
+    test: float = Field(0.2, gt=0, lt=1, description="The test rows' share, reached as nearly as chance allows.")
     validation: float = Field(
         0.1, gt=0, lt=1, description="The share of the rows left after the test for early stopping."
     )
     test_files: str | None = Field(None, description="A glob on file names: the official test files.")
     seed: int = Field(
-        0, ge=0, description="Seed of the random assignment; fixed, so that champions meet the same rows."
+        0,
+        ge=0,
+        description="Seed of the random assignment. Another one divides anew: champions have learnt most test rows then.",
     )
 
     @model_validator(mode="after")
@@ -101,6 +109,8 @@ class SplitConfig(Config):
             raise ValueError("test_files must be given when rows are split by files")
         if self.format is not None:
             _check_format(self.format, self.by)
+        if self.row_key and self.by not in ("stratified", "random"):
+            raise ValueError(f"row_key must be left out when rows are split by {self.by}: nothing reads it then")
         return self
 
 

@@ -17,11 +17,11 @@ import yaml
 from headway.base import ConfigError, DataError, suggest, write_atomically
 from headway.data.alone import exact_sum, power_alone
 from headway.data.canonical import UNAMBIGUOUS
-from headway.data.checks import row_hashes
 from headway.data.config import CsvOptions, DataConfig, Kind, Task, ValidationConfig
 from headway.data.draft_text import expectations, render
 from headway.data.files import find_files, format_of, read_batches, read_schema
 from headway.data.guess import Guess, guess, is_number, numbers
+from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
 from headway.data.source import open_table
 
@@ -280,18 +280,22 @@ def _text(plan: Plan, root: Path) -> str:
     profile = profile_table(table)
     if profile.rows < SMALL:  # a split leaves about seven tenths of the rows to train on
         plan.batch_size = 2 ** max(0, int(math.log2(max(1, profile.rows // 8))))
-    _allow_duplicates(plan, row_hashes(table, [*table.kinds, table.target]))
+    _note_duplicates(plan, row_hashes(table, [*table.kinds, table.target]))
     return render(plan, expectations(plan, profile))
 
 
-def _allow_duplicates(plan: Plan, hashes: np.ndarray) -> None:
-    """A table that repeats itself cannot be split without overlap: allow what there is, and say so."""
+def _note_duplicates(plan: Plan, hashes: np.ndarray) -> None:
+    """Copies stay on one side of the split, unless keys tell them apart: then the overlap that there is must be allowed."""
     _, counts = np.unique(hashes, return_counts=True)
     share = counts[counts > 1].sum() / len(hashes)
-    if share > 0.8 * ValidationConfig().max_overlap:
+    if share <= 0.8 * ValidationConfig().max_overlap:
+        return
+    plan.why["duplicates"] = f"{share:.1%} of the rows stand more than once; better remove the copies"
+    if plan.keys:
         plan.max_overlap = min(1.0, math.ceil(20 * share + 0.5) / 20)
-        plan.why["duplicates"] = f"{share:.1%} of the rows stand more than once; better remove the copies"
         plan.notes.append(f"duplicates: {plan.why['duplicates']}, so test rows may be training rows too")
+    else:
+        plan.notes.append(f"duplicates: {plan.why['duplicates']}; the split keeps equal rows on one side")
 
 
 def _decisions(plan: Plan) -> list[str]:

@@ -55,7 +55,7 @@ _FIRST_LOOK = 200
 
 
 def moments(table: Table, split: SplitConfig) -> np.ndarray:
-    """Each row's moment, (N,) int64 or float64: later is larger, and the same moment is the same number.
+    """Each row's moment, (N,) datetime64[us] of dates, else int64 or float64: later is larger, the same moment the same value.
 
     Raises DataError where a row has no moment or one that cannot be read, ConfigError where the format must be stated.
     """
@@ -98,7 +98,7 @@ def _from_dates(chunks: Sequence[pa.Array], name: str) -> np.ndarray:
         raise DataError(f"{name} must have a time zone in all files or in none, but has one in some")
     kind = pa.timestamp("us", "UTC" if zoned == {True} else None)
     times = [pc.cast(chunk, kind, safe=False).cast(pa.int64()).to_numpy(zero_copy_only=False) for chunk in chunks]
-    return np.concatenate(times)
+    return np.concatenate(times).view("datetime64[us]")
 
 
 def _from_numbers(chunks: Sequence[pa.Array], name: str, stated: str | None) -> np.ndarray:
@@ -206,7 +206,7 @@ def _numbers(texts: pd.Series) -> pd.Series:
 
 def _dates(texts: pd.Series, form: str) -> np.ndarray | None:
     times = _parsed(texts, form)
-    return None if times.isna().any() else times.to_numpy("datetime64[us]").astype(np.int64)
+    return None if times.isna().any() else times.to_numpy("datetime64[us]")
 
 
 def _parsed(texts: pd.Series, form: str) -> pd.Series:

@@ -71,6 +71,11 @@ class Table:
         return self._config.date_format
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """Columns that identify a row."""
+        return self._config.keys
+
+    @property
     def unknown(self) -> list[str]:
         """Columns of the files that the project says nothing of."""
         return [
@@ -89,6 +94,11 @@ class Table:
     def digest(self) -> str:
         """SHA-256 of the files' names and contents and of how they are read."""
         return digest_files(self.files, self._root, self.how)
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Each file to the SHA-256 of its content."""
+        return file_digests(self.files, self._root)
 
     @cached_property
     def _rows(self) -> int:

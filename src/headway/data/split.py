@@ -1,8 +1,15 @@
-"""Which rows train, which validate, which test: one small array, the same on every run with the same data."""
+"""Which rows train, which validate, which test.
+
+A row's part follows from the row itself (a hash of its key, group or content, its moment, its file), never from its position or from
+how many others there are: it does not move when rows are added, and equal rows are on one side. Shares are therefore close to what is
+asked, not exact.
+"""
 
 from __future__ import annotations
 
 import fnmatch
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -12,6 +19,8 @@ import pyarrow as pa
 
 from headway.base import ConfigError, DataError
 from headway.data.config import SPLITS, SplitConfig
+from headway.data.identity import GOLDEN, Identity, identity_of, row_hashes, spread
+from headway.data.learnt import Learnt, Rule, described
 from headway.data.moments import moments
 
 if TYPE_CHECKING:
@@ -20,26 +29,114 @@ if TYPE_CHECKING:
 TRAIN, VALIDATION, TEST = range(3)
 
 
-def assign(table: Table, split: SplitConfig) -> np.ndarray:
-    """The split of each row: (N,) uint8, an index into SPLITS. Only the columns needed are read.
+@dataclass(frozen=True)
+class Division:
+    """The rows of a table, divided. What is not asked for is not computed: each of the properties passes over the rows once."""
 
-    Raises ConfigError when the split cannot be done as stated, DataError when it leaves a part empty.
-    """
-    parts = {
-        "stratified": _stratified,
-        "random": _random,
-        "time": _by_time,
-        "group": _by_group,
-        "files": _by_files,
-        "column": _by_column,
-    }[split.by](table, split)
-    counts = np.bincount(parts, minlength=3)
-    for name, count in zip(SPLITS, counts, strict=True):
-        if count == 0:
-            raise DataError(
-                f"each of {', '.join(SPLITS)} must have rows, however {name} has none of {len(parts):,}; change split"
-            )
-    return parts
+    table: Table
+    split: SplitConfig
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What tells the rows apart."""
+        return identity_of(self.table, self.split)
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """(N,) uint64: the hash of each row's identity."""
+        return row_hashes(self.table, self.identity.columns)
+
+    @cached_property
+    def moments(self) -> np.ndarray:
+        """(N,) when each row happened, of a split by time: datetime64[us], or numbers."""
+        return moments(self.table, self.split)
+
+    @cached_property
+    def parts(self) -> np.ndarray:
+        """(N,) uint8, an index into SPLITS.
+
+        Raises ConfigError when the split cannot be done as stated, DataError when it leaves a part empty.
+        """
+        parts = {
+            "stratified": _by_row,
+            "random": _by_row,
+            "time": _by_time,
+            "group": _by_group,
+            "files": _by_files,
+            "column": _by_column,
+        }[self.split.by](self)
+        counts = np.bincount(parts, minlength=3)
+        for name, count in zip(SPLITS, counts, strict=True):
+            if count == 0:
+                raise DataError(
+                    f"each of {', '.join(SPLITS)} must have rows, but {name} has none of {len(parts):,}{self._reason()}"
+                )
+        return parts
+
+    def _reason(self) -> str:
+        """Why a part is empty, and the fix."""
+        if not self.equal_rows_stay_together:
+            return "; change split"
+        different = len(np.unique(self.rows))
+        return f": equal rows stay together, and {different:,} are different; name columns that tell rows apart in data.keys"
+
+    def units(self, rows: np.ndarray) -> tuple[str, np.ndarray, str]:
+        """What rows belong to, for (N,) bool ``rows``: the name, the value of each row, and what a reader must know.
+
+        Rows that belong together are not independent: they are resampled together.
+        """
+        if self.split.by == "time":
+            return _periods(self.moments[rows])
+        if self.split.by in ("files", "column") and self.table.keys:
+            return "key", row_hashes(self.table, self.table.keys)[rows], ""
+        name = {"group": "group", "key": "key", "content": "different row"}[self.identity.by]
+        return name, self.rows[rows], ""
+
+    @property
+    def learnt(self) -> Learnt:
+        """The rows that train, or decide when to stop."""
+        files = [file for file in self.table.files if self.split.by == "files" and _matches(file, self.split)]
+        contents = self.table.contents
+        rule = Rule(
+            described(self.split.model_dump(mode="json"), self.identity.columns),
+            self.table.digest,
+            tuple(sorted(contents[file] for file in files)),
+        )
+        return Learnt.of(rule, self.identity, self.rows[self.parts != TEST])
+
+    @property
+    def equal_rows_stay_together(self) -> bool:
+        """Whether no test row can be a training row, value for value."""
+        return self.split.by in ("stratified", "random") and self.identity.by == "content"
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """The parts' shares that were reached."""
+        train, validation, test = np.bincount(self.parts, minlength=3) / len(self.parts)
+        return float(train), float(validation), float(test)
+
+
+def assign(table: Table, split: SplitConfig) -> np.ndarray:
+    """The part of each row: (N,) uint8, an index into SPLITS. Raises as `Division.parts`."""
+    return Division(table, split).parts
+
+
+FEWEST_PERIODS = 20
+"""Days, or else hours, of which a test by time must have as many to be resampled by them: fewer tell little of how they vary."""
+
+
+def _periods(moments: np.ndarray) -> tuple[str, np.ndarray, str]:
+    """The day of each moment; of a test of few days the hour, else the moment itself, else each row by itself, which is said."""
+    names: dict[str, np.ndarray] = {}
+    if moments.dtype.kind == "M":
+        names = {"day": moments.astype("datetime64[D]"), "hour": moments.astype("datetime64[h]")}
+    names["moment"] = moments
+    for name, values in names.items():
+        if len(np.unique(values)) >= FEWEST_PERIODS:
+            return name, values, ""
+    count = len(np.unique(moments))
+    note = f"the test has {count} moment{'s' if count != 1 else ''} only, so rows are resampled as if independent"
+    return "row", np.arange(len(moments)), note
 
 
 def _column(table: Table, name: str) -> pd.Series:
@@ -48,17 +145,35 @@ def _column(table: Table, name: str) -> pd.Series:
     return pa.chunked_array(chunks).to_pandas()
 
 
-def _cut(order: np.ndarray, parts: np.ndarray, split: SplitConfig) -> None:
-    """Mark the first rows of ``order`` as test, the next as validation, in exact shares."""
-    test = round(len(order) * split.test)
-    parts[order[:test]] = TEST
-    parts[order[test : test + round((len(order) - test) * split.validation)]] = VALIDATION
+def positions(hashes: np.ndarray, seed: int) -> np.ndarray:
+    """(N,) float64 in [0, 1): where each identity falls under a seed, uniform over identities."""
+    with np.errstate(over="ignore"):
+        return spread(hashes + np.uint64(seed) * GOLDEN).astype(np.float64) / 2.0**64
 
 
-def _random(table: Table, split: SplitConfig) -> np.ndarray:
-    parts = np.zeros(table.count(), np.uint8)
-    _cut(np.random.default_rng(split.seed).permutation(len(parts)), parts, split)
+def _parts_of(position: np.ndarray, test: float, validation: float, classes: np.ndarray | None = None) -> np.ndarray:
+    """The lowest positions are the test, the next the validation; ``classes`` (N,) each get a training row.
+
+    With a few dozen rows a part or a class's training can stay empty: then it takes the identity nearest to it.
+    """
+    limit = test + (1 - test) * validation
+    parts = np.where(position < test, TEST, np.where(position < limit, VALIDATION, TRAIN)).astype(np.uint8)
+    classes = np.zeros(len(parts), int) if classes is None else classes
+    for code in np.setdiff1d(classes, classes[parts == TRAIN]):
+        parts[position == position[classes == code].max()] = TRAIN
+    for part in (TEST, VALIDATION) if test > 0 else (VALIDATION,):
+        if not (parts == part).any():
+            spare = position[_spare(parts, position, classes)]
+            parts[position == spare.min(initial=np.inf)] = part
     return parts
+
+
+def _spare(parts: np.ndarray, position: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """(N,) bool: training rows that are not the last of their class, which is the identity at the class's highest position."""
+    spare = parts == TRAIN
+    for code in np.unique(classes):
+        spare &= position != position[spare & (classes == code)].max(initial=-np.inf)
+    return spare
 
 
 def _strata(values: pd.Series) -> np.ndarray:
@@ -66,18 +181,17 @@ def _strata(values: pd.Series) -> np.ndarray:
     return pd.factorize(values, sort=True)[0]
 
 
-def _stratified(table: Table, split: SplitConfig) -> np.ndarray:
-    codes = _strata(_column(table, table.target))
-    parts = np.zeros(len(codes), np.uint8)
-    rng = np.random.default_rng(split.seed)
-    for code in np.unique(codes):
-        _cut(rng.permutation(np.flatnonzero(codes == code)), parts, split)
-    return parts
+def _by_row(division: Division) -> np.ndarray:
+    """By each row's key or content. Each class has the stated shares, as nearly as chance allows."""
+    table, split = division.table, division.split
+    classes = _strata(_column(table, table.target)) if split.by == "stratified" else None
+    return _parts_of(positions(division.rows, split.seed), split.test, split.validation, classes)
 
 
-def _by_time(table: Table, split: SplitConfig) -> np.ndarray:
+def _by_time(division: Division) -> np.ndarray:
     """The newest moments are the test, those before them validation; rows of one moment stay together."""
-    instants, codes = np.unique(moments(table, split), return_inverse=True)
+    split = division.split
+    instants, codes = np.unique(division.moments, return_inverse=True)
     older = np.concatenate([[0], np.cumsum(np.bincount(codes))])[:-1] / len(codes)
     start_test = 1 - split.test
     start_validation = start_test * (1 - split.validation)
@@ -91,42 +205,44 @@ def _by_time(table: Table, split: SplitConfig) -> np.ndarray:
     return of_moment[codes]
 
 
-def _by_group(table: Table, split: SplitConfig) -> np.ndarray:
-    """A group's part follows from its name alone, so it does not move when rows are added."""
-    groups = _column(table, str(split.column)).astype("string").fillna("")
+def _by_group(division: Division) -> np.ndarray:
+    """A group's part follows from its name alone."""
+    split = division.split
+    groups = _column(division.table, str(split.column)).astype("string").fillna("")
     hashes = pd.util.hash_array(groups.to_numpy(object), hash_key=f"{split.seed:016d}", categorize=True)
-    shares = hashes.astype(np.float64) / 2.0**64
-    limit = split.test + (1 - split.test) * split.validation
-    return np.where(shares < split.test, TEST, np.where(shares < limit, VALIDATION, TRAIN)).astype(np.uint8)
+    return _parts_of(hashes.astype(np.float64) / 2.0**64, split.test, split.validation)
 
 
-def _by_files(table: Table, split: SplitConfig) -> np.ndarray:
-    """The files that match are the test; validation is drawn from the others, stratified for classes."""
-    pattern = str(split.test_files)
-    official = [fnmatch.fnmatch(PurePath(file).name, pattern) for file in table.files]
+def _by_files(division: Division) -> np.ndarray:
+    """The files that match are the test; validation is drawn from the others by each row's content."""
+    table, split = division.table, division.split
+    official = [_matches(file, split) for file in table.files]
     if not any(official) or all(official):
         raise ConfigError(
-            f"split.test_files must match some files and leave others, however {pattern!r} matches "
+            f"split.test_files must match some files and leave others, but {split.test_files!r} matches "
             f"{sum(official)} of {len(official)}: {', '.join(PurePath(f).name for f in table.files[:5])}"
         )
-    files, targets = [], []
-    for chunk in table.chunks(columns=[table.target]):
-        files.append(np.full(chunk.batch.num_rows, chunk.file))
-        targets.append(chunk.batch.column(table.target))
-    parts = np.where(np.asarray(official)[np.concatenate(files)], TEST, TRAIN).astype(np.uint8)
-    codes = np.zeros(len(parts), int)
-    if table.task == "classification":
-        codes = _strata(pa.chunked_array(targets).to_pandas())
-    rng = np.random.default_rng(split.seed)
-    for code in np.unique(codes):
-        rows = rng.permutation(np.flatnonzero((codes == code) & (parts == TRAIN)))
-        parts[rows[: round(len(rows) * split.validation)]] = VALIDATION
+    files = [np.full(chunk.batch.num_rows, chunk.file) for chunk in table.chunks(columns=[table.target])]
+    return _with_validation(division, np.asarray(official)[np.concatenate(files)])
+
+
+def _matches(file: str, split: SplitConfig) -> bool:
+    return fnmatch.fnmatch(PurePath(file).name, str(split.test_files))
+
+
+def _with_validation(division: Division, test: np.ndarray) -> np.ndarray:
+    """Parts of a stated test (N,) bool; the validation is drawn from the other rows."""
+    table, parts = division.table, np.full(len(test), TEST, np.uint8)
+    position = positions(division.rows[~test], division.split.seed)
+    classes = _strata(_column(table, table.target)[~test]) if table.task == "classification" else None
+    parts[~test] = _parts_of(position, 0.0, division.split.validation, classes)
     return parts
 
 
-def _by_column(table: Table, split: SplitConfig) -> np.ndarray:
+def _by_column(division: Division) -> np.ndarray:
+    split = division.split
     names = (
-        _column(table, str(split.column))
+        _column(division.table, str(split.column))
         .astype("string")
         .str.strip()
         .str.lower()
@@ -136,9 +252,8 @@ def _by_column(table: Table, split: SplitConfig) -> np.ndarray:
     if (parts < 0).any():
         row = int(np.flatnonzero(parts < 0)[0])
         raise DataError(
-            f"{split.column} must say train, validation or test in every row, however row {row + 1} says {names.iloc[row]!r}"
+            f"{split.column} must say train, validation or test in every row, but row {row + 1} says {names.iloc[row]!r}"
         )
     if not (parts == VALIDATION).any():
-        rows = np.random.default_rng(split.seed).permutation(np.flatnonzero(parts == TRAIN))
-        parts[rows[: round(len(rows) * split.validation)]] = VALIDATION
+        return _with_validation(division, parts == TEST)
     return parts.astype(np.uint8)

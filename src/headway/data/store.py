@@ -4,6 +4,8 @@
 <digest>/store.json         written last: rows of each split; its presence means whole
 <digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64
 <digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
+<digest>/test/unit.npy      (N,) int64: which test rows belong together, for resampling
+<digest>/learnt.json .npy   which rows train and validation hold, for later comparisons
 """
 
 from __future__ import annotations
@@ -20,14 +22,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headway.base import DataError, digest, read_json, write_json
-from headway.data.config import SPLITS, DataConfig, Split, SplitConfig
+from headway.data.config import SPLITS, DataConfig, Split
+from headway.data.identity import Identity, hash_batch
+from headway.data.learnt import Learnt
 from headway.data.prepare import Preparation, PrepareConfig
-from headway.data.split import TEST
+from headway.data.split import TEST, Division
 
 if TYPE_CHECKING:
     from headway.data.source import Table
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the same settings would prepare other arrays than before."""
 
 
@@ -47,6 +51,26 @@ class Store:
         """Rows of each split."""
         return read_json(self.path / "store.json")["rows"]
 
+    @property
+    def learnt(self) -> Learnt:
+        """The rows of train and validation."""
+        learnt = Learnt.read(self.path)
+        assert learnt is not None, "every store of this format has it"
+        return learnt
+
+    @property
+    def test_units(self) -> tuple[str, np.ndarray, str]:
+        """What the test rows belong to: its name, (N,) codes, and what a reader must know."""
+        described = read_json(self.path / "store.json")
+        return described["unit"], np.load(self.path / "test" / "unit.npy"), described["unit_note"]
+
+    def test_hashes(self, identity: Identity) -> np.ndarray | None:
+        """(N,) uint64: the identities of the test rows, in the arrays' order; None where the store lacks a column."""
+        have = pq.read_schema(self.path / "raw" / "test.parquet").names
+        if not set(identity.columns) <= set(have):
+            return None
+        return np.concatenate([hash_batch(batch, identity.columns) for batch in self.raw_test_batches()])
+
     def arrays(self, split: Split, mode: Literal["r", "c"] = "r") -> dict[str, np.ndarray]:
         """The split's arrays by name, memory-mapped: read-only, or copied where they are written to (torch wants that)."""
         return {
@@ -64,15 +88,17 @@ class Store:
             yield from file.iter_batches(batch_size=rows)
 
 
-def store_digest(table: Table, data: DataConfig, split: SplitConfig, prepare: PrepareConfig) -> str:
+def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig) -> str:
     """The name of the store that these would make."""
+    table = division.table
     described: dict[str, Any] = {
         "format": FORMAT,
         "data": table.digest,
         "columns": list(table.columns),
         "kinds": table.kinds,
         "target": [table.target, table.task, data.positive],
-        "split": split.model_dump(),
+        "split": division.split.model_dump(),
+        "identity": division.identity.to_json(),
         "prepare": prepare.model_dump(),
     }
     return digest(described)
@@ -89,14 +115,12 @@ def in_use(path: Path) -> bool:
     return True
 
 
-def make_store(
-    folder: Path, table: Table, parts: np.ndarray, data: DataConfig, split: SplitConfig, prepare: PrepareConfig
-) -> tuple[Store, bool]:
-    """The store in ``folder``, and whether it was there already. ``parts`` is (N,) uint8, the split of each row.
+def make_store(folder: Path, division: Division, data: DataConfig, prepare: PrepareConfig) -> tuple[Store, bool]:
+    """The store in ``folder``, and whether it was there already. The rows are divided only where it was not.
 
     Raises DataError when the target has nulls or, in validation or test, a class that training lacks.
     """
-    path = folder / store_digest(table, data, split, prepare)
+    path = folder / store_digest(division, data, prepare)
     if in_use(path):
         return Store(path), True
     partial = folder / f".{path.name}.{os.getpid()}.partial"
@@ -104,13 +128,16 @@ def make_store(
         partial.mkdir(parents=True)
         from headway.data.fit import fit  # not at the top: a machine that only trains needs none of what it imports
 
+        table, parts = division.table, division.parts
         preparation = fit(table, parts, data, prepare)
         write_json(partial / "preparation.json", preparation.to_json())
         _write_arrays(partial, table, parts, preparation)
+        division.learnt.write(partial)
+        unit, values, note = division.units(parts == TEST)
+        np.save(partial / "test" / "unit.npy", np.unique(values, return_inverse=True)[1].astype(np.int64))
         counts = np.bincount(parts, minlength=3)
-        write_json(
-            partial / "store.json", {"rows": dict(zip(SPLITS, counts.tolist(), strict=True)), "data": table.digest}
-        )
+        rows = dict(zip(SPLITS, counts.tolist(), strict=True))
+        write_json(partial / "store.json", {"rows": rows, "data": table.digest, "unit": unit, "unit_note": note})
         try:
             partial.rename(path)
         except OSError:

@@ -3,6 +3,7 @@
 <digest>/tokenizer.json       the tokenizer, fitted on the training part
 <digest>/<split>.npy          (N,) uint16 or uint32: all documents of the part, an end token after each
 <digest>/raw/test.jsonl       the test's documents, one JSON string a line: for champions with another tokenizer
+<digest>/learnt.json .npy     which passages train and validation hold, for later comparisons
 <digest>/store.json           written last: tokens, bytes and documents of each part; its presence means whole
 """
 
@@ -23,13 +24,15 @@ import numpy as np
 
 from headway.base import DataError, digest, read_json, write_json
 from headway.data.config import SPLITS, Split
+from headway.data.learnt import Learnt, Rule, described
+from headway.data.shingles import all_shingles
 from headway.data.store import in_use
 from headway.data.text import Text, TextConfig
 
 if TYPE_CHECKING:
     import tokenizers
 
-FORMAT = 2
+FORMAT = 3
 END = "<|end|>"
 UNKNOWN = "\ufffd"
 
@@ -157,6 +160,13 @@ class TokenStore:
         """store.json."""
         return read_json(self.path / "store.json")
 
+    @property
+    def learnt(self) -> Learnt:
+        """The passages of train and validation."""
+        learnt = Learnt.read(self.path)
+        assert learnt is not None, "every store of this format has it"
+        return learnt
+
     def tokens(self, split: Split) -> np.ndarray:
         """(N,) memory-mapped."""
         return np.load(self.path / f"{split}.npy", mmap_mode="r")
@@ -181,6 +191,7 @@ def make_token_store(folder: Path, text: Text, config: TextConfig, smallest: int
         (partial / "raw").mkdir(parents=True)
         tokenizer = _fit(text, config)
         write_json(partial / "tokenizer.json", tokenizer.to_json())
+        _learnt(text, config).write(partial)
         write_json(partial / "store.json", _write(partial, text, tokenizer, smallest))
         try:
             partial.rename(path)
@@ -196,6 +207,12 @@ def _fit(text: Text, config: TextConfig) -> Tokenizer:
     """On the training part only: a test character that training lacks is unknown, as it will be in use."""
     training = (document.text for split, document in text.parts() if split == "train")
     return Characters.fit(training) if config.tokenizer == "characters" else BytePairs.fit(training, config.vocabulary)
+
+
+def _learnt(text: Text, config: TextConfig) -> Learnt:
+    hashes = all_shingles(document.text for split, document in text.parts() if split != "test")
+    rule = Rule(described(config.model_dump(include={"split", "test", "validation", "max_bytes"}), ()), text.digest)
+    return Learnt.of(rule, None, hashes)
 
 
 class _Growing:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from headway.base import Config
+from headway.evaluate.margin import check_margin
 
 Baseline = Literal["trivial", "linear", "boosting"]
 
@@ -32,9 +33,25 @@ class GateConfig(Config):
     metric: str | None = Field(
         None, description="The metric that decides; auc, log_loss or rmse by the kind of target."
     )
-    margin: float = Field(
-        0.005, ge=0, description="How much worse than the champion, in the metric's unit, a candidate may be."
+    margin: float | str | None = Field(
+        None,
+        description="How much worse than the champion a candidate may be: a number in the metric's unit, or a share of the "
+        "champion's own value such as 1%. Left out: 0.005 for shares such as AUC, 1% for errors such as RMSE.",
     )
-    slice_margin: float | None = Field(None, ge=0, description="The same for the worst slice; absent: not looked at.")
+    slice_margin: float | str | None = Field(
+        None, description="The same for the worst slice, as a number or a percentage; left out: not looked at."
+    )
+    first: Literal["beat_baselines", "beat_trivial"] = Field(
+        "beat_baselines",
+        description="What the first model must beat: the trivial baseline, and by default it must not be worse than any other.",
+    )
+    min_units: int = Field(
+        10, ge=2, description="Rows (or groups, days, documents) on which two models must be compared at least."
+    )
     max_latency_ms: float | None = Field(None, gt=0, description="Longest time to predict 1,000 rows.")
     max_size_mb: float | None = Field(None, gt=0, description="Largest size of the model's files.")
+
+    @field_validator("margin", "slice_margin", mode="before")
+    @classmethod
+    def _margin(cls, value: object) -> float | str | None:
+        return check_margin(value)

@@ -11,8 +11,10 @@ import numpy as np
 from headway.data.config import Task
 from headway.evaluate.calibration import reliability
 from headway.evaluate.config import EvaluateConfig, GateConfig
-from headway.evaluate.metrics import METRICS, differences, measure, primary, shown, told
+from headway.evaluate.metrics import METRICS, Measured, differences, measure, primary, shown, told
+from headway.evaluate.resample import Units
 from headway.evaluate.slices import measure_slices
+from headway.evaluate.standing import Standing
 from headway.evaluate.undefined import reasons
 
 
@@ -24,90 +26,102 @@ def evaluate(
     target: np.ndarray,
     predictions: Mapping[str, np.ndarray],
     *,
+    units: Units,
+    champion_rows: np.ndarray | None,
     seconds: Mapping[str, float],
     slice_values: Mapping[str, np.ndarray],
     reference: np.ndarray | None,
     model_name: str,
     champion_version: str | None,
 ) -> dict[str, Any]:
-    """Measure `model`, `champion` (where there is one) and every baseline of ``predictions`` on the same rows."""
+    """Measure `model`, `champion` (where there is one) and every baseline of ``predictions`` on the test rows.
+
+    ``champion_rows`` (N,) bool: the rows that the champion has not learnt from; it is measured on these alone. None: on all.
+    """
     metric = primary(task, len(classes), gate)
+
+    def rows_of(name: str) -> np.ndarray:
+        return champion_rows if name == "champion" and champion_rows is not None else np.ones(len(target), bool)
+
+    def measured_on(name: str) -> Measured:
+        rows = rows_of(name)
+        return measure(task, target[rows], predictions[name][rows], config.resamples, units=units.take(rows))
+
+    examined = [name for name in predictions if name != "champion" or champion_rows is None or champion_rows.any()]
     with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter's lock
-        done = pool.map(lambda values: measure(task, target, values, config.resamples), predictions.values())
-        measured = dict(zip(predictions, done, strict=True))
+        measured = dict(zip(examined, pool.map(measured_on, examined), strict=True))
     ordered = {name: _first(values, metric) for name, values in measured.items()}
-    baselines = {name: ordered[name] for name in predictions if name not in ("model", "champion")}
+    baselines = {name: ordered[name] for name in examined if name not in ("model", "champion")}
     champion = None
-    if "champion" in ordered:
-        champion = {"version": champion_version, "metrics": ordered["champion"]}
+    if "champion" in predictions:
+        champion = {"version": champion_version, "metrics": ordered.get("champion", {})}
     calibration = []
     if task == "classification" and len(classes) == 2:
         calibration = reliability(target, predictions["model"][:, 1])
+    standing = _standing(metric, target, predictions, baselines, config.resamples, model_name, units)
     return {
         "task": task,
         "primary": metric,
         "rows": len(target),
+        "units": {"name": units.name, "count": units.count, "note": units.note},
         "classes": list(classes),
         "metrics": ordered["model"],
-        "undefined": {name: reasons(task, classes, target, predictions[name], m) for name, m in ordered.items()},
+        "undefined": {
+            name: reasons(task, classes, target[rows_of(name)], predictions[name][rows_of(name)], m)
+            for name, m in ordered.items()
+        },
         "baselines": {name: {"metrics": m, "seconds": seconds.get(name)} for name, m in baselines.items()},
         "champion": champion,
-        "slices": measure_slices(task, target, predictions["model"], slice_values, classes),
+        "slices": measure_slices(
+            task, target, predictions["model"], slice_values, config.resamples, units, classes
+        ),
         "calibration": calibration,
-        "reference": _reference(task, config, metric, target, predictions["model"], reference),
-        "earns_its_keep": _earns(metric, target, predictions, baselines, config.resamples, model_name),
+        "reference": _reference(task, config, metric, target, predictions["model"], reference, units),
+        "earns_its_keep": standing.to_json() if standing else None,
     }
 
 
-def _first(values: dict[str, Any], metric: str) -> dict[str, Any]:
+def _first(values: Measured, metric: str) -> Measured:
     """The metric that decides before the others."""
     return {metric: values[metric], **{k: v for k, v in values.items() if k != metric}}
 
 
 def _reference(
-    task: Task, config: EvaluateConfig, metric: str, target: np.ndarray, model: np.ndarray, reference: np.ndarray | None
+    task: Task,
+    config: EvaluateConfig,
+    metric: str,
+    target: np.ndarray,
+    model: np.ndarray,
+    reference: np.ndarray | None,
+    units: Units,
 ) -> dict[str, Any] | None:
     """The score that a column of the data holds already, beside the model's."""
     if reference is None:
         return None
-    metrics = measure(task, target, reference, config.resamples)
+    metrics = measure(task, target, reference, config.resamples, units=units)
     own = METRICS[metric].value(target, model)
     text = f"{config.reference} reaches {shown(metric)} {told(metrics[metric]['value'], own)} on the same rows, the model {told(own, own)}"
     return {"column": config.reference, "metrics": _first(metrics, metric), "text": text}
 
 
-def _earns(
+def _standing(
     metric: str,
     target: np.ndarray,
     predictions: Mapping[str, np.ndarray],
-    baselines: Mapping[str, Any],
+    baselines: Mapping[str, Measured],
     resamples: int,
     model_name: str,
-) -> dict[str, Any] | None:
-    """Whether the model is better than the best of the baselines, said plainly."""
-    known = {name: values[metric]["value"] for name, values in baselines.items() if values[metric]["value"] is not None}
-    if not known:
+    units: Units,
+) -> Standing | None:
+    """The model beside the best of the baselines; None where there is none."""
+    values = {name: m[metric]["value"] for name, m in baselines.items()}
+    defined = {name: value for name, value in values.items() if value is not None}
+    if not defined:
         return None
-    best = (max if METRICS[metric].higher_is_better else min)(known, key=lambda name: known[name])
-    difference, low, high = differences(metric, target, predictions["model"], predictions[best], resamples)
-    verdict = "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
+    best = (max if METRICS[metric].higher_is_better else min)(defined, key=lambda name: defined[name])
+    difference, low, high = differences(metric, target, predictions["model"], predictions[best], resamples, units=units)
     own = METRICS[metric].value(target, predictions["model"])
-    # Ours is LightGBM, the baseline scikit-learn's: the two must not be taken for one.
-    subject, rival = (model_name, best) if model_name != best else ("LightGBM", f"scikit-learn's {best}")
-    scale = max(own, known[best], key=abs)
-    found = f"{shown(metric)} {told(own, scale)} against {told(known[best], scale)}"
-    found += f", difference {told(difference, scale, True)} [{told(low, scale, True)}, {told(high, scale, True)}]"
-    text = {
-        "better": f"{subject} earns its keep: better than the best baseline, {rival} ({found})",
-        "worse": f"{subject} does not earn its keep: the baseline {rival} is better ({found})",
-        "not distinguishable": f"{subject} does not earn its keep: no better than the baseline {rival} ({found})",
-    }[verdict]
-    return {
-        "verdict": verdict == "better",
-        "outcome": verdict,
-        "baseline": best,
-        "difference": difference,
-        "low": low,
-        "high": high,
-        "text": text,
-    }
+    scale = max(own, defined[best], key=abs)
+    numbers = f"{shown(metric)} {told(own, scale)} against {told(defined[best], scale)}"
+    numbers += f", difference {told(difference, scale, True)} [{told(low, scale, True)}, {told(high, scale, True)}]"
+    return Standing.of(model_name, best, numbers, difference, low, high)

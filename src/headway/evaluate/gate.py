@@ -3,7 +3,8 @@
 This is a test of non-inferiority (Walker and Nowacki 2011, "Understanding Equivalence and Noninferiority Testing"): promoted when the lower
 end of the paired 95 % bootstrap interval of (candidate - champion) lies above -margin, and every stated limit holds. A truly worse
 candidate, by the margin or more, therefore passes at most 2.5 times in 100. A first model must beat the trivial baseline, its interval
-clear of zero. Differences are positive when the candidate is better, whichever way the metric runs.
+clear of zero, and must not be worse than its best strong baseline, likewise. Differences are positive when the candidate is better,
+whichever way the metric runs. Champions are compared on test rows that they have not learnt from.
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ import numpy as np
 
 from headway.data.config import Task
 from headway.evaluate.config import GateConfig
+from headway.evaluate.margin import Margin, margin_of
 from headway.evaluate.metrics import METRICS, differences, primary, shown, told
+from headway.evaluate.resample import Units
 from headway.evaluate.slices import MIN_ROWS, groups
+from headway.evaluate.standing import Standing
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether the candidate takes charge, and why; difference, low and high are None where no comparison was possible."""
+    """Whether the candidate takes charge, and why; difference, low and high are None where no comparison was possible.
+
+    ``sample`` says on how many rows or groups it was decided, ``left_out`` how many test rows were not used.
+    """
 
     promoted: bool
     reason: str
@@ -30,10 +37,93 @@ class Decision:
     difference: float | None
     low: float | None
     high: float | None
+    sample: str = ""
+    left_out: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The candidate beside one other model on the same rows.
+
+    ``other`` is what the other is called: version 3, the trivial baseline. ``note`` says which rows were not used.
+    """
+
+    metric: str
+    title: str
+    other: str
+    own_value: float
+    other_value: float
+    difference: float
+    low: float
+    high: float
+    units: Units
+    left_out: int = 0
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """The numbers as one clause."""
+        scale = max(self.own_value, self.other_value, key=abs)
+        difference, low, high = (told(x, scale, True) for x in (self.difference, self.low, self.high))
+        values = f"{told(self.own_value, scale)} against {self.other}'s {told(self.other_value, scale)}"
+        return f"{self.title} {values}, difference {difference} [{low}, {high}] on {self.units.counted()}"
+
+    def decision(self, promoted: bool, why: str) -> Decision:
+        """The decision that this comparison leads to."""
+        parts = [f"{'promoted' if promoted else 'not promoted'}: {self.text}", why, self.note, self.units.note]
+        reason = "; ".join(part for part in parts if part)
+        numbers = (self.difference, self.low, self.high)
+        return Decision(promoted, reason, self.metric, *numbers, self.units.counted(), self.left_out)
+
+    def undecidable(self, fewest: int) -> Decision | None:
+        """The decision where the rows cannot tell: too few units, or an undefined metric. None where they can."""
+        numbers = (None, None, None)
+        if self.units.count < fewest:
+            what = self.units.name + ("" if self.units.count == 1 else "s")
+            why = f"not promoted: nothing is decided on fewer than {fewest} (gate.min_units), but there are {self.units.count} {what}"
+        elif not np.isfinite([self.difference, self.low, self.high]).all():
+            why = f"not promoted: {self.title} is not defined on these test rows"
+        else:
+            return None
+        reason = "; ".join(part for part in (why, self.note) if part)
+        return Decision(False, reason, self.metric, *numbers, self.units.counted(), self.left_out)
+
+
+def against_champion(gate: GateConfig, comparison: Comparison, margin: Margin, broken: list[str]) -> Decision:
+    """Promoted unless worse than the margin, and where no stated limit is ``broken``."""
+    undecidable = comparison.undecidable(gate.min_units)
+    if undecidable is not None:
+        return undecidable
+    promoted = comparison.low > -margin.value
+    why = why_of(comparison.low, comparison.high, margin, comparison.other)
+    if promoted and broken:
+        return comparison.decision(False, "; ".join(broken))
+    return comparison.decision(promoted, why)
+
+
+def first(
+    gate: GateConfig, comparison: Comparison, standing: Standing | None, model: str, broken: list[str]
+) -> Decision:
+    """A first model: better than the trivial baseline, and by default not worse than its best strong one."""
+    undecidable = comparison.undecidable(gate.min_units)
+    if undecidable is not None:
+        return undecidable
+    if comparison.low <= 0:
+        return comparison.decision(False, "a first model must beat the trivial baseline")
+    # The baseline named boosting is scikit-learn's: to a model of that name it is no better choice.
+    worse = standing if standing and standing.outcome == "worse" and standing.baseline != model else None
+    if worse and gate.first == "beat_baselines":
+        return comparison.decision(False, f"but {worse.advice(model)}")
+    if broken:
+        return comparison.decision(False, "; ".join(broken))
+    why = "the first model, better than the trivial baseline"
+    if worse:
+        why += f", though the baseline {worse.baseline} is better (gate.first: beat_trivial)"
+    return comparison.decision(True, why)
 
 
 def decide(
@@ -44,6 +134,11 @@ def decide(
     champion: np.ndarray | None,
     trivial: np.ndarray,
     *,
+    model: str,
+    standing: Standing | None,
+    units: Units,
+    usable: np.ndarray | None,
+    note: str,
     slice_values: Mapping[str, np.ndarray],
     latency_ms: float,
     size_mb: float,
@@ -51,46 +146,60 @@ def decide(
     resamples: int,
     seed: int,
 ) -> Decision:
-    """Put the candidate's predictions for the test rows before the gate, beside the champion's for the same rows."""
-    classes = candidate.shape[1] if candidate.ndim == 2 else 1
-    metric = primary(task, classes, gate)
-    other = trivial if champion is None else champion
-    difference, low, high = differences(metric, target, candidate, other, resamples, seed)
-    if not np.isfinite([difference, low, high]).all():
-        reason = f"not promoted: {shown(metric)} is not defined on these test rows"
-        return Decision(False, reason, metric, None, None, None)
-    values = [METRICS[metric].value(target, p) for p in (candidate, other)]
-    scale = max(values, key=abs)
-    found = [told(x, scale, True) for x in (difference, low, high)]
-    text = f"{shown(metric)} {told(values[0], scale)} against {{}} {told(values[1], scale)}, "
-    text += f"difference {found[0]} [{found[1]}, {found[2]}]"
+    """Put the candidate's predictions for the test rows before the gate, beside the champion's for the same rows.
+
+    ``usable`` (N,) bool: the rows that the champion has not learnt from, None for all; ``note`` says why the others are left out.
+    """
+    metric = primary(task, candidate.shape[1] if candidate.ndim == 2 else 1, gate)
     broken = limits(gate, latency_ms, size_mb)
     if champion is None:
-        beaten = low > 0
-        text = text.format("the trivial baseline's")
-        why = "the first model, better than the trivial baseline" if beaten else "it must beat the trivial baseline"
-        promoted = beaten
-    else:
-        promoted = low > -gate.margin
-        text = text.format(f"{'the champion' if champion_label is None else 'version ' + champion_label}'s")
-        why = why_of(low, high, gate.margin)
-        broken += _slices(gate, metric, target, candidate, champion, slice_values)
-    if promoted and broken:
-        promoted, why = False, "; ".join(broken)
-    return Decision(
-        promoted, f"{'promoted' if promoted else 'not promoted'}: {text}; {why}", metric, difference, low, high
+        comparison = _compare(metric, target, candidate, trivial, units, resamples, seed, "the trivial baseline")
+        return first(gate, comparison, standing, model, broken)
+    rows = np.ones(len(target), bool) if usable is None else usable
+    target, candidate, champion = target[rows], candidate[rows], champion[rows]
+    label = "the champion" if champion_label is None else f"version {champion_label}"
+    comparison = _compare(
+        metric, target, candidate, champion, units.take(rows), resamples, seed, label, int((~rows).sum()), note
     )
+    margin = margin_of(gate.margin, comparison.other_value, METRICS[metric].is_error, label)
+    if len(target):
+        values = {name: column[rows] for name, column in slice_values.items()}
+        broken += _slices(gate, metric, target, candidate, champion, values)
+    return against_champion(gate, comparison, margin, broken)
 
 
-def why_of(low: float, high: float, margin: float) -> str:
+def _compare(
+    metric: str,
+    target: np.ndarray,
+    candidate: np.ndarray,
+    other: np.ndarray,
+    units: Units,
+    resamples: int,
+    seed: int,
+    label: str,
+    left_out: int = 0,
+    note: str = "",
+) -> Comparison:
+    if not len(target):
+        values, numbers = (np.nan, np.nan), (np.nan, np.nan, np.nan)
+    else:
+        numbers = differences(metric, target, candidate, other, resamples, seed, units)
+        defined = np.isfinite(numbers[0])
+        values = tuple(METRICS[metric].value(target, p) if defined else np.nan for p in (candidate, other))
+    return Comparison(metric, shown(metric), label, values[0], values[1], *numbers, units, left_out, note)
+
+
+def why_of(low: float, high: float, margin: Margin, other: str) -> str:
     """What an interval says about a margin."""
     if low > 0:
         return "better"
-    if low > -margin:
-        return f"not worse than the margin {margin:g}"
-    if high < -margin:
-        return f"worse than the margin {margin:g}"
-    return f"it may be worse than the margin {margin:g}: the test rows cannot tell"
+    if low > -margin.value:
+        return f"at most {margin.text} worse (the margin)"
+    if high < -margin.value:
+        return f"worse than {other} by more than the margin, {margin.text}"
+    if high < 0:
+        return f"worse than {other}; whether by more than the margin, {margin.text}, is open"
+    return f"whether it is worse than {other} by more than the margin, {margin.text}, is open"
 
 
 def limits(gate: GateConfig, latency_ms: float, size_mb: float) -> list[str]:
@@ -114,14 +223,22 @@ def _slices(
     """The worst slice, if it lost more than the slice margin."""
     if gate.slice_margin is None:
         return []
-    worst: tuple[float, str] | None = None
+    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+    worst: tuple[float, float, str] | None = None
     for column, values in slice_values.items():
         for name, rows in groups(values).items():
             if rows.sum() < MIN_ROWS:
                 continue
-            difference, _, _ = differences(metric, target[rows], candidate[rows], champion[rows], 2)
+            try:
+                own, other = (METRICS[metric].value(target[rows], p[rows]) for p in (candidate, champion))
+            except ValueError:  # not defined on this slice
+                continue
+            difference = sign * (own - other)
             if np.isfinite(difference) and (worst is None or difference < worst[0]):
-                worst = difference, f"{column} = {name}"
-    if worst is None or worst[0] >= -gate.slice_margin:
+                worst = difference, other, f"{column} = {name}"
+    if worst is None:
         return []
-    return [f"{worst[1]} loses {-worst[0]:.4f}, more than gate.slice_margin {gate.slice_margin:g}"]
+    margin = margin_of(gate.slice_margin, worst[1], METRICS[metric].is_error, "the champion")
+    if worst[0] >= -margin.value:
+        return []
+    return [f"{worst[2]} loses {told(-worst[0], worst[1])}, more than gate.slice_margin {margin.text}"]

@@ -1,22 +1,28 @@
-"""A language model on the untouched test text, by blocks of neighbouring bytes.
+"""A language model on the untouched test text, by documents, or by blocks of neighbouring bytes of one long text.
 
 Tokens of different tokenizers are not comparable, bytes are: the metric that decides is bits a byte, and every model's nats are summed
-over the same blocks of the same text. Neighbouring tokens are not independent; blocks of some hundred bytes nearly are, so that they are
-what is resampled. Shapes: N tokens, K blocks, R resamples.
+over the same blocks of the same text. Neighbouring tokens are not independent. Documents are; of a text of few documents, blocks of some
+hundred bytes nearly are. They are what is resampled. Shapes: N tokens, K blocks, R resamples.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from headway.evaluate.resample import interval
+from headway.data.learnt import Learnt
+from headway.data.shingles import shingles
+from headway.evaluate.resample import Units, draw_weights, interval
+from headway.evaluate.standing import Standing
 
 BLOCK_BYTES = 512
+FEWEST_DOCUMENTS = 20
+"""Documents that a test must have to be resampled by them: fewer tell little of how documents vary."""
+
 METRICS = ("bits_per_byte", "loss", "perplexity")
 
 
@@ -29,16 +35,25 @@ class Blocks:
     bytes: np.ndarray
 
     @classmethod
-    def of(cls, losses: np.ndarray, lengths: np.ndarray) -> Blocks:
-        """From the nats of each token but the first (N - 1,), and the bytes of all (N,)."""
-        begins, lengths = np.cumsum(lengths)[:-1], lengths[1:]
-        block = (begins // BLOCK_BYTES).astype(np.int64)
-        blocks = int(block[-1]) + 1
+    def of(cls, losses: np.ndarray, lengths: np.ndarray, documents: Sequence[int] = ()) -> Blocks:
+        """From the nats of each token but the first (N - 1,), and the bytes of all (N,).
+
+        ``documents``: how many tokens each has, where there are enough of them to be blocks.
+        """
+        if len(documents) >= FEWEST_DOCUMENTS:
+            block, blocks = np.repeat(np.arange(len(documents)), documents)[1:], len(documents)
+        else:
+            block = (np.cumsum(lengths)[:-1] // BLOCK_BYTES).astype(np.int64)
+            blocks = int(block[-1]) + 1
         return cls(
             np.bincount(block, losses, blocks),
             np.bincount(block, minlength=blocks).astype(float),
-            np.bincount(block, lengths, blocks),
+            np.bincount(block, lengths[1:], blocks),
         )
+
+    def take(self, rows: np.ndarray) -> Blocks:
+        """Some of the blocks: (K,) bool."""
+        return Blocks(self.nats[rows], self.tokens[rows], self.bytes[rows])
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Every metric (R,) under weights (R, K)."""
@@ -46,36 +61,68 @@ class Blocks:
         return {"bits_per_byte": nats / size / math.log(2), "loss": nats / tokens, "perplexity": np.exp(nats / tokens)}
 
 
+def units_of(blocks: Blocks, documents: int) -> Units:
+    """What is resampled of a text of so many documents."""
+    return Units("document" if documents >= FEWEST_DOCUMENTS else "block", len(blocks.nats))
+
+
 def weights_of(blocks: int, resamples: int, seed: int = 0) -> np.ndarray:
     """(R, K): how often each block is drawn."""
-    return np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), resamples).astype(float)
+    return np.concatenate(list(draw_weights(Units("block", blocks), resamples, seed)))
+
+
+def _drawn(blocks: Blocks, resamples: int) -> dict[str, np.ndarray]:
+    """(R,) draws of each metric."""
+    chunks = [blocks.metrics(w) for w in draw_weights(Units("block", len(blocks.nats)), resamples, 0)]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in METRICS}
 
 
 def measure(blocks: Blocks, resamples: int) -> dict[str, dict[str, float | None]]:
     """Value, low and high of each metric; the bootstrap's 95 % interval."""
     values = blocks.metrics(np.ones((1, len(blocks.nats))))
-    drawn = blocks.metrics(weights_of(len(blocks.nats), resamples))
-    found: dict[str, dict[str, float | None]] = {}
+    drawn = _drawn(blocks, resamples)
+    measured: dict[str, dict[str, float | None]] = {}
     for name in METRICS:
-        low, high = interval(drawn[name])
-        found[name] = {"value": float(values[name][0]), "low": low, "high": high}
-    return found
+        low, high = interval(drawn[name], len(blocks.nats))
+        measured[name] = {"value": float(values[name][0]), "low": low, "high": high}
+    return measured
 
 
 def difference(a: Blocks, b: Blocks, resamples: int, metric: str = "bits_per_byte") -> tuple[float, float, float]:
-    """How much better ``a`` is than ``b``, low and high of its paired interval; positive is better."""
+    """How much better ``a`` is than ``b``, low and high of its paired interval; positive is better. NaN without blocks."""
     count = min(len(a.nats), len(b.nats))
-    one, weights = np.ones((1, count)), weights_of(count, resamples)
-    a, b = (Blocks(x.nats[:count], x.tokens[:count], x.bytes[:count]) for x in (a, b))
-    low, high = interval(b.metrics(weights)[metric] - a.metrics(weights)[metric])
+    if not count:
+        return (math.nan,) * 3
+    a, b = a.take(np.arange(count)), b.take(np.arange(count))
+    low, high = interval(_drawn(b, resamples)[metric] - _drawn(a, resamples)[metric], count)
+    one = np.ones((1, count))
     value = float(b.metrics(one)[metric][0] - a.metrics(one)[metric][0])
     return value, math.nan if low is None else low, math.nan if high is None else high
+
+
+def unlearnt(documents: Sequence[str], blocks: int, learnt: Learnt) -> np.ndarray:
+    """(K,) bool: the blocks of which a version has learnt at most half of the sampled passages.
+
+    ``documents`` are those of the test, one after the other, cut into blocks as `Blocks.of` does.
+    """
+    count, known = np.zeros(blocks), np.zeros(blocks)
+    start = 0
+    for number, text in enumerate(documents):
+        content = text.encode()
+        starts, hashes = shingles(content)
+        at = np.full(len(starts), number) if len(documents) >= FEWEST_DOCUMENTS else (start + starts) // BLOCK_BYTES
+        at, seen = at.clip(max=blocks - 1), learnt.sampled(hashes)
+        np.add.at(count, at[seen], 1)
+        np.add.at(known, at[seen & learnt.contains(hashes)], 1)
+        start += len(content)
+    return known <= count / 2
 
 
 def evaluate(
     model: Blocks,
     baselines: Mapping[str, Blocks],
     champion: tuple[str, Blocks] | None,
+    units: Units,
     seconds: Mapping[str, float],
     resamples: int,
 ) -> dict[str, Any]:
@@ -85,33 +132,27 @@ def evaluate(
         "task": "language",
         "primary": "bits_per_byte",
         "rows": int(model.tokens.sum()),
+        "units": {"name": units.name, "count": units.count, "note": units.note},
         "metrics": measure(model, resamples),
         "baselines": {name: {"metrics": m, "seconds": seconds.get(name)} for name, m in measured.items()},
-        "champion": None if champion is None else {"version": champion[0], "metrics": measure(champion[1], resamples)},
+        "champion": None
+        if champion is None
+        else {"version": champion[0], "metrics": _measured(champion[1], resamples)},
         "slices": {},
         "calibration": [],
         "reference": None,
-        "earns_its_keep": _earns(model, baselines, resamples),
+        "earns_its_keep": _standing(model, baselines, resamples).to_json(),
     }
 
 
-def _earns(model: Blocks, baselines: Mapping[str, Blocks], resamples: int) -> dict[str, Any]:
-    one = {name: float(b.metrics(np.ones((1, len(b.nats))))["bits_per_byte"][0]) for name, b in baselines.items()}
-    best = min(one, key=lambda name: one[name])
+def _measured(blocks: Blocks, resamples: int) -> dict[str, dict[str, float | None]]:
+    return measure(blocks, resamples) if len(blocks.nats) else {}
+
+
+def _standing(model: Blocks, baselines: Mapping[str, Blocks], resamples: int) -> Standing:
+    """The model beside the best of the counting baselines."""
+    values = {name: float(b.metrics(np.ones((1, len(b.nats))))["bits_per_byte"][0]) for name, b in baselines.items()}
+    best = min(values, key=lambda name: values[name])
     value, low, high = difference(model, baselines[best], resamples)
-    outcome = "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
-    found = f"bits a byte {one[best] - value:.4f} against {one[best]:.4f}, difference {value:+.4f} [{low:+.4f}, {high:+.4f}]"
-    text = {
-        "better": f"gpt earns its keep: better than the best baseline, {best} ({found})",
-        "worse": f"gpt does not earn its keep: the baseline {best} is better ({found})",
-        "not distinguishable": f"gpt does not earn its keep: no better than the baseline {best} ({found})",
-    }[outcome]
-    verdict = {
-        "verdict": outcome == "better",
-        "outcome": outcome,
-        "baseline": best,
-        "difference": value,
-        "low": low,
-        "high": high,
-    }
-    return {**verdict, "text": text}
+    numbers = f"bits a byte {values[best] - value:.4f} against {values[best]:.4f}, difference {value:+.4f} [{low:+.4f}, {high:+.4f}]"
+    return Standing.of("gpt", best, numbers, value, low, high)

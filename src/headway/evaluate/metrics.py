@@ -1,8 +1,9 @@
 """Metrics with bootstrap intervals.
 
-Values come from scikit-learn. The interval is the percentile bootstrap (Efron and Tibshirani 1993, chapter 13): rows are drawn with
-replacement, which is the same as giving each a multinomial weight, so every resample is a weighted metric. Resampled values come from
-weighted sums, and for rank metrics from one sort and weighted cumulative sums; they equal scikit-learn's with `sample_weight`.
+Values come from scikit-learn. The interval is the percentile bootstrap (Efron and Tibshirani 1993, chapter 13), expanded for few units:
+units (rows, or what they belong to) are drawn with replacement, which is the same as giving their rows multinomial weights, so every
+resample is a weighted metric. Resampled values come from weighted sums, and for rank metrics from one sort and weighted cumulative sums;
+they equal scikit-learn's with `sample_weight`.
 
 Shapes: N rows, K classes, R resamples. Classification: target (N,) codes, prediction (N, K) probabilities, class 1 positive when K is 2.
 Regression: target and prediction (N,).
@@ -19,11 +20,11 @@ from headway.base import ConfigError, suggest
 from headway.data.config import Task
 from headway.evaluate.config import GateConfig
 from headway.evaluate.resample import (
+    Bootstrap,
     Maker,
-    Shared,
+    Units,
     alone,
     auc_of,
-    draw_weights,
     ece,
     f1,
     interval,
@@ -49,49 +50,64 @@ class Metric:
     task: Task
     value: Callable[[np.ndarray, np.ndarray], float]
     resampled: Maker
+    is_error: bool = False
+    """Whether its size depends on the target, so that a margin is a share of it."""
 
 
-def measure(task: Task, target: np.ndarray, prediction: np.ndarray, resamples: int = 1000, seed: int = 0) -> Measured:
+def measure(
+    task: Task,
+    target: np.ndarray,
+    prediction: np.ndarray,
+    resamples: int = 1000,
+    seed: int = 0,
+    units: Units | None = None,
+) -> Measured:
     """Every metric of the task: value, and low and high of its 95 % interval; null where the rows define none."""
+    units = units or Units("row", len(target))
     if task == "classification" and prediction.shape[1] == 2:
         order = np.argsort(-prediction[:, 1], kind="stable")  # once, so that no resample has to be sorted
-        target, prediction = target[order], prediction[order]
-    draws: dict[str, list[np.ndarray]] = {}
-    shared: Shared = {}
-    ready = {m.name: m.resampled(target, prediction, shared) for m in METRICS.values() if m.task == task}
-    for weights in draw_weights(len(target), resamples, seed):
-        for name, resample in ready.items():
-            draws.setdefault(name, []).append(resample(weights))
+        target, prediction, units = target[order], prediction[order], units.in_order(order)
+    bootstrap, shared = Bootstrap(units, resamples, seed), {}
+    t, p = (target, prediction) if bootstrap.rows is None else (target[bootstrap.rows], prediction[bootstrap.rows])
+    metrics = {m.name: m for m in METRICS.values() if m.task == task}
+    values = {name: value_of(metric, target, prediction) for name, metric in metrics.items()}
+    draws = bootstrap.draws({name: m.resampled(t, p, shared) for name, m in metrics.items()}, values)
     measured: Measured = {}
-    for name in ready:
-        value = value_of(METRICS[name], target, prediction)
+    for name, value in values.items():
         if name == "ece" and value is not None:
             draws[name] = _without_bias(draws[name], value)
-        low, high = interval(np.concatenate(draws[name])) if name in draws else (None, None)
-        measured[name] = {
-            "value": value,
-            "low": None if value is None else low,
-            "high": None if value is None else high,
-        }
+        low, high = (None, None) if value is None else interval(draws[name], units.count)
+        measured[name] = {"value": value, "low": low, "high": high}
     return measured
 
 
 def differences(
-    metric: str, target: np.ndarray, a: np.ndarray, b: np.ndarray, resamples: int = 1000, seed: int = 0
+    metric: str,
+    target: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    resamples: int = 1000,
+    seed: int = 0,
+    units: Units | None = None,
 ) -> tuple[float, float, float]:
     """How much better ``a`` is than ``b`` on the same rows: difference, and low and high of its paired 95 % interval.
 
     Positive means that ``a`` is better, whichever way the metric runs. Both see the same resamples. NaN where undefined.
     """
+    units = units or Units("row", len(target))
     chosen = METRICS[metric]
     sign = 1.0 if chosen.higher_is_better else -1.0
     first, second = value_of(chosen, target, a), value_of(chosen, target, b)
     if first is None or second is None:
         return (float("nan"),) * 3
+    bootstrap = Bootstrap(units, resamples, seed)
+    if bootstrap.rows is not None:
+        target, a, b = target[bootstrap.rows], a[bootstrap.rows], b[bootstrap.rows]
     of_a, of_b = chosen.resampled(target, a, {}), chosen.resampled(target, b, {})
-    drawn = [sign * (of_a(w) - of_b(w)) for w in draw_weights(len(target), resamples, seed)]
-    low, high = interval(np.concatenate(drawn))
-    return sign * (first - second), float("nan") if low is None else low, float("nan") if high is None else high
+    difference = sign * (first - second)
+    drawn = bootstrap.draws({"difference": lambda w: sign * (of_a(w) - of_b(w))}, {"difference": difference})
+    low, high = interval(drawn["difference"], units.count)
+    return difference, float("nan") if low is None else low, float("nan") if high is None else high
 
 
 def primary(task: Task, classes: int, gate: GateConfig) -> str:
@@ -106,10 +122,9 @@ def primary(task: Task, classes: int, gate: GateConfig) -> str:
     return gate.metric
 
 
-def _without_bias(draws: list[np.ndarray], value: float) -> list[np.ndarray]:
+def _without_bias(draws: np.ndarray, value: float) -> np.ndarray:
     """Draws around the value. Resampling adds noise to every bin, and a sum of absolute gaps only grows by it."""
-    drawn = np.concatenate(draws)
-    return [np.maximum(0.0, drawn - drawn.mean() + value)]
+    return np.maximum(0.0, draws - draws.mean() + value)
 
 
 def told(value: float | None, scale: float, sign: bool = False) -> str:
@@ -239,12 +254,34 @@ _ALL = (
     ),
     Metric("f1", "F1", True, "classification", _sk_labels("f1_score"), alone(f1)),
     Metric(
-        "log_loss", "log loss", False, "classification", _sk_log_loss, alone(lambda t, p: mean_of(_log_losses(t, p)))
+        "log_loss",
+        "log loss",
+        False,
+        "classification",
+        _sk_log_loss,
+        alone(lambda t, p: mean_of(_log_losses(t, p))),
+        is_error=True,
     ),
-    Metric("brier", "Brier score", False, "classification", _brier, alone(lambda t, p: mean_of(_brier_losses(t, p)))),
+    Metric(
+        "brier",
+        "Brier score",
+        False,
+        "classification",
+        _brier,
+        alone(lambda t, p: mean_of(_brier_losses(t, p))),
+        is_error=True,
+    ),
     Metric("ece", "calibration error", False, "classification", _ece_value, alone(ece)),
-    Metric("rmse", "RMSE", False, "regression", _sk("root_mean_squared_error"), alone(rmse)),
-    Metric("mae", "MAE", False, "regression", _sk("mean_absolute_error"), alone(lambda t, p: mean_of(np.abs(t - p)))),
+    Metric("rmse", "RMSE", False, "regression", _sk("root_mean_squared_error"), alone(rmse), is_error=True),
+    Metric(
+        "mae",
+        "MAE",
+        False,
+        "regression",
+        _sk("mean_absolute_error"),
+        alone(lambda t, p: mean_of(np.abs(t - p))),
+        is_error=True,
+    ),
     Metric("r2", "R²", True, "regression", _sk("r2_score"), alone(r2)),
 )
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}

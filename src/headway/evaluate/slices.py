@@ -10,11 +10,11 @@ import numpy as np
 
 from headway.data.config import Task
 from headway.evaluate.metrics import measure
+from headway.evaluate.resample import Units
 from headway.evaluate.undefined import reasons
 
 MOST_VALUES = 12
 MIN_ROWS = 30
-RESAMPLES = 200
 OTHER = "other"
 
 
@@ -64,16 +64,18 @@ def measure_slices(
     target: np.ndarray,
     prediction: np.ndarray,
     slice_values: Mapping[str, np.ndarray],
+    resamples: int,
+    units: Units,
     classes: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Column, then group, to its rows, its metrics, and why some of them are undefined."""
+    """Column, then group, to its rows, its units, its metrics, and why some of them are undefined."""
 
     def measured(rows: np.ndarray) -> dict[str, Any]:
-        own, predicted = target[rows], prediction[rows]
-        metrics = measure(task, own, predicted, RESAMPLES, seed)
+        own, predicted, inside = target[rows], prediction[rows], units.take(rows)
+        metrics = measure(task, own, predicted, resamples, seed, inside)
         why = reasons(task, classes, own, predicted, metrics)
-        return {"rows": int(rows.sum()), "metrics": metrics, "undefined": why}
+        return {"rows": int(rows.sum()), "units": inside.count, "metrics": metrics, "undefined": why}
 
     return {
         column: {name: measured(rows) for name, rows in groups(values).items()}

@@ -68,11 +68,12 @@ class TextPredictor:
 
         from headway.tasks.language import token_losses
 
-        tokens = np.concatenate([self.tokenizer.encode_document(text, ends) for text in documents])
+        encoded = [self.tokenizer.encode_document(text, ends) for text in documents]
+        tokens = np.concatenate(encoded)
         if len(tokens) < 2:
             raise DataError("a text must have at least two tokens, however it is shorter")
         nats = token_losses(lambda batch: self.network(tokens=batch), tokens, self.context, torch.device("cpu"))
-        return Blocks.of(nats, self.tokenizer.byte_lengths()[tokens])
+        return Blocks.of(nats, self.tokenizer.byte_lengths()[tokens], [len(one) for one in encoded])
 
     def sample(self, prompt: str, *, tokens: int = SAMPLE_TOKENS, temperature: float = 0.8, seed: int = 0) -> str:
         """What follows a prompt."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from headway.base import HeadwayError, TrainingError, read_json, write_json
-from headway.cores import allowed_cores, free_cores
+from headway.cores import allowed_cores
 from headway.data.store import Store
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
@@ -242,8 +242,7 @@ class GrowingThreads:
 
     def __init__(self, stated: int | Literal["auto"]) -> None:
         self._auto = stated in ("auto", 0)
-        # LightGBM keeps to the number that it began with, so that it begins with the cores that others leave
-        self.most = max(1, min(len(allowed_cores()), round(free_cores()))) if self._auto else int(stated)
+        self.most = len(allowed_cores()) if stated in ("auto", 0) else int(stated)
         self._threads = Threads(self.most, lambda _: None)
         self._due = 0.0
 

@@ -1,0 +1,147 @@
+"""Which row is which: a 64-bit hash of what tells a row from others, the same wherever the row lies and however many others there are.
+
+Parts of a split follow from it, so that a row does not move when rows are added; a version remembers by it what it learnt from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway.data.canonical import plain
+from headway.data.config import Kind, SplitConfig
+
+if TYPE_CHECKING:
+    from headway.data.measure import Streamed
+    from headway.data.source import Table
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The columns that tell rows apart, in alphabetical order, and their kinds; None for a column that is only carried along.
+
+    ``by`` is group or key where the columns name what a row belongs to, content where all that a row says is taken.
+    """
+
+    by: Literal["group", "key", "content"]
+    kinds: tuple[tuple[str, Kind | None], ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(name for name, _ in self.kinds)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Identity:
+        """What to_json gave."""
+        return cls(values["by"], tuple((name, kind) for name, kind in values["kinds"]))
+
+
+def identity_of(table: Table, split: SplitConfig) -> Identity:
+    """What tells the rows of ``table`` apart under ``split``.
+
+    A group, or the key of a random split, stands for all its rows. Where the split is by time, file or column, one key may
+    rightly stand on both sides, so that a row is told by its whole content there.
+    """
+    if split.by == "group":
+        return _of("group", table, [str(split.column)])
+    named = split.row_key or table.keys
+    if split.by in ("stratified", "random"):
+        return _of("key", table, named) if named else _of("content", table, [*table.kinds, table.target])
+    column = [split.column] if split.column is not None and split.by == "time" else []
+    return _of("content", table, [*table.kinds, table.target, *table.keys, *column])
+
+
+def _of(by: Literal["group", "key", "content"], table: Table, names: Sequence[str]) -> Identity:
+    kinds: dict[str, Kind | None] = {name: table.kinds.get(name) for name in names}
+    if table.target in kinds:
+        kinds[table.target] = "categorical" if table.task == "classification" else "numeric"
+    return Identity(by, tuple(sorted(kinds.items())))
+
+
+def row_hashes(table: Streamed, columns: Sequence[str]) -> np.ndarray:
+    """A 64-bit hash of each row's values: (N,) uint64. Two different rows share one with probability 2^-64.
+
+    Numbers of any width, and digits in a text column, hash alike: 4, 4.0, "4" and "4.0" are one value.
+    """
+    return np.concatenate([hash_batch(chunk.batch, columns) for chunk in table.chunks(columns=list(columns))])
+
+
+def hash_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:
+    """As row_hashes, of some rows."""
+    mixed = np.zeros(batch.num_rows, np.uint64)
+    for name in columns:
+        mixed = spread(mixed + GOLDEN + _hashes(batch.column(name)))
+    return mixed
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    """SplitMix64's finaliser (Steele, Lea and Flood 2014): every bit of (N,) uint64 depends on all bits given."""
+    mixed = values ^ (values >> np.uint64(30))
+    mixed = mixed * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _hashes(column: pa.Array) -> np.ndarray:
+    column = plain(column)
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        column = pc.cast(column, pa.string())
+    elif pa.types.is_decimal(kind):
+        column = pc.cast(column, pa.float64())
+    elif pa.types.is_temporal(kind):
+        column = pc.cast(column, pa.timestamp("us"), safe=False) if _is_moment(kind) else pc.cast(column, pa.string())
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return _of_numbers(column)
+    if pa.types.is_timestamp(kind):
+        return _of_numbers(pc.cast(column, pa.int64()))
+    return _of_texts(column)
+
+
+def _is_moment(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def _of_numbers(column: pa.Array) -> np.ndarray:
+    """Whole numbers below 2^53 hash as doubles; larger ones as themselves, since doubles would merge neighbours."""
+    missing = pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(column.type):
+        whole = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
+        doubles = whole.astype(np.float64)
+        large = np.abs(doubles) >= 2.0**53
+        bits = np.where(large, whole.astype(np.uint64), (doubles + 0.0).view(np.uint64))
+    else:
+        doubles = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
+        bits = (doubles + 0.0).view(np.uint64)  # + 0.0: minus zero is zero
+    return np.where(missing, GOLDEN, spread(bits))
+
+
+_WHOLE = r"^-?(0|[1-9][0-9]{0,14})(\.0*)?$"
+
+
+def _of_texts(column: pa.Array) -> np.ndarray:
+    texts = column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
+    values = texts.to_pandas().astype(object)
+    missing = values.isna().to_numpy()
+    hashes = np.asarray(pd.util.hash_array(values.where(~missing, "").to_numpy(object)), np.uint64)
+    digits = pc.fill_null(pc.match_substring_regex(texts, _WHOLE), False)
+    if pc.any(digits).as_py():
+        at = np.flatnonzero(digits.to_numpy(zero_copy_only=False))
+        numbers = pc.cast(texts.take(pa.array(at)), pa.float64())
+        hashes = hashes.copy()
+        hashes[at] = _of_numbers(numbers)
+    return np.where(missing, GOLDEN, hashes)

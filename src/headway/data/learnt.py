@@ -1,0 +1,163 @@
+"""What a model has learnt from, kept beside it, so that no later comparison examines it on those rows.
+
+learnt.json   the rule that divided the rows, in words for people
+learnt.npy    (M,) uint64, sorted: the identities of the rows that trained it or decided when to stop
+
+Up to a million identities are kept whole. Of more rows only the lowest hashes are kept, a random sample of identities: a row whose
+hash lies above the sample is not decided on, unless no row of the sample was learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headway.base import ConfigError, read_json, write_json
+from headway.data.identity import Identity
+
+DESCRIPTION, HASHES = "learnt.json", "learnt.npy"
+MOST = 1_000_000
+FORMAT = 1
+IDENTITY = "the columns that tell rows apart"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How rows were divided: the settings, the digest of the data, and of each file that was the test by its name."""
+
+    settings: dict[str, Any]
+    data: str
+    test_files: tuple[str, ...] = ()
+
+    def changes(self, later: Rule) -> list[str]:
+        """What differs in a later rule, for people."""
+        names = sorted({*self.settings, *later.settings})
+        pairs = [(name, self.settings.get(name), later.settings.get(name)) for name in names]
+        return [f"{name} {_change(old, new)}" for name, old, new in pairs if old != new]
+
+
+def _change(old: Any, new: Any) -> str:
+    """Of two lists only what came and went, since rows may be told apart by hundreds of columns."""
+    if isinstance(old, list) and isinstance(new, list):
+        gone, added = [x for x in old if x not in new], [x for x in new if x not in old]
+        parts = [
+            f"lost {', '.join(map(str, gone[:3]))}" if gone else "",
+            f"gained {', '.join(map(str, added[:3]))}" if added else "",
+        ]
+        return " and ".join(part for part in parts if part)
+    return f"was {'left out' if old is None else old}, is {'left out' if new is None else new}"
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The identities that a version learnt from. ``hashes`` are those below ``below``, which is 2^64 where all are kept."""
+
+    rule: Rule
+    identity: Identity | None
+    below: int
+    hashes: np.ndarray
+
+    @classmethod
+    def of(cls, rule: Rule, identity: Identity | None, hashes: np.ndarray) -> Learnt:
+        """From the hashes of all rows of training and validation."""
+        kept = np.unique(hashes)
+        below = int(kept[MOST]) if len(kept) > MOST else 2**64
+        return cls(rule, identity, below, kept[:MOST])
+
+    def contains(self, hashes: np.ndarray) -> np.ndarray:
+        """(N,) bool: which identities are among those kept."""
+        if not len(self.hashes):
+            return np.zeros(len(hashes), bool)
+        at = np.searchsorted(self.hashes, hashes).clip(max=len(self.hashes) - 1)
+        return self.hashes[at] == hashes
+
+    def sampled(self, hashes: np.ndarray) -> np.ndarray:
+        """(N,) bool: of which identities it is known whether they were learnt."""
+        return np.ones(len(hashes), bool) if self.below >= 2**64 else hashes < np.uint64(self.below)
+
+    def unlearnt(self, hashes: np.ndarray) -> np.ndarray:
+        """(N,) bool: which rows it has certainly not learnt from."""
+        learnt = self.contains(hashes)
+        return ~learnt & self.sampled(hashes) if learnt.any() else np.ones(len(hashes), bool)
+
+    def write(self, folder: Path) -> None:
+        """Keep it in a folder. The description is written last."""
+        np.save(folder / HASHES, self.hashes)
+        identity = self.identity.to_json() if self.identity else None
+        rule = {"settings": self.rule.settings, "data": self.rule.data, "test_files": list(self.rule.test_files)}
+        write_json(folder / DESCRIPTION, {"format": FORMAT, "rule": rule, "identity": identity, "below": self.below})
+
+    @classmethod
+    def read(cls, folder: Path) -> Learnt | None:
+        """What write kept; None for a version older than this. Raises ConfigError for a newer format."""
+        if not (folder / DESCRIPTION).exists():
+            return None
+        values = read_json(folder / DESCRIPTION)
+        if values["format"] > FORMAT:
+            raise ConfigError(
+                f"{DESCRIPTION}'s format must be at most {FORMAT}, but is {values['format']}; update Headway"
+            )
+        rule = Rule(values["rule"]["settings"], values["rule"]["data"], tuple(values["rule"]["test_files"]))
+        identity = Identity.from_json(values["identity"]) if values["identity"] else None
+        return cls(rule, identity, int(values["below"]), np.load(folder / HASHES, allow_pickle=False))
+
+
+@dataclass(frozen=True)
+class Examinable:
+    """The test rows that a champion may be examined on: ``mask`` (N,) bool. ``why`` says why others are left out."""
+
+    mask: np.ndarray
+    why: str = ""
+
+    @property
+    def left_out(self) -> int:
+        """How many rows are not among them."""
+        return int((~self.mask).sum())
+
+    def to_json(self, unit: str = "test rows") -> dict[str, Any]:
+        """The counts and the sentence, without the mask."""
+        return {"rows": int(self.mask.sum()), "left_out": self.left_out, "why": self.sentence(unit)}
+
+    def sentence(self, unit: str = "test rows") -> str:
+        """One clause for the decision; empty where nothing is left out and nothing is to be said."""
+        if not self.left_out:
+            return self.why
+        return f"{self.left_out:,} of {len(self.mask):,} {unit} are left out: {self.why}"
+
+
+def examinable(
+    own: Learnt, champion: Learnt | None, label: str, rows: int, unlearnt: Callable[[Learnt], np.ndarray]
+) -> Examinable:
+    """Which of the candidate's ``rows`` test rows the champion has not learnt from.
+
+    ``unlearnt`` gives (rows,) bool for what the champion has learnt; it may raise ConfigError where the data no longer has
+    the columns that this takes: then no row can be told.
+    """
+    everything = np.ones(rows, bool)
+    if champion is None:
+        why = f"{label} was registered before the rows that a version learnt from were kept, so its figure may be too good"
+        return Examinable(everything, why)
+    same = not champion.rule.changes(own.rule)
+    if same and (champion.rule.data == own.rule.data or _same_test_files(own.rule, champion.rule)):
+        return Examinable(everything)
+    try:
+        mask = unlearnt(champion)
+    except ConfigError as error:
+        return Examinable(np.zeros(rows, bool), f"the rows that {label} learnt from cannot be told: {error}")
+    changes = "; ".join(champion.rule.changes(own.rule)[:3])
+    return Examinable(mask, f"{label} learnt from them" + (f" ({changes})" if changes else ""))
+
+
+def _same_test_files(own: Rule, champion: Rule) -> bool:
+    """Whether every official test file was one of the champion's: what happens to stand in both parts was not learnt anew."""
+    return bool(own.test_files) and set(own.test_files) <= set(champion.test_files)
+
+
+def described(settings: Mapping[str, Any], identity: Sequence[str]) -> dict[str, Any]:
+    """A rule's settings as people compare them: those of the YAML, and the columns that tell rows apart."""
+    plain = {f"split.{name}": list(v) if isinstance(v, tuple) else v for name, v in settings.items()}
+    return {**{k: v for k, v in plain.items() if v not in (None, [])}, IDENTITY: list(identity)}

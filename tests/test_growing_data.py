@@ -1,0 +1,221 @@
+"""A champion is never examined on rows that it learnt from: data grow, splits change, and the model knows what it learnt by heart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.tree import DecisionTreeRegressor
+
+from headway.assessment import unlearnt_rows
+from headway.data.learnt import Examinable, Learnt, examinable
+from headway.data.split import TEST, TRAIN, Division
+from headway.data.store import Store, make_store
+from headway.evaluate.metrics import measure
+from headway.evaluate.resample import Units
+from headway.project import Project
+from headway.stages import table_of
+
+ROWS = 3000
+FEATURES = {"a": "numeric", "b": "numeric", "c": "categorical"}
+
+
+def rows(count: int, seed: int, first_day: int) -> pd.DataFrame:
+    """Noisy rows of forty customers, a few a day, some of them labelled as test by somebody else."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {"a": rng.normal(size=count), "b": rng.normal(size=count), "c": rng.choice(list("xyz"), count)}
+    )
+    frame["y"] = frame["a"] + (frame["c"] == "x") + rng.normal(0, 1, count)
+    frame["id"] = np.arange(count) + 1_000_000 * seed
+    frame["customer"] = rng.integers(0, 400, count)
+    frame["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(first_day + np.arange(count) // 10, "D")
+    frame["part"] = rng.choice(["train", "validation", "test"], count, p=[0.7, 0.1, 0.2])
+    return frame
+
+
+@dataclass(frozen=True)
+class Version:
+    """A model that knows its training rows by heart, and what was kept beside it."""
+
+    project: Project
+    store: Store
+    tree: DecisionTreeRegressor
+    folder: Path
+
+    def error(self, store: Store, mask: np.ndarray) -> dict[str, float | None]:
+        """RMSE with its interval on some test rows of a store."""
+        name, codes, note = store.test_units
+        units = Units.of(name, codes, note).take(mask)
+        applied = [self.store.preparation.apply(batch) for batch in store.raw_test_batches()]  # its own preparation
+        prediction = np.concatenate([self.tree.predict(inputs(arrays)) for arrays in applied])
+        return measure("regression", store.arrays("test")["target"][mask], prediction[mask], 400, units=units)["rmse"]
+
+
+def inputs(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([arrays["numeric"], arrays["categorical"]], 1)
+
+
+def train(root: Path, name: str, split: dict[str, Any], **data: Any) -> Version:
+    """Prepare the rows in root/rows, and learn them by heart."""
+    told = {"source": "rows", "target": "y", "features": FEATURES, "keys": ["id"], **data}
+    project = Project.parse({"name": name, "task": "regression", "data": told, "split": split}, name)
+    store, _ = make_store(
+        root / "prepared", Division(table_of(project, root), project.split), project.data, project.prepare
+    )
+    arrays = store.arrays("train")
+    tree = DecisionTreeRegressor(random_state=0).fit(inputs(arrays), arrays["target"])
+    folder = root / name
+    folder.mkdir()
+    store.learnt.write(folder)
+    return Version(project, store, tree, folder)
+
+
+def examine(root: Path, champion: Version, candidate: Version) -> Examinable:
+    learnt = Learnt.read(champion.folder)
+    own = candidate.store.learnt
+    return examinable(
+        own,
+        learnt,
+        "version 1",
+        candidate.store.rows["test"],
+        lambda it: unlearnt_rows(candidate.store, candidate.project, root, it),
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two files that training reads, and an official test file."""
+    (tmp_path / "rows").mkdir()
+    everything = rows(ROWS, 1, 0)
+    everything.iloc[: ROWS // 2].to_csv(tmp_path / "rows" / "m1.csv", index=False)
+    everything.iloc[ROWS // 2 :].to_csv(tmp_path / "rows" / "m2.csv", index=False)
+    rows(600, 2, 150).to_csv(tmp_path / "rows" / "official-test.csv", index=False)
+    return tmp_path
+
+
+def grow(root: Path) -> None:
+    """A file that sorts first and holds some of the old rows again, as full exports do, beside new ones."""
+    old = pd.read_csv(root / "rows" / "m1.csv").iloc[:300]
+    new = rows(400, 3, 400)
+    new["day"] = new["day"].dt.strftime("%Y-%m-%d")
+    pd.concat([new, old]).to_csv(root / "rows" / "a0.csv", index=False)
+
+
+SPLITS: dict[str, dict[str, Any]] = {
+    "random": {"by": "random"},
+    "content": {"by": "random", "row_key": ["a", "b", "c", "y"]},
+    "time": {"by": "time", "column": "day"},
+    "group": {"by": "group", "column": "customer"},
+    "files": {"by": "files", "test_files": "official*"},
+    "column": {"by": "column", "column": "part"},
+}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_on_grown_data_the_champions_figure_is_its_honest_one(root: Path, name: str) -> None:
+    champion = train(root, "one", SPLITS[name])
+    honest = champion.error(champion.store, np.ones(champion.store.rows["test"], bool))
+    grow(root)
+    candidate = train(root, "two", SPLITS[name])
+    examined = examine(root, champion, candidate)
+    figure = champion.error(candidate.store, examined.mask)
+    assert honest["low"] is not None
+    assert honest["high"] is not None
+    assert figure["value"] is not None
+    assert honest["low"] <= figure["value"] <= honest["high"]
+    assert examined.mask.mean() > 0.8, "rows that keep their part are still used"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (SPLITS["random"], {"by": "random", "seed": 1}),
+        (SPLITS["random"], SPLITS["time"]),
+        (SPLITS["time"], SPLITS["random"]),
+        (SPLITS["column"], SPLITS["random"]),
+        (SPLITS["files"], SPLITS["group"]),
+        (SPLITS["group"], SPLITS["column"]),
+        (SPLITS["content"], SPLITS["random"]),
+    ],
+    ids=["another seed", "random then time", "time then random", "column", "files then group", "group", "another key"],
+)
+def test_a_changed_split_leaves_out_what_the_champion_learnt_and_says_why(
+    root: Path, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    champion = train(root, "one", before)
+    honest = champion.error(champion.store, np.ones(champion.store.rows["test"], bool))
+    candidate = train(root, "two", after)
+    everything = champion.error(candidate.store, np.ones(candidate.store.rows["test"], bool))
+    examined = examine(root, champion, candidate)
+    figure = champion.error(candidate.store, examined.mask)
+    assert honest["low"] is not None
+    assert honest["high"] is not None
+    assert figure["value"] is not None
+    assert everything["value"] is not None
+    assert everything["value"] < honest["low"], "without leaving rows out, it would look better than it is"
+    assert figure["low"] is not None
+    assert figure["high"] is not None
+    assert honest["value"] is not None
+    # Few rows are left, whose chance differs from that of the honest figure's.
+    widths = [(one["high"] - one["low"]) / 2 for one in (honest, figure)]  # type: ignore[operator]
+    assert abs(figure["value"] - honest["value"]) <= np.hypot(*widths)
+    assert examined.left_out > 100
+    assert "test rows are left out: version 1 learnt from them (" in examined.sentence()
+    assert "was" in examined.sentence() or "lost" in examined.sentence()
+
+
+def test_a_champion_that_reads_other_columns_is_examined_by_its_own(root: Path) -> None:
+    content = {"by": "random"}
+    champion = train(root, "one", content, keys=[])
+    candidate = train(root, "two", content, keys=[], features={"a": "numeric", "b": "numeric"})
+    examined = examine(root, champion, candidate)
+    truth = Division(table_of(champion.project, root), champion.project.split).parts == TEST
+    here = Division(table_of(candidate.project, root), candidate.project.split).parts == TEST
+    np.testing.assert_array_equal(examined.mask, truth[here])
+    assert "the columns that tell rows apart lost c" in examined.sentence()
+    for file in (root / "rows").iterdir():
+        pd.read_csv(file).drop(columns="c").to_csv(file, index=False)
+    examined = examine(root, champion, candidate)
+    assert not examined.mask.any()
+    assert "the rows that version 1 learnt from cannot be told" in examined.sentence()
+
+
+def test_a_version_older_than_the_record_is_compared_with_a_word_of_caution(root: Path) -> None:
+    candidate = train(root, "two", SPLITS["random"])
+    examined = examinable(candidate.store.learnt, None, "version 1", 10, lambda _: np.zeros(10, bool))
+    assert examined.mask.all()
+    assert "its figure may be too good" in examined.sentence()
+
+
+def test_of_very_many_rows_a_sample_is_kept_and_rows_beyond_it_are_not_decided_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headway.data.learnt.MOST", 1000)
+    rng = np.random.default_rng(0)
+    seen = rng.integers(0, 2**64, 5000, dtype=np.uint64)
+    new = rng.integers(0, 2**64, 5000, dtype=np.uint64)
+    learnt = Learnt.of(Learnt.of(_rule(), None, seen).rule, None, seen)
+    assert learnt.unlearnt(new).all()
+    mask = learnt.unlearnt(np.concatenate([seen, new]))
+    assert not mask[:5000].any()
+    assert 0.1 < mask[5000:].mean() < 0.3
+
+
+def _rule() -> Any:
+    from headway.data.learnt import Rule
+
+    return Rule({}, "digest")
+
+
+def test_the_tree_knows_its_training_rows_by_heart(root: Path) -> None:
+    version = train(root, "one", SPLITS["random"])
+    arrays = version.store.arrays("train")
+    assert np.abs(version.tree.predict(inputs(arrays)) - arrays["target"]).max() < 1e-9
+    assert (Division(table_of(version.project, root), version.project.split).parts == TRAIN).sum() == len(
+        arrays["target"]
+    )
