@@ -32,7 +32,7 @@ def deployments_of(project: Project | TextProject) -> list[RunnerDeployment]:
         deployment(project),
         _of(rollback, project, f"Put the previous champion of {name}, or another version, in charge."),
     ]
-    if project.model.name != "boosting":
+    if project.model.is_network:
         made.append(_of(effect, project, f"What each efficiency technique gains on {name}, at equal quality."))
     if isinstance(project, Project):
         made.append(_of(score, project, f"Predict rows with the champion of {name}, to Parquet."))

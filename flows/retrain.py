@@ -34,7 +34,7 @@ from headway.project import Project, load_project, recipe_settings, recipe_warni
 from headway.run import RunDirectory
 from headway.text_project import TextProject
 
-Model = Literal["boosting", "gpt", "mlp", "tabm"]
+Model = Literal["boosting", "gpt", "linear", "mlp", "tabm"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
 
 

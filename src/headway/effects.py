@@ -55,8 +55,9 @@ def open_study(name: str, root: Path, settings: Sequence[str], asked: Asked) -> 
     if not 2 <= asked.seeds <= 100:
         raise ConfigError(f"--seeds must be 2 to 100, but is {asked.seeds}")
     project = load_project(name, root, settings)
-    if project.model.name == "boosting":
-        raise ConfigError("an effect study needs a network, but the model is boosting; --set model=tabm or model=mlp")
+    if not project.model.is_network:
+        fix = "--set model=tabm or model=mlp"
+        raise ConfigError(f"an effect study needs a network, but the model is {project.model.name}; {fix}")
     plan = {
         "techniques": [technique.name for technique in chosen(asked.techniques)],
         "budget": asked.budget,

@@ -30,6 +30,10 @@ def variants_of(
         raise ConfigError(f"networks trained at once must be 2 to {MOST}, however they are {count * len(pairs)}")
     if any(r <= 0 for r in rates) or any(d < 0 for d in decays):
         raise ConfigError("learning rates must be above 0 and weight decays at least 0, however one is not")
+    if project.model.name == "linear":
+        raise ConfigError(
+            "seeds must be for a model that is trained at random, but linear has one best fit; set another model"
+        )
     if project.model.name == "boosting" and (rates or decays):
         raise ConfigError(
             "--rates and --decays must be for a network, but the model is boosting; set model.learning_rate with --set"

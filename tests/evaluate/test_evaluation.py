@@ -146,6 +146,8 @@ def evaluated(
         classes,
         target,
         predictions,
+        units=Units("row", len(target)),
+        champion_rows=None,
         seconds={},
         slice_values={"region": region},
         reference=None,

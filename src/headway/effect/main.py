@@ -16,7 +16,6 @@ from headway.base import ConfigError, write_json
 from headway.effect.technique import Setting
 from headway.effect.techniques import chosen
 from headway.models import model_configs
-from headway.models.boosting import Boosting
 from headway.run import RunDirectory
 from headway.train.main import guarded, workload_of
 from headway.train.recipe import Recipe
@@ -89,8 +88,10 @@ def describe(run: RunDirectory) -> dict[str, Any]:
 
     project = run.plan["project"]
     model = model_configs()[project["model"]["name"]].parse(project["model"], "model")
-    if isinstance(model, Boosting):
-        raise ConfigError("an effect study needs a network, but the model is boosting; --set model=tabm or model=mlp")
+    if not model.is_network:
+        raise ConfigError(
+            f"an effect study needs a network, but the model is {model.name}; --set model=tabm or model=mlp"
+        )
     recipe = Recipe.parse(project["train"], "train")
     device = choose_device(recipe.device)
     workload = workload_of(run, model)

@@ -1,4 +1,4 @@
-"""Cheap models that a network must beat to earn its keep: none of them is ours."""
+"""Cheap models beside which every model stands, each fitted by scikit-learn."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import numpy as np
 from headway.cores import allowed_cores, free_cores, spin_briefly
 from headway.data.config import Task
 from headway.evaluate.config import Baseline
-
-MOST_ROWS = 200_000
-"""Training rows of a linear baseline: a linear model is settled by far fewer."""
+from headway.models.linear import Linear
 
 MOST_CODES = 254
 """Category codes that scikit-learn's boosting takes; rarer ones share one."""
@@ -71,43 +69,13 @@ def _trivial(
 def _linear(
     task: Task, train: Arrays, test: Arrays, classes: int, cardinalities: Sequence[int], seed: int
 ) -> np.ndarray:
-    """Logistic or ridge regression on standardised numbers and one-hot categories."""
-    from sklearn.linear_model import LogisticRegression, Ridge
+    """The model linear as it comes."""
+    from scipy.special import softmax
 
-    rows = np.arange(len(train["target"]))
-    if len(rows) > MOST_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
-    numeric = np.asarray(train["numeric"])[rows].astype(np.float64)
-    center, spread = _scale(numeric)
-    x = _one_hot((numeric - center) / spread, np.asarray(train["categorical"])[rows], cardinalities)
-    z = _one_hot((np.asarray(test["numeric"]) - center) / spread, np.asarray(test["categorical"]), cardinalities)
-    target = np.asarray(train["target"])[rows]
-    if task == "regression":
-        return np.asarray(Ridge(alpha=1.0).fit(x, target).predict(z), np.float64)
-    model = LogisticRegression(max_iter=5000).fit(x, target)
-    out = np.zeros((z.shape[0], classes), np.float32)
-    out[:, model.classes_] = model.predict_proba(z)
-    return out
-
-
-def _scale(numeric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (F,); 1 for a constant, which would otherwise be blown up by its rounding error."""
-    constant = numeric.min(0) == numeric.max(0)
-    return numeric.mean(0), np.where(constant, 1.0, numeric.std(0))
-
-
-def _one_hot(numeric: np.ndarray, codes: np.ndarray, cardinalities: Sequence[int]) -> Any:
-    """(N, numbers + codes) sparse."""
-    import scipy.sparse
-
-    rows, columns = codes.shape
-    offsets = (
-        np.concatenate([[0], np.cumsum(cardinalities)[:-1]]).astype(np.int64) if columns else np.zeros(0, np.int64)
-    )
-    where = (codes + offsets).ravel()
-    pointers = np.arange(rows + 1) * columns
-    hot = scipy.sparse.csr_matrix((np.ones(len(where)), where, pointers), shape=(rows, int(sum(cardinalities))))
-    return scipy.sparse.hstack([scipy.sparse.csr_matrix(numeric), hot], format="csr")
+    regression = task == "regression"
+    fit = Linear().fit(train, cardinalities, 1 if regression else classes, regression=regression, seed=seed)
+    outputs = fit.outputs(test)
+    return outputs[:, 0] if regression else softmax(outputs, 1).astype(np.float32)
 
 
 def _boosting(

@@ -72,9 +72,7 @@ def evaluate(
         },
         "baselines": {name: {"metrics": m, "seconds": seconds.get(name)} for name, m in baselines.items()},
         "champion": champion,
-        "slices": measure_slices(
-            task, target, predictions["model"], slice_values, config.resamples, units, classes
-        ),
+        "slices": measure_slices(task, target, predictions["model"], slice_values, config.resamples, units, classes),
         "calibration": calibration,
         "reference": _reference(task, config, metric, target, predictions["model"], reference, units),
         "earns_its_keep": standing.to_json() if standing else None,

@@ -55,6 +55,9 @@ class ModelConfig(Config):
     """A model's settings. Networks implement ``build``; torch is imported inside it, never at a module's top."""
 
     uses_bins: ClassVar[bool] = False
+    is_network: ClassVar[bool] = True
+    """Whether the training loop trains it; others have a fit of their own."""
+
     reads: ClassVar[Literal["rows", "tokens"]] = "rows"
 
     name: str = ""

@@ -6,7 +6,7 @@ Ke et al. 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree". 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -21,7 +21,9 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Boosting(ModelConfig):
-    """Gradient-boosted trees; the one model with a fit of its own."""
+    """Gradient-boosted trees, with a fit of their own."""
+
+    is_network: ClassVar[bool] = False
 
     name: Literal["boosting"] = "boosting"
     trees: int = Field(2000, ge=1, le=100_000, description="Trees at most; early stopping takes fewer.")

@@ -140,3 +140,27 @@ def with_fast_dropout(module: nn.Module) -> nn.Module:
         else:
             with_fast_dropout(child)
     return module
+
+
+class LinearNetwork(nn.Module):
+    """x_BF and codes_BC to (B, O): a weight a number, a row of weights a code. Its weights come from a fit, not from training."""
+
+    center: Tensor
+    spread: Tensor
+    offsets: Tensor
+
+    def __init__(self, numeric: int, categorical: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(numeric))
+        self.register_buffer("spread", torch.ones(numeric))
+        starts = torch.tensor([0, *categorical[:-1]], dtype=torch.int64).cumsum(0)[: len(categorical)]
+        self.register_buffer("offsets", starts, persistent=False)
+        self.numbers = nn.Parameter(torch.zeros(numeric, outputs))
+        self.codes = nn.Parameter(torch.zeros(sum(categorical), outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        out = (numeric - self.center) / self.spread @ self.numbers + self.bias
+        if categorical.shape[-1]:
+            out = out + nn.functional.embedding_bag(categorical + self.offsets, self.codes, mode="sum")
+        return out

@@ -21,6 +21,7 @@ from headway.cores import allowed_cores
 from headway.data.store import Store
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
+from headway.models.linear import Linear
 from headway.run import Journal, RunDirectory
 from headway.train.recipe import Recipe
 from headway.train.threads import WINDOW_STEPS, Threads
@@ -87,7 +88,11 @@ def train(run: RunDirectory) -> None:
     model = model_configs()[project["model"]["name"]].parse(project["model"], "model")
     started = time.perf_counter()
     run.bundle.mkdir(exist_ok=True)
-    if isinstance(model, Boosting):
+    if isinstance(model, Linear):
+        from headway.train.linear import fit_linear
+
+        result, predictions = fit_linear(run, model, recipe, Store(Path(read_json(run.path / "store.json")["path"])))
+    elif isinstance(model, Boosting):
         store = Store(Path(read_json(run.path / "store.json")["path"]))
         if "variants" in run.plan:
             _fit_many_boosting(run, model, recipe, store, started)

@@ -1,0 +1,124 @@
+"""A linear model: logistic or ridge regression on standardised numbers and one-hot categories, fitted to its optimum by scikit-learn.
+
+The measure that anything larger must meet, and on small or honest tables often the best choice.
+Hastie, Tibshirani and Friedman 2009, "The Elements of Statistical Learning", sections 3.4.1 and 4.4.
+
+Shapes: N rows, B batch, F numeric columns, C categorical columns, V codes of all columns together, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from headway.models.base import Inputs, ModelConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Arrays = Mapping[str, np.ndarray]
+
+NEVER = -1e4
+"""The logit of a class that training lacks: a probability of zero."""
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """(x - center) / spread times numbers_FO, plus a row of codes_VO for each code, plus bias_O."""
+
+    center_F: np.ndarray
+    spread_F: np.ndarray
+    numbers_FO: np.ndarray
+    codes_VO: np.ndarray
+    bias_O: np.ndarray
+    offsets_C: np.ndarray
+
+    def outputs(self, arrays: Arrays) -> np.ndarray:
+        """(N, O) logits, or values in the target's own unit."""
+        numeric = (np.asarray(arrays["numeric"], np.float64) - self.center_F) / self.spread_F
+        codes = np.asarray(arrays["categorical"]) + self.offsets_C
+        return numeric @ self.numbers_FO + self.codes_VO[codes].sum(1) + self.bias_O
+
+    def standardised(self, mean: float, std: float) -> LinearFit:
+        """The same for a target that a network sees as (value - mean) / std."""
+        codes = self.codes_VO / std
+        return LinearFit(
+            self.center_F, self.spread_F, self.numbers_FO / std, codes, (self.bias_O - mean) / std, self.offsets_C
+        )
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The weights by the names of the network's parameters."""
+        named = {"center": self.center_F, "spread": self.spread_F, "numbers": self.numbers_FO}
+        return {**named, "codes": self.codes_VO, "bias": self.bias_O}
+
+
+class Linear(ModelConfig):
+    """Logistic or ridge regression, fitted at once: of the recipe only the seed is used."""
+
+    is_network: ClassVar[bool] = False
+
+    name: Literal["linear"] = "linear"
+    l2: float = Field(1.0, gt=0, description="Strength of the L2 penalty: scikit-learn's 1 / C, or alpha.")
+    rows: int = Field(
+        200_000, ge=100, description="Training rows at most, drawn at random: a linear model is settled by far fewer."
+    )
+
+    def build(self, inputs: Inputs) -> nn.Module:
+        """x_BF and codes_BC to outputs_BO."""
+        from headway.models.layers import LinearNetwork
+
+        return LinearNetwork(inputs.numeric, inputs.categorical, inputs.outputs)
+
+    def fit(
+        self, train: Arrays, cardinalities: Sequence[int], outputs: int, *, regression: bool, seed: int
+    ) -> LinearFit:
+        """Fit on ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit."""
+        rows = np.arange(len(train["target"]))
+        if len(rows) > self.rows:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, self.rows, replace=False))
+        numeric = np.asarray(train["numeric"])[rows].astype(np.float64)
+        center, spread = _scale(numeric)
+        offsets = np.concatenate([[0], np.cumsum(cardinalities)])[: len(cardinalities)].astype(np.int64)
+        codes = np.asarray(train["categorical"])[rows] + offsets
+        x = _one_hot((numeric - center) / spread, codes, int(sum(cardinalities)))
+        weights_VO, bias_O = self._solve(x, np.asarray(train["target"])[rows], outputs, regression)
+        split = numeric.shape[1]
+        return LinearFit(center, spread, weights_VO[:split], weights_VO[split:], bias_O, offsets)
+
+    def _solve(self, x: Any, target: np.ndarray, outputs: int, regression: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (F + V, O) and bias (O,)."""
+        from sklearn.linear_model import LogisticRegression, Ridge
+
+        if regression:
+            ridge = Ridge(alpha=self.l2).fit(x, target)
+            return np.asarray(ridge.coef_, np.float64)[:, None], np.array([ridge.intercept_], np.float64)
+        weights, bias = np.zeros((x.shape[1], outputs)), np.full(outputs, NEVER)
+        if len(np.unique(target)) < 2:
+            bias[int(target[0])] = 0.0
+            return weights, bias
+        model = LogisticRegression(C=1 / self.l2, max_iter=5000).fit(x, target)
+        if len(model.classes_) == 2:  # one score: the second class against the first
+            weights[:, model.classes_[1]], bias[model.classes_] = model.coef_[0], [0.0, model.intercept_[0]]
+        else:
+            weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
+        return weights, bias
+
+
+def _scale(numeric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (F,); 1 for a constant, which would otherwise be blown up by its rounding error."""
+    constant = numeric.min(0) == numeric.max(0)
+    return numeric.mean(0), np.where(constant, 1.0, numeric.std(0))
+
+
+def _one_hot(numeric: np.ndarray, codes: np.ndarray, width: int) -> Any:
+    """(N, F + V) sparse."""
+    import scipy.sparse
+
+    rows, columns = codes.shape
+    pointers = np.arange(rows + 1) * columns
+    hot = scipy.sparse.csr_matrix((np.ones(codes.size), codes.ravel(), pointers), shape=(rows, width))
+    return scipy.sparse.hstack([scipy.sparse.csr_matrix(numeric), hot], format="csr")
