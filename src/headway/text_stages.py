@@ -17,9 +17,10 @@ from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.text import open_text
 from headway.data.tokens import TokenStore, make_token_store
 from headway.evaluate.gate import Comparison, Decision, against_champion, first, limits
-from headway.evaluate.language import Blocks, difference, evaluate, units_of, unlearnt
+from headway.evaluate.language import Blocks, by_document, difference, evaluate, units_of, unlearnt
 from headway.evaluate.margin import margin_of
 from headway.evaluate.ngram import fit_ngram
+from headway.evaluate.resample import Units
 from headway.evaluate.standing import Standing
 from headway.quality_page import page
 from headway.report import Reporter
@@ -121,7 +122,7 @@ def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter
         np.save(run.predictions("champion_rows"), examined.mask)
         if examined.sentence("blocks"):
             report.warn(examined.sentence("blocks"))
-    units = units_of(model, store.described["documents"]["test"])
+    units = _units(store, model)
     found = evaluate(model, baselines, compared, units, seconds, project.evaluate.resamples)
     found |= {"latency_ms": own["latency_ms"], "size_mb": own["size_bytes"] / 1e6, "champion_problem": problem}
     if examined is not None:
@@ -153,11 +154,15 @@ def _examinable(store: TokenStore, champion: Champion, blocks: int) -> Examinabl
     return examinable(store.learnt, Learnt.read(champion.bundle), label, blocks, unlearnt_blocks)
 
 
+def _units(store: TokenStore, model: Blocks) -> Units:
+    return units_of(model, store.described["documents"]["test"], store.described["bytes"]["test"])
+
+
 def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any]) -> Decision:
     """By bits a byte, on the blocks that the champion has not learnt from."""
     model, champion, gate = _blocks(run, 0), evaluation["champion"], project.gate
     store, broken = _store(run), limits(gate, evaluation["latency_ms"], evaluation["size_mb"])
-    documents, left_out, note = store.described["documents"]["test"], 0, ""
+    left_out, note = 0, ""
     if champion is None:
         model_of, _ = fit_ngram(store.tokens("train"), store.tokens("validation"), store.described["vocabulary"], (1,))
         other, label = _counted(store, model_of.losses(store.tokens("test"), 1)), "the trivial baseline"
@@ -167,7 +172,7 @@ def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any])
         model, other = model.take(usable), _blocks(run, 1).take(usable)
     value, low, high = difference(model, other, project.evaluate.resamples)
     own = float(model.metrics(np.ones((1, len(model.nats))))["bits_per_byte"][0]) if len(model.nats) else math.nan
-    units = units_of(model, documents)
+    units = _units(store, model)
     comparison = Comparison(METRIC, "bits a byte", label, own, own + value, value, low, high, units, left_out, note)
     if champion is None:
         return first(gate, comparison, Standing.from_json(evaluation["earns_its_keep"]), project.model.name, broken)
@@ -190,8 +195,10 @@ def _baselines(store: TokenStore, project: TextProject) -> tuple[dict[str, Block
 
 def _counted(store: TokenStore, losses: np.ndarray) -> Blocks:
     tokens = np.asarray(store.tokens("test")).astype(np.int64)
-    ends = np.flatnonzero(tokens == 0) + 1 if store.described["ends"] else np.array([len(tokens)])
-    return Blocks.of(losses, store.tokenizer.byte_lengths()[tokens], np.diff(ends, prepend=0).tolist())
+    counts: list[int] = []
+    if by_document(store.described["documents"]["test"], store.described["bytes"]["test"]):
+        counts = np.diff(np.flatnonzero(tokens == 0) + 1, prepend=0).tolist()
+    return Blocks.of(losses, store.tokenizer.byte_lengths()[tokens], counts)
 
 
 def _rehearsed(run: RunDirectory, code: int) -> list[dict[str, Any]]:

@@ -82,7 +82,7 @@ def test_two_models_are_compared_on_the_same_blocks() -> None:
     better, worse = Blocks.of(common, lengths), Blocks.of(common + 0.01 + RNG.normal(0, 0.01, 10_000), lengths)
     value, low, high = difference(better, worse, 300)
     assert 0 < low < value < high < 0.02
-    keep = evaluate(better, {"5-gram": worse}, None, units_of(better, 1), {}, 200)["earns_its_keep"]
+    keep = evaluate(better, {"5-gram": worse}, None, units_of(better, 1, 30_000), {}, 200)["earns_its_keep"]
     assert keep["verdict"]
     assert keep["text"].startswith("gpt is better than its best baseline, 5-gram")
 
@@ -94,8 +94,10 @@ def test_documents_are_the_blocks_where_there_are_enough_of_them() -> None:
     pieces = np.split(np.concatenate([[0.0], losses]), np.cumsum(counts)[:-1])  # the first token is not predicted
     np.testing.assert_allclose(blocks.nats, [piece.sum() for piece in pieces])
     assert blocks.tokens.sum() == len(losses)
-    assert units_of(blocks, 40).name == "document"
-    few = Blocks.of(losses, lengths, [len(lengths)])
+    assert units_of(blocks, 40, 10**6).name == "document"
+    assert units_of(blocks, 10, 10**6).name == "block"
+    assert units_of(blocks, 10, 900).name == "document", "short ones are more than blocks of bytes would be"
+    few = Blocks.of(losses, lengths)
     assert len(few.nats) == (lengths.sum() - 1 - lengths[-1]) // 512 + 1
 
 

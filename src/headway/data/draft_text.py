@@ -129,7 +129,21 @@ def render(plan: Plan, rules: list[dict[str, Any]]) -> str:
         lines.append(f"    - {{{inner}}}")
     if plan.batch_size is not None:
         lines += ["", "train:", f"  batch_size: {plan.batch_size}  # the table is small"]
+    lines += [
+        "",
+        "gate:  # a candidate replaces the champion unless it may be worse by more than the margin",
+        *_gate(plan),
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _gate(plan: Plan) -> list[str]:
+    from headway.evaluate.margin import default_margin
+
+    metric = "rmse" if plan.task == "regression" else "auc" if plan.positive is not None else "log_loss"
+    margin = default_margin(metric != "auc")
+    of = "of the champion's own" if isinstance(margin, str) else "in the metric's unit"
+    return [f"  metric: {metric}", f"  margin: {margin}  # {of}"]
 
 
 def _comment(text: str) -> str:

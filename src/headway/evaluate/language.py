@@ -38,9 +38,9 @@ class Blocks:
     def of(cls, losses: np.ndarray, lengths: np.ndarray, documents: Sequence[int] = ()) -> Blocks:
         """From the nats of each token but the first (N - 1,), and the bytes of all (N,).
 
-        ``documents``: how many tokens each has, where there are enough of them to be blocks.
+        ``documents``: how many tokens each has, where they are the blocks (see `by_document`).
         """
-        if len(documents) >= FEWEST_DOCUMENTS:
+        if len(documents):
             block, blocks = np.repeat(np.arange(len(documents)), documents)[1:], len(documents)
         else:
             block = (np.cumsum(lengths)[:-1] // BLOCK_BYTES).astype(np.int64)
@@ -61,9 +61,14 @@ class Blocks:
         return {"bits_per_byte": nats / size / math.log(2), "loss": nats / tokens, "perplexity": np.exp(nats / tokens)}
 
 
-def units_of(blocks: Blocks, documents: int) -> Units:
-    """What is resampled of a text of so many documents."""
-    return Units("document" if documents >= FEWEST_DOCUMENTS else "block", len(blocks.nats))
+def by_document(documents: int, size: int) -> bool:
+    """Whether documents are the blocks of a test of ``size`` bytes: where there are enough, or more of them than blocks of bytes."""
+    return documents >= min(FEWEST_DOCUMENTS, max(2, size // BLOCK_BYTES))
+
+
+def units_of(blocks: Blocks, documents: int, size: int) -> Units:
+    """What is resampled of a test of so many documents and bytes."""
+    return Units("document" if by_document(documents, size) else "block", len(blocks.nats))
 
 
 def weights_of(blocks: int, resamples: int, seed: int = 0) -> np.ndarray:
@@ -106,11 +111,12 @@ def unlearnt(documents: Sequence[str], blocks: int, learnt: Learnt) -> np.ndarra
     ``documents`` are those of the test, one after the other, cut into blocks as `Blocks.of` does.
     """
     count, known = np.zeros(blocks), np.zeros(blocks)
+    contents = [text.encode() for text in documents]
+    whole = by_document(len(contents), sum(map(len, contents)))
     start = 0
-    for number, text in enumerate(documents):
-        content = text.encode()
+    for number, content in enumerate(contents):
         starts, hashes = shingles(content)
-        at = np.full(len(starts), number) if len(documents) >= FEWEST_DOCUMENTS else (start + starts) // BLOCK_BYTES
+        at = np.full(len(starts), number) if whole else (start + starts) // BLOCK_BYTES
         at, seen = at.clip(max=blocks - 1), learnt.sampled(hashes)
         np.add.at(count, at[seen], 1)
         np.add.at(known, at[seen & learnt.contains(hashes)], 1)

@@ -18,7 +18,7 @@ import pandas as pd
 
 from headway.base import ConfigError, DataError, HeadwayError, read_json, write_atomically, write_json
 from headway.data.tokens import Tokenizer, TokenStore, tokenizer_from_json
-from headway.evaluate.language import Blocks, measure
+from headway.evaluate.language import Blocks, by_document, measure
 from headway.models import TokenInputs
 from headway.models.gpt import GPT
 
@@ -68,12 +68,15 @@ class TextPredictor:
 
         from headway.tasks.language import token_losses
 
-        encoded = [self.tokenizer.encode_document(text, ends) for text in documents]
+        texts = list(documents)
+        encoded = [self.tokenizer.encode_document(text, ends) for text in texts]
         tokens = np.concatenate(encoded)
         if len(tokens) < 2:
             raise DataError("a text must have at least two tokens, however it is shorter")
         nats = token_losses(lambda batch: self.network(tokens=batch), tokens, self.context, torch.device("cpu"))
-        return Blocks.of(nats, self.tokenizer.byte_lengths()[tokens], [len(one) for one in encoded])
+        whole = by_document(len(texts), sum(len(text.encode()) for text in texts))
+        counts = [len(one) for one in encoded] if whole else ()
+        return Blocks.of(nats, self.tokenizer.byte_lengths()[tokens], counts)
 
     def sample(self, prompt: str, *, tokens: int = SAMPLE_TOKENS, temperature: float = 0.8, seed: int = 0) -> str:
         """What follows a prompt."""
