@@ -151,7 +151,7 @@ def boosting(way: str) -> float:
     """LightGBM on 30,000 rows of 30 columns."""
     from headway.models.base import Inputs
     from headway.models.boosting import Boosting
-    from headway.train.main import GrowingThreads
+    from headway.train.estimators import GrowingThreads
 
     numeric, target = _rows()
     part = {"numeric": numeric, "categorical": np.zeros((len(numeric), 0), np.int32), "target": target}

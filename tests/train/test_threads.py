@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,10 +17,10 @@ from headway.models.base import Inputs
 from headway.models.boosting import Boosting
 from headway.models.mlp import MLP
 from headway.run import RunDirectory
-from headway.train import follow, threads
+from headway.train import estimators, follow, threads
 from headway.train.diagnosis import Diagnosis, diagnose
 from headway.train.follow import Follower
-from headway.train.main import workload_of
+from headway.train.main import main, workload_of
 from headway.train.network import make_training
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
@@ -167,27 +168,81 @@ def test_a_resumed_training_takes_the_same_numbers_at_the_same_steps_and_so_the_
         torch.testing.assert_close(tensor, uninterrupted[name], rtol=0, atol=0)
 
 
-def test_trees_are_the_same_with_any_number_of_threads() -> None:
+def grown(threads: int, number_after: Callable[[int], int | None] = lambda _: None) -> str:
+    """The text of a boosted model but for its parameters, which hold the number of threads."""
     rng = np.random.default_rng(0)
     parts = [
         {"numeric": x, "categorical": np.zeros((len(x), 0), np.int32), "target": (x[:, 0] > 0).astype(np.int64)}
-        for x in (rng.normal(size=(1000, 4)).astype(np.float32) for _ in range(2))
+        for x in (rng.normal(size=(rows, 8)).astype(np.float32) for rows in (20_000, 1000))
     ]
+    booster = Boosting(trees=40).fit(
+        Inputs(8, (), (), 2),
+        parts[0],
+        parts[1],
+        regression=False,
+        seed=1,
+        patience=50,
+        threads=threads,
+        on_tree=lambda tree, *_: number_after(tree),
+    )
+    trees, ended, _ = booster.model_to_string().partition("\nparameters:")
+    assert ended
+    return trees
 
-    def model(numbers: list[int]) -> str:
-        booster = Boosting(trees=5).fit(
-            Inputs(4, (), (), 2),
-            parts[0],
-            parts[1],
-            regression=False,
-            seed=1,
-            patience=50,
-            threads=2,
-            on_tree=lambda tree, *_: numbers[tree % len(numbers)],
-        )
-        return booster.model_to_string()
 
-    assert model([2]) == model([1, 2, 2, 1, 1])
+def test_trees_are_the_same_with_any_number_of_threads_and_when_it_changes() -> None:
+    two = grown(2)
+    assert grown(1) == two
+    assert grown(2, lambda tree: 1 if tree % 10 < 5 else 2) == two
+
+
+def test_a_single_thread_grows_all_of_the_trees_after_a_change_and_the_team_comes_back_for_the_next_fit() -> None:
+    def cpu_seconds() -> np.ndarray:
+        """Of this thread, and of all others of the process."""
+        own = time.thread_time()
+        return np.array([own, time.process_time() - own])
+
+    marks = {}
+
+    def number_after(tree: int) -> int | None:
+        marks[tree] = cpu_seconds()
+        return 1 if tree == 20 else None
+
+    for _ in range(2):
+        grown(2, number_after)
+        with_team, without = marks[20] - marks[1], marks[40] - marks[22]
+        assert with_team[1] > 0.2 * with_team[0]
+        assert without[1] < 0.02 * without[0]
+
+
+@pytest.mark.parametrize(("busy", "count"), [(0.0, 4), (4.0, 1)])
+def test_trees_begin_with_one_thread_where_others_have_the_cores(
+    busy: float, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimators, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(estimators, "allowed_cores", lambda: set(range(4)))
+    choice = estimators.GrowingThreads("auto", use=lambda: Use(1.0, 4, 4.0 - 0.8 * busy, 0.8 * busy))
+    assert choice.most == 4
+    assert choice.after(1) == (count if count != 4 else None)
+    assert choice.count == count
+    stated = estimators.GrowingThreads(3, use=lambda: Use(1.0, 4, 0.8, 3.2))
+    assert (stated.most, stated.after(1)) == (3, None)
+
+
+def test_growing_trees_turn_to_one_thread_when_others_come_and_to_all_when_they_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(4, count=4)
+    monkeypatch.setattr(estimators, "allowed_cores", lambda: set(range(4)))
+    choice = estimators.GrowingThreads("auto", use=machine.use, clock=lambda: machine.now)
+    for busy, count in ((0, 4), (20, 1), (0, 4)):
+        machine.busy = busy
+        end = machine.now + 20.0
+        while machine.now < end:
+            machine.now += machine.step_seconds(machine.count)
+            machine.steps += 1
+            machine.count = choice.after(machine.steps) or machine.count
+        assert machine.count == count
 
 
 CROWDED = {"time/wait": 0.0, "time/other": 0.0, "time/step_ms": 225.0, "time/seconds": 500.0}
@@ -203,3 +258,17 @@ def test_the_diagnosis_names_contention() -> None:
         quiet = {**cost, "cores/ours": ours, "cores/others": others}
         found = diagnose(quiet, recipe, device="cpu", precision="fp32", unit="rows", bf16=False)
         assert found.setting == "train.compile=default"
+
+
+def test_boosting_names_contention_in_its_result(
+    make_run: Callable[..., RunDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = Use(5.0, 2, 0.3, 1.7)
+    for use, crowded in ((used, True), (Use(5.0, 2, 1.9, 0.1), False)):
+        monkeypatch.setattr(estimators.Watch, "look", lambda _, use=use: use)
+        run = make_run(model={"name": "boosting", "trees": 5}, train={"threads": 2})
+        assert main(str(run.path)) == 0
+        assert run.result is not None
+        text = run.result["diagnosis"]
+        assert text.startswith("a tree took ")
+        assert ("other processes used 1.7 of the 2 cores: your 2 threads got 0.3 of a core" in text) == crowded

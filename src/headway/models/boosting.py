@@ -46,8 +46,8 @@ class Boosting(ModelConfig):
         threads: int,
         on_tree: Callable[[int, float, float], int | None],
     ) -> lightgbm.Booster:
-        """Fit with early stopping; ``on_tree(tree, training loss, validation loss)`` is called after every tree; it may
-        return another number of threads for the next ones, at most ``threads``: the trees are the same with any.
+        """Fit with early stopping. ``on_tree(tree, training loss, validation loss)`` is called after every tree and may return
+        another number of threads for the next ones: 1, or ``threads``. The trees are the same with either.
 
         Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers.
         """
@@ -84,27 +84,41 @@ class Boosting(ModelConfig):
             losses = {item[0]: float(item[2]) for item in env.evaluation_result_list or []}
             count = on_tree(env.iteration + 1, losses["train"], losses["validation"])
             if count is not None:
-                limit_threads(count)
+                teams.allow(count > 1)
 
-        limit_threads(-1)
-        return lgb.train(
-            parameters,
-            sets[0],
-            num_boost_round=self.trees,
-            valid_sets=sets,
-            valid_names=["train", "validation"],
-            callbacks=[lgb.early_stopping(patience, verbose=False), report],
-        )
+        with Teams() as teams:
+            return lgb.train(
+                parameters,
+                sets[0],
+                num_boost_round=self.trees,
+                valid_sets=sets,
+                valid_names=["train", "validation"],
+                callbacks=[lgb.early_stopping(patience, verbose=False), report],
+            )
 
 
-def limit_threads(most: int) -> None:
-    """From the next tree on, in the whole process; -1 for no limit.
+class Teams:
+    """Switches between one thread and LightGBM's team of `num_threads` while trees grow; the team comes back when the block ends.
 
-    By the library's own C function: its parameter `num_threads` cannot be set anew without drawing other rows for the trees.
+    LightGBM sizes its buffers for `num_threads` when it begins and keeps to it: `LGBM_SetMaxThreads` and a reset of the parameter
+    reach only some of its loops. So OpenMP itself is told to allow no team: loops, blocks and sums stay the same, and so do the trees.
     """
-    limit = getattr(load_lightgbm().basic._LIB, "LGBM_SetMaxThreads", None)
-    if limit is not None:  # absent before 4.4
-        limit(most)
+
+    def __init__(self) -> None:
+        library = load_lightgbm().basic._LIB  # and with it the OpenMP library that it is linked to
+        self._set = getattr(library, "omp_set_max_active_levels", None)
+        self._levels = library.omp_get_max_active_levels() if self._set is not None else 0
+
+    def allow(self, team: bool) -> None:
+        """From the next tree on, in this thread of the process. Does nothing where the OpenMP library cannot be reached (Windows)."""
+        if self._set is not None:
+            self._set(self._levels if team else 0)
+
+    def __enter__(self) -> Teams:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.allow(True)
 
 
 def load_lightgbm():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from headway.cores import Use
 from headway.train.recipe import Recipe
 
 NOTICEABLE = 0.15
@@ -76,13 +77,19 @@ def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: s
 def _crowd(cost: Mapping[str, float], recipe: Recipe) -> str | None:
     """What others took of the cores that the training's threads needed; None where it had them."""
     ours, others, cores = (cost.get(f"cores/{name}", 0.0) for name in ("ours", "others", "all"))
-    threads = min(float(recipe.threads), cores) if isinstance(recipe.threads, int) else cores
-    free = cores - ours - others
-    if not cores or others < CROWDED * cores or ours > (1 - CROWDED) * threads or free > CROWDED * cores:
+    threads = recipe.threads if isinstance(recipe.threads, int) else int(cores)
+    return contention(Use(cost.get("time/seconds", 0.0), int(cores), ours, others), threads)
+
+
+def contention(use: Use, threads: int) -> str | None:
+    """What others took of the cores that so many threads needed; None where these had them."""
+    cores, wanted = use.cores, min(threads, use.cores)
+    free = cores - use.ours - use.others
+    if not cores or use.others < CROWDED * cores or use.ours > (1 - CROWDED) * wanted or free > CROWDED * cores:
         return None
-    of = "1 thread" if threads == 1 else f"{threads:.0f} threads"
+    team = "1 thread" if wanted == 1 else f"{wanted} threads"
     return (
-        f"other processes used {others:.1f} of the {cores:.0f} cores: your {of} got {ours:.1f} of a core; "
+        f"other processes used {use.others:.1f} of the {cores} cores: your {team} got {use.ours:.1f} of a core; "
         "run it when the machine is quieter"
     )
 

@@ -12,16 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headway.base import HeadwayError, TrainingError, read_json, write_json
-from headway.cores import allowed_cores
 from headway.data.store import Store
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
-from headway.models.linear import Linear
 from headway.run import Journal, RunDirectory
 from headway.train.recipe import Recipe
 from headway.train.threads import WINDOW_STEPS, Threads
@@ -29,10 +27,6 @@ from headway.train.threads import WINDOW_STEPS, Threads
 if TYPE_CHECKING:
     from headway.train.many import ManyTraining
     from headway.train.workload import Workload
-
-
-LOOK_SECONDS = 0.2
-"""Between two looks at how fast trees grow."""
 
 
 def main(path: str) -> int:
@@ -88,16 +82,14 @@ def train(run: RunDirectory) -> None:
     model = model_configs()[project["model"]["name"]].parse(project["model"], "model")
     started = time.perf_counter()
     run.bundle.mkdir(exist_ok=True)
-    if isinstance(model, Linear):
-        from headway.train.linear import fit_linear
+    if not model.is_network:
+        from headway.train.estimators import fit_estimator, fit_many
 
-        result, predictions = fit_linear(run, model, recipe, Store(Path(read_json(run.path / "store.json")["path"])))
-    elif isinstance(model, Boosting):
         store = Store(Path(read_json(run.path / "store.json")["path"]))
-        if "variants" in run.plan:
-            _fit_many_boosting(run, model, recipe, store, started)
+        if "variants" in run.plan and isinstance(model, Boosting):
+            fit_many(run, model, recipe, store, started)
             return
-        result, predictions = _fit_boosting(run, model, recipe, store)
+        result, predictions = fit_estimator(run, model, recipe, store)
     else:
         _keep_compiled(run)
         from headway.train.memory import keep_memory
@@ -162,33 +154,6 @@ def _follow_many(training: ManyTraining, journal: Journal) -> None:
         journal.flush()
 
 
-def _fit_many_boosting(run: RunDirectory, model: Boosting, recipe: Recipe, store: Store, started: float) -> None:
-    """Fit run.json's variants one after another: trees of several seeds share no arithmetic."""
-    variants = run.plan["variants"]
-    journal = run.journal()
-    shown = 0.0
-    run.predictions("test").parent.mkdir(exist_ok=True)
-    fits: list[dict[str, Any]] = []
-    for k, variant in enumerate(variants):
-
-        def on_tree(tree: int, _train_loss: float, validation_loss: float) -> None:
-            nonlocal shown
-            if time.perf_counter() - shown > 0.5:
-                shown = time.perf_counter()
-                text = f"fit {len(fits) + 1} of {len(variants)}: tree {tree}, validation loss {validation_loss:.4f}"
-                done = len(fits) * model.trees + tree
-                journal.write("progress", step=done, steps=len(variants) * model.trees, text=text)
-                journal.flush()
-
-        seeded = recipe.model_copy(update={"seed": variant["seed"]})
-        booster, trees, predictions = _boosted(model, seeded, store, on_tree)
-        np.save(run.predictions(f"test-{k}"), predictions["test"])
-        loss = float(next(iter(booster.best_score["validation"].values())))
-        fits.append({"best_epoch": booster.best_iteration or trees, "epochs": trees, "validation_loss": loss})
-    journal.close()
-    run.finish({"networks": fits, "seconds": round(time.perf_counter() - started, 3)})
-
-
 def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:
     """What the prepared store asks for: rows of a table, or a text's tokens."""
     described = read_json(run.path / "store.json")
@@ -205,91 +170,6 @@ def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:
 def _keep_compiled(run: RunDirectory) -> None:
     """Compiled code is kept beside the runs, so that the next process finds it: before torch is imported."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(run.path.parent.parent / "compiled"))
-
-
-def _fit_boosting(
-    run: RunDirectory, model: Boosting, recipe: Recipe, store: Store
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    from headway.train.meter import peak_memory
-
-    journal = run.journal()
-    begun, shown = time.perf_counter(), 0.0
-
-    def on_tree(tree: int, train_loss: float, validation_loss: float) -> None:
-        nonlocal shown
-        journal.write("metric", step=tree, values={"train/loss": train_loss, "validation/loss": validation_loss})
-        if time.perf_counter() - shown > 0.5:
-            shown = time.perf_counter()
-            text = f"tree {tree}, validation loss {validation_loss:.4f}"
-            journal.write("progress", step=tree, steps=model.trees, text=text)
-            journal.flush()
-
-    booster, trees, predictions = _boosted(model, recipe, store, on_tree)
-    seconds = time.perf_counter() - begun
-    (run.bundle / "model.txt").write_text(booster.model_to_string(num_iteration=booster.best_iteration))
-    journal.close()
-    result = {
-        "precision": "fp64",
-        "device": "cpu",
-        "epochs": trees,
-        "best_epoch": booster.best_iteration or trees,
-        "steps": trees,
-        "rows_per_second": store.rows["train"] * trees / seconds,
-        "peak_memory_bytes": peak_memory(),
-        "parameters": booster.best_iteration or trees,
-        "validation_loss": float(next(iter(booster.best_score["validation"].values()))),
-    }
-    return result, predictions
-
-
-class GrowingThreads:
-    """The number of threads that trees grow with: the stated one, or for `auto` what is fastest while others use the cores."""
-
-    def __init__(self, stated: int | Literal["auto"]) -> None:
-        self._auto = stated in ("auto", 0)
-        self.most = len(allowed_cores()) if stated in ("auto", 0) else int(stated)
-        self._threads = Threads(self.most, lambda _: None)
-        self._due = 0.0
-
-    def after(self, tree: int) -> int | None:
-        """Another number from the next tree on; None where it stays."""
-        now = time.perf_counter()
-        if not self._auto or now < self._due:
-            return None
-        self._due = now + LOOK_SECONDS
-        before = self._threads.count
-        self._threads.look(tree, now)
-        return self._threads.count if self._threads.count != before else None
-
-
-def _boosted(
-    model: Boosting, recipe: Recipe, store: Store, on_tree: Callable[[int, float, float], None]
-) -> tuple[Any, int, dict[str, np.ndarray]]:
-    """The booster, the trees that were grown, and its predictions for validation and test."""
-    from headway.models.boosting import predict
-
-    inputs = store.preparation.inputs()
-    arrays = {split: store.arrays(split) for split in ("train", "validation", "test")}
-    threads = GrowingThreads(recipe.threads)
-    trees = 0
-
-    def count(tree: int, train_loss: float, validation_loss: float) -> int | None:
-        nonlocal trees
-        trees = tree
-        on_tree(tree, train_loss, validation_loss)
-        return threads.after(tree)
-
-    booster = model.fit(
-        inputs,
-        arrays["train"],
-        arrays["validation"],
-        regression=store.preparation.target.task == "regression",
-        seed=recipe.seed,
-        patience=max(recipe.patience, 50),
-        threads=threads.most,
-        on_tree=count,
-    )
-    return booster, trees, {split: predict(booster, arrays[split], inputs) for split in ("validation", "test")}
 
 
 def die_with_starter() -> None:
