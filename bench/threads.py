@@ -2,14 +2,18 @@
 
 A network, boosting, and an evaluation's boosting baseline, each in a process of its own, as a run starts it. The fixed numbers are one
 thread and one a core, alone also with the libraries' own long spin; the best of them over all rounds is the anchor. Four busy processes
-are loops of Python, each in a session of its own, as another user's would be. Measured are the seconds of a step over ten seconds of
+are loops of Python, each in a session of its own, as another user's would be. Measured are the seconds of a step over five seconds of
 training, in which the number is chosen, and those of a whole fit for the baseline.
+
+A round takes about three minutes: `make bench NAME=threads ARGS="--minutes 3"` prints the ratios so far, and the next run goes on.
+Ratios are kept once there are two rounds. All that it starts ends with it, even when it is killed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,15 +24,16 @@ from pathlib import Path
 import numpy as np
 
 from bench.samples import Options, Samples, options
-from bench.side_by_side import Ratio, summarise, tell
+from bench.side_by_side import OTHERS, Machine, Ratio, summarise, tell
 from headway.cores import allowed_cores, spin_briefly
+from headway.processes import die_with_parent, interrupt_on
 
 GOAL = 1.3
 ROUNDS = 3
-SECONDS = 10.0
+SECONDS = 5.0
 BUSY = 4
 CASES = (("network", BUSY), ("boosting", BUSY), ("network", 0), ("boosting", 0), ("baseline", BUSY), ("baseline", 0))
-LONGEST = 60.0
+LONGEST = 20.0
 """Seconds after which a fit with a fixed number is stopped and counted with so many: it is not the best one."""
 
 AUTO, ONE, ALL, LONG = "auto", "1 thread", "1 a core", "1 a core, long spin"
@@ -36,9 +41,13 @@ AUTO, ONE, ALL, LONG = "auto", "1 thread", "1 a core", "1 a core, long spin"
 
 def main() -> None:
     """Measure in turns, as long as there is time, and keep the ratios."""
+    interrupt_on(signal.SIGTERM, signal.SIGINT)
     chosen = options()
-    samples = Samples("threads", fresh=chosen.fresh)
-    _measure(samples, chosen)
+    samples, watched = Samples("threads", fresh=chosen.fresh), Machine()
+    try:
+        _measure(samples, chosen)
+    finally:
+        samples.add(OTHERS, watched.others())
     ratios: dict[str, Ratio] = {}
     for case, busy in CASES:
         label = _label(case, busy)
@@ -46,11 +55,18 @@ def main() -> None:
         rounds = min(len(values) for values in times.values())
         if rounds < ROUNDS:
             print(f"{label}: {rounds} of {ROUNDS} rounds; run it again to go on")
-        if rounds < 2:
+        if not rounds:
             continue
-        best = min(_fixed(busy), key=lambda way: float(times[way][:rounds].mean()))
-        ratios[f"{label}: against {best}"] = summarise(times[AUTO][:rounds] - times[best][:rounds], GOAL)
-    tell("threads", ratios)
+        means = {way: float(values[:rounds].mean()) for way, values in times.items()}
+        print(f"{label}: " + ", ".join(f"{way} {1000 * np.exp(mean):.3g} ms" for way, mean in means.items()))
+        best = min(_fixed(busy), key=lambda way: means[way])
+        ratio = summarise(times[AUTO][:rounds] - times[best][:rounds], GOAL)
+        if rounds > 1:
+            ratios[f"{label}: against {best}"] = ratio
+        else:
+            print(f"{label}: against {best}: {ratio.ratio:.3f} in one round, goal {GOAL:g}")
+    if ratios:
+        tell("threads", ratios, others=max(samples.of(OTHERS)))
 
 
 def _label(case: str, busy: int) -> str:
@@ -77,17 +93,31 @@ def _fixed(busy: int) -> tuple[str, ...]:
     return (ONE, ALL) if busy else (ONE, ALL, LONG)
 
 
+BUSY_LOOP = """
+import signal, sys
+from headway.processes import die_with_parent
+die_with_parent(int(sys.argv[1]), signal.SIGKILL)
+print(flush=True)
+while True: pass
+"""
+
+
 @contextlib.contextmanager
 def busy_processes(count: int) -> Iterator[None]:
-    """So many processes that compute without end, while the block runs."""
-    words = [sys.executable, "-c", "while True: pass"]
-    busy = [subprocess.Popen(words, start_new_session=True) for _ in range(count)]
-    try:
+    """So many processes that compute without end while the block runs. They die with this process, however it ends."""
+    words = [sys.executable, "-c", BUSY_LOOP, str(os.getpid())]
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            process = subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE)
+            stack.callback(_end, process)
+            assert process.stdout is not None
+            process.stdout.readline()  # it is bound to this process and about to compute
         yield
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
 
 
 def _child(case: str, way: str) -> float:
@@ -95,7 +125,7 @@ def _child(case: str, way: str) -> float:
     environment = dict(os.environ)
     if way != LONG:
         spin_briefly(environment)
-    words = [sys.executable, "-m", "bench.threads", case, way]
+    words = [sys.executable, "-m", "bench.threads", case, way, str(os.getpid())]
     limit = None if way == AUTO else LONGEST
     try:
         done = subprocess.run(
@@ -211,7 +241,8 @@ def _number(way: str) -> int:
 WORK: dict[str, Callable[[str], float]] = {"network": network, "boosting": boosting, "baseline": baseline}
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3 and sys.argv[1] in WORK:
+    if len(sys.argv) == 4 and sys.argv[1] in WORK:
+        die_with_parent(int(sys.argv[3]), signal.SIGKILL)
         print(WORK[sys.argv[1]](sys.argv[2]))
     else:
         main()
