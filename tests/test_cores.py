@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from headway import cores
 from headway.cores import Use, Watch, spin_briefly
 
+ROOT = Path(__file__).parents[1]
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -53,3 +56,15 @@ def test_what_the_user_says_on_waiting_stays() -> None:
     active = {"OMP_WAIT_POLICY": "ACTIVE"}
     spin_briefly(active)
     assert active == {"OMP_WAIT_POLICY": "ACTIVE"}
+
+
+def test_flows_that_prefect_starts_wait_with_a_short_spin_before_any_library_is_loaded() -> None:
+    code = (
+        "import flows, os, sys; print(os.environ['GOMP_SPINCOUNT'], {'torch', 'sklearn', 'numpy'} & set(sys.modules))"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if name not in (*cores.SHORT_SPIN, "OMP_WAIT_POLICY")
+    }
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split(maxsplit=1) == [cores.SHORT_SPIN["GOMP_SPINCOUNT"], "set()\n"]
