@@ -33,7 +33,7 @@ ROUNDS = 3
 SECONDS = 5.0
 BUSY = 4
 CASES = (("network", BUSY), ("boosting", BUSY), ("network", 0), ("boosting", 0), ("baseline", BUSY), ("baseline", 0))
-LONGEST = 20.0
+LONGEST = 30.0
 """Seconds after which a fit with a fixed number is stopped and counted with so many: it is not the best one."""
 
 AUTO, ONE, ALL, LONG = "auto", "1 thread", "1 a core", "1 a core, long spin"
