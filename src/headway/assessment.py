@@ -142,7 +142,7 @@ def put_before_gate(run: RunDirectory, project: Project, root: Path) -> dict[str
         resamples=project.evaluate.resamples,
         seed=0,
     ).to_json()
-    keep_reference(run, project, root, np.load(run.predictions("test")), store.preparation.target.classes)
+    keep_reference(run, project, root, store)
     example = store.raw_test(list(store.preparation.kinds)).slice(0, EXAMPLE_ROWS).to_pandas()
     version = tracking.register(run, root, project.name, example)
     told = {**decision, "name": project.name, "version": version}

@@ -9,15 +9,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any
+
+import numpy as np
 
 from headway import stages, zombies
 from headway.base import ConfigError, DataError, TrainingError, digest, read_json, write_atomically, write_json
 from headway.data.profile import ColumnProfile, Profile
 from headway.data.source import file_digests
-from headway.drift.reference import Reference, profile_predictions, summarise
+from headway.data.split import Division
+from headway.data.store import Store
+from headway.drift.clusters import Sizes, Together
+from headway.drift.reference import Reference, as_column, profile_predictions, summarise
 from headway.drift.rows import open_rows
 from headway.project import Project, load_table_project
 from headway.report import Reporter
@@ -25,11 +30,20 @@ from headway.run import RunDirectory
 from headway.terminal import markdown_table
 
 
-def keep_reference(run: RunDirectory, project: Project, root: Path, test: Any, classes: Sequence[str]) -> None:
+def keep_reference(run: RunDirectory, project: Project, root: Path, store: Store) -> None:
     """Put reference.json into the bundle, before it is registered: the rows that the run read, and its test predictions."""
+    from headway.drift.units import TestRows, relate
+
     profile = Profile.from_json(read_json(run.path / "profile.json"))
-    files = file_digests(stages.table_of(project, root).files, root)
-    summarise(profile, profile_predictions([test], classes), sorted(files.values())).write(run.bundle)
+    table, test, classes = (
+        stages.table_of(project, root),
+        np.load(run.predictions("test")),
+        store.preparation.target.classes,
+    )
+    files = file_digests(table.files, root)
+    reference = summarise(profile, profile_predictions([test], classes), sorted(files.values()))
+    unit, codes, _ = store.test_units
+    relate(reference, Division(table, project.split), TestRows(as_column(test, classes), unit, codes)).write(run.bundle)
 
 
 @dataclass(frozen=True)
@@ -129,6 +143,8 @@ def watch(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         if late:
             report.warn(late)
     report.line(found["summary"])
+    if found["units"]["note"]:
+        report.line(found["units"]["note"])
     return found
 
 
@@ -156,22 +172,25 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     assert isinstance(project, Project)
     report.progress(0.1, f"profiling and predicting {', '.join(PurePath(f).name for f in plan['files'][:3])}")
     kinds = _kinds(Path(plan["bundle"]))
-    told = _measured(run, project, root, kinds)
+    reference = Reference.read(Path(plan["bundle"]), plan["champion"])
+    told = _measured(run, project, root, kinds, reference.together)
     newest = Profile.from_json({"rows": told["rows"], "columns": told["columns"]})
     write_json(run.path / "profile.json", newest.to_json())
-    reference = Reference.read(Path(plan["bundle"]), plan["champion"])
-    found = shifts(reference, newest, ColumnProfile.from_json(told["prediction"]), project.watch)
+    sizes = Sizes(**told["sizes"]) if told["sizes"] else None
+    found = shifts(reference, newest, ColumnProfile.from_json(told["prediction"]), project.watch, sizes)
+    units = _units(reference, project, newest.rows, sizes)
     report.progress(0.7, "judging nulls and categories")
     rows = open_rows(project.data, kinds, root, plan["source"]).of(plan["files"])
-    verdict = quality.judge(expectations(reference, newest, project.watch), rows, "the newest rows")
+    verdict = quality.judge(expectations(reference, newest, project.watch, sizes), rows, "the newest rows")
     broken = [result.sentence for result in verdict.failures]
     return {
         "drifted": bool(broken) or any(shift.drifted for shift in found),
-        "summary": summary(found, broken),
+        "summary": summary(found, broken, units["text"] if sizes is not None else ""),
         "champion": plan["champion"],
         "files": [PurePath(file).name for file in plan["files"]],
         "why": plan["why"],
         "rows": newest.rows,
+        "units": units,
         "digest": plan["digest"],
         "columns": [shift.to_json() for shift in found],
         "expectations": verdict.to_json()["results"],
@@ -180,7 +199,25 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     }
 
 
-def _measured(run: RunDirectory, project: Project, root: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
+def _units(reference: Reference, project: Project, rows: int, sizes: Sizes | None) -> dict[str, Any]:
+    """What the newest rows belong to: {"name", "count", "size", "text", "note"}; count None where the files do not tell it."""
+    together = reference.together
+    if sizes is None or together is None:
+        note = "" if together is None else together.sizes.note
+        if together is None and (project.split.by in ("time", "group") or project.data.keys or project.split.row_key):
+            note = (
+                "the champion's reference.json does not say which rows belong together, so that each counts as "
+                "independent; the next version's will"
+            )
+        return {"name": "row", "count": rows, "size": 1.0, "text": f"{rows:,} rows", "note": note}
+    count = sizes.units or None
+    text = f"{rows:,} rows in {'an unknown number of' if count is None else f'{count:,}'} {together.name}{'' if count == 1 else 's'}"
+    return {"name": together.name, "count": count, "size": sizes.size, "text": text, "note": sizes.note}
+
+
+def _measured(
+    run: RunDirectory, project: Project, root: Path, kinds: Mapping[str, Any], together: Together | None
+) -> dict[str, Any]:
     """What headway.drift.measure finds in a process of its own: this one stays free of torch."""
     plan = run.plan["watch"]
     asked = {
@@ -190,6 +227,7 @@ def _measured(run: RunDirectory, project: Project, root: Path, kinds: Mapping[st
         "kinds": dict(kinds),
         "bundle": plan["bundle"],
         "files": plan["files"],
+        "together": None if together is None else asdict(together),
     }
     write_json(run.path / "asked.json", asked)
     out = run.path / "newest.json"
@@ -213,6 +251,7 @@ def table(found: Mapping[str, Any]) -> list[dict[str, Any]]:
             "column": c["column"],
             "drift": "yes" if c["drifted"] else "",
             "PSI": _uncompared(c) if c["psi"] is None else f"{c['psi']:.4f}",
+            **({"design effect": f"{c['effect']:.2f}"} if found["units"]["name"] != "row" else {}),
             "by chance": "–" if c["chance"] is None else f"{c['chance']:.4f}",
             "Jensen-Shannon": "–" if c["jensen_shannon"] is None else f"{c['jensen_shannon']:.4f}",
             "nulls before": f"{c['nulls_before']:.2%}",
@@ -234,12 +273,26 @@ def page(found: Mapping[str, Any]) -> str:
     parts = [
         f"# {'Drift' if found['drifted'] else 'No drift'}",
         found["summary"],
-        f"{found['rows']:,} rows of {files} ({found['why']}), against the training of version {found['champion']}.",
+        f"{found['units']['text']} of {files} ({found['why']}), against the training of version {found['champion']}.",
         markdown_table(table(found)),
         *(f"- {text}" for text in found["broken"]),
         "PSI above its limit counts only where it is also more than chance explains (`by chance`).",
+        *_explained(found["units"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _explained(units: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of rows that belong together."""
+    note = units["note"]
+    told = [f"{note[0].upper()}{note[1:]}."] if note else []
+    if units["name"] == "row":
+        return told
+    return [
+        f"Rows of one {units['name']} are more alike than others: `design effect` says by how many times the shares of these rows "
+        "therefore vary more than those of independent rows. Training tells how alike they are.",
+        *told,
+    ]
 
 
 def is_reported(root: Path, project: str, found: Mapping[str, Any]) -> bool:

@@ -30,6 +30,7 @@ FOUND = {
     "files": ["may.csv"],
     "why": "1 files that the champion's training did not see",
     "rows": 500,
+    "units": {"name": "row", "count": 500, "size": 1.0, "text": "500 rows", "note": ""},
     "digest": "d1",
     "columns": [{**COLUMN, "drifted": True}],
     "expectations": [],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,21 @@ from headway.data.canonical import family, plain
 
 if TYPE_CHECKING:
     from headway.data.config import SplitConfig
-    from headway.data.source import Table
+    from headway.data.source import Chunk
+
+
+class Dated(Protocol):
+    """Rows of which one column can be read alone, as those of source.Table."""
+
+    @property
+    def date_format(self) -> str | None:
+        """How the project says that its dates are written."""
+        ...
+
+    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[Chunk]:
+        """The rows in order."""
+        ...
+
 
 NUMBER, TEXT, ISO = "number", "text", "ISO8601"
 """Formats beside those of `strftime`. ISO8601 is pandas' name: 2024-12-31, with or without time and zone."""
@@ -54,7 +68,7 @@ _FIRST_LOOK = 200
 """Values on which a format is tried before it is tried on all."""
 
 
-def moments(table: Table, split: SplitConfig) -> np.ndarray:
+def moments(table: Dated, split: SplitConfig) -> np.ndarray:
     """Each row's moment, (N,) datetime64[us] of dates, else int64 or float64: later is larger, the same moment the same value.
 
     Raises DataError where a row has no moment or one that cannot be read, ConfigError where the format must be stated.
@@ -86,7 +100,7 @@ def _missing(column: pa.Array) -> int:
     return column.null_count + blank
 
 
-def _usual(table: Table, texts: Sequence[str]) -> str | None:
+def _usual(table: Dated, texts: Sequence[str]) -> str | None:
     """The project's own date format where every value is written in it."""
     usual = table.date_format
     return usual if usual and _dates(pd.Series(texts, dtype=object), usual) is not None else None

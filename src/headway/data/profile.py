@@ -108,7 +108,7 @@ class ColumnProfile:
         if not len(column):
             return
         if self.kind in ("numeric", "date"):
-            self._update_numbers(_numbers(column, self.kind))
+            self._update_numbers(numbers(column))
         else:
             self._update_texts(column)
 
@@ -226,9 +226,9 @@ class ColumnProfile:
 _PLAIN = ("name", "kind", "rows", "nulls", "infinite", "mean", "sum_of_squares", "min", "max", "characters", "longest")
 
 
-def _numbers(column: pa.Array, kind: Kind) -> np.ndarray:
-    """float64; dates in seconds since the epoch."""
-    if kind == "date":
+def numbers(column: pa.Array) -> np.ndarray:
+    """A canonical column of numbers or dates without nulls as float64; dates in seconds since the epoch."""
+    if pa.types.is_timestamp(column.type):
         return column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6
     return column.to_numpy(zero_copy_only=False)
 

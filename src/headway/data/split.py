@@ -127,16 +127,20 @@ FEWEST_PERIODS = 20
 
 def _periods(moments: np.ndarray) -> tuple[str, np.ndarray, str]:
     """The day of each moment; of a test of few days the hour, else the moment itself, else each row by itself, which is said."""
-    names: dict[str, np.ndarray] = {}
-    if moments.dtype.kind == "M":
-        names = {"day": moments.astype("datetime64[D]"), "hour": moments.astype("datetime64[h]")}
-    names["moment"] = moments
-    for name, values in names.items():
+    for name, values in periods(moments).items():
         if len(np.unique(values)) >= FEWEST_PERIODS:
             return name, values, ""
     count = len(np.unique(moments))
     note = f"the test has {count} moment{'s' if count != 1 else ''} only, so rows are resampled as if independent"
     return "row", np.arange(len(moments)), note
+
+
+def periods(moments: np.ndarray) -> dict[str, np.ndarray]:
+    """By name what may be a unit of rows at ``moments`` (N,): days, hours, the moments themselves."""
+    names: dict[str, np.ndarray] = {}
+    if moments.dtype.kind == "M":
+        names = {"day": moments.astype("datetime64[D]"), "hour": moments.astype("datetime64[h]")}
+    return {**names, "moment": moments}
 
 
 def _column(table: Table, name: str) -> pd.Series:

@@ -1,32 +1,38 @@
 """Profile newer rows and what a bundle predicts for them: `python -m headway.drift.measure PLAN OUT`, a process of its own.
 
-PLAN is JSON: {"data", "root", "source", "kinds", "bundle", "files"}. OUT becomes {"rows", "columns", "prediction"} of profiles.
+PLAN is JSON: {"data", "root", "source", "kinds", "bundle", "files", "together"}. OUT becomes {"rows", "columns", "prediction"} of
+profiles, and "sizes": those of the units that the rows belong to, null where each row stands for itself.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from headway.base import HeadwayError, read_json, write_json
 from headway.data.config import DataConfig
 from headway.data.profile import ColumnProfile, Profiler
+from headway.drift.clusters import ROW, Together
 from headway.drift.reference import as_column, profile_predictions
 from headway.drift.rows import Rows, open_rows
+from headway.drift.units import sizes_of
 from headway.serve.bundle import Predictor
 
 
-def measure(rows: Rows, predictor: Predictor) -> dict[str, Any]:
-    """One pass over the rows: their columns' profiles and the predictions' profile, as plain values."""
+def measure(rows: Rows, predictor: Predictor, together: Together | None) -> dict[str, Any]:
+    """One pass over the rows: their columns' profiles and the predictions' profile, as plain values; one for their units' sizes."""
     profiler = Profiler(rows.kinds)
     classes = predictor.preparation.target.classes
     prediction: ColumnProfile = profile_predictions((), classes)
     for chunk in rows.chunks():
         profiler.update(chunk.batch)
         prediction.update(as_column(predictor.predict(chunk.batch), classes))
-    return {**profiler.profile().to_json(), "prediction": prediction.to_json()}
+    related = together is not None and together.name != ROW
+    sizes = asdict(sizes_of(rows, together)) if related and together is not None else None
+    return {**profiler.profile().to_json(), "prediction": prediction.to_json(), "sizes": sizes}
 
 
 def main(plan: Mapping[str, Any], out: Path) -> int:
@@ -34,7 +40,8 @@ def main(plan: Mapping[str, Any], out: Path) -> int:
     try:
         data = DataConfig.model_validate(plan["data"])
         rows = open_rows(data, plan["kinds"], Path(plan["root"]), plan["source"])
-        write_json(out, measure(rows.of(plan["files"]), Predictor.load(plan["bundle"])))
+        together = Together.from_json(plan["together"]) if plan["together"] else None
+        write_json(out, measure(rows.of(plan["files"]), Predictor.load(plan["bundle"]), together))
     except HeadwayError as error:
         write_json(out, {"problem": str(error), "exit_code": error.exit_code})
     return 0

@@ -16,6 +16,7 @@ import pyarrow as pa
 from headway.base import ConfigError, read_json, write_json
 from headway.data.config import Kind
 from headway.data.profile import ColumnProfile, Profile
+from headway.drift.clusters import Clusters, Correlation, Together
 
 FILE = "reference.json"
 BINS = 10
@@ -42,10 +43,16 @@ class Column:
     categories: tuple[str, ...]
     known: tuple[str, ...] | None
     counts: tuple[float, ...]
+    correlation: Correlation | None = None
+    """None where rows are independent, or where an older version did not measure it."""
 
     def counted(self, column: ColumnProfile) -> np.ndarray:
         """Another profile of the column in this one's bins: (bins,) rows."""
         return _counts(column, self.edges, self.categories)
+
+    def clusters(self) -> Clusters:
+        """What counts rows in these bins, by unit."""
+        return Clusters(self.edges, self.categories, len(self.counts))
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Reference:
     columns: dict[str, Column]
     prediction: Column | None
     files: tuple[str, ...]
+    together: Together | None = None
+    """Which rows belong together; None where an older version did not keep it."""
 
     def write(self, bundle: Path) -> None:
         """Keep it beside the model."""
@@ -67,11 +76,13 @@ class Reference:
             told = read_json(bundle / FILE)
         except FileNotFoundError:
             raise ConfigError(
-                f"the champion must have kept a profile of its training's rows, however version {version} has no {FILE}; "
+                f"the champion must have kept a profile of its training's rows, but version {version} has no {FILE}; "
                 "retrain the project once"
             ) from None
         columns = {name: _column(column) for name, column in told["columns"].items()}
-        return cls(columns, _column(told["prediction"]) if told["prediction"] else None, tuple(told["files"]))
+        prediction = _column(told["prediction"]) if told["prediction"] else None
+        together = Together.from_json(told["together"]) if told.get("together") else None
+        return cls(columns, prediction, tuple(told["files"]), together)
 
 
 def summarise(profile: Profile, prediction: ColumnProfile | None, files: Sequence[str]) -> Reference:
@@ -126,4 +137,6 @@ def _counts(column: ColumnProfile, edges: Sequence[float], categories: Sequence[
 
 def _column(told: Mapping[str, Any]) -> Column:
     plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    if plain.get("correlation"):
+        plain["correlation"] = Correlation(**plain["correlation"])
     return Column(**plain)
