@@ -35,11 +35,8 @@ def keep_reference(run: RunDirectory, project: Project, root: Path, store: Store
     from headway.drift.units import TestRows, relate
 
     profile = Profile.from_json(read_json(run.path / "profile.json"))
-    table, test, classes = (
-        stages.table_of(project, root),
-        np.load(run.predictions("test")),
-        store.preparation.target.classes,
-    )
+    table, test = stages.table_of(project, root), np.load(run.predictions("test"))
+    classes = store.preparation.target.classes
     files = file_digests(table.files, root)
     reference = summarise(profile, profile_predictions([test], classes), sorted(files.values()))
     unit, codes, _ = store.test_units

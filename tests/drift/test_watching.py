@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from headway import cli, stages, tracking, watching, zombies
-from headway.base import ConfigError, DataError, read_json
+from headway.base import ConfigError, DataError, read_json, write_json
 from headway.data.datasets.loans import Options, generate
 from headway.report import Silent
 from headway.run import RunDirectory
@@ -82,7 +82,12 @@ def test_the_files_that_training_did_not_see_are_looked_at_and_the_run_is_in_mlf
     finally:
         Path(arrived).unlink()
     assert found["files"] == [months[-1].name]
-    assert (run.path / "watch.md").read_text().startswith("# Drift")
+    page = (run.path / "watch.md").read_text()
+    assert page.startswith("# Drift")
+    count = pq.read_table(months[-1])["issued"].cast(pa.date32()).combine_chunks().unique()
+    assert f"2,000 rows in {len(count)} days of {months[-1].name}" in page
+    assert "Rows of one day are more alike" in page
+    assert found["summary"].endswith(f"(2,000 rows in {len(count)} days)")
     newest = tracking.list_runs(root, "loans")[0]
     assert newest["tags"]["kind"] == "watch"
     psi = {c["column"]: c["psi"] for c in found["columns"]}
@@ -94,6 +99,26 @@ def test_a_finished_watch_is_no_dead_run(root: Path, months: tuple[Path, ...]) -
     run, _ = watched(root, months[QUIET - 1])
     assert not (run.path / "owner.lock").exists()
     assert zombies.close_dead(root) == []
+
+
+def test_a_champion_that_says_nothing_of_units_is_watched_row_by_row_and_that_is_told(
+    root: Path, months: tuple[Path, ...], tmp_path: Path
+) -> None:
+    champion = tracking.champion(root, "loans")
+    assert champion is not None
+    kept = champion.bundle / "reference.json"
+    shutil.copy(kept, tmp_path)
+    older = read_json(kept)
+    del older["together"]
+    for column in (*older["columns"].values(), older["prediction"]):
+        del column["correlation"]
+    write_json(kept, older)
+    try:
+        run, found = watched(root, months[QUIET - 1])
+    finally:
+        shutil.copy(tmp_path / kept.name, kept)
+    assert {column["effect"] for column in found["columns"]} == {1.0}
+    assert "does not say which rows belong together" in (run.path / "watch.md").read_text()
 
 
 def test_files_that_training_saw_are_nothing_new_and_get_no_verdict(

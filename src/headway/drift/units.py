@@ -76,7 +76,10 @@ def units_of(division: Division) -> tuple[Together, np.ndarray]:
         together = Together(name, (str(split.column),), True, split.format, replace(Sizes.of(values), note=note))
         return together, values
     by = division.identity
-    columns = table.keys if split.by in ("files", "column") else () if by.by == "content" else by.columns
+    if split.by in ("files", "column"):
+        columns = table.keys
+    else:
+        columns = () if by.by == "content" else by.columns
     if not columns:
         return Together(), np.zeros(0, np.uint64)
     values = division.rows if columns == by.columns else row_hashes(table, columns)
