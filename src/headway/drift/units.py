@@ -76,10 +76,8 @@ def units_of(division: Division) -> tuple[Together, np.ndarray]:
         together = Together(name, (str(split.column),), True, split.format, replace(Sizes.of(values), note=note))
         return together, values
     by = division.identity
-    if split.by in ("files", "column"):
-        columns = table.keys
-    else:
-        columns = () if by.by == "content" else by.columns
+    named = () if by.by == "content" else by.columns
+    columns = table.keys if split.by in ("files", "column") else named
     if not columns:
         return Together(), np.zeros(0, np.uint64)
     values = division.rows if columns == by.columns else row_hashes(table, columns)
