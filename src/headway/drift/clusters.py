@@ -61,7 +61,8 @@ class Together:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Together:
         """What asdict gave."""
-        return cls(**{**values, "columns": tuple(values["columns"]), "sizes": Sizes(**values["sizes"])})
+        plain: dict[str, Any] = {**values, "columns": tuple(values["columns"]), "sizes": Sizes(**values["sizes"])}
+        return cls(**plain)
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,8 @@ class Clusters:
         nulls = self._counts[:, self._bins]
         null = design_effects(np.stack([nulls, self._counts.sum(1) - nulls], 1))[0]
         mean, largest = design_effects(self._counts[:, : self._bins])
-        alike = (min(1.0, max(0.0, (effect - 1) / (size - 1))) for effect in (mean, largest, null))
-        return Correlation(*alike, size, samples)
+        mean, largest, null = (min(1.0, max(0.0, (effect - 1) / (size - 1))) for effect in (mean, largest, null))
+        return Correlation(mean, largest, null, size, samples)
 
 
 def design_effects(counts: np.ndarray) -> tuple[float, float]:
