@@ -130,6 +130,7 @@ def test_on_grown_data_the_champions_figure_is_its_honest_one(root: Path, name: 
     assert figure["value"] is not None
     assert honest["low"] <= figure["value"] <= honest["high"]
     assert examined.mask.mean() > 0.8, "rows that keep their part are still used"
+    assert bool(examined.left_out) == bool(examined.sentence()), "nothing is said where no row is left out"
 
 
 @pytest.mark.parametrize(
@@ -186,6 +187,38 @@ def test_a_champion_that_reads_other_columns_is_examined_by_its_own(root: Path) 
     assert "the rows that version 1 learnt from cannot be told" in examined.sentence()
 
 
+def test_a_column_of_another_kind_divides_the_rows_anew(root: Path) -> None:
+    for file in (root / "rows").iterdir():
+        pd.read_csv(file, dtype={"b": str}).assign(b=lambda frame: frame["b"] + "0").to_csv(file, index=False)
+    content = {"by": "random"}
+    champion = train(root, "one", content, keys=[], features={"a": "numeric", "b": "categorical"})
+    candidate = train(root, "two", content, keys=[], features={"a": "numeric", "b": "numeric"})
+    examined = examine(root, champion, candidate)
+    truth = Division(table_of(champion.project, root), champion.project.split).parts == TEST
+    here = Division(table_of(candidate.project, root), candidate.project.split).parts == TEST
+    np.testing.assert_array_equal(examined.mask, truth[here])
+    assert examined.left_out > 100
+
+
+def test_a_champions_column_that_is_no_number_any_more_leaves_every_row_out(root: Path) -> None:
+    champion = train(root, "one", {"by": "random"}, keys=[])
+    for file in (root / "rows").iterdir():
+        pd.read_csv(file).assign(b="far").to_csv(file, index=False)
+    candidate = train(root, "two", {"by": "random"}, keys=[], features={"a": "numeric", "c": "categorical"})
+    examined = examine(root, champion, candidate)
+    assert not examined.mask.any()
+    assert "the rows that version 1 learnt from cannot be told: " in examined.sentence()
+
+
+def test_groups_keep_their_part_when_rows_without_a_group_come(root: Path) -> None:
+    split = {"by": "group", "column": "customer"}
+    before = train(root, "one", split)
+    rows(50, 9, 300).assign(customer=None).to_csv(root / "rows" / "z.csv", index=False)
+    after = train(root, "two", split)
+    tests = [set(version.store.raw_test(["id"]).column("id").to_pylist()) for version in (before, after)]
+    assert tests[0] <= tests[1]
+
+
 def test_a_version_older_than_the_record_is_compared_with_a_word_of_caution(root: Path) -> None:
     candidate = train(root, "two", SPLITS["random"])
     examined = examinable(candidate.store.learnt, None, "version 1", 10, lambda _: np.zeros(10, bool))
@@ -199,9 +232,11 @@ def test_of_very_many_rows_a_sample_is_kept_and_rows_beyond_it_are_not_decided_o
     monkeypatch.setattr("headway.data.learnt.MOST", 1000)
     rng = np.random.default_rng(0)
     seen = rng.integers(0, 2**64, 5000, dtype=np.uint64)
-    new = rng.integers(0, 2**64, 5000, dtype=np.uint64)
-    learnt = Learnt.of(Learnt.of(_rule(), None, seen).rule, None, seen)
-    assert learnt.unlearnt(new).all()
+    new = rng.integers(0, 2**64, 10_000, dtype=np.uint64)
+    learnt = Learnt.of(_rule(), None, seen)
+    assert learnt.unlearnt(new).all(), "none of 2,000 in the sample was learnt"
+    few = learnt.unlearnt(new[:100])
+    np.testing.assert_array_equal(few, new[:100] < learnt.below, "20 in the sample say too little about the other 80")
     mask = learnt.unlearnt(np.concatenate([seen, new]))
     assert not mask[:5000].any()
     assert 0.1 < mask[5000:].mean() < 0.3

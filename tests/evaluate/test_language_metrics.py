@@ -118,6 +118,24 @@ def test_a_passage_is_known_wherever_it_stands() -> None:
     np.testing.assert_array_equal(unlearnt(documents, 21, learnt), [True] * 20 + [False])
 
 
+def test_short_documents_are_known_too() -> None:
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abcdefgh "), length)) for length in rng.integers(10, 120, 400)]
+    learnt = Learnt.of(Rule({}, "d"), None, all_shingles(texts[:200]))
+    np.testing.assert_array_equal(unlearnt(texts, 400, learnt), np.arange(400) >= 200)
+
+
+def test_of_a_very_long_text_blocks_without_a_kept_passage_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    seen, new = ("".join(rng.choice(list("abcdefgh"), 200_000)) for _ in range(2))
+    monkeypatch.setattr("headway.data.learnt.MOST", 200)
+    learnt = Learnt.of(Rule({}, "d"), None, all_shingles([seen]))
+    half = 100_352
+    mask = unlearnt([seen[:half] + new[:half]], 2 * half // 512, learnt)
+    assert not mask[:190].any(), "seven of ten blocks of what was learnt hold no passage of the sample"
+    assert 0.2 < mask[196:].mean() < 0.7
+
+
 @pytest.mark.parametrize("count", [3, 8, 9, 13, 50])
 def test_every_token_is_predicted_once_from_half_a_context_at_least(count: int) -> None:
     tokens = RNG.integers(0, 7, count)

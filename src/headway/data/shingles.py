@@ -22,7 +22,10 @@ CHUNK = 1 << 20
 
 
 def shingles(text: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Where the sampled runs begin, (M,) int64, and their hashes, (M,) uint64. A text shorter than a run is one."""
+    """Where the sampled runs begin, (M,) int64, and their hashes, (M,) uint64.
+
+    Every text has one: a text shorter than a run is one, and of a short text without a sampled run it is that of the lowest hash.
+    """
     if len(text) <= WINDOW:
         return np.zeros(1, np.int64), _hashes(np.frombuffer(text.ljust(WINDOW, b"\0"), np.uint8))
     content = np.frombuffer(text, np.uint8)
@@ -30,6 +33,8 @@ def shingles(text: bytes) -> tuple[np.ndarray, np.ndarray]:
     for first in range(0, len(content) - WINDOW + 1, CHUNK):
         hashes = _hashes(content[first : first + CHUNK + WINDOW - 1])
         chosen = np.flatnonzero(hashes % np.uint64(ONE_IN) == 0)
+        if not len(chosen) and len(content) <= CHUNK:
+            chosen = np.array([hashes.argmin()])
         starts.append(first + chosen)
         kept.append(hashes[chosen])
     return np.concatenate(starts), np.concatenate(kept)

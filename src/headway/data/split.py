@@ -210,11 +210,9 @@ def _by_time(division: Division) -> np.ndarray:
 
 
 def _by_group(division: Division) -> np.ndarray:
-    """A group's part follows from its name alone."""
+    """A group's part follows from its name alone. Rows without a group are one group."""
     split = division.split
-    groups = _column(division.table, str(split.column)).astype("string").fillna("")
-    hashes = pd.util.hash_array(groups.to_numpy(object), hash_key=f"{split.seed:016d}", categorize=True)
-    return _parts_of(hashes.astype(np.float64) / 2.0**64, split.test, split.validation)
+    return _parts_of(positions(division.rows, split.seed), split.test, split.validation)
 
 
 def _by_files(division: Division) -> np.ndarray:

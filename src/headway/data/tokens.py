@@ -32,7 +32,7 @@ from headway.data.text import Text, TextConfig
 if TYPE_CHECKING:
     import tokenizers
 
-FORMAT = 3
+FORMAT = 4
 END = "<|end|>"
 UNKNOWN = "\ufffd"
 
@@ -211,7 +211,9 @@ def _fit(text: Text, config: TextConfig) -> Tokenizer:
 
 def _learnt(text: Text, config: TextConfig) -> Learnt:
     hashes = all_shingles(document.text for split, document in text.parts() if split != "test")
-    rule = Rule(described(config.model_dump(include={"split", "test", "validation", "max_bytes"}), ()), text.digest)
+    rule = Rule(
+        described(config.model_dump(include={"split", "test", "validation", "max_bytes"}), (), "data"), text.digest
+    )
     return Learnt.of(rule, None, hashes)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from headway.data.learnt import Learnt
+from headway.data.learnt import ENOUGH, Learnt
 from headway.data.shingles import shingles
 from headway.evaluate.resample import Units, draw_weights, interval
 from headway.evaluate.standing import Standing
@@ -108,7 +108,8 @@ def difference(a: Blocks, b: Blocks, resamples: int, metric: str = "bits_per_byt
 def unlearnt(documents: Sequence[str], blocks: int, learnt: Learnt) -> np.ndarray:
     """(K,) bool: the blocks of which a version has learnt at most half of the sampled passages.
 
-    ``documents`` are those of the test, one after the other, cut into blocks as `Blocks.of` does.
+    ``documents`` are those of the test, one after the other, cut into blocks as `Blocks.of` does. A block without a sampled passage
+    is not used, unless many passages are sampled and none of them was learnt.
     """
     count, known = np.zeros(blocks), np.zeros(blocks)
     contents = [text.encode() for text in documents]
@@ -121,7 +122,9 @@ def unlearnt(documents: Sequence[str], blocks: int, learnt: Learnt) -> np.ndarra
         np.add.at(count, at[seen], 1)
         np.add.at(known, at[seen & learnt.contains(hashes)], 1)
         start += len(content)
-    return known <= count / 2
+    if not known.any() and (learnt.whole or count.sum() >= ENOUGH):
+        return np.ones(blocks, bool)
+    return (known <= count / 2) & (count > 0)
 
 
 def evaluate(
