@@ -208,3 +208,18 @@ def test_units_of_some_rows_are_numbered_without_gaps() -> None:
     some = units.take(np.array([True, False, True, True, False]))
     assert (some.count, some.counted()) == (2, "2 groups of 3 rows")
     assert Units.of("key", np.arange(7)).counted() == "7 rows"
+
+
+def test_few_groups_of_very_many_rows_are_all_resampled() -> None:
+    rng = np.random.default_rng(3)
+    groups, rows = 30, 5000
+    means = rng.normal(0, 1, groups)
+    errors = np.abs(5 + means[np.repeat(np.arange(groups), rows)] + rng.normal(0, 1, groups * rows))
+    units = Units("group", groups * rows, np.repeat(np.arange(groups), rows))
+    measured = measure("regression", np.zeros(len(errors)), errors, 2000, 0, units)["mae"]
+    assert measured["low"] is not None
+    assert measured["high"] is not None
+    of_groups = errors.reshape(groups, rows).mean(1)
+    student = 2.045 * of_groups.std(ddof=1) / np.sqrt(groups)  # of 29 degrees of freedom
+    assert measured["value"] == pytest.approx(errors.mean())
+    assert (measured["high"] - measured["low"]) / 2 == pytest.approx(student, rel=0.15)

@@ -26,7 +26,22 @@ Shared = dict[int, Any]
 Maker = Callable[[np.ndarray, np.ndarray, Shared], Resampled]
 
 MOST_ROWS = 100_000
-"""Of more rows a random sample this large is resampled, and the draws' distance from its value is scaled to all of them."""
+"""Of more rows a random sample this large is resampled, and the draws' distance from its value is scaled to all of its units.
+
+Whole units are drawn. Where that would leave few, rows of all units are drawn: the interval is then a little too wide, never too narrow.
+"""
+
+
+FEWEST_UNITS = 1000
+"""Units that a sample has at least: a few of fifty groups tell nothing of how groups differ, so their rows are thinned instead."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Row numbers in order, and the share of all units that they are of."""
+
+    rows: np.ndarray
+    share: float
 
 
 @dataclass(frozen=True)
@@ -65,16 +80,20 @@ class Units:
         """The same rows in another order, (N,) row numbers."""
         return self if self.codes is None else Units(self.name, self.rows, self.codes[order], self.note)
 
-    def sample(self, seed: int) -> np.ndarray | None:
-        """Row numbers of whole units drawn at random, about MOST_ROWS; None where there are no more rows than that."""
+    def sample(self, seed: int) -> Sample | None:
+        """About MOST_ROWS rows of units drawn at random; None where there are no more rows than that."""
         if self.rows <= MOST_ROWS:
             return None
         rng = np.random.default_rng([seed, 1])
-        kept = max(2, round(self.count * MOST_ROWS / self.rows))
-        chosen = rng.permutation(self.count)[:kept]
+        kept = min(self.count, max(FEWEST_UNITS, round(self.count * MOST_ROWS / self.rows)))
+        chosen = np.sort(rng.permutation(self.count)[:kept])
+        share = kept / self.count
         if self.codes is None:
-            return np.sort(chosen)
-        return np.flatnonzero(np.isin(self.codes, chosen))
+            return Sample(chosen, share)
+        rows = np.arange(self.rows) if share == 1 else np.flatnonzero(np.isin(self.codes, chosen))
+        if kept <= FEWEST_UNITS and len(rows) > MOST_ROWS:
+            rows = np.sort(rng.choice(rows, MOST_ROWS, replace=False))
+        return Sample(rows, share)
 
     def counted(self) -> str:
         """In words: 2,000 rows, or 57 groups of 2,000 rows."""
@@ -88,25 +107,22 @@ class Bootstrap:
 
     def __init__(self, units: Units, resamples: int, seed: int) -> None:
         self._units, self._resamples, self._seed = units, resamples, seed
-        self.rows = units.sample(seed)
+        self._sample = units.sample(seed)
+        self.rows = None if self._sample is None else self._sample.rows
         """The row numbers that are resampled; None where all are."""
-
-    @property
-    def units(self) -> int:
-        """How many units all rows have."""
-        return self._units.count
 
     def draws(self, statistics: Mapping[str, Resampled], values: Mapping[str, float | None]) -> dict[str, np.ndarray]:
         """(R,) for each statistic of the sampled rows, spread as over all rows, around its value there."""
-        units = self._units if self.rows is None else self._units.take(self.rows)
+        sample = self._sample
+        units = self._units if sample is None else self._units.take(sample.rows)
         drawn: dict[str, list[np.ndarray]] = {name: [] for name in statistics}
         for weights in draw_weights(units, self._resamples, self._seed):
             for name, statistic in statistics.items():
                 drawn[name].append(statistic(weights))
         joined = {name: np.concatenate(parts) for name, parts in drawn.items()}
-        if self.rows is None:
+        if sample is None:
             return joined
-        scale = math.sqrt(units.count / self._units.count)
+        scale = math.sqrt(sample.share)
         ones = np.ones((1, units.rows))
         for name, statistic in statistics.items():
             value = values[name]
