@@ -118,6 +118,8 @@ def test_metrics_stand_beside_the_champion_and_the_baselines() -> None:
     assert list(auc.values()) == ["auc *", "0.9180", "0.9140–0.9220", "0.9170", "0.9000", "0.9000", "0.9000"]
     assert list(precision.values()) == ["average precision", "0.8000", "", "", "", "", ""]
     assert markdown_table([auc]).count("|") == 3 * 8
+    champion = EVALUATION["champion"] | {"rows": 1280, "left_out": 5}
+    assert "champion v3 on 1,280 rows" in metric_rows(EVALUATION | {"champion": champion})[0]
 
 
 def test_numbers_keep_four_digits_where_they_matter() -> None:

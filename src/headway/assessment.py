@@ -21,7 +21,7 @@ from headway.data.split import TEST, Division
 from headway.data.store import Store
 from headway.evaluate.baselines import fit_baselines
 from headway.evaluate.evaluation import evaluate
-from headway.evaluate.gate import decide
+from headway.evaluate.gate import decide, not_compared
 from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
 from headway.evaluate.standing import Standing
@@ -81,8 +81,6 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         np.save(run.predictions("champion"), rehearsal.champion)
         examined = _examinable(store, project, root, champion)
         np.save(run.predictions("champion_rows"), examined.mask)
-        if examined.sentence():
-            report.warn(examined.sentence())
     report.progress(0.6, "measuring")
     evaluation = evaluate(
         project.task,
@@ -134,7 +132,7 @@ def put_before_gate(run: RunDirectory, project: Project, root: Path) -> dict[str
         standing=Standing.from_json(standing) if standing else None,
         units=_units(store),
         usable=np.load(run.predictions("champion_rows")) if champion else None,
-        note=champion.get("why", "") if champion else "",
+        note=champion["why"] if champion else not_compared(evaluation["champion_problem"]),
         slice_values=_columns(store, project.evaluate.slices),
         latency_ms=evaluation["latency_ms"],
         size_mb=evaluation["size_mb"],

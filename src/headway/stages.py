@@ -155,6 +155,7 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
     rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
     unit = "trees" if project.model.name == "boosting" else "epochs"
     best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
+    best = "fitted at once" if project.model.name == "linear" else best
     report.line(f"{project.model.name} in {result['precision']} on {result['device']}, {best}, {rate}")
     if result.get("diagnosis"):
         report.line(result["diagnosis"])

@@ -204,7 +204,9 @@ def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     champion = evaluation.get("champion")
     if isinstance(champion, Mapping) and champion.get("metrics"):
         version = champion.get("version")
-        others["champion" if version is None else f"champion v{version}"] = champion["metrics"]
+        name = "champion" if version is None else f"champion v{version}"
+        some = f" on {champion['rows']:,} {champion.get('unit', 'row')}s" if champion.get("left_out") else ""
+        others[name + some] = champion["metrics"]
     others.update({name: b.get("metrics", {}) for name, b in (evaluation.get("baselines") or {}).items()})
     rows = []
     for name, measured in (evaluation.get("metrics") or {}).items():

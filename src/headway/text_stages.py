@@ -16,7 +16,7 @@ from headway.base import DataError, TrainingError, read_json, write_atomically, 
 from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.text import open_text
 from headway.data.tokens import TokenStore, make_token_store
-from headway.evaluate.gate import Comparison, Decision, against_champion, first, limits
+from headway.evaluate.gate import Comparison, Decision, against_champion, first, limits, not_compared
 from headway.evaluate.language import Blocks, by_document, difference, evaluate, units_of, unlearnt
 from headway.evaluate.margin import margin_of
 from headway.evaluate.ngram import fit_ngram
@@ -120,13 +120,11 @@ def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter
         examined = _examinable(store, champion, len(model.nats))
         compared = champion.version, _blocks(run, 1).take(examined.mask)
         np.save(run.predictions("champion_rows"), examined.mask)
-        if examined.sentence("blocks"):
-            report.warn(examined.sentence("blocks"))
     units = _units(store, model)
     found = evaluate(model, baselines, compared, units, seconds, project.evaluate.resamples)
     found |= {"latency_ms": own["latency_ms"], "size_mb": own["size_bytes"] / 1e6, "champion_problem": problem}
     if examined is not None:
-        found["champion"] |= examined.to_json(f"{units.name}s")
+        found["champion"] |= {**examined.to_json(f"{units.name}s"), "unit": units.name}
     draw_learning(run.path / "plots", [(event.step, event.metrics) for event in run.events() if event.kind == "metric"])
     return found
 
@@ -162,7 +160,7 @@ def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any])
     """By bits a byte, on the blocks that the champion has not learnt from."""
     model, champion, gate = _blocks(run, 0), evaluation["champion"], project.gate
     store, broken = _store(run), limits(gate, evaluation["latency_ms"], evaluation["size_mb"])
-    left_out, note = 0, ""
+    left_out, note = 0, not_compared(evaluation["champion_problem"])
     if champion is None:
         model_of, _ = fit_ngram(store.tokens("train"), store.tokens("validation"), store.described["vocabulary"], (1,))
         other, label = _counted(store, model_of.losses(store.tokens("test"), 1)), "the trivial baseline"

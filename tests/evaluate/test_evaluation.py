@@ -132,12 +132,24 @@ def test_a_metric_without_a_value_says_why_for_the_model_a_baseline_and_a_slice(
     assert not [name for row in rows.values() for name, cell in row.items() if not cell and name != "95 % interval"]
 
 
+def test_a_linear_model_stands_beside_other_baselines_than_itself() -> None:
+    rng = np.random.default_rng(0)
+    target, region = rng.normal(size=200), np.repeat("a", 200)
+    near, far = target + rng.normal(0, 0.1, 200), target + rng.normal(0, 0.5, 200)
+    both = {"model": near.astype(np.float32), "linear": near, "boosting": far}
+    assert evaluated("regression", (), target, both, region, "linear")["earns_its_keep"]["baseline"] == "boosting"
+    assert evaluated("regression", (), target, both, region, "mlp")["earns_its_keep"]["baseline"] == "linear"
+    alone = {"model": near, "linear": near}
+    assert evaluated("regression", (), target, alone, region, "linear")["earns_its_keep"] is None
+
+
 def evaluated(
     task: Literal["classification", "regression"],
     classes: tuple[str, ...],
     target: np.ndarray,
     predictions: dict[str, np.ndarray],
     region: np.ndarray,
+    model_name: str = "mlp",
 ) -> dict[str, Any]:
     return evaluate(
         task,
@@ -151,7 +163,7 @@ def evaluated(
         seconds={},
         slice_values={"region": region},
         reference=None,
-        model_name="mlp",
+        model_name=model_name,
         champion_version=None,
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from headway.base import ConfigError
 from headway.evaluate.config import GateConfig
-from headway.evaluate.gate import Decision, decide
+from headway.evaluate.gate import Decision, decide, not_compared
 from headway.evaluate.resample import Units
 from headway.evaluate.standing import Standing
 
@@ -189,6 +189,18 @@ def test_a_first_model_must_beat_the_trivial_baseline() -> None:
     decision = put(np.stack([1 - informed, informed], 1), None, GateConfig(), target=target, trivial=trivial)
     assert decision.promoted
     assert "the first model, better than the trivial baseline" in decision.reason
+
+
+def test_a_model_whose_champion_cannot_be_compared_is_not_called_the_first() -> None:
+    model = right(np.random.default_rng(4), 0.9)
+    note = not_compared("it knows the classes a, b, the candidate a, b, c")
+    decision = put(model, None, note=note)
+    assert decision.promoted
+    assert (
+        "; judged as a first model, better than the trivial baseline; the champion cannot be compared: "
+        in decision.reason
+    )
+    assert not_compared(None) == ""
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,12 @@ def _standing(
     model_name: str,
     units: Units,
 ) -> Standing | None:
-    """The model beside the best of the baselines; None where there is none."""
-    values = {name: m[metric]["value"] for name, m in baselines.items()}
+    """The model beside the best of the baselines, itself left out; None where there is none."""
+    values = {
+        name: m[metric]["value"]
+        for name, m in baselines.items()
+        if name != model_name or not np.allclose(predictions[name], predictions["model"], rtol=1e-3, atol=1e-3)
+    }
     defined = {name: value for name, value in values.items() if value is not None}
     if not defined:
         return None

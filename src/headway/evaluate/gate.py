@@ -108,7 +108,9 @@ def against_champion(gate: GateConfig, comparison: Comparison, margin: Margin, b
 def first(
     gate: GateConfig, comparison: Comparison, standing: Standing | None, model: str, broken: list[str]
 ) -> Decision:
-    """A first model: better than the trivial baseline, and by default not worse than its best strong one."""
+    """A first model, or one whose champion cannot be compared: better than the trivial baseline, and by default not worse than its
+    best strong one.
+    """
     undecidable = comparison.undecidable(gate.min_units)
     if undecidable is not None:
         return undecidable
@@ -120,7 +122,7 @@ def first(
         return comparison.decision(False, f"but {worse.advice(model)}")
     if broken:
         return comparison.decision(False, "; ".join(broken))
-    why = "the first model, better than the trivial baseline"
+    why = f"{'judged as a' if comparison.note else 'the'} first model, better than the trivial baseline"
     if worse:
         why += f", though the baseline {worse.baseline} is better (gate.first: beat_trivial)"
     return comparison.decision(True, why)
@@ -148,12 +150,14 @@ def decide(
 ) -> Decision:
     """Put the candidate's predictions for the test rows before the gate, beside the champion's for the same rows.
 
-    ``usable`` (N,) bool: the rows that the champion has not learnt from, None for all; ``note`` says why the others are left out.
+    ``usable`` (N,) bool: the rows that the champion has not learnt from, None for all; ``note`` says why the others are left out,
+    or, without ``champion``, why there is none to compare.
     """
     metric = primary(task, candidate.shape[1] if candidate.ndim == 2 else 1, gate)
     broken = limits(gate, latency_ms, size_mb)
     if champion is None:
-        comparison = _compare(metric, target, candidate, trivial, units, resamples, seed, "the trivial baseline")
+        other = "the trivial baseline"
+        comparison = _compare(metric, target, candidate, trivial, units, resamples, seed, other, note=note)
         return first(gate, comparison, standing, model, broken)
     rows = np.ones(len(target), bool) if usable is None else usable
     target, candidate, champion = target[rows], candidate[rows], champion[rows]
@@ -200,6 +204,11 @@ def why_of(low: float, high: float, margin: Margin, other: str) -> str:
     if high < 0:
         return f"worse than {other}; whether by more than the margin, {margin.text}, is open"
     return f"whether it is worse than {other} by more than the margin, {margin.text}, is open"
+
+
+def not_compared(problem: str | None) -> str:
+    """Why a champion that there is was not compared, as a clause for the decision; empty where there is no ``problem``."""
+    return f"the champion cannot be compared: {problem}" if problem else ""
 
 
 def limits(gate: GateConfig, latency_ms: float, size_mb: float) -> list[str]:

@@ -25,6 +25,9 @@ Arrays = Mapping[str, np.ndarray]
 NEVER = -1e4
 """The logit of a class that training lacks: a probability of zero."""
 
+CHUNK = 65_536
+"""Rows predicted at once: in float64, all rows of a large table would take several times its memory."""
+
 
 @dataclass(frozen=True)
 class LinearFit:
@@ -39,9 +42,13 @@ class LinearFit:
 
     def outputs(self, arrays: Arrays) -> np.ndarray:
         """(N, O) logits, or values in the target's own unit."""
-        numeric = (np.asarray(arrays["numeric"], np.float64) - self.center_F) / self.spread_F
-        codes = np.asarray(arrays["categorical"]) + self.offsets_C
-        return numeric @ self.numbers_FO + self.codes_VO[codes].sum(1) + self.bias_O
+        numeric, categorical = np.asarray(arrays["numeric"]), np.asarray(arrays["categorical"])
+        chunks = range(0, max(1, len(numeric)), CHUNK)
+        return np.concatenate([self._outputs(numeric[i : i + CHUNK], categorical[i : i + CHUNK]) for i in chunks])
+
+    def _outputs(self, numeric: np.ndarray, categorical: np.ndarray) -> np.ndarray:
+        numbers = (numeric.astype(np.float64) - self.center_F) / self.spread_F
+        return numbers @ self.numbers_FO + self.codes_VO[categorical + self.offsets_C].sum(1) + self.bias_O
 
     def standardised(self, mean: float, std: float) -> LinearFit:
         """The same for a target that a network sees as (value - mean) / std."""

@@ -1,0 +1,54 @@
+"""The linear model is scikit-learn's, as a network and however many rows are predicted at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from headway.models import linear
+from headway.models.base import Inputs
+from headway.models.linear import Linear
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_a_linear_model_predicts_as_scikit_learns_pipeline(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "CHUNK", 64)
+    rng = np.random.default_rng(classes)
+    numbers = rng.normal([5, -2], [1, 100], (300, 2)).astype(np.float32)
+    codes = np.stack([rng.integers(0, 4, 300), rng.integers(0, 3, 300)], 1).astype(np.int32)
+    score = numbers[:, 0] - numbers[:, 1] / 100 + codes[:, 0] + rng.normal(size=300)
+    target = np.digitize(score, np.quantile(score, [1 / 3, 2 / 3][: classes - 1])) if classes else 1000 + score
+    arrays = {"numeric": numbers, "categorical": codes, "target": target}
+    outputs = max(1, classes)
+    fit = Linear().fit(arrays, [4, 3], outputs, regression=not classes, seed=0)
+    frame = pd.DataFrame(np.concatenate([numbers.astype(float), codes], 1))
+    columns = make_column_transformer((StandardScaler(), [0, 1]), (OneHotEncoder(), [2, 3]))
+    trusted = make_pipeline(columns, LogisticRegression(max_iter=5000) if classes else Ridge()).fit(frame, target)
+    ours = torch.from_numpy(fit.outputs(arrays))
+    if classes:
+        np.testing.assert_allclose(ours.softmax(1).numpy(), trusted.predict_proba(frame), atol=1e-3)
+    else:
+        np.testing.assert_allclose(ours[:, 0].numpy(), trusted.predict(frame), rtol=1e-6)
+    network = Linear().build(Inputs(numeric=2, categorical=(4, 3), bins=(), outputs=outputs))
+    network.load_state_dict({name: torch.from_numpy(values.astype(np.float32)) for name, values in fit.state().items()})
+    with torch.no_grad():
+        predicted = network(torch.from_numpy(numbers), torch.from_numpy(codes))
+    np.testing.assert_allclose(predicted.numpy(), ours.numpy(), rtol=1e-4, atol=1e-3)
+
+
+def test_a_class_that_training_lacks_has_no_probability() -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "numeric": rng.normal(size=(50, 1)),
+        "categorical": np.zeros((50, 0), np.int32),
+        "target": np.arange(50) % 2,
+    }
+    ours = torch.from_numpy(Linear().fit(arrays, [], 3, regression=False, seed=0).outputs(arrays)).softmax(1)
+    assert ours[:, 2].max() == 0
+    np.testing.assert_allclose(ours.sum(1).numpy(), 1)
