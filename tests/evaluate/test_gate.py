@@ -156,7 +156,7 @@ def test_rows_that_the_champion_has_learnt_from_are_not_used_and_are_counted() -
     decision = put(candidate, champion, usable=np.arange(ROWS) < 9, note="1,991 are left out")
     assert not decision.promoted
     assert decision.reason == (
-        "not promoted: nothing is decided on fewer than 10 (gate.min_units), but there are 9 rows; 1,991 are left out"
+        "not promoted: nothing is decided on fewer than 10 rows (gate.min_units), but there are 9 rows; 1,991 are left out"
     )
     assert not put(candidate, champion, usable=np.zeros(ROWS, bool), note="all are left out").promoted
 

@@ -83,8 +83,9 @@ class Comparison:
         """The decision where the rows cannot tell: too few units, or an undefined metric. None where they can."""
         numbers = (None, None, None)
         if self.units.count < fewest:
-            what = self.units.name + ("" if self.units.count == 1 else "s")
-            why = f"not promoted: nothing is decided on fewer than {fewest} (gate.min_units), but there are {self.units.count} {what}"
+            name, count = self.units.name, self.units.count
+            what = f"is 1 {name}" if count == 1 else f"are {count} {name}s"
+            why = f"not promoted: nothing is decided on fewer than {fewest} {name}s (gate.min_units), but there {what}"
         elif not np.isfinite([self.difference, self.low, self.high]).all():
             why = f"not promoted: {self.title} is not defined on these test rows"
         else:
