@@ -132,6 +132,19 @@ def test_a_metric_without_a_value_says_why_for_the_model_a_baseline_and_a_slice(
     assert not [name for row in rows.values() for name, cell in row.items() if not cell and name != "95 % interval"]
 
 
+@pytest.mark.parametrize("counts", [(6, 3), (8, 1), (1, 1), (2,) * 40, (9, 9)])
+def test_boosting_is_fitted_on_tables_of_few_rows_and_many_classes(counts: tuple[int, ...]) -> None:
+    rng, target = np.random.default_rng(0), np.repeat(np.arange(len(counts)), counts)
+    arrays = {
+        "numeric": rng.normal(size=(len(target), 2)),
+        "categorical": np.zeros((len(target), 0), int),
+        "target": target,
+    }
+    options = {"classes": len(counts), "cardinalities": (), "seed": 0}
+    prediction = fit_baselines(("boosting",), "classification", arrays, arrays, **options)["boosting"].prediction
+    np.testing.assert_allclose(prediction.sum(1), 1, atol=1e-5)
+
+
 def test_a_linear_model_stands_beside_other_baselines_than_itself() -> None:
     rng = np.random.default_rng(0)
     target, region = rng.normal(size=200), np.repeat("a", 200)

@@ -17,6 +17,9 @@ from headway.models.linear import Linear
 MOST_CODES = 254
 """Category codes that scikit-learn's boosting takes; rarer ones share one."""
 
+ASIDE = 0.1
+"""The share of rows that scikit-learn's early stopping sets aside."""
+
 ROWS_A_THREAD = 20_000
 """Fewer rows gain nothing from another thread."""
 
@@ -92,6 +95,7 @@ def _boosting(
     options: dict[str, Any] = {
         "categorical_features": [False] * numbers + [True] * len(cardinalities),
         "early_stopping": True,
+        "validation_fraction": ASIDE,
         "random_state": seed,
         "max_iter": 400,
     }
@@ -112,6 +116,11 @@ def _boosted(
         return np.asarray(HistGradientBoostingRegressor(**options).fit(x, target).predict(z), np.float64)
     # Early stopping sets rows of every class aside, so a class with a single row has to be left out.
     kept = np.bincount(target, minlength=classes)[target] > 1
+    present = len(np.unique(target[kept]))
+    if present < 2:
+        return np.tile((np.bincount(target, minlength=classes) / len(target)).astype(np.float32), (len(z), 1))
+    if kept.sum() * ASIDE <= present - 1:  # too few rows to set one of every class aside
+        options = {**options, "early_stopping": False, "max_iter": 100}
     model = HistGradientBoostingClassifier(**options).fit(x[kept], target[kept])
     out = np.zeros((len(z), classes), np.float32)
     out[:, model.classes_] = model.predict_proba(z)

@@ -43,6 +43,7 @@ def fit_estimator(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: 
 
 
 def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) -> Fit:
+    import sklearn.linear_model  # noqa: F401  # takes seconds, which are not the fit's
     import torch
     from safetensors.torch import save_file
 
