@@ -34,7 +34,7 @@ SECONDS = 5.0
 BUSY = 4
 CASES = (("network", BUSY), ("boosting", BUSY), ("network", 0), ("boosting", 0), ("baseline", BUSY), ("baseline", 0))
 LONGEST = 30.0
-"""Seconds after which a fit with a fixed number is stopped and counted with so many: it is not the best one."""
+"""Seconds after which a baseline's fit with a fixed number is stopped and counted with so many: it is not the best one."""
 
 AUTO, ONE, ALL, LONG = "auto", "1 thread", "1 a core", "1 a core, long spin"
 
@@ -84,8 +84,7 @@ def _measure(samples: Samples, chosen: Options) -> None:
                     continue
                 if time.monotonic() >= deadline:
                     return
-                with busy_processes(busy):
-                    samples.add(label, _child(case, way))
+                samples.add(label, _child(case, way, busy))
 
 
 def _fixed(busy: int) -> tuple[str, ...]:
@@ -120,13 +119,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
 
-def _child(case: str, way: str) -> float:
-    """Seconds a step in a fresh process."""
+def _child(case: str, way: str, busy: int) -> float:
+    """Seconds a step in a fresh process, which starts the busy ones once its libraries are loaded."""
     environment = dict(os.environ)
     if way != LONG:
         spin_briefly(environment)
-    words = [sys.executable, "-m", "bench.threads", case, way, str(os.getpid())]
-    limit = None if way == AUTO else LONGEST
+    words = [sys.executable, "-m", "bench.threads", case, way, str(busy), str(os.getpid())]
+    limit = LONGEST if case == "baseline" and way != AUTO else None
     try:
         done = subprocess.run(
             words, env=environment, start_new_session=True, stdout=subprocess.PIPE, check=True, timeout=limit
@@ -136,7 +135,7 @@ def _child(case: str, way: str) -> float:
     return float(done.stdout)
 
 
-def network(way: str) -> float:
+def network(way: str, busy: int) -> float:
     """A default MLP on batches of 4,096 rows, followed as in a run."""
     import torch
 
@@ -157,6 +156,8 @@ def network(way: str) -> float:
     keep_memory()
     recipe = Recipe(batch_size=4096, epochs=10_000, patience=10_000, precision="fp32")
     rows, arithmetic = Rows(32, 256, 4096 * 20), Arithmetic("fp32", CPU, "")
+    stack = contextlib.ExitStack()
+    stack.enter_context(busy_processes(busy))
     count = threads_of(recipe, rows, arithmetic).count if way == AUTO else _number(way)
     torch.set_num_threads(count)
     training = make_training(rows, recipe, arithmetic)
@@ -168,7 +169,7 @@ def network(way: str) -> float:
         return validate(*given)  # pyrefly: ignore
 
     rows.validate = until  # pyrefly: ignore
-    with tempfile.TemporaryDirectory() as folder:
+    with stack, tempfile.TemporaryDirectory() as folder:
         run = RunDirectory.create(Path(folder), "bench", {})
         write_json(run.path / "tuned.json", {"threads": count})
         kept = KeptThreads(run.path / "tuned.json", count, torch.set_num_threads) if way == AUTO else None
@@ -177,29 +178,33 @@ def network(way: str) -> float:
     return training.meter.seconds / training.meter.steps
 
 
-def boosting(way: str) -> float:
+def boosting(way: str, busy: int) -> float:
     """LightGBM on 30,000 rows of 30 columns."""
     from headway.models.base import Inputs
-    from headway.models.boosting import Boosting
+    from headway.models.boosting import Boosting, load_lightgbm
     from headway.train.estimators import GrowingThreads
 
     numeric, target = _rows()
     part = {"numeric": numeric, "categorical": np.zeros((len(numeric), 0), np.int32), "target": target}
-    begun, steps = 0.0, 0
+    begun, last, steps = 0.0, 0.0, 0
+    load_lightgbm()
+    stack = contextlib.ExitStack()
+    stack.enter_context(busy_processes(busy))
     choice = GrowingThreads("auto" if way == AUTO else _number(way))
 
     class Over(Exception):
         """The time is."""
 
     def on_tree(tree: int, *_: float) -> int | None:
-        nonlocal begun, steps
-        begun, steps = begun or time.perf_counter(), tree - 1
-        if time.perf_counter() - begun > SECONDS:
+        nonlocal begun, last, steps
+        last, steps = time.perf_counter(), tree - 1
+        begun = begun or last
+        if last - begun > SECONDS:
             raise Over
         return choice.after(tree)
 
     model = Boosting(trees=100_000, learning_rate=0.001)
-    with contextlib.suppress(Over):
+    with stack, contextlib.suppress(Over):
         model.fit(
             Inputs(30, (), (), 2),
             part,
@@ -210,10 +215,10 @@ def boosting(way: str) -> float:
             threads=choice.most,
             on_tree=on_tree,
         )
-    return (time.perf_counter() - begun) / steps
+    return (last - begun) / steps
 
 
-def baseline(way: str) -> float:
+def baseline(way: str, busy: int) -> float:
     """scikit-learn's boosting as an evaluation fits it: seconds of a fit."""
     from headway.evaluate import baselines
 
@@ -223,9 +228,14 @@ def baseline(way: str) -> float:
         baselines.free_cores = lambda: float(_number(way))  # pyrefly: ignore
         if way == LONG:
             baselines.spin_briefly = lambda: None  # pyrefly: ignore
-    begun = time.perf_counter()
-    baselines.fit_baselines(["boosting"], "classification", part, part, classes=2, cardinalities=(), seed=0)
-    return time.perf_counter() - begun
+    if way != LONG:
+        spin_briefly()
+    import sklearn.ensemble  # noqa: F401  # loaded before the busy processes begin
+
+    with busy_processes(busy):
+        begun = time.perf_counter()
+        baselines.fit_baselines(["boosting"], "classification", part, part, classes=2, cardinalities=(), seed=0)
+        return time.perf_counter() - begun
 
 
 def _rows(count: int = 30_000) -> tuple[np.ndarray, np.ndarray]:
@@ -238,11 +248,11 @@ def _number(way: str) -> int:
     return 1 if way == ONE else len(allowed_cores())
 
 
-WORK: dict[str, Callable[[str], float]] = {"network": network, "boosting": boosting, "baseline": baseline}
+WORK: dict[str, Callable[[str, int], float]] = {"network": network, "boosting": boosting, "baseline": baseline}
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4 and sys.argv[1] in WORK:
-        die_with_parent(int(sys.argv[3]), signal.SIGKILL)
-        print(WORK[sys.argv[1]](sys.argv[2]))
+    if len(sys.argv) == 5 and sys.argv[1] in WORK:
+        die_with_parent(int(sys.argv[4]), signal.SIGKILL)
+        print(WORK[sys.argv[1]](sys.argv[2], int(sys.argv[3])))
     else:
         main()
