@@ -12,11 +12,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from headway.data.alone import auc, exact_sum, power_alone
-from headway.data.checks import Finding, check_columns, check_leaks, check_overlap
-from headway.data.config import DataConfig, Task, ValidationConfig
+from headway.data.checks import Finding, check_columns, check_leaks, check_overlap, check_shares
+from headway.data.config import DataConfig, SplitConfig, Task, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
 from headway.data.source import Table, open_table
+from headway.data.split import Division
 
 RNG = np.random.default_rng(1)
 
@@ -170,3 +171,13 @@ def test_rows_have_equal_hashes_exactly_when_they_are_equal(tmp_path: Path) -> N
     groups = frame.fillna({"a": -1, "c": "-"}).groupby(["y", "a", "c"]).ngroup()
     hashes = row_hashes(table, ["a", "c", "y"])
     assert len(set(zip(groups, hashes, strict=True))) == groups.nunique() == len(set(hashes))
+
+
+def test_a_test_far_from_its_share_is_said_with_the_rows_that_stay_together(tmp_path: Path) -> None:
+    frame = _frame().assign(key=np.arange(3000.0))
+    table, split = _table(tmp_path, frame, FEATURES), SplitConfig(by="random", row_key=("key",))
+    assert check_shares(Division(table, split)) == []
+    frame.loc[:999, "key"] = np.nan
+    (told,) = check_shares(Division(_table(tmp_path, frame, FEATURES), split))
+    assert told.severity == "warn"
+    assert "rows of one key stay together, 1,000 in the largest case; rows without a key count as" in told.text

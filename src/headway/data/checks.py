@@ -175,6 +175,14 @@ def check_shares(division: Division) -> list[Finding]:
     if abs(reached - split.test) <= max(0.02, 5 * deviation):
         return []
     what = {"content": "equal rows", "key": "rows of one key", "group": "rows of one group"}[division.identity.by]
-    fix = "; name columns that tell rows apart in data.keys" if division.identity.by == "content" else ""
-    text = f"the test should hold {split.test:.0%} of the rows, but holds {reached:.1%}: {what} stay together{fix}"
+    fix = {
+        "content": "; name columns that tell rows apart in data.keys",
+        "key": "; rows without a key count as rows of one key",
+        "group": "; rows without a group count as one group",
+    }[division.identity.by]
+    most = np.unique(division.rows, return_counts=True)[1].max()
+    text = (
+        f"the test should hold {split.test:.0%} of the rows, but holds {reached:.1%}: {what} stay together, "
+        f"{most:,} in the largest case{fix}"
+    )
     return [Finding("warn", None, text)]
