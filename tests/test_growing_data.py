@@ -50,8 +50,7 @@ class Version:
 
     def error(self, store: Store, mask: np.ndarray) -> dict[str, float | None]:
         """RMSE with its interval on some test rows of a store."""
-        name, codes, note = store.test_units
-        units = Units.of(name, codes, note).take(mask)
+        units = Units.of(*store.units("test")).take(mask)
         applied = [self.store.preparation.apply(batch) for batch in store.raw_test_batches()]  # its own preparation
         prediction = np.concatenate([self.tree.predict(inputs(arrays)) for arrays in applied])
         return measure("regression", store.arrays("test")["target"][mask], prediction[mask], 400, units=units)["rmse"]

@@ -188,8 +188,7 @@ def _reference(store: Store, project: Project) -> np.ndarray | None:
 
 def _units(store: Store) -> Units:
     """What is resampled: the test rows, or what they belong to."""
-    name, codes, note = store.test_units
-    return Units.of(name, codes, note)
+    return Units.of(*store.units("test"))
 
 
 def _examinable(store: Store, project: Project, root: Path, champion: Champion) -> Examinable:

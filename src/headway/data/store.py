@@ -4,7 +4,7 @@
 <digest>/store.json         written last: rows of each split; its presence means whole
 <digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64
 <digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
-<digest>/test/unit.npy      (N,) int64: which test rows belong together, for resampling
+<digest>/<split>/unit.npy   (N,) int64, of validation and test: which rows belong together, for resampling
 <digest>/learnt.json .npy   which rows train and validation hold, for later comparisons
 """
 
@@ -58,11 +58,10 @@ class Store:
         assert learnt is not None, "every store of this format has it"
         return learnt
 
-    @property
-    def test_units(self) -> tuple[str, np.ndarray, str]:
-        """What the test rows belong to: its name, (N,) codes, and what a reader must know."""
-        described = read_json(self.path / "store.json")
-        return described["unit"], np.load(self.path / "test" / "unit.npy"), described["unit_note"]
+    def units(self, split: Split) -> tuple[str, np.ndarray, str]:
+        """What the rows of validation or test belong to: its name, (N,) codes, and what a reader must know."""
+        name, note = read_json(self.path / "store.json")["units"][split]
+        return name, np.load(self.path / split / "unit.npy"), note
 
     def test_hashes(self, identity: Identity) -> np.ndarray | None:
         """(N,) uint64: the identities of the test rows, in the arrays' order; None where the store lacks a column."""
@@ -133,11 +132,10 @@ def make_store(folder: Path, division: Division, data: DataConfig, prepare: Prep
         write_json(partial / "preparation.json", preparation.to_json())
         _write_arrays(partial, table, parts, preparation)
         division.learnt.write(partial)
-        unit, values, note = division.units(parts == TEST)
-        np.save(partial / "test" / "unit.npy", np.unique(values, return_inverse=True)[1].astype(np.int64))
+        units = {split: _write_units(partial / split, division, part) for part, split in enumerate(SPLITS) if part}
         counts = np.bincount(parts, minlength=3)
         rows = dict(zip(SPLITS, counts.tolist(), strict=True))
-        write_json(partial / "store.json", {"rows": rows, "data": table.digest, "unit": unit, "unit_note": note})
+        write_json(partial / "store.json", {"rows": rows, "data": table.digest, "units": units})
         try:
             partial.rename(path)
         except OSError:
@@ -146,6 +144,13 @@ def make_store(folder: Path, division: Division, data: DataConfig, prepare: Prep
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Store(path), False
+
+
+def _write_units(folder: Path, division: Division, part: int) -> tuple[str, str]:
+    """Keep what the rows of a part belong to. Returns its name and its note."""
+    name, values, note = division.units(division.parts == part)
+    np.save(folder / "unit.npy", np.unique(values, return_inverse=True)[1].astype(np.int64))
+    return name, note
 
 
 def _write_arrays(folder: Path, table: Table, parts: np.ndarray, preparation: Preparation) -> None:

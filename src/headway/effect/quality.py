@@ -16,6 +16,7 @@ from headway.effect.statistics import Bound
 from headway.evaluate.config import GateConfig
 from headway.evaluate.language import weights_of
 from headway.evaluate.metrics import METRICS, differences, primary
+from headway.evaluate.resample import Units
 from headway.run import RunDirectory
 from headway.train.language import LanguageWorkload
 from headway.train.network import make_training
@@ -60,11 +61,12 @@ def difference(
 ) -> dict[str, float]:
     """{"value", "low", "high"}: how much better ``other`` predicts the validation data, with the paired bootstrap's 95 % interval.
 
-    Rows are resampled; of a text, blocks of neighbouring tokens.
+    Rows, or what they belong to, are resampled; of a text, blocks of neighbouring tokens.
     """
     if isinstance(workload, TableWorkload):
         ours, theirs = (_predicted(workload, one, arithmetic) for one in (other, network))
-        value, low, high = differences(metric_of(run, workload), _targets(workload), ours, theirs)
+        units = Units.of(*workload.store.units("validation"))
+        value, low, high = differences(metric_of(run, workload), _targets(workload), ours, theirs, units=units)
         return {"value": value, "low": low, "high": high}
     assert isinstance(workload, LanguageWorkload)
     gained = workload.validation_losses(network, arithmetic) - workload.validation_losses(other, arithmetic)
