@@ -134,14 +134,16 @@ _WHOLE = r"^-?(0|[1-9][0-9]{0,14})(\.0*)?$"
 
 
 def _of_texts(column: pa.Array) -> np.ndarray:
+    """Each different text of the batch is hashed once: most columns of text are categories."""
     texts = column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
-    values = texts.to_pandas().astype(object)
-    missing = values.isna().to_numpy()
-    hashes = np.asarray(pd.util.hash_array(values.where(~missing, "").to_numpy(object)), np.uint64)
-    digits = pc.fill_null(pc.match_substring_regex(texts, _WHOLE), False)
-    if pc.any(digits).as_py():
-        at = np.flatnonzero(digits.to_numpy(zero_copy_only=False))
-        numbers = pc.cast(texts.take(pa.array(at)), pa.float64())
-        hashes = hashes.copy()
-        hashes[at] = _of_numbers(numbers)
-    return np.where(missing, GOLDEN, hashes)
+    coded = texts.dictionary_encode()
+    values = coded.dictionary
+    if not len(values):
+        return np.full(len(texts), GOLDEN)
+    hashes = np.array(pd.util.hash_array(values.to_numpy(zero_copy_only=False).astype(object), categorize=False))
+    digits = np.flatnonzero(pc.match_substring_regex(values, _WHOLE).to_numpy(zero_copy_only=False))
+    if len(digits):
+        hashes[digits] = _of_numbers(pc.cast(values.take(pa.array(digits)), pa.float64()))
+    missing = pc.is_null(texts).to_numpy(zero_copy_only=False)
+    codes = pc.fill_null(coded.indices, 0).to_numpy(zero_copy_only=False)
+    return np.where(missing, GOLDEN, hashes[codes])
