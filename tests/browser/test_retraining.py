@@ -39,13 +39,13 @@ def read_decision(page: Page, up: Up, run: str) -> None:
     assert address is not None
     assert address.startswith(f"{up.mlflow}/#/experiments/{experiment(up, 'tulips')}/runs/")
     page.goto(address)
-    page.get_by_text(re.compile("^mlp · ")).first.wait_for()
+    page.get_by_text(re.compile(r"^mlp s\d+ · ")).first.wait_for()
 
 
 def compare(page: Page, up: Up) -> None:
     """Select both runs in MLflow, and see the comparison with its chart."""
     page.goto(f"{up.mlflow}/#/experiments/{experiment(up, 'tulips')}/runs")
-    page.get_by_role("link", name=re.compile("^mlp .* s7$")).wait_for()
+    page.get_by_role("link", name=re.compile("^mlp s7 · ")).wait_for()
     page.get_by_role("checkbox", name="Select all runs").check()
     page.get_by_role("button", name="Compare").first.click()
     page.get_by_role("heading", name="Comparing 2 Runs from 1 Experiment").wait_for()

@@ -25,6 +25,9 @@ Shared = dict[int, Any]
 
 Maker = Callable[[np.ndarray, np.ndarray, Shared], Resampled]
 
+DIFFERENT = "different row"
+"""The name of units that are equal rows."""
+
 MOST_ROWS = 100_000
 """Of more rows a random sample this large is resampled, and the draws' distance from its value is scaled to all of its units.
 
@@ -96,9 +99,11 @@ class Units:
         return Sample(rows, share)
 
     def counted(self) -> str:
-        """In words: 2,000 rows, or 57 groups of 2,000 rows."""
+        """In words: 2,000 rows, 2,000 rows (1,990 different), or 57 groups of 2,000 rows."""
         if self.codes is None:
             return f"{self.rows:,} rows"
+        if self.name == DIFFERENT:
+            return f"{self.rows:,} rows ({self.count:,} different)"
         return f"{self.count:,} {self.name}{'s' if self.count != 1 else ''} of {self.rows:,} rows"
 
 
