@@ -39,7 +39,7 @@ def keep_reference(run: RunDirectory, project: Project, root: Path, store: Store
     classes = store.preparation.target.classes
     files = file_digests(table.files, root)
     reference = summarise(profile, profile_predictions([test], classes), sorted(files.values()))
-    unit, codes, _ = store.test_units
+    unit, codes, _ = store.units("test")
     relate(reference, Division(table, project.split), TestRows(as_column(test, classes), unit, codes)).write(run.bundle)
 
 
