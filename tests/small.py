@@ -37,13 +37,15 @@ def make_run(tmp_path: Path) -> Callable[..., RunDirectory]:
         (store / split).mkdir(parents=True)
         for name, values in make_rows(rows, seed).items():
             np.save(store / split / f"{name}.npy", values)
+        np.save(store / split / "unit.npy", np.arange(rows))
     numbers = tuple(Number(name, "numeric", 0.0, 0.0, 1.0) for name in ("a", "b"))
     edges = tuple(float(x) for x in np.linspace(-3, 3, 9))
     preparation = Preparation(
         numbers, (Category("c", ("x", "y", "z")),), (), Target("t", "classification", ("no", "yes")), (edges, edges)
     )
     write_json(store / "preparation.json", preparation.to_json())
-    write_json(store / "store.json", {"rows": ROWS})
+    units = {"validation": ["row", ""], "test": ["row", ""]}
+    write_json(store / "store.json", {"rows": ROWS, "units": units})
 
     def make(model: dict[str, Any] | None = None, train: dict[str, Any] | None = None) -> RunDirectory:
         settings = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01, "threads": 1, **(train or {})}

@@ -101,7 +101,7 @@ def project(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> I
     rng = np.random.default_rng(0)
     height, width = rng.normal(size=(2, 2000))
     # Both models learn the slope; the stripes only boosting does, so that the second version is better and promoted.
-    opens = rng.random(2000) < 1 / (1 + np.exp(-(1.5 * height + 4 * np.sign(np.sin(6 * width)))))
+    opens = rng.random(2000) < 1 / (1 + np.exp(-(3 * height + 4 * np.sign(np.sin(6 * width)))))
     frame = pd.DataFrame({"height": height, "width": width, "opens": np.where(opens, "yes", "no")})
     frame.to_csv(root / "flowers.csv", index=False)
     frame.head(50).to_csv(root / "data" / "incoming" / "new.csv", index=False)
