@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from headway.data.measure import Streamed
     from headway.data.source import Table
 
+DIFFERENT_ROW = "different row"
+"""What equal rows are called as a unit of resampling."""
+
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 

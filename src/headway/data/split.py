@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from headway.base import ConfigError, DataError
 from headway.data.config import SPLITS, SplitConfig
-from headway.data.identity import GOLDEN, Identity, identity_of, row_hashes, spread
+from headway.data.identity import DIFFERENT_ROW, GOLDEN, Identity, identity_of, row_hashes, spread
 from headway.data.learnt import Learnt, Rule, described
 from headway.data.moments import moments
 
@@ -89,7 +89,7 @@ class Division:
             return _periods(self.moments[rows])
         if self.split.by in ("files", "column") and self.table.keys:
             return "key", row_hashes(self.table, self.table.keys)[rows], ""
-        name = {"group": "group", "key": "key", "content": "different row"}[self.identity.by]
+        name = {"group": "group", "key": "key", "content": DIFFERENT_ROW}[self.identity.by]
         return name, self.rows[rows], ""
 
     @property

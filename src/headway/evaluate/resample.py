@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from headway.data.identity import DIFFERENT_ROW
+
 CHUNK_ELEMENTS = 100_000
 """Weights held at once, whatever N and R: as many as stay in a core's cache; four million take four times as long."""
 
@@ -24,9 +26,6 @@ Shared = dict[int, Any]
 """What the metrics of one model have in common, by class."""
 
 Maker = Callable[[np.ndarray, np.ndarray, Shared], Resampled]
-
-DIFFERENT = "different row"
-"""The name of units that are equal rows."""
 
 MOST_ROWS = 100_000
 """Of more rows a random sample this large is resampled, and the draws' distance from its value is scaled to all of its units.
@@ -102,7 +101,7 @@ class Units:
         """In words: 2,000 rows, 2,000 rows (1,990 different), or 57 groups of 2,000 rows."""
         if self.codes is None:
             return f"{self.rows:,} rows"
-        if self.name == DIFFERENT:
+        if self.name == DIFFERENT_ROW:
             return f"{self.rows:,} rows ({self.count:,} different)"
         return f"{self.count:,} {self.name}{'s' if self.count != 1 else ''} of {self.rows:,} rows"
 
