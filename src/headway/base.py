@@ -41,6 +41,10 @@ class TrainingError(HeadwayError):
     exit_code = 4
 
 
+class DamagedError(HeadwayError):
+    """A file that Headway wrote is not what it wrote: cut, changed or gone. The text names the file and what helps."""
+
+
 _DISK = {
     errno.ENOSPC: "the disk must have room left",
     errno.EDQUOT: "the disk quota must have room left",
