@@ -87,7 +87,7 @@ def kill_servers(up: subprocess.Popen[bytes]) -> int:
     import psutil
 
     family = psutil.Process(up.pid).children(recursive=True)
-    servers = [p for p in family if any(word in " ".join(p.cmdline()) for word in ("prefect server", "mlflow"))]
+    servers = [p for p in family if any(word in " ".join(p.cmdline()) for word in ("prefect.server", "tracking_app"))]
     for process in servers:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

@@ -213,6 +213,20 @@ def sqlite_file(root: Path, part: str) -> Path:
     return root / "mlruns" / "mlflow.db" if part == "mlflow" else root / ".prefect" / "prefect.db"
 
 
+def keep_private(root: Path) -> None:
+    """Take from others what they may do with the databases' files; the servers make new ones for their user alone.
+
+    The users of MLflow's own that earlier versions kept, with the passwords of their time, are removed: HEADWAY_AUTH alone counts.
+    """
+    for path in (sqlite_file(root, part) for part in PARTS):
+        for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            with contextlib.suppress(OSError):  # not there, or another user's
+                file.chmod(0o600)
+    for name in ("mlflow-users.db", "mlflow-auth.ini"):
+        with contextlib.suppress(OSError):
+            (root / ".prefect" / name).unlink()
+
+
 def _check_file(part: str, path: Path) -> None:
     if not path.exists() or not path.stat().st_size:
         return

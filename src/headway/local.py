@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from headway.base import ConfigError, write_json
-from headway.database import check_versions, database, make_databases
+from headway.database import check_versions, database, keep_private, make_databases
 from headway.prefect_api import check_reachable
 from headway.temporary import share_server
 
@@ -120,6 +120,7 @@ def reach_prefect(root: Path) -> Callable[[], None]:
         make_databases(found)
     check_versions(root, found)
     logs(root)
+    keep_private(root)
     address, ready = share_server(root, os.environ, START_SECONDS)
     os.environ.update(PREFECT_API_URL=address, HEADWAY_TEMPORARY_SERVER="1")
     return ready

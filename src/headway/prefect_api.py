@@ -21,6 +21,9 @@ def check_reachable(address: str) -> None:
     try:
         _ask(address, "/admin/version")
     except urllib.error.HTTPError as error:
+        if error.code == 403:
+            fact = " ".join(error.read(300).decode(errors="replace").split())
+            raise ConfigError(f"Prefect at {address} must let us in, but says: {fact}") from None
         if error.code != 401:
             return  # it is there: Prefect's own client will say more
         fact = "it refuses HEADWAY_AUTH" if _secret() else "it wants a password"

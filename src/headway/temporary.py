@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from headway import access
 from headway.base import ConfigError, read_json, write_json
 from headway.processes import answers, free_port, spawn, stop
 
@@ -105,8 +106,7 @@ def _await(address: str, pid: int, log: Path, seconds: float) -> None:
 def keep(root: Path, port: int) -> None:
     """Run the server until nobody uses it, or it has ended by itself."""
     folder = root / ".prefect"
-    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    command = access.command("prefect.server.api.server:create_app", "127.0.0.1", port, "app")
     quiet = {**os.environ, "PREFECT_SERVER_UI_ENABLED": "false", "PREFECT__SERVER_EPHEMERAL": "1"}
     child = spawn("Prefect's temporary server", command, folder / "logs" / "temporary-server.log", quiet, root)
     with open(folder / "temporary.users", "a") as users:

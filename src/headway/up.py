@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from headway import zombies
-from headway.base import ConfigError, read_json, write_atomically
-from headway.database import Database, check_versions, database, make_databases, owned
+from headway import access, peers, zombies
+from headway.base import ConfigError, read_json
+from headway.database import Database, check_versions, database, keep_private, make_databases, owned
 from headway.local import Servers, auth, environment, logs, running, state_file, write_servers
 from headway.prefect_api import crash_unfinished
 from headway.processes import Child, await_answer, await_truth, is_free, spawn, stop
@@ -26,7 +24,6 @@ WATCH_SECONDS = 1.0
 RESTARTS = 5
 RESTARTS_WITHIN_SECONDS = 600.0
 ZOMBIE_SECONDS = 30.0
-LOOPBACK = ("localhost", "::1")
 PARTS = ("prefect", "mlflow")
 RUNNER = "the runner"
 
@@ -43,7 +40,7 @@ class Asked:
     @property
     def open(self) -> bool:
         """Whether other machines could reach it."""
-        return not (self.host.startswith("127.") or self.host in LOOPBACK)
+        return not access.is_loopback(self.host)
 
     @property
     def servers(self) -> Servers:
@@ -119,6 +116,7 @@ def serving(
 ) -> Iterator[list[_Part]]:
     """Start all, wait until each answers, say where they are; stop all in the end, the runner first."""
     parts: list[_Part] = []
+    keep_private(root)
     say("starting Prefect and MLflow; the first time takes half a minute")
     try:
         for start, ready in _starts(root, asked, found):
@@ -164,15 +162,17 @@ def _starts(
         return lambda child: await_answer(child, address, START_SECONDS)
 
     if asked.only in (None, "prefect"):
-        start = partial(spawn, "Prefect", _prefect(asked), folder / "prefect.log", settings, root)
+        command = access.command("prefect.server.api.server:create_app", asked.host, asked.prefect_port, "app")
+        start = partial(spawn, "Prefect", command, folder / "prefect.log", settings, root)
         yield start, answering(f"{servers.prefect}/api/health")
     if asked.only in (None, "mlflow"):
         _make_store(root, found)
-        start = partial(spawn, "MLflow", _mlflow(root, asked, found), folder / "mlflow.log", settings, root)
+        command = access.command("headway.tracking.server:tracking_app", asked.host, asked.mlflow_port, "all")
+        stored = {**settings, **_store(root, found)}
+        start = partial(spawn, "MLflow", command, folder / "mlflow.log", stored, root)
         yield start, answering(f"{servers.mlflow}/health")
     if asked.only is None:
         runner = {**settings, "PREFECT_API_URL": f"{servers.prefect}/api"}
-        runner.pop("MLFLOW_AUTH_ADMIN_PASSWORD", None)
         command = [sys.executable, "-m", "flows.serve"]
         start = partial(spawn, RUNNER, command, folder / "runner.log", runner, root)
         yield start, lambda child: await_truth(child, _served(root).exists, START_SECONDS)
@@ -195,6 +195,8 @@ def _greeting(root: Path, asked: Asked, found: Database | None) -> list[str]:
         lines.append(f"MLflow   {servers.mlflow}  compare runs, look at models")
     if found is not None:
         lines.append(f"database {found.shown('prefect')} and {found.database('mlflow')}")
+    if auth() is None and not peers.are_known():
+        lines.append("other users of this machine can open both pages; HEADWAY_AUTH=user:password asks for a password")
     return [*lines, f"logs     {logs(root)}", "Ctrl-C stops all of it."]
 
 
@@ -208,34 +210,10 @@ def _environment(root: Path, asked: Asked) -> dict[str, str]:
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         PYTHONUNBUFFERED="1",
     )
-    if asked.open:  # MLflow answers to private addresses and localhost otherwise, and not to this machine's name
-        here = socket.gethostname()
-        known = (
-            f"localhost,localhost:*,127.0.0.1,127.0.0.1:*,10.*,172.*,192.168.*,{here},{here}:*,{asked.host}:*,mlflow:*"
-        )
-        settings.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", known)
-    credentials = auth()
-    if credentials is not None:
-        settings["MLFLOW_AUTH_ADMIN_USERNAME"], settings["MLFLOW_AUTH_ADMIN_PASSWORD"] = credentials
-        settings["MLFLOW_AUTH_CONFIG_PATH"] = str(_auth_file(root))
-        settings.setdefault("MLFLOW_FLASK_SERVER_SECRET_KEY", secrets.token_hex(32))
+    settings["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = servers.prefect
+    settings["MLFLOW_SERVER_ALLOWED_HOSTS"] = "*"  # headway.access looks at Host, for all servers alike
     settings.pop("PREFECT_API_URL", None)
     return settings
-
-
-def _auth_file(root: Path) -> Path:
-    """MLflow's settings for its users, who are kept beside the runs. Holds no password of ours."""
-    found = database()
-    users = root / ".prefect" / "mlflow-users.db"
-    url = f"sqlite:///{users}" if found is None else found.url("psycopg2", "mlflow").replace("%", "%%")
-    path = root / ".prefect" / "mlflow-auth.ini"
-    write_atomically(path, f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {url}\n")
-    return path
-
-
-def _prefect(asked: Asked) -> list[str]:
-    port = str(asked.prefect_port)
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", asked.host, "--port", port]
 
 
 def _make_store(root: Path, found: Database | None) -> None:
@@ -246,18 +224,16 @@ def _make_store(root: Path, found: Database | None) -> None:
         open_store(root)
 
 
-def _mlflow(root: Path, asked: Asked, found: Database | None) -> list[str]:
+def _store(root: Path, found: Database | None) -> dict[str, str]:
+    """What MLflow's server is told of its store."""
     folder = root / "mlruns"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", asked.host, "--port", str(asked.mlflow_port)]
     url = f"sqlite:///{folder / 'mlflow.db'}" if found is None else found.url("psycopg2", "mlflow")
-    command += ["--workers", "1", "--backend-store-uri", url]
-    if auth() is not None:
-        command += ["--app-name", "basic-auth"]
-    return [*command, "--artifacts-destination", str(folder / "artifacts")]
+    return {"MLFLOW_BACKEND_STORE_URI": url, "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts")}
 
 
 def _refuse_open(asked: Asked) -> None:
-    """Raises ConfigError when other machines could reach the servers without a password."""
+    """Raises ConfigError when other machines could reach the servers without a password, or HEADWAY_HOSTS is wrong."""
+    access.named_hosts(os.environ)
     if asked.open and auth() is None:
         fix = "set HEADWAY_AUTH=user:password in the environment, or leave --host out"
         raise ConfigError(

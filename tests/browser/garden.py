@@ -48,6 +48,7 @@ evaluate: {resamples: 100, baselines: [trivial, linear]}
 
 @dataclass(frozen=True)
 class Up:
+    root: Path
     prefect: str
     mlflow: str
 
@@ -96,7 +97,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
             assert child.stdout is not None
             said = list(iter(child.stdout.readline, "Ctrl-C stops all of it.\n"))[:100]
             assert child.poll() is None, said
-            yield Up(*(f"http://127.0.0.1:{port}" for port in ports))
+            yield Up(root, *(f"http://127.0.0.1:{port}" for port in ports))
         finally:
             child.terminate()
             child.wait(60)

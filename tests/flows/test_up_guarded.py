@@ -18,6 +18,7 @@ from headway.processes import free_port
 from tests import serving
 
 USER = "team:a-password-of-a-team"
+EARLIER = "people:the-password-before"
 YAML = """
 description: Whether a flower opens tomorrow.
 task: classification
@@ -25,6 +26,7 @@ schedule: {cron: "30 6 2 * *", timezone: Europe/Berlin}
 data: {source: flowers.csv, target: opens, features: {height: numeric}}
 """
 SECONDS = 90
+SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
 class Up:
@@ -68,17 +70,17 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     (root / "conf" / "flowers.yaml").write_text(YAML)
     ports = free_port(), free_port()
     words = ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    with serving.headway_up(root, ["--only", "mlflow", *words], {"HEADWAY_AUTH": EARLIER}):
+        assert serving.ask(f"http://127.0.0.1:{ports[1]}{SEARCH}", None, EARLIER)["experiments"]
     with serving.headway_up(root, words, {"HEADWAY_AUTH": USER}) as (process, said):
         yield Up(root, process, said, ports)
-
-
-SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
 def test_both_servers_ask_for_the_password_and_nobody_sees_it(up: Up) -> None:
     for address, body in ((f"{up.prefect}/api/deployments/filter", {}), (f"{up.mlflow}{SEARCH}", None)):
         assert up.ask(address, body, user=None)[0] == 401
         assert up.ask(address, body, user="team:another-password")[0] == 401
+        assert up.ask(address, body, user=EARLIER)[0] == 401  # it opened MLflow at an earlier start
         assert up.ask(address, body)[0] == 200
     family = [up.process, *psutil.Process(up.process.pid).children(recursive=True)]
     shown = " ".join(" ".join(psutil.Process(one.pid).cmdline()) for one in family)
@@ -100,7 +102,7 @@ def test_prefect_plans_the_runs_of_the_schedule(up: Up) -> None:
 
 def test_a_server_that_is_killed_is_started_again_with_its_password(up: Up) -> None:
     family = psutil.Process(up.process.pid).children(recursive=True)
-    killed = [one for one in family if "mlflow server" in " ".join(one.cmdline())]
+    killed = [one for one in family if "tracking_app" in " ".join(one.cmdline())]
     assert killed
     for one in killed:
         one.kill()

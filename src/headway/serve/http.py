@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from headway import tracking
+from headway import access, tracking
 from headway.base import ConfigError
 from headway.local import environment, logs
 from headway.processes import Child, await_answer, is_free, spawn, stop
 from headway.project import load_project
+from headway.tracking.server import MODEL
 
 START_SECONDS = 180.0
 WATCH_SECONDS = 1.0
@@ -37,13 +37,13 @@ def serving(name: str, root: Path, port: int, version: str, say: Callable[[str],
     model = found.bundle.parent.parent
     # A store elsewhere keeps the whole model; only its bundle was fetched.
     address = str(model) if (model / "MLmodel").exists() else f"models:/{project.name}/{found.version}"
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", address, "--env-manager", "local"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    settings = {**environment(root), "MLFLOW_TRACKING_URI": tracking.tracking_uri(root), "PYTHONUNBUFFERED": "1"}
+    access.named_hosts(os.environ)
+    command = access.command("headway.tracking.server:scoring_app", "127.0.0.1", port, "others")
+    settings = {**environment(root), "MLFLOW_TRACKING_URI": tracking.tracking_uri(root), MODEL: address}
     settings.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     log = logs(root) / f"serve-{port}.log"
     say(f"starting {project.name} version {found.version}")
-    server = spawn("the scoring server", command, log, {**settings, "PATH": _path()}, root)
+    server = spawn("the scoring server", command, log, settings, root)
     try:
         await_answer(server, f"http://127.0.0.1:{port}/ping", START_SECONDS)
         say(f"{project.name} version {found.version} answers at http://127.0.0.1:{port}/invocations")
@@ -51,8 +51,3 @@ def serving(name: str, root: Path, port: int, version: str, say: Callable[[str],
         yield server
     finally:
         stop(server)
-
-
-def _path() -> str:
-    """With our interpreter's folder first: MLflow starts its server by the name of its program."""
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

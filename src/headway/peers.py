@@ -1,0 +1,70 @@
+"""Which user of this machine is at the other end of a connection, as the kernel says it (Linux, sock_diag(7)).
+
+It cannot be forged: a socket belongs to the user who opened it. Asking for one connection takes about 15 microseconds, however
+many connections there are; reading /proc/net/tcp takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+
+_SOCK_DIAG = 4  # the netlink protocol, and below its one question
+_BY_FAMILY = 20
+_REQUEST = 1
+_HEADER = struct.Struct("=IHHII")
+_QUESTION = struct.Struct("=BBBxI2s2s16s16sIII")
+_ANSWER = struct.Struct("=BBxx2s2s16s16sIIIIIIII")
+_ANY = 0xFFFFFFFF
+_LISTENS = 10
+
+Address = tuple[str, int]
+
+
+def user_of(peer: Address, here: Address) -> int | None:
+    """The user whose process holds the end ``peer`` of a connection to ``here``; None where the kernel does not say.
+
+    None, too, for an end that no process holds any more: the kernel gives such ones to root.
+    """
+    try:
+        answer = _ask(peer, here)
+    except (OSError, ValueError):
+        return None
+    _, kind, *_ = _HEADER.unpack_from(answer)
+    if kind != _BY_FAMILY or len(answer) < _HEADER.size + _ANSWER.size:
+        return None
+    _, state, port, to, *_, user, inode = _ANSWER.unpack_from(answer, _HEADER.size)
+    if state == _LISTENS or (port, to) != (_port(peer), _port(here)) or not inode:
+        return None
+    return int(user)
+
+
+def _ask(peer: Address, here: Address) -> bytes:
+    family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
+    ends = [socket.inet_pton(family, host.partition("%")[0]) for host, _ in (peer, here)]
+    any_state, any_interface = _ANY, 0
+    question = _QUESTION.pack(
+        family, socket.IPPROTO_TCP, 0, any_state, _port(peer), _port(here), *ends, any_interface, _ANY, _ANY
+    )
+    header = _HEADER.pack(_HEADER.size + len(question), _BY_FAMILY, _REQUEST, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _SOCK_DIAG) as kernel:
+        kernel.settimeout(1)
+        kernel.sendto(header + question, (0, 0))
+        return kernel.recv(4096)
+
+
+def _port(address: Address) -> bytes:
+    return struct.pack("!H", address[1])
+
+
+def are_known() -> bool:
+    """Whether this system says who is at the other end: tried with a connection of our own."""
+    if not hasattr(socket, "AF_NETLINK"):
+        return False
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", 0)) as listener:
+        here = listener.getsockname()
+        with socket.create_connection(here, timeout=5) as peer:
+            return user_of(peer.getsockname(), here) == os.geteuid()
+    return False
