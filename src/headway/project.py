@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from headway.base import Config, ConfigError, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, Task, ValidationConfig
+from headway.data.credentials import refuse_credentials
 from headway.data.prepare import PrepareConfig
 from headway.drift.config import WatchConfig
 from headway.evaluate.config import EvaluateConfig, GateConfig
@@ -116,6 +117,10 @@ def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, A
     shown = f"conf/{path.name}"
     for dotted, value in _pairs(settings):
         _put(values, dotted, value)
+    try:
+        refuse_credentials(values)
+    except ConfigError as error:
+        raise ConfigError(f"{shown}: {error}") from None
     return project_class(values.get("task")).parse({"name": path.stem, **values}, shown)
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from headway.base import ConfigError, DataError
 from headway.data.config import CsvOptions
+from headway.data.credentials import refuse_credentials
 
 FORMATS = {
     ".parquet": "parquet",
@@ -46,8 +47,9 @@ Broken = Callable[[str], None]
 def find_files(source: str, root: Path, setting: str = "data.source") -> list[str]:
     """The files of a path, a folder, a glob or a URL, sorted by name. Relative paths start at the project's root.
 
-    Raises DataError, naming the ``setting``, when there is none.
+    Raises DataError, naming the ``setting``, when there is none, and ConfigError for an address with credentials.
     """
+    refuse_credentials(source, setting)
     if "://" in source:
         system, inner = open_url(source)
         info = system.get_file_info(inner)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.base import ConfigError
+from headway.data.credentials import refuse_credentials
 from headway.database import SETTING, check_versions, connect, database, make_databases
 
 if TYPE_CHECKING:
@@ -33,9 +34,16 @@ _made: set[str] = set()
 
 
 def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else HEADWAY_DATABASE's, else the project's own SQLite database."""
+    """MLFLOW_TRACKING_URI where it is set, else HEADWAY_DATABASE's, else the project's own SQLite database.
+
+    Raises ConfigError for an address that holds credentials.
+    """
     asked = os.environ.get("MLFLOW_TRACKING_URI")
     if asked:
+        fix = (
+            "PGPASSWORD" if asked.startswith("postgresql") else "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+        refuse_credentials(asked, "MLFLOW_TRACKING_URI", fix)  # it is written down with each run
         return asked
     found = database()
     return f"sqlite:///{root.resolve() / 'mlruns' / 'mlflow.db'}" if found is None else found.url("psycopg2", "mlflow")
@@ -133,6 +141,7 @@ def _make_database(uri: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path.with_name(f".{path.name}.lock"), "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # for its user alone, from its first moment
             with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
                 database.execute("PRAGMA journal_mode=WAL")
                 database.execute("BEGIN IMMEDIATE")  # fails on a database that can only be read
