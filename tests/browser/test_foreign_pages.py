@@ -22,6 +22,8 @@ from typing import Any
 import pytest
 
 from headway import peers
+from headway.base import ConfigError
+from headway.prefect_api import check_reachable
 from headway.processes import answers, free_port
 from tests import serving
 from tests.browser.garden import ARGUMENTS, CHROMIUM, MARKS, Up
@@ -229,6 +231,11 @@ def test_a_foreign_page_opens_no_web_socket(sites: Sites) -> None:
     assert opened(own, f"http://{own}") == "101"
     assert opened(own, "https://evil.example") == "403"
     assert opened(f"evil.example:{port}", f"http://evil.example:{port}") == "403"
+
+
+def test_a_command_that_is_refused_for_the_name_that_it_uses_says_which_names_it_may_use(sites: Sites) -> None:
+    with pytest.raises(ConfigError, match="must let us in, but says: Host must name this server.*HEADWAY_HOSTS="):
+        check_reachable(f"http://0.0.0.0:{sites.by_name['prefect'].port}/api")
 
 
 def test_the_databases_are_for_their_user_alone(sites: Sites) -> None:

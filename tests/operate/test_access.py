@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from headway import peers
 from headway.access import Protected, Rules, named_hosts, rules_of
 from headway.base import ConfigError
+from headway.database import keep_private
 
 SECRET = "team:a-password-of-a-team"
 
@@ -141,3 +143,14 @@ def test_the_kernel_says_who_is_connected_and_nothing_of_a_connection_that_is_cl
                 assert peers.user_of((address[0], 1), here) is None
             assert peers.user_of(address, here) is None  # the kernel now gives it to root
         assert peers.user_of(address, here) is None
+
+
+def test_databases_of_before_become_their_users_alone_and_mlflows_own_users_go(tmp_path: Path) -> None:
+    """An earlier password must open nothing."""
+    names = ["mlruns/mlflow.db", "mlruns/mlflow.db-wal", ".prefect/prefect.db"]
+    for name in [*names, ".prefect/mlflow-users.db", ".prefect/mlflow-auth.ini"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch(0o644)
+    keep_private(tmp_path)
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in names} == {0o600}
+    assert not list((tmp_path / ".prefect").glob("mlflow*"))

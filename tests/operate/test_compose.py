@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from headway.access import named_hosts
 from headway.arguments import parser
 from headway.cli import COMMANDS
 
@@ -35,6 +36,13 @@ def test_every_service_is_watched_restarted_and_waits_for_what_it_needs(services
     for one in services.values():
         assert all(need["condition"] == "service_healthy" for need in one.get("depends_on", {}).values())
     assert all("HEADWAY_AUTH" in services[name]["environment"] for name in ("prefect", "mlflow", "worker"))
+
+
+def test_both_servers_go_by_the_name_under_which_the_worker_asks_them(services: dict[str, Any]) -> None:
+    host = services["worker"]["environment"]["PREFECT_API_URL"].split("/")[2].split(":")[0]
+    for name in ("prefect", "mlflow"):
+        given = services[name]["environment"]["HEADWAY_HOSTS"].replace("${HEADWAY_HOSTS:-}", "")
+        assert {host, name} <= named_hosts({"HEADWAY_HOSTS": given})
 
 
 def test_every_volume_is_declared_and_every_secret_is_in_the_example() -> None:
