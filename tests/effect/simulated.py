@@ -111,6 +111,9 @@ class Simulated:
             return {"losses": [0.6] * values["count"]}
         if what == "quality":
             return {"value": 0.0, "low": -0.0001, "high": 0.0001}
+        for name, value in self.cannot.items():
+            if variant["recipe"].get(name) == value:
+                raise Unsupported(f"cannot do {value}")
         rng = np.random.default_rng(values["seed"])
         best, half = self.quality(variant["recipe"]) + 0.002 * rng.normal(), self.half(variant["recipe"])
         epochs = np.arange(1, values["epochs"] + 1)

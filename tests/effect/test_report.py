@@ -25,7 +25,7 @@ def test_the_report_is_whole_and_needs_no_network(tmp_path: Path) -> None:
         assert row["verdict"] in page
     samples = json.loads(re.search(r'id="samples">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
     assert len(samples["log_ratios"]["bf16"]) >= 2, "a list for each session"
-    assert len(samples["curves"]["baseline"]) == 5
+    assert len(samples["curves"]["baseline"]) == 10, "twice as many as of a technique: they are everybody's margin"
     assert "Hodges" in page
     assert '"residence": "device"' in page.replace("&quot;", '"')
 

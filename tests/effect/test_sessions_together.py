@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,10 @@ from headway.effect.lab import Lab
 from headway.effect.main import plain
 from headway.effect.notebook import Notebook
 from headway.effect.station import Unsupported
-from headway.effect.statistics import estimate, holm, judge_time, log_ratios, ratio, spread_of
+from headway.effect.statistics import correlation, estimate, holm, judge_time, log_ratios, ratio, spread_of
 from headway.effect.study import sessions_of
 from headway.effect.techniques import chosen
-from headway.effect.together import Session, Together, Window, beside, share_a_process, there_and_back
+from headway.effect.together import Session, Together, Variant, Window, beside, share_a_process, there_and_back
 from headway.effect.trainers import Job
 from headway.run import RunDirectory
 from headway.train.recipe import Recipe
@@ -163,7 +165,7 @@ def test_intervals_cover_and_hardly_anything_false_is_called_with_one_baseline_f
         logs = np.array([simulated_session(rng, bool(number % 2)) for number in range(8)]).T
         outside, called = np.zeros(len(KEYS), bool), False
         for look in (2, 4, 8):
-            spread = spread_of([one[:look] for one in logs])
+            spread = spread_of([one[:look] for one in logs], correlation(len(KEYS)))
             found = [ratio(one[:look], 3, spread) for one in logs]
             verdicts = [judge_time(one, p) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
             truths = [math.exp(EFFECTS.get(key, 0.0)) for key in KEYS]
@@ -178,11 +180,44 @@ def test_intervals_cover_and_hardly_anything_false_is_called_with_one_baseline_f
 
 def test_a_study_measures_what_shares_a_process_in_one_session() -> None:
     found = Findings(setting(), chosen([]), Notebook.__new__(Notebook), {})
-    names = ["fused optimizer", "kept memory", "bf16", "compile default", "thread count"]
+    names = ["fused optimizer", "kept memory", "bf16", "compile default", "compile max-autotune", "thread count"]
     pairs = {t.name: (found.variant(), found.variant(t)) for t in chosen(names)}
     groups = {frozenset(group) for group in sessions_of(pairs)}
     assert groups == {
         frozenset({"fused optimizer", "bf16"}),
         frozenset({"kept memory", "thread count"}),
-        frozenset({"compile default"}),
+        frozenset({"compile default", "compile max-autotune"}),
     }
+
+
+class Begun:
+    """Processes that compute nothing: what was begun, and what was waited for, in its order."""
+
+    window, warm_up, pair = 0.1, 0.3, 2.0
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @contextlib.contextmanager
+    def station(self, variants: Sequence[Variant], limit: float | None = None, wait: bool = True) -> Iterator[Any]:
+        name = variants[0]["recipe"]["compile"]
+        self.told += [f"begin {name}"]
+
+        class Process:
+            def wait(process) -> None:
+                self.told += [f"wait {name}"]
+                if name == "max-autotune":
+                    raise Unsupported("was not ready within 20 s")
+
+        yield Process()
+
+
+def test_what_is_compiled_begins_at_once_and_before_the_others_whose_start_it_would_slow_down() -> None:
+    bench = Begun()
+    own = {name: {"recipe": {"compile": name}, "measure": "step"} for name in ("none", "default", "max-autotune")}
+    with contextlib.ExitStack() as stack:
+        session = Together(stack, bench, own["none"], {}, own, 20.0, False, random.Random(0))  # pyrefly: ignore
+    assert bench.told[:2] == ["begin default", "begin max-autotune"]
+    assert bench.told[2:4] == ["wait default", "wait max-autotune"]
+    assert bench.told[4:] == ["begin none", "begin none"]
+    assert list(session.failures) == ["max-autotune"]

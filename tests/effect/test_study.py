@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from simulated import Simulated, setting
 
@@ -354,7 +356,7 @@ def test_a_budget_too_small_for_one_pair_is_refused(tmp_path: Path) -> None:
 
 def test_a_target_that_the_baseline_never_reaches_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        TrainingError, match=r"--target must be a quality that the baseline reaches, but the best of 5 seeds"
+        TrainingError, match=r"--target must be a quality that the baseline reaches, but the best of 10 seeds"
     ):
         study(tmp_path, Simulated(), target=0.99)
 
@@ -402,10 +404,39 @@ def test_what_loses_quality_is_settled_although_its_step_is_not_timed(tmp_path: 
     assert found.book.sessions("technique/EMA"), "what keeps it is timed"
 
 
+def test_a_schedule_is_judged_by_its_passes_as_its_step_is_the_baselines_own(tmp_path: Path) -> None:
+    bench = Simulated(half=lambda r: 0.5 if r["schedule"] == "one_cycle" else 1.0, noise=0.04)
+    found = study(tmp_path, bench, ["one-cycle", "gradient clipping"])
+    assert not found.book.sessions("technique/one-cycle")
+    assert found.book.sessions("technique/gradient clipping")
+    assert found.verdicts()["one-cycle"] == "helps"
+    one_cycle = next(t for t in found.techniques if t.name == "one-cycle")
+    effect, passes = found.effect(one_cycle), found.passes(one_cycle)
+    assert effect is not None
+    assert passes is not None
+    assert effect.value == pytest.approx(math.exp(np.mean(passes.logs)))
+
+
+def test_what_reaches_the_target_later_hurts_although_its_quality_in_the_end_is_open(tmp_path: Path) -> None:
+    slow = Simulated(half=lambda r: 1.5 if r["ema"] else 1.0, quality=lambda r: 0.905 if r["ema"] else 0.9, noise=0.02)
+    found = study(tmp_path, slow, ["EMA"])
+    judged = found.quality(found.techniques[0])
+    assert judged is not None
+    assert judged[1] == "open"
+    assert found.verdicts()["EMA"] == "hurts"
+
+
+def test_what_cannot_be_trained_is_unsupported_with_the_reason(tmp_path: Path) -> None:
+    found = study(tmp_path, Simulated(cannot={"optimizer": "muon"}), ["Muon", "EMA"])
+    assert found.verdicts()["Muon"] == "unsupported here"
+    assert found.unsupported(found.techniques[0]) == "cannot do muon"
+
+
 def test_the_last_trainings_fit_the_budget_and_are_in_the_order_of_promise(tmp_path: Path) -> None:
-    """All seeds of one before the next, the baseline first, and none begun when the time is over."""
+    """All seeds of one before the next, the baseline first, its further ones last, and none begun when the time is over."""
     study(tmp_path, Simulated(noise=0.04), ["one-cycle", "EMA"])
     keys = [json.loads(line).get("key") for line in (tmp_path / "effect.jsonl").read_text().splitlines()]
     curves = [key.rsplit("/", 1)[0] for key in keys if key.startswith("curve/") and "fresh" not in key]
     assert curves[0] == "curve/baseline"
-    assert len(set(curves)) == sum(one != other for one, other in zip([None, *curves], curves, strict=False))
+    turns = [one for one, before in zip(curves, [None, *curves], strict=False) if one != before]
+    assert turns == ["curve/baseline", "curve/one-cycle", "curve/EMA", "curve/baseline"]

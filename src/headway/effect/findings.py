@@ -102,9 +102,12 @@ class Findings:
 
     def spread(self) -> statistics.Spread | None:
         """How much pairs usually differ, over all comparisons so far."""
-        return self._remembered(
-            "spread", lambda: statistics.spread_of([self.pairs(key) for key in self.book.compared()])
-        )
+
+        def work() -> statistics.Spread | None:
+            logs = [self.pairs(key) for key in self.book.compared()]
+            return statistics.spread_of(logs, statistics.correlation(max(1, len(logs))))
+
+        return self._remembered("spread", work)
 
     def _remembered(self, name: str, work: Callable[[], T]) -> T:
         """What this gives, worked out once for a state of the notebook: verdicts ask for it after every pair, once a technique."""
@@ -150,6 +153,8 @@ class Findings:
             reason = str(error)
         key = f"technique/{technique.name}"
         failure = self.book.failure(key)  # one that ran has shown that it can, whatever became of a later process
+        if failure is None and not self.book.answers(f"curve/{technique.name}/"):
+            failure = self.book.failure(f"curve/{technique.name}/0")
         return reason or (None if failure is None or TOO_LONG in failure or self.book.sessions(key) else failure)
 
     def bound(self, technique: Technique) -> float:
@@ -259,7 +264,7 @@ class Findings:
     def to_judge(self) -> list[Technique]:
         """Those whose quality must be known: they change the maths, or round and are not slower, alone or on the stack.
 
-        Fast ones first, then those that could be.
+        Fast ones first, then those that could be, before them those whose step need not be timed.
         """
         found = []
         for technique in self.measured():
@@ -267,7 +272,8 @@ class Findings:
             slower = bool(keys) and all(self.by_time(key) == "hurts" for key in keys)
             if technique.changes == "maths" or (technique.changes == "rounding" and not slower):
                 time = min((self.time(key).value for key in keys), default=1.0)
-                found.append((time, self.bound(technique), technique))
+                bound = 0.0 if technique.keeps_the_step(self.setting) else self.bound(technique)
+                found.append((time, bound, technique))
         return [technique for *_, technique in sorted(found, key=lambda row: row[:2])]
 
     # ---- verdicts
@@ -275,7 +281,7 @@ class Findings:
     def effect(self, technique: Technique) -> Interval | None:
         """What its verdict rests on: the step time, or the time to the target where the maths differs; None while open."""
         key = f"technique/{technique.name}"
-        if technique.measure == "run":
+        if technique.measure == "run" or technique.keeps_the_step(self.setting):
             return self.to_target(EXACT, self.passes(technique))
         if technique.changes != "maths":
             return self.time(key) if self.book.sessions(key) else None
@@ -305,8 +311,10 @@ class Findings:
         by_time = statistics.judge_time(effect, p)
         if technique.changes == "nothing" or (technique.changes == "rounding" and by_time == "hurts"):
             return by_time
-        if judged is None or judged[1] == "open":
-            return "not settled"
+        if (
+            judged is None or judged[1] == "open"
+        ):  # later at the baseline's quality is later, whatever its own is in the end
+            return "hurts" if judged is not None and by_time == "hurts" else "not settled"
         if judged[1] == "worse" or (judged[1] == "better" and by_time not in ("helps", "hurts")):
             return "changes quality"
         return by_time

@@ -17,7 +17,7 @@ from headway.effect.station import Station, Unsupported
 from headway.effect.together import Introduction, Session, Together, Variant, share_a_process
 from headway.effect.trainers import Job, train_all
 
-WINDOW_SECONDS = 0.06
+WINDOW_SECONDS = 0.1
 """One window: short beside what disturbs a machine, long beside the clock, the switch, and the step that goes before."""
 
 WARM_UP_SECONDS = 0.3
@@ -141,9 +141,9 @@ class Lab:
             return alone.ask(what, **values)
 
     @contextlib.contextmanager
-    def station(self, variants: Sequence[Variant], limit: float | None = None) -> Iterator[Station]:
-        """A process, ended afterwards."""
-        process = Station(self.path, variants, limit)
+    def station(self, variants: Sequence[Variant], limit: float | None = None, wait: bool = True) -> Iterator[Station]:
+        """A process, ended afterwards; without ``wait`` it may not be ready yet."""
+        process = Station(self.path, variants, limit, wait)
         try:
             yield process
         finally:

@@ -8,7 +8,7 @@ from headway.effect.confirmation import ATTEMPTS, CONFIRM_LOOKS
 from headway.effect.equality import MARGIN_DEVIATIONS
 from headway.effect.findings import LOOKS, SESSION, share_at
 from headway.effect.lab import WINDOW_SECONDS
-from headway.effect.statistics import ALPHA, CALLED, FEWEST_COMPARISONS, LEAST, SAME, TOGETHER
+from headway.effect.statistics import ALPHA, CALLED, FEWEST_COMPARISONS, LEAST, SAME
 
 
 def method() -> str:
@@ -24,7 +24,7 @@ machine's speed cancels. The time until a variant is ready
 session counts as one sample: the Hodges–Lehmann median of its blocks' log-ratios. The samples have Student's interval; it assumes that
 they are independent and about normal. Where {FEWEST_COMPARISONS} comparisons or more are made, each variance is drawn toward what is
 usual in this study, as far as the variances agree (moderated variances, Smyth 2004); this assumes that the noise of all has one
-source. A shared baseline gives two techniques a correlation of {TOGETHER:g} at most, and degrees of freedom are counted for that."""
+source. A shared baseline gives two of k techniques a correlation of 1 / (1 + √k), and degrees of freedom are counted for that."""
 
 
 def _looks() -> str:

@@ -88,7 +88,8 @@ def findings(found: Mapping[str, Any]) -> str:
     if found["noise"]:
         text += f"Noise of one block: {found['noise']['block']:.1%}. "
     if found["seeds"]:
-        text += f"Quality: {found['seeds']} seeds of {found['epochs']} epochs. "
+        own = f" ({found['baseline_seeds']} of the baseline)" if found["baseline_seeds"] != found["seeds"] else ""
+        text += f"Quality: {found['seeds']} seeds{own} of {found['epochs']} epochs. "
     return text + f"{found['spent'] / 60:.1f} minutes of measuring."
 
 

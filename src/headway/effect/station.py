@@ -40,7 +40,10 @@ class Unsupported(TrainingError):
 class Station:
     """The process of one variant, or of several."""
 
-    def __init__(self, path: Path, variants: Sequence[Mapping[str, Any]], limit: float | None = None) -> None:
+    def __init__(
+        self, path: Path, variants: Sequence[Mapping[str, Any]], limit: float | None = None, wait: bool = True
+    ) -> None:
+        """Raises Unsupported where it is not ready within ``limit`` seconds. Without ``wait`` that is for `wait` to find out."""
         context = _context()
         self._pipe, theirs = context.Pipe()
         arguments = (theirs, str(path), [dict(variant) for variant in variants])
@@ -48,9 +51,16 @@ class Station:
         self._process.start()
         theirs.close()
         self._steps = [1] * len(variants)
+        self._limit, self._begun = limit, time.monotonic()
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Until its variants are ready."""
         try:
-            if not self._pipe.poll(limit):
-                raise Unsupported(f"was not ready within {limit:.0f} s")
+            left = None if self._limit is None else max(0.0, self._begun + self._limit - time.monotonic())
+            if not self._pipe.poll(left):
+                raise Unsupported(f"was not ready within {self._limit:.0f} s")
             self.startups = [float(seconds) for seconds in self.read()["ready"]]
         except BaseException:
             self.close()

@@ -14,7 +14,8 @@ that the variances come from one scaled inverse chi-square distribution. How muc
 error higher than estimated; where they differ wildly the prior counts for nothing, and with fewer than four comparisons there is none.
 
 **A shared baseline.** The techniques of one session are compared with the same baseline, so that their estimates go together: with equal
-noise on both sides the correlation is at most a half (`TOGETHER`), that of their variances its square. All of them together then say less
+noise on both sides the correlation is at most a half (`TOGETHER`), with √K windows of the baseline to each of K techniques' it is
+1 / (1 + √K) (`correlation`), that of their variances its square. All of them together then say less
 about the noise than as many that were independent: degrees of freedom are divided by the design effect, and what chance alone makes
 variances differ by is counted that much less. Both widen intervals. Each interval holds for itself, and Bonferroni's and Holm's
 corrections hold whatever goes together.
@@ -104,7 +105,13 @@ class Spread:
 FEWEST_COMPARISONS = 4
 
 TOGETHER = 0.5
-"""The correlation of two techniques' estimates that a baseline of a session gives them at most."""
+"""The correlation of two differences from one baseline with equal noise on both sides: that of the qualities of trainings."""
+
+
+def correlation(count: int) -> float:
+    """That of the times of so many techniques beside one baseline that has √count windows to each of theirs: its noise is 1/√count of
+    theirs. Where they are measured in several sessions they have less in common, as their baselines are others."""
+    return 1 / (1 + math.sqrt(count))
 
 
 def spread_of(comparisons: Sequence[np.ndarray], together: float = TOGETHER) -> Spread | None:

@@ -2,10 +2,10 @@
 
 1. The baseline's step, part by part: what each technique could gain at most.
 2. Techniques that leave the maths alone beside the baseline, many in a session; after every look, time goes only to those that are still
-   open. What must be compiled waits until these are settled.
+   open. Predictions and what must be compiled come after these, and have some of the time for themselves.
 3. All of these that help, together; that stack with each other one that may gain, and without each of its own.
 4. Techniques that change the maths: the same seeds as the baseline, to the same quality, a training on each core; then the steps of those
-   that keep it.
+   that keep it, unless their step is the baseline's own.
 5. The recommended recipe against the baseline, on fresh samples.
 6. What is left of the budget goes to whatever is still open.
 
@@ -42,8 +42,8 @@ from headway.effect.together import Session, share_a_process, starts_slowly
 from headway.effect.trainers import cores_each
 from headway.effect.trainings import Trainings
 
-SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.55, 0.65, 0.85, 0.88, 1.0
-"""Shares of the budget by which each part must have ended."""
+QUICK, SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.42, 0.58, 0.66, 0.86, 0.89, 1.0
+"""Shares of the budget by which each part must have ended; `QUICK` leaves some for what takes long to be ready."""
 
 MATHS_LOOKS = 4
 """Looks at the step time of what changes the maths: its seeds decide, and differ by more than the rest of the time's error."""
@@ -86,12 +86,12 @@ class Study:
         if self.findings.wanted_target is not None:
             self._trainings.train({"baseline": self._setting.recipe.model_dump(mode="json")}, TRAINED)
             self._check_target()
-        self._screen(SCREENED)
+        self._screen(SCREENED, QUICK)
         self._stack()
         self._quality(TRAINED)
         self._steps_of_trained(JUDGED)
         self._confirm()
-        self._screen(ALL)
+        self._screen(ALL, ALL)
         self._quality(ALL)
         self._steps_of_trained(ALL)
         return self.findings
@@ -187,22 +187,21 @@ class Study:
     def _still_open(self, key: str, look: int) -> bool:
         return self.findings.looks(key) <= look and self.findings.open(key)
 
-    def _screen(self, share: float) -> None:
-        """What leaves the maths alone. What starts slowly comes last, where there is time: in the time of one others settle several."""
+    def _screen(self, share: float, quickly: float) -> None:
+        """What leaves the maths alone: until ``quickly`` what starts at once, then predictions and what is compiled, then that again."""
         found = self.findings
         timed = [t for t in found.in_order() if t.changes != "maths"]
-        quick = [t for t in timed if not starts_slowly(found.variant(t))]
-        slow = sorted(
-            (t for t in timed if t not in quick), key=lambda t: t.measure == "step"
-        )  # a prediction compiles less
-        for techniques in (quick, slow):
+        quick = [t for t in timed if t.measure != "prediction" and not starts_slowly(found.variant(t))]
+        predictions = [t for t in timed if t.measure == "prediction"]
+        slow = [t for t in timed if t not in quick and t not in predictions]
+        for techniques, until in ((quick, quickly), (predictions, share), (slow, share), (quick, share)):
             for look in range(len(LOOKS)):
                 comparisons = {
                     f"technique/{t.name}": (found.variant(measure=t.measure), found.variant(t))
                     for t in techniques
                     if self._still_open(f"technique/{t.name}", look)
                 }
-                self._look(comparisons, look, share)
+                self._look(comparisons, look, until)
 
     def _steps_of_trained(self, share: float) -> None:
         """The step time of what changes the maths, once it was trained: alone it says nothing."""
@@ -212,6 +211,7 @@ class Study:
                 for t in self.findings.to_judge()
                 if t.changes == "maths"
                 and t.measure == "step"
+                and not t.keeps_the_step(self._setting)
                 and self._keeps_quality(t)
                 and self._still_open(f"technique/{t.name}", look)
             }
@@ -321,10 +321,11 @@ def sessions_of(comparisons: Mapping[str, Comparison]) -> list[list[str]]:
     """The keys of comparisons by session: those of one first variant that share its process, and those that do not.
 
     These are compared with a first that is as alone as they are: memory that companions have left in a process makes its steps faster.
-    One that starts slowly has a session of its own: the others would wait.
+    Those that start slowly have sessions of their own: the others would wait.
     """
     groups: dict[str, list[str]] = {}
     for key, (first, second) in comparisons.items():
-        way = "shared" if share_a_process(first, second) else key if starts_slowly(second) else "own"
+        slow = second["measure"] == "step" and starts_slowly(second)
+        way = "shared" if share_a_process(first, second) else "slow" if slow else "own"
         groups.setdefault(json.dumps([first, way], sort_keys=True), []).append(key)
     return list(groups.values())

@@ -14,6 +14,9 @@ Part = Literal["batches", "compute", "optimizer", "arithmetic", "step", "nothing
 Change = Literal["nothing", "rounding", "maths"]
 """What it changes of the weights that come out: nothing beyond the order of a sum, the number format, or the maths itself."""
 
+SCHEDULE = frozenset({"schedule", "learning_rate", "warmup"})
+"""Fields that say how far a step goes, and nothing of how it is computed."""
+
 Measure = Literal["step", "prediction", "seeds", "run"]
 """What is timed: a training step, a prediction, a step of many networks, or when a whole run ends."""
 
@@ -66,6 +69,11 @@ class Technique:
     def applied(self, setting: Setting) -> Recipe:
         """The baseline's recipe with this technique. Raises ConfigError where the two do not go together."""
         return Recipe.parse({**setting.recipe.model_dump(), **self.edit(setting)}, "train")
+
+    def keeps_the_step(self, setting: Setting) -> bool:
+        """Whether its step is computed as the baseline's, so that the ratio of their times is 1 by definition."""
+        fields = self.edit(setting)
+        return self.measure == "step" and not self.slower and bool(fields) and SCHEDULE.issuperset(fields)
 
     def unsupported(self, setting: Setting) -> str | None:
         """Why it cannot be measured here; None where it can."""

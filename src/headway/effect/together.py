@@ -71,7 +71,7 @@ def share_a_process(first: Variant, second: Variant) -> bool:
 
 
 def starts_slowly(variant: Variant) -> bool:
-    """Whether it takes seconds until it is ready: it is then measured longer, and not while others wait."""
+    """Whether it takes seconds until it is ready: it is then measured longer, and only beside others that do."""
     return variant["recipe"]["compile"] != "none" or variant.get("way") == "compiled"
 
 
@@ -97,8 +97,10 @@ class Processes(Protocol):
     @property
     def pair(self) -> float: ...
 
-    def station(self, variants: Sequence[Variant], limit: float | None = None) -> AbstractContextManager[Station]:
-        """A process, ended afterwards."""
+    def station(
+        self, variants: Sequence[Variant], limit: float | None = None, wait: bool = True
+    ) -> AbstractContextManager[Station]:
+        """A process, ended afterwards; without ``wait`` it may not be ready yet."""
         ...
 
     def introduction(self, variant: Variant) -> Introduction:
@@ -139,7 +141,8 @@ class Together:
         self.failures: dict[str, Session | Unsupported] = {}
         self._windows: list[Window] = []
         begun = time.perf_counter()
-        seats: dict[str | None, _Seat] = {}
+        seats: dict[str | None, _Seat] = self._compiled(stack, own, limit)
+        own = {key: variant for key, variant in own.items() if not starts_slowly(variant)}
         room: list[str | None] = chance.sample([None, *shared], 1 + len(shared))
         starts: list[str | None] = chance.sample([None, *own], 1 + len(own))
         for key in starts:
@@ -154,6 +157,24 @@ class Together:
         self._baseline = seats.pop(None)
         self._seats = {key: seat for key, seat in seats.items() if key is not None}
         self._starting = time.perf_counter() - begun
+
+    def _compiled(
+        self, stack: contextlib.ExitStack, own: Mapping[str, Variant], limit: float | None
+    ) -> dict[str | None, _Seat]:
+        """The seats of what starts slowly, all begun at once and before the others, whose start they would slow down."""
+        begun = {
+            key: stack.enter_context(self._bench.station([variant], limit, wait=False))
+            for key, variant in own.items()
+            if starts_slowly(variant)
+        }
+        seats: dict[str | None, _Seat] = {}
+        for key, station in begun.items():
+            try:
+                station.wait()
+                seats[key] = _Seat(station, 0)
+            except Unsupported as error:
+                self.failures[key] = error
+        return seats
 
     def measure(self, blocks: int) -> None:
         """At least ``blocks`` times there and back."""

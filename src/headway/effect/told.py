@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ NUMERIC = ("precision", "compile", "cuda_graphs", "checkpoint_activations")
 def told(found: Findings) -> dict[str, Any]:
     """Everything that the notebook says, technique by technique."""
     verdicts = found.verdicts()
-    curves = found.curves("baseline")
+    curves, named = found.curves("baseline"), {technique.name for technique in found.techniques}
     margin, target = found.margin, found.target
     rows = [_technique(found, technique, verdicts[technique.name]) for technique in found.techniques]
     return {
@@ -33,7 +34,8 @@ def told(found: Findings) -> dict[str, Any]:
         "breakdown": found.book.answer("breakdown") or {},
         "noise": _noise(found),
         "contention": _contention(found),
-        "seeds": len(curves),
+        "seeds": max((len(found.curves(name)) for name in _trained(found) if name in named), default=len(curves)),
+        "baseline_seeds": len(curves),
         "epochs": len(curves[0]["quality"]) if curves else 0,
         "baseline_quality": [kept(curve) for curve in curves],
         "margin": None if margin is None else margin.value,
@@ -84,7 +86,7 @@ def _technique(found: Findings, technique: Technique, verdict: str) -> dict[str,
         row["joules"] = _ratio_of([s.joules for s in sessions if s.joules is not None])
     effect = found.effect(technique) if unsupported is None else None
     if effect is not None:
-        row |= _cost(effect, technique, sessions, found.setting)
+        row |= _cost(effect, technique, sessions or _of_the_baseline(found), found.setting)
     row["to_target"] = None if effect is None or technique.measure in ("prediction", "seeds") else effect.to_json()
     if unsupported is None and technique.changes != "nothing":
         row["quality"] = _quality(found.quality(technique))
@@ -104,10 +106,16 @@ def _reached(passes: Passes | None) -> dict[str, int] | None:
 
 def _cost(effect: Interval, technique: Technique, sessions: Sequence[Session], setting: Setting) -> dict[str, Any]:
     """Of a run that trains, with the time until it is ready; of whatever else is timed, that time alone."""
-    if technique.measure != "step":
+    if technique.measure != "step" or not sessions:
         return {"cost": effect.to_json()}
     ratio = cost_ratio(effect, sessions, setting)
     return {"cost": ratio.to_json(), "money": money(ratio, sessions, setting)}
+
+
+def _of_the_baseline(found: Findings) -> list[Session]:
+    """Sessions beside the baseline as those of a technique that starts as it does."""
+    keys = [f"technique/{technique.name}" for technique in found.measured() if technique.measure == "step"]
+    return [replace(s, startup=(s.startup[0], s.startup[0])) for key in keys for s in found.book.sessions(key)]
 
 
 def _ratio_of(pairs: Sequence[tuple[float, float]]) -> dict[str, float | None] | None:
@@ -218,6 +226,9 @@ def _open(found: Findings, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any
         elif quality is not None and quality["says"] == "open":
             seeds = len(found.curves(row["name"])) or len(found.curves("baseline"))
             text = f"{seeds} seeds could not tell its quality from a loss; --seeds {2 * seeds} tells more"
+        elif not sessions and row["to_target"] is not None:
+            seeds = len(found.curves(row["name"]))
+            text = f"{seeds} seeds could not tell when it reaches the target; --seeds {2 * seeds} tells more"
         elif sessions:
             each = float(np.mean([s.seconds for s in sessions]))
             needed = statistics.pairs_needed(found.pairs(key), found.share(key), found.spread())

@@ -16,6 +16,11 @@ from headway.effect.trainers import Job, cores_each
 
 FEWEST_EPOCHS = 2
 
+BASELINE = "baseline"
+
+BASELINE_TIMES = 2
+"""As many times the seeds of a technique, where there is time for them: every technique is judged against the baseline's deviation."""
+
 SLACK = 1.3
 """Validation, starting, and what a training is slower by with others beside it."""
 
@@ -94,12 +99,15 @@ class Trainings:
 
     def _jobs(self, recipes: Recipes, seeds: Sequence[int], epochs: int, share: float) -> Iterator[Job]:
         """The trainings that are missing. Each is decided on when a process is free for it: what diverged or failed has no further seed."""
-        for name, recipe in recipes.items():
-            for seed in seeds:
-                if self._book.spent >= share * self._budget:
-                    return
-                if self._findings.diverged(name) or any(self._book.failure(f"curve/{name}/{k}") for k in seeds):
-                    break
-                key = f"curve/{name}/{seed}"
-                if self._book.answer(key) is None:
-                    yield Job(key, self.carried(recipe), seed, epochs)
+        order = [(name, seed) for name in recipes for seed in seeds]
+        if BASELINE in recipes:  # its own deviation is the margin of all the others
+            order += [(BASELINE, seed) for seed in range(len(seeds), BASELINE_TIMES * len(seeds))]
+        for name, seed in order:
+            if self._book.spent >= share * self._budget:
+                return
+            failed = any(self._book.failure(f"curve/{name}/{k}") for k in seeds)
+            if self._findings.diverged(name) or failed:
+                continue
+            key = f"curve/{name}/{seed}"
+            if self._book.answer(key) is None:
+                yield Job(key, self.carried(recipes[name]), seed, epochs)
