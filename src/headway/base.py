@@ -44,6 +44,8 @@ class TrainingError(HeadwayError):
 class DamagedError(HeadwayError):
     """A file that Headway wrote is not what it wrote: cut, changed or gone. The text names the file and what helps."""
 
+    exit_code = 5
+
 
 _DISK = {
     errno.ENOSPC: "the disk must have room left",
@@ -233,9 +235,31 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=1, default=str, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read what write_json wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Read what write_json wrote. Raises DamagedError where it is no JSON, or its value is not of this kind."""
+    content = path.read_bytes()
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        raise DamagedError(f"{path} must be JSON, but {_damage(content)}; headway doctor finds what else") from None
+    if not isinstance(value, kind):
+        fact = f"it holds {type(value).__name__}"
+        raise DamagedError(f"{path} must hold {kind.__name__}, but {fact}; headway doctor finds what else")
+    return value
+
+
+def _damage(content: bytes) -> str:
+    if not content.strip(b"\0"):
+        return "it holds only zeros" if content else "it is empty"
+    return "it is cut or changed"
+
+
+def read_or_empty(path: Path) -> dict[str, Any]:
+    """As read_json; an empty mapping where the file is gone or damaged, for what can be done without it."""
+    try:
+        return dict(read_json(path))
+    except (OSError, DamagedError):
+        return {}
 
 
 def moment(seconds: float | None = None, form: str = "%Y-%m-%d %H:%M") -> str:

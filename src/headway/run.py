@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from headway.base import ConfigError, read_json, stamp, write_json
+from headway.base import ConfigError, DamagedError, read_json, stamp, write_json
 
 EventKind = Literal["stage", "metric", "progress", "warning", "checkpoint"]
 
@@ -75,17 +75,34 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def event_of(line: bytes) -> Event | None:
+    """The event of a journal's line; None where the line is damaged: cut, changed, or zeros after a power cut."""
+    try:
+        record = json.loads(line)
+        return Event(int(record.pop("n")), float(record.pop("time")), record.pop("kind"), record)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
 def _mend(path: Path) -> int:
-    """Cut off a last line that a killed writer left half-written; return the number of the last whole event."""
+    """Cut off what follows the last whole event, as a killed writer or a power cut leaves it; return that event's number.
+
+    A damaged line further up stays: readers pass over it.
+    """
     if not path.exists():
         return 0
     content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
+    end = len(content)
+    event: Event | None = None
+    while end and event is None:
+        end = content.rfind(b"\n", 0, end) + 1
+        event = event_of(content[content.rfind(b"\n", 0, max(0, end - 1)) + 1 : end])
+        if event is None:
+            end = max(0, end - 1)
+    if end < len(content):
         with open(path, "r+b") as file:
-            file.truncate(whole)
-    lines = content[:whole].splitlines()
-    return int(json.loads(lines[-1])["n"]) if lines else 0
+            file.truncate(end)
+    return 0 if event is None else event.n
 
 
 class JournalReader:
@@ -96,7 +113,7 @@ class JournalReader:
         self._offset = 0
 
     def poll(self) -> list[Event]:
-        """New events, oldest first; a last line still being written is left for the next time."""
+        """New events, oldest first; a last line still being written is left for the next time, a damaged one is passed over."""
         try:
             with open(self._path, "rb") as file:
                 file.seek(self._offset)
@@ -105,8 +122,7 @@ class JournalReader:
             return []
         whole = content[: content.rfind(b"\n") + 1]
         self._offset += len(whole)
-        records = [json.loads(line) for line in whole.splitlines()]
-        return [Event(r.pop("n"), r.pop("time"), r.pop("kind"), r) for r in records]
+        return [event for line in whole.splitlines() if (event := event_of(line)) is not None]
 
 
 @dataclass(frozen=True)
@@ -165,9 +181,14 @@ class RunDirectory:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """What the training reported when it was done; None before that."""
-        path = self.path / "result.json"
-        return read_json(path) if path.exists() else None
+        """What the training reported when it was done; None before that.
+
+        A damaged result counts as none: the training goes on from its last checkpoint, and reports again.
+        """
+        try:
+            return read_json(self.path / "result.json")
+        except (FileNotFoundError, DamagedError):
+            return None
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json: from here on the run is done."""
