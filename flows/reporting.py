@@ -24,7 +24,7 @@ from prefect.settings import PREFECT_UI_URL
 from prefect.states import Failed, State
 
 from headway import effects, watching
-from headway.base import HeadwayError, disk_error, find_root, moment, read_json, write_json
+from headway.base import HeadwayError, disk_error, find_root, moment, read_or_empty, write_json
 from headway.evaluate import undefined
 from headway.local import running
 from headway.processes import die_with_parent
@@ -152,8 +152,7 @@ def mlflow_page(run: RunDirectory) -> str | None:
 
     A run writes to the project's own store directly, and the `headway up` of this folder shows that store.
     """
-    path = run.path / "tracking.json"
-    tracking: dict[str, Any] = read_json(path) if path.exists() else {}
+    tracking = read_or_empty(run.path / "tracking.json")
     if tracking.get("ui"):
         return str(tracking["ui"])
     servers = None if os.environ.get("MLFLOW_TRACKING_URI") else running(find_root())

@@ -13,6 +13,7 @@ EXIT_CODES = """exit codes:
   2    a setting, a project's YAML or the environment is wrong
   3    the data was refused
   4    training failed
+  5    a file that Headway wrote is damaged: headway doctor
   130  interrupted
 """
 Command = Callable[[argparse.Namespace], int]

@@ -28,6 +28,7 @@ from headway.evaluate.standing import Standing
 from headway.project import Project
 from headway.report import Reporter
 from headway.run import RunDirectory
+from headway.serve.rehearse import outcomes
 
 if TYPE_CHECKING:
     from headway.tracking import Champion
@@ -232,6 +233,7 @@ def _read_again(project: Project, root: Path, identity: Identity) -> np.ndarray:
 def _start_rehearsal(run: RunDirectory, store: Store, champion: Champion | None) -> subprocess.Popen[bytes]:
     """Start the fresh process, which asks the candidate's bundle and the champion's."""
     bundles = [str(run.bundle), *([str(champion.bundle)] if champion else [])]
+    (run.path / "rehearsal" / "rehearsal.json").unlink(missing_ok=True)  # of an earlier try
     command = [sys.executable, "-m", "headway.serve.rehearse", str(store.path), str(run.path / "rehearsal"), *bundles]
     with open(run.path / "rehearsal.log", "wb") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -248,12 +250,7 @@ def _finish_rehearsal(
             child.kill()
             child.wait()
     folder = run.path / "rehearsal"
-    if code != 0:
-        last = (run.path / "rehearsal.log").read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
-        raise TrainingError(f"the bundle must predict in a fresh process, however that failed: {last[0]}")
-    own, *others = read_json(folder / "rehearsal.json")
-    if "problem" in own:
-        raise TrainingError(f"the bundle must predict in a fresh process, however: {own['problem']}")
+    own, *others = outcomes(run, code)
     candidate = np.load(folder / "0.npy")
     _check_same(candidate, np.load(run.predictions("test")), run, preparation)
     other: Mapping[str, Any] = others[0] if others else {}

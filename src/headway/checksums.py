@@ -48,17 +48,24 @@ def seal(folder: Path, *names: str) -> None:
 
     Raises DamagedError where the checksums to add to are damaged.
     """
-    kept = {} if not names else dict(checksums(folder) or {})
-    paths = [folder / name for name in names] or [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    if names:
+        for name in names:
+            sync(folder / name)
+    else:
+        sync_tree(folder)
+    record(folder, *names)
+    sync(folder)
+
+
+def record(folder: Path, *names: str) -> None:
+    """As seal, for a folder that need not outlast a power cut."""
+    kept = dict(checksums(folder) or {}) if names else {}
+    paths = [folder / name for name in names] or [path for path in folder.rglob("*") if path.is_file()]
     for path in paths:
         if path != folder / NAME:
-            sync(path)
             kept[path.relative_to(folder).as_posix()] = Checksum(path.stat().st_size, sha256(path))
-    for inner in [*(path for path in folder.rglob("*") if path.is_dir()), folder]:
-        sync(inner)
     files = {name: asdict(one) for name, one in sorted(kept.items())}
     write_json(folder / NAME, {"format": FORMAT, "files": files, "check": digest(files)})
-    sync(folder)
 
 
 def sync(path: Path) -> None:
@@ -74,14 +81,18 @@ def sync(path: Path) -> None:
 def sync_tree(folder: Path) -> None:
     """Wait until a folder with all that is below it is on disk."""
     for path in [*folder.rglob("*"), folder]:
-        if not path.is_symlink():
-            sync(path)
+        sync(path)
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_as_named(path: Path) -> bool:
+    """Whether a file whose name ends in the first 16 digits of its SHA-256, as a checkpoint's does, has that content."""
+    return sha256(path)[:16] == path.stem.rpartition("-")[2]
 
 
 def checksums(folder: Path) -> Mapping[str, Checksum] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headway.base import HeadwayError, moment, read_json
+from headway.base import HeadwayError, moment, read_or_empty
 from headway.environment import code_version
 from headway.project import Project, load_project
 from headway.run import RunDirectory
@@ -48,7 +48,7 @@ def up_to_date(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any
         if not same:
             return None
         digest = _digest(project, root)
-        same = [run for run in same if _read(run, "data.json").get("digest") == digest]
+        same = [run for run in same if read_or_empty(run.path / "data.json").get("digest") == digest]
         return _standing(root, project.name, same) if same else None
     except (HeadwayError, OSError):
         return None
@@ -87,21 +87,12 @@ def _digest(project: Any, root: Path) -> str:
 
 
 def _made_of(run: RunDirectory) -> dict[str, Any]:
-    plan = _read(run, "run.json")
+    plan = read_or_empty(run.path / "run.json")
     return {"project": plan["project"], "code": plan.get("code")} if "project" in plan else {}
 
 
 def _run_id(run: RunDirectory) -> str | None:
-    return _read(run, "tracking.json").get("run_id")
-
-
-def _read(run: RunDirectory, name: str) -> dict[str, Any]:
-    """A file of a run; nothing where it is gone or damaged."""
-    try:
-        found = read_json(run.path / name)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return read_or_empty(run.path / "tracking.json").get("run_id")
 
 
 def _plain(value: Any) -> Any:

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway import zombies
-from headway.base import DataError, moment, read_json, write_atomically, write_json
+from headway import checksums, zombies
+from headway.base import DataError, moment, read_json, read_or_empty, write_atomically, write_json
 from headway.data.source import Table, open_table
 from headway.environment import code_version, environment
 from headway.project import Project, load_project, project_class
@@ -67,8 +67,7 @@ def timed(run: RunDirectory, stage: str) -> Iterator[None]:
         yield
     finally:
         path = run.path / "stages.json"
-        seconds = read_json(path) if path.exists() else {}
-        write_json(path, {**seconds, stage: round(time.perf_counter() - begun, 3)})
+        write_json(path, {**read_or_empty(path), stage: round(time.perf_counter() - begun, 3)})
 
 
 def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
@@ -108,7 +107,7 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         table = table_of(project, root)
         config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
         division = Division(table, project.split)
-        store, reused = make_store(root / "data" / "prepared", division, project.data, config)
+        store, reused = make_store(root / "data" / "prepared", division, project.data, config, report.warn)
         inputs = store.preparation.inputs()
         told = {"path": str(store.path), "digest": store.path.name, "reused": reused, "rows": store.rows}
         write_json(run.path / "store.json", told)
@@ -152,6 +151,7 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
             store = Store(Path(read_json(run.path / "store.json")["path"]))
             complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), _interval(run, store))
             store.learnt.write(run.bundle)
+        checksums.seal(run.bundle)
     rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
     unit = "trees" if project.model.name == "boosting" else "epochs"
     best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
@@ -231,16 +231,14 @@ def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) 
 
 
 def summary(run: RunDirectory) -> dict[str, Any]:
-    """What `headway run --json` prints: everything that the finished stages left."""
+    """What `headway run --json` prints: everything that the finished stages left; without what is damaged."""
 
-    def read(name: str) -> Any:
-        path = run.path / name
-        return read_json(path) if path.exists() else {}
+    def read(name: str) -> dict[str, Any]:
+        return read_or_empty(run.path / name)
 
     evaluation, decision, result = read("evaluation.json"), read("decision.json"), run.result or {}
-    project = run.plan["project"]
     return {
-        "project": project["name"],
+        "project": read("run.json").get("project", {}).get("name"),
         "run_id": read("tracking.json").get("run_id"),
         "run_directory": str(run.path),
         "stages": read("stages.json"),

@@ -25,6 +25,7 @@ from headway.evaluate.standing import Standing
 from headway.quality_page import page
 from headway.report import Reporter
 from headway.run import RunDirectory
+from headway.serve.rehearse import outcomes
 from headway.text_project import METRIC, TextProject
 from headway.text_validation import examine, rules
 
@@ -63,7 +64,7 @@ def validate(run: RunDirectory, project: TextProject, root: Path, report: Report
 def prepare(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
     """Fit the tokenizer on the training part and store the tokens."""
     text = open_text(project.data, root)
-    store, reused = make_token_store(root / "data" / "prepared", text, project.data, project.model.context)
+    store, reused = make_token_store(root / "data" / "prepared", text, project.data, project.model.context, report.warn)
     tokens = store.described["tokens"]
     told = {"kind": "tokens", "path": str(store.path), "digest": store.path.name, "reused": reused, "rows": tokens}
     write_json(run.path / "store.json", told)
@@ -97,6 +98,7 @@ def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter
         "prompts": list(project.evaluate.prompts),
     }
     write_json(run.path / "rehearsal-request.json", asked)
+    (run.path / "rehearsal" / "rehearsal.json").unlink(missing_ok=True)  # of an earlier try
     with open(run.path / "rehearsal.log", "wb") as log:
         words = [sys.executable, "-m", "headway.serve.text", str(run.path / "rehearsal-request.json")]
         child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -109,7 +111,7 @@ def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter
         if child.poll() is None:
             child.kill()
             child.wait()
-    own, *others = _rehearsed(run, code)
+    own, *others = outcomes(run, code)
     _check_same(run)
     other = others[0] if others else {}
     problem = other.get("problem")
@@ -197,17 +199,6 @@ def _counted(store: TokenStore, losses: np.ndarray) -> Blocks:
     if by_document(store.described["documents"]["test"], store.described["bytes"]["test"]):
         counts = np.diff(np.flatnonzero(tokens == 0) + 1, prepend=0).tolist()
     return Blocks.of(losses, store.tokenizer.byte_lengths()[tokens], counts)
-
-
-def _rehearsed(run: RunDirectory, code: int) -> list[dict[str, Any]]:
-    """What the fresh process told. Raises TrainingError when the new bundle does not predict."""
-    if code != 0:
-        last = (run.path / "rehearsal.log").read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
-        raise TrainingError(f"the bundle must predict in a fresh process, however that failed: {last[0]}")
-    told = read_json(run.path / "rehearsal" / "rehearsal.json")
-    if "problem" in told[0]:
-        raise TrainingError(f"the bundle must predict in a fresh process, however: {told[0]['problem']}")
-    return told
 
 
 def _check_same(run: RunDirectory) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from headway import access, peers, zombies
-from headway.base import ConfigError, read_json
+from headway.base import ConfigError, read_or_empty
 from headway.database import Database, check_versions, database, keep_private, make_databases, owned
 from headway.local import Servers, auth, environment, logs, running, state_file, write_servers
 from headway.prefect_api import crash_unfinished
@@ -185,7 +185,9 @@ def _served(root: Path) -> Path:
 
 def _greeting(root: Path, asked: Asked, found: Database | None) -> list[str]:
     servers = asked.servers
-    served: Mapping[str, list[str]] = read_json(_served(root)) if asked.only is None else {"problems": [], "names": []}
+    served: Mapping[str, list[str]] = {"problems": [], "names": []}
+    if asked.only is None:
+        served = {**served, **read_or_empty(_served(root))}
     lines = [f"left out: {text}" for text in served["problems"]]
     names = ", ".join(served["names"])
     names = names or "no project yet: headway init --data FILE --target COLUMN"

@@ -15,13 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from headway import stages, zombies
-from headway.base import ConfigError, DataError, TrainingError, digest, read_json, write_atomically, write_json
+from headway import checksums, stages, zombies
+from headway.base import (
+    ConfigError,
+    DataError,
+    TrainingError,
+    digest,
+    read_json,
+    read_or_empty,
+    write_atomically,
+    write_json,
+)
 from headway.data.profile import ColumnProfile, Profile
 from headway.data.source import file_digests
 from headway.data.split import Division
 from headway.data.store import Store
 from headway.drift.clusters import Sizes, Together
+from headway.drift.reference import FILE as REFERENCE_FILE
 from headway.drift.reference import Reference, as_column, profile_predictions, summarise
 from headway.drift.rows import open_rows
 from headway.project import Project, load_table_project
@@ -41,6 +51,7 @@ def keep_reference(run: RunDirectory, project: Project, root: Path, store: Store
     reference = summarise(profile, profile_predictions([test], classes), sorted(files.values()))
     unit, codes, _ = store.units("test")
     relate(reference, Division(table, project.split), TestRows(as_column(test, classes), unit, codes)).write(run.bundle)
+    checksums.seal(run.bundle, REFERENCE_FILE)
 
 
 @dataclass(frozen=True)
@@ -294,12 +305,15 @@ def _explained(units: Mapping[str, Any]) -> list[str]:
 
 def is_reported(root: Path, project: str, found: Mapping[str, Any]) -> bool:
     """Whether this drift, of these very files against this champion, was reported before."""
-    path = root / "data" / "watch" / f"{project}.json"
-    return path.exists() and found["digest"] in read_json(path)["reported"]
+    return found["digest"] in _reported(root, project)
 
 
 def note_reported(root: Path, project: str, found: Mapping[str, Any]) -> None:
     """Remember that this drift was reported; the last hundred are kept."""
-    path = root / "data" / "watch" / f"{project}.json"
-    before = read_json(path)["reported"] if path.exists() else []
-    write_json(path, {"reported": [*before, found["digest"]][-100:]})
+    reported = [*_reported(root, project), found["digest"]][-100:]
+    write_json(root / "data" / "watch" / f"{project}.json", {"reported": reported})
+
+
+def _reported(root: Path, project: str) -> list[str]:
+    """The digests of the drift that was reported; none where the file is damaged: reporting twice is better than not at all."""
+    return list(read_or_empty(root / "data" / "watch" / f"{project}.json").get("reported", ()))

@@ -11,6 +11,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 from headway.base import ConfigError, read_json
 from headway.run import RunDirectory
@@ -51,36 +52,49 @@ def dead(root: Path) -> Iterator[RunDirectory]:
 
 def flow_run_of(run: RunDirectory) -> str | None:
     """The run's id in Prefect; None where none was written down."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        return str(read_json(run.path / "flow.json")["flow_run_id"])
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        return str(UUID(read_json(run.path / "flow.json")["flow_run_id"]))
     return None
 
 
 def close_dead(root: Path, problem: str = "its process was killed") -> list[str]:
     """Close dead runs in MLflow, as KILLED for this problem unless they knew their end; one line for each.
 
-    What is on disk stays: it can still be resumed or synced.
+    What is on disk stays: it can still be resumed or synced. Each run is judged by itself: one that cannot be closed is named, and
+    does not come up again; headway doctor finds it.
     """
     lines = []
     for run in dead(root):
-        from headway import stages, tracking
-        from headway.tracking.runs import read_tracking
-
-        found = read_tracking(run)
-        if found is not None:
-            ended = found["ending"] is not None
-            # A run that knew its end had not told all of it.
-            warning = (
-                _deliver(run, root) if ended else tracking.conclude(run, root, "KILLED", stages.summary(run), problem)
-            )
-            if warning is not None:
-                lines.append(warning)
-                continue
-            status = (read_tracking(run) or found)["ending"]["status"].lower()
-            fact = f"{status}, which MLflow now has, too" if ended else f"{problem}; closed as {status}"
-            lines.append(f"{run.path.name}: {fact}")
-        (run.path / "owner.lock").rename(run.path / "owner.gone")
+        try:
+            line, is_closed = _close(run, root, problem)
+        except OSError as error:  # a full disk passes
+            line, is_closed = f"{run.path.name}: not closed in MLflow: {error.filename or ''} {error.strerror}", False
+        except Exception as error:
+            said = next(iter(str(error).splitlines()), type(error).__name__)
+            line, is_closed = f"{run.path.name}: {problem}; not closed in MLflow: {said}", True
+        lines += [line] if line else []
+        if is_closed:
+            with contextlib.suppress(OSError):
+                (run.path / "owner.lock").rename(run.path / "owner.gone")
     return lines
+
+
+def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
+    """What became of a dead run, and whether it needs no further look."""
+    from headway import stages, tracking
+    from headway.tracking.runs import read_tracking
+
+    found = read_tracking(run)
+    if found is None:
+        return "", True
+    ended = found["ending"] is not None
+    # A run that knew its end had not told all of it.
+    warning = _deliver(run, root) if ended else tracking.conclude(run, root, "KILLED", stages.summary(run), problem)
+    if warning is not None:
+        return warning, False
+    status = (read_tracking(run) or found)["ending"]["status"].lower()
+    fact = f"{status}, which MLflow now has, too" if ended else f"{problem}; closed as {status}"
+    return f"{run.path.name}: {fact}", True
 
 
 def _deliver(run: RunDirectory, root: Path) -> str | None:

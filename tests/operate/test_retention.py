@@ -14,7 +14,7 @@ import pytest
 from headway import retention, tracking
 from headway.base import ConfigError, write_json
 from headway.cli import main
-from headway.data.store import in_use
+from headway.data.ready import in_use
 from headway.run import RunDirectory
 
 YAML = """task: classification

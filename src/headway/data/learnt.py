@@ -19,7 +19,7 @@ import numpy as np
 from headway.base import ConfigError, DataError, read_json, write_json
 from headway.data.identity import Identity
 
-DESCRIPTION, HASHES = "learnt.json", "learnt.npy"
+LEARNT_FILES = DESCRIPTION, HASHES = "learnt.json", "learnt.npy"
 MOST = 1_000_000
 ENOUGH = 1_000
 """Test rows in the sample of which none was learnt: then at most 0.3 % of all were (3 / n, the 95 % bound of zero hits of n)."""

@@ -1,7 +1,8 @@
 """Prepared rows as memory-mapped arrays, in a folder named by the digest of all that made them: same digest, no work.
 
 <digest>/preparation.json   the fitted preparation
-<digest>/store.json         written last: rows of each split; its presence means whole
+<digest>/store.json         rows of each split; its presence means whole
+<digest>/checksums.json     written last
 <digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64
 <digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
 <digest>/<split>/unit.npy   (N,) int64, of validation and test: which rows belong together, for resampling
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,51 +22,60 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headway import checksums
 from headway.base import DataError, digest, read_json, write_json
 from headway.data.config import SPLITS, DataConfig, Split
 from headway.data.identity import Identity, hash_batch
-from headway.data.learnt import Learnt
+from headway.data.learnt import LEARNT_FILES, Learnt
 from headway.data.prepare import Preparation, PrepareConfig
+from headway.data.ready import is_ready
 from headway.data.split import TEST, Division
 
 if TYPE_CHECKING:
     from headway.data.source import Table
 
+RAW_TEST = "raw/test.parquet"
 FORMAT = 3
 """Raised whenever the same settings would prepare other arrays than before."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A finished folder of prepared rows."""
+    """A finished folder of prepared rows. Whatever reads a damaged file of it raises DamagedError."""
 
     path: Path
+
+    def _file(self, name: str) -> Path:
+        """A file's path, once it is what was written."""
+        checksums.check(self.path, name)
+        return self.path / name
 
     @property
     def preparation(self) -> Preparation:
         """The preparation that made the arrays."""
-        return Preparation.from_json(read_json(self.path / "preparation.json"))
+        return Preparation.from_json(read_json(self._file("preparation.json")))
 
     @property
     def rows(self) -> dict[str, int]:
         """Rows of each split."""
-        return read_json(self.path / "store.json")["rows"]
+        return read_json(self._file("store.json"))["rows"]
 
     @property
     def learnt(self) -> Learnt:
         """The rows of train and validation."""
+        checksums.check(self.path, *LEARNT_FILES)
         learnt = Learnt.read(self.path)
         assert learnt is not None, "every store of this format has it"
         return learnt
 
     def units(self, split: Split) -> tuple[str, np.ndarray, str]:
         """What the rows of validation or test belong to: its name, (N,) codes, and what a reader must know."""
-        name, note = read_json(self.path / "store.json")["units"][split]
-        return name, np.load(self.path / split / "unit.npy"), note
+        name, note = read_json(self._file("store.json"))["units"][split]
+        return name, np.load(self._file(f"{split}/unit.npy")), note
 
     def test_hashes(self, identity: Identity) -> np.ndarray | None:
         """(N,) uint64: the identities of the test rows, in the arrays' order; None where the store lacks a column."""
-        have = pq.read_schema(self.path / "raw" / "test.parquet").names
+        have = pq.read_schema(self._file(RAW_TEST)).names
         if not set(identity.columns) <= set(have):
             return None
         return np.concatenate([hash_batch(batch, identity.columns) for batch in self.raw_test_batches()])
@@ -73,17 +83,17 @@ class Store:
     def arrays(self, split: Split, mode: Literal["r", "c"] = "r") -> dict[str, np.ndarray]:
         """The split's arrays by name, memory-mapped: read-only, or copied where they are written to (torch wants that)."""
         return {
-            name: np.load(self.path / split / f"{name}.npy", mmap_mode=mode)
+            name: np.load(self._file(f"{split}/{name}.npy"), mmap_mode=mode)
             for name in ("numeric", "categorical", "target")
         }
 
     def raw_test(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The test rows as they came."""
-        return pq.read_table(self.path / "raw" / "test.parquet", columns=list(columns) if columns else None)
+        return pq.read_table(self._file(RAW_TEST), columns=list(columns) if columns else None)
 
     def raw_test_batches(self, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
         """The same, streamed."""
-        with pq.ParquetFile(self.path / "raw" / "test.parquet") as file:
+        with pq.ParquetFile(self._file(RAW_TEST)) as file:
             yield from file.iter_batches(batch_size=rows)
 
 
@@ -103,24 +113,21 @@ def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig) -
     return digest(described)
 
 
-def in_use(path: Path) -> bool:
-    """Whether a whole store lies there; it is marked as used now, so that no clearing up takes it from a run."""
-    try:
-        os.utime(path / "store.json")
-    except FileNotFoundError:
-        return False
-    except PermissionError:  # somebody else's, to be read only
-        return (path / "store.json").exists()
-    return True
-
-
-def make_store(folder: Path, division: Division, data: DataConfig, prepare: PrepareConfig) -> tuple[Store, bool]:
+def make_store(
+    folder: Path,
+    division: Division,
+    data: DataConfig,
+    prepare: PrepareConfig,
+    warn: Callable[[str], None] = lambda _: None,
+) -> tuple[Store, bool]:
     """The store in ``folder``, and whether it was there already. The rows are divided only where it was not.
+
+    A damaged store is made again, which ``warn`` is told.
 
     Raises DataError when the target has nulls or, in validation or test, a class that training lacks.
     """
     path = folder / store_digest(division, data, prepare)
-    if in_use(path):
+    if is_ready(path, warn):
         return Store(path), True
     partial = folder / f".{path.name}.{os.getpid()}.partial"
     try:
@@ -136,10 +143,11 @@ def make_store(folder: Path, division: Division, data: DataConfig, prepare: Prep
         counts = np.bincount(parts, minlength=3)
         rows = dict(zip(SPLITS, counts.tolist(), strict=True))
         write_json(partial / "store.json", {"rows": rows, "data": table.digest, "units": units})
+        checksums.seal(partial)
         try:
             partial.rename(path)
         except OSError:
-            if not (path / "store.json").exists():
+            if not (path / checksums.NAME).exists():  # else another process was quicker
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

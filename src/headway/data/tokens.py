@@ -4,7 +4,8 @@
 <digest>/<split>.npy          (N,) uint16 or uint32: all documents of the part, an end token after each
 <digest>/raw/test.jsonl       the test's documents, one JSON string a line: for champions with another tokenizer
 <digest>/learnt.json .npy     which passages train and validation hold, for later comparisons
-<digest>/store.json           written last: tokens, bytes and documents of each part; its presence means whole
+<digest>/store.json           tokens, bytes and documents of each part; its presence means whole
+<digest>/checksums.json       written last
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,11 +23,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
+from headway import checksums
 from headway.base import DataError, digest, read_json, write_json
 from headway.data.config import SPLITS, Split
-from headway.data.learnt import Learnt, Rule, described
+from headway.data.learnt import LEARNT_FILES, Learnt, Rule, described
+from headway.data.ready import is_ready
 from headway.data.shingles import all_shingles
-from headway.data.store import in_use
 from headway.data.text import Text, TextConfig
 
 if TYPE_CHECKING:
@@ -146,45 +148,53 @@ def tokenizer_from_json(values: dict[str, Any]) -> Tokenizer:
 
 @dataclass(frozen=True)
 class TokenStore:
-    """A finished folder of tokens."""
+    """A finished folder of tokens. Whatever reads a damaged file of it raises DamagedError."""
 
     path: Path
+
+    def _file(self, name: str) -> Path:
+        """A file's path, once it is what was written."""
+        checksums.check(self.path, name)
+        return self.path / name
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that made the tokens."""
-        return tokenizer_from_json(read_json(self.path / "tokenizer.json"))
+        return tokenizer_from_json(read_json(self._file("tokenizer.json")))
 
     @cached_property
     def described(self) -> dict[str, Any]:
         """store.json."""
-        return read_json(self.path / "store.json")
+        return read_json(self._file("store.json"))
 
     @property
     def learnt(self) -> Learnt:
         """The passages of train and validation."""
+        checksums.check(self.path, *LEARNT_FILES)
         learnt = Learnt.read(self.path)
         assert learnt is not None, "every store of this format has it"
         return learnt
 
     def tokens(self, split: Split) -> np.ndarray:
         """(N,) memory-mapped."""
-        return np.load(self.path / f"{split}.npy", mmap_mode="r")
+        return np.load(self._file(f"{split}.npy"), mmap_mode="r")
 
     def test_documents(self) -> Iterator[str]:
         """The test part's documents as they were, one after the other."""
-        with open(self.path / "raw" / "test.jsonl", encoding="utf-8") as lines:
+        with open(self._file("raw/test.jsonl"), encoding="utf-8") as lines:
             yield from map(json.loads, lines)
 
 
-def make_token_store(folder: Path, text: Text, config: TextConfig, smallest: int) -> tuple[TokenStore, bool]:
-    """The store in ``folder``, and whether it was there already.
+def make_token_store(
+    folder: Path, text: Text, config: TextConfig, smallest: int, warn: Callable[[str], None] = lambda _: None
+) -> tuple[TokenStore, bool]:
+    """The store in ``folder``, and whether it was there already. A damaged one is made again, which ``warn`` is told.
 
     Raises DataError when a part has no more than ``smallest`` tokens.
     """
     described = config.model_dump(exclude={"max_overlap", "source", "dataset"})
     path = folder / digest({"format": FORMAT, "data": text.digest, **described})
-    if in_use(path):
+    if is_ready(path, warn):
         return TokenStore(path), True
     partial = folder / f".{path.name}.{os.getpid()}.partial"
     try:
@@ -193,10 +203,11 @@ def make_token_store(folder: Path, text: Text, config: TextConfig, smallest: int
         write_json(partial / "tokenizer.json", tokenizer.to_json())
         _learnt(text, config).write(partial)
         write_json(partial / "store.json", _write(partial, text, tokenizer, smallest))
+        checksums.seal(partial)
         try:
             partial.rename(path)
         except OSError:
-            if not (path / "store.json").exists():
+            if not (path / checksums.NAME).exists():  # else another process was quicker
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

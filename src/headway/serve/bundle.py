@@ -4,12 +4,14 @@ bundle.json          format, task, model, inputs, classes, raw columns and their
 preparation.json     the fitted preparation
 project.yaml         the resolved project
 weights.safetensors  or model.txt for boosting
+checksums.json       of all of these, once the bundle is finished; older ones have none
 """
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headway.base import ConfigError, DataError, read_json, write_atomically, write_json
+from headway import checksums
+from headway.base import (
+    ConfigError,
+    DamagedError,
+    DataError,
+    HeadwayError,
+    read_json,
+    write_atomically,
+    write_json,
+)
 from headway.data.canonical import as_read, canonical
 from headway.data.prepare import UNKNOWN, Preparation
 from headway.models import Inputs, ModelConfig, model_configs
@@ -85,6 +96,31 @@ def complete_bundle(
     write_json(folder / "bundle.json", described)
 
 
+@contextlib.contextmanager
+def whole(folder: Path) -> Iterator[dict[str, Any]]:
+    """For reading a bundle: its bundle.json, once its files are what was written.
+
+    Raises ConfigError for a folder that is no bundle, DamagedError for a damaged one. Without checksums, damage shows only in that a
+    library cannot read a file, and each says so in an error of its own.
+    """
+    sealed = checksums.check(folder)
+    try:
+        described = read_json(folder / "bundle.json")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(f"{folder} must be a bundle, however it has no bundle.json") from None
+    try:
+        yield described
+    except HeadwayError:
+        raise
+    except Exception as error:
+        if sealed:
+            raise
+        said = next(iter(str(error).strip().splitlines()), "")[:200]
+        raise DamagedError(
+            f"{folder} must hold a whole bundle, but reading it failed: {type(error).__name__}: {said}; headway doctor"
+        ) from None
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A loaded bundle. Rows go through the very preparation that training used."""
@@ -96,20 +132,17 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str | Path) -> Predictor:
-        """Read a bundle. Raises ConfigError when the folder is no bundle or of a newer format."""
+        """Read a bundle. Raises ConfigError when the folder is no bundle or of a newer format, DamagedError for a damaged one."""
         folder = Path(folder)
-        try:
-            described = read_json(folder / "bundle.json")
-        except (FileNotFoundError, NotADirectoryError):
-            raise ConfigError(f"{folder} must be a bundle, however it has no bundle.json") from None
-        if described["format"] > FORMAT:
-            raise ConfigError(
-                f"a bundle's format must be at most {FORMAT}, however it is {described['format']}; update Headway"
-            )
-        preparation = Preparation.from_json(read_json(folder / "preparation.json"))
-        inputs = Inputs.from_json(described["inputs"])
-        config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
-        return cls(preparation, inputs, _load_model(folder, config, inputs), Interval.of(described))
+        with whole(folder) as described:
+            if described["format"] > FORMAT:
+                raise ConfigError(
+                    f"a bundle's format must be at most {FORMAT}, however it is {described['format']}; update Headway"
+                )
+            preparation = Preparation.from_json(read_json(folder / "preparation.json"))
+            inputs = Inputs.from_json(described["inputs"])
+            config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
+            return cls(preparation, inputs, _load_model(folder, config, inputs), Interval.of(described))
 
     def predict(self, rows: pd.DataFrame | pa.RecordBatch) -> np.ndarray:
         """(N, classes) float32 probabilities or (N,) float64 values, rows in order.

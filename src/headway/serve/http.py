@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from headway import access, tracking
+from headway import access, checksums, tracking
 from headway.base import ConfigError
 from headway.local import environment, logs
 from headway.processes import Child, await_answer, is_free, spawn, stop
@@ -35,6 +35,7 @@ def serving(name: str, root: Path, port: int, version: str, say: Callable[[str],
     if not is_free(port):
         raise ConfigError(f"the port {port} must be free, however it is taken; stop what listens there, or give --port")
     model = found.bundle.parent.parent
+    checksums.check(model)
     # A store elsewhere keeps the whole model; only its bundle was fetched.
     address = str(model) if (model / "MLmodel").exists() else f"models:/{project.name}/{found.version}"
     access.named_hosts(os.environ)

@@ -1,8 +1,9 @@
 """Predict the test rows from raw, as a fresh process will: `python -m headway.serve.rehearse STORE OUT BUNDLE...`.
 
-For each bundle writes `OUT/<n>.npy`, its predictions, and at the end `OUT/rehearsal.json`: its size in bytes, the time to
+For each bundle writes `OUT/<n>.npy`, its predictions, and into `OUT/rehearsal.json`: its size in bytes, the time to
 predict 1,000 rows and, where a bundle cannot predict these rows, the reason. A champion is thus judged on the candidate's
-test rows by its own preparation.
+test rows by its own preparation. What is known is written after each bundle: one that ends the process does not take with it
+what the others showed.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headway.base import HeadwayError, write_json
+from headway.base import HeadwayError, TrainingError, read_json, write_json
 from headway.data.store import Store
+from headway.run import RunDirectory
 from headway.serve.bundle import Predictor
 
 LATENCY_ROWS = 1000
@@ -33,8 +35,25 @@ def main(store_path: str, out: str, bundles: list[str]) -> int:
             told.append(_rehearse(store, Path(bundle), folder / f"{n}.npy"))
         except HeadwayError as error:
             told.append({"bundle": bundle, "problem": str(error)})
-    write_json(folder / "rehearsal.json", told)
+        write_json(folder / "rehearsal.json", told)
     return 0
+
+
+def outcomes(run: RunDirectory, code: int) -> list[dict[str, Any]]:
+    """What a rehearsal that ended with this exit code told of the candidate and, where there is one, of the champion.
+
+    Raises TrainingError where the candidate did not predict; a champion that did not has a "problem".
+    """
+    path = run.path / "rehearsal" / "rehearsal.json"
+    told: list[dict[str, Any]] = read_json(path, list) if path.exists() else []
+    if code != 0:
+        last = (run.path / "rehearsal.log").read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+        if not told:
+            raise TrainingError(f"the bundle must predict in a fresh process, however that failed: {last[0]}")
+        told = [told[0], {"problem": f"predicting with it ended the process: {last[0]}"}]
+    if "problem" in told[0]:
+        raise TrainingError(f"the bundle must predict in a fresh process, however: {told[0]['problem']}")
+    return told
 
 
 def _rehearse(store: Store, bundle: Path, out: Path) -> dict[str, Any]:

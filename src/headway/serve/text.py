@@ -21,6 +21,7 @@ from headway.data.tokens import Tokenizer, TokenStore, tokenizer_from_json
 from headway.evaluate.language import Blocks, by_document, measure
 from headway.models import TokenInputs
 from headway.models.gpt import GPT
+from headway.serve.bundle import whole
 
 if TYPE_CHECKING:
     import torch
@@ -48,19 +49,19 @@ class TextPredictor:
 
     @classmethod
     def load(cls, folder: str | Path) -> TextPredictor:
-        """Read a bundle. Raises ConfigError when the folder is no language model's."""
+        """Read a bundle. Raises ConfigError when the folder is no language model's, DamagedError for a damaged one."""
         from safetensors.torch import load_file
 
         folder = Path(folder)
-        described = read_json(folder / "bundle.json")
-        if described.get("task") != "language":
-            raise ConfigError(
-                f"{folder} must be a language model's bundle, however its task is {described.get('task')}"
-            )
-        config = GPT.parse(described["model"], "model")
-        network = config.build(TokenInputs(described["vocabulary"]))
-        network.load_state_dict(load_file(folder / "weights.safetensors"))
-        return cls(tokenizer_from_json(read_json(folder / "tokenizer.json")), config.context, network.eval())
+        with whole(folder) as described:
+            if described.get("task") != "language":
+                raise ConfigError(
+                    f"{folder} must be a language model's bundle, however its task is {described.get('task')}"
+                )
+            config = GPT.parse(described["model"], "model")
+            network = config.build(TokenInputs(described["vocabulary"]))
+            network.load_state_dict(load_file(folder / "weights.safetensors"))
+            return cls(tokenizer_from_json(read_json(folder / "tokenizer.json")), config.context, network.eval())
 
     def losses(self, documents: Iterable[str], ends: bool = False) -> Blocks:
         """The nats of every token but the first, by blocks of the text. ``ends``: whether each document's end is predicted too."""
@@ -105,7 +106,7 @@ class TextPredictor:
 
 
 def rehearse(store_path: str, out: str, prompts: Sequence[str], bundles: Sequence[str]) -> None:
-    """For each bundle its blocks on the store's test text, `OUT/<n>.npz`; the first one's samples; `OUT/rehearsal.json` last."""
+    """For each bundle its blocks on the store's test text, `OUT/<n>.npz`; the first one's samples; `OUT/rehearsal.json`, after each."""
     store, folder = TokenStore(Path(store_path)), Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     start = "".join(islice(store.test_documents(), LATENCY_CHARACTERS))[:LATENCY_CHARACTERS]
@@ -124,7 +125,7 @@ def rehearse(store_path: str, out: str, prompts: Sequence[str], bundles: Sequenc
                 write_atomically(folder / "samples.txt", "\n\n---\n\n".join(samples) + "\n")
         except (HeadwayError, OSError, KeyError) as error:
             told.append({"problem": str(error)})
-    write_json(folder / "rehearsal.json", told)
+        write_json(folder / "rehearsal.json", told)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.base import read_json
+from headway.base import read_or_empty
 from headway.run import RunDirectory
 from headway.tracking.decisions import reason_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
+    from PIL import Image
 
 # More metric keys make MLflow's comparison of runs slow; system metrics and the curves come on top.
 MOST_METRICS = 100
@@ -75,18 +77,18 @@ def opening_tags(plan: Mapping[str, Any]) -> dict[str, str]:
 
 def prefect_tags(run: RunDirectory) -> dict[str, str]:
     """The orchestrator's run, where there is one."""
-    path = run.path / "flow.json"
-    flow = read_json(path) if path.exists() else {}
+    flow = read_or_empty(run.path / "flow.json")
     tags = {"prefect.flow_run_id": flow.get("flow_run_id"), "prefect.url": flow.get("url")}
     return {key: str(value) for key, value in tags.items() if value}
 
 
 def note_of(run: RunDirectory, ending: Mapping[str, Any] | None) -> str:
     """Markdown at the top of the run's page: what it predicts, what came out, where else to look."""
-    lines = [run.plan["project"].get("description", "")]
+    lines = [read_or_empty(run.path / "run.json").get("project", {}).get("description", "")]
     for name, pick in _NOTES:
-        if (run.path / name).exists():
-            lines.append(pick(read_json(run.path / name)))
+        findings = read_or_empty(run.path / name)
+        if findings:
+            lines.append(pick(findings))
     if ending and ending["problem"]:
         lines.append(f"**{ending['status'].lower()}**: {ending['problem']}")
     tags = prefect_tags(run)
@@ -126,13 +128,13 @@ _NOTES = (
 
 def dataset_of(run: RunDirectory) -> DatasetInput | None:
     """The data with a digest of all of its bytes: MLflow's own covers a frame's first 10,000 rows only."""
-    path = run.path / "data.json"
-    data = read_json(path) if path.exists() else run.plan.get("data")
-    if not data or "digest" not in data:
+    plan = read_or_empty(run.path / "run.json")
+    data = read_or_empty(run.path / "data.json") or plan.get("data")
+    if not data or "digest" not in data or "project" not in plan:
         return None
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    project = run.plan["project"]
+    project = plan["project"]
     named = project.get("data", {})
     source = {"uri": named.get("source") or f"dataset:{named.get('dataset')}", "sha256": data["digest"]}
     kinds = {"numeric": "double", "date": "datetime"}
@@ -174,24 +176,40 @@ def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     return dict(list(numbers.items())[:MOST_METRICS])
 
 
-def deliver_artifacts(client: MlflowClient, run: RunDirectory, run_id: str) -> None:
-    """Copy the run's findings into MLflow; copied again, a file replaces itself."""
+def deliver_artifacts(client: MlflowClient, run: RunDirectory, run_id: str) -> list[str]:
+    """Copy the run's findings into MLflow; copied again, a file replaces itself. Returns what is damaged, and stays here."""
+    damaged = []
     for name in FILES:
-        if (run.path / name).exists():
-            client.log_artifact(run_id, str(run.path / name))
-    pictures = sorted((run.path / "plots").glob("*.png"))
-    if pictures:
-        client.log_artifacts(run_id, str(run.path / "plots"), "plots")
-    for picture in pictures:
-        _log_to_grid(client, run_id, picture.stem, str(picture))
+        path = run.path / name
+        if not path.exists():
+            continue
+        if path.suffix == ".json" and not read_or_empty(path):
+            damaged.append(name)
+            continue
+        client.log_artifact(run_id, str(path))
+    for path in sorted((run.path / "plots").glob("*.png")):
+        picture = _picture(path)
+        if picture is None:
+            damaged.append(f"plots/{path.name}")
+            continue
+        client.log_artifact(run_id, str(path), "plots")
+        _log_to_grid(client, run_id, path.stem, picture)
+    return damaged
 
 
-def _log_to_grid(client: MlflowClient, run_id: str, key: str, path: str) -> None:
-    """A picture for the image grid, once: MLflow gives each upload a new name."""
-    grid = client.list_artifacts(run_id, "images")
-    if any(entry.path.startswith(f"images/{key}%") for entry in grid):
-        return
+def _picture(path: Path) -> Image.Image | None:
+    """A picture with all of its points; None where the file is damaged."""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        client.log_image(run_id, picture.convert("RGB"), key=key, step=0, synchronous=True)
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except (OSError, SyntaxError, ValueError):  # the last two are how PIL, too, says that a PNG is broken
+        return None
+
+
+def _log_to_grid(client: MlflowClient, run_id: str, key: str, picture: Image.Image) -> None:
+    """A picture for the image grid, once: MLflow gives each upload a new name."""
+    grid = client.list_artifacts(run_id, "images")
+    if not any(entry.path.startswith(f"images/{key}%") for entry in grid):
+        client.log_image(run_id, picture, key=key, step=0, synchronous=True)

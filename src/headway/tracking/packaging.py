@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headway
+from headway import checksums
 from headway.data.prepare import probability_columns
 from headway.tracking.store import quietly
 
@@ -47,6 +48,7 @@ def save(
         )
     for cache in list(folder.rglob("__pycache__")):
         shutil.rmtree(cache)
+    checksums.record(folder)
 
 
 def _requirements(model: str) -> list[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.base import ConfigError, read_json
+from headway import checksums
+from headway.base import ConfigError, DamagedError, read_json
 from headway.run import RunDirectory
 from headway.tracking import decisions, state
 from headway.tracking.decisions import DecisionRecord
@@ -74,6 +76,8 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
         with tempfile.TemporaryDirectory() as folder:
             save(Path(folder) / "model", run.bundle, described, example, model, run_id)
             client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
+        if is_local(tracking_uri(root)):  # before a version names it: a power cut must not leave one without its files
+            checksums.sync_tree(Path(model.artifact_location.removeprefix("file://")))
         client.finalize_logged_model(model.model_id, "READY")
         _log_output(client, run_id, model.model_id)
         _ensure_model(client, name, run.plan["project"].get("description", ""))
@@ -147,27 +151,64 @@ def aliased(client: MlflowClient, name: str, alias: str) -> Any:
 
 
 def bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
-    """Where the files lie, for a store on this machine; else a copy, made once."""
-    import mlflow.artifacts
+    """Where a version's files lie, for a store on this machine; else a copy, made once.
 
+    Raises DamagedError where they are gone or damaged, with the commands that help.
+    """
+    place = model_folder(client, version)
+    if place is None:
+        return _fetched(client, root, version)
+    found = place / "artifacts" / "bundle"
+    try:
+        if not (found / "bundle.json").exists():
+            raise DamagedError(f"{found} must hold the model, but bundle.json is gone")
+        checksums.check(found)
+    except DamagedError as error:
+        fact = str(error).removesuffix("; headway doctor finds what else").removesuffix("; headway doctor")
+        raise DamagedError(
+            f"{version.name} version {version.version} is damaged: {fact}; {_ways_out(client, version)}"
+        ) from None
+    return found
+
+
+def model_folder(client: MlflowClient, version: Any) -> Path | None:
+    """The folder of a version's MLflow model on this machine; None where it is kept elsewhere."""
+    uri = _address(client, version)
+    path = Path(uri.removeprefix("file://"))
+    return path if path.is_absolute() and "://" not in uri.removeprefix("file://") else None
+
+
+def _address(client: MlflowClient, version: Any) -> str:
     uri = client.get_model_version_download_uri(version.name, version.version)
     if uri.startswith("models:/"):
         uri = client.get_logged_model(uri.removeprefix("models:/").split("/")[0]).artifact_location
-    path = Path(uri.removeprefix("file://"))
-    if path.is_absolute() and "://" not in uri.removeprefix("file://"):
-        found = path / "artifacts" / "bundle"
-        if not (found / "bundle.json").exists():
-            raise ConfigError(
-                f"model {version.name} version {version.version} must have its files, however {found} is gone"
-            )
-        return found
+    return str(uri)
+
+
+def _ways_out(client: MlflowClient, version: Any) -> str:
+    """What helps where a version is damaged: with a single version nothing can be rolled back to."""
+    name, number = version.name, str(version.version)
+    others = [str(v.version) for v in client.search_model_versions(f"name = '{name}'") if str(v.version) != number]
+    newest = max(others, key=int, default=None)
+    other = f"headway rollback {name} --to {newest}" if newest else f"headway run {name} --replace-champion"
+    return f"headway doctor --apply mends it where a copy is left; else: {other}"
+
+
+def _fetched(client: MlflowClient, root: Path, version: Any) -> Path:
+    """A copy of the bundle of a version that is kept elsewhere; a damaged copy is fetched again."""
+    import mlflow.artifacts
+
     kept = root / "data" / "champions" / version.name / str(version.version)
+    if kept.exists() and next(checksums.damages(kept), None) is not None:
+        shutil.rmtree(kept)
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            address = f"{_address(client, version).rstrip('/')}/artifacts/bundle"
             got = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{uri.rstrip('/')}/artifacts/bundle", dst_path=folder, tracking_uri=tracking_uri(root)
+                artifact_uri=address, dst_path=folder, tracking_uri=tracking_uri(root)
             )
+            checksums.check(Path(got))
             Path(got).rename(kept)
     return kept
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from headway.base import ConfigError, moment, read_json, write_json
+from headway.base import ConfigError, DamagedError, moment, read_json, read_or_empty, write_json
 from headway.run import Event, RunDirectory
 from headway.tracking.contents import (
     dataset_of,
@@ -38,9 +38,14 @@ RETRY_SECONDS = 30.0
 
 
 def read_tracking(run: RunDirectory) -> dict[str, Any] | None:
-    """tracking.json, or None before the run was begun."""
+    """tracking.json, or None before the run was begun. Raises DamagedError where it is damaged."""
     path = run.path / "tracking.json"
-    return read_json(path) if path.exists() else None
+    if not path.exists():
+        return None
+    tracking = read_json(path)
+    if not {"run_id", "key", "opening", "ending"} <= tracking.keys():
+        raise DamagedError(f"{path} must name the run in MLflow, but it does not; headway doctor finds what else")
+    return tracking
 
 
 def _write_tracking(run: RunDirectory, tracking: Mapping[str, Any]) -> None:
@@ -128,7 +133,7 @@ class Forwarder:
         tracking = read_tracking(self._run)
         if tracking is None or tracking["run_id"] is None or (patient and time.monotonic() < self._not_before):
             return
-        after = read_json(self._cursor)["n"] if self._cursor.exists() else 0
+        after = int(read_or_empty(self._cursor).get("n", 0))  # damaged: all are sent again, and arrive once
         self._waiting = [e for e in [*self._waiting, *self._reader.poll()] if e.n > after]
         if not self._waiting:
             return
@@ -215,8 +220,7 @@ def sync(run: RunDirectory, root: Path) -> str:
 
 def _told(run: RunDirectory) -> dict[str, Any]:
     """The parts of a summary that the files of a run without a conclusion hold."""
-    path = run.path / "evaluation.json"
-    evaluation = read_json(path) if path.exists() else {}
+    evaluation = read_or_empty(run.path / "evaluation.json")
     baselines = {name: b["metrics"] for name, b in evaluation.get("baselines", {}).items()}
     return {"metrics": evaluation.get("metrics", {}), "baselines": baselines, "train": run.result or {}}
 
@@ -229,12 +233,14 @@ def _deliver(run: RunDirectory, root: Path) -> str:
     inputs = dataset_of(run)
     if inputs is not None:
         client.log_inputs(run_id, [inputs])
-    deliver_artifacts(client, run, run_id)
+    damaged = deliver_artifacts(client, run, run_id)
     tracking = read_tracking(run)
     assert tracking is not None
     deliver_variants(client, run, run_id, tracking["experiment_id"])
     ending = tracking["ending"]
     tags = {**prefect_tags(run), "mlflow.note.content": note_of(run, ending)}
+    if damaged:
+        tags["damaged"] = f"{', '.join(damaged)} of {run.path.name}; headway doctor"[:5000]
     if ending is None:  # still running: its owner will conclude it
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
         return run_id

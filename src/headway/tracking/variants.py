@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from headway.base import read_json
+from headway.base import read_or_empty
 from headway.run import RunDirectory
 
 if TYPE_CHECKING:
@@ -20,10 +20,9 @@ PARENT_TAG = "mlflow.parentRunId"
 
 def deliver_variants(client: MlflowClient, run: RunDirectory, run_id: str, experiment: str) -> None:
     """One run a technique under the study's run; one that is there already is left as it is."""
-    path = run.path / "effect.json"
-    if not path.exists():
+    found = read_or_empty(run.path / "effect.json")
+    if not found:
         return
-    found = read_json(path)
     query = f"tags.`{PARENT_TAG}` = '{run_id}'"
     known = {r.data.tags.get(VARIANT_TAG) for r in client.search_runs([experiment], query, max_results=1000)}
     recommended = _metrics({"name": "recommended", **found["recommended"]})

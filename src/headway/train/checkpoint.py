@@ -6,11 +6,10 @@ newest stay. A file whose content does not match the checksum in its name is pas
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from headway.base import TrainingError
+from headway.checksums import is_as_named, sync
 
 KEPT = 2
 
@@ -35,7 +35,7 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], valu
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        _sync(folder)  # the new name, too, must survive a power cut
+        sync(folder)  # the new name, too, must survive a power cut
     finally:
         partial.unlink(missing_ok=True)
     for old in folder.glob(f"step-{step:010d}-*.safetensors"):
@@ -46,21 +46,15 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], valu
     return path
 
 
-def _sync(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # not every file system can
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-
-
-def load_newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Tensors and values of the newest checkpoint that is whole; None where there is none."""
+def load_newest(
+    folder: Path, warn: Callable[[str], None] = lambda _: None
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Tensors and values of the newest checkpoint that is whole; None where there is none. ``warn`` is told of damaged ones."""
     for path in sorted(folder.glob("step-*.safetensors"), reverse=True):
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest()[:16] != path.stem.rsplit("-", 1)[1]:
+        if not is_as_named(path):
+            warn(f"the checkpoint {path.name} is damaged: training goes on from the one before it, or from the start")
             continue
+        content = path.read_bytes()
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         return load(content), json.loads(header["__metadata__"]["values"])
     return None

@@ -50,7 +50,7 @@ class Follower:
 
     def _train(self) -> None:
         try:
-            found = load_newest(self._run.checkpoints)
+            found = load_newest(self._run.checkpoints, lambda text: self._journal.write("warning", text=text))
             if found is not None:
                 self._continue(*found)
                 self._journal.write("stage", name="resumed", step=self._training.progress.step)

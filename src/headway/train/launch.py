@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from headway.base import ConfigError, TrainingError, read_json
+from headway.base import ConfigError, DamagedError, TrainingError, read_or_empty
 from headway.cores import spin_briefly
 from headway.run import Event, RunDirectory
 from headway.train.turn import gpus, turn
@@ -81,10 +81,10 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _problem(run: RunDirectory, code: int) -> Exception:
     """What went wrong, in the child's own words where it left some."""
-    told = run.path / "error.json"
-    if told.exists():
-        error = read_json(told)
-        return (ConfigError if error["exit_code"] == ConfigError.exit_code else TrainingError)(error["text"])
+    told = read_or_empty(run.path / "error.json")
+    if "text" in told:
+        kinds = {kind.exit_code: kind for kind in (ConfigError, DamagedError)}
+        return kinds.get(told["exit_code"], TrainingError)(told["text"])
     log = run.path / "training.log"
     if code < 0:
         name = signal.Signals(-code).name

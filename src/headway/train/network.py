@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from headway.base import digest, read_json, write_json
+from headway.base import digest, read_json, read_or_empty, write_json
 from headway.models import ModelConfig
 from headway.run import RunDirectory
 from headway.train.activations import checkpoint_activations
@@ -100,7 +100,7 @@ def identity(run: RunDirectory, model: ModelConfig, recipe: Recipe) -> dict[str,
 def _tuned(run: RunDirectory, recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> Recipe:
     """The recipe with numbers for what was left to be chosen. Chosen once a run: a restart must take the same."""
     path = run.path / "tuned.json"
-    if not path.exists():
+    if "threads" not in read_or_empty(path):
         size = batch_size_of(recipe, workload, arithmetic)
         threads = threads_of(recipe.model_copy(update={"batch_size": size}), workload, arithmetic)
         write_json(path, {"batch_size": size, "threads": threads.count, "flops_a_step": threads.flops_a_step})

@@ -1,0 +1,50 @@
+"""Whether a store that was prepared before can be used again: it is whole, or it is taken away and made anew."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from headway import checksums
+
+
+def in_use(path: Path) -> bool:
+    """Whether a store lies there; it is marked as used now, so that no clearing up takes it from a run."""
+    try:
+        os.utime(path / "store.json")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:  # somebody else's, to be read only
+        return (path / "store.json").exists()
+    return True
+
+
+def is_ready(path: Path, warn: Callable[[str], None]) -> bool:
+    """Whether a whole store lies there. One that is damaged, or was never checked, is taken away; ``warn`` is told why."""
+    if not path.exists():
+        return False
+    if in_use(path) and problem_of(path) is None:
+        return True
+    with open(path.parent / ".lock", "a") as lock:  # two processes must not take away what the other has made anew
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        problem = problem_of(path)
+        if problem is None:
+            return in_use(path)
+        trash = path.with_name(f".{path.name}.{os.getpid()}.trash")  # headway gc knows this name
+        path.rename(trash)
+    warn(f"the prepared data in {path} is made again: {problem}")
+    shutil.rmtree(trash, ignore_errors=True)
+    return False
+
+
+def problem_of(path: Path) -> str | None:
+    """Why a store cannot be used; None where it is whole."""
+    if not (path / "store.json").exists():
+        return "store.json is gone"
+    if not (path / checksums.NAME).exists():
+        return "it has no checksums, for an older version made it"
+    damage = next(checksums.damages(path), None)
+    return None if damage is None else str(damage)
