@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,22 +103,30 @@ def test_a_finished_watch_is_no_dead_run(root: Path, months: tuple[Path, ...]) -
     assert zombies.close_dead(root) == []
 
 
+@contextlib.contextmanager
+def of_an_older_version(bundle: Path, tmp_path: Path) -> Iterator[None]:
+    """The bundle may be changed in the block: it has no checksums, as those of older versions."""
+    shutil.copytree(bundle, tmp_path / "bundle")
+    (bundle / "checksums.json").unlink()
+    try:
+        yield
+    finally:
+        shutil.copytree(tmp_path / "bundle", bundle, dirs_exist_ok=True)
+
+
 def test_a_champion_that_says_nothing_of_units_is_watched_row_by_row_and_that_is_told(
     root: Path, months: tuple[Path, ...], tmp_path: Path
 ) -> None:
     champion = tracking.champion(root, "loans")
     assert champion is not None
     kept = champion.bundle / "reference.json"
-    shutil.copy(kept, tmp_path)
-    older = read_json(kept)
-    del older["together"]
-    for column in (*older["columns"].values(), older["prediction"]):
-        del column["correlation"]
-    write_json(kept, older)
-    try:
+    with of_an_older_version(champion.bundle, tmp_path):
+        older = read_json(kept)
+        del older["together"]
+        for column in (*older["columns"].values(), older["prediction"]):
+            del column["correlation"]
+        write_json(kept, older)
         run, found = watched(root, months[QUIET - 1])
-    finally:
-        shutil.copy(tmp_path / kept.name, kept)
     assert {column["effect"] for column in found["columns"]} == {1.0}
     assert "does not say which rows belong together" in (run.path / "watch.md").read_text()
 
@@ -179,13 +189,10 @@ def test_without_a_champion_its_profile_or_rows_there_is_one_clear_line(root: Pa
         watching.open_watch("loans", root, str(tmp_path / "empty"))
     champion = tracking.champion(root, "loans")
     assert champion is not None
-    kept = champion.bundle / "reference.json"
-    kept.rename(tmp_path / "kept.json")
-    try:
+    with of_an_older_version(champion.bundle, tmp_path):
+        (champion.bundle / "reference.json").unlink()
         with pytest.raises(ConfigError, match=r"version 1 has no reference\.json; retrain"):
             watching.open_watch("loans", root)
-    finally:
-        shutil.move(tmp_path / "kept.json", kept)
 
 
 def test_the_command_says_drift_plainly_and_ends_with_0(

@@ -7,7 +7,7 @@ import pytest
 from test_registry import another, registered
 
 from headway import tracking
-from headway.base import ConfigError
+from headway.base import ConfigError, DamagedError
 from headway.run import RunDirectory
 
 
@@ -37,7 +37,7 @@ def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory
 
     found = tracking.version_of(tmp_path, "loans", second)
     shutil.rmtree(found.bundle)
-    with pytest.raises(ConfigError, match="is gone"):
+    with pytest.raises(DamagedError, match="is gone"):
         tracking.rollback(tmp_path, "loans", second)
     assert rows(tmp_path) == seen
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway import checksums
 from headway.base import ConfigError, DamagedError, read_json
+from headway.checksums import Damage
 from headway.run import RunDirectory
 from headway.tracking import decisions, state
 from headway.tracking.decisions import DecisionRecord
@@ -159,15 +160,13 @@ def bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
     if place is None:
         return _fetched(client, root, version)
     found = place / "artifacts" / "bundle"
-    try:
-        if not (found / "bundle.json").exists():
-            raise DamagedError(f"{found} must hold the model, but bundle.json is gone")
-        checksums.check(found)
-    except DamagedError as error:
-        fact = str(error).removesuffix("; headway doctor finds what else").removesuffix("; headway doctor")
+    gone = Damage(found / "bundle.json", "is gone") if not (found / "bundle.json").exists() else None
+    damage = gone or next(checksums.damages(found), None)
+    if damage is not None:
         raise DamagedError(
-            f"{version.name} version {version.version} is damaged: {fact}; {_ways_out(client, version)}"
-        ) from None
+            f"{version.name} version {version.version} must be what was registered, but {damage} in {found}; "
+            f"{_ways_out(client, version)}"
+        )
     return found
 
 
@@ -189,8 +188,13 @@ def _ways_out(client: MlflowClient, version: Any) -> str:
     """What helps where a version is damaged: with a single version nothing can be rolled back to."""
     name, number = version.name, str(version.version)
     others = [str(v.version) for v in client.search_model_versions(f"name = '{name}'") if str(v.version) != number]
-    newest = max(others, key=int, default=None)
-    other = f"headway rollback {name} --to {newest}" if newest else f"headway run {name} --replace-champion"
+    champion = aliased(client, name, "champion")
+    if champion is not None and str(champion.version) != number:
+        other = f"version {champion.version} is in charge"
+    elif others:
+        other = f"headway rollback {name} --to {max(others, key=int)}"
+    else:
+        other = f"headway run {name} --replace-champion"
     return f"headway doctor --apply mends it where a copy is left; else: {other}"
 
 
