@@ -26,11 +26,14 @@ from flows.reporting import (
     show_metrics,
     show_validation,
 )
-from headway import stages
+from flows.zombies import close_now
+from headway import stages, zombies
 from headway.base import HeadwayError, find_root, read_json
 from headway.data.source import newest_month
 from headway.incremental import up_to_date
+from headway.interruption import undisturbed
 from headway.project import Project, load_project, recipe_settings, recipe_warning
+from headway.resuming import STAGES, has_begun, prepare_again, remaining, unfinished
 from headway.run import RunDirectory
 from headway.text_project import TextProject
 
@@ -56,7 +59,11 @@ def validate(run: Path, root: Path) -> Any:
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="prepare")
 def prepare(run: Path, root: Path) -> Any:
     """Split, fit on the training rows, store."""
-    return _stage("prepare", run, lambda directory, report: stages.prepare(directory, root, report))
+
+    def work(directory: RunDirectory, report: Both) -> None:
+        (prepare_again if has_begun(directory) else stages.prepare)(directory, root, report)
+
+    return _stage("prepare", run, work)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="train")
@@ -168,20 +175,26 @@ def _chosen(knobs: Mapping[str, Any], filled: Project | TextProject | None) -> l
     ]
 
 
-def _stages(run: RunDirectory, root: Path) -> None:
-    """The five stages in the order of the data; MLflow hears of the end, whatever it is."""
+def _stages(run: RunDirectory, root: Path, names: Sequence[str] = STAGES) -> None:
+    """The stages in the order of the data; MLflow hears of the end, whatever it is. From the gate on, nothing interrupts."""
+    tasks = {"validate": validate, "prepare": prepare, "train": train, "evaluate": evaluate, "register": register}
     problem: BaseException | None = None
+    late: list[str] = []
     report = Both(run.plan["project"]["name"])
-    try:
-        _warn(report, stages.track(run, root))
-        for stage in (validate, prepare, train, evaluate, register):
-            state = stage(run.path, root, return_state=True)
-            state.result(raise_on_failure=True)
-    except BaseException as error:
-        problem = error
-        raise
-    finally:
-        _warn(report, stages.conclude(run, root, problem))
+    with contextlib.ExitStack() as gate:
+        try:
+            _warn(report, stages.track(run, root))
+            for name in names:
+                if name == "register":
+                    late = gate.enter_context(undisturbed())
+                tasks[name](run.path, root, return_state=True).result(raise_on_failure=True)
+        except BaseException as error:
+            problem = error
+            raise
+        finally:
+            _warn(report, stages.conclude(run, root, problem))
+    if late:
+        report.warn(f"{late[0]} after the decision, so the run was finished first")
 
 
 def _warn(report: Both, warning: str | None) -> None:
@@ -191,5 +204,38 @@ def _warn(report: Both, warning: str | None) -> None:
 
 def outcome(project: str, settings: Sequence[str]) -> Path:
     """Retrain, changed or not, and give the run directory. Raises what a user can mend as it is, not as a failed flow."""
+    close_now(find_root())
     call: Any = retrain  # its overloads know nothing of return_state
     return Path(call(project, settings=list(settings), force=True, return_state=True).result(raise_on_failure=True))
+
+
+def _resumed() -> str:
+    """A run that goes on has the name of its folder."""
+    return f"{Path(flow_run.parameters['run']).name} · resumed"
+
+
+@flow(name="resume", flow_run_name=_resumed, persist_result=False, validate_parameters=True)
+def resume(run: str) -> Any:
+    """Go on with a run that was interrupted, killed or failed, from its last checkpoint through evaluation and registration.
+
+    Args:
+        run: The run's name in data/runs/, or its folder.
+    """
+    end_with_runner()
+    root = find_root()
+    try:
+        directory = unfinished(run, root).run
+        zombies.own(directory, wait=False)
+        names = remaining(directory)
+        note_flow(directory)
+        _stages(directory, root, names)
+    except (HeadwayError, OSError) as error:
+        return refused(error)
+    return Completed(message=read_json(directory.path / "decision.json")["reason"], data=str(directory.path))
+
+
+def outcome_of_resumption(run: Path) -> Path:
+    """Go on with a run, and give its directory. Raises what a user can mend as it is, not as a failed flow."""
+    close_now(find_root())  # also what Prefect still believes of this run: it gets another flow run now
+    call: Any = resume
+    return Path(call(str(run), return_state=True).result(raise_on_failure=True))

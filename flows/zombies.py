@@ -35,6 +35,12 @@ def close_dead(client: SyncPrefectClient, root: Path) -> list[str]:
     return closed
 
 
+def close_now(root: Path) -> None:
+    """Close what is dead before something new begins: without `headway up`, nobody else does."""
+    with get_client(sync_client=True) as client:
+        close_dead(client, root)
+
+
 def keep_closing(root: Path) -> None:
     """Look every LOOK_SECONDS, in a thread that ends with the process. A server that is away is asked again later."""
 

@@ -8,12 +8,13 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headway import cli, local, stages
+from headway import cli, local, owner, stages
 from headway.base import DataError, HeadwayError, TrainingError
 
 YAML = """
@@ -50,7 +51,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "run", "check", "init", "list", "show", "sync", "up", "status", "down", "backup", "restore"]
+    "command",
+    ["", "run", "resume", "check", "init", "list", "show", "sync", "up", "status", "down", "backup", "restore"],
 )
 def test_every_help_documents_the_exit_codes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -164,7 +166,7 @@ def test_projects_are_listed_and_a_broken_one_is_named(root: Path, capsys: pytes
 
 def test_a_run_that_is_none_cannot_be_delivered(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sync", "flowers-1"]) == 2
-    assert "a run must be a folder with a run.json, however flowers-1 is none" in capsys.readouterr().err
+    assert "a run must be a folder with a run.json, but flowers-1 is none" in capsys.readouterr().err
 
 
 def test_a_port_already_taken_is_one_line_naming_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,18 +198,12 @@ def test_status_and_down_where_nothing_runs(root: Path, capsys: pytest.CaptureFi
     assert sorted(p.name for p in root.iterdir()) == ["conf"]
 
 
-def test_a_second_up_says_that_the_first_runs(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(local, "_command_of", lambda pid: "headway up")
+def test_a_record_of_an_up_that_died_is_not_believed_whoever_has_its_number_now(root: Path) -> None:
     local.write_servers(root, local.Servers(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2"))
-    assert cli.main(["up"]) == 2
-    assert f"it runs already (process {os.getpid()}: http://127.0.0.1:1 and" in capsys.readouterr().err
-
-
-def test_the_state_of_an_up_that_died_is_not_believed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    local.write_servers(root, local.Servers(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2"))
-    monkeypatch.setattr(local, "_command_of", lambda pid: "somebody else's program")
+    assert local.running(root) is None
+    (root / ".prefect" / "up.lock").write_text(
+        json.dumps(asdict(owner.Owner(os.getpid(), "an earlier boot:1", "here")))
+    )
     assert local.running(root) is None
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 
 import pytest
 
+from headway.interruption import ReaderLeft, undisturbed
 from headway.terminal import Terminal, markdown_table, metric_rows, number
 
 EVALUATION = {
@@ -124,3 +126,20 @@ def test_metrics_stand_beside_the_champion_and_the_baselines() -> None:
 
 def test_numbers_keep_four_digits_where_they_matter() -> None:
     assert [number(v) for v in (0.91834, 123.456, 123456.7, None)] == ["0.9183", "123.46", "123,457", "undefined"]
+
+
+def test_a_reader_that_left_ends_what_goes_on_but_not_what_is_past_its_decision() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as stream:
+        terminal = Terminal(stream)
+        with pytest.raises(ReaderLeft, match="nobody reads the output any more"):
+            terminal.line("one")
+        terminal.line("from here on nothing is said, and nothing ends")
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as stream, undisturbed() as late:
+        terminal = Terminal(stream)
+        for text in ("one", "two"):
+            terminal.line(text)
+    assert late == ["nobody reads the output any more"]

@@ -37,13 +37,7 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
         made.set_defaults(do=what)
         return made
 
-    run = command("run", do["run"], "Retrain a project: validate, prepare, train, evaluate, register.", _RUN_EXAMPLES)
-    _project(run)
-    _settings(run)
-    text = "put the recommended recipe of the project's effect study over its own"
-    run.add_argument("--recipe", action="store_true", help=text)
-    text = "retrain even if nothing has changed since the last version"
-    run.add_argument("--force", action="store_true", help=text)
+    _run(command, do)
     check = command("check", do["check"], "Look at a project's configuration and data, in seconds; train nothing.")
     _project(check)
     _settings(check)
@@ -84,6 +78,22 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
         up.add_argument(f"--{name}-port", type=_port, default=port, metavar="N", help=text)
     _operate(command, do, up)
     return top
+
+
+def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
+    """What retrains."""
+    run = command("run", do["run"], "Retrain a project: validate, prepare, train, evaluate, register.", _RUN_EXAMPLES)
+    _project(run)
+    _settings(run)
+    text = "put the recommended recipe of the project's effect study over its own"
+    run.add_argument("--recipe", action="store_true", help=text)
+    text = "retrain even if nothing has changed since the last version"
+    run.add_argument("--force", action="store_true", help=text)
+    text = "go on with the project's newest run where that was interrupted; a new run where there is none"
+    run.add_argument("--resume", action="store_true", help=text)
+    resume = command("resume", do["resume"], "Go on with a run that was interrupted, killed or failed.", _RESUME)
+    resume.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
+    _json(resume)
 
 
 def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
@@ -156,6 +166,11 @@ _RUN_EXAMPLES = """examples:
   headway run adult
   headway run adult --set model=boosting
   headway run adult --set train.epochs=3 --set model.width=512 --json"""
+_RESUME = """From the last checkpoint to the same weights, then through evaluation and registration, in the same MLflow run.
+
+examples:
+  headway resume adult-20300101-020000Z
+  headway run adult --resume"""
 _INIT_EXAMPLE = """example:
   headway init --data bikes.csv --target count
   headway run bikes"""

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from headway import operating
+from headway import operating, retraining
 from headway.arguments import Command, parser
 from headway.base import HeadwayError, disk_error, find_root
 from headway.cores import spin_briefly
-from headway.processes import interrupt_on
+from headway.interruption import ReaderLeft
+from headway.processes import hangup, interrupt_on
 from headway.terminal import terminal_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from headway.terminal import Terminal
 
 INTERRUPTED = 130
 
@@ -35,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(COMMANDS).parse_args(arguments)
     spin_briefly()
     try:
+        _after_kills(options)
         code = options.do(options)
         sys.stdout.flush()
         return int(code)
@@ -45,12 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             told = {"project": getattr(options, "project", None), "error": str(error), "exit_code": error.exit_code}
             print(json.dumps(told), flush=True)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("headway: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader, for example head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (KeyboardInterrupt, BrokenPipeError) as error:
+        return _interrupted(options, error)
     except OSError as error:
         problem = disk_error(error)
         if problem is None:
@@ -59,63 +50,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return problem.exit_code
 
 
-def _run(options: argparse.Namespace) -> int:
-    from headway.local import reach_prefect
-    from headway.project import load_project, recipe_settings, recipe_warning
-
-    root = find_root()
-    if options.recipe:
-        options.settings = [*recipe_settings(root, options.project), *options.settings]
-    project = load_project(options.project, root, options.settings)
-    terminal = terminal_of(options)
-    terminal.title(project.name, project.description)
-    if options.recipe and (warning := recipe_warning(root, options.project)):
-        terminal.warn(warning)
-    if not options.force and _is_up_to_date(options, terminal, root):
+def _interrupted(options: argparse.Namespace, error: BaseException) -> int:
+    """One line for what was ended; nothing where only the reader, for example head, has seen enough of a list."""
+    left = isinstance(error, ReaderLeft | BrokenPipeError)
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if left and (options.do not in WORK or isinstance(error, BrokenPipeError)):
         return 0
-    interrupt_on(signal.SIGTERM)
-    ready = reach_prefect(root)
-    from flows.reporting import shown_on
-    from flows.retrain import outcome
-
-    with terminal.waiting("starting Prefect"):
-        _import_meanwhile()
-        ready()
-    with shown_on(terminal):
-        path = outcome(options.project, options.settings)
-    return _conclude(options, terminal, path)
+    with contextlib.suppress(BrokenPipeError):
+        print(f"headway: interrupted{f': {error}' if left else ''}", file=sys.stderr)
+    return INTERRUPTED
 
 
-def _is_up_to_date(options: argparse.Namespace, terminal: Terminal, root: Path) -> bool:
-    """Whether there is nothing to retrain, which is then told."""
-    from headway.incremental import up_to_date
+def _after_kills(options: argparse.Namespace) -> None:
+    """Bring what killed processes of this folder left to its end, whatever the command; one line for each."""
+    from headway.aftermath import settle
 
-    found = up_to_date(options.project, root, options.settings)
-    if found is None:
-        return False
-    terminal.line(f"{found.text}; --force retrains")
-    if options.json:
-        print(json.dumps(found.to_json()))
-    return True
-
-
-def _import_meanwhile() -> None:
-    """Load what the first stages need for themselves while the server starts: seconds that would be waited twice."""
-    for name in ("mlflow", "great_expectations"):
-        importlib.import_module(name)
-
-
-def _conclude(options: argparse.Namespace, terminal: Terminal, path: Path) -> int:
-    """The results of a run that is done."""
-    from headway.base import read_json
-    from headway.run import RunDirectory
-    from headway.stages import summary
-
-    told = summary(RunDirectory(path))
-    terminal.results(told, read_json(path / "evaluation.json"), told["project"])
-    if options.json:
-        print(json.dumps(told))
-    return 0
+    if options.do is operating.restore:  # which goes on with its own, and asks for an empty project
+        return
+    with contextlib.suppress(HeadwayError):  # outside a project folder: the command says so, if it needs one
+        for text in settle(find_root(), runs=options.do is not operating.up):
+            print(f"headway: {text}", file=sys.stderr)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -196,7 +151,7 @@ def _effect(options: argparse.Namespace) -> int:
     from headway import effects
 
     root, terminal = find_root(), terminal_of(options)
-    interrupt_on(signal.SIGTERM)
+    interrupt_on(signal.SIGTERM, *hangup())
     asked = effects.Asked(
         tuple(options.techniques), effects.seconds_of(options.budget), options.seeds, options.target, options.new
     )
@@ -217,7 +172,7 @@ def _watch(options: argparse.Namespace) -> int:
     from headway import watching
 
     root, terminal = find_root(), terminal_of(options)
-    interrupt_on(signal.SIGTERM)
+    interrupt_on(signal.SIGTERM, *hangup())
     run = watching.open_watch(options.project, root, options.data)
     if isinstance(run, watching.NothingNew):
         terminal.line(run.text)
@@ -247,7 +202,7 @@ def _score(options: argparse.Namespace) -> int:
     from headway.serve.score import score, settled
 
     root, terminal = find_root(), terminal_of(options)
-    interrupt_on(signal.SIGTERM)
+    interrupt_on(signal.SIGTERM, *hangup())
     data = None if options.data is None else settled(options.data, root)
     out = None if options.out is None else Path(options.out).expanduser().absolute()
     with terminal.stage("score"):
@@ -286,8 +241,12 @@ def _sync(options: argparse.Namespace) -> int:
     return 0
 
 
+WORK: tuple[Command, ...] = (retraining.run, retraining.resume, _seeds, _effect, _watch, _score)
+"""The commands that do something over time, which ends when nobody reads what they say."""
+
 COMMANDS: dict[str, Command] = {
-    "run": _run,
+    "run": retraining.run,
+    "resume": retraining.resume,
     "check": _check,
     "init": _init,
     "list": _list,

@@ -203,7 +203,7 @@ def check_versions(root: Path, found: Database | None) -> None:
     """Raises ConfigError when a database was made by a newer version, is half-migrated, or holds something else."""
     for part in PARTS:
         if found is None:
-            _check_file(part, sqlite_file(root, part))
+            check_file(part, sqlite_file(root, part))
         else:
             _check_postgres(part, found)
 
@@ -227,11 +227,46 @@ def keep_private(root: Path) -> None:
             (root / ".prefect" / name).unlink()
 
 
-def _check_file(part: str, path: Path) -> None:
+def reading(path: Path, seconds: float = 60.0) -> sqlite3.Connection:
+    """Open an SQLite file to read, and never make it: its place is quoted as a URI, in which ? # and % mean something."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=seconds)
+
+
+def holds_anything(path: Path) -> bool:
+    """Whether an SQLite file has a row in any table: one without was begun by a process that was killed before it was made.
+
+    Raises sqlite3.Error where it is no database.
+    """
     if not path.exists() or not path.stat().st_size:
-        return
+        return False
+    with contextlib.closing(reading(path)) as connection:
+        tables = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        kept = {"experiments"} & tables or tables - {
+            "alembic_version"
+        }  # MLflow's first experiment is what it makes last
+        return any(connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for name in kept)
+
+
+def place_database(made: Path, path: Path) -> None:
+    """Bring a whole SQLite file to its place in one step, for its user alone. What another left beside that would be taken for its own."""
+    made.chmod(0o600)
+    with open(made, "rb") as file:
+        os.fsync(file.fileno())
+    for suffix in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    made.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as connection:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def check_file(part: str, path: Path) -> None:
+    try:
+        if not holds_anything(path):  # not made yet: who comes next makes it
+            return
+        with contextlib.closing(reading(path, 20)) as connection:
             tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             has = "alembic_version" in tables
             revisions = {r for (r,) in connection.execute("SELECT version_num FROM alembic_version")} if has else set()
@@ -256,7 +291,7 @@ def _check_postgres(part: str, found: Database) -> None:
 def _judge(part: str, kind: str, where: str, url: str, tables: list[str], revisions: set[str]) -> None:
     """Prefect brings an older database up to date when it starts; MLflow wants to be asked."""
     name = PARTS[part]
-    if not tables:
+    if not set(tables) - {"alembic_version"}:
         return
     if not revisions:
         fact = f"it has {len(tables)} tables and no version: half-migrated, or another program's"

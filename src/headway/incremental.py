@@ -47,7 +47,7 @@ def up_to_date(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any
         same = [run for run in _decided(root, project.name) if _made_of(run) == wanted]
         if not same:
             return None
-        digest = _digest(project, root)
+        digest = data_digest(project, root)
         same = [run for run in same if read_or_empty(run.path / "data.json").get("digest") == digest]
         return _standing(root, project.name, same) if same else None
     except (HeadwayError, OSError):
@@ -76,7 +76,8 @@ def _standing(root: Path, name: str, same: Sequence[RunDirectory]) -> UpToDate |
     return None
 
 
-def _digest(project: Any, root: Path) -> str:
+def data_digest(project: Any, root: Path) -> str:
+    """The digest of the rows, or of the text, that a project reads now."""
     if isinstance(project, Project):
         from headway.stages import table_of
 

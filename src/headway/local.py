@@ -1,7 +1,7 @@
 """The servers of this project's folder: those that `headway up` keeps, or a temporary one for a single run.
 
     .prefect/            PREFECT_HOME: Prefect's database, its logs
-    .prefect/up.json     {"pid", "prefect", "mlflow"}: who runs `headway up` here, and the two addresses
+    .prefect/up.json     {"pid", "prefect", "mlflow"}: the process of `headway up` here, and the two addresses; owner.py says if it lives
     .prefect/logs/       one file for each child process
 
 Nothing here imports prefect: its settings are environment variables, read when it is first imported.
@@ -10,14 +10,14 @@ Nothing here imports prefect: its settings are environment variables, read when 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from headway.base import ConfigError, write_json
+from headway.base import ConfigError, read_json, write_json
 from headway.database import check_versions, database, keep_private, make_databases
+from headway.owner import owner
 from headway.prefect_api import check_reachable
 from headway.temporary import share_server
 
@@ -46,20 +46,13 @@ def write_servers(root: Path, servers: Servers) -> None:
 
 def running(root: Path) -> Servers | None:
     """The `headway up` of this folder; None when there is none, or when it died without saying so."""
+    holder = owner(root)
+    if holder is None or not holder.is_here:  # in another container, its addresses are not ours either
+        return None
     with contextlib.suppress(OSError, ValueError, TypeError):
-        servers = Servers(**json.loads(state_file(root).read_text(encoding="utf-8")))
-        os.kill(servers.pid, 0)
-        if "headway" in _command_of(servers.pid):
-            return servers
+        servers = Servers(**read_json(state_file(root)))
+        return servers if servers.pid == holder.pid else None
     return None
-
-
-def _command_of(pid: int) -> str:
-    """A process's command line: a number alone may by now belong to somebody else's process."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
-    except OSError:
-        return "headway"  # no /proc on this system: the number must do
 
 
 def environment(root: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import signal
 import sys
 
 from headway.base import find_root
-from headway.processes import interrupt_on
+from headway.processes import hangup, interrupt_on
 from headway.terminal import terminal_of
 
 
@@ -18,7 +18,7 @@ def up(options: argparse.Namespace) -> int:
     """Serve until interrupted."""
     from headway.up import Asked, up
 
-    interrupt_on(signal.SIGINT, signal.SIGTERM)
+    interrupt_on(signal.SIGINT, signal.SIGTERM, *hangup())
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
         asked = Asked(options.prefect_port, options.mlflow_port, options.host, options.only)
         up(find_root(), asked, lambda text: print(text, flush=True))
@@ -55,7 +55,9 @@ def backup(options: argparse.Namespace) -> int:
     from headway.backup import backup
 
     made = backup(find_root(), options.to)
-    terminal_of(options).line(f"wrote {made['file']} ({made['bytes'] / 1e6:.1f} MB): {made['what']}")
+    terminal_of(options).line(
+        f"wrote {made['file']} ({made['bytes'] / 1e6:.1f} MB): {made['what']}; read back and whole"
+    )
     if options.json:
         print(json.dumps(made))
     return 0
@@ -63,7 +65,7 @@ def backup(options: argparse.Namespace) -> int:
 
 def restore(options: argparse.Namespace) -> int:
     """A backup into an empty folder."""
-    from headway.backup import empty_root, restore
+    from headway.restore import empty_root, restore
 
     restored = restore(options.file, empty_root())
     terminal_of(options).line(f"restored {restored['what']} into {restored['root']}")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.base import ConfigError, HeadwayError, moment, suggest
+from headway.base import ConfigError, HeadwayError, moment
 from headway.project import Project, load_project, project_files
-from headway.run import RunDirectory
+from headway.run import find_run
 from headway.text_project import TextProject
 
 if TYPE_CHECKING:
@@ -180,9 +180,4 @@ def deliver(name: str, root: Path) -> str:
     """Bring a run's folder to MLflow; says under which id. Raises ConfigError when there is no such run."""
     from headway import tracking
 
-    for path in (Path(name), root / "data" / "runs" / name):
-        if (path / "run.json").exists():
-            return f"delivered to MLflow as run {tracking.sync(RunDirectory(path.resolve()), root)}"
-    folder = root / "data" / "runs"
-    known = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    raise ConfigError(f"a run must be a folder with a run.json, however {name} is none{suggest(name, known)}")
+    return f"delivered to MLflow as run {tracking.sync(find_run(name, root), root)}"

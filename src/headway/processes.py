@@ -74,6 +74,11 @@ def interrupt_on(*signals: signal.Signals) -> None:
         signal.signal(one, interrupt)
 
 
+def hangup() -> tuple[signal.Signals, ...]:
+    """SIGHUP, which a closing terminal sends; not under nohup, which asked to be spared."""
+    return () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)
+
+
 def rotate(log: Path) -> None:
     """Keep what earlier starts said: the last as `NAME.1`, the one before as `NAME.2`, up to LOGS_KEPT."""
     if not log.exists() or not log.stat().st_size:
@@ -145,6 +150,12 @@ def die_with_parent(parent: int, how: signal.Signals = signal.SIGTERM) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, how)
     if os.getppid() != parent:
         os.kill(os.getpid(), how)
+
+
+def die_with_starter() -> None:
+    """The same for a process that was told by HEADWAY_PARENT who started it; one that a person starts has none."""
+    if os.environ.get("HEADWAY_PARENT"):
+        die_with_parent(int(os.environ["HEADWAY_PARENT"]))
 
 
 def guard(parent: int, command: Sequence[str]) -> int:

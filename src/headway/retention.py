@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import shutil
 import time
 from collections import defaultdict
@@ -18,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from headway.base import ConfigError, read_json
+from headway.leftovers import TRASH, leftovers
 from headway.project import load_project, project_files
 from headway.retention_config import RetentionConfig
 from headway.tracking.kept import Tracked, tracked_runs
+from headway.zombies import lives
 
 HOUR, DAY = 3600.0, 86_400.0
 HEAVY = ("bundle", "predictions")
-TRASH = ".trash"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ def plan(root: Path, asked: Limits, now: float | None = None) -> list[Item]:
             items += _parts(run, _limit(run, asked), now)
     items += _stores(root, runs, kept, asked, now)
     items += _artifacts(known, asked, now)
-    return items + list(_leftovers(root, items, now))
+    going = {item.path for item in items}
+    left = [path for path in leftovers(root, now) if not going & {path, *path.parents}]
+    return items + [_item("leftover", "", path) for path in left]
 
 
 def _runs(root: Path) -> Iterator[Found]:
@@ -124,22 +126,11 @@ def _kept(runs: Sequence[Found], known: Mapping[str, Tracked], asked: Limits) ->
     for run in sorted(runs, key=lambda run: -run.started):
         limit = asked.of(run.project)
         seen[run.project] += 1
-        if limit is None or seen[run.project] <= limit.keep_last or _lives(run.path):
+        if limit is None or seen[run.project] <= limit.keep_last or lives(run.path):
             kept.add(run.path)
         elif run.run_id is not None and (run.run_id not in known or known[run.run_id].registered):
             kept.add(run.path)  # unknown: it was tracked by another MLflow, which may have registered it
     return kept
-
-
-def _lives(run: Path) -> bool:
-    """Whether a process looks after the run or trains it: both hold a lock, which the kernel takes from the dead."""
-    for name in ("owner.lock", ".lock"):
-        with contextlib.suppress(FileNotFoundError), open(run / name) as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-    return False
 
 
 def _past(newest: float, days: int, now: float) -> bool:
@@ -186,20 +177,6 @@ def _artifacts(known: Mapping[str, Tracked], asked: Limits, now: float) -> Itera
             yield from (_item("MLflow artifacts", run.project, path) for path in run.folders)
 
 
-def _leftovers(root: Path, items: Sequence[Item], now: float) -> Iterator[Item]:
-    """What killed processes left: files half-written a day ago, and what was on its way out."""
-    going = {item.path for item in items}
-    for folder, folders, files in os.walk(root / "data"):
-        for name in [*folders, *files]:
-            path = Path(folder) / name
-            if name.startswith(".") and name.endswith(".partial") and now - _measure(path)[1] > DAY:
-                going.add(path)
-                yield _item("leftover", "", path)
-        folders[:] = [name for name in folders if Path(folder) / name not in going and not name.endswith(TRASH)]
-    for pattern in ("data/**", "mlruns/artifacts/*", "mlruns/artifacts/*/models"):
-        yield from (_item("leftover", "", path) for path in sorted(root.glob(f"{pattern}/.*{TRASH}")))
-
-
 def _measure(path: Path) -> tuple[int, float]:
     """Bytes of a file or of all files below a folder, and their latest change; (0, 0.0) for what is gone.
 
@@ -228,7 +205,7 @@ def _item(what: str, project: str, path: Path) -> Item:
 def _remove(item: Item) -> bool:
     """Whether it is gone now. What has come into use since it was listed stays."""
     path = item.path
-    if item.what in ("checkpoints", *HEAVY) and _lives(path.parent):
+    if item.what in ("checkpoints", *HEAVY) and lives(path.parent):
         return False
     if not path.name.endswith(TRASH):
         trash = path.with_name(f".{path.name}{TRASH}")

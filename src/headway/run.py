@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from headway.base import ConfigError, DamagedError, read_json, stamp, write_json
+from headway.base import ConfigError, DamagedError, read_json, stamp, suggest, write_json
 
 EventKind = Literal["stage", "metric", "progress", "warning", "checkpoint"]
 
@@ -193,3 +193,13 @@ class RunDirectory:
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json: from here on the run is done."""
         write_json(self.path / "result.json", result)
+
+
+def find_run(name: str, root: Path) -> RunDirectory:
+    """A run by its folder, or by its name in data/runs/. Raises ConfigError where there is none."""
+    for path in (Path(name), root / "data" / "runs" / name):
+        if (path / "run.json").exists():
+            return RunDirectory(path.resolve())
+    folder = root / "data" / "runs"
+    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    raise ConfigError(f"a run must be a folder with a run.json, but {name} is none{suggest(name, names)}")

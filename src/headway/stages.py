@@ -225,7 +225,7 @@ def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) 
     status = "FINISHED"
     if error is not None:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
-    warning = tracking.conclude(run, root, status, summary(run), None if error is None else str(error))
+    warning = tracking.conclude(run, root, status, summary(run), None if error is None else str(error) or "interrupted")
     zombies.release(run)  # not where we are killed before: then the run is still to be closed
     return warning
 

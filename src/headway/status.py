@@ -6,7 +6,6 @@ import contextlib
 import importlib.metadata
 import os
 import shutil
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from headway import __version__
 from headway.base import ConfigError, HeadwayError, read_json
 from headway.database import PARTS, connect, database, sqlite_file
 from headway.local import running
+from headway.owner import ask_to_stop, owner
 from headway.processes import answers
 from headway.run import RunDirectory
-from headway.temporary import is_keeper
+from headway.temporary import keeper
 from headway.zombies import dead
 
 RUNS_SHOWN = 5
@@ -49,11 +49,8 @@ def status(root: Path) -> dict[str, Any]:
 
 
 def _temporary(root: Path) -> str | None:
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        found = read_json(root / ".prefect" / "temporary.json")
-        if is_keeper(int(found["pid"])):
-            return str(found["address"])
-    return None
+    kept = keeper(root / ".prefect")
+    return None if kept is None else kept.address
 
 
 def _database(root: Path) -> dict[str, Any]:
@@ -124,26 +121,19 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 def down(root: Path) -> int | None:
     """Stop this folder's `headway up` and wait; its process, or None where none runs. Raises ConfigError if it stays."""
-    servers = running(root)
-    if servers is None:
+    holder = owner(root)
+    if holder is None:
         return None
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(servers.pid, signal.SIGTERM)
+    if not holder.is_here:
+        where = f"on {holder.host}" if holder.host else "where this command does not see it"
+        raise ConfigError(
+            f"headway up must run on this machine to be stopped from here, but runs {where}; stop it there"
+        )
+    ask_to_stop(holder)
     deadline = time.monotonic() + DOWN_SECONDS
-    while running(root) is not None:
+    while holder.is_here:
         if time.monotonic() > deadline:
-            fix = f"look at .prefect/logs, or kill -9 {servers.pid}"
-            raise ConfigError(f"headway up must stop within {DOWN_SECONDS:.0f} s, however it does not; {fix}")
+            fix = f"look at .prefect/logs, or kill -9 {holder.pid}"
+            raise ConfigError(f"headway up must stop within {DOWN_SECONDS:.0f} s, but it does not; {fix}")
         time.sleep(0.1)
-    _await_end(servers.pid, deadline)
-    return servers.pid
-
-
-def _await_end(pid: int, deadline: float) -> None:
-    """It forgets its address before it stops its children: wait for the process itself."""
-    import psutil
-
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-            time.sleep(0.1)
+    return holder.pid

@@ -1,6 +1,7 @@
 """One temporary Prefect server for all runs of a folder that go on at the same time: twenty runs start one, not twenty.
 
     .prefect/temporary.json    {"pid", "address"}: the server's keeper, and where the server answers
+    .prefect/temporary.server  locked by the keeper for as long as it lives; without that, what temporary.json says is of the past
     .prefect/temporary.start   locked while somebody looks whether there is a server, and starts one
     .prefect/temporary.users   locked, shared, by every process that uses it: the kernel lets go of it whatever ends them
 
@@ -17,15 +18,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from headway import access
+from headway import access, locks
 from headway.base import ConfigError, read_json, write_json
 from headway.processes import answers, free_port, spawn, stop
 
 LOOK_SECONDS = 0.2
+STARTING_SECONDS = 30.0
 
 _held: list[IO[Any]] = []
 
@@ -40,43 +43,51 @@ def share_server(root: Path, environment: Mapping[str, str], seconds: float) -> 
     users = open(folder / "temporary.users", "a")  # noqa: SIM115 - held until the process ends
     fcntl.flock(users, fcntl.LOCK_SH)
     _held.append(users)
-    with _locked(folder / "temporary.start"):
-        found = _alive(folder)
-        if found is None:
-            found = _start(root, environment)
-    address, pid = str(found["address"]), int(found["pid"])
-    return address, lambda: _await(address, pid, folder / "logs" / "temporary-server.log", seconds)
+    with locks.held(folder / "temporary.start"):
+        kept = keeper(folder, STARTING_SECONDS) or _start(root, environment)
+    return kept.address, lambda: _await(folder, kept, folder / "logs" / "temporary-server.log", seconds)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with open(path, "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+@dataclass(frozen=True)
+class Keeper:
+    """The process that keeps the temporary server, and the address of the server's API."""
+
+    pid: int
+    address: str
 
 
-def _alive(folder: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        found = read_json(folder / "temporary.json")
-        if is_keeper(int(found["pid"])):
-            return dict(found)
+def keeper(folder: Path, seconds: float = 0.0) -> Keeper | None:
+    """The keeper that lives, by the lock that it holds; None without one. One that has just begun has ``seconds`` to say where."""
+    deadline = time.monotonic() + seconds
+    while locks.is_held(folder / "temporary.server"):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return Keeper(**read_json(folder / "temporary.json"))
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(locks.LOOK_SECONDS)
     return None
 
 
-def is_keeper(pid: int) -> bool:
-    """Whether a process is a keeper that runs; a number alone may by now belong to somebody else's process."""
+def _start(root: Path, environment: Mapping[str, str]) -> Keeper:
+    folder, port = root / ".prefect", free_port()
+    lock = locks.take(folder / "temporary.server", seconds=STARTING_SECONDS)  # one that ends holds it to its end
+    if lock is None:
+        raise ConfigError(
+            f"Prefect's temporary server must start, but an earlier one does not end; see {folder / 'logs'}"
+        )
+    (folder / "temporary.json").unlink(missing_ok=True)  # of one that was killed
     try:
-        return "headway.temporary" in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-    except OSError:
-        return False
+        return _keep_apart(root, port, environment, lock)
+    finally:
+        os.close(lock)
 
 
-def _start(root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    port = free_port()
+def _keep_apart(root: Path, port: int, environment: Mapping[str, str], lock: int) -> Keeper:
+    """Start the keeper, which takes the lock over: there is no moment at which neither of us holds it."""
     log = root / ".prefect" / "logs" / "temporary-server.keeper.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as file:
-        keeper = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "headway.temporary", str(root), str(port)],
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -84,17 +95,20 @@ def _start(root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
             env=dict(environment),
             cwd=root,
             start_new_session=True,  # it outlives the run that started it while others go on
+            pass_fds=(lock,),
         )
-    keeper.returncode = 0  # nobody waits for it: it ends after us
-    found = {"pid": keeper.pid, "address": f"http://127.0.0.1:{port}/api"}
-    write_json(root / ".prefect" / "temporary.json", found)
-    return found
+    process.returncode = 0  # nobody waits for it: it ends after us
+    return Keeper(process.pid, _address(port))
 
 
-def _await(address: str, pid: int, log: Path, seconds: float) -> None:
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}/api"
+
+
+def _await(folder: Path, kept: Keeper, log: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not answers(f"{address}/health"):
-        if not is_keeper(pid):
+    while not answers(f"{kept.address}/health"):
+        if keeper(folder, STARTING_SECONDS) != kept:
             raise ConfigError(f"Prefect's temporary server must keep running, however it ended; see {log}")
         if time.monotonic() > deadline:
             raise ConfigError(
@@ -106,6 +120,7 @@ def _await(address: str, pid: int, log: Path, seconds: float) -> None:
 def keep(root: Path, port: int) -> None:
     """Run the server until nobody uses it, or it has ended by itself."""
     folder = root / ".prefect"
+    write_json(folder / "temporary.json", asdict(Keeper(os.getpid(), _address(port))))
     command = access.command("prefect.server.api.server:create_app", "127.0.0.1", port, "app")
     quiet = {**os.environ, "PREFECT_SERVER_UI_ENABLED": "false", "PREFECT__SERVER_EPHEMERAL": "1"}
     child = spawn("Prefect's temporary server", command, folder / "logs" / "temporary-server.log", quiet, root)

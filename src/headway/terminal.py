@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
+from headway.interruption import reader_left
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
@@ -28,12 +30,10 @@ class Terminal:
     """A Reporter for people. ``stream`` is where it writes: standard output, or standard error beside --json."""
 
     def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
-        from rich.console import Console
-
         stream = stream or sys.stdout
         if width is None and not stream.isatty() and "COLUMNS" not in os.environ:
             width = 120
-        self.console: Console = Console(file=stream, highlight=False, width=width)
+        self.console: Console = _console(stream, width)
         self._lines: list[str] = []
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -177,6 +177,18 @@ class Terminal:
         self._print("")
         for left, right in _next(summary, project):
             self._row(Text(f"{left:<9}", style="dim"), "", Text(right))
+
+
+def _console(stream: TextIO, width: int | None) -> Console:
+    """Rich's console, which is silent once its reader has gone; what that ends is said by `interruption.reader_left`."""
+    from rich.console import Console
+
+    class Shown(Console):
+        def on_broken_pipe(self) -> None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            reader_left()
+
+    return Shown(file=stream, highlight=False, width=width)
 
 
 def terminal_of(options: argparse.Namespace) -> Terminal:

@@ -14,10 +14,20 @@ from pathlib import Path
 
 from headway import access, peers, zombies
 from headway.base import ConfigError, read_or_empty
-from headway.database import Database, check_versions, database, keep_private, make_databases, owned
+from headway.database import (
+    Database,
+    check_versions,
+    database,
+    holds_anything,
+    keep_private,
+    make_databases,
+    owned,
+    sqlite_file,
+)
 from headway.local import Servers, auth, environment, logs, running, state_file, write_servers
+from headway.owner import owner, owning, refusal
 from headway.prefect_api import crash_unfinished
-from headway.processes import Child, await_answer, await_truth, is_free, spawn, stop
+from headway.processes import GRACE_SECONDS, Child, await_answer, await_truth, is_free, spawn, stop
 
 START_SECONDS = 180.0
 WATCH_SECONDS = 1.0
@@ -58,12 +68,14 @@ def up(root: Path, asked: Asked, say: Callable[[str], None]) -> None:
     """
     _refuse_open(asked)
     _refuse_taken(root, asked)
-    found = database()
-    if found is not None:
-        make_databases(found)
-    check_versions(root, found)
-    parts = [asked.only] if asked.only else list(PARTS)
-    with contextlib.ExitStack() as held:
+    parts = (asked.only,) if asked.only else PARTS
+    with owning(root, parts, asked.only), contextlib.ExitStack() as held:
+        if asked.only is None:
+            state_file(root).unlink(missing_ok=True)  # of one that was killed
+        found = database()
+        if found is not None:
+            make_databases(found)
+        check_versions(root, found)
         for part in parts:
             held.enter_context(owned(found, part))
         with serving(root, asked, say, found) as kept:
@@ -219,8 +231,8 @@ def _environment(root: Path, asked: Asked) -> dict[str, str]:
 
 
 def _make_store(root: Path, found: Database | None) -> None:
-    """Make MLflow's database where it is missing: its own first start races with a run that starts now."""
-    if found is not None or not (root / "mlruns" / "mlflow.db").exists():
+    """Make MLflow's database where it is missing: its own first start races with a run that starts now, and is not to be killed."""
+    if found is not None or not holds_anything(sqlite_file(root, "mlflow")):
         from headway.tracking.store import open_store
 
         open_store(root)
@@ -247,13 +259,23 @@ def _refuse_open(asked: Asked) -> None:
 def _refuse_taken(root: Path, asked: Asked) -> None:
     """Raises ConfigError when a port is taken, or this folder is served already."""
     ports = {"Prefect": asked.prefect_port, "MLflow": asked.mlflow_port}
-    servers = running(root) if asked.only is None else None
-    if servers is not None:
-        where = f"process {servers.pid}: {servers.prefect} and {servers.mlflow}"
-        raise ConfigError(f"headway up must run once for a folder, however it runs already ({where})")
+    other = owner(root)
+    if other is not None:
+        servers = running(root)
+        raise refusal(other, f": {servers.prefect} and {servers.mlflow}" if servers else "")
     if len(set(ports.values())) < len(ports):
         raise ConfigError(f"the two ports must differ, however both are {ports['Prefect']}")
     for name, port in ports.items():
-        if asked.only in (None, name.lower()) and not is_free(port, asked.host):
+        if asked.only in (None, name.lower()) and not _becomes_free(root, port, asked.host):
             fix = f"stop what listens there, or give --{name.lower()}-port"
             raise ConfigError(f"{name}'s port {port} must be free, however it is taken; {fix}")
+
+
+def _becomes_free(root: Path, port: int, host: str) -> bool:
+    """Whether a port is free; the servers of a `headway up` that was killed take some seconds to end."""
+    deadline = time.monotonic() + (GRACE_SECONDS + 5 if state_file(root).exists() else 0)
+    while not is_free(port, host):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
+    return True

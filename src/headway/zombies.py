@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
+from headway import locks
 from headway.base import ConfigError, read_json
 from headway.run import RunDirectory
 
-CLOSED = "closed.json"
 _owned: dict[Path, int] = {}
 """Open file descriptors by run: they are let go of with the process, whatever ends it."""
 
 
-def own(run: RunDirectory) -> None:
-    """Look after a run from here on: until `release`, or until this process ends."""
+def own(run: RunDirectory, wait: bool = True) -> None:
+    """Look after a run from here on: until `release`, or until this process ends.
+
+    Raises ConfigError, where we do not ``wait``, when another process does.
+    """
     path = run.path / "owner.lock"
     while run.path not in _owned:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = locks.take(path, seconds=math.inf if wait else locks.PATIENCE_SECONDS)
+        if lock is None:
+            raise ConfigError(f"{run.path.name} must have one process, but another is at work on it; wait for its end")
         # Somebody who looked for the dead may have moved it away between the two lines above.
         if path.exists() and path.stat().st_ino == os.fstat(lock).st_ino:
             _owned[run.path] = lock
@@ -42,12 +48,24 @@ def release(run: RunDirectory) -> None:
         os.close(lock)
 
 
+def lives(run: Path) -> bool:
+    """Whether a process looks after the run or trains it: both hold a lock, which the kernel takes from the dead."""
+    return any(locks.is_held(run / name) for name in ("owner.lock", ".lock"))
+
+
 def dead(root: Path) -> Iterator[RunDirectory]:
     """The runs of this folder that were begun, are not concluded, and have lost their process."""
     for path in sorted((root / "data" / "runs").glob("*/owner.lock")):
         with contextlib.suppress(OSError), open(path) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield RunDirectory(path.parent)
+            # Another process may have closed the run, and moved its lock away, since we opened it.
+            if path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                yield RunDirectory(path.parent)
+
+
+def is_done(run: RunDirectory) -> bool:
+    """Whether a run came to what it is for before its process died: a decision, a study's report, a watch's verdict."""
+    return any((run.path / name).exists() for name in ("decision.json", "effect.html", "seeds.json", "watch.md"))
 
 
 def flow_run_of(run: RunDirectory) -> str | None:
@@ -57,14 +75,18 @@ def flow_run_of(run: RunDirectory) -> str | None:
     return None
 
 
-def close_dead(root: Path, problem: str = "its process was killed") -> list[str]:
-    """Close dead runs in MLflow, as KILLED for this problem unless they knew their end; one line for each.
+def close_dead(root: Path, problem: str = "its process was killed", seconds: float = math.inf) -> list[str]:
+    """Close dead runs in MLflow, as KILLED for this problem unless they knew their end or were done; one line for each.
 
     What is on disk stays: it can still be resumed or synced. Each run is judged by itself: one that cannot be closed is named, and
-    does not come up again; headway doctor finds it.
+    does not come up again; headway doctor finds it. After ``seconds`` no further run is begun with: an MLflow that is away costs each
+    of them a time-out.
     """
-    lines = []
+    lines: list[str] = []
+    deadline = time.monotonic() + seconds
     for run in dead(root):
+        if time.monotonic() > deadline:
+            break
         try:
             line, is_closed = _close(run, root, problem)
         except OSError as error:  # a full disk passes
@@ -89,7 +111,8 @@ def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
         return "", True
     ended = found["ending"] is not None
     # A run that knew its end had not told all of it.
-    warning = _deliver(run, root) if ended else tracking.conclude(run, root, "KILLED", stages.summary(run), problem)
+    status, why = ("FINISHED", None) if is_done(run) else ("KILLED", problem)
+    warning = _deliver(run, root) if ended else tracking.conclude(run, root, status, stages.summary(run), why)
     if warning is not None:
         return warning, False
     status = (read_tracking(run) or found)["ending"]["status"].lower()

@@ -37,6 +37,7 @@ PARSED = {
     "up": "a server",
     "down": "needs headway up",
     "sync": "names a run of the reader's own",
+    "resume": "names a run of the reader's own",
 }
 
 

@@ -48,13 +48,24 @@ def begin_retraining(root: Path, prefect: str) -> None:
         time.sleep(0.1)
 
 
+def one_of_two(pair: list[subprocess.Popen[str]]) -> tuple[subprocess.Popen[str], str]:
+    """Of two that were started together: the one that goes on, and what the other said at its end."""
+    until = time.monotonic() + 60
+    while all(one.poll() is None for one in pair):
+        assert time.monotonic() < until, "both go on"
+        time.sleep(0.05)
+    ended = next(one for one in pair if one.poll() is not None)
+    assert ended.returncode == 2
+    return next(one for one in pair if one is not ended), ended.communicate()[0]
+
+
 def rows(database: Path, query: str) -> list[tuple[str, ...]]:
     with contextlib.closing(sqlite3.connect(database)) as connection:
         return connection.execute(query).fetchall()
 
 
 def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    """No process, and no run that either page shows as running for ever."""
+    """Started twice, one is refused. No process, and no run that either page shows as running for ever."""
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "flowers.yaml").write_text(YAML)
     (tmp_path / "flowers.csv").write_text("height,opens\n" + "".join(f"{n},{n % 2}\n" for n in range(2000)))
@@ -62,9 +73,14 @@ def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Pat
     prefect, mlflow = free_port(), free_port()
     command = [sys.executable, "-m", "headway.cli", "up", "--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
     kept = outside()
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as up:
+    pair = [
+        subprocess.Popen(command, cwd=tmp_path, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    up, refused = one_of_two(pair)
+    assert refused.startswith("headway: headway up must run once for a folder, but it runs already (process ")
+    assert len(refused.splitlines()) == 1
+    with up:
         try:
             said = lines_until(up, "Ctrl-C")
             family = psutil.Process(up.pid).children(recursive=True)

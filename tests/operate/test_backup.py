@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from headway.backup import backup, restore
+from headway.backup import backup
 from headway.base import ConfigError
+from headway.restore import restore
 from headway.tracking.store import experiment_of, open_store, tracking_uri
 
 
@@ -54,7 +55,7 @@ def test_a_backup_comes_back_in_another_folder(full: Path, tmp_path: Path) -> No
     assert read_back(other) == (0.75, "hello")
     assert (other / "conf" / "flowers.yaml").read_text() == "task: classification\n"
     assert not list(other.glob(".headway*"))
-    with pytest.raises(ConfigError, match=r"into an empty project, however .*mlflow.db is there"):
+    with pytest.raises(ConfigError, match=r"into an empty project, but .*mlflow.db is there"):
         restore(made["file"], other)
 
 
@@ -107,5 +108,5 @@ def test_a_backup_of_postgresql_comes_back(
     restore(made["file"], other)
     assert read_back(other) == (0.75, "hello")
     monkeypatch.delenv("HEADWAY_DATABASE")
-    with pytest.raises(ConfigError, match="must be restored into postgresql, however this is sqlite"):
+    with pytest.raises(ConfigError, match="must be restored into postgresql, but this is sqlite"):
         restore(made["file"], other)

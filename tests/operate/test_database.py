@@ -124,6 +124,8 @@ def test_an_sqlite_database_of_another_version_is_one_line(root: Path) -> None:
         with contextlib.closing(sqlite3.connect(path)) as made, made:
             made.execute("CREATE TABLE alembic_version (version_num text)")
             made.execute("INSERT INTO alembic_version VALUES (?)", (version,))
+            made.execute("CREATE TABLE experiments (name text)")  # what was never filled would be made anew
+            made.execute("INSERT INTO experiments VALUES ('flowers')")
         with pytest.raises(ConfigError) as told:
             db.check_versions(root, None)
         assert fact in str(told.value)

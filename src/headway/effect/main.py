@@ -163,7 +163,7 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    from headway.train.main import die_with_starter
+    from headway.processes import die_with_starter
 
     die_with_starter()
     sys.exit(main(sys.argv[1]))

@@ -18,6 +18,7 @@ from headway.base import ConfigError, DataError, disk_error, read_json, write_js
 from headway.data.arriving import Input, find_inputs
 from headway.data.prepare import Preparation
 from headway.data.source import digest_files
+from headway.leftovers import note_place
 from headway.project import load_table_project
 from headway.report import Reporter
 from headway.serve.bundle import Interval
@@ -46,6 +47,7 @@ def score(
         refuse_unfit(one, model.preparation, model.keys)
     folder = (out or root / "data" / "scored" / project.name).resolve()
     _refuse_circle(inputs, folder)
+    note_place(root, folder)
     with _held(folder):
         jobs = [Job(one, Output(folder / _output_name(one.name), _digest(one, model, root))) for one in inputs]
         _refuse_same(jobs)

@@ -34,7 +34,7 @@ def save(
     made = Model(
         artifact_path=model.artifact_location, run_id=run_id, model_uuid=model.model_id, model_id=model.model_id
     )
-    with tempfile.TemporaryDirectory() as code, quietly():
+    with tempfile.TemporaryDirectory(dir=folder.parent) as code, quietly():
         shutil.copytree(package, Path(code) / "headway", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         mlflow.pyfunc.save_model(
             str(folder),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from headway import checksums
 from headway.base import ConfigError, DamagedError, read_json
 from headway.checksums import Damage
+from headway.locks import working_folder
 from headway.run import RunDirectory
 from headway.tracking import decisions, state
 from headway.tracking.decisions import DecisionRecord
+from headway.tracking.models import forget_unregistered
 from headway.tracking.packaging import save
 from headway.tracking.runs import read_tracking
 from headway.tracking.store import database_file, is_local, needing, open_store, tracking_uri
@@ -71,12 +72,13 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
         if known:
             return str(known[0].version)
         described = read_json(run.bundle / "bundle.json")
+        forget_unregistered(client, tracking["experiment_id"], run_id)
         model = client.create_logged_model(
             tracking["experiment_id"], name, run_id, params={"model": described["model"]["name"]}
         )
-        with tempfile.TemporaryDirectory() as folder:
-            save(Path(folder) / "model", run.bundle, described, example, model, run_id)
-            client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
+        with working_folder(root / "data" / "registry", "register") as folder:
+            save(folder / "model", run.bundle, described, example, model, run_id)
+            client.log_model_artifacts(model.model_id, str(folder / "model"))
         if is_local(tracking_uri(root)):  # before a version names it: a power cut must not leave one without its files
             checksums.sync_tree(Path(model.artifact_location.removeprefix("file://")))
         client.finalize_logged_model(model.model_id, "READY")
@@ -207,10 +209,10 @@ def _fetched(client: MlflowClient, root: Path, version: Any) -> Path:
         shutil.rmtree(kept)
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        with working_folder(kept.parent, "download") as folder:
             address = f"{_address(client, version).rstrip('/')}/artifacts/bundle"
             got = mlflow.artifacts.download_artifacts(
-                artifact_uri=address, dst_path=folder, tracking_uri=tracking_uri(root)
+                artifact_uri=address, dst_path=str(folder), tracking_uri=tracking_uri(root)
             )
             checksums.check(Path(got))
             Path(got).rename(kept)

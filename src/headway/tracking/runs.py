@@ -6,6 +6,7 @@ tracking-cursor.json  {"n"}: the last journal event that MLflow has
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import uuid
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from headway.base import ConfigError, DamagedError, moment, read_json, read_or_empty, write_json
+from headway import locks
+from headway.base import ConfigError, DamagedError, digest, moment, read_json, read_or_empty, write_json
 from headway.run import Event, RunDirectory
 from headway.tracking.contents import (
     dataset_of,
@@ -53,23 +55,53 @@ def _write_tracking(run: RunDirectory, tracking: Mapping[str, Any]) -> None:
 
 
 def begin(run: RunDirectory, root: Path, params: Mapping[str, Any], name: str, project_yaml: str) -> str | None:
-    """Open the run in MLflow, or continue the one that a restarted process opened before.
+    """Open the run in MLflow, or continue the one that a restarted process opened before; one that was closed is opened again.
 
     ``params`` are flat; ``name`` is what the list of runs shows. Returns a warning when a server is away (`sync`
     delivers later). Raises ConfigError when the project's own store cannot be made or written.
     """
-    tracking = read_tracking(run)
-    if tracking is None:
-        opening = {"name": name, "params": dict(params), "yaml": project_yaml, "time": time.time()}
-        tracking = {"run_id": None, "experiment_id": None, "uri": None, "ui": None, "key": uuid.uuid4().hex}
-        _write_tracking(run, {**tracking, "opening": opening, "ending": None})
+    with _alone(run):
+        tracking = read_tracking(run)
+        closed = tracking is not None and tracking["ending"] is not None
+        if tracking is None:
+            opening = {"name": name, "params": dict(params), "yaml": project_yaml, "time": time.time()}
+            tracking = _unopened(uuid.uuid4().hex, opening)
+        _write_tracking(run, {**tracking, "ending": None})
+        return _begin(run, root, closed)
+
+
+def _begin(run: RunDirectory, root: Path, closed: bool) -> str | None:
     try:
-        _open(run, root)
+        client, run_id = _open(run, root)
+        if closed:
+            client.update_run(run_id, "RUNNING")
+            if "problem" in client.get_run(run_id).data.tags:
+                client.delete_tag(run_id, "problem")
     except problems() as error:
         if is_local(tracking_uri(root)):
             raise ConfigError(f"{root / 'mlruns'} must be writable, however: {explain(error)}") from None
         return _late(run, error)
     return None
+
+
+@contextlib.contextmanager
+def _alone(run: RunDirectory) -> Iterator[None]:
+    """Held while a run is looked for in MLflow and opened there: two that look at once would open it twice."""
+    with locks.held(run.path / "tracking.lock"):
+        yield
+
+
+def _unopened(key: str, opening: Mapping[str, Any]) -> dict[str, Any]:
+    """tracking.json of a run that MLflow does not have yet; MLflow's run is found by its key."""
+    nowhere = {"run_id": None, "experiment_id": None, "uri": None, "ui": None}
+    return {**nowhere, "key": key, "opening": dict(opening), "ending": None}
+
+
+def _key_of(run: RunDirectory) -> str:
+    """A key that follows from what the run is: copied here and delivered a second time, the same folder is the same run."""
+    begun = next(run.events(), None)
+    plan = (run.path / "run.json").read_text(encoding="utf-8")
+    return digest({"name": run.path.name, "plan": plan, "begun": begun.time if begun else None})
 
 
 def _late(run: RunDirectory, error: BaseException) -> str:
@@ -78,6 +110,8 @@ def _late(run: RunDirectory, error: BaseException) -> str:
 
 def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
     """The client and the id of the run in MLflow, which is created when there is none with this directory's key."""
+    from mlflow.entities import ViewType
+
     tracking = read_tracking(run)
     assert tracking is not None
     if tracking["run_id"] is not None and tracking["uri"] == tracking_uri(root):
@@ -85,9 +119,11 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
     client = open_store(root)
     experiment = experiment_of(client, root, run.plan["project"]["name"])
     opening = tracking["opening"]
-    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{tracking['key']}'", max_results=1)
+    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{tracking['key']}'", ViewType.ALL, max_results=1)
     if found:  # a process died between creating the run and writing down its id
         run_id = found[0].info.run_id
+        if found[0].info.lifecycle_stage == "deleted":
+            client.restore_run(run_id)
     else:
         tags = {**opening_tags(run.plan), **prefect_tags(run), KEY_TAG: tracking["key"]}
         started = int(opening["time"] * 1000)
@@ -190,7 +226,8 @@ def conclude(
     ending = {"status": status, "time": time.time(), "problem": problem, "metrics": metrics}
     _write_tracking(run, {**tracking, "ending": ending})
     try:
-        _deliver(run, root)
+        with _alone(run):
+            _deliver(run, root)
     except (ConfigError, *problems()) as error:
         return _late(run, error)
     return None
@@ -201,6 +238,11 @@ def sync(run: RunDirectory, root: Path) -> str:
 
     Also for a run made where there was no MLflow. Raises ConfigError when MLflow is away still.
     """
+    with _alone(run):
+        return _sync(run, root)
+
+
+def _sync(run: RunDirectory, root: Path) -> str:
     if read_tracking(run) is None:
         project, stamp = run.plan["project"], (run.path / "run.json").stat().st_mtime
         when = moment(stamp, "%m-%d %H:%M")
@@ -209,8 +251,7 @@ def sync(run: RunDirectory, root: Path) -> str:
         opening = {"name": name, "params": flatten(project), "yaml": text, "time": stamp}
         status = "FINISHED" if run.result is not None else "KILLED"
         ending = {"status": status, "time": time.time(), "problem": None, "metrics": final_metrics(_told(run))}
-        tracking = {"run_id": None, "experiment_id": None, "uri": None, "ui": None, "key": uuid.uuid4().hex}
-        _write_tracking(run, {**tracking, "opening": opening, "ending": ending})
+        _write_tracking(run, {**_unopened(_key_of(run), opening), "ending": ending})
     try:
         return _deliver(run, root)
     except problems() as error:

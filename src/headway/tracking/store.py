@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from headway.base import ConfigError
 from headway.data.credentials import refuse_credentials
-from headway.database import SETTING, check_versions, connect, database, make_databases
+from headway.database import (
+    SETTING,
+    check_versions,
+    connect,
+    database,
+    holds_anything,
+    make_databases,
+    place_database,
+)
+from headway.locks import working_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -141,7 +150,8 @@ def _make_database(uri: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path.with_name(f".{path.name}.lock"), "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # for its user alone, from its first moment
+            if not holds_anything(path):
+                _make_elsewhere(path)
             with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
                 database.execute("PRAGMA journal_mode=WAL")
                 database.execute("BEGIN IMMEDIATE")  # fails on a database that can only be read
@@ -151,6 +161,30 @@ def _make_database(uri: str) -> None:
         if not isinstance(error, (sqlite3.Error, *problems())):
             raise
         raise ConfigError(f"{path.parent} must be writable, however: {_reason(error)}") from None
+
+
+def _make_elsewhere(path: Path) -> None:
+    """Make the database in a folder of its own, and rename it when it is whole: MLflow's tables come one by one, in many transactions,
+    and it takes up no database of which some are missing."""
+    with working_folder(path.parent, "mlflow") as folder:
+        made = folder / path.name
+        uri = f"sqlite:///{made}"
+        client_of(uri).search_experiments(max_results=1)
+        _forget(uri)
+        with contextlib.closing(sqlite3.connect(made)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+        place_database(made, path)
+
+
+def _forget(uri: str) -> None:
+    """Close MLflow's connections to a database, which it keeps for the life of the process."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
+
+    for store in (Tracking, Registry):
+        engine = store._engine_map.pop(uri, None)
+        if engine is not None:
+            engine.dispose()
 
 
 def _make_postgres(root: Path, uri: str) -> None:

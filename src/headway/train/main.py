@@ -20,6 +20,7 @@ from headway.base import HeadwayError, TrainingError, read_json, write_json
 from headway.data.store import Store
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
+from headway.processes import die_with_starter
 from headway.run import Journal, RunDirectory
 from headway.train.recipe import Recipe
 from headway.train.threads import WINDOW_STEPS, Threads
@@ -170,17 +171,6 @@ def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:
 def _keep_compiled(run: RunDirectory) -> None:
     """Compiled code is kept beside the runs, so that the next process finds it: before torch is imported."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(run.path.parent.parent / "compiled"))
-
-
-def die_with_starter() -> None:
-    """Ask Linux to end this process when the one that started it dies, so that no training outlives its flow."""
-    if sys.platform == "linux" and os.environ.get("HEADWAY_PARENT"):
-        import ctypes
-        import signal
-
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-        if os.getppid() != int(os.environ["HEADWAY_PARENT"]):
-            sys.exit(143)
 
 
 if __name__ == "__main__":

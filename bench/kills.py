@@ -1,0 +1,231 @@
+"""Three hundred random SIGKILLs over all commands and stages, on two projects: `make bench NAME=kills`. Hours; `--minutes 20` takes a part.
+
+A command of one folder is begun, and at a random moment it, or one of its processes, is killed. Then the same is asked for again, and what
+a killed process may leave is counted, and allowed none: a command that fails or ends in a traceback, processes that outlive it, runs that
+stay open, are lost or stand twice in MLflow, a project without one champion that is whole, a damaged database, files half written that
+`headway gc` does not clear. The folder stays in data/bench/kills; what went wrong is told in wrong.txt there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from bench.kills_state import KINDS, Wrong, counts, orphans, state
+from bench.samples import FOLDER, Samples, options
+from bench.side_by_side import Ratio, tell
+from headway.processes import free_port
+
+KILLS, ROWS = 300, 3000
+SECONDS = 300.0
+DESCENDANT = 0.3
+"""How often not the command itself is killed, but one of its processes."""
+
+PROJECTS = ("flowers", "houses")
+YAML = {
+    "flowers": """
+task: classification
+data: {source: rows.csv, target: opens, features: {height: numeric, width: numeric}}
+model: {name: mlp, width: 16, depth: 2}
+train: {epochs: 40, patience: 40, batch_size: 256, threads: 1, checkpoint_seconds: 0.5}
+evaluate: {baselines: [trivial], resamples: 100}
+""",
+    "houses": """
+task: regression
+data: {source: rows.csv, target: price, features: {height: numeric, width: numeric}}
+model: {name: boosting}
+train: {threads: 1}
+evaluate: {baselines: [trivial], resamples: 100}
+""",
+}
+
+
+@dataclass(frozen=True)
+class Act:
+    """A command: what is killed, what is asked for afterwards, and how often it is chosen. ``refusals``: what it may say instead."""
+
+    name: str
+    words: tuple[str, ...]
+    again: tuple[str, ...]
+    weight: float = 1.0
+    refusals: tuple[str, ...] = ()
+
+
+def acts(project: str) -> list[Act]:
+    """All commands that write, and some that only look."""
+    run = ("run", project, "--force")
+    score = ("score", project, "--data", "rows.csv", "--out", "scores")
+    back = ("rollback", project)
+    return [
+        Act("run", run, run, 3),
+        Act("run, then resumed", run, (*run, "--resume"), 4),
+        Act("resume", (*run, "--resume"), (*run, "--resume"), 2),
+        Act("score", score, score, 2),
+        Act("watch", ("watch", project, "--data", "rows.csv"), ("watch", project, "--data", "rows.csv")),
+        Act("rollback", back, back, 2, ("rollback", "version", "champion")),
+        Act("backup", ("backup",), ("backup",), 2),
+        Act("restore", ("restore", "kept.tar"), ("restore", "kept.tar"), 2, ("into an empty project",)),
+        Act("gc", ("gc", "--apply"), ("gc", "--apply")),
+        Act("sync", ("sync", "newest"), ("sync", "newest")),
+        Act("seeds", ("seeds", "flowers", "--count", "2"), ("seeds", "flowers", "--count", "2"), 0.5),
+        Act("list", ("list",), ("list",), 0.5),
+        Act("up", ("up",), ("up",)),
+    ]
+
+
+class Folder:
+    """The folder of both projects, and how commands are run in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ports = ("--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
+        self.said = root / "said.txt"
+
+    def make(self) -> None:
+        """Two projects, each with two versions, and a backup of it all; nothing where they are there."""
+        if (self.root / "kept.tar").exists():
+            return
+        shutil.rmtree(self.root, ignore_errors=True)
+        (self.root / "conf").mkdir(parents=True)
+        rng = np.random.default_rng(0)
+        rows = rng.normal(size=(ROWS, 2))
+        opens = rng.random(ROWS) < 1 / (1 + np.exp(-3 * rows[:, 0] * rows[:, 1]))
+        price = rows[:, 0] ** 2 + rows[:, 1] + rng.normal(size=ROWS) / 4
+        lines = [
+            f"{a:.5f},{b:.5f},{'yes' if c else 'no'},{d:.4f}" for (a, b), c, d in zip(rows, opens, price, strict=True)
+        ]
+        (self.root / "rows.csv").write_text("height,width,opens,price\n" + "\n".join(lines) + "\n")
+        for name in PROJECTS:
+            (self.root / "conf" / f"{name}.yaml").write_text(YAML[name])
+            for seed in ("0", "1"):
+                self.whole(("run", name, "--force", "--set", f"train.seed={seed}", "--set", "gate.margin=1"))
+        self.whole(("backup", "--to", "kept.tar"))
+
+    def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Begin a command; what it says goes to said.txt."""
+        place, known = self.root, list(words)
+        if words[0] == "restore":
+            place, known = self.root / "restored", ["restore", str(self.root / "kept.tar")]
+            place.mkdir(exist_ok=True)
+        elif words[0] == "sync":
+            runs = sorted((self.root / "data" / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+            known = ["sync", runs[-1].parent.name]
+        elif words[0] == "up":
+            known = ["up", *self.ports]
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "HEADWAY_"))}
+        with open(self.said, "wb") as said:
+            command = [sys.executable, "-m", "headway.cli", *known]
+            return subprocess.Popen(command, cwd=place, env=kept, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+
+    def whole(self, words: Sequence[str]) -> float:
+        """Run a command to its end; its seconds. Raises RuntimeError with what it said when it fails."""
+        begun = time.monotonic()
+        child = self.start(words)
+        if words[0] == "up":
+            self._serve(child)
+        elif child.wait(SECONDS) != 0:
+            raise RuntimeError(self.said.read_text(errors="replace"))
+        return time.monotonic() - begun
+
+    def _serve(self, up: subprocess.Popen[bytes]) -> None:
+        """Wait until `headway up` serves, and stop it as a person does."""
+        while "Ctrl-C" not in self.said.read_text(errors="replace"):
+            if up.poll() is not None:
+                raise RuntimeError(self.said.read_text(errors="replace"))
+            time.sleep(0.2)
+        up.send_signal(signal.SIGTERM)
+        if up.wait(SECONDS) != 0:
+            raise RuntimeError(self.said.read_text(errors="replace"))
+
+
+def kill(folder: Folder, act: Act, seconds: float, chance: random.Random) -> bool:
+    """Begin the command and kill it, or one of its processes, within ``seconds``; whether it was still there."""
+    child, alive = folder.start(act.words), False
+    with contextlib.suppress(psutil.NoSuchProcess):  # it ended while we looked
+        time.sleep(chance.uniform(0.05, seconds))
+        family = psutil.Process(child.pid).children(recursive=True)
+        other = bool(family) and chance.random() < DESCENDANT
+        victim = chance.choice(family) if other else psutil.Process(child.pid)
+        alive = child.poll() is None
+        if alive:
+            victim.kill()
+    if act.name == "up" and child.poll() is None:  # a part that was killed is started again
+        time.sleep(2.0)
+        child.terminate()
+    child.wait(SECONDS)
+    return alive
+
+
+def judge(folder: Folder, act: Act, before: dict[str, int]) -> Wrong:
+    """What is wrong after a kill: first what outlived it, then the same command again, then what the folder holds."""
+    wrong = Wrong()
+    if "Traceback" in folder.said.read_text(errors="replace"):
+        wrong.add("tracebacks", folder.said.read_text(errors="replace")[-2000:])
+    for text in orphans(folder.root):
+        wrong.add("processes that outlive it", text)
+    try:
+        folder.whole(act.again)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        said = str(error)
+        if "Traceback" in said or not any(text in said for text in act.refusals):
+            wrong.add("commands that fail afterwards", said[-2000:])
+    state(folder.root, PROJECTS, before, wrong)
+    return wrong
+
+
+def main() -> None:
+    """Kill until there are enough, or the time is over."""
+    chosen = options()
+    samples = Samples("kills", fresh=chosen.fresh)
+    folder, deadline = Folder(FOLDER / "kills"), chosen.deadline()
+    if chosen.fresh:
+        shutil.rmtree(folder.root, ignore_errors=True)
+    folder.make()
+    tries = len(samples.of("tries"))
+    while len(samples.of(KINDS[0])) < KILLS and time.monotonic() < deadline:
+        tries += 1
+        samples.add("tries", 1)
+        _once(folder, samples, random.Random(tries))
+    kills = len(samples.of(KINDS[0]))
+    totals = {kind: sum(samples.of(kind)) for kind in KINDS}
+    print(f"{kills} of {KILLS} kills: " + ", ".join(f"{count:.0f} {kind}" for kind, count in totals.items()))
+    if kills < KILLS:
+        print("run it again to go on")
+        return
+    tell("kills", {f"{kills} kills: {kind}": Ratio(count, count, count, 0.0) for kind, count in totals.items()})
+
+
+def _once(folder: Folder, samples: Samples, chance: random.Random) -> None:
+    """One command, killed and judged; how long it takes whole is measured first, once for each."""
+    known = acts(chance.choice(PROJECTS))
+    act = chance.choices(known, [one.weight for one in known])[0]
+    shutil.rmtree(folder.root / "restored", ignore_errors=True)
+    if not samples.of(f"seconds of {act.name}"):
+        samples.add(f"seconds of {act.name}", folder.whole(act.words))
+        shutil.rmtree(folder.root / "restored", ignore_errors=True)
+    before = counts(folder.root)
+    if not kill(folder, act, 1.1 * samples.of(f"seconds of {act.name}")[0], chance):
+        return
+    wrong = judge(folder, act, before)
+    for kind in KINDS:
+        samples.add(kind, wrong.count(kind))
+    print(f"{len(samples.of(KINDS[0]))}: {act.name}: {wrong.summary()}", flush=True)
+    if wrong.texts:
+        with open(folder.root / "wrong.txt", "a", encoding="utf-8") as file:
+            file.write(f"{act.name}\n" + "\n".join(wrong.texts) + "\n\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""What a folder must hold after a kill, for `bench/kills.py`: looked at from outside, with MLflow's and SQLite's own eyes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from headway.base import read_json
+from headway.database import reading, sqlite_file
+from headway.leftovers import leftovers
+from headway.zombies import dead
+
+KINDS = (
+    "commands that fail afterwards",
+    "tracebacks",
+    "processes that outlive it",
+    "runs left open",
+    "runs lost or doubled",
+    "projects without one whole champion",
+    "damaged databases",
+    "files that gc does not clear",
+)
+ORPHAN_SECONDS = 40.0
+DAYS = 2 * 86_400.0
+
+
+@dataclass
+class Wrong:
+    """What went wrong, by kind."""
+
+    texts: list[str] = field(default_factory=list)
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, kind: str, text: str) -> None:
+        """Note one thing."""
+        assert kind in KINDS
+        self._counts[kind] += 1
+        self.texts.append(f"{kind}: {text}")
+
+    def count(self, kind: str) -> int:
+        """How many of a kind."""
+        return self._counts[kind]
+
+    def summary(self) -> str:
+        """One line."""
+        return ", ".join(f"{count} {kind}" for kind, count in self._counts.items()) or "nothing wrong"
+
+
+def orphans(root: Path) -> list[str]:
+    """Processes that still work in the folder after ORPHAN_SECONDS; they are ended, so that the next kill is judged by itself."""
+    until = time.monotonic() + ORPHAN_SECONDS
+    while found := _at_work(root):
+        if time.monotonic() > until:
+            break
+        time.sleep(0.2)
+    told = []
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            told.append(" ".join(process.cmdline())[:300])
+            process.kill()
+    return told
+
+
+def _at_work(root: Path) -> list[psutil.Process]:
+    """The processes whose current folder lies within ``root``."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            inside = Path(process.cwd()).is_relative_to(root) and process.status() != psutil.STATUS_ZOMBIE
+            if inside and process.pid != os.getpid():
+                found.append(process)
+    return found
+
+
+def counts(root: Path) -> dict[str, int]:
+    """Rows that only ever become more: runs and versions."""
+    with contextlib.closing(reading(sqlite_file(root, "mlflow"))) as database:
+        return {
+            table: int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+            for table in ("runs", "model_versions")
+        }
+
+
+def state(root: Path, projects: Sequence[str], before: dict[str, int], wrong: Wrong) -> None:
+    """Add what the folder should not hold, or lacks."""
+    for place in (root, root / "restored"):
+        _databases(place, wrong)
+    _runs(root, before, wrong)
+    for name in projects:
+        _champion(root, name, wrong)
+    _files(root, wrong)
+
+
+def _databases(root: Path, wrong: Wrong) -> None:
+    for part in ("prefect", "mlflow"):
+        path = sqlite_file(root, part)
+        if path.exists():
+            with contextlib.closing(reading(path)) as database:
+                (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+            if verdict != "ok":
+                wrong.add("damaged databases", f"{path}: {verdict}")
+
+
+def _runs(root: Path, before: dict[str, int], wrong: Wrong) -> None:
+    for run in dead(root):
+        wrong.add("runs left open", str(run.path))
+    with contextlib.closing(reading(sqlite_file(root, "mlflow"))) as database:
+        for (name,) in database.execute("SELECT name FROM runs WHERE status = 'RUNNING'"):
+            wrong.add("runs left open", f"MLflow: {name}")
+        doubled = "SELECT value FROM tags WHERE key = 'headway.key' GROUP BY value HAVING count(*) > 1"
+        for (key,) in database.execute(doubled):
+            wrong.add("runs lost or doubled", f"key {key} twice")
+        doubled = "SELECT run_id FROM model_versions GROUP BY run_id HAVING count(*) > 1"
+        for (run_id,) in database.execute(doubled):
+            wrong.add("runs lost or doubled", f"run {run_id} has two versions")
+        known = {run_id for (run_id,) in database.execute("SELECT run_uuid FROM runs")}
+    for path in (root / "data" / "runs").glob("*/tracking.json"):
+        run_id = read_json(path)["run_id"]
+        if run_id is not None and run_id not in known:
+            wrong.add("runs lost or doubled", f"{path.parent.name} is not in MLflow")
+    for table, count in counts(root).items():
+        if count < before[table]:
+            wrong.add("runs lost or doubled", f"{table}: {count} rows, {before[table]} before")
+
+
+def _champion(root: Path, name: str, wrong: Wrong) -> None:
+    query = (
+        "SELECT source FROM registered_model_aliases JOIN model_versions USING (name, version) "
+        "WHERE name = ? AND alias = 'champion'"
+    )
+    with contextlib.closing(reading(sqlite_file(root, "mlflow"))) as database:
+        found = [Path(str(source)) for (source,) in database.execute(query, (name,))]
+    if len(found) != 1 or not (found[0] / "artifacts" / "bundle" / "bundle.json").exists():
+        wrong.add("projects without one whole champion", f"{name}: {found}")
+
+
+def _files(root: Path, wrong: Wrong) -> None:
+    """What is hidden and half written beside what `headway gc` would clear two days later; that goes, too."""
+    for path in list(leftovers(root, time.time() + DAYS)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for path in root.rglob(".*"):
+        if path.suffix in (".partial", ".working", ".trash", ".parts") or path.name.startswith(".headway-"):
+            wrong.add("files that gc does not clear", str(path))

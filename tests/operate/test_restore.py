@@ -1,0 +1,295 @@
+"""Restoring is all or nothing: killed at any write it is done again or undone, and each damaged archive is one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headway import cli
+from headway.backup import backup
+from headway.base import ConfigError
+from headway.database import revisions_of, sqlite_file
+from headway.leftovers import leftovers
+from headway.restore import PENDING, restore
+
+ODD = ("a b", "a#b", "a%20b", "a?b", "ä'\"b")
+ROWS = 500
+
+
+def make_project(root: Path) -> Path:
+    """Databases of the newest versions, an artifact, a YAML."""
+    (root / "conf").mkdir(parents=True)
+    (root / "conf" / "flowers.yaml").write_text("task: classification\n")
+    for part in ("prefect", "mlflow"):
+        path = sqlite_file(root, part)
+        path.parent.mkdir(exist_ok=True)
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            database.execute("INSERT INTO alembic_version VALUES (?)", (min(revisions_of(part, "sqlite")[1]),))
+            for table, columns in (
+                ("experiments", "artifact_location"),
+                ("runs", "artifact_uri"),
+                ("model_versions", "source, storage_location"),
+                ("logged_models", "artifact_location"),
+            ):
+                database.execute(f"CREATE TABLE {table} ({columns})")
+            places = [(str(root / "mlruns" / "artifacts" / str(n)),) for n in range(ROWS)]
+            database.executemany("INSERT INTO experiments VALUES (?)", places)
+    artifact = root / "mlruns" / "artifacts" / "1" / "note.txt"
+    artifact.parent.mkdir(parents=True)
+    artifact.write_text("hello")
+    return root
+
+
+def content(root: Path) -> dict[str, Any]:
+    """What a project holds; nothing for an empty one."""
+    held: dict[str, Any] = {}
+    for part in ("prefect", "mlflow"):
+        path = sqlite_file(root, part)
+        if path.exists():
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                held[part] = len(database.execute("SELECT * FROM experiments").fetchall())
+    for path in [*root.glob("conf/*"), *root.glob("mlruns/artifacts/*/*")]:
+        held[str(path.relative_to(root))] = path.read_text()
+    return held
+
+
+WHOLE = {
+    "prefect": ROWS,
+    "mlflow": ROWS,
+    "conf/flowers.yaml": "task: classification\n",
+    "mlruns/artifacts/1/note.txt": "hello",
+}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    made = backup(make_project(tmp_path / "from"), str(tmp_path / "kept.tar"))
+    return Path(made["file"])
+
+
+def empty(tmp_path: Path) -> Path:
+    shutil.rmtree(tmp_path / "to", ignore_errors=True)
+    (tmp_path / "to").mkdir(parents=True)
+    return tmp_path / "to"
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_backup_from_and_to_a_folder_of_any_name_holds_every_row(name: str, tmp_path: Path) -> None:
+    made = backup(make_project(tmp_path / name), str(tmp_path / f"{name}.tar"))
+    assert made["rows"] == 2 * (ROWS + 1)
+    root = tmp_path / f"{name} again"
+    root.mkdir()
+    restore(made["file"], root)
+    assert content(root) == WHOLE
+    with contextlib.closing(sqlite3.connect(sqlite_file(root, "mlflow"))) as database:
+        assert database.execute("SELECT min(artifact_location) FROM experiments").fetchone() == (
+            str(root / "mlruns" / "artifacts" / "0"),
+        )
+
+
+def killed_at(number: int, work: Callable[[], object]) -> bool:
+    """Whether ``work``, in a process of its own, was killed right before its ``number``-th change of a file."""
+    child = os.fork()
+    if child == 0:
+        seen = 0
+
+        def counting(change: Callable[..., Any]) -> Callable[..., Any]:
+            def counted(*values: Any, **named: Any) -> Any:
+                nonlocal seen
+                seen += 1
+                if seen == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return change(*values, **named)
+
+            return counted
+
+        for name in ("mkdir", "rename", "replace", "unlink", "rmdir", "fsync"):
+            setattr(os, name, counting(getattr(os, name)))
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL), f"change {number}: the command failed"
+    return status != 0
+
+
+def test_a_restore_killed_at_any_change_is_nothing_or_finished_when_repeated(kept: Path, tmp_path: Path) -> None:
+    number = finished = 0
+    while True:
+        number += 1
+        root = empty(tmp_path)
+        if not killed_at(number, lambda root=root: restore(str(kept), root)):
+            break
+        begun = (root / PENDING).is_dir()
+        assert begun or content(root) in ({}, WHOLE), f"change {number}"
+        if begun:  # killed again on the way, then done by whoever comes next
+            killed_at(number % 3 + 1, lambda root=root: restore(str(kept), root))
+            finished += 1
+        if content(root) != WHOLE or (root / PENDING).is_dir():
+            restore(str(kept), root)
+        assert content(root) == WHOLE, f"change {number}"
+        for path in leftovers(root, time.time()):
+            shutil.rmtree(path)
+        assert not [path.name for path in root.iterdir() if path.name.startswith(".headway")], f"change {number}"
+    assert number > 15
+    assert finished > 5
+
+
+def test_the_next_command_finishes_a_restore(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number, root = 1, empty(tmp_path)
+    while not (root / "conf").is_dir() or not (root / PENDING).is_dir():  # from there on it is found as a project
+        number, root = number + 1, empty(tmp_path)
+        assert killed_at(number, lambda root=root: restore(str(kept), root))
+    monkeypatch.chdir(root)
+    assert cli.main(["status"]) == 0
+    assert "headway: a restore that was interrupted is finished now\n" in capsys.readouterr().err
+    assert content(root) == WHOLE
+
+
+def test_a_backup_killed_at_any_change_leaves_no_file_that_passes_for_one(tmp_path: Path) -> None:
+    root, number = make_project(tmp_path / "from"), 0
+    while True:
+        number += 1
+        (tmp_path / "to").mkdir(exist_ok=True)
+        if not killed_at(number, lambda: backup(root, str(tmp_path / "to" / "b.tar"))):
+            break
+        whole = tmp_path / "to" / "b.tar"
+        if whole.exists():
+            restore(str(whole), empty(tmp_path / "x"))
+            whole.unlink()
+    (made,) = (tmp_path / "to").iterdir()  # what the kills left went with the next backup
+    assert made.name == "b.tar"
+    assert number > 3
+
+
+def rewritten(kept: Path, change: Callable[[str, bytes], tuple[str, bytes] | None]) -> bytes:
+    """The archive with each of its files changed, or left out."""
+    made = io.BytesIO()
+    with tarfile.open(kept) as old, tarfile.open(fileobj=made, mode="w") as new:
+        for entry in old:
+            file = old.extractfile(entry)
+            assert file is not None
+            told = change(entry.name, file.read())
+            if told is not None:
+                entry.name, held = told
+                entry.size = len(held)
+                new.addfile(entry, io.BytesIO(held))
+    return made.getvalue()
+
+
+def with_entry(kept: Path, **fields: Any) -> bytes:
+    """The archive with one more entry."""
+    made = io.BytesIO(kept.read_bytes())
+    with tarfile.open(fileobj=made, mode="a") as tar:
+        entry = tarfile.TarInfo()
+        for name, value in fields.items():
+            setattr(entry, name, value)
+        tar.addfile(entry, io.BytesIO(b"x" * entry.size))
+    return made.getvalue()
+
+
+def without(kept: Path, name: str) -> bytes:
+    return rewritten(kept, lambda one, held: None if one == name else (one, held))
+
+
+def edited(kept: Path, name: str, edit: Callable[[bytes], bytes]) -> bytes:
+    return rewritten(kept, lambda one, held: (one, edit(held) if one == name else held))
+
+
+def manifest(kept: Path, **fields: Any) -> bytes:
+    return edited(kept, "manifest.json", lambda held: json.dumps({**json.loads(held), **fields}).encode())
+
+
+def middle(held: bytes) -> bytes:
+    """Damaged in the middle, as a bad sector does."""
+    half = len(held) // 2
+    return held[:half] + bytes(64) + held[half + 64 :]
+
+
+DAMAGES: dict[str, Callable[[Path], bytes]] = {
+    "empty": lambda kept: b"",
+    "no tar": lambda kept: b"hello",
+    "zeros": lambda kept: bytes(10240),
+    "cut at the begin": lambda kept: kept.read_bytes()[:700],
+    "cut in a database": lambda kept: kept.read_bytes()[:20_000],
+    "cut at the end": lambda kept: kept.read_bytes()[:-20_000],
+    "a header overwritten": lambda kept: kept.read_bytes().replace(b"databases/mlflow.db\0", b"databases/mlflow.dx\0"),
+    "no manifest": lambda kept: without(kept, "manifest.json"),
+    "manifest is no JSON": lambda kept: edited(kept, "manifest.json", lambda held: held[:9]),
+    "manifest is a list": lambda kept: edited(kept, "manifest.json", lambda held: b"[1]"),
+    "manifest is nested": lambda kept: edited(kept, "manifest.json", lambda held: b"[" * 100_000),
+    "manifest without a folder": lambda kept: manifest(kept, root=None),
+    "manifest of a later format": lambda kept: manifest(kept, format=99),
+    "manifest of no kind": lambda kept: manifest(kept, database="oracle"),
+    "of PostgreSQL": lambda kept: manifest(kept, database="postgresql"),
+    "no contents": lambda kept: without(kept, "contents.json"),
+    "no database": lambda kept: without(kept, "databases/mlflow.db"),
+    "a damaged database": lambda kept: edited(kept, "databases/mlflow.db", middle),
+    "an empty database": lambda kept: edited(kept, "databases/mlflow.db", lambda held: b""),
+    "an artifact is missing": lambda kept: without(kept, "artifacts/1/note.txt"),
+    "an artifact is another": lambda kept: edited(kept, "artifacts/1/note.txt", lambda held: b"hellO"),
+    "a name that leads out": lambda kept: with_entry(kept, name="conf/../../out", size=1),
+    "an absolute name": lambda kept: with_entry(kept, name="/tmp/headway-out", size=1),
+    "a link": lambda kept: with_entry(kept, name="conf/a.yaml", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "a device": lambda kept: with_entry(kept, name="conf/a.yaml", type=tarfile.CHRTYPE),
+    "a file twice": lambda kept: with_entry(kept, name="conf/flowers.yaml", size=1),
+    "a file of another folder": lambda kept: with_entry(kept, name="src/evil.py", size=1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_archive_is_one_line_and_leaves_the_good_one_its_place(
+    damage: str, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, bad = empty(tmp_path), tmp_path / "bad.tar"
+    bad.write_bytes(DAMAGES[damage](kept))
+    monkeypatch.chdir(root)
+    assert cli.main(["restore", str(bad)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert str(bad) in err
+    assert list(root.iterdir()) == []
+    restore(str(kept), root)
+    assert content(root) == WHOLE
+
+
+def test_a_damaged_database_of_an_older_format_is_found_by_opening_it(kept: Path, tmp_path: Path) -> None:
+    plain = without(kept, "contents.json")
+    old = tmp_path / "old.tar"
+    old.write_bytes(plain)
+    old.write_bytes(manifest(old, format=1))
+    root = empty(tmp_path)
+    bad = tmp_path / "bad.tar"
+    bad.write_bytes(edited(old, "databases/mlflow.db", lambda held: held[: len(held) // 2]))
+    with pytest.raises(ConfigError, match=r"mlflow.db must be a whole database, but: .*; nothing was restored"):
+        restore(str(bad), root)
+    assert list(root.iterdir()) == []
+    restore(str(old), root)
+    assert content(root) == WHOLE
+
+
+def test_a_damaged_database_is_not_kept(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "from")
+    path = sqlite_file(root, "mlflow")
+    path.write_bytes(middle(path.read_bytes()))
+    with pytest.raises(ConfigError, match=r"mlflow.db must be"):
+        backup(root, str(tmp_path / "b.tar"))
+    assert not (tmp_path / "b.tar").exists()

@@ -1,0 +1,138 @@
+"""Which runs can go on, and with what."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headway import stages, zombies
+from headway.base import ConfigError, read_json, write_json
+from headway.project import load_project
+from headway.report import Reporter
+from headway.resuming import STAGES, newest, prepare_again, remaining, unfinished
+from headway.run import RunDirectory
+from headway.terminal import Terminal
+
+YAML = """
+task: classification
+data: {source: flowers.csv, target: opens, features: {height: numeric}}
+"""
+
+
+@pytest.fixture
+def root(root: Path) -> Path:
+    (root / "conf" / "flowers.yaml").write_text(YAML)
+    return root
+
+
+def begun(root: Path, settings: tuple[str, ...] = (), **more: Any) -> RunDirectory:
+    project = load_project("flowers", root, settings)
+    return RunDirectory.create(root, "flowers", {"project": project.model_dump(mode="json"), **more})
+
+
+def prepared(run: RunDirectory, store: Path) -> None:
+    store.mkdir(parents=True, exist_ok=True)
+    write_json(run.path / "store.json", {"path": str(store), "digest": store.name})
+
+
+def learnt(run: RunDirectory) -> None:
+    """As after some training: a checkpoint, and the steps that were told."""
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step-40").mkdir()
+    journal = run.journal()
+    journal.write("checkpoint", step=1040)
+    journal.close()
+
+
+def trained(run: RunDirectory) -> None:
+    run.bundle.mkdir()
+    run.predictions("test").parent.mkdir()
+    run.predictions("test").write_bytes(b"")
+    run.finish({"epochs": 1})
+
+
+def test_a_run_goes_on_behind_what_it_has_done(root: Path) -> None:
+    run, store = begun(root), root / "data" / "prepared" / "abc"
+    assert remaining(run) == STAGES
+    prepared(run, store)
+    assert remaining(run) == STAGES  # nothing was learnt: the rows may be others by now
+    learnt(run)
+    assert remaining(run) == ("train", "evaluate", "register")
+    assert unfinished(run.path.name, root).reached == "while it was training, at step 1,040"
+    store.rmdir()
+    assert remaining(run) == ("prepare", "train", "evaluate", "register")
+    trained(run)
+    write_json(run.path / "evaluation.json", {})
+    prepared(run, store)
+    assert remaining(run) == ("train", "evaluate", "register")  # the champion may be another: measured anew
+    assert unfinished(run.path.name, root).reached == "before its decision"
+    write_json(run.path / "decision.json", {})
+    assert remaining(run) == ()
+
+
+def test_the_newest_run_is_taken_up_only_as_what_would_be_started_now(root: Path) -> None:
+    assert newest("flowers", root) is None
+    run = begun(root)
+    left = newest("flowers", root)
+    assert left is not None
+    assert (left.run, left.is_ahead) == (run, False)
+    prepared(run, root / "data" / "prepared" / "abc")
+    learnt(run)
+    left = newest("flowers", root)
+    assert left is not None
+    assert left.is_ahead
+    assert f"headway resume {run.path.name} goes on with it" in left.offer
+    assert newest("flowers", root, ["train.epochs=3"]) is None
+    write_json(run.path / "data.json", {"digest": "of other rows"})
+    (root / "flowers.csv").write_text("height,opens\n1,yes\n2,no\n")
+    assert newest("flowers", root) is None
+    (run.path / "data.json").unlink()
+    write_json(run.path / "decision.json", {})
+    assert newest("flowers", root) is None
+
+
+def test_what_is_no_retraining_is_no_newer_run_and_says_which_command_goes_on(root: Path) -> None:
+    run = begun(root)
+    for mark, command in (("effect", "effect"), ("watch", "watch"), ("variants", "seeds")):
+        other = begun(root, **{mark: {}})
+        with pytest.raises(ConfigError, match=f"must be a retraining to go on; run again: headway {command} flowers"):
+            unfinished(other.path.name, root)
+    left = newest("flowers", root)
+    assert left is not None
+    assert left.run == run
+
+
+def test_a_run_at_work_or_without_its_bundle_is_refused(root: Path) -> None:
+    run = begun(root)
+    zombies.own(run)
+    with pytest.raises(ConfigError, match="must have one process, but another is at work on it"):
+        unfinished(run.path.name, root)
+    assert newest("flowers", root) is None
+    zombies.release(run)
+    run.finish({"epochs": 1})
+    with pytest.raises(ConfigError, match="must have its bundle to go on, but headway gc has removed it"):
+        unfinished(run.path.name, root)
+
+
+def test_a_run_that_has_learnt_does_not_go_on_with_other_rows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begun(root)
+    prepared(run, root / "data" / "prepared" / "abc")
+    learnt(run)
+    before = read_json(run.path / "store.json")
+
+    def prepare(run: RunDirectory, _root: Path, _report: Reporter) -> dict[str, Any]:
+        made = {"path": str(root), "digest": digest}
+        write_json(run.path / "store.json", made)
+        return made
+
+    monkeypatch.setattr(stages, "prepare", prepare)
+    digest = "abc"
+    prepare_again(run, root, Terminal(io.StringIO()))
+    write_json(run.path / "store.json", before)
+    digest = "def"
+    with pytest.raises(ConfigError, match="must go on with the rows that it was trained on, but they have changed"):
+        prepare_again(run, root, Terminal(io.StringIO()))
+    assert read_json(run.path / "store.json") == before
