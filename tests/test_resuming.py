@@ -28,8 +28,8 @@ def root(root: Path) -> Path:
     return root
 
 
-def begun(root: Path, settings: tuple[str, ...] = (), **more: Any) -> RunDirectory:
-    project = load_project("flowers", root, settings)
+def begun(root: Path, **more: Any) -> RunDirectory:
+    project = load_project("flowers", root)
     return RunDirectory.create(root, "flowers", {"project": project.model_dump(mode="json"), **more})
 
 
