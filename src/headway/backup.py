@@ -54,8 +54,9 @@ def backup(root: Path, to: str) -> dict[str, Any]:
             file.flush()
             os.fsync(file.fileno())
         archive.unpack(made, None)  # every byte of it, against the list at its end
+        made.chmod(0o600)  # as private as the databases in it
         made.rename(path)
-    what = f"{' and '.join(kept)}, artifacts, conf/"
+    what = f"{' and '.join(kept)}, artifacts, conf/; not HEADWAY_AUTH, which stays in the environment"
     return {"file": str(path), "bytes": path.stat().st_size, "what": what, "rows": sum(map(_sum, rows.values()))}
 
 

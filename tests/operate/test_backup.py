@@ -50,8 +50,11 @@ def test_a_backup_comes_back_in_another_folder(full: Path, tmp_path: Path) -> No
         assert content is not None
         assert json.load(content)["database"] == "sqlite"
     assert {"manifest.json", "databases/mlflow.db", "conf/flowers.yaml"} < set(names)
+    assert "not HEADWAY_AUTH" in made["what"]
+    assert Path(made["file"]).stat().st_mode & 0o777 == 0o600
     other = empty(tmp_path)
     restore(made["file"], other)
+    assert (other / "mlruns" / "mlflow.db").stat().st_mode & 0o777 == 0o600
     assert read_back(other) == (0.75, "hello")
     assert (other / "conf" / "flowers.yaml").read_text() == "task: classification\n"
     assert not list(other.glob(".headway*"))
