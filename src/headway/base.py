@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import hashlib
@@ -9,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,6 +51,7 @@ class DamagedError(HeadwayError):
 _DISK = {
     errno.ENOSPC: "the disk must have room left",
     errno.EDQUOT: "the disk quota must have room left",
+    errno.EFBIG: "files must be allowed to grow as large as they need",
     errno.EROFS: "the project's folder must be writable",
     errno.EACCES: "the project's files must be readable and its folders writable",
     errno.EPERM: "the project's files must be readable and its folders writable",
@@ -62,6 +64,17 @@ def disk_error(error: OSError) -> ConfigError | None:
     """What a full disk or a locked folder is to a user; None for what is a mistake of ours."""
     rule = _DISK.get(error.errno or 0)
     return None if rule is None else ConfigError(f"{rule}, however {error.filename or 'a file'}: {error.strerror}")
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError of writing names ``path``; the system names a file only where opening it fails."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
 
 
 class Config(BaseModel):
@@ -221,11 +234,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with naming(path):
+            with open(partial, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

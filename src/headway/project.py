@@ -21,6 +21,7 @@ from headway.models import ModelConfig, model_configs
 from headway.models.mlp import MLP
 from headway.retention_config import RetentionConfig
 from headway.schedule import ScheduleConfig
+from headway.serve.config import ServeConfig
 from headway.text_project import TextProject
 from headway.train.recipe import Recipe
 
@@ -50,6 +51,7 @@ class Project(Config):
         None, description="When it is retrained unattended; left out: only when asked."
     )
     retention: RetentionConfig = RetentionConfig()
+    serve: ServeConfig = ServeConfig()
 
     @field_validator("model", mode="before")
     @classmethod

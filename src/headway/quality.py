@@ -20,6 +20,7 @@ from headway.base import ConfigError, suggest
 from headway.data.config import Expectation
 from headway.data.measure import Measured, Request, Streamed, measure
 from headway.data.rules import RULES, Rule, sentence
+from headway.data.spelling import spell_value
 from headway.quality_page import page
 
 Measure = Callable[[Streamed, Sequence[Request]], dict[str, Measured]]
@@ -282,9 +283,7 @@ def _family(kind: pa.DataType) -> str:
 
 def _as(value: Any, kind: pa.DataType) -> Any:
     if _family(kind) == "text":
-        if isinstance(value, bool):
-            return str(value).lower()
-        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        return spell_value(value)
     if _family(kind) == "a date":
         moment = datetime.datetime.fromisoformat(str(value))
         return moment.replace(tzinfo=None)

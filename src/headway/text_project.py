@@ -13,6 +13,7 @@ from headway.evaluate.config import GateConfig
 from headway.models.gpt import GPT
 from headway.retention_config import RetentionConfig
 from headway.schedule import ScheduleConfig
+from headway.serve.config import ServeConfig
 from headway.train.recipe import Recipe
 
 METRIC = "bits_per_byte"
@@ -44,6 +45,7 @@ class TextProject(Config):
         None, description="When it is retrained unattended; left out: only when asked."
     )
     retention: RetentionConfig = RetentionConfig()
+    serve: ServeConfig = ServeConfig()
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> Self:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import torch
 from safetensors.torch import save_file
@@ -37,16 +39,24 @@ def rows(n: int, seed: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict({"x": x, "k": rng.choice(["p", "q", "new"], n), "extra": np.arange(n)})
 
 
-def registered(root: Path, name: str) -> None:
+def registered(root: Path, name: str, keys: tuple[str, ...] = ("id",)) -> None:
     """A project `classes` (keys, three classes) or `values` (a regression with an interval) whose champion has random weights."""
     target = CLASSES if name == "classes" else VALUE
     text = f"task: {target.task}\ndata: {{source: rows.csv, target: y, features: {{x: numeric, k: categorical}}"
-    (root / "conf").mkdir(exist_ok=True)
-    (root / "conf" / f"{name}.yaml").write_text(text + (", keys: [id]}\n" if name == "classes" else "}\n"))
-    plan = {"name": name, "description": "", "task": target.task, "model": {"name": "mlp"}}
-    run = RunDirectory.create(root, name, {"project": plan, "seed": 0})
+    text += f", keys: [{', '.join(keys)}]}}\n" if name == "classes" else "}\n"
     interval = Interval(0.9, -2.0, 3.0, 100) if target is VALUE else None
-    bundle_of(run.bundle, target, interval)
+    promoted(root, name, text, target.task, lambda folder: bundle_of(folder, target, interval), rows(5, 0).to_pandas())
+
+
+def promoted(
+    root: Path, name: str, text: str, task: str, make: Callable[[Path], object], example: pd.DataFrame
+) -> None:
+    """A project of this YAML whose champion is the bundle that ``make`` writes."""
+    (root / "conf").mkdir(exist_ok=True)
+    (root / "conf" / f"{name}.yaml").write_text(text)
+    plan = {"name": name, "description": "", "task": task, "model": {"name": "mlp"}}
+    run = RunDirectory.create(root, name, {"project": plan, "seed": 0})
+    make(run.bundle)
     tracking.begin(run, root, {}, "mlp", "")
-    version = tracking.register(run, root, name, rows(5, 0).to_pandas())
+    version = tracking.register(run, root, name, example)
     tracking.promote(root, name, version, {"promoted": True, "reason": "first"})

@@ -71,10 +71,11 @@ def test_a_fresh_process_without_headway_predicts_what_the_bundle_predicts(root:
         [{"a": 2.0, "b": None, "c": None}],
         [{"a": 2.0, "c": "z"}],
     ]
+    elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ended = subprocess.run(
         [sys.executable, "-W", "error::UserWarning:headway", "-c", LOAD],
         input=json.dumps(questions),
-        env={**os.environ, "MLFLOW_TRACKING_URI": tracking.tracking_uri(root)},
+        env={**elsewhere, "MLFLOW_TRACKING_URI": tracking.tracking_uri(root)},
         cwd=root,
         capture_output=True,
         text=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -11,6 +13,7 @@ import pyarrow.compute as pc
 
 from headway.base import DataError
 from headway.data.config import Kind
+from headway.data.spelling import moments, texts_of
 
 EXAMPLES = 3
 
@@ -50,13 +53,16 @@ def canonical(
 ) -> pa.RecordBatch:
     """The columns of ``kinds`` in canonical types; ``start`` is the number of the first row, for messages.
 
-    numeric: float64, NaN as null; categorical and text: string; date: timestamp[us] in UTC without a zone.
-    ``lenient``: columns whose taker reads NaN as null by itself, and for whom no word is a truth value; looking for either takes a tenth of
-    the time of predicting. Raises DataError naming ``where``, the column, the rule, how many rows break it and the first of them.
+    numeric: float64, NaN as null; categorical and text: string, each value in its one spelling (`headway.data.spelling`); date:
+    timestamp[us] in UTC without a zone. ``lenient``: columns whose taker reads NaN as null, or respells what it does not know, by itself;
+    looking takes a tenth of the time of predicting. Raises DataError naming ``where``, the column, the rule, how many rows break it
+    and the first of them. Whether a value is taken, and for what, depends on nothing but the value.
     """
     arrays = []
     for name, kind in kinds.items():
         column = plain(batch.column(name))
+        if pa.types.is_nested(column.type):
+            raise DataError(f"{where}: column {name} must hold single values, however it holds {family(column.type)}")
         if kind == "numeric":
             arrays.append(_number(column, name, where, start, look=name not in lenient))
         elif kind == "date":
@@ -83,6 +89,12 @@ def to_string_or_keep(column: pa.Array) -> pa.Array:
     return column.cast(pa.string()) if pa.types.is_null(column.type) else column
 
 
+def infinite(column: np.ndarray, name: str, where: str) -> BadValues | None:
+    """The refusal of a column (B,) of numbers that holds infinities; None without."""
+    bad = np.isinf(column)
+    return _refuse(pa.array(column), bad, name, where, 0, "finite") if bad.any() else None
+
+
 def _refuse(column: pa.Array, bad: np.ndarray, name: str, where: str, start: int, rule: str) -> BadValues:
     rows = np.flatnonzero(bad)
     shown = ", ".join(f"row {start + row + 1}: {str(column[int(row)].as_py())[:40]!r}" for row in rows[:EXAMPLES])
@@ -107,14 +119,24 @@ def _number(column: pa.Array, name: str, where: str, start: int, look: bool) -> 
     return numbers
 
 
+_NUMBER = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity)")
+_WORDS = {"": math.nan, "nan": math.nan, "true": 1.0, "false": 0.0}
+
+
 def _parse_numbers(column: pa.Array, name: str, where: str, start: int) -> pa.Array:
-    """What Arrow's cast refuses (`+5`, ` 1e5 `, `inf`), or the values that are no numbers."""
-    texts = pd.Series(column.to_pandas(), dtype="object")
-    numbers = pd.to_numeric(texts.where(texts.notna(), None), errors="coerce")
-    bad = (numbers.isna() & texts.notna() & ~texts.astype(str).str.strip().str.lower().isin({"nan", ""})).to_numpy()
-    if bad.any():
-        raise _refuse(column, bad, name, where, start, "numeric")
-    return pa.array(numbers.to_numpy(np.float64), from_pandas=True)
+    """What Arrow's cast refuses (`+5`, `1e400`, `inf`, `true`), or the values that are no numbers. Each different text is read once."""
+    coded = pc.utf8_trim_whitespace(column).dictionary_encode()
+    numbers = [_number_of(text.lower()) for text in coded.dictionary.to_pylist()]
+    wrong = pa.array([number is None for number in numbers], pa.bool_()).take(coded.indices).fill_null(False)
+    if pc.any(wrong).as_py():
+        raise _refuse(column, wrong.to_numpy(zero_copy_only=False), name, where, start, "numeric")
+    return pa.array(numbers, pa.float64()).take(coded.indices)
+
+
+def _number_of(text: str) -> float | None:
+    if text in _WORDS:
+        return _WORDS[text]
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _date(column: pa.Array, name: str, where: str, start: int, date_format: str | None) -> pa.Array:
@@ -122,14 +144,12 @@ def _date(column: pa.Array, name: str, where: str, start: int, date_format: str 
     if found == "empty":
         return column.cast(pa.timestamp("us"))
     if found == "a date":
-        kind = column.type
-        if pa.types.is_timestamp(kind) and kind.tz is not None:
-            column = column.cast(pa.timestamp(kind.unit))
-        return pc.cast(column, pa.timestamp("us"), safe=False)
+        return moments(column)
     if found == "a number":
-        column = pc.cast(column, pa.int64(), safe=False).cast(pa.string())
+        column = texts_of(column)
     elif found != "text":
         raise DataError(f"{where}: column {name} must be a date, however it is {found}; change data.features.{name}")
+    column = pc.utf8_trim_whitespace(column)
     if date_format is None:
         try:
             return pc.cast(column, pa.timestamp("us"))
@@ -143,28 +163,22 @@ UNAMBIGUOUS = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d", "%d-%b-%Y", "%d %b %
 
 
 def _parse_dates(column: pa.Array, name: str, where: str, start: int, date_format: str | None) -> pa.Array:
-    texts = pd.Series(column.to_pandas(), dtype="object")
-    best: tuple[np.ndarray, pd.Series] | None = None
-    for form in [date_format] if date_format else UNAMBIGUOUS:
-        times = pd.to_datetime(texts, format=form, errors="coerce", utc=True)
-        bad = (times.isna() & texts.notna()).to_numpy()
-        if best is None or bad.sum() < best[0].sum():
-            best = bad, times
-    assert best is not None
-    if best[0].any():
+    """Each text by the first format that fits it, whatever stands in the rows beside it; a number's text may end in .0."""
+    known = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    times = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[us, UTC]")
+    for spelling in (column, pc.replace_substring_regex(column, r"^([0-9]+)\.0*$", r"\1")):
+        texts = pd.Series(spelling.to_pandas(), dtype="object")
+        for form in [date_format] if date_format else UNAMBIGUOUS:
+            missing = known & times.isna().to_numpy()
+            if missing.any():
+                parsed = pd.to_datetime(texts[missing], format=form, errors="coerce", utc=True)
+                times[missing] = parsed.astype("datetime64[us, UTC]")
+    bad = known & times.isna().to_numpy()
+    if bad.any():
         rule = f"a date like {date_format}" if date_format else "a date such as 2024-12-31"
-        found = _refuse(column, best[0], name, where, start, rule)
-        raise BadValues(f"{found}; data.date_format can state another", name, rule, best[0])
-    return pa.Array.from_pandas(best[1].dt.tz_localize(None).astype("datetime64[us]"))
-
-
-_TRUTHS = pa.array(["True", "TRUE", "False", "FALSE"])
-
-
-def _truth(column: pa.Array) -> pa.Array:
-    """True is true: a reader that makes truth values of the words must not make other categories of them."""
-    truths = pc.is_in(column, value_set=_TRUTHS)
-    return pc.if_else(truths, pc.utf8_lower(column), column) if pc.any(truths).as_py() else column
+        refusal = _refuse(column, bad, name, where, start, rule)
+        raise BadValues(f"{refusal}; data.date_format can state another", name, rule, bad)
+    return pa.Array.from_pandas(times.dt.tz_localize(None))
 
 
 def as_read(column: pa.Array, strip: bool, null_values: Sequence[str]) -> pa.Array:
@@ -179,15 +193,9 @@ def as_read(column: pa.Array, strip: bool, null_values: Sequence[str]) -> pa.Arr
 
 
 def _text(column: pa.Array, name: str, where: str, look: bool) -> pa.Array:
-    found = family(column.type)
-    if found == "text":
-        return _truth(column) if look else column
-    if found == "a number" and pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-        whole = pc.all(pc.equal(pc.floor(column), column)).as_py()
-        largest = pc.max(pc.abs(column)).as_py()
-        if whole and (largest or 0) < 2**53:  # None where every value is null
-            column = column.cast(pa.int64())
-    if found in ("a number", "true or false", "empty", "a date"):
-        return column.cast(pa.string())
-    raise DataError(f"{where}: column {name} must hold single values, however it holds {found}")
+    if not look and pa.types.is_string(column.type):
+        return column
+    texts = texts_of(column)
+    if texts is None:
+        raise DataError(f"{where}: column {name} must hold single values, however it holds {family(column.type)}")
+    return texts

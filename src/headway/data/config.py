@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from headway.base import Config
+from headway.data.spelling import spell
 
 Kind = Literal["numeric", "categorical", "date", "text"]
 """numeric: float64; categorical: string; date: timestamp[us], no zone; text: string. Canonical Arrow types."""
@@ -55,6 +56,12 @@ class DataConfig(Config):
         (), description="Columns that identify a row: kept beside predictions, never learnt from."
     )
     ignore: dict[str, str] = Field({}, description="Columns left out, each with the reason.")
+
+    @field_validator("positive")
+    @classmethod
+    def _spelled(cls, value: str | None) -> str | None:
+        """As the target's classes are: 1.0 is 1."""
+        return None if value is None else spell(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.fs as pafs
-import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
 from headway.base import ConfigError, DataError
 from headway.data.config import CsvOptions
 from headway.data.credentials import refuse_credentials
+from headway.data.records import lines_batches, lines_schema
 
 FORMATS = {
     ".parquet": "parquet",
@@ -116,7 +116,7 @@ def open_url(url: str) -> tuple[pafs.FileSystem, str]:
 def _opened(file: str) -> Iterator[Any]:
     """The file's bytes, unpacked where its name says that it is packed. Raises DataError when it cannot be read."""
     name = PurePath(file).name
-    try:
+    with explained(name):
         system, inner = open_url(file) if "://" in file else (pafs.LocalFileSystem(), file)
         if system.get_file_info(inner).size == 0:
             raise DataError(f"{name} must have content, however it is empty")
@@ -126,7 +126,14 @@ def _opened(file: str) -> Iterator[Any]:
         else:
             with system.open_input_file(inner) as stream:
                 yield stream
-    except (pa.ArrowInvalid, OSError) as error:
+
+
+@contextlib.contextmanager
+def explained(name: str) -> Iterator[None]:
+    """What pyarrow says of a file that it cannot read, as a DataError of one line."""
+    try:
+        yield
+    except (pa.ArrowException, MemoryError, OSError) as error:
         raise _explain(error, name) from None
     except UnicodeDecodeError as error:
         raise _encoding(name, f"byte {error.start}") from None
@@ -138,15 +145,19 @@ def _explain(error: Exception, name: str) -> DataError:
         return _encoding(name, "some bytes")
     if "Expected" in text and "columns" in text:
         return DataError(f"{name}: each line must have as many values as the header, however: {text}")
+    if "straddling" in text or "block boundaries" in text:
+        most = f"{BLOCK_BYTES >> 20} MiB"
+        return DataError(
+            f"{name}: a line must be at most {most} long, however one is longer, or a quote in it is not closed"
+        )
     if isinstance(error, OSError) and getattr(error, "errno", None) is not None:
         return DataError(f"{name} must be readable, however: {error.strerror or text}")
     return DataError(f"{name} must be whole and readable, however: {text}")
 
 
 def _encoding(name: str, where: str) -> DataError:
-    return DataError(
-        f"{name} must be UTF-8 text, however {where} is not; set data.csv.encoding, for example to latin-1"
-    )
+    fix = "; set data.csv.encoding, for example to latin-1" if FORMATS.get(_suffix(name)) == "csv" else ""
+    return DataError(f"{name} must be UTF-8 text, however {where} is not{fix}")
 
 
 def _first(error: Exception) -> str:
@@ -155,7 +166,7 @@ def _first(error: Exception) -> str:
 
 
 def read_schema(file: str, form: str, csv: CsvOptions) -> pa.Schema:
-    """The file's columns. CSV columns are all text: what they mean is for the project to say."""
+    """The file's columns. Those of CSV and of JSON lines are all text: what they mean is for the project to say."""
     with _opened(file) as stream:
         if form == "parquet":
             return pq.read_schema(stream)
@@ -163,7 +174,7 @@ def read_schema(file: str, form: str, csv: CsvOptions) -> pa.Schema:
             return _arrow_reader(stream)[0]
         if form == "csv":
             return pa.schema([(name, pa.string()) for name in _csv_names(stream, csv, PurePath(file).name)])
-        return pajson.open_json(stream, read_options=pajson.ReadOptions(block_size=BLOCK_BYTES)).schema
+        return lines_schema(stream, PurePath(file).name)
 
 
 def read_batches(
@@ -175,13 +186,14 @@ def read_batches(
     """
     names = read_schema(file, form, csv).names if form == "csv" else []
     with _opened(file) as stream:
-        for batch in _raw(stream, form, csv, columns, names, rows, broken):
+        for batch in _raw(stream, PurePath(file).name, form, csv, columns, names, rows, broken):
             for at in range(0, batch.num_rows, rows):
                 yield batch.slice(at, rows)
 
 
 def _raw(
     stream: IO[bytes],
+    name: str,
     form: str,
     csv: CsvOptions,
     columns: Sequence[str] | None,
@@ -191,14 +203,34 @@ def _raw(
 ) -> Iterator[pa.RecordBatch]:
     if form == "parquet":
         with pq.ParquetFile(stream) as parquet:
-            yield from parquet.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
+            chosen = None if columns is None else list(columns)
+            yield from (_sound(batch) for batch in parquet.iter_batches(batch_size=rows, columns=chosen))
     elif form == "arrow":
-        yield from (_select(batch, columns) for batch in _arrow_reader(stream)[1])
+        yield from (_sound(_select(batch, columns)) for batch in _arrow_reader(stream)[1])
     elif form == "jsonl":
-        reader = pajson.open_json(stream, read_options=pajson.ReadOptions(block_size=BLOCK_BYTES))
-        yield from (_select(batch, columns) for batch in reader)
+        yield from lines_batches(stream, columns, name)
     else:
         yield from _csv_batches(stream, csv, columns, names, broken)
+
+
+def read_csv(content: bytes, wanted: Sequence[str], name: str) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+    """The names of all columns of a CSV in memory, and the rows of those of ``wanted`` that it has, as the texts that stand there."""
+    plain = CsvOptions(null_values=())
+    with explained(name):
+        names = _csv_names(pa.BufferReader(content), plain, name)
+    columns = [column for column in wanted if column in names]
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        with explained(name):
+            yield from _csv_batches(pa.BufferReader(content), plain, columns, names, None)
+
+    return names, rows()
+
+
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Texts are UTF-8 and offsets within their data: a damaged file may say otherwise, and would end the process later."""
+    batch.validate(full=True)
+    return batch
 
 
 def _select(batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
@@ -232,7 +264,12 @@ def _csv_names(stream: IO[bytes], csv: CsvOptions, name: str) -> list[str]:
         raise ConfigError(f"data.csv.encoding must be a character encoding, however it is {csv.encoding!r}") from None
     import csv as stdlib_csv
 
-    names = next(stdlib_csv.reader(line.splitlines(), delimiter=csv.delimiter), [])
+    try:
+        names = next(stdlib_csv.reader(line.splitlines(), delimiter=csv.delimiter), [])
+    except stdlib_csv.Error as error:  # a name of more than 131,072 characters
+        raise DataError(
+            f"{name} must begin with the columns' names, however its first line cannot be read: {error}"
+        ) from None
     names = [n.strip() for n in names]
     if not any(names):
         raise DataError(f"{name} must begin with the columns' names, however its first line is blank")

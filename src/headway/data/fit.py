@@ -54,7 +54,8 @@ def fit(table: Table, parts: np.ndarray, data: DataConfig, config: PrepareConfig
         target=target,
         date_format=data.date_format,
         strip=table.csv.strip,
-        null_values=table.csv.null_values if table.textual else (),
+        null_values=table.csv.null_values,
+        typed=not table.textual,
     )
     if not config.bins:
         return preparation

@@ -18,7 +18,9 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from headway.base import Config
-from headway.data.config import Kind, Task
+from headway.data.canonical import infinite
+from headway.data.config import CsvOptions, Kind, Task
+from headway.data.spelling import spelled
 from headway.models.base import Inputs
 
 UNKNOWN, MISSING, FIRST_CODE = 0, 1, 2
@@ -71,11 +73,14 @@ class Number:
             values = column.to_numpy(zero_copy_only=False, writable=True)
         return values
 
-    def apply(self, column: pa.Array) -> list[np.ndarray]:
-        """One float array a prepared column; infinities count as missing."""
+    def apply(self, column: pa.Array, strict: bool = False) -> list[np.ndarray]:
+        """One float array a prepared column; infinities count as missing. Raises BadValues on them where it is ``strict``."""
         values = self.values(column)
         known = np.isfinite(values)
         if not known.all():
+            refusal = infinite(values, self.column, "rows to predict") if strict else None
+            if refusal is not None:
+                raise refusal
             np.copyto(values, self.fill, where=~known)
         if self.limits is not None:
             values = np.clip(values, *self.limits)
@@ -105,20 +110,37 @@ class Category:
     column: str
     values: tuple[str, ...]
 
-    def apply(self, column: pa.Array) -> np.ndarray:
-        """(B,) int32 codes."""
-        found = pc.index_in(column, value_set=self._coded)
-        if found.null_count:
-            found = found.fill_null(UNKNOWN)
-        return np.frombuffer(found.buffers()[1], np.int32, len(found), 4 * found.offset)
+    def apply(self, column: pa.Array, missing: tuple[str, ...] = ()) -> np.ndarray:
+        """(B,) int32 codes of texts in any spelling. ``missing``: what stands for null, where it is none of the values.
+
+        The values are in their one spelling, so that only what is none of them has to be respelled.
+        """
+        codes = pc.index_in(column, value_set=self._coded)
+        if codes.null_count:
+            codes = self._of_unknown(column, codes, missing)
+        return np.frombuffer(codes.buffers()[1], np.int32, len(codes), 4 * codes.offset)
+
+    def _of_unknown(self, column: pa.Array, codes: pa.Array, missing: tuple[str, ...]) -> pa.Array:
+        unknown = pc.is_null(codes)
+        texts = column.filter(unknown)
+        again = pc.index_in(spelled(texts), value_set=self._respelled).fill_null(UNKNOWN)
+        if missing:
+            nulls = pc.and_(pc.is_in(texts, value_set=pa.array(missing, pa.string())), pc.equal(again, UNKNOWN))
+            again = pc.if_else(nulls, pa.scalar(MISSING, pa.int32()), again)
+        return pc.replace_with_mask(codes, unknown, again)
 
     @cached_property
     def _coded(self) -> pa.Array:
         """What each code stands for, in the order of codes: a word that is none of the values, null, the values."""
-        none_of_them = "?"
+        none_of_them = "\0"
         while none_of_them in self.values:
-            none_of_them += "?"
+            none_of_them += "\0"
         return pa.array([none_of_them, None, *self.values], pa.string())
+
+    @cached_property
+    def _respelled(self) -> pa.Array:
+        """The same in one spelling: a version made before there was one holds 4.0 where it means 4."""
+        return spelled(self._coded)
 
 
 @dataclass(frozen=True)
@@ -192,8 +214,9 @@ def probability_columns(classes: Iterable[str]) -> list[str]:
 def _side_by_side(columns: Iterable[np.ndarray], count: int, rows: int, kind: type[np.generic]) -> np.ndarray:
     """(rows, count) of ``kind``. Each column is made, converted and gone while it lies in the cache; all are turned at once."""
     turned = np.empty((count, rows), kind)
-    for i, column in enumerate(columns):
-        turned[i] = column
+    with np.errstate(over="ignore"):  # whoever predicts looks whether the prediction is finite
+        for i, column in enumerate(columns):
+            turned[i] = column
     return np.ascontiguousarray(turned.T)
 
 
@@ -208,8 +231,10 @@ class Preparation:
     bins: tuple[tuple[float, ...], ...] = ()
     date_format: str | None = None
     strip: bool = False
-    null_values: tuple[str, ...] = ()
-    """How the training's text files were read, so that rows read otherwise become the same."""
+    null_values: tuple[str, ...] = CsvOptions().null_values
+    typed: bool = True
+    """Whether the training's files know null by itself, as Parquet does and CSV does not. Then a category may be called NA or None, and
+    these words are null only where they are none. Else text is read as the training's was: stripped or not, what stands for null null."""
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -221,9 +246,9 @@ class Preparation:
 
     @cached_property
     def lenient(self) -> frozenset[str]:
-        """Columns that need not be looked at for NaN and for truth values before `apply`: see ``canonical``."""
+        """Columns that need not be looked at for NaN and for spellings before `apply`: see ``canonical``."""
         numbers = {n.column for n in self.numbers if n.kind == "numeric"}
-        return frozenset(numbers | {c.column for c in self.categories if not {"true", "false"} & set(c.values)})
+        return frozenset(numbers | {c.column for c in self.categories})
 
     @property
     def numeric_names(self) -> list[str]:
@@ -242,10 +267,14 @@ class Preparation:
             outputs=self.target.outputs,
         )
 
-    def apply(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
-        """Canonical columns to ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32."""
-        columns = (values for n in self.numbers for values in n.apply(batch.column(n.column)))
-        codes = (c.apply(batch.column(c.column)) for c in self.categories)
+    def apply(self, batch: pa.RecordBatch, strict: bool = False) -> dict[str, np.ndarray]:
+        """Canonical columns to ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32.
+
+        Infinities count as missing; where it is ``strict``, they raise BadValues.
+        """
+        columns = (values for n in self.numbers for values in n.apply(batch.column(n.column), strict))
+        missing = self.null_values if self.typed else ()
+        codes = (c.apply(batch.column(c.column), missing) for c in self.categories)
         numeric = _side_by_side(columns, sum(1 + n.missing for n in self.numbers), batch.num_rows, np.float32)
         if self.texts:
             words = [text.apply(batch.column(text.column)).astype(np.float32) for text in self.texts]
@@ -273,5 +302,13 @@ class Preparation:
             bins=tuple(tuple(edges) for edges in values["bins"]),
             date_format=values.get("date_format"),
             strip=values.get("strip", False),
-            null_values=tuple(values.get("null_values", ())),
+            **_nulls(values),
         )
+
+
+def _nulls(values: Mapping[str, Any]) -> dict[str, Any]:
+    """How nulls are written. Versions made before `typed` was kept had words for null where their files were CSV."""
+    words = tuple(values.get("null_values", ()))
+    if "typed" in values:
+        return {"null_values": words, "typed": values["typed"]}
+    return {"null_values": words or CsvOptions().null_values, "typed": not words}

@@ -29,7 +29,7 @@ def measure(rows: Rows, predictor: Predictor, together: Together | None) -> dict
     prediction: ColumnProfile = profile_predictions((), classes)
     for chunk in rows.chunks():
         profiler.update(chunk.batch)
-        prediction.update(as_column(predictor.predict(chunk.batch), classes))
+        prediction.update(as_column(predictor.predict(chunk.batch, strict=False), classes))
     related = together is not None and together.name != ROW
     sizes = asdict(sizes_of(rows, together)) if related and together is not None else None
     return {**profiler.profile().to_json(), "prediction": prediction.to_json(), "sizes": sizes}

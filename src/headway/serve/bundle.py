@@ -24,16 +24,15 @@ from headway import checksums
 from headway.base import (
     ConfigError,
     DamagedError,
-    DataError,
     HeadwayError,
     read_json,
     write_atomically,
     write_json,
 )
-from headway.data.canonical import as_read, canonical
 from headway.data.prepare import UNKNOWN, Preparation
 from headway.models import Inputs, ModelConfig, model_configs
 from headway.models.boosting import Boosting
+from headway.serve.reading import canonical_rows, refuse_unpredicted
 
 if TYPE_CHECKING:
     import lightgbm
@@ -144,20 +143,22 @@ class Predictor:
             config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
             return cls(preparation, inputs, _load_model(folder, config, inputs), Interval.of(described))
 
-    def predict(self, rows: pd.DataFrame | pa.RecordBatch) -> np.ndarray:
+    def predict(self, rows: pd.DataFrame | pa.RecordBatch, strict: bool = True) -> np.ndarray:
         """(N, classes) float32 probabilities or (N,) float64 values, rows in order.
 
         Raises DataError when a column is missing or holds what its kind cannot be. Columns not needed are ignored;
-        categories never seen in training fall into the unknown bucket; nulls are imputed.
+        categories never seen in training fall into the unknown bucket; nulls are imputed. So are infinities, unless it is ``strict``.
         """
-        return self._compute(self.preparation.apply(self.canonical(rows)))
+        return self._compute(self.preparation.apply(self.canonical(rows), strict))
 
-    def answer(self, rows: pd.DataFrame, _params: Mapping[str, Any]) -> pd.DataFrame:
-        """What MLflow's predict gives: `prediction`, and `probability_<class>` columns or `low` and `high`."""
+    def answer(self, rows: pd.DataFrame | pa.RecordBatch, _params: Mapping[str, Any]) -> pd.DataFrame:
+        """What MLflow's predict gives: `prediction`, and `probability_<class>` columns or `low` and `high`. Raises as `predict`."""
         batch = self.canonical(rows)
-        arrays = self.preparation.apply(batch)
+        arrays = self.preparation.apply(batch, strict=True)
         self._warn_of_unknown(batch, arrays["categorical"])
-        return self.decode(self._compute(arrays))
+        predictions = self._compute(arrays)
+        refuse_unpredicted(predictions)
+        return self.decode(predictions)
 
     def _warn_of_unknown(self, batch: pa.RecordBatch, codes_BC: np.ndarray) -> None:
         """Warn of a column of which most values were never seen: more likely read otherwise than new."""
@@ -195,30 +196,6 @@ def decode(preparation: Preparation, interval: Interval | None, predictions: np.
     return frame.assign(low=frame["prediction"] + interval.below, high=frame["prediction"] + interval.above)
 
 
-def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
-    """The columns that ``preparation`` needs, in canonical types. Raises DataError as `Predictor.predict` does."""
-    kinds = preparation.kinds
-    have = list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)
-    missing = kinds.keys() - set(have)
-    if missing:
-        name = next(name for name in kinds if name in missing)
-        raise DataError(
-            f"rows to predict must have the column {name}, however they have {', '.join(map(str, have[:8]))}"
-            f"{' ...' if len(have) > 8 else ''}"
-        )
-    if isinstance(rows, pd.DataFrame):
-        arrays = {name: _arrow_column(rows[name], name) for name in kinds}
-        batch = pa.RecordBatch.from_pydict(arrays)
-    else:
-        batch = rows.select(list(kinds))
-    if preparation.null_values or preparation.strip:
-        how = preparation.strip, preparation.null_values
-        batch = pa.RecordBatch.from_arrays(
-            [as_read(column, *how) for column in batch.columns], names=batch.schema.names
-        )
-    return canonical(batch, kinds, "rows to predict", date_format=preparation.date_format, lenient=preparation.lenient)
-
-
 def load_predictor(folder: str | Path) -> Predictor | TextPredictor:
     """Read any bundle: a table's or a language model's."""
     path = Path(folder) / "bundle.json"
@@ -227,21 +204,6 @@ def load_predictor(folder: str | Path) -> Predictor | TextPredictor:
 
         return TextPredictor.load(folder)
     return Predictor.load(folder)
-
-
-def _arrow_column(column: pd.Series, name: str) -> pa.Array:
-    """A pandas column as Arrow; NaN and None are null. Raises DataError for values that no column type holds."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_convert(None)
-    try:
-        array = pa.Array.from_pandas(column)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        array = pa.Array.from_pandas(column.map(lambda v: None if pd.isna(v) else str(v)), type=pa.string())
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if pa.types.is_nested(array.type):
-        raise DataError(f"rows to predict: column {name} must hold single values, however it holds {array.type}")
-    return array
 
 
 def _network_type() -> type[Any]:

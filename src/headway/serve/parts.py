@@ -20,6 +20,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headway.base import naming
+
 METADATA = b"headway"
 
 
@@ -92,6 +94,12 @@ class Output:
         with _whole(path) as partial:
             pq.write_table(scored, partial, compression="zstd")
 
+    def discard(self) -> None:
+        """Forget the parts."""
+        shutil.rmtree(self._parts, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other files' parts may be there
+            self._parts.parent.rmdir()
+
     def finish(self, broken: pa.Table | None) -> Counts:
         """Join the parts and ``broken``, further refused rows; the counts. The parts are gone afterwards."""
         parts = [path for _, _, path in self._covered()]
@@ -104,9 +112,7 @@ class Output:
             self.refused.unlink(missing_ok=True)
         told = {"digest": self.digest, "scored": counts.scored, "refused": refused}
         _join(self.path, parts, None, {METADATA: json.dumps(told).encode()})
-        shutil.rmtree(self._parts)
-        with contextlib.suppress(OSError):  # other files' parts may be there
-            self._parts.parent.rmdir()
+        self.discard()
         return counts
 
 
@@ -120,18 +126,19 @@ def _escaped(name: str) -> str:
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A name to write under; synced and renamed when the block ends well, removed when it does not."""
+    """A name to write under; synced and renamed when the block ends well, removed when it does not. OSErrors name ``path``."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield partial
-        for place in (partial, path.parent):
-            if place == path.parent:
-                partial.replace(path)
-            handle = os.open(place, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        with naming(path):
+            yield partial
+            for place in (partial, path.parent):
+                if place == path.parent:
+                    partial.replace(path)
+                handle = os.open(place, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
     finally:
         partial.unlink(missing_ok=True)
 

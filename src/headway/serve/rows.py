@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from headway.base import DataError
 from headway.data.arriving import Input, empty
-from headway.data.canonical import BadValues, as_read, canonical
+from headway.data.canonical import BadValues, canonical, infinite
 from headway.data.prepare import Preparation
-from headway.serve.bundle import canonical_rows
+from headway.serve.reading import WHERE, canonical_rows, read_column
 
 
 def refuse_unfit(found: Input, preparation: Preparation, keys: Sequence[str]) -> None:
@@ -39,13 +39,16 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
     """
     reasons: dict[int, str] = {}
     for name, kind in preparation.kinds.items():
-        column = batch.column(name)
-        if preparation.strip or preparation.null_values:
-            column = as_read(column, preparation.strip, preparation.null_values)
+        column = read_column(preparation, kind, batch.column(name))
         one = pa.RecordBatch.from_arrays([column], names=[name])
+        error: BadValues | None = None
         try:
-            canonical(one, {name: kind}, "rows to predict", date_format=preparation.date_format)
-        except BadValues as error:
+            known = canonical(one, {name: kind}, WHERE, date_format=preparation.date_format).column(name)
+            if kind == "numeric":
+                error = infinite(known.to_numpy(zero_copy_only=False), name, WHERE)
+        except BadValues as bad:
+            error = bad
+        if error is not None:
             for row in np.flatnonzero(error.bad).tolist():
                 text = f"{name} must be {error.rule}, however it is {str(column[row].as_py())[:80]!r}"
                 reasons[row] = f"{reasons[row]}; {text}" if row in reasons else text

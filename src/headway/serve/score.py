@@ -10,12 +10,14 @@ import contextlib
 import fcntl
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from headway import tracking
 from headway.base import ConfigError, DataError, disk_error, read_json, write_json
 from headway.data.arriving import Input, find_inputs
+from headway.data.config import CsvOptions
 from headway.data.prepare import Preparation
 from headway.data.source import digest_files
 from headway.leftovers import note_place
@@ -27,7 +29,7 @@ from headway.serve.rows import refuse_unfit
 from headway.serve.stream import Job, Model, Scoring
 from headway.serve.workers import Workers
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same rows and model give other files, so that old ones are not taken for done."""
 
 
@@ -41,8 +43,8 @@ def score(
     """
     begun = time.perf_counter()
     project = load_table_project(name, root)
-    model = model_of(root, project.name, version, project.data.keys)
-    inputs = find_inputs(project.data, data, root)
+    model = model_of(root, project.name, version, project.data.keys, project.data.csv)
+    inputs = [_as_it_stands(one) for one in find_inputs(project.data, data, root)]
     for one in inputs:
         refuse_unfit(one, model.preparation, model.keys)
     folder = (out or root / "data" / "scored" / project.name).resolve()
@@ -83,12 +85,18 @@ def lines(manifest: dict[str, Any], folder: Path) -> list[str]:
     return [*told, f"{folder}, {manifest['rows_per_second']:,.0f} rows/s"]
 
 
-def model_of(root: Path, name: str, version: str, keys: Sequence[str]) -> Model:
+def _as_it_stands(one: Input) -> Input:
+    """A CSV's texts as they are; a known data set's cleaner expects what its training's reader gave."""
+    return one if one.clean else replace(one, csv=one.csv.model_copy(update={"strip": False, "null_values": ()}))
+
+
+def model_of(root: Path, name: str, version: str, keys: Sequence[str], csv: CsvOptions | None = None) -> Model:
     """The version's bundle. Raises ConfigError when there is no such version."""
     found = tracking.version_of(root, name, version)
     described = read_json(found.bundle / "bundle.json")
     preparation = Preparation.from_json(read_json(found.bundle / "preparation.json"))
-    return Model(name, found.version, found.run_id, found.bundle, preparation, Interval.of(described), tuple(keys))
+    interval, csv = Interval.of(described), csv or CsvOptions()
+    return Model(name, found.version, found.run_id, found.bundle, preparation, interval, tuple(keys), csv)
 
 
 def _output_name(name: str) -> str:

@@ -14,11 +14,13 @@ import pyarrow as pa
 
 from headway.base import DataError
 from headway.data.arriving import Input
-from headway.data.canonical import to_string_or_keep
+from headway.data.canonical import as_read, to_string_or_keep
+from headway.data.config import CsvOptions
 from headway.data.prepare import Preparation
 from headway.report import Reporter
 from headway.serve.bundle import Interval, decode
 from headway.serve.parts import Counts, Output
+from headway.serve.reading import UNPREDICTED, unpredicted
 from headway.serve.rows import sift
 from headway.serve.workers import AHEAD, Workers
 
@@ -40,6 +42,8 @@ class Model:
     preparation: Preparation
     interval: Interval | None
     keys: tuple[str, ...]
+    csv: CsvOptions
+    """How the project reads text: what its keys are beside the predictions."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -71,12 +75,21 @@ class Scoring:
     _end: int = 0
 
     def run(self) -> Counts:
-        """Score what is not scored yet, and join it all."""
+        """Score what is not scored yet, and join it all. Parts of a file that turns out to be damaged are of no use, and are removed."""
         broken: list[str] = []
         self._start = self._end = self.job.output.begin()
+        try:
+            self._score(broken)
+        except DataError:
+            self.job.output.discard()
+            raise
+        return self.job.output.finish(self._lines(broken))
+
+    def _score(self, broken: list[str]) -> None:
         waiting: deque[tuple[int, pa.RecordBatch, Future[np.ndarray]]] = deque()
         rows = self.job.input.rows()
-        for start, batch in self.job.input.batches(self.model.columns, BATCH_ROWS, self._end, broken.append):
+        for start, raw in self.job.input.batches(self.model.columns, BATCH_ROWS, self._end, broken.append):
+            batch = self._with_keys(raw)
             waiting.append((start, batch, self._ask(batch)))
             if len(waiting) >= AHEAD * self.workers.count:
                 self._settle(*waiting.popleft())
@@ -85,7 +98,17 @@ class Scoring:
             self._settle(*waiting.popleft())
         if self._end > self._start or not self._end:
             self._keep()
-        return self.job.output.finish(self._lines(broken))
+
+    def _with_keys(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The keys as the project reads CSV. All else of a CSV is text as it stands there: the preparation knows what its null is."""
+        if self.job.input.form != "csv":
+            return batch
+        csv, keys = self.model.csv, self.model.keys
+        columns = [
+            as_read(column, csv.strip, csv.null_values) if name in keys else column
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
     def _ask(self, batch: pa.RecordBatch) -> Future[np.ndarray]:
         return self.workers.submit(batch.select(list(self.model.preparation.kinds)))
@@ -96,23 +119,29 @@ class Scoring:
 
     def _settle(self, start: int, batch: pa.RecordBatch, asked: Future[np.ndarray]) -> None:
         """Take a batch's predictions; where the bundle refuses it, sift it and ask again for the rows that are fine."""
+        numbers = np.arange(batch.num_rows)
+        reasons: dict[int, str] = {}
         try:
-            self._add(start, np.arange(batch.num_rows), batch, asked.result())
+            predictions = asked.result()
         except DataError:
             reasons = sift(self.model.preparation, batch)
             if not reasons:
                 raise
-            fine = np.setdiff1d(np.arange(batch.num_rows), list(reasons))
-            rest = batch.take(pa.array(fine))
+            numbers = np.setdiff1d(numbers, list(reasons))
+            fine = batch.take(pa.array(numbers))
+            predictions = self._ask(fine).result() if len(numbers) else self._no_predictions()
+        beyond = unpredicted(predictions)
+        if beyond.any():
+            reasons |= dict.fromkeys(numbers[beyond].tolist(), UNPREDICTED)
+            numbers, predictions = numbers[~beyond], predictions[~beyond]
+        if reasons:
             self._refused.append(_refusal(start, batch, reasons, self.job.input.form == "csv"))
-            if len(fine):
-                self._add(start, fine, rest, self._ask(rest).result())
+        if len(numbers):
+            rows = batch if len(numbers) == batch.num_rows else batch.take(pa.array(numbers))
+            self._scored.append(scored_rows(self.model, start + numbers, rows, predictions))
         self._end = start + batch.num_rows
         if self._end - self._start >= PART_ROWS:
             self._keep()
-
-    def _add(self, start: int, numbers: np.ndarray, batch: pa.RecordBatch, predictions: np.ndarray) -> None:
-        self._scored.append(scored_rows(self.model, start + numbers, batch, predictions))
 
     def _keep(self) -> None:
         """Write the part and begin the next."""
@@ -125,34 +154,55 @@ class Scoring:
         """No rows, but the columns that rows would have."""
         schema = self.job.input.schema()
         empty = pa.RecordBatch.from_pylist([], pa.schema([schema.field(name) for name in self.model.columns]))
-        outputs = self.model.preparation.target.outputs
-        shape = (0, outputs) if self.model.preparation.target.task == "classification" else (0,)
-        return scored_rows(self.model, np.arange(0), empty, np.zeros(shape, np.float32))
+        return scored_rows(self.model, np.arange(0), empty, self._no_predictions())
+
+    def _no_predictions(self) -> np.ndarray:
+        target = self.model.preparation.target
+        return np.zeros((0, target.outputs) if target.task == "classification" else (0,), np.float32)
 
     def _lines(self, broken: Sequence[str]) -> pa.Table | None:
         """Lines of CSV that are no rows, as refused rows without a number."""
         if not broken:
             return None
         schema = self.job.input.schema()
+        names = dict(zip(self.model.columns, free_names(self.model.columns, REFUSAL), strict=True))
         columns = [
-            pa.field(name, to_string_or_keep(pa.nulls(0, schema.field(name).type)).type) for name in self.model.columns
+            pa.field(names[name], to_string_or_keep(pa.nulls(0, schema.field(name).type)).type) for name in names
         ]
         blank = pa.schema([("row", pa.int64()), ("reason", pa.string()), ("line", pa.string()), *columns])
         wrong = f"a line must have as many values as there are columns ({len(schema)}), however this one has not"
         return pa.Table.from_pylist([{"reason": wrong, "line": line} for line in broken], blank)
 
 
+REFUSAL = ("row", "reason", "line")
+"""What a refused row has beside its own columns."""
+
+
+def free_names(columns: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """What columns are called beside those that are ``taken``: a key called prediction becomes input_prediction."""
+    names: list[str] = []
+    for column in columns:
+        name = column
+        while name in (*taken, *names) or (name != column and name in columns):
+            name = f"input_{name}"
+        names.append(name)
+    return names
+
+
 def scored_rows(model: Model, numbers: np.ndarray, batch: pa.RecordBatch, predictions: np.ndarray) -> pa.Table:
     """Keys, or the row's number (from 1) where the project has none; what was predicted; by which version."""
-    columns: dict[str, Any] = {name: to_string_or_keep(batch.column(name)) for name in model.keys}
+    told = decode(model.preparation, model.interval, predictions)
+    answers: dict[str, Any] = {}
+    for name in told:
+        text = told[name].dtype.kind not in "fiu"
+        answers[str(name)] = pa.Array.from_pandas(told[name], type=pa.string() if text else None)
+    answers["model_version"] = pa.repeat(model.version, batch.num_rows)
+    names = free_names(model.keys, list(answers))
+    pairs = zip(names, model.keys, strict=True)
+    columns: dict[str, Any] = {name: to_string_or_keep(batch.column(key)) for name, key in pairs}
     if not model.keys:
         columns["row"] = pa.array(numbers + 1, pa.int64())
-    told = decode(model.preparation, model.interval, predictions)
-    for name in told:
-        array = pa.Array.from_pandas(told[name], type=pa.string() if told[name].dtype.kind not in "fiu" else None)
-        columns[str(name)] = array
-    columns["model_version"] = pa.repeat(model.version, batch.num_rows)
-    return pa.table(columns)
+    return pa.table(columns | answers)
 
 
 def _refusal(start: int, batch: pa.RecordBatch, reasons: dict[int, str], lines: bool) -> pa.Table:
@@ -165,4 +215,7 @@ def _refusal(start: int, batch: pa.RecordBatch, reasons: dict[int, str], lines: 
     if lines:
         columns["line"] = pa.nulls(len(rows), pa.string())
     taken = batch.take(pa.array(rows))
-    return pa.table(columns | {name: to_string_or_keep(taken.column(name)) for name in batch.schema.names})
+    names = free_names(batch.schema.names, REFUSAL)
+    return pa.table(
+        columns | {name: to_string_or_keep(column) for name, column in zip(names, taken.columns, strict=True)}
+    )

@@ -5,6 +5,7 @@ bundle.json  tokenizer.json  project.yaml  weights.safetensors
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from headway.base import ConfigError, DataError, HeadwayError, read_json, write_atomically, write_json
+from headway.data.records import shown
 from headway.data.tokens import Tokenizer, TokenStore, tokenizer_from_json
 from headway.evaluate.language import Blocks, by_document, measure
 from headway.models import TokenInputs
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 LATENCY_CHARACTERS = 1000
 SAMPLE_TOKENS = 300
+MOST_TOKENS = 10_000
 
 
 def complete_text_bundle(folder: Path, store: TokenStore, model: GPT, project_yaml: str) -> None:
@@ -91,18 +94,42 @@ class TextPredictor:
         return self.tokenizer.decode(found)
 
     def answer(self, rows: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
-        """`completion` for each `prompt`; or `loss` and `bits_per_byte` for each `text`. Raises DataError without either column."""
-        if "prompt" in rows.columns:
-            options = {"tokens": int(params.get("tokens", SAMPLE_TOKENS)), "seed": int(params.get("seed", 0))}
-            temperature = float(params.get("temperature", 0.8))
-            return pd.DataFrame(
-                {"completion": [self.sample(str(p), temperature=temperature, **options) for p in rows["prompt"]]}
-            )
-        if "text" not in rows.columns:
-            have = ", ".join(str(c) for c in rows.columns[:8])
+        """`completion` for each `prompt`; or `loss` and `bits_per_byte` for each `text`.
+
+        Raises DataError without either column, without a text in a row, and on parameters that are none.
+        """
+        name = "prompt" if "prompt" in rows.columns else "text"
+        if name not in rows.columns:
+            have = ", ".join(shown(c) for c in rows.columns[:8])
             raise DataError(f"rows to predict must have a column prompt or text, however they have {have}")
-        found = [measure(self.losses([str(text)]), 2) for text in rows["text"]]
+        texts = [str(text) for text in rows[name] if isinstance(text, str) and text]
+        if len(texts) < len(rows):
+            raise DataError(
+                f"rows to predict: {name} must be a text in every row, however {len(rows) - len(texts)} have none"
+            )
+        if name == "prompt":
+            tokens = int(_parameter(params, "tokens", SAMPLE_TOKENS, 1, MOST_TOKENS, whole=True))
+            seed = int(_parameter(params, "seed", 0, 0, 2**63 - 1, whole=True))
+            temperature = _parameter(params, "temperature", 0.8, 0, 100)
+            shape = {"tokens": tokens, "seed": seed}
+            return pd.DataFrame({"completion": [self.sample(text, temperature=temperature, **shape) for text in texts]})
+        found = [measure(self.losses([text]), 2) for text in texts]
         return pd.DataFrame([{name: metric["value"] for name, metric in one.items()} for one in found])
+
+
+def _parameter(
+    params: Mapping[str, Any], name: str, default: float, least: float, most: float, whole: bool = False
+) -> float:
+    """A number of the parameters. Raises DataError where it is none, or outside its bounds."""
+    told = params.get(name, default)
+    try:
+        value = int(told) if whole else float(told)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if isinstance(told, bool) or not least <= value <= most:
+        what = "a whole number" if whole else "a number"
+        raise DataError(f"params.{name} must be {what} from {least:,} to {most:,}, however it is {shown(told)}")
+    return value
 
 
 def rehearse(store_path: str, out: str, prompts: Sequence[str], bundles: Sequence[str]) -> None:

@@ -1,11 +1,10 @@
-"""MLflow's two servers as applications, for `headway.access` to run: pages and API of the store, and a model's scoring server."""
+"""MLflow's server as an application, for `headway.access` to run: pages and API of the store."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-MODEL = "HEADWAY_SERVED_MODEL"
 PLACE = "mlflow-artifacts:/"
 
 
@@ -27,11 +26,3 @@ def tracking_app() -> Any:
 
     initialize_backend_stores(store, store, PLACE)
     return app
-
-
-def scoring_app() -> Any:
-    """What `mlflow models serve` serves, for the model at the address HEADWAY_SERVED_MODEL."""
-    from mlflow.pyfunc import load_model
-    from mlflow.pyfunc.scoring_server import init
-
-    return init(load_model(os.environ[MODEL]))

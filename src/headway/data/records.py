@@ -1,0 +1,131 @@
+"""Records of JSON, from a file of lines or a request's body: every value as the text that stands there, null as null.
+
+Numbers keep their digits, so that 4, 4.0 and "4.0" mean what they mean in a CSV, and a number of 5,000 digits is a text like another until
+its column says what it is. Python's parser bounds its recursion; Arrow's ends the process on a line of 200 kB of brackets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any, NoReturn
+
+import pyarrow as pa
+
+from headway.base import DataError
+
+LINE_BYTES = 1 << 24
+"""The longest line, and the memory that one can take."""
+
+BLOCK_BYTES = 1 << 22
+
+
+def parse(text: bytes, where: str) -> Any:
+    """A JSON value, its numbers as texts. Raises DataError, one line beginning with ``where``, on what is no JSON or ambiguous."""
+    try:
+        plain = text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where} must be UTF-8 text, however byte {error.start + 1} is not") from None
+    try:
+        return _DECODER.decode(plain)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise DataError(f"{where} must be JSON, however at {place}column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise DataError(f"{where} must hold flat rows, however it is nested too deeply to be read") from None
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        ((twice, count),) = Counter(name for name, _ in pairs).most_common(1)
+        raise DataError(f"each name of an object must be there once, however {shown(twice)} is there {count} times")
+    return values
+
+
+def _no_number(word: str) -> NoReturn:
+    raise DataError(f"numbers must be finite, however one is {word}; write null for a missing value")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=_no_number)
+
+
+def shown(name: object) -> str:
+    """A name in one line, whatever it holds."""
+    text = str(name)[:60]
+    return text if text.isprintable() else repr(text)
+
+
+def column_of(values: Sequence[Any], name: str, where: str) -> pa.Array:
+    """Values of `parse` as texts; empty lists where some are lists or objects, so that whoever needs single values refuses them."""
+    if any(isinstance(value, (list, dict)) for value in values):
+        return pa.array([None if value is None else [""] for value in values], pa.list_(pa.string()))
+    texts = [value if value is None or isinstance(value, str) else "true" if value else "false" for value in values]
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{where}: column {shown(name)} must hold text, however one value holds half a character"
+        ) from None
+
+
+def names_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The names of all records, in the order in which they come."""
+    names: dict[str, None] = {}
+    for record in records:
+        names.update(dict.fromkeys(record))
+    return list(names)
+
+
+def batch_of(records: Sequence[Mapping[str, Any]], names: Sequence[str], where: str) -> pa.RecordBatch:
+    """The columns ``names`` of some records; what a record lacks is null."""
+    columns = [column_of([record.get(name) for record in records], name, where) for name in names]
+    return pa.RecordBatch.from_arrays(columns, names=list(names))
+
+
+def lines_schema(stream: IO[bytes], where: str) -> pa.Schema:
+    """The columns of JSON lines, from the first block: all of them text."""
+    names = names_of(next(_blocks(stream, where), []))
+    return pa.schema([(name, pa.string()) for name in names])
+
+
+def lines_batches(stream: IO[bytes], columns: Sequence[str] | None, where: str) -> Iterator[pa.RecordBatch]:
+    """The rows of JSON lines, a block at a time; without ``columns``, those of the first block."""
+    for records in _blocks(stream, where):
+        columns = names_of(records) if columns is None else columns
+        yield batch_of(records, columns, where)
+
+
+def _blocks(stream: IO[bytes], where: str) -> Iterator[list[dict[str, Any]]]:
+    """The records of a block's lines. Raises DataError with the line's number."""
+    rest, number = b"", 0
+    block = stream.read(BLOCK_BYTES)
+    while block:
+        following = stream.read(BLOCK_BYTES)
+        lines = (rest + block).split(b"\n")
+        rest, block = lines.pop() if following else b"", following
+        if max(map(len, [*lines, rest])) > LINE_BYTES:
+            number += next((i for i, line in enumerate(lines) if len(line) > LINE_BYTES), len(lines))
+            most = f"{LINE_BYTES >> 20} MiB"
+            raise DataError(f"{where}: a line must be at most {most} long, however line {number + 1} is longer")
+        if records := _records(lines, number, where):
+            yield records
+        number += len(lines)
+
+
+def _records(lines: Sequence[bytes], number: int, where: str) -> list[dict[str, Any]]:
+    records = []
+    for line in lines:
+        number += 1
+        if not line.strip():
+            continue
+        record = parse(line, f"{where}: line {number}")
+        if not isinstance(record, dict):
+            raise DataError(
+                f'{where}: each line must be a JSON object such as {{"age": 31}}, however line {number} is none'
+            )
+        records.append(record)
+    return records

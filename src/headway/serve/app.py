@@ -1,0 +1,231 @@
+"""The scoring server's process: `python -m headway.serve.app SETTINGS`, started by `headway serve`. Who may ask, `headway.access` decides.
+
+MLflow's protocol: rows at /invocations as JSON, CSV or Parquet, answered with {"predictions": [...]}; /ping, /health and /version. Rows are
+read by the code that batch scoring reads them with. What a request gets wrong is answered with one line, and costs neither the process nor
+the other connections anything: bodies and rows are limited, and so is the time that a request may take to arrive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from headway.access import Protected, rules_of
+from headway.base import HeadwayError
+from headway.data.records import shown
+from headway.local import auth
+from headway.serve.body import EXPANDED, Question, TooLarge, read_body
+from headway.serve.bundle import Predictor, load_predictor
+from headway.serve.config import ServeConfig
+
+if TYPE_CHECKING:
+    from headway.serve.text import TextPredictor
+
+TEXT_COLUMNS = ("prompt", "text")
+CODES = {
+    404: "ENDPOINT_NOT_FOUND",
+    408: "REQUEST_TIMEOUT",
+    413: "REQUEST_TOO_LARGE",
+    500: "INTERNAL_ERROR",
+}
+
+
+class _Refused(Exception):
+    """A request that cannot be answered: its status and its line."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A bundle behind HTTP."""
+
+    predictor: Predictor | TextPredictor
+    limits: ServeConfig
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(len(os.sched_getaffinity(0))))
+
+    async def invocations(self, request: Request) -> Response:
+        """Predict the rows of one request."""
+        try:
+            body = await self._body(request)
+            kind = _single(request, "content-type")
+            async with self._turns:  # more threads than cores would only wait for each other
+                return Response(await asyncio.to_thread(self._answer, body, kind), media_type="application/json")
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody hears it
+        except _Refused as refusal:
+            return _line(refusal.status, str(refusal))
+        except TooLarge as refusal:
+            return _line(413, str(refusal))
+        except HeadwayError as refusal:
+            return _line(400, str(refusal))
+
+    async def _body(self, request: Request) -> bytes:
+        """The whole body. Raises _Refused when it is too large or too slow."""
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise _Refused(400, "Content-Encoding must be left out, however the body is packed")
+        most, parts, size = self.limits.body_bytes, [], 0
+        declared = request.headers.get("content-length", "0")
+        if len(declared) > 15 or int(declared) > EXPANDED * most:  # that it is a number, h11 has seen to
+            raise _Refused(413, self._too_large())
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > EXPANDED * most:
+                        break
+                    if (
+                        size <= most
+                    ):  # the rest is heard and forgotten: a client that still sends would not hear the answer
+                        parts.append(part)
+        except TimeoutError:
+            raise _Refused(
+                408, f"a request must arrive within {self.limits.seconds:g} s, however only {size:,} bytes did"
+            ) from None
+        if size > most:
+            raise _Refused(413, self._too_large())
+        return b"".join(parts)
+
+    def _too_large(self) -> str:
+        return f"the body must have at most {self.limits.body_megabytes} MB, however it has more; `headway score` takes files"
+
+    def _answer(self, body: bytes, kind: str) -> bytes:
+        try:
+            question = self._read(body, kind)
+        except HeadwayError:
+            raise
+        except Exception:  # whatever else a parser says of a body that a stranger wrote
+            logging.getLogger("uvicorn.error").exception("a body could not be read")
+            raise _Refused(400, f"the body must be {shown(kind)}, however it cannot be read as that") from None
+        frame = self._predict(question)
+        return json.dumps({"predictions": frame.to_dict("records")}, allow_nan=False, ensure_ascii=False).encode()
+
+    def _read(self, body: bytes, kind: str) -> Question:
+        table = isinstance(self.predictor, Predictor)
+        needed = tuple(self.predictor.preparation.kinds) if isinstance(self.predictor, Predictor) else TEXT_COLUMNS
+        return read_body(body, kind, needed, table, self.limits)
+
+    def _predict(self, question: Question) -> Any:
+        if isinstance(self.predictor, Predictor):
+            return self.predictor.answer(question.rows, question.params)
+        return self.predictor.answer(question.rows.to_pandas(), question.params)
+
+
+class _Patient(H11Protocol):
+    """uvicorn's connection, which waits for a request for ever; this one closes where none has begun within ``seconds``.
+
+    An answer that nobody takes is given up after the same time.
+    """
+
+    seconds = 30.0
+    _since = 0.0
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self._timer = self.loop.call_later(self.seconds, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        super().on_response_complete()
+
+    def _look(self) -> None:
+        idle = self.cycle is None or self.cycle.response_complete
+        left = self._since + self.seconds - self.loop.time() if idle else self.seconds
+        if left <= 0:
+            self.transport.abort()
+        else:
+            self._timer = self.loop.call_later(left, self._look)
+
+
+def application(predictor: Predictor | TextPredictor, limits: ServeConfig) -> Starlette:
+    """The routes."""
+
+    async def alive(_request: Request) -> Response:
+        return PlainTextResponse("\n")
+
+    async def version(_request: Request) -> Response:
+        return PlainTextResponse(importlib.metadata.version("mlflow"))
+
+    scorer = Scorer(predictor, limits)
+    routes = [Route(path, alive) for path in ("/ping", "/health")]
+    routes += [Route("/version", version), Route("/invocations", scorer.invocations, methods=["POST"])]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _refuse, Exception: _fail})
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _line(error.status_code, error.detail)
+
+
+async def _fail(_request: Request, _error: Exception) -> Response:
+    """A mistake of ours: its trace is in the log, and nowhere else."""
+    return _line(500, "the scoring server must answer, however it failed; its log says why")
+
+
+def _line(status: int, text: str) -> Response:
+    """An error as MLflow's clients read one, in one line."""
+    said = {"error_code": CODES.get(status, "BAD_REQUEST"), "message": " ".join(text.split())}
+    return Response(
+        json.dumps(said) + "\n", status, {"Connection": "close"} if status in (408, 413) else None, "application/json"
+    )
+
+
+def _single(request: Request, name: str) -> str:
+    values = request.headers.getlist(name)
+    if len(values) > 1:
+        raise _Refused(400, f"{name} must be given once, however it is given {len(values)} times")
+    return values[0] if values else ""
+
+
+def main(settings: Mapping[str, Any]) -> None:
+    """Load the bundle and answer until stopped."""
+    limits = ServeConfig.parse(settings["limits"], "serve")
+    app = application(load_predictor(Path(settings["bundle"])), limits)
+    protocol = type("Connection", (_Patient,), {"seconds": limits.seconds})
+    rules = rules_of(settings["host"], "others", auth(), os.environ)
+    uvicorn.run(
+        Protected(app, rules),
+        host=settings["host"],
+        port=settings["port"],
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=max(1, round(limits.seconds)),
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(json.loads(sys.argv[1]))
+    except HeadwayError as error:
+        sys.exit(str(error))

@@ -1,0 +1,103 @@
+"""Rows to predict, whatever they come as, read as the training's were: from a file, a request or a pandas frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from headway.base import DataError
+from headway.data.canonical import as_read, canonical
+from headway.data.config import Kind
+from headway.data.prepare import Preparation
+from headway.data.records import shown
+from headway.data.spelling import spell_value
+
+WHERE = "rows to predict"
+
+
+def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
+    """The columns that ``preparation`` needs, in canonical types. Raises DataError as `Predictor.predict` does."""
+    kinds = preparation.kinds
+    have = list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)
+    refuse_missing(list(kinds), have)
+    twice = [name for name in kinds if have.count(name) > 1] if len(set(have)) < len(have) else []
+    if twice:
+        raise DataError(f"{WHERE}: column names must differ, however {shown(twice[0])} occurs more than once")
+    columns = [
+        _arrow_column(rows[name], name) if isinstance(rows, pd.DataFrame) else rows.column(name) for name in kinds
+    ]
+    read = [read_column(preparation, kind, column) for kind, column in zip(kinds.values(), columns, strict=True)]
+    batch = pa.RecordBatch.from_arrays(read, names=list(kinds))
+    return canonical(batch, kinds, WHERE, date_format=preparation.date_format, lenient=preparation.lenient)
+
+
+def refuse_missing(needed: list[str], have: list[Any]) -> None:
+    """Raises DataError when a column that is ``needed`` is not there."""
+    there = set(have)
+    missing = [name for name in needed if name not in there]
+    if missing:
+        first = f"{', '.join(map(shown, have[:8]))}{' ...' if len(have) > 8 else ''}" if have else "none"
+        raise DataError(f"{WHERE} must have the column {missing[0]}, however they have {first}")
+
+
+def read_column(preparation: Preparation, kind: Kind, column: pa.Array) -> pa.Array:
+    """One column as the training's reader would have given it: what stands for null is null, spaces are stripped where they were."""
+    if not preparation.typed:
+        return as_read(column, preparation.strip, preparation.null_values)
+    if kind in ("numeric", "date"):
+        return as_read(column, True, preparation.null_values)
+    return column  # a category may be called None; its codes say what is null
+
+
+def _arrow_column(column: pd.Series, name: str) -> pa.Array:
+    """A pandas column as Arrow; NaN and None are null. Raises DataError for values that no column type holds."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert(None)
+    try:
+        array = pa.Array.from_pandas(column)
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+        array = _as_texts(column, name)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_nested(array.type):
+        raise _not_single(name, array.type)
+    return array
+
+
+def _as_texts(column: pd.Series, name: str) -> pa.Array:
+    """Values of more than one type: each one's text."""
+    values = list(column.astype(object))
+    if any(isinstance(value, (list, tuple, dict, set, np.ndarray)) for value in values):
+        raise _not_single(name, "lists")
+    try:
+        return pa.array([None if pd.isna(value) else spell_value(value) for value in values], pa.string())
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{WHERE}: column {shown(name)} must hold text, however one value holds half a character"
+        ) from None
+    except ValueError as error:  # a whole number of more digits than Python writes out
+        raise DataError(
+            f"{WHERE}: column {shown(name)} must hold values that can be written, however: {error}"
+        ) from None
+
+
+def _not_single(name: str, what: object) -> DataError:
+    return DataError(f"{WHERE}: column {shown(name)} must hold single values, however it holds {what}")
+
+
+UNPREDICTED = "the prediction must be a finite number, however it is none: a value of the row is too far from all that training saw"
+
+
+def unpredicted(predictions: np.ndarray) -> np.ndarray:
+    """(N,) bool: the rows whose prediction is no finite number."""
+    return np.asarray(~np.isfinite(predictions.reshape(len(predictions), -1)).all(1))
+
+
+def refuse_unpredicted(predictions: np.ndarray) -> None:
+    """Raises DataError, naming the first, where a row's prediction is no finite number."""
+    rows = np.flatnonzero(unpredicted(predictions))
+    if len(rows):
+        raise DataError(f"{WHERE}: row {rows[0] + 1}: {UNPREDICTED}")

@@ -1,0 +1,139 @@
+"""One spelling for each value, whatever type or text it comes as."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from headway.data.canonical import canonical
+from headway.data.config import DataConfig
+from headway.data.prepare import MISSING, UNKNOWN, Category, Preparation, Target
+from headway.data.spelling import spell, spell_value, spelled, texts_of
+
+SAME: list[tuple[str, list[Any]]] = [
+    ("4", [4, 4.0, "4", "4.0", "4.", "+4", " 4 ", "40e-1", Decimal("4.00"), np.int8(4), np.float32(4)]),
+    ("-4", [-4, "-4.00", "-4"]),
+    ("0", [0, 0.0, -0.0, "-0", "0.0", ".0", "-0.0"]),
+    ("1.5", [1.5, "1.50", "15e-1", "+1.5", Decimal("1.50"), np.float32(1.5)]),
+    ("0.1", [0.1, "0.10", ".1", np.float32(0.1)]),
+    ("100000000000000000", [10**17, 1e17, "1e17", "100000000000000000.0"]),
+    ("1e-07", [1e-7, "0.0000001", "1E-7"]),
+    ("true", [True, "True", "TRUE", "true", np.bool_(True)]),
+    ("2024-12-31", [date(2024, 12, 31), datetime(2024, 12, 31), "2024-12-31", "2024-12-31T00:00:00.000"]),
+    (
+        "2024-12-31 22:58:59.5",
+        [
+            datetime(2024, 12, 31, 22, 58, 59, 500_000),
+            datetime(2024, 12, 31, 22, 58, 59, 500_000, UTC),
+            "2024-12-31T22:58:59.500Z",
+            "2025-01-01 00:58:59.5+02:00",
+            "2024-12-31 22:58:59.500000000",
+        ],
+    ),
+    ("22:58:59.5", [time(22, 58, 59, 500_000), "22:58:59.500"]),
+]
+OWN = [
+    "007",
+    "01234",
+    "",
+    ".",
+    "e5",
+    "1.2.3",
+    "1,5",
+    "yes",
+    "tRUE",
+    "1_000",
+    "inf",
+    "nan",
+    "12:30",
+    "4 a",
+    "2024-13",
+    "½",
+]
+
+
+@pytest.mark.parametrize(("text", "values"), SAME, ids=[text for text, _ in SAME])
+def test_every_way_to_write_a_value_has_one_spelling(text: str, values: list[Any]) -> None:
+    for value in values:
+        assert spell_value(value) == text, repr(value)
+        typed = texts_of(pa.array([value, None]))
+        assert typed is not None
+        assert typed.to_pylist() == [text, None], repr(value)
+    assert spell(text) == text
+
+
+@pytest.mark.parametrize("text", OWN)
+def test_what_is_no_number_and_a_code_with_a_leading_zero_stay_as_they_are(text: str) -> None:
+    assert spelled(pa.array([text, "other"])).to_pylist() == [text, "other"]
+    assert spell(text) == text
+
+
+def test_random_numbers_read_back_as_themselves_from_every_text() -> None:
+    rng = np.random.default_rng(0)
+    numbers = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-30, 30, 500), rng.integers(-9, 9, 50) / 4])
+    texts = texts_of(pa.array(numbers)).to_pylist()  # pyrefly: ignore
+    assert [float(text) for text in texts] == numbers.tolist()
+    for form in (repr, "{:.17g}".format, "{:.20e}".format, "+{:.17g}".format):
+        again = spelled(pa.array([form(abs(number)) for number in numbers.tolist()]))
+        assert again.to_pylist() == [text.lstrip("-") for text in texts]
+
+
+def test_a_column_of_words_is_not_touched() -> None:
+    column = pa.array(["private", None, "state gov"])
+    assert spelled(column) is column
+    assert spelled(pa.array(["x", "4.0", None, "y"]).slice(1)).to_pylist() == ["4", None, "y"]
+
+
+def test_the_positive_class_is_spelled_as_the_classes_are() -> None:
+    data = {"source": "x.csv", "target": "y", "features": {"a": "numeric"}, "positive": "1.0"}
+    assert DataConfig.parse(data, "data").positive == "1"
+
+
+def test_a_category_finds_a_value_in_any_spelling_and_old_versions_their_own() -> None:
+    new, old = Category("c", ("4", "1.5", "true")), Category("c", ("4.0", "1.50", "true"))
+    for category in (new, old):
+        codes = category.apply(pa.array(["4", "4.0", "15e-1", "TRUE", "5", None]))
+        np.testing.assert_array_equal(codes, [2, 2, 3, 4, UNKNOWN, MISSING])
+
+
+def test_a_word_for_null_is_a_category_where_training_knew_it_as_one() -> None:
+    target = Target("t", "classification", ("no", "yes"))
+    rows = pa.record_batch({"c": ["None", "NA", "", "a", "b", None]})
+    for typed, expected in ((True, [3, MISSING, MISSING, 2, UNKNOWN, MISSING]), (False, [3, 0, 0, 2, 0, MISSING])):
+        preparation = Preparation((), (Category("c", ("a", "None")),), (), target, typed=typed)
+        np.testing.assert_array_equal(preparation.apply(rows)["categorical"][:, 0], expected)
+    again = Preparation.from_json({**preparation.to_json(), "null_values": ["?"]})
+    assert (again.typed, again.null_values) == (False, ("?",))
+    told = preparation.to_json()
+    del told["typed"]
+    assert Preparation.from_json(told).typed is False, "it had words for null, so its files were CSV"
+
+
+def _convert(values: Any, kind: Any) -> list[Any]:
+    batch = pa.RecordBatch.from_arrays([pa.array(values)], names=["x"])
+    return canonical(batch, {"x": kind}, "rows").column("x").to_pylist()
+
+
+def test_a_value_is_read_alike_whatever_stands_beside_it() -> None:
+    dates = [
+        "2024-12-31",
+        "31.12.2024",
+        "20241231",
+        "20241231.0",
+        "31 Dec 2024",
+        " 2024-12-31 ",
+        "2024-12-31T02:00+02:00",
+    ]
+    assert set(_convert(dates, "date")) == {datetime(2024, 12, 31)}
+    for text in dates:
+        assert _convert([text], "date") == [datetime(2024, 12, 31)]
+    assert _convert([20241231.0], "date") == [datetime(2024, 12, 31)]
+    numbers = ["1.5", "+1.5", " 1.5", "15e-1"]
+    assert set(_convert(numbers, "numeric")) == {1.5}
+    assert _convert(["true", "FALSE", "", "nan", None], "numeric") == [1.0, 0.0, None, None, None]
+    assert _convert(["1" * 5000], "numeric") == [float("inf")]

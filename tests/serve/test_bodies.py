@@ -1,0 +1,168 @@
+"""Bodies of requests: what a stranger may write, met by one line; and what a user writes, read as it is meant."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headway.base import DataError
+from headway.serve.body import CSV, JSON, PARQUET, TooLarge, read_body
+from headway.serve.config import ServeConfig
+
+LIMITS = ServeConfig(body_megabytes=1, rows=1000)
+EXPECTED = [{"x": "1", "k": "p"}, {"x": "2.50", "k": None}]
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, **options)
+    return sink.getvalue()
+
+
+def read(body: bytes, kind: str = JSON, needed: Sequence[str] = ("x", "k"), every: bool = True) -> list[dict[str, Any]]:
+    return read_body(body, kind, needed, every, LIMITS).rows.to_pylist()
+
+
+GOOD: dict[str, tuple[bytes, str]] = {
+    "records": (b'{"inputs": [{"x": 1, "k": "p"}, {"more": [[1]], "x": 2.50}]}', JSON),
+    "instances": (b'{"instances": [{"x": 1, "k": "p"}, {"x": 2.50, "k": null}], "params": {"a": 1}}', JSON),
+    "columns": (b'{"inputs": {"x": [1, "2.50"], "k": ["p", null], "more": [1, 2]}}', "application/json; charset=utf-8"),
+    "split": (
+        b'{"dataframe_split": {"index": [0, 1], "columns": ["k", "x"], "data": [["p", 1], [null, "2.50"]]}}',
+        JSON,
+    ),
+    "dataframe_records": (b'\xef\xbb\xbf{"dataframe_records": [{"x": 1, "k": "p"}, {"x": "2.50"}]}', JSON),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_the_ways_to_write_rows_in_json_are_read(name: str) -> None:
+    assert read(*GOOD[name]) == EXPECTED
+
+
+def test_csv_and_parquet_are_read_with_the_columns_that_are_needed() -> None:
+    assert read(b"k,more,x\np,a,1\n,b,2.50\n", CSV) == [{"x": "1", "k": "p"}, {"x": "2.50", "k": ""}]
+    table = pa.table({"k": pa.array(["p", None]).dictionary_encode(), "more": [[1], [2]], "x": [1.0, 2.5]})
+    assert read(parquet(table), PARQUET) == [{"x": 1.0, "k": "p"}, {"x": 2.5, "k": None}]
+
+
+BAD: dict[str, tuple[bytes, str, str]] = {
+    "nothing": (b"", JSON, "the body must hold rows, however it is empty"),
+    "no type": (b"{}", "", "Content-Type must be application/json, text/csv or .*, however it is missing"),
+    "another type": (b"{}", "text/plain", "Content-Type must be .* however it is text/plain"),
+    "type with line": (b"{}", "text/pl\nain", r"however it is 'text/pl\\nain'"),
+    "another charset": (
+        b"{}",
+        "text/csv; charset=latin-1",
+        "must be text/csv in UTF-8, however it says charset=latin-1",
+    ),
+    "latin-1": (
+        '{"inputs": [{"x": "é"}]}'.encode("latin-1"),
+        JSON,
+        "the body must be UTF-8 text, however byte 20 is not",
+    ),
+    "utf-16": ('{"inputs": []}'.encode("utf-16"), JSON, "the body must be UTF-8 text"),
+    "latin-1 CSV": ("x,k\n1,é\n".encode("latin-1"), CSV, "the body must be UTF-8 text, however byte 7 is not"),
+    "no JSON": (b"x=1", JSON, "the body must be JSON, however at column 1"),
+    "two values": (b'{"inputs": []} {}', JSON, "the body must be JSON, however at column 16: Extra data"),
+    "deep lists": (b'{"inputs": ' + b"[" * 200_000, JSON, "nested too deeply"),
+    "deep objects": (b'{"inputs": ' + b'{"a":' * 150_000 + b"1" + b"}" * 150_000 + b"}", JSON, "nested too deeply"),
+    "deep value": (b'{"inputs": [{"x": ' + b"[" * 300 + b"]" * 300 + b', "k": "p"}]}', JSON, "deep value"),
+    "NaN": (b'{"inputs": [{"x": NaN, "k": "p"}]}', JSON, "numbers must be finite, however one is NaN"),
+    "Infinity": (b'{"inputs": [{"x": Infinity, "k": "p"}]}', JSON, "numbers must be finite, however one is Infinity"),
+    "twice": (b'{"inputs": [{"x": 1, "x": 2, "k": "p"}]}', JSON, "however x is there 2 times"),
+    "a list": (b"[]", JSON, "the body must be a JSON object with one of inputs"),
+    "two formats": (b'{"inputs": [], "instances": []}', JSON, "must be a JSON object with one of inputs"),
+    "no rows": (b'{"inputs": []}', JSON, "the body must hold rows, however it holds none"),
+    "rows of numbers": (b'{"inputs": [1, 2]}', JSON, "inputs must be a list of records"),
+    "a row of numbers": (b'{"inputs": [{"x": 1, "k": "p"}, 2]}', JSON, "inputs must be a list of records"),
+    "columns of other lengths": (b'{"inputs": {"x": [1, 2], "k": ["p"]}}', JSON, "the same number of values"),
+    "ragged split": (
+        b'{"dataframe_split": {"columns": ["x", "k"], "data": [[1, "p"], [1]]}}',
+        JSON,
+        "row 2 must be a list of 2",
+    ),
+    "split twice": (b'{"dataframe_split": {"columns": ["x", "x"], "data": []}}', JSON, "columns must differ"),
+    "split of what": (b'{"dataframe_split": [1]}', JSON, "dataframe_split must have columns"),
+    "params": (b'{"inputs": [{"x": 1, "k": 2}], "params": [1]}', JSON, "params must be an object"),
+    "a column less": (b'{"inputs": [{"x": 1}]}', JSON, "rows to predict must have the column k, however they have x"),
+    "a name with a line": (b'{"inputs": [{"x\\n": 1}]}', JSON, r"must have the column x, however they have 'x\\n'"),
+    "half a character": (b'{"inputs": [{"x": "\\ud800", "k": "p"}]}', JSON, "column x must hold text"),
+    "header only": (b"x,k\n", CSV, "the body must hold rows, however it holds none"),
+    "ragged": (b"x,k\n1,p\n1\n", CSV, "each line must have as many values as the header"),
+    "names twice": (b"x,k,x\n1,p,2\n", CSV, "column names must differ, however x occurs more than once"),
+    "no header": (b"1,p\n2,q\n", CSV, "must have the column x, however they have 1, p"),
+    "long header": (b"x" * 900_000 + b"\n1\n", CSV, "the body must begin with the columns' names"),
+    "no Parquet": (b"PAR1" + b"x" * 100 + b"PAR1", PARQUET, "the body must be whole and readable"),
+    "CSV as Parquet": (b"x,k\n1,p\n", PARQUET, "the body must be whole and readable"),
+    "nested Parquet": (parquet(pa.table({"x": [[1]], "k": ["p"]})), PARQUET, "nested Parquet"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_body_is_one_line(name: str) -> None:
+    body, kind, text = BAD[name]
+    if text == name:  # it is a value that no column takes: the column says so
+        (row,) = read(body, kind)
+        assert isinstance(row["x"], list)
+        return
+    with pytest.raises(DataError, match=text) as caught:
+        read(body, kind)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_what_is_small_and_stands_for_much_is_refused_before_it_is_unpacked() -> None:
+    many = pa.table({"x": np.zeros(2000), "k": ["p"] * 2000})
+    for body, kind in (
+        (parquet(many), PARQUET),
+        (b'{"inputs": [' + b",".join([b"{}"] * 2000) + b"]}", JSON),
+        (b"x,k\n" + b"1,p\n" * 2000, CSV),
+        (b'{"inputs": {"x": [' + b",".join([b"1"] * 2000) + b"]}}", JSON),
+    ):
+        with pytest.raises(TooLarge, match="a request must have at most 1,000 rows, however it has 2,000"):
+            read(body, kind, ["x"])
+    long = pa.table({"x": np.zeros(1000), "k": ["p" * 100_000] * 1000})
+    with pytest.raises(TooLarge, match="texts must take at most 8 MB, however they take more"):
+        read(parquet(long, compression="zstd"), PARQUET)
+    wide = pa.table({"x": np.arange(1000.0), "k": ["p"] * 1000, **{f"c{i}": np.arange(1000.0) for i in range(1100)}})
+    with pytest.raises(TooLarge, match="must take at most 8 MB when unpacked"):
+        read(parquet(wide, use_dictionary=False, compression="none"), PARQUET)
+
+
+def test_a_text_models_body_needs_one_of_its_columns() -> None:
+    body = json.dumps({"inputs": [{"prompt": "a"}], "params": {"tokens": 3}}).encode()
+    question = read_body(body, JSON, ("prompt", "text"), False, LIMITS)
+    assert (question.rows.to_pylist(), question.params) == ([{"prompt": "a"}], {"tokens": "3"})
+    with pytest.raises(DataError, match="must hold rows with a column prompt or text"):
+        read(b'{"inputs": [{"x": 1}]}', JSON, ("prompt", "text"), False)
+
+
+def test_random_bytes_and_cut_or_changed_files_end_in_one_line_or_rows() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=50), "k": rng.choice(["p", "q"], 50)})
+    whole = {
+        JSON: json.dumps({"inputs": json.loads(frame.to_json(orient="records"))}).encode(),
+        CSV: frame.to_csv(index=False).encode(),
+        PARQUET: parquet(pa.Table.from_pandas(frame)),
+    }
+    for kind, content in whole.items():
+        for _ in range(150):
+            body = bytearray(content)
+            for place in rng.integers(0, len(body), int(rng.integers(1, 20))):
+                body[place] = rng.integers(256)
+            body = body[: int(rng.integers(1, len(body) + 1))] if rng.random() < 0.5 else body
+            said = ""
+            try:
+                read(bytes(body), kind)
+            except DataError as error:
+                said = str(error)
+            assert "\n" not in said, (kind, bytes(body))

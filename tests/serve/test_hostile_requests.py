@@ -1,0 +1,186 @@
+"""The scoring server under requests that are wrong, too large, too slow or malicious: one line for each, and it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundles import registered
+
+from headway.processes import free_port
+from headway.serve.http import Kept, serving
+
+GOOD = b'{"inputs": [{"x": 1, "k": "p"}, {"x": null, "k": "never seen"}]}'
+LIMITS = "serve: {body_megabytes: 1, rows: 5000, seconds: 2, connections: 64}\n"
+
+
+class Server:
+    """A server under test, and one way to ask it."""
+
+    def __init__(self, kept: Kept, port: int) -> None:
+        self.kept, self.port = kept, port
+
+    def ask(
+        self, body: bytes, headers: Mapping[str, str], path: str = "/invocations", method: str = "POST"
+    ) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, dict(headers))
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def json(self, body: bytes) -> tuple[int, str]:
+        return self.ask(body, {"Content-Type": "application/json"})
+
+    def works(self) -> bool:
+        status, text = self.json(GOOD)
+        return status == 200 and len(json.loads(text)["predictions"]) == 2
+
+    def connect(self, begun: bytes = b"") -> socket.socket:
+        one = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        one.sendall(begun)
+        return one
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    root = tmp_path_factory.mktemp("served")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        registered(root, "values")
+        conf = root / "conf" / "values.yaml"
+        conf.write_text(conf.read_text() + LIMITS)
+        port = free_port()
+        with serving("values", root, port, "champion", lambda _: None) as kept:
+            yield Server(kept, port)
+
+
+def one(x: str = "1", k: str = '"p"') -> bytes:
+    return f'{{"inputs": [{{"x": {x}, "k": {k}}}]}}'.encode()
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "deep lists": (b'{"inputs": ' + b"[" * 200_000, "nested too deeply"),
+    "deep objects": (b'{"a":' * 100_000, "nested too deeply"),
+    "a deep value": (one(x="[" * 300 + "]" * 300), "column x must hold single values"),
+    "5,000 digits": (one(x="1" * 5000), "column x must be finite, however 1 value is not"),
+    "1e999": (one(x="1e999"), "column x must be finite, however 1 value is not"),
+    "inf": (one(x='"inf"'), "column x must be finite, however 1 value is not"),
+    "Infinity": (one(x="Infinity"), "numbers must be finite, however one is Infinity"),
+    "NaN": (one(x="NaN"), "numbers must be finite, however one is NaN"),
+    "beyond what is computed": (one(x="1e300"), "row 1: the prediction must be a finite number"),
+    "a word": (one(x='"six"'), "column x must be numeric, however 1 value is not (row 1: 'six')"),
+    "an object": (one(k="{}"), "column k must hold single values"),
+    "no column": (b'{"inputs": [{"x": 1}]}', "rows to predict must have the column k"),
+    "latin-1": (one(k='"é"').decode().encode("latin-1"), "the body must be UTF-8 text"),
+    "not JSON": (b"\x00\x01", "the body must be JSON"),
+    "nothing": (b"", "the body must hold rows"),
+}
+
+
+def said(status: int, text: str) -> str:
+    """The one line of a refusal."""
+    assert text.count("\n") == 1, text
+    assert text.endswith("\n"), text
+    told: dict[str, Any] = json.loads(text)
+    assert set(told) == {"error_code", "message"}
+    assert "\n" not in told["message"]
+    assert "Traceback" not in text
+    assert len(told["message"]) < 400, status
+    return str(told["message"])
+
+
+def test_each_bad_request_gets_400_with_its_line_and_the_next_one_is_answered(server: Server) -> None:
+    for name, (body, line) in BAD.items():
+        status, text = server.json(body)
+        assert status == 400, (name, text)
+        assert line in said(status, text), name
+    assert server.works()
+    assert server.json(one(k="1" * 5000))[0] == 200, "as a category it is one that was never seen"
+
+
+def test_wrong_headers_methods_and_paths_get_one_line(server: Server) -> None:
+    for headers in (
+        {},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/json; charset=latin-1"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    ):
+        status, text = server.ask(GOOD, headers)
+        assert (status, bool(said(status, text))) == (400, True), headers
+    for method, path, expected in (("GET", "/invocations", 405), ("POST", "/elsewhere", 404), ("DELETE", "/ping", 405)):
+        status, text = server.ask(b"", {}, path, method)
+        assert (status, bool(said(status, text))) == (expected, True)
+    for raw in (b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 100_000):
+        with server.connect(raw) as connection:
+            answer = connection.recv(1 << 16)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"Traceback" not in answer
+    assert server.works()
+
+
+def test_bodies_beyond_the_yamls_limit_get_413(server: Server) -> None:
+    for body in (b'{"inputs": "' + b"x" * 5_000_000 + b'"}', b"x" * 1_000_001):
+        status, text = server.json(body)
+        assert status == 413
+        assert said(status, text) == "the body must have at most 1 MB, however it has more; `headway score` takes files"
+    head = b"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    with server.connect(head + b"Content-Length: 100000000\r\n\r\n") as connection:
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
+    with server.connect(head + b"Transfer-Encoding: chunked\r\n\r\n") as connection:
+        with contextlib.suppress(ConnectionError):  # it is cut off on the way
+            for _ in range(30):
+                connection.sendall(b"%x\r\n" % 1_000_000 + b"x" * 1_000_000 + b"\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert connection.recv(1 << 16)[:13] in (b"HTTP/1.1 413 ", b"")
+    status, text = server.json(b'{"inputs": [' + b",".join([b'{"x":1,"k":"p"}'] * 5001) + b"]}")
+    assert (status, "at most 5,000 rows, however it has 5,001" in said(status, text)) == (413, True)
+    assert server.works()
+
+
+def test_idle_and_slow_connections_are_ended_while_others_are_answered(server: Server) -> None:
+    head = b"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 65\r\n"
+    with contextlib.ExitStack() as opened:
+        idle = [opened.enter_context(server.connect()) for _ in range(40)]
+        slow_heads = [opened.enter_context(server.connect(head)) for _ in range(5)]
+        slow_bodies = [opened.enter_context(server.connect(head + b"\r\n" + GOOD[:10])) for _ in range(5)]
+        assert server.works()
+        for connection in slow_bodies:
+            answer = connection.recv(1 << 16)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            line = answer.partition(b"\r\n\r\n")[2].decode()
+            assert said(408, line) == "a request must arrive within 2 s, however only 10 bytes did"
+        for connection in (*idle, *slow_heads):
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+        assert server.works()
+
+
+def test_a_killed_process_is_started_again(server: Server) -> None:
+    before = server.kept.child.guard.pid
+    os.killpg(before, signal.SIGKILL)
+    server.kept.child.guard.wait()
+    server.kept.look()
+    server.kept.ready()
+    assert server.kept.child.guard.pid != before
+    assert server.works()
+
+
+def test_a_limit_that_is_none_is_said_before_anything_starts(server: Server, tmp_path: Path) -> None:
+    from headway.base import ConfigError
+    from headway.project import load_project
+
+    (tmp_path / "conf").mkdir()
+    text = (server.kept.child.log.parents[2] / "conf" / "values.yaml").read_text().replace("rows: 5000", "rows: 0")
+    (tmp_path / "conf" / "values.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"serve.rows must be at least 1, however it is 0"):
+        load_project("values", tmp_path)
