@@ -154,3 +154,14 @@ def test_databases_of_before_become_their_users_alone_and_mlflows_own_users_go(t
     keep_private(tmp_path)
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in names} == {0o600}
     assert not list((tmp_path / ".prefect").glob("mlflow*"))
+
+
+@pytest.mark.parametrize(
+    ("ask", "password", "looks"), [("app", None, False), ("all", SECRET, False), ("others", SECRET, True)]
+)
+def test_whom_a_server_asks_for_the_password_that_is_set(ask: str, password: str | None, looks: bool) -> None:
+    """Prefect asks by itself, MLflow's server everybody, the scoring server all but the user who started it."""
+    user, _, word = SECRET.partition(":")
+    rules = rules_of("127.0.0.1", ask, (user, word), {})
+    assert rules.password == password
+    assert (rules.users is not None) == (looks and peers.are_known())
