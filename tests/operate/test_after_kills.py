@@ -143,3 +143,10 @@ def test_a_disk_that_is_full_while_the_database_is_made_blocks_nothing(
     assert not [path for path in (root / "mlruns").iterdir() if not path.name.endswith(".lock")]
     begin(make(root), root, {}, "mlp", "")
     assert statuses(root) == ["RUNNING"]
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b"])
+def test_a_folder_that_mlflow_takes_for_another_is_refused(name: str, root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"must have no \? in its path, and no % before two hexadecimal digits"):
+        open_store(root / name)
+    assert list(root.iterdir()) == [root / "conf"]

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from headway.base import ConfigError
 from headway.data.credentials import refuse_credentials
@@ -100,6 +101,8 @@ def open_store(root: Path) -> MlflowClient:
         raise ConfigError(
             f"MLFLOW_TRACKING_URI must be a database or a server, however it is {uri}; files are no longer kept up"
         )
+    if is_local(uri):
+        _refuse_misread(root.resolve())
     if is_file(uri):
         _refuse_file_store(database_file(uri).parent)
         _make_database(uri)
@@ -135,6 +138,15 @@ def needing(uri: str) -> Iterator[None]:
             else f"start it, or unset {SETTING if is_local(uri) else 'MLFLOW_TRACKING_URI'}"
         )
         raise ConfigError(f"MLflow at {uri} must answer, however: {explain(error)}; {fix}") from None
+
+
+def _refuse_misread(root: Path) -> None:
+    """Raises ConfigError for a folder that MLflow reads as another one: it would keep runs and artifacts there, without a word."""
+    if "?" in str(root) or unquote(str(root)) != str(root):
+        raise ConfigError(
+            f"a project's folder must have no ? in its path, and no % before two hexadecimal digits, but is {root}: MLflow would "
+            "write elsewhere; rename it"
+        )
 
 
 def _refuse_file_store(folder: Path) -> None:
