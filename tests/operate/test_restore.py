@@ -171,6 +171,8 @@ def test_a_backup_killed_at_any_change_leaves_no_file_that_passes_for_one(tmp_pa
         (tmp_path / "to").mkdir(exist_ok=True)
         if not killed_at(number, lambda: backup(root, str(tmp_path / "to" / "b.tar"))):
             break
+        hidden = {path for path in (tmp_path / "to").iterdir() if path.name.startswith(".")}
+        assert hidden <= set(leftovers(root, time.time()))  # gc clears them, though they lie outside the project
         whole = tmp_path / "to" / "b.tar"
         if whole.exists():
             restore(str(whole), empty(tmp_path / "x"))

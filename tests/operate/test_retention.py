@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from headway import retention, tracking
+from headway import locks, retention, tracking
 from headway.base import ConfigError, write_json
 from headway.cli import main
 from headway.data.ready import in_use
@@ -143,6 +143,19 @@ def test_leftovers_of_a_kill_go(root: Path) -> None:
         age(path, days)
     retention.collect(root, [], True)
     assert (trash.exists(), old.exists(), new.exists()) == (False, False, True)
+
+
+@pytest.mark.parametrize(("days", "held", "stays"), [(0.5, False, True), (2, True, True), (2, False, False)])
+def test_the_parts_of_a_scoring_that_nobody_goes_on_with_go(root: Path, days: float, held: bool, stays: bool) -> None:
+    out = root / "data" / "scored" / "loans"
+    part = out / ".parts" / "a.parquet.0123" / "0-10.parquet"
+    write_json(part, {})
+    age(part.parent, days)
+    lock = locks.take(out / ".lock") if held else None
+    retention.collect(root, [], True)
+    assert part.exists() == stays
+    if lock is not None:
+        os.close(lock)
 
 
 def test_a_run_of_an_unknown_mlflow_is_kept(root: Path) -> None:
