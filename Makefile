@@ -2,7 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test up lint bench bench-gpu clean
+# What is installed in a .venv names its folder: in a project that was moved or copied it is made again.
+MOVED := $(shell test -s .venv/ready -a ! -L .venv && test "$$(cat .venv/ready)" != "$(CURDIR)" && echo moved)
+
+.PHONY: run test up lint bench bench-gpu clean $(if $(MOVED),.venv/ready)
 run: .venv/ready
 	$(BIN)/headway run loans
 
@@ -29,9 +32,10 @@ bench-gpu:
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Headway needs Python 3.11 or newer, however $(PYTHON) is $$($(PYTHON) -V); set PYTHON=..."; exit 2; }
+	test -z "$(MOVED)" || rm -rf .venv
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	touch $@
+	echo "$(CURDIR)" > $@
 
 clean:
 	rm -rf .venv .prefect data/prepared data/runs

@@ -24,7 +24,8 @@ from prefect.settings import PREFECT_UI_URL
 from prefect.states import Failed, State
 
 from headway import effects, watching
-from headway.base import HeadwayError, disk_error, find_root, moment, read_or_empty, write_json
+from headway.base import HeadwayError, find_root, moment, read_or_empty, write_json
+from headway.disk import disk_error
 from headway.evaluate import undefined
 from headway.local import running
 from headway.processes import die_with_parent
@@ -124,12 +125,12 @@ def end_with_runner() -> None:
         die_with_parent(os.getppid())
 
 
-def refused(error: HeadwayError | OSError) -> State[Any]:
+def refused(error: Exception) -> State[Any]:
     """Failed with exactly the text of what a user can mend. Raises what is a mistake of ours.
 
     Prefect keeps the error until the process ends; without its traceback it does not keep all that the stage held, too.
     """
-    problem = disk_error(error) if isinstance(error, OSError) else error
+    problem = error if isinstance(error, HeadwayError) else disk_error(error)
     if problem is None:
         raise error
     return Failed(message=str(problem), data=problem.with_traceback(None))

@@ -100,7 +100,7 @@ def _stage(name: str, run: Path, work: Callable[[RunDirectory, Both], Any]) -> S
     try:
         with report.stage(name):
             work(directory, report)
-    except (HeadwayError, OSError) as error:
+    except Exception as error:
         return refused(error)
     return Completed()
 

@@ -10,48 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from small_disk import mounted
+from whole import frame, make
 
 from headway import cli, stages
 from headway.base import HeadwayError
 from headway.report import Silent
 from headway.run import RunDirectory
-
-YAML = """
-task: classification
-data:
-  source: data/raw/rows.{suffix}
-  target: y
-  features: {{a: numeric, c: categorical}}
-model: {{name: mlp, width: 8, depth: 1}}
-train: {{epochs: 2, threads: 1}}
-evaluate: {{resamples: 100, baselines: [trivial]}}
-"""
-
-
-def frame(rows: int = 3000) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    a = rng.normal(size=rows)
-    return pd.DataFrame(
-        {"a": a, "c": rng.choice(list("xyz"), rows), "y": np.where(a + rng.normal(size=rows) > 0, "yes", "no")}
-    )
-
-
-def make(root: Path, suffix: str = "csv", content: pd.DataFrame | bytes | None = None) -> Path:
-    """A project named rows in ``root``."""
-    path = root / "data" / "raw" / f"rows.{suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    (root / "conf").mkdir(exist_ok=True)
-    (root / "conf" / "rows.yaml").write_text(YAML.format(suffix=suffix))
-    content = frame() if content is None else content
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif suffix == "csv":
-        content.to_csv(path, index=False)
-    else:
-        content.to_parquet(path)
-    return path
 
 
 def csv(**columns: Any) -> bytes:
@@ -145,12 +111,8 @@ def test_whole_runs_that_cannot_go_on_say_one_line_and_train_nothing(tmp_path: P
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
     folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True)
-    if made.returncode != 0:
-        pytest.skip("skipped: fills a small file system, and this user may not mount one")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(folder, "2m"):
+        yield folder
 
 
 def fill(folder: Path, leave: int) -> None:

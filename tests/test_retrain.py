@@ -83,14 +83,14 @@ def test_a_first_retraining_ends_with_a_champion_and_every_finding_as_a_file(roo
 
 
 def test_what_is_reported_is_what_scikit_learn_finds_in_the_predictions(first: RunDirectory) -> None:
-    target = np.asarray(Store(Path(read_json(first.path / "store.json")["path"])).arrays("test")["target"])
+    target = np.asarray(Store(first.store).arrays("test")["target"])
     auc = roc_auc_score(target, np.load(first.predictions("test"))[:, 1])
     assert stages.summary(first)["metrics"]["auc"]["value"] == pytest.approx(auc)
     assert 150 < len(target) < 250, "about a fifth of a thousand rows"
 
 
 def test_a_fresh_process_predicts_raw_rows_as_the_run_did(root: Path, first: RunDirectory, tmp_path: Path) -> None:
-    raw = Store(Path(read_json(first.path / "store.json")["path"])).path / "raw" / "test.parquet"
+    raw = Store(first.store).path / "raw" / "test.parquet"
     uri, out = f"sqlite:///{root}/mlruns/mlflow.db", tmp_path / "found.npy"
     words = [sys.executable, "-c", FRESH, uri, str(raw), "models:/german-credit@champion", str(out)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -14,6 +14,7 @@ from headway.data.store import Store
 from headway.models.boosting import Boosting, predict
 from headway.project import load_table_project
 from headway.report import Silent
+from headway.run import RunDirectory
 from headway.seeds import variants_of
 
 YAML = """
@@ -84,7 +85,7 @@ def test_seeds_of_boosting_are_fits_of_their_own(root: Path, capsys: pytest.Capt
     assert [row["seed"] for row in told["rows"]] == [0, 1]
     assert told["rows"][0]["auc"] != told["rows"][1]["auc"]
 
-    store = Store(Path(read_json(Path(told["run_directory"]) / "store.json")["path"]))
+    store = Store(RunDirectory(Path(told["run_directory"])).store)
     arrays, inputs = (
         {split: store.arrays(split) for split in ("train", "validation", "test")},
         store.preparation.inputs(),

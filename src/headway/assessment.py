@@ -54,7 +54,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     """Measure model, baselines, champion and reference; draw the pictures. Returns the evaluation."""
     from headway import tracking
 
-    store = Store(Path(read_json(run.path / "store.json")["path"]))
+    store = Store(run.store)
     preparation, units = store.preparation, _units(store)
     target = np.asarray(store.arrays("test")["target"])
     champion = tracking.champion(root, project.name)
@@ -118,7 +118,7 @@ def put_before_gate(run: RunDirectory, project: Project, root: Path) -> dict[str
     from headway import tracking
     from headway.watching import keep_reference
 
-    store = Store(Path(read_json(run.path / "store.json")["path"]))
+    store = Store(run.store)
     evaluation = read_json(run.path / "evaluation.json")
     champion = evaluation.get("champion")
     standing = evaluation["earns_its_keep"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import errno
 import hashlib
 import json
 import os
@@ -48,33 +47,21 @@ class DamagedError(HeadwayError):
     exit_code = 5
 
 
-_DISK = {
-    errno.ENOSPC: "the disk must have room left",
-    errno.EDQUOT: "the disk quota must have room left",
-    errno.EFBIG: "files must be allowed to grow as large as they need",
-    errno.EROFS: "the project's folder must be writable",
-    errno.EACCES: "the project's files must be readable and its folders writable",
-    errno.EPERM: "the project's files must be readable and its folders writable",
-    errno.ENOTDIR: "the project's folders must be folders",
-    errno.EEXIST: "the project's folders must be folders",
-}
-
-
-def disk_error(error: OSError) -> ConfigError | None:
-    """What a full disk or a locked folder is to a user; None for what is a mistake of ours."""
-    rule = _DISK.get(error.errno or 0)
-    return None if rule is None else ConfigError(f"{rule}, however {error.filename or 'a file'}: {error.strerror}")
+def named(error: OSError, path: Path) -> OSError:
+    """The error with the file that it is about: one of writing names none."""
+    if error.filename is None:
+        error.filename = str(path)
+    return error
 
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """An OSError of writing names ``path``; the system names a file only where opening it fails."""
+    """An OSError of the block names this file, where it names none."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename is not None:
-            raise
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+        named(error, path)
+        raise
 
 
 class Config(BaseModel):

@@ -7,14 +7,18 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from headway import operating, retraining
 from headway.arguments import Command, parser
-from headway.base import HeadwayError, disk_error, find_root
+from headway.base import HeadwayError, find_root
 from headway.cores import spin_briefly
+from headway.disk import disk_error, full_disk
 from headway.interruption import ReaderLeft
+from headway.places import settle
 from headway.processes import hangup, interrupt_on
 from headway.terminal import terminal_of
 
@@ -29,25 +33,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(COMMANDS).parse_args(arguments)
     spin_briefly()
     try:
+        _settle()
         _after_kills(options)
         code = options.do(options)
         sys.stdout.flush()
         return int(code)
     except HeadwayError as error:
-        for line in str(error).splitlines():
-            print(f"headway: {line}", file=sys.stderr)
-        if getattr(options, "json", False):
-            told = {"project": getattr(options, "project", None), "error": str(error), "exit_code": error.exit_code}
-            print(json.dumps(told), flush=True)
-        return error.exit_code
+        return _refused(error, options)
     except (KeyboardInterrupt, BrokenPipeError) as error:
         return _interrupted(options, error)
-    except OSError as error:
-        problem = disk_error(error)
+    except Exception as error:
+        problem = disk_error(error, Path.cwd()) or _full(error)
         if problem is None:
             raise
-        print(f"headway: {problem}", file=sys.stderr)
-        return problem.exit_code
+        return _refused(problem, options)
+
+
+def _refused(error: HeadwayError, options: argparse.Namespace) -> int:
+    for line in str(error).splitlines():
+        print(f"headway: {line}", file=sys.stderr)
+    if getattr(options, "json", False):
+        told = {"project": getattr(options, "project", None), "error": str(error), "exit_code": error.exit_code}
+        print(json.dumps(told), flush=True)
+    return error.exit_code
+
+
+def _settle() -> None:
+    """In a folder that was moved or copied, put its places right first, and say so."""
+    with contextlib.suppress(
+        HeadwayError, OSError, sqlite3.Error
+    ):  # the command itself will meet it, if it matters to it
+        for text in settle(find_root()):
+            print(f"headway: {text}", file=sys.stderr)
+
+
+def _full(error: Exception) -> HeadwayError | None:
+    """A server that cannot write answers with an error that does not say why."""
+    with contextlib.suppress(HeadwayError, OSError):
+        return None if isinstance(error, (AssertionError, TypeError, AttributeError)) else full_disk(find_root())
+    return None
 
 
 def _interrupted(options: argparse.Namespace, error: BaseException) -> int:

@@ -66,7 +66,8 @@ def open_study(name: str, root: Path, settings: Sequence[str], asked: Asked) -> 
     }
     key = digest({"project": project.model_dump(mode="json"), **plan})
     if not asked.new:
-        for path in sorted((root / "data" / "runs").glob(f"{project.name}-*"), reverse=True):
+        folders = (root / "data" / "runs").glob(f"{project.name}-*")
+        for path in sorted(folders, key=lambda path: (RunDirectory(path).number, path.name), reverse=True):
             run = RunDirectory(path)
             unended = (path / "run.json").exists() and not (path / "effect.html").exists()  # which is written last
             if unended and run.plan.get("effect", {}).get("key") == key and (path / "effect.jsonl").exists():

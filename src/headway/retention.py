@@ -20,6 +20,7 @@ from headway.base import ConfigError, read_json
 from headway.leftovers import TRASH, leftovers
 from headway.project import load_project, project_files
 from headway.retention_config import RetentionConfig
+from headway.run import RunDirectory
 from headway.tracking.kept import Tracked, tracked_runs
 from headway.zombies import lives
 
@@ -46,6 +47,7 @@ class Found:
     project: str
     run_id: str | None
     store: Path | None
+    number: int
     started: float
     newest: float
 
@@ -107,7 +109,7 @@ def _runs(root: Path) -> Iterator[Found]:
             run_id = _field(path / "tracking.json", "run_id")
             started = _measure(path / "run.json")[1]
             named = None if store is None else Path(store)
-            yield Found(path, project or "", run_id, named, started, _measure(path)[1])
+            yield Found(path, project or "", run_id, named, RunDirectory(path).number, started, _measure(path)[1])
 
 
 def _field(path: Path, *keys: str) -> str | None:
@@ -123,7 +125,7 @@ def _kept(runs: Sequence[Found], known: Mapping[str, Tracked], asked: Limits) ->
     """The run directories that stay whole, whatever their age."""
     kept = set()
     seen: dict[str, int] = defaultdict(int)
-    for run in sorted(runs, key=lambda run: -run.started):
+    for run in sorted(runs, key=lambda run: (run.number, run.started), reverse=True):
         limit = asked.of(run.project)
         seen[run.project] += 1
         if limit is None or seen[run.project] <= limit.keep_last or lives(run.path):
@@ -168,7 +170,7 @@ def _stores(root: Path, runs: Sequence[Found], kept: set[Path], asked: Limits, n
 
 def _artifacts(known: Mapping[str, Tracked], asked: Limits, now: float) -> Iterator[Item]:
     seen: dict[str, int] = defaultdict(int)
-    for run in sorted(known.values(), key=lambda run: -run.started):
+    for run in sorted(known.values(), key=lambda run: (run.number, run.started), reverse=True):
         limit = asked.of(run.project)
         seen[run.project] += not run.variant
         if limit is None or run.registered or run.ended is None or seen[run.project] <= limit.keep_last:

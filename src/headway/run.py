@@ -10,6 +10,8 @@ result.json         written last, atomically: its presence means done
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import time
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from headway.base import ConfigError, DamagedError, read_json, stamp, suggest, write_json
+from headway.base import ConfigError, DamagedError, named, naming, read_json, stamp, suggest, write_json
 
 EventKind = Literal["stage", "metric", "progress", "warning", "checkpoint"]
 
@@ -47,24 +49,51 @@ class Journal:
     """The writing end. One buffered write an event; ``flush`` makes the events so far visible to a reader."""
 
     def __init__(self, path: Path) -> None:
-        self._n = _mend(path)
+        self._n, self._path = _mend(path), path
         self._file = open(path, "a", encoding="utf-8", buffering=1 << 16)  # noqa: SIM115 - held open for the whole run
 
     def write(self, kind: EventKind, **fields: Any) -> None:
         """Append one event. Values must be JSON; non-finite floats are written as null."""
         self._n += 1
         record = {"n": self._n, "time": time.time(), "kind": kind, **_finite(fields)}
-        self._file.write(json.dumps(record, separators=(",", ":")) + "\n")
+        try:  # no context manager: its microsecond is paid at every step
+            self._file.write(json.dumps(record, separators=(",", ":")) + "\n")
+        except OSError as error:
+            raise named(error, self._path) from None
 
     def flush(self) -> None:
         """Hand the buffer to the operating system."""
-        self._file.flush()
+        with naming(self._path):
+            self._file.flush()
 
     def close(self) -> None:
         """Flush, sync and close."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with naming(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+def _next_number(base: Path) -> int:
+    """The number of a new run, kept in `data/run-number`; where that is lost, the runs that are there tell it."""
+    path = base.parent / "run-number"
+    with naming(path), open(path, "a+", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        text = file.read().strip()
+        last = int(text) if text.isdecimal() else max((RunDirectory(run).number for run in base.iterdir()), default=0)
+        file.truncate(0)
+        file.write(f"{last + 1}\n")
+    return last + 1
+
+
+def _new_folder(base: Path, name: str) -> Path:
+    for attempt in range(1000):
+        path = base / (name + (f"-{attempt}" if attempt else ""))
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise ConfigError(f"{base} must have room for a new run, but 1,000 started in this second")
 
 
 def _finite(value: Any) -> Any:
@@ -134,24 +163,49 @@ class RunDirectory:
     @classmethod
     def create(cls, root: Path, project: str, plan: dict[str, Any]) -> RunDirectory:
         """A new folder `data/runs/<project>-<time in UTC>Z` with its run.json. Raises ConfigError if it cannot be written."""
-        begun = stamp()
         base = root / "data" / "runs"
-        for attempt in range(1000):
-            run = cls(base / (f"{project}-{begun}" + (f"-{attempt}" if attempt else "")))
+        try:
+            base.mkdir(parents=True, exist_ok=True)
+            number = _next_number(base)
+            run = cls(_new_folder(base, f"{project}-{stamp()}"))
             try:
-                run.path.mkdir(parents=True)
-            except FileExistsError:
-                continue
-            except OSError as error:
-                raise ConfigError(f"{base} must be writable, however: {error.strerror}") from None
-            write_json(run.path / "run.json", plan)
-            return run
-        raise ConfigError(f"{base} must have room for a new run, however 1,000 started in this second")
+                write_json(run.path / "run.json", {**plan, "number": number})
+            except OSError:
+                run.path.rmdir()
+                raise
+        except OSError as error:
+            raise ConfigError(f"{error.filename or base} must be writable, but: {error.strerror}") from None
+        return run
+
+    @property
+    def root(self) -> Path:
+        """The project's folder: every run lies in its `data/runs`."""
+        return self.path.parents[2]
+
+    @property
+    def number(self) -> int:
+        """Which run of the project's folder it is, from 1: their order, also where the clock was set back. 0 where nothing tells."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return int(self.plan["number"])
+        return 0
 
     @property
     def plan(self) -> dict[str, Any]:
         """What run.json asks for."""
         return read_json(self.path / "run.json")
+
+    @property
+    def store(self) -> Path:
+        """The prepared data that store.json names: from the project's folder, so that a folder that was moved or copied has its own."""
+        path = Path(read_json(self.path / "store.json")["path"])
+        own = self.root / "data" / "prepared" / path.name
+        # An absolute place in a data/prepared is from an earlier version, and perhaps from before the folder was moved.
+        earlier = path.is_absolute() and path.parent.parts[-2:] == own.parent.parts[-2:]
+        return own if earlier and own.is_dir() else self.root / path
+
+    def from_root(self, path: Path) -> str:
+        """How the run's files name a place: from the project's folder where it lies in it."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
     @property
     def checkpoints(self) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from headway import stages
-from headway.base import ConfigError, read_json, write_json
+from headway.base import ConfigError, write_json
 from headway.data.store import Store
 from headway.evaluate.metrics import METRICS, value_of
 from headway.evaluate.undefined import reasons
@@ -97,7 +97,7 @@ def _measured(project: Project) -> list[str]:
 
 
 def _measure(run: RunDirectory, project: Project, variants: Sequence[dict[str, float]]) -> dict[str, Any]:
-    store = Store(Path(read_json(run.path / "store.json")["path"]))
+    store = Store(run.store)
     target, classes = np.asarray(store.arrays("test")["target"]), store.preparation.target.classes
     why: dict[str, str] = {}
     result = run.result or {}

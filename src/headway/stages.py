@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway import checksums, zombies
-from headway.base import DataError, moment, read_json, read_or_empty, write_atomically, write_json
+from headway.base import DataError, moment, naming, read_or_empty, write_atomically, write_json
 from headway.data.source import Table, open_table
 from headway.environment import code_version, environment
 from headway.project import Project, load_project, project_class
@@ -64,7 +64,8 @@ def timed(run: RunDirectory, stage: str) -> Iterator[None]:
     """Keep a stage's seconds in stages.json, also when it fails."""
     begun = time.perf_counter()
     try:
-        yield
+        with naming(run.path):  # for those that write without naming their file
+            yield
     finally:
         path = run.path / "stages.json"
         write_json(path, {**read_or_empty(path), stage: round(time.perf_counter() - begun, 3)})
@@ -109,7 +110,7 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         division = Division(table, project.split)
         store, reused = make_store(root / "data" / "prepared", division, project.data, config, report.warn)
         inputs = store.preparation.inputs()
-        told = {"path": str(store.path), "digest": store.path.name, "reused": reused, "rows": store.rows}
+        told = {"path": run.from_root(store.path), "digest": store.path.name, "reused": reused, "rows": store.rows}
         write_json(run.path / "store.json", told)
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
@@ -148,7 +149,7 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
         if isinstance(project, TextProject):
             text_stages.complete_bundle(run, project)
         else:
-            store = Store(Path(read_json(run.path / "store.json")["path"]))
+            store = Store(run.store)
             complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), _interval(run, store))
             store.learnt.write(run.bundle)
         checksums.seal(run.bundle)

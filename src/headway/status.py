@@ -74,7 +74,7 @@ def _runs(root: Path) -> list[dict[str, Any]]:
     folders = [path.parent for path in (root / "data" / "runs").glob("*/run.json")]
     lost = {run.path for run in dead(root)}
     rows = []
-    for path in sorted(folders, key=lambda p: p.stat().st_mtime, reverse=True)[:RUNS_SHOWN]:
+    for path in sorted(folders, key=lambda path: (RunDirectory(path).number, path.name), reverse=True)[:RUNS_SHOWN]:
         rows.append({"run": path.name, "state": _state(RunDirectory(path), path in lost)})
     return rows
 

@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from headway import access, locks
 from headway.base import ConfigError, read_json, write_json
+from headway.disk import full_disk
 from headway.processes import answers, free_port, spawn, stop
 
 LOOK_SECONDS = 0.2
@@ -109,7 +110,9 @@ def _await(folder: Path, kept: Keeper, log: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not answers(f"{kept.address}/health"):
         if keeper(folder, STARTING_SECONDS) != kept:
-            raise ConfigError(f"Prefect's temporary server must keep running, however it ended; see {log}")
+            raise full_disk(folder) or ConfigError(
+                f"Prefect's temporary server must keep running, however it ended; see {log}"
+            )
         if time.monotonic() > deadline:
             raise ConfigError(
                 f"Prefect's temporary server must answer within {seconds:.0f} s, however it does not; see {log}"

@@ -66,7 +66,13 @@ def prepare(run: RunDirectory, project: TextProject, root: Path, report: Reporte
     text = open_text(project.data, root)
     store, reused = make_token_store(root / "data" / "prepared", text, project.data, project.model.context, report.warn)
     tokens = store.described["tokens"]
-    told = {"kind": "tokens", "path": str(store.path), "digest": store.path.name, "reused": reused, "rows": tokens}
+    told = {
+        "kind": "tokens",
+        "path": run.from_root(store.path),
+        "digest": store.path.name,
+        "reused": reused,
+        "rows": tokens,
+    }
     write_json(run.path / "store.json", told)
     counts = ", ".join(f"{n:,} {split}" for split, n in tokens.items())
     line = f"{counts} tokens, {store.described['vocabulary']:,} different{', prepared before' if reused else ''}"
@@ -219,4 +225,4 @@ def _blocks(run: RunDirectory, n: int) -> Blocks:
 
 
 def _store(run: RunDirectory) -> TokenStore:
-    return TokenStore(Path(read_json(run.path / "store.json")["path"]))
+    return TokenStore(run.store)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from headway.base import ConfigError, read_json
+from headway.base import ConfigError
 from headway.models import model_configs
 from headway.models.stacked import decayed, stack
 from headway.run import RunDirectory
@@ -29,7 +28,7 @@ MLP: dict[str, Any] = {"name": "mlp", "width": 16, "depth": 2, "dropout": 0.1}
 def many(run: RunDirectory, variants: list[Variant]) -> ManyTraining:
     project = run.plan["project"]
     model = model_configs()[project["model"]["name"]].parse(project["model"], "model")
-    workload = table_workload(Path(read_json(run.path / "store.json")["path"]), model)
+    workload = table_workload(run.store, model)
     training = ManyTraining(workload, Recipe.parse(project["train"], "train"), variants, CPU)
     for _ in training.run():
         pass

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from headway import gpus
 from headway.base import ConfigError
 from headway.train import turn as turns
-from headway.train.turn import gpus, turn
+from headway.train.turn import turn
 
 HOLDER = """
 import sys, time
@@ -109,15 +110,72 @@ def test_a_planted_link_pipe_or_folder_is_refused_in_one_line_and_left_alone(tmp
         lock.rmdir() if lock.is_dir() else lock.unlink()
 
 
-def test_without_a_gpu_nobody_waits_and_visible_devices_are_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_that_is_removed_while_it_is_awaited_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "headway-gpu-0.lock"
+    opened = turns._opened
+
+    def clear_up(place: Path) -> int:
+        lock = opened(place)
+        if clearing.pop():
+            place.unlink()
+        return lock
+
+    clearing = [False, True]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns, "_opened", clear_up)
+        with turn(["0"], pytest.fail, tmp_path):
+            assert path.exists(), "locked what others will open, not the file that is gone"
+    assert not clearing
+
+
+UUIDS = ["GPU-1a2b", "GPU-1a3c", "GPU-77ff"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "seen"),
+    [
+        (None, UUIDS),
+        ("1", ["GPU-1a3c"]),
+        ("2,0", ["GPU-77ff", "GPU-1a2b"]),
+        ("GPU-77", ["GPU-77ff"]),
+        ("GPU-1a3c,GPU-1a2b", ["GPU-1a3c", "GPU-1a2b"]),
+        ("0,GPU-1a2b", ["GPU-1a2b"]),
+        ("GPU-1a", []),  # of two
+        ("0,7,1", ["GPU-1a2b"]),
+        ("MIG-5", ["MIG-5"]),
+        ("", []),
+        ("-1", []),
+    ],
+)
+def test_a_gpu_has_one_name_however_a_process_is_told_of_it(
+    monkeypatch: pytest.MonkeyPatch, setting: str | None, seen: list[str]
+) -> None:
+    monkeypatch.setattr(gpus, "installed", lambda: list(UUIDS))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(turns, "gpu_names", list)
-    assert gpus() == []
-    with turn([], pytest.fail) as gpu:
+    if setting is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", setting)
+    assert gpus.visible() == seen
+
+
+def test_a_gpu_that_two_processes_number_differently_is_held_by_one_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus, "installed", lambda: list(UUIDS))
+    told: list[str] = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    with turn(gpus.visible(), pytest.fail, tmp_path):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-77ff")
+        waiting = threading.Thread(target=lambda: turn(gpus.visible(), told.append, tmp_path).__enter__())
+        waiting.start()
+        while not told:
+            time.sleep(0.01)
+    waiting.join(30)
+    assert told == ["waiting for the GPU: another training is at work on it"]
+
+
+def test_without_a_gpu_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "installed", list)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert gpus.visible() == []
+    with turn(gpus.visible(), pytest.fail) as gpu:
         assert gpu is None
-    monkeypatch.setattr(turns, "gpu_names", lambda: ["A", "B"])
-    assert gpus() == ["0", "1"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert gpus() == ["1"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpus() == []

@@ -147,9 +147,9 @@ def _neighbours(device: str) -> list[str]:
     with suppress(Exception):  # no driver library: nobody can tell
         import pynvml
 
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        others = [p for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle) if p.pid != os.getpid()]
+        from headway.gpus import handle
+
+        others = [p for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle(0)) if p.pid != os.getpid()]
         if others:
             return [
                 f"the GPU is shared with {len(others)} other processes: times will be noisy, and what they do is in them"

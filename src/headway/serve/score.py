@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from headway import tracking
-from headway.base import ConfigError, DataError, disk_error, read_json, write_json
+from headway.base import ConfigError, DataError, read_json, write_json
 from headway.data.arriving import Input, find_inputs
 from headway.data.config import CsvOptions
 from headway.data.prepare import Preparation
 from headway.data.source import digest_files
+from headway.disk import disk_error
 from headway.leftovers import note_place
 from headway.project import load_table_project
 from headway.report import Reporter
@@ -151,7 +152,7 @@ def _held(folder: Path) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise disk_error(error) or error from None
+            raise disk_error(error, folder) or error from None
 
 
 def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[dict[str, Any]]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
     from PIL import Image
 
+NUMBER_TAG = "headway.number"
+"""Which run of its folder it is, as text that sorts as the number does; only where the store is the folder's own."""
+
 # More metric keys make MLflow's comparison of runs slow; system metrics and the curves come on top.
 MOST_METRICS = 100
 FILES = (
@@ -73,6 +76,17 @@ def opening_tags(plan: Mapping[str, Any]) -> dict[str, str]:
     for package, version in (environment.get("packages") or {}).items():
         tags[f"environment.{package}"] = str(version)
     return tags
+
+
+def number_tag(plan: Mapping[str, Any]) -> dict[str, str]:
+    """The tag of a run that has a number."""
+    return {NUMBER_TAG: f"{plan['number']:08d}"} if "number" in plan else {}
+
+
+def number_of(tags: Mapping[str, str]) -> int:
+    """What NUMBER_TAG says; 0 for a run from before there were numbers."""
+    text = tags.get(NUMBER_TAG, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def prefect_tags(run: RunDirectory) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headway.tracking.contents import number_of
 from headway.tracking.registry import opened
 from headway.tracking.store import database_file, is_file, tracking_uri
 from headway.tracking.variants import PARENT_TAG
@@ -21,6 +22,7 @@ PAGE = 1000
 class Tracked:
     """A run in MLflow. ``started`` and ``ended`` are seconds since the epoch; ``ended`` is None while it goes on.
 
+    ``number``: which run of its folder it is; 0 where nothing tells.
     ``folders`` lie in this project's mlruns/: the run's artifacts, and its logged models.
     """
 
@@ -28,6 +30,7 @@ class Tracked:
     project: str
     registered: bool
     variant: bool
+    number: int
     started: float
     ended: float | None
     folders: tuple[Path, ...]
@@ -82,6 +85,7 @@ def _tracked(
             project=experiment.name,
             registered=info.run_id in needed or inner,
             variant=PARENT_TAG in run.data.tags,
+            number=number_of(run.data.tags),
             started=info.start_time / 1000,
             ended=None if info.end_time is None or info.status == "RUNNING" else info.end_time / 1000,
             folders=(*_inside(artifacts, info.run_id, base), *folders.get(info.run_id, [])),

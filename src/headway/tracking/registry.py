@@ -16,6 +16,7 @@ from headway.checksums import Damage
 from headway.locks import working_folder
 from headway.run import RunDirectory
 from headway.tracking import decisions, state
+from headway.tracking.contents import NUMBER_TAG
 from headway.tracking.decisions import DecisionRecord
 from headway.tracking.models import forget_unregistered
 from headway.tracking.packaging import save
@@ -299,7 +300,11 @@ def list_runs(root: Path, project: str, most: int = 20) -> list[dict[str, Any]]:
         experiment = client.get_experiment_by_name(project)
         if experiment is None:
             return []
-        newest = client.search_runs([experiment.experiment_id], max_results=1000, order_by=["start_time DESC"])
+        order = [
+            f"tags.`{NUMBER_TAG}` DESC",
+            "start_time DESC",
+        ]  # the number is right also where the clock was set back
+        newest = client.search_runs([experiment.experiment_id], max_results=1000, order_by=order)
         found = [r for r in newest if PARENT_TAG not in r.data.tags][:most]
     return [
         {

@@ -25,10 +25,22 @@ from headway.tracking.contents import (
     final_metrics,
     flatten,
     note_of,
+    number_tag,
     opening_tags,
     prefect_tags,
 )
-from headway.tracking.store import client_of, experiment_of, explain, is_local, open_store, problems, tracking_uri
+from headway.tracking.store import (
+    client_of,
+    experiment_of,
+    explain,
+    is_file,
+    is_local,
+    kept_uri,
+    open_store,
+    problems,
+    tracking_uri,
+    uri_of,
+)
 from headway.tracking.variants import deliver_variants
 
 if TYPE_CHECKING:
@@ -114,7 +126,7 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
 
     tracking = read_tracking(run)
     assert tracking is not None
-    if tracking["run_id"] is not None and tracking["uri"] == tracking_uri(root):
+    if tracking["run_id"] is not None and tracking["uri"] == kept_uri(root):
         return open_store(root), tracking["run_id"]
     client = open_store(root)
     experiment = experiment_of(client, root, run.plan["project"]["name"])
@@ -126,6 +138,8 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
             client.restore_run(run_id)
     else:
         tags = {**opening_tags(run.plan), **prefect_tags(run), KEY_TAG: tracking["key"]}
+        if is_file(tracking_uri(root)):  # folders that share a store count each for itself
+            tags |= number_tag(run.plan)
         started = int(opening["time"] * 1000)
         run_id = client.create_run(experiment, started, tags, opening["name"]).info.run_id
     (run.path / "tracking-cursor.json").unlink(missing_ok=True)
@@ -134,7 +148,8 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
     client.log_dict(run_id, run.plan, "run.json")
     uri = tracking_uri(root)
     ui = None if is_local(uri) else f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
-    _write_tracking(run, {**tracking, "run_id": run_id, "experiment_id": experiment, "uri": uri, "ui": ui})
+    ids = {"run_id": run_id, "experiment_id": experiment, "uri": kept_uri(root), "ui": ui}
+    _write_tracking(run, {**tracking, **ids})
     return client, run_id
 
 
@@ -153,9 +168,10 @@ class Forwarder:
     and MLflow keeps rows of equal key, time, step and value once: each event arrives exactly once.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, root: Path | None = None) -> None:
+        """``root``: the project's folder, where it is not the one that the run lies in."""
         self.warning: str | None = None
-        self._run = run
+        self._run, self._root = run, root or run.root
         self._reader = run.reader()
         self._waiting: list[Event] = []
         self._cursor = run.path / "tracking-cursor.json"
@@ -173,7 +189,7 @@ class Forwarder:
         self._waiting = [e for e in [*self._waiting, *self._reader.poll()] if e.n > after]
         if not self._waiting:
             return
-        client = client_of(tracking["uri"])
+        client = client_of(uri_of(tracking["uri"], self._root))
         try:
             for events in _batches(self._waiting):
                 self._send(client, tracking["run_id"], events)
@@ -223,7 +239,7 @@ def conclude(
     if tracking is None:
         return None
     metrics = final_metrics(summary)
-    ending = {"status": status, "time": time.time(), "problem": problem, "metrics": metrics}
+    ending = {"status": status, "time": _end_of(tracking), "problem": problem, "metrics": metrics}
     _write_tracking(run, {**tracking, "ending": ending})
     try:
         with _alone(run):
@@ -231,6 +247,12 @@ def conclude(
     except (ConfigError, *problems()) as error:
         return _late(run, error)
     return None
+
+
+def _end_of(tracking: Mapping[str, Any]) -> float:
+    """Now; where the clock was set back, after the run's begin and after an earlier end, whose metrics would otherwise count as newer."""
+    earlier = tracking.get("ending") or tracking["opening"]
+    return max(time.time(), float(earlier["time"]) + 0.001)
 
 
 def sync(run: RunDirectory, root: Path) -> str:
@@ -270,7 +292,7 @@ def _deliver(run: RunDirectory, root: Path) -> str:
     from mlflow.entities import Metric, RunTag
 
     client, run_id = _open(run, root)
-    Forwarder(run).poll(patient=False)
+    Forwarder(run, root).poll(patient=False)
     inputs = dataset_of(run)
     if inputs is not None:
         client.log_inputs(run_id, [inputs])

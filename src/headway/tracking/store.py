@@ -24,8 +24,11 @@ from headway.database import (
     holds_anything,
     make_databases,
     place_database,
+    sqlite_file,
 )
+from headway.disk import disk_error
 from headway.locks import working_folder
+from headway.places import settle, settle_shared
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,7 +59,25 @@ def tracking_uri(root: Path) -> str:
         refuse_credentials(asked, "MLFLOW_TRACKING_URI", fix)  # it is written down with each run
         return asked
     found = database()
-    return f"sqlite:///{root.resolve() / 'mlruns' / 'mlflow.db'}" if found is None else found.url("psycopg2", "mlflow")
+    return _own(root) if found is None else found.url("psycopg2", "mlflow")
+
+
+OWN = "mlruns/mlflow.db"
+
+
+def kept_uri(root: Path) -> str:
+    """The store's address as a run directory keeps it: the project's own database is named from its folder, wherever that goes."""
+    uri = tracking_uri(root)
+    return OWN if uri == _own(root) else uri
+
+
+def uri_of(kept: str, root: Path) -> str:
+    """The address that ``kept_uri`` kept."""
+    return _own(root) if kept == OWN else kept
+
+
+def _own(root: Path) -> str:
+    return f"sqlite:///{sqlite_file(root.resolve(), 'mlflow')}"
 
 
 def is_file(uri: str) -> bool:
@@ -106,6 +127,7 @@ def open_store(root: Path) -> MlflowClient:
     if is_file(uri):
         _refuse_file_store(database_file(uri).parent)
         _make_database(uri)
+        settle(root)
     elif is_local(uri) and uri not in _made:
         _make_postgres(root, uri)
         _made.add(uri)
@@ -137,7 +159,8 @@ def needing(uri: str) -> Iterator[None]:
             if is_file(uri)
             else f"start it, or unset {SETTING if is_local(uri) else 'MLFLOW_TRACKING_URI'}"
         )
-        raise ConfigError(f"MLflow at {uri} must answer, however: {explain(error)}; {fix}") from None
+        full = disk_error(error, database_file(uri)) if is_file(uri) else None
+        raise full or ConfigError(f"MLflow at {uri} must answer, however: {explain(error)}; {fix}") from None
 
 
 def _refuse_misread(root: Path) -> None:
@@ -210,6 +233,7 @@ def _make_postgres(root: Path, uri: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (TABLES_LOCK,))
         client_of(uri).search_experiments(max_results=1)
+        settle_shared(connection, root)
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from headway.run import RunDirectory
 from headway.tracking.runs import read_tracking
-from headway.tracking.store import client_of, problems
+from headway.tracking.store import client_of, problems, uri_of
 
 SAMPLING_SECONDS = 5.0
 
@@ -20,12 +20,13 @@ def system_metrics(run: RunDirectory) -> Iterator[None]:
     if tracking is None or tracking["run_id"] is None:
         yield
         return
-    client_of(tracking["uri"])
+    uri = uri_of(tracking["uri"], run.root)
+    client_of(uri)
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
     monitor = SystemMetricsMonitor(
-        tracking["run_id"], sampling_interval=SAMPLING_SECONDS, resume_logging=True, tracking_uri=tracking["uri"]
+        tracking["run_id"], sampling_interval=SAMPLING_SECONDS, resume_logging=True, tracking_uri=uri
     )
     monitor.start()
     try:

@@ -13,8 +13,10 @@ from typing import Any
 
 from headway.base import ConfigError, DamagedError, TrainingError, read_or_empty
 from headway.cores import spin_briefly
+from headway.disk import full_disk
+from headway.gpus import visible
 from headway.run import Event, RunDirectory
-from headway.train.turn import gpus, turn
+from headway.train.turn import turn
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 5.0
@@ -34,7 +36,7 @@ def launch(
     def waiting(text: str) -> None:
         on_events([Event(0, time.time(), "warning", {"text": text})])
 
-    with turn(gpus() if on_gpu else (), waiting) as gpu:
+    with turn(visible() if on_gpu else (), waiting) as gpu:
         return _launch(run, on_events, module, {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
 
 
@@ -90,5 +92,7 @@ def _problem(run: RunDirectory, code: int) -> Exception:
         name = signal.Signals(-code).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
         return TrainingError(f"training must run to its end, however it was ended by {name}{hint}; see {log}")
-    last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+    last = log.read_text(errors="replace").strip().splitlines()[-1:]
+    if not last:  # on a full disk it cannot even say why
+        return full_disk(run.path) or TrainingError(f"training must run to its end, however it failed; see {log}")
     return TrainingError(f"training must run to its end, however it failed: {last[0]}; see {log}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import numpy as np
 
 from headway.base import HeadwayError, TrainingError, read_json, write_json
 from headway.data.store import Store
+from headway.disk import disk_error
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
 from headway.processes import die_with_starter
@@ -43,26 +45,35 @@ def guarded(run: RunDirectory, work: Callable[[RunDirectory], None]) -> int:
             if run.result is None:
                 work(run)
         return 0
-    except HeadwayError as error:
-        problem = error
-    except MemoryError:
-        problem = TrainingError(
-            "training must fit in memory, however it ran out; lower train.batch_size or the model's size"
-        )
-    except OSError as error:
-        problem = TrainingError(
-            f"the run directory must be writable, however {error.filename or run.path}: {error.strerror}"
-        )
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; its text goes on for a page
-        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+    except Exception as error:
+        problem = _problem(error, run)
+        if problem is None:
             raise
-        problem = TrainingError(
-            "training must fit in memory, however it ran out; lower train.batch_size or the model's size"
-        )
     with contextlib.suppress(OSError):
         write_json(run.path / "error.json", {"text": str(problem), "exit_code": problem.exit_code})
     print(problem, file=sys.stderr)
     return problem.exit_code
+
+
+def _problem(error: Exception, run: RunDirectory) -> HeadwayError | None:
+    """What a user can mend; None for a mistake of ours."""
+    if isinstance(error, HeadwayError):
+        return error
+    full = disk_error(error, run.path)
+    if full is not None:
+        return TrainingError(str(full))
+    if isinstance(error, OSError):
+        return TrainingError(
+            f"the run directory must be writable, however {error.filename or run.path}: {error.strerror}"
+        )
+    memory = isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", str(error))
+    if memory or isinstance(
+        error, MemoryError
+    ):  # torch.OutOfMemoryError is a RuntimeError; its text goes on for a page
+        return TrainingError(
+            "training must fit in memory, however it ran out; lower train.batch_size or the model's size"
+        )
+    return None
 
 
 @contextlib.contextmanager
@@ -86,7 +97,7 @@ def train(run: RunDirectory) -> None:
     if not model.is_network:
         from headway.train.estimators import fit_estimator, fit_many
 
-        store = Store(Path(read_json(run.path / "store.json")["path"]))
+        store = Store(run.store)
         if "variants" in run.plan and isinstance(model, Boosting):
             fit_many(run, model, recipe, store, started)
             return
@@ -157,15 +168,13 @@ def _follow_many(training: ManyTraining, journal: Journal) -> None:
 
 def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:
     """What the prepared store asks for: rows of a table, or a text's tokens."""
-    described = read_json(run.path / "store.json")
-    path = Path(described["path"])
-    if described.get("kind") == "tokens":
+    if read_json(run.path / "store.json").get("kind") == "tokens":
         from headway.train.language import language_workload  # pyrefly: ignore
 
-        return language_workload(path, model)
+        return language_workload(run.store, model)
     from headway.train.table import table_workload
 
-    return table_workload(path, model)
+    return table_workload(run.store, model)
 
 
 def _keep_compiled(run: RunDirectory) -> None:

@@ -66,9 +66,9 @@ def read_energy(device: torch.device) -> float | None:
         with contextlib.suppress(Exception):  # no driver library, no permission, a chip without the counter
             import pynvml
 
-            pynvml.nvmlInit()
-            handle = pynvml.nvmlDeviceGetHandleByIndex(device.index or 0)
-            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
+            from headway.gpus import handle
+
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle(device.index or 0))) / 1000
         return None
     with contextlib.suppress(OSError, ValueError):
         packages = [p / "energy_uj" for p in RAPL.glob("intel-rapl:*") if p.name.count(":") == 1]

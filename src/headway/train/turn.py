@@ -2,7 +2,8 @@
 
 A file for each GPU of this machine is locked by the process that looks after a training. The kernel holds the lock, so that it
 outlives every server, and lets go of it however the process ends; a limit kept by a server could do neither. The files
-belong to the machine, not to a user: they lie in /tmp whatever TMPDIR says, and everybody may lock them.
+belong to the machine, not to a user: they lie in /tmp whatever TMPDIR says, and everybody may lock them. They are named after the GPU
+itself (headway.gpus), not after a number that CUDA gives it in one process.
 """
 
 from __future__ import annotations
@@ -18,18 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from headway.base import ConfigError
-from headway.environment import gpu_names
 
 LOOK_SECONDS = 0.5
 FOLDER = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
-
-
-def gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA numbers them; empty without any."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [one.strip() for one in visible.split(",") if one.strip() not in ("", "-1")] if gpu_names() else []
-    return [str(number) for number in range(len(gpu_names()))]
 
 
 @contextlib.contextmanager
@@ -62,13 +54,23 @@ def turn(among: Sequence[str], wait: Callable[[str], None], folder: Path | None 
 
 def _locked(place: Path) -> int | None:
     """The descriptor that holds the file; None while another holds it."""
-    lock = _opened(place)
+    while True:
+        lock = _opened(place)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return None
+        if _is_there(place, lock):
+            return lock
+        os.close(lock)  # removed meanwhile, by whoever clears up /tmp: the next process would lock another file
+
+
+def _is_there(place: Path, lock: int) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        return None
-    return lock
+        return os.path.samestat(place.stat(), os.fstat(lock))
+    except FileNotFoundError:
+        return False
 
 
 def _opened(place: Path) -> int:

@@ -1,0 +1,206 @@
+"""A disk without room, at every write: one line that names the file, nothing by halves, and with room again all goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from small_disk import mounted
+from whole import make, retrain
+
+from headway import base, cli, stages, tracking
+from headway.base import ConfigError, HeadwayError
+from headway.disk import disk_error, full_disk
+from headway.report import Silent
+from headway.run import RunDirectory
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("MLFLOW_TRACKING_URI", "HEADWAY_DATABASE"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+class Full:
+    """Lets the ``n``-th write fail as on a full disk: its bytes do not reach the disk, and the error names no file."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def sync(self, number: int) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(number)
+
+
+@contextlib.contextmanager
+def full_at(n: int) -> Iterator[Full]:
+    full = Full(n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base.os, "fsync", full.sync)
+        yield full
+
+
+def fails_at_each_write(act: Callable[[], object], root: Path) -> int:
+    """Do it with the first write failing, the second, ..., until it succeeds. Returns how often it failed."""
+    for n in range(1, 100):
+        before = {path for path in root.rglob("*") if ".partial" in path.name}
+        with full_at(n) as full:
+            try:
+                act()
+            except (OSError, HeadwayError) as error:
+                line = disk_error(error) if isinstance(error, OSError) else error
+                assert line is not None
+                assert str(root) in str(line), line
+                assert len(str(line).splitlines()) == 1
+                assert "No space left on device" in str(line)
+        assert {path for path in root.rglob("*") if ".partial" in path.name} == before
+        if full.left > 0:
+            return n - 1
+    raise AssertionError("it never succeeds")
+
+
+def test_every_write_of_a_retraining_may_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path)
+    opened: list[RunDirectory] = []
+    failed = {
+        "start": fails_at_each_write(lambda: opened.append(stages.start("rows", tmp_path, ["model=linear"])), tmp_path)
+    }
+    run = opened[-1]
+    assert [path for path in (tmp_path / "data" / "runs").iterdir() if not (path / "run.json").exists()] == []
+    failed["track"] = fails_at_each_write(lambda: stages.track(run, tmp_path), tmp_path)
+    for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
+        if stage is stages.train:  # what the process itself writes fails in the tests of a small disk
+            stage(run, tmp_path, Silent())
+            monkeypatch.setattr("headway.train.launch.launch", lambda run, _: run.result)
+        failed[stage.__name__] = fails_at_each_write(lambda stage=stage: stage(run, tmp_path, Silent()), tmp_path)
+    failed["conclude"] = fails_at_each_write(lambda: stages.conclude(run, tmp_path), tmp_path)
+    assert all(failed.values()), failed
+    champion = tracking.champion(tmp_path, "rows")
+    assert champion is not None
+    assert [version["aliases"] for version in tracking.versions(tmp_path, "rows")] == [["champion"]]
+    (seen,) = tracking.list_runs(tmp_path, "rows")
+    assert seen["status"] == "FINISHED"
+
+
+def test_a_database_that_cannot_grow_is_one_line_and_what_it_missed_is_delivered_later(tmp_path: Path) -> None:
+    plan = {"project": {"name": "rows", "task": "classification", "model": {"name": "mlp"}}, "seed": 0}
+    first, second = (RunDirectory.create(tmp_path, "rows", plan) for _ in range(2))
+    assert tracking.begin(first, tmp_path, {}, "first", "") is None
+
+    def shrink(connection: sqlalchemy.Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    many = {f"p{number}": "x" * 5000 for number in range(99)}
+    with listening(shrink):
+        with pytest.raises(ConfigError, match="full") as error:
+            tracking.begin(second, tmp_path, many, "second", "")
+        assert (str(tmp_path) in str(error.value), len(str(error.value).splitlines())) == (True, 1)
+        journal = first.journal()
+        for step in range(3000):
+            journal.write("metric", step=step, values={"train/loss": 0.5})
+        journal.close()
+        warning = tracking.conclude(first, tmp_path, "FINISHED", {})
+        assert warning is not None
+        assert len(warning.splitlines()) == 1
+    with listening(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 1000000")):
+        tracking.sync(first, tmp_path)
+        assert tracking.begin(second, tmp_path, many, "second", "") is None
+    client = tracking.open_store(tmp_path)
+    history = client.get_metric_history(base.read_json(first.path / "tracking.json")["run_id"], "train/loss")
+    assert len(history) == 3000
+
+
+@contextlib.contextmanager
+def listening(act: Callable[[sqlalchemy.Connection], object]) -> Iterator[None]:
+    """Call ``act`` at the beginning of every transaction, of whatever database."""
+
+    def begun(connection: sqlalchemy.Connection) -> None:
+        act(connection)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "begin", begun)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "begin", begun)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/p/a", None, "/p/b"), "room left, but /p/b: No space"),
+        (OSError("Not enough free disk space to write 80 bytes after offset 0"), "room left, but /p: No space"),
+        (OSError("4096 requested and 1024 written"), "room left, but /p: No space"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "room left, but /p: No space"),
+        (RuntimeError("(sqlite3.OperationalError) database or disk is full"), "room left, but /p: No space"),
+        (RuntimeError("attempt to write a readonly database"), "folder must be writable, but /p: Read-only"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/p/a"), "quota must have room left, but /p/a"),
+    ],
+)
+def test_what_libraries_say_of_a_full_or_locked_disk_is_known(error: Exception, said: str) -> None:
+    assert said in str(disk_error(error, Path("/p")))
+
+
+def _fail_for(reason: OSError) -> None:
+    try:
+        raise reason
+    except OSError:
+        raise RuntimeError("the server failed")  # noqa: B904 - as code does that does not think of it
+
+
+def test_what_a_full_disk_led_to_is_a_full_disk_and_a_mistake_of_ours_stays_one(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as failed:
+        _fail_for(OSError(errno.ENOSPC, "No space left on device", "/p/a"))
+    assert "but /p/a: No space left" in str(disk_error(failed.value))
+    with pytest.raises(RuntimeError) as failed:
+        _fail_for(PermissionError(errno.EACCES, "Permission denied", "/p/a"))
+    assert disk_error(failed.value) is None
+    assert disk_error(ValueError("rooms")) is None
+    assert full_disk(tmp_path) is None
+
+
+def test_a_folder_that_can_only_be_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "disk", str(tmp_path / "scored")
+    with mounted(root) as remount:
+        make(root)
+        retrain(root, "model=linear")
+        monkeypatch.chdir(root)
+        remount("ro")
+        for words in (["check", "rows"], ["status"]):
+            assert cli.main(words) == 0, words
+        commands = [
+            "score rows",
+            f"score rows --out {out}",
+            "show rows",
+            "rollback rows --to 1",
+            "gc",
+            "gc --apply",
+            "watch rows",
+        ]
+        for line in commands:
+            capsys.readouterr()
+            assert cli.main(line.split()) == 2, line
+            (said,) = capsys.readouterr().err.splitlines()
+            assert str(root) in said
+        for process in [started(root, words) for words in (["run", "rows", "--force"], ["deploy"], ["up"])]:
+            out, err = process.communicate(timeout=120)
+            (line,) = [line for line in err.splitlines() if line.startswith("headway: ")]
+            assert (process.returncode, str(root) in line, "Traceback" in out + err) == (2, True, False), line
+        monkeypatch.chdir(tmp_path)
+
+
+def started(root: Path, words: Sequence[str]) -> subprocess.Popen[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "HEADWAY_DATABASE"))}
+    command = [sys.executable, "-m", "headway.cli", *words]
+    return subprocess.Popen(command, cwd=root, env=kept, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
