@@ -108,7 +108,7 @@ def test_a_full_or_locked_disk_is_one_line(
     assert cli.main(["check", "flowers"]) == 2
     text = capsys.readouterr().err
     assert text.count("\n") == 1
-    assert f"however data/prepared/x: {os.strerror(number)}" in text
+    assert f"but data/prepared/x: {os.strerror(number)}" in text
 
 
 def test_an_interruption_is_130(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
