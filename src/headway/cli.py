@@ -60,9 +60,8 @@ def _refused(error: HeadwayError, options: argparse.Namespace) -> int:
 
 def _settle() -> None:
     """In a folder that was moved or copied, put its places right first, and say so."""
-    with contextlib.suppress(
-        HeadwayError, OSError, sqlite3.Error
-    ):  # the command itself will meet it, if it matters to it
+    # What cannot be read or written, the command itself will meet, if it matters to it.
+    with contextlib.suppress(HeadwayError, OSError, sqlite3.Error):
         for text in settle(find_root()):
             print(f"headway: {text}", file=sys.stderr)
 

@@ -19,15 +19,9 @@ from headway.backup import run_postgres
 from headway.base import ConfigError, find_root, read_json
 from headway.database import PARTS, Database, check_file, connect, database, make_databases, place_database, sqlite_file
 from headway.owner import owner
+from headway.places import rename
 
 PENDING = ".headway-restore"
-# Where MLflow wrote down absolute places: a project restored into another folder finds its artifacts again.
-PLACES = {
-    "experiments": ("artifact_location",),
-    "runs": ("artifact_uri",),
-    "model_versions": ("source", "storage_location"),
-    "logged_models": ("artifact_location",),
-}
 
 
 def empty_root() -> Path:
@@ -136,17 +130,8 @@ def _settle_sqlite(folder: Path, old: str, new: str) -> None:
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             with connection:
-                _move_places(connection.cursor(), old, new, "?")
+                rename(connection.cursor(), old, new, "?")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _move_places(cursor: Any, old: str, new: str, mark: str) -> None:
-    """Put the new folder where MLflow wrote down the old one."""
-    for table, columns in PLACES.items():
-        for column in columns:
-            where = f"WHERE substr({column}, 1, {mark}) = {mark}"
-            statement = f"UPDATE {table} SET {column} = {mark} || substr({column}, {mark}) {where}"
-            cursor.execute(statement, (new, len(old) + 1, len(old) + 1, f"{old}/"))
 
 
 def _sync(folder: Path) -> None:
@@ -226,4 +211,4 @@ def _place_postgres(folder: Path, root: Path, found: Database, old: str) -> None
             dump = str(folder / "databases" / f"{part}.dump")
             run_postgres("pg_restore", found, part, "--no-owner", "--exit-on-error", "--single-transaction", dump)
     with contextlib.closing(connect(found, found.database("mlflow"))) as connection, connection:
-        _move_places(connection.cursor(), old, str(root), "%s")
+        rename(connection.cursor(), old, str(root), "%s")
