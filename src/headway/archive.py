@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from headway.base import ConfigError, disk_error
+from headway.base import ConfigError
 from headway.database import reading
+from headway.disk import disk_error
 
 FORMAT = 2
 READ_FORMATS = (1, 2)
