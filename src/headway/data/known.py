@@ -70,6 +70,15 @@ def _check(told: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a kept profile is what was written."""
+    try:
+        told = read_json(path)
+        return told.pop("check") == _check(told)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def _read(path: Path, columns: list[str]) -> Profile | None:
     """The kept profile; None where there is none, or it is damaged."""
     try:

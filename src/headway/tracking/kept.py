@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.tracking.contents import number_of
-from headway.tracking.registry import opened
+from headway.tracking.registry import model_folder, opened
 from headway.tracking.store import database_file, is_file, tracking_uri
 from headway.tracking.variants import PARENT_TAG
 
@@ -45,7 +45,7 @@ def tracked_runs(root: Path) -> dict[str, Tracked]:
     if is_file(uri) and not database_file(uri).exists():
         return {}
     with opened(root) as client:
-        versions = list(_pages(client.search_model_versions))
+        versions = list(pages(client.search_model_versions))
         # A version made by hand may name no run or no logged model; each of the two is enough to keep it.
         runs, models = {v.run_id for v in versions}, {v.model_id for v in versions}
         sources = {_local(str(v.source)) for v in versions}
@@ -59,7 +59,7 @@ def tracked_runs(root: Path) -> dict[str, Tracked]:
 def _experiments(client: MlflowClient) -> list[Any]:
     from mlflow.entities import ViewType
 
-    return list(_pages(client.search_experiments, view_type=ViewType.ALL))
+    return list(pages(client.search_experiments, view_type=ViewType.ALL))
 
 
 def _tracked(
@@ -71,12 +71,12 @@ def _tracked(
     ids = [experiment.experiment_id]
     folders: dict[str, list[Path]] = {}
     needed = set(runs)
-    for model in _pages(client.search_logged_models, experiment_ids=ids):
+    for model in pages(client.search_logged_models, experiment_ids=ids):
         path = _local(model.artifact_location)
         if model.model_id in models or (path is not None and path in sources):
             needed.add(model.source_run_id)
         folders.setdefault(model.source_run_id, []).extend(_inside(path, model.model_id, base))
-    for run in _pages(client.search_runs, experiment_ids=ids, run_view_type=ViewType.ALL):
+    for run in pages(client.search_runs, experiment_ids=ids, run_view_type=ViewType.ALL):
         info = run.info
         artifacts = _local(info.artifact_uri)
         inner = artifacts is not None and any(s is not None and s.is_relative_to(artifacts) for s in sources)
@@ -92,7 +92,7 @@ def _tracked(
         )
 
 
-def _pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
+def pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
     """All that a search finds, page after page."""
     token = None
     while True:
@@ -114,3 +114,32 @@ def _inside(path: Path | None, name: str, base: Path) -> list[Path]:
     if path is None or path.parent.name != name or not path.is_relative_to(base) or not path.is_dir():
         return []
     return [path.parent]
+
+
+def run_folder(root: Path, run_id: str) -> Path | None:
+    """Where a run's artifacts lie on this machine; None where MLflow does not know it, or keeps them elsewhere."""
+    from mlflow.exceptions import MlflowException
+
+    if not is_there(root):
+        return None
+    with opened(root) as client:
+        try:
+            folder = _local(client.get_run(run_id).info.artifact_uri)
+        except MlflowException:
+            return None
+        return folder if folder is not None and folder.is_dir() else None
+
+
+def model_folders(root: Path, run_id: str) -> list[Path]:
+    """The folders of the versions that a run made, on this machine."""
+    if not is_there(root):
+        return []
+    with opened(root) as client:
+        versions = client.search_model_versions(f"run_id = '{run_id}'")
+        return [folder for v in versions if (folder := model_folder(client, v)) is not None]
+
+
+def is_there(root: Path) -> bool:
+    """Whether there is a store: looking makes none."""
+    uri = tracking_uri(root)
+    return not is_file(uri) or database_file(uri).exists()

@@ -1,0 +1,178 @@
+"""Registered versions: their files, the aliases that name them, decisions that were begun, and runs that MLflow shows for ever."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headway import checksums, tracking, zombies
+from headway.base import read_or_empty
+from headway.checksums import Damage
+from headway.doctor.finding import Finding, is_json
+from headway.tracking import condition
+from headway.tracking.condition import Model, Version
+
+TAG = "damaged"
+"""On the page of a version that nothing can mend any more."""
+
+
+def examine(root: Path) -> Iterator[Finding]:
+    """What is wrong with the registered models of this folder. Raises ConfigError when MLflow does not answer."""
+    bundles = _bundles_of_runs(root)
+    for model in condition.models(root):
+        yield from _aliases(root, model)
+        for version in model.versions:
+            if version.folder is not None:
+                yield from _version(_Case(root, model, version, version.folder, bundles.get(version.run_id)))
+    yield from _endless(root)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A version with its folder and, where it is still there, the run's own bundle."""
+
+    root: Path
+    model: Model
+    version: Version
+    folder: Path
+    of_run: Path | None
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "artifacts" / "bundle"
+
+    @property
+    def label(self) -> str:
+        aliases = [alias for alias, number in self.model.aliases.items() if number == self.version.number]
+        return f"{self.model.name} version {self.version.number}" + (f" ({', '.join(aliases)})" if aliases else "")
+
+    def is_aliased(self, alias: str) -> bool:
+        return self.model.aliases.get(alias) == self.version.number
+
+
+def _bundles_of_runs(root: Path) -> dict[str, Path]:
+    """The whole bundles that runs still have, by the run's id in MLflow."""
+    found: dict[str, Path] = {}
+    for path in (root / "data" / "runs").glob("*/tracking.json"):
+        bundle, run_id = path.parent / "bundle", read_or_empty(path).get("run_id")
+        if run_id and (bundle / checksums.NAME).exists() and damage_of(bundle) is None:
+            found[str(run_id)] = bundle
+    return found
+
+
+def _aliases(root: Path, model: Model) -> Iterator[Finding]:
+    numbers = {version.number for version in model.versions}
+    where = root / "mlruns" / "mlflow.db"
+    for alias, number in model.aliases.items():
+        if number not in numbers:
+            what = f"{model.name}'s alias {alias} names version {number}, which does not exist"
+            yield Finding(what, where, "remove the alias", partial(condition.drop_alias, root, model.name, alias))
+
+
+def _version(case: _Case) -> Iterator[Finding]:
+    damage = damage_of(case.bundle)
+    if damage is not None:
+        if case.version.tags.get(TAG) and not case.is_aliased("champion"):
+            return  # said before, and nothing can be done
+        yield _damaged(case, damage)
+        return
+    rest = next(checksums.damages(case.folder), None)
+    if rest is None and not (case.folder / "MLmodel").exists():
+        rest = Damage(case.folder / "MLmodel", "is gone")
+    if rest is not None:
+        mend = partial(condition.repackage, case.root, case.model.name, case.version.number, case.bundle)
+        fix = "make what MLflow needs anew around its bundle, which is whole"
+        yield Finding(f"{case.label} is damaged: {rest}", rest.path, fix, mend)
+    elif not (case.bundle / checksums.NAME).exists():
+        what = f"{case.label} has no checksums, for an older version made it: it is used all the same"
+        mend = partial(checksums.seal, case.bundle)
+        yield Finding(what, case.bundle, "keep checksums of it as it is now", mend)
+
+
+def _damaged(case: _Case, damage: Damage) -> Finding:
+    """A damaged bundle: from the run's own, else another version takes charge, else a person decides."""
+    name, number = case.model.name, case.version.number
+    what = f"{case.label} is damaged: {damage}"
+    if case.of_run is not None and case.version.model_id:
+        mend = partial(condition.repackage, case.root, name, number, case.of_run)
+        return Finding(what, damage.path, f"take it from {case.of_run.parent.name}, the run that made it", mend)
+    if not case.is_aliased("champion"):
+        mend = partial(condition.give_up, case.root, name, number, TAG, str(damage))
+        return Finding(what, damage.path, "no copy is left: say so on its page, and take its aliases away", mend)
+    other = _successor(case)
+    if other is None:
+        return Finding(what, damage.path, f"no copy is left: headway run {name} --replace-champion")
+    mend = partial(
+        tracking.rollback, case.root, name, other, f"version {number} is damaged: {damage}", "headway doctor"
+    )
+    return Finding(what, damage.path, f"no copy is left: headway rollback {name} --to {other}", mend)
+
+
+def _successor(case: _Case) -> str | None:
+    """The version that can take charge: the one before."""
+    for version in case.model.versions:
+        if version.number == case.model.aliases.get("previous") != case.version.number and version.folder is not None:
+            bundle = version.folder / "artifacts" / "bundle"
+            return version.number if damage_of(bundle) is None else None
+    return None
+
+
+def damage_of(bundle: Path) -> Damage | None:
+    """The first file of a bundle that is not what was written; of one without checksums, that cannot be what was written."""
+    if not (bundle / "bundle.json").exists():
+        return Damage(bundle / "bundle.json", "is gone")
+    if (bundle / checksums.NAME).exists():
+        return next(checksums.damages(bundle), None)
+    for path in sorted(bundle.iterdir()):
+        if not _can_be_whole(path):
+            return Damage(path, "is cut or changed")
+    if not any((bundle / name).exists() for name in ("weights.safetensors", "model.txt")):
+        return Damage(bundle / "weights.safetensors", "is gone")
+    return None
+
+
+def _can_be_whole(path: Path) -> bool:
+    if path.suffix == ".json":
+        return is_json(path)
+    if path.suffix == ".npy":
+        try:
+            np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, OSError):
+            return False
+    if path.suffix == ".safetensors":
+        return _is_safetensors(path)
+    return path.name != "model.txt" or b"\nend of trees" in path.read_bytes()
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the header fits the file's length: eight bytes with the header's, the header as JSON, the tensors."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size:
+            return False
+        try:
+            header: dict[str, Any] = json.loads(file.read(length))
+            ends = [one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False
+    return path.stat().st_size == 8 + length + max(ends, default=0)
+
+
+def _endless(root: Path) -> Iterator[Finding]:
+    """Runs that MLflow shows as running although their folder is gone. A run that begins now may have no id yet."""
+    folders = list((root / "data" / "runs").glob("*"))
+    ids = {str(read_or_empty(path / "tracking.json").get("run_id")) for path in folders}
+    unknown = any((path / "tracking.json").exists() and not is_json(path / "tracking.json") for path in folders)
+    if unknown or any(zombies.lives(path) for path in folders):
+        return
+    for run_id, project in condition.running(root):
+        if run_id not in ids:
+            what = f"run {run_id} of {project} is shown as running, but has no folder here"
+            where = root / "mlruns" / "mlflow.db"
+            yield Finding(what, where, "close it as killed", partial(condition.end, root, run_id))

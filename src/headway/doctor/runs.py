@@ -1,0 +1,197 @@
+"""Run directories: each is judged by itself. What is damaged comes back from MLflow's copy, or is set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from headway import checksums, zombies
+from headway.base import ConfigError, HeadwayError, read_or_empty, write_atomically
+from headway.doctor.finding import ASIDE, Finding, is_json, remove, set_aside
+from headway.run import event_of
+
+JOURNAL = "journal.jsonl"
+LOCKS = {"owner.lock", "owner.gone", ".lock", "tracking.lock"}
+
+
+def examine(root: Path) -> Iterator[Finding]:
+    """What is damaged or was left open in the folders of runs that no process works in."""
+    for path in sorted((root / "data" / "runs").glob("[!.]*")):
+        if path.is_dir() and not zombies.lives(path):
+            try:
+                yield from _run(root, path)
+            except (HeadwayError, OSError, ValueError, KeyError, TypeError) as error:
+                fix = "set the folder aside, with all that is in it"
+                yield Finding(f"the run cannot be examined: {error}", path, fix, partial(_away, root, path))
+
+
+def _run(root: Path, path: Path) -> Iterator[Finding]:
+    plan = path / "run.json"
+    if not plan.exists() or not is_json(plan):
+        yield _plan(root, path)
+        if not plan.exists():
+            return
+    yield from _files(root, path)
+    yield from _journal(path)
+    yield from _arrays(path)
+    yield from _bundle(root, path)
+    yield from _open(root, path)
+
+
+def _plan(root: Path, path: Path) -> Finding:
+    """run.json says what the run is: without it the rest is of no use."""
+    plan = path / "run.json"
+    if {one.name for one in path.iterdir()} <= LOCKS:
+        return Finding("its process died before the run began", path, "remove it", partial(remove, path))
+    what = "run.json is damaged" if plan.exists() else "run.json is gone"
+    copy = _copy(root, path, "run.json")
+    if copy is not None:
+        return Finding(what, plan, "take MLflow's copy", partial(_restore, copy, plan))
+    return Finding(what, plan, f"set the run aside in data/{ASIDE[1:]}/", partial(_away, root, path))
+
+
+def _files(root: Path, path: Path) -> Iterator[Finding]:
+    """Findings, notes and marks: JSON all, and pictures."""
+    for file in sorted(path.glob("[!.]*.json")):
+        if file.name == "run.json" or is_json(file):
+            continue
+        if file.name == "tracking-cursor.json":
+            fix = "remove it: all events are sent again, and arrive once"
+            yield Finding("it is damaged", file, fix, partial(remove, file))
+        elif file.name == "tracking.json":
+            fix = "set it aside: headway sync finds the run in MLflow again"
+            yield Finding("it is damaged", file, fix, partial(set_aside, file))
+        else:
+            yield _damaged(root, path, file)
+    for file in sorted((path / "plots").glob("*.png")):
+        if not _is_picture(file):
+            yield _damaged(root, path, file)
+
+
+def _damaged(root: Path, path: Path, file: Path) -> Finding:
+    copy = _copy(root, path, str(file.relative_to(path)))
+    if copy is not None:
+        return Finding("it is damaged", file, "take MLflow's copy", partial(_restore, copy, file))
+    fix = f"set it aside as {file.name}{ASIDE}"
+    if file.name == "result.json":
+        fix += ": the training goes on from its last checkpoint"
+    return Finding("it is damaged", file, fix, partial(set_aside, file))
+
+
+def _is_picture(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _journal(path: Path) -> Iterator[Finding]:
+    journal = path / JOURNAL
+    if not journal.exists():
+        return
+    lines = journal.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith(b"\n") and event_of(line) is not None]
+    if len(kept) < len(lines):
+        what = f"{len(lines) - len(kept)} of its {len(lines):,} lines are damaged"
+        yield Finding(what, journal, "cut them out", partial(write_atomically, journal, b"".join(kept)))
+
+
+def _arrays(path: Path) -> Iterator[Finding]:
+    """Checkpoints by the checksum in their name, predictions by their length."""
+    for file in sorted((path / "checkpoints").glob("step-*.safetensors")):
+        if not checksums.is_as_named(file):
+            fix = "remove it: training goes on from the one before it, or from the start"
+            yield Finding("the checkpoint is damaged", file, fix, partial(remove, file))
+    for file in sorted((path / "predictions").glob("*.npy")):
+        try:
+            np.load(file, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, OSError):
+            yield Finding("the predictions are damaged", file, "set them aside", partial(set_aside, file))
+
+
+def _bundle(root: Path, path: Path) -> Iterator[Finding]:
+    """The trained model that was, or will be, registered."""
+    bundle = path / "bundle"
+    damage = next(checksums.damages(bundle), None)
+    if damage is None:
+        return
+    registered = _registered(root, path)
+    if registered is not None:
+        fix = "take the registered version's files"
+        yield Finding(f"the run's model is damaged: {damage}", bundle, fix, partial(_replace, registered, bundle))
+    else:
+        fix = f"set it aside as bundle{ASIDE}"
+        yield Finding(f"the run's model is damaged: {damage}", bundle, fix, partial(set_aside, bundle))
+
+
+def _open(root: Path, path: Path) -> Iterator[Finding]:
+    """Runs that nobody closed: their process died."""
+    ending = read_or_empty(path / "tracking.json").get("ending", "")
+    if (path / "owner.lock").exists():
+        yield Finding("its process was killed", path, "close it in MLflow as killed", partial(_close, root, path))
+    elif ending is None:
+        fix = "close it in MLflow as killed"
+        yield Finding("nobody closed the run, and no process works for it", path, fix, partial(_close, root, path))
+
+
+def _close(root: Path, path: Path) -> None:
+    lock = path / "owner.lock"
+    if read_or_empty(path / "tracking.json").get("ending", "") is None:
+        lock.touch()  # this is how the dead are found
+    if lock.exists():
+        zombies.close_dead(root)
+    if lock.exists():
+        raise ConfigError(f"MLflow must answer before {path.name} can be closed; start it")
+
+
+def _away(root: Path, path: Path) -> None:
+    folder = root / "data" / ASIDE[1:]
+    folder.mkdir(parents=True, exist_ok=True)
+    path.rename(folder / path.name)
+
+
+def _restore(copy: Path, target: Path) -> None:
+    write_atomically(target, copy.read_bytes())
+
+
+def _replace(source: Path, target: Path) -> None:
+    """A whole bundle in the place of a damaged one."""
+    for file in source.iterdir():
+        if file.is_file():
+            _restore(file, target / file.name)
+
+
+def _copy(root: Path, path: Path, name: str) -> Path | None:
+    """MLflow's copy of a run's file, on this machine; None where there is no whole one."""
+    run_id = read_or_empty(path / "tracking.json").get("run_id")
+    if run_id is None:
+        return None
+    from headway.tracking.kept import run_folder
+
+    folder = run_folder(root, str(run_id))
+    copy = None if folder is None else folder / name
+    if copy is None or not copy.exists():
+        return None
+    whole = is_json(copy) if copy.suffix == ".json" else _is_picture(copy)
+    return copy if whole else None
+
+
+def _registered(root: Path, path: Path) -> Path | None:
+    """The whole bundle of the version that this run made."""
+    run_id = read_or_empty(path / "tracking.json").get("run_id")
+    if run_id is None:
+        return None
+    from headway.tracking.kept import model_folders
+
+    for folder in model_folders(root, str(run_id)):
+        bundle = folder / "artifacts" / "bundle"
+        if (bundle / checksums.NAME).exists() and next(checksums.damages(bundle), None) is None:
+            return bundle
+    return None

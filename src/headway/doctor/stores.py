@@ -1,0 +1,49 @@
+"""Prepared data, and what is kept beside it to save time: what is damaged goes, and is made again when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from headway import checksums
+from headway.data.known import is_whole
+from headway.data.ready import problem_of
+from headway.doctor.finding import Finding, is_json, remove
+
+AGAIN = "remove it: the next run prepares it again"
+
+
+def examine(root: Path) -> Iterator[Finding]:
+    """Damaged stores, profiles, copies of champions, and lists that save time."""
+    yield from _stores(root / "data" / "prepared")
+    yield from _copies(root / "data" / "champions")
+    for path in sorted((root / "data" / "watch").glob("[!.]*.json")):
+        if not is_json(path):
+            fix = "remove it: the next drift is reported again"
+            yield Finding("the list of reported drift is damaged", path, fix, partial(remove, path))
+    path = root / ".cache" / "checked.json"
+    if path.exists() and not is_json(path):
+        fix = "remove it: files are checked again"
+        yield Finding("the list of checked files is damaged", path, fix, partial(remove, path))
+
+
+def _stores(prepared: Path) -> Iterator[Finding]:
+    for path in sorted(prepared.glob("[!.]*")):
+        if path.name != "profiles" and path.is_dir():
+            problem = problem_of(path)
+            # One from before there were checksums is made again by the run that wants it.
+            if problem is not None and ((path / checksums.NAME).exists() or not (path / "store.json").exists()):
+                yield Finding(f"the prepared data is damaged: {problem}", path, AGAIN, partial(remove, path))
+    for path in sorted((prepared / "profiles").glob("[!.]*.json")):
+        if not is_whole(path):
+            fix = "remove it: the file is profiled again"
+            yield Finding("a kept profile is damaged", path, fix, partial(remove, path))
+
+
+def _copies(champions: Path) -> Iterator[Finding]:
+    for path in sorted(champions.glob("[!.]*/[!.]*")):
+        damage = next(checksums.damages(path), None)
+        if damage is not None:
+            fix = "remove it: it is fetched again"
+            yield Finding(f"the copy of a registered version is damaged: {damage}", path, fix, partial(remove, path))

@@ -1,0 +1,122 @@
+"""The condition of what MLflow keeps, as `headway doctor` looks at it, and what mends it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway.base import read_json, read_or_empty
+from headway.checksums import sync_tree
+from headway.tracking.kept import is_there, pages
+from headway.tracking.packaging import save
+from headway.tracking.registry import model_folder, opened
+from headway.tracking.runs import KEY_TAG
+from headway.tracking.store import is_file, tracking_uri
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version; ``folder`` is that of its MLflow model, where it is kept on this machine."""
+
+    number: str
+    run_id: str
+    model_id: str | None
+    folder: Path | None
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A registered model: its versions, its aliases with the number that each names, its tags."""
+
+    name: str
+    versions: tuple[Version, ...]
+    aliases: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+def models(root: Path) -> Iterator[Model]:
+    """Every registered model; none where there is no store. Raises ConfigError when MLflow does not answer."""
+    if not is_there(root):
+        return
+    with opened(root) as client:
+        for model in list(pages(client.search_registered_models)):
+            versions = pages(client.search_model_versions, filter_string=f"name = '{model.name}'")
+            rows = [
+                Version(str(v.version), str(v.run_id), v.model_id, model_folder(client, v), dict(v.tags))
+                for v in versions
+            ]
+            aliases = {alias: str(number) for alias, number in client.get_registered_model(model.name).aliases.items()}
+            rows.sort(key=lambda version: int(version.number))
+            yield Model(model.name, tuple(rows), aliases, dict(model.tags))
+
+
+def drop_alias(root: Path, name: str, alias: str) -> None:
+    """Take an alias away."""
+    with opened(root) as client:
+        client.delete_registered_model_alias(name, alias)
+
+
+def give_up(root: Path, name: str, number: str, tag: str, fact: str) -> None:
+    """Note on a version's page that it is lost, and take away the aliases by which it could take charge again."""
+    with opened(root) as client:
+        for alias, other in client.get_registered_model(name).aliases.items():
+            if str(other) == number:
+                client.delete_registered_model_alias(name, alias)
+        client.set_model_version_tag(name, number, tag, fact[:5000])
+
+
+def repackage(root: Path, name: str, number: str, bundle: Path) -> None:
+    """Make a version's MLflow model anew around a whole bundle, and put it in the old one's place at once."""
+    with opened(root) as client:
+        version = client.get_model_version(name, number)
+        folder = model_folder(client, version)
+        assert folder is not None
+        model = client.get_logged_model(version.model_id)
+        described = read_json(bundle / "bundle.json")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".mending-") as working:
+            made, old = Path(working) / "made", Path(working) / "old"
+            save(made, bundle, described, _example(folder, described), model, version.run_id)
+            sync_tree(made)
+            if folder.exists():
+                folder.rename(old)
+            made.rename(folder)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _example(folder: Path, described: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows that were kept as an example; where they are damaged, too, one row of nulls."""
+    import pandas as pd
+
+    kept = read_or_empty(folder / "input_example.json")
+    if "data" in kept and "columns" in kept:
+        return pd.DataFrame(kept["data"], columns=kept["columns"])
+    names = ["prompt"] if described["task"] == "language" else list(described["features"])
+    return pd.DataFrame({name: [None] for name in names})
+
+
+def running(root: Path) -> Iterator[tuple[str, str]]:
+    """The ids and projects of Headway's runs that are shown as running, in a database of this folder's own."""
+    if not is_there(root) or not is_file(tracking_uri(root)):
+        return
+    with opened(root) as client:
+        for experiment in list(pages(client.search_experiments)):
+            asked = {"experiment_ids": [experiment.experiment_id], "filter_string": "attributes.status = 'RUNNING'"}
+            for run in list(pages(client.search_runs, **asked)):
+                if KEY_TAG in run.data.tags:
+                    yield run.info.run_id, experiment.name
+
+
+def end(root: Path, run_id: str) -> None:
+    """Close a run as killed."""
+    with opened(root) as client:
+        client.set_tag(run_id, "problem", "its process was killed, and its folder is gone")
+        client.set_terminated(run_id, "KILLED")
