@@ -132,6 +132,10 @@ def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, C
     restore = command("restore", do["restore"], "Bring a backup back into an empty project.", _BACKUP_EXAMPLE)
     restore.add_argument("file", metavar="FILE", help="what headway backup wrote")
     _json(restore)
+    text = "Find what is damaged, half-done or left behind in this folder; --apply mends it."
+    doctor = command("doctor", do["doctor"], text, _DOCTOR)
+    doctor.add_argument("--apply", action="store_true", help="mend it; without this, nothing is changed")
+    _json(doctor)
     gc = command("gc", do["gc"], "List what is past the retention limits and not needed; --apply removes it.", _GC)
     gc.add_argument("projects", nargs="*", metavar="PROJECT", help="whose; all projects if left out")
     gc.add_argument("--apply", action="store_true", help="remove it; without this, nothing is changed")
@@ -153,6 +157,12 @@ _GC = """Kept whatever the limits say: all that a registered version needs, runs
 examples:
   headway gc
   headway gc loans adult --apply"""
+_DOCTOR = """One line for each finding: where, what, and what is done about it. The exit code is 5 while something is left.
+What is set aside is renamed to NAME.damaged, and nothing reads it any more. Run it while nothing else runs here.
+
+examples:
+  headway doctor
+  headway doctor --apply --json"""
 _WATCH = """Drift is told, not failed: the exit code is 0 with and without it; --json has "drifted": true or false, and null where
 the champion's training saw every file, so that there is nothing to compare.
 

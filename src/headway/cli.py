@@ -288,6 +288,7 @@ COMMANDS: dict[str, Command] = {
     "down": operating.down,
     "backup": operating.backup,
     "restore": operating.restore,
+    "doctor": operating.doctor,
     "gc": operating.gc,
 }
 

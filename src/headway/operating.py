@@ -91,6 +91,23 @@ def deploy(options: argparse.Namespace) -> int:
     return 0
 
 
+def doctor(options: argparse.Namespace) -> int:
+    """Say what is damaged, half-done or left behind, and mend it where --apply says so."""
+    from headway.base import DamagedError
+    from headway.doctor.main import Report, examine, mend
+
+    root, terminal = find_root(), terminal_of(options)
+    report = mend(root) if options.apply else Report((), tuple(examine(root)))
+    for one in report.mended:
+        terminal.line(f"mended: {one.line(root)}")
+    for one in report.left:
+        terminal.line(one.line(root))
+    terminal.line(report.sentence(options.apply))
+    if options.json:
+        print(json.dumps(report.to_json(root)))
+    return DamagedError.exit_code if report.left else 0
+
+
 def gc(options: argparse.Namespace) -> int:
     """Remove what is past its limit, or say what would be."""
     from headway import retention

@@ -28,7 +28,7 @@ from headway.serve import faster
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCED = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
-RUN = ("init", "check", "run", "score", "watch", "rollback", "status", "backup", "restore", "gc", "deploy")
+RUN = ("init", "check", "run", "score", "watch", "rollback", "status", "backup", "restore", "doctor", "gc", "deploy")
 PARSED = {
     "seeds": "trains sixteen networks",
     "sample": "needs a language model",
@@ -150,8 +150,8 @@ def retrained(project: Path) -> Path:
 
 
 def test_the_commands_from_a_table_to_predictions_and_back_do_what_is_said(retrained: Path) -> None:
-    lines = the_lines("score", "watch", "rollback", "status", "gc")
-    assert len(lines) == 5
+    lines = the_lines("score", "watch", "rollback", "status", "doctor", "gc")
+    assert len(lines) == 6
     assert run_all(lines) == dict.fromkeys(lines, 0)
     assert len(pd.read_parquet(next((retrained / "scores").glob("new*.parquet")))) == 50
     assert cli.main(["deploy"]) == 0

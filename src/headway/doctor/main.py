@@ -31,6 +31,15 @@ class Report:
     mended: tuple[Finding, ...]
     left: tuple[Finding, ...]
 
+    def sentence(self, is_applied: bool) -> str:
+        """The sum, and what to do next."""
+        if not self.left:
+            return f"mended {len(self.mended)}; nothing else is wrong" if self.mended else "nothing is wrong"
+        if is_applied:
+            return f"mended {len(self.mended)}; {len(self.left)} left, which only a person can mend"
+        can = sum(one.mend is not None for one in self.left)
+        return f"{len(self.left)} found; nothing was changed: headway doctor --apply mends {can} of them"
+
     def to_json(self, root: Path) -> dict[str, Any]:
         """As `headway doctor --json` prints it."""
 

@@ -15,6 +15,7 @@ from headway import checksums, tracking, zombies
 from headway.base import read_or_empty
 from headway.checksums import Damage
 from headway.doctor.finding import Finding, is_json
+from headway.run import RunDirectory
 from headway.tracking import condition
 from headway.tracking.condition import Model, Version
 
@@ -30,7 +31,7 @@ def examine(root: Path) -> Iterator[Finding]:
         for version in model.versions:
             if version.folder is not None:
                 yield from _version(_Case(root, model, version, version.folder, bundles.get(version.run_id)))
-    yield from _endless(root)
+    yield from _runs(root)
 
 
 @dataclass(frozen=True)
@@ -164,15 +165,27 @@ def _is_safetensors(path: Path) -> bool:
     return path.stat().st_size == 8 + length + max(ends, default=0)
 
 
-def _endless(root: Path) -> Iterator[Finding]:
-    """Runs that MLflow shows as running although their folder is gone. A run that begins now may have no id yet."""
-    folders = list((root / "data" / "runs").glob("*"))
-    ids = {str(read_or_empty(path / "tracking.json").get("run_id")) for path in folders}
-    unknown = any((path / "tracking.json").exists() and not is_json(path / "tracking.json") for path in folders)
-    if unknown or any(zombies.lives(path) for path in folders):
+def _runs(root: Path) -> Iterator[Finding]:
+    """Runs that MLflow shows as running although their folder is gone, and folders whose run MLflow has lost.
+
+    A run that begins now may have no id yet, and one of another store is not to be looked for in this one.
+    """
+    if not condition.is_own(root):
         return
-    for run_id, project in condition.running(root):
-        if run_id not in ids:
+    folders = [path for path in sorted((root / "data" / "runs").glob("*")) if path.is_dir()]
+    trackings = {path: path / "tracking.json" for path in folders if (path / "tracking.json").exists()}
+    if any(not is_json(path) for path in trackings.values()) or any(zombies.lives(path) for path in folders):
+        return
+    ids = {path: str(read_or_empty(tracking).get("run_id")) for path, tracking in trackings.items()}
+    kept = condition.runs(root)
+    for run_id, (project, is_running) in kept.items():
+        if is_running and run_id not in ids.values():
             what = f"run {run_id} of {project} is shown as running, but has no folder here"
             where = root / "mlruns" / "mlflow.db"
             yield Finding(what, where, "close it as killed", partial(condition.end, root, run_id))
+    for path, run_id in ids.items():
+        if run_id not in kept and "mlflow.db" in str(read_or_empty(trackings[path]).get("uri")):
+            fix = "deliver it again"
+            yield Finding(
+                "MLflow has lost the run", path, fix, partial(condition.deliver_again, root, RunDirectory(path))
+            )

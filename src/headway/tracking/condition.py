@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.base import read_json, read_or_empty
+from headway.base import read_json, read_or_empty, write_json
 from headway.checksums import sync_tree
+from headway.run import RunDirectory
 from headway.tracking.kept import is_there, pages
 from headway.tracking.packaging import save
 from headway.tracking.registry import model_folder, opened
-from headway.tracking.runs import KEY_TAG
+from headway.tracking.runs import KEY_TAG, sync
 from headway.tracking.store import is_file, tracking_uri
 
 if TYPE_CHECKING:
@@ -103,16 +104,30 @@ def _example(folder: Path, described: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({name: [None] for name in names})
 
 
-def running(root: Path) -> Iterator[tuple[str, str]]:
-    """The ids and projects of Headway's runs that are shown as running, in a database of this folder's own."""
-    if not is_there(root) or not is_file(tracking_uri(root)):
-        return
+def is_own(root: Path) -> bool:
+    """Whether the store is a database file of this folder's own, so that what it holds is of this folder."""
+    return is_there(root) and is_file(tracking_uri(root))
+
+
+def runs(root: Path) -> dict[str, tuple[str, bool]]:
+    """Every run, deleted ones, too: its project, and whether it is one of Headway's that is shown as running."""
+    from mlflow.entities import ViewType
+
+    found: dict[str, tuple[str, bool]] = {}
     with opened(root) as client:
-        for experiment in list(pages(client.search_experiments)):
-            asked = {"experiment_ids": [experiment.experiment_id], "filter_string": "attributes.status = 'RUNNING'"}
-            for run in list(pages(client.search_runs, **asked)):
-                if KEY_TAG in run.data.tags:
-                    yield run.info.run_id, experiment.name
+        for experiment in list(pages(client.search_experiments, view_type=ViewType.ALL)):
+            asked = {"experiment_ids": [experiment.experiment_id], "run_view_type": ViewType.ALL}
+            for run in pages(client.search_runs, **asked):
+                is_running = run.info.status == "RUNNING" and KEY_TAG in run.data.tags
+                found[run.info.run_id] = experiment.name, is_running and run.info.lifecycle_stage == "active"
+    return found
+
+
+def deliver_again(root: Path, run: RunDirectory) -> None:
+    """Bring a run to MLflow that has lost it, under another id."""
+    tracking = read_json(run.path / "tracking.json")
+    write_json(run.path / "tracking.json", {**tracking, "run_id": None, "experiment_id": None})
+    sync(run, root)
 
 
 def end(root: Path, run_id: str) -> None:

@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +133,15 @@ def open_store(root: Path) -> MlflowClient:
         _make_postgres(root, uri)
         _made.add(uri)
     return client_of(uri)
+
+
+def let_go(root: Path) -> None:
+    """Close what this process has open of the project's database: its file is about to be replaced."""
+    kinds = [sys.modules.get(f"mlflow.store.{part}.sqlalchemy_store") for part in ("tracking", "model_registry")]
+    for kind in kinds:
+        engines = {} if kind is None else kind.SqlAlchemyStore._engine_map
+        if tracking_uri(root) in engines:
+            engines[tracking_uri(root)].dispose()
 
 
 def problems() -> tuple[type[Exception], ...]:

@@ -1,0 +1,196 @@
+"""One small project with everything that can be damaged, built once for a module and put back as it was before each test.
+
+rows-finished   the run of version 1, which is `previous`
+rows-champion   the run of version 2, which is in charge
+rows-dead       a training that was killed on its way; so was rows-later, in which nothing is damaged
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from headway import stages, tracking
+from headway.base import read_json, write_json
+from headway.report import Silent
+from headway.run import RunDirectory
+from headway.tracking.store import let_go
+
+YAML = """
+task: classification
+data: {source: data/raw/rows.csv, target: y, features: {a: numeric, c: categorical}}
+model: {name: mlp, width: 8, depth: 1}
+train: {epochs: 2, threads: 1}
+evaluate: {resamples: 100, baselines: [trivial]}
+gate: {first: beat_trivial}
+"""
+FLOW = {"flow_run_id": "0b0e2f2c-6a3c-4b59-9f0e-0d3f6f5b8f11", "url": None}
+
+
+@dataclass(frozen=True)
+class WholeProject:
+    """The project's folder, and a copy of it as it was."""
+
+    root: Path
+    kept: Path
+
+    def run(self, name: str) -> RunDirectory:
+        return RunDirectory(self.root / "data" / "runs" / f"rows-{name}")
+
+    @property
+    def store(self) -> Path:
+        return next(path for path in (self.root / "data" / "prepared").glob("[!.]*") if path.name != "profiles")
+
+    @property
+    def model(self) -> Path:
+        """The champion's MLflow model."""
+        with tracking.registry.opened(self.root) as client:
+            version = client.get_model_version_by_alias("rows", "champion")
+            folder = tracking.registry.model_folder(client, version)
+        assert folder is not None
+        return folder
+
+    @property
+    def bundle(self) -> Path:
+        return self.model / "artifacts" / "bundle"
+
+    def status(self, name: str) -> str:
+        """How MLflow shows a run."""
+        run_id = read_json(self.kept / "data" / "runs" / f"rows-{name}" / "tracking.json")["run_id"]
+        with tracking.registry.opened(self.root) as client:
+            return client.get_run(run_id).info.status
+
+    def restore(self) -> None:
+        """Put back what a test has changed."""
+        let_go(self.root)
+        before = {path.relative_to(self.kept): path for path in self.kept.rglob("*")}
+        for path in sorted(self.root.rglob("*"), reverse=True):
+            if path.relative_to(self.root) not in before:
+                path.rmdir() if path.is_dir() else path.unlink()
+        for name, path in sorted(before.items()):
+            target = self.root / name
+            if path.is_dir():
+                target.mkdir(exist_ok=True)
+            elif not target.exists() or _stamp(target) != _stamp(path):
+                target.unlink(missing_ok=True)
+                shutil.copy2(path, target)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def build(folder: Path) -> WholeProject:
+    """Train the project once, and add what a longer life leaves."""
+    root = folder / "whole"
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=900)
+    rows = pd.DataFrame(
+        {"a": a, "c": rng.choice(list("xyz"), len(a)), "y": np.where(a + rng.normal(size=len(a)) > 0, "yes", "no")}
+    )
+    (root / "data" / "raw").mkdir(parents=True)
+    rows.to_csv(root / "data" / "raw" / "rows.csv", index=False)
+    (root / "conf").mkdir()
+    (root / "conf" / "rows.yaml").write_text(YAML)
+    finished = _finished(root)
+    _copied(root, finished, "champion", _register)
+    for name in ("dead", "later"):
+        _copied(root, finished, name, _die)
+    write_json(root / "data" / "watch" / "rows.json", {"reported": ["a"]})
+    _prefect(root)
+    let_go(root)
+    shutil.copytree(root, folder / "kept")
+    return WholeProject(root, folder / "kept")
+
+
+def _finished(root: Path) -> RunDirectory:
+    run = stages.start("rows", root)
+    named = RunDirectory(run.path.rename(run.path.with_name("rows-finished")))
+    stages.track(named, root)
+    for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
+        stage(named, root, Silent())
+    stages.conclude(named, root)
+    return named
+
+
+def _copied(root: Path, finished: RunDirectory, name: str, then: Callable[[Path, RunDirectory], None]) -> None:
+    """A further run that came as far as the training of the first."""
+    path = finished.path.with_name(f"rows-{name}")
+    own = ("tracking*", "evaluation.json", "decision.json", "closed.json", "owner.*")
+    shutil.copytree(finished.path, path, ignore=shutil.ignore_patterns(*own))
+    write_json(path / "flow.json", FLOW)
+    then(root, RunDirectory(path))
+
+
+def _register(root: Path, run: RunDirectory) -> None:
+    tracking.begin(run, root, {}, "champion", "name: rows\n")
+    example = pd.DataFrame({"a": [0.5], "c": ["x"]})
+    version = tracking.register(run, root, "rows", example)
+    tracking.promote(root, "rows", version, {"promoted": True, "reason": "better"})
+    tracking.conclude(run, root, "FINISHED", {})
+
+
+def _die(root: Path, run: RunDirectory) -> None:
+    """A training that was killed: it has journal and checkpoints, no result, and nobody holds its lock."""
+    tracking.begin(run, root, {}, run.path.name, "name: rows\n")
+    (run.path / "result.json").unlink()
+    write_json(run.path / "error.json", {"text": "x", "exit_code": 4})
+    write_json(run.path / "tracking-cursor.json", {"n": 1})
+    (run.path / "owner.lock").touch()
+
+
+def _prefect(root: Path) -> None:
+    """A database like Prefect's, as far as the doctor knows it."""
+    (root / ".prefect").mkdir()
+    with sqlite3.connect(root / ".prefect" / "prefect.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('x')")
+        database.execute("CREATE TABLE flow_run (id INTEGER PRIMARY KEY, name TEXT)")
+        database.executemany("INSERT INTO flow_run VALUES (?, ?)", [(n, f"run {n}" * 20) for n in range(500)])
+    database.close()
+
+
+def cut(path: Path) -> None:
+    """The second half is lost."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def zeros(path: Path) -> None:
+    """What a power cut leaves: the length, without the content."""
+    path.write_bytes(b"\0" * path.stat().st_size)
+
+
+def half_zeros(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + b"\0" * (len(content) - len(content) // 2))
+
+
+def flip(path: Path) -> None:
+    """One byte is another one."""
+    content = bytearray(path.read_bytes())
+    content[len(content) * 2 // 3] ^= 0x10
+    path.write_bytes(content)
+
+
+def a_list(path: Path) -> None:
+    """JSON, but not what is kept there."""
+    path.write_text("[]")
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+__all__ = ["WholeProject", "a_list", "build", "cut", "empty", "flip", "gone", "half_zeros", "zeros"]
