@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from headway import stages
-from headway.base import ConfigError, digest, moment, read_json, write_atomically, write_json
+from headway.base import ConfigError, digest, moment, read_json, read_or_empty, write_atomically, write_json
 from headway.effect.contention import Contention, cores, load
 from headway.effect.report import summary, write_report
 from headway.effect.techniques import chosen
@@ -70,7 +70,11 @@ def open_study(name: str, root: Path, settings: Sequence[str], asked: Asked) -> 
         for path in sorted(folders, key=lambda path: (RunDirectory(path).number, path.name), reverse=True):
             run = RunDirectory(path)
             unended = (path / "run.json").exists() and not (path / "effect.html").exists()  # which is written last
-            if unended and run.plan.get("effect", {}).get("key") == key and (path / "effect.jsonl").exists():
+            if (
+                unended
+                and read_or_empty(path / "run.json").get("effect", {}).get("key") == key
+                and (path / "effect.jsonl").exists()
+            ):
                 return run, True
     return stages.start(name, root, settings, {"effect": {**plan, "key": key}}), False
 

@@ -32,7 +32,7 @@ class Notebook:
             if whole < len(content):  # a line that was being written when the study was killed
                 with open(self.path, "r+b") as file:
                     file.truncate(whole)
-            self._lines = [json.loads(line) for line in content[:whole].splitlines()]
+            self._lines = [line for text in content[:whole].splitlines() if (line := _line(text)) is not None]
 
     def _add(self, **line: Any) -> None:
         with open(self.path, "a", encoding="utf-8") as file:
@@ -114,3 +114,12 @@ class Notebook:
 
     def _of(self, what: str, key: str) -> list[dict[str, Any]]:
         return [line for line in self._lines if line["what"] == what and line["key"] == key]
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    """A line of the file; None where it is damaged: what it told is measured again."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and {"what", "key", "seconds"} <= line.keys() else None
