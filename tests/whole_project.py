@@ -19,6 +19,7 @@ import pandas as pd
 
 from headway import stages, tracking
 from headway.base import read_json, write_json
+from headway.database import revisions_of
 from headway.report import Silent
 from headway.run import RunDirectory
 from headway.tracking.store import let_go
@@ -149,10 +150,11 @@ def _die(root: Path, run: RunDirectory) -> None:
 
 def _prefect(root: Path) -> None:
     """A database like Prefect's, as far as the doctor knows it."""
-    (root / ".prefect").mkdir()
+    (root / ".prefect").mkdir(exist_ok=True)
+    version = min(revisions_of("prefect", "sqlite")[1])
     with sqlite3.connect(root / ".prefect" / "prefect.db") as database:
         database.execute("CREATE TABLE alembic_version (version_num TEXT)")
-        database.execute("INSERT INTO alembic_version VALUES ('x')")
+        database.execute("INSERT INTO alembic_version VALUES (?)", (version,))
         database.execute("CREATE TABLE flow_run (id INTEGER PRIMARY KEY, name TEXT)")
         database.executemany("INSERT INTO flow_run VALUES (?, ?)", [(n, f"run {n}" * 20) for n in range(500)])
     database.close()

@@ -272,7 +272,7 @@ def check_file(part: str, path: Path) -> None:
             revisions = {r for (r,) in connection.execute("SELECT version_num FROM alembic_version")} if has else set()
     except sqlite3.Error as error:
         raise ConfigError(
-            f"{path} must be {PARTS[part]}'s database, however: {error}; restore it from a backup"
+            f"{path} must be {PARTS[part]}'s database, however: {error}; headway doctor --apply, or restore a backup"
         ) from None
     _judge(part, "sqlite", str(path), f"sqlite:///{path}", tables, revisions)
 

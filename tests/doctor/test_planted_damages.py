@@ -90,6 +90,8 @@ def test_a_damaged_file_of_a_dead_run_ends_no_command(project: WholeProject, cas
     case.damage(path)
     if path.name == "journal.jsonl" and case.damage is flip:
         path.write_bytes(path.read_bytes().replace(b'"kind"', b'"k\x00nd"', 1))
+    where = path.name if path.parent.name != "bundle" else "bundle"
+    assert any(where in line for line in lines_of(project)), lines_of(project)
     assert run.result is None
     assert isinstance(list(run.events()), list)
     assert stages.summary(run)["run_directory"] == str(run.path)
@@ -100,7 +102,9 @@ def test_a_damaged_file_of_a_dead_run_ends_no_command(project: WholeProject, cas
     assert any(line.startswith("rows-later: its process was killed; closed as killed") for line in told), told
     assert zombies.close_dead(root) == [], "no run comes up again and again"
     assert project.status("later") == "KILLED"
-    assert_mended(project, path.name if path.parent.name != "bundle" else "bundle")
+    report = doctor.mend(root)
+    assert report.left == (), [one.line(root) for one in report.left]
+    assert lines_of(project) == []
     assert project.status("dead") == "KILLED"
 
 

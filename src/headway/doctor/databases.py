@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from headway.base import ConfigError, read_or_empty
+from headway.base import ConfigError
 from headway.checksums import sync
 from headway.database import PARTS, database, sqlite_file
 from headway.doctor.finding import Finding, set_aside
 from headway.local import running
-from headway.tracking.store import let_go
+from headway.tracking.store import is_missed, let_go
 from headway.zombies import lives
 
 BESIDE = ("-wal", "-shm", "-journal")
@@ -35,7 +35,7 @@ def examine(root: Path) -> Iterator[Finding]:
         if not path.exists():
             continue
         problem = problem_of(path)
-        if problem is None and part == "mlflow" and not _tables(path) and _is_missed(root):
+        if problem is None and part == "mlflow" and not _tables(path) and is_missed(root):
             problem = "it is empty, but runs of this folder were kept in it"
         if problem is not None:
             yield _finding(root, part, path, problem)
@@ -71,11 +71,6 @@ def _opened(path: Path) -> sqlite3.Connection:
 def _tables(path: Path) -> list[str]:
     with contextlib.closing(_opened(path)) as connection:
         return [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-
-
-def _is_missed(root: Path) -> bool:
-    """Whether runs of this folder name themselves by an id in the database."""
-    return any(read_or_empty(path).get("run_id") for path in (root / "data" / "runs").glob("*/tracking.json"))
 
 
 def mend(root: Path, part: str, path: Path) -> None:

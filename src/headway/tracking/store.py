@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from headway.base import ConfigError
+from headway.base import ConfigError, DamagedError, read_or_empty
 from headway.data.credentials import refuse_credentials
 from headway.database import (
     SETTING,
@@ -127,6 +127,7 @@ def open_store(root: Path) -> MlflowClient:
         _refuse_misread(root.resolve())
     if is_file(uri):
         _refuse_file_store(database_file(uri).parent)
+        _refuse_emptied(root, database_file(uri))
         _make_database(uri)
         settle(root)
     elif is_local(uri) and uri not in _made:
@@ -186,6 +187,19 @@ def _refuse_file_store(folder: Path) -> None:
     for found in folder.glob("[0-9]*/meta.yaml"):
         name = found.relative_to(folder)
         raise ConfigError(f"{folder} must not hold MLflow's old file store, however {name} is there; move it away")
+
+
+def is_missed(root: Path) -> bool:
+    """Whether runs of this folder name themselves by an id that the project's database should hold."""
+    return any(read_or_empty(path).get("run_id") for path in (root / "data" / "runs").glob("*/tracking.json"))
+
+
+def _refuse_emptied(root: Path, path: Path) -> None:
+    """Raises DamagedError for a database that was emptied: filled anew, it would hide that every model is lost."""
+    if path.exists() and not path.stat().st_size and is_missed(root):
+        raise DamagedError(
+            f"{path} must hold the runs and models of this folder, but it is empty; headway doctor --apply"
+        )
 
 
 def _make_database(uri: str) -> None:
@@ -253,7 +267,7 @@ def _reason(error: Exception) -> str:
     if "disk is full" in text:
         return "the disk is full; free some space"
     if "not a database" in text or "malformed" in text:
-        return "mlflow.db is damaged; restore it from a backup or move it away"
+        return "mlflow.db is damaged; headway doctor --apply saves what can be read"
     return explain(error)
 
 
