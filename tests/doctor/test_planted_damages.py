@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headway import retention, stages, status, tracking, zombies
+from headway import cli, retention, stages, status, tracking, zombies
 from headway.base import DamagedError, HeadwayError, write_json
 from headway.data.ready import is_ready
 from headway.data.store import Store
@@ -194,6 +194,35 @@ def test_a_damaged_champion_is_refused_in_one_line_and_taken_again_from_its_run(
     assert_mended(project, case.name)
     assert {path.name: path.read_bytes() for path in project.bundle.iterdir()} == before
     assert tracking.version_of(project.root, "rows").version == "2"
+
+
+@pytest.mark.parametrize("command", ["score", "serve", "watch"])
+def test_no_command_uses_a_damaged_champion(
+    project: WholeProject, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flip(project.bundle / "weights.safetensors")
+    monkeypatch.chdir(project.root)
+    zombies.close_dead(project.root)
+    assert cli.main([command, "rows"]) == DamagedError.exit_code
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("headway: ")]
+    assert line.startswith("headway: rows version 2 must be what was registered, but weights.safetensors holds other ")
+
+
+def test_the_doctor_says_what_it_would_do_and_changes_nothing_until_it_is_told(
+    project: WholeProject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flip(project.bundle / "weights.safetensors")
+    before = (project.bundle / "weights.safetensors").read_bytes()
+    monkeypatch.chdir(project.root)
+    zombies.close_dead(project.root)
+    assert cli.main(["doctor", "--json"]) == DamagedError.exit_code
+    (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])["left"]
+    assert row["line"].endswith("take it from rows-champion, the run that made it")
+    assert (project.bundle / "weights.safetensors").read_bytes() == before
+    assert cli.main(["doctor", "--apply", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert ([one["line"] for one in told["mended"]], told["left"]) == ([row["line"]], [])
+    assert cli.main(["doctor"]) == 0
 
 
 @pytest.mark.parametrize("damage", [flip, cut])
