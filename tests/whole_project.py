@@ -125,7 +125,7 @@ def _finished(root: Path) -> RunDirectory:
 def _copied(root: Path, finished: RunDirectory, name: str, then: Callable[[Path, RunDirectory], None]) -> None:
     """A further run that came as far as the training of the first."""
     path = finished.path.with_name(f"rows-{name}")
-    own = ("tracking*", "evaluation.json", "decision.json", "closed.json", "owner.*")
+    own = ("tracking*", "evaluation.json", "decision.json", "owner.*", "plots", "validation.html")  # pictures take MLflow long
     shutil.copytree(finished.path, path, ignore=shutil.ignore_patterns(*own))
     write_json(path / "flow.json", FLOW)
     then(root, RunDirectory(path))
