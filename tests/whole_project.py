@@ -2,7 +2,8 @@
 
 rows-finished   the run of version 1, which is `previous`
 rows-champion   the run of version 2, which is in charge
-rows-dead       a training that was killed on its way; so was rows-later, in which nothing is damaged
+rows-dead       a training that was killed on its way, and closed
+rows-later      another one, which nobody has closed yet where a test asks for that
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headway import stages, tracking
+from headway import stages, tracking, zombies
 from headway.base import read_json, write_json
 from headway.database import revisions_of
 from headway.report import Silent
@@ -28,7 +29,7 @@ YAML = """
 task: classification
 data: {source: data/raw/rows.csv, target: y, features: {a: numeric, c: categorical}}
 model: {name: mlp, width: 8, depth: 1}
-train: {epochs: 2, threads: 1}
+train: {epochs: 8, learning_rate: 0.02, threads: 1}
 evaluate: {resamples: 100, baselines: [trivial]}
 gate: {first: beat_trivial}
 """
@@ -37,10 +38,11 @@ FLOW = {"flow_run_id": "0b0e2f2c-6a3c-4b59-9f0e-0d3f6f5b8f11", "url": None}
 
 @dataclass(frozen=True)
 class WholeProject:
-    """The project's folder, and a copy of it as it was."""
+    """The project's folder, and two copies of it: as it was, and with two trainings that were just killed."""
 
     root: Path
     kept: Path
+    killed: Path
 
     def run(self, name: str) -> RunDirectory:
         return RunDirectory(self.root / "data" / "runs" / f"rows-{name}")
@@ -68,10 +70,10 @@ class WholeProject:
         with tracking.registry.opened(self.root) as client:
             return client.get_run(run_id).info.status
 
-    def restore(self) -> None:
+    def restore(self, kept: Path) -> None:
         """Put back what a test has changed."""
         let_go(self.root)
-        before = {path.relative_to(self.kept): path for path in self.kept.rglob("*")}
+        before = {path.relative_to(kept): path for path in kept.rglob("*")}
         for path in sorted(self.root.rglob("*"), reverse=True):
             if path.relative_to(self.root) not in before:
                 path.rmdir() if path.is_dir() else path.unlink()
@@ -108,8 +110,11 @@ def build(folder: Path) -> WholeProject:
     write_json(root / "data" / "watch" / "rows.json", {"reported": ["a"]})
     _prefect(root)
     let_go(root)
+    shutil.copytree(root, folder / "killed")
+    zombies.close_dead(root)
+    let_go(root)
     shutil.copytree(root, folder / "kept")
-    return WholeProject(root, folder / "kept")
+    return WholeProject(root, folder / "kept", folder / "killed")
 
 
 def _finished(root: Path) -> RunDirectory:
@@ -119,13 +124,21 @@ def _finished(root: Path) -> RunDirectory:
     for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
         stage(named, root, Silent())
     stages.conclude(named, root)
+    assert read_json(named.path / "decision.json")["promoted"]
     return named
 
 
 def _copied(root: Path, finished: RunDirectory, name: str, then: Callable[[Path, RunDirectory], None]) -> None:
     """A further run that came as far as the training of the first."""
     path = finished.path.with_name(f"rows-{name}")
-    own = ("tracking*", "evaluation.json", "decision.json", "owner.*", "plots", "validation.html")  # pictures take MLflow long
+    own = (
+        "tracking*",
+        "evaluation.json",
+        "decision.json",
+        "owner.*",
+        "plots",
+        "validation.html",
+    )  # pictures take MLflow long
     shutil.copytree(finished.path, path, ignore=shutil.ignore_patterns(*own))
     write_json(path / "flow.json", FLOW)
     then(root, RunDirectory(path))

@@ -67,7 +67,8 @@ def mend(root: Path) -> Report:
     mended: dict[tuple[Path, str], Finding] = {}
     failed: dict[tuple[Path, str], Finding] = {}
     for _ in range(ROUNDS):
-        todo = [one for one in examine(root) if one.mend is not None and (one.where, one.what) not in failed]
+        findings = examine(root)
+        todo = [one for one in findings if one.mend is not None and (one.where, one.what) not in failed]
         if not todo:
             break
         for one in todo:
@@ -78,8 +79,10 @@ def mend(root: Path) -> Report:
             else:  # done, and found again: doing it once more would not help
                 said = f"could not be mended: {problem}" if problem else "is found again after it was mended"
                 failed[key] = Finding(one.what, one.where, said)
-    left = [failed.get((one.where, one.what), one) for one in examine(root)]
-    return Report(tuple(one for key, one in mended.items() if key not in failed), tuple(left))
+    else:
+        findings = examine(root)
+    left = tuple(failed.get((one.where, one.what), one) for one in findings)
+    return Report(tuple(one for key, one in mended.items() if key not in failed), left)
 
 
 def _mend(one: Finding) -> str | None:

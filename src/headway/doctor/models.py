@@ -86,8 +86,8 @@ def _version(case: _Case) -> Iterator[Finding]:
     rest = next(checksums.damages(case.folder), None)
     if rest is None and not (case.folder / "MLmodel").exists():
         rest = Damage(case.folder / "MLmodel", "is gone")
-    if rest is not None:
-        mend = partial(condition.repackage, case.root, case.model.name, case.version.number, case.bundle)
+    if rest is not None and case.version.model_id:
+        mend = partial(condition.repackage, case.root, case.version, case.bundle)
         fix = "make what MLflow needs anew around its bundle, which is whole"
         yield Finding(f"{case.label} is damaged: {rest}", rest.path, fix, mend)
     elif not (case.bundle / checksums.NAME).exists():
@@ -101,7 +101,7 @@ def _damaged(case: _Case, damage: Damage) -> Finding:
     name, number = case.model.name, case.version.number
     what = f"{case.label} is damaged: {damage}"
     if case.of_run is not None and case.version.model_id:
-        mend = partial(condition.repackage, case.root, name, number, case.of_run)
+        mend = partial(condition.repackage, case.root, case.version, case.of_run)
         return Finding(what, damage.path, f"take it from {case.of_run.parent.name}, the run that made it", mend)
     if not case.is_aliased("champion"):
         mend = partial(condition.give_up, case.root, name, number, TAG, str(damage))

@@ -50,13 +50,16 @@ def models(root: Path) -> Iterator[Model]:
     with opened(root) as client:
         for model in list(pages(client.search_registered_models)):
             versions = pages(client.search_model_versions, filter_string=f"name = '{model.name}'")
-            rows = [
-                Version(str(v.version), str(v.run_id), v.model_id, model_folder(client, v), dict(v.tags))
-                for v in versions
-            ]
+            rows = [_version(v, model_folder(client, v)) for v in versions]
             aliases = {alias: str(number) for alias, number in client.get_registered_model(model.name).aliases.items()}
             rows.sort(key=lambda version: int(version.number))
             yield Model(model.name, tuple(rows), aliases, dict(model.tags))
+
+
+def _version(version: Any, folder: Path | None) -> Version:
+    """MLflow does not keep the model's id with a version whose source is a folder; the folder's name tells it."""
+    named = None if folder is None or not folder.parent.name.startswith("m-") else folder.parent.name
+    return Version(str(version.version), str(version.run_id), version.model_id or named, folder, dict(version.tags))
 
 
 def drop_alias(root: Path, name: str, alias: str) -> None:
@@ -74,12 +77,12 @@ def give_up(root: Path, name: str, number: str, tag: str, fact: str) -> None:
         client.set_model_version_tag(name, number, tag, fact[:5000])
 
 
-def repackage(root: Path, name: str, number: str, bundle: Path) -> None:
+def repackage(root: Path, version: Version, bundle: Path) -> None:
     """Make a version's MLflow model anew around a whole bundle, and put it in the old one's place at once."""
+    folder = version.folder
+    assert folder is not None
+    assert version.model_id is not None
     with opened(root) as client:
-        version = client.get_model_version(name, number)
-        folder = model_folder(client, version)
-        assert folder is not None
         model = client.get_logged_model(version.model_id)
         described = read_json(bundle / "bundle.json")
         folder.parent.mkdir(parents=True, exist_ok=True)
