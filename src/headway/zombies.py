@@ -16,7 +16,7 @@ from pathlib import Path
 from uuid import UUID
 
 from headway import locks
-from headway.base import ConfigError, read_json
+from headway.base import ConfigError, DamagedError, read_json
 from headway.run import RunDirectory
 
 _owned: dict[Path, int] = {}
@@ -104,9 +104,15 @@ def close_dead(root: Path, problem: str = "its process was killed", seconds: flo
 def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
     """What became of a dead run, and whether it needs no further look."""
     from headway import stages, tracking
+    from headway.tracking.condition import find_again
     from headway.tracking.runs import read_tracking
 
-    found = read_tracking(run)
+    try:
+        found = read_tracking(run)
+    except DamagedError:
+        if not find_again(root, run):
+            raise
+        found = read_tracking(run)
     if found is None:
         return "", True
     ended = found["ending"] is not None

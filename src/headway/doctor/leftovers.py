@@ -1,26 +1,30 @@
-"""What killed processes left: half-written files, working folders, and damaged notes of who serves."""
+"""What killed processes left: half-written files, working folders, and damaged notes of who serves.
+
+`headway gc` waits a day before it takes a half-written file for left. The doctor is asked by somebody who knows that nothing else runs
+here, and asks whether the process in the file's name still lives.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from headway.doctor.finding import Finding, is_json, remove
-from headway.retention import TRASH
+from headway.leftovers import leftovers
 from headway.zombies import lives
 
-PLACES = (".", "conf", "data", "mlruns", ".prefect", "backups")
-DEEP = ("data", "mlruns")
+PLACES = ("conf", ".prefect", "backups", "data", "mlruns")
 _PARTIAL = re.compile(r"\..*?(?:\.(\d+))?\.partial")
 NOTES = ("up.json", "serving.json", "temporary.json")
 
 
 def examine(root: Path) -> Iterator[Finding]:
     """Temporary files and folders whose process has died."""
-    for path in _temporary(root):
+    for path in dict.fromkeys([*leftovers(root, time.time()), *_partials(root)]):
         yield Finding("a process that died left it", path, "remove it", partial(remove, path))
     for name in NOTES:
         path = root / ".prefect" / name
@@ -29,22 +33,16 @@ def examine(root: Path) -> Iterator[Finding]:
             yield Finding("a note of headway up is damaged", path, fix, partial(remove, path))
 
 
-def _temporary(root: Path) -> Iterator[Path]:
-    for name in PLACES:
-        folder = root / name
-        if name not in DEEP:
-            yield from (path for path in sorted(folder.glob(".*")) if _is_left(path))
-            continue
-        for base, folders, files in os.walk(folder):
-            left = [inner for inner in sorted([*folders, *files]) if inner[0] == "." and _is_left(Path(base) / inner)]
-            yield from (Path(base) / inner for inner in left)
-            folders[:] = [inner for inner in folders if inner not in left]
+def _partials(root: Path) -> Iterator[Path]:
+    for place in PLACES:
+        for base, folders, files in os.walk(root / place):
+            left = [name for name in sorted([*folders, *files]) if _is_left(Path(base) / name)]
+            yield from (Path(base) / name for name in left)
+            folders[:] = [name for name in folders if name not in left]
 
 
 def _is_left(path: Path) -> bool:
-    """Whether nobody works with a temporary file or folder any more: its name holds the number of its process, or it is trash."""
-    if path.name.endswith(TRASH):
-        return True
+    """Whether nobody writes a half-written file any more."""
     name = _PARTIAL.fullmatch(path.name)
     if name is None:
         return False

@@ -11,7 +11,7 @@ import numpy as np
 from headway import checksums, zombies
 from headway.base import ConfigError, HeadwayError, read_or_empty, write_atomically
 from headway.doctor.finding import ASIDE, Finding, is_json, remove, set_aside
-from headway.run import event_of
+from headway.run import RunDirectory, event_of
 
 JOURNAL = "journal.jsonl"
 LOCKS = {"owner.lock", "owner.gone", ".lock", "tracking.lock"}
@@ -62,8 +62,8 @@ def _files(root: Path, path: Path) -> Iterator[Finding]:
             fix = "remove it: all events are sent again, and arrive once"
             yield Finding("it is damaged", file, fix, partial(remove, file))
         elif file.name == "tracking.json":
-            fix = "set it aside: headway sync finds the run in MLflow again"
-            yield Finding("it is damaged", file, fix, partial(set_aside, file))
+            fix = "find the run in MLflow again by its folder's name, else set the file aside"
+            yield Finding("it is damaged", file, fix, partial(_find_again, root, path))
         else:
             yield _damaged(root, path, file)
     for file in sorted((path / "plots").glob("*.png")):
@@ -149,6 +149,15 @@ def _close(root: Path, path: Path) -> None:
         zombies.close_dead(root)
     if lock.exists():
         raise ConfigError(f"MLflow must answer before {path.name} can be closed; start it")
+
+
+def _find_again(root: Path, path: Path) -> None:
+    from headway.tracking.condition import deliver_again, find_again
+
+    if find_again(root, RunDirectory(path)):
+        deliver_again(root, RunDirectory(path))
+    else:
+        set_aside(path / "tracking.json")
 
 
 def _away(root: Path, path: Path) -> None:

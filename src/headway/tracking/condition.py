@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from headway.base import read_json, read_or_empty, write_json
 from headway.checksums import sync_tree
 from headway.run import RunDirectory
 from headway.tracking.kept import is_there, pages
 from headway.tracking.packaging import save
 from headway.tracking.registry import model_folder, opened
-from headway.tracking.runs import KEY_TAG, sync
+from headway.tracking.runs import FOLDER_TAG, KEY_TAG, sync
 from headway.tracking.store import is_file, tracking_uri
 
 if TYPE_CHECKING:
@@ -124,6 +126,26 @@ def runs(root: Path) -> dict[str, tuple[str, bool]]:
                 is_running = run.info.status == "RUNNING" and KEY_TAG in run.data.tags
                 found[run.info.run_id] = experiment.name, is_running and run.info.lifecycle_stage == "active"
     return found
+
+
+def find_again(root: Path, run: RunDirectory) -> bool:
+    """Write a run's damaged tracking.json anew, from what MLflow has of it. False where it has no such run, or more than one."""
+    if not is_there(root):
+        return False
+    with opened(root) as client:
+        experiments = [experiment.experiment_id for experiment in pages(client.search_experiments)]
+        found = client.search_runs(experiments, f"tags.`{FOLDER_TAG}` = '{run.path.name}'", max_results=2)
+    if len(found) != 1:
+        return False
+    info, data = found[0].info, found[0].data
+    text = yaml.safe_dump(read_or_empty(run.path / "run.json").get("project", {}), sort_keys=False)
+    opening = {"name": info.run_name, "params": data.params, "yaml": text, "time": info.start_time / 1000}
+    ended = None if info.end_time is None else info.end_time / 1000
+    ending = {"status": info.status, "time": ended, "problem": data.tags.get("problem"), "metrics": {}}
+    nowhere = {"run_id": None, "experiment_id": None, "uri": None, "ui": None}  # to be looked up by the key
+    kept = {"key": data.tags[KEY_TAG], "opening": opening, "ending": None if ended is None else ending}
+    write_json(run.path / "tracking.json", {**nowhere, **kept})
+    return True
 
 
 def deliver_again(root: Path, run: RunDirectory) -> None:

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KEY_TAG = "headway.key"
+FOLDER_TAG = "headway.folder"
+"""The name of the run's folder: by it, a run is found whose tracking.json is damaged."""
+
 BATCH = 1000  # MLflow's own limit
 RETRY_SECONDS = 30.0
 
@@ -137,7 +140,7 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
         if found[0].info.lifecycle_stage == "deleted":
             client.restore_run(run_id)
     else:
-        tags = {**opening_tags(run.plan), **prefect_tags(run), KEY_TAG: tracking["key"]}
+        tags = {**opening_tags(run.plan), **prefect_tags(run), KEY_TAG: tracking["key"], FOLDER_TAG: run.path.name}
         if is_file(tracking_uri(root)):  # folders that share a store count each for itself
             tags |= number_tag(run.plan)
         started = int(opening["time"] * 1000)
