@@ -71,6 +71,15 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     assert gone(processes)
 
 
+def test_a_guard_that_is_killed_leaves_nothing_behind(family: Child) -> None:
+    processes = family_of(family.guard.pid)
+    assert len(processes) == 3
+    os.kill(family.guard.pid, signal.SIGKILL)
+    assert gone(processes[1:2])  # without anybody's help
+    stop(family)
+    assert gone(processes)
+
+
 def test_a_child_that_ends_by_itself_is_an_error_with_its_last_words_and_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = spawn("The server", [sys.executable, "-c", "raise SystemExit('no room')"], log, os.environ, tmp_path)

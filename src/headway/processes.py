@@ -99,6 +99,9 @@ def stop(child: Child) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.guard.pid, signal.SIGKILL)
         child.guard.wait()
+    if (child.guard.returncode or 0) < 0:  # a guard that was killed has ended nothing of its group
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.guard.pid, signal.SIGKILL)
 
 
 def await_answer(child: Child, address: str, seconds: float) -> None:
@@ -168,7 +171,8 @@ def guard(parent: int, command: Sequence[str]) -> int:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
-    child = subprocess.Popen(command)
+    me = os.getpid()
+    child = subprocess.Popen(command, preexec_fn=lambda: die_with_parent(me))  # a guard may be killed, too
     die_with_parent(parent)
     while child.poll() is None and not asked:
         with contextlib.suppress(subprocess.TimeoutExpired):
