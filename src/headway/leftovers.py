@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,7 +72,13 @@ def _is_leftover(path: Path, now: float) -> bool:
         return True
     if path.name == PARTS:  # a scoring that was killed goes on behind them, but not after a day
         return not locks.is_held(path.parent / ".lock") and now - newest(path) > DAY
-    return path.name.endswith(".partial") and now - newest(path) > DAY
+    return path.name.endswith(".partial") and now - newest(path) > DAY and not _is_written(path.name)
+
+
+def _is_written(partial: str) -> bool:
+    """Whether the process that a half-written file is named after is there still: a clock set forward makes every file look old."""
+    pid = re.search(r"\.(\d+)\.partial$", partial)
+    return pid is not None and Path(f"/proc/{pid[1]}").exists()
 
 
 def newest(path: Path) -> float:

@@ -79,7 +79,9 @@ def test_the_newest_of_two_studies_goes_on(tmp_path: Path, set_clock: Callable[[
     assert effects.open_study("rows", tmp_path, [], effects.Asked()) == (made[1], True)
 
 
-def test_clearing_up_keeps_the_last_run(tmp_path: Path, set_clock: Callable[[float], None]) -> None:
+def test_clearing_up_keeps_the_last_run_and_what_is_being_written(
+    tmp_path: Path, set_clock: Callable[[float], None]
+) -> None:
     make(tmp_path)
     yaml = tmp_path / "conf" / "rows.yaml"
     yaml.write_text(yaml.read_text() + "retention: {keep_last: 1}\n")
@@ -92,7 +94,13 @@ def test_clearing_up_keeps_the_last_run(tmp_path: Path, set_clock: Callable[[flo
         for path in [run.path, *run.path.rglob("*")]:
             os.utime(path, (when, when))
         runs.append(run)
+    ours, theirs = (tmp_path / "data" / f".store.{pid}.partial" for pid in (os.getpid(), 999_999_999))
+    for path in (ours, theirs):
+        path.mkdir()
+        (path / "rows.npy").write_bytes(b"1")
     set_clock(4000)
     items = {str(item.path) for item in retention.plan(tmp_path, retention.limits(tmp_path, []))}
     assert str(runs[0].path / "bundle") in items
     assert not any(str(runs[1].path) in path for path in items), "the last one, though it looks the older"
+    assert str(theirs) in items
+    assert str(ours) not in items
