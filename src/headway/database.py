@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from headway.base import ConfigError
+from headway.disk import full_disk
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -271,7 +272,7 @@ def check_file(part: str, path: Path) -> None:
             has = "alembic_version" in tables
             revisions = {r for (r,) in connection.execute("SELECT version_num FROM alembic_version")} if has else set()
     except sqlite3.Error as error:
-        raise ConfigError(
+        raise full_disk(path.parent) or ConfigError(  # without room even reading fails, as a disk I/O error
             f"{path} must be {PARTS[part]}'s database, however: {error}; headway doctor --apply, or restore a backup"
         ) from None
     _judge(part, "sqlite", str(path), f"sqlite:///{path}", tables, revisions)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +19,7 @@ from whole import make
 
 from headway import base, cli, stages, tracking
 from headway.base import ConfigError, HeadwayError
+from headway.database import check_versions, sqlite_file
 from headway.disk import disk_error, full_disk
 from headway.report import Silent
 from headway.run import RunDirectory
@@ -118,6 +121,24 @@ def test_a_database_that_cannot_grow_is_one_line_and_what_it_missed_is_delivered
     client = tracking.open_store(tmp_path)
     history = client.get_metric_history(base.read_json(first.path / "tracking.json")["run_id"], "train/loss")
     assert len(history) == 3000
+
+
+def test_a_database_is_not_called_damaged_where_the_disk_is_full(tmp_path: Path) -> None:
+    """SQLite needs room even to read, and says `disk I/O error`."""
+    with mounted(tmp_path / "disk") as remount:
+        path = sqlite_file(tmp_path / "disk", "mlflow")
+        path.parent.mkdir()
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            database.execute("INSERT INTO alembic_version VALUES ('of another program')")
+            database.execute("CREATE TABLE runs AS SELECT 1 AS run_uuid")
+        remount(f"size={shutil.disk_usage(tmp_path / 'disk').used // 1024}k")
+        with pytest.raises(ConfigError, match=r"^the disk must have room left, but that of .*mlruns has 0 kB"):
+            check_versions(tmp_path / "disk", None)
+        remount("size=400m")
+        with pytest.raises(ConfigError, match="version of another program is unknown"):
+            check_versions(tmp_path / "disk", None)
 
 
 @contextlib.contextmanager

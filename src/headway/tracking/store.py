@@ -27,7 +27,7 @@ from headway.database import (
     place_database,
     sqlite_file,
 )
-from headway.disk import disk_error
+from headway.disk import disk_error, full_disk
 from headway.locks import working_folder
 from headway.places import settle, settle_shared
 
@@ -219,7 +219,8 @@ def _make_database(uri: str) -> None:
     except Exception as error:
         if not isinstance(error, (sqlite3.Error, *problems())):
             raise
-        raise ConfigError(f"{path.parent} must be writable, however: {_reason(error)}") from None
+        full = full_disk(path.parent)
+        raise full or ConfigError(f"{path.parent} must be writable, however: {_reason(error)}") from None
 
 
 def _make_elsewhere(path: Path) -> None:
