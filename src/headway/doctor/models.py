@@ -184,7 +184,7 @@ def _runs(root: Path) -> Iterator[Finding]:
             where = root / "mlruns" / "mlflow.db"
             yield Finding(what, where, "close it as killed", partial(condition.end, root, run_id))
     for path, run_id in ids.items():
-        if run_id not in kept and "mlflow.db" in str(read_or_empty(trackings[path]).get("uri")):
+        if run_id not in kept and condition.is_delivered(root, RunDirectory(path)):
             fix = "deliver it again"
             yield Finding(
                 "MLflow has lost the run", path, fix, partial(condition.deliver_again, root, RunDirectory(path))

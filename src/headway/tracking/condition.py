@@ -18,7 +18,7 @@ from headway.tracking.kept import is_there, pages
 from headway.tracking.packaging import save
 from headway.tracking.registry import model_folder, opened
 from headway.tracking.runs import FOLDER_TAG, KEY_TAG, sync
-from headway.tracking.store import is_file, tracking_uri
+from headway.tracking.store import OWN, kept_uri, tracking_uri, uri_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,12 +110,18 @@ def _example(folder: Path, described: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def is_own(root: Path) -> bool:
-    """Whether the store is a database file of this folder's own, so that what it holds is of this folder."""
-    return is_there(root) and is_file(tracking_uri(root))
+    """Whether the store is this folder's own database, which holds no other folder's runs."""
+    return is_there(root) and kept_uri(root) == OWN
+
+
+def is_delivered(root: Path, run: RunDirectory) -> bool:
+    """Whether a run says that the store has it."""
+    tracking = read_or_empty(run.path / "tracking.json")
+    return tracking.get("run_id") is not None and uri_of(str(tracking.get("uri")), root) == tracking_uri(root)
 
 
 def runs(root: Path) -> dict[str, tuple[str, bool]]:
-    """Every run, deleted ones, too: its project, and whether it is one of Headway's that is shown as running."""
+    """Every run of a store, deleted ones, too: its project, and whether it is one of Headway's that is shown as running."""
     from mlflow.entities import ViewType
 
     found: dict[str, tuple[str, bool]] = {}
