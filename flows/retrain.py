@@ -127,6 +127,7 @@ def retrain(
     recipe: bool = False,
     settings: Optional[list[str]] = None,  # noqa: UP045
     force: bool = False,
+    replace_champion: bool = False,
 ) -> Any:
     """Retrain a project end to end: validate, prepare, train, evaluate, register what is at least as good.
 
@@ -141,6 +142,7 @@ def retrain(
         recipe: Put the recommended recipe of the project's effect study over its own; the gate still applies.
         settings: Any other setting of the project as section.field=value, for example model.width=512.
         force: Retrain even if data, project and code are those of the champion or of the last version.
+        replace_champion: Replace a champion that cannot be compared with the new model, judged as a first one. Else it stays.
     """
     end_with_runner()
     knobs = {"model.name": model, "train.epochs": epochs, "train.batch_size": batch_size}
@@ -152,10 +154,10 @@ def retrain(
             get_run_logger().warning(warning)
         chosen = _chosen(knobs, load_project(project, root) if recipe else None)
         put = [*recommended, *chosen, *(settings or ())]
-        found = None if force else up_to_date(project, root, put)
+        found = None if force or replace_champion else up_to_date(project, root, put)
         if found is not None:
             return Completed(message=found.text, data=str(found.run.path))
-        run = stages.start(project, root, put)
+        run = stages.start(project, root, put, {"replace_champion": True} if replace_champion else None)
         note_flow(run)
         _stages(run, root)
     except (HeadwayError, OSError) as error:
@@ -202,11 +204,12 @@ def _warn(report: Both, warning: str | None) -> None:
         report.warn(warning)
 
 
-def outcome(project: str, settings: Sequence[str]) -> Path:
+def outcome(project: str, settings: Sequence[str], replace_champion: bool = False) -> Path:
     """Retrain, changed or not, and give the run directory. Raises what a user can mend as it is, not as a failed flow."""
     close_now(find_root())
     call: Any = retrain  # its overloads know nothing of return_state
-    return Path(call(project, settings=list(settings), force=True, return_state=True).result(raise_on_failure=True))
+    how: dict[str, Any] = {"force": True, "replace_champion": replace_champion, "return_state": True}
+    return Path(call(project, settings=list(settings), **how).result(raise_on_failure=True))
 
 
 def _resumed() -> str:

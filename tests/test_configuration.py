@@ -83,6 +83,24 @@ def test_an_unknown_project_suggests_the_one_meant(root: Path) -> None:
         load_project("goood", root)
 
 
+def test_a_projects_name_is_its_files_so_that_no_two_share_a_model(root: Path, tmp_path: Path) -> None:
+    (root / "conf" / "other.yaml").write_text(f"name: good\n{GOOD}")
+    with pytest.raises(ConfigError) as caught:
+        load_project("other", root)
+    assert str(caught.value) == "conf/other.yaml: name must be the file's, other, but is 'good'; leave it out"
+    with pytest.raises(ConfigError, match="name must be the file's, good, but is 'other'"):
+        load_project("good", root, ["name=other"])
+    (root / "conf" / "good.yaml").write_text(f"name: good\n{GOOD}")
+    assert load_project(str(root / "conf" / "good.yaml"), root).name == "good"
+    (tmp_path / "elsewhere").mkdir()
+    for twin in (tmp_path / "elsewhere" / "good.yaml", root / "conf" / "good.yml"):
+        twin.write_text(GOOD)
+        with pytest.raises(
+            ConfigError, match=r"a project must be a file conf/NAME.yaml of its folder, but is .*good.y"
+        ):
+            load_project(str(twin), root)
+
+
 def test_a_file_that_is_not_utf8_is_refused(root: Path) -> None:
     (root / "conf" / "latin.yaml").write_bytes(b"description: caf\xe9\n")
     with pytest.raises(ConfigError, match="must be UTF-8 text, however byte 16 is not"):

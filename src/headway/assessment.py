@@ -1,4 +1,4 @@
-"""The last two stages: what the model is worth on the untouched test rows, and whether it takes charge."""
+"""What a model is worth on the untouched test rows, beside the baselines and the version in charge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from headway.base import TrainingError, read_json
+from headway.base import TrainingError
 from headway.data.identity import Identity, row_hashes
 from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.prepare import Preparation
@@ -20,32 +20,28 @@ from headway.data.source import open_table
 from headway.data.split import TEST, Division
 from headway.data.store import Store
 from headway.evaluate.baselines import fit_baselines
-from headway.evaluate.evaluation import evaluate
-from headway.evaluate.gate import decide, not_compared
+from headway.evaluate.evaluation import beside, evaluate
 from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
-from headway.evaluate.standing import Standing
 from headway.project import Project
 from headway.report import Reporter
+from headway.rival import Attempt, attempted, look, meet
 from headway.run import RunDirectory
-from headway.serve.rehearse import outcomes
+from headway.serve.rehearse import await_end, outcome_of, outcomes
 
 if TYPE_CHECKING:
-    from headway.tracking import Champion
+    from headway.tracking import Holder
 
-EXAMPLE_ROWS = 5
 TOLERANCE = {"fp32": 1e-4, "fp64": 1e-4}
 """How far the bundle, in fp32 on the CPU, may be from what training predicted; looser for half formats."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What the bundles predict for the raw test rows in a fresh process. ``champion`` is None where there is none."""
+    """What the bundles predict for the raw test rows in a fresh process. ``champion`` is how the one in charge fared, if there is one."""
 
     candidate: np.ndarray
-    champion: np.ndarray | None
-    champion_version: str | None
-    champion_problem: str | None
+    champion: Mapping[str, Any] | None
     latency_ms: float
     size_mb: float
 
@@ -55,10 +51,10 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     from headway import tracking
 
     store = Store(run.store)
-    preparation, units = store.preparation, _units(store)
-    target = np.asarray(store.arrays("test")["target"])
-    champion = tracking.champion(root, project.name)
-    child = _start_rehearsal(run, store, champion)
+    preparation = store.preparation
+    holder = tracking.holder(root, project.name)
+    fit = holder is not None and look(holder, run.plan["project"]) is None
+    child = _start_rehearsal(run, store, holder.bundle if holder and fit else None)
     report.progress(0.1, "fitting the baselines")
     baselines = fit_baselines(
         project.evaluate.baselines,
@@ -70,101 +66,91 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         seed=project.train.seed,
     )
     report.progress(0.5, "predicting the test rows as a fresh process will")
-    rehearsal = _finish_rehearsal(run, preparation, child, champion.version if champion else None)
-    if rehearsal.champion_problem:
-        report.warn(f"the champion cannot be compared: {rehearsal.champion_problem}")
-    predictions = {"model": rehearsal.candidate, **{name: b.prediction for name, b in baselines.items()}}
-    for name, values in predictions.items():
-        np.save(run.predictions("test" if name == "model" else name), values)
-    examined: Examinable | None = None
-    if rehearsal.champion is not None and champion is not None:
-        predictions["champion"] = rehearsal.champion
-        np.save(run.predictions("champion"), rehearsal.champion)
-        examined = _examinable(store, project, root, champion)
-        np.save(run.predictions("champion_rows"), examined.mask)
+    rehearsal = _finish_rehearsal(run, preparation, child)
+    for name, values in {"test": rehearsal.candidate, **{n: b.prediction for n, b in baselines.items()}}.items():
+        np.save(run.predictions(name), values)
     report.progress(0.6, "measuring")
     evaluation = evaluate(
         project.task,
         project.evaluate,
         project.gate,
         preparation.target.classes,
-        target,
-        predictions,
-        units=units,
-        champion_rows=examined.mask if examined else None,
+        np.asarray(store.arrays("test")["target"]),
+        {"model": rehearsal.candidate, **{name: b.prediction for name, b in baselines.items()}},
+        units=units_of(store),
         seconds={name: b.seconds for name, b in baselines.items()},
-        slice_values=_columns(store, project.evaluate.slices),
+        slice_values=columns_of(store, project.evaluate.slices),
         reference=_reference(store, project),
         model_name=project.model.name,
-        champion_version=rehearsal.champion_version,
     )
-    evaluation |= {
-        "latency_ms": rehearsal.latency_ms,
-        "size_mb": rehearsal.size_mb,
-        "champion_problem": rehearsal.champion_problem,
-    }
-    if examined is not None:
-        evaluation["champion"] |= examined.to_json()
-        if examined.left_out:  # the pictures show all test rows
-            del predictions["champion"]
+    evaluation |= {"latency_ms": rehearsal.latency_ms, "size_mb": rehearsal.size_mb}
+    compare(run, project, root, evaluation, holder, rehearsal.champion)
+    if evaluation["rival"]:
+        report.warn(evaluation["rival"])
     report.progress(0.8, "drawing")
-    told = [(event.step, event.metrics) for event in run.events() if event.kind == "metric"]
-    draw(run.path / "plots", project.task, preparation.target.classes, target, predictions, evaluation, told)
+    draw_pictures(run, project, store, evaluation)
     return evaluation
 
 
-def put_before_gate(run: RunDirectory, project: Project, root: Path) -> dict[str, Any]:
-    """Decide, register, and set the aliases. Returns the decision with the model's name and version."""
-    from headway import tracking
-    from headway.watching import keep_reference
-
+def compare(
+    run: RunDirectory,
+    project: Project,
+    root: Path,
+    evaluation: dict[str, Any],
+    holder: Holder | None,
+    outcome: Mapping[str, Any] | None = None,
+) -> None:
+    """Put the rival into the evaluation. ``holder``: the version in charge; ``outcome``: how it fared where it has predicted already."""
     store = Store(run.store)
-    evaluation = read_json(run.path / "evaluation.json")
-    champion = evaluation.get("champion")
-    standing = evaluation["earns_its_keep"]
-    decision = decide(
-        project.gate,
-        project.task,
-        np.asarray(store.arrays("test")["target"]),
-        np.load(run.predictions("test")),
-        np.load(run.predictions("champion")) if champion else None,
-        _trivial(store, project),
-        model=project.model.name,
-        standing=Standing.from_json(standing) if standing else None,
-        units=_units(store),
-        usable=np.load(run.predictions("champion_rows")) if champion else None,
-        note=champion["why"] if champion else not_compared(evaluation["champion_problem"]),
-        slice_values=_columns(store, project.evaluate.slices),
-        latency_ms=evaluation["latency_ms"],
-        size_mb=evaluation["size_mb"],
-        champion_label=str(champion["version"]) if champion else None,
-        resamples=project.evaluate.resamples,
-        seed=0,
-    ).to_json()
-    keep_reference(run, project, root, store)
-    example = store.raw_test(list(store.preparation.kinds)).slice(0, EXAMPLE_ROWS).to_pandas()
-    version = tracking.register(run, root, project.name, example)
-    told = {**decision, "name": project.name, "version": version}
-    (tracking.promote if decision["promoted"] else tracking.keep_challenger)(root, project.name, version, told)
-    return told
+
+    def attempt(one: Holder) -> Attempt:
+        against = look(one, run.plan["project"])
+        if against is not None:
+            return against
+        assert one.bundle is not None
+        if one is holder and outcome is not None:
+            return _attempted(one, run.path / "rehearsal" / "1.npy", outcome, store)
+        folder = run.path / f"rehearsal-{one.version}"
+        await_end(_rehearsal(run, store, folder, [one.bundle]))
+        return _attempted(one, folder / "0.npy", outcome_of(folder), store)
+
+    rival = meet(root, project.name, holder, attempt)
+    evaluation |= {**rival.to_json(), "champion": None}
+    if rival.version is None or rival.predictions is None:
+        return
+    examined = _examinable(store, project, root, rival.version, rival.learnt)
+    usable = rival.predictions.with_suffix(".usable.npy")
+    np.save(usable, examined.mask)
+    target = np.asarray(store.arrays("test")["target"])
+    prediction = np.load(rival.predictions)
+    how: dict[str, Any] = {"units": units_of(store), "rows": examined.mask, "version": rival.version}
+    beside(evaluation, project.evaluate, target, prediction, **how)
+    files = {"predictions": rival.predictions, "usable": usable}
+    evaluation["champion"] |= examined.to_json() | {n: str(f.relative_to(run.path)) for n, f in files.items()}
 
 
-def _trivial(store: Store, project: Project) -> np.ndarray:
-    """What always predicting the training rows' class shares, or mean, would give."""
-    arrays, test = store.arrays("train"), store.arrays("test")
-    made = fit_baselines(
-        ("trivial",),
-        project.task,
-        arrays,
-        test,
-        classes=store.preparation.target.outputs,
-        cardinalities=store.preparation.inputs().categorical,
-        seed=0,
-    )
-    return made["trivial"].prediction
+def _attempted(holder: Holder, predictions: Path, outcome: Mapping[str, Any], store: Store) -> Attempt:
+    """How a version fared; one that knows other classes is no rival."""
+    own = list(store.preparation.target.classes)
+    if not outcome.get("problem") and outcome["classes"] != own:
+        known = ", ".join(outcome["classes"])
+        outcome = {"problem": f"it knows the classes {known}, the candidate {', '.join(own)}"}
+    return attempted(holder, predictions, outcome)
 
 
-def _columns(store: Store, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def draw_pictures(run: RunDirectory, project: Project, store: Store, evaluation: dict[str, Any]) -> None:
+    """The pictures. They show all test rows, hence no champion that is examined on some of them."""
+    predictions = {"model": np.load(run.predictions("test"))}
+    predictions |= {name: np.load(run.predictions(name)) for name in evaluation["baselines"]}
+    champion = evaluation["champion"]
+    if champion is not None and not champion["left_out"]:
+        predictions["champion"] = np.load(run.path / champion["predictions"])
+    told = [(event.step, event.metrics) for event in run.events() if event.kind == "metric"]
+    target, classes = np.asarray(store.arrays("test")["target"]), store.preparation.target.classes
+    draw(run.path / "plots", project.task, classes, target, predictions, evaluation, told)
+
+
+def columns_of(store: Store, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Raw test columns by name: numbers as float64, all else as text with `missing` for null."""
     found: dict[str, np.ndarray] = {}
     for name in names:
@@ -187,17 +173,15 @@ def _reference(store: Store, project: Project) -> np.ndarray | None:
     return np.stack([1 - values, values], 1) if project.task == "classification" else values
 
 
-def _units(store: Store) -> Units:
+def units_of(store: Store) -> Units:
     """What is resampled: the test rows, or what they belong to."""
     return Units.of(*store.units("test"))
 
 
-def _examinable(store: Store, project: Project, root: Path, champion: Champion) -> Examinable:
-    """The test rows that the champion has not learnt from."""
-    label, learnt = f"version {champion.version}", Learnt.read(champion.bundle)
-    return examinable(
-        store.learnt, learnt, label, store.rows["test"], lambda learnt: unlearnt_rows(store, project, root, learnt)
-    )
+def _examinable(store: Store, project: Project, root: Path, version: str, learnt: Learnt | None) -> Examinable:
+    """The test rows that a version has not learnt from."""
+    label, rows = f"version {version}", store.rows["test"]
+    return examinable(store.learnt, learnt, label, rows, lambda one: unlearnt_rows(store, project, root, one))
 
 
 def unlearnt_rows(store: Store, project: Project, root: Path, learnt: Learnt) -> np.ndarray:
@@ -230,41 +214,26 @@ def _read_again(project: Project, root: Path, identity: Identity) -> np.ndarray:
     return row_hashes(table, identity.columns)[Division(table_of(project, root), project.split).parts == TEST]
 
 
-def _start_rehearsal(run: RunDirectory, store: Store, champion: Champion | None) -> subprocess.Popen[bytes]:
+def _start_rehearsal(run: RunDirectory, store: Store, champion: Path | None) -> subprocess.Popen[bytes]:
     """Start the fresh process, which asks the candidate's bundle and the champion's."""
-    bundles = [str(run.bundle), *([str(champion.bundle)] if champion else [])]
-    (run.path / "rehearsal" / "rehearsal.json").unlink(missing_ok=True)  # of an earlier try
-    command = [sys.executable, "-m", "headway.serve.rehearse", str(store.path), str(run.path / "rehearsal"), *bundles]
-    with open(run.path / "rehearsal.log", "wb") as log:
+    return _rehearsal(run, store, run.path / "rehearsal", [run.bundle, *([champion] if champion else [])])
+
+
+def _rehearsal(run: RunDirectory, store: Store, out: Path, bundles: list[Path]) -> subprocess.Popen[bytes]:
+    (out / "rehearsal.json").unlink(missing_ok=True)  # of an earlier try
+    command = [sys.executable, "-m", "headway.serve.rehearse", str(store.path), str(out), *map(str, bundles)]
+    with open(run.path / f"{out.name}.log", "wb") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
-def _finish_rehearsal(
-    run: RunDirectory, preparation: Preparation, child: subprocess.Popen[bytes], version: str | None
-) -> Rehearsal:
+def _finish_rehearsal(run: RunDirectory, preparation: Preparation, child: subprocess.Popen[bytes]) -> Rehearsal:
     """Wait for the fresh process. Raises TrainingError when the bundle does not predict what training predicted."""
-    try:
-        code = child.wait()
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-    folder = run.path / "rehearsal"
-    own, *others = outcomes(run, code)
-    candidate = np.load(folder / "0.npy")
+    own, *others = outcomes(run, await_end(child))
+    candidate = np.load(run.path / "rehearsal" / "0.npy")
     _check_same(candidate, np.load(run.predictions("test")), run, preparation)
-    other: Mapping[str, Any] = others[0] if others else {}
-    problem = other.get("problem")
-    if other and not problem and other["classes"] != list(preparation.target.classes):
-        problem = (
-            f"it knows the classes {', '.join(other['classes'])}, the candidate {', '.join(preparation.target.classes)}"
-        )
-    usable = bool(other) and not problem
     return Rehearsal(
         candidate=candidate,
-        champion=np.load(folder / "1.npy") if usable else None,
-        champion_version=version if usable else None,
-        champion_problem=problem,
+        champion=others[0] if others else None,
         latency_ms=own["latency_ms"],
         size_mb=own["size_bytes"] / 1e6,
     )

@@ -123,7 +123,17 @@ def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, A
         refuse_credentials(values)
     except ConfigError as error:
         raise ConfigError(f"{shown}: {error}") from None
+    _check_name(path, root, values.get("name", path.stem))
     return project_class(values.get("task")).parse({"name": path.stem, **values}, shown)
+
+
+def _check_name(path: Path, root: Path, name: Any) -> None:
+    """A project's name is its file's, and its file lies in conf/: two files of one name would share runs and a registered model."""
+    if name != path.stem:
+        raise ConfigError(f"conf/{path.name}: name must be the file's, {path.stem}, but is {name!r}; leave it out")
+    own = root / "conf" / f"{path.stem}.yaml"
+    if path.resolve() != own.resolve():
+        raise ConfigError(f"a project must be a file conf/NAME.yaml of its folder, but is {path}; move it there")
 
 
 def recipe_path(root: Path, name: str) -> Path:

@@ -37,14 +37,14 @@ def run(options: argparse.Namespace) -> int:
     left = newest(options.project, root, options.settings)
     if left is not None and options.resume:
         return _go_on(options, terminal, root, left)
-    if not options.force and _is_up_to_date(options, terminal, root):
+    if not (options.force or options.replace_champion) and _is_up_to_date(options, terminal, root):
         return 0
     if left is not None and left.is_ahead:
         terminal.line(left.offer)
     with _prefect(terminal, root):
         from flows.retrain import outcome
 
-        path = outcome(options.project, options.settings)
+        path = outcome(options.project, options.settings, options.replace_champion)
     return _conclude(options, terminal, path)
 
 

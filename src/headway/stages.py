@@ -192,12 +192,12 @@ def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
 def register(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     """Put the model before the gate and into the registry, with the decision and its reason on it."""
     from headway import text_stages
-    from headway.assessment import put_before_gate
+    from headway.judgement import put_before_gate
 
     with timed(run, "register"):
         project = project_of(run)
         how = text_stages.put_before_gate if isinstance(project, TextProject) else put_before_gate
-        decision = how(run, project, root)  # pyrefly: ignore
+        decision = how(run, project, root, report)  # pyrefly: ignore
         write_json(run.path / "decision.json", decision)
     report.line(decision["reason"])
     return decision
@@ -212,6 +212,8 @@ def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:
 
     zombies.own(run)
     project = project_of(run)
+    if not kind:  # hours of training must not end at a name that is taken
+        tracking.check_purpose(root, run.plan["project"], bool(run.plan.get("replace_champion")))
     model = project.model.name
     # The list of runs cuts names at about twenty-five characters.
     name = f"{kind} {model}" if kind else f"{model} s{project.train.seed}"

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +17,24 @@ from headway.base import DataError, TrainingError, read_json, write_atomically, 
 from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.text import open_text
 from headway.data.tokens import TokenStore, make_token_store
-from headway.evaluate.gate import Comparison, Decision, against_champion, first, limits, not_compared
-from headway.evaluate.language import Blocks, by_document, difference, evaluate, units_of, unlearnt
+from headway.evaluate.gate import Comparison, Decision, against_champion, first, limits, stays
+from headway.evaluate.language import Blocks, by_document, difference, evaluate, measure, units_of, unlearnt
 from headway.evaluate.margin import margin_of
 from headway.evaluate.ngram import fit_ngram
 from headway.evaluate.resample import Units
 from headway.evaluate.standing import Standing
 from headway.quality_page import page
 from headway.report import Reporter
+from headway.rival import Attempt, attempted, compared, is_barred, look, meet, note_of, overtaken
 from headway.run import RunDirectory
-from headway.serve.rehearse import outcomes
+from headway.serve.rehearse import await_end, outcome_of, outcomes
 from headway.text_project import METRIC, TextProject
 from headway.text_validation import examine, rules
 
 if TYPE_CHECKING:
-    from headway.tracking import Champion
+    from headway.tracking import Holder
 
+OWN = Path("rehearsal") / "0.npz"
 TOLERANCE = {"fp32": 1e-3}
 """How far, in nats a token, the bundle in fp32 on the CPU may be from what training predicted; looser for half formats."""
 
@@ -95,69 +98,111 @@ def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter
     from headway.evaluate.plots import draw_learning
 
     store = _store(run)
-    champion = tracking.champion(root, project.name)
-    bundles = [str(run.bundle), *([str(champion.bundle)] if champion else [])]
-    asked = {
-        "store": str(store.path),
-        "out": str(run.path / "rehearsal"),
-        "bundles": bundles,
-        "prompts": list(project.evaluate.prompts),
-    }
-    write_json(run.path / "rehearsal-request.json", asked)
-    (run.path / "rehearsal" / "rehearsal.json").unlink(missing_ok=True)  # of an earlier try
-    with open(run.path / "rehearsal.log", "wb") as log:
-        words = [sys.executable, "-m", "headway.serve.text", str(run.path / "rehearsal-request.json")]
-        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    holder = tracking.holder(root, project.name)
+    fit = holder is not None and look(holder, run.plan["project"]) is None
+    champion = [holder.bundle] if holder and holder.bundle and fit else []
+    child = _rehearsal(run, store, run.path / "rehearsal", [run.bundle, *champion], project.evaluate.prompts)
     try:
         report.progress(0.1, "counting for the baselines")
         baselines, seconds = _baselines(store, project)
         report.progress(0.5, "predicting the test text as a fresh process will")
-        code = child.wait()
     finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
+        code = await_end(child)
     own, *others = outcomes(run, code)
     _check_same(run)
-    other = others[0] if others else {}
-    problem = other.get("problem")
-    if problem:
-        report.warn(f"the champion cannot be compared: {problem}")
-    model, compared, examined = _blocks(run, 0), None, None
-    if champion is not None and not problem:
-        examined = _examinable(store, champion, len(model.nats))
-        compared = champion.version, _blocks(run, 1).take(examined.mask)
-        np.save(run.predictions("champion_rows"), examined.mask)
-    units = _units(store, model)
-    found = evaluate(model, baselines, compared, units, seconds, project.evaluate.resamples)
-    found |= {"latency_ms": own["latency_ms"], "size_mb": own["size_bytes"] / 1e6, "champion_problem": problem}
-    if examined is not None:
-        found["champion"] |= {**examined.to_json(f"{units.name}s"), "unit": units.name}
+    model = _blocks(run.path / OWN)
+    found = evaluate(model, baselines, _units(store, model), seconds, project.evaluate.resamples)
+    found |= {"latency_ms": own["latency_ms"], "size_mb": own["size_bytes"] / 1e6}
+    _compare(run, project, root, found, holder, others[0] if others else None)
+    if found["rival"]:
+        report.warn(found["rival"])
     draw_learning(run.path / "plots", [(event.step, event.metrics) for event in run.events() if event.kind == "metric"])
     return found
 
 
-def put_before_gate(run: RunDirectory, project: TextProject, root: Path) -> dict[str, Any]:
-    """Decide by bits a byte on the same blocks, register, and set the aliases."""
+def put_before_gate(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
+    """Decide by bits a byte on the same blocks, register, and set the aliases.
+
+    Where another version took charge since the evaluation, the comparison is made again with that one, and evaluation.json says so.
+    """
     from headway import tracking
 
-    found = read_json(run.path / "evaluation.json")
-    decision = _decide(run, project, found)
+    found = compared(read_json(run.path / "evaluation.json"))
+    decision = _decide(run, project, found).to_json()
     example = pd.DataFrame({"prompt": list(project.evaluate.prompts)})
     version = tracking.register(run, root, project.name, example)
-    told = {**decision.to_json(), "name": project.name, "version": version}
-    (tracking.promote if decision.promoted else tracking.keep_challenger)(root, project.name, version, told)
-    return told
+
+    def again(holder: Holder | None) -> dict[str, Any]:
+        report.warn(overtaken(found["in_charge"], holder))
+        _compare(run, project, root, found, holder)
+        write_json(run.path / "evaluation.json", found)
+        return _decide(run, project, found).to_json()
+
+    told = tracking.settle(root, project.name, version, found["in_charge"], decision, again)
+    return {**told, "name": project.name, "version": version}
 
 
-def _examinable(store: TokenStore, champion: Champion, blocks: int) -> Examinable:
-    """The blocks of the test text of which the champion has not learnt the passages."""
+def _rehearsal(
+    run: RunDirectory, store: TokenStore, out: Path, bundles: list[Path], prompts: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a fresh process in which the bundles predict the test text."""
+    asked = {"store": str(store.path), "out": str(out), "bundles": [*map(str, bundles)], "prompts": list(prompts)}
+    request = run.path / f"{out.name}-request.json"
+    write_json(request, asked)
+    (out / "rehearsal.json").unlink(missing_ok=True)  # of an earlier try
+    with open(run.path / f"{out.name}.log", "wb") as log:
+        words = [sys.executable, "-m", "headway.serve.text", str(request)]
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _compare(
+    run: RunDirectory,
+    project: TextProject,
+    root: Path,
+    evaluation: dict[str, Any],
+    holder: Holder | None,
+    outcome: Mapping[str, Any] | None = None,
+) -> None:
+    """Put the rival into the evaluation. ``holder``: the version in charge; ``outcome``: how it fared where it has predicted already."""
+    store = _store(run)
+
+    def attempt(one: Holder) -> Attempt:
+        against = look(one, run.plan["project"])
+        if against is not None:
+            return against
+        assert one.bundle is not None
+        if one is holder and outcome is not None:
+            return attempted(one, run.path / "rehearsal" / "1.npz", outcome)
+        folder = run.path / f"rehearsal-{one.version}"
+        await_end(_rehearsal(run, store, folder, [one.bundle]))
+        return attempted(one, folder / "0.npz", outcome_of(folder))
+
+    rival = meet(root, project.name, holder, attempt)
+    evaluation |= {**rival.to_json(), "champion": None}
+    if rival.version is None or rival.predictions is None:
+        return
+    model = _blocks(run.path / OWN)
+    examined = _examinable(store, rival.version, rival.learnt, len(model.nats))
+    usable = rival.predictions.with_suffix(".usable.npy")
+    np.save(usable, examined.mask)
+    blocks, unit = _blocks(rival.predictions).take(examined.mask), _units(store, model).name
+    files = {"predictions": rival.predictions, "usable": usable}
+    evaluation["champion"] = {
+        "version": rival.version,
+        "metrics": measure(blocks, project.evaluate.resamples) if len(blocks.nats) else {},
+        "unit": unit,
+        **examined.to_json(f"{unit}s"),
+        **{name: str(file.relative_to(run.path)) for name, file in files.items()},
+    }
+
+
+def _examinable(store: TokenStore, version: str, learnt: Learnt | None, blocks: int) -> Examinable:
+    """The blocks of the test text of which a version has not learnt the passages."""
 
     def unlearnt_blocks(learnt: Learnt) -> np.ndarray:
         return unlearnt(list(store.test_documents()), blocks, learnt)
 
-    label = f"version {champion.version}"
-    return examinable(store.learnt, Learnt.read(champion.bundle), label, blocks, unlearnt_blocks)
+    return examinable(store.learnt, learnt, f"version {version}", blocks, unlearnt_blocks)
 
 
 def _units(store: TokenStore, model: Blocks) -> Units:
@@ -166,16 +211,18 @@ def _units(store: TokenStore, model: Blocks) -> Units:
 
 def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any]) -> Decision:
     """By bits a byte, on the blocks that the champion has not learnt from."""
-    model, champion, gate = _blocks(run, 0), evaluation["champion"], project.gate
+    if is_barred(run, evaluation):
+        return stays(METRIC, evaluation["in_charge"], evaluation["champion_problem"])
+    model, champion, gate = _blocks(run.path / OWN), evaluation["champion"], project.gate
     store, broken = _store(run), limits(gate, evaluation["latency_ms"], evaluation["size_mb"])
-    left_out, note = 0, not_compared(evaluation["champion_problem"])
+    left_out, note = 0, note_of(evaluation)
     if champion is None:
         model_of, _ = fit_ngram(store.tokens("train"), store.tokens("validation"), store.described["vocabulary"], (1,))
         other, label = _counted(store, model_of.losses(store.tokens("test"), 1)), "the trivial baseline"
     else:
-        usable = np.load(run.predictions("champion_rows"))
-        left_out, note, label = int((~usable).sum()), champion["why"], f"version {champion['version']}"
-        model, other = model.take(usable), _blocks(run, 1).take(usable)
+        usable = np.load(run.path / champion["usable"])
+        left_out, label = int((~usable).sum()), f"version {champion['version']}"
+        model, other = model.take(usable), _blocks(run.path / champion["predictions"]).take(usable)
     value, low, high = difference(model, other, project.evaluate.resamples)
     own = float(model.metrics(np.ones((1, len(model.nats))))["bits_per_byte"][0]) if len(model.nats) else math.nan
     units = _units(store, model)
@@ -209,7 +256,7 @@ def _counted(store: TokenStore, losses: np.ndarray) -> Blocks:
 
 def _check_same(run: RunDirectory) -> None:
     """Raise TrainingError when the bundle, in a fresh process, does not predict what training predicted."""
-    blocks, trained = _blocks(run, 0), np.load(run.predictions("test"))
+    blocks, trained = _blocks(run.path / OWN), np.load(run.predictions("test"))
     apart = abs(float(blocks.nats.sum() / blocks.tokens.sum()) - float(trained.mean(dtype=np.float64)))
     allowed = TOLERANCE.get(str((run.result or {}).get("precision")), 0.05)
     if len(trained) != blocks.tokens.sum() or not apart <= allowed:
@@ -219,8 +266,8 @@ def _check_same(run: RunDirectory) -> None:
         )
 
 
-def _blocks(run: RunDirectory, n: int) -> Blocks:
-    with np.load(run.path / "rehearsal" / f"{n}.npz") as held:
+def _blocks(path: Path) -> Blocks:
+    with np.load(path) as held:
         return Blocks(held["nats"], held["tokens"], held["bytes"])
 
 

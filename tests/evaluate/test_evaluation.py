@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from headway.evaluate.baselines import fit_baselines
 from headway.evaluate.calibration import reliability
 from headway.evaluate.config import EvaluateConfig, GateConfig
-from headway.evaluate.evaluation import evaluate
+from headway.evaluate.evaluation import beside, evaluate
 from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
 from headway.evaluate.slices import groups, measure_slices
@@ -172,12 +172,10 @@ def evaluated(
         target,
         predictions,
         units=Units("row", len(target)),
-        champion_rows=None,
         seconds={},
         slice_values={"region": region},
         reference=None,
         model_name=model_name,
-        champion_version=None,
     )
 
 
@@ -246,12 +244,10 @@ def test_the_evaluation_says_plainly_when_a_baseline_is_better(
         test["target"],
         predictions,
         units=Units("row", len(p)),
-        champion_rows=None,
         seconds={"linear": 1.0},
         slice_values={"c": test["categorical"][:, 0].astype(str)},
         reference=baselines["linear"],
         model_name="mlp",
-        champion_version=None,
     )
     assert json.loads(json.dumps(evaluation, allow_nan=False)) == evaluation
     assert evaluation["earns_its_keep"]["verdict"] is False
@@ -278,22 +274,21 @@ def test_a_champion_is_measured_on_the_rows_that_it_has_not_learnt_from() -> Non
     target, rows = rng.integers(0, 2, 2000), np.arange(2000) < 900
     noise = rng.random(2000)
     p = np.where(rows, noise, target)  # what it learnt it knows by heart
-    predictions = {"model": np.stack([1 - noise, noise], 1), "champion": np.stack([1 - p, p], 1)}
+    config = EvaluateConfig(resamples=200)
     evaluation = evaluate(
         "classification",
-        EvaluateConfig(resamples=200),
+        config,
         GateConfig(),
         ("no", "yes"),
         target,
-        predictions,
+        {"model": np.stack([1 - noise, noise], 1)},
         units=Units("row", 2000),
-        champion_rows=rows,
         seconds={},
         slice_values={},
         reference=None,
         model_name="mlp",
-        champion_version="3",
     )
+    beside(evaluation, config, target, np.stack([1 - p, p], 1), units=Units("row", 2000), rows=rows, version="3")
     expected = roc_auc_score(target[rows], p[rows])
     assert evaluation["champion"]["metrics"]["auc"]["value"] == pytest.approx(expected)
     assert evaluation["metrics"]["auc"]["value"] == pytest.approx(roc_auc_score(target, noise))

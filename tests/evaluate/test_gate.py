@@ -10,7 +10,7 @@ import pytest
 
 from headway.base import ConfigError
 from headway.evaluate.config import GateConfig
-from headway.evaluate.gate import Decision, decide, not_compared
+from headway.evaluate.gate import Decision, decide, replacing, stays
 from headway.evaluate.resample import Units
 from headway.evaluate.standing import Standing
 
@@ -191,16 +191,26 @@ def test_a_first_model_must_beat_the_trivial_baseline() -> None:
     assert "the first model, better than the trivial baseline" in decision.reason
 
 
-def test_a_model_whose_champion_cannot_be_compared_is_not_called_the_first() -> None:
-    model = right(np.random.default_rng(4), 0.9)
-    note = not_compared("it knows the classes a, b, the candidate a, b, c")
+def test_a_champion_that_cannot_be_compared_stays_and_the_reason_names_the_way_out() -> None:
+    decision = stays("auc", "3", "it knows the classes a, b, the candidate a, b, c")
+    assert (decision.promoted, decision.difference, decision.low) == (False, None, None)
+    assert decision.reason.startswith(
+        "not promoted: version 3 is in charge and cannot be compared: it knows the classes a, b, the candidate a, b, c; "
+    )
+    assert "--replace-champion" in decision.reason
+
+
+def test_a_model_that_replaces_a_champion_on_request_is_judged_as_a_first_one_and_not_called_the_first() -> None:
+    model, note = right(np.random.default_rng(4), 0.9), replacing("3", "it predicts age, the candidate income")
     decision = put(model, None, note=note)
     assert decision.promoted
     assert (
-        "; judged as a first model, better than the trivial baseline; the champion cannot be compared: "
-        in decision.reason
+        "; judged as a first model, better than the trivial baseline; version 3 cannot be compared" in decision.reason
     )
-    assert not_compared(None) == ""
+    assert "replaced on request: it predicts age, the candidate income" in decision.reason
+    guess = put(np.tile([0.6, 0.4], (ROWS, 1)), None, note=note)
+    assert not guess.promoted, "a request replaces the comparison, not the trivial baseline"
+    assert replacing(None, None) == ""
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_two_models_are_compared_on_the_same_blocks() -> None:
     better, worse = Blocks.of(common, lengths), Blocks.of(common + 0.01 + RNG.normal(0, 0.01, 10_000), lengths)
     value, low, high = difference(better, worse, 300)
     assert 0 < low < value < high < 0.02
-    keep = evaluate(better, {"5-gram": worse}, None, units_of(better, 1, 30_000), {}, 200)["earns_its_keep"]
+    keep = evaluate(better, {"5-gram": worse}, units_of(better, 1, 30_000), {}, 200)["earns_its_keep"]
     assert keep["verdict"]
     assert keep["text"].startswith("gpt is better than its best baseline, 5-gram")
 

@@ -73,6 +73,16 @@ def test_the_recommended_recipe_stands_over_what_the_form_was_filled_with(root: 
     assert read_json(Path(path) / "run.json")["project"]["train"]["batch_size"] == 64
 
 
+def test_only_a_person_who_says_so_replaces_a_champion_that_cannot_be_compared(
+    root: Path, pretended: Pretended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "replace_champion" not in read_json(Path(run().result()) / "run.json")
+    assert "replace_champion" not in deployment(load_project("flowers", root)).parameters
+    monkeypatch.setattr("flows.retrain.up_to_date", lambda *_: UpToDate("flowers", "3", 0.0, RunDirectory(root)))
+    assert read_json(Path(run(replace_champion=True).result()) / "run.json")["replace_champion"] is True
+    assert read_json(outcome("flowers", [], replace_champion=True) / "run.json")["replace_champion"] is True
+
+
 def test_a_schedule_can_adopt_the_recommended_recipe(root: Path) -> None:
     assert deployment(load_project("flowers", root)).parameters["recipe"] is False
     settings = ["schedule={cron: 0 6 * * *, recipe: true}"]

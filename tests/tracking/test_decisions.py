@@ -127,7 +127,7 @@ def test_what_people_wrote_into_the_description_stays_above_the_decisions(run: R
     assert len(description) <= 5000
     client.set_registered_model_tag("loans", "decision.00001.edited", "spoilt by hand in MLflow's page")
     client.update_registered_model("loans", "y" * 4800)
-    tracking.rollback(tmp_path, "loans")
+    tracking.rollback(tmp_path, "loans", second)
     assert client.get_registered_model("loans").description == "y" * 4800, "people's own text is never cut"
     assert "earlier: `headway show loans --all`" in description
     assert len(tracking.history(tmp_path, "loans")) == 16

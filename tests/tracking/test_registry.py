@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -53,69 +52,6 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "by hand"})
     seen = {row["version"]: row for row in tracking.versions(tmp_path, "loans")}
     assert (seen[second]["aliases"], seen[third]["aliases"]) == (["champion"], ["previous"])
-
-
-class Death(BaseException):
-    """A process ends here."""
-
-
-def test_a_promotion_that_dies_between_any_two_steps_leaves_a_valid_champion(
-    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlflow import MlflowClient
-
-    first = registered(run, tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
-    left = 0
-
-    def dying(real: Callable[..., object]) -> Callable[..., object]:
-        def call(*args: object) -> object:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise Death
-            return real(*args)
-
-        return call
-
-    client, deaths, before = tracking.open_store(tmp_path), 0, first
-    model = client.get_model_version("loans", first)
-    for steps in range(1, 50):  # each promotion dies one step later, until one does not die
-        candidate = str(client.create_model_version("loans", model.source, model.run_id).version)
-        died = False
-        with monkeypatch.context() as patched:
-            for name in CHANGES:
-                patched.setattr(MlflowClient, name, dying(getattr(MlflowClient, name)))
-            left = steps
-            try:
-                tracking.promote(tmp_path, "loans", candidate, {"promoted": True, "reason": "again"})
-            except Death:
-                died = True
-        champion = tracking.champion(tmp_path, "loans")
-        assert champion is not None
-        assert champion.version in (before, candidate)
-        tracking.promote(tmp_path, "loans", candidate, {"promoted": True, "reason": "again"})
-        rows = {row["version"]: row for row in tracking.versions(tmp_path, "loans")}
-        assert (rows[candidate]["aliases"], rows[before]["aliases"]) == (["champion"], ["previous"])
-        assert rows[before]["decision"] == "replaced"
-        newest = tracking.history(tmp_path, "loans")[-1]
-        assert (newest.number, newest.before, newest.after) == (steps + 1, before, candidate), "noted exactly once"
-        before = candidate
-        if not died:
-            break
-        deaths += 1
-    assert deaths >= 9
-
-
-CHANGES = (
-    "set_registered_model_alias",
-    "delete_registered_model_alias",
-    "set_registered_model_tag",
-    "update_registered_model",
-    "set_model_version_tag",
-    "delete_model_version_tag",
-    "update_model_version",
-)
 
 
 def test_a_run_is_registered_once(run: RunDirectory, tmp_path: Path) -> None:

@@ -48,8 +48,25 @@ def test_a_version_that_never_was_champion_is_not_champion_again(run: RunDirecto
     tracking.keep_challenger(tmp_path, "loans", refused, {"promoted": False, "reason": "worse"})
     done = tracking.rollback(tmp_path, "loans", refused)
     assert done.sentence() == "version 2 is champion, in place of version 1"
-    assert tracking.rollback(tmp_path, "loans").sentence() == "version 1 is champion again, in place of version 2"
+    assert tracking.rollback(tmp_path, "loans", "1").sentence() == "version 1 is champion again, in place of version 2"
     assert rows(tmp_path)[refused]["decision"] == "rolled back"
+
+
+def test_a_rollback_that_is_repeated_says_that_it_was_done_and_changes_nothing(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
+    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
+    tracking.rollback(tmp_path, "loans", reason="complaints")
+    before, history = rows(tmp_path), tracking.history(tmp_path, "loans")
+    for to in ("", first):
+        done = tracking.rollback(tmp_path, "loans", to, "once more")
+        assert done.since is not None
+        assert done.sentence().startswith(f"version {first} is champion already, rolled back from version {second} on ")
+        assert "(complaints); --to puts another version in charge" in done.sentence()
+    assert (rows(tmp_path), tracking.history(tmp_path, "loans")) == (before, history)
+    assert tracking.rollback(tmp_path, "loans", second).version == second, "whoever names it gets the other one back"
 
 
 def test_a_model_without_a_champion_cannot_be_rolled_back(tmp_path: Path) -> None:

@@ -27,34 +27,21 @@ def evaluate(
     predictions: Mapping[str, np.ndarray],
     *,
     units: Units,
-    champion_rows: np.ndarray | None,
     seconds: Mapping[str, float],
     slice_values: Mapping[str, np.ndarray],
     reference: np.ndarray | None,
     model_name: str,
-    champion_version: str | None,
 ) -> dict[str, Any]:
-    """Measure `model`, `champion` (where there is one) and every baseline of ``predictions`` on the test rows.
-
-    ``champion_rows`` (N,) bool: the rows that the champion has not learnt from; it is measured on these alone. None: on all.
-    """
+    """Measure `model` and every baseline of ``predictions`` on the test rows; the champion is added by ``beside``."""
     metric = primary(task, len(classes), gate)
 
-    def rows_of(name: str) -> np.ndarray:
-        return champion_rows if name == "champion" and champion_rows is not None else np.ones(len(target), bool)
-
     def measured_on(name: str) -> Measured:
-        rows = rows_of(name)
-        return measure(task, target[rows], predictions[name][rows], config.resamples, units=units.take(rows))
+        return measure(task, target, predictions[name], config.resamples, units=units)
 
-    examined = [name for name in predictions if name != "champion" or champion_rows is None or champion_rows.any()]
     with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter's lock
-        measured = dict(zip(examined, pool.map(measured_on, examined), strict=True))
+        measured = dict(zip(predictions, pool.map(measured_on, predictions), strict=True))
     ordered = {name: _first(values, metric) for name, values in measured.items()}
-    baselines = {name: ordered[name] for name in examined if name not in ("model", "champion")}
-    champion = None
-    if "champion" in predictions:
-        champion = {"version": champion_version, "metrics": ordered.get("champion", {})}
+    baselines = {name: values for name, values in ordered.items() if name != "model"}
     calibration = []
     if task == "classification" and len(classes) == 2:
         calibration = reliability(target, predictions["model"][:, 1])
@@ -66,17 +53,38 @@ def evaluate(
         "units": {"name": units.name, "count": units.count, "note": units.note},
         "classes": list(classes),
         "metrics": ordered["model"],
-        "undefined": {
-            name: reasons(task, classes, target[rows_of(name)], predictions[name][rows_of(name)], m)
-            for name, m in ordered.items()
-        },
+        "undefined": {name: reasons(task, classes, target, predictions[name], m) for name, m in ordered.items()},
         "baselines": {name: {"metrics": m, "seconds": seconds.get(name)} for name, m in baselines.items()},
-        "champion": champion,
+        "champion": None,
         "slices": measure_slices(task, target, predictions["model"], slice_values, config.resamples, units, classes),
         "calibration": calibration,
         "reference": _reference(task, config, metric, target, predictions["model"], reference, units),
         "earns_its_keep": standing.to_json() if standing else None,
     }
+
+
+def beside(
+    evaluation: dict[str, Any],
+    config: EvaluateConfig,
+    target: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    units: Units,
+    rows: np.ndarray,
+    version: str,
+) -> None:
+    """Add the version that the model is compared with to an evaluation.
+
+    ``rows`` (N,) bool: the rows that it has not learnt from; it is measured on these alone.
+    """
+    task, metric = evaluation["task"], evaluation["primary"]
+    evaluation["undefined"].pop("champion", None)
+    metrics: Measured = {}
+    if rows.any():
+        held = target[rows], prediction[rows]
+        metrics = _first(measure(task, *held, config.resamples, units=units.take(rows)), metric)
+        evaluation["undefined"]["champion"] = reasons(task, evaluation["classes"], *held, metrics)
+    evaluation["champion"] = {"version": version, "metrics": metrics}
 
 
 def _first(values: Measured, metric: str) -> Measured:

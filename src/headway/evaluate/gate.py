@@ -4,7 +4,8 @@ This is a test of non-inferiority (Walker and Nowacki 2011, "Understanding Equiv
 end of the paired 95 % bootstrap interval of (candidate - champion) lies above -margin, and every stated limit holds. A truly worse
 candidate, by the margin or more, therefore passes at most 2.5 times in 100. A first model must beat the trivial baseline, its interval
 clear of zero, and must not be worse than its best strong baseline, likewise. Differences are positive when the candidate is better,
-whichever way the metric runs. Champions are compared on test rows that they have not learnt from.
+whichever way the metric runs. Champions are compared on test rows that they have not learnt from. A champion that cannot be compared
+stays, unless a person wants it replaced.
 """
 
 from __future__ import annotations
@@ -109,8 +110,8 @@ def against_champion(gate: GateConfig, comparison: Comparison, margin: Margin, b
 def first(
     gate: GateConfig, comparison: Comparison, standing: Standing | None, model: str, broken: list[str]
 ) -> Decision:
-    """A first model, or one whose champion cannot be compared: better than the trivial baseline, and by default not worse than its
-    best strong one.
+    """A first model, or one that replaces a champion which cannot be compared, on request: better than the trivial baseline, and by
+    default not worse than its best strong one.
     """
     undecidable = comparison.undecidable(gate.min_units)
     if undecidable is not None:
@@ -152,7 +153,7 @@ def decide(
     """Put the candidate's predictions for the test rows before the gate, beside the champion's for the same rows.
 
     ``usable`` (N,) bool: the rows that the champion has not learnt from, None for all; ``note`` says why the others are left out,
-    or, without ``champion``, why there is none to compare.
+    or, without ``champion``, which one is replaced on request.
     """
     metric = primary(task, candidate.shape[1] if candidate.ndim == 2 else 1, gate)
     broken = limits(gate, latency_ms, size_mb)
@@ -207,9 +208,18 @@ def why_of(low: float, high: float, margin: Margin, other: str) -> str:
     return f"whether it is worse than {other} by more than the margin, {margin.text}, is open"
 
 
-def not_compared(problem: str | None) -> str:
-    """Why a champion that there is was not compared, as a clause for the decision; empty where there is no ``problem``."""
-    return f"the champion cannot be compared: {problem}" if problem else ""
+def stays(metric: str, version: str, problem: str) -> Decision:
+    """The decision where the version in charge cannot be compared: nothing says that the candidate is as good, so it stays."""
+    reason = (
+        f"not promoted: version {version} is in charge and cannot be compared: {problem}; "
+        "with --replace-champion the new model is judged as a first one and takes its place"
+    )
+    return Decision(False, reason, metric, None, None, None)
+
+
+def replacing(version: str | None, problem: str | None) -> str:
+    """For the decision, that a person wants a version replaced that cannot be compared; empty where there is none in charge."""
+    return "" if version is None else f"version {version} cannot be compared, and is replaced on request: {problem}"
 
 
 def limits(gate: GateConfig, latency_ms: float, size_mb: float) -> list[str]:

@@ -130,12 +130,11 @@ def unlearnt(documents: Sequence[str], blocks: int, learnt: Learnt) -> np.ndarra
 def evaluate(
     model: Blocks,
     baselines: Mapping[str, Blocks],
-    champion: tuple[str, Blocks] | None,
     units: Units,
     seconds: Mapping[str, float],
     resamples: int,
 ) -> dict[str, Any]:
-    """Everything that is measured, as one JSON value in the shape of a table's evaluation."""
+    """Everything that is measured but the champion, as one JSON value in the shape of a table's evaluation."""
     measured = {name: measure(blocks, resamples) for name, blocks in baselines.items()}
     return {
         "task": "language",
@@ -144,18 +143,12 @@ def evaluate(
         "units": {"name": units.name, "count": units.count, "note": units.note},
         "metrics": measure(model, resamples),
         "baselines": {name: {"metrics": m, "seconds": seconds.get(name)} for name, m in measured.items()},
-        "champion": None
-        if champion is None
-        else {"version": champion[0], "metrics": _measured(champion[1], resamples)},
+        "champion": None,
         "slices": {},
         "calibration": [],
         "reference": None,
         "earns_its_keep": _standing(model, baselines, resamples).to_json(),
     }
-
-
-def _measured(blocks: Blocks, resamples: int) -> dict[str, dict[str, float | None]]:
-    return measure(blocks, resamples) if len(blocks.nats) else {}
 
 
 def _standing(model: Blocks, baselines: Mapping[str, Blocks], resamples: int) -> Standing:

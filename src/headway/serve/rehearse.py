@@ -8,6 +8,7 @@ what the others showed.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headway.base import HeadwayError, TrainingError, read_json, write_json
+from headway.base import DamagedError, HeadwayError, TrainingError, read_json, write_json
 from headway.data.store import Store
 from headway.run import RunDirectory
 from headway.serve.bundle import Predictor
@@ -34,9 +35,14 @@ def main(store_path: str, out: str, bundles: list[str]) -> int:
         try:
             told.append(_rehearse(store, Path(bundle), folder / f"{n}.npy"))
         except HeadwayError as error:
-            told.append({"bundle": bundle, "problem": str(error)})
+            told.append({"bundle": bundle, **problem_of(error)})
         write_json(folder / "rehearsal.json", told)
     return 0
+
+
+def problem_of(error: HeadwayError) -> dict[str, Any]:
+    """Why a bundle did not predict, for rehearsal.json."""
+    return {"problem": str(error), "damaged": isinstance(error, DamagedError)}
 
 
 def outcomes(run: RunDirectory, code: int) -> list[dict[str, Any]]:
@@ -44,16 +50,47 @@ def outcomes(run: RunDirectory, code: int) -> list[dict[str, Any]]:
 
     Raises TrainingError where the candidate did not predict; a champion that did not has a "problem".
     """
-    path = run.path / "rehearsal" / "rehearsal.json"
-    told: list[dict[str, Any]] = read_json(path, list) if path.exists() else []
+    folder = run.path / "rehearsal"
+    told = _told(folder)
     if code != 0:
-        last = (run.path / "rehearsal.log").read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
         if not told:
-            raise TrainingError(f"the bundle must predict in a fresh process, however that failed: {last[0]}")
-        told = [told[0], {"problem": f"predicting with it ended the process: {last[0]}"}]
+            raise TrainingError(
+                f"the bundle must predict in a fresh process, however that failed: {_last_line(folder)}"
+            )
+        told = told if len(told) > 1 else [told[0], _ended(folder)]
     if "problem" in told[0]:
         raise TrainingError(f"the bundle must predict in a fresh process, however: {told[0]['problem']}")
     return told
+
+
+def outcome_of(folder: Path) -> dict[str, Any]:
+    """What a rehearsal in ``folder`` told of its one bundle."""
+    told = _told(folder)
+    return told[0] if told else _ended(folder)
+
+
+def await_end(child: subprocess.Popen[bytes]) -> int:
+    """The exit code of a rehearsal; it ends with us where we are interrupted."""
+    try:
+        return child.wait()
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def _told(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "rehearsal.json"
+    return read_json(path, list) if path.exists() else []
+
+
+def _ended(folder: Path) -> dict[str, Any]:
+    return {"problem": f"predicting with it ended the process: {_last_line(folder)}", "damaged": False}
+
+
+def _last_line(folder: Path) -> str:
+    log = folder.with_name(f"{folder.name}.log")
+    return (log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"])[0]
 
 
 def _rehearse(store: Store, bundle: Path, out: Path) -> dict[str, Any]:

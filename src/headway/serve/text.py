@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headway.base import ConfigError, DataError, HeadwayError, read_json, write_atomically, write_json
+from headway.base import ConfigError, DamagedError, DataError, HeadwayError, read_json, write_atomically, write_json
 from headway.data.records import shown
 from headway.data.tokens import Tokenizer, TokenStore, tokenizer_from_json
 from headway.evaluate.language import Blocks, by_document, measure
@@ -151,7 +151,7 @@ def rehearse(store_path: str, out: str, prompts: Sequence[str], bundles: Sequenc
                 samples = [f"{p}{predictor.sample(p)}" for p in prompts]
                 write_atomically(folder / "samples.txt", "\n\n---\n\n".join(samples) + "\n")
         except (HeadwayError, OSError, KeyError) as error:
-            told.append({"problem": str(error)})
+            told.append({"problem": str(error), "damaged": isinstance(error, DamagedError)})
         write_json(folder / "rehearsal.json", told)
 
 

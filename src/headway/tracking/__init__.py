@@ -1,23 +1,29 @@
 """Runs, metrics and models in MLflow; with serve/pyfunc.py the only importer of mlflow.
 
-store      where MLflow keeps things, and how to speak to it
-runs       a run's opening, its metrics as they come, its end; all of it repeatable from the run directory alone
-system     the machine's load while a run trains
-registry   bundles as model versions, aliases, gate decisions
-decisions  the history of a model: every decision, appended
-state      what a version's page says
-rollback   an earlier version in charge again
+store         where MLflow keeps things, and how to speak to it
+runs          a run's opening, its metrics as they come, its end; all of it repeatable from the run directory alone
+system        the machine's load while a run trains
+registry      versions with their bundles, and who has which alias
+registration  a run's bundle as a version
+purpose       what a registered model is for: project, task, target
+lock          one decider at a time for each model
+decisions     the history of a model: every decision, appended
+intent        a decision carried out whole, whatever dies on the way
+deciding      the gate's decisions: from the version compared with, or compared again
+rollback      an earlier version in charge again
+state         what a version's page says
 """
 
+from headway.tracking.deciding import keep_challenger, promote, settle
 from headway.tracking.decisions import DecisionRecord
+from headway.tracking.registration import check_purpose, register
 from headway.tracking.registry import (
     Champion,
+    Holder,
     champion,
     history,
-    keep_challenger,
+    holder,
     list_runs,
-    promote,
-    register,
     version_of,
     versions,
 )
@@ -30,17 +36,21 @@ __all__ = [
     "Champion",
     "DecisionRecord",
     "Forwarder",
+    "Holder",
     "Rollback",
     "begin",
     "champion",
+    "check_purpose",
     "conclude",
     "history",
+    "holder",
     "keep_challenger",
     "list_runs",
     "open_store",
     "promote",
     "register",
     "rollback",
+    "settle",
     "sync",
     "system_metrics",
     "tracking_uri",

@@ -31,10 +31,13 @@ GATE: tuple[Kind, ...] = ("first", "promotion", "refusal")
 MOVES: tuple[Kind, ...] = ("first", "promotion", "rollback", "outside")
 """The kinds after which another version may be in charge."""
 
-LONGEST_TAG = LONGEST_DESCRIPTION = 4900  # characters: MLflow keeps 5,000
+LONGEST_DESCRIPTION = 4900  # characters: MLflow keeps 5,000
+LONGEST_TAG = 4800  # leaves room for what an intent holds beside the record
 LEAST_ROOM = 800  # for one decision with a long reason
-OUTSIDE = "the alias champion was moved outside Headway, or the process of a decision died before it was carried out"
+OUTSIDE = "the alias champion was moved outside Headway"
 HEADING = "## Decisions"
+TOLD_BY_TAGS = "tags"
+"""The end of the keys of decisions from before this list, which the versions' tags told."""
 _KEY = re.compile(r"decision\.(\d+)\.\w+")
 
 
@@ -95,82 +98,68 @@ def read(client: MlflowClient, name: str) -> list[DecisionRecord]:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return []
         raise
-    kept = []
+    kept = {}
     for key, value in model.tags.items():
         if _KEY.fullmatch(key):
             with contextlib.suppress(ValueError, KeyError, TypeError):  # edited by hand in MLflow
-                kept.append(DecisionRecord.from_json(json.loads(value)))
-    return sorted(kept, key=lambda record: (record.number, record.when)) if kept else _from_versions(client, name)
+                kept[key] = DecisionRecord.from_json(json.loads(value))
+    if all(key.endswith(f".{TOLD_BY_TAGS}") for key in kept):  # none, or a process died while it wrote them down
+        return _from_versions(client, name)
+    return sorted(kept.values(), key=lambda record: (record.number, record.when))
 
 
-def append(client: MlflowClient, name: str, record: DecisionRecord) -> list[DecisionRecord]:
-    """Add a decision to the end of the list; the whole list. The caller holds the model (``registry.deciding``).
+def catch_up(client: MlflowClient, name: str, coming: DecisionRecord) -> list[DecisionRecord]:
+    """Note what is missing before a decision that is coming; the whole list. The caller holds the model (``lock.held``).
 
-    Where another version is in charge than the list says, its alias was moved outside Headway: that is noted first.
+    Missing is what the versions' tags alone told, and, where another version is in charge than the list says, that its alias
+    was moved outside Headway. Done again after a kill, it changes nothing more.
     """
     history = read(client, name)
     written = [one for one in history if one.number]
-    unwritten = [one for one in history if not one.number]  # what the versions' tags told
     moves = [one for one in written if one.kind in MOVES]
-    if moves and moves[-1].after != record.before:
-        version = record.before or moves[-1].after or record.version
-        unwritten.append(
-            DecisionRecord("outside", version, moves[-1].after, record.before, OUTSIDE, "unknown", record.when)
-        )
-    for one in (*unwritten, record):
-        written.append(_write(client, name, replace(one, number=written[-1].number + 1 if written else 1)))
+    for one in history:
+        if not one.number:
+            number = len(written) + 1
+            written.append(append(client, name, _key(number, TOLD_BY_TAGS), replace(one, number=number)))
+    if moves and moves[-1].after != coming.before:
+        version = coming.before or moves[-1].after or coming.version
+        outside = DecisionRecord("outside", version, moves[-1].after, coming.before, OUTSIDE, "unknown", coming.when)
+        number = following(written)
+        written.append(append(client, name, new_key(number), replace(outside, number=number)))
     return written
 
 
-def _write(client: MlflowClient, name: str, record: DecisionRecord) -> DecisionRecord:
-    text = json.dumps(record.to_json(), ensure_ascii=False)
-    while len(text) > LONGEST_TAG:
-        record = replace(record, why=record.why[: len(record.why) * 3 // 4])
-        text = json.dumps(record.to_json(), ensure_ascii=False)
-    client.set_registered_model_tag(name, f"decision.{record.number:05d}.{uuid.uuid4().hex[:6]}", text)
+def append(client: MlflowClient, name: str, key: str, record: DecisionRecord) -> DecisionRecord:
+    """Write a record under its key, shortened where MLflow would not keep it whole; the record as it is kept."""
+    record = fitted(record)
+    client.set_registered_model_tag(name, key, json.dumps(record.to_json(), ensure_ascii=False))
     return record
 
 
-def note_gate(
-    client: MlflowClient, name: str, version: str, champion: str | None, decision: Mapping[str, Any]
-) -> tuple[list[DecisionRecord], DecisionRecord]:
-    """Append what the gate decided about a version, unless it is there already; the history and the record.
+def fitted(record: DecisionRecord) -> DecisionRecord:
+    """The record with a reason that is short enough for one tag."""
+    while len(json.dumps(record.to_json(), ensure_ascii=False)) > LONGEST_TAG:
+        record = replace(record, why=record.why[: len(record.why) * 3 // 4])
+    return record
 
-    ``champion``: the version in charge. ``decision``: promoted, reason, and metric, difference, low, high where measured.
-    """
-    promoted = bool(decision.get("promoted"))
-    kinds: tuple[Kind, ...] = ("first", "promotion") if promoted else ("refusal",)
-    history = read(client, name)
-    earlier = [one for one in history if one.number and one.version == version and one.kind in kinds]
-    if earlier:
-        return history, earlier[-1]
-    record = DecisionRecord(
-        kind="refusal" if not promoted else "first" if champion is None else "promotion",
-        version=version,
-        before=champion,
-        after=version if promoted else champion,
-        why=reason_of(decision),
-        who=current_user(),
-        when=time.time(),
-        run_id=client.get_model_version(name, version).run_id,
-        metric=decision.get("metric"),
-        difference=decision.get("difference"),
-        low=decision.get("low"),
-        high=decision.get("high"),
-    )
-    history = append(client, name, record)
-    describe(client, name, history)
-    return history, history[-1]
+
+def following(history: list[DecisionRecord]) -> int:
+    """The number of the next decision."""
+    return max((one.number for one in history), default=0) + 1
+
+
+def new_key(number: int) -> str:
+    """A key that no other decision has, on whichever machine."""
+    return _key(number, uuid.uuid4().hex[:6])
+
+
+def _key(number: int, end: str) -> str:
+    return f"decision.{number:05d}.{end}"
 
 
 def reason_of(decision: Mapping[str, Any]) -> str:
     """Why the gate decided, without the verdict that its sentence begins with: it stands beside it wherever it is shown."""
     return str(decision.get("reason", "")).removeprefix("not promoted: ").removeprefix("promoted: ")
-
-
-def is_overtaken(history: list[DecisionRecord], record: DecisionRecord, kinds: tuple[Kind, ...]) -> bool:
-    """Whether a later decision of one of these kinds was taken."""
-    return any(one.number > record.number and one.kind in kinds for one in history)
 
 
 def describe(client: MlflowClient, name: str, history: list[DecisionRecord]) -> None:

@@ -1,31 +1,25 @@
-"""The registry: bundles as model versions, the aliases champion, challenger and previous, and why each was given."""
+"""The registry, for looking: versions with their bundles, who has which alias, and why each was given."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway import checksums
-from headway.base import ConfigError, DamagedError, read_json
+from headway.base import ConfigError, DamagedError, HeadwayError
 from headway.checksums import Damage
 from headway.locks import working_folder
-from headway.run import RunDirectory
-from headway.tracking import decisions, state
+from headway.tracking import decisions, intent, lock
 from headway.tracking.contents import NUMBER_TAG
 from headway.tracking.decisions import DecisionRecord
-from headway.tracking.models import forget_unregistered
-from headway.tracking.packaging import save
-from headway.tracking.runs import read_tracking
-from headway.tracking.store import database_file, is_local, needing, open_store, tracking_uri
+from headway.tracking.store import database_file, is_file, needing, open_store, tracking_uri
 from headway.tracking.variants import PARENT_TAG
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
 
 
@@ -38,6 +32,15 @@ class Champion:
     bundle: Path
 
 
+@dataclass(frozen=True)
+class Holder:
+    """The version that has an alias, and its bundle on this machine; None where the files are gone or damaged, as ``problem`` says."""
+
+    version: str
+    bundle: Path | None
+    problem: str | None = None
+
+
 @contextlib.contextmanager
 def opened(root: Path) -> Iterator[MlflowClient]:
     """The store's client; what MLflow raises meanwhile becomes one clear line."""
@@ -47,72 +50,44 @@ def opened(root: Path) -> Iterator[MlflowClient]:
 
 
 @contextlib.contextmanager
-def deciding(root: Path, name: str) -> Iterator[None]:
-    """Hold a model's aliases: what reads and then moves them does so alone among the processes of this folder."""
-    folder = root / "data" / "registry"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{name}.lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def reading(root: Path, name: str) -> Iterator[MlflowClient]:
+    """The store's client for looking at a model. What a killed process began with it is finished first.
 
-
-def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) -> str:
-    """Log the run's bundle as a model and register it; the version. A run that is registered already keeps its version.
-
-    ``example``: a few raw rows. Raises ConfigError when the run is not in MLflow or MLflow does not answer.
+    A decision whose process is at work is left to that one.
     """
-    tracking = read_tracking(run)
-    if tracking is None or tracking["run_id"] is None:
-        raise ConfigError(
-            f"a run must be in MLflow before its model is registered, however {run.path.name} is not; "
-            f"headway sync {run.path.name}"
-        )
-    run_id = tracking["run_id"]
     with opened(root) as client:
-        known = client.search_model_versions(f"run_id = '{run_id}'")
-        if known:
-            return str(known[0].version)
-        described = read_json(run.bundle / "bundle.json")
-        forget_unregistered(client, tracking["experiment_id"], run_id)
-        model = client.create_logged_model(
-            tracking["experiment_id"], name, run_id, params={"model": described["model"]["name"]}
-        )
-        with working_folder(root / "data" / "registry", "register") as folder:
-            save(folder / "model", run.bundle, described, example, model, run_id)
-            client.log_model_artifacts(model.model_id, str(folder / "model"))
-        if is_local(tracking_uri(root)):  # before a version names it: a power cut must not leave one without its files
-            checksums.sync_tree(Path(model.artifact_location.removeprefix("file://")))
-        client.finalize_logged_model(model.model_id, "READY")
-        _log_output(client, run_id, model.model_id)
-        _ensure_model(client, name, run.plan["project"].get("description", ""))
-        # MLflow would look a models:/ address of a local store up in its global store, which need not be this one.
-        source = model.artifact_location if is_local(tracking_uri(root)) else f"models:/{model.model_id}"
-        return str(client.create_model_version(name, source, run_id, model_id=model.model_id).version)
-
-
-def _log_output(client: MlflowClient, run_id: str, model_id: str) -> None:
-    from mlflow.entities import LoggedModelOutput
-
-    client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
-
-
-def _ensure_model(client: MlflowClient, name: str, description: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name, description=description or None)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+        model = intent.registered_model(client, name)
+        if model is not None and intent.intent_of(model) is not None:
+            with lock.held(root, name, wait=False) as held:
+                if held is not None:
+                    intent.recover(client, name)
+        yield client
 
 
 def champion(root: Path, name: str) -> Champion | None:
     """The version that the alias champion names; None when there is none yet."""
-    with opened(root) as client:
+    with reading(root, name) as client:
         version = aliased(client, name, "champion")
         if version is None:
             return None
         return Champion(str(version.version), version.run_id, bundle_of(client, root, version))
+
+
+def holder(root: Path, name: str, alias: str = "champion") -> Holder | None:
+    """The version that an alias names, also where its files are damaged; None when there is none."""
+    with reading(root, name) as client:
+        return holder_of(client, root, name, alias)
+
+
+def holder_of(client: MlflowClient, root: Path, name: str, alias: str) -> Holder | None:
+    """As holder, with a client."""
+    version = aliased(client, name, alias)
+    if version is None:
+        return None
+    try:
+        return Holder(str(version.version), bundle_of(client, root, version))
+    except HeadwayError as error:
+        return Holder(str(version.version), None, str(error))
 
 
 def version_of(root: Path, name: str, wanted: str = "champion") -> Champion:
@@ -121,9 +96,9 @@ def version_of(root: Path, name: str, wanted: str = "champion") -> Champion:
     Raises ConfigError when there is none; nothing is created by looking.
     """
     uri = tracking_uri(root)
-    if is_local(uri) and not database_file(uri).exists():
+    if is_file(uri) and not database_file(uri).exists():
         raise ConfigError(_no_version(name, wanted, []))
-    with opened(root) as client:
+    with reading(root, name) as client:
         known = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)
         version = client.get_model_version(name, wanted) if wanted in known else None
         if version is None and not wanted.isdigit():
@@ -220,59 +195,15 @@ def _fetched(client: MlflowClient, root: Path, version: Any) -> Path:
     return kept
 
 
-def promote(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
-    """Make a version champion, as the gate decided, and note it in the model's history.
-
-    The decision is written first and one statement moves the alias, so that whatever dies, a champion stands, and the same
-    call finishes what was begun; done twice, it is the same as done once. Where a later decision put another
-    version in charge, a repeated call changes nothing.
-    """
-    with opened(root) as client, deciding(root, name):
-        history, record = _note(client, name, version, decision)
-        if decisions.is_overtaken(history, record, decisions.MOVES):
-            return
-        replaced = record.before if record.before != version else None
-        if replaced is not None:
-            client.set_registered_model_alias(name, "previous", replaced)
-        client.set_registered_model_alias(name, "champion", version)
-        drop_challenger(client, name, version)
-        if replaced is not None:
-            state.tell(client, name, replaced, "replaced", f"replaced by version {version}", history)
-        state.tell_gate(client, name, version, decision, history)
-
-
-def keep_challenger(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
-    """Keep a version that the gate did not let through, with the reason, as `challenger`; noted in the history, too."""
-    with opened(root) as client, deciding(root, name):
-        history, record = _note(client, name, version, decision)
-        if not decisions.is_overtaken(history, record, decisions.GATE):
-            client.set_registered_model_alias(name, "challenger", version)
-            state.tell_gate(client, name, version, decision, history)
-
-
-def _note(
-    client: MlflowClient, name: str, version: str, decision: Mapping[str, Any]
-) -> tuple[list[DecisionRecord], DecisionRecord]:
-    champion = aliased(client, name, "champion")
-    return decisions.note_gate(client, name, version, None if champion is None else str(champion.version), decision)
-
-
-def drop_challenger(client: MlflowClient, name: str, version: str) -> None:
-    """Take the alias challenger from a version that is in charge now."""
-    challenger = aliased(client, name, "challenger")
-    if challenger is not None and str(challenger.version) == str(version):
-        client.delete_registered_model_alias(name, "challenger")
-
-
 def history(root: Path, name: str) -> list[DecisionRecord]:
     """Every decision about a model, the oldest first."""
-    with opened(root) as client:
+    with reading(root, name) as client:
         return decisions.read(client, name)
 
 
 def versions(root: Path, name: str) -> list[dict[str, Any]]:
     """A model's versions, newest first: version, run_id, created (seconds since the epoch), aliases, and its tags."""
-    with opened(root) as client:
+    with reading(root, name) as client:
         found = client.search_model_versions(f"name = '{name}'")
         aliases: dict[str, list[str]] = {}
         if found:

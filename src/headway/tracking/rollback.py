@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.base import ConfigError
-from headway.tracking import decisions, registry, state
+from headway.base import ConfigError, moment
+from headway.tracking import decisions, intent, lock, registry
 from headway.tracking.decisions import DecisionRecord, current_user
-from headway.tracking.store import database_file, is_local, tracking_uri
+from headway.tracking.store import database_file, is_file, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rollback:
-    """Which version is in charge now, which one was, why, and whether the one in charge had been champion before."""
+    """Which version is in charge now, which one was, why, and whether the one in charge had been champion before.
+
+    ``since``: seconds since the epoch where this was decided before, and nothing was left to do.
+    """
 
     version: str
     before: str
     reason: str
     again: bool
+    since: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As the command prints it."""
@@ -31,41 +35,54 @@ class Rollback:
 
     def sentence(self) -> str:
         """As people read it."""
+        if self.since is not None:
+            when = f"rolled back from version {self.before} on {moment(self.since)} ({self.reason})"
+            return f"version {self.version} is champion already, {when}; --to puts another version in charge"
         return f"version {self.version} is champion{' again' if self.again else ''}, in place of version {self.before}"
 
 
 def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "") -> Rollback:
     """Put the version ``to``, or the previous champion where it is empty, in charge; the one that was becomes `previous`.
 
-    ``who``: who decided, where it is not the user of this process. One statement moves the alias, so that whatever dies, a
-    champion stands. Raises ConfigError, and changes nothing, when there is no champion, nothing to go back to, no
-    such version, or when its bundle is gone.
+    ``who``: who decided, where it is not the user of this process. Killed anywhere and repeated, it is the same as done once: a
+    rollback without ``to`` never undoes a rollback. Raises ConfigError, and changes nothing, when there is no champion, nothing to
+    go back to, no such version, or when its bundle is gone.
     """
     uri = tracking_uri(root)
-    if is_local(uri) and not database_file(uri).exists():
+    if is_file(uri) and not database_file(uri).exists():
         raise ConfigError(_no_champion(name))
-    with registry.opened(root) as client, registry.deciding(root, name):
+    with lock.held(root, name) as held, registry.opened(root) as client:
+        assert held is not None
+        intent.recover(client, name)
         now = registry.aliased(client, name, "champion")
         if now is None:
             raise ConfigError(_no_champion(name))
-        before = str(now.version)
+        before, history = str(now.version), decisions.read(client, name)
+        done = _done_before(history, to, before)
+        if done is not None:
+            return done
         target = _target(client, name, to, before)
         registry.bundle_of(client, root, target)
         version = str(target.version)
         why = " ".join(reason.split()) or "no reason was given"
-        again = any(one.after == version for one in decisions.read(client, name))
         record = DecisionRecord(
             "rollback", version, before, version, why, who or current_user(), time.time(), target.run_id
         )
-        history = decisions.append(client, name, record)
-        client.set_registered_model_alias(name, "champion", version)
-        client.set_registered_model_alias(name, "previous", before)
-        registry.drop_challenger(client, name, version)
-        verb = "restored" if again else "put in charge"
-        state.tell(client, name, version, verb, f"{verb} in place of version {before}: {why}", history)
-        state.tell(client, name, before, "rolled back", f"rolled back to version {version}: {why}", history)
-        decisions.describe(client, name, history)
-        return Rollback(version, before, why, again)
+        intent.carry_out(client, name, record, held.check)
+        return Rollback(version, before, why, any(one.after == version for one in history))
+
+
+def _done_before(history: list[DecisionRecord], to: str, champion: str) -> Rollback | None:
+    """The rollback that put the champion in charge, where it is the newest change and the one that is wanted; else None.
+
+    A command whose process died after its last change is repeated: what it did must not be turned round.
+    """
+    moves = [one for one in history if one.number and one.kind in decisions.MOVES]
+    newest = moves[-1] if moves else None
+    if newest is None or newest.kind != "rollback" or newest.after != champion or to not in ("", champion):
+        return None
+    again = any(one.after == champion and one.number < newest.number for one in history)
+    return Rollback(champion, str(newest.before), newest.why, again, newest.when)
 
 
 def _no_champion(name: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headway.tracking.decisions import DecisionRecord, of_version, reason_of
+from headway.tracking.decisions import DecisionRecord, of_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -14,12 +13,37 @@ MEASURED = ("difference", "low", "high")
 
 
 def tell(
+    client: MlflowClient, name: str, record: DecisionRecord, replaced: str | None, history: list[DecisionRecord]
+) -> None:
+    """Say of both versions that a decision concerns what is true of them now; done again, it says the same.
+
+    ``replaced``: the version that was in charge, None where there was none, where it stays, or where it was deleted.
+    """
+    if record.kind == "rollback":
+        again = any(one.after == record.version and one.number < record.number for one in history)
+        verb = "restored" if again else "put in charge"
+        reason = f"{verb} in place of version {record.before}: {record.why}"
+        _tell(client, name, record.version, verb, reason, history)
+        if replaced is not None:
+            reason = f"rolled back to version {record.version}: {record.why}"
+            _tell(client, name, replaced, "rolled back", reason, history)
+        return
+    if replaced is not None:
+        _tell(client, name, replaced, "replaced", f"replaced by version {record.version}", history)
+    verdict = "not promoted" if record.kind == "refusal" else "promoted"
+    _tell(client, name, record.version, verdict, record.why, history)
+    for key in ("metric", *MEASURED):
+        value = getattr(record, key)
+        if value is not None:
+            client.set_model_version_tag(
+                name, record.version, key, f"{value:.6g}" if isinstance(value, float) else str(value)
+            )
+
+
+def _tell(
     client: MlflowClient, name: str, version: str, decision: str, reason: str, history: list[DecisionRecord]
 ) -> None:
-    """Say of a version what was decided about it last, and why.
-
-    The gate's measurement goes: it belongs to an earlier decision, and is in the history.
-    """
+    """The gate's measurement goes: it belongs to an earlier decision, and is in the history."""
     client.set_model_version_tag(name, version, "decision", decision)
     client.set_model_version_tag(name, version, "reason", reason[:5000])
     tags = client.get_model_version(name, version).tags
@@ -27,15 +51,3 @@ def tell(
         if key in tags:
             client.delete_model_version_tag(name, version, key)
     client.update_model_version(name, version, of_version(history, version))
-
-
-def tell_gate(
-    client: MlflowClient, name: str, version: str, decision: Mapping[str, Any], history: list[DecisionRecord]
-) -> None:
-    """Say of a version what the gate decided and measured."""
-    verdict = "promoted" if decision.get("promoted") else "not promoted"
-    tell(client, name, version, verdict, reason_of(decision), history)
-    for key in ("metric", *MEASURED):
-        value = decision.get(key)
-        if value is not None:
-            client.set_model_version_tag(name, version, key, f"{value:.6g}" if isinstance(value, float) else str(value))

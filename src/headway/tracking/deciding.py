@@ -1,0 +1,111 @@
+"""The gate's decisions, carried out: a candidate takes charge only from the version that it was compared with.
+
+This is a compare-and-set on the alias champion, under the model's lock (``tracking.lock``): where another version took charge while
+the candidate was trained, evaluated or paused, the comparison is made again with that one before anything is decided.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway.tracking import decisions, intent, lock
+from headway.tracking.decisions import GATE, DecisionRecord, current_user, reason_of
+from headway.tracking.registry import Holder, aliased, holder_of, opened
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from headway.tracking.lock import Lock
+
+
+def settle(
+    root: Path,
+    name: str,
+    version: str,
+    compared: str | None,
+    decision: Mapping[str, Any],
+    again: Callable[[Holder | None], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Carry out what the gate decides about a version; the decision that holds.
+
+    ``compared``: the version in charge when the candidate was compared, None where there was none; ``decision`` is what came of
+    it. Where another one is in charge now, ``again`` compares with that one and decides anew; nobody else decides about the model
+    meanwhile. A version that the gate has decided about already, in a process that was killed, keeps that decision.
+    """
+    with lock.held(root, name) as held:
+        assert held is not None
+        with opened(root) as client:
+            intent.recover(client, name)
+            earlier = _decided(client, name, version, GATE)
+        if earlier is not None:
+            return _told(earlier)
+        while True:
+            with opened(root) as client:
+                now = holder_of(client, root, name, "champion")
+            in_charge = None if now is None else now.version
+            if in_charge == compared:
+                break
+            decision, compared = again(now), in_charge
+        with opened(root) as client:
+            _carry_out(client, name, version, compared, decision, held)
+        return dict(decision)
+
+
+def promote(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
+    """Make a version champion in place of whichever is, unless that was done before."""
+    _decide(root, name, version, decision, ("first", "promotion"))
+
+
+def keep_challenger(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
+    """Keep a version as `challenger`, with the reason, unless that was done before; the champion stays."""
+    _decide(root, name, version, decision, ("refusal",))
+
+
+def _decide(
+    root: Path, name: str, version: str, decision: Mapping[str, Any], kinds: tuple[decisions.Kind, ...]
+) -> None:
+    with lock.held(root, name) as held, opened(root) as client:
+        assert held is not None
+        intent.recover(client, name)
+        if _decided(client, name, version, kinds) is None:
+            champion = aliased(client, name, "champion")
+            before = None if champion is None else str(champion.version)
+            _carry_out(client, name, version, before, decision, held)
+
+
+def _decided(client: MlflowClient, name: str, version: str, kinds: tuple[decisions.Kind, ...]) -> DecisionRecord | None:
+    """The newest decision of these kinds about a version that was written down."""
+    history = decisions.read(client, name)
+    return next((one for one in reversed(history) if one.number and one.version == version and one.kind in kinds), None)
+
+
+def _carry_out(
+    client: MlflowClient, name: str, version: str, before: str | None, decision: Mapping[str, Any], held: Lock
+) -> None:
+    promoted = bool(decision.get("promoted"))
+    record = DecisionRecord(
+        kind="refusal" if not promoted else "first" if before is None else "promotion",
+        version=version,
+        before=before,
+        after=version if promoted else before,
+        why=reason_of(decision),
+        who=current_user(),
+        when=time.time(),
+        run_id=client.get_model_version(name, version).run_id,
+        metric=decision.get("metric"),
+        difference=decision.get("difference"),
+        low=decision.get("low"),
+        high=decision.get("high"),
+    )
+    intent.carry_out(client, name, record, held.check)
+
+
+def _told(record: DecisionRecord) -> dict[str, Any]:
+    """A decision of the gate as the stage `register` gives it."""
+    promoted = record.kind != "refusal"
+    measured = {key: getattr(record, key) for key in ("metric", "difference", "low", "high")}
+    reason = f"{'promoted' if promoted else 'not promoted'}: {record.why}"
+    return {"promoted": promoted, "reason": reason, **measured}

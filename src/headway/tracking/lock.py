@@ -1,0 +1,116 @@
+"""One decider at a time for each model, by locks that end with their process.
+
+| the store of runs and models | what keeps others out |
+|---|---|
+| an SQLite file | a kernel lock beside the file: every process of this machine, from whichever project folder |
+| PostgreSQL | besides the project folder's kernel lock an advisory lock of the database: every machine |
+| a server by http, another database | the project folder's kernel lock; a decision of another machine is met by `intent.carry_out` |
+
+The kernel drops its lock with the process that held it, PostgreSQL drops its own with the connection. Nothing is left to clear up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway.base import ConfigError
+from headway.database import WAIT_SECONDS, connect, database
+from headway.tracking.store import database_file, is_file, tracking_uri
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+SPACE = 48_130  # the first of the two numbers of an advisory lock; the second is made of the model's name
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A model's lock in this process. ``check`` raises ConfigError where it was lost meanwhile: a database that was restarted."""
+
+    check: Callable[[], Any]
+
+
+@contextlib.contextmanager
+def held(root: Path, name: str, wait: bool = True) -> Iterator[Lock | None]:
+    """Hold the model for the block; None, at once, where another process has it and ``wait`` is off."""
+    uri = tracking_uri(root)
+    with _kernel(_file(root, uri, name), wait) as locked:
+        if not locked:
+            yield None
+        elif not uri.startswith("postgresql"):
+            yield Lock(lambda: None)
+        else:
+            with contextlib.closing(_connect(uri, name)) as connection:
+                yield _advisory(connection, name, wait)
+
+
+def _file(root: Path, uri: str, name: str) -> Path:
+    folder = database_file(uri).parent if is_file(uri) else root / "data" / "registry"
+    return folder / f".{name}.deciding.lock"
+
+
+@contextlib.contextmanager
+def _kernel(path: Path, wait: bool) -> Iterator[bool]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except PermissionError:  # another user's: a lock needs no writing
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(file)
+
+
+def _connect(uri: str, name: str) -> Connection:
+    """A connection of the lock's own: it must outlast every transaction."""
+    import psycopg2
+
+    purpose = f"headway: deciding about {name}"
+    setting = database()
+    if setting is not None and uri == setting.url("psycopg2", "mlflow"):
+        return connect(setting, setting.database("mlflow"), purpose)
+    scheme, _, rest = uri.partition("://")
+    try:
+        return psycopg2.connect(
+            f"{scheme.partition('+')[0]}://{rest}", connect_timeout=WAIT_SECONDS, application_name=purpose
+        )
+    except psycopg2.OperationalError as error:
+        first = str(error).strip().splitlines()[0]
+        raise ConfigError(f"MLFLOW_TRACKING_URI: PostgreSQL must answer, but: {first}; start it") from None
+
+
+def _advisory(connection: Connection, name: str, wait: bool) -> Lock | None:
+    connection.autocommit = True  # a lock of the session: it ends with the connection
+    number = zlib.crc32(name.encode()) - 2**31  # a signed 32-bit integer
+    if wait:
+        _ask(connection, name, "SELECT pg_advisory_lock(%s, %s)", SPACE, number)
+    elif not _ask(connection, name, "SELECT pg_try_advisory_lock(%s, %s)", SPACE, number):
+        return None
+    return Lock(lambda: _ask(connection, name, "SELECT 1"))
+
+
+def _ask(connection: Connection, name: str, query: str, *values: int) -> Any:
+    import psycopg2
+
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(query, values)
+            row = cursor.fetchone()
+    except psycopg2.Error:
+        raise ConfigError(
+            f"the database must stay up while {name} is decided about, but the connection was lost; repeat the command"
+        ) from None
+    return row[0] if row else None

@@ -1,0 +1,120 @@
+"""A run's bundle becomes a version of the project's registered model, once, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway import checksums
+from headway.base import ConfigError, read_json
+from headway.locks import working_folder
+from headway.run import RunDirectory
+from headway.tracking import intent, lock
+from headway.tracking.packaging import save
+from headway.tracking.purpose import Purpose
+from headway.tracking.registry import holder_of, opened
+from headway.tracking.runs import read_tracking
+from headway.tracking.store import database_file, is_file, is_local, open_store, problems, tracking_uri
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+
+def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) -> str:
+    """Log the run's bundle as a model and register it; the version. A run that is registered already keeps its version.
+
+    ``example``: a few raw rows. Killed anywhere and repeated, it makes one logged model and one version. Raises ConfigError when the
+    run is not in MLflow, MLflow does not answer, or the registered model is for something else.
+    """
+    tracking = read_tracking(run)
+    if tracking is None or tracking["run_id"] is None:
+        raise ConfigError(
+            f"a run must be in MLflow before its model is registered, however {run.path.name} is not; "
+            f"headway sync {run.path.name}"
+        )
+    run_id = tracking["run_id"]
+    with lock.held(root, name), opened(root) as client:
+        intent.recover(client, name)
+        known = client.search_model_versions(f"run_id = '{run_id}'")
+        if known:
+            return str(known[0].version)
+        purpose = Purpose.of(run.plan["project"])
+        _check_purpose(client, root, name, purpose, bool(run.plan.get("replace_champion")))
+        described = read_json(run.bundle / "bundle.json")
+        model = _logged_model(client, tracking["experiment_id"], name, run_id, described["model"]["name"])
+        if model.status != "READY":
+            with working_folder(root / "data" / "registry", "register") as folder:
+                save(folder / "model", run.bundle, described, example, model, run_id)
+                client.log_model_artifacts(model.model_id, str(folder / "model"))
+            # Before a version names it: a power cut must not leave one without its files.
+            if is_local(tracking_uri(root)):
+                checksums.sync_tree(Path(model.artifact_location.removeprefix("file://")))
+            client.finalize_logged_model(model.model_id, "READY")
+        _log_output(client, run_id, model.model_id)
+        _ensure_model(client, name, run.plan["project"].get("description", ""), purpose)
+        # MLflow would look a models:/ address of a local store up in its global store, which need not be this one.
+        source = model.artifact_location if is_local(tracking_uri(root)) else f"models:/{model.model_id}"
+        made = client.create_model_version(name, source, run_id, tags=purpose.tags(), model_id=model.model_id)
+        return str(made.version)
+
+
+def _logged_model(client: MlflowClient, experiment: str, name: str, run_id: str, kind: str) -> Any:
+    """The run's logged model, which a process that was killed may have begun."""
+    query = f"source_run_id = '{run_id}'"
+    begun = client.search_logged_models(experiment_ids=[experiment], filter_string=query, max_results=1)
+    if begun:
+        return client.get_logged_model(begun[0].model_id)
+    return client.create_logged_model(experiment, name, run_id, params={"model": kind})
+
+
+def _log_output(client: MlflowClient, run_id: str, model_id: str) -> None:
+    """Say once which model the run made: MLflow would list it again each time."""
+    from mlflow.entities import LoggedModelOutput
+
+    outputs = client.get_run(run_id).outputs
+    if model_id not in [one.model_id for one in (outputs.model_outputs if outputs else ())]:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+
+
+def _ensure_model(client: MlflowClient, name: str, description: str, purpose: Purpose) -> None:
+    """The registered model, with what it is for. Where no version is in charge, that is what the newest one is for."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name, tags=purpose.tags(), description=description or None)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        model = client.get_registered_model(name)
+        if "champion" not in model.aliases:
+            purpose.write(client, name, model.tags)
+
+
+def check_purpose(root: Path, project: Mapping[str, Any], replace: bool) -> None:
+    """Raise ConfigError where a project's model could not be registered, because its name stands for something else.
+
+    Says nothing where MLflow is away: registering asks again. Nothing is created by looking.
+    """
+    uri = tracking_uri(root)
+    if is_file(uri) and not database_file(uri).exists():
+        return
+    with contextlib.suppress(*problems()):
+        _check_purpose(open_store(root), root, project["name"], Purpose.of(project), replace)
+
+
+def _check_purpose(client: MlflowClient, root: Path, name: str, purpose: Purpose, replace: bool) -> None:
+    model = intent.registered_model(client, name)
+    if model is None:
+        return
+    known = Purpose.of_tags(model.tags)
+    if "champion" not in model.aliases:
+        known = Purpose(known.project, None, None)
+    elif known.task is None:  # from before there were such tags: the champion's files know it
+        holder = holder_of(client, root, name, "champion")
+        if holder is not None and holder.bundle is not None:
+            with contextlib.suppress(OSError, ValueError):
+                known = Purpose.of_bundle(read_json(holder.bundle / "bundle.json"))
+    purpose.check(name, known, replace)

@@ -1,0 +1,145 @@
+"""Who may take charge: only from the version that was compared with, one decider at a time, and for one purpose."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_registry import ROWS, another, registered
+from tracked import PLAN, PROJECT, pretend_bundle
+
+from headway import tracking
+from headway.base import ConfigError, write_json
+from headway.run import RunDirectory
+from headway.tracking import Holder, intent, lock
+
+BETTER = {"promoted": True, "reason": "promoted: better", "metric": "auc", "difference": 0.1, "low": 0.05, "high": 0.15}
+
+
+def test_candidates_that_decide_at_once_each_meet_the_one_that_took_charge_before(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    first = registered(run, tmp_path)
+    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    client = tracking.open_store(tmp_path)
+    model = client.get_model_version("loans", first)
+    versions = [str(client.create_model_version("loans", model.source, model.run_id).version) for _ in range(5)]
+    met: dict[str, str] = {}
+    inside = threading.Semaphore(1)
+
+    def settle(version: str) -> None:
+        def again(holder: Holder | None) -> dict[str, Any]:
+            assert holder is not None
+            assert inside.acquire(blocking=False), "two compare again at the same moment"
+            met[version] = holder.version
+            inside.release()
+            return BETTER
+
+        tracking.settle(tmp_path, "loans", version, first, BETTER, again)
+
+    with ThreadPoolExecutor(5) as pool:  # a lock of the kernel keeps threads apart as it does processes
+        list(pool.map(settle, versions))
+    history = tracking.history(tmp_path, "loans")
+    assert len(met) == 4, "all but the quickest are compared again"
+    assert [one.before for one in history[1:]] == [one.after for one in history[:-1]]
+    assert all(met.get(one.version, first) == one.before for one in history[1:])
+
+
+def test_a_version_that_the_gate_has_decided_about_is_not_decided_about_again(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
+    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+
+    def never(_: Holder | None) -> dict[str, Any]:
+        raise AssertionError
+
+    assert tracking.settle(tmp_path, "loans", second, first, BETTER, never) == BETTER
+    tracking.rollback(tmp_path, "loans", reason="complaints")
+    assert tracking.settle(tmp_path, "loans", second, first, BETTER, never) == BETTER
+    assert tracking.version_of(tmp_path, "loans").version == first, "the rollback stands"
+    assert len(tracking.history(tmp_path, "loans")) == 3
+
+
+def test_an_alias_that_is_moved_while_a_decision_is_written_down_is_not_moved_back(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a machine does that no lock reaches: one on a server by http."""
+    from mlflow import MlflowClient
+
+    first, second, third = registered(run, tmp_path), *(registered(another(tmp_path), tmp_path) for _ in range(2))
+    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    real = MlflowClient.set_registered_model_tag
+
+    def moved(self: MlflowClient, name: str, key: str, value: str) -> None:
+        real(self, name, key, value)
+        if key == intent.TAG:
+            self.set_registered_model_alias("loans", "champion", third)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "set_registered_model_tag", moved)
+        with pytest.raises(ConfigError, match="another machine does so now; try again"):
+            tracking.promote(tmp_path, "loans", second, BETTER)
+    assert tracking.version_of(tmp_path, "loans").version == third
+    assert intent.TAG not in tracking.open_store(tmp_path).get_registered_model("loans").tags
+
+
+def test_whoever_only_looks_waits_for_no_decision(run: RunDirectory, tmp_path: Path) -> None:
+    first = registered(run, tmp_path)
+    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    with lock.held(tmp_path, "loans") as held:
+        assert held is not None
+        tracking.open_store(tmp_path).set_registered_model_tag("loans", intent.TAG, "{}")
+        assert tracking.version_of(tmp_path, "loans").version == first
+        with lock.held(tmp_path, "loans", wait=False) as second:
+            assert second is None
+        with lock.held(tmp_path, "others", wait=False) as other:
+            assert other is not None
+
+
+def of_target(root: Path, target: str, **more: Any) -> RunDirectory:
+    project = {**PROJECT, "data": {**PROJECT["data"], "target": target}}  # type: ignore[dict-item]
+    made = RunDirectory.create(root, "loans", {**PLAN, "project": project, **more})
+    pretend_bundle(made)
+    tracking.begin(made, root, {}, "mlp", "")
+    return made
+
+
+def test_a_registered_model_knows_what_it_is_for_and_refuses_what_is_for_something_else(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    first = registered(run, tmp_path)
+    client = tracking.open_store(tmp_path)
+    purpose = {"project": "loans", "task": "classification", "target": "default"}
+    assert purpose.items() <= client.get_registered_model("loans").tags.items()
+    assert purpose.items() <= client.get_model_version("loans", first).tags.items()
+    tracking.register(of_target(tmp_path, "amount"), tmp_path, "loans", ROWS)
+    assert client.get_registered_model("loans").tags["target"] == "amount", "nothing is in charge: it may change"
+
+    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    assert client.get_registered_model("loans").tags["target"] == "default", "as the version in charge"
+    count = len(tracking.versions(tmp_path, "loans"))
+    with pytest.raises(
+        ConfigError, match=r"predicts default \(classification\), but conf/loans.yaml says amount"
+    ) as no:
+        tracking.register(of_target(tmp_path, "amount"), tmp_path, "loans", ROWS)
+    assert len(str(no.value).splitlines()) == 1
+    assert len(tracking.versions(tmp_path, "loans")) == count
+    for key in purpose:
+        client.delete_registered_model_tag("loans", key)
+    champion = tracking.champion(tmp_path, "loans")
+    assert champion is not None
+    described = {"format": 1, "task": "classification", "target": "default"}
+    write_json(champion.bundle / "bundle.json", described)
+    with pytest.raises(ConfigError, match="but conf/loans.yaml says amount"):  # the champion's files know it
+        tracking.register(of_target(tmp_path, "amount"), tmp_path, "loans", ROWS)
+
+    wanted = tracking.register(of_target(tmp_path, "amount", replace_champion=True), tmp_path, "loans", ROWS)
+    tracking.promote(tmp_path, "loans", wanted, {"promoted": True, "reason": "asked for"})
+    assert client.get_registered_model("loans").tags["target"] == "amount"
+    client.set_registered_model_tag("loans", "project", "credits")
+    with pytest.raises(ConfigError, match="must be project loans's, but it is project credits's"):
+        tracking.check_purpose(tmp_path, PROJECT, replace=True)
