@@ -15,7 +15,7 @@ from headway.base import DataError, read_json, write_json
 from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.source import Table, file_digests
 
-FORM = 1
+FORM = 2
 """Raised when a profile is computed or kept in another way."""
 
 

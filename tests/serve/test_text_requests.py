@@ -1,0 +1,87 @@
+"""Requests to a language model, and a model that fails: one line for what is wrong, and no trace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from starlette.testclient import TestClient
+
+from headway.data.tokens import Characters
+from headway.models import TokenInputs
+from headway.models.gpt import GPT
+from headway.serve.app import application
+from headway.serve.config import ServeConfig
+from headway.serve.text import TextPredictor
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    torch.manual_seed(0)
+    tokenizer = Characters("abc \n")
+    config = GPT(layers=1, heads=1, width=8, context=8)
+    predictor = TextPredictor(tokenizer, 8, config.build(TokenInputs(tokenizer.size)).eval())
+    with TestClient(application(predictor, ServeConfig())) as client:
+        yield client
+
+
+def ask(client: TestClient, rows: Any, **params: Any) -> tuple[int, dict[str, Any]]:
+    answer = client.post("/invocations", json={"inputs": rows, "params": params})
+    assert answer.text.count("\n") <= 1
+    return answer.status_code, answer.json()
+
+
+def test_a_prompt_is_continued_and_a_text_measured(client: TestClient) -> None:
+    status, told = ask(client, [{"prompt": "ab"}, {"prompt": "c"}], tokens=5, temperature=0, seed=1)
+    assert status == 200
+    assert [len(row["completion"]) for row in told["predictions"]] == [5, 5]
+    assert ask(client, [{"prompt": "ab"}], tokens="5", temperature=0)[1]["predictions"] == told["predictions"][:1]
+    status, told = ask(client, [{"text": "abc abc abc"}])
+    assert (status, told["predictions"][0]["loss"] > 0) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "params", "line"),
+    [
+        ([{"x": 1}], {}, "the body must hold rows with a column prompt or text, however it holds none"),
+        ([{"prompt": None}], {}, "prompt must be a text in every row, however 1 have none"),
+        ([{"prompt": ""}], {}, "prompt must be a text in every row"),
+        ([{"prompt": ["a"]}], {}, "prompt must be a text in every row"),
+        ([{"text": "a"}], {}, "a text must have at least two tokens"),
+        ([{"prompt": "a"}], {"tokens": 10**9}, "params.tokens must be a whole number from 1 to 10,000"),
+        (
+            [{"prompt": "a"}],
+            {"tokens": "many"},
+            "params.tokens must be a whole number from 1 to 10,000, however it is many",
+        ),
+        ([{"prompt": "a"}], {"tokens": 1.5}, "params.tokens must be a whole number"),
+        ([{"prompt": "a"}], {"tokens": True}, "params.tokens must be a whole number"),
+        ([{"prompt": "a"}], {"temperature": -1}, "params.temperature must be a number from 0 to 100"),
+        ([{"prompt": "a"}], {"temperature": "nan"}, "params.temperature must be a number from 0 to 100"),
+        ([{"prompt": "a"}], {"seed": -1}, "params.seed must be a whole number from 0"),
+    ],
+)
+def test_what_is_wrong_with_a_prompt_or_a_parameter_is_one_line(
+    client: TestClient, rows: Any, params: dict[str, Any], line: str
+) -> None:
+    status, told = ask(client, rows, **params)
+    assert (status, line in told["message"]) == (400, True), told
+
+
+def test_a_mistake_of_ours_is_one_line_without_its_trace() -> None:
+    class Broken(TextPredictor):
+        def answer(self, rows: pd.DataFrame, params: Any) -> pd.DataFrame:
+            raise RuntimeError("secret detail")
+
+    broken = Broken(Characters("a"), 8, torch.nn.Identity())
+    with TestClient(application(broken, ServeConfig()), raise_server_exceptions=False) as client:
+        answer = client.post("/invocations", json={"inputs": [{"prompt": "a"}]})
+    assert answer.status_code == 500
+    assert json.loads(answer.text) == {
+        "error_code": "INTERNAL_ERROR",
+        "message": "the scoring server must answer, however it failed; its log says why",
+    }
