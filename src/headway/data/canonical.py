@@ -61,8 +61,6 @@ def canonical(
     arrays = []
     for name, kind in kinds.items():
         column = plain(batch.column(name))
-        if pa.types.is_nested(column.type):
-            raise DataError(f"{where}: column {name} must hold single values, however it holds {family(column.type)}")
         if kind == "numeric":
             arrays.append(_number(column, name, where, start, look=name not in lenient))
         elif kind == "date":
@@ -113,7 +111,7 @@ def _number(column: pa.Array, name: str, where: str, start: int, look: bool) -> 
     elif found in ("a number", "true or false", "empty"):
         numbers = pc.cast(column, pa.float64(), safe=False)
     else:
-        raise DataError(f"{where}: column {name} must be numeric, however it is {found}; change data.features.{name}")
+        raise _unfit(column.type, name, where, "numeric")
     if look and pc.any(pc.is_nan(numbers)).as_py():
         numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
     return numbers
@@ -148,7 +146,7 @@ def _date(column: pa.Array, name: str, where: str, start: int, date_format: str 
     if found == "a number":
         column = texts_of(column)
     elif found != "text":
-        raise DataError(f"{where}: column {name} must be a date, however it is {found}; change data.features.{name}")
+        raise _unfit(column.type, name, where, "a date")
     column = pc.utf8_trim_whitespace(column)
     if date_format is None:
         try:
@@ -197,5 +195,13 @@ def _text(column: pa.Array, name: str, where: str, look: bool) -> pa.Array:
         return column
     texts = texts_of(column)
     if texts is None:
-        raise DataError(f"{where}: column {name} must hold single values, however it holds {family(column.type)}")
+        raise _unfit(column.type, name, where, "text")
     return texts
+
+
+def _unfit(kind: pa.DataType, name: str, where: str, rule: str) -> DataError:
+    """The refusal of a whole column, whose type has no value of its kind."""
+    found = family(kind)
+    if rule == "text" or pa.types.is_nested(kind):
+        return DataError(f"{where}: column {name} must hold single values, however it holds {found}")
+    return DataError(f"{where}: column {name} must be {rule}, however it is {found}; change data.features.{name}")

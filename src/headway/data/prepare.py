@@ -78,9 +78,10 @@ class Number:
         values = self.values(column)
         known = np.isfinite(values)
         if not known.all():
-            refusal = infinite(values, self.column, "rows to predict") if strict else None
-            if refusal is not None:
-                raise refusal
+            if strict and len(values) - np.count_nonzero(known) > column.null_count:
+                refusal = infinite(values, self.column, "rows to predict")
+                if refusal is not None:
+                    raise refusal
             np.copyto(values, self.fill, where=~known)
         if self.limits is not None:
             values = np.clip(values, *self.limits)
@@ -115,19 +116,15 @@ class Category:
 
         The values are in their one spelling, so that only what is none of them has to be respelled.
         """
-        codes = pc.index_in(column, value_set=self._coded)
-        if codes.null_count:
-            codes = self._of_unknown(column, codes, missing)
-        return np.frombuffer(codes.buffers()[1], np.int32, len(codes), 4 * codes.offset)
-
-    def _of_unknown(self, column: pa.Array, codes: pa.Array, missing: tuple[str, ...]) -> pa.Array:
-        unknown = pc.is_null(codes)
-        texts = column.filter(unknown)
-        again = pc.index_in(spelled(texts), value_set=self._respelled).fill_null(UNKNOWN)
-        if missing:
-            nulls = pc.and_(pc.is_in(texts, value_set=pa.array(missing, pa.string())), pc.equal(again, UNKNOWN))
-            again = pc.if_else(nulls, pa.scalar(MISSING, pa.int32()), again)
-        return pc.replace_with_mask(codes, unknown, again)
+        found = pc.index_in(column, value_set=self._coded)
+        if not found.null_count:
+            return np.frombuffer(found.buffers()[1], np.int32, len(found), 4 * found.offset)
+        codes = np.array(found.fill_null(-1))
+        rows = np.flatnonzero(codes < 0)
+        again = pc.index_in(spelled(column.take(pa.array(rows))), value_set=self._respelled(missing))
+        known = np.array(again.fill_null(UNKNOWN))
+        codes[rows] = np.where(known < FIRST_CODE + len(self.values), known, MISSING)
+        return codes
 
     @cached_property
     def _coded(self) -> pa.Array:
@@ -137,10 +134,17 @@ class Category:
             none_of_them += "\0"
         return pa.array([none_of_them, None, *self.values], pa.string())
 
+    def _respelled(self, missing: tuple[str, ...]) -> pa.Array:
+        """The same in one spelling, for a version made before there was one holds 4.0 where it means 4; then what stands for null."""
+        if missing not in self._by_missing:
+            values = spelled(self._coded).to_pylist()
+            words = [word for word in spelled(pa.array(missing, pa.string())).to_pylist() if word not in values]
+            self._by_missing[missing] = pa.array([*values, *dict.fromkeys(words)], pa.string())
+        return self._by_missing[missing]
+
     @cached_property
-    def _respelled(self) -> pa.Array:
-        """The same in one spelling: a version made before there was one holds 4.0 where it means 4."""
-        return spelled(self._coded)
+    def _by_missing(self) -> dict[tuple[str, ...], pa.Array]:
+        return {}
 
 
 @dataclass(frozen=True)

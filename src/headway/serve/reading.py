@@ -45,6 +45,8 @@ def refuse_missing(needed: list[str], have: list[Any]) -> None:
 
 def read_column(preparation: Preparation, kind: Kind, column: pa.Array) -> pa.Array:
     """One column as the training's reader would have given it: what stands for null is null, spaces are stripped where they were."""
+    if pa.types.is_primitive(column.type):
+        return column
     if not preparation.typed:
         return as_read(column, preparation.strip, preparation.null_values)
     if kind in ("numeric", "date"):
