@@ -50,8 +50,8 @@ def score(
         refuse_unfit(one, model.preparation, model.keys)
     folder = (out or root / "data" / "scored" / project.name).resolve()
     _refuse_circle(inputs, folder)
-    note_place(root, folder)
     with _held(folder):
+        note_place(root, folder)
         jobs = [Job(one, Output(folder / _output_name(one.name), _digest(one, model, root))) for one in inputs]
         _refuse_same(jobs)
         files = _score_all(jobs, model, report)
