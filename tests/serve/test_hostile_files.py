@@ -204,7 +204,7 @@ def test_files_that_may_not_grow_are_one_line_and_the_next_scoring_goes_on(root:
     assert lines[0]
     for line in filter(None, lines):
         assert line.startswith("files must be allowed to grow as large as they need, however ")
-        assert str(tmp_path / "out") in line
+        assert any(f"however {place}/" in line for place in (tmp_path / "out", root))
         assert "\n" not in line
     assert left(tmp_path / "out") == ["a.parquet", "manifest.json"]
 
