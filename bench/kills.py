@@ -92,6 +92,7 @@ class Folder:
         self.root = root
         self.ports = ("--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
         self.said = root / "said.txt"
+        self.restored = root.with_name("kills-restored")  # not below the project, which would be found from there
 
     def make(self) -> None:
         """Two projects, each with two versions, and a backup of it all; nothing where they are there."""
@@ -117,7 +118,7 @@ class Folder:
         """Begin a command; what it says goes to said.txt."""
         place, known = self.root, list(words)
         if words[0] == "restore":
-            place, known = self.root / "restored", ["restore", str(self.root / "kept.tar")]
+            place, known = self.restored, ["restore", str(self.root / "kept.tar")]
             place.mkdir(exist_ok=True)
         elif words[0] == "sync":
             runs = sorted((self.root / "data" / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
@@ -173,7 +174,7 @@ def judge(folder: Folder, act: Act, before: dict[str, int]) -> Wrong:
     wrong = Wrong()
     if "Traceback" in folder.said.read_text(errors="replace"):
         wrong.add("tracebacks", folder.said.read_text(errors="replace")[-2000:])
-    for text in orphans(folder.root):
+    for text in [*orphans(folder.root), *orphans(folder.restored)]:
         wrong.add("processes that outlive it", text)
     try:
         folder.whole(act.again)
@@ -181,7 +182,7 @@ def judge(folder: Folder, act: Act, before: dict[str, int]) -> Wrong:
         said = str(error)
         if "Traceback" in said or not any(text in said for text in act.refusals):
             wrong.add("commands that fail afterwards", said[-2000:])
-    state(folder.root, PROJECTS, before, wrong)
+    state(folder.root, folder.restored, PROJECTS, before, wrong)
     return wrong
 
 
@@ -211,10 +212,10 @@ def _once(folder: Folder, samples: Samples, chance: random.Random) -> None:
     """One command, killed and judged; how long it takes whole is measured first, once for each."""
     known = acts(chance.choice(PROJECTS))
     act = chance.choices(known, [one.weight for one in known])[0]
-    shutil.rmtree(folder.root / "restored", ignore_errors=True)
+    shutil.rmtree(folder.restored, ignore_errors=True)
     if not samples.of(f"seconds of {act.name}"):
         samples.add(f"seconds of {act.name}", folder.whole(act.words))
-        shutil.rmtree(folder.root / "restored", ignore_errors=True)
+        shutil.rmtree(folder.restored, ignore_errors=True)
     before = counts(folder.root)
     if not kill(folder, act, 1.1 * samples.of(f"seconds of {act.name}")[0], chance):
         return

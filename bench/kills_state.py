@@ -89,9 +89,9 @@ def counts(root: Path) -> dict[str, int]:
         }
 
 
-def state(root: Path, projects: Sequence[str], before: dict[str, int], wrong: Wrong) -> None:
+def state(root: Path, restored: Path, projects: Sequence[str], before: dict[str, int], wrong: Wrong) -> None:
     """Add what the folder should not hold, or lacks."""
-    for place in (root, root / "restored"):
+    for place in (root, restored):
         _databases(place, wrong)
     _runs(root, before, wrong)
     for name in projects:

@@ -35,7 +35,7 @@ def begun(root: Path, **more: Any) -> RunDirectory:
 
 def prepared(run: RunDirectory, store: Path) -> None:
     store.mkdir(parents=True, exist_ok=True)
-    write_json(run.path / "store.json", {"path": str(store), "digest": store.name})
+    write_json(run.path / "store.json", {"path": run.from_root(store), "digest": store.name})
 
 
 def learnt(run: RunDirectory) -> None:

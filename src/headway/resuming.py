@@ -82,8 +82,8 @@ def _retrainings(root: Path) -> list[RunDirectory]:
         with contextlib.suppress(OSError, ValueError):
             run = RunDirectory(path.parent)
             if not OTHERS.keys() & run.plan.keys():
-                runs.append((path.stat().st_mtime, run))
-    return [run for _, run in sorted(runs, key=lambda entry: (entry[0], entry[1].path.name))]
+                runs.append((run.number, path.stat().st_mtime, run))
+    return [run for _, _, run in sorted(runs, key=lambda entry: (*entry[:2], entry[2].path.name))]
 
 
 def is_decided(run: RunDirectory) -> bool:
@@ -102,8 +102,7 @@ def remaining(run: RunDirectory) -> tuple[str, ...]:
         return ()
     if not has_begun(run):
         return STAGES
-    prepared = Path(read_json(run.path / "store.json")["path"]).is_dir()
-    return STAGES[2 if prepared else 1 :]
+    return STAGES[2 if run.store.is_dir() else 1 :]
 
 
 def prepare_again(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
