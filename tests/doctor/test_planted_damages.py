@@ -19,6 +19,7 @@ from headway.doctor import main as doctor
 from headway.incremental import up_to_date
 from headway.report import Silent
 from headway.serve.bundle import Predictor
+from headway.tracking import decisions
 from headway.train.checkpoint import load_newest
 from tests.whole_project import WholeProject, a_list, build, cut, empty, flip, gone, half_zeros, zeros
 
@@ -386,6 +387,26 @@ def test_an_alias_that_names_no_version_goes(project: WholeProject) -> None:
         database.execute("UPDATE registered_model_aliases SET version = 9 WHERE alias = 'previous'")
     database.close()
     assert_mended(project, "rows's alias previous names version 9, which does not exist")
+
+
+@pytest.mark.parametrize("is_spoilt", [False, True])
+def test_a_decision_that_was_begun_is_finished_and_a_spoilt_one_goes(
+    project: WholeProject, monkeypatch: pytest.MonkeyPatch, is_spoilt: bool
+) -> None:
+    def die(*_: object) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decisions, "append", die)
+        with pytest.raises((InterruptedError, HeadwayError)):
+            tracking.rollback(project.root, "rows", reason="complaints")
+    client = tracking.open_store(project.root)
+    if is_spoilt:
+        client.set_registered_model_tag("rows", "intent", "{")
+    assert_mended(project, "a decision about rows was begun and not finished")
+    assert "intent" not in client.get_registered_model("rows").tags
+    assert tracking.version_of(project.root, "rows").version == "1"
+    assert is_spoilt or tracking.history(project.root, "rows")[-1].why == "complaints"
 
 
 def test_a_run_that_lost_its_folder_does_not_run_for_ever(killed: WholeProject) -> None:

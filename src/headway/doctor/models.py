@@ -27,6 +27,7 @@ def examine(root: Path) -> Iterator[Finding]:
     """What is wrong with the registered models of this folder. Raises ConfigError when MLflow does not answer."""
     bundles = _bundles_of_runs(root)
     for model in condition.models(root):
+        yield from _intent(root, model)
         yield from _aliases(root, model)
         for version in model.versions:
             if version.folder is not None:
@@ -74,6 +75,13 @@ def _aliases(root: Path, model: Model) -> Iterator[Finding]:
         if number not in numbers:
             what = f"{model.name}'s alias {alias} names version {number}, which does not exist"
             yield Finding(what, where, "remove the alias", partial(condition.drop_alias, root, model.name, alias))
+
+
+def _intent(root: Path, model: Model) -> Iterator[Finding]:
+    if model.tags.get(condition.INTENT):
+        what = f"a decision about {model.name} was begun and not finished"
+        fix = "finish it; where that is not possible any more, undo it"
+        yield Finding(what, root / "mlruns" / "mlflow.db", fix, partial(condition.settle, root, model.name))
 
 
 def _version(case: _Case) -> Iterator[Finding]:

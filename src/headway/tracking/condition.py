@@ -14,6 +14,8 @@ import yaml
 from headway.base import read_json, read_or_empty, write_json
 from headway.checksums import sync_tree
 from headway.run import RunDirectory
+from headway.tracking import intent, lock
+from headway.tracking.intent import TAG as INTENT
 from headway.tracking.kept import is_there, pages
 from headway.tracking.packaging import save
 from headway.tracking.registry import model_folder, opened
@@ -62,6 +64,14 @@ def _version(version: Any, folder: Path | None) -> Version:
     """MLflow does not keep the model's id with a version whose source is a folder; the folder's name tells it."""
     named = None if folder is None or not folder.parent.name.startswith("m-") else folder.parent.name
     return Version(str(version.version), str(version.run_id), version.model_id or named, folder, dict(version.tags))
+
+
+def settle(root: Path, name: str) -> None:
+    """Finish, or undo, a decision whose process died; one whose text was spoilt by hand says nothing, and goes."""
+    with lock.held(root, name), opened(root) as client:
+        intent.recover(client, name)
+        if client.get_registered_model(name).tags.get(INTENT):
+            client.delete_registered_model_tag(name, INTENT)
 
 
 def drop_alias(root: Path, name: str, alias: str) -> None:
