@@ -192,7 +192,8 @@ def test_the_programs_run(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_yaml_is_read(retrained: Path) -> None:
     (text,) = (text for language, text in FENCED if language == "yaml")
     path = retrained / "conf" / "scheduled.yaml"
-    path.write_text((retrained / "conf" / "flowers.yaml").read_text() + text)
+    project = (retrained / "conf" / "flowers.yaml").read_text().replace("name: flowers\n", "")
+    path.write_text(project + text)
     schedule = load_project("scheduled", retrained).schedule
     path.unlink()
     assert schedule is not None

@@ -137,7 +137,8 @@ def test_leftovers_of_a_kill_go(root: Path) -> None:
     run = made(root, 1)
     trash = run.path / ".bundle.trash"
     trash.mkdir()
-    old, new = root / "data" / "prepared" / ".a.1.partial", root / "data" / "prepared" / ".b.1.partial"
+    nobody = "99999999"  # more than any process's number
+    old, new = (root / "data" / "prepared" / f".{name}.{nobody}.partial" for name in "ab")
     for path, days in ((old, 2), (new, 0.5)):
         write_json(path / "x", {})
         age(path, days)
