@@ -194,7 +194,7 @@ def test_status_and_down_where_nothing_runs(root: Path, capsys: pytest.CaptureFi
     assert cli.main(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["up"] is None
     assert cli.main(["down", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"stopped": None}
+    assert json.loads(capsys.readouterr().out) == {"stopped": []}
     assert sorted(p.name for p in root.iterdir()) == ["conf"]
 
 

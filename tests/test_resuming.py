@@ -73,6 +73,27 @@ def test_a_run_goes_on_behind_what_it_has_done(root: Path) -> None:
     assert remaining(run) == ()
 
 
+@pytest.mark.parametrize("content", [None, b"", b'{"path": ', b"[]", b"{}", b'{"path": 3}'])
+def test_a_run_whose_rows_are_named_no_more_is_passed_over_and_refused_in_one_line(
+    root: Path, content: bytes | None
+) -> None:
+    run = begun(root)
+    learnt(run)
+    if content is not None:
+        (run.path / "store.json").write_bytes(content)
+    assert remaining(run) == ("prepare", "train", "evaluate", "register")
+    assert newest("flowers", root) is None
+    said = (
+        "must say in store.json which rows it was trained on, but that is gone or damaged; start a new run: headway run"
+    )
+    for act in (lambda: unfinished(run.path.name, root), lambda: prepare_again(run, root, Terminal(io.StringIO()))):
+        with pytest.raises(ConfigError, match=said):
+            act()
+    write_json(run.path / "decision.json", {})
+    assert remaining(run) == ()
+    assert unfinished(run.path.name, root).reached == "after its decision"
+
+
 def test_the_newest_run_is_taken_up_only_as_what_would_be_started_now(root: Path) -> None:
     assert newest("flowers", root) is None
     run = begun(root)

@@ -1,6 +1,6 @@
 """Who may speak to the web servers: Prefect's, MLflow's and the scoring server each run inside `Protected`.
 
-    python -m headway.access MODULE:APP --host HOST --port PORT --ask app|all|others
+    python -m headway.access MODULE:APP --host HOST --port PORT --ask app|all
 
 A request is answered when it names the server as we do (`Host`: a foreign name that is made to point here is refused), when it
 comes from a page of this server or from no page at all (`Origin`, `Sec-Fetch-Site`), and when whoever sends it may: with
@@ -30,7 +30,7 @@ from headway import peers
 from headway.base import ConfigError
 
 SETTING = "HEADWAY_HOSTS"
-ASK = ("app", "all", "others")
+ASK = ("app", "all")
 EVERYWHERE = {"0.0.0.0", "::"}
 HEALTH = frozenset({"/health", "/ping", "/api/health", "/api/ready"})
 """What is answered to everybody who names the server rightly: whether it works."""
@@ -244,12 +244,13 @@ def named_hosts(environment: Mapping[str, str]) -> frozenset[str]:
 def rules_of(host: str, ask: str, credentials: tuple[str, str] | None, environment: Mapping[str, str]) -> Rules:
     """The rules of a server that listens on ``host``. ``ask``: whom it asks for HEADWAY_AUTH, where that is set.
 
-    app: nobody, for the application itself asks; all: everybody; others: all but the user who started it.
+    app: nobody, for the application itself asks; all: everybody, the user who started it included: a proxy of that user passes on the
+    requests of others.
     """
     outside = not is_loopback(host)
     names = {name.lower() for name in (host, socket.gethostname(), socket.getfqdn()) if outside} - EVERYWHERE
     password = ":".join(credentials) if credentials is not None and ask != "app" else None
-    looks = (credentials is None or ask == "others") and not outside and peers.are_known()
+    looks = credentials is None and not outside and peers.are_known()
     users = frozenset({os.geteuid(), 0}) if looks else None  # whoever is root reads our files anyway
     return Rules(frozenset(names), named_hosts(environment), outside, password, users)
 

@@ -1,4 +1,4 @@
-"""What every command does first: what killed processes of this folder left open is brought to its end."""
+"""What commands do first: what killed processes of this folder left open is brought to its end."""
 
 from __future__ import annotations
 

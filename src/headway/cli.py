@@ -23,6 +23,8 @@ from headway.processes import hangup, interrupt_on
 from headway.terminal import terminal_of
 
 INTERRUPTED = 130
+LOOKERS = (operating.up, operating.down, operating.status, operating.doctor, operating.backup)
+"""Commands that leave dead runs to others: they are to answer also where MLflow is away. `up` and the doctor close them themselves."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,13 +88,13 @@ def _interrupted(options: argparse.Namespace, error: BaseException) -> int:
 
 
 def _after_kills(options: argparse.Namespace) -> None:
-    """Bring what killed processes of this folder left to its end, whatever the command; one line for each."""
+    """Bring what killed processes of this folder left to its end; one line for each."""
     from headway.aftermath import settle
 
     if options.do is operating.restore:  # which goes on with its own, and asks for an empty project
         return
     with contextlib.suppress(HeadwayError):  # outside a project folder: the command says so, if it needs one
-        for text in settle(find_root(), runs=options.do is not operating.up):
+        for text in settle(find_root(), runs=options.do not in LOOKERS):
             print(f"headway: {text}", file=sys.stderr)
 
 

@@ -46,7 +46,7 @@ def write_servers(root: Path, servers: Servers) -> None:
 
 def running(root: Path) -> Servers | None:
     """The `headway up` of this folder; None when there is none, or when it died without saying so."""
-    holder = owner(root)
+    holder = owner(root, parts=())  # a part that is served alone does not write its address
     if holder is None or not holder.is_here:  # in another container, its addresses are not ours either
         return None
     with contextlib.suppress(OSError, ValueError, TypeError):

@@ -43,8 +43,10 @@ def down(options: argparse.Namespace) -> int:
     from headway.status import down
 
     stopped = down(find_root())
-    text = "headway up does not run here" if stopped is None else f"headway up (process {stopped}) has stopped"
-    terminal_of(options).line(text)
+    texts = [f"headway up (process {pid}) has stopped" for pid in stopped] or ["headway up does not run here"]
+    terminal = terminal_of(options)
+    for text in texts:
+        terminal.line(text)
     if options.json:
         print(json.dumps({"stopped": stopped}))
     return 0

@@ -22,6 +22,8 @@ from headway import locks
 from headway.base import ConfigError, read_json
 
 WRITING_SECONDS = 0.5
+PARTS = ("prefect", "mlflow")
+"""What `headway up --only` serves."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,18 @@ def lock_file(root: Path, part: str = "") -> Path:
     return root / ".prefect" / (f"up.{part}.lock" if part else "up.lock")
 
 
-def owner(root: Path) -> Owner | None:
-    """Who runs `headway up` here, also while it starts and stops; None where nobody does. Nothing is made by looking."""
-    return _holder(lock_file(root))
+def owners(root: Path, parts: tuple[str, ...] = PARTS) -> list[Owner]:
+    """Who runs `headway up` here, whole or one of these ``parts``, also while it starts and stops. Nothing is made by looking."""
+    whole = _holder(lock_file(root))
+    if whole is not None:  # it holds the parts, too
+        return [whole]
+    holders = (_holder(lock_file(root, part)) for part in parts)
+    return [one for one in holders if one is not None]
+
+
+def owner(root: Path, parts: tuple[str, ...] = PARTS) -> Owner | None:
+    """The first of `owners`; None where nobody runs `headway up`."""
+    return next(iter(owners(root, parts)), None)
 
 
 def _holder(path: Path) -> Owner | None:
@@ -88,8 +99,7 @@ def owning(root: Path, parts: tuple[str, ...], only: str | None) -> Iterator[Non
     with contextlib.ExitStack() as stack:
         whole = locks.take(lock_file(root), shared=only is not None)
         if whole is None:
-            others = (_holder(lock_file(root, part)) for part in ("", *parts))
-            raise refusal(next((one for one in others if one is not None), None))
+            raise refusal(owner(root, parts))
         stack.callback(os.close, whole)
         for part in parts:
             lock = locks.take(lock_file(root, part))

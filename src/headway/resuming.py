@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from headway import stages, zombies
-from headway.base import ConfigError, HeadwayError, read_json, write_json
+from headway.base import ConfigError, HeadwayError, read_json, read_or_empty, write_json
 from headway.incremental import data_digest
 from headway.project import load_project
 from headway.report import Reporter
@@ -57,6 +57,8 @@ def unfinished(name: str, root: Path) -> Unfinished:
     if run.result is not None and not (run.bundle.is_dir() and run.predictions("test").exists()):
         fix = f"start a new run: headway run {project}"
         raise ConfigError(f"{run.path.name} must have its bundle to go on, but headway gc has removed it; {fix}")
+    if has_begun(run) and not is_decided(run):
+        _rows_of(run)
     return Unfinished(run, _reached(run))
 
 
@@ -102,12 +104,30 @@ def remaining(run: RunDirectory) -> tuple[str, ...]:
         return ()
     if not has_begun(run):
         return STAGES
-    return STAGES[2 if run.store.is_dir() else 1 :]
+    return STAGES[2 if _has_store(run) else 1 :]
+
+
+def _has_store(run: RunDirectory) -> bool:
+    """Whether the prepared data are there; not where store.json, which names them, is gone or damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return run.store.is_dir()
+    return False
+
+
+def _rows_of(run: RunDirectory) -> dict[str, Any]:
+    """What store.json says of the rows that a run was trained on. Raises ConfigError where that cannot be read any more."""
+    rows = read_or_empty(run.path / "store.json")
+    if "digest" not in rows:
+        fix = f"start a new run: headway run {run.plan['project']['name']}"
+        raise ConfigError(
+            f"{run.path.name} must say in store.json which rows it was trained on, but that is gone or damaged; {fix}"
+        )
+    return rows
 
 
 def prepare_again(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     """Make the store of a run that has begun to learn again. Raises ConfigError where the rows are not the same any more."""
-    before = read_json(run.path / "store.json")
+    before = _rows_of(run)
     made = stages.prepare(run, root, report)
     if made["digest"] != before["digest"]:
         write_json(run.path / "store.json", before)

@@ -14,7 +14,7 @@ from headway import __version__
 from headway.base import ConfigError, HeadwayError, read_json
 from headway.database import PARTS, connect, database, sqlite_file
 from headway.local import running
-from headway.owner import ask_to_stop, owner
+from headway.owner import Owner, ask_to_stop, owners
 from headway.processes import answers
 from headway.run import RunDirectory
 from headway.temporary import keeper
@@ -119,11 +119,12 @@ def lines(found: dict[str, Any]) -> list[str]:
     return [*told, f"disk        {used or 'nothing yet'}; {found['disk']['free'] / 1e9:.1f} GB free"]
 
 
-def down(root: Path) -> int | None:
-    """Stop this folder's `headway up` and wait; its process, or None where none runs. Raises ConfigError if it stays."""
-    holder = owner(root)
-    if holder is None:
-        return None
+def down(root: Path) -> list[int]:
+    """Stop this folder's `headway up`, or each that serves a part, and wait; their processes. Raises ConfigError if one stays."""
+    return [_stop(holder) for holder in owners(root)]
+
+
+def _stop(holder: Owner) -> int:
     if not holder.is_here:
         where = f"on {holder.host}" if holder.host else "where this command does not see it"
         raise ConfigError(

@@ -25,7 +25,7 @@ from headway.database import (
     sqlite_file,
 )
 from headway.local import Servers, auth, environment, logs, running, state_file, write_servers
-from headway.owner import owner, owning, refusal
+from headway.owner import PARTS, owner, owning, refusal
 from headway.prefect_api import crash_unfinished
 from headway.processes import GRACE_SECONDS, Child, await_answer, await_truth, is_free, spawn, stop
 
@@ -34,7 +34,6 @@ WATCH_SECONDS = 1.0
 RESTARTS = 5
 RESTARTS_WITHIN_SECONDS = 600.0
 ZOMBIE_SECONDS = 30.0
-PARTS = ("prefect", "mlflow")
 RUNNER = "the runner"
 
 
@@ -259,7 +258,7 @@ def _refuse_open(asked: Asked) -> None:
 def _refuse_taken(root: Path, asked: Asked) -> None:
     """Raises ConfigError when a port is taken, or this folder is served already."""
     ports = {"Prefect": asked.prefect_port, "MLflow": asked.mlflow_port}
-    other = owner(root)
+    other = owner(root, (asked.only,) if asked.only else PARTS)
     if other is not None:
         servers = running(root)
         raise refusal(other, f": {servers.prefect} and {servers.mlflow}" if servers else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from headway import cli, tracking, zombies
+from headway import cli, operating, tracking, zombies
 from headway.base import ConfigError, write_json
 from headway.run import RunDirectory
 from headway.tracking import store
@@ -54,6 +55,34 @@ def test_the_next_command_closes_a_dead_run_as_killed_and_one_that_was_decided_a
     assert statuses(root) == ["FINISHED", "KILLED"]
     assert cli.main(["list"]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["down", "status"])
+def test_a_command_that_must_answer_while_mlflow_is_away_leaves_dead_runs_to_the_next(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run = make(root)
+    die(run)
+    with monkeypatch.context() as away:
+        away.setattr(zombies, "close_dead", never_called)
+        assert cli.main([name]) == 0
+    assert "closed" not in capsys.readouterr().err
+    assert [one.path for one in zombies.dead(root)] == [run.path]
+    assert cli.main(["list"]) == 0
+    assert list(zombies.dead(root)) == []
+
+
+@pytest.mark.parametrize("name", ["up", "doctor", "backup"])
+def test_up_the_doctor_and_a_backup_do_not_wait_for_mlflow_first(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    die(make(root))
+    monkeypatch.setattr(zombies, "close_dead", never_called)
+    cli._after_kills(argparse.Namespace(do=getattr(operating, name)))
+
+
+def never_called(*_arguments: object, **_settings: object) -> list[str]:
+    raise AssertionError("a dead run was closed")
 
 
 def test_a_run_that_another_command_closes_meanwhile_is_not_closed_again(

@@ -66,14 +66,31 @@ def test_parts_are_served_apart_each_once(root: Path) -> None:
             raise AssertionError("two serve MLflow")
         with pytest.raises(ConfigError, match="it runs already"), owner.owning(root, tuple(PARTS), None):
             raise AssertionError("two serve all")
-        assert owner.owner(root) is None
+        assert running(root) is None
+
+
+def test_down_stops_each_process_that_serves_a_part(root: Path) -> None:
+    with serving(root, "prefect") as first, serving(root, "mlflow") as second:
+        assert [one.pid for one in owner.owners(root)] == [first.pid, second.pid]
+        assert owner.owner(root, ("mlflow",)) == owner.owners(root)[1]
+        assert down(root) == [first.pid, second.pid]
+        assert (first.wait(10), second.wait(10)) != (0, 0)
+    assert owner.owner(root) is None
+
+
+def test_one_part_that_is_served_leaves_the_other_to_another_process(root: Path) -> None:
+    with serving(root, "mlflow") as one:
+        assert owner.owner(root, ("prefect",)) is None
+        holder = owner.owner(root)
+        assert holder is not None
+        assert holder.pid == one.pid
 
 
 def test_down_stops_up_and_waits_until_it_has_gone(root: Path) -> None:
     with serving(root) as one:
-        assert down(root) == one.pid
+        assert down(root) == [one.pid]
         assert one.wait(10) != 0
-    assert down(root) is None
+    assert down(root) == []
 
 
 def test_a_process_that_got_the_number_of_a_dead_up_is_left_alone(root: Path) -> None:
@@ -82,7 +99,7 @@ def test_a_process_that_got_the_number_of_a_dead_up_is_left_alone(root: Path) ->
         write_servers(root, Servers(other.pid, "http://127.0.0.1:1", "http://127.0.0.1:2"))
         write_json(owner.lock_file(root), asdict(owner.Owner(other.pid, owner.start_of(other.pid) or "", "here")))
         write_json(root / ".prefect" / "temporary.json", {"pid": other.pid, "address": "http://127.0.0.1:1/api"})
-        assert (running(root), down(root), temporary.keeper(root / ".prefect")) == (None, None, None)
+        assert (running(root), down(root), temporary.keeper(root / ".prefect")) == (None, [], None)
         with owner.owning(root, tuple(PARTS), None):  # and the next one starts
             pass
         assert other.poll() is None

@@ -207,7 +207,7 @@ def main(settings: Mapping[str, Any]) -> None:
     limits = ServeConfig.parse(settings["limits"], "serve")
     app = application(load_predictor(Path(settings["bundle"])), limits)
     protocol = type("Connection", (_Patient,), {"seconds": limits.seconds})
-    rules = rules_of(settings["host"], "others", auth(), os.environ)
+    rules = rules_of(settings["host"], "all", auth(), os.environ)
     uvicorn.run(
         Protected(app, rules),
         host=settings["host"],
