@@ -57,7 +57,7 @@ def unfinished(name: str, root: Path) -> Unfinished:
     if run.result is not None and not (run.bundle.is_dir() and run.predictions("test").exists()):
         fix = f"start a new run: headway run {project}"
         raise ConfigError(f"{run.path.name} must have its bundle to go on, but headway gc has removed it; {fix}")
-    if has_begun(run) and not is_decided(run):
+    if "prepare" in remaining(run) and has_begun(run):  # the same rows are to be made again
         _rows_of(run)
     return Unfinished(run, _reached(run))
 
