@@ -35,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(COMMANDS).parse_args(arguments)
     spin_briefly()
     try:
-        _settle()
-        _after_kills(options)
+        if options.do is not operating.doctor or options.apply:  # the doctor looks first, and changes nothing
+            _settle()
+            _after_kills(options)
         code = options.do(options)
         sys.stdout.flush()
         return int(code)

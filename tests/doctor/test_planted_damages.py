@@ -16,10 +16,11 @@ from headway.base import DamagedError, HeadwayError, write_json
 from headway.data.ready import is_ready
 from headway.data.store import Store
 from headway.doctor import main as doctor
+from headway.doctor.finding import Finding
 from headway.incremental import up_to_date
 from headway.report import Silent
 from headway.serve.bundle import Predictor
-from headway.tracking import decisions
+from headway.tracking import condition, decisions
 from headway.train.checkpoint import load_newest
 from tests.whole_project import WholeProject, a_list, build, cut, empty, flip, gone, half_zeros, zeros
 
@@ -465,3 +466,87 @@ def test_a_run_that_died_before_it_began_leaves_nothing(project: WholeProject) -
     (path / "owner.lock").touch()
     assert_mended(project, "rows-begun")
     assert not path.exists()
+
+
+# What others do meanwhile, and what is not this folder's to judge.
+
+
+def test_versions_that_another_folder_keeps_are_not_judged(
+    project: WholeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(condition, "model_folder", lambda *_: Path("/elsewhere/mlruns/artifacts/rows/m-1/artifacts"))
+    assert lines_of(project) == []
+
+
+def test_where_all_artifacts_are_gone_the_doctor_says_so_and_no_version_loses_its_place(project: WholeProject) -> None:
+    (project.root / "mlruns" / "artifacts").rename(project.root / "mlruns" / "unmounted")
+    (finding,) = doctor.mend(project.root).left
+    assert finding.line(project.root).startswith("mlruns/artifacts: the files of all registered versions are gone; ")
+    aliases = tracking.open_store(project.root).get_registered_model("rows").aliases
+    assert {alias: str(number) for alias, number in aliases.items()} == {"champion": "2", "previous": "1"}
+
+
+def test_an_alias_that_was_put_right_meanwhile_stays(project: WholeProject) -> None:
+    path = _settled(project)
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE registered_model_aliases SET version = 9 WHERE alias = 'previous'")
+    database.close()
+    (finding,) = doctor.examine(project.root)
+    client = tracking.open_store(project.root)
+    client.set_registered_model_alias("rows", "previous", "1")
+    assert finding.mend is not None
+    finding.mend()
+    assert str(client.get_model_version_by_alias("rows", "previous").version) == "1"
+
+
+def test_a_version_that_was_mended_meanwhile_keeps_its_alias(project: WholeProject) -> None:
+    shutil.rmtree(project.run("finished").bundle)
+    client = tracking.open_store(project.root)
+    folder = tracking.registry.model_folder(client, client.get_model_version("rows", "1"))
+    assert folder is not None
+    path = folder / "artifacts" / "bundle" / "weights.safetensors"
+    before = path.read_bytes()
+    flip(path)
+    (finding,) = [one for one in doctor.examine(project.root) if one.fix.startswith("no copy is left")]
+    path.write_bytes(before)
+    assert finding.mend is not None
+    finding.mend()
+    assert str(client.get_model_version_by_alias("rows", "previous").version) == "1"
+    assert "damaged" not in client.get_model_version("rows", "1").tags
+
+
+def test_prepared_data_that_was_made_again_meanwhile_stays(project: WholeProject) -> None:
+    path = project.store / "train" / "target.npy"
+    before = path.read_bytes()
+    flip(path)
+    (finding,) = doctor.examine(project.root)
+    path.write_bytes(before)
+    assert finding.mend is not None
+    finding.mend()
+    assert path.read_bytes() == before
+
+
+def test_without_apply_no_run_is_closed(
+    killed: WholeProject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(killed.root)
+    assert cli.main(["doctor"]) == DamagedError.exit_code
+    assert "its process was killed; close it in MLflow as killed" in capsys.readouterr().out
+    assert all((killed.run(name).path / "owner.lock").exists() for name in ("dead", "later"))
+    assert killed.status("dead") == "RUNNING"
+    assert cli.main(["doctor", "--apply"]) == 0
+    assert killed.status("dead") == "KILLED"
+
+
+def test_an_error_that_nobody_thought_of_is_a_line_and_hides_no_other_finding(
+    project: WholeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> Iterator[Finding]:
+        raise RuntimeError("unheard of")
+
+    flip(project.store / "train" / "target.npy")
+    monkeypatch.setattr(doctor, "CHECKS", (fail, *doctor.CHECKS))
+    first, second = lines_of(project)
+    assert "cannot be examined: RuntimeError: unheard of" in first
+    assert "the prepared data is damaged" in second
+    assert len(doctor.mend(project.root).mended) == 1

@@ -21,6 +21,7 @@ from headway import base, cli, stages, tracking
 from headway.base import ConfigError, HeadwayError
 from headway.database import check_versions, sqlite_file
 from headway.disk import disk_error, full_disk
+from headway.doctor import databases
 from headway.report import Silent
 from headway.run import RunDirectory
 
@@ -136,6 +137,8 @@ def test_a_database_is_not_called_damaged_where_the_disk_is_full(tmp_path: Path)
         remount(f"size={shutil.disk_usage(tmp_path / 'disk').used // 1024}k")
         with pytest.raises(ConfigError, match=r"^the disk must have room left, but that of .*mlruns has 0 kB"):
             check_versions(tmp_path / "disk", None)
+        with pytest.raises(ConfigError, match=r"^the disk must have room left, but that of .*mlruns has 0 kB"):
+            list(databases.examine(tmp_path / "disk"))
         remount("size=400m")
         with pytest.raises(ConfigError, match="version of another program is unknown"):
             check_versions(tmp_path / "disk", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -28,16 +29,25 @@ def is_ready(path: Path, warn: Callable[[str], None]) -> bool:
         return False
     if in_use(path) and problem_of(path) is None:
         return True
+    problem = take_away(path)
+    if problem is None:
+        return in_use(path)
+    warn(f"the prepared data in {path} is made again: {problem}")
+    return False
+
+
+def take_away(path: Path) -> str | None:
+    """Remove a store that is still damaged, and say why; None where it is whole by now."""
     with open(path.parent / ".lock", "a") as lock:  # two processes must not take away what the other has made anew
         fcntl.flock(lock, fcntl.LOCK_EX)
         problem = problem_of(path)
         if problem is None:
-            return in_use(path)
+            return None
         trash = path.with_name(f".{path.name}.{os.getpid()}.trash")  # headway gc knows this name
-        path.rename(trash)
-    warn(f"the prepared data in {path} is made again: {problem}")
+        with contextlib.suppress(FileNotFoundError):  # the other has taken it away
+            path.rename(trash)
     shutil.rmtree(trash, ignore_errors=True)
-    return False
+    return problem
 
 
 def problem_of(path: Path) -> str | None:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from headway.base import ConfigError
 from headway.checksums import sync
-from headway.database import PARTS, database, sqlite_file
-from headway.doctor.finding import Finding, set_aside
-from headway.local import running
+from headway.database import PARTS, database, place_database, sqlite_file
+from headway.disk import disk_error, full_disk
+from headway.doctor.finding import Finding, keep_aside, link
+from headway.locks import is_held
 from headway.tracking.store import is_missed, let_go
 from headway.zombies import lives
 
@@ -27,7 +28,7 @@ BESIDE = ("-wal", "-shm", "-journal")
 
 
 def examine(root: Path) -> Iterator[Finding]:
-    """Databases that SQLite cannot read whole, or that lost all they held."""
+    """Databases that SQLite cannot read whole, or that lost all they held. Raises ConfigError where the disk is what hinders."""
     if database() is not None:
         return
     for part in PARTS:
@@ -43,25 +44,43 @@ def examine(root: Path) -> Iterator[Finding]:
 
 def _finding(root: Path, part: str, path: Path, problem: str) -> Finding:
     what = f"{PARTS[part]}'s database is damaged: {problem}"
-    if running(root) is not None or any(lives(run) for run in (root / "data" / "runs").glob("*")):
+    if _is_used(root):
         return Finding(what, path, "end headway up (headway down) and all runs, then: headway doctor --apply")
-    backup = newest_backup(root, part)
     fix = "save the rows that can be read"
-    other = f"the others from {backup.name}" if backup else "else begin a new one"
+    other = "the others from the newest whole backup" if _backups(root, part) else "else begin a new one"
     aside = f"the damaged file stays as {path.name}.damaged"
     return Finding(what, path, f"{fix}, {other}; {aside}", partial(mend, root, part, path))
 
 
+def _is_used(root: Path) -> bool:
+    """Whether `headway up`, or one part of it, also in another container, or a run is at work here."""
+    locks = (root / ".prefect").glob("up*.lock")
+    return any(map(is_held, locks)) or any(map(lives, (root / "data" / "runs").glob("*")))
+
+
 def problem_of(path: Path) -> str | None:
-    """Why SQLite cannot read a database whole; None where it can, or where it is in use."""
+    """Why SQLite cannot read a database whole; None where it can, or where it is in use.
+
+    Raises ConfigError where the disk is full or the file may not be read: that is no damage.
+    """
     try:
         with contextlib.closing(_opened(path)) as connection:
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.OperationalError as error:
-        return None if "locked" in str(error) or "busy" in str(error) else str(error)
+        if "locked" in str(error) or "busy" in str(error):
+            return None
+        _refuse_disk(error, path)
+        return str(error)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         return str(error)
     return None if verdict == "ok" else str(verdict).splitlines()[-1]  # the first may be a heading
+
+
+def _refuse_disk(error: Exception, path: Path) -> None:
+    """Raises ConfigError for an error that comes from the disk: without room even reading fails, as a disk I/O error."""
+    problem = full_disk(path.parent) or disk_error(error, path)
+    if problem is not None:
+        raise problem from None
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -75,34 +94,53 @@ def _tables(path: Path) -> list[str]:
 
 def mend(root: Path, part: str, path: Path) -> None:
     """Put a whole database in a damaged one's place. Raises ConfigError where not even a backup can be read."""
+    full = full_disk(path.parent)
+    if full is not None:
+        raise full
+    if _is_used(root):
+        raise ConfigError("nothing else must be at work here, but headway up or a run is; end it (headway down)")
     mended, copy = (path.with_name(f".{path.name}.{kind}") for kind in ("mended", "backup"))
     try:
-        backup = newest_backup(root, part)
-        if backup is not None:
-            _extract(backup, part, copy)
-        if not save(path, mended, copy if backup else None):
+        backups = _backups(root, part)
+        is_copied = any(_extract(backup, part, copy) for backup in backups)
+        if not save(path, mended, copy if is_copied else None):
             mended.unlink(missing_ok=True)
-            if backup is not None:
+            if is_copied:
                 copy.replace(mended)
-        if mended.exists():
-            sync(mended)
+            elif backups:
+                rule = "no row of it can be saved, and no file in backups/ holds a whole database"
+                raise ConfigError(f"{rule}; restore a backup from elsewhere: headway restore FILE")
         let_go(root)
-        aside = set_aside(path)
-        for ending in BESIDE:
-            with contextlib.suppress(FileNotFoundError):
-                path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
-        if mended.exists():
-            mended.replace(path)
-        sync(path.parent)
+        _put(mended, path)
     finally:
         for left in (mended, copy):
-            left.unlink(missing_ok=True)
+            for ending in ("", *BESIDE):
+                left.with_name(left.name + ending).unlink(missing_ok=True)
+
+
+def _put(mended: Path, path: Path) -> None:
+    """The mended database in the damaged one's place, at once: a kill leaves one of the two under the name, never none.
+
+    Where nothing could be mended the name is given up, and the next command makes a new database.
+    """
+    aside = keep_aside(path)
+    for ending in BESIDE:
+        beside = path.with_name(path.name + ending)
+        if beside.exists():
+            link(beside, aside.with_name(aside.name + ending))
+    sync(path.parent)
+    if mended.exists():
+        place_database(mended, path)
+        return
+    for ending in (*BESIDE, ""):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    sync(path.parent)
 
 
 def save(path: Path, target: Path, backup: Path | None = None) -> bool:
     """Copy the schema and every row that can be read; where some cannot, those of a backup that are missing.
 
-    Whether the schema and its version are among it, without which the copy is of no use.
+    Whether the schema and its version are among it, without which the copy is of no use. Raises ConfigError for a full disk.
     """
     target.unlink(missing_ok=True)
     try:
@@ -121,13 +159,16 @@ def save(path: Path, target: Path, backup: Path | None = None) -> bool:
                     if not _copy_rows(old, new, name):
                         incomplete.append(name)
             for sql in (sql.decode() for kind, _, sql in entries if kind != b"table"):
-                with contextlib.suppress(sqlite3.Error):  # a unique index over rows that were damaged
+                try:
                     new.execute(sql)
+                except sqlite3.Error as error:  # a unique index over rows that were damaged
+                    _refuse_disk(error, target)
             if backup is not None:
                 _fill(new, backup, incomplete)
             new.commit()
             return bool(new.execute("SELECT count(*) FROM alembic_version").fetchone()[0])
-    except (sqlite3.Error, UnicodeDecodeError):
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        _refuse_disk(error, target)
         return False
 
 
@@ -168,32 +209,50 @@ def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> 
     names, marks = ", ".join(f'"{name}"' for name, _ in described), ", ".join("?" * len(described))
     insert = f'INSERT OR IGNORE INTO "{table}" ({names}) VALUES ({marks})'
     for order in ("", " ORDER BY rowid DESC"):
-        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):  # the rest of this direction cannot be read
-            for row in old.execute(f'SELECT {names} FROM "{table}"{order}'):
-                new.execute(insert, [_decoded(value, kind) for value, (_, kind) in zip(row, described, strict=True)])
+        with contextlib.suppress(_UnreadableError):  # the rest of this direction
+            for row in _rows(old, f'SELECT {names} FROM "{table}"{order}'):
+                values = [_decoded(value, kind) for value, (_, kind) in zip(row, described, strict=True)]
+                with contextlib.suppress(sqlite3.IntegrityError):  # a damaged row that the table does not take
+                    new.execute(insert, values)
             return True
     return False
+
+
+class _UnreadableError(Exception):
+    """The damaged database cannot be read any further; an error of writing the new one is never this."""
+
+
+def _rows(old: sqlite3.Connection, query: str) -> Iterator[tuple[object, ...]]:
+    try:
+        yield from old.execute(query)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise _UnreadableError from error
 
 
 def _decoded(value: object, kind: bytes) -> object:
     return value.decode(errors="replace") if isinstance(value, bytes) and b"BLOB" not in kind.upper() else value
 
 
-def newest_backup(root: Path, part: str) -> Path | None:
-    """The newest file in backups/ that holds this part's database."""
-    for path in sorted((root / "backups").glob("*.tar"), key=lambda p: p.stat().st_mtime, reverse=True):
-        with contextlib.suppress(OSError, tarfile.TarError, KeyError), tarfile.open(path, "r:") as tar:
-            tar.getmember(f"databases/{part}.db")
-            return path
-    return None
+def _backups(root: Path, part: str) -> list[Path]:
+    """The files in backups/ that hold this part's database, the newest first."""
+    paths = sorted((root / "backups").glob("*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path for path in paths if _holds(path, part)]
 
 
-def _extract(backup: Path, part: str, target: Path) -> None:
-    with tarfile.open(backup, "r:") as tar:
-        content = tar.extractfile(f"databases/{part}.db")
-        assert content is not None
-        with open(target, "wb") as file:
+def _holds(backup: Path, part: str) -> bool:
+    with contextlib.suppress(OSError, tarfile.TarError, KeyError), tarfile.open(backup, "r:") as tar:
+        return tar.getmember(f"databases/{part}.db").isfile()
+    return False
+
+
+def _extract(backup: Path, part: str, target: Path) -> bool:
+    """Copy a part's database out of a backup. Whether it is whole. Raises ConfigError for a full disk."""
+    try:
+        with tarfile.open(backup, "r:") as tar, open(target, "wb") as file:
+            content = tar.extractfile(f"databases/{part}.db")
+            assert content is not None
             shutil.copyfileobj(content, file)
-    problem = problem_of(target)
-    if problem is not None:
-        raise ConfigError(f"{backup} must hold a whole database, but: {problem}; headway restore another backup")
+    except (OSError, tarfile.TarError, KeyError) as error:
+        _refuse_disk(error, target)
+        return False
+    return problem_of(target) is None

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import tokenize
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from headway.base import read_json
 
@@ -31,12 +35,31 @@ class Finding:
 
 def set_aside(path: Path) -> Path:
     """Rename so that nothing finds it under its own name; the new place."""
+    return path.rename(_free(path))
+
+
+def keep_aside(path: Path) -> Path:
+    """Keep a file under a second name, which nothing reads, until another takes its own; the second name."""
+    target = _free(path)
+    link(path, target)
+    return target
+
+
+def link(path: Path, target: Path) -> None:
+    """A second name of a file; a copy where the file system has no second names."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copy2(path, target)
+
+
+def _free(path: Path) -> Path:
     target = path.with_name(f"{path.name}{ASIDE}")
     number = 1
     while target.exists():
         number += 1
         target = path.with_name(f"{path.name}.{number}{ASIDE}")
-    return path.rename(target)
+    return target
 
 
 def remove(path: Path) -> None:
@@ -54,5 +77,16 @@ def is_json(path: Path) -> bool:
     try:
         read_json(path)
     except (OSError, ValueError):
+        return False
+    return True
+
+
+def is_array(path: Path) -> bool:
+    """Whether a file holds a NumPy array as long as its header says. NumPy reads a damaged header as Python, with Python's errors."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, TypeError, SyntaxError, OverflowError, EOFError, OSError, tokenize.TokenError):
         return False
     return True

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from headway.doctor.finding import Finding, is_json, remove
 from headway.leftovers import leftovers
+from headway.restore import PENDING, finish
 from headway.zombies import lives
 
 PLACES = ("conf", ".prefect", "backups", "data", "mlruns")
@@ -24,6 +25,9 @@ NOTES = ("up.json", "serving.json", "temporary.json")
 
 def examine(root: Path) -> Iterator[Finding]:
     """Temporary files and folders whose process has died."""
+    pending = root / PENDING
+    if pending.is_dir():
+        yield Finding("a restore was interrupted", pending, "finish it", partial(finish, root))
     for path in dict.fromkeys([*leftovers(root, time.time()), *_partials(root)]):
         yield Finding("a process that died left it", path, "remove it", partial(remove, path))
     for name in NOTES:

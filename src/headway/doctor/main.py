@@ -57,7 +57,7 @@ def examine(root: Path) -> list[Finding]:
     for check in CHECKS:
         try:
             findings.extend(check(root))
-        except (HeadwayError, OSError) as error:
+        except Exception as error:  # one damage that nobody thought of must not hide all the others
             findings.append(Finding(f"cannot be examined: {_first(error)}", root, "mend that first"))
     return list({(one.where, one.what): one for one in findings}.values())
 
@@ -90,10 +90,11 @@ def _mend(one: Finding) -> str | None:
     assert one.mend is not None
     try:
         one.mend()
-    except (HeadwayError, OSError) as error:
+    except Exception as error:
         return _first(error)
     return None
 
 
 def _first(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    kind = "" if isinstance(error, HeadwayError | OSError) else f"{type(error).__name__}: "
+    return kind + next(iter(str(error).splitlines()), type(error).__name__)

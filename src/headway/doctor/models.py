@@ -9,12 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headway import checksums, tracking, zombies
 from headway.base import read_or_empty
 from headway.checksums import Damage
-from headway.doctor.finding import Finding, is_json
+from headway.doctor.finding import Finding, is_array, is_json
 from headway.run import RunDirectory
 from headway.tracking import condition
 from headway.tracking.condition import Model, Version
@@ -25,8 +23,14 @@ TAG = "damaged"
 
 def examine(root: Path) -> Iterator[Finding]:
     """What is wrong with the registered models of this folder. Raises ConfigError when MLflow does not answer."""
+    models = list(condition.models(root))
+    artifacts = root / "mlruns" / "artifacts"
+    if not artifacts.is_dir() and any(version.folder for model in models for version in model.versions):
+        fix = "bring it back, or headway restore a backup; until then nothing is mended that MLflow keeps"
+        yield Finding("the files of all registered versions are gone", artifacts, fix)
+        return
     bundles = _bundles_of_runs(root)
-    for model in condition.models(root):
+    for model in models:
         yield from _intent(root, model)
         yield from _aliases(root, model)
         for version in model.versions:
@@ -112,7 +116,7 @@ def _damaged(case: _Case, damage: Damage) -> Finding:
         mend = partial(condition.repackage, case.root, case.version, case.of_run)
         return Finding(what, damage.path, f"take it from {case.of_run.parent.name}, the run that made it", mend)
     if not case.is_aliased("champion"):
-        mend = partial(condition.give_up, case.root, name, number, TAG, str(damage))
+        mend = partial(condition.give_up, case.root, name, number, TAG, partial(damage_of, case.bundle))
         return Finding(what, damage.path, "no copy is left: say so on its page, and take its aliases away", mend)
     other = _successor(case)
     if other is None:
@@ -150,10 +154,7 @@ def _can_be_whole(path: Path) -> bool:
     if path.suffix == ".json":
         return is_json(path)
     if path.suffix == ".npy":
-        try:
-            np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OSError):
-            return False
+        return is_array(path)
     if path.suffix == ".safetensors":
         return _is_safetensors(path)
     return path.name != "model.txt" or b"\nend of trees" in path.read_bytes()
@@ -176,23 +177,25 @@ def _is_safetensors(path: Path) -> bool:
 def _runs(root: Path) -> Iterator[Finding]:
     """Runs that MLflow shows as running although their folder is gone, and folders whose run MLflow has lost.
 
-    A run that begins now may have no id yet, and one of another store is not to be looked for in this one.
+    A run that begins now may have no id yet, and one of another store is not to be looked for in this one. The folders are listed
+    before MLflow's runs and after them: of a run that begins meanwhile neither the one nor the other is said.
     """
     if not condition.is_own(root):
         return
+    before = set((root / "data" / "runs").glob("*"))
+    kept = condition.runs(root)
     folders = [path for path in sorted((root / "data" / "runs").glob("*")) if path.is_dir()]
     trackings = {path: path / "tracking.json" for path in folders if (path / "tracking.json").exists()}
     if any(not is_json(path) for path in trackings.values()) or any(zombies.lives(path) for path in folders):
         return
     ids = {path: str(read_or_empty(tracking).get("run_id")) for path, tracking in trackings.items()}
-    kept = condition.runs(root)
     for run_id, (project, is_running) in kept.items():
         if is_running and run_id not in ids.values():
             what = f"run {run_id} of {project} is shown as running, but has no folder here"
             where = root / "mlruns" / "mlflow.db"
             yield Finding(what, where, "close it as killed", partial(condition.end, root, run_id))
     for path, run_id in ids.items():
-        if run_id not in kept and condition.is_delivered(root, RunDirectory(path)):
+        if path in before and run_id not in kept and condition.is_delivered(root, RunDirectory(path)):
             fix = "deliver it again"
             yield Finding(
                 "MLflow has lost the run", path, fix, partial(condition.deliver_again, root, RunDirectory(path))

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from headway import checksums, zombies
 from headway.base import ConfigError, HeadwayError, read_or_empty, write_atomically
-from headway.doctor.finding import ASIDE, Finding, is_json, remove, set_aside
+from headway.doctor.finding import ASIDE, Finding, is_array, is_json, remove, set_aside
 from headway.run import RunDirectory, event_of
 
 JOURNAL = "journal.jsonl"
@@ -110,9 +108,7 @@ def _arrays(path: Path) -> Iterator[Finding]:
             fix = "remove it: training goes on from the one before it, or from the start"
             yield Finding("the checkpoint is damaged", file, fix, partial(remove, file))
     for file in sorted((path / "predictions").glob("*.npy")):
-        try:
-            np.load(file, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OSError):
+        if not is_array(file):
             yield Finding("the predictions are damaged", file, "set them aside", partial(set_aside, file))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headway import checksums
 from headway.data.known import is_whole
-from headway.data.ready import problem_of
+from headway.data.ready import problem_of, take_away
 from headway.doctor.finding import Finding, is_json, remove
 
 AGAIN = "remove it: the next run prepares it again"
@@ -34,7 +34,7 @@ def _stores(prepared: Path) -> Iterator[Finding]:
             problem = problem_of(path)
             # One from before there were checksums is made again by the run that wants it.
             if problem is not None and ((path / checksums.NAME).exists() or not (path / "store.json").exists()):
-                yield Finding(f"the prepared data is damaged: {problem}", path, AGAIN, partial(remove, path))
+                yield Finding(f"the prepared data is damaged: {problem}", path, AGAIN, partial(take_away, path))
     for path in sorted((prepared / "profiles").glob("[!.]*.json")):
         if not is_whole(path):
             fix = "remove it: the file is profiled again"

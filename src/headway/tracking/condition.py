@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version; ``folder`` is that of its MLflow model, where it is kept on this machine."""
+    """A registered version; ``folder`` is that of its MLflow model, where this project's folder keeps it.
+
+    A database that several folders and machines share names folders of theirs, too: those are for them to look after.
+    """
 
     number: str
     run_id: str
@@ -54,10 +57,14 @@ def models(root: Path) -> Iterator[Model]:
     with opened(root) as client:
         for model in list(pages(client.search_registered_models)):
             versions = pages(client.search_model_versions, filter_string=f"name = '{model.name}'")
-            rows = [_version(v, model_folder(client, v)) for v in versions]
+            rows = [_version(v, _own_folder(root, model_folder(client, v))) for v in versions]
             aliases = {alias: str(number) for alias, number in client.get_registered_model(model.name).aliases.items()}
             rows.sort(key=lambda version: int(version.number))
             yield Model(model.name, tuple(rows), aliases, dict(model.tags))
+
+
+def _own_folder(root: Path, folder: Path | None) -> Path | None:
+    return folder if folder is not None and folder.is_relative_to(root.resolve()) else None
 
 
 def _version(version: Any, folder: Path | None) -> Version:
@@ -75,18 +82,26 @@ def settle(root: Path, name: str) -> None:
 
 
 def drop_alias(root: Path, name: str, alias: str) -> None:
-    """Take an alias away."""
-    with opened(root) as client:
-        client.delete_registered_model_alias(name, alias)
+    """Take an alias away whose version still does not exist."""
+    with lock.held(root, name), opened(root) as client:
+        number = intent.aliases_of(client.get_registered_model(name)).get(alias)
+        if number is not None and not intent.exists(client, name, number):
+            client.delete_registered_model_alias(name, alias)
 
 
-def give_up(root: Path, name: str, number: str, tag: str, fact: str) -> None:
-    """Note on a version's page that it is lost, and take away the aliases by which it could take charge again."""
-    with opened(root) as client:
-        for alias, other in client.get_registered_model(name).aliases.items():
-            if str(other) == number:
+def give_up(root: Path, name: str, number: str, tag: str, damage_of: Callable[[], object | None]) -> None:
+    """Note on a version's page that it is lost, and take away the aliases by which it could take charge again.
+
+    Nothing is done where it is whole by now, or has taken charge: then it is the champion's damage that is mended.
+    """
+    with lock.held(root, name), opened(root) as client:
+        damage, aliases = damage_of(), intent.aliases_of(client.get_registered_model(name))
+        if damage is None or aliases.get("champion") == number:
+            return
+        for alias, other in aliases.items():
+            if other == number:
                 client.delete_registered_model_alias(name, alias)
-        client.set_model_version_tag(name, number, tag, fact[:5000])
+        client.set_model_version_tag(name, number, tag, str(damage)[:5000])
 
 
 def repackage(root: Path, version: Version, bundle: Path) -> None:

@@ -81,8 +81,8 @@ def recover(client: MlflowClient, name: str) -> DecisionRecord | None:
     if left is None:
         return None
     aliases, record = aliases_of(model), left.record
-    exists = _exists(client, name, record.version)
-    if exists and aliases.get("champion") in (record.before, record.after):
+    is_there = exists(client, name, record.version)
+    if is_there and aliases.get("champion") in (record.before, record.after):
         _finish(client, name, left)
         return record
     _undo(client, name, left, aliases)
@@ -128,23 +128,24 @@ def _finish(client: MlflowClient, name: str, intent: Intent) -> None:
 def _replaced(client: MlflowClient, name: str, record: DecisionRecord) -> str | None:
     """The version that leaves with this decision, if it was not deleted."""
     leaves = record.kind in MOVES and record.before is not None and record.before != record.version
-    return record.before if leaves and _exists(client, name, str(record.before)) else None
+    return record.before if leaves and exists(client, name, str(record.before)) else None
 
 
 def _undo(client: MlflowClient, name: str, intent: Intent, aliases: dict[str, str]) -> None:
     """The version in charge before is in charge again, unless a person has put another there."""
     record = intent.record
     if record.kind in MOVES and "champion" not in aliases and record.before is not None:
-        if _exists(client, name, record.before):
+        if exists(client, name, record.before):
             client.set_registered_model_alias(name, "champion", record.before)
-        if intent.previous is not None and _exists(client, name, intent.previous):
+        if intent.previous is not None and exists(client, name, intent.previous):
             client.set_registered_model_alias(name, "previous", intent.previous)
         elif aliases.get("previous") == record.before:
             client.delete_registered_model_alias(name, "previous")
     client.delete_registered_model_tag(name, TAG)
 
 
-def _exists(client: MlflowClient, name: str, version: str) -> bool:
+def exists(client: MlflowClient, name: str, version: str) -> bool:
+    """Whether a model has this version."""
     from mlflow.exceptions import MlflowException
 
     try:
