@@ -1,7 +1,9 @@
 """One spelling for each value that is read as text: 4, 4.0, "4" and "4.0" are one code, whichever file or request they come from.
 
-4, 4.0, "4.0", "+4", Decimal("4.00")        4          a zero in front stays: "007" is a code and not 7
-1.5, "1.50", "15e-1"                        1.5
+4, 4.0, "4.0", "+4", Decimal("4.00")        4
+1e16, "1e+16"                               10000000000000000
+1.5, Decimal("1.50")                        1.5
+"1.50", "4.00", "12e3", "007"               as they are: sections 1.1 and 1.10 are two, and 007 is not 7
 True, "TRUE"                                true
 a date, a moment at midnight                2024-12-31
 another moment, in UTC                      2024-12-31 22:58:59.5
@@ -20,8 +22,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_SPACE = r"[ \t\n\r\f]*"
-NUMBER = re.compile(rf"{_SPACE}([+-]?)([0-9]*)(?:(\.)([0-9]*))?([eE][+-]?[0-9]+)?{_SPACE}")
+_WHOLE = re.compile(r"([+-]?)(0|[1-9][0-9]*)(\.0)?")
+_LARGE = re.compile(r"-?[1-9](\.[0-9]*[1-9])?e\+[1-9][0-9]+")
+"""What programs write for whole numbers, and for floats too large for their digits. A text of another form may be a code of its own."""
+
 _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
@@ -29,14 +33,17 @@ _TIME = re.compile(r"([0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]+)")
 _TRUTHS = ("True", "TRUE", "False", "FALSE")
 
 _MAYBE = (
-    rf"^{_SPACE}[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?{_SPACE}$"
+    rf"^{_WHOLE.pattern}$|^{_LARGE.pattern}$"
     r"|^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:|^[0-9]{2}:[0-9]{2}:[0-9]{2}\.|^(True|TRUE|False|FALSE)$"
 )
 _CODE = r"^([0-9]+|-[0-9]*[1-9][0-9]*)$"
 """Whole numbers as they should be, which most codes are."""
 
+_LARGE_FROM = 1e10
+"""From here on Arrow writes a whole float with an exponent; Python does from 1e16 on."""
+
 _BEGINNINGS = np.zeros(256, bool)
-_BEGINNINGS[list(b"0123456789+-.TF \t\n\r\f")] = True
+_BEGINNINGS[list(b"0123456789+-TF")] = True
 """First bytes of texts that may have another spelling. One look at them saves most columns of words the rest."""
 
 
@@ -57,12 +64,15 @@ def spelled(column: pa.Array) -> pa.Array:
 
 
 def spell(text: str) -> str:
-    """The one spelling of a text; a text that is no number, moment, time or truth value is its own."""
+    """The one spelling of a text; a text that is no whole number, moment, time or truth value is its own."""
     if text in _TRUTHS:
         return text.lower()
-    number = NUMBER.fullmatch(text)
-    if number is not None and (number[2] or number[4]):
-        return _spell_number(text, number)
+    whole = _WHOLE.fullmatch(text)
+    if whole is not None:
+        sign, digits, _ = whole.groups()
+        return f"-{digits}" if sign == "-" and digits != "0" else digits
+    if _LARGE.fullmatch(text):
+        return _spell_large(text)
     moment = _MOMENT.fullmatch(text)
     if moment is not None:
         return _spell_moment(text, moment)
@@ -81,7 +91,7 @@ def spell_value(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (float, np.floating)) and np.isfinite(value):
         return spell_number(_shortest(value))
-    return spell(f"{value:f}" if isinstance(value, Decimal) else str(value))
+    return _spell_decimal(value) if isinstance(value, Decimal) else spell(str(value))
 
 
 def texts_of(column: pa.Array) -> pa.Array | None:
@@ -95,8 +105,10 @@ def texts_of(column: pa.Array) -> pa.Array | None:
         return _floats(column.cast(pa.float32()) if pa.types.is_float16(kind) else column)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _by_value(moments(column), _moments)
-    if pa.types.is_time(kind) or pa.types.is_decimal(kind):
+    if pa.types.is_time(kind):
         return spelled(column.cast(pa.string()))
+    if pa.types.is_decimal(kind):
+        return _by_value(column, lambda values: [_spell_decimal(value) for value in values.to_pylist()])
     return None
 
 
@@ -122,13 +134,23 @@ def _by_value(column: pa.Array, respell: Callable[[pa.Array], Iterable[str]]) ->
     return pa.array(respell(coded.dictionary), pa.string()).take(coded.indices)
 
 
-def _spell_number(text: str, parts: re.Match[str]) -> str:
-    sign, whole, _, fraction, exponent = parts.groups()
-    if exponent is None and not (fraction or "").strip("0"):
-        digits = whole or "0"
-        return f"-{digits}" if sign == "-" and digits.strip("0") else digits
+def _spell_large(text: str) -> str:
+    """1e+16 and 1.25e+20 by their digits, where a float's shortest text is this one and it is whole."""
     value = float(text)
-    return spell_number(value) if np.isfinite(value) else text.strip()
+    large = np.isfinite(value) and value.is_integer() and abs(value) >= _LARGE_FROM
+    return spell_number(value) if large and Decimal(repr(value)) == Decimal(text) else text
+
+
+def _spell_decimal(value: Decimal) -> str:
+    """As the float of this value is spelled, where a float has it; all digits otherwise."""
+    if not value.is_finite():
+        return str(value)
+    digits = f"{value:f}"
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    if "." not in digits:
+        return spell(digits)
+    short = repr(float(value))
+    return short if Decimal(short) == value else digits
 
 
 def _spell_moment(text: str, parts: re.Match[str]) -> str:
