@@ -28,6 +28,8 @@ def close_dead(client: SyncPrefectClient, root: Path) -> list[str]:
             with contextlib.suppress(ObjectNotFound):
                 state = client.read_flow_run(UUID(flow_run)).state
                 if state is not None and not state.is_final():
+                    if zombies.lives(run.path):  # resumed since we looked, or its training has yet to end
+                        continue
                     text = "Its process was killed."
                     client.set_flow_run_state(UUID(flow_run), Crashed(message=text), force=True)
                     closed.append(run.path.name)

@@ -16,7 +16,7 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from headway import stages
-from headway.base import read_json
+from headway.base import DamagedError, read_json
 from headway.data.store import Store
 from headway.report import Silent
 from headway.run import RunDirectory
@@ -98,6 +98,18 @@ def test_a_fresh_process_predicts_raw_rows_as_the_run_did(root: Path, first: Run
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("['prediction', 'probability_good', 'probability_bad']")
     np.testing.assert_allclose(np.load(out), np.load(first.predictions("test"))[:, 1], atol=1e-5)
+
+
+def test_a_trained_bundle_that_was_damaged_since_is_not_signed_as_whole(first: RunDirectory, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "data" / "runs" / first.path.name)
+    shutil.copytree(first.path, run.path)
+    sealed = (run.bundle / "checksums.json").read_bytes()
+    weights = bytearray((run.bundle / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (run.bundle / "weights.safetensors").write_bytes(weights)
+    with pytest.raises(DamagedError, match=r"weights\.safetensors must be what Headway wrote"):
+        stages.train(run, tmp_path, Silent())
+    assert (run.bundle / "checksums.json").read_bytes() == sealed
 
 
 def test_a_second_run_reuses_the_prepared_rows_repeats_the_weights_and_meets_the_champion(

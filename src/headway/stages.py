@@ -121,9 +121,7 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
 
 def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
     """Train in a process of its own, forwarding what it tells to MLflow as it goes."""
-    from headway import text_stages, tracking
-    from headway.data.store import Store
-    from headway.serve.bundle import complete_bundle
+    from headway import tracking
     from headway.train.launch import launch
 
     project = project_of(run)
@@ -142,17 +140,13 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
             polled = time.monotonic()
 
     with timed(run, "train"), tracking.system_metrics(run):
+        is_sealed = _is_sealed(run)
         result = launch(run, on_events)
         forwarder.poll()
         if forwarder.warning:
             report.warn(forwarder.warning)
-        if isinstance(project, TextProject):
-            text_stages.complete_bundle(run, project)
-        else:
-            store = Store(run.store)
-            complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), _interval(run, store))
-            store.learnt.write(run.bundle)
-        checksums.seal(run.bundle)
+        if not is_sealed:
+            _complete(run, project)
     rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
     unit = "trees" if project.model.name == "boosting" else "epochs"
     best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
@@ -161,6 +155,32 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
     if result.get("diagnosis"):
         report.line(result["diagnosis"])
     return result
+
+
+def _is_sealed(run: RunDirectory) -> bool:
+    """Whether a training that goes on was done, and its bundle is whole. Raises DamagedError where the bundle was damaged since.
+
+    A bundle that is sealed is not sealed again: the new checksums would call damaged bytes whole.
+    """
+    if run.result is not None:
+        return checksums.check(run.bundle)
+    (run.bundle / checksums.NAME).unlink(missing_ok=True)  # of weights that are about to be written anew
+    return False
+
+
+def _complete(run: RunDirectory, project: Project | TextProject) -> None:
+    """Make a bundle of the trained weights, and seal it."""
+    from headway import text_stages
+    from headway.data.store import Store
+    from headway.serve.bundle import complete_bundle
+
+    if isinstance(project, TextProject):
+        text_stages.complete_bundle(run, project)
+    else:
+        store = Store(run.store)
+        complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), _interval(run, store))
+        store.learnt.write(run.bundle)
+    checksums.seal(run.bundle)
 
 
 def _interval(run: RunDirectory, store: Store) -> Interval | None:

@@ -40,6 +40,7 @@ def test_only_the_run_whose_process_was_killed_crashes(root: Path) -> None:
         for run in (killed, ended):
             die(run)
         zombies.own(going)
+        (going.path / "owner.gone").touch()  # it died once, was closed, and was resumed
         assert close_dead(client, root) == [killed.path.name]
         found = {one: client.read_flow_run(one).state for one in (killed_id, going_id, ended_id)}
         assert {one: state.type.value for one, state in found.items() if state} == {

@@ -41,9 +41,9 @@ def test_a_model_is_held_for_all_machines_until_its_process_dies(
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with lock.held(here, "loans", wait=False) as held:
+        with lock.held(here, "loans", seconds=0) as held:
             assert held is None
-        with lock.held(here, "others", wait=False) as held:
+        with lock.held(here, "others", seconds=0) as held:
             assert held is not None
         other.send_signal(signal.SIGKILL)
     with lock.held(here, "loans") as held:

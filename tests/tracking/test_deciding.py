@@ -94,9 +94,9 @@ def test_whoever_only_looks_waits_for_no_decision(run: RunDirectory, tmp_path: P
         assert held is not None
         tracking.open_store(tmp_path).set_registered_model_tag("loans", intent.TAG, "{}")
         assert tracking.version_of(tmp_path, "loans").version == first
-        with lock.held(tmp_path, "loans", wait=False) as second:
+        with lock.held(tmp_path, "loans", seconds=0) as second:
             assert second is None
-        with lock.held(tmp_path, "others", wait=False) as other:
+        with lock.held(tmp_path, "others", seconds=0) as other:
             assert other is not None
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from tracked import PLAN, pretend_bundle
 
-from headway import tracking
-from headway.base import ConfigError
+from headway import checksums, tracking
+from headway.base import ConfigError, DamagedError
 from headway.run import RunDirectory
 
 ROWS = pd.DataFrame({"age": [30, None, 50], "job": ["cook", None, 7], "more": [1, 2, 3]})
@@ -62,6 +62,17 @@ def test_a_run_is_registered_once(run: RunDirectory, tmp_path: Path) -> None:
 def test_a_run_unknown_to_mlflow_cannot_be_registered(run: RunDirectory, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="headway sync"):
         tracking.register(run, tmp_path, "loans", ROWS)
+
+
+def test_a_bundle_that_was_damaged_since_is_not_registered(run: RunDirectory, tmp_path: Path) -> None:
+    pretend_bundle(run)
+    (run.bundle / "model.txt").write_text("trees")
+    checksums.seal(run.bundle)
+    (run.bundle / "model.txt").write_text("threes")
+    tracking.begin(run, tmp_path, {}, "mlp", "")
+    with pytest.raises(DamagedError, match=r"model\.txt must be what Headway wrote"):
+        tracking.register(run, tmp_path, "loans", ROWS)
+    assert tracking.versions(tmp_path, "loans") == []
 
 
 def test_what_is_registered_holds_no_pickle_and_no_litter_and_its_exact_requirements(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from test_registry import another, registered
 from headway import tracking
 from headway.base import ConfigError, DamagedError
 from headway.run import RunDirectory
+from headway.tracking import lock
 
 
 def rows(root: Path) -> dict[str, dict[str, object]]:
@@ -72,3 +74,19 @@ def test_a_rollback_that_is_repeated_says_that_it_was_done_and_changes_nothing(
 def test_a_model_without_a_champion_cannot_be_rolled_back(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no champion"):
         tracking.rollback(tmp_path, "loans")
+
+
+def test_a_rollback_says_that_it_waits_for_another_decision_and_gives_up(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracking.promote(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
+    refused = registered(another(tmp_path), tmp_path)
+    monkeypatch.setattr(lock, "QUIET_SECONDS", 0.0)
+    with monkeypatch.context() as patch, lock.held(tmp_path, "loans"):
+        patch.setattr(sys.modules["headway.tracking.rollback"], "PATIENCE_SECONDS", 0.2)
+        with pytest.raises(ConfigError, match="loans must have one process that decides about it") as told:
+            tracking.rollback(tmp_path, "loans", refused)
+    assert len(str(told.value).splitlines()) == 1
+    assert capsys.readouterr().err == "headway: another process decides about loans; waiting\n"
+    assert tracking.rollback(tmp_path, "loans", refused).version == refused
+    assert capsys.readouterr().err == "", "nobody else decides"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from headway.base import read_json, read_or_empty, write_json
-from headway.checksums import sync_tree
+from headway.checksums import sync, sync_tree
+from headway.locks import working_folder
 from headway.run import RunDirectory
 from headway.tracking import intent, lock
 from headway.tracking.intent import TAG as INTENT
 from headway.tracking.kept import is_there, pages
 from headway.tracking.packaging import save
 from headway.tracking.registry import model_folder, opened
-from headway.tracking.runs import FOLDER_TAG, KEY_TAG, sync
+from headway.tracking.runs import FOLDER_TAG, KEY_TAG
+from headway.tracking.runs import sync as deliver
 from headway.tracking.store import OWN, kept_uri, tracking_uri, uri_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def models(root: Path) -> Iterator[Model]:
         for model in list(pages(client.search_registered_models)):
             versions = pages(client.search_model_versions, filter_string=f"name = '{model.name}'")
             rows = [_version(v, _own_folder(root, model_folder(client, v))) for v in versions]
+            _put_back(root, model.name, rows)
             aliases = {alias: str(number) for alias, number in client.get_registered_model(model.name).aliases.items()}
             rows.sort(key=lambda version: int(version.number))
             yield Model(model.name, tuple(rows), aliases, dict(model.tags))
@@ -105,22 +107,53 @@ def give_up(root: Path, name: str, number: str, tag: str, damage_of: Callable[[]
 
 
 def repackage(root: Path, version: Version, bundle: Path) -> None:
-    """Make a version's MLflow model anew around a whole bundle, and put it in the old one's place at once."""
+    """Make a version's MLflow model anew around a whole bundle, and put it in the old one's place.
+
+    The bundle may lie in the old one, and be the only whole copy: the old one stays beside until the new one has its place.
+    """
     folder = version.folder
     assert folder is not None
     assert version.model_id is not None
     with opened(root) as client:
         model = client.get_logged_model(version.model_id)
         described = read_json(bundle / "bundle.json")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".mending-") as working:
-            made, old = Path(working) / "made", Path(working) / "old"
+        with lock.held(root, model.name), working_folder(folder.parent, "mending") as working:
+            made = working / "made"
             save(made, bundle, described, _example(folder, described), model, version.run_id)
             sync_tree(made)
-            if folder.exists():
-                folder.rename(old)
-            made.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
+            _replace(folder, made)
+
+
+def _replace(folder: Path, made: Path) -> None:
+    """Put ``made`` in a folder's place; where that fails, the folder is back in it."""
+    old = _beside(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)  # of a replacement that was killed at its end
+        folder.rename(old)
+    try:
+        made.rename(folder)
+    except BaseException:
+        if old.exists():
+            old.rename(folder)
+        raise
+    sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(folder: Path) -> Path:
+    """Where a version's folder lies while another one takes its place."""
+    return folder.with_name(folder.name + ".damaged")
+
+
+def _put_back(root: Path, name: str, versions: Iterable[Version]) -> None:
+    """Undo replacements that were killed between their two renames: nothing else has the files of these versions."""
+    for version in versions:
+        folder = version.folder
+        if folder is None or folder.exists() or not _beside(folder).exists():
+            continue
+        with lock.held(root, name, seconds=0) as held:  # another doctor may be at work on it
+            if held is not None and not folder.exists():
+                _beside(folder).rename(folder)
 
 
 def _example(folder: Path, described: Mapping[str, Any]) -> pd.DataFrame:
@@ -183,7 +216,7 @@ def deliver_again(root: Path, run: RunDirectory) -> None:
     """Bring a run to MLflow that has lost it, under another id."""
     tracking = read_json(run.path / "tracking.json")
     write_json(run.path / "tracking.json", {**tracking, "run_id": None, "experiment_id": None})
-    sync(run, root)
+    deliver(run, root)
 
 
 def end(root: Path, run_id: str) -> None:

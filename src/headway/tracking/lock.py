@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
+import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
 SPACE = 48_130  # the first of the two numbers of an advisory lock; the second is made of the model's name
+QUIET_SECONDS = 2.0
+LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,9 @@ class Lock:
 
 
 @contextlib.contextmanager
-def held(root: Path, name: str, wait: bool = True) -> Iterator[Lock | None]:
-    """Hold the model for the block; None, at once, where another process has it and ``wait`` is off."""
-    uri = tracking_uri(root)
+def held(root: Path, name: str, seconds: float = math.inf) -> Iterator[Lock | None]:
+    """Hold the model for the block; None where another process still has it after ``seconds``. A longer wait is said, once."""
+    uri, wait = tracking_uri(root), _Wait(name, seconds)
     with _kernel(_file(root, uri, name), wait) as locked:
         if not locked:
             yield None
@@ -51,25 +56,50 @@ def held(root: Path, name: str, wait: bool = True) -> Iterator[Lock | None]:
                 yield _advisory(connection, name, wait)
 
 
+@dataclass
+class _Wait:
+    """A wait for a model, of ``seconds`` at most for all of its locks."""
+
+    name: str
+    seconds: float
+    begun: float = field(default_factory=time.monotonic)
+    is_said: bool = False
+
+    def until(self, is_taken: Callable[[], bool]) -> bool:
+        """Try again and again; False where the time is up."""
+        while not is_taken():
+            waited = time.monotonic() - self.begun
+            if waited >= self.seconds:
+                return False
+            if waited >= QUIET_SECONDS and not self.is_said:
+                self.is_said = True
+                print(f"headway: another process decides about {self.name}; waiting", file=sys.stderr, flush=True)
+            time.sleep(LOOK_SECONDS)
+        return True
+
+
 def _file(root: Path, uri: str, name: str) -> Path:
     folder = database_file(uri).parent if is_file(uri) else root / "data" / "registry"
     return folder / f".{name}.deciding.lock"
 
 
 @contextlib.contextmanager
-def _kernel(path: Path, wait: bool) -> Iterator[bool]:
+def _kernel(path: Path, wait: _Wait) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except PermissionError:  # another user's: a lock needs no writing
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+
+    def is_taken() -> bool:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            return False
+        return True
+
+    try:
+        yield wait.until(is_taken)
     finally:
         os.close(file)
 
@@ -92,12 +122,10 @@ def _connect(uri: str, name: str) -> Connection:
         raise ConfigError(f"MLFLOW_TRACKING_URI: PostgreSQL must answer, but: {first}; start it") from None
 
 
-def _advisory(connection: Connection, name: str, wait: bool) -> Lock | None:
+def _advisory(connection: Connection, name: str, wait: _Wait) -> Lock | None:
     connection.autocommit = True  # a lock of the session: it ends with the connection
     number = zlib.crc32(name.encode()) - 2**31  # a signed 32-bit integer
-    if wait:
-        _ask(connection, name, "SELECT pg_advisory_lock(%s, %s)", SPACE, number)
-    elif not _ask(connection, name, "SELECT pg_try_advisory_lock(%s, %s)", SPACE, number):
+    if not wait.until(lambda: bool(_ask(connection, name, "SELECT pg_try_advisory_lock(%s, %s)", SPACE, number))):
         return None
     return Lock(lambda: _ask(connection, name, "SELECT 1"))
 

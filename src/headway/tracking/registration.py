@@ -27,7 +27,7 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
     """Log the run's bundle as a model and register it; the version. A run that is registered already keeps its version.
 
     ``example``: a few raw rows. Killed anywhere and repeated, it makes one logged model and one version. Raises ConfigError when the
-    run is not in MLflow, MLflow does not answer, or the registered model is for something else.
+    run is not in MLflow, MLflow does not answer, or the registered model is for something else, DamagedError when the bundle is damaged.
     """
     tracking = read_tracking(run)
     if tracking is None or tracking["run_id"] is None:
@@ -43,6 +43,7 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
             return str(known[0].version)
         purpose = Purpose.of(run.plan["project"])
         _check_purpose(client, root, name, purpose, bool(run.plan.get("replace_champion")))
+        checksums.check(run.bundle)  # its copy gets checksums of its own
         described = read_json(run.bundle / "bundle.json")
         model = _logged_model(client, tracking["experiment_id"], name, run_id, described["model"]["name"])
         if model.status != "READY":

@@ -58,7 +58,7 @@ def reading(root: Path, name: str) -> Iterator[MlflowClient]:
     with opened(root) as client:
         model = intent.registered_model(client, name)
         if model is not None and intent.intent_of(model) is not None:
-            with lock.held(root, name, wait=False) as held:
+            with lock.held(root, name, seconds=0) as held:
                 if held is not None:
                     intent.recover(client, name)
         yield client

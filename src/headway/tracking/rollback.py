@@ -15,6 +15,8 @@ from headway.tracking.store import database_file, is_file, tracking_uri
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PATIENCE_SECONDS = 60.0
+
 
 @dataclass(frozen=True)
 class Rollback:
@@ -46,13 +48,17 @@ def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "
 
     ``who``: who decided, where it is not the user of this process. Killed anywhere and repeated, it is the same as done once: a
     rollback without ``to`` never undoes a rollback. Raises ConfigError, and changes nothing, when there is no champion, nothing to
-    go back to, no such version, or when its bundle is gone.
+    go back to, no such version, when its bundle is gone, or another process holds the model for longer than PATIENCE_SECONDS.
     """
     uri = tracking_uri(root)
     if is_file(uri) and not database_file(uri).exists():
         raise ConfigError(_no_champion(name))
-    with lock.held(root, name) as held, registry.opened(root) as client:
-        assert held is not None
+    with lock.held(root, name, PATIENCE_SECONDS) as held, registry.opened(root) as client:
+        if held is None:
+            raise ConfigError(
+                f"{name} must have one process that decides about it, but another has been at it for {PATIENCE_SECONDS:.0f} s; "
+                "try again"
+            )
         intent.recover(client, name)
         now = registry.aliased(client, name, "champion")
         if now is None:
