@@ -241,7 +241,10 @@ def by_pandas(root: Path, frame: pd.DataFrame) -> np.ndarray:
         import mlflow.pyfunc
 
         mlflow.set_tracking_uri(tracking.tracking_uri(root))
-        model = mlflow.pyfunc.load_model("models:/roads@champion")
+        try:
+            model = mlflow.pyfunc.load_model("models:/roads@champion")
+        finally:
+            mlflow.set_tracking_uri(None)  # it is in the environment, too: every later test would use this store
     return model.predict(frame)["probability_yes"].to_numpy()
 
 

@@ -16,6 +16,7 @@ import pytest
 from bundles import registered
 
 from headway.processes import free_port
+from headway.serve import app
 from headway.serve.http import Kept, serving
 
 GOOD = b'{"inputs": [{"x": 1, "k": "p"}, {"x": null, "k": "never seen"}]}'
@@ -98,6 +99,16 @@ def said(status: int, text: str) -> str:
     return str(told["message"])
 
 
+def whole(connection: socket.socket) -> bytes:
+    """All of an answer, which may come in parts, up to the end of its line."""
+    answer = b""
+    while not (b"\r\n\r\n" in answer and answer.endswith(b"}\n")):
+        part = connection.recv(1 << 16)
+        assert part, answer
+        answer += part
+    return answer
+
+
 def test_each_bad_request_gets_400_with_its_line_and_the_next_one_is_answered(server: Server) -> None:
     for name, (body, line) in BAD.items():
         status, text = server.json(body)
@@ -155,7 +166,7 @@ def test_idle_and_slow_connections_are_ended_while_others_are_answered(server: S
         slow_bodies = [opened.enter_context(server.connect(head + b"\r\n" + GOOD[:10])) for _ in range(5)]
         assert server.works()
         for connection in slow_bodies:
-            answer = connection.recv(1 << 16)
+            answer = whole(connection)
             assert answer.startswith(b"HTTP/1.1 408 ")
             line = answer.partition(b"\r\n\r\n")[2].decode()
             assert said(408, line) == "a request must arrive within 2 s, however only 10 bytes did"
@@ -163,6 +174,46 @@ def test_idle_and_slow_connections_are_ended_while_others_are_answered(server: S
             with contextlib.suppress(ConnectionResetError):
                 assert connection.recv(1) == b""
         assert server.works()
+
+
+class Clock:
+    """A loop and a connection in one, whose time and unsent bytes are set by hand."""
+
+    def __init__(self) -> None:
+        self.now, self.unsent, self.ended = 0.0, 0, False
+        self.later: list[tuple[float, Any]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, what: Any) -> None:
+        self.later.append((self.now + seconds, what))
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.ended = True
+
+    def until(self, moment: float) -> None:
+        while self.later and self.later[0][0] <= moment:
+            self.now, what = self.later.pop(0)
+            what()
+        self.now = moment
+
+
+def test_an_answer_that_is_taken_slowly_is_not_cut_off_and_one_that_nobody_takes_is() -> None:
+    clock = Clock()
+    connection = app._Patient.__new__(app._Patient)
+    connection.loop, connection.transport, connection.cycle, connection.seconds = clock, clock, None, 2.0
+    connection._since = 0.0
+    connection._look()
+    for second in range(1, 11):  # a large answer, of which a little is taken each second
+        clock.unsent = 1_000_000 - second
+        clock.until(second)
+        assert not clock.ended
+    clock.until(15)
+    assert clock.ended, "nothing was taken for two seconds"
 
 
 def test_a_killed_process_is_started_again(server: Server) -> None:

@@ -132,11 +132,12 @@ class Scorer:
 class _Patient(H11Protocol):
     """uvicorn's connection, which waits for a request for ever; this one closes where none has begun within ``seconds``.
 
-    An answer that nobody takes is given up after the same time.
+    An answer of which nothing is taken for as long is given up; one that is taken slowly is not.
     """
 
     seconds = 30.0
     _since = 0.0
+    _unsent = 0
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -154,6 +155,9 @@ class _Patient(H11Protocol):
         super().on_response_complete()
 
     def _look(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._since = unsent, self.loop.time()
         idle = self.cycle is None or self.cycle.response_complete
         left = self._since + self.seconds - self.loop.time() if idle else self.seconds
         if left <= 0:
