@@ -204,7 +204,7 @@ class Clock:
 
 def test_an_answer_that_is_taken_slowly_is_not_cut_off_and_one_that_nobody_takes_is() -> None:
     clock = Clock()
-    connection = app._Patient.__new__(app._Patient)
+    connection: Any = app._Patient.__new__(app._Patient)
     connection.loop, connection.transport, connection.cycle, connection.seconds = clock, clock, None, 2.0
     connection._since = 0.0
     connection._look()
