@@ -49,7 +49,7 @@ CPU = torch.device("cpu")
 STEPS, EVERY = 2000, 50
 TARGET, BETTER = 1.88, 1.70
 RUNS = 3
-SHORT = 400
+SHORT = 450
 """Steps of our run to the first target: the rate's fall is fitted to it."""
 CLOCK = 10_000
 """Parts of the time that the rate's schedule tells apart."""

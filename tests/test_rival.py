@@ -38,9 +38,9 @@ def test_the_version_before_is_compared_with_only_where_the_one_in_charge_is_dam
     version: str | None,
     problem: str | None,
 ) -> None:
-    previous = None if before is None else Holder("2", tmp_path)
-    monkeypatch.setattr(tracking, "holder", lambda *_: previous)
-    attempts = {"3": own, "2": before}
+    earlier = [] if before is None else [Holder("2", tmp_path), Holder("1", tmp_path)]
+    monkeypatch.setattr(tracking, "earlier", lambda *_: iter(earlier))
+    attempts = {"3": own, "2": before, "1": OTHER}
     rival = meet(tmp_path, "loans", Holder("3", tmp_path), lambda holder: attempts[holder.version] or WHOLE)
     assert (rival.in_charge, rival.version, rival.problem) == ("3", version, problem)
     assert bool(rival.warning) == (problem is not None)
@@ -54,6 +54,15 @@ def test_the_version_before_is_compared_with_only_where_the_one_in_charge_is_dam
     assert (problem or "") in note_of(evaluation)
     if version:
         assert note_of(evaluation).startswith("9 rows are left out")
+
+
+def test_of_several_damaged_versions_the_newest_whole_one_is_compared_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "earlier", lambda *_: (Holder(number, tmp_path) for number in "4321"))
+    attempts = {"5": DAMAGED, "4": DAMAGED, "3": DAMAGED, "2": WHOLE}
+    rival = meet(tmp_path, "loans", Holder("5", tmp_path), lambda holder: attempts[holder.version])
+    assert (rival.in_charge, rival.version) == ("5", "2")
 
 
 def test_without_a_champion_there_is_no_rival_and_nothing_to_say(tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ WORDS = {
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What explains any error that was raised because of it; a file that somebody may not read does not."""
 
+LEAST_TO_BEGIN = 8 << 20
+"""What is begun must find: two databases with their logs. A server that cannot write lets its clients wait for minutes."""
+
 LEAST_BYTES = 1 << 20
 """With less room than this, a server or a process that ended without a reason is taken to have ended for want of it."""
 
@@ -53,12 +56,19 @@ def disk_error(error: BaseException, where: Path | None = None) -> ConfigError |
     return None
 
 
-def full_disk(folder: Path) -> ConfigError | None:
-    """The line for a disk without room; None where there is some."""
+def full_disk(folder: Path, least: int = LEAST_BYTES) -> ConfigError | None:
+    """The line for a disk with less room than ``least`` bytes; None where there is more."""
     free = shutil.disk_usage(folder).free
-    if free >= LEAST_BYTES:
+    if free >= least:
         return None
     return ConfigError(f"{RULES[errno.ENOSPC]}, but that of {folder} has {free // 1000} kB; free some space")
+
+
+def require_room(folder: Path) -> None:
+    """Raises ConfigError where the disk has no room for what is begun."""
+    full = full_disk(folder, LEAST_TO_BEGIN)
+    if full is not None:
+        raise full
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

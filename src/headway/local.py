@@ -17,6 +17,7 @@ from pathlib import Path
 
 from headway.base import ConfigError, read_json, write_json
 from headway.database import check_versions, database, keep_private, make_databases
+from headway.disk import require_room
 from headway.owner import owner
 from headway.prefect_api import check_reachable
 from headway.temporary import share_server
@@ -96,10 +97,10 @@ def auth() -> tuple[str, str] | None:
 def reach_prefect(root: Path) -> Callable[[], None]:
     """Point Prefect at a server: the user's, that of `headway up`, or a temporary one that ends with its last user.
 
-    Call it once, before prefect is imported. The temporary server is shared by the runs of this folder, and outlives
-    what Prefect still has to tell it at their end. Returns a function that waits until the server answers, so that the caller can
-    do something useful meanwhile. The temporary server has no web page; what ran on it is shown by the next
-    `headway up`, for they share the database.
+    Call it once, before prefect is imported. The temporary server is shared by the runs of this folder, and outlives what Prefect
+    still has to tell it at their end. Returns a function that waits until the server answers, so that the caller can do something
+    useful meanwhile. The temporary server has no web page; what ran on it is shown by the next `headway up`, for they share the
+    database. Raises ConfigError where no server can be had, or the disk has no room for one.
     """
     os.environ.update(environment(root))
     servers = running(root)
@@ -108,6 +109,7 @@ def reach_prefect(root: Path) -> Callable[[], None]:
     if os.environ.get("PREFECT_API_URL"):
         address = os.environ["PREFECT_API_URL"]
         return lambda: check_reachable(address)
+    require_room(root)
     found = database()
     if found is not None:
         make_databases(found)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headway import zombies
 from headway.base import ConfigError
 from headway.database import sqlite_file
 
@@ -26,6 +27,12 @@ PLACES = {
     "logged_models": ("artifact_location",),
 }
 """Where MLflow writes down absolute places."""
+
+COLUMNS = {
+    "?": "SELECT name FROM pragma_table_info(?)",
+    "%s": "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = %s",
+}
+"""The columns of a table, by how the database's driver marks a value: SQLite's, and PostgreSQL's."""
 
 WAIT_SECONDS = 20
 _LOCATION = re.compile(r"(?:file://)?(?P<root>/.*)(?P<rest>/mlruns/artifacts/.+)")
@@ -80,7 +87,7 @@ def settle(root: Path) -> list[str]:
     """Put the places of a project's own databases right. Returns one line for each folder that they named instead of this one.
 
     Changes nothing, and takes a millisecond, where all is as it should be. Raises sqlite3.Error or OSError where a database cannot be
-    read or written.
+    read or written, ConfigError where a run of the folder is at work under the former path.
     """
     path, root = sqlite_file(root, "mlflow"), root.resolve()
     if not path.exists() or not path.stat().st_size:
@@ -89,6 +96,12 @@ def settle(root: Path) -> list[str]:
         moved = elsewhere(database.cursor(), root)
     if not moved:
         return []
+    working = zombies.others(root)
+    if working:  # it has this folder under another path: by a bind mount, or in a container
+        raise ConfigError(
+            f"a folder must have one path while its runs are at work, but {working[0]} knows {root} as {moved[0].former}; "
+            "go on there, or wait for its end"
+        )
     lines = [_line(one) for one in {one.former: one for one in reversed(moved)}.values()]
     # MLflow's database is the one that tells where the folder was, so it comes last: whatever dies before, all is done again.
     _settle_prefect(sqlite_file(root, "prefect"), {str(one.former) for one in moved}, str(root))
@@ -133,9 +146,14 @@ def elsewhere(cursor: Any, root: Path) -> list[Elsewhere]:
 
 
 def rename(cursor: Any, old: str, new: str, mark: str) -> None:
-    """Put ``new`` where MLflow wrote down ``old`` or a place within it. ``mark``: how the database's driver marks a value."""
+    """Put ``new`` where MLflow wrote down ``old`` or a place within it. ``mark``: how the database's driver marks a value.
+
+    What a database that an earlier MLflow made does not have yet, is left out.
+    """
     for table, columns in PLACES.items():
-        for column in columns:
+        cursor.execute(COLUMNS[mark], (table,))
+        there = {name for (name,) in cursor.fetchall()}
+        for column in filter(there.__contains__, columns):
             for before, after in ((old, new), (f"file://{old}", f"file://{new}")):
                 cursor.execute(
                     f"UPDATE {table} SET {column} = {mark} || substr({column}, {mark}) "

@@ -54,6 +54,7 @@ def unfinished(name: str, root: Path) -> Unfinished:
             )
     if zombies.lives(run.path):
         raise ConfigError(f"{run.path.name} must have one process, but another is at work on it; wait for its end")
+    stages.recall(run, root)
     if run.result is not None and not (run.bundle.is_dir() and run.predictions("test").exists()):
         fix = f"start a new run: headway run {project}"
         raise ConfigError(f"{run.path.name} must have its bundle to go on, but headway gc has removed it; {fix}")

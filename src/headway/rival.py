@@ -66,11 +66,12 @@ def meet(root: Path, name: str, holder: Holder | None, attempt: Callable[[Holder
     if own.problem is None:
         return Rival(holder.version, holder.version, own.predictions, own.learnt)
     if own.damaged:
-        before = tracking.holder(root, name, "previous")
-        if before is not None and before.version != holder.version:
+        for before in tracking.earlier(root, name, holder.version):
             other = attempt(before)
             if other.problem is None:
                 return Rival(holder.version, before.version, other.predictions, other.learnt, own.problem)
+            if not other.damaged:
+                break
     return Rival(holder.version, problem=own.problem)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway import checksums, zombies
-from headway.base import DataError, moment, naming, read_or_empty, write_atomically, write_json
+from headway.base import ConfigError, DataError, moment, naming, read_or_empty, write_atomically, write_json
 from headway.data.source import Table, open_table
 from headway.environment import code_version, environment
 from headway.project import Project, load_project, project_class
@@ -221,6 +221,22 @@ def register(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         write_json(run.path / "decision.json", decision)
     report.line(decision["reason"])
     return decision
+
+
+def recall(run: RunDirectory, root: Path) -> None:
+    """Write decision.json where the registry has a decision about a run whose process was killed before it could write it.
+
+    Nothing is known where MLflow does not answer: registering asks again.
+    """
+    from headway import tracking
+
+    made = read_or_empty(run.path / "tracking.json").get("run_id")
+    if made is None or (run.path / "decision.json").exists() or not (run.path / "evaluation.json").exists():
+        return
+    with contextlib.suppress(ConfigError):
+        decision = tracking.decided(root, run.plan["project"]["name"], made)
+        if decision is not None:
+            write_json(run.path / "decision.json", decision)
 
 
 def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:

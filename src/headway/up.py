@@ -24,6 +24,7 @@ from headway.database import (
     owned,
     sqlite_file,
 )
+from headway.disk import require_room
 from headway.local import Servers, auth, environment, logs, running, state_file, write_servers
 from headway.owner import PARTS, owner, owning, refusal
 from headway.prefect_api import crash_unfinished
@@ -63,9 +64,10 @@ def up(root: Path, asked: Asked, say: Callable[[str], None]) -> None:
     """Serve until interrupted. A part that ends is started again, RESTARTS times within RESTARTS_WITHIN_SECONDS.
 
     Raises ConfigError when a port is taken, a database is not fit or held, a server does not start, or keeps ending,
-    or when other machines could reach it without a password.
+    when other machines could reach it without a password, or the disk has no room for what is begun.
     """
     _refuse_open(asked)
+    require_room(root)
     _refuse_taken(root, asked)
     parts = (asked.only,) if asked.only else PARTS
     with owning(root, parts, asked.only), contextlib.ExitStack() as held:

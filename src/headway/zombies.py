@@ -53,6 +53,12 @@ def lives(run: Path) -> bool:
     return any(locks.is_held(run / name) for name in ("owner.lock", ".lock"))
 
 
+def others(root: Path) -> list[str]:
+    """The names of the runs that other processes are at work on."""
+    paths = sorted((root / "data" / "runs").glob("*"))
+    return [path.name for path in paths if path not in _owned and lives(path)]
+
+
 def dead(root: Path) -> Iterator[RunDirectory]:
     """The runs of this folder that were begun, are not concluded, and have lost their process."""
     for path in sorted((root / "data" / "runs").glob("*/owner.lock")):
@@ -115,6 +121,7 @@ def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
         found = read_tracking(run)
     if found is None:
         return "", True
+    stages.recall(run, root)
     ended = found["ending"] is not None
     # A run that knew its end had not told all of it.
     status, why = ("FINISHED", None) if is_done(run) else ("KILLED", problem)

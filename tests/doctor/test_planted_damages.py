@@ -515,6 +515,22 @@ def test_a_version_that_was_mended_meanwhile_keeps_its_alias(project: WholeProje
     assert "damaged" not in client.get_model_version("rows", "1").tags
 
 
+def test_a_version_that_is_whole_again_is_not_called_damaged_any_more(project: WholeProject) -> None:
+    shutil.rmtree(project.run("finished").bundle)
+    client = tracking.open_store(project.root)
+    folder = tracking.registry.model_folder(client, client.get_model_version("rows", "1"))
+    assert folder is not None
+    path = folder / "artifacts" / "bundle" / "weights.safetensors"
+    before = path.read_bytes()
+    flip(path)
+    doctor.mend(project.root)
+    assert "damaged" in client.get_model_version("rows", "1").tags
+    assert "previous" not in client.get_registered_model("rows").aliases
+    path.write_bytes(before)
+    assert_mended(project, "rows version 1")
+    assert "damaged" not in client.get_model_version("rows", "1").tags
+
+
 def test_prepared_data_that_was_made_again_meanwhile_stays(project: WholeProject) -> None:
     path = project.store / "train" / "target.npy"
     before = path.read_bytes()

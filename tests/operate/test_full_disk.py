@@ -22,6 +22,7 @@ from headway.base import ConfigError, HeadwayError
 from headway.database import check_versions, sqlite_file
 from headway.disk import disk_error, full_disk
 from headway.doctor import databases
+from headway.local import reach_prefect
 from headway.report import Silent
 from headway.run import RunDirectory
 
@@ -190,6 +191,17 @@ def test_what_a_full_disk_led_to_is_a_full_disk_and_a_mistake_of_ours_stays_one(
     assert disk_error(failed.value) is None
     assert disk_error(ValueError("rooms")) is None
     assert full_disk(tmp_path) is None
+
+
+def test_nothing_is_begun_on_a_disk_with_less_room_than_it_takes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(root)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=7_000_000))
+    monkeypatch.setattr("headway.local.share_server", lambda *_: pytest.fail("a server is started"))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr("headway.local.environment", lambda _: {})
+    with pytest.raises(ConfigError, match="room left, but that of .* has 7000 kB; free some space"):
+        reach_prefect(root)
+    assert not (root / ".prefect").exists()
 
 
 def test_a_folder_that_can_only_be_read_is_one_line(

@@ -86,6 +86,23 @@ def test_one_part_that_is_served_leaves_the_other_to_another_process(root: Path)
         assert holder.pid == one.pid
 
 
+def test_a_container_that_hides_the_boots_name_still_knows_who_serves(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Path.read_text
+
+    def hidden(path: Path, *arguments: str) -> str:
+        if path.name == "boot_id":
+            raise FileNotFoundError(path)
+        return read(path, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", hidden)
+    own = owner.start_of(os.getpid())
+    assert own is not None
+    assert own.startswith("btime ")
+    assert owner.start_of(2**22 + 1) is None, "no process has this number"
+
+
 def test_down_stops_up_and_waits_until_it_has_gone(root: Path) -> None:
     with serving(root) as one:
         assert down(root) == [one.pid]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -15,9 +16,9 @@ from pathlib import Path
 import pytest
 from whole import make, retrain
 
-from headway import cli, stages, tracking
+from headway import cli, locks, stages, tracking
 from headway.base import ConfigError, read_json, write_json
-from headway.places import PLACES, elsewhere, settle
+from headway.places import PLACES, elsewhere, rename, settle
 from headway.report import Silent
 from headway.run import RunDirectory
 from headway.tracking.store import experiment_of, open_store
@@ -193,6 +194,34 @@ def test_a_second_move_and_one_back_are_followed(tmp_path: Path) -> None:
         assert naming(after, before) == []
         assert len(naming(after, after)) == 4  # two experiments, two runs
         assert settle(after) == []
+
+
+def test_a_folder_under_another_path_waits_for_the_runs_that_are_at_work_under_the_first(tmp_path: Path) -> None:
+    """A container sees the folder under another path, and both see each other's locks."""
+    before, root = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    experiment(before, "rows")
+    (before / "data" / "runs" / "rows-1").mkdir(parents=True)
+    before.rename(root)
+    lock = locks.take(root / "data" / "runs" / "rows-1" / "owner.lock")
+    assert lock is not None
+    with pytest.raises(ConfigError, match=f"rows-1 knows {root} as {before}; go on there"):
+        settle(root)
+    assert naming(root, before)
+    os.close(lock)
+    assert len(settle(root)) == 1
+    assert naming(root, before) == []
+
+
+def test_what_an_earlier_mlflow_did_not_have_yet_is_no_obstacle(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.execute("CREATE TABLE experiments (artifact_location TEXT)")
+        database.execute("CREATE TABLE model_versions (source TEXT)")
+        database.execute("INSERT INTO experiments VALUES ('/old/mlruns/artifacts/a')")
+        database.execute("INSERT INTO model_versions VALUES ('file:///old/mlruns/artifacts/a/m')")
+        rename(database.cursor(), "/old", "/new", "?")
+        assert database.execute("SELECT * FROM experiments").fetchone()[0] == "/new/mlruns/artifacts/a"
+        assert database.execute("SELECT * FROM model_versions").fetchone()[0] == "file:///new/mlruns/artifacts/a/m"
 
 
 def test_a_death_between_the_two_databases_is_made_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

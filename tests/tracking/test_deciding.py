@@ -11,10 +11,11 @@ import pytest
 from test_registry import ROWS, another, registered
 from tracked import PLAN, PROJECT, pretend_bundle
 
-from headway import tracking
-from headway.base import ConfigError, write_json
+from headway import resuming, tracking, zombies
+from headway.base import ConfigError, read_json, write_json
 from headway.run import RunDirectory
 from headway.tracking import Holder, intent, lock
+from tests.dying import die
 
 BETTER = {"promoted": True, "reason": "promoted: better", "metric": "auc", "difference": 0.1, "low": 0.05, "high": 0.15}
 
@@ -143,3 +144,23 @@ def test_a_registered_model_knows_what_it_is_for_and_refuses_what_is_for_somethi
     client.set_registered_model_tag("loans", "project", "credits")
     with pytest.raises(ConfigError, match="must be project loans's, but it is project credits's"):
         tracking.check_purpose(tmp_path, PROJECT, replace=True)
+
+
+def test_a_run_killed_between_its_promotion_and_its_own_note_of_it_is_finished_and_not_judged_again(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    version = registered(run, tmp_path)
+    write_json(run.path / "evaluation.json", {})
+    tracking.promote(tmp_path, "loans", version, BETTER)
+    other = another(tmp_path)
+    registered(other, tmp_path)
+    write_json(other.path / "evaluation.json", {})
+    for one in (run, other):
+        die(one)
+    lines = zombies.close_dead(tmp_path)
+    assert [line.rpartition(" ")[2] for line in lines] == ["finished", "killed"]
+    assert read_json(run.path / "decision.json") == {**BETTER, "promoted": True}
+    assert not (other.path / "decision.json").exists(), "the gate has not decided about it"
+    (run.path / "decision.json").unlink()
+    assert resuming.unfinished(run.path.name, tmp_path).reached == "after its decision"
+    assert resuming.remaining(run) == ()

@@ -44,6 +44,27 @@ def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory
     assert rows(tmp_path) == seen
 
 
+def test_where_the_previous_champion_is_damaged_the_newest_whole_one_is_named(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    versions = [registered(run, tmp_path), *(registered(another(tmp_path), tmp_path) for _ in range(4))]
+    for version in versions[:3]:
+        tracking.promote(tmp_path, "loans", version, {"promoted": True, "reason": "better"})
+    tracking.rollback(tmp_path, "loans", reason="complaints")  # from 3 to 2
+    tracking.promote(tmp_path, "loans", "4", {"promoted": True, "reason": "better"})
+    tracking.keep_challenger(tmp_path, "loans", "5", {"promoted": False, "reason": "worse"})
+    shutil.rmtree(tracking.version_of(tmp_path, "loans", "2").bundle)
+    before = rows(tmp_path)
+    with pytest.raises(DamagedError, match=r"version 2 must be whole .* headway rollback loans --to 1$"):
+        tracking.rollback(tmp_path, "loans")
+    assert rows(tmp_path) == before
+    shutil.rmtree(tracking.version_of(tmp_path, "loans", "4").bundle)
+    with pytest.raises(DamagedError, match=r"else: headway rollback loans --to 2$"):
+        tracking.version_of(tmp_path, "loans")
+    found = [(one.version, one.bundle is not None) for one in tracking.earlier(tmp_path, "loans", "4")]
+    assert found == [("2", False), ("1", True)], "3 was rolled back from, 5 never in charge"
+
+
 def test_a_version_that_never_was_champion_is_not_champion_again(run: RunDirectory, tmp_path: Path) -> None:
     tracking.promote(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
     refused = registered(another(tmp_path), tmp_path)

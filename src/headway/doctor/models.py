@@ -95,6 +95,9 @@ def _version(case: _Case) -> Iterator[Finding]:
             return  # said before, and nothing can be done
         yield _damaged(case, damage)
         return
+    if case.version.tags.get(TAG):
+        mend = partial(condition.say_whole, case.root, case.model.name, case.version.number, TAG)
+        yield Finding(f"{case.label} is whole, however its page says damaged", case.folder, "take that off it", mend)
     rest = next(checksums.damages(case.folder), None)
     if rest is None and not (case.folder / "MLmodel").exists():
         rest = Damage(case.folder / "MLmodel", "is gone")
@@ -128,12 +131,10 @@ def _damaged(case: _Case, damage: Damage) -> Finding:
 
 
 def _successor(case: _Case) -> str | None:
-    """The version that can take charge: the one before."""
-    for version in case.model.versions:
-        if version.number == case.model.aliases.get("previous") != case.version.number and version.folder is not None:
-            bundle = version.folder / "artifacts" / "bundle"
-            return version.number if damage_of(bundle) is None else None
-    return None
+    """The version that can take charge: the newest whole one that was in charge before."""
+    bundles = {one.number: one.folder / "artifacts" / "bundle" for one in case.model.versions if one.folder is not None}
+    earlier = (one.version for one in tracking.earlier(case.root, case.model.name, case.version.number))
+    return next((number for number in earlier if number in bundles and damage_of(bundles[number]) is None), None)
 
 
 def damage_of(bundle: Path) -> Damage | None:

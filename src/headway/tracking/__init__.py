@@ -14,13 +14,14 @@ rollback      an earlier version in charge again
 state         what a version's page says
 """
 
-from headway.tracking.deciding import keep_challenger, promote, settle
+from headway.tracking.deciding import decided, keep_challenger, promote, settle
 from headway.tracking.decisions import DecisionRecord
 from headway.tracking.registration import check_purpose, register
 from headway.tracking.registry import (
     Champion,
     Holder,
     champion,
+    earlier,
     history,
     holder,
     list_runs,
@@ -42,6 +43,8 @@ __all__ = [
     "champion",
     "check_purpose",
     "conclude",
+    "decided",
+    "earlier",
     "history",
     "holder",
     "keep_challenger",

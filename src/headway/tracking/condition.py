@@ -18,7 +18,7 @@ from headway.tracking import intent, lock
 from headway.tracking.intent import TAG as INTENT
 from headway.tracking.kept import is_there, pages
 from headway.tracking.packaging import save
-from headway.tracking.registry import model_folder, opened
+from headway.tracking.registry import earlier_of, model_folder, opened
 from headway.tracking.runs import FOLDER_TAG, KEY_TAG
 from headway.tracking.runs import sync as deliver
 from headway.tracking.store import OWN, kept_uri, tracking_uri, uri_of
@@ -94,16 +94,28 @@ def drop_alias(root: Path, name: str, alias: str) -> None:
 def give_up(root: Path, name: str, number: str, tag: str, damage_of: Callable[[], object | None]) -> None:
     """Note on a version's page that it is lost, and take away the aliases by which it could take charge again.
 
+    `previous` names the newest whole version that was in charge, if there is one.
+
     Nothing is done where it is whole by now, or has taken charge: then it is the champion's damage that is mended.
     """
     with lock.held(root, name), opened(root) as client:
         damage, aliases = damage_of(), intent.aliases_of(client.get_registered_model(name))
         if damage is None or aliases.get("champion") == number:
             return
-        for alias, other in aliases.items():
-            if other == number:
-                client.delete_registered_model_alias(name, alias)
+        for alias in (alias for alias, other in aliases.items() if other == number):
+            client.delete_registered_model_alias(name, alias)
+            if alias == "previous" and "champion" in aliases:
+                earlier = earlier_of(client, root, name, aliases["champion"])
+                whole = next((one.version for one in earlier if one.bundle is not None), None)
+                if whole is not None:
+                    client.set_registered_model_alias(name, alias, whole)
         client.set_model_version_tag(name, number, tag, str(damage)[:5000])
+
+
+def say_whole(root: Path, name: str, number: str, tag: str) -> None:
+    """Take what `give_up` noted off a version's page."""
+    with opened(root) as client:
+        client.delete_model_version_tag(name, number, tag)
 
 
 def repackage(root: Path, version: Version, bundle: Path) -> None:

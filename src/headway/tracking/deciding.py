@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.tracking import decisions, intent, lock
 from headway.tracking.decisions import GATE, DecisionRecord, current_user, reason_of
-from headway.tracking.registry import Holder, aliased, holder_of, opened
+from headway.tracking.registry import Holder, aliased, holder_of, opened, reading
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,6 +52,16 @@ def settle(
         with opened(root) as client:
             _carry_out(client, name, version, compared, decision, held)
         return dict(decision)
+
+
+def decided(root: Path, name: str, run_id: str) -> dict[str, Any] | None:
+    """What the gate has decided about the version that a run made; None where it has not, or the run made none."""
+    with reading(root, name) as client:
+        for version in client.search_model_versions(f"run_id = '{run_id}'"):
+            record = _decided(client, name, str(version.version), GATE)
+            if record is not None:
+                return _told(record)
+    return None
 
 
 def promote(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:

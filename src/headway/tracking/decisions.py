@@ -188,6 +188,14 @@ def _row(record: DecisionRecord) -> str:
     return f"| {record.number} | {moment(record.when)} | **{record.kind}** {record.change()} | {why} | {record.who} |"
 
 
+def ways_back(history: list[DecisionRecord], champion: str) -> list[str]:
+    """The versions that were in charge before the champion, the newest first, without those that were rolled back from last."""
+    moves = [one for one in history if one.kind in MOVES]
+    left = {one.before: one.kind for one in moves}
+    found = dict.fromkeys(version for one in reversed(moves) for version in (one.after, one.before) if version)
+    return [version for version in found if version != champion and left.get(version) != "rollback"]
+
+
 def of_version(history: list[DecisionRecord], version: str) -> str:
     """The decisions that name a version, the newest first, as the text of its page."""
     concerned = [one for one in history if version in (one.version, one.before, one.after)]

@@ -82,8 +82,23 @@ def holder(root: Path, name: str, alias: str = "champion") -> Holder | None:
 def holder_of(client: MlflowClient, root: Path, name: str, alias: str) -> Holder | None:
     """As holder, with a client."""
     version = aliased(client, name, alias)
-    if version is None:
-        return None
+    return None if version is None else _holding(client, root, version)
+
+
+def earlier(root: Path, name: str, champion: str) -> Iterator[Holder]:
+    """The versions that were in charge before the champion, the newest first, also where their files are damaged."""
+    with reading(root, name) as client:
+        yield from earlier_of(client, root, name, champion)
+
+
+def earlier_of(client: MlflowClient, root: Path, name: str, champion: str) -> Iterator[Holder]:
+    """As earlier, with a client."""
+    for number in decisions.ways_back(decisions.read(client, name), champion):
+        if intent.exists(client, name, number):
+            yield _holding(client, root, client.get_model_version(name, number))
+
+
+def _holding(client: MlflowClient, root: Path, version: Any) -> Holder:
     try:
         return Holder(str(version.version), bundle_of(client, root, version))
     except HeadwayError as error:
@@ -170,7 +185,8 @@ def _ways_out(client: MlflowClient, version: Any) -> str:
     if champion is not None and str(champion.version) != number:
         other = f"version {champion.version} is in charge"
     elif others:
-        other = f"headway rollback {name} --to {max(others, key=int)}"
+        back = [v for v in decisions.ways_back(decisions.read(client, name), number) if v in others]
+        other = f"headway rollback {name} --to {back[0] if back else max(others, key=int)}"
     else:
         other = f"headway run {name} --replace-champion"
     return f"headway doctor --apply mends it where a copy is left; else: {other}"

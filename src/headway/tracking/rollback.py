@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.base import ConfigError, moment
+from headway.base import ConfigError, DamagedError, moment
 from headway.tracking import decisions, intent, lock, registry
 from headway.tracking.decisions import DecisionRecord, current_user
 from headway.tracking.store import database_file, is_file, tracking_uri
@@ -68,7 +68,11 @@ def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "
         if done is not None:
             return done
         target = _target(client, name, to, before)
-        registry.bundle_of(client, root, target)
+        try:
+            registry.bundle_of(client, root, target)
+        except DamagedError:
+            _raise_with_another(client, root, name, before, str(target.version))
+            raise
         version = str(target.version)
         why = " ".join(reason.split()) or "no reason was given"
         record = DecisionRecord(
@@ -76,6 +80,17 @@ def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "
         )
         intent.carry_out(client, name, record, held.check)
         return Rollback(version, before, why, any(one.after == version for one in history))
+
+
+def _raise_with_another(client: MlflowClient, root: Path, name: str, before: str, damaged: str) -> None:
+    """Raise DamagedError with the newest whole version that was in charge before, where there is one."""
+    whole = (one for one in registry.earlier_of(client, root, name, before) if one.bundle is not None)
+    other = next(whole, None)
+    if other is not None:
+        raise DamagedError(
+            f"{name} version {damaged} must be whole to be in charge again, but its files are damaged; the newest whole version that "
+            f"was in charge is {other.version}: headway rollback {name} --to {other.version}"
+        ) from None
 
 
 def _done_before(history: list[DecisionRecord], to: str, champion: str) -> Rollback | None:
