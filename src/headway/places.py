@@ -83,6 +83,16 @@ def _is_there(path: Path) -> bool:
         return True
 
 
+def former(root: Path) -> list[Path]:
+    """The folders that MLflow names instead of this one, without changing anything; none where its database cannot be read."""
+    path = sqlite_file(root, "mlflow")
+    if not path.exists() or not path.stat().st_size:
+        return []
+    with contextlib.suppress(sqlite3.Error), _opened(path, "ro") as database:
+        return list(dict.fromkeys(one.former for one in elsewhere(database.cursor(), root.resolve())))
+    return []
+
+
 def settle(root: Path) -> list[str]:
     """Put the places of a project's own databases right. Returns one line for each folder that they named instead of this one.
 

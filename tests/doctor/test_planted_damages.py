@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headway import cli, retention, stages, status, tracking, zombies
+from headway import cli, places, retention, stages, status, tracking, zombies
 from headway.base import DamagedError, HeadwayError, write_json
 from headway.data.ready import is_ready
 from headway.data.store import Store
@@ -513,6 +513,32 @@ def test_a_version_that_was_mended_meanwhile_keeps_its_alias(project: WholeProje
     finding.mend()
     assert str(client.get_model_version_by_alias("rows", "previous").version) == "1"
     assert "damaged" not in client.get_model_version("rows", "1").tags
+
+
+def test_a_replacement_that_was_killed_is_finished_by_the_doctor_and_not_by_looking(project: WholeProject) -> None:
+    client = tracking.open_store(project.root)
+    artifacts = tracking.registry.model_folder(client, client.get_model_version("rows", "1"))
+    assert artifacts is not None
+    artifacts.rename(artifacts.with_name(artifacts.name + ".damaged"))
+    assert any("was being replaced" in line for line in lines_of(project))
+    assert not artifacts.exists()
+    assert_mended(project, "rows version 1")
+    assert artifacts.exists()
+    assert str(client.get_model_version_by_alias("rows", "previous").version) == "1"
+
+
+def test_in_a_folder_that_was_copied_looking_changes_nothing(project: WholeProject, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    _settled(project)
+    shutil.copytree(project.root, copy)
+    before = (copy / "mlruns" / "mlflow.db").read_bytes()
+    found = [one.line(copy) for one in doctor.examine(copy)]
+    assert len(found) == 1
+    assert f"MLflow names {project.root} instead of this folder" in found[0]
+    assert (copy / "mlruns" / "mlflow.db").read_bytes() == before
+    assert doctor.mend(copy).left == ()
+    assert places.former(copy) == []
+    assert lines_of(project) == []
 
 
 def test_a_version_that_is_whole_again_is_not_called_damaged_any_more(project: WholeProject) -> None:

@@ -52,6 +52,11 @@ def test_files_that_a_killed_replacement_had_moved_aside_are_put_back(run: RunDi
     tracking.promote(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
     _, folder = version(tmp_path)
     folder.rename(folder.with_name(folder.name + ".damaged"))
-    assert version(tmp_path)[1] == folder
+    one, _ = version(tmp_path)
+    assert not folder.exists(), "nothing is changed by looking"
+    assert condition.was_replaced(one)
+    for _ in range(2):
+        condition.put_back(tmp_path, "loans", one)
+    assert not condition.was_replaced(one)
     assert list(checksums.damages(folder)) == []
     assert tracking.version_of(tmp_path, "loans").version == "1"

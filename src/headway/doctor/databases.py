@@ -53,8 +53,8 @@ def _finding(root: Path, part: str, path: Path, problem: str) -> Finding:
 
 
 def _is_used(root: Path) -> bool:
-    """Whether `headway up`, or one part of it, also in another container, or a run is at work here."""
-    locks = (root / ".prefect").glob("up*.lock")
+    """Whether `headway up`, one part of it or the runs' temporary server, also in another container, or a run is at work here."""
+    locks = [*(root / ".prefect").glob("up*.lock"), root / ".prefect" / "temporary.server"]
     return any(map(is_held, locks)) or any(map(lives, (root / "data" / "runs").glob("*")))
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headway import checksums, tracking, zombies
+from headway import checksums, places, tracking, zombies
 from headway.base import read_or_empty
 from headway.checksums import Damage
 from headway.doctor.finding import Finding, is_array, is_json
@@ -23,6 +23,12 @@ TAG = "damaged"
 
 def examine(root: Path) -> Iterator[Finding]:
     """What is wrong with the registered models of this folder. Raises ConfigError when MLflow does not answer."""
+    former = places.former(root)
+    if former:  # looked at from here, nothing would be where MLflow says
+        what = f"MLflow names {former[0]} instead of this folder, which was moved or copied"
+        mend = partial(places.settle, root)
+        yield Finding(what, root / "mlruns" / "mlflow.db", "name this one; then look at its models", mend)
+        return
     models = list(condition.models(root))
     artifacts = root / "mlruns" / "artifacts"
     if not artifacts.is_dir() and any(version.folder for model in models for version in model.versions):
@@ -89,6 +95,11 @@ def _intent(root: Path, model: Model) -> Iterator[Finding]:
 
 
 def _version(case: _Case) -> Iterator[Finding]:
+    if condition.was_replaced(case.version):
+        mend = partial(condition.put_back, case.root, case.model.name, case.version)
+        what = f"{case.label} was being replaced when the process was killed: its files lie beside"
+        yield Finding(what, case.folder, "put them back", mend)
+        return
     damage = damage_of(case.bundle)
     if damage is not None:
         if case.version.tags.get(TAG) and not case.is_aliased("champion"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,6 @@ def models(root: Path) -> Iterator[Model]:
         for model in list(pages(client.search_registered_models)):
             versions = pages(client.search_model_versions, filter_string=f"name = '{model.name}'")
             rows = [_version(v, _own_folder(root, model_folder(client, v))) for v in versions]
-            _put_back(root, model.name, rows)
             aliases = {alias: str(number) for alias, number in client.get_registered_model(model.name).aliases.items()}
             rows.sort(key=lambda version: int(version.number))
             yield Model(model.name, tuple(rows), aliases, dict(model.tags))
@@ -157,15 +156,17 @@ def _beside(folder: Path) -> Path:
     return folder.with_name(folder.name + ".damaged")
 
 
-def _put_back(root: Path, name: str, versions: Iterable[Version]) -> None:
-    """Undo replacements that were killed between their two renames: nothing else has the files of these versions."""
-    for version in versions:
-        folder = version.folder
-        if folder is None or folder.exists() or not _beside(folder).exists():
-            continue
-        with lock.held(root, name, seconds=0) as held:  # another doctor may be at work on it
-            if held is not None and not folder.exists():
-                _beside(folder).rename(folder)
+def was_replaced(version: Version) -> bool:
+    """Whether a replacement of the version's folder was killed between its two renames: nothing else has its files."""
+    return version.folder is not None and not version.folder.exists() and _beside(version.folder).exists()
+
+
+def put_back(root: Path, name: str, version: Version) -> None:
+    """Undo a replacement that was killed, unless another doctor has done so meanwhile."""
+    with lock.held(root, name):
+        if was_replaced(version):
+            assert version.folder is not None
+            _beside(version.folder).rename(version.folder)
 
 
 def _example(folder: Path, described: Mapping[str, Any]) -> pd.DataFrame:
