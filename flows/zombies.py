@@ -19,22 +19,32 @@ LOOK_SECONDS = 20.0
 
 
 def close_dead(client: SyncPrefectClient, root: Path) -> list[str]:
-    """End the Prefect runs of dead run directories as Crashed; the names of the directories."""
+    """End the Prefect runs of dead run directories as Crashed; the names of the directories.
+
+    Each is judged by itself: one that cannot be closed is looked at again the next time, and stops none behind it.
+    """
     closed = []
     gone = [RunDirectory(path.parent) for path in (root / "data" / "runs").glob("*/owner.gone")]
     for run in [*zombies.dead(root), *gone]:
-        flow_run = zombies.flow_run_of(run)
-        if flow_run is not None:
-            with contextlib.suppress(ObjectNotFound):
-                state = client.read_flow_run(UUID(flow_run)).state
-                if state is not None and not state.is_final():
-                    if zombies.lives(run.path):  # resumed since we looked, or its training has yet to end
-                        continue
-                    text = "Its process was killed."
-                    client.set_flow_run_state(UUID(flow_run), Crashed(message=text), force=True)
-                    closed.append(run.path.name)
-        (run.path / "owner.gone").unlink(missing_ok=True)
+        with contextlib.suppress(Exception):
+            if _close(client, run):
+                closed.append(run.path.name)
     return closed
+
+
+def _close(client: SyncPrefectClient, run: RunDirectory) -> bool:
+    """Whether the run was still open in Prefect, and is Crashed now."""
+    flow_run, crashed = zombies.flow_run_of(run), False
+    if flow_run is not None:
+        with contextlib.suppress(ObjectNotFound):
+            state = client.read_flow_run(UUID(flow_run)).state
+            if state is not None and not state.is_final():
+                if zombies.lives(run.path):  # resumed since we looked, or its training has yet to end
+                    return False
+                client.set_flow_run_state(UUID(flow_run), Crashed(message="Its process was killed."), force=True)
+                crashed = True
+    (run.path / "owner.gone").unlink(missing_ok=True)
+    return crashed
 
 
 def close_now(root: Path) -> None:

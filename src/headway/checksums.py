@@ -8,7 +8,7 @@ use, contents at a file's first use in a process. A folder without it is older t
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -69,11 +69,14 @@ def record(folder: Path, *names: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk."""
+    """Wait until a file, or the names in a folder, are on disk. Raises OSError where they cannot be brought there."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # not every file system can sync a folder
-            os.fsync(handle)
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # not every file system can sync a folder
+            error.filename = str(path)
+            raise
     finally:
         os.close(handle)
 

@@ -58,8 +58,8 @@ def disk_error(error: BaseException, where: Path | None = None) -> ConfigError |
 
 def full_disk(folder: Path, least: int = LEAST_BYTES) -> ConfigError | None:
     """The line for a disk with less room than ``least`` bytes; None where there is more."""
-    free = shutil.disk_usage(folder).free
-    if free >= least:
+    total, _, free = shutil.disk_usage(folder)
+    if free >= least or not total:  # some file systems do not tell
         return None
     return ConfigError(f"{RULES[errno.ENOSPC]}, but that of {folder} has {free // 1000} kB; free some space")
 

@@ -94,6 +94,12 @@ def is_decided(run: RunDirectory) -> bool:
     return (run.path / "decision.json").exists()
 
 
+def is_told(run: RunDirectory) -> bool:
+    """Whether the run is closed as finished: it may have failed after its decision was carried out, before it could say so."""
+    ending = read_or_empty(run.path / "tracking.json").get("ending")
+    return ending is not None and ending.get("status") == "FINISHED"
+
+
 def has_begun(run: RunDirectory) -> bool:
     """Whether a run has learnt from its rows, so that they are fixed."""
     return run.result is not None or any(run.checkpoints.glob("*"))

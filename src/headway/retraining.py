@@ -50,14 +50,14 @@ def run(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     """Go on with one run."""
-    from headway.resuming import is_decided, unfinished
+    from headway.resuming import is_decided, is_told, unfinished
 
     root = find_root()
     terminal = terminal_of(options)
     left = unfinished(options.run, root)
     options.project = left.run.plan["project"]["name"]
     terminal.title(options.project, left.run.plan["project"].get("description", ""))
-    if is_decided(left.run):
+    if is_decided(left.run) and is_told(left.run):
         terminal.line(f"{left.run.path.name} is done: nothing is left to go on with")
         return _conclude(options, terminal, left.run.path)
     return _go_on(options, terminal, root, left)

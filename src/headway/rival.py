@@ -1,4 +1,4 @@
-"""Whom a candidate is compared with: the version in charge, and where that one is damaged, the one before.
+"""Whom a candidate is compared with: the version in charge, and where that one is damaged, the newest whole one before.
 
 A version in charge that cannot be compared (another task, target or classes, columns that the data no longer has, damaged files with
 no earlier version beside them) is a rival all the same: it stays in charge, unless a person wants it replaced.
@@ -49,7 +49,11 @@ class Rival:
         if self.problem is None:
             return ""
         text = f"version {self.in_charge} is in charge and cannot be compared: {self.problem}"
-        return text if self.version is None else f"{text}; compared with version {self.version}, the one before"
+        return (
+            text
+            if self.version is None
+            else f"{text}; compared with version {self.version}, the newest whole one before"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For evaluation.json."""

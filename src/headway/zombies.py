@@ -23,6 +23,10 @@ _owned: dict[Path, int] = {}
 """Open file descriptors by run: they are let go of with the process, whatever ends it."""
 
 
+_looked_at: set[Path] = set()
+"""Dead runs whose lock this process holds while it closes them."""
+
+
 def own(run: RunDirectory, wait: bool = True) -> None:
     """Look after a run from here on: until `release`, or until this process ends.
 
@@ -56,7 +60,7 @@ def lives(run: Path) -> bool:
 def others(root: Path) -> list[str]:
     """The names of the runs that other processes are at work on."""
     paths = sorted((root / "data" / "runs").glob("*"))
-    return [path.name for path in paths if path not in _owned and lives(path)]
+    return [path.name for path in paths if path not in _owned and path not in _looked_at and lives(path)]
 
 
 def dead(root: Path) -> Iterator[RunDirectory]:
@@ -66,7 +70,11 @@ def dead(root: Path) -> Iterator[RunDirectory]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Another process may have closed the run, and moved its lock away, since we opened it.
             if path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
-                yield RunDirectory(path.parent)
+                _looked_at.add(path.parent)
+                try:
+                    yield RunDirectory(path.parent)
+                finally:
+                    _looked_at.discard(path.parent)
 
 
 def is_done(run: RunDirectory) -> bool:

@@ -20,7 +20,7 @@ from headway.doctor.finding import Finding
 from headway.incremental import up_to_date
 from headway.report import Silent
 from headway.serve.bundle import Predictor
-from headway.tracking import condition, decisions
+from headway.tracking import condition, decisions, intent
 from headway.train.checkpoint import load_newest
 from tests.whole_project import WholeProject, a_list, build, cut, empty, flip, gone, half_zeros, zeros
 
@@ -513,6 +513,22 @@ def test_a_version_that_was_mended_meanwhile_keeps_its_alias(project: WholeProje
     finding.mend()
     assert str(client.get_model_version_by_alias("rows", "previous").version) == "1"
     assert "damaged" not in client.get_model_version("rows", "1").tags
+
+
+def test_looking_finishes_no_decision_and_does_not_choose_who_takes_over_before(project: WholeProject) -> None:
+    client = tracking.open_store(project.root)
+    bundle = tracking.version_of(project.root, "rows").bundle
+    shutil.rmtree(project.run("champion").bundle)
+    flip(bundle / "weights.safetensors")
+    record = decisions.DecisionRecord("promotion", "1", "2", "1", "better", "a person", 0.0)
+    begun = intent.Intent(decisions.new_key(9), record, "1").to_json()
+    client.set_registered_model_tag("rows", intent.TAG, begun)
+    aliases = client.get_registered_model("rows").aliases
+    assert [line for line in lines_of(project) if "begun and not finished" in line] == lines_of(project)
+    model = client.get_registered_model("rows")
+    assert (model.aliases, model.tags[intent.TAG]) == (aliases, begun)
+    doctor.mend(project.root)
+    assert str(client.get_model_version_by_alias("rows", "champion").version) == "1"
 
 
 def test_a_replacement_that_was_killed_is_finished_by_the_doctor_and_not_by_looking(project: WholeProject) -> None:

@@ -66,3 +66,18 @@ def test_a_run_that_was_closed_in_mlflow_first_still_ends_in_prefect(root: Path)
         state = client.read_flow_run(killed_id).state
         assert state is not None
         assert state.is_crashed()
+
+
+def test_a_damaged_or_unmovable_file_of_one_dead_run_stops_none_behind_it(root: Path) -> None:
+    with get_client(sync_client=True) as client:
+        runs = [begun(client, root, Running()) for _ in range(6)]
+        for run, _ in runs:
+            die(run)
+        for (run, _), damage in zip(runs[:4], (b"", b"[1", b'{"flow_run_id": "no id"}', b"\xff\xfe"), strict=True):
+            (run.path / "flow.json").write_bytes(damage)
+        blocked, blocked_id = runs[4]
+        (blocked.path / "owner.gone" / "inner").mkdir(parents=True)
+        assert set(close_dead(client, root)) <= {blocked.path.name, runs[5][0].path.name}
+        found = [client.read_flow_run(one).state for one in (blocked_id, runs[5][1])]
+        assert [state is not None and state.is_crashed() for state in found] == [True, True]
+        assert close_dead(client, root) == [], "nothing is told twice"

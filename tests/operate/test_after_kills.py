@@ -179,3 +179,14 @@ def test_a_folder_that_mlflow_takes_for_another_is_refused(name: str, root: Path
     with pytest.raises(ConfigError, match=r"must have no \? in its path, and no % before two hexadecimal digits"):
         open_store(root / name)
     assert list(root.iterdir()) == [root / "conf"]
+
+
+def test_a_dead_run_is_closed_in_a_folder_that_was_moved(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """It is looked at with its lock held, which is no sign that somebody is at work on it."""
+    run = make(root)
+    begin(run, root, {}, "mlp", "")
+    die(run)
+    moved = tmp_path_factory.mktemp("moved") / "project"
+    root.rename(moved)
+    assert zombies.close_dead(moved) == [f"{run.path.name}: its process was killed; closed as killed"]
+    moved.rename(root)

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -177,10 +178,10 @@ def test_idle_and_slow_connections_are_ended_while_others_are_answered(server: S
 
 
 class Clock:
-    """A loop and a connection in one, whose time and unsent bytes are set by hand."""
+    """A loop and a connection in one, whose time is set by hand; what is on its way is in a real socket."""
 
-    def __init__(self) -> None:
-        self.now, self.unsent, self.ended = 0.0, 0, False
+    def __init__(self, near: socket.socket) -> None:
+        self.near, self.now, self.ended = near, 0.0, False
         self.later: list[tuple[float, Any]] = []
 
     def time(self) -> float:
@@ -190,7 +191,10 @@ class Clock:
         self.later.append((self.now + seconds, what))
 
     def get_write_buffer_size(self) -> int:
-        return self.unsent
+        return 1_000_000  # it stands still while the kernel has megabytes to send
+
+    def get_extra_info(self, _name: str) -> socket.socket:
+        return self.near
 
     def abort(self) -> None:
         self.ended = True
@@ -203,17 +207,29 @@ class Clock:
 
 
 def test_an_answer_that_is_taken_slowly_is_not_cut_off_and_one_that_nobody_takes_is() -> None:
-    clock = Clock()
-    connection: Any = app._Patient.__new__(app._Patient)
-    connection.loop, connection.transport, connection.cycle, connection.seconds = clock, clock, None, 2.0
-    connection._since = 0.0
-    connection._look()
-    for second in range(1, 11):  # a large answer, of which a little is taken each second
-        clock.unsent = 1_000_000 - second
-        clock.until(second)
-        assert not clock.ended
-    clock.until(15)
-    assert clock.ended, "nothing was taken for two seconds"
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as far:
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        far.connect(server.getsockname())
+        near, _ = server.accept()
+        with near:
+            near.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    near.send(bytes(1 << 16))
+            clock = Clock(near)
+            connection: Any = app._Patient.__new__(app._Patient)
+            connection.loop, connection.transport, connection.cycle, connection.seconds = clock, clock, None, 2.0
+            connection._since = 0.0
+            connection._look()
+            for second in range(1, 11):
+                taken = app._in_kernel(near)
+                while app._in_kernel(near) == taken:
+                    far.recv(1 << 14)
+                clock.until(second)
+                assert not clock.ended
+            time.sleep(0.5)  # what is on its way to the other end arrives
+            clock.until(15)
+            assert clock.ended, "nothing was taken for two seconds"
 
 
 def test_a_killed_process_is_started_again(server: Server) -> None:

@@ -159,8 +159,29 @@ def test_a_run_killed_between_its_promotion_and_its_own_note_of_it_is_finished_a
         die(one)
     lines = zombies.close_dead(tmp_path)
     assert [line.rpartition(" ")[2] for line in lines] == ["finished", "killed"]
-    assert read_json(run.path / "decision.json") == {**BETTER, "promoted": True}
+    assert read_json(run.path / "decision.json") == {
+        **BETTER,
+        "name": "loans",
+        "version": version,
+    }
     assert not (other.path / "decision.json").exists(), "the gate has not decided about it"
     (run.path / "decision.json").unlink()
     assert resuming.unfinished(run.path.name, tmp_path).reached == "after its decision"
     assert resuming.remaining(run) == ()
+
+
+def test_a_version_that_a_person_registered_under_another_name_is_not_taken_for_the_projects(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    version = registered(run, tmp_path)
+    tracking.promote(tmp_path, "loans", version, BETTER)
+    other = another(tmp_path)
+    pretend_bundle(other)
+    tracking.begin(other, tmp_path, {}, "mlp", "")
+    client = tracking.open_store(tmp_path)
+    client.create_registered_model("staging")
+    known = str(read_json(other.path / "tracking.json")["run_id"])
+    made = client.create_model_version("staging", client.get_model_version("loans", version).source, known)
+    assert str(made.version) == version
+    assert tracking.decided(tmp_path, "loans", known) is None
+    assert tracking.register(other, tmp_path, "loans", ROWS) == "2"

@@ -55,11 +55,14 @@ def test_where_the_previous_champion_is_damaged_the_newest_whole_one_is_named(
     tracking.keep_challenger(tmp_path, "loans", "5", {"promoted": False, "reason": "worse"})
     shutil.rmtree(tracking.version_of(tmp_path, "loans", "2").bundle)
     before = rows(tmp_path)
-    with pytest.raises(DamagedError, match=r"version 2 must be whole .* headway rollback loans --to 1$"):
+    with pytest.raises(
+        DamagedError,
+        match=r"version 2 must be what was registered, .* or an earlier one: headway rollback loans --to 1$",
+    ):
         tracking.rollback(tmp_path, "loans")
     assert rows(tmp_path) == before
     shutil.rmtree(tracking.version_of(tmp_path, "loans", "4").bundle)
-    with pytest.raises(DamagedError, match=r"else: headway rollback loans --to 2$"):
+    with pytest.raises(DamagedError, match=r"else: headway rollback loans --to 1$"):
         tracking.version_of(tmp_path, "loans")
     found = [(one.version, one.bundle is not None) for one in tracking.earlier(tmp_path, "loans", "4")]
     assert found == [("2", False), ("1", True)], "3 was rolled back from, 5 never in charge"
@@ -111,3 +114,20 @@ def test_a_rollback_says_that_it_waits_for_another_decision_and_gives_up(
     assert capsys.readouterr().err == "headway: another process decides about loans; waiting\n"
     assert tracking.rollback(tmp_path, "loans", refused).version == refused
     assert capsys.readouterr().err == "", "nobody else decides"
+
+
+def test_a_rollback_that_was_taken_back_bars_no_version(run: RunDirectory, tmp_path: Path) -> None:
+    first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
+    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
+
+    def earlier(champion: str) -> list[str]:
+        return [one.version for one in tracking.earlier(tmp_path, "loans", champion)]
+
+    assert earlier(second) == [first]
+    tracking.rollback(tmp_path, "loans", first)
+    assert earlier(first) == []
+    tracking.rollback(tmp_path, "loans", second)
+    assert earlier(second) == [first]
+    with pytest.raises(ConfigError, match=r"version 1 must be in charge, but version 2 is by now"):
+        tracking.rollback(tmp_path, "loans", first, instead_of=first)

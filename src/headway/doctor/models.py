@@ -37,7 +37,9 @@ def examine(root: Path) -> Iterator[Finding]:
         return
     bundles = _bundles_of_runs(root)
     for model in models:
-        yield from _intent(root, model)
+        if model.tags.get(condition.INTENT):  # who is in charge is open until then
+            yield _intent(root, model)
+            continue
         yield from _aliases(root, model)
         for version in model.versions:
             if version.folder is not None:
@@ -87,11 +89,10 @@ def _aliases(root: Path, model: Model) -> Iterator[Finding]:
             yield Finding(what, where, "remove the alias", partial(condition.drop_alias, root, model.name, alias))
 
 
-def _intent(root: Path, model: Model) -> Iterator[Finding]:
-    if model.tags.get(condition.INTENT):
-        what = f"a decision about {model.name} was begun and not finished"
-        fix = "finish it; where that is not possible any more, undo it"
-        yield Finding(what, root / "mlruns" / "mlflow.db", fix, partial(condition.settle, root, model.name))
+def _intent(root: Path, model: Model) -> Finding:
+    what = f"a decision about {model.name} was begun and not finished"
+    fix = "finish it; where that is not possible any more, undo it"
+    return Finding(what, root / "mlruns" / "mlflow.db", fix, partial(condition.settle, root, model.name))
 
 
 def _version(case: _Case) -> Iterator[Finding]:
@@ -135,16 +136,15 @@ def _damaged(case: _Case, damage: Damage) -> Finding:
     other = _successor(case)
     if other is None:
         return Finding(what, damage.path, f"no copy is left: headway run {name} --replace-champion")
-    mend = partial(
-        tracking.rollback, case.root, name, other, f"version {number} is damaged: {damage}", "headway doctor"
-    )
+    why = f"version {number} is damaged: {damage}"
+    mend = partial(tracking.rollback, case.root, name, other, why, "headway doctor", instead_of=number)
     return Finding(what, damage.path, f"no copy is left: headway rollback {name} --to {other}", mend)
 
 
 def _successor(case: _Case) -> str | None:
     """The version that can take charge: the newest whole one that was in charge before."""
     bundles = {one.number: one.folder / "artifacts" / "bundle" for one in case.model.versions if one.folder is not None}
-    earlier = (one.version for one in tracking.earlier(case.root, case.model.name, case.version.number))
+    earlier = condition.ways_back(case.root, case.model.name, case.version.number)
     return next((number for number in earlier if number in bundles and damage_of(bundles[number]) is None), None)
 
 

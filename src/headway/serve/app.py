@@ -8,11 +8,14 @@ the other connections anything: bodies and rows are limited, and so is the time 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import importlib.metadata
 import json
 import logging
 import os
 import sys
+import termios
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +158,7 @@ class _Patient(H11Protocol):
         super().on_response_complete()
 
     def _look(self) -> None:
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self.transport.get_write_buffer_size() + _in_kernel(self.transport.get_extra_info("socket"))
         if unsent != self._unsent:
             self._unsent, self._since = unsent, self.loop.time()
         idle = self.cycle is None or self.cycle.response_complete
@@ -164,6 +167,13 @@ class _Patient(H11Protocol):
             self.transport.abort()
         else:
             self._timer = self.loop.call_later(left, self._look)
+
+
+def _in_kernel(connection: Any) -> int:
+    """The bytes that the kernel has yet to see acknowledged: megabytes wait there while the transport's own buffer stands still."""
+    with contextlib.suppress(OSError, AttributeError):
+        return int.from_bytes(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    return 0
 
 
 def application(predictor: Predictor | TextPredictor, limits: ServeConfig) -> Starlette:

@@ -14,7 +14,7 @@ from headway.base import read_json, read_or_empty, write_json
 from headway.checksums import sync, sync_tree
 from headway.locks import working_folder
 from headway.run import RunDirectory
-from headway.tracking import intent, lock
+from headway.tracking import decisions, intent, lock
 from headway.tracking.intent import TAG as INTENT
 from headway.tracking.kept import is_there, pages
 from headway.tracking.packaging import save
@@ -105,7 +105,7 @@ def give_up(root: Path, name: str, number: str, tag: str, damage_of: Callable[[]
             client.delete_registered_model_alias(name, alias)
             if alias == "previous" and "champion" in aliases:
                 earlier = earlier_of(client, root, name, aliases["champion"])
-                whole = next((one.version for one in earlier if one.bundle is not None), None)
+                whole = next((one.version for one in earlier if one.bundle is not None and one.version != number), None)
                 if whole is not None:
                     client.set_registered_model_alias(name, alias, whole)
         client.set_model_version_tag(name, number, tag, str(damage)[:5000])
@@ -154,6 +154,12 @@ def _replace(folder: Path, made: Path) -> None:
 def _beside(folder: Path) -> Path:
     """Where a version's folder lies while another one takes its place."""
     return folder.with_name(folder.name + ".damaged")
+
+
+def ways_back(root: Path, name: str, number: str) -> list[str]:
+    """The versions that were in charge before this one, the newest first."""
+    with opened(root) as client:
+        return decisions.ways_back(decisions.read(client, name), number)
 
 
 def was_replaced(version: Version) -> bool:

@@ -55,12 +55,12 @@ def settle(
 
 
 def decided(root: Path, name: str, run_id: str) -> dict[str, Any] | None:
-    """What the gate has decided about the version that a run made; None where it has not, or the run made none."""
+    """What the gate has decided about the version that a run made, as decision.json says it; None where it has not, or there is none."""
     with reading(root, name) as client:
-        for version in client.search_model_versions(f"run_id = '{run_id}'"):
+        for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
             record = _decided(client, name, str(version.version), GATE)
             if record is not None:
-                return _told(record)
+                return {**_told(record), "name": name, "version": record.version}
     return None
 
 

@@ -189,9 +189,14 @@ def _row(record: DecisionRecord) -> str:
 
 
 def ways_back(history: list[DecisionRecord], champion: str) -> list[str]:
-    """The versions that were in charge before the champion, the newest first, without those that were rolled back from last."""
+    """The versions that were in charge before the champion, the newest first, without those that were rolled back from last.
+
+    A rollback to a version that had been rolled back from takes that back, and says nothing against the one that leaves.
+    """
     moves = [one for one in history if one.kind in MOVES]
-    left = {one.before: one.kind for one in moves}
+    left: dict[str | None, str] = {}
+    for one in moves:
+        left[one.before] = "undo" if one.kind == "rollback" == left.get(one.after) else one.kind
     found = dict.fromkeys(version for one in reversed(moves) for version in (one.after, one.before) if version)
     return [version for version in found if version != champion and left.get(version) != "rollback"]
 

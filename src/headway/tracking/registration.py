@@ -38,7 +38,7 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
     run_id = tracking["run_id"]
     with lock.held(root, name), opened(root) as client:
         intent.recover(client, name)
-        known = client.search_model_versions(f"run_id = '{run_id}'")
+        known = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
         if known:
             return str(known[0].version)
         purpose = Purpose.of(run.plan["project"])

@@ -153,14 +153,25 @@ def bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
     if place is None:
         return _fetched(client, root, version)
     found = place / "artifacts" / "bundle"
-    gone = Damage(found / "bundle.json", "is gone") if not (found / "bundle.json").exists() else None
-    damage = gone or next(checksums.damages(found), None)
+    damage = _damage(found)
     if damage is not None:
         raise DamagedError(
             f"{version.name} version {version.version} must be what was registered, but {damage} in {found}; "
             f"{_ways_out(client, version)}"
         )
     return found
+
+
+def _damage(bundle: Path) -> Damage | None:
+    if not (bundle / "bundle.json").exists():
+        return Damage(bundle / "bundle.json", "is gone")
+    return next(checksums.damages(bundle), None)
+
+
+def _is_whole(client: MlflowClient, version: Any) -> bool:
+    """Whether a version's files are; of those that are kept elsewhere, that is not known before they are fetched."""
+    place = model_folder(client, version)
+    return place is None or _damage(place / "artifacts" / "bundle") is None
 
 
 def model_folder(client: MlflowClient, version: Any) -> Path | None:
@@ -186,7 +197,8 @@ def _ways_out(client: MlflowClient, version: Any) -> str:
         other = f"version {champion.version} is in charge"
     elif others:
         back = [v for v in decisions.ways_back(decisions.read(client, name), number) if v in others]
-        other = f"headway rollback {name} --to {back[0] if back else max(others, key=int)}"
+        whole = (v for v in back if _is_whole(client, client.get_model_version(name, v)))
+        other = f"headway rollback {name} --to {next(whole, max(others, key=int))}"
     else:
         other = f"headway run {name} --replace-champion"
     return f"headway doctor --apply mends it where a copy is left; else: {other}"

@@ -43,12 +43,13 @@ class Rollback:
         return f"version {self.version} is champion{' again' if self.again else ''}, in place of version {self.before}"
 
 
-def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "") -> Rollback:
+def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "", instead_of: str = "") -> Rollback:
     """Put the version ``to``, or the previous champion where it is empty, in charge; the one that was becomes `previous`.
 
-    ``who``: who decided, where it is not the user of this process. Killed anywhere and repeated, it is the same as done once: a
-    rollback without ``to`` never undoes a rollback. Raises ConfigError, and changes nothing, when there is no champion, nothing to
-    go back to, no such version, when its bundle is gone, or another process holds the model for longer than PATIENCE_SECONDS.
+    ``who``: who decided, where it is not the user of this process. ``instead_of``: the champion that shall leave; any other stays.
+    Killed anywhere and repeated, it is the same as done once: a rollback without ``to`` never undoes a rollback. Raises ConfigError,
+    and changes nothing, when there is no champion, another than ``instead_of``, nothing to go back to, no such version, or another
+    process holds the model for longer than PATIENCE_SECONDS; DamagedError when the version's files are gone or damaged.
     """
     uri = tracking_uri(root)
     if is_file(uri) and not database_file(uri).exists():
@@ -64,15 +65,16 @@ def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "
         if now is None:
             raise ConfigError(_no_champion(name))
         before, history = str(now.version), decisions.read(client, name)
+        if instead_of not in ("", before):
+            raise ConfigError(f"{name} version {instead_of} must be in charge, but version {before} is by now")
         done = _done_before(history, to, before)
         if done is not None:
             return done
         target = _target(client, name, to, before)
         try:
             registry.bundle_of(client, root, target)
-        except DamagedError:
-            _raise_with_another(client, root, name, before, str(target.version))
-            raise
+        except DamagedError as error:
+            raise DamagedError(f"{error}{_another(client, root, name, before)}") from None
         version = str(target.version)
         why = " ".join(reason.split()) or "no reason was given"
         record = DecisionRecord(
@@ -82,15 +84,11 @@ def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "
         return Rollback(version, before, why, any(one.after == version for one in history))
 
 
-def _raise_with_another(client: MlflowClient, root: Path, name: str, before: str, damaged: str) -> None:
-    """Raise DamagedError with the newest whole version that was in charge before, where there is one."""
+def _another(client: MlflowClient, root: Path, name: str, before: str) -> str:
+    """The newest whole version that was in charge before, as the end of a line."""
     whole = (one for one in registry.earlier_of(client, root, name, before) if one.bundle is not None)
     other = next(whole, None)
-    if other is not None:
-        raise DamagedError(
-            f"{name} version {damaged} must be whole to be in charge again, but its files are damaged; the newest whole version that "
-            f"was in charge is {other.version}: headway rollback {name} --to {other.version}"
-        ) from None
+    return "" if other is None else f"; or an earlier one: headway rollback {name} --to {other.version}"
 
 
 def _done_before(history: list[DecisionRecord], to: str, champion: str) -> Rollback | None:
