@@ -1,9 +1,10 @@
-"""Three hundred random SIGKILLs over all commands and stages, on two projects: `make bench NAME=kills`. Hours; `--minutes 20` takes a part.
+"""Three hundred random SIGKILLs over all commands and stages, on three projects: `make bench NAME=kills`. Hours; `--minutes 20` a part.
 
 A command of one folder is begun, and at a random moment it, or one of its processes, is killed. Then the same is asked for again, and what
 a killed process may leave is counted, and allowed none: a command that fails or ends in a traceback, processes that outlive it, runs that
-stay open, are lost or stand twice in MLflow, a project without one champion that is whole, a damaged database, files half written that
-`headway gc` does not clear. The folder stays in data/bench/kills; what went wrong is told in wrong.txt there.
+stay open, are lost or stand twice in MLflow, metrics that are told twice, a project without one champion that is whole, another champion
+than a rollback asks for, a restored folder that lacks something, anything that `headway doctor` finds, a damaged database, files half
+written that `headway gc` does not clear. The folder stays in data/bench/kills; what went wrong is told in wrong.txt there.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from bench.kills_state import KINDS, Wrong, counts, orphans, state
+from bench.kills_state import KINDS, Wrong, counts, holding, in_charge, orphans, restored, state
 from bench.samples import FOLDER, Samples, options
 from bench.side_by_side import Ratio, tell
+from headway.base import read_json, write_json
 from headway.processes import free_port
 
 KILLS, ROWS = 300, 3000
@@ -33,7 +35,7 @@ SECONDS = 300.0
 DESCENDANT = 0.3
 """How often not the command itself is killed, but one of its processes."""
 
-PROJECTS = ("flowers", "houses")
+PROJECTS = ("flowers", "houses", "letters")
 YAML = {
     "flowers": """
 task: classification
@@ -48,6 +50,13 @@ data: {source: rows.csv, target: price, features: {height: numeric, width: numer
 model: {name: boosting}
 train: {threads: 1}
 evaluate: {baselines: [trivial], resamples: 100}
+""",
+    "letters": """
+task: language
+data: {source: texts, tokenizer: characters, test: 0.2, validation: 0.2}
+model: {name: gpt, layers: 1, heads: 2, width: 32, context: 16}
+train: {batch_size: 16, epochs: 6, learning_rate: 0.01, threads: 1, checkpoint_seconds: 0.5}
+evaluate: {resamples: 100, prompts: ["the "]}
 """,
 }
 
@@ -66,20 +75,34 @@ class Act:
 def acts(project: str) -> list[Act]:
     """All commands that write, and some that only look."""
     run = ("run", project, "--force")
-    score = ("score", project, "--data", "rows.csv", "--out", "scores")
-    back = ("rollback", project)
-    return [
+    back, nothing = ("rollback", project), ("must have a previous champion to go back to",)
+    effect = ("effect", project, "--budget", "20s", "--seeds", "2", "--techniques", "foreach optimizer")
+    own = [
         Act("run", run, run, 3),
-        Act("run, then resumed", run, (*run, "--resume"), 4),
-        Act("resume", (*run, "--resume"), (*run, "--resume"), 2),
+        Act("run, then run --resume", run, (*run, "--resume"), 4),
+        Act("run --resume", (*run, "--resume"), (*run, "--resume"), 2),
+        Act("run, then resume", run, ("resume", "newest"), 2, ("must have its bundle to go on",)),
+        Act("rollback", back, back, 2, nothing),
+        Act("check", ("check", project), ("check", project), 0.5),
+    ]
+    if project == "letters":
+        return [*own, Act("sample", ("sample", project, "--prompt", "the "), ("sample", project, "--prompt", "the "))]
+    score = ("score", project, "--data", "rows.csv", "--out", "scores")
+    if project == "flowers":
+        own += [Act("seeds", ("seeds", project, "--count", "2"), ("seeds", project, "--count", "2"), 0.5)]
+        own += [Act("effect", effect, effect, 0.5)]
+    return [
+        *own,
         Act("score", score, score, 2),
         Act("watch", ("watch", project, "--data", "rows.csv"), ("watch", project, "--data", "rows.csv")),
-        Act("rollback", back, back, 2, ("rollback", "version", "champion")),
         Act("backup", ("backup",), ("backup",), 2),
-        Act("restore", ("restore", "kept.tar"), ("restore", "kept.tar"), 2, ("into an empty project",)),
+        Act(
+            "restore", ("restore", "kept.tar"), ("restore", "kept.tar"), 2, ("must be restored into an empty project",)
+        ),
         Act("gc", ("gc", "--apply"), ("gc", "--apply")),
+        Act("doctor", ("doctor", "--apply"), ("doctor", "--apply")),
+        Act("deploy", ("deploy",), ("deploy",), 0.5),
         Act("sync", ("sync", "newest"), ("sync", "newest")),
-        Act("seeds", ("seeds", "flowers", "--count", "2"), ("seeds", "flowers", "--count", "2"), 0.5),
         Act("list", ("list",), ("list",), 0.5),
         Act("up", ("up",), ("up",)),
     ]
@@ -95,7 +118,7 @@ class Folder:
         self.restored = root.with_name("kills-restored")  # not below the project, which would be found from there
 
     def make(self) -> None:
-        """Two projects, each with two versions, and a backup of it all; nothing where they are there."""
+        """Three projects, each with two versions, and a backup of it all; nothing where they are there."""
         if (self.root / "kept.tar").exists():
             return
         shutil.rmtree(self.root, ignore_errors=True)
@@ -108,10 +131,16 @@ class Folder:
             f"{a:.5f},{b:.5f},{'yes' if c else 'no'},{d:.4f}" for (a, b), c, d in zip(rows, opens, price, strict=True)
         ]
         (self.root / "rows.csv").write_text("height,width,opens,price\n" + "\n".join(lines) + "\n")
+        (self.root / "texts").mkdir()
+        words = random.Random(0)
+        for number in range(80):
+            said = [f"the {words.choice(['cat', 'dog'])} sees the {words.choice(['bird', 'fish'])}." for _ in range(4)]
+            (self.root / "texts" / f"{number}.txt").write_text("\n".join([*said, f"number {number}"]))
         for name in PROJECTS:
             (self.root / "conf" / f"{name}.yaml").write_text(YAML[name])
             for seed in ("0", "1"):
                 self.whole(("run", name, "--force", "--set", f"train.seed={seed}", "--set", "gate.margin=1"))
+        write_json(self.root / "kept.json", holding(self.root))
         self.whole(("backup", "--to", "kept.tar"))
 
     def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -120,9 +149,9 @@ class Folder:
         if words[0] == "restore":
             place, known = self.restored, ["restore", str(self.root / "kept.tar")]
             place.mkdir(exist_ok=True)
-        elif words[0] == "sync":
+        elif "newest" in words:
             runs = sorted((self.root / "data" / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
-            known = ["sync", runs[-1].parent.name]
+            known[known.index("newest")] = runs[-1].parent.name
         elif words[0] == "up":
             known = ["up", *self.ports]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "HEADWAY_"))}
@@ -169,8 +198,11 @@ def kill(folder: Folder, act: Act, seconds: float, chance: random.Random) -> boo
     return alive
 
 
-def judge(folder: Folder, act: Act, before: dict[str, int]) -> Wrong:
-    """What is wrong after a kill: first what outlived it, then the same command again, then what the folder holds."""
+def judge(folder: Folder, act: Act, before: dict[str, int], champion: str | None) -> Wrong:
+    """What is wrong after a kill: first what outlived it, then the same command again, then what the folder holds.
+
+    ``champion``: the version that must be in charge after a rollback.
+    """
     wrong = Wrong()
     if "Traceback" in folder.said.read_text(errors="replace"):
         wrong.add("tracebacks", folder.said.read_text(errors="replace")[-2000:])
@@ -183,7 +215,20 @@ def judge(folder: Folder, act: Act, before: dict[str, int]) -> Wrong:
         if "Traceback" in said or not any(text in said for text in act.refusals):
             wrong.add("commands that fail afterwards", said[-2000:])
     state(folder.root, folder.restored, PROJECTS, before, wrong)
+    if act.name == "restore":
+        restored(folder.restored, read_json(folder.root / "kept.json"), wrong)
+    now = in_charge(folder.root, act.words[1])[0] if champion else None
+    if now != champion:
+        wrong.add("rollbacks to another version", f"{act.words[1]}: version {now} is in charge, not {champion}")
     return wrong
+
+
+def wanted(folder: Folder, act: Act) -> str | None:
+    """The version that a rollback, however often it is killed and repeated, must leave in charge; None for other commands."""
+    if act.name != "rollback":
+        return None
+    champion, previous, was_rolled_back = in_charge(folder.root, act.words[1])
+    return champion if was_rolled_back or previous is None else previous
 
 
 def main() -> None:
@@ -216,10 +261,10 @@ def _once(folder: Folder, samples: Samples, chance: random.Random) -> None:
     if not samples.of(f"seconds of {act.name}"):
         samples.add(f"seconds of {act.name}", folder.whole(act.words))
         shutil.rmtree(folder.restored, ignore_errors=True)
-    before = counts(folder.root)
+    before, champion = counts(folder.root), wanted(folder, act)
     if not kill(folder, act, 1.1 * samples.of(f"seconds of {act.name}")[0], chance):
         return
-    wrong = judge(folder, act, before)
+    wrong = judge(folder, act, before, champion)
     for kind in KINDS:
         samples.add(kind, wrong.count(kind))
     print(f"{len(samples.of(KINDS[0]))}: {act.name}: {wrong.summary()}", flush=True)

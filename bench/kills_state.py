@@ -13,9 +13,13 @@ from pathlib import Path
 
 import psutil
 
+from headway import checksums, tracking
 from headway.base import read_json
 from headway.database import reading, sqlite_file
+from headway.doctor import main as doctor
 from headway.leftovers import leftovers
+from headway.restore import PENDING
+from headway.tracking.decisions import MOVES
 from headway.zombies import dead
 
 KINDS = (
@@ -24,7 +28,11 @@ KINDS = (
     "processes that outlive it",
     "runs left open",
     "runs lost or doubled",
+    "metrics told twice",
     "projects without one whole champion",
+    "rollbacks to another version",
+    "restored folders that lack something",
+    "findings of the doctor",
     "damaged databases",
     "files that gc does not clear",
 )
@@ -97,6 +105,8 @@ def state(root: Path, restored: Path, projects: Sequence[str], before: dict[str,
     for name in projects:
         _champion(root, name, wrong)
     _files(root, wrong)
+    for finding in doctor.examine(root):
+        wrong.add("findings of the doctor", finding.line(root))
 
 
 def _databases(root: Path, wrong: Wrong) -> None:
@@ -121,6 +131,9 @@ def _runs(root: Path, before: dict[str, int], wrong: Wrong) -> None:
         doubled = "SELECT run_id FROM model_versions GROUP BY run_id HAVING count(*) > 1"
         for (run_id,) in database.execute(doubled):
             wrong.add("runs lost or doubled", f"run {run_id} has two versions")
+        doubled = "SELECT run_uuid, key, step FROM metrics GROUP BY run_uuid, key, step HAVING count(*) > 1 LIMIT 3"
+        for row in database.execute(doubled):
+            wrong.add("metrics told twice", str(row))
         known = {run_id for (run_id,) in database.execute("SELECT run_uuid FROM runs")}
     for path in (root / "data" / "runs").glob("*/tracking.json"):
         run_id = read_json(path)["run_id"]
@@ -138,7 +151,8 @@ def _champion(root: Path, name: str, wrong: Wrong) -> None:
     )
     with contextlib.closing(reading(sqlite_file(root, "mlflow"))) as database:
         found = [Path(str(source)) for (source,) in database.execute(query, (name,))]
-    if len(found) != 1 or not (found[0] / "artifacts" / "bundle" / "bundle.json").exists():
+    bundle = found[0] / "artifacts" / "bundle" if len(found) == 1 else root
+    if not (bundle / checksums.NAME).exists() or next(checksums.damages(bundle), None) is not None:
         wrong.add("projects without one whole champion", f"{name}: {found}")
 
 
@@ -149,3 +163,27 @@ def _files(root: Path, wrong: Wrong) -> None:
     for path in root.rglob(".*"):
         if path.suffix in (".partial", ".working", ".trash", ".parts") or path.name.startswith(".headway-"):
             wrong.add("files that gc does not clear", str(path))
+
+
+def in_charge(root: Path, name: str) -> tuple[str | None, str | None, bool]:
+    """The versions that are `champion` and `previous`, and whether a rollback was the last change."""
+    query = "SELECT alias, version FROM registered_model_aliases WHERE name = ?"
+    with contextlib.closing(reading(sqlite_file(root, "mlflow"))) as database:
+        aliases = {str(alias): str(version) for alias, version in database.execute(query, (name,))}
+    moves = [one for one in tracking.history(root, name) if one.kind in MOVES]
+    return aliases.get("champion"), aliases.get("previous"), bool(moves) and moves[-1].kind == "rollback"
+
+
+def holding(root: Path) -> dict[str, int]:
+    """What a backup must bring back: rows, files of runs and models, and YAML files."""
+    artifacts = (path for path in (root / "mlruns" / "artifacts").rglob("*") if path.is_file())
+    return {**counts(root), "artifacts": sum(1 for _ in artifacts), "conf": len(list((root / "conf").glob("*.yaml")))}
+
+
+def restored(root: Path, kept: dict[str, int], wrong: Wrong) -> None:
+    """Compare what was restored with what was kept."""
+    found = holding(root) if sqlite_file(root, "mlflow").exists() else {}
+    if found != kept or (root / PENDING).exists():
+        wrong.add("restored folders that lack something", f"{found}, kept: {kept}")
+    for finding in doctor.examine(root):
+        wrong.add("findings of the doctor", f"restored: {finding.line(root)}")
