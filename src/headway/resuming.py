@@ -154,6 +154,6 @@ def _reached(run: RunDirectory) -> str:
     if run.result is not None:
         return "after training"
     last = max((event.step for event in run.events() if event.kind in ("progress", "checkpoint")), default=0)
-    if last and any(run.checkpoints.glob("*")):
-        return f"while it was training, at step {last:,}"
+    if any(run.checkpoints.glob("*")):  # it may have died before its journal told of a step
+        return "while it was training" + (f", at step {last:,}" if last else "")
     return "before training"
