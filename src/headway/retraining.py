@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from headway.base import find_root
+from headway.base import ConfigError, find_root
 from headway.processes import hangup, interrupt_on
 from headway.terminal import terminal_of
 
@@ -84,8 +84,22 @@ def _prefect(terminal: Terminal, root: Path) -> Iterator[None]:
     with terminal.waiting("starting Prefect"):
         _import_meanwhile()
         ready()
-    with shown_on(terminal):
+    with shown_on(terminal), _server_gone():
         yield
+
+
+@contextlib.contextmanager
+def _server_gone() -> Iterator[None]:
+    """One line where Prefect's server ended while a flow was about to begin: Prefect has no error of its own for that."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("Failed to reach API"):
+            raise
+        raise ConfigError(
+            "Prefect's server must answer until the run has ended, but it is gone; begin again: headway run --resume goes on with what "
+            "was trained"
+        ) from None
 
 
 def _is_up_to_date(options: argparse.Namespace, terminal: Terminal, root: Path) -> bool:
