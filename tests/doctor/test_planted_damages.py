@@ -499,7 +499,8 @@ def test_an_alias_that_was_put_right_meanwhile_stays(project: WholeProject) -> N
     assert str(client.get_model_version_by_alias("rows", "previous").version) == "1"
 
 
-def test_a_version_that_was_mended_meanwhile_keeps_its_alias(project: WholeProject) -> None:
+def _flipped_without_copy(project: WholeProject) -> tuple[Path, bytes]:
+    """Version 1's weights, damaged where its run has no copy any more, and what they were before."""
     shutil.rmtree(project.run("finished").bundle)
     client = tracking.open_store(project.root)
     folder = tracking.registry.model_folder(client, client.get_model_version("rows", "1"))
@@ -507,6 +508,12 @@ def test_a_version_that_was_mended_meanwhile_keeps_its_alias(project: WholeProje
     path = folder / "artifacts" / "bundle" / "weights.safetensors"
     before = path.read_bytes()
     flip(path)
+    return path, before
+
+
+def test_a_version_that_was_mended_meanwhile_keeps_its_alias(project: WholeProject) -> None:
+    client = tracking.open_store(project.root)
+    path, before = _flipped_without_copy(project)
     (finding,) = [one for one in doctor.examine(project.root) if one.fix.startswith("no copy is left")]
     path.write_bytes(before)
     assert finding.mend is not None
@@ -558,13 +565,8 @@ def test_in_a_folder_that_was_copied_looking_changes_nothing(project: WholeProje
 
 
 def test_a_version_that_is_whole_again_is_not_called_damaged_any_more(project: WholeProject) -> None:
-    shutil.rmtree(project.run("finished").bundle)
     client = tracking.open_store(project.root)
-    folder = tracking.registry.model_folder(client, client.get_model_version("rows", "1"))
-    assert folder is not None
-    path = folder / "artifacts" / "bundle" / "weights.safetensors"
-    before = path.read_bytes()
-    flip(path)
+    path, before = _flipped_without_copy(project)
     doctor.mend(project.root)
     assert "damaged" in client.get_model_version("rows", "1").tags
     assert "previous" not in client.get_registered_model("rows").aliases

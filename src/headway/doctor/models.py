@@ -16,6 +16,7 @@ from headway.doctor.finding import Finding, is_array, is_json
 from headway.run import RunDirectory
 from headway.tracking import condition
 from headway.tracking.condition import Model, Version
+from headway.tracking.registry import sealed_damage
 
 TAG = "damaged"
 """On the page of a version that nothing can mend any more."""
@@ -150,10 +151,9 @@ def _successor(case: _Case) -> str | None:
 
 def damage_of(bundle: Path) -> Damage | None:
     """The first file of a bundle that is not what was written; of one without checksums, that cannot be what was written."""
-    if not (bundle / "bundle.json").exists():
-        return Damage(bundle / "bundle.json", "is gone")
-    if (bundle / checksums.NAME).exists():
-        return next(checksums.damages(bundle), None)
+    damage = sealed_damage(bundle)
+    if damage is not None or (bundle / checksums.NAME).exists():
+        return damage
     for path in sorted(bundle.iterdir()):
         if not _can_be_whole(path):
             return Damage(path, "is cut or changed")

@@ -153,7 +153,7 @@ def bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
     if place is None:
         return _fetched(client, root, version)
     found = place / "artifacts" / "bundle"
-    damage = _damage(found)
+    damage = sealed_damage(found)
     if damage is not None:
         raise DamagedError(
             f"{version.name} version {version.version} must be what was registered, but {damage} in {found}; "
@@ -162,7 +162,8 @@ def bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
     return found
 
 
-def _damage(bundle: Path) -> Damage | None:
+def sealed_damage(bundle: Path) -> Damage | None:
+    """The first file of a bundle that its checksums tell is not what was written; of one without any, only that it is gone."""
     if not (bundle / "bundle.json").exists():
         return Damage(bundle / "bundle.json", "is gone")
     return next(checksums.damages(bundle), None)
@@ -171,7 +172,7 @@ def _damage(bundle: Path) -> Damage | None:
 def _is_whole(client: MlflowClient, version: Any) -> bool:
     """Whether a version's files are; of those that are kept elsewhere, that is not known before they are fetched."""
     place = model_folder(client, version)
-    return place is None or _damage(place / "artifacts" / "bundle") is None
+    return place is None or sealed_damage(place / "artifacts" / "bundle") is None
 
 
 def model_folder(client: MlflowClient, version: Any) -> Path | None:
