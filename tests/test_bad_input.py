@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_disk import mounted
-from whole import frame, make
 
 from headway import cli, stages
 from headway.base import HeadwayError
 from headway.report import Silent
 from headway.run import RunDirectory
+from tests.small_disk import mounted
+from tests.whole import frame, make
 
 
 def csv(**columns: Any) -> bytes:

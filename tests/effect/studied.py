@@ -8,13 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from simulated import Simulated, setting
-
 from headway.effect.notebook import Notebook
 from headway.effect.report import summary
 from headway.effect.study import Study
 from headway.effect.techniques import chosen
 from headway.effect.told import told
+from tests.effect.simulated import Simulated, setting
 
 NAMES = ["fused optimizer", "resident data", "bf16", "one-cycle", "label smoothing", "tf32", "int8 prediction"]
 

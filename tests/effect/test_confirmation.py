@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated import Simulated, setting
 
 from bench.recommend import Unwritten, drawn_study, recorded_pool
 from headway.effect.confirmation import (
@@ -30,6 +29,7 @@ from headway.effect.study import Study
 from headway.effect.technique import Technique
 from headway.effect.techniques import chosen
 from headway.effect.told import told
+from tests.effect.simulated import Simulated, setting
 
 PLAN = {"budget": 3600.0, "seeds": 5, "target": None}
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulated import BASE, Simulated, setting
 
 from headway.effect.cost import cost_ratio, money, ready_seconds, run_seconds
 from headway.effect.lab import Session
@@ -16,6 +15,7 @@ from headway.effect.statistics import Interval
 from headway.effect.study import Study
 from headway.effect.techniques import chosen
 from headway.effect.told import told
+from tests.effect.simulated import BASE, Simulated, setting
 
 
 def session(ready: float) -> Session:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from studied import studied
 
 from headway import effects, stages
 from headway.base import ConfigError
@@ -15,6 +14,7 @@ from headway.effect.report import summary, write_report
 from headway.effects import Asked, keep_recipe, open_study, seconds_of
 from headway.project import load_project, project_files, recipe_settings, recipe_warning
 from headway.run import RunDirectory
+from tests.effect.studied import studied
 
 YAML = """
 task: classification

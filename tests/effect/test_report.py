@@ -6,9 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from studied import studied
-
 from headway.effect.report import write_report
+from tests.effect.studied import studied
 
 ENVIRONMENT = {"cpu": "A <CPU>", "cores": 2, "gpus": [], "packages": {"torch": "2.13.0"}}
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated import BASE, setting
 
 from headway.effect.findings import Findings
 from headway.effect.lab import Lab
@@ -24,6 +23,7 @@ from headway.effect.together import Session, Together, Variant, Window, beside, 
 from headway.effect.trainers import Job
 from headway.run import RunDirectory
 from headway.train.recipe import Recipe
+from tests.effect.simulated import BASE, setting
 
 MakeRun = Callable[..., RunDirectory]
 

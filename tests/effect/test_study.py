@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated import Simulated, setting
 
 from headway.base import ConfigError, TrainingError
 from headway.effect.confirmation import confirmed
@@ -24,6 +23,7 @@ from headway.effect.study import Study
 from headway.effect.technique import Technique
 from headway.effect.techniques import chosen
 from headway.effect.told import told
+from tests.effect.simulated import Simulated, setting
 
 PLAN = {"budget": 3600.0, "seeds": 5, "target": None}
 

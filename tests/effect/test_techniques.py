@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
-from simulated import BASE, setting
 
 from headway.base import ConfigError
 from headway.effect import techniques as package
 from headway.effect.technique import Technique
 from headway.effect.techniques import chosen, techniques
 from headway.train.recipe import Recipe
+from tests.effect.simulated import BASE, setting
 
 ALL = techniques()
 PAGE = re.compile(r"https://[\w.-]+\.[a-z]{2,}/\S+")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from prefect.testing.utilities import prefect_test_harness
-from pretended import Pretended
 
 from headway import stages
+from tests.flows.pretended import Pretended
 
 YAML = """
 description: Whether a flower opens tomorrow.

@@ -11,7 +11,6 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Running
-from pretended import Pretended
 
 from flows.retrain import outcome, outcome_of_resumption
 from headway import interruption, stages
@@ -19,6 +18,7 @@ from headway.base import write_json
 from headway.processes import interrupt_on
 from headway.run import RunDirectory
 from tests.dying import die
+from tests.flows.pretended import Pretended
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.states import State
-from pretended import Pretended
 
 from flows import reporting
 from flows.deployments import deployment
@@ -22,6 +21,7 @@ from headway.models import model_configs
 from headway.project import load_project
 from headway.run import RunDirectory
 from headway.terminal import Terminal
+from tests.flows.pretended import Pretended
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from whole import make
 
 from headway import tracking
 from headway.base import read_json
+from tests.whole import make
 
 LONG = ("train.epochs=400", "train.patience=400", "train.checkpoint_seconds=0.2")
 """Long enough that it is met while it trains, and not longer."""

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from whole import make
 
 from headway import effects, retention, tracking
 from headway.base import write_json
 from headway.run import RunDirectory
 from headway.status import status
+from tests.whole import make
 
 PLAN = {"project": {"name": "rows", "task": "classification", "model": {"name": "mlp"}}, "seed": 0}
 DAY = 86_400.0

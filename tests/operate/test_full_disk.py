@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from small_disk import mounted
-from whole import make
 
 from headway import base, cli, stages, tracking
 from headway.base import ConfigError, HeadwayError
@@ -25,6 +23,8 @@ from headway.doctor import databases
 from headway.local import reach_prefect
 from headway.report import Silent
 from headway.run import RunDirectory
+from tests.small_disk import mounted
+from tests.whole import make
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from whole import make, retrain
 
 from headway import cli, locks, stages, tracking
 from headway.base import ConfigError, read_json, write_json
@@ -22,6 +21,7 @@ from headway.places import PLACES, elsewhere, rename, settle
 from headway.report import Silent
 from headway.run import RunDirectory
 from headway.tracking.store import experiment_of, open_store
+from tests.whole import make, retrain
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from headway import gpus, stages
-from whole import make, retrain
+from tests.whole import make, retrain
 gpus.installed = lambda: [sys.argv[2]]
 make(Path("."))
 print(stages.summary(retrain(Path.cwd(), "model=linear"))["decision"]["promoted"])

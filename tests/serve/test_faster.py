@@ -8,13 +8,13 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pytest
-from bundles import CLASSES, VALUE, bundle_of, rows
 
 from headway.base import ConfigError
 from headway.data.prepare import Target
 from headway.serve import faster
 from headway.serve.bundle import Predictor
 from headway.serve.faster import Trial, fastest, hastened
+from tests.serve.bundles import CLASSES, VALUE, bundle_of, rows
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from bundles import promoted
 from safetensors.torch import save_file
 
 from headway import tracking
@@ -33,6 +32,7 @@ from headway.serve.bundle import Predictor, complete_bundle
 from headway.serve.http import serving
 from headway.serve.score import score
 from headway.tracking.store import quietly
+from tests.serve.bundles import promoted
 
 ROWS, TRAINING_ROWS = 10_000, 3_000
 KINDS = {

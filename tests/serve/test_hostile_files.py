@@ -16,7 +16,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bundles import registered
 
 from headway.base import ConfigError, DataError, HeadwayError
 from headway.report import Silent
@@ -25,6 +24,7 @@ from headway.serve import stream
 from headway.serve.bundle import Predictor
 from headway.serve.score import score
 from headway.serve.stream import free_names
+from tests.serve.bundles import registered
 
 
 class Here:

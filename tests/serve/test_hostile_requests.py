@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import registered
 
 from headway.processes import free_port
 from headway.serve import app
 from headway.serve.http import Kept, serving
+from tests.serve.bundles import registered
 
 GOOD = b'{"inputs": [{"x": 1, "k": "p"}, {"x": null, "k": "never seen"}]}'
 LIMITS = "serve: {body_megabytes: 1, rows: 5000, seconds: 2, connections: 64}\n"

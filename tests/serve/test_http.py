@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from bundles import registered, rows
 
 from headway.base import ConfigError
 from headway.processes import free_port
 from headway.report import Silent
 from headway.serve.http import serving
 from headway.serve.score import score
+from tests.serve.bundles import registered, rows
 
 
 @pytest.fixture

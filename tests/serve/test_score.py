@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from bundles import registered
 
 from headway import tracking
 from headway.base import ConfigError, DataError, read_json
 from headway.report import Silent
 from headway.serve.bundle import Interval, Predictor
 from headway.serve.score import score
+from tests.serve.bundles import registered
 
 
 @pytest.fixture(scope="module")

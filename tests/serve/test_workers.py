@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from bundles import CLASSES, VALUE, bundle_of, rows
 
 from headway.base import DataError, HeadwayError
 from headway.data.prepare import Target
 from headway.serve.bundle import Predictor
 from headway.serve.workers import Workers
+from tests.serve.bundles import CLASSES, VALUE, bundle_of, rows
 
 
 @pytest.mark.parametrize("target", [CLASSES, VALUE])

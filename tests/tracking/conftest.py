@@ -6,11 +6,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tracked import PLAN
 
 from headway import tracking
 from headway.base import write_json
 from headway.run import RunDirectory
+from tests.tracking.tracked import PLAN
 
 
 @pytest.fixture(autouse=True)

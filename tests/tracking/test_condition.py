@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_registry import registered
 
 from headway import checksums, tracking
 from headway.base import ConfigError
 from headway.run import RunDirectory
 from headway.tracking import condition
+from tests.tracking.test_registry import registered
 
 
 def version(root: Path) -> tuple[condition.Version, Path]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_registry import ROWS, another, registered
-from tracked import PLAN, PROJECT, pretend_bundle
 
 from headway import resuming, tracking, zombies
 from headway.base import ConfigError, read_json, write_json
 from headway.run import RunDirectory
 from headway.tracking import Holder, intent, lock
 from tests.dying import die
+from tests.tracking.test_registry import ROWS, another, registered
+from tests.tracking.tracked import PLAN, PROJECT, pretend_bundle
 
 BETTER = {"promoted": True, "reason": "promoted: better", "metric": "auc", "difference": 0.1, "low": 0.05, "high": 0.15}
 

@@ -4,15 +4,14 @@ import json
 import time
 from pathlib import Path
 
-from test_registry import another, registered
-from tracked import PROJECT
-
 from headway import tracking
 from headway.base import write_json
 from headway.overview import project
 from headway.run import RunDirectory
 from headway.tracking import decisions
 from headway.tracking.decisions import DecisionRecord, Kind
+from tests.tracking.test_registry import another, registered
+from tests.tracking.tracked import PROJECT
 
 MEASURED = {"metric": "auc", "difference": 0.01, "low": -0.002, "high": 0.022}
 

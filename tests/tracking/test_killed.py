@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_registry import ROWS, another, registered
-from tracked import pretend_bundle
 
 from headway import tracking
 from headway.run import RunDirectory
 from headway.tracking import intent
 from headway.tracking.intent import Intent
+from tests.tracking.test_registry import ROWS, another, registered
+from tests.tracking.tracked import pretend_bundle
 
 WRITES = (
     "create_logged_model",

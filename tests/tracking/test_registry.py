@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tracked import PLAN, pretend_bundle
 
 from headway import checksums, tracking
 from headway.base import ConfigError, DamagedError
 from headway.run import RunDirectory
+from tests.tracking.tracked import PLAN, pretend_bundle
 
 ROWS = pd.DataFrame({"age": [30, None, 50], "job": ["cook", None, 7], "more": [1, 2, 3]})
 

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_registry import another, registered
 
 from headway import tracking
 from headway.base import ConfigError, DamagedError
 from headway.run import RunDirectory
 from headway.tracking import lock
+from tests.tracking.test_registry import another, registered
 
 
 def rows(root: Path) -> dict[str, dict[str, object]]:

@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tracked import histories, journal, run_id_of
 
 from headway import tracking
 from headway.base import ConfigError, read_json, write_json
 from headway.run import RunDirectory
 from headway.tracking.contents import MOST_METRICS, final_metrics
+from tests.tracking.tracked import histories, journal, run_id_of
 
 SUMMARY = {
     "metrics": {"auc": {"value": 0.9, "low": 0.88, "high": 0.92}},

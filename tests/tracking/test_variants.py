@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracked import run_id_of
-
 from headway import tracking
 from headway.base import write_json
 from headway.run import RunDirectory
+from tests.tracking.tracked import run_id_of
 
 TIME = {"value": 0.8, "low": 0.7, "high": 0.9, "p": 0.001}
 ROW = {"sentence": "It is fast.", "reference": "Nobody 2026", "reason": None, "to_target": TIME, "quality": None}
