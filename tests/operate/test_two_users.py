@@ -15,7 +15,7 @@ import pytest
 
 from headway.train.turn import FOLDER
 
-TESTS = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GPU = f"GPU-test-{os.getpid()}"
 """A name that no GPU has: the runs take turns on it, and compute on the CPU."""
 
@@ -70,7 +70,7 @@ def folders(somebody: pwd.struct_passwd) -> Iterator[tuple[Path, Path]]:
 
 
 def started(folder: Path, user: pwd.struct_passwd | None) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", RUN, str(TESTS), GPU]
+    command = [sys.executable, "-c", RUN, str(ROOT), GPU]
     environment = {**os.environ, "HOME": "/nonexistent"}
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     for variable in ("MLFLOW_TRACKING_URI", "HEADWAY_DATABASE", "CUDA_VISIBLE_DEVICES"):
