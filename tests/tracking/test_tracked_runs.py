@@ -78,6 +78,22 @@ def test_a_restarted_process_continues_the_same_run(run: RunDirectory, tmp_path:
     assert len(tracking.list_runs(tmp_path, "loans")) == 1
 
 
+def test_a_run_that_ends_twice_tells_each_result_once_and_the_last_value_counts(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    """Killed after its evaluation and closed as killed, then resumed: first what was measured again the same, then what changed."""
+    begin(run, tmp_path)
+    tracking.conclude(run, tmp_path, "KILLED", {key: SUMMARY[key] for key in ("metrics", "train")})
+    for better in (0.9, 0.9, 0.95, 0.95):
+        metrics = {"auc": {"value": better, "low": 0.88, "high": 0.92}}
+        tracking.conclude(run, tmp_path, "FINISHED", {**SUMMARY, "metrics": metrics})
+    assert histories(tmp_path, run_id_of(run), "test/auc") == [(0, 0.9), (0, 0.95)]
+    assert histories(tmp_path, run_id_of(run), "test/auc_low") == [(0, 0.88)]
+    assert histories(tmp_path, run_id_of(run), "timing/train") == [(0, 12.5)]
+    ended = tracking.open_store(tmp_path).get_run(run_id_of(run))
+    assert (ended.info.status, ended.data.metrics["test/auc"]) == ("FINISHED", 0.95)
+
+
 def test_a_batch_sent_twice_arrives_once(run: RunDirectory, tmp_path: Path) -> None:
     begin(run, tmp_path)
     journal(run, 700)  # 1,400 values: two batches

@@ -241,8 +241,9 @@ def conclude(
     tracking = read_tracking(run)
     if tracking is None:
         return None
-    metrics = final_metrics(summary)
-    ending = {"status": status, "time": _end_of(tracking), "problem": problem, "metrics": metrics}
+    metrics, end = final_metrics(summary), _end_of(tracking)
+    times = _times_of(metrics, end, tracking.get("ending"))
+    ending = {"status": status, "time": end, "problem": problem, "metrics": metrics, "times": times}
     _write_tracking(run, {**tracking, "ending": ending})
     try:
         with _alone(run):
@@ -256,6 +257,17 @@ def _end_of(tracking: Mapping[str, Any]) -> float:
     """Now; where the clock was set back, after the run's begin and after an earlier end, whose metrics would otherwise count as newer."""
     earlier = tracking.get("ending") or tracking["opening"]
     return max(time.time(), float(earlier["time"]) + 0.001)
+
+
+def _times_of(metrics: Mapping[str, float], end: float, earlier: Mapping[str, Any] | None) -> dict[str, float]:
+    """When each metric was first told with its value: a run that ends again (closed as killed, then resumed) tells no value twice.
+
+    MLflow knows a value again by its time.
+    """
+    if earlier is None:
+        return dict.fromkeys(metrics, end)
+    told, times = earlier["metrics"], earlier.get("times", {})
+    return {key: times.get(key, earlier["time"]) if told.get(key) == value else end for key, value in metrics.items()}
 
 
 def sync(run: RunDirectory, root: Path) -> str:
@@ -312,8 +324,10 @@ def _deliver(run: RunDirectory, root: Path) -> str:
         return run_id
     if ending["problem"]:
         tags["problem"] = ending["problem"][:5000]
-    at = int(ending["time"] * 1000)
-    metrics = [Metric(key, value, at, 0) for key, value in ending["metrics"].items()]
+    at, times = int(ending["time"] * 1000), ending.get("times", {})
+    metrics = [
+        Metric(key, value, int(times.get(key, ending["time"]) * 1000), 0) for key, value in ending["metrics"].items()
+    ]
     client.log_batch(run_id, metrics=metrics, tags=[RunTag(k, v) for k, v in tags.items()])
     client.set_terminated(run_id, ending["status"], at)
     return run_id
