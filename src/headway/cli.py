@@ -23,8 +23,9 @@ from headway.processes import hangup, interrupt_on
 from headway.terminal import terminal_of
 
 INTERRUPTED = 130
-LOOKERS = (operating.up, operating.down, operating.status, operating.doctor, operating.backup)
-"""Commands that leave dead runs to others: they are to answer also where MLflow is away. `up` and the doctor close them themselves."""
+LEAVE_DEAD_RUNS = (operating.status, operating.down, operating.up, operating.doctor)
+"""All other commands but restore close dead runs first. `status` and `down` are to answer at once, also where MLflow is away; `up` and
+`doctor --apply` close them themselves, in their own time."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +96,7 @@ def _after_kills(options: argparse.Namespace) -> None:
     if options.do is operating.restore:  # which goes on with its own, and asks for an empty project
         return
     with contextlib.suppress(HeadwayError):  # outside a project folder: the command says so, if it needs one
-        for text in settle(find_root(), runs=options.do not in LOOKERS):
+        for text in settle(find_root(), runs=options.do not in LEAVE_DEAD_RUNS):
             print(f"headway: {text}", file=sys.stderr)
 
 

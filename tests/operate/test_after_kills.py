@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from headway import cli, operating, tracking, zombies
+from headway import cli, tracking, zombies
 from headway.base import ConfigError, write_json
+from headway.restore import restore
 from headway.run import RunDirectory
 from headway.tracking import store
 from headway.tracking.runs import begin
@@ -72,13 +73,36 @@ def test_a_command_that_must_answer_while_mlflow_is_away_leaves_dead_runs_to_the
     assert list(zombies.dead(root)) == []
 
 
-@pytest.mark.parametrize("name", ["up", "doctor", "backup"])
-def test_up_the_doctor_and_a_backup_do_not_wait_for_mlflow_first(
-    root: Path, monkeypatch: pytest.MonkeyPatch, name: str
+LEAVE_THEM = {"status", "down", "up", "doctor", "restore"}
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+@pytest.mark.usefixtures("root")
+def test_every_command_closes_dead_runs_first_but_those_that_do_it_later_or_must_not_wait(
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    die(make(root))
-    monkeypatch.setattr(zombies, "close_dead", never_called)
-    cli._after_kills(argparse.Namespace(do=getattr(operating, name)))
+    looks: list[Path] = []
+
+    def look(root: Path, **_: object) -> list[str]:
+        looks.append(root)
+        return []
+
+    monkeypatch.setattr(zombies, "close_dead", look)
+    cli._after_kills(argparse.Namespace(do=cli.COMMANDS[name]))
+    assert bool(looks) == (name not in LEAVE_THEM)
+
+
+def test_a_backup_shows_no_dead_run_as_running_where_its_folder_is_not(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, kept, other = make(root), tmp_path_factory.mktemp("kept") / "b.tar", tmp_path_factory.mktemp("other")
+    begin(run, root, {}, "mlp", "")
+    die(run)
+    assert cli.main(["backup", "--to", str(kept)]) == 0
+    assert f"{run.path.name}: its process was killed; closed as killed" in capsys.readouterr().err
+    restore(str(kept), other)
+    assert not (other / "data").exists()
+    assert statuses(other) == ["KILLED"]
 
 
 def never_called(*_arguments: object, **_settings: object) -> list[str]:
