@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -20,15 +19,7 @@ from headway.report import Silent
 from headway.run import RunDirectory
 from headway.serve.text import rehearse
 from headway.text_project import TextProject
-
-YAML = """
-description: Little sentences.
-task: language
-data: {source: texts, tokenizer: characters, test: 0.2, validation: 0.2}
-model: {name: gpt, layers: 1, heads: 2, width: 32, context: 16}
-train: {epochs: 6, batch_size: 16, learning_rate: 0.01, threads: 1}
-evaluate: {resamples: 100, prompts: ["the "]}
-"""
+from tests.letters import YAML, write_project
 
 LOAD = """
 import sys, mlflow, pandas as pd
@@ -43,16 +34,7 @@ assert losses[0] < losses[1], losses
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
-    (root / "conf").mkdir()
-    (root / "conf" / "little.yaml").write_text(YAML)
-    (root / "texts").mkdir()
-    words = random.Random(0)
-    for n in range(80):
-        lines = [
-            f"the {words.choice(['cat', 'dog'])} {words.choice(['sees', 'hears'])} the {words.choice(['bird', 'fish'])}."
-        ] * 3
-        words.shuffle(lines)
-        (root / "texts" / f"{n}.txt").write_text("\n".join([*lines, f"number {n}"]))
+    write_project(root)
     return root
 
 

@@ -20,6 +20,7 @@ from headway.base import DamagedError, read_json
 from headway.data.store import Store
 from headway.report import Silent
 from headway.run import RunDirectory
+from tests.hearing import Heard
 
 CONF = Path(__file__).parents[1] / "conf"
 FEW = ["train.epochs=4", "train.patience=4", "evaluate.resamples=100", "train.threads=1"]
@@ -144,16 +145,6 @@ def evaluated(root: Path, name: str, *settings: str, more: dict[str, Any] | None
     for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate):
         stage(run, root, Silent())
     return run
-
-
-class Heard(Silent):
-    """Keeps the warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 @pytest.fixture(scope="module")

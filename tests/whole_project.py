@@ -72,18 +72,23 @@ class WholeProject:
 
     def restore(self, kept: Path) -> None:
         """Put back what a test has changed."""
-        let_go(self.root)
-        before = {path.relative_to(kept): path for path in kept.rglob("*")}
-        for path in sorted(self.root.rglob("*"), reverse=True):
-            if path.relative_to(self.root) not in before:
-                path.rmdir() if path.is_dir() else path.unlink()
-        for name, path in sorted(before.items()):
-            target = self.root / name
-            if path.is_dir():
-                target.mkdir(exist_ok=True)
-            elif not target.exists() or _stamp(target) != _stamp(path):
-                target.unlink(missing_ok=True)
-                shutil.copy2(path, target)
+        put_back(self.root, kept)
+
+
+def put_back(root: Path, kept: Path) -> None:
+    """Make a project's folder what its copy is."""
+    let_go(root)
+    before = {path.relative_to(kept): path for path in kept.rglob("*")}
+    for path in sorted(root.rglob("*"), reverse=True):
+        if path.relative_to(root) not in before:
+            path.rmdir() if path.is_dir() else path.unlink()
+    for name, path in sorted(before.items()):
+        target = root / name
+        if path.is_dir():
+            target.mkdir(exist_ok=True)
+        elif not target.exists() or _stamp(target) != _stamp(path):
+            target.unlink(missing_ok=True)
+            shutil.copy2(path, target)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -208,4 +213,4 @@ def gone(path: Path) -> None:
     path.unlink()
 
 
-__all__ = ["WholeProject", "a_list", "build", "cut", "empty", "flip", "gone", "half_zeros", "zeros"]
+__all__ = ["WholeProject", "a_list", "build", "cut", "empty", "flip", "gone", "half_zeros", "put_back", "zeros"]

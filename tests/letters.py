@@ -1,0 +1,29 @@
+"""A language project so small that it trains in seconds: sentences of a few words, as characters."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+YAML = """
+description: Little sentences.
+task: language
+data: {source: texts, tokenizer: characters, test: 0.2, validation: 0.2}
+model: {name: gpt, layers: 1, heads: 2, width: 32, context: 16}
+train: {epochs: 6, batch_size: 16, learning_rate: 0.01, threads: 1}
+evaluate: {resamples: 100, prompts: ["the "]}
+"""
+
+
+def write_project(root: Path) -> None:
+    """The project `little` with its texts."""
+    (root / "conf").mkdir()
+    (root / "conf" / "little.yaml").write_text(YAML)
+    (root / "texts").mkdir()
+    words = random.Random(0)
+    for n in range(80):
+        lines = [
+            f"the {words.choice(['cat', 'dog'])} {words.choice(['sees', 'hears'])} the {words.choice(['bird', 'fish'])}."
+        ] * 3
+        words.shuffle(lines)
+        (root / "texts" / f"{n}.txt").write_text("\n".join([*lines, f"number {n}"]))
