@@ -6,7 +6,9 @@
     .prefect/temporary.users   locked, shared, by every process that uses it: the kernel lets go of it whatever ends them
 
 `python -m headway.temporary`, the keeper, starts the server and waits until nobody uses it any more. A newcomer that
-meets the last one leaving waits until the old server has gone, and then starts a new one.
+meets the last one leaving waits until the old server has gone, and then starts a new one. Where the keeper or the server is killed
+(a machine short of memory picks its victim by size), a run that goes on starts another at the same address: Prefect's client, which tries
+again for a minute, then finds it.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from headway import access, locks
 from headway.base import ConfigError, read_json, write_json
@@ -30,6 +34,8 @@ from headway.processes import answers, free_port, spawn, stop
 
 LOOK_SECONDS = 0.2
 STARTING_SECONDS = 30.0
+REVIVALS = 5
+"""So often a run starts the server again: one that ends at once (its port was taken meanwhile) is not started for ever."""
 
 _held: list[IO[Any]] = []
 
@@ -45,8 +51,15 @@ def share_server(root: Path, environment: Mapping[str, str], seconds: float) -> 
     fcntl.flock(users, fcntl.LOCK_SH)
     _held.append(users)
     with locks.held(folder / "temporary.start"):
-        kept = keeper(folder, STARTING_SECONDS) or _start(root, environment)
-    return kept.address, lambda: _await(folder, kept, folder / "logs" / "temporary-server.log", seconds)
+        kept = keeper(folder, STARTING_SECONDS) or _start(root, environment, free_port())
+    kept_environment = dict(environment)
+
+    def ready() -> None:
+        _await(folder, kept, folder / "logs" / "temporary-server.log", seconds)
+        how = (root, kept_environment, kept.port)
+        threading.Thread(target=_revive, args=how, name="temporary server", daemon=True).start()
+
+    return kept.address, ready
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,11 @@ class Keeper:
 
     pid: int
     address: str
+
+    @property
+    def port(self) -> int:
+        """The port of the address."""
+        return urlsplit(self.address).port or 0
 
 
 def keeper(folder: Path, seconds: float = 0.0) -> Keeper | None:
@@ -69,8 +87,22 @@ def keeper(folder: Path, seconds: float = 0.0) -> Keeper | None:
     return None
 
 
-def _start(root: Path, environment: Mapping[str, str]) -> Keeper:
-    folder, port = root / ".prefect", free_port()
+def _revive(root: Path, environment: Mapping[str, str], port: int) -> None:
+    """Start the server again, at the same address, whenever nobody keeps it any more; until this process ends."""
+    folder, revivals = root / ".prefect", 0
+    while revivals < REVIVALS:
+        time.sleep(LOOK_SECONDS)
+        with contextlib.suppress(OSError, ConfigError):  # tried again
+            if locks.is_held(folder / "temporary.server"):
+                continue
+            with locks.held(folder / "temporary.start"):
+                if keeper(folder, STARTING_SECONDS) is None:
+                    revivals += 1
+                    _start(root, environment, port)
+
+
+def _start(root: Path, environment: Mapping[str, str], port: int) -> Keeper:
+    folder = root / ".prefect"
     lock = locks.take(folder / "temporary.server", seconds=STARTING_SECONDS)  # one that ends holds it to its end
     if lock is None:
         raise ConfigError(
