@@ -158,18 +158,20 @@ def elsewhere(cursor: Any, root: Path) -> list[Elsewhere]:
 def rename(cursor: Any, old: str, new: str, mark: str) -> None:
     """Put ``new`` where MLflow wrote down ``old`` or a place within it. ``mark``: how the database's driver marks a value.
 
-    What a database that an earlier MLflow made does not have yet, is left out.
+    Done again, it changes nothing, also where ``new`` lies within ``old``. What a database that an earlier MLflow made does not have
+    yet, is left out.
     """
     for table, columns in PLACES.items():
         cursor.execute(COLUMNS[mark], (table,))
         there = {name for (name,) in cursor.fetchall()}
         for column in filter(there.__contains__, columns):
             for before, after in ((old, new), (f"file://{old}", f"file://{new}")):
-                cursor.execute(
-                    f"UPDATE {table} SET {column} = {mark} || substr({column}, {mark}) "
-                    f"WHERE {column} = {mark} OR substr({column}, 1, {mark}) = {mark}",
-                    (after, len(before) + 1, before, len(before) + 1, f"{before}/"),
-                )
+                within = f"({column} = {mark} OR substr({column}, 1, {mark}) = {mark})"
+                query = f"UPDATE {table} SET {column} = {mark} || substr({column}, {mark}) WHERE {within}"
+                values = [after, len(before) + 1, before, len(before) + 1, f"{before}/"]
+                if after.startswith(f"{before}/"):
+                    query, values = f"{query} AND NOT {within}", [*values, after, len(after) + 1, f"{after}/"]
+                cursor.execute(query, values)
 
 
 def _line(one: Elsewhere) -> str:

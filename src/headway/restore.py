@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -203,10 +204,26 @@ def _place_sqlite(folder: Path, root: Path) -> None:
         place_database(path, target)
 
 
+def _await_tool(found: Database, part: str) -> None:
+    """Wait for a pg_restore that goes on although the command that started it was killed: with its end, its tables are there or not."""
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_restore'"
+    )
+    with contextlib.closing(connect(found, found.database(part))) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        while True:
+            cursor.execute(others)
+            row = cursor.fetchone()
+            if row is None or not row[0]:
+                return
+            time.sleep(locks.LOOK_SECONDS)
+
+
 def _place_postgres(folder: Path, root: Path, found: Database, old: str) -> None:
     """Each database in one transaction. One that was empty, and is not any more, was filled before a kill."""
     make_databases(found)
     for part in PARTS:
+        _await_tool(found, part)
         if not _tables(found, part):
             dump = str(folder / "databases" / f"{part}.dump")
             run_postgres("pg_restore", found, part, "--no-owner", "--exit-on-error", "--single-transaction", dump)

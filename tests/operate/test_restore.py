@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,14 @@ def test_a_backup_from_and_to_a_folder_of_any_name_holds_every_row(name: str, tm
         )
 
 
-def killed_at(number: int, work: Callable[[], object]) -> bool:
-    """Whether ``work``, in a process of its own, was killed right before its ``number``-th change of a file."""
+Step = tuple[Any, str]
+"""A function of a module, which a kill comes right before."""
+
+CHANGES: tuple[Step, ...] = tuple((os, name) for name in ("mkdir", "rename", "replace", "unlink", "rmdir", "fsync"))
+
+
+def killed_at(number: int, work: Callable[[], object], steps: Sequence[Step] = CHANGES) -> bool:
+    """Whether ``work``, in a process of its own, was killed right before its ``number``-th step: a change of a file."""
     child = os.fork()
     if child == 0:
         seen = 0
@@ -117,15 +123,15 @@ def killed_at(number: int, work: Callable[[], object]) -> bool:
 
             return counted
 
-        for name in ("mkdir", "rename", "replace", "unlink", "rmdir", "fsync"):
-            setattr(os, name, counting(getattr(os, name)))
+        for module, name in steps:
+            setattr(module, name, counting(getattr(module, name)))
         try:
             work()
             os._exit(0)
         except BaseException:
             os._exit(1)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, -signal.SIGKILL), f"change {number}: the command failed"
+    assert status in (0, -signal.SIGKILL), f"step {number}: the command failed"
     return status != 0
 
 
