@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from headway.base import ConfigError
-from headway.database import reading
+from headway.base import ConfigError, naming
+from headway.database import disk_problem, reading
 from headway.disk import disk_error
 
 FORMAT = 2
@@ -196,21 +196,25 @@ def _copied(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path | None) -
     """The digest of an entry, which is written below ``folder`` on the way and synced."""
     file, sha, size = tar.extractfile(entry), hashlib.sha256(), 0
     assert file is not None
-    target = None if folder is None else folder / entry.name
-    if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "xb") if target is not None else contextlib.nullcontext() as out:
+    with _written(folder / entry.name) if folder is not None else contextlib.nullcontext() as out:
         while block := file.read(1 << 20):
             sha.update(block)
             size += len(block)
             if out is not None:
                 out.write(block)
-        if out is not None:
-            out.flush()
-            os.fsync(out.fileno())
     if size != entry.size:
         raise tarfile.ReadError(f"{entry.name} is cut off")
     return sha.hexdigest()
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[IO[bytes]]:
+    """A new file, which is on the disk after the block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with naming(path), open(path, "xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def rows_of(path: Path) -> dict[str, int]:
@@ -223,7 +227,7 @@ def rows_of(path: Path) -> dict[str, int]:
             tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             counts = {str(name): _count(connection, str(name)) for (name,) in tables}
     except sqlite3.Error as error:
-        raise ConfigError(f"{path.name} must be a whole database, but: {error}") from None
+        raise disk_problem(error, path) or ConfigError(f"{path.name} must be a whole database, but: {error}") from None
     if not counts:
         raise ConfigError(f"{path.name} must be a whole database, but it has no tables")
     return counts

@@ -19,8 +19,8 @@ from typing import Any
 
 from headway import __version__, archive
 from headway.archive import Manifest, Writer
-from headway.base import ConfigError, stamp
-from headway.database import PARTS, Database, check_versions, database, reading, sqlite_file
+from headway.base import ConfigError, naming, stamp
+from headway.database import PARTS, Database, check_versions, database, disk_problem, reading, sqlite_file
 from headway.leftovers import note_place
 from headway.locks import working_folder
 
@@ -42,7 +42,7 @@ def backup(root: Path, to: str) -> dict[str, Any]:
         if not kept:
             raise ConfigError(f"{root} must have a database to keep, but nothing ran here yet; headway run NAME")
         made = folder / "backup.tar"
-        with open(made, "wb") as file:
+        with naming(path), open(made, "wb") as file:
             with tarfile.open(fileobj=file, mode="w") as tar:
                 writer = Writer(tar)
                 writer.add_json(archive.MANIFEST, asdict(_manifest(root, found)))
@@ -115,7 +115,8 @@ def _copy_sqlite(source: Path, copy: Path) -> None:
         ):
             old.backup(new)
     except sqlite3.Error as error:
-        raise ConfigError(f"{source} must be a whole database to be kept, but: {error}") from None
+        problem = disk_problem(error, copy)
+        raise problem or ConfigError(f"{source} must be a whole database to be kept, but: {error}") from None
 
 
 def run_postgres(tool: str, found: Database | None, part: str, *words: str) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from headway.base import ConfigError
-from headway.disk import full_disk
+from headway.disk import disk_error, full_disk
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -233,6 +233,12 @@ def reading(path: Path, seconds: float = 60.0) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=seconds)
 
 
+def disk_problem(error: Exception, path: Path) -> ConfigError | None:
+    """The line for an SQLite error that comes from the disk: without room even reading fails, as a disk I/O error."""
+    full = full_disk(path.parent) if isinstance(error, sqlite3.OperationalError) else None
+    return full or disk_error(error, path)
+
+
 def holds_anything(path: Path) -> bool:
     """Whether an SQLite file has a row in any table: one without was begun by a process that was killed before it was made.
 
@@ -272,7 +278,7 @@ def check_file(part: str, path: Path) -> None:
             has = "alembic_version" in tables
             revisions = {r for (r,) in connection.execute("SELECT version_num FROM alembic_version")} if has else set()
     except sqlite3.Error as error:
-        raise full_disk(path.parent) or ConfigError(  # without room even reading fails, as a disk I/O error
+        raise disk_problem(error, path) or ConfigError(
             f"{path} must be {PARTS[part]}'s database, however: {error}; headway doctor --apply, or restore a backup"
         ) from None
     _judge(part, "sqlite", str(path), f"sqlite:///{path}", tables, revisions)

@@ -181,6 +181,21 @@ def test_a_run_made_without_mlflow_is_delivered_whole(run: RunDirectory, tmp_pat
     assert seen["metrics"]["test/auc"] == 0.7
 
 
+def test_a_run_that_another_machine_tracked_is_delivered_whole(run: RunDirectory, tmp_path: Path) -> None:
+    """Its id there is unknown here, as it is where the database was lost."""
+    begin(run, tmp_path)
+    journal(run, 2)
+    assert tracking.conclude(run, tmp_path, "FINISHED", SUMMARY) is None
+    here = tmp_path / "here"
+    shutil.copytree(run.path, here / run.path.relative_to(tmp_path))
+    copy = RunDirectory(here / run.path.relative_to(tmp_path))
+    run_id = tracking.sync(copy, here)
+    assert run_id == run_id_of(copy) != run_id_of(run)
+    (seen,) = tracking.list_runs(here, "loans")
+    assert (seen["run_id"], seen["status"], seen["metrics"]["test/auc"]) == (run_id, "FINISHED", 0.9)
+    assert len(histories(here, run_id, "train/loss")) == 2
+
+
 def test_a_failed_run_says_why(run: RunDirectory, tmp_path: Path) -> None:
     begin(run, tmp_path)
     tracking.conclude(run, tmp_path, "FAILED", {}, "column age must have no nulls, however 3 are")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from headway.base import ConfigError
 from headway.checksums import sync
-from headway.database import PARTS, database, place_database, sqlite_file
-from headway.disk import disk_error, full_disk
+from headway.database import PARTS, database, disk_problem, place_database, sqlite_file
+from headway.disk import full_disk
 from headway.doctor.finding import Finding, keep_aside, link
 from headway.locks import is_held
 from headway.tracking.store import is_missed, let_go
@@ -77,8 +77,8 @@ def problem_of(path: Path) -> str | None:
 
 
 def _refuse_disk(error: Exception, path: Path) -> None:
-    """Raises ConfigError for an error that comes from the disk: without room even reading fails, as a disk I/O error."""
-    problem = full_disk(path.parent) or disk_error(error, path)
+    """Raises ConfigError for an error that comes from the disk."""
+    problem = disk_problem(error, path)
     if problem is not None:
         raise problem from None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.base import HeadwayError
+from headway.disk import disk_error
 from headway.doctor import databases, leftovers, models, runs, stores
 from headway.doctor.finding import Finding
 
@@ -58,7 +59,7 @@ def examine(root: Path) -> list[Finding]:
         try:
             findings.extend(check(root))
         except Exception as error:  # one damage that nobody thought of must not hide all the others
-            findings.append(Finding(f"cannot be examined: {_first(error)}", root, "mend that first"))
+            findings.append(Finding(f"cannot be examined: {_first(error, root)}", root, "mend that first"))
     return list({(one.where, one.what): one for one in findings}.values())
 
 
@@ -91,10 +92,11 @@ def _mend(one: Finding) -> str | None:
     try:
         one.mend()
     except Exception as error:
-        return _first(error)
+        return _first(error, one.where)
     return None
 
 
-def _first(error: Exception) -> str:
+def _first(error: Exception, where: Path) -> str:
+    error = disk_error(error, where) or error
     kind = "" if isinstance(error, HeadwayError | OSError) else f"{type(error).__name__}: "
     return kind + next(iter(str(error).splitlines()), type(error).__name__)

@@ -124,14 +124,17 @@ def _late(run: RunDirectory, error: BaseException) -> str:
 
 
 def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
-    """The client and the id of the run in MLflow, which is created when there is none with this directory's key."""
+    """The client and the id of the run in MLflow, which is created when there is none with this directory's key.
+
+    The id in tracking.json may be that of another machine's MLflow, or of one whose database was lost.
+    """
     from mlflow.entities import ViewType
 
     tracking = read_tracking(run)
     assert tracking is not None
-    if tracking["run_id"] is not None and tracking["uri"] == kept_uri(root):
-        return open_store(root), tracking["run_id"]
     client = open_store(root)
+    if tracking["run_id"] is not None and tracking["uri"] == kept_uri(root) and _holds(client, tracking["run_id"]):
+        return client, tracking["run_id"]
     experiment = experiment_of(client, root, run.plan["project"]["name"])
     opening = tracking["opening"]
     found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{tracking['key']}'", ViewType.ALL, max_results=1)
@@ -154,6 +157,18 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
     ids = {"run_id": run_id, "experiment_id": experiment, "uri": kept_uri(root), "ui": ui}
     _write_tracking(run, {**tracking, **ids})
     return client, run_id
+
+
+def _holds(client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    return True
 
 
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:

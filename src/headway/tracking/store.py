@@ -105,6 +105,8 @@ def client_of(uri: str) -> MlflowClient:
 
         for name in ("mlflow", "alembic"):  # after the import, which sets them
             logging.getLogger(name).setLevel(logging.ERROR)
+        # It writes each error of the database with its traceback, and raises it as well: of a full disk, one line is enough.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
