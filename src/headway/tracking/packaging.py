@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,10 @@ TYPES = {"numeric": "double", "date": "datetime", "categorical": "string", "text
 def save(
     folder: Path, bundle: Path, described: Mapping[str, Any], example: pd.DataFrame, model: Any, run_id: str
 ) -> None:
-    """Write an MLflow model. MLflow's log_model would load it and predict, importing torch into the flow's process."""
+    """Write an MLflow model. MLflow's log_model would load it and predict, importing torch into the flow's process.
+
+    ``folder`` lies in a working folder, where the temporary ones are made, too: MLflow copies the bundle into one first.
+    """
     with quietly():
         import mlflow.pyfunc
         from mlflow.models import Model
@@ -34,7 +38,7 @@ def save(
     made = Model(
         artifact_path=model.artifact_location, run_id=run_id, model_uuid=model.model_id, model_id=model.model_id
     )
-    with tempfile.TemporaryDirectory(dir=folder.parent) as code, quietly():
+    with _temporary_in(folder.parent), tempfile.TemporaryDirectory() as code, quietly():
         shutil.copytree(package, Path(code) / "headway", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         mlflow.pyfunc.save_model(
             str(folder),
@@ -49,6 +53,17 @@ def save(
     for cache in list(folder.rglob("__pycache__")):
         shutil.rmtree(cache)
     checksums.record(folder)
+
+
+@contextlib.contextmanager
+def _temporary_in(folder: Path) -> Iterator[None]:
+    """Have temporary files and folders made there: what a kill leaves of them is cleared with the folder."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _requirements(model: str) -> list[str]:
