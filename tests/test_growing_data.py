@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from sklearn.tree import DecisionTreeRegressor
 
-from headway.assessment import unlearnt_rows
 from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.split import TEST, TRAIN, Division
 from headway.data.store import Store, make_store
 from headway.evaluate.metrics import measure
 from headway.evaluate.resample import Units
+from headway.other_columns import unlearnt_rows
 from headway.project import Project
 from headway.stages import table_of
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,80 +10,26 @@ import pytest
 from headway import stages, tracking
 from headway.base import read_json, write_json
 from headway.report import Silent
-from headway.run import RunDirectory
-from headway.tracking.store import let_go
+from tests.gated import DAMAGES, WEIGHTS, Gated, build, repeated
 from tests.hearing import Heard
 from tests.letters import write_project
-from tests.whole_project import cut, flip, gone, put_back
-
-WEIGHTS = "weights.safetensors"
-
-
-@dataclass(frozen=True)
-class Letters:
-    """Version 1 is `previous`, version 2 in charge; they are the same model.
-
-    A worse one, which is good enough for a first model, was evaluated before there was a version.
-    """
-
-    root: Path
-    worse: RunDirectory
-    good_run: RunDirectory
-
-    def bundle(self, version: str) -> Path:
-        return tracking.version_of(self.root, "little", version).bundle
-
-    def aliases(self) -> dict[str, list[str]]:
-        return {row["version"]: row["aliases"] for row in tracking.versions(self.root, "little")}
-
-
-def trained(root: Path, *settings: str) -> RunDirectory:
-    run = stages.start("little", root, settings)
-    stages.track(run, root)
-    for stage in (stages.validate, stages.prepare, stages.train):
-        stage(run, root, Silent())
-    return run
-
-
-def repeated(run: RunDirectory, root: Path, name: str) -> RunDirectory:
-    """A further run that came to the same weights."""
-    own = shutil.ignore_patterns("tracking*", "evaluation.json", "decision.json", "owner.*")
-    copy = RunDirectory(run.path.with_name(name))
-    shutil.copytree(run.path, copy.path, ignore=own)
-    stages.track(copy, root)
-    return copy
+from tests.whole_project import flip, gone
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Letters, Path]:
-    """The project, and a copy of it."""
-    folder = tmp_path_factory.mktemp("letters")
-    root = folder / "project"
+def built(tmp_path_factory: pytest.TempPathFactory) -> Gated:
+    root = tmp_path_factory.mktemp("letters") / "project"
     root.mkdir()
     write_project(root)
-    worse = trained(root, "train.epochs=1", "gate.first=beat_trivial")
-    stages.evaluate(worse, root, Silent())
-    first = trained(root)
-    stages.evaluate(first, root, Silent())
-    assert stages.register(first, root, Silent())["promoted"]
-    second = repeated(first, root, "little-second")
-    version = tracking.register(second, root, "little", pd.DataFrame({"prompt": ["the "]}))
-    decision = {"promoted": True, "reason": "promoted: as good"}
-    tracking.settle(root, "little", version, "1", decision, lambda _: pytest.fail("nothing changed meanwhile"))
-    let_go(root)
-    shutil.copytree(root, folder / "kept")
-    return Letters(root, worse, first), folder / "kept"
+    return build(root, "little", pd.DataFrame({"prompt": ["the "]}), "train.epochs=1", "gate.first=beat_trivial")
 
 
 @pytest.fixture
-def letters(built: tuple[Letters, Path]) -> Letters:
-    project, kept = built
-    put_back(project.root, kept)
-    assert project.aliases() == {"1": ["previous"], "2": ["champion"]}
-    return project
+def letters(built: Gated) -> Gated:
+    return built.restored()
 
 
-def test_a_run_that_was_paused_meets_the_champion_promoted_meanwhile_on_the_same_text(letters: Letters) -> None:
+def test_a_run_that_was_paused_meets_the_champion_promoted_meanwhile_on_the_same_text(letters: Gated) -> None:
     assert read_json(letters.worse.path / "evaluation.json")["in_charge"] is None
     heard = Heard()
     decision = stages.register(letters.worse, letters.root, heard)
@@ -99,11 +41,11 @@ def test_a_run_that_was_paused_meets_the_champion_promoted_meanwhile_on_the_same
     ]
     evaluation = read_json(letters.worse.path / "evaluation.json")
     assert (evaluation["in_charge"], evaluation["champion"]["version"]) == ("2", "2")
-    assert evaluation["champion"]["metrics"] == read_json(letters.good_run.path / "evaluation.json")["metrics"]
+    assert evaluation["champion"]["metrics"] == read_json(letters.good.path / "evaluation.json")["metrics"]
     assert letters.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
 
 
-def test_a_champion_that_went_since_the_evaluation_is_not_the_one_compared_with(letters: Letters) -> None:
+def test_a_champion_that_went_since_the_evaluation_is_not_the_one_compared_with(letters: Gated) -> None:
     stages.evaluate(letters.worse, letters.root, Silent())
     tracking.rollback(letters.root, "little", reason="complaints")
     heard = Heard()
@@ -116,26 +58,9 @@ def test_a_champion_that_went_since_the_evaluation_is_not_the_one_compared_with(
     assert tracking.version_of(letters.root, "little").version == "1"
 
 
-Damage = Callable[[Path], None]
-
-
-def without_checksums(bundle: Path) -> None:
-    """As a version from before there were any: damage then shows only in that a file cannot be read."""
-    gone(bundle / "checksums.json")
-    cut(bundle / WEIGHTS)
-
-
-DAMAGES: dict[str, tuple[Damage, str]] = {
-    "a byte of the weights is another": (lambda bundle: flip(bundle / WEIGHTS), "holds other bytes than were written"),
-    "the weights are cut": (lambda bundle: cut(bundle / WEIGHTS), r"weights.safetensors has [\d,]+ bytes instead of"),
-    "the checksums are cut": (lambda bundle: cut(bundle / "checksums.json"), "checksums.json is cut or changed"),
-    "cut, without checksums": (without_checksums, "must hold a whole bundle, but reading it failed: SafetensorError"),
-}
-
-
 @pytest.mark.parametrize("name", DAMAGES)
 def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_stays_out(
-    letters: Letters, name: str
+    letters: Gated, name: str
 ) -> None:
     damage, said = DAMAGES[name]
     damage(letters.bundle("2"))
@@ -149,9 +74,9 @@ def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_st
     assert letters.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
 
 
-def test_a_model_as_good_as_the_version_before_takes_the_place_of_a_damaged_champion(letters: Letters) -> None:
+def test_a_model_as_good_as_the_version_before_takes_the_place_of_a_damaged_champion(letters: Gated) -> None:
     flip(letters.bundle("2") / WEIGHTS)
-    as_good, heard = repeated(letters.good_run, letters.root, "little-third"), Heard()
+    as_good, heard = repeated(letters.good, letters.root, "little-third"), Heard()
     stages.evaluate(as_good, letters.root, heard)
     (line,) = heard.warnings
     assert line.startswith("version 2 is in charge and cannot be compared: ")
@@ -162,7 +87,7 @@ def test_a_model_as_good_as_the_version_before_takes_the_place_of_a_damaged_cham
     assert (last.kind, last.before, last.after) == ("promotion", "2", "3")
 
 
-def test_where_every_version_is_damaged_the_champion_stays_until_a_person_wants_it_replaced(letters: Letters) -> None:
+def test_where_every_version_is_damaged_the_champion_stays_until_a_person_wants_it_replaced(letters: Gated) -> None:
     for version in ("2", "1"):
         flip(letters.bundle(version) / WEIGHTS)
     decision = stages.register(letters.worse, letters.root, Silent())
@@ -181,7 +106,7 @@ def test_where_every_version_is_damaged_the_champion_stays_until_a_person_wants_
     assert letters.aliases()["4"] == ["champion"]
 
 
-def test_a_champion_from_before_there_were_checksums_is_compared_with(letters: Letters) -> None:
+def test_a_champion_from_before_there_were_checksums_is_compared_with(letters: Gated) -> None:
     gone(letters.bundle("2") / "checksums.json")
     decision = stages.register(letters.worse, letters.root, Silent())
     assert "against version 2's" in decision["reason"]

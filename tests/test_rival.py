@@ -93,5 +93,5 @@ def test_files_that_cannot_be_read_are_damage_and_another_target_is_not(tmp_path
     named = look(Holder("3", None, "its files are gone"), PROJECT)
     assert named == Attempt(problem="its files are gone", damaged=True)
     (tmp_path / "learnt.json").write_text('{"format": 1')
-    assert attempted(holder, tmp_path / "1.npy", {}).damaged
-    assert attempted(holder, tmp_path / "1.npy", {"problem": "no", "damaged": False}) == Attempt(problem="no")
+    assert attempted(tmp_path, tmp_path / "1.npy", {}).damaged
+    assert attempted(tmp_path, tmp_path / "1.npy", {"problem": "no", "damaged": False}) == Attempt(problem="no")

@@ -89,7 +89,7 @@ def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     run.add_argument("--recipe", action="store_true", help=text)
     text = "retrain even if nothing has changed since the last version"
     run.add_argument("--force", action="store_true", help=text)
-    text = "replace a champion that cannot be compared with the new model (another target, other classes, damaged); else it stays"
+    text = "judge as a first model where the champion cannot be compared (other target, classes or columns, damaged); else it stays"
     run.add_argument("--replace-champion", action="store_true", help=text)
     text = "go on with the project's newest run where that was interrupted; a new run where there is none"
     run.add_argument("--resume", action="store_true", help=text)

@@ -5,24 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from headway.base import TrainingError
-from headway.data.identity import Identity, row_hashes
+from headway.base import ConfigError, DataError, TrainingError
 from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.prepare import Preparation
-from headway.data.source import open_table
-from headway.data.split import TEST, Division
 from headway.data.store import Store
 from headway.evaluate.baselines import fit_baselines
 from headway.evaluate.evaluation import beside, evaluate
 from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
+from headway.other_columns import Reading, unlearnt_rows, write_test_rows
 from headway.project import Project
 from headway.report import Reporter
 from headway.rival import Attempt, attempted, look, meet
@@ -53,8 +51,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     store = Store(run.store)
     preparation = store.preparation
     holder = tracking.holder(root, project.name)
-    fit = holder is not None and look(holder, run.plan["project"]) is None
-    child = _start_rehearsal(run, store, holder.bundle if holder and fit else None)
+    child = _start_rehearsal(run, store, _champion_of_these_rows(run, store, holder))
     report.progress(0.1, "fitting the baselines")
     baselines = fit_baselines(
         project.evaluate.baselines,
@@ -92,6 +89,13 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     return evaluation
 
 
+def _champion_of_these_rows(run: RunDirectory, store: Store, holder: Holder | None) -> Path | None:
+    """The bundle of the version in charge, where it can predict the test rows as the store holds them."""
+    if holder is None or holder.bundle is None or look(holder, run.plan["project"]) is not None:
+        return None
+    return holder.bundle if Reading.of(holder.bundle, store).same else None
+
+
 def compare(
     run: RunDirectory,
     project: Project,
@@ -109,10 +113,8 @@ def compare(
             return against
         assert one.bundle is not None
         if one is holder and outcome is not None:
-            return _attempted(one, run.path / "rehearsal" / "1.npy", outcome, store)
-        folder = run.path / f"rehearsal-{one.version}"
-        await_end(_rehearsal(run, store, folder, [one.bundle]))
-        return _attempted(one, folder / "0.npy", outcome_of(folder), store)
+            return _attempted(one.bundle, run.path / "rehearsal" / "1.npy", outcome, store)
+        return _let_predict(run, project, root, store, one.version, one.bundle)
 
     rival = meet(root, project.name, holder, attempt)
     evaluation |= {**rival.to_json(), "champion": None}
@@ -129,13 +131,29 @@ def compare(
     evaluation["champion"] |= examined.to_json() | {n: str(f.relative_to(run.path)) for n, f in files.items()}
 
 
-def _attempted(holder: Holder, predictions: Path, outcome: Mapping[str, Any], store: Store) -> Attempt:
+def _let_predict(run: RunDirectory, project: Project, root: Path, store: Store, version: str, bundle: Path) -> Attempt:
+    """Let a version predict the test rows in a process of its own; where it reads other columns, they are read from the data again."""
+    folder, rows, reading = run.path / f"rehearsal-{version}", store, Reading.of(bundle, store)
+    if not reading.same:
+        problem = reading.problem(project, root, bool(run.plan.get("replace_champion")))
+        if problem:
+            return Attempt(problem=problem)
+        try:
+            rows = write_test_rows(folder, project, root, reading.kinds)
+        except (ConfigError, DataError) as error:
+            return Attempt(problem=f"the rows cannot be read with its columns: {error}")
+    await_end(_rehearsal(run, rows, folder, [bundle]))
+    made = _attempted(bundle, folder / "0.npy", outcome_of(folder), store)
+    return replace(made, remark=reading.remark(version, project.name))
+
+
+def _attempted(bundle: Path, predictions: Path, outcome: Mapping[str, Any], store: Store) -> Attempt:
     """How a version fared; one that knows other classes is no rival."""
     own = list(store.preparation.target.classes)
     if not outcome.get("problem") and outcome["classes"] != own:
         known = ", ".join(outcome["classes"])
         outcome = {"problem": f"it knows the classes {known}, the candidate {', '.join(own)}"}
-    return attempted(holder, predictions, outcome)
+    return attempted(bundle, predictions, outcome)
 
 
 def draw_pictures(run: RunDirectory, project: Project, store: Store, evaluation: dict[str, Any]) -> None:
@@ -182,36 +200,6 @@ def _examinable(store: Store, project: Project, root: Path, version: str, learnt
     """The test rows that a version has not learnt from."""
     label, rows = f"version {version}", store.rows["test"]
     return examinable(store.learnt, learnt, label, rows, lambda one: unlearnt_rows(store, project, root, one))
-
-
-def unlearnt_rows(store: Store, project: Project, root: Path, learnt: Learnt) -> np.ndarray:
-    """(N,) bool: the test rows that are not among what a version has learnt.
-
-    Raises ConfigError where the data does not have the columns any more by which that version told rows apart.
-    """
-    assert learnt.identity is not None, "only texts have none"
-    hashes = store.test_hashes(learnt.identity) if _same_kinds(learnt.identity, store.learnt.identity) else None
-    return learnt.unlearnt(_read_again(project, root, learnt.identity) if hashes is None else hashes)
-
-
-def _same_kinds(champion: Identity, own: Identity | None) -> bool:
-    """Whether the store holds the champion's columns as the champion read them."""
-    return own is not None and set(champion.kinds) <= set(own.kinds)
-
-
-def _read_again(project: Project, root: Path, identity: Identity) -> np.ndarray:
-    """(N,) the identities of the test rows from the files, with columns or kinds that only the champion knows.
-
-    Raises ConfigError where the files do not have them any more.
-    """
-    from headway.stages import table_of
-
-    target = project.data.target
-    kinds = {name: kind for name, kind in identity.kinds if kind is not None and name != target}
-    others = tuple(name for name, kind in identity.kinds if kind is None)
-    data = project.data.model_copy(update={"features": kinds})
-    table = open_table(data, project.task, root, others)
-    return row_hashes(table, identity.columns)[Division(table_of(project, root), project.split).parts == TEST]
 
 
 def _start_rehearsal(run: RunDirectory, store: Store, champion: Path | None) -> subprocess.Popen[bytes]:

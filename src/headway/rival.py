@@ -23,18 +23,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of letting a version predict the candidate's test rows: the file, and what it learnt from; or the ``problem``."""
+    """What came of letting a version predict the candidate's test rows: the file, and what it learnt from; or the ``problem``.
+
+    ``remark``: what people must know of the comparison.
+    """
 
     predictions: Path | None = None
     learnt: Learnt | None = None
     problem: str | None = None
     damaged: bool = False
+    remark: str = ""
 
 
 @dataclass(frozen=True)
 class Rival:
     """``in_charge``: the champion, None where there is none. ``version``: the one that the candidate is compared with, None
-    where none can be. ``problem``: why the one in charge is not it.
+    where none can be. ``problem``: why the one in charge is not it. ``remark``: what people must know of the comparison.
     """
 
     in_charge: str | None
@@ -42,18 +46,16 @@ class Rival:
     predictions: Path | None = None
     learnt: Learnt | None = None
     problem: str | None = None
+    remark: str = ""
 
     @property
     def warning(self) -> str:
-        """One line where the version in charge cannot be compared; else empty."""
+        """One line where the version in charge cannot be compared, or there is a remark; else empty."""
         if self.problem is None:
-            return ""
+            return self.remark
         text = f"version {self.in_charge} is in charge and cannot be compared: {self.problem}"
-        return (
-            text
-            if self.version is None
-            else f"{text}; compared with version {self.version}, the newest whole one before"
-        )
+        instead = "" if self.version is None else f"compared with version {self.version}, the newest whole one before"
+        return "; ".join(part for part in (text, instead, self.remark) if part)
 
     def to_json(self) -> dict[str, Any]:
         """For evaluation.json."""
@@ -68,12 +70,12 @@ def meet(root: Path, name: str, holder: Holder | None, attempt: Callable[[Holder
         return Rival(None)
     own = attempt(holder)
     if own.problem is None:
-        return Rival(holder.version, holder.version, own.predictions, own.learnt)
+        return Rival(holder.version, holder.version, own.predictions, own.learnt, remark=own.remark)
     if own.damaged:
         for before in tracking.earlier(root, name, holder.version):
             other = attempt(before)
             if other.problem is None:
-                return Rival(holder.version, before.version, other.predictions, other.learnt, own.problem)
+                return Rival(holder.version, before.version, other.predictions, other.learnt, own.problem, other.remark)
             if not other.damaged:
                 break
     return Rival(holder.version, problem=own.problem)
@@ -87,26 +89,25 @@ def look(holder: Holder, project: Mapping[str, Any]) -> Attempt | None:
         described = read_json(holder.bundle / "bundle.json")
         other, own = Purpose.of_bundle(described), Purpose.of(project)
     except (OSError, ValueError, AttributeError) as error:
-        return _damaged(holder, error)
+        return _damaged(holder.bundle, error)
     if own.differs(other):
         return Attempt(problem=f"it predicts {other.text}, the candidate {own.text}")
     return None
 
 
-def attempted(holder: Holder, predictions: Path, outcome: Mapping[str, Any]) -> Attempt:
+def attempted(bundle: Path, predictions: Path, outcome: Mapping[str, Any]) -> Attempt:
     """What came of it, ``outcome`` being what the fresh process said."""
     if outcome.get("problem"):
         return Attempt(problem=str(outcome["problem"]), damaged=bool(outcome.get("damaged")))
-    assert holder.bundle is not None
     try:
-        return Attempt(predictions, Learnt.read(holder.bundle))
+        return Attempt(predictions, Learnt.read(bundle))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return _damaged(holder, error)
+        return _damaged(bundle, error)
 
 
-def _damaged(holder: Holder, error: Exception) -> Attempt:
+def _damaged(bundle: Path, error: Exception) -> Attempt:
     own = isinstance(error, HeadwayError)
-    problem = str(error) if own else f"its files in {holder.bundle} are damaged ({type(error).__name__}: {error})"
+    problem = str(error) if own else f"its files in {bundle} are damaged ({type(error).__name__}: {error})"
     return Attempt(problem=problem.splitlines()[0], damaged=True)
 
 

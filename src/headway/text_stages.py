@@ -172,10 +172,10 @@ def _compare(
             return against
         assert one.bundle is not None
         if one is holder and outcome is not None:
-            return attempted(one, run.path / "rehearsal" / "1.npz", outcome)
+            return attempted(one.bundle, run.path / "rehearsal" / "1.npz", outcome)
         folder = run.path / f"rehearsal-{one.version}"
         await_end(_rehearsal(run, store, folder, [one.bundle]))
-        return attempted(one, folder / "0.npz", outcome_of(folder))
+        return attempted(one.bundle, folder / "0.npz", outcome_of(folder))
 
     rival = meet(root, project.name, holder, attempt)
     evaluation |= {**rival.to_json(), "champion": None}
