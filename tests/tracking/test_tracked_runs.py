@@ -85,6 +85,7 @@ def test_a_run_that_ends_twice_tells_each_result_once_and_the_last_value_counts(
     begin(run, tmp_path)
     tracking.conclude(run, tmp_path, "KILLED", {key: SUMMARY[key] for key in ("metrics", "train")})
     for better in (0.9, 0.9, 0.95, 0.95):
+        begin(run, tmp_path)
         metrics = {"auc": {"value": better, "low": 0.88, "high": 0.92}}
         tracking.conclude(run, tmp_path, "FINISHED", {**SUMMARY, "metrics": metrics})
     assert histories(tmp_path, run_id_of(run), "test/auc") == [(0, 0.9), (0, 0.95)]

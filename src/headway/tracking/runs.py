@@ -1,6 +1,6 @@
 """A run in MLflow. All of it can be delivered again from the run directory: what arrived once does not arrive twice.
 
-tracking.json         {"run_id", "experiment_id", "uri", "ui", "key", "opening", "ending"}; no ids until MLflow answers
+tracking.json         {"run_id", "experiment_id", "uri", "ui", "key", "opening", "ending", "results"}; no ids until MLflow answers
 tracking-cursor.json  {"n"}: the last journal event that MLflow has
 """
 
@@ -256,10 +256,9 @@ def conclude(
     tracking = read_tracking(run)
     if tracking is None:
         return None
-    metrics, end = final_metrics(summary), _end_of(tracking)
-    times = _times_of(metrics, end, tracking.get("ending"))
-    ending = {"status": status, "time": end, "problem": problem, "metrics": metrics, "times": times}
-    _write_tracking(run, {**tracking, "ending": ending})
+    metrics = final_metrics(summary)
+    ending = {"status": status, "time": _end_of(tracking), "problem": problem, "metrics": metrics}
+    _write_tracking(run, {**tracking, "ending": ending, "results": _results(ending, tracking)})
     try:
         with _alone(run):
             _deliver(run, root)
@@ -274,15 +273,16 @@ def _end_of(tracking: Mapping[str, Any]) -> float:
     return max(time.time(), float(earlier["time"]) + 0.001)
 
 
-def _times_of(metrics: Mapping[str, float], end: float, earlier: Mapping[str, Any] | None) -> dict[str, float]:
-    """When each metric was first told with its value: a run that ends again (closed as killed, then resumed) tells no value twice.
+def _results(ending: Mapping[str, Any], tracking: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Each metric of the ending: its value, and when it was first told.
 
-    MLflow knows a value again by its time.
+    MLflow knows a value again by its time: a run that ends again (closed as killed, then resumed) tells none twice.
     """
-    if earlier is None:
-        return dict.fromkeys(metrics, end)
-    told, times = earlier["metrics"], earlier.get("times", {})
-    return {key: times.get(key, earlier["time"]) if told.get(key) == value else end for key, value in metrics.items()}
+    earlier = tracking.get("results") or {}
+    return {
+        key: earlier[key] if key in earlier and earlier[key][0] == value else [value, ending["time"]]
+        for key, value in ending["metrics"].items()
+    }
 
 
 def sync(run: RunDirectory, root: Path) -> str:
@@ -303,7 +303,8 @@ def _sync(run: RunDirectory, root: Path) -> str:
         opening = {"name": name, "params": flatten(project), "yaml": text, "time": stamp}
         status = "FINISHED" if run.result is not None else "KILLED"
         ending = {"status": status, "time": time.time(), "problem": None, "metrics": final_metrics(_told(run))}
-        _write_tracking(run, {**_unopened(_key_of(run), opening), "ending": ending})
+        results = _results(ending, {})
+        _write_tracking(run, {**_unopened(_key_of(run), opening), "ending": ending, "results": results})
     try:
         return _deliver(run, root)
     except problems() as error:
@@ -339,10 +340,9 @@ def _deliver(run: RunDirectory, root: Path) -> str:
         return run_id
     if ending["problem"]:
         tags["problem"] = ending["problem"][:5000]
-    at, times = int(ending["time"] * 1000), ending.get("times", {})
-    metrics = [
-        Metric(key, value, int(times.get(key, ending["time"]) * 1000), 0) for key, value in ending["metrics"].items()
-    ]
+    at = int(ending["time"] * 1000)
+    results = tracking.get("results") or _results(ending, {})
+    metrics = [Metric(key, value, int(time * 1000), 0) for key, (value, time) in results.items()]
     client.log_batch(run_id, metrics=metrics, tags=[RunTag(k, v) for k, v in tags.items()])
     client.set_terminated(run_id, ending["status"], at)
     return run_id
