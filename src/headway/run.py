@@ -77,7 +77,7 @@ class Journal:
 def _next_number(base: Path) -> int:
     """The number of a new run, kept in `data/run-number`; where that is lost, the runs that are there tell it."""
     path = base.parent / "run-number"
-    with naming(path), open(path, "a+", encoding="ascii") as file:
+    with naming(path), open(path, "a+", encoding="ascii", errors="replace") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         text = file.read().strip()

@@ -45,6 +45,8 @@ def test_runs_keep_their_order(tmp_path: Path, set_clock: Callable[[float], None
     (tmp_path / "data" / "run-number").write_text("")  # lost, or cut off by a full disk
     (made[0].path / "run.json").write_text("{")
     assert RunDirectory.create(tmp_path, "rows", PLAN).number == 5
+    (tmp_path / "data" / "run-number").write_bytes(b"\xb5\n")  # a flipped bit
+    assert RunDirectory.create(tmp_path, "rows", PLAN).number == 6
 
 
 def test_mlflow_has_them_in_their_order_and_none_that_ends_before_it_begins(

@@ -10,7 +10,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from headway.base import ConfigError, DataError, read_json, write_json
+from headway.base import ConfigError, DataError, read_or_empty, write_json
 
 MIRROR = "HEADWAY_DATASETS"
 """Environment variable that names a folder of data sets, read where they lie."""
@@ -71,11 +71,7 @@ def sha256_of(path: Path, root: Path) -> str:
     cache = root / ".cache" / "checked.json"
     stat = path.stat()
     key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
-    try:
-        known = read_json(cache)
-    except (OSError, ValueError):
-        known = {}
-    known = known if isinstance(known, dict) else {}
+    known = read_or_empty(cache)
     if key in known:
         return str(known[key])
     with open(path, "rb") as content:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.base import ConfigError, DataError, suggest, write_json
+from headway.base import ConfigError, DataError, read_or_empty, suggest, write_json
 from headway.data.canonical import canonical, family, to_string_or_keep
 from headway.data.config import CsvOptions, DataConfig, Kind, Task
 from headway.data.files import find_files, format_of, read_batches, read_schema
@@ -22,6 +22,7 @@ from headway.data.files import find_files, format_of, read_batches, read_schema
 __all__ = ["Chunk", "Table", "canonical", "newest_month", "open_table"]
 
 Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
+DIGESTS = ".cache/digests.json"
 
 
 @dataclass(frozen=True)
@@ -222,11 +223,8 @@ def newest_month(data: DataConfig, root: Path) -> str | None:
 
 def digest_files(files: Sequence[str], root: Path, how: Any) -> str:
     """SHA-256 of names and contents; a file whose path, size and time have not changed is not read again."""
-    cache = root / ".cache" / "digests.json"
-    try:
-        known: dict[str, str] = json.loads(cache.read_text())
-    except (OSError, ValueError):
-        known = {}
+    cache = root / DIGESTS
+    known = read_or_empty(cache)
     whole = hashlib.sha256(json.dumps(how, sort_keys=True, default=str).encode())
     fresh = dict(known)
     for file in files:
@@ -241,15 +239,11 @@ def digest_files(files: Sequence[str], root: Path, how: Any) -> str:
 
 def file_digests(files: Sequence[str], root: Path) -> dict[str, str]:
     """Each file to the SHA-256 of its content; a file that has not changed is not read again."""
-    cache = root / ".cache" / "digests.json"
-    try:
-        known: dict[str, str] = json.loads(cache.read_text())
-    except (OSError, ValueError):
-        known = {}
+    known = read_or_empty(root / DIGESTS)
     return {file: _digest_file(file, known) for file in files}
 
 
-def _digest_file(file: str, known: dict[str, str]) -> str:
+def _digest_file(file: str, known: dict[str, Any]) -> str:
     path = Path(file)
     if not path.exists():  # a URL: its size and time are all that is known without reading it
         from headway.data.files import open_url
@@ -259,7 +253,7 @@ def _digest_file(file: str, known: dict[str, str]) -> str:
         return f"{info.size}:{info.mtime_ns}"
     stat = path.stat()
     key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
-    if key not in known:
+    if not isinstance(known.get(key), str):
         with open(path, "rb") as content:
             known[key] = hashlib.file_digest(content, "sha256").hexdigest()
-    return known[key]
+    return str(known[key])

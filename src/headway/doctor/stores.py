@@ -22,10 +22,11 @@ def examine(root: Path) -> Iterator[Finding]:
         if not is_json(path):
             fix = "remove it: the next drift is reported again"
             yield Finding("the list of reported drift is damaged", path, fix, partial(remove, path))
-    path = root / ".cache" / "checked.json"
-    if path.exists() and not is_json(path):
-        fix = "remove it: files are checked again"
-        yield Finding("the list of checked files is damaged", path, fix, partial(remove, path))
+    for name, what in {"checked": "checked files", "digests": "files' digests"}.items():
+        path = root / ".cache" / f"{name}.json"
+        if path.exists() and not is_json(path):
+            fix = "remove it: the files are read again"
+            yield Finding(f"the list of {what} is damaged", path, fix, partial(remove, path))
 
 
 def _stores(prepared: Path) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from headway.base import ConfigError, DataError, read_json
 from headway.data import fetch
 from headway.data.datasets import locate, names
 from headway.data.fetch import File
+from headway.data.source import digest_files, file_digests
 
 CONTENT = b"a,b\n1,2\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -119,7 +120,10 @@ def test_a_spoilt_cache_is_ignored(root: Path, broken: str) -> None:
     path.write_bytes(CONTENT)
     (root / ".cache").mkdir()
     (root / ".cache" / "checked.json").write_text(broken)
+    (root / ".cache" / "digests.json").write_text(broken)
     assert fetch.sha256_of(path, root) == SHA256
+    assert file_digests([str(path)], root) == {str(path): SHA256}
+    digest_files([str(path)], root, None)
 
 
 def test_a_mirror_that_is_no_folder_is_an_error_of_the_setting(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
