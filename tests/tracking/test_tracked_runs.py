@@ -106,6 +106,26 @@ def test_a_batch_sent_twice_arrives_once(run: RunDirectory, tmp_path: Path) -> N
     assert read_json(run.path / "tracking-cursor.json") == {"n": 1420}
 
 
+def test_after_a_journal_was_cut_below_what_mlflow_has_every_later_event_arrives(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    begin(run, tmp_path)
+    journal(run, 5)
+    tracking.Forwarder(run).poll()
+    lines = (run.path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (run.path / "journal.jsonl").write_bytes(b"".join(lines[:2]))  # the first step alone; MLflow has five
+    forwarder = tracking.Forwarder(run)
+    for _ in range(2):
+        writer = run.journal()
+        step = 10 + len(list(run.events()))
+        writer.write("metric", step=step, values={"train/loss": 0.5})
+        writer.close()
+        forwarder.poll()
+    steps = [step for step, _ in histories(tmp_path, run_id_of(run), "train/loss")]
+    assert steps == [0, 1, 2, 3, 4, 12, 13]
+    assert read_json(run.path / "tracking-cursor.json") == {"n": 4}
+
+
 def test_a_forwarder_killed_at_any_moment_leaves_every_metric_exactly_once_after_sync(
     run: RunDirectory, tmp_path: Path
 ) -> None:

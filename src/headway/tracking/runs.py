@@ -192,6 +192,7 @@ class Forwarder:
         self._run, self._root = run, root or run.root
         self._reader = run.reader()
         self._waiting: list[Event] = []
+        self._last = 0
         self._cursor = run.path / "tracking-cursor.json"
         self._not_before = 0.0
 
@@ -203,8 +204,12 @@ class Forwarder:
         tracking = read_tracking(self._run)
         if tracking is None or tracking["run_id"] is None or (patient and time.monotonic() < self._not_before):
             return
+        events = [*self._waiting, *self._reader.poll()]
+        self._last = max([self._last, *(event.n for event in events)])
         after = int(read_or_empty(self._cursor).get("n", 0))  # damaged: all are sent again, and arrive once
-        self._waiting = [e for e in [*self._waiting, *self._reader.poll()] if e.n > after]
+        if after > self._last:  # the journal was cut since: its numbers come a second time, for other events
+            after = 0
+        self._waiting = [event for event in events if event.n > after]
         if not self._waiting:
             return
         client = client_of(uri_of(tracking["uri"], self._root))
