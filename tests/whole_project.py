@@ -1,18 +1,21 @@
-"""One small project with everything that can be damaged, built once for a module and put back as it was before each test.
+"""Small projects with everything that can be damaged, built once for a module and put back as they were before each test.
 
-rows-finished   the run of version 1, which is `previous`
-rows-champion   the run of version 2, which is in charge
-rows-dead       a training that was killed on its way, and closed
-rows-later      another one, which nobody has closed yet where a test asks for that
+NAME-finished   the run of version 1, which is `previous`
+NAME-champion   the run of version 2, which is in charge
+NAME-dead       a training that was killed on its way, and closed
+NAME-later      another one, which nobody has closed yet where a test asks for that
+
+`build` makes one of a table and a network, `build_others` one of boosted trees and one of text in one folder.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,29 +36,52 @@ train: {epochs: 8, learning_rate: 0.02, threads: 1}
 evaluate: {resamples: 100, baselines: [trivial]}
 gate: {first: beat_trivial}
 """
+Stage = Callable[[RunDirectory, Path, Silent], object]
 FLOW = {"flow_run_id": "0b0e2f2c-6a3c-4b59-9f0e-0d3f6f5b8f11", "url": None}
+
+
+OTHERS = {
+    "trees": """
+task: classification
+data: {source: data/raw/rows.csv, target: y, features: {a: numeric, c: categorical}}
+model: {name: boosting, trees: 8}
+train: {threads: 1}
+""",
+    "little": """
+task: language
+data: {source: data/raw/texts, tokenizer: characters, test: 0.2, validation: 0.2}
+model: {name: gpt, layers: 1, heads: 2, width: 16, context: 8}
+train: {epochs: 3, batch_size: 16, threads: 1}
+""",
+}
+"""Projects of other kinds, in a folder of their own."""
 
 
 @dataclass(frozen=True)
 class WholeProject:
-    """The project's folder, and two copies of it: as it was, and with two trainings that were just killed."""
+    """The projects' folder, and two copies of it: as it was, and with two trainings that were just killed. ``name``: one project."""
 
     root: Path
     kept: Path
     killed: Path
+    name: str = "rows"
+
+    def of(self, name: str) -> WholeProject:
+        """Another project of the folder."""
+        return replace(self, name=name)
 
     def run(self, name: str) -> RunDirectory:
-        return RunDirectory(self.root / "data" / "runs" / f"rows-{name}")
+        return RunDirectory(self.root / "data" / "runs" / f"{self.name}-{name}")
 
     @property
     def store(self) -> Path:
-        return next(path for path in (self.root / "data" / "prepared").glob("[!.]*") if path.name != "profiles")
+        return self.run("finished").store
 
     @property
     def model(self) -> Path:
         """The champion's MLflow model."""
         with tracking.registry.opened(self.root) as client:
-            version = client.get_model_version_by_alias("rows", "champion")
+            version = client.get_model_version_by_alias(self.name, "champion")
             folder = tracking.registry.model_folder(client, version)
         assert folder is not None
         return folder
@@ -66,7 +92,7 @@ class WholeProject:
 
     def status(self, name: str) -> str:
         """How MLflow shows a run."""
-        run_id = read_json(self.kept / "data" / "runs" / f"rows-{name}" / "tracking.json")["run_id"]
+        run_id = read_json(self.kept / "data" / "runs" / f"{self.name}-{name}" / "tracking.json")["run_id"]
         with tracking.registry.opened(self.root) as client:
             return client.get_run(run_id).info.status
 
@@ -99,6 +125,29 @@ def _stamp(path: Path) -> tuple[int, int]:
 def build(folder: Path) -> WholeProject:
     """Train the project once, and add what a longer life leaves."""
     root = folder / "whole"
+    _write_rows(root)
+    _write_yaml(root, "rows", YAML)
+    _lived(root, "rows", (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register))
+    write_json(root / "data" / "watch" / "rows.json", {"reported": ["a"]})
+    return _copies(folder, "rows")
+
+
+def build_others(folder: Path) -> WholeProject:
+    """The same of boosted trees and of a text. Nothing is evaluated: what that leaves does not differ by the kind of model."""
+    root = folder / "whole"
+    _write_rows(root)
+    (root / "data" / "raw" / "texts").mkdir()
+    words = random.Random(0)
+    for n in range(60):
+        text = f"the {words.choice(['cat', 'dog'])} sees the {words.choice(['bird', 'fish'])}, number {n}"
+        (root / "data" / "raw" / "texts" / f"{n}.txt").write_text(text)
+    for name, text in OTHERS.items():
+        _write_yaml(root, name, text)
+        _lived(root, name, (stages.validate, stages.prepare, stages.train))
+    return _copies(folder, "trees")
+
+
+def _write_rows(root: Path) -> None:
     rng = np.random.default_rng(0)
     a = rng.normal(size=900)
     rows = pd.DataFrame(
@@ -106,36 +155,49 @@ def build(folder: Path) -> WholeProject:
     )
     (root / "data" / "raw").mkdir(parents=True)
     rows.to_csv(root / "data" / "raw" / "rows.csv", index=False)
-    (root / "conf").mkdir()
-    (root / "conf" / "rows.yaml").write_text(YAML)
-    finished = _finished(root)
+
+
+def _write_yaml(root: Path, name: str, text: str) -> None:
+    (root / "conf").mkdir(exist_ok=True)
+    (root / "conf" / f"{name}.yaml").write_text(text)
+
+
+def _lived(root: Path, name: str, through: Sequence[Stage]) -> None:
+    """A project's four runs, the first through these stages."""
+    finished = _finished(root, name, through)
     _copied(root, finished, "champion", _register)
-    for name in ("dead", "later"):
-        _copied(root, finished, name, _die)
-    write_json(root / "data" / "watch" / "rows.json", {"reported": ["a"]})
+    for run in ("dead", "later"):
+        _copied(root, finished, run, _die)
+
+
+def _copies(folder: Path, name: str) -> WholeProject:
+    """The copies of the folder, before and after the killed trainings are closed."""
+    root = folder / "whole"
     _prefect(root)
     let_go(root)
     shutil.copytree(root, folder / "killed")
     zombies.close_dead(root)
     let_go(root)
     shutil.copytree(root, folder / "kept")
-    return WholeProject(root, folder / "kept", folder / "killed")
+    return WholeProject(root, folder / "kept", folder / "killed", name)
 
 
-def _finished(root: Path) -> RunDirectory:
-    run = stages.start("rows", root)
-    named = RunDirectory(run.path.rename(run.path.with_name("rows-finished")))
+def _finished(root: Path, name: str, through: Sequence[Stage]) -> RunDirectory:
+    run = stages.start(name, root)
+    named = RunDirectory(run.path.rename(run.path.with_name(f"{name}-finished")))
     stages.track(named, root)
-    for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
+    for stage in through:
         stage(named, root, Silent())
+    if stages.register not in through:
+        _promote(root, named, "first")
     stages.conclude(named, root)
-    assert read_json(named.path / "decision.json")["promoted"]
+    assert tracking.version_of(root, name).version == "1"
     return named
 
 
 def _copied(root: Path, finished: RunDirectory, name: str, then: Callable[[Path, RunDirectory], None]) -> None:
     """A further run that came as far as the training of the first."""
-    path = finished.path.with_name(f"rows-{name}")
+    path = finished.path.with_name(finished.path.name.replace("finished", name))
     own = (
         "tracking*",
         "evaluation.json",
@@ -150,16 +212,23 @@ def _copied(root: Path, finished: RunDirectory, name: str, then: Callable[[Path,
 
 
 def _register(root: Path, run: RunDirectory) -> None:
-    tracking.begin(run, root, {}, "champion", "name: rows\n")
-    example = pd.DataFrame({"a": [0.5], "c": ["x"]})
-    version = tracking.register(run, root, "rows", example)
-    tracking.promote(root, "rows", version, {"promoted": True, "reason": "better"})
+    tracking.begin(run, root, {}, "champion", "name: x\n")
+    _promote(root, run, "better")
     tracking.conclude(run, root, "FINISHED", {})
+
+
+def _promote(root: Path, run: RunDirectory, reason: str) -> None:
+    """Register a run's bundle, and put it in charge."""
+    project = run.plan["project"]
+    text = project["task"] == "language"
+    example = pd.DataFrame({"prompt": ["the "]} if text else {"a": [0.5], "c": ["x"]})
+    version = tracking.register(run, root, project["name"], example)
+    tracking.promote(root, project["name"], version, {"promoted": True, "reason": reason})
 
 
 def _die(root: Path, run: RunDirectory) -> None:
     """A training that was killed: it has journal and checkpoints, no result, and nobody holds its lock."""
-    tracking.begin(run, root, {}, run.path.name, "name: rows\n")
+    tracking.begin(run, root, {}, run.path.name, "name: x\n")
     (run.path / "result.json").unlink()
     write_json(run.path / "error.json", {"text": "x", "exit_code": 4})
     write_json(run.path / "tracking-cursor.json", {"n": 1})
@@ -213,4 +282,16 @@ def gone(path: Path) -> None:
     path.unlink()
 
 
-__all__ = ["WholeProject", "a_list", "build", "cut", "empty", "flip", "gone", "half_zeros", "put_back", "zeros"]
+__all__ = [
+    "WholeProject",
+    "a_list",
+    "build",
+    "build_others",
+    "cut",
+    "empty",
+    "flip",
+    "gone",
+    "half_zeros",
+    "put_back",
+    "zeros",
+]

@@ -146,12 +146,11 @@ def _measured(champion: dict[str, Any], runs: list[dict[str, Any]]) -> str | Non
 
 def _tracked(root: Path, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Versions and runs, newest first. Nothing is created just to look at it."""
-    from headway.tracking.store import database_file, is_file, tracking_uri
-
-    uri = tracking_uri(root)
-    if is_file(uri) and not database_file(uri).exists():
-        return [], []
     from headway import tracking
+    from headway.tracking.store import is_there
+
+    if not is_there(root):
+        return [], []
 
     return tracking.versions(root, name), tracking.list_runs(root, name, 100)
 

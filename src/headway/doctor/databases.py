@@ -20,11 +20,18 @@ from headway.database import PARTS, database, disk_problem, place_database, sqli
 from headway.disk import full_disk
 from headway.doctor.finding import Finding, keep_aside, link
 from headway.locks import is_held
-from headway.tracking.store import is_missed, let_go
+from headway.tracking.store import begin_anew, is_missed, let_go
 from headway.zombies import lives
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database; it belongs to that very file."""
+
+ANEW = {
+    "prefect": "else begin a new one",
+    "mlflow": "else begin a new one and deliver the runs in data/runs/ to it: versions, aliases and decisions that cannot be read are "
+    "lost, unless you put a backup into backups/ first",
+}
+"""What is done where no backup is at hand, and what that costs."""
 
 
 def examine(root: Path) -> Iterator[Finding]:
@@ -33,11 +40,9 @@ def examine(root: Path) -> Iterator[Finding]:
         return
     for part in PARTS:
         path = sqlite_file(root, part)
-        if not path.exists():
-            continue
-        problem = problem_of(path)
-        if problem is None and part == "mlflow" and not _tables(path) and is_missed(root):
-            problem = "it is empty, but runs of this folder were kept in it"
+        problem = problem_of(path) if path.exists() else None
+        if problem is None and part == "mlflow" and not _tables(path) and is_missed(root, path.resolve()):
+            problem = f"it is {'empty' if path.exists() else 'gone'}, but runs of this folder were kept in it"
         if problem is not None:
             yield _finding(root, part, path, problem)
 
@@ -46,10 +51,9 @@ def _finding(root: Path, part: str, path: Path, problem: str) -> Finding:
     what = f"{PARTS[part]}'s database is damaged: {problem}"
     if _is_used(root):
         return Finding(what, path, "end headway up (headway down) and all runs, then: headway doctor --apply")
-    fix = "save the rows that can be read"
-    other = "the others from the newest whole backup" if _backups(root, part) else "else begin a new one"
-    aside = f"the damaged file stays as {path.name}.damaged"
-    return Finding(what, path, f"{fix}, {other}; {aside}", partial(mend, root, part, path))
+    fix = f"save the rows that can be read, {'the others from the newest whole backup' if _backups(root, part) else ANEW[part]}"
+    aside = f"; the damaged file stays as {path.name}.damaged" if path.exists() else ""
+    return Finding(what, path, fix + aside, partial(mend, root, part, path), is_first=True)
 
 
 def _is_used(root: Path) -> bool:
@@ -88,6 +92,8 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _tables(path: Path) -> list[str]:
+    if not path.exists():
+        return []
     with contextlib.closing(_opened(path)) as connection:
         return [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
@@ -103,15 +109,17 @@ def mend(root: Path, part: str, path: Path) -> None:
     try:
         backups = _backups(root, part)
         is_copied = any(_extract(backup, part, copy) for backup in backups)
-        if not save(path, mended, copy if is_copied else None):
+        if not path.exists() or not save(path, mended, copy if is_copied else None):
             mended.unlink(missing_ok=True)
             if is_copied:
                 copy.replace(mended)
             elif backups:
                 rule = "no row of it can be saved, and no file in backups/ holds a whole database"
-                raise ConfigError(f"{rule}; restore a backup from elsewhere: headway restore FILE")
+                raise ConfigError(f"{rule}; put a whole one there")
         let_go(root)
         _put(mended, path)
+        if part == "mlflow" and not path.exists():
+            begin_anew(root)
     finally:
         for left in (mended, copy):
             for ending in ("", *BESIDE):
@@ -121,12 +129,12 @@ def mend(root: Path, part: str, path: Path) -> None:
 def _put(mended: Path, path: Path) -> None:
     """The mended database in the damaged one's place, at once: a kill leaves one of the two under the name, never none.
 
-    Where nothing could be mended the name is given up, and the next command makes a new database.
+    Where nothing could be mended the name is given up: Prefect makes a new database at its next start.
     """
-    aside = keep_aside(path)
+    aside = keep_aside(path) if path.exists() else None
     for ending in BESIDE:
         beside = path.with_name(path.name + ending)
-        if beside.exists():
+        if aside is not None and beside.exists():
             link(beside, aside.with_name(aside.name + ending))
     sync(path.parent)
     if mended.exists():

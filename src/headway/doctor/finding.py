@@ -20,12 +20,16 @@ ASIDE = ".damaged"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. ``mend`` does what ``fix`` says; None where only a person can, which ``fix`` then says."""
+    """One thing that is wrong. ``mend`` does what ``fix`` says; None where only a person can, which ``fix`` then says.
+
+    ``is_first``: it is mended before all else is looked at, for what else is found may not be so afterwards.
+    """
 
     what: str
     where: Path
     fix: str
     mend: Callable[[], object] | None = None
+    is_first: bool = False
 
     def line(self, root: Path) -> str:
         """As people read it: where, what, what will be done."""

@@ -21,7 +21,7 @@ CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
 )
 """In this order: what MLflow keeps can mend what lies in the runs, and needs its database."""
 
-ROUNDS = 5
+ROUNDS = 6
 """One thing mended may show, or make possible, the next: a database before the models in it."""
 
 
@@ -72,7 +72,7 @@ def mend(root: Path) -> Report:
         todo = [one for one in findings if one.mend is not None and (one.where, one.what) not in failed]
         if not todo:
             break
-        for one in todo:
+        for one in [one for one in todo if one.is_first] or todo:
             key = one.where, one.what
             problem = _mend(one)
             if problem is None and key not in mended:

@@ -10,20 +10,29 @@ from headway import checksums, zombies
 from headway.base import ConfigError, HeadwayError, read_or_empty, write_atomically
 from headway.doctor.finding import ASIDE, Finding, is_array, is_json, remove, set_aside
 from headway.run import RunDirectory, event_of
+from headway.tracking import condition
 
 JOURNAL = "journal.jsonl"
 LOCKS = {"owner.lock", "owner.gone", ".lock", "tracking.lock"}
 
 
 def examine(root: Path) -> Iterator[Finding]:
-    """What is damaged or was left open in the folders of runs that no process works in."""
+    """What is damaged or was left open in the folders of runs that no process works in.
+
+    A run is not set aside for what MLflow raises while it cannot be asked.
+    """
+    answers = condition.answers(root)
     for path in sorted((root / "data" / "runs").glob("[!.]*")):
         if path.is_dir() and not zombies.lives(path):
             try:
                 yield from _run(root, path)
             except (HeadwayError, OSError, ValueError, KeyError, TypeError) as error:
-                fix = "set the folder aside, with all that is in it"
-                yield Finding(f"the run cannot be examined: {error}", path, fix, partial(_away, root, path))
+                what = f"the run cannot be examined: {error}"
+                if answers:
+                    fix = "set the folder aside, with all that is in it"
+                    yield Finding(what, path, fix, partial(_away, root, path))
+                else:
+                    yield Finding(what, path, "MLflow must answer first")
 
 
 def _run(root: Path, path: Path) -> Iterator[Finding]:
@@ -95,10 +104,17 @@ def _journal(path: Path) -> Iterator[Finding]:
     if not journal.exists():
         return
     lines = journal.read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith(b"\n") and event_of(line) is not None]
+    events = [event_of(line) if line.endswith(b"\n") else None for line in lines]
+    kept = [line for line, event in zip(lines, events, strict=True) if event is not None]
     if len(kept) < len(lines):
         what = f"{len(lines) - len(kept)} of its {len(lines):,} lines are damaged"
         yield Finding(what, journal, "cut them out", partial(write_atomically, journal, b"".join(kept)))
+    cursor = path / "tracking-cursor.json"
+    last, sent = max((event.n for event in events if event is not None), default=0), read_or_empty(cursor).get("n", 0)
+    if last < sent:
+        what = f"it ends at event {last:,}, but MLflow has {sent:,}"
+        fix = f"remove {cursor.name}: all events are sent again, and arrive once"
+        yield Finding(what, journal, fix, partial(remove, cursor))
 
 
 def _arrays(path: Path) -> Iterator[Finding]:
@@ -148,10 +164,8 @@ def _close(root: Path, path: Path) -> None:
 
 
 def _find_again(root: Path, path: Path) -> None:
-    from headway.tracking.condition import deliver_again, find_again
-
-    if find_again(root, RunDirectory(path)):
-        deliver_again(root, RunDirectory(path))
+    if condition.find_again(root, RunDirectory(path)):
+        condition.deliver_again(root, RunDirectory(path))
     else:
         set_aside(path / "tracking.json")
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from headway.base import read_json, read_or_empty, write_json
+from headway.base import HeadwayError, read_json, read_or_empty, write_json
 from headway.checksums import sync, sync_tree
 from headway.locks import working_folder
 from headway.run import RunDirectory
 from headway.tracking import decisions, intent, lock
 from headway.tracking.intent import TAG as INTENT
-from headway.tracking.kept import is_there, pages
+from headway.tracking.kept import pages
 from headway.tracking.packaging import save
 from headway.tracking.registry import earlier_of, model_folder, opened
 from headway.tracking.runs import FOLDER_TAG, KEY_TAG
 from headway.tracking.runs import sync as deliver
-from headway.tracking.store import OWN, kept_uri, tracking_uri, uri_of
+from headway.tracking.store import OWN, is_there, kept_uri, tracking_uri, uri_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,6 +184,17 @@ def _example(folder: Path, described: Mapping[str, Any]) -> pd.DataFrame:
         return pd.DataFrame(kept["data"], columns=kept["columns"])
     names = ["prompt"] if described["task"] == "language" else list(described["features"])
     return pd.DataFrame({name: [None] for name in names})
+
+
+def answers(root: Path) -> bool:
+    """Whether the store can be asked; also where there is none yet."""
+    try:
+        if is_there(root):
+            with opened(root) as client:
+                client.search_experiments(max_results=1)
+    except HeadwayError:
+        return False
+    return True
 
 
 def is_own(root: Path) -> bool:

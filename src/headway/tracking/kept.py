@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.tracking.contents import number_of
 from headway.tracking.registry import model_folder, opened
-from headway.tracking.store import database_file, is_file, tracking_uri
+from headway.tracking.store import is_there
 from headway.tracking.variants import PARENT_TAG
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def tracked_runs(root: Path) -> dict[str, Tracked]:
 
     Raises ConfigError when MLflow does not answer: without it nobody knows what is registered.
     """
-    uri = tracking_uri(root)
-    if is_file(uri) and not database_file(uri).exists():
+    if not is_there(root):
         return {}
     with opened(root) as client:
         versions = list(pages(client.search_model_versions))
@@ -137,9 +136,3 @@ def model_folders(root: Path, run_id: str) -> list[Path]:
     with opened(root) as client:
         versions = client.search_model_versions(f"run_id = '{run_id}'")
         return [folder for v in versions if (folder := model_folder(client, v)) is not None]
-
-
-def is_there(root: Path) -> bool:
-    """Whether there is a store: looking makes none."""
-    uri = tracking_uri(root)
-    return not is_file(uri) or database_file(uri).exists()

@@ -16,7 +16,7 @@ from headway.tracking.packaging import save
 from headway.tracking.purpose import Purpose
 from headway.tracking.registry import holder_of, opened
 from headway.tracking.runs import read_tracking
-from headway.tracking.store import database_file, is_file, is_local, open_store, problems, tracking_uri
+from headway.tracking.store import is_local, is_there, open_store, problems, tracking_uri
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +99,7 @@ def check_purpose(root: Path, project: Mapping[str, Any], replace: bool) -> None
 
     Says nothing where MLflow is away: registering asks again. Nothing is created by looking.
     """
-    uri = tracking_uri(root)
-    if is_file(uri) and not database_file(uri).exists():
+    if not is_there(root):
         return
     with contextlib.suppress(*problems()):
         _check_purpose(open_store(root), root, project["name"], Purpose.of(project), replace)

@@ -16,7 +16,7 @@ from headway.locks import working_folder
 from headway.tracking import decisions, intent, lock
 from headway.tracking.contents import NUMBER_TAG
 from headway.tracking.decisions import DecisionRecord
-from headway.tracking.store import database_file, is_file, needing, open_store, tracking_uri
+from headway.tracking.store import is_there, needing, open_store, tracking_uri
 from headway.tracking.variants import PARENT_TAG
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ def version_of(root: Path, name: str, wanted: str = "champion") -> Champion:
 
     Raises ConfigError when there is none; nothing is created by looking.
     """
-    uri = tracking_uri(root)
-    if is_file(uri) and not database_file(uri).exists():
+    if not is_there(root):
         raise ConfigError(_no_version(name, wanted, []))
     with reading(root, name) as client:
         known = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)

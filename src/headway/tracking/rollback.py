@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headway.base import ConfigError, DamagedError, moment
 from headway.tracking import decisions, intent, lock, registry
 from headway.tracking.decisions import DecisionRecord, current_user
-from headway.tracking.store import database_file, is_file, tracking_uri
+from headway.tracking.store import is_there
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,8 +51,7 @@ def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "
     and changes nothing, when there is no champion, another than ``instead_of``, nothing to go back to, no such version, or another
     process holds the model for longer than PATIENCE_SECONDS; DamagedError when the version's files are gone or damaged.
     """
-    uri = tracking_uri(root)
-    if is_file(uri) and not database_file(uri).exists():
+    if not is_there(root):
         raise ConfigError(_no_champion(name))
     with lock.held(root, name, PATIENCE_SECONDS) as held, registry.opened(root) as client:
         if held is None:

@@ -191,17 +191,33 @@ def _refuse_file_store(folder: Path) -> None:
         raise ConfigError(f"{folder} must not hold MLflow's old file store, however {name} is there; move it away")
 
 
-def is_missed(root: Path) -> bool:
-    """Whether runs of this folder name themselves by an id that the project's database should hold."""
-    return any(read_or_empty(path).get("run_id") for path in (root / "data" / "runs").glob("*/tracking.json"))
+def is_there(root: Path) -> bool:
+    """Whether there is a store: looking makes none. Raises DamagedError where there was one that is gone or emptied."""
+    uri = tracking_uri(root)
+    if not is_file(uri):
+        return True
+    _refuse_emptied(root, database_file(uri))
+    return database_file(uri).exists()
+
+
+def is_missed(root: Path, path: Path) -> bool:
+    """Whether runs of this folder name themselves by an id that this SQLite file should hold."""
+    kept = (read_or_empty(one) for one in (root / "data" / "runs").glob("*/tracking.json"))
+    return any(one.get("run_id") and uri_of(str(one.get("uri")), root) == f"sqlite:///{path}" for one in kept)
 
 
 def _refuse_emptied(root: Path, path: Path) -> None:
-    """Raises DamagedError for a database that was emptied: filled anew, it would hide that every model is lost."""
-    if path.exists() and not path.stat().st_size and is_missed(root):
-        raise DamagedError(
-            f"{path} must hold the runs and models of this folder, but it is empty; headway doctor --apply"
-        )
+    """Raises DamagedError for a database that was emptied or removed: made anew, it would hide that every model is lost."""
+    if path.exists() and path.stat().st_size:
+        return
+    if is_missed(root, path):
+        fact = "it is empty" if path.exists() else "it is gone"
+        raise DamagedError(f"{path} must hold the runs and models of this folder, but {fact}; headway doctor --apply")
+
+
+def begin_anew(root: Path) -> None:
+    """Make the project's own database in the place of one that is lost."""
+    _make_database(_own(root))
 
 
 def _make_database(uri: str) -> None:
