@@ -24,7 +24,7 @@ SAME: list[tuple[str, list[Any]]] = [
     ("0.1", [0.1, "0.1", Decimal("0.100"), np.float32(0.1)]),
     ("100000000000000000", [10**17, 1e17, "1e+17", "100000000000000000.0"]),
     ("-1250000000000000", [-1.25e15, "-1.25e+15", Decimal("-1.25e15")]),
-    ("1e-07", [1e-7, "1e-07", Decimal("0.0000001")]),
+    ("1e-07", [1e-7, "1e-07", "1e-7", Decimal("0.0000001")]),
     ("0.12345678901234567890123", [Decimal("0.123456789012345678901230")]),
     ("true", [True, "True", "TRUE", "true", np.bool_(True)]),
     ("2024-12-31", [date(2024, 12, 31), datetime(2024, 12, 31), "2024-12-31", "2024-12-31T00:00:00.000"]),
@@ -70,6 +70,8 @@ OWN = [
     "1E+17",
     "1.0e+17",
     "1e+09",
+    "1e-0",
+    "1E-7",
     "1e+400",
     "1.00000000000000001e+17",
     "0.0000001",
@@ -123,6 +125,30 @@ def test_a_category_finds_a_value_in_any_spelling_and_old_versions_their_own() -
     for category in (new, old):
         codes = category.apply(pa.array(["4", "4.0", "1.5", "TRUE", "1.50", None]))
         np.testing.assert_array_equal(codes, [2, 2, 3, 4, UNKNOWN, MISSING])
+
+
+def test_a_number_finds_the_value_that_is_it_and_where_two_are_neither() -> None:
+    prices = Category("c", ("0.100", "4", "007", "9007199254740993.00", "true"))
+    told = ["0.1", "0.1000", "0.10000000149011612", "4.00", "7", "9007199254740993", "9007199254740992", "x", None]
+    expected = ["0.100", "0.100", "0.100", "4", "7", "9007199254740993.00", "9007199254740992", "x", None]
+    assert prices.by_number(pa.array(told)).to_pylist() == expected
+    sections = Category("c", ("1.1", "1.10"))
+    assert sections.by_number(pa.array(["1.10", "1.1", "1.100"])).to_pylist() == ["1.10", "1.1", "1.100"]
+    assert prices.by_number(pa.array(["9" * 5000, "1e999999999"])).to_pylist() == ["9" * 5000, "1e999999999"]
+
+
+def test_a_moment_is_cut_to_microseconds_as_its_text_is() -> None:
+    nanoseconds = pa.array([-1, -1000, -1001, 1999], pa.timestamp("ns"))
+    texts = ["1969-12-31 23:59:59.999999999", "1969-12-31 23:59:59.999999", "1969-12-31 23:59:59.999998999"]
+    texts.append("1970-01-01 00:00:00.000001999")
+    assert texts_of(nanoseconds).to_pylist() == [spell(text) for text in texts]  # pyrefly: ignore
+    assert _convert(nanoseconds, "date") == _convert(texts, "date")
+
+
+def test_a_decimal_is_the_nearest_double_as_its_text_is() -> None:
+    for kind in (pa.decimal32(6, 2), pa.decimal64(6, 2), pa.decimal128(6, 2), pa.decimal256(6, 2)):
+        cents = pa.array([Decimal(n).scaleb(-2) for n in range(-2000, 2000)], kind)
+        assert _convert(cents, "numeric") == [n / 100 for n in range(-2000, 2000)]
 
 
 def test_a_word_for_null_is_a_category_where_training_knew_it_as_one() -> None:

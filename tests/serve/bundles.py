@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 from safetensors.torch import save_file
 
 from headway import tracking
+from headway.base import DataError
 from headway.data.prepare import Category, Number, Preparation, Target
 from headway.models.mlp import MLP
 from headway.run import RunDirectory
-from headway.serve.bundle import Interval, complete_bundle
+from headway.serve.bundle import Interval, Predictor, complete_bundle
 
 CLASSES = Target("y", "classification", ("a", "b", "c"))
 VALUE = Target("y", "regression", (), 10.0, 3.0)
@@ -60,3 +62,26 @@ def promoted(
     tracking.begin(run, root, {}, "mlp", "")
     version = tracking.register(run, root, name, example)
     tracking.promote(root, name, version, {"promoted": True, "reason": "first"})
+
+
+class Here:
+    """A pool without processes: what is tested is what becomes of its answers."""
+
+    count = 1
+
+    def __init__(self, bundle: Path) -> None:
+        self.predictor = Predictor.load(bundle)
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def submit(self, batch: pa.RecordBatch) -> Future[np.ndarray]:
+        answer: Future[np.ndarray] = Future()
+        try:
+            answer.set_result(self.predictor.predict(batch))
+        except DataError as error:
+            answer.set_exception(error)
+        return answer

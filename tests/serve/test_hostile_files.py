@@ -7,7 +7,6 @@ import os
 import resource
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +20,9 @@ from headway.base import ConfigError, DataError, HeadwayError
 from headway.report import Silent
 from headway.serve import score as scoring
 from headway.serve import stream
-from headway.serve.bundle import Predictor
 from headway.serve.score import score
 from headway.serve.stream import free_names
-from tests.serve.bundles import registered
-
-
-class Here:
-    """A pool without processes: what is tested is what becomes of its answers."""
-
-    count = 1
-
-    def __init__(self, bundle: Path) -> None:
-        self.predictor = Predictor.load(bundle)
-
-    def __enter__(self) -> Here:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def submit(self, batch: pa.RecordBatch) -> Future[np.ndarray]:
-        answer: Future[np.ndarray] = Future()
-        try:
-            answer.set_result(self.predictor.predict(batch))
-        except DataError as error:
-            answer.set_exception(error)
-        return answer
+from tests.serve.bundles import Here, registered
 
 
 @pytest.fixture(autouse=True)

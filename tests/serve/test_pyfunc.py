@@ -6,21 +6,30 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from safetensors.torch import save_file
+from starlette.testclient import TestClient
 
 from headway import tracking
+from headway.base import DataError
 from headway.data.prepare import Category, Number, Preparation, Target
 from headway.models.mlp import MLP
 from headway.run import RunDirectory
+from headway.serve.app import application
 from headway.serve.bundle import Predictor, complete_bundle
+from headway.serve.config import ServeConfig
+from headway.serve.rows import sift
 
 PROJECT = {"name": "small", "description": "", "task": "classification", "model": {"name": "mlp"}}
 ROWS = pd.DataFrame({"a": [0.5, None, -1.0, 2.0], "b": [1.0, 2.0, None, 4.0], "c": ["x", "never seen", None, "z"]})
+
+INFINITE = "rows to predict: column a must be finite, however 1 value is not (row 2: '-inf')"
 
 LOAD = """
 import importlib.util, json, sys
@@ -41,10 +50,15 @@ print(json.dumps({"answers": answers, "file": headway.__file__}))
 """
 
 
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project whose champion is a small network with random weights."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield _registered(tmp_path_factory.mktemp("small"))
+
+
+def _registered(tmp_path: Path) -> Path:
     numbers = (Number("a", "numeric", 0.0, 0.0, 1.0), Number("b", "numeric", 1.0, 0.0, 2.0))
     preparation = Preparation(
         numbers, (Category("c", ("x", "y", "z")),), (), Target("t", "classification", ("no", "yes"))
@@ -70,6 +84,7 @@ def test_a_fresh_process_without_headway_predicts_what_the_bundle_predicts(root:
         [{"a": 2, "b": 4, "c": "z"}],  # whole numbers where fractions were
         [{"a": 2.0, "b": None, "c": None}],
         [{"a": 2.0, "c": "z"}],
+        [{"a": 2.0, "b": 4.0, "c": "z"}, {"a": -np.inf, "b": 4.0, "c": "z"}],
     ]
     elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ended = subprocess.run(
@@ -82,7 +97,7 @@ def test_a_fresh_process_without_headway_predicts_what_the_bundle_predicts(root:
     )
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout.splitlines()[-1])
-    whole, extra, integers, nulls, missing = told["answers"]
+    whole, extra, integers, nulls, missing, infinite = told["answers"]
     assert "/artifacts/small/models/" in told["file"]
     for i, name in enumerate(("no", "yes")):
         np.testing.assert_allclose(whole[f"probability_{name}"], expected[:, i], atol=1e-5)
@@ -93,3 +108,19 @@ def test_a_fresh_process_without_headway_predicts_what_the_bundle_predicts(root:
     assert len(nulls["prediction"]) == 1
     assert missing.startswith("DataError: rows to predict must have the column b")
     assert "\n" not in missing
+    assert infinite == f"BadValues: {INFINITE}"
+
+
+def test_the_server_and_score_refuse_an_infinity_as_the_model_does(root: Path) -> None:
+    champion = tracking.champion(root, "small")
+    assert champion is not None
+    predictor = Predictor.load(champion.bundle)
+    rows = pd.DataFrame({"a": [2.0, -np.inf], "b": [4.0, 4.0], "c": ["z", "z"]})
+    with pytest.raises(DataError) as caught:
+        predictor.answer(rows, {})
+    assert str(caught.value) == INFINITE
+    server = TestClient(application(predictor, ServeConfig()))
+    answer = server.post("/invocations", content=rows.to_csv(index=False), headers={"Content-Type": "text/csv"})
+    assert (answer.status_code, answer.json()["message"]) == (400, INFINITE)
+    reasons = sift(predictor.preparation, pa.RecordBatch.from_pandas(rows))
+    assert reasons == {1: "a must be finite, however it is '-inf'"}

@@ -48,7 +48,9 @@ def fit(table: Table, parts: np.ndarray, data: DataConfig, config: PrepareConfig
             if kind in ("numeric", "date") and (number := _number(columns[name], config)) is not None
         ),
         categories=tuple(
-            _category(columns[name], config) for name, kind in table.kinds.items() if kind == "categorical"
+            replace(_category(columns[name], config), numbers=name in table.numbers)
+            for name, kind in table.kinds.items()
+            if kind == "categorical"
         ),
         texts=tuple(Words(name, counts.best(config)) for name, counts in words.items()),
         target=target,

@@ -5,8 +5,10 @@ Prepared rows are two arrays: ``numeric`` (B, F) float32 and ``categorical`` (B,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from functools import cached_property
 from statistics import NormalDist
 from typing import Any, Literal
@@ -20,7 +22,7 @@ from pydantic import Field
 from headway.base import Config
 from headway.data.canonical import infinite
 from headway.data.config import CsvOptions, Kind, Task
-from headway.data.spelling import spelled
+from headway.data.spelling import number_of, spelled
 from headway.models.base import Inputs
 
 UNKNOWN, MISSING, FIRST_CODE = 0, 1, 2
@@ -93,11 +95,25 @@ class Number:
         return [values, (~known).astype(np.float64)] if self.missing else [values]
 
     def _rank(self, values: np.ndarray) -> np.ndarray:
-        """Normal score of the rank, averaged over ties from both sides, as scikit-learn's QuantileTransformer does."""
+        """Normal score of the rank, averaged over ties from both sides, as scikit-learn's QuantileTransformer does.
+
+        A number that 32 bits do not tell from a quantile is that quantile: 0.1 is 0.10000000149 where it comes from a narrow column, and
+        beside a tie its rank would be another.
+        """
         known = np.asarray(self.quantiles)
+        if self.kind == "numeric":
+            values = _snapped(values, known)
         shares = np.linspace(0, 1, len(known))
         rank = 0.5 * (np.interp(values, known, shares) - np.interp(-values, -known[::-1], -shares[::-1]))
         return np.interp(rank, _SHARES, _SCORES)
+
+
+def _snapped(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(B,) ``values``; those within half a 32-bit step of one of ``known`` (Q,), in order, are it."""
+    after = np.searchsorted(known, values).clip(1, len(known) - 1)
+    before = known[after - 1]
+    nearest = np.where(values - before < known[after] - values, before, known[after])
+    return np.where(np.abs(values - nearest) <= 2.0**-24 * np.abs(nearest), nearest, values)
 
 
 _SHARES = np.concatenate([[0.0], np.linspace(1e-7, 1 - 1e-7, 20_001), [1.0]])
@@ -110,6 +126,8 @@ class Category:
 
     column: str
     values: tuple[str, ...]
+    numbers: bool = False
+    """Whether they are numbers of a column with a type, rather than texts, of which 1.1 and 1.10 may be two."""
 
     def apply(self, column: pa.Array, missing: tuple[str, ...] = ()) -> np.ndarray:
         """(B,) int32 codes of texts in any spelling. ``missing``: what stands for null, where it is none of the values.
@@ -125,6 +143,28 @@ class Category:
         known = np.array(again.fill_null(UNKNOWN))
         codes[rows] = np.where(known < FIRST_CODE + len(self.values), known, MISSING)
         return codes
+
+    def by_number(self, column: pa.Array) -> pa.Array:
+        """A column of texts; one that is none of the values is the value that is the same number, where there is just one such."""
+        unknown = pc.and_(
+            pc.invert(pc.is_in(column, value_set=pa.array(self.values, pa.string()))), pc.is_valid(column)
+        )
+        if not pc.any(unknown).as_py():
+            return column
+        coded = column.dictionary_encode()
+        known = set(self.values)
+        texts = [
+            text if text in known else self._by_number.get(number_of(text), text)
+            for text in coded.dictionary.to_pylist()
+        ]
+        return pa.array(texts, pa.string()).take(coded.indices)
+
+    @cached_property
+    def _by_number(self) -> dict[Decimal | None, str]:
+        """Each number that just one of the values is, to that value."""
+        numbers = {value: number_of(value) for value in self.values}
+        counts = Counter(numbers.values())
+        return {number: value for value, number in numbers.items() if number is not None and counts[number] == 1}
 
     @cached_property
     def _coded(self) -> pa.Array:
@@ -300,7 +340,9 @@ class Preparation:
                 )
                 for n in values["numbers"]
             ),
-            categories=tuple(Category(c["column"], tuple(c["values"])) for c in values["categories"]),
+            categories=tuple(
+                Category(c["column"], tuple(c["values"]), c.get("numbers", False)) for c in values["categories"]
+            ),
             texts=tuple(Words(t["column"], tuple(t["words"])) for t in values["texts"]),
             target=Target(**values["target"] | {"classes": tuple(values["target"]["classes"])}),
             bins=tuple(tuple(edges) for edges in values["bins"]),

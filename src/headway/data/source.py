@@ -54,7 +54,10 @@ class Table:
         self.kinds: dict[str, Kind] = dict(config.features)
         self.columns = tuple(dict.fromkeys([*config.features, config.target, *extra]))
         self._config, self._root, self._csv, self._clean, self._form = config, root, csv, clean, form
-        self.present = self._check_schemas()
+        schema = self._check_schemas()
+        self.present = tuple(schema.names)
+        self.numbers = frozenset(field.name for field in schema if family(field.type) == "a number")
+        """Columns that the files hold as numbers, rather than as the texts of numbers."""
 
     @property
     def textual(self) -> bool:
@@ -146,7 +149,7 @@ class Table:
         arrays = [known.column(name) if name in kinds else to_string_or_keep(batch.column(name)) for name in wanted]
         return pa.RecordBatch.from_arrays(arrays, names=list(wanted))
 
-    def _check_schemas(self) -> tuple[str, ...]:
+    def _check_schemas(self) -> pa.Schema:
         """Look at every file's columns before any is read. Returns the first one's."""
         first: pa.Schema | None = None
         for file in self.files:
@@ -163,7 +166,7 @@ class Table:
             else:
                 self._check_same(schema, first, name)
         assert first is not None
-        return tuple(first.names)
+        return first
 
     def _check_columns(self, schema: pa.Schema, name: str) -> None:
         for column in self.columns:

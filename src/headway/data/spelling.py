@@ -24,16 +24,22 @@ import pyarrow.compute as pc
 
 _WHOLE = re.compile(r"([+-]?)(0|[1-9][0-9]*)(\.0)?")
 _LARGE = re.compile(r"-?[1-9](\.[0-9]*[1-9])?e\+[1-9][0-9]+")
-"""What programs write for whole numbers, and for floats too large for their digits. A text of another form may be a code of its own."""
+_SMALL = re.compile(r"(-?[1-9](?:\.[0-9]*[1-9])?e-)([1-9])")
+"""What programs write for whole numbers, and for floats too large or too small for their digits; Arrow writes 1e-7 where Python writes
+1e-07. A text of another form may be a code of its own."""
 
 _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _TIME = re.compile(r"([0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]+)")
+_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]*)?(e[+-]?[0-9]+)?")
+_MOST_DIGITS = 80
+"""More than any type of number has."""
+
 _TRUTHS = ("True", "TRUE", "False", "FALSE")
 
 _MAYBE = (
-    rf"^{_WHOLE.pattern}$|^{_LARGE.pattern}$"
+    rf"^{_WHOLE.pattern}$|^{_LARGE.pattern}$|^{_SMALL.pattern}$"
     r"|^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:|^[0-9]{2}:[0-9]{2}:[0-9]{2}\.|^(True|TRUE|False|FALSE)$"
 )
 _CODE = r"^([0-9]+|-[0-9]*[1-9][0-9]*)$"
@@ -73,6 +79,9 @@ def spell(text: str) -> str:
         return f"-{digits}" if sign == "-" and digits != "0" else digits
     if _LARGE.fullmatch(text):
         return _spell_large(text)
+    small = _SMALL.fullmatch(text)
+    if small is not None:
+        return f"{small[1]}0{small[2]}"
     moment = _MOMENT.fullmatch(text)
     if moment is not None:
         return _spell_moment(text, moment)
@@ -92,6 +101,18 @@ def spell_value(value: Any) -> str:
     if isinstance(value, (float, np.floating)) and np.isfinite(value):
         return spell_number(_shortest(value))
     return _spell_decimal(value) if isinstance(value, Decimal) else spell(str(value))
+
+
+def number_of(text: str) -> Decimal | None:
+    """The number that a text of digits is, None for another text. One that is exactly a 32-bit float is its shortest decimal, 0.1."""
+    if not _NUMBER.fullmatch(text) or len(text) > _MOST_DIGITS:
+        return None
+    number, value = Decimal(text), float(text)
+    with np.errstate(over="ignore"):
+        narrow = np.float32(value)
+    if np.isfinite(narrow) and Decimal(repr(value)) == number and float(narrow) == value:
+        return Decimal(str(narrow))
+    return number
 
 
 def texts_of(column: pa.Array) -> pa.Array | None:
@@ -116,6 +137,10 @@ def moments(column: pa.Array) -> pa.Array:
     """Dates and timestamps of any unit and zone as timestamp[us] in UTC without a zone."""
     if pa.types.is_timestamp(column.type) and column.type.tz is not None:
         column = column.cast(pa.timestamp(column.type.unit))
+    if column.type == pa.timestamp(
+        "ns"
+    ):  # a text's digits are cut off, so that it is the earlier moment before 1970, too
+        column = pc.floor_temporal(column, unit="microsecond")
     return pc.cast(column, pa.timestamp("us"), safe=False)
 
 

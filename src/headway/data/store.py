@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from headway.data.source import Table
 
 RAW_TEST = "raw/test.parquet"
-FORMAT = 4
+FORMAT = 5
 """Raised whenever the same settings would prepare other arrays than before."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.base import DataError
-from headway.data.canonical import as_read, canonical
+from headway.data.canonical import as_read, canonical, family
 from headway.data.config import Kind
 from headway.data.prepare import Preparation
 from headway.data.records import shown
@@ -26,12 +27,26 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
     twice = [name for name in kinds if have.count(name) > 1] if len(set(have)) < len(have) else []
     if twice:
         raise DataError(f"{WHERE}: column names must differ, however {shown(twice[0])} occurs more than once")
-    columns = [
-        _arrow_column(rows[name], name) if isinstance(rows, pd.DataFrame) else rows.column(name) for name in kinds
-    ]
-    read = [read_column(preparation, kind, column) for kind, column in zip(kinds.values(), columns, strict=True)]
+    columns = {
+        name: _arrow_column(rows[name], name) if isinstance(rows, pd.DataFrame) else rows.column(name) for name in kinds
+    }
+    read = [read_column(preparation, kind, columns[name]) for name, kind in kinds.items()]
     batch = pa.RecordBatch.from_arrays(read, names=list(kinds))
-    return canonical(batch, kinds, WHERE, date_format=preparation.date_format, lenient=preparation.lenient)
+    batch = canonical(batch, kinds, WHERE, date_format=preparation.date_format, lenient=preparation.lenient)
+    for category in preparation.categories:
+        name = category.column
+        if category.numbers or _holds_numbers(rows, columns, name):
+            i = batch.schema.get_field_index(name)
+            batch = batch.set_column(i, name, category.by_number(batch.column(i)))
+    return batch
+
+
+def _holds_numbers(rows: pd.DataFrame | pa.RecordBatch, columns: Mapping[str, pa.Array], name: str) -> bool:
+    """Whether a column's type says so, or that a frame's objects are more than texts."""
+    if family(columns[name].type) == "a number":
+        return True
+    frame = isinstance(rows, pd.DataFrame) and rows[name].dtype == object
+    return frame and pd.api.types.infer_dtype(rows[name], skipna=True).startswith("mixed")
 
 
 def refuse_missing(needed: list[str], have: list[Any]) -> None:
@@ -95,7 +110,7 @@ UNPREDICTED = "the prediction must be a finite number, however it is none: a val
 
 def unpredicted(predictions: np.ndarray) -> np.ndarray:
     """(N,) bool: the rows whose prediction is no finite number."""
-    return np.asarray(~np.isfinite(predictions.reshape(len(predictions), -1)).all(1))
+    return np.asarray(~np.isfinite(predictions).all(tuple(range(1, predictions.ndim))))
 
 
 def refuse_unpredicted(predictions: np.ndarray) -> None:

@@ -30,7 +30,7 @@ from headway.serve.rows import refuse_unfit
 from headway.serve.stream import Job, Model, Scoring
 from headway.serve.workers import Workers
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the same rows and model give other files, so that old ones are not taken for done."""
 
 

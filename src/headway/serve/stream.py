@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headway.base import DataError
 from headway.data.arriving import Input
-from headway.data.canonical import as_read, to_string_or_keep
+from headway.data.canonical import as_read, plain, to_string_or_keep
 from headway.data.config import CsvOptions
 from headway.data.prepare import Preparation
 from headway.report import Reporter
@@ -89,7 +89,7 @@ class Scoring:
         waiting: deque[tuple[int, pa.RecordBatch, Future[np.ndarray]]] = deque()
         rows = self.job.input.rows()
         for start, raw in self.job.input.batches(self.model.columns, BATCH_ROWS, self._end, broken.append):
-            batch = self._with_keys(raw)
+            batch = self._plain(raw)
             waiting.append((start, batch, self._ask(batch)))
             if len(waiting) >= AHEAD * self.workers.count:
                 self._settle(*waiting.popleft())
@@ -99,13 +99,14 @@ class Scoring:
         if self._end > self._start or not self._end:
             self._keep()
 
-    def _with_keys(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The keys as the project reads CSV. All else of a CSV is text as it stands there: the preparation knows what its null is."""
-        if self.job.input.form != "csv":
-            return batch
-        csv, keys = self.model.csv, self.model.keys
+    def _plain(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """In types that rows can be taken of, and the keys as the project reads CSV.
+
+        All else of a CSV is text as it stands there: the preparation knows what its null is.
+        """
+        csv, keys = self.model.csv, self.model.keys if self.job.input.form == "csv" else ()
         columns = [
-            as_read(column, csv.strip, csv.null_values) if name in keys else column
+            as_read(column, csv.strip, csv.null_values) if name in keys else plain(column)
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         ]
         return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
