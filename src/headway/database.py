@@ -229,8 +229,13 @@ def keep_private(root: Path) -> None:
 
 
 def reading(path: Path, seconds: float = 60.0) -> sqlite3.Connection:
-    """Open an SQLite file to read, and never make it: its place is quoted as a URI, in which ? # and % mean something."""
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=seconds)
+    """Open an SQLite file to read, and never make it: its place is quoted as a URI, in which ? # and % mean something.
+
+    Also in a folder that can only be read, where SQLite cannot make the index of its log: without a log, nobody writes.
+    """
+    can_write, log = os.access(path.parent, os.W_OK), path.with_name(f"{path.name}-wal")
+    still = "" if can_write or log.exists() else "&immutable=1"
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{still}", uri=True, timeout=seconds)
 
 
 def disk_problem(error: Exception, path: Path) -> ConfigError | None:

@@ -22,12 +22,16 @@ WORKPLACES = ("", ".prefect", "backups", "mlruns")
 
 
 def note_place(root: Path, folder: Path) -> None:
-    """Remember a folder outside the project that something is written to, so that its leftovers are found."""
+    """Remember a folder outside the project that something is written to, so that its leftovers are found.
+
+    Where the project's own disk is full or can only be read, nothing is remembered: a backup elsewhere is wanted all the more.
+    """
     folder = folder.resolve()
     if not folder.is_relative_to(root.resolve()):
         path = root / "data" / "outside" / f"{digest(str(folder))}.txt"
-        if not path.exists():
-            write_atomically(path, str(folder))
+        with contextlib.suppress(OSError):
+            if not path.exists():
+                write_atomically(path, str(folder))
 
 
 def places(root: Path) -> Iterator[Path]:

@@ -27,23 +27,27 @@ class Overview:
 
 
 def projects(root: Path) -> Overview:
-    """One row a YAML in conf/. A YAML that does not load is among the problems."""
+    """One row a YAML in conf/. A YAML that does not load is among the problems, as is an MLflow that cannot be read."""
     rows, problems = [], []
     for path in project_files(root):
         try:
-            rows.append(_row(load_project(path.stem, root), root))
+            project = load_project(path.stem, root)
+            rows.append(_described(project))
+            rows[-1] |= _standing(project, root)
         except HeadwayError as error:
             problems.extend(str(error).splitlines())
-    return Overview(rows, "no project yet: headway init --data FILE --target COLUMN", problems=problems)
+    empty = "no project yet: headway init --data FILE --target COLUMN"
+    return Overview(rows, empty, problems=list(dict.fromkeys(problems)))
 
 
-def _row(project: Project | TextProject, root: Path) -> dict[str, Any]:
+def _described(project: Project | TextProject) -> dict[str, Any]:
+    return {"project": project.name, "task": project.task, "data": project.data.dataset or project.data.source}
+
+
+def _standing(project: Project | TextProject, root: Path) -> dict[str, Any]:
     versions, runs = _tracked(root, project.name)
     champion = next((v for v in versions if "champion" in v["aliases"]), None)
     return {
-        "project": project.name,
-        "task": project.task,
-        "data": project.data.dataset or project.data.source,
         "champion": None if champion is None else f"version {champion['version']}",
         "metric": None if champion is None else _measured(champion, runs),
         "last run": f"{moment(runs[0]['start'])} {runs[0]['status'].lower()}" if runs else None,

@@ -102,7 +102,9 @@ def test_every_write_of_a_retraining_may_fail(tmp_path: Path, monkeypatch: pytes
     assert seen["status"] == "FINISHED"
 
 
-def test_a_database_that_cannot_grow_is_one_line_and_what_it_missed_is_delivered_later(tmp_path: Path) -> None:
+def test_a_database_that_cannot_grow_is_one_line_and_what_it_missed_is_delivered_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = {"project": {"name": "rows", "task": "classification", "model": {"name": "mlp"}}, "seed": 0}
     first, second = (RunDirectory.create(tmp_path, "rows", plan) for _ in range(2))
     assert tracking.begin(first, tmp_path, {}, "first", "") is None
@@ -123,6 +125,7 @@ def test_a_database_that_cannot_grow_is_one_line_and_what_it_missed_is_delivered
         warning = tracking.conclude(first, tmp_path, "FINISHED", {})
         assert warning is not None
         assert len(warning.splitlines()) == 1
+    assert "Traceback" not in capsys.readouterr().err, "MLflow says the same again"
     with listening(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 1000000")):
         tracking.sync(first, tmp_path)
         assert tracking.begin(second, tmp_path, many, "second", "") is None
@@ -149,6 +152,28 @@ def test_a_database_is_not_called_damaged_where_the_disk_is_full(tmp_path: Path)
         remount("size=400m")
         with pytest.raises(ConfigError, match="version of another program is unknown"):
             check_versions(tmp_path / "disk", None)
+
+
+@pytest.mark.parametrize("room_kb", [0, 40, 300, 700])
+def test_a_backup_without_room_is_one_line_and_with_room_again_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], room_kb: int
+) -> None:
+    root = tmp_path / "disk"
+    with mounted(root) as remount:
+        make(root)
+        tracking.open_store(root)
+        (root / "mlruns" / "artifacts").mkdir(exist_ok=True)
+        (root / "mlruns" / "artifacts" / "weights").write_bytes(bytes(400_000))
+        monkeypatch.chdir(root)
+        remount(f"size={shutil.disk_usage(root).used // 1024 + room_kb}k")
+        assert cli.main(["backup"]) == 2
+        (said,) = capfd.readouterr().err.splitlines()
+        assert str(root) in said
+        assert "room left" in said
+        assert [*root.glob("backups/*"), *root.glob("backups/.*")] == []
+        remount("size=400m")
+        assert cli.main(["backup"]) == 0
+        assert cli.main(["backup", "--to", str(tmp_path / "kept.tar")]) == 0
 
 
 @contextlib.contextmanager
@@ -220,10 +245,12 @@ def test_a_folder_that_can_only_be_read_is_one_line(
         subprocess.run(
             [sys.executable, "-c", words], cwd=root, check=True
         )  # a process that has it open keeps it writable
+        run = stages.start("rows", root, []).path.name
         monkeypatch.chdir(root)
         remount("ro")
-        for words in (["check", "rows"], ["status"]):
-            assert cli.main(words) == 0, words
+        backup = f"backup --to {tmp_path / 'kept.tar'}"  # wanted most where a disk fails
+        for line in ("check rows", "status", backup):
+            assert cli.main(line.split()) == 0, line
         commands = [
             "score rows",
             f"score rows --out {out}",
@@ -232,17 +259,72 @@ def test_a_folder_that_can_only_be_read_is_one_line(
             "gc",
             "gc --apply",
             "watch rows",
+            "backup",
+            f"restore {tmp_path / 'kept.tar'}",
+            "init --data data/raw/rows.csv --target y --name fresh",
+            "effect rows",
+            "seeds rows --set model=mlp",
+            f"sync {run}",
         ]
         for line in commands:
             capsys.readouterr()
             assert cli.main(line.split()) == 2, line
             (said,) = capsys.readouterr().err.splitlines()
             assert str(root) in said
-        for process in [started(root, words) for words in (["run", "rows", "--force"], ["deploy"], ["up"])]:
+            assert ".partial" not in said
+        assert cli.main(["list"]) == 0
+        shown = capsys.readouterr()
+        assert ("rows" in shown.out, str(root) in shown.err, shown.err.count("\n")) == (True, True, 1), shown
+        for process in [
+            started(root, words) for words in (["run", "rows", "--force"], ["resume", run], ["deploy"], ["up"])
+        ]:
             out, err = process.communicate(timeout=120)
             (line,) = [line for line in err.splitlines() if line.startswith("headway: ")]
             assert (process.returncode, str(root) in line, "Traceback" in out + err) == (2, True, False), line
         monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "line"),
+    [("conf", "init --data data/raw/rows.csv --target y --name fresh"), ("backups", "backup"), ("data", "seeds rows")],
+)
+def test_one_folder_that_can_only_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: str, line: str
+) -> None:
+    make(tmp_path)
+    tracking.open_store(tmp_path)
+    with mounted(tmp_path / folder) as remount:
+        make(tmp_path)
+        remount("ro")
+        monkeypatch.chdir(tmp_path)
+        assert cli.main(line.split()) == 2
+        (said,) = capsys.readouterr().err.splitlines()
+        assert f"{tmp_path / folder}" in said
+        assert "Read-only" in said
+
+
+def test_a_backup_is_restored_into_no_folder_that_can_only_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, empty = tmp_path / "project", tmp_path / "empty"
+    make(root)
+    tracking.open_store(root)
+    monkeypatch.chdir(root)
+    assert cli.main(["backup", "--to", str(tmp_path / "kept.tar")]) == 0
+    with mounted(empty) as remount:
+        (empty / "conf").mkdir()
+        monkeypatch.chdir(empty)
+        for options, reason in (("ro", "Read-only"), ("size=100k", "room")):
+            remount(options)
+            capsys.readouterr()
+            assert cli.main(["restore", str(tmp_path / "kept.tar")]) == 2
+            (said,) = capsys.readouterr().err.splitlines()
+            assert str(empty) in said
+            assert reason in said
+            assert [path.name for path in empty.rglob("*")] == ["conf"]
+            remount("rw")
+        remount("size=400m")
+        assert cli.main(["restore", str(tmp_path / "kept.tar")]) == 0
 
 
 def started(root: Path, words: Sequence[str]) -> subprocess.Popen[str]:
