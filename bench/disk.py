@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.disk_project import Disk, Ended, give, newest_run, serve, start
+from bench.disk_project import Disk, Ended, give, make_store, newest_run, serve, start
 from bench.samples import FOLDER, Samples, options
 from bench.side_by_side import Ratio, tell
 from headway.local import reach_prefect
@@ -149,6 +149,17 @@ def _with_refuse(root: Path) -> None:
         os.utime(path, (time.time() - 1e6,) * 2)
 
 
+def _from_another_machine(root: Path) -> None:
+    """An MLflow without runs, and one run that another one tracked."""
+    name = newest_run(root)
+    (root / "data" / "runs" / name).rename(root / name)
+    for folder in (root / "data" / "runs", root / "mlruns"):
+        shutil.rmtree(folder)
+    give(root, make_store)
+    (root / "data" / "runs").mkdir()
+    (root / name).rename(root / "data" / "runs" / name)
+
+
 def _emptied(root: Path) -> None:
     """Nothing but the YAMLs, which a restore finds to be the same."""
     for path in root.iterdir():
@@ -159,7 +170,7 @@ def _emptied(root: Path) -> None:
 BEFORE: dict[str, Callable[[Path], None]] = {
     "doctor": _with_damage,
     "gc": _with_refuse,
-    "sync": lambda root: shutil.rmtree(root / "mlruns"),  # as for a run from another machine
+    "sync": _from_another_machine,
     "restore": _emptied,
 }
 """What is done to the project before the disk is full."""

@@ -134,6 +134,14 @@ def interrupted() -> int:
     return 0
 
 
+def make_store() -> int:
+    """MLflow's database of the current folder, without runs."""
+    from headway import tracking
+
+    tracking.open_store(Path.cwd())
+    return 0
+
+
 def newest_run(root: Path) -> str:
     """The name of the newest run's folder: the interrupted one."""
     runs = sorted((root / "data" / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)

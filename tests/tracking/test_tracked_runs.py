@@ -203,11 +203,12 @@ def test_a_run_made_without_mlflow_is_delivered_whole(run: RunDirectory, tmp_pat
 
 
 def test_a_run_that_another_machine_tracked_is_delivered_whole(run: RunDirectory, tmp_path: Path) -> None:
-    """Its id there is unknown here, as it is where the database was lost."""
+    """Its id there is unknown here."""
     begin(run, tmp_path)
     journal(run, 2)
     assert tracking.conclude(run, tmp_path, "FINISHED", SUMMARY) is None
     here = tmp_path / "here"
+    tracking.open_store(here)
     shutil.copytree(run.path, here / run.path.relative_to(tmp_path))
     copy = RunDirectory(here / run.path.relative_to(tmp_path))
     run_id = tracking.sync(copy, here)
