@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from headway import stages, tracking
 from headway.report import Silent
 from headway.run import RunDirectory
 from headway.tracking.store import let_go
+from tests.deciding import decide
 from tests.whole_project import cut, flip, gone, put_back
 
 WEIGHTS = "weights.safetensors"
@@ -73,8 +73,7 @@ def build(root: Path, name: str, example: pd.DataFrame, *worse: str) -> Gated:
     stages.evaluate(good, root, Silent())
     assert stages.register(good, root, Silent())["promoted"]
     version = tracking.register(repeated(good, root, f"{name}-second"), root, name, example)
-    decision = {"promoted": True, "reason": "promoted: as good"}
-    tracking.settle(root, name, version, "1", decision, lambda _: pytest.fail("nothing changed meanwhile"))
+    decide(root, name, version, {"promoted": True, "reason": "promoted: as good"})
     let_go(root)
     kept = root.with_name("kept")
     shutil.copytree(root, kept)

@@ -20,6 +20,7 @@ from headway.base import DamagedError, read_json
 from headway.data.store import Store
 from headway.report import Silent
 from headway.run import RunDirectory
+from tests.gated import repeated
 from tests.hearing import Heard
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -231,18 +232,21 @@ def test_a_champion_without_its_files_stays_where_nothing_else_can_be_compared_w
 def test_beside_a_damaged_champion_the_version_before_it_is_compared_with(racing: Path) -> None:
     from headway import tracking
 
-    fourth = tracking.versions(racing, "german-credit")[0]["version"]
-    tracking.promote(racing, "german-credit", fourth, {"promoted": True, "reason": "by hand"})
+    run = evaluated(racing, "german-credit")
+    fifth = stages.register(run, racing, Silent())
+    assert fifth["promoted"], fifth["reason"]
     champion = tracking.champion(racing, "german-credit")
     assert champion is not None
     shutil.move(champion.bundle, champion.bundle.with_name("elsewhere"))
-    decision = stages.register(evaluated(racing, "german-credit"), racing, Silent())
+    again = repeated(run, racing, "german-credit-again")
+    stages.evaluate(again, racing, Silent())
+    decision = stages.register(again, racing, Silent())
     assert decision["promoted"], decision["reason"]
     assert "against version 3's" in decision["reason"]
-    assert f"version {fourth} is in charge and cannot be compared: " in decision["reason"]
+    assert f"version {fifth['version']} is in charge and cannot be compared: " in decision["reason"]
     assert decision["reason"].endswith("; compared with version 3, the newest whole one before")
     last = tracking.history(racing, "german-credit")[-1]
-    assert (last.kind, last.before, last.after) == ("promotion", fourth, decision["version"])
+    assert (last.kind, last.before, last.after) == ("promotion", fifth["version"], decision["version"])
 
 
 def test_mlflow_holds_what_a_person_needs_to_compare_runs(root: Path, first: RunDirectory) -> None:

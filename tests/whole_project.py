@@ -27,6 +27,7 @@ from headway.database import revisions_of
 from headway.report import Silent
 from headway.run import RunDirectory
 from headway.tracking.store import let_go
+from tests.deciding import decide
 
 YAML = """
 task: classification
@@ -223,7 +224,7 @@ def _promote(root: Path, run: RunDirectory, reason: str) -> None:
     text = project["task"] == "language"
     example = pd.DataFrame({"prompt": ["the "]} if text else {"a": [0.5], "c": ["x"]})
     version = tracking.register(run, root, project["name"], example)
-    tracking.promote(root, project["name"], version, {"promoted": True, "reason": reason})
+    decide(root, project["name"], version, {"promoted": True, "reason": reason})
 
 
 def _die(root: Path, run: RunDirectory) -> None:

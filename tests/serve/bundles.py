@@ -18,6 +18,7 @@ from headway.data.prepare import Category, Number, Preparation, Target
 from headway.models.mlp import MLP
 from headway.run import RunDirectory
 from headway.serve.bundle import Interval, Predictor, complete_bundle
+from tests.deciding import decide
 
 CLASSES = Target("y", "classification", ("a", "b", "c"))
 VALUE = Target("y", "regression", (), 10.0, 3.0)
@@ -61,7 +62,7 @@ def promoted(
     make(run.bundle)
     tracking.begin(run, root, {}, "mlp", "")
     version = tracking.register(run, root, name, example)
-    tracking.promote(root, name, version, {"promoted": True, "reason": "first"})
+    decide(root, name, version, {"promoted": True, "reason": "first"})
 
 
 class Here:

@@ -25,6 +25,7 @@ from headway.serve.app import application
 from headway.serve.bundle import Predictor, complete_bundle
 from headway.serve.config import ServeConfig
 from headway.serve.rows import sift
+from tests.deciding import decide
 
 PROJECT = {"name": "small", "description": "", "task": "classification", "model": {"name": "mlp"}}
 ROWS = pd.DataFrame({"a": [0.5, None, -1.0, 2.0], "b": [1.0, 2.0, None, 4.0], "c": ["x", "never seen", None, "z"]})
@@ -69,7 +70,7 @@ def _registered(tmp_path: Path) -> Path:
     complete_bundle(run.bundle, preparation, MLP(width=8), "name: small\n")
     tracking.begin(run, tmp_path, {}, "mlp", "")
     version = tracking.register(run, tmp_path, "small", ROWS)
-    tracking.promote(tmp_path, "small", version, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "small", version, {"promoted": True, "reason": "first"})
     return tmp_path
 
 

@@ -10,6 +10,7 @@ from headway import checksums, tracking
 from headway.base import ConfigError
 from headway.run import RunDirectory
 from headway.tracking import condition
+from tests.deciding import decide
 from tests.tracking.test_registry import registered
 
 
@@ -49,7 +50,7 @@ def test_a_replacement_that_fails_leaves_the_old_files_in_their_place(
 
 
 def test_files_that_a_killed_replacement_had_moved_aside_are_put_back(run: RunDirectory, tmp_path: Path) -> None:
-    tracking.promote(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
     _, folder = version(tmp_path)
     folder.rename(folder.with_name(folder.name + ".damaged"))
     one, _ = version(tmp_path)

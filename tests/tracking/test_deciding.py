@@ -13,6 +13,7 @@ from headway import resuming, tracking, zombies
 from headway.base import ConfigError, read_json, write_json
 from headway.run import RunDirectory
 from headway.tracking import Holder, intent, lock
+from tests.deciding import decide
 from tests.dying import die
 from tests.tracking.test_registry import ROWS, another, registered
 from tests.tracking.tracked import PLAN, PROJECT, pretend_bundle
@@ -24,7 +25,7 @@ def test_candidates_that_decide_at_once_each_meet_the_one_that_took_charge_befor
     run: RunDirectory, tmp_path: Path
 ) -> None:
     first = registered(run, tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     client = tracking.open_store(tmp_path)
     model = client.get_model_version("loans", first)
     versions = [str(client.create_model_version("loans", model.source, model.run_id).version) for _ in range(5)]
@@ -53,7 +54,7 @@ def test_a_version_that_the_gate_has_decided_about_is_not_decided_about_again(
     run: RunDirectory, tmp_path: Path
 ) -> None:
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
 
     def never(_: Holder | None) -> dict[str, Any]:
         raise AssertionError
@@ -72,7 +73,7 @@ def test_an_alias_that_is_moved_while_a_decision_is_written_down_is_not_moved_ba
     from mlflow import MlflowClient
 
     first, second, third = registered(run, tmp_path), *(registered(another(tmp_path), tmp_path) for _ in range(2))
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     real = MlflowClient.set_registered_model_tag
 
     def moved(self: MlflowClient, name: str, key: str, value: str) -> None:
@@ -83,14 +84,14 @@ def test_an_alias_that_is_moved_while_a_decision_is_written_down_is_not_moved_ba
     with monkeypatch.context() as patched:
         patched.setattr(MlflowClient, "set_registered_model_tag", moved)
         with pytest.raises(ConfigError, match="another machine does so now; try again"):
-            tracking.promote(tmp_path, "loans", second, BETTER)
+            decide(tmp_path, "loans", second, BETTER)
     assert tracking.version_of(tmp_path, "loans").version == third
     assert intent.TAG not in tracking.open_store(tmp_path).get_registered_model("loans").tags
 
 
 def test_whoever_only_looks_waits_for_no_decision(run: RunDirectory, tmp_path: Path) -> None:
     first = registered(run, tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     with lock.held(tmp_path, "loans") as held:
         assert held is not None
         tracking.open_store(tmp_path).set_registered_model_tag("loans", intent.TAG, "{}")
@@ -120,7 +121,7 @@ def test_a_registered_model_knows_what_it_is_for_and_refuses_what_is_for_somethi
     tracking.register(of_target(tmp_path, "amount"), tmp_path, "loans", ROWS)
     assert client.get_registered_model("loans").tags["target"] == "amount", "nothing is in charge: it may change"
 
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     assert client.get_registered_model("loans").tags["target"] == "default", "as the version in charge"
     count = len(tracking.versions(tmp_path, "loans"))
     with pytest.raises(
@@ -139,7 +140,7 @@ def test_a_registered_model_knows_what_it_is_for_and_refuses_what_is_for_somethi
         tracking.register(of_target(tmp_path, "amount"), tmp_path, "loans", ROWS)
 
     wanted = tracking.register(of_target(tmp_path, "amount", replace_champion=True), tmp_path, "loans", ROWS)
-    tracking.promote(tmp_path, "loans", wanted, {"promoted": True, "reason": "asked for"})
+    decide(tmp_path, "loans", wanted, {"promoted": True, "reason": "asked for"})
     assert client.get_registered_model("loans").tags["target"] == "amount"
     client.set_registered_model_tag("loans", "project", "credits")
     with pytest.raises(ConfigError, match="must be project loans's, but it is project credits's"):
@@ -151,7 +152,7 @@ def test_a_run_killed_between_its_promotion_and_its_own_note_of_it_is_finished_a
 ) -> None:
     version = registered(run, tmp_path)
     write_json(run.path / "evaluation.json", {})
-    tracking.promote(tmp_path, "loans", version, BETTER)
+    decide(tmp_path, "loans", version, BETTER)
     other = another(tmp_path)
     registered(other, tmp_path)
     write_json(other.path / "evaluation.json", {})
@@ -174,7 +175,7 @@ def test_a_version_that_a_person_registered_under_another_name_is_not_taken_for_
     run: RunDirectory, tmp_path: Path
 ) -> None:
     version = registered(run, tmp_path)
-    tracking.promote(tmp_path, "loans", version, BETTER)
+    decide(tmp_path, "loans", version, BETTER)
     other = another(tmp_path)
     pretend_bundle(other)
     tracking.begin(other, tmp_path, {}, "mlp", "")

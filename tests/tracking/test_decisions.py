@@ -10,6 +10,7 @@ from headway.overview import project
 from headway.run import RunDirectory
 from headway.tracking import decisions
 from headway.tracking.decisions import DecisionRecord, Kind
+from tests.deciding import decide
 from tests.tracking.test_registry import another, registered
 from tests.tracking.tracked import PROJECT
 
@@ -43,7 +44,6 @@ def test_the_history_tells_every_one_of_ten_decisions_and_no_append_touches_an_e
         if kind == "rollback":
             tracking.rollback(tmp_path, "loans", version, f"why {n}")
         else:
-            decide = tracking.keep_challenger if kind == "refusal" else tracking.promote
             for _ in range(2):  # the second is a run that goes on after it was killed
                 decision = {"promoted": kind != "refusal", "reason": f"why {n}", **MEASURED}
                 decide(tmp_path, "loans", version, decision)
@@ -82,8 +82,8 @@ def test_show_prints_and_gives_as_json_every_decision(run: RunDirectory, tmp_pat
     (tmp_path / "conf").mkdir()
     write_json(tmp_path / "conf" / "loans.yaml", PROJECT)  # JSON is YAML
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "the first model"})
-    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "the first model"})
+    decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
     tracking.rollback(tmp_path, "loans", reason="complaints")
     overview = project("loans", tmp_path)
     assert [row["why"] for row in overview.decision_rows()] == ["complaints", "better", "the first model"]
@@ -96,17 +96,17 @@ def test_show_prints_and_gives_as_json_every_decision(run: RunDirectory, tmp_pat
 
 def test_a_gate_that_goes_on_after_a_rollback_does_not_undo_it(run: RunDirectory, tmp_path: Path) -> None:
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
-    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
     tracking.rollback(tmp_path, "loans", reason="complaints")
-    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
+    decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
     assert tracking.version_of(tmp_path, "loans").version == first
     assert len(tracking.history(tmp_path, "loans")) == 3
 
 
 def test_an_alias_that_was_moved_in_mlflow_is_noted_with_the_next_decision(run: RunDirectory, tmp_path: Path) -> None:
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     tracking.open_store(tmp_path).set_registered_model_alias("loans", "champion", second)
     tracking.rollback(tmp_path, "loans", first, "by mistake")
     told = [(d.kind, d.before, d.after) for d in tracking.history(tmp_path, "loans")]
@@ -117,7 +117,7 @@ def test_what_people_wrote_into_the_description_stays_above_the_decisions(run: R
     first = registered(run, tmp_path)
     client = tracking.open_store(tmp_path)
     client.update_registered_model("loans", "Ask Anna before you change this.")
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "a | b"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "a | b"})
     second = str(client.create_model_version("loans", client.get_model_version("loans", first).source).version)
     for n in range(14):
         tracking.rollback(tmp_path, "loans", (second, first)[n % 2], f"{n}" + '"' * 6000)
@@ -160,7 +160,7 @@ def test_a_model_from_before_the_history_keeps_what_its_versions_tell(run: RunDi
         ("rollback", second, first, "complaints")
     ]
     third = registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", third, {"promoted": True, "reason": "better"})
+    decide(tmp_path, "loans", third, {"promoted": True, "reason": "better"})
     assert [(d.number, d.kind, d.before, d.after) for d in tracking.history(tmp_path, "loans")] == [
         (1, "rollback", second, first),
         (2, "promotion", first, third),

@@ -17,6 +17,7 @@ from headway import tracking
 from headway.run import RunDirectory
 from headway.tracking import intent
 from headway.tracking.intent import Intent
+from tests.deciding import decide
 from tests.tracking.test_registry import ROWS, another, registered
 from tests.tracking.tracked import pretend_bundle
 
@@ -217,7 +218,7 @@ def test_whoever_looks_next_finishes_what_a_killed_process_began(
 ) -> None:
     client = tracking.open_store(tmp_path)
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     looks: tuple[Callable[[], Any], ...] = (
         lambda: tracking.champion(tmp_path, "loans"),
         lambda: tracking.version_of(tmp_path, "loans"),
@@ -240,9 +241,9 @@ def test_what_cannot_be_finished_is_undone(run: RunDirectory, tmp_path: Path, ki
         registered(another(tmp_path), tmp_path),
         registered(another(tmp_path), tmp_path),
     )
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
-    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
-    assert killer.dies(lambda: tracking.promote(tmp_path, "loans", third, {"promoted": True, "reason": "best"}), 4)
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
+    assert killer.dies(lambda: decide(tmp_path, "loans", third, {"promoted": True, "reason": "best"}), 4)
     assert client.get_registered_model("loans").aliases["champion"] in (third, int(third))
     client.delete_model_version("loans", third)
     seen = {row["version"]: row["aliases"] for row in tracking.versions(tmp_path, "loans")}
@@ -259,7 +260,7 @@ def test_an_intent_that_was_spoilt_by_hand_is_no_intent(run: RunDirectory, tmp_p
     first = registered(run, tmp_path)
     client = tracking.open_store(tmp_path)
     client.set_registered_model_tag("loans", intent.TAG, "not JSON")
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     assert tracking.version_of(tmp_path, "loans").version == first
     assert intent.intent_of(client.get_registered_model("loans")) is None
 
@@ -284,8 +285,8 @@ def test_a_process_that_is_killed_in_a_rollback_leaves_no_lock_and_the_repetitio
     run: RunDirectory, tmp_path: Path
 ) -> None:
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
-    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
     ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "1"], check=False, env=dict(os.environ))
     assert ended.returncode == -signal.SIGKILL
     told = tracking.rollback(tmp_path, "loans", reason="complaints")
@@ -297,7 +298,7 @@ def test_a_process_that_is_killed_in_a_rollback_leaves_no_lock_and_the_repetitio
 
 def test_an_intent_fits_into_what_every_database_keeps(run: RunDirectory, tmp_path: Path) -> None:
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     kept: list[Intent] = []
     real = intent._finish
 

@@ -11,6 +11,7 @@ import pytest
 from headway import checksums, tracking
 from headway.base import ConfigError, DamagedError
 from headway.run import RunDirectory
+from tests.deciding import decide
 from tests.tracking.tracked import PLAN, pretend_bundle
 
 ROWS = pd.DataFrame({"age": [30, None, 50], "job": ["cook", None, 7], "more": [1, 2, 3]})
@@ -30,7 +31,7 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     assert tracking.champion(tmp_path, "loans") is None
     first = registered(run, tmp_path)
     decision = {"promoted": True, "reason": "beats the trivial baseline", "metric": "auc", "difference": 0.1}
-    tracking.promote(tmp_path, "loans", first, {**decision, "low": 0.05, "high": 0.15})
+    decide(tmp_path, "loans", first, {**decision, "low": 0.05, "high": 0.15})
     assert tracking.versions(tmp_path, "loans")[0]["low"] == "0.05"
     found = tracking.champion(tmp_path, "loans")
     assert found is not None
@@ -38,10 +39,10 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     assert (found.bundle / "bundle.json").read_bytes() == (run.bundle / "bundle.json").read_bytes()
 
     second = registered(another(tmp_path), tmp_path)
-    tracking.keep_challenger(tmp_path, "loans", second, {"promoted": False, "reason": "worse by 0.02"})
+    decide(tmp_path, "loans", second, {"promoted": False, "reason": "worse by 0.02"})
     third = registered(another(tmp_path), tmp_path)
     for _ in range(2):  # a promotion repeated after a crash changes nothing
-        tracking.promote(tmp_path, "loans", third, {"promoted": True, "reason": "at least as good"})
+        decide(tmp_path, "loans", third, {"promoted": True, "reason": "at least as good"})
     seen = {row["version"]: row for row in tracking.versions(tmp_path, "loans")}
     assert seen[first]["aliases"] == ["previous"]
     assert seen[second]["aliases"] == ["challenger"]
@@ -49,7 +50,7 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     assert (seen[first]["decision"], seen[first]["reason"]) == ("replaced", f"replaced by version {third}")
     assert "low" not in seen[first], "the gate's interval of an earlier decision is in the history, not among the tags"
     assert seen[second]["decision"] == "not promoted"
-    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "by hand"})
+    tracking.rollback(tmp_path, "loans", second, "by hand")
     seen = {row["version"]: row for row in tracking.versions(tmp_path, "loans")}
     assert (seen[second]["aliases"], seen[third]["aliases"]) == (["champion"], ["previous"])
 
@@ -80,7 +81,7 @@ def test_what_is_registered_holds_no_pickle_and_no_litter_and_its_exact_requirem
 ) -> None:
     import torch
 
-    tracking.promote(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": ""})
+    decide(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": ""})
     found = tracking.champion(tmp_path, "loans")
     assert found is not None
     model = found.bundle.parent.parent

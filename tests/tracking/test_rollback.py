@@ -10,6 +10,7 @@ from headway import tracking
 from headway.base import ConfigError, DamagedError
 from headway.run import RunDirectory
 from headway.tracking import lock
+from tests.deciding import decide
 from tests.tracking.test_registry import another, registered
 
 
@@ -19,7 +20,7 @@ def rows(root: Path) -> dict[str, dict[str, object]]:
 
 def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory, tmp_path: Path) -> None:
     first = registered(run, tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     before = rows(tmp_path)
     for to, fault in (("", "previous champion"), ("99", "'99' is not one"), (first, "in charge already")):
         with pytest.raises(ConfigError, match=fault) as told:
@@ -28,7 +29,7 @@ def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory
     assert rows(tmp_path) == before
 
     second = registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
+    decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
     told = tracking.rollback(tmp_path, "loans", reason="complaints\nsince Monday")
     assert (told.version, told.before, told.again) == (first, second, True)
     assert tracking.version_of(tmp_path, "loans").version == first
@@ -49,10 +50,10 @@ def test_where_the_previous_champion_is_damaged_the_newest_whole_one_is_named(
 ) -> None:
     versions = [registered(run, tmp_path), *(registered(another(tmp_path), tmp_path) for _ in range(4))]
     for version in versions[:3]:
-        tracking.promote(tmp_path, "loans", version, {"promoted": True, "reason": "better"})
+        decide(tmp_path, "loans", version, {"promoted": True, "reason": "better"})
     tracking.rollback(tmp_path, "loans", reason="complaints")  # from 3 to 2
-    tracking.promote(tmp_path, "loans", "4", {"promoted": True, "reason": "better"})
-    tracking.keep_challenger(tmp_path, "loans", "5", {"promoted": False, "reason": "worse"})
+    decide(tmp_path, "loans", "4", {"promoted": True, "reason": "better"})
+    decide(tmp_path, "loans", "5", {"promoted": False, "reason": "worse"})
     shutil.rmtree(tracking.version_of(tmp_path, "loans", "2").bundle)
     before = rows(tmp_path)
     with pytest.raises(
@@ -69,9 +70,9 @@ def test_where_the_previous_champion_is_damaged_the_newest_whole_one_is_named(
 
 
 def test_a_version_that_never_was_champion_is_not_champion_again(run: RunDirectory, tmp_path: Path) -> None:
-    tracking.promote(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
     refused = registered(another(tmp_path), tmp_path)
-    tracking.keep_challenger(tmp_path, "loans", refused, {"promoted": False, "reason": "worse"})
+    decide(tmp_path, "loans", refused, {"promoted": False, "reason": "worse"})
     done = tracking.rollback(tmp_path, "loans", refused)
     assert done.sentence() == "version 2 is champion, in place of version 1"
     assert tracking.rollback(tmp_path, "loans", "1").sentence() == "version 1 is champion again, in place of version 2"
@@ -82,8 +83,8 @@ def test_a_rollback_that_is_repeated_says_that_it_was_done_and_changes_nothing(
     run: RunDirectory, tmp_path: Path
 ) -> None:
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
-    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
     tracking.rollback(tmp_path, "loans", reason="complaints")
     before, history = rows(tmp_path), tracking.history(tmp_path, "loans")
     for to in ("", first):
@@ -103,7 +104,7 @@ def test_a_model_without_a_champion_cannot_be_rolled_back(tmp_path: Path) -> Non
 def test_a_rollback_says_that_it_waits_for_another_decision_and_gives_up(
     run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tracking.promote(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
     refused = registered(another(tmp_path), tmp_path)
     monkeypatch.setattr(lock, "QUIET_SECONDS", 0.0)
     with monkeypatch.context() as patch, lock.held(tmp_path, "loans"):
@@ -118,8 +119,8 @@ def test_a_rollback_says_that_it_waits_for_another_decision_and_gives_up(
 
 def test_a_rollback_that_was_taken_back_bars_no_version(run: RunDirectory, tmp_path: Path) -> None:
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
-    tracking.promote(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
-    tracking.promote(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
+    decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
+    decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
 
     def earlier(champion: str) -> list[str]:
         return [one.version for one in tracking.earlier(tmp_path, "loans", champion)]

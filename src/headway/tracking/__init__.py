@@ -14,7 +14,7 @@ rollback      an earlier version in charge again
 state         what a version's page says
 """
 
-from headway.tracking.deciding import decided, keep_challenger, promote, settle
+from headway.tracking.deciding import decided, settle
 from headway.tracking.decisions import DecisionRecord
 from headway.tracking.registration import check_purpose, register
 from headway.tracking.registry import (
@@ -47,10 +47,8 @@ __all__ = [
     "earlier",
     "history",
     "holder",
-    "keep_challenger",
     "list_runs",
     "open_store",
-    "promote",
     "register",
     "rollback",
     "settle",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.tracking import decisions, intent, lock
 from headway.tracking.decisions import GATE, DecisionRecord, current_user, reason_of
-from headway.tracking.registry import Holder, aliased, holder_of, opened, reading
+from headway.tracking.registry import Holder, holder_of, opened, reading
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,7 +39,7 @@ def settle(
         assert held is not None
         with opened(root) as client:
             intent.recover(client, name)
-            earlier = _decided(client, name, version, GATE)
+            earlier = _decided(client, name, version)
         if earlier is not None:
             return _told(earlier)
         while True:
@@ -58,38 +58,16 @@ def decided(root: Path, name: str, run_id: str) -> dict[str, Any] | None:
     """What the gate has decided about the version that a run made, as decision.json says it; None where it has not, or there is none."""
     with reading(root, name) as client:
         for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-            record = _decided(client, name, str(version.version), GATE)
+            record = _decided(client, name, str(version.version))
             if record is not None:
                 return {**_told(record), "name": name, "version": record.version}
     return None
 
 
-def promote(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
-    """Make a version champion in place of whichever is, unless that was done before."""
-    _decide(root, name, version, decision, ("first", "promotion"))
-
-
-def keep_challenger(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
-    """Keep a version as `challenger`, with the reason, unless that was done before; the champion stays."""
-    _decide(root, name, version, decision, ("refusal",))
-
-
-def _decide(
-    root: Path, name: str, version: str, decision: Mapping[str, Any], kinds: tuple[decisions.Kind, ...]
-) -> None:
-    with lock.held(root, name) as held, opened(root) as client:
-        assert held is not None
-        intent.recover(client, name)
-        if _decided(client, name, version, kinds) is None:
-            champion = aliased(client, name, "champion")
-            before = None if champion is None else str(champion.version)
-            _carry_out(client, name, version, before, decision, held)
-
-
-def _decided(client: MlflowClient, name: str, version: str, kinds: tuple[decisions.Kind, ...]) -> DecisionRecord | None:
-    """The newest decision of these kinds about a version that was written down."""
+def _decided(client: MlflowClient, name: str, version: str) -> DecisionRecord | None:
+    """The gate's newest decision about a version that was written down."""
     history = decisions.read(client, name)
-    return next((one for one in reversed(history) if one.number and one.version == version and one.kind in kinds), None)
+    return next((one for one in reversed(history) if one.number and one.version == version and one.kind in GATE), None)
 
 
 def _carry_out(
