@@ -62,7 +62,7 @@ def run_all(root: Path, names: list[str]) -> tuple[list[dict[str, Any]], int, st
 
         while not done.wait(0.5):
             words = [p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"])]
-            most[0] = max(most[0], sum("headway.temporary" in w and str(root) in w for w in words))
+            most[0] = max(most[0], sum("headway.server.temporary" in w and str(root) in w for w in words))
 
     watcher = threading.Thread(target=count)
     watcher.start()
@@ -75,7 +75,7 @@ def run_all(root: Path, names: list[str]) -> tuple[list[dict[str, Any]], int, st
 
 def lost_metrics(root: Path, told: list[dict[str, Any]]) -> tuple[int, int]:
     """Values of the journals that MLflow lacks, and all of them."""
-    from headway.run import RunDirectory
+    from headway.run.directory import RunDirectory
     from headway.tracking import open_store
 
     client = open_store(root)

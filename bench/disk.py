@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.disk_project import Disk, Ended, give, make_store, newest_run, serve, start
 from bench.samples import FOLDER, Samples, options
 from bench.side_by_side import Ratio, tell
-from headway.local import reach_prefect
+from headway.server.local import reach_prefect
 
 FEW_KB = (0, 4, 20, 60, 150, 400, 1000, 2500)
 """Rooms of commands that take a second or two."""

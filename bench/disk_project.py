@@ -20,11 +20,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headway.processes import free_port
+from headway.machine.processes import free_port
 
 PLENTY = "400m"
 SECONDS = 240
-IMPORTS = ("mlflow", "great_expectations", "flows.retrain", "headway.effects", "headway.seeds", "headway.watching")
+IMPORTS = (
+    "mlflow",
+    "great_expectations",
+    "flows.retrain",
+    "headway.pipeline.effects",
+    "headway.pipeline.seeds",
+    "headway.pipeline.watching",
+)
 ROWS = """
 task: classification
 data:
@@ -124,11 +131,11 @@ def make_project(root: Path) -> None:
 
 def interrupted() -> int:
     """A run whose process dies when it has trained."""
-    from headway import stages
-    from headway.report import Silent
+    from headway.pipeline import runs, stages
+    from headway.run.report import Silent
 
-    run, root = stages.start("rows", Path.cwd(), []), Path.cwd()
-    stages.track(run, root)
+    run, root = runs.start("rows", Path.cwd(), []), Path.cwd()
+    runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train):
         stage(run, root, Silent())
     return 0
@@ -170,7 +177,7 @@ def give(root: Path, words: Sequence[str] | Callable[[], int]) -> Ended:
 
 def _become(root: Path, words: Sequence[str] | Callable[[], int], out: int, err: int) -> None:
     """Be the command, and end."""
-    from headway import cli
+    from headway.cli import commands as cli
 
     code = 1
     try:

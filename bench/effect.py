@@ -32,7 +32,6 @@ import numpy as np
 
 from bench.samples import FOLDER, options, origin_of
 from bench.side_by_side import Ratio, tell
-from headway.base import write_json
 from headway.data.prepare import Number, Preparation, Target
 from headway.effect.findings import Findings
 from headway.effect.lab import Lab
@@ -40,7 +39,8 @@ from headway.effect.main import describe, setting_of
 from headway.effect.notebook import Notebook
 from headway.effect.study import Study
 from headway.effect.technique import Setting, Technique
-from headway.run import RunDirectory
+from headway.files.atomic import write_json
+from headway.run.directory import RunDirectory
 
 STUDIES = 100
 ROWS, COLUMNS = 20_000, 32

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.samples import ROOT
 from bench.side_by_side import BUSY, RESULTS
-from headway.base import read_json, write_atomically
+from headway.files.atomic import read_json, write_atomically
 
 BEGIN, END = "<!-- goals: written by python -m bench.goals -->", "<!-- end of goals -->"
 BENCHMARKS = tuple(

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from bench.side_by_side import Ratio, compare, write
-from headway.base import ConfigError
 from headway.data.batches import Batch, ResidentBatches
-from headway.models import Inputs, TokenInputs
+from headway.data.inputs import Inputs, TokenInputs
+from headway.errors import ConfigError
 from headway.models.gpt import GPT
 from headway.models.mlp import MLP
 from headway.tasks import language

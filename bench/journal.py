@@ -22,8 +22,8 @@ from bench.loop import CPU, Rows
 from bench.side_by_side import Ratio, tell
 from headway import tracking
 from headway.data.batches import Batch
-from headway.processes import free_port
-from headway.run import RunDirectory
+from headway.machine.processes import free_port
+from headway.run.directory import RunDirectory
 from headway.train.follow import Follower
 from headway.train.loop import Training
 from headway.train.network import make_training

@@ -29,8 +29,8 @@ import psutil
 from bench.kills_state import KINDS, Wrong, counts, holding, in_charge, orphans, restored, state
 from bench.samples import FOLDER, Samples, options
 from bench.side_by_side import Ratio, tell
-from headway.base import read_json, write_json
-from headway.processes import free_port
+from headway.files.atomic import read_json, write_json
+from headway.machine.processes import free_port
 
 KILLS, ROWS = 300, 3000
 SECONDS = 300.0
@@ -150,7 +150,7 @@ class Folder:
         place, known = self.root, list(words)
         if words[0] == "restore":
             place, known = self.restored, ["restore", str(self.root / "kept.tar")]
-            place.mkdir(exist_ok=True)
+            (place / "conf").mkdir(parents=True, exist_ok=True)  # the root: else the nearest folder upward that has one
         elif "newest" in words:
             runs = sorted((self.root / "data" / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
             known[known.index("newest")] = runs[-1].parent.name

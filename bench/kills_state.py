@@ -13,14 +13,15 @@ from pathlib import Path
 
 import psutil
 
-from headway import checksums, tracking
-from headway.base import read_json
-from headway.database import reading, sqlite_file
+from headway import tracking
 from headway.doctor import main as doctor
-from headway.leftovers import leftovers
-from headway.restore import PENDING
+from headway.files import checksums
+from headway.files.atomic import read_json
+from headway.files.database import reading, sqlite_file
+from headway.files.leftovers import leftovers
+from headway.run.lifetime import dead
+from headway.server.restore import PENDING
 from headway.tracking.decisions import MOVES
-from headway.zombies import dead
 
 KINDS = (
     "commands that fail afterwards",

@@ -25,9 +25,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from bench.samples import Samples, options
 from bench.side_by_side import Comparison, against_itself, conclude, kept_threads, measure, with_threads
 from headway.data.batches import Batches, ResidentBatches
-from headway.models.base import Inputs
+from headway.data.inputs import Inputs
 from headway.models.mlp import MLP
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.train.follow import Follower
 from headway.train.network import make_training
 from headway.train.precision import Arithmetic

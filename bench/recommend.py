@@ -36,7 +36,7 @@ from headway.effect.technique import Setting, Technique
 from headway.effect.techniques import techniques
 from headway.effect.together import Session
 from headway.effect.trainers import Job
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 
 MEASURED, DRAWN = 10, 40
 GOAL = 2.0

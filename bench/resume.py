@@ -23,9 +23,9 @@ from safetensors.torch import load_file
 
 from bench.samples import FOLDER, Samples, options
 from bench.side_by_side import Ratio, tell
-from headway.base import write_json
 from headway.data.prepare import Number, Preparation, Target
-from headway.run import RunDirectory
+from headway.files.atomic import write_json
+from headway.run.directory import RunDirectory
 from headway.train import main as training_process
 from headway.train import network, table  # noqa: F401 - loaded before the first fork
 

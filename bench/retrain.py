@@ -21,7 +21,7 @@ from typing import Any
 
 from bench.samples import FOLDER, ROOT, Samples, options
 from bench.side_by_side import Ratio, summarise, tell
-from headway.processes import free_port
+from headway.machine.processes import free_port
 
 RUNS = 3
 LIMITS = (("boosting", 0.870, 0.926, 45), ("tabm", 0.865, 0.918, 120))

@@ -23,8 +23,8 @@ import numpy as np
 
 from bench.samples import ROOT, machine
 from headway import tracking
-from headway.base import read_json, write_json
-from headway.run import RunDirectory
+from headway.files.atomic import read_json, write_json
+from headway.run.directory import RunDirectory
 
 KEPT = ROOT / "bench" / "same.json"
 WRITTEN = (".json", ".npy", ".yaml")

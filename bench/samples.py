@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headway.base import digest
+from headway.files.atomic import digest
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "data" / "bench"
@@ -97,7 +97,7 @@ def origin_of(name: str) -> str:
 
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
-    from headway.environment import environment
+    from headway.machine.environment import environment
 
     here = environment()
     return {

@@ -22,8 +22,8 @@ import numpy as np
 
 from bench.crowd import lost_metrics
 from bench.side_by_side import Ratio, tell
-from headway.base import read_json
-from headway.processes import free_port
+from headway.files.atomic import read_json
+from headway.machine.processes import free_port
 
 RETRAININGS, ROWS = 3, 2000
 WAIT_SECONDS, GRACE_SECONDS = 300.0, 90.0

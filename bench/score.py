@@ -31,10 +31,10 @@ from headway import tracking
 from headway.data.arriving import Input
 from headway.data.config import CsvOptions
 from headway.data.datasets import locate
-from headway.report import Silent
+from headway.pipeline.scoring import model_of
+from headway.run.report import Silent
 from headway.serve.bundle import Predictor
 from headway.serve.parts import Output
-from headway.serve.score import model_of
 from headway.serve.stream import Job, Scoring
 from headway.serve.workers import Workers
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.samples import Options, Samples, machine
-from headway.base import write_json
+from headway.files.atomic import write_json
 
 RESULTS = Path(__file__).parent / "results"
 

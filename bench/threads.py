@@ -25,8 +25,8 @@ import numpy as np
 
 from bench.samples import Options, Samples, options
 from bench.side_by_side import OTHERS, Machine, Ratio, summarise, tell
-from headway.cores import allowed_cores, spin_briefly
-from headway.processes import die_with_parent, interrupt_on
+from headway.machine.cores import allowed_cores, spin_briefly
+from headway.machine.processes import die_with_parent, interrupt_on
 
 GOAL = 1.3
 ROUNDS = 3
@@ -94,7 +94,7 @@ def _fixed(busy: int) -> tuple[str, ...]:
 
 BUSY_LOOP = """
 import signal, sys
-from headway.processes import die_with_parent
+from headway.machine.processes import die_with_parent
 die_with_parent(int(sys.argv[1]), signal.SIGKILL)
 print(flush=True)
 while True: pass
@@ -140,8 +140,8 @@ def network(way: str, busy: int) -> float:
     import torch
 
     from bench.loop import CPU, Rows
-    from headway.base import write_json
-    from headway.run import RunDirectory
+    from headway.files.atomic import write_json
+    from headway.run.directory import RunDirectory
     from headway.train.follow import Follower
     from headway.train.memory import keep_memory
     from headway.train.network import make_training
@@ -180,7 +180,7 @@ def network(way: str, busy: int) -> float:
 
 def boosting(way: str, busy: int) -> float:
     """LightGBM on 30,000 rows of 30 columns."""
-    from headway.models.base import Inputs
+    from headway.data.inputs import Inputs
     from headway.models.boosting import Boosting, load_lightgbm
     from headway.train.estimators import GrowingThreads
 

@@ -17,7 +17,7 @@ PREFIX = "headway: retrain on drift: "
 
 
 def retrain_on_drift(project: str, deployment: UUID) -> Automation:
-    """One event, one retraining: drift that was reported before emits no event (headway.watching)."""
+    """One event, one retraining: drift that was reported before emits no event (headway.pipeline.watching)."""
     return Automation(
         name=f"{PREFIX}{project}",
         description=f"When headway watch finds drift in {project}, it is retrained.",

@@ -16,9 +16,9 @@ from flows.rollback import rollback
 from flows.score import score
 from flows.watch import watch
 from headway import __version__
-from headway.base import HeadwayError
-from headway.prefect_api import TAG
+from headway.errors import HeadwayError
 from headway.project import Project, load_project, project_files
+from headway.server.prefect_api import TAG
 from headway.text_project import TextProject
 
 SLUG = "yaml"

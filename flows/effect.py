@@ -14,9 +14,10 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.reporting import Both, end_with_runner, named_after_project, note_flow, refused, show_effects
-from headway import effects
-from headway.base import HeadwayError, find_root
-from headway.run import RunDirectory
+from headway.config import find_root
+from headway.errors import HeadwayError
+from headway.pipeline import effects
+from headway.run.directory import RunDirectory
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="measure")

@@ -9,7 +9,8 @@ import yaml
 from prefect.deployments.runner import RunnerDeployment
 
 from flows.deployments import deployments
-from headway.base import ConfigError, write_atomically
+from headway.errors import ConfigError
+from headway.files.atomic import write_atomically
 
 POOL = "headway"
 HEAD = """# Every flow of every project in conf/, for a process work pool. Written by `headway deploy`; write again when conf/ has changed.

@@ -23,15 +23,18 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 from prefect.states import Failed, State
 
-from headway import effects, watching
-from headway.base import HeadwayError, find_root, moment, read_or_empty, write_json
-from headway.disk import disk_error
+from headway.cli.terminal import Terminal, metric_rows, slice_rows
+from headway.config import find_root
+from headway.errors import HeadwayError
 from headway.evaluate import undefined
-from headway.local import running
-from headway.processes import die_with_parent
-from headway.report import Reporter
-from headway.run import RunDirectory
-from headway.terminal import Terminal, markdown_table, metric_rows, slice_rows
+from headway.files.atomic import read_or_empty, write_json
+from headway.files.disk import disk_error
+from headway.machine.clock import moment
+from headway.machine.processes import die_with_parent
+from headway.pipeline import effects, watching
+from headway.run.directory import RunDirectory
+from headway.run.report import Reporter, markdown_table
+from headway.server.local import running
 
 ARTIFACT_SECONDS = 2.0
 LONG = {"train": "training", "measure": "study"}

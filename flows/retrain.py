@@ -27,14 +27,17 @@ from flows.reporting import (
     show_validation,
 )
 from flows.zombies import close_now
-from headway import stages, zombies
-from headway.base import HeadwayError, find_root, read_json
+from headway.cli.interruption import undisturbed
+from headway.config import find_root
 from headway.data.source import newest_month
-from headway.incremental import up_to_date
-from headway.interruption import undisturbed
+from headway.errors import HeadwayError
+from headway.files.atomic import read_json
+from headway.pipeline import runs, stages
+from headway.pipeline.incremental import up_to_date
+from headway.pipeline.resuming import STAGES, has_begun, prepare_again, remaining, unfinished
 from headway.project import Project, load_project, recipe_settings, recipe_warning
-from headway.resuming import STAGES, has_begun, prepare_again, remaining, unfinished
-from headway.run import RunDirectory
+from headway.run import lifetime
+from headway.run.directory import RunDirectory
 from headway.text_project import TextProject
 
 Model = Literal["boosting", "gpt", "linear", "mlp", "tabm"]
@@ -157,7 +160,7 @@ def retrain(
         found = None if force or replace_champion else up_to_date(project, root, put)
         if found is not None:
             return Completed(message=found.text, data=str(found.run.path))
-        run = stages.start(project, root, put, {"replace_champion": True} if replace_champion else None)
+        run = runs.start(project, root, put, {"replace_champion": True} if replace_champion else None)
         note_flow(run)
         _stages(run, root)
     except (HeadwayError, OSError) as error:
@@ -185,7 +188,7 @@ def _stages(run: RunDirectory, root: Path, names: Sequence[str] = STAGES) -> Non
     report = Both(run.plan["project"]["name"])
     with contextlib.ExitStack() as gate:
         try:
-            _warn(report, stages.track(run, root))
+            _warn(report, runs.track(run, root))
             for name in names:
                 if name == "register":
                     late = gate.enter_context(undisturbed())
@@ -194,7 +197,7 @@ def _stages(run: RunDirectory, root: Path, names: Sequence[str] = STAGES) -> Non
             problem = error
             raise
         finally:
-            _warn(report, stages.conclude(run, root, problem))
+            _warn(report, runs.conclude(run, root, problem))
     if late:
         report.warn(f"{late[0]} after the decision, so the run was finished first")
 
@@ -228,7 +231,7 @@ def resume(run: str) -> Any:
     root = find_root()
     try:
         directory = unfinished(run, root).run
-        zombies.own(directory, wait=False)
+        lifetime.own(directory, wait=False)
         names = remaining(directory)
         note_flow(directory)
         _stages(directory, root, names)

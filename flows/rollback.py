@@ -12,7 +12,8 @@ from prefect.states import Completed
 
 from flows.reporting import named_after_project, refused
 from headway import tracking
-from headway.base import HeadwayError, find_root
+from headway.config import find_root
+from headway.errors import HeadwayError
 from headway.project import load_project
 from headway.tracking.decisions import current_user
 

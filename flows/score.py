@@ -14,9 +14,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from flows.reporting import Both, artifact_key, end_with_runner, named_after_project, refused
-from headway.base import HeadwayError, find_root
-from headway.serve import score as scoring
-from headway.terminal import markdown_table
+from headway.config import find_root
+from headway.errors import HeadwayError
+from headway.pipeline import scoring
+from headway.run.report import markdown_table
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="predict")

@@ -22,7 +22,8 @@ from prefect.states import Crashed
 from flows.automations import settle
 from flows.deployments import SLUG, TAG, deployments
 from flows.zombies import keep_closing
-from headway.base import find_root, write_json
+from headway.config import find_root
+from headway.files.atomic import write_json
 
 
 def tidy(client: SyncPrefectClient, names: set[str]) -> None:

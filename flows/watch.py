@@ -18,9 +18,10 @@ from prefect.states import Completed
 from pydantic import JsonValue
 
 from flows.reporting import Both, end_with_runner, named_after_project, note_flow, refused, show_drift
-from headway import watching
-from headway.base import HeadwayError, find_root
-from headway.run import RunDirectory
+from headway.config import find_root
+from headway.errors import HeadwayError
+from headway.pipeline import watching
+from headway.run.directory import RunDirectory
 
 EVENT = "headway.drift"
 

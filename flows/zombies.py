@@ -12,8 +12,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
-from headway import zombies
-from headway.run import RunDirectory
+from headway.run import lifetime
+from headway.run.directory import RunDirectory
 
 LOOK_SECONDS = 20.0
 
@@ -25,7 +25,7 @@ def close_dead(client: SyncPrefectClient, root: Path) -> list[str]:
     """
     closed = []
     gone = [RunDirectory(path.parent) for path in (root / "data" / "runs").glob("*/owner.gone")]
-    for run in [*zombies.dead(root), *gone]:
+    for run in [*lifetime.dead(root), *gone]:
         with contextlib.suppress(Exception):
             if _close(client, run):
                 closed.append(run.path.name)
@@ -34,12 +34,12 @@ def close_dead(client: SyncPrefectClient, root: Path) -> list[str]:
 
 def _close(client: SyncPrefectClient, run: RunDirectory) -> bool:
     """Whether the run was still open in Prefect, and is Crashed now."""
-    flow_run, crashed = zombies.flow_run_of(run), False
+    flow_run, crashed = lifetime.flow_run_of(run), False
     if flow_run is not None:
         with contextlib.suppress(ObjectNotFound):
             state = client.read_flow_run(UUID(flow_run)).state
             if state is not None and not state.is_final():
-                if zombies.lives(run.path):  # resumed since we looked, or its training has yet to end
+                if lifetime.lives(run.path):  # resumed since we looked, or its training has yet to end
                     return False
                 client.set_flow_run_state(UUID(flow_run), Crashed(message="Its process was killed."), force=True)
                 crashed = True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headway.cores import spin_briefly
+from headway.machine.cores import spin_briefly
 
 spin_briefly()  # before any library is loaded: tests run beside other processes
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 
 DIE = """
 import os, signal, sys
 from pathlib import Path
-from headway import zombies
-from headway.run import RunDirectory
-zombies.own(RunDirectory(Path(sys.argv[1])))
+from headway.run import lifetime
+from headway.run.directory import RunDirectory
+lifetime.own(RunDirectory(Path(sys.argv[1])))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def die(run: RunDirectory) -> None:
     """Let a process of its own take the run, and die by SIGKILL."""
-    subprocess.run([sys.executable, "-c", DIE, str(run.path)], check=False)
+    ended = subprocess.run([sys.executable, "-c", DIE, str(run.path)], check=False)
+    assert ended.returncode == -signal.SIGKILL

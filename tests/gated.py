@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from headway import stages, tracking
-from headway.report import Silent
-from headway.run import RunDirectory
+from headway import tracking
+from headway.pipeline import runs, stages
+from headway.run.directory import RunDirectory
+from headway.run.report import Silent
 from headway.tracking.store import let_go
 from tests.deciding import decide
 from tests.whole_project import cut, flip, gone, put_back
@@ -49,8 +50,8 @@ class Gated:
 
 def trained(root: Path, name: str, *settings: str) -> RunDirectory:
     """A run as far as its training."""
-    run = stages.start(name, root, settings)
-    stages.track(run, root)
+    run = runs.start(name, root, settings)
+    runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train):
         stage(run, root, Silent())
     return run
@@ -61,7 +62,7 @@ def repeated(run: RunDirectory, root: Path, name: str) -> RunDirectory:
     own = shutil.ignore_patterns("tracking*", "evaluation.json", "decision.json", "owner.*")
     copy = RunDirectory(run.path.with_name(name))
     shutil.copytree(run.path, copy.path, ignore=own)
-    stages.track(copy, root)
+    runs.track(copy, root)
     return copy
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headway.report import Silent
+from headway.run.report import Silent
 
 
 class Heard(Silent):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway.base import write_json
 from headway.data.prepare import Category, Number, Preparation, Target
-from headway.run import RunDirectory
+from headway.files.atomic import write_json
+from headway.run.directory import RunDirectory
 
 ROWS = {"train": 600, "validation": 200, "test": 200}
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway import cli, stages
-from headway.base import HeadwayError
-from headway.report import Silent
-from headway.run import RunDirectory
+from headway.cli import commands as cli
+from headway.errors import HeadwayError
+from headway.pipeline import runs, stages
+from headway.run.directory import RunDirectory
+from headway.run.report import Silent
 from tests.small_disk import mounted
 from tests.whole import frame, make
 
@@ -102,7 +103,7 @@ def test_whole_runs_that_cannot_go_on_say_one_line_and_train_nothing(tmp_path: P
     assert {path.name for path in (tmp_path / "data" / "prepared").iterdir()} <= {"profiles"}, (
         "profiles, and nothing to train on"
     )
-    from headway.overview import project
+    from headway.cli.overview import project
 
     assert "FAILED" in str(project("rows", tmp_path).runs).upper()
 
@@ -134,12 +135,12 @@ def test_a_full_disk_is_one_line_and_with_room_again_the_stage_succeeds(
     }
     monkeypatch.chdir(small_disk)
     if stage != "start":
-        run = stages.start("rows", small_disk, [])
+        run = runs.start("rows", small_disk, [])
         for name in list(steps)[: list(steps).index(stage)]:
             steps[name](run, small_disk, Silent())
     fill(small_disk, 0)
     before = sorted(p for p in small_disk.rglob("*") if p.is_file())
-    act = (lambda: steps[stage](run, small_disk, Silent())) if run else (lambda: stages.start("rows", small_disk, []))
+    act = (lambda: steps[stage](run, small_disk, Silent())) if run else (lambda: runs.start("rows", small_disk, []))
     with pytest.raises((OSError, HeadwayError)) as caught:
         act()
     text = str(caught.value)
@@ -147,7 +148,7 @@ def test_a_full_disk_is_one_line_and_with_room_again_the_stage_succeeds(
     after = sorted(p for p in small_disk.rglob("*") if p.is_file() and p.stat().st_size)
     assert [p for p in after if p not in before and "cache" not in str(p)] == []
     (small_disk / "filler").unlink()
-    run = run or stages.start("rows", small_disk, [])
+    run = run or runs.start("rows", small_disk, [])
     for name in list(steps)[list(steps).index(stage) if stage != "start" else 0 :]:
         steps[name](run, small_disk, Silent())
     assert run.result is not None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from headway import checksums
-from headway.base import DamagedError
+from headway.errors import DamagedError
+from headway.files import checksums
 
 
 @pytest.fixture

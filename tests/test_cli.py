@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from headway import cli, local, owner, stages
-from headway.base import DataError, HeadwayError, TrainingError
+from headway.cli import commands as cli
+from headway.errors import DataError, HeadwayError, TrainingError
+from headway.pipeline import stages
+from headway.server import local, owner
 
 YAML = """
 task: classification
@@ -45,7 +47,7 @@ def checking(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | dict[str,
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys; from headway.cli import COMMANDS, parser; parser(COMMANDS).format_help(); print(*sys.modules)"
+    code = "import sys; from headway.cli.commands import COMMANDS, parser; parser(COMMANDS).format_help(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"prefect", "torch", "mlflow", "pandas", "numpy", "pyarrow", "rich"}.isdisjoint(loaded)
 
@@ -140,7 +142,7 @@ def test_json_says_what_was_wrong(root: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(root: Path) -> None:
-    code = "import sys; from headway.cli import main; sys.exit(main(['list', '--json']))"
+    code = "import sys; from headway.cli.commands import main; sys.exit(main(['list', '--json']))"
     for number in range(300):
         (root / "conf" / f"p{number}.yaml").write_text("task: [")
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

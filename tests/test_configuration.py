@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from headway.base import ConfigError, find_root, read_yaml, write_atomically
+from headway.config import find_root, read_yaml
+from headway.errors import ConfigError
+from headway.files.atomic import write_atomically
 from headway.project import load_project
 
 GOOD = """

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from headway import cores
-from headway.cores import Use, Watch, spin_briefly
+from headway.machine import cores
+from headway.machine.cores import Use, Watch, spin_briefly
 
 ROOT = Path(__file__).parents[1]
 TICK = 1 / os.sysconf("SC_CLK_TCK")

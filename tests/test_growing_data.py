@@ -17,9 +17,9 @@ from headway.data.split import TEST, TRAIN, Division
 from headway.data.store import Store, make_store
 from headway.evaluate.metrics import measure
 from headway.evaluate.resample import Units
-from headway.other_columns import unlearnt_rows
+from headway.pipeline.other_columns import unlearnt_rows
+from headway.pipeline.runs import table_of
 from headway.project import Project
-from headway.stages import table_of
 
 ROWS = 3000
 FEATURES = {"a": "numeric", "b": "numeric", "c": "categorical"}

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from headway import tracking
-from headway.base import write_json
-from headway.environment import code_version
-from headway.incremental import up_to_date
+from headway.files.atomic import write_json
+from headway.machine.environment import code_version
+from headway.pipeline.incremental import up_to_date
+from headway.pipeline.runs import start, table_of
 from headway.project import load_table_project
-from headway.run import RunDirectory
-from headway.stages import start, table_of
+from headway.run.directory import RunDirectory
 
 PROJECT = """task: classification
 data: {source: rows, target: paid, features: {age: numeric}}
@@ -68,7 +68,9 @@ def test_the_same_inputs_are_up_to_date_and_each_change_is_not(
     assert found.text.startswith("up to date: version 1 of 1970-01-01 00:00 UTC")
     assert up_to_date("people", tmp_path, ["train.epochs=3"]) is None
     with monkeypatch.context() as patched:
-        patched.setattr("headway.incremental.code_version", lambda root: {**code_version(root), "version": "0"})
+        patched.setattr(
+            "headway.pipeline.incremental.code_version", lambda root: {**code_version(root), "version": "0"}
+        )
         assert up_to_date("people", tmp_path) is None
     shutil.copy(tmp_path / "rows" / "a.parquet", tmp_path / "rows" / "b.parquet")
     assert up_to_date("people", tmp_path) is None

@@ -7,9 +7,10 @@ import re
 import pandas as pd
 import pytest
 
-from headway import stages, tracking
-from headway.base import read_json, write_json
-from headway.report import Silent
+from headway import tracking
+from headway.files.atomic import read_json, write_json
+from headway.pipeline import stages
+from headway.run.report import Silent
 from tests.gated import DAMAGES, WEIGHTS, Gated, build, repeated
 from tests.hearing import Heard
 from tests.letters import write_project

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headway import cli, stages
-from headway.base import ConfigError, DataError, read_json
+from headway.cli import commands as cli
+from headway.cli.overview import sample
 from headway.data.text import open_text
 from headway.data.tokens import TokenStore, make_token_store
-from headway.overview import sample
+from headway.errors import ConfigError, DataError
+from headway.files.atomic import read_json
+from headway.pipeline import runs, stages
 from headway.project import load_project
-from headway.report import Silent
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
+from headway.run.report import Silent
 from headway.serve.text import rehearse
 from headway.text_project import TextProject
 from tests.letters import YAML, write_project
@@ -39,11 +41,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def retrain(root: Path, *settings: str) -> RunDirectory:
-    run = stages.start("little", root, settings)
-    stages.track(run, root)
+    run = runs.start("little", root, settings)
+    runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
         stage(run, root, Silent())
-    stages.conclude(run, root)
+    runs.conclude(run, root)
     return run
 
 
@@ -61,7 +63,7 @@ def test_text_becomes_a_champion_with_samples(root: Path, first: RunDirectory) -
     )
     assert "the" in (first.path / "rehearsal" / "samples.txt").read_text()
     assert (first.path / "plots" / "learning_curve.png").stat().st_size > 5000
-    told = stages.summary(first)
+    told = runs.summary(first)
     assert told["model"] == {"name": "little", "version": "1"}
     assert set(told["baselines"]) >= {"unigram"}
 

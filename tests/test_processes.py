@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from headway.base import ConfigError
-from headway.processes import Child, await_answer, free_port, is_free, spawn, stop
+from headway.errors import ConfigError
+from headway.machine.processes import Child, await_answer, free_port, is_free, spawn, stop
 
 FAMILY = """
 import subprocess, sys, time
@@ -26,7 +26,7 @@ time.sleep(600)
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from headway.processes import spawn
+from headway.machine.processes import spawn
 child = spawn("family", [sys.executable, "-c", sys.argv[1]], Path(sys.argv[2]), os.environ, Path.cwd())
 print(child.guard.pid, flush=True)
 time.sleep(600)

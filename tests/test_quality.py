@@ -14,10 +14,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from headway.base import ConfigError
 from headway.data.config import Expectation
 from headway.data.source import Chunk
-from headway.quality import check, judge
+from headway.errors import ConfigError
+from headway.quality.judge import check, judge
 
 
 @dataclass
@@ -255,5 +255,5 @@ def test_the_page_needs_no_network_and_shows_failures_first() -> None:
 
 
 def test_without_expectations_great_expectations_is_not_imported() -> None:
-    code = "import sys, headway.quality as q; assert q.judge([], None).passed; assert 'great_expectations' not in sys.modules"
+    code = "import sys, headway.quality.judge as q; assert q.judge([], None).passed; assert 'great_expectations' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

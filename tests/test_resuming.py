@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from headway import stages, zombies
-from headway.base import ConfigError, read_json, write_json
+from headway.cli.terminal import Terminal
+from headway.errors import ConfigError
+from headway.files.atomic import read_json, write_json
+from headway.pipeline import stages
+from headway.pipeline.resuming import STAGES, newest, prepare_again, remaining, unfinished
 from headway.project import load_project
-from headway.report import Reporter
-from headway.resuming import STAGES, newest, prepare_again, remaining, unfinished
-from headway.run import RunDirectory
-from headway.terminal import Terminal
+from headway.run import lifetime
+from headway.run.directory import RunDirectory
+from headway.run.report import Reporter
 
 YAML = """
 task: classification
@@ -128,11 +130,11 @@ def test_what_is_no_retraining_is_no_newer_run_and_says_which_command_goes_on(ro
 
 def test_a_run_at_work_or_without_its_bundle_is_refused(root: Path) -> None:
     run = begun(root)
-    zombies.own(run)
+    lifetime.own(run)
     with pytest.raises(ConfigError, match="must have one process, but another is at work on it"):
         unfinished(run.path.name, root)
     assert newest("flowers", root) is None
-    zombies.release(run)
+    lifetime.release(run)
     run.finish({"epochs": 1})
     with pytest.raises(ConfigError, match="must have its bundle to go on, but headway gc has removed it"):
         unfinished(run.path.name, root)

@@ -15,11 +15,12 @@ import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
-from headway import stages
-from headway.base import DamagedError, read_json
 from headway.data.store import Store
-from headway.report import Silent
-from headway.run import RunDirectory
+from headway.errors import DamagedError
+from headway.files.atomic import read_json
+from headway.pipeline import runs, stages
+from headway.run.directory import RunDirectory
+from headway.run.report import Silent
 from tests.gated import repeated
 from tests.hearing import Heard
 
@@ -38,11 +39,11 @@ print(list(found.columns), found["prediction"].iloc[0])
 
 def retrain(root: Path, name: str, *settings: str) -> RunDirectory:
     """All stages as the flow runs them, without Prefect around them."""
-    run = stages.start(name, root, [*FEW, *settings])
-    stages.track(run, root)
+    run = runs.start(name, root, [*FEW, *settings])
+    runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
         stage(run, root, Silent())
-    stages.conclude(run, root)
+    runs.conclude(run, root)
     return run
 
 
@@ -66,7 +67,7 @@ def second(root: Path, first: RunDirectory) -> RunDirectory:
 def test_a_first_retraining_ends_with_a_champion_and_every_finding_as_a_file(root: Path, first: RunDirectory) -> None:
     from headway import tracking
 
-    summary = stages.summary(first)
+    summary = runs.summary(first)
     assert summary["decision"]["promoted"] is True
     champion = tracking.champion(root, "german-credit")
     assert champion is not None
@@ -88,7 +89,7 @@ def test_a_first_retraining_ends_with_a_champion_and_every_finding_as_a_file(roo
 def test_what_is_reported_is_what_scikit_learn_finds_in_the_predictions(first: RunDirectory) -> None:
     target = np.asarray(Store(first.store).arrays("test")["target"])
     auc = roc_auc_score(target, np.load(first.predictions("test"))[:, 1])
-    assert stages.summary(first)["metrics"]["auc"]["value"] == pytest.approx(auc)
+    assert runs.summary(first)["metrics"]["auc"]["value"] == pytest.approx(auc)
     assert 150 < len(target) < 250, "about a fifth of a thousand rows"
 
 
@@ -141,8 +142,8 @@ def test_a_worse_model_does_not_take_charge_and_becomes_the_challenger(root: Pat
 
 def evaluated(root: Path, name: str, *settings: str, more: dict[str, Any] | None = None) -> RunDirectory:
     """A run up to its evaluation, as if it was paused there."""
-    run = stages.start(name, root, [*FEW, *settings], more)
-    stages.track(run, root)
+    run = runs.start(name, root, [*FEW, *settings], more)
+    runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate):
         stage(run, root, Silent())
     return run
@@ -182,12 +183,12 @@ def test_a_run_that_was_paused_does_not_replace_a_better_champion_promoted_meanw
     again = stages.register(paused, racing, Silent())
     assert (again["promoted"], again["version"], again["reason"]) == (False, "2", decision["reason"])
     assert len(tracking.history(racing, "german-credit")) == 2
-    stages.conclude(paused, racing)
+    runs.conclude(paused, racing)
 
 
 def test_a_champion_of_another_target_is_not_replaced_unless_a_person_says_so(racing: Path) -> None:
     from headway import tracking
-    from headway.base import ConfigError
+    from headway.errors import ConfigError
 
     own = yaml.safe_load((racing / "conf" / "german-credit.yaml").read_text())
     column = next(name for name, kind in own["data"]["features"].items() if kind == "numeric")
@@ -196,11 +197,11 @@ def test_a_champion_of_another_target_is_not_replaced_unless_a_person_says_so(ra
     other: dict[str, Any] = {"description": own["description"], "task": "regression", "data": data}
     other["model"], other["gate"] = {"name": "linear"}, {"first": "beat_trivial"}
     (racing / "conf" / "german-credit.yaml").write_text(yaml.safe_dump(other))
-    run = stages.start("german-credit", racing, FEW)
+    run = runs.start("german-credit", racing, FEW)
     with pytest.raises(ConfigError, match=rf"says {column} \(regression\); .*--replace-champion") as caught:
-        stages.track(run, racing)
+        runs.track(run, racing)
     assert len(str(caught.value).splitlines()) == 1
-    stages.conclude(run, racing, caught.value)
+    runs.conclude(run, racing, caught.value)
     wanted = evaluated(racing, "german-credit", more={"replace_champion": True})
     assert "is in charge and cannot be compared" in read_json(wanted.path / "evaluation.json")["rival"]
     told = stages.register(wanted, racing, Silent())
@@ -258,7 +259,7 @@ def test_mlflow_holds_what_a_person_needs_to_compare_runs(root: Path, first: Run
     assert run.info.status == "FINISHED"
     assert run.data.params["model.name"] == "mlp"
     assert run.data.params["train.seed"] == "0"
-    assert run.data.metrics["test/auc"] == pytest.approx(stages.summary(first)["metrics"]["auc"]["value"])
+    assert run.data.metrics["test/auc"] == pytest.approx(runs.summary(first)["metrics"]["auc"]["value"])
     history = client.get_metric_history(run_id, "validation/loss")
     told = [(e.step, e.metrics["validation/loss"]) for e in first.events() if "validation/loss" in e.metrics]
     assert [(m.step, m.value) for m in history] == told
@@ -276,13 +277,13 @@ def test_boosting_is_trained_gated_and_registered_like_the_others(root: Path, se
     run = retrain(root, "german-credit", "model.name=boosting")
     assert (run.bundle / "model.txt").read_text().startswith("tree")
     assert read_json(run.path / "decision.json")["version"] is not None
-    assert set(stages.summary(run)["baselines"]) == {"trivial", "linear", "boosting"}
+    assert set(runs.summary(run)["baselines"]) == {"trivial", "linear", "boosting"}
 
 
 def test_a_regression_with_tabm_goes_all_the_way(root: Path, datasets: Path) -> None:
     settings = ["model.members=4", "model.width=32", "train.epochs=3", "train.batch_size=512"]
     run = retrain(root, "california-housing", *settings, "gate.first=beat_trivial")
-    summary = stages.summary(run)
+    summary = runs.summary(run)
     assert set(summary["metrics"]) == {"rmse", "mae", "r2"}
     assert summary["metrics"]["rmse"]["value"] < 0.8 * summary["baselines"]["trivial"]["rmse"]["value"]
     assert summary["decision"]["promoted"] is True
@@ -291,19 +292,19 @@ def test_a_regression_with_tabm_goes_all_the_way(root: Path, datasets: Path) -> 
 
 
 def test_the_loan_books_broken_month_stops_the_run_before_training(root: Path) -> None:
-    from headway.base import DataError
+    from headway.errors import DataError
 
     few = ["data.options.rows_per_month=300", "data.options.months=6"]
-    run = stages.start("loans", root, [*few, "data.options.broken=true"])
-    stages.track(run, root)
+    run = runs.start("loans", root, [*few, "data.options.broken=true"])
+    runs.track(run, root)
     with pytest.raises(
         DataError, match=r"interest_rate must be between 1 and 40, however .* rows are not \(row"
     ) as caught:
         stages.validate(run, root, Silent())
-    stages.conclude(run, root, caught.value)
+    runs.conclude(run, root, caught.value)
     assert not (run.path / "store.json").exists()
     assert (run.path / "validation.html").exists()
-    good = stages.start("loans", root, few)
+    good = runs.start("loans", root, few)
     stages.validate(good, root, Silent())
 
 

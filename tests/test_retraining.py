@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headway.base import ConfigError
-from headway.retraining import _server_gone
+from headway.cli.retraining import _server_gone
+from headway.errors import ConfigError
 
 
 def test_a_server_that_is_gone_is_one_line_and_other_errors_stay_what_they_are() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from headway import tracking
-from headway.base import write_json
-from headway.rival import Attempt, attempted, compared, is_barred, look, meet, note_of
-from headway.run import RunDirectory
+from headway.files.atomic import write_json
+from headway.pipeline.rival import Attempt, attempted, compared, is_barred, look, meet, note_of
+from headway.run.directory import RunDirectory
 from headway.tracking import Holder
 
 PROJECT = {"name": "loans", "task": "classification", "data": {"target": "default"}}

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headway import cli, stages
-from headway.base import ConfigError, read_json
+from headway.cli import commands as cli
 from headway.data.store import Store
+from headway.errors import ConfigError
+from headway.files.atomic import read_json
 from headway.models.boosting import Boosting, predict
+from headway.pipeline import runs, stages
+from headway.pipeline.seeds import variants_of
 from headway.project import load_table_project
-from headway.report import Silent
-from headway.run import RunDirectory
-from headway.seeds import variants_of
+from headway.run.directory import RunDirectory
+from headway.run.report import Silent
 
 YAML = """
 task: classification
@@ -53,7 +55,7 @@ def test_every_seed_is_measured_and_the_first_is_the_projects_own(
     assert by_name["auc"]["mean"] == pytest.approx(np.mean(values))
     assert by_name["auc"]["deviation"] == pytest.approx(np.std(values, ddof=1))
 
-    run = stages.start("rows", root, ["train.precision=fp32"])
+    run = runs.start("rows", root, ["train.precision=fp32"])
     stages.validate(run, root, Silent())
     stages.prepare(run, root, Silent())
     stages.train(run, root, Silent())

@@ -11,10 +11,11 @@ import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
-from headway import stages, tracking
-from headway.base import read_json, write_json
+from headway import tracking
 from headway.data.store import Store
-from headway.run import RunDirectory
+from headway.files.atomic import read_json, write_json
+from headway.pipeline import stages
+from headway.run.directory import RunDirectory
 from headway.serve.bundle import Predictor
 from tests.gated import DAMAGES, WEIGHTS, Gated, build, repeated, trained
 from tests.hearing import Heard

@@ -8,8 +8,9 @@ import re
 
 import pytest
 
-from headway.interruption import ReaderLeft, undisturbed
-from headway.terminal import Terminal, markdown_table, metric_rows, number
+from headway.cli.interruption import ReaderLeft, undisturbed
+from headway.cli.terminal import Terminal, metric_rows
+from headway.run.report import markdown_table, number
 
 EVALUATION = {
     "primary": "auc",
@@ -66,7 +67,7 @@ def test_a_terminal_that_knows_ascii_only_gets_ascii_signs() -> None:
 
 
 def test_without_a_terminal_nothing_is_drawn_over_and_nothing_is_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headway.terminal.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("headway.cli.terminal.PLAIN_SECONDS", 0.0)
     stream = io.StringIO()
     terminal = Terminal(stream)
     with terminal.stage("train"):

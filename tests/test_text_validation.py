@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from headway.base import DataError
 from headway.data.text import open_text
+from headway.errors import DataError
+from headway.pipeline.text_validation import examine, rules
 from headway.text_project import TextProject
-from headway.text_validation import examine, rules
 
 
 def found(root: Path, **data: object) -> dict[str, object]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headway import stages
-from headway.report import Silent
-from headway.run import RunDirectory
+from headway.pipeline import runs, stages
+from headway.run.directory import RunDirectory
+from headway.run.report import Silent
 
 YAML = """
 task: classification
@@ -49,15 +49,15 @@ def make(root: Path, suffix: str = "csv", content: pd.DataFrame | bytes | None =
 
 def retrain(root: Path, *settings: str) -> RunDirectory:
     """All stages as the flow runs them, without Prefect around them."""
-    run = stages.start("rows", root, settings)
+    run = runs.start("rows", root, settings)
     problem: BaseException | None = None
     try:
-        stages.track(run, root)
+        runs.track(run, root)
         for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
             stage(run, root, Silent())
     except BaseException as error:
         problem = error
         raise
     finally:
-        stages.conclude(run, root, problem)
+        runs.conclude(run, root, problem)
     return run

@@ -21,11 +21,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headway import stages, tracking, zombies
-from headway.base import read_json, write_json
-from headway.database import revisions_of
-from headway.report import Silent
-from headway.run import RunDirectory
+from headway import tracking
+from headway.files.atomic import read_json, write_json
+from headway.files.database import revisions_of
+from headway.pipeline import runs, stages, zombies
+from headway.run.directory import RunDirectory
+from headway.run.report import Silent
 from headway.tracking.store import let_go
 from tests.deciding import decide
 
@@ -184,14 +185,14 @@ def _copies(folder: Path, name: str) -> WholeProject:
 
 
 def _finished(root: Path, name: str, through: Sequence[Stage]) -> RunDirectory:
-    run = stages.start(name, root)
+    run = runs.start(name, root)
     named = RunDirectory(run.path.rename(run.path.with_name(f"{name}-finished")))
-    stages.track(named, root)
+    runs.track(named, root)
     for stage in through:
         stage(named, root, Silent())
     if stages.register not in through:
         _promote(root, named, "first")
-    stages.conclude(named, root)
+    runs.conclude(named, root)
     assert tracking.version_of(root, name).version == "1"
     return named
 

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from headway.base import Config, ConfigError, read_yaml, suggest
+from headway.config import Config, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, Task, ValidationConfig
 from headway.data.credentials import refuse_credentials
 from headway.data.prepare import PrepareConfig
-from headway.drift.config import WatchConfig
+from headway.errors import ConfigError
 from headway.evaluate.config import EvaluateConfig, GateConfig
 from headway.models import ModelConfig, model_configs
 from headway.models.mlp import MLP
-from headway.retention_config import RetentionConfig
-from headway.schedule import ScheduleConfig
 from headway.serve.config import ServeConfig
+from headway.server.retention_config import RetentionConfig
+from headway.server.schedule import ScheduleConfig
 from headway.text_project import TextProject
 from headway.train.recipe import Recipe
+from headway.watch.config import WatchConfig
 
 if TYPE_CHECKING:
     ModelChoice = ModelConfig

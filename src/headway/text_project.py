@@ -7,13 +7,13 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
-from headway.base import Config
+from headway.config import Config
 from headway.data.text import TextConfig
 from headway.evaluate.config import GateConfig
 from headway.models.gpt import GPT
-from headway.retention_config import RetentionConfig
-from headway.schedule import ScheduleConfig
 from headway.serve.config import ServeConfig
+from headway.server.retention_config import RetentionConfig
+from headway.server.schedule import ScheduleConfig
 from headway.train.recipe import Recipe
 
 METRIC = "bits_per_byte"

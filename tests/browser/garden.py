@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headway.processes import free_port
+from headway.machine.processes import free_port
 from tests import serving
 
 if TYPE_CHECKING:

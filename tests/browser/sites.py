@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from headway.database import reading, sqlite_file
-from headway.processes import answers, free_port
+from headway.files.database import reading, sqlite_file
+from headway.machine.processes import answers, free_port
 from tests import serving
 from tests.browser.garden import Up
 from tests.serve.bundles import registered
@@ -120,7 +120,7 @@ def _scoring(root: Path) -> Iterator[int]:
 RUN = """
 import os, sys
 from pathlib import Path
-from headway.local import reach_prefect
+from headway.server.local import reach_prefect
 reach_prefect(Path.cwd())()
 print(os.environ["PREFECT_API_URL"], flush=True)
 sys.stdin.read()

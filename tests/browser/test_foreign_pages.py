@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from headway.base import ConfigError
-from headway.prefect_api import check_reachable
+from headway.errors import ConfigError
+from headway.server.prefect_api import check_reachable
 from tests.browser.garden import ARGUMENTS, CHROMIUM, MARKS
 from tests.browser.sites import NAMES, Sites
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from headway import peers
+from headway.server import peers
 from tests.browser.sites import NAMES, SOCKETS, Sites
 
 OTHER = """

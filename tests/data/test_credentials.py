@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from headway.base import ConfigError
 from headway.data.credentials import credentials_in
 from headway.data.files import find_files
+from headway.errors import ConfigError
 from headway.project import load_project
 from headway.tracking import tracking_uri
 

@@ -10,14 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from headway import stages
-from headway.base import ConfigError, DataError, HeadwayError
-from headway.data.draft import draft
-from headway.data.draft_text import ordered, widened
 from headway.data.source import open_table
+from headway.draft.drafting import draft
+from headway.draft.yaml import ordered, widened
+from headway.errors import ConfigError, DataError, HeadwayError
+from headway.pipeline import stages
 from headway.project import load_table_project as load_project
-from headway.quality import judge
-from headway.report import Silent
+from headway.quality.judge import judge
+from headway.run.report import Silent
 
 DATASETS = Path(os.environ.get("HEADWAY_DATASETS", "/nowhere"))
 

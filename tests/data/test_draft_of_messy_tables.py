@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headway import stages
-from headway.base import DataError
-from headway.data.draft import draft
+from headway.draft.drafting import draft
+from headway.errors import DataError
+from headway.pipeline import runs, stages
 from headway.project import load_table_project
-from headway.report import Silent
+from headway.run.report import Silent
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_infinities_and_rows_without_a_target_are_left_out(project_root: Path) -
 
 def test_a_tiny_table_trains_as_drafted(project_root: Path) -> None:
     drafted(project_root, frame(24))
-    run = stages.start("rows", project_root, ["train.epochs=2", "train.threads=1"])
+    run = runs.start("rows", project_root, ["train.epochs=2", "train.threads=1"])
     for stage in (stages.validate, stages.prepare, stages.train):
         stage(run, project_root, Silent())
     assert run.result is not None

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headway.base import ConfigError, DataError
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.measure import Request, measure
 from headway.data.source import Table, open_table
 from headway.data.split import TEST, TRAIN, VALIDATION, assign
+from headway.errors import ConfigError, DataError
 
 ROWS = 300
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from headway.base import DataError
 from headway.data.config import CsvOptions
 from headway.data.files import read_batches, read_schema
+from headway.errors import DataError
 
 
 def rows(path: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:

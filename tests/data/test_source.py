@@ -13,10 +13,10 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from headway.base import ConfigError, DataError
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig
 from headway.data.source import Table, newest_month, open_table
+from headway.errors import ConfigError, DataError
 
 FEATURES = {"n": "numeric", "c": "categorical", "d": "date", "t": "text"}
 FRAME = pd.DataFrame(

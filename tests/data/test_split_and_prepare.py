@@ -14,7 +14,6 @@ import torch
 from rtdl_num_embeddings import compute_bins
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
-from headway.base import ConfigError, DataError
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig, Kind, SplitConfig
 from headway.data.fit import column_edges, fit
@@ -22,6 +21,7 @@ from headway.data.prepare import MISSING, UNKNOWN, Category, Number, Preparation
 from headway.data.source import Table, open_table
 from headway.data.split import TEST, TRAIN, VALIDATION, Division, assign
 from headway.data.store import make_store
+from headway.errors import ConfigError, DataError
 
 KINDS: dict[str, Kind] = {"x": "numeric", "z": "numeric", "c": "categorical", "day": "date", "note": "text"}
 

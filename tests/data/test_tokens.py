@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from headway.base import DataError
 from headway.data.config import SPLITS
 from headway.data.loader import LoaderTokens
 from headway.data.text import TextConfig, open_text
 from headway.data.tokens import BytePairs, Characters, Tokenizer, make_token_store, tokenizer_from_json
 from headway.data.windows import TokenBatches
+from headway.errors import DataError
 
 TEXT = "To be, or not to be: that is the question. \u00c0 la fin, \u4f60\u597d \U0001f600!\n" * 20
 

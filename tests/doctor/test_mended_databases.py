@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway import locks
-from headway.base import ConfigError
 from headway.doctor import databases
 from headway.doctor.finding import is_array
+from headway.errors import ConfigError
+from headway.files import locks
 
 
 @pytest.fixture(autouse=True)

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from headway import cli, places, tracking, zombies
-from headway.backup import backup
-from headway.base import ConfigError, DamagedError, HeadwayError, write_json
+from headway import tracking
+from headway.cli import commands as cli
 from headway.data.ready import is_ready
 from headway.doctor import main as doctor
 from headway.doctor import runs
 from headway.doctor.finding import Finding
+from headway.errors import ConfigError, DamagedError, HeadwayError
+from headway.files.atomic import write_json
+from headway.pipeline import zombies
+from headway.run import places
 from headway.serve.bundle import Predictor
+from headway.server.backup import backup
 from headway.tracking import condition, decisions, intent
 from tests.doctor.mending import assert_mended, lines_of, settled
 from tests.whole_project import WholeProject, cut, flip, gone, zeros

@@ -12,17 +12,19 @@ from typing import get_args
 
 import pytest
 
-from headway import retention, stages, status, tracking, zombies
-from headway.backup import backup
-from headway.base import DamagedError, HeadwayError
+from headway import tracking
 from headway.data.ready import is_ready
 from headway.data.store import Store
 from headway.data.tokens import TokenStore
 from headway.doctor import main as doctor
-from headway.incremental import up_to_date
-from headway.report import Silent
-from headway.resuming import unfinished
+from headway.errors import DamagedError, HeadwayError
+from headway.pipeline import retention, runs, stages, zombies
+from headway.pipeline.incremental import up_to_date
+from headway.pipeline.resuming import unfinished
+from headway.run.report import Silent
 from headway.serve.bundle import load_predictor
+from headway.server import status
+from headway.server.backup import backup
 from headway.train.checkpoint import load_newest
 from tests.doctor.mending import assert_mended, lines_of, settled
 from tests.doctor.planted import (
@@ -82,7 +84,7 @@ def test_a_damaged_file_of_a_dead_run_ends_no_command(killed: WholeProject, case
     assert any(where in line for line in lines_of(killed)), lines_of(killed)
     assert run.result is None
     assert isinstance(list(run.events()), list)
-    assert stages.summary(run)["run_directory"] == str(run.path)
+    assert runs.summary(run)["run_directory"] == str(run.path)
     assert status.status(root)["runs"]
     assert retention.collect(root, [], False)["applied"] is False
     up_to_date(name, root)
@@ -169,7 +171,7 @@ def test_a_damaged_store_is_not_used_but_made_again(project: WholeProject, case:
     assert len(said) == 1
     assert file in said[0]
     assert not path.exists()
-    run = stages.start(project.name, project.root)
+    run = runs.start(project.name, project.root)
     assert stages.prepare(run, project.root, Silent())["reused"] is False
     assert _use(path)
     shutil.rmtree(run.path)

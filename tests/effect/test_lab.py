@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway.base import read_json, write_json
 from headway.effect.lab import Lab
 from headway.effect.main import plain
 from headway.effect.quality import Curve, kept, passes_to
 from headway.effect.station import Station, Unsupported
 from headway.effect.statistics import log_ratios
-from headway.run import RunDirectory
+from headway.files.atomic import read_json, write_json
+from headway.run.directory import RunDirectory
 from headway.train.recipe import Recipe
 
 MakeRun = Callable[..., RunDirectory]

@@ -21,7 +21,7 @@ from headway.effect.study import sessions_of
 from headway.effect.techniques import chosen
 from headway.effect.together import Session, Together, Variant, Window, beside, share_a_process, there_and_back
 from headway.effect.trainers import Job
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.train.recipe import Recipe
 from tests.effect.simulated import BASE, setting
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway.base import ConfigError, TrainingError
 from headway.effect.confirmation import confirmed
 from headway.effect.findings import Findings
 from headway.effect.main import in_quality
@@ -23,6 +22,7 @@ from headway.effect.study import Study
 from headway.effect.technique import Technique
 from headway.effect.techniques import chosen
 from headway.effect.told import told
+from headway.errors import ConfigError, TrainingError
 from tests.effect.simulated import Simulated, setting
 
 PLAN = {"budget": 3600.0, "seeds": 5, "target": None}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from headway.base import ConfigError
 from headway.effect import techniques as package
 from headway.effect.technique import Technique
 from headway.effect.techniques import chosen, techniques
+from headway.errors import ConfigError
 from headway.train.recipe import Recipe
 from tests.effect.simulated import BASE, setting
 

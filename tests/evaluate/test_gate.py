@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 from headway.evaluate.config import GateConfig
 from headway.evaluate.gate import Decision, decide, replacing, stays
 from headway.evaluate.resample import Units

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from headway.base import ConfigError
-from headway.evaluate.config import GateConfig
+from headway.errors import ConfigError
 from headway.evaluate.metrics import METRICS, differences, measure, primary
 from headway.evaluate.resample import Units
 
@@ -146,12 +145,12 @@ def test_one_seed_gives_one_interval() -> None:
 
 
 def test_a_metric_that_does_not_fit_is_refused_with_the_one_meant() -> None:
-    assert primary("classification", 2, GateConfig()) == "auc"
-    assert primary("classification", 3, GateConfig()) == "log_loss"
+    assert primary("classification", 2, None) == "auc"
+    assert primary("classification", 3, None) == "log_loss"
     with pytest.raises(
         ConfigError, match=r"gate.metric must be a metric of regression, however it is 'rsme'; did you mean rmse\?"
     ):
-        primary("regression", 1, GateConfig(metric="rsme"))
+        primary("regression", 1, "rsme")
 
 
 def test_the_calibration_errors_interval_holds_its_own_value() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
-from headway import stages
+from headway.pipeline import stages
 from tests.flows.pretended import Pretended
 
 YAML = """

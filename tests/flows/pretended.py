@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headway.base import read_json, write_json
+from headway.files.atomic import read_json, write_json
 from headway.project import load_project
-from headway.report import Reporter
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
+from headway.run.report import Reporter
 
 
 class Pretended:

@@ -11,10 +11,10 @@ from prefect.states import State
 
 from flows.deployments import deployments_of
 from flows.effect import effect
-from headway import effects
-from headway.base import TrainingError
+from headway.errors import TrainingError
+from headway.pipeline import effects
 from headway.project import load_project
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 ROW = {"name": "bf16", "verdict": "hurts", "changes": "rounding", "reason": None, "bound": 0.4, "to_target": None}

@@ -9,7 +9,8 @@ import yaml
 
 from flows.deployments import deployments
 from flows.production import write
-from headway.base import ConfigError, find_root
+from headway.config import find_root
+from headway.errors import ConfigError
 
 
 def test_every_flow_of_every_project_is_in_the_file_with_its_form_and_schedule(root: Path) -> None:

@@ -20,8 +20,8 @@ from prefect.settings import get_current_settings
 
 from bench.goals import BENCHMARKS
 from bench.samples import ROOT
-from headway import cli
-from headway.arguments import parser
+from headway.cli import commands as cli
+from headway.cli.arguments import parser
 from headway.project import load_project
 from headway.serve import faster
 

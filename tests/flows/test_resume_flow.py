@@ -13,10 +13,11 @@ from prefect.client.orchestration import get_client
 from prefect.states import Running
 
 from flows.retrain import outcome, outcome_of_resumption
-from headway import interruption, stages
-from headway.base import write_json
-from headway.processes import interrupt_on
-from headway.run import RunDirectory
+from headway.cli import interruption
+from headway.files.atomic import write_json
+from headway.machine.processes import interrupt_on
+from headway.pipeline import stages
+from headway.run.directory import RunDirectory
 from tests.dying import die
 from tests.flows.pretended import Pretended
 

@@ -15,7 +15,8 @@ from prefect.server.schemas.schedules import CronSchedule
 
 from flows.deployments import deployment, version_of
 from flows.serve import keep_schedules
-from headway.base import ConfigError, find_root
+from headway.config import find_root
+from headway.errors import ConfigError
 from headway.project import Project, load_project
 
 

@@ -11,9 +11,9 @@ from prefect.states import State
 
 from flows.deployments import deployments_of
 from flows.score import score
-from headway.base import DataError
+from headway.errors import DataError
+from headway.pipeline import scoring
 from headway.project import load_project
-from headway.serve import score as scoring
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 FILE = {"output": "a.parquet", "refused_file": "a.refused.parquet", "rows": 9, "scored": 7, "refused": 2}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from headway.base import read_json
-from headway.processes import free_port
+from headway.files.atomic import read_json
+from headway.machine.processes import free_port
 from tests.serving import ask, outside
 
 YAML = """

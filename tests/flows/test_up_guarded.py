@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import psutil
 import pytest
 
-from headway.processes import free_port
+from headway.machine.processes import free_port
 from tests import serving
 
 USER = "team:a-password-of-a-team"

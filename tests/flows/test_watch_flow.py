@@ -16,10 +16,10 @@ from flows import automations
 from flows import watch as flow_file
 from flows.deployments import deployment
 from flows.watch import watch
-from headway import watching
-from headway.base import ConfigError
+from headway.errors import ConfigError
+from headway.pipeline import watching
 from headway.project import load_project
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 COLUMN = {"column": "height", "psi": 0.4, "chance": 0.01, "jensen_shannon": 0.2, "nulls_before": 0.0, "nulls_now": 0.0}

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from headway import tracking
-from headway.base import read_json
+from headway.files.atomic import read_json
 from tests.whole import make
 
 LONG = ("train.epochs=400", "train.patience=400", "train.checkpoint_seconds=0.2")

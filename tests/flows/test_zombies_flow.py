@@ -11,9 +11,10 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.states import Completed, Running, State
 
 from flows.zombies import close_dead
-from headway import zombies
-from headway.base import write_json
-from headway.run import RunDirectory
+from headway.files.atomic import write_json
+from headway.pipeline import zombies
+from headway.run import lifetime
+from headway.run.directory import RunDirectory
 from tests.dying import die
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -39,7 +40,7 @@ def test_only_the_run_whose_process_was_killed_crashes(root: Path) -> None:
         ended, ended_id = begun(client, root, Completed())
         for run in (killed, ended):
             die(run)
-        zombies.own(going)
+        lifetime.own(going)
         (going.path / "owner.gone").touch()  # it died once, was closed, and was resumed
         assert close_dead(client, root) == [killed.path.name]
         found = {one: client.read_flow_run(one).state for one in (killed_id, going_id, ended_id)}
@@ -52,7 +53,7 @@ def test_only_the_run_whose_process_was_killed_crashes(root: Path) -> None:
         assert crashed is not None
         assert crashed.message == "Its process was killed."
         assert close_dead(client, root) == []
-        zombies.release(going)
+        lifetime.release(going)
 
 
 def test_a_run_that_was_closed_in_mlflow_first_still_ends_in_prefect(root: Path) -> None:
@@ -61,7 +62,7 @@ def test_a_run_that_was_closed_in_mlflow_first_still_ends_in_prefect(root: Path)
         killed, killed_id = begun(client, root, Running())
         die(killed)
         zombies.close_dead(root)
-        assert list(zombies.dead(root)) == []
+        assert list(lifetime.dead(root)) == []
         assert close_dead(client, root) == [killed.path.name]
         state = client.read_flow_run(killed_id).state
         assert state is not None

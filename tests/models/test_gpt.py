@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from headway.base import ConfigError
-from headway.models import TokenInputs
+from headway.data.inputs import TokenInputs
+from headway.errors import ConfigError
 from headway.models.gpt import GPT
 from headway.models.transformer import Attention, Transformer, attend_plainly, rotary, rotate
 from headway.train.activations import checkpoint_activations
@@ -98,7 +98,7 @@ def test_weights_are_loaded_or_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_the_stages_of_a_text_load_without_torch() -> None:
-    code = "import headway.project, headway.text_stages, headway.stages, sys; print({'torch', 'tokenizers'} & set(sys.modules))"
+    code = "import headway.pipeline.text_stages, headway.pipeline.stages, sys; print({'torch', 'tokenizers'} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.strip() == "set()"
 

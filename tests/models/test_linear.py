@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from headway.data.inputs import Inputs
 from headway.models import linear
-from headway.models.base import Inputs
 from headway.models.linear import Linear
 
 

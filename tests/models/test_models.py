@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from headway.models import Inputs, model_configs
+from headway.data.inputs import Inputs
+from headway.models import model_configs
 from headway.models.boosting import Boosting
 from headway.models.layers import Columns, Dropout, OneHot
 from headway.models.mlp import MLP

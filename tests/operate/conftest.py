@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headway.processes import free_port
+from headway.machine.processes import free_port
 
 PASSWORD = "p/w@1"
 

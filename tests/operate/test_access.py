@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from headway import peers
-from headway.access import Protected, Rules, named_hosts, rules_of
-from headway.base import ConfigError
-from headway.database import keep_private
+from headway.errors import ConfigError
+from headway.files.database import keep_private
+from headway.server import peers
+from headway.server.access import Protected, Rules, named_hosts, rules_of
 
 SECRET = "team:a-password-of-a-team"
 

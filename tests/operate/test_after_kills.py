@@ -13,10 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from headway import cli, tracking, zombies
-from headway.base import ConfigError, write_json
-from headway.restore import restore
-from headway.run import RunDirectory
+from headway import tracking
+from headway.cli import commands as cli
+from headway.errors import ConfigError
+from headway.files.atomic import write_json
+from headway.pipeline import zombies
+from headway.run import lifetime
+from headway.run.directory import RunDirectory
+from headway.server.restore import restore
 from headway.tracking import store
 from headway.tracking.runs import begin
 from headway.tracking.store import open_store
@@ -68,9 +72,9 @@ def test_a_command_that_must_answer_while_mlflow_is_away_leaves_dead_runs_to_the
         away.setattr(zombies, "close_dead", never_called)
         assert cli.main([name]) == 0
     assert "closed" not in capsys.readouterr().err
-    assert [one.path for one in zombies.dead(root)] == [run.path]
+    assert [one.path for one in lifetime.dead(root)] == [run.path]
     assert cli.main(["list"]) == 0
-    assert list(zombies.dead(root)) == []
+    assert list(lifetime.dead(root)) == []
 
 
 LEAVE_THEM = {"status", "down", "up", "doctor", "restore"}
@@ -121,7 +125,7 @@ def test_a_run_that_another_command_closes_meanwhile_is_not_closed_again(
         lock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    assert list(zombies.dead(root)) == []
+    assert list(lifetime.dead(root)) == []
 
 
 def test_a_run_that_goes_on_is_running_again_without_the_problem_of_before(root: Path) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from headway.backup import backup
-from headway.base import ConfigError
-from headway.restore import restore
+from headway.errors import ConfigError
+from headway.server.backup import backup
+from headway.server.restore import restore
 from headway.tracking.store import experiment_of, open_store, tracking_uri
 
 

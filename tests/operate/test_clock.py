@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from headway import effects, retention, tracking
-from headway.base import write_json
-from headway.run import RunDirectory
-from headway.status import status
+from headway import tracking
+from headway.files.atomic import write_json
+from headway.pipeline import effects, retention
+from headway.run.directory import RunDirectory
+from headway.server.status import status
 from tests.whole import make
 
 PLAN = {"project": {"name": "rows", "task": "classification", "model": {"name": "mlp"}}, "seed": 0}

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from headway.access import named_hosts
-from headway.arguments import parser
-from headway.cli import COMMANDS
+from headway.cli.arguments import parser
+from headway.cli.commands import COMMANDS
+from headway.server.access import named_hosts
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,9 +11,9 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from headway import database as db
-from headway.base import ConfigError
-from headway.processes import free_port
+from headway.errors import ConfigError
+from headway.files import database as db
+from headway.machine.processes import free_port
 
 
 @pytest.fixture

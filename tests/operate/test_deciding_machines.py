@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from headway.base import ConfigError
-from headway.database import connect, database, make_databases
+from headway.errors import ConfigError
+from headway.files.database import connect, database, make_databases
 from headway.tracking import lock, tracking_uri
 
 HOLD = """

@@ -15,14 +15,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from headway import base, cli, stages, tracking
-from headway.base import ConfigError, HeadwayError
-from headway.database import check_versions, sqlite_file
-from headway.disk import disk_error, full_disk
+from headway import tracking
+from headway.cli import commands as cli
 from headway.doctor import databases
-from headway.local import reach_prefect
-from headway.report import Silent
-from headway.run import RunDirectory
+from headway.errors import ConfigError, HeadwayError
+from headway.files import atomic
+from headway.files.database import check_versions, sqlite_file
+from headway.files.disk import disk_error, full_disk
+from headway.pipeline import runs, stages
+from headway.run.directory import RunDirectory
+from headway.run.report import Silent
+from headway.server.local import reach_prefect
 from tests.small_disk import mounted
 from tests.whole import make
 
@@ -52,7 +55,7 @@ class Full:
 def full_at(n: int) -> Iterator[Full]:
     full = Full(n)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base.os, "fsync", full.sync)
+        patch.setattr(atomic.os, "fsync", full.sync)
         yield full
 
 
@@ -83,17 +86,17 @@ def test_every_write_of_a_retraining_may_fail(tmp_path: Path, monkeypatch: pytes
     make(tmp_path)
     opened: list[RunDirectory] = []
     failed = {
-        "start": fails_at_each_write(lambda: opened.append(stages.start("rows", tmp_path, ["model=linear"])), tmp_path)
+        "start": fails_at_each_write(lambda: opened.append(runs.start("rows", tmp_path, ["model=linear"])), tmp_path)
     }
     run = opened[-1]
     assert [path for path in (tmp_path / "data" / "runs").iterdir() if not (path / "run.json").exists()] == []
-    failed["track"] = fails_at_each_write(lambda: stages.track(run, tmp_path), tmp_path)
+    failed["track"] = fails_at_each_write(lambda: runs.track(run, tmp_path), tmp_path)
     for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
         if stage is stages.train:  # what the process itself writes fails in the tests of a small disk
             stage(run, tmp_path, Silent())
             monkeypatch.setattr("headway.train.launch.launch", lambda run, _: run.result)
         failed[stage.__name__] = fails_at_each_write(lambda stage=stage: stage(run, tmp_path, Silent()), tmp_path)
-    failed["conclude"] = fails_at_each_write(lambda: stages.conclude(run, tmp_path), tmp_path)
+    failed["conclude"] = fails_at_each_write(lambda: runs.conclude(run, tmp_path), tmp_path)
     assert all(failed.values()), failed
     champion = tracking.champion(tmp_path, "rows")
     assert champion is not None
@@ -130,7 +133,7 @@ def test_a_database_that_cannot_grow_is_one_line_and_what_it_missed_is_delivered
         tracking.sync(first, tmp_path)
         assert tracking.begin(second, tmp_path, many, "second", "") is None
     client = tracking.open_store(tmp_path)
-    history = client.get_metric_history(base.read_json(first.path / "tracking.json")["run_id"], "train/loss")
+    history = client.get_metric_history(atomic.read_json(first.path / "tracking.json")["run_id"], "train/loss")
     assert len(history) == 3000
 
 
@@ -227,9 +230,9 @@ def test_what_a_full_disk_led_to_is_a_full_disk_and_a_mistake_of_ours_stays_one(
 def test_nothing_is_begun_on_a_disk_with_less_room_than_it_takes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(root)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=7_000_000))
-    monkeypatch.setattr("headway.local.share_server", lambda *_: pytest.fail("a server is started"))
+    monkeypatch.setattr("headway.server.local.share_server", lambda *_: pytest.fail("a server is started"))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    monkeypatch.setattr("headway.local.environment", lambda _: {})
+    monkeypatch.setattr("headway.server.local.environment", lambda _: {})
     with pytest.raises(ConfigError, match="room left, but that of .* has 7000 kB; free some space"):
         reach_prefect(root)
     assert not (root / ".prefect").exists()
@@ -245,7 +248,7 @@ def test_a_folder_that_can_only_be_read_is_one_line(
         subprocess.run(
             [sys.executable, "-c", words], cwd=root, check=True
         )  # a process that has it open keeps it writable
-        run = stages.start("rows", root, []).path.name
+        run = runs.start("rows", root, []).path.name
         monkeypatch.chdir(root)
         remount("ro")
         backup = f"backup --to {tmp_path / 'kept.tar'}"  # wanted most where a disk fails

@@ -14,16 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from headway import locks, owner, temporary
-from headway.base import ConfigError, write_json
-from headway.database import PARTS
-from headway.local import Servers, running, write_servers
-from headway.status import down
+from headway.errors import ConfigError
+from headway.files import locks
+from headway.files.atomic import write_json
+from headway.files.database import PARTS
+from headway.server import owner, temporary
+from headway.server.local import Servers, running, write_servers
+from headway.server.status import down
 
 UP = """
 import sys, time
 from pathlib import Path
-from headway.owner import owning
+from headway.server.owner import owning
 only = sys.argv[2] or None
 with owning(Path(sys.argv[1]), (only,) if only else ("prefect", "mlflow"), only):
     print("serving", flush=True)
@@ -135,7 +137,7 @@ def test_up_in_another_container_is_refused_to_be_stopped_from_here(root: Path) 
 
 def test_looking_at_a_lock_never_refuses_whoever_takes_it(tmp_path: Path) -> None:
     looking = locks.take(tmp_path / "lock", shared=True)
-    code = "import sys; from pathlib import Path; from headway import locks; print(locks.take(Path(sys.argv[1]), seconds=20))"
+    code = "import sys; from pathlib import Path; from headway.files import locks; print(locks.take(Path(sys.argv[1]), seconds=20))"
     with process(code, str(tmp_path / "lock")) as taker:
         assert looking is not None
         time.sleep(0.3)
@@ -145,7 +147,7 @@ def test_looking_at_a_lock_never_refuses_whoever_takes_it(tmp_path: Path) -> Non
 
 def test_a_working_folder_of_a_killed_process_goes_and_one_in_use_stays(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom headway.locks import working_folder\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom headway.files.locks import working_folder\n"
         "with working_folder(Path(sys.argv[1]), 'x') as folder:\n"
         "    (folder / 'half').write_text('')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

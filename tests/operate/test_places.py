@@ -15,11 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from headway import cli, locks, stages, tracking
-from headway.base import ConfigError, read_json, write_json
-from headway.places import PLACES, elsewhere, rename, settle
-from headway.report import Silent
-from headway.run import RunDirectory
+from headway import tracking
+from headway.cli import commands as cli
+from headway.errors import ConfigError
+from headway.files import locks
+from headway.files.atomic import read_json, write_json
+from headway.pipeline import runs, stages
+from headway.run.directory import RunDirectory
+from headway.run.places import PLACES, elsewhere, rename, settle
+from headway.run.report import Silent
 from headway.tracking.store import experiment_of, open_store
 from tests.whole import make, retrain
 
@@ -123,16 +127,16 @@ def test_a_copy_says_so_and_leaves_the_original_as_it_was(
     before = content(original)
     (line,) = first_words(copy, monkeypatch, capsys)
     assert line.startswith(f"headway: this folder is a copy of {original}; ")
-    run = stages.start("rows", copy)
-    stages.track(run, copy)
+    run = runs.start("rows", copy)
+    runs.track(run, copy)
     stages.validate(run, copy, Silent())
     stages.prepare(run, copy, Silent())
-    stages.conclude(run, copy, ConfigError("enough"))
+    runs.conclude(run, copy, ConfigError("enough"))
     assert cli.main(["score", "rows"]) == 0
     assert cli.main(["gc", "--apply"]) == 0
     assert content(original) == before
     assert naming(copy, original) == []
-    assert (copy / "mlruns" / "artifacts" / "rows" / stages.summary(run)["run_id"]).is_dir()
+    assert (copy / "mlruns" / "artifacts" / "rows" / runs.summary(run)["run_id"]).is_dir()
     assert tracking.history(copy, "rows") == history
     for root in (original, copy):
         champion = tracking.champion(root, "rows")
@@ -240,7 +244,7 @@ def test_a_death_between_the_two_databases_is_made_good(tmp_path: Path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("headway.places.rename", die)
+        patch.setattr("headway.run.places.rename", die)
         with pytest.raises(KeyboardInterrupt):
             settle(root)
     assert naming(root, before), "nothing by halves"

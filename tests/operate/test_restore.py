@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from headway import cli
-from headway.backup import backup
-from headway.base import ConfigError
-from headway.database import revisions_of, sqlite_file
-from headway.leftovers import leftovers
-from headway.restore import PENDING, restore
+from headway.cli import commands as cli
+from headway.errors import ConfigError
+from headway.files.database import revisions_of, sqlite_file
+from headway.files.leftovers import leftovers
+from headway.server.backup import backup
+from headway.server.restore import PENDING, restore
 
 ODD = ("a b", "a#b", "a%20b", "a?b", "ä'\"b")
 ROWS = 500

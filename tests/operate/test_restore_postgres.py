@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from headway import database as db
-from headway import restore as restores
-from headway.backup import backup
-from headway.restore import PENDING, restore
+from headway.files import database as db
+from headway.server import restore as restores
+from headway.server.backup import backup
+from headway.server.restore import PENDING, restore
 from tests.operate.test_restore import Step, killed_at
 
 ROWS = 50

@@ -11,11 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from headway import locks, retention, tracking
-from headway.base import ConfigError, write_json
-from headway.cli import main
+from headway import tracking
+from headway.cli.commands import main
 from headway.data.ready import in_use
-from headway.run import RunDirectory
+from headway.errors import ConfigError
+from headway.files import locks
+from headway.files.atomic import write_json
+from headway.pipeline import retention
+from headway.run.directory import RunDirectory
 
 YAML = """task: classification
 data: {dataset: breast-cancer, features: {a: numeric}, target: y}
@@ -189,7 +192,7 @@ def test_what_a_registered_version_needs_stays_and_the_rest_goes(root: Path) -> 
 def test_killed_in_the_middle_nothing_half_is_left_and_the_next_time_ends_it(root: Path) -> None:
     run = made(root, 40)
     code = (
-        "import os, shutil, sys, pathlib\nfrom headway import retention\n"
+        "import os, shutil, sys, pathlib\nfrom headway.pipeline import retention\n"
         "shutil.rmtree = lambda path: os._exit(9)\n"
         "retention.collect(pathlib.Path(sys.argv[1]), [], True)\n"
     )

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from headway import locks, temporary
-from headway.processes import answers
+from headway.files import locks
+from headway.machine.processes import answers
+from headway.server import temporary
 from tests.serving import outside
 
 pytestmark = pytest.mark.slow
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 USER = """
 import sys, time
 from pathlib import Path
-from headway.local import reach_prefect
+from headway.server.local import reach_prefect
 reach_prefect(Path.cwd())()
 print("ready", flush=True)
 sys.stdin.read()

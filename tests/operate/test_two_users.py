@@ -23,11 +23,12 @@ RUN = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from headway import gpus, stages
+from headway.machine import gpus
+from headway.pipeline import runs
 from tests.whole import make, retrain
 gpus.installed = lambda: [sys.argv[2]]
 make(Path("."))
-print(stages.summary(retrain(Path.cwd(), "model=linear"))["decision"]["promoted"])
+print(runs.summary(retrain(Path.cwd(), "model=linear"))["decision"]["promoted"])
 """
 
 AS_USER = """

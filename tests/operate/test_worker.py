@@ -13,7 +13,7 @@ import pytest
 
 import flows
 from bench.crowd import champions_missing, make_projects
-from headway.processes import free_port
+from headway.machine.processes import free_port
 from tests import serving
 
 pytestmark = pytest.mark.slow

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from headway import zombies
-from headway.run import RunDirectory
+from headway.pipeline import zombies
+from headway.run import lifetime
+from headway.run.directory import RunDirectory
 from headway.tracking.runs import begin, read_tracking
 from headway.tracking.store import open_store
 from tests.dying import die
@@ -24,8 +25,8 @@ def test_only_the_run_whose_process_was_killed_is_closed(root: Path, monkeypatch
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     killed, going = make(root), make(root)
     die(killed)
-    zombies.own(going)
-    assert [run.path for run in zombies.dead(root)] == [killed.path]
+    lifetime.own(going)
+    assert [run.path for run in lifetime.dead(root)] == [killed.path]
     assert zombies.close_dead(root) == [f"{killed.path.name}: its process was killed; closed as killed"]
     assert zombies.close_dead(root) == []
     status = {
@@ -33,5 +34,5 @@ def test_only_the_run_whose_process_was_killed_is_closed(root: Path, monkeypatch
         for run in (killed, going)
     }
     assert status == {killed.path: "KILLED", going.path: "RUNNING"}
-    zombies.release(going)
-    assert list(zombies.dead(root)) == []
+    lifetime.release(going)
+    assert list(lifetime.dead(root)) == []

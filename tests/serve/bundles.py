@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from headway import tracking
-from headway.base import DataError
 from headway.data.prepare import Category, Number, Preparation, Target
+from headway.errors import DataError
 from headway.models.mlp import MLP
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.serve.bundle import Interval, Predictor, complete_bundle
 from tests.deciding import decide
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headway.base import DataError
+from headway.errors import DataError
 from headway.serve.body import CSV, JSON, PARQUET, TooLarge, read_body
 from headway.serve.config import ServeConfig
 

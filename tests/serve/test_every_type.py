@@ -24,21 +24,21 @@ import uvicorn
 from safetensors.torch import save_file
 
 from headway import tracking
-from headway.base import DataError
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.prepare import Preparation, PrepareConfig
 from headway.data.source import open_table
 from headway.data.split import Division
 from headway.data.store import make_store
+from headway.errors import DataError
+from headway.machine.processes import free_port
 from headway.models.mlp import MLP
-from headway.processes import free_port
-from headway.report import Silent
-from headway.serve import score as scoring
+from headway.pipeline import scoring
+from headway.pipeline.scoring import score
+from headway.run.report import Silent
 from headway.serve.app import application
 from headway.serve.body import CSV, JSON, PARQUET
 from headway.serve.bundle import Predictor, complete_bundle
 from headway.serve.config import ServeConfig
-from headway.serve.score import score
 from headway.tracking.store import quietly
 from tests.serve.bundles import Here, promoted
 from tests.serve.typed_rows import Column, Rows, every_type, random_rows

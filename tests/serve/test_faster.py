@@ -9,8 +9,8 @@ import lightgbm
 import numpy as np
 import pytest
 
-from headway.base import ConfigError
 from headway.data.prepare import Target
+from headway.errors import ConfigError
 from headway.serve import faster
 from headway.serve.bundle import Predictor
 from headway.serve.faster import Trial, fastest, hastened

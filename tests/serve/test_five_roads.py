@@ -25,12 +25,12 @@ from headway.data.prepare import Preparation, PrepareConfig
 from headway.data.source import open_table
 from headway.data.split import Division
 from headway.data.store import make_store
+from headway.machine.processes import free_port
 from headway.models.mlp import MLP
-from headway.processes import free_port
-from headway.report import Silent
+from headway.pipeline.scoring import score
+from headway.pipeline.serving import serving
+from headway.run.report import Silent
 from headway.serve.bundle import Predictor, complete_bundle
-from headway.serve.http import serving
-from headway.serve.score import score
 from headway.tracking.store import quietly
 from tests.serve.bundles import promoted
 

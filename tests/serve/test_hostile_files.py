@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headway.base import ConfigError, DataError, HeadwayError
-from headway.report import Silent
-from headway.serve import score as scoring
+from headway.errors import ConfigError, DataError, HeadwayError
+from headway.pipeline import scoring
+from headway.pipeline.scoring import score
+from headway.run.report import Silent
 from headway.serve import stream
-from headway.serve.score import score
 from headway.serve.stream import free_names
 from tests.serve.bundles import Here, registered
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from headway.processes import free_port
+from headway.machine.processes import free_port
+from headway.pipeline.serving import Kept, serving
 from headway.serve import app
-from headway.serve.http import Kept, serving
 from tests.serve.bundles import registered
 
 GOOD = b'{"inputs": [{"x": 1, "k": "p"}, {"x": null, "k": "never seen"}]}'
@@ -243,7 +243,7 @@ def test_a_killed_process_is_started_again(server: Server) -> None:
 
 
 def test_a_limit_that_is_none_is_said_before_anything_starts(server: Server, tmp_path: Path) -> None:
-    from headway.base import ConfigError
+    from headway.errors import ConfigError
     from headway.project import load_project
 
     (tmp_path / "conf").mkdir()

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headway.base import ConfigError
-from headway.processes import free_port
-from headway.report import Silent
-from headway.serve.http import serving
-from headway.serve.score import score
+from headway.errors import ConfigError
+from headway.machine.processes import free_port
+from headway.pipeline.scoring import score
+from headway.pipeline.serving import serving
+from headway.run.report import Silent
 from tests.serve.bundles import registered, rows
 
 

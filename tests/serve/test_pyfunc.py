@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 
 from headway import tracking
-from headway.base import DataError
 from headway.data.prepare import Category, Number, Preparation, Target
+from headway.errors import DataError
 from headway.models.mlp import MLP
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.serve.app import application
 from headway.serve.bundle import Predictor, complete_bundle
 from headway.serve.config import ServeConfig

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headway.base import DataError
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.prepare import PrepareConfig
 from headway.data.source import open_table
 from headway.data.split import Division, assign
 from headway.data.store import make_store
+from headway.errors import DataError
 from headway.models.mlp import MLP
 from headway.serve.bundle import Predictor
 

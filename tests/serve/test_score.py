@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from headway import tracking
-from headway.base import ConfigError, DataError, read_json
-from headway.report import Silent
+from headway.errors import ConfigError, DataError
+from headway.files.atomic import read_json
+from headway.pipeline.scoring import score
+from headway.run.report import Silent
 from headway.serve.bundle import Interval, Predictor
-from headway.serve.score import score
 from tests.serve.bundles import registered
 
 
@@ -106,8 +107,9 @@ def test_a_file_that_is_done_is_kept_and_a_changed_one_is_scored_again(root: Pat
 KILLED = """
 import sys
 from pathlib import Path
-from headway.report import Silent
-from headway.serve import score, stream
+from headway.run.report import Silent
+from headway.serve import stream
+from headway.pipeline import scoring as score
 stream.PART_ROWS = 4096
 score.score("classes", Path(sys.argv[1]), Silent(), sys.argv[2], Path(sys.argv[3]))
 """

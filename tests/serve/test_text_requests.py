@@ -11,8 +11,8 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
+from headway.data.inputs import TokenInputs
 from headway.data.tokens import Characters
-from headway.models import TokenInputs
 from headway.models.gpt import GPT
 from headway.serve.app import application
 from headway.serve.config import ServeConfig

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headway.base import DataError, HeadwayError
 from headway.data.prepare import Target
+from headway.errors import DataError, HeadwayError
 from headway.serve.bundle import Predictor
 from headway.serve.workers import Workers
 from tests.serve.bundles import CLASSES, VALUE, bundle_of, rows

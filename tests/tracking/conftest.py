@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from headway import tracking
-from headway.base import write_json
-from headway.run import RunDirectory
+from headway.files.atomic import write_json
+from headway.run.directory import RunDirectory
 from tests.tracking.tracked import PLAN
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from headway import checksums, tracking
-from headway.base import ConfigError
-from headway.run import RunDirectory
+from headway import tracking
+from headway.errors import ConfigError
+from headway.files import checksums
+from headway.run.directory import RunDirectory
 from headway.tracking import condition
 from tests.deciding import decide
 from tests.tracking.test_registry import registered

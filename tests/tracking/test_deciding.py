@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from headway import resuming, tracking, zombies
-from headway.base import ConfigError, read_json, write_json
-from headway.run import RunDirectory
+from headway import tracking
+from headway.errors import ConfigError
+from headway.files.atomic import read_json, write_json
+from headway.pipeline import resuming, zombies
+from headway.run.directory import RunDirectory
 from headway.tracking import Holder, intent, lock
 from tests.deciding import decide
 from tests.dying import die

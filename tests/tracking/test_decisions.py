@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from headway import tracking
-from headway.base import write_json
-from headway.overview import project
-from headway.run import RunDirectory
+from headway.cli.overview import project
+from headway.files.atomic import write_json
+from headway.run.directory import RunDirectory
 from headway.tracking import decisions
 from headway.tracking.decisions import DecisionRecord, Kind
 from tests.deciding import decide

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from headway import tracking
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.tracking import intent
 from headway.tracking.intent import Intent
 from tests.deciding import decide

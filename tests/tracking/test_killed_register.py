@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 import headway
-from headway import checksums, cli, tracking
-from headway.run import RunDirectory
+from headway import tracking
+from headway.cli import commands as cli
+from headway.files import checksums
+from headway.run.directory import RunDirectory
 from tests.tracking.test_registry import ROWS, another
 from tests.tracking.tracked import pretend_bundle
 
@@ -26,7 +28,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 from mlflow import MlflowClient
 from headway import tracking
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from tests.tracking.test_registry import ROWS
 
 def register(root, run, name, number):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from headway import checksums, tracking
-from headway.base import ConfigError, DamagedError
-from headway.run import RunDirectory
+from headway import tracking
+from headway.errors import ConfigError, DamagedError
+from headway.files import checksums
+from headway.run.directory import RunDirectory
 from tests.deciding import decide
 from tests.tracking.tracked import PLAN, pretend_bundle
 
@@ -97,7 +98,7 @@ def test_what_is_registered_holds_no_pickle_and_no_litter_and_its_exact_requirem
 def test_registering_imports_no_torch_and_takes_seconds(run: RunDirectory, tmp_path: Path) -> None:
     pretend_bundle(run)
     code = (
-        "import sys, pathlib, time, pandas as pd\nfrom headway import tracking\nfrom headway.run import RunDirectory\n"
+        "import sys, pathlib, time, pandas as pd\nfrom headway import tracking\nfrom headway.run.directory import RunDirectory\n"
         "run, root = RunDirectory(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2])\n"
         "tracking.begin(run, root, {}, 'n', '')\n"
         "tracking.register(run, root, 'loans', pd.DataFrame({'age': [1, 2], 'job': ['a', None]}))\n"

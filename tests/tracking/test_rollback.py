@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from headway import tracking
-from headway.base import ConfigError, DamagedError
-from headway.run import RunDirectory
+from headway.errors import ConfigError, DamagedError
+from headway.run.directory import RunDirectory
 from headway.tracking import lock
 from tests.deciding import decide
 from tests.tracking.test_registry import another, registered

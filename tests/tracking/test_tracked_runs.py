@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from headway import tracking
-from headway.base import ConfigError, read_json, write_json
-from headway.run import RunDirectory
+from headway.errors import ConfigError
+from headway.files.atomic import read_json, write_json
+from headway.run.directory import RunDirectory
 from headway.tracking.contents import MOST_METRICS, final_metrics
 from tests.tracking.tracked import histories, journal, run_id_of
 
@@ -134,7 +135,7 @@ def test_a_forwarder_killed_at_any_moment_leaves_every_metric_exactly_once_after
     code = (
         "import sys, pathlib, headway.tracking.runs as runs\n"
         "runs.BATCH = 20\n"
-        "from headway.run import RunDirectory\n"
+        "from headway.run.directory import RunDirectory\n"
         "runs.Forwarder(RunDirectory(pathlib.Path(sys.argv[1]))).poll()\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(run.path)])
@@ -255,7 +256,7 @@ def test_system_metrics_reach_the_run_and_leave_no_thread(run: RunDirectory, tmp
 
 def test_tracking_never_imports_torch(run: RunDirectory, tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib\nfrom headway import tracking\nfrom headway.run import RunDirectory\n"
+        "import sys, pathlib\nfrom headway import tracking\nfrom headway.run.directory import RunDirectory\n"
         "assert 'mlflow' not in sys.modules\n"
         "run, root = RunDirectory(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2])\n"
         "tracking.begin(run, root, {}, 'n', '')\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from headway import tracking
-from headway.base import write_json
-from headway.run import RunDirectory
+from headway.files.atomic import write_json
+from headway.run.directory import RunDirectory
 from tests.tracking.tracked import run_id_of
 
 TIME = {"value": 0.8, "low": 0.7, "high": 0.9, "p": 0.001}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headway.base import read_json, write_json
-from headway.run import RunDirectory
+from headway.files.atomic import read_json, write_json
+from headway.run.directory import RunDirectory
 
 PROJECT = {
     "name": "loans",

@@ -18,8 +18,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headway.base import ConfigError, TrainingError, read_json, write_json
-from headway.run import RunDirectory
+from headway.errors import ConfigError, TrainingError
+from headway.files.atomic import read_json, write_json
+from headway.run.directory import RunDirectory
 from headway.train import checkpoint
 from headway.train import step as step_module
 from headway.train.diagnosis import diagnose

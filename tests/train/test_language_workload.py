@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from headway.base import ConfigError, read_json, write_json
 from headway.data.config import SPLITS
-from headway.models import TokenInputs
+from headway.data.inputs import TokenInputs
+from headway.errors import ConfigError
+from headway.files.atomic import read_json, write_json
 from headway.models.gpt import GPT
 from headway.models.mlp import MLP
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.tasks import language
 from headway.train.language import LanguageWorkload, language_workload
 from headway.train.main import main

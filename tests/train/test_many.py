@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 from headway.models import model_configs
 from headway.models.stacked import decayed, stack
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.train.main import main
 from headway.train.many import ManyTraining, StackedAdamW, Variant
 from headway.train.recipe import Recipe

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headway.base import read_json, write_json
 from headway.data.batches import Batch
-from headway.run import RunDirectory
+from headway.files.atomic import read_json, write_json
+from headway.run.directory import RunDirectory
 from headway.train.checkpoint import load_newest
 from headway.train.main import main
 from headway.train.many import ManyTraining

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headway.data.batches import Batch
-from headway.models import Inputs, TokenInputs, model_configs
+from headway.data.inputs import Inputs, TokenInputs
+from headway.models import model_configs
 from headway.models.gpt import GPT
 from headway.models.layers import Dropout
 from headway.train import recorded

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from headway.base import read_json, write_json
-from headway.cores import Use
-from headway.models.base import Inputs
+from headway.data.inputs import Inputs
+from headway.files.atomic import read_json, write_json
+from headway.machine.cores import Use
 from headway.models.boosting import Boosting
 from headway.models.mlp import MLP
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.train import estimators, follow, threads
 from headway.train.diagnosis import Diagnosis, diagnose
 from headway.train.follow import Follower

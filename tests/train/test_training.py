@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import log_loss
 
-from headway.base import ConfigError, TrainingError
-from headway.run import RunDirectory
+from headway.errors import ConfigError, TrainingError
+from headway.run.directory import RunDirectory
 from headway.train.checkpoint import load_newest, save_checkpoint
 from headway.train.launch import launch
 from headway.train.main import main

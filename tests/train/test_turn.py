@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from headway import gpus
-from headway.base import ConfigError
+from headway.errors import ConfigError
+from headway.machine import gpus
 from headway.train import turn as turns
 from headway.train.turn import turn
 

@@ -10,11 +10,11 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headway.base import ConfigError
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.datasets import dataset_of, locate
 from headway.data.files import find_files, format_of, read_batches, read_schema
 from headway.data.source import Clean
+from headway.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.base import DataError
 from headway.data.config import Kind
 from headway.data.spelling import moments, texts_of
+from headway.errors import DataError
 
 EXAMPLES = 3
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from headway.base import Config
+from headway.config import Config
 from headway.data.spelling import spell
 
 Kind = Literal["numeric", "categorical", "date", "text"]

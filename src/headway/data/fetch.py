@@ -10,7 +10,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from headway.base import ConfigError, DataError, read_or_empty, write_json
+from headway.errors import ConfigError, DataError
+from headway.files.atomic import read_or_empty, write_json
 
 MIRROR = "HEADWAY_DATASETS"
 """Environment variable that names a folder of data sets, read where they lie."""

@@ -14,10 +14,10 @@ import pyarrow.csv as pacsv
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from headway.base import ConfigError, DataError
 from headway.data.config import CsvOptions
 from headway.data.credentials import refuse_credentials
 from headway.data.records import lines_batches, lines_schema
+from headway.errors import ConfigError, DataError
 
 FORMATS = {
     ".parquet": "parquet",

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.base import ConfigError, DataError
 from headway.data.config import DataConfig
 from headway.data.prepare import SECONDS_A_DAY, Category, Number, Preparation, PrepareConfig, Target, Words, tokens_of
 from headway.data.profile import ColumnProfile, Profiler
 from headway.data.split import TRAIN
+from headway.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headway.data.source import Table

@@ -11,9 +11,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from headway import __version__
-from headway.base import DataError, read_json, write_json
 from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.source import Table, file_digests
+from headway.errors import DataError
+from headway.files.atomic import read_json, write_json
 
 FORM = 2
 """Raised when a profile is computed or kept in another way."""

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from headway.base import ConfigError, DataError, read_json, write_json
 from headway.data.identity import Identity
+from headway.errors import ConfigError, DataError
+from headway.files.atomic import read_json, write_json
 
 LEARNT_FILES = DESCRIPTION, HASHES = "learnt.json", "learnt.npy"
 MOST = 1_000_000

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.base import ConfigError
 from headway.data.canonical import family
 from headway.data.conditions import broken, judged
+from headway.errors import ConfigError
 
 if TYPE_CHECKING:
     from headway.data.source import Chunk

@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.base import ConfigError, DataError
 from headway.data.canonical import family, plain
+from headway.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headway.data.config import SplitConfig

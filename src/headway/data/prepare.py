@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from headway.base import Config
+from headway.config import Config
 from headway.data.canonical import infinite
 from headway.data.config import CsvOptions, Kind, Task
+from headway.data.inputs import Inputs
 from headway.data.spelling import number_of, spelled
-from headway.models.base import Inputs
 
 UNKNOWN, MISSING, FIRST_CODE = 0, 1, 2
 """Codes of a category never (or too rarely) seen in training, of a null, and of the first known value."""

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from headway import checksums
+from headway.files import checksums
 
 
 def in_use(path: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import IO, Any, NoReturn
 
 import pyarrow as pa
 
-from headway.base import DataError
+from headway.errors import DataError
 
 LINE_BYTES = 1 << 24
 """The longest line, and the memory that one can take."""

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headway.base import ConfigError, DataError
 from headway.data.config import SPLITS, SplitConfig
 from headway.data.identity import DIFFERENT_ROW, GOLDEN, Identity, identity_of, row_hashes, spread
 from headway.data.learnt import Learnt, Rule, described
 from headway.data.moments import moments
+from headway.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from headway.data.source import Table

@@ -22,14 +22,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headway import checksums
-from headway.base import DataError, digest, read_json, write_json
 from headway.data.config import SPLITS, DataConfig, Split
 from headway.data.identity import Identity, hash_batch
 from headway.data.learnt import LEARNT_FILES, Learnt
 from headway.data.prepare import Preparation, PrepareConfig
 from headway.data.ready import is_ready
 from headway.data.split import TEST, Division
+from headway.errors import DataError
+from headway.files import checksums
+from headway.files.atomic import digest, read_json, write_json
 
 if TYPE_CHECKING:
     from headway.data.source import Table

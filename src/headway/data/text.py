@@ -11,9 +11,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from headway.base import Config, ConfigError, DataError
+from headway.config import Config
 from headway.data.config import SPLITS, Split
 from headway.data.fetch import File, find, pinned
+from headway.errors import ConfigError, DataError
 
 SHAKESPEARE = File(
     "tinyshakespeare/input.txt",

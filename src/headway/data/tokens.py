@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
-from headway import checksums
-from headway.base import DataError, digest, read_json, write_json
 from headway.data.config import SPLITS, Split
 from headway.data.learnt import LEARNT_FILES, Learnt, Rule, described
 from headway.data.ready import is_ready
 from headway.data.shingles import all_shingles
 from headway.data.text import Text, TextConfig
+from headway.errors import DataError
+from headway.files import checksums
+from headway.files.atomic import digest, read_json, write_json
 
 if TYPE_CHECKING:
     import tokenizers

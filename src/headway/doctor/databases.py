@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from headway.base import ConfigError
-from headway.checksums import sync
-from headway.database import PARTS, database, disk_problem, place_database, sqlite_file
-from headway.disk import full_disk
 from headway.doctor.finding import Finding, keep_aside, link
-from headway.locks import is_held
+from headway.errors import ConfigError
+from headway.files.checksums import sync
+from headway.files.database import PARTS, database, disk_problem, place_database, sqlite_file
+from headway.files.disk import full_disk
+from headway.files.locks import is_held
+from headway.run.lifetime import lives
 from headway.tracking.store import begin_anew, is_missed, let_go
-from headway.zombies import lives
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database; it belongs to that very file."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headway.base import read_json
+from headway.files.atomic import read_json
 
 ASIDE = ".damaged"
 """The ending of what was set aside: nothing reads it any more, and a person may look at it."""

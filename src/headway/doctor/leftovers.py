@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from headway.doctor.finding import Finding, is_json, remove
-from headway.leftovers import leftovers
-from headway.restore import PENDING, finish
-from headway.zombies import lives
+from headway.files.leftovers import leftovers
+from headway.run.lifetime import lives
+from headway.server.restore import PENDING, finish
 
 PLACES = ("conf", ".prefect", "backups", "data", "mlruns")
 _PARTIAL = re.compile(r"\..*?(?:\.(\d+))?\.partial")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headway.base import HeadwayError
-from headway.disk import disk_error
 from headway.doctor import databases, leftovers, models, runs, stores
 from headway.doctor.finding import Finding
+from headway.errors import HeadwayError
+from headway.files.disk import disk_error
 
 CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
     databases.examine,

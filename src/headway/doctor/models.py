@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headway import checksums, places, tracking, zombies
-from headway.base import read_or_empty
-from headway.checksums import Damage
+from headway import tracking
 from headway.doctor.finding import Finding, is_array, is_json
-from headway.run import RunDirectory
+from headway.files import checksums
+from headway.files.atomic import read_or_empty
+from headway.files.checksums import Damage
+from headway.run import lifetime, places
+from headway.run.directory import RunDirectory
 from headway.tracking import condition
 from headway.tracking.condition import Model, Version
 from headway.tracking.registry import sealed_damage
@@ -198,7 +200,7 @@ def _runs(root: Path) -> Iterator[Finding]:
     kept = condition.runs(root)
     folders = [path for path in sorted((root / "data" / "runs").glob("*")) if path.is_dir()]
     trackings = {path: path / "tracking.json" for path in folders if (path / "tracking.json").exists()}
-    if any(not is_json(path) for path in trackings.values()) or any(zombies.lives(path) for path in folders):
+    if any(not is_json(path) for path in trackings.values()) or any(lifetime.lives(path) for path in folders):
         return
     ids = {path: str(read_or_empty(tracking).get("run_id")) for path, tracking in trackings.items()}
     for run_id, (project, is_running) in kept.items():

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from headway import checksums, zombies
-from headway.base import ConfigError, HeadwayError, read_or_empty, write_atomically
 from headway.doctor.finding import ASIDE, Finding, is_array, is_json, remove, set_aside
-from headway.run import RunDirectory, event_of
+from headway.errors import ConfigError, HeadwayError
+from headway.files import checksums
+from headway.files.atomic import read_or_empty, write_atomically
+from headway.pipeline import zombies
+from headway.run import lifetime
+from headway.run.directory import RunDirectory, event_of
 from headway.tracking import condition
 
 JOURNAL = "journal.jsonl"
@@ -23,7 +26,7 @@ def examine(root: Path) -> Iterator[Finding]:
     """
     answers = condition.answers(root)
     for path in sorted((root / "data" / "runs").glob("[!.]*")):
-        if path.is_dir() and not zombies.lives(path):
+        if path.is_dir() and not lifetime.lives(path):
             try:
                 yield from _run(root, path)
             except (HeadwayError, OSError, ValueError, KeyError, TypeError) as error:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from headway import checksums
 from headway.data.known import is_whole
 from headway.data.ready import problem_of, take_away
 from headway.doctor.finding import Finding, is_json, remove
+from headway.files import checksums
 
 AGAIN = "remove it: the next run prepares it again"
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from headway.data.batches import Batch
 from headway.effect.quality import Curve, difference, train_curve
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.train.loop import Training
 from headway.train.many import ManyTraining, Variant
 from headway.train.meter import read_energy

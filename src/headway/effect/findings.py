@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from headway.base import ConfigError
 from headway.effect import statistics
 from headway.effect.equality import Comparison, Equality, Margin, judge_together, margin_of
 from headway.effect.notebook import Notebook
 from headway.effect.quality import Curve, Passes, differences_of, ended, kept, passes_until
 from headway.effect.statistics import EXACT, Interval, Mean, Verdict
 from headway.effect.technique import Setting, Technique
+from headway.errors import ConfigError
 from headway.train.recipe import Recipe
 
 LOOKS = (2, 4, 8, 16, 32, 64, 128)

@@ -12,11 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from headway.base import ConfigError, write_json
 from headway.effect.technique import Setting
 from headway.effect.techniques import chosen
+from headway.errors import ConfigError
+from headway.files.atomic import write_json
 from headway.models import model_configs
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.train.main import guarded, workload_of
 from headway.train.recipe import Recipe
 
@@ -82,6 +83,7 @@ def describe(run: RunDirectory) -> dict[str, Any]:
 
     from headway.effect.quality import metric_of
     from headway.evaluate.metrics import METRICS
+    from headway.train.network import make_training
     from headway.train.precision import choose_device, choose_precision
     from headway.train.step import has_compiler
     from headway.train.tune import batch_size_of, physical_cores
@@ -95,7 +97,7 @@ def describe(run: RunDirectory) -> dict[str, Any]:
     recipe = Recipe.parse(project["train"], "train")
     device = choose_device(recipe.device)
     workload = workload_of(run, model)
-    size = batch_size_of(recipe, workload, choose_precision("fp32", device))
+    size = batch_size_of(recipe, workload, choose_precision("fp32", device), make_training)
     recipe = plain(recipe.model_copy(update={"batch_size": size}), device.type, physical_cores())
     batches = workload.batches(recipe, device)
     network = workload.build()
@@ -147,7 +149,7 @@ def _neighbours(device: str) -> list[str]:
     with suppress(Exception):  # no driver library: nobody can tell
         import pynvml
 
-        from headway.gpus import handle
+        from headway.machine.gpus import handle
 
         others = [p for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle(0)) if p.pid != os.getpid()]
         if others:
@@ -163,7 +165,7 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    from headway.processes import die_with_starter
+    from headway.machine.processes import die_with_starter
 
     die_with_starter()
     sys.exit(main(sys.argv[1]))

@@ -17,7 +17,7 @@ from headway.evaluate.config import GateConfig
 from headway.evaluate.language import weights_of
 from headway.evaluate.metrics import METRICS, differences, primary
 from headway.evaluate.resample import Units
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.train.language import LanguageWorkload
 from headway.train.network import make_training
 from headway.train.precision import Arithmetic
@@ -44,7 +44,7 @@ def metric_of(run: RunDirectory, workload: Workload) -> str:
     if not isinstance(workload, TableWorkload):
         return "loss"
     project, target = run.plan["project"], workload.store.preparation.target
-    return primary(target.task, len(target.classes), GateConfig.parse(project["gate"], "gate"))
+    return primary(target.task, len(target.classes), GateConfig.parse(project["gate"], "gate").metric)
 
 
 def quality_of(run: RunDirectory, workload: Workload, network: nn.Module, arithmetic: Arithmetic) -> float:

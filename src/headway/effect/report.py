@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headway.base import moment, write_atomically
 from headway.effect.method import method
 from headway.effect.pictures import COLOURS, forest, pareto, shown_effect, waterfall
 from headway.effect.words import difference, further, machine, ratio, reached, recommendation
+from headway.files.atomic import write_atomically
+from headway.machine.clock import moment
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1d2530;max-width:60rem;margin:2.5rem auto;padding:0 1.2rem;background:#fff}

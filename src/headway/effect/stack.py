@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from headway.base import ConfigError
 from headway.effect.cost import run_seconds
 from headway.effect.findings import Findings
 from headway.effect.statistics import ALPHA, Interval
 from headway.effect.technique import Technique
+from headway.errors import ConfigError
 
 WORTH_TRYING = 0.97
 """The bound of a technique that is tried on the stack: it could gain three per cent at least."""

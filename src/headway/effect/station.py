@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from headway.base import TrainingError
+from headway.errors import TrainingError
 
 LEAD = 8
 """An eighth of a window is stepped before it is measured, at least one step: it brings back what others drove out of the caches, and pays

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from headway.base import ConfigError, TrainingError
 from headway.effect.confirmation import (
     CONFIRM_LOOKS,
     FRESH,
@@ -41,6 +40,7 @@ from headway.effect.technique import Setting, Technique
 from headway.effect.together import Session, share_a_process, starts_slowly
 from headway.effect.trainers import cores_each
 from headway.effect.trainings import Trainings
+from headway.errors import ConfigError, TrainingError
 
 QUICK, SCREENED, STACKED, TRAINED, JUDGED, ALL = 0.42, 0.58, 0.66, 0.86, 0.89, 1.0
 """Shares of the budget by which each part must have ended; `QUICK` leaves some for what takes long to be ready."""

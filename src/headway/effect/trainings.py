@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from headway.base import TrainingError
 from headway.effect.findings import Findings
 from headway.effect.lab import Bench
 from headway.effect.station import Unsupported
 from headway.effect.technique import Setting
 from headway.effect.trainers import Job, cores_each
+from headway.errors import TrainingError
 
 FEWEST_EPOCHS = 2
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 
-from headway.base import HeadwayError
 from headway.effect.desks import Desk, PredictionDesk, SeedsDesk, StepDesk
 from headway.effect.quality import Curve, train_curve
+from headway.errors import HeadwayError
 from headway.models import model_configs
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.train.main import workload_of
 from headway.train.memory import keep_memory
 from headway.train.precision import Arithmetic, choose_device, choose_precision

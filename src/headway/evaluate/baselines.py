@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from headway.cores import allowed_cores, free_cores, spin_briefly
 from headway.data.config import Task
 from headway.evaluate.config import Baseline
+from headway.machine.cores import allowed_cores, free_cores, spin_briefly
 from headway.models.linear import Linear
 
 MOST_CODES = 254

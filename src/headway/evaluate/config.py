@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from headway.base import Config
+from headway.config import Config
 from headway.evaluate.margin import check_margin
 
 Baseline = Literal["trivial", "linear", "boosting"]

@@ -33,7 +33,7 @@ def evaluate(
     model_name: str,
 ) -> dict[str, Any]:
     """Measure `model` and every baseline of ``predictions`` on the test rows; the champion is added by ``beside``."""
-    metric = primary(task, len(classes), gate)
+    metric = primary(task, len(classes), gate.metric)
 
     def measured_on(name: str) -> Measured:
         return measure(task, target, predictions[name], config.resamples, units=units)

@@ -155,7 +155,7 @@ def decide(
     ``usable`` (N,) bool: the rows that the champion has not learnt from, None for all; ``note`` says why the others are left out,
     or, without ``champion``, which one is replaced on request.
     """
-    metric = primary(task, candidate.shape[1] if candidate.ndim == 2 else 1, gate)
+    metric = primary(task, candidate.shape[1] if candidate.ndim == 2 else 1, gate.metric)
     broken = limits(gate, latency_ms, size_mb)
     if champion is None:
         other = "the trivial baseline"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from headway.evaluate.metrics import told
+
 SHARE = 0.005
 """The margin of metrics between 0 and 1, such as AUC, where none is stated."""
 
@@ -42,8 +44,6 @@ def default_margin(is_error: bool) -> float | str:
 
 def margin_of(stated: float | str | None, champion: float, is_error: bool, other: str) -> Margin:
     """The margin against a champion whose own value of the metric is ``champion``; ``other`` is what it is called."""
-    from headway.evaluate.metrics import told
-
     setting = default_margin(is_error) if stated is None else stated
     if not isinstance(setting, str):
         return Margin(float(setting), f"{setting:g}")

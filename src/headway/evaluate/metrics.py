@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headway.base import ConfigError, suggest
+from headway.config import suggest
 from headway.data.config import Task
-from headway.evaluate.config import GateConfig
+from headway.errors import ConfigError
 from headway.evaluate.resample import (
     Bootstrap,
     Maker,
@@ -110,16 +110,14 @@ def differences(
     return difference, float("nan") if low is None else low, float("nan") if high is None else high
 
 
-def primary(task: Task, classes: int, gate: GateConfig) -> str:
-    """The metric that decides. Raises ConfigError when the gate names one that does not fit."""
+def primary(task: Task, classes: int, stated: str | None) -> str:
+    """The metric that decides; ``stated``: the gate's own. Raises ConfigError where that does not fit."""
     fitting = [m.name for m in METRICS.values() if m.task == task]
-    if gate.metric is None:
+    if stated is None:
         return "rmse" if task == "regression" else "auc" if classes == 2 else "log_loss"
-    if gate.metric not in fitting:
-        raise ConfigError(
-            f"gate.metric must be a metric of {task}, however it is {gate.metric!r}{suggest(gate.metric, fitting)}"
-        )
-    return gate.metric
+    if stated not in fitting:
+        raise ConfigError(f"gate.metric must be a metric of {task}, however it is {stated!r}{suggest(stated, fitting)}")
+    return stated
 
 
 def _without_bias(draws: np.ndarray, value: float) -> np.ndarray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from headway.models.base import Inputs, ModelConfig, TokenInputs
+from headway.models.base import ModelConfig
 
-__all__ = ["Inputs", "ModelConfig", "TokenInputs", "model_configs"]
+__all__ = ["ModelConfig", "model_configs"]
 
 
 PARTS = frozenset({"folded", "layers", "stacked", "transformer"})

@@ -1,54 +1,14 @@
-"""What every model is given and what every model config offers."""
+"""What every model config offers."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from headway.base import Config
+from headway.config import Config
+from headway.data.inputs import Inputs
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The shape of prepared rows, all that a model needs to know of the data.
-
-    numeric: number of float columns. categorical: number of codes of each integer column, buckets for missing and
-    unknown included. bins: edges for piecewise-linear encoding of each numeric column, or empty. outputs: classes, or 1.
-    """
-
-    numeric: int
-    categorical: tuple[int, ...]
-    bins: tuple[tuple[float, ...], ...]
-    outputs: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Inputs:
-        return cls(
-            values["numeric"],
-            tuple(values["categorical"]),
-            tuple(tuple(b) for b in values["bins"]),
-            values["outputs"],
-        )
-
-
-@dataclass(frozen=True)
-class TokenInputs:
-    """What a language model needs to know of the data: how many different tokens there are."""
-
-    vocabulary: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> TokenInputs:
-        return cls(values["vocabulary"])
 
 
 class ModelConfig(Config):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from headway.base import TrainingError
-from headway.models.base import Inputs, ModelConfig
+from headway.data.inputs import Inputs
+from headway.errors import TrainingError
+from headway.models.base import ModelConfig
 
 if TYPE_CHECKING:
     import lightgbm

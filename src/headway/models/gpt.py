@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from headway.models.base import Inputs, ModelConfig, TokenInputs
+from headway.data.inputs import Inputs, TokenInputs
+from headway.models.base import ModelConfig
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from headway.models.base import Inputs, ModelConfig
+from headway.data.inputs import Inputs
+from headway.models.base import ModelConfig
 
 if TYPE_CHECKING:
     from torch import nn

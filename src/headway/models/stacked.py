@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 from headway.models.layers import Dropout, Embeddings
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from headway.models.base import Inputs, ModelConfig
+from headway.data.inputs import Inputs
+from headway.models.base import ModelConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 
 ROTARY_BASE = 10_000.0
 

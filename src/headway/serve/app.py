@@ -1,4 +1,4 @@
-"""The scoring server's process: `python -m headway.serve.app SETTINGS`, started by `headway serve`. Who may ask, `headway.access` decides.
+"""The scoring server: `python -m headway.serve.app SETTINGS`, started by `headway serve`. Who may ask, `headway.server.access` decides.
 
 MLflow's protocol: rows at /invocations as JSON, CSV or Parquet, answered with {"predictions": [...]}; /ping, /health and /version. Rows are
 read by the code that batch scoring reads them with. What a request gets wrong is answered with one line, and costs neither the process nor
@@ -29,13 +29,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from headway.access import Protected, rules_of
-from headway.base import HeadwayError
 from headway.data.records import shown
-from headway.local import auth
+from headway.errors import HeadwayError
 from headway.serve.body import EXPANDED, Question, TooLarge, read_body
 from headway.serve.bundle import Predictor, load_predictor
 from headway.serve.config import ServeConfig
+from headway.server.access import Protected, rules_of
+from headway.server.credentials import auth
 
 if TYPE_CHECKING:
     from headway.serve.text import TextPredictor

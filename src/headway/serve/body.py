@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headway.base import DataError
 from headway.data.canonical import plain
 from headway.data.files import explained, read_csv
 from headway.data.records import batch_of, column_of, names_of, parse, shown
+from headway.errors import DataError
 from headway.serve.config import ServeConfig
 from headway.serve.reading import refuse_missing
 

@@ -9,9 +9,8 @@ checksums.json       of all of these, once the bundle is finished; older ones ha
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,19 +19,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headway import checksums
-from headway.base import (
-    ConfigError,
-    DamagedError,
-    HeadwayError,
-    read_json,
-    write_atomically,
-    write_json,
-)
+from headway.data.inputs import Inputs
 from headway.data.prepare import UNKNOWN, Preparation
-from headway.models import Inputs, ModelConfig, model_configs
+from headway.errors import ConfigError
+from headway.files.atomic import read_json, write_atomically, write_json
+from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
 from headway.serve.reading import canonical_rows, refuse_unpredicted
+from headway.serve.whole import whole
 
 if TYPE_CHECKING:
     import lightgbm
@@ -93,31 +87,6 @@ def complete_bundle(
         "interval": None if interval is None else asdict(interval),
     }
     write_json(folder / "bundle.json", described)
-
-
-@contextlib.contextmanager
-def whole(folder: Path) -> Iterator[dict[str, Any]]:
-    """For reading a bundle: its bundle.json, once its files are what was written.
-
-    Raises ConfigError for a folder that is no bundle, DamagedError for a damaged one. Without checksums, damage shows only in that a
-    library cannot read a file, and each says so in an error of its own.
-    """
-    sealed = checksums.check(folder)
-    try:
-        described = read_json(folder / "bundle.json")
-    except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(f"{folder} must be a bundle, however it has no bundle.json") from None
-    try:
-        yield described
-    except HeadwayError:
-        raise
-    except Exception as error:
-        if sealed:
-            raise
-        said = next(iter(str(error).strip().splitlines()), "")[:200]
-        raise DamagedError(
-            f"{folder} must hold a whole bundle, but reading it failed: {type(error).__name__}: {said}; headway doctor"
-        ) from None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from headway.base import Config
+from headway.config import Config
 
 
 class ServeConfig(Config):

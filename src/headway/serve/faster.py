@@ -23,7 +23,7 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 from headway.serve.bundle import Predictor
 
 Way = Literal["compiled", "int8", "int8 compiled"]

@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headway.base import naming
+from headway.files.atomic import naming
 
 METADATA = b"headway"
 

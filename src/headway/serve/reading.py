@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headway.base import DataError
 from headway.data.canonical import as_read, canonical, family
 from headway.data.config import Kind
 from headway.data.prepare import Preparation
 from headway.data.records import shown
 from headway.data.spelling import spell_value
+from headway.errors import DataError
 
 WHERE = "rows to predict"
 

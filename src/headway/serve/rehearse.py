@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headway.base import DamagedError, HeadwayError, TrainingError, read_json, write_json
 from headway.data.store import Store
-from headway.run import RunDirectory
+from headway.errors import DamagedError, HeadwayError, TrainingError
+from headway.files.atomic import read_json, write_json
+from headway.run.directory import RunDirectory
 from headway.serve.bundle import Predictor
 
 LATENCY_ROWS = 1000

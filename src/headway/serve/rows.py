@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from headway.base import DataError
 from headway.data.arriving import Input, empty
 from headway.data.canonical import BadValues, canonical, infinite
 from headway.data.prepare import Preparation
+from headway.errors import DataError
 from headway.serve.reading import WHERE, canonical_rows, read_column
 
 

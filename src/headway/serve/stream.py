@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headway.base import DataError
 from headway.data.arriving import Input
 from headway.data.canonical import as_read, plain, to_string_or_keep
 from headway.data.config import CsvOptions
 from headway.data.prepare import Preparation
-from headway.report import Reporter
+from headway.errors import DataError
+from headway.run.report import Reporter
 from headway.serve.bundle import Interval, decode
 from headway.serve.parts import Counts, Output
 from headway.serve.reading import UNPREDICTED, unpredicted

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headway.base import ConfigError, DamagedError, DataError, HeadwayError, read_json, write_atomically, write_json
+from headway.data.inputs import TokenInputs
 from headway.data.records import shown
 from headway.data.tokens import Tokenizer, TokenStore, tokenizer_from_json
+from headway.errors import ConfigError, DamagedError, DataError, HeadwayError
 from headway.evaluate.language import Blocks, by_document, measure
-from headway.models import TokenInputs
+from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models.gpt import GPT
-from headway.serve.bundle import whole
+from headway.serve.whole import whole
 
 if TYPE_CHECKING:
     import torch

@@ -25,7 +25,7 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
-from headway.base import DataError, HeadwayError
+from headway.errors import DataError, HeadwayError
 
 AHEAD = 2
 """Batches in hand for each worker: one that it works on, one that waits."""
@@ -166,7 +166,7 @@ def main(bundle: str, parent: str, file: str) -> int:
     """The worker: lengths of rows in, a stream of one batch of predictions out for each."""
     import signal
 
-    from headway.processes import die_with_parent
+    from headway.machine.processes import die_with_parent
     from headway.serve.bundle import Predictor
     from headway.train.memory import keep_memory
 

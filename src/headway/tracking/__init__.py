@@ -12,6 +12,12 @@ intent        a decision carried out whole, whatever dies on the way
 deciding      the gate's decisions: from the version compared with, or compared again
 rollback      an earlier version in charge again
 state         what a version's page says
+condition     what the doctor looks at in all this, and what mends it
+contents      what MLflow shows of a run: tags, the note, the data, final metrics, files
+kept          what MLflow has on this machine's disk, and which of it versions need
+packaging     a bundle as an MLflow model: its code, signature, example and packages
+variants      the variants of an effect study as runs under the study's own
+server        MLflow's server as an application
 """
 
 from headway.tracking.deciding import decided, settle

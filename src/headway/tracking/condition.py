@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from headway.base import HeadwayError, read_json, read_or_empty, write_json
-from headway.checksums import sync, sync_tree
-from headway.locks import working_folder
-from headway.run import RunDirectory
+from headway.errors import HeadwayError
+from headway.files.atomic import read_json, read_or_empty, write_json
+from headway.files.checksums import sync, sync_tree
+from headway.files.locks import working_folder
+from headway.run.directory import RunDirectory
 from headway.tracking import decisions, intent, lock
 from headway.tracking.intent import TAG as INTENT
 from headway.tracking.kept import pages

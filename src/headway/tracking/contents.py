@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.base import read_or_empty
-from headway.run import RunDirectory
+from headway.files.atomic import read_or_empty
+from headway.run.directory import RunDirectory
 from headway.tracking.decisions import reason_of
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from headway.base import moment
+from headway.machine.clock import moment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 from headway.tracking import decisions, state
 from headway.tracking.decisions import MOVES, DecisionRecord
 from headway.tracking.purpose import Purpose

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.base import ConfigError
-from headway.database import WAIT_SECONDS, connect, database
+from headway.errors import ConfigError
+from headway.files.database import WAIT_SECONDS, connect, database
 from headway.tracking.store import database_file, is_file, tracking_uri
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headway
-from headway import checksums
-from headway.data.prepare import probability_columns
+from headway.files import checksums
 from headway.tracking.store import quietly
 
 if TYPE_CHECKING:
@@ -103,6 +102,8 @@ def _outputs(described: Mapping[str, Any]) -> list[Any]:
     if described["task"] == "regression":
         names = ["prediction", *(("low", "high") if described.get("interval") else ())]
         return [ColSpec("double", name) for name in names]
+    from headway.data.prepare import probability_columns
+
     names = probability_columns(described["classes"])
     return [ColSpec("string", "prediction"), *(ColSpec("double", name) for name in names)]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

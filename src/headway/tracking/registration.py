@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway import checksums
-from headway.base import ConfigError, read_json
-from headway.locks import working_folder
-from headway.run import RunDirectory
+from headway.errors import ConfigError
+from headway.files import checksums
+from headway.files.atomic import read_json
+from headway.files.locks import working_folder
+from headway.run.directory import RunDirectory
 from headway.tracking import intent, lock
 from headway.tracking.packaging import save
 from headway.tracking.purpose import Purpose

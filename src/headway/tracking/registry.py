@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway import checksums
-from headway.base import ConfigError, DamagedError, HeadwayError
-from headway.checksums import Damage
-from headway.locks import working_folder
+from headway.errors import ConfigError, DamagedError, HeadwayError
+from headway.files import checksums
+from headway.files.checksums import Damage
+from headway.files.locks import working_folder
 from headway.tracking import decisions, intent, lock
 from headway.tracking.contents import NUMBER_TAG
 from headway.tracking.decisions import DecisionRecord

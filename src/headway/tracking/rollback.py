@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.base import ConfigError, DamagedError, moment
+from headway.errors import ConfigError, DamagedError
+from headway.machine.clock import moment
 from headway.tracking import decisions, intent, lock, registry
 from headway.tracking.decisions import DecisionRecord, current_user
 from headway.tracking.store import is_there

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from headway import locks
-from headway.base import ConfigError, DamagedError, digest, moment, read_json, read_or_empty, write_json
-from headway.run import Event, RunDirectory
+from headway.errors import ConfigError, DamagedError
+from headway.files import locks
+from headway.files.atomic import digest, read_json, read_or_empty, write_json
+from headway.machine.clock import moment
+from headway.run.directory import Event, RunDirectory
 from headway.tracking.contents import (
     dataset_of,
     deliver_artifacts,

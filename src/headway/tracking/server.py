@@ -1,4 +1,4 @@
-"""MLflow's server as an application, for `headway.access` to run: pages and API of the store."""
+"""MLflow's server as an application, for `headway.server.access` to run: pages and API of the store."""
 
 from __future__ import annotations
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from headway.base import ConfigError, DamagedError, read_or_empty
 from headway.data.credentials import refuse_credentials
-from headway.database import (
+from headway.errors import ConfigError, DamagedError
+from headway.files.atomic import read_or_empty
+from headway.files.database import (
     SETTING,
     check_versions,
     connect,
@@ -27,9 +28,9 @@ from headway.database import (
     place_database,
     sqlite_file,
 )
-from headway.disk import disk_error, full_disk
-from headway.locks import working_folder
-from headway.places import settle, settle_shared
+from headway.files.disk import disk_error, full_disk
+from headway.files.locks import working_folder
+from headway.run.places import settle, settle_shared
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,7 +44,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 
-TABLES_LOCK = 4_813_070_002  # beside headway.database.LOCK
+TABLES_LOCK = 4_813_070_002  # beside headway.files.database.LOCK
 _made: set[str] = set()
 
 

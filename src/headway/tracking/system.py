@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.tracking.runs import read_tracking
 from headway.tracking.store import client_of, problems, uri_of
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from headway.base import read_or_empty
-from headway.run import RunDirectory
+from headway.files.atomic import read_or_empty
+from headway.run.directory import RunDirectory
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

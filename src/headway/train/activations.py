@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 
 
 def checkpoint_activations(network: nn.Module) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
-from headway.base import TrainingError
-from headway.checksums import is_as_named, sync
+from headway.errors import TrainingError
+from headway.files.checksums import is_as_named, sync
 
 KEPT = 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from headway.cores import Use
+from headway.machine.cores import Use
 from headway.train.recipe import Recipe
 
 NOTICEABLE = 0.15

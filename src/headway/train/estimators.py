@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from headway.cores import Use, Watch, allowed_cores
 from headway.data.store import Store
+from headway.machine.cores import Use, Watch, allowed_cores
 from headway.models import ModelConfig
 from headway.models.boosting import Boosting
 from headway.models.linear import Linear
-from headway.run import Journal, RunDirectory
+from headway.run.directory import Journal, RunDirectory
 from headway.train.diagnosis import contention
 from headway.train.recipe import Recipe
 from headway.train.threads import Threads

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from headway.base import TrainingError
-from headway.run import RunDirectory
+from headway.errors import TrainingError
+from headway.run.directory import RunDirectory
 from headway.train.checkpoint import CheckpointWriter, check_continues, load_newest
 from headway.train.diagnosis import Diagnosis
 from headway.train.loop import NonFinite, Training

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headway.base import ConfigError
 from headway.data.batches import Batches
 from headway.data.config import Split
+from headway.data.inputs import TokenInputs
 from headway.data.loader import LoaderTokens
 from headway.data.tokens import TokenStore
 from headway.data.windows import TokenBatches
-from headway.models import ModelConfig, TokenInputs
+from headway.errors import ConfigError
+from headway.models import ModelConfig
 from headway.models.gpt import GPT
 from headway.tasks import language
 from headway.train.precision import Arithmetic

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from headway.base import ConfigError, DamagedError, TrainingError, read_or_empty
-from headway.cores import spin_briefly
-from headway.disk import full_disk
-from headway.gpus import visible
-from headway.run import Event, RunDirectory
+from headway.errors import ConfigError, DamagedError, TrainingError
+from headway.files.atomic import read_or_empty
+from headway.files.disk import full_disk
+from headway.machine.cores import spin_briefly
+from headway.machine.gpus import visible
+from headway.run.directory import Event, RunDirectory
 from headway.train.turn import turn
 
 POLL_SECONDS = 0.2

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from headway.base import TrainingError
 from headway.data.batches import Batches
+from headway.errors import TrainingError
 from headway.train.meter import Meter
 from headway.train.optimizer import pack_optimizers, unpack_optimizers
 from headway.train.recipe import Recipe

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headway.base import HeadwayError, TrainingError, read_json, write_json
 from headway.data.store import Store
-from headway.disk import disk_error
+from headway.errors import HeadwayError, TrainingError
+from headway.files.atomic import read_json, write_json
+from headway.files.disk import disk_error
+from headway.machine.processes import die_with_starter
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
-from headway.processes import die_with_starter
-from headway.run import Journal, RunDirectory
+from headway.run.directory import Journal, RunDirectory
 from headway.train.recipe import Recipe
 from headway.train.threads import WINDOW_STEPS, Threads
 

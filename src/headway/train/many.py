@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headway.base import ConfigError
 from headway.data.batches import Batch, permutation
+from headway.errors import ConfigError
 from headway.models.stacked import decayed, single, stack
 from headway.train.optimizer import Optimizers
 from headway.train.precision import choose_precision

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from headway.cores import Watch
+from headway.machine.cores import Watch
 
 PEAK_FLOPS = {
     ("H200", "bf16"): 989e12,
@@ -66,7 +66,7 @@ def read_energy(device: torch.device) -> float | None:
         with contextlib.suppress(Exception):  # no driver library, no permission, a chip without the counter
             import pynvml
 
-            from headway.gpus import handle
+            from headway.machine.gpus import handle
 
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle(device.index or 0))) / 1000
         return None

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from headway.base import digest, read_json, read_or_empty, write_json
+from headway.files.atomic import digest, read_json, read_or_empty, write_json
 from headway.models import ModelConfig
-from headway.run import RunDirectory
+from headway.run.directory import RunDirectory
 from headway.train.activations import checkpoint_activations
 from headway.train.diagnosis import diagnose
 from headway.train.follow import Follower
@@ -101,7 +101,7 @@ def _tuned(run: RunDirectory, recipe: Recipe, workload: Workload, arithmetic: Ar
     """The recipe with numbers for what was left to be chosen. Chosen once a run: a restart must take the same."""
     path = run.path / "tuned.json"
     if "threads" not in read_or_empty(path):
-        size = batch_size_of(recipe, workload, arithmetic)
+        size = batch_size_of(recipe, workload, arithmetic, make_training)
         threads = threads_of(recipe.model_copy(update={"batch_size": size}), workload, arithmetic)
         write_json(path, {"batch_size": size, "threads": threads.count, "flops_a_step": threads.flops_a_step})
     chosen = read_json(path)

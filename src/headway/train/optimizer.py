@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 from headway.train.muon import Muon
 from headway.train.recipe import Recipe
 

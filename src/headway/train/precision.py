@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 from headway.train.recipe import Precision
 
 

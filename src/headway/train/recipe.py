@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headway.base import Config
+from headway.config import Config
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
 Compile = Literal["none", "default", "reduce-overhead", "max-autotune"]

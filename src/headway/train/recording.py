@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from headway.base import TrainingError
 from headway.data.batches import Batch
+from headway.errors import TrainingError
 from headway.train.guard import Guard
 from headway.train.tape import Tape
 from headway.train.undo import is_out_of_memory

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from headway.base import ConfigError, TrainingError
 from headway.data.batches import Batch
+from headway.errors import ConfigError, TrainingError
 from headway.train.optimizer import Optimizers
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe

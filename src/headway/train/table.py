@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headway.base import ConfigError
 from headway.data.batches import Batches, ResidentBatches
 from headway.data.config import Split
 from headway.data.loader import LoaderBatches
 from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
+from headway.errors import ConfigError
 from headway.models import ModelConfig
 from headway.tasks import task_of
 from headway.tasks.base import TaskLoss

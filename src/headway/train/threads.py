@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from headway.base import read_json, write_json
-from headway.cores import Use, Watch
+from headway.files.atomic import read_json, write_json
+from headway.machine.cores import Use, Watch
 
 WINDOW_SECONDS, WINDOW_STEPS = 1.0, 3
 """What a rate is measured over at least; the first one, on which nothing depends but a trial, takes a third of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ from headway.train.workload import Workload
 
 if TYPE_CHECKING:
     from headway.train.loop import Training
+
+    Maker = Callable[[Workload, Recipe, Arithmetic], Training]
+    """What makes a training of these."""
 
 SMALL_STEP_FLOPS = 3e7
 """A step below this is shorter on one thread: starting a second for each operation takes longer than it saves."""
@@ -73,14 +77,14 @@ def flops_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> floa
     return flops
 
 
-def batch_size_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> int:
+def batch_size_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic, make: Maker) -> int:
     """The recipe's, or for `auto` the smallest power of two that reaches nine tenths of the best throughput."""
     if recipe.batch_size != "auto":
         return recipe.batch_size
     found: dict[int, float] = {}
     size = SMALLEST
     while size <= LARGEST:
-        speed = _speed(recipe.model_copy(update={"batch_size": size}), workload, arithmetic)
+        speed = _speed(recipe.model_copy(update={"batch_size": size}), workload, arithmetic, make)
         if speed is None:
             break
         found[size] = speed
@@ -91,12 +95,10 @@ def batch_size_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) ->
     return next((s for s, v in found.items() if v >= ENOUGH * best), SMALLEST)
 
 
-def _speed(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> float | None:
+def _speed(recipe: Recipe, workload: Workload, arithmetic: Arithmetic, make: Maker) -> float | None:
     """Rows a second at this batch size; None where it does not fit or an epoch would have too few steps."""
-    from headway.train.network import make_training
-
     try:
-        training = make_training(workload, recipe, arithmetic)
+        training = make(workload, recipe, arithmetic)
     except ValueError:
         return None
     if training.batches.steps < FEWEST_STEPS and recipe.batch_size != SMALLEST:
@@ -104,7 +106,7 @@ def _speed(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> float 
     try:
         speed = _steady_speed(training)
     except Misrecorded:
-        return _speed(recipe.model_copy(update={"record": False}), workload, arithmetic)
+        return _speed(recipe.model_copy(update={"record": False}), workload, arithmetic, make)
     return None if training.step.parts > recipe.accumulate else speed  # more parts: it ran out of memory
 
 

@@ -3,7 +3,7 @@
 A file for each GPU of this machine is locked by the process that looks after a training. The kernel holds the lock, so that it
 outlives every server, and lets go of it however the process ends; a limit kept by a server could do neither. The files
 belong to the machine, not to a user: they lie in /tmp whatever TMPDIR says, and everybody may lock them. They are named after the GPU
-itself (headway.gpus), not after a number that CUDA gives it in one process.
+itself (headway.machine.gpus), not after a number that CUDA gives it in one process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from headway.base import ConfigError
+from headway.errors import ConfigError
 
 LOOK_SECONDS = 0.5
 FOLDER = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())

@@ -11,8 +11,8 @@ import pytest
 from scipy.stats import chi2_contingency, ks_2samp
 from sklearn.metrics import roc_auc_score
 
-from headway.base import ConfigError, DataError
 from headway.data.datasets import loans, locate
+from headway.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from headway.base import ConfigError, DataError, read_json
 from headway.data import fetch
 from headway.data.datasets import locate, names
 from headway.data.fetch import File
 from headway.data.source import digest_files, file_digests
+from headway.errors import ConfigError, DataError
+from headway.files.atomic import read_json
 
 CONTENT = b"a,b\n1,2\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from headway.base import Config, ConfigError, suggest
+from headway.config import Config, suggest
 from headway.data.config import CsvOptions
 from headway.data.fetch import File, find
+from headway.errors import ConfigError
 
 Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
 Format = Literal["csv", "parquet"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from headway.base import Config
+from headway.config import Config
 from headway.data.datasets import Dataset
 
 

@@ -31,8 +31,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from headway.base import Config, DataError, digest
+from headway.config import Config
 from headway.data.datasets import Dataset
+from headway.errors import DataError
+from headway.files.atomic import digest
 
 VERSION = 1
 """Raised when the generator's output changes, so that old files are not taken for new ones."""

@@ -6,8 +6,9 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 
-from headway.base import ConfigError, suggest
+from headway.config import suggest
 from headway.effect.technique import Technique
+from headway.errors import ConfigError
 
 
 def techniques() -> dict[str, Technique]:

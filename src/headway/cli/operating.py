@@ -1,0 +1,124 @@
+"""The commands of whoever runs it for others: its servers, its deployments, its disk."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+
+from headway.cli.terminal import terminal_of
+from headway.config import find_root
+from headway.machine.processes import hangup, interrupt_on
+
+
+def up(options: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    from headway.pipeline.zombies import close_dead
+    from headway.server.up import Asked, up
+
+    interrupt_on(signal.SIGINT, signal.SIGTERM, *hangup())
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
+        asked = Asked(options.prefect_port, options.mlflow_port, options.host, options.only)
+        up(find_root(), asked, lambda text: print(text, flush=True), close_dead)
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """What runs here, and whether it answers."""
+    from headway.server.status import lines, status
+
+    found = status(find_root())
+    terminal = terminal_of(options)
+    for line in lines(found):
+        terminal.line(line)
+    if options.json:
+        print(json.dumps(found))
+    return 0
+
+
+def down(options: argparse.Namespace) -> int:
+    """Stop what `headway up` started here."""
+    from headway.server.status import down
+
+    stopped = down(find_root())
+    texts = [f"headway up (process {pid}) has stopped" for pid in stopped] or ["headway up does not run here"]
+    terminal = terminal_of(options)
+    for text in texts:
+        terminal.line(text)
+    if options.json:
+        print(json.dumps({"stopped": stopped}))
+    return 0
+
+
+def backup(options: argparse.Namespace) -> int:
+    """Databases and artifacts into one file."""
+    from headway.server.backup import backup
+
+    made = backup(find_root(), options.to)
+    terminal_of(options).line(
+        f"wrote {made['file']} ({made['bytes'] / 1e6:.1f} MB): {made['what']}; read back and whole"
+    )
+    if options.json:
+        print(json.dumps(made))
+    return 0
+
+
+def restore(options: argparse.Namespace) -> int:
+    """A backup into an empty folder."""
+    from headway.server.restore import empty_root, restore
+
+    restored = restore(options.file, empty_root())
+    terminal_of(options).line(f"restored {restored['what']} into {restored['root']}")
+    if options.json:
+        print(json.dumps(restored))
+    return 0
+
+
+def deploy(options: argparse.Namespace) -> int:
+    """Write prefect.yaml."""
+    from headway.server.local import environment
+
+    root = find_root()
+    os.environ.update(environment(root))
+    from flows.production import write
+
+    path, count, problems = write(root)
+    for text in problems:
+        print(f"headway: left out: {text}", file=sys.stderr)
+    print(f"wrote {path.relative_to(root)}: {count} deployments for the work pool headway; next: prefect deploy --all")
+    if options.json:
+        print(json.dumps({"path": str(path), "deployments": count, "problems": problems}))
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Say what is damaged, half-done or left behind, and mend it where --apply says so."""
+    from headway.doctor.main import Report, examine, mend
+    from headway.errors import DamagedError
+
+    root, terminal = find_root(), terminal_of(options)
+    report = mend(root) if options.apply else Report((), tuple(examine(root)))
+    for one in report.mended:
+        terminal.line(f"mended: {one.line(root)}")
+    for one in report.left:
+        terminal.line(one.line(root))
+    terminal.line(report.sentence(options.apply))
+    if options.json:
+        print(json.dumps(report.to_json(root)))
+    return DamagedError.exit_code if report.left else 0
+
+
+def gc(options: argparse.Namespace) -> int:
+    """Remove what is past its limit, or say what would be."""
+    from headway.pipeline import retention
+
+    told = retention.collect(find_root(), options.projects, options.apply)
+    terminal = terminal_of(options)
+    terminal.table(retention.table(told), "nothing is past its limit")
+    terminal.line(retention.line(told))
+    if options.json:
+        print(json.dumps(told))
+    return 0

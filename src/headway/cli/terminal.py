@@ -1,0 +1,273 @@
+"""What people see: one line a stage, a bar while something goes on, a table of results, the decision.
+
+✓ validate   1.2 s  48,842 rows × 14 columns, 27 expectations hold
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+from headway.cli.interruption import reader_left
+from headway.run.report import number
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress, TaskID
+
+PLAIN_SECONDS = 10.0
+"""Without a terminal, progress is a line of its own, at most this often."""
+
+SHOWN_WITH_RESULTS = ("evaluate", "register")
+"""What these stages learn is shown below the table of metrics, where it is understood."""
+
+
+class Terminal:
+    """A Reporter for people. ``stream`` is where it writes: standard output, or standard error beside --json."""
+
+    def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
+        stream = stream or sys.stdout
+        if width is None and not stream.isatty() and "COLUMNS" not in os.environ:
+            width = 120
+        self.console: Console = _console(stream, width)
+        self._lines: list[str] = []
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._said = 0.0
+        self._stage = ""
+
+    def title(self, name: str, text: str) -> None:
+        """The first line of a run."""
+        from rich.text import Text
+
+        self.console.print(Text.assemble((name, "bold"), f"  {text}" if text else ""))
+
+    @contextlib.contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Shows that something is awaited, on a terminal."""
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
+            yield
+            return
+        with self.console.status(text):
+            yield
+
+    def table(self, rows: list[dict[str, Any]], empty: str) -> None:
+        """Any rows as a table; ``empty`` when there are none."""
+        if not rows:
+            self._print(empty)
+            return
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        texts = [{name: "" if row.get(name) is None else str(row[name]) for name in names} for row in rows]
+        self.console.print(_table(texts, numbers=False))
+
+    def line(self, text: str) -> None:
+        """Kept until the stage is over, then shown beside its name; shown at once between stages."""
+        if self._stage:
+            self._lines.append(text)
+        else:
+            self._print(text)
+
+    def warn(self, text: str) -> None:
+        """Shown at once."""
+        from rich.text import Text
+
+        self._row(Text(self._sign("!", "!"), style="bold yellow"), "", Text(text, style="yellow"))
+
+    def progress(self, share: float, text: str) -> None:
+        """Moves the bar; without a terminal, prints a line now and then."""
+        share = min(max(share, 0.0), 1.0)
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=share, total=1.0, text=text)
+        elif time.monotonic() - self._said >= PLAIN_SECONDS:
+            self._said = time.monotonic()
+            self._print(f"  {self._stage} {share:4.0%}  {text}")
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Shows ``name`` as going on, then ticked off with its seconds and what was learnt, or crossed out."""
+        begun, self._said = time.monotonic(), time.monotonic()
+        self._stage, self._lines = name, []
+        done = False
+        try:
+            with self._live(name):
+                yield
+            done = True
+        finally:
+            self._stage = ""
+            self._tick(name, time.monotonic() - begun, done)
+
+    @contextlib.contextmanager
+    def _live(self, name: str) -> Iterator[None]:
+        """A bar that disappears when the stage is over; nothing where there is no terminal."""
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.table import Column
+
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
+            yield
+            return
+        text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn(), text)
+        with Progress(*columns, console=self.console, transient=True) as self._progress:
+            self._task = self._progress.add_task(f"{name:<8}", total=None, text="")
+            try:
+                yield
+            finally:
+                self._progress.update(self._task, visible=False)
+        self._progress = None
+
+    def _tick(self, name: str, seconds: float, done: bool) -> None:
+        from rich.text import Text
+
+        sign = Text(self._sign("✓", "+"), style="bold green") if done else Text(self._sign("✗", "x"), style="bold red")
+        lines = [] if done and name in SHOWN_WITH_RESULTS else self._lines
+        first, *more = lines or [""]
+        self._row(sign, f"{name:<8} {seconds:7.1f} s ", Text(first))
+        for text in more:
+            self._row(Text(" "), " " * 19, Text(text))
+
+    def _row(self, sign: RenderableType, left: str, text: RenderableType) -> None:
+        """Sign, fixed part, and a text that wraps under itself."""
+        from rich.table import Table
+
+        row = Table.grid(padding=(0, 1))
+        row.add_column(no_wrap=True)
+        if left:
+            row.add_column(no_wrap=True)
+        row.add_column(overflow="fold")
+        row.add_row(*(part for part in (sign, left, text) if part != ""))
+        self.console.print(row)
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
+
+    def _sign(self, sign: str, plain: str) -> str:
+        return sign if self.console.encoding.lower().startswith("utf") else plain
+
+    def results(self, summary: Mapping[str, Any], evaluation: Mapping[str, Any], project: str) -> None:
+        """Metrics beside champion and baselines, whether the network earns its keep, the decision, where to look."""
+        from rich.text import Text
+
+        from headway.evaluate import undefined
+
+        rows = metric_rows(evaluation)
+        if rows:
+            self.console.print()
+            self.console.print(_table(rows))
+        slices = slice_rows(evaluation)
+        if slices:
+            self.console.print()
+            self.console.print(_table(slices))
+        for text in undefined.lines(evaluation):
+            self.console.print(Text(text, style="yellow"))
+        keep = summary.get("earns_its_keep") or {}
+        if keep.get("text"):
+            self.console.print()
+            self.console.print(Text(keep["text"], style="" if keep.get("verdict") else "bold yellow"))
+        reference = summary.get("reference")
+        if isinstance(reference, Mapping) and reference.get("text"):
+            self.console.print(Text(str(reference["text"])))
+        decision = summary.get("decision") or {}
+        if decision:
+            promoted = bool(decision.get("promoted"))
+            self.console.print(Text(decision["reason"], style="bold green" if promoted else "bold yellow"))
+        self._print("")
+        for left, right in _next(summary, project):
+            self._row(Text(f"{left:<9}", style="dim"), "", Text(right))
+
+
+def _console(stream: TextIO, width: int | None) -> Console:
+    """Rich's console, which is silent once its reader has gone; what that ends is said by `interruption.reader_left`."""
+    from rich.console import Console
+
+    class Shown(Console):
+        def on_broken_pipe(self) -> None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            reader_left()
+
+    return Shown(file=stream, highlight=False, width=width)
+
+
+def terminal_of(options: argparse.Namespace) -> Terminal:
+    """Where a command speaks to people: with --json, standard output belongs to programs."""
+    return Terminal(sys.stderr if getattr(options, "json", False) else sys.stdout)
+
+
+def _next(summary: Mapping[str, Any], project: str) -> list[tuple[str, str]]:
+    """Where to look next."""
+    model = summary.get("model") or {}
+    lines = []
+    if model.get("version") is not None:
+        alias = "champion" if (summary.get("decision") or {}).get("promoted") else model["version"]
+        uri = f"models:/{model['name']}@{alias}" if alias == "champion" else f"models:/{model['name']}/{alias}"
+        lines.append(("model", uri))
+    if summary.get("run_directory"):
+        lines.append(("files", str(summary["run_directory"])))
+    lines.append(("look", f"headway show {project}, or headway up for the two web pages"))
+    return lines
+
+
+def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One row a metric: its name, the value with its interval, then champion and baselines. All text, for any table."""
+    others = {}
+    champion = evaluation.get("champion")
+    if isinstance(champion, Mapping) and champion.get("metrics"):
+        version = champion.get("version")
+        name = "champion" if version is None else f"champion v{version}"
+        some = f" on {champion['rows']:,} {champion.get('unit', 'row')}s" if champion.get("left_out") else ""
+        others[name + some] = champion["metrics"]
+    others.update({name: b.get("metrics", {}) for name, b in (evaluation.get("baselines") or {}).items()})
+    rows = []
+    for name, measured in (evaluation.get("metrics") or {}).items():
+        interval = ""
+        if measured.get("low") is not None and measured.get("high") is not None:
+            interval = f"{number(measured['low'])}–{number(measured['high'])}"
+        elif measured["value"] is not None and "low" in measured:
+            interval = "too few rows"  # hardly a resample holds what the metric needs
+        star = " *" if name == evaluation.get("primary") else ""
+        row = {
+            "metric": name.replace("_", " ") + star,
+            "model": number(measured["value"]),
+            "95 % interval": interval,
+        }
+        for other, metrics in others.items():
+            row[other] = number(metrics[name]["value"]) if name in metrics else ""
+        rows.append(row)
+    return rows
+
+
+def slice_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One row a slice: its rows and the deciding metric with its interval."""
+    metric, rows = str(evaluation.get("primary")), []
+    for column, groups in (evaluation.get("slices") or {}).items():
+        for name, told in groups.items():
+            measured = told["metrics"].get(metric) or {}
+            if "value" not in measured:
+                continue
+            interval = (
+                f"{number(measured['low'])}–{number(measured['high'])}" if measured.get("low") is not None else ""
+            )
+            shown = {"slice": f"{column} = {name}", "rows": f"{told['rows']:,}"}
+            rows.append({**shown, metric.replace("_", " "): number(measured["value"]), "95 % interval": interval})
+    return rows
+
+
+def _table(rows: list[dict[str, str]], numbers: bool = True) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for n, name in enumerate(rows[0]):
+        table.add_column(
+            name,
+            justify="right" if n and numbers else "left",
+            style="bold" if n == 1 and numbers else "",
+            no_wrap=bool(n) and numbers,
+        )
+    for row in rows:
+        table.add_row(*row.values())
+    return table

@@ -1,0 +1,162 @@
+"""A project's YAML: where it lies, its sections as frozen classes, and one line for each mistake in it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headway.errors import ConfigError
+
+
+class Config(BaseModel):
+    """A frozen section of a project; each subclass lives beside what it configures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Build from plain values. Raises ConfigError, one line a problem, each starting with ``where``."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            lines = [f"{where}: {_describe(cls, problem)}" for problem in _merged(error.errors())]
+            raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+
+
+_WORD = re.compile(r"literal\[(.*)\]")
+
+
+def _merged(problems: Iterable[Any]) -> list[dict[str, Any]]:
+    """A number-or-word setting fails twice, once as each: as one problem, at the place that the user wrote."""
+    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for problem in problems:
+        loc = problem["loc"]
+        last = str(loc[-1]) if loc else ""
+        word = _WORD.fullmatch(last)
+        place = loc[:-1] if word or last in ("constrained-int", "int", "constrained-float", "float") else loc
+        key = place if place is not loc else (*loc, problem["type"])
+        if word and key in merged:
+            merged[key]["or"] = word[1]
+        else:
+            merged[key] = {**problem, "loc": place}
+    return list(merged.values())
+
+
+_NEEDS = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of names to values",
+    "model_type": "a section of settings",
+    "model_attributes_type": "a section of settings",
+}
+
+
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
+def _describe(cls: type[BaseModel], problem: Any) -> str:
+    """One pydantic problem as `path must be X, however it is Y`."""
+    kind, found = problem["type"], problem.get("input")
+    path, section = _locate(cls, problem["loc"])
+    if kind == "extra_forbidden":
+        name = str(problem["loc"][-1])
+        return f"{path}: no such setting{suggest(name, list(section.model_fields))}"
+    if kind == "missing":
+        return f"{path} must be given, however it is missing"
+    context = problem.get("ctx", {})
+    for bound, words in _BOUNDS.items():
+        if bound in context:
+            return f"{path} must be {words} {context[bound]:g}, however it is {found!r}"
+    if kind in ("literal_error", "enum"):
+        return f"{path} must be one of {context['expected']}, however it is {found!r}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        name = str(context["discriminator"]).strip("'")
+        known = context.get("expected_tags", "?")
+        return f"{path}.{name} must be one of {known}, however it is {_tag(found, name)!r}"
+    if kind == "value_error":
+        return f"{path}: {context['error']}" if path else str(context["error"])
+    if kind in _NEEDS:
+        word = f" or {problem['or']}" if "or" in problem else ""
+        return f"{path} must be {_NEEDS[kind]}{word}, however it is {found!r}"
+    return f"{path}: {problem['msg']}, however it is {found!r}"
+
+
+def _tag(found: Any, name: str) -> Any:
+    return found.get(name) if isinstance(found, Mapping) else found
+
+
+def _locate(cls: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[str, type[BaseModel]]:
+    """The dotted path that a user wrote, and the section class that owns its last name.
+
+    A tagged union adds its tag to pydantic's location; nobody wrote that, so it is left out.
+    """
+    words: list[str] = []
+    section = cls
+    choices: dict[str, type[BaseModel]] = {}
+    for part in loc:
+        if isinstance(part, str) and part in choices:
+            section, choices = choices[part], {}
+            continue
+        words.append(f"[{part}]" if isinstance(part, int) else f".{part}")
+        field = section.model_fields.get(str(part))
+        choices = {}
+        if field is not None:
+            models = [c for c in _classes(field.annotation) if isinstance(c, type) and issubclass(c, BaseModel)]
+            if len(models) == 1:
+                section = models[0]
+            choices = {str(m.model_fields["name"].default): m for m in models if "name" in m.model_fields}
+    return "".join(words).lstrip("."), section
+
+
+def _classes(annotation: Any) -> list[Any]:
+    """Every class named in an annotation, unions and containers flattened."""
+    inner = getattr(annotation, "__args__", None)
+    return [annotation] if not inner else [c for part in inner for c in _classes(part)]
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """`; did you mean width?` when one of ``known`` is close to ``name``, else the list of what there is."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there is {', '.join(sorted(known))}" if 0 < len(known) <= 20 else ""
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The nearest folder upward that has `conf/`. Raises ConfigError when there is none."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "conf").is_dir():
+            return folder
+    raise ConfigError(f"a project folder must contain conf/, however neither {start} nor any folder above it does")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping. Raises ConfigError on what is not there, not YAML, or not a mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} must exist, however there is no such file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} must be UTF-8 text, however byte {error.start} is not") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path} must be YAML, however{line}: {getattr(error, 'problem', error)}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a mapping of settings, however it holds {type(values).__name__}")
+    return values

@@ -1,0 +1,7 @@
+"""`headway init`: a project drafted from the data it is to learn from.
+
+guess     what a column seems to hold
+plan      what has been decided so far
+yaml      the plan as a commented YAML, with its expectations
+drafting  all of it, and the file that is written
+"""

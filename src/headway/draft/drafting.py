@@ -1,0 +1,290 @@
+"""A first project file for a table of one's own: every decision is written down with its reason, for people to overrule."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import yaml
+
+from headway.config import suggest
+from headway.data.alone import exact_sum, power_alone
+from headway.data.canonical import UNAMBIGUOUS
+from headway.data.config import CsvOptions, DataConfig, Task, ValidationConfig
+from headway.data.files import find_files, format_of, read_batches, read_schema
+from headway.data.identity import row_hashes
+from headway.data.profile import profile_table
+from headway.data.source import open_table
+from headway.draft.guess import Guess, guess, is_number, numbers
+from headway.draft.plan import Plan
+from headway.draft.yaml import expectations, render
+from headway.errors import ConfigError, DataError
+from headway.files.atomic import write_atomically
+
+SAMPLE = 100_000
+SMALL = 2_000
+"""Tables with fewer rows get smaller batches."""
+
+POSITIVE = ("yes", "true", "1", "y", "t", "bad", "default", "fraud", "churn", "positive", "event")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What `headway init` wrote. ``decisions``: one line each, what and why."""
+
+    path: Path
+    text: str
+    decisions: tuple[str, ...]
+
+
+def draft(data: str, target: str, name: str | None, root: Path) -> Draft:
+    """Look at the rows and write `conf/NAME.yaml` of ``root``; an existing file is never overwritten.
+
+    Raises ConfigError or DataError, one line, when there is nothing to learn or no place to write.
+    """
+    source = _source(data, root)
+    files = find_files(source, root)
+    name = name or _name(data)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+        raise ConfigError(f"--name must be of a-z, 0-9, - and _, however it is {name!r}")
+    path = root / "conf" / f"{name}.yaml"
+    if path.exists():
+        raise ConfigError(f"conf/{name}.yaml must not exist yet, however it does; give another --name or remove it")
+    csv = _csv(files, format_of(files, "auto"))
+    _check_one_table(files, csv)
+    frame = _read(files, csv)
+    if target not in frame.columns:
+        raise ConfigError(f"--target must be a column, however {target} is none{suggest(target, list(frame.columns))}")
+    plan = Plan(name, source, target, _task(frame[target], target))
+    plan.csv = csv
+    _decide(plan, frame)
+    text = _text(plan, root)
+    from headway.project import Project
+
+    Project.parse(yaml.safe_load(text), f"conf/{name}.yaml")
+    write_atomically(path, text)
+    return Draft(path, text, tuple(_decisions(plan)))
+
+
+def _source(data: str, root: Path) -> str:
+    """The place as the project file should say it: relative to the root where it lies inside."""
+    if "://" in data:
+        return data
+    place = Path(data).expanduser()
+    if not place.is_absolute() and not (root / place).exists():
+        place = place.absolute()
+    return str(place.relative_to(root)) if place.is_relative_to(root) else str(place)
+
+
+def _name(data: str) -> str:
+    stem = PurePath(data.rstrip("/")).name.split(".")[0]
+    return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-_")[:63] or "project"
+
+
+def _csv(files: list[str], form: str) -> dict[str, str]:
+    """CSV settings that differ from the default: the character that splits the first line most often."""
+    if form != "csv" or "://" in files[0] or files[0].endswith((".gz", ".bz2", ".zst", ".lz4")):
+        return {}
+    with open(files[0], "rb") as file:
+        head = file.read(1 << 16).split(b"\n")[0].decode("utf-8", "replace")
+    best = max((",", ";", "\t", "|"), key=head.count)
+    return {"delimiter": best} if best != "," and head.count(best) > head.count(",") else {}
+
+
+def _check_one_table(files: list[str], csv: Mapping[str, Any]) -> None:
+    """Raises DataError when a column name occurs twice, or when the files are not of one table."""
+    first: set[str] | None = None
+    for file in files:
+        names = read_schema(file, format_of(files, "auto"), CsvOptions.parse(csv, "csv")).names
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise DataError(
+                f"{PurePath(file).name}: column names must differ, however {', '.join(twice)} occurs more than once"
+            )
+        if first is not None and set(names) != first:
+            other, odd = PurePath(files[0]).name, ", ".join(sorted(set(names) ^ first)[:3])
+            fact = f"{PurePath(file).name} and {other} differ in {odd}"
+            raise DataError(f"the files must be of one table, however {fact}; give --data one of them")
+        first = set(names)
+
+
+def _read(files: list[str], csv: Mapping[str, str]) -> pd.DataFrame:
+    """The first rows of every file, columns as objects: texts, numbers, dates as the format gives them."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for file in files:
+            left = max(1, SAMPLE // len(files))
+            for batch in read_batches(file, format_of(files, "auto"), CsvOptions.parse(csv, "csv"), None, left):
+                yield batch.slice(0, left)
+                left -= batch.num_rows
+                if left <= 0:
+                    break
+
+    frames = [batch.to_pandas(date_as_object=False) for batch in batches()]
+    if not frames or not sum(len(f) for f in frames):
+        raise DataError(f"the data must have rows, however {PurePath(files[0]).name} has none")
+    return pd.concat(frames, ignore_index=True)
+
+
+def _task(column: pd.Series, name: str) -> Task:
+    """Classes or numbers. Raises DataError for a target that cannot be learnt."""
+    known = column.dropna()
+    distinct = known.nunique()
+    if not len(known):
+        raise DataError(f"the target must be given, however {name} is missing in every row; choose another --target")
+    if distinct < 2:
+        raise DataError(
+            f"the target must vary, however {name} is {known.iloc[0]} in every row; choose another --target"
+        )
+    if is_number(known):
+        values = numbers(known)
+        whole = bool((values == np.floor(values)).all())
+        return "classification" if distinct == 2 or (whole and distinct <= 10) else "regression"
+    if pd.api.types.is_datetime64_any_dtype(known.dtype):
+        raise DataError(f"the target must be classes or numbers, however {name} holds dates; choose another --target")
+    if distinct > 20 and (distinct > 1000 or distinct > 0.5 * len(known)):
+        fact = f"{name} has {distinct:,} different texts in {len(known):,} rows"
+        raise DataError(f"the target must be classes or numbers, however {fact}; choose another --target")
+    return "classification"
+
+
+def _decide(plan: Plan, frame: pd.DataFrame) -> None:
+    values = frame[plan.target]
+    distinct = f"{values.nunique():,} different values"
+    plan.why["task"] = f"has {distinct}" if plan.task == "classification" else f"is a number with {distinct}"
+    if plan.task == "classification":
+        plan.positive, reason = _positive(values)
+        if plan.positive is not None:
+            plan.why["positive"] = reason
+    else:
+        frame = frame.assign(**{plan.target: numbers(values)})
+    guesses = {str(c): guess(str(c), frame[c]) for c in frame.columns if c != plan.target}
+    leaks = _date_leaks(plan, frame, guesses)
+    formats = {g.date_format for c, g in guesses.items() if g.kind == "date" and g.textual and c not in leaks}
+    for column, found in guesses.items():
+        if column in leaks:
+            plan.ignore[column] = plan.why[column] = leaks[column]
+        else:
+            _place(plan, column, found, len(formats) > 1)
+    _leave_leaks(plan, frame)
+    dates = [column for column, kind in plan.features.items() if kind == "date"]
+    if dates:
+        plan.notes.append(f"rows have a time, {dates[0]}: if the model is to predict the future, split by it")
+    if frame[plan.target].isna().any():
+        plan.unlabelled = True
+        plan.notes.append(f"{plan.target} is missing in some rows: they are left out (data.unlabelled: drop)")
+    if not plan.features:
+        out = [f"{c} ({plan.why.get(c, 'a key')})" for c in [*plan.keys, *plan.ignore]]
+        shown = "; ".join(out[:5]) + (" ..." if len(out) > 5 else "")
+        raise DataError(
+            f"there must be a column to learn {plan.target} from, however every other one is left out: {shown}"
+        )
+
+
+def _date_leaks(plan: Plan, frame: pd.DataFrame, guesses: Mapping[str, Guess]) -> dict[str, str]:
+    """Dates that give the target away, for example one that only the event writes down, each with the reason."""
+    found = {}
+    for column, made in guesses.items():
+        if made.kind != "date":
+            continue
+        forms: list[str | None] = [made.date_format] if made.date_format else [*UNAMBIGUOUS]
+        texts = frame[column].astype(object).where(frame[column].notna(), None)
+        tries = (pd.to_datetime(texts, format=form, errors="coerce", utc=True) for form in forms)
+        times = max(tries, key=lambda t: int(t.notna().sum()))
+        power, measured = power_alone(times, "date", frame[plan.target], plan.task)
+        if power > ValidationConfig().max_single_feature_auc:
+            found[column] = f"leak: tells {plan.target} alone, {measured} {power:.4f}"
+    return found
+
+
+def _place(plan: Plan, column: str, found: Guess, mixed: bool) -> None:
+    if found.role == "key":
+        plan.keys.append(column)
+    elif found.role == "ignore" or found.kind is None:
+        plan.ignore[column] = found.why
+    elif found.date_format is not None and mixed:
+        plan.ignore[column] = f"dates like {found.date_format} beside dates written otherwise; bring them to one form"
+    else:
+        plan.features[column] = found.kind
+        plan.date_format = found.date_format or plan.date_format
+    plan.why[column] = found.why
+
+
+def _positive(values: pd.Series) -> tuple[str | None, str]:
+    """The event among two classes: by its name, else the rarer."""
+    from headway.data.canonical import canonical
+
+    column = pa.Array.from_pandas(values)
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    batch = pa.RecordBatch.from_arrays([column], names=["y"])
+    counts = canonical(batch, {"y": "categorical"}, "the target").column("y").to_pandas().value_counts()
+    if len(counts) != 2:
+        return None, ""
+    named = [str(v) for v in counts.index if str(v).strip().lower() in POSITIVE]
+    if len(named) == 1:
+        return named[0], "its name says that it is the event"
+    return str(counts.index[-1]), f"it is the rarer class ({counts.iloc[-1] / counts.sum():.1%} of the rows)"
+
+
+def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
+    """Columns that give the target away go to ignore."""
+    typed: dict[str, pd.Series] = {}
+    for column, kind in plan.features.items():
+        typed[column] = numbers(frame[column]) if kind == "numeric" else frame[column].astype("string")
+    limit = ValidationConfig().max_single_feature_auc
+    target = frame[plan.target]
+    if plan.task == "regression":
+        summands = exact_sum({c: typed[c] for c, kind in plan.features.items() if kind == "numeric"}, target)
+        for column in summands:
+            plan.ignore[column] = f"leak: {' + '.join(summands)} = {plan.target} in every row"
+    for column, kind in plan.features.items():
+        if column in plan.ignore or kind in ("text", "date"):
+            continue
+        power, measured = power_alone(typed[column], kind, target, plan.task)
+        if power > limit:
+            plan.ignore[column] = f"leak: tells {plan.target} alone, {measured} {power:.4f}"
+    plan.features = {c: kind for c, kind in plan.features.items() if c not in plan.ignore}
+
+
+def _text(plan: Plan, root: Path) -> str:
+    """The file's text, with expectations from a profile of all rows."""
+    told: dict[str, Any] = {"source": plan.source, "target": plan.target, "features": plan.features}
+    told |= {"csv": plan.csv, "date_format": plan.date_format, "unlabelled": "drop" if plan.unlabelled else "stop"}
+    data = DataConfig.parse(told, "data")
+    table = open_table(data, plan.task, root)
+    profile = profile_table(table)
+    if profile.rows < SMALL:  # a split leaves about seven tenths of the rows to train on
+        plan.batch_size = 2 ** max(0, int(math.log2(max(1, profile.rows // 8))))
+    _note_duplicates(plan, row_hashes(table, [*table.kinds, table.target]))
+    return render(plan, expectations(plan, profile))
+
+
+def _note_duplicates(plan: Plan, hashes: np.ndarray) -> None:
+    """Copies stay on one side of the split, unless keys tell them apart: then the overlap that there is must be allowed."""
+    _, counts = np.unique(hashes, return_counts=True)
+    share = counts[counts > 1].sum() / len(hashes)
+    if share <= 0.8 * ValidationConfig().max_overlap:
+        return
+    plan.why["duplicates"] = f"{share:.1%} of the rows stand more than once; better remove the copies"
+    if plan.keys:
+        plan.max_overlap = min(1.0, math.ceil(20 * share + 0.5) / 20)
+        plan.notes.append(f"duplicates: {plan.why['duplicates']}, so test rows may be training rows too")
+    else:
+        plan.notes.append(f"duplicates: {plan.why['duplicates']}; the split keeps equal rows on one side")
+
+
+def _decisions(plan: Plan) -> list[str]:
+    lines = [f"task: {plan.task}, since {plan.target} {plan.why['task']}"]
+    if plan.positive is not None:
+        lines.append(f"positive class: {plan.positive}, since {plan.why['positive']}")
+    lines += [f"{column}: {kind}, {plan.why[column]}" for column, kind in plan.features.items()]
+    lines += [f"{column}: key, {plan.why[column]}" for column in plan.keys]
+    lines += [f"{column}: ignored, {reason}" for column, reason in plan.ignore.items()]
+    return [*lines, *plan.notes]

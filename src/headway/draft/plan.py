@@ -1,0 +1,28 @@
+"""What a draft decides of a project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headway.data.config import Kind, Task
+
+
+@dataclass
+class Plan:
+    """What has been decided so far."""
+
+    name: str
+    source: str
+    target: str
+    task: Task
+    positive: str | None = None
+    features: dict[str, Kind] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    ignore: dict[str, str] = field(default_factory=dict)
+    csv: dict[str, str] = field(default_factory=dict)
+    date_format: str | None = None
+    max_overlap: float | None = None
+    batch_size: int | None = None
+    unlabelled: bool = False
+    why: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,150 @@
+"""The text of a drafted project file, and expectations a little wider than what was seen."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headway.data.profile import ColumnProfile, Profile
+    from headway.draft.plan import Plan
+
+MOST_VALUES = 30
+
+
+def expectations(plan: Plan, profile: Profile) -> list[dict[str, Any]]:
+    """What the rows of today suggest about those of tomorrow."""
+    found: list[dict[str, Any]] = [{"expect": "table_row_count_to_be_between", "min_value": max(1, profile.rows // 2)}]
+    found.append({"expect": "column_values_to_not_be_null", "column": plan.target})
+    if plan.task == "classification":
+        classes = ordered(profile.columns[plan.target].counts or {})
+        found.append({"expect": "column_values_to_be_in_set", "column": plan.target, "value_set": classes})
+    if profile.columns[plan.target].nulls:
+        found[1] |= {"mostly": _share(profile.columns[plan.target])}
+    for name in plan.features:
+        found += _about(profile.columns[name])
+    return found
+
+
+def _share(column: ColumnProfile) -> float:
+    """A share of rows that must be given, a little below the share that is."""
+    given = 1 - column.nulls / column.rows
+    return math.floor(max(0.0, given - 0.05) * 100) / 100
+
+
+def _about(column: ColumnProfile) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    if column.nulls == 0:
+        found.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": 0.99})
+    elif _share(column) > 0:
+        found.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": _share(column)})
+    if column.kind == "numeric" and column.min is not None and column.max is not None:
+        low, high = widened(column.min, column.max)
+        bounds = {"min_value": low, "max_value": high, "mostly": 0.999}
+        found.append({"expect": "column_values_to_be_between", "column": column.name, **bounds})
+    counts = column.counts
+    if column.kind == "categorical" and counts and len(counts) <= MOST_VALUES:
+        rule = {"value_set": ordered(counts), "mostly": 0.99}
+        found.append({"expect": "column_values_to_be_in_set", "column": column.name, **rule})
+    return found
+
+
+def widened(low: float, high: float) -> tuple[float, float]:
+    """Bounds a tenth of the range further out, at round numbers; what was never negative stays so."""
+    room = 0.1 * (high - low) or max(1.0, 0.1 * abs(high))
+    unit = 10.0 ** math.floor(math.log10(room))
+    digits = max(0, -math.floor(math.log10(unit)))
+    below = round(math.floor((low - room) / unit) * unit, digits)
+    above = round(math.ceil((high + room) / unit) * unit, digits)
+    return (0.0 if low >= 0 > below else below), above
+
+
+_PLAIN = re.compile(r"[A-Za-z_][\w.-]*( [\w.-]+)*")
+_WORDS = {"y", "n", "yes", "no", "true", "false", "on", "off", "null", "none", "nan"}
+
+
+def quoted(text: str) -> str:
+    """Text in double quotes: JSON's are YAML's."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def ordered(values: Iterable[str]) -> list[str]:
+    """Numbers by size, then texts."""
+    return sorted(values, key=lambda v: (0, float(v), v) if re.fullmatch(r"-?\d+", v) else (1, 0.0, v))
+
+
+def scalar(value: Any) -> str:
+    """A value in YAML; text is quoted where YAML would read it as something else."""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, str):
+        plain = _PLAIN.fullmatch(value)
+        return value if plain and value.isascii() and value.lower() not in _WORDS else quoted(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(scalar(v) for v in value) + "]"
+    return str(value)
+
+
+def render(plan: Plan, rules: list[dict[str, Any]]) -> str:
+    """The whole file."""
+    lines = [
+        f"# Drafted by `headway init` from {plan.source}. Read it, and change what you know better.",
+        f"name: {scalar(plan.name)}",
+        f"description: {scalar(f'Predicts {plan.target}.')}",
+        f"task: {plan.task}",
+        "",
+        "data:",
+        f"  source: {scalar(plan.source)}",
+        *(["  csv:", *(f"    {k}: {quoted(v)}" for k, v in plan.csv.items())] if plan.csv else []),
+        *([f"  date_format: {scalar(plan.date_format)}"] if plan.date_format else []),
+        f"  target: {scalar(plan.target)}",
+        *(["  unlabelled: drop  # rows without a target teach nothing"] if plan.unlabelled else []),
+    ]
+    if plan.positive is not None:
+        lines.append(f"  positive: {quoted(plan.positive)}  # {_comment(plan.why['positive'])}")
+    lines += ["  features:"]
+    lines += [f"    {scalar(c)}: {kind}  # {_comment(plan.why[c])}" for c, kind in plan.features.items()]
+    if plan.keys:
+        lines.append(f"  keys: {scalar(plan.keys)}  # identify a row; kept beside predictions, never learnt from")
+    if plan.ignore:
+        lines += ["  ignore:", *(f"    {scalar(c)}: {quoted(why)}" for c, why in plan.ignore.items())]
+    lines += ["", "split:", f"  by: {'stratified' if plan.task == 'classification' else 'random'}"]
+    dates = [c for c, kind in plan.features.items() if kind == "date"]
+    if dates:
+        lines += ["  # to predict the future, test on the newest rows instead:", "  # by: time"]
+        lines.append(f"  # column: {scalar(dates[0])}")
+    lines += [
+        "",
+        "# A little wider than the rows of today; severity: warn only reports.",
+        "validation:",
+    ]
+    if plan.max_overlap is not None:
+        lines.append(f"  max_overlap: {plan.max_overlap:g}  # {_comment(plan.why['duplicates'])}")
+    lines.append("  expectations:")
+    for rule in rules:
+        inner = ", ".join(f"{k}: {scalar(v)}" for k, v in rule.items())
+        lines.append(f"    - {{{inner}}}")
+    if plan.batch_size is not None:
+        lines += ["", "train:", f"  batch_size: {plan.batch_size}  # the table is small"]
+    lines += [
+        "",
+        "gate:  # a candidate replaces the champion unless it may be worse by more than the margin",
+        *_gate(plan),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _gate(plan: Plan) -> list[str]:
+    from headway.evaluate.margin import default_margin
+
+    metric = "rmse" if plan.task == "regression" else "auc" if plan.positive is not None else "log_loss"
+    margin = default_margin(metric != "auc")
+    of = "of the champion's own" if isinstance(margin, str) else "in the metric's unit"
+    return [f"  metric: {metric}", f"  margin: {margin}  # {of}"]
+
+
+def _comment(text: str) -> str:
+    return " ".join(text.split())

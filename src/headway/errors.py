@@ -1,0 +1,33 @@
+"""What a user can mend: each kind with its exit code."""
+
+from __future__ import annotations
+
+
+class HeadwayError(ValueError):
+    """Something a user can mend. Its text is one line: the rule, then the fact, then the fix."""
+
+    exit_code = 1
+
+
+class ConfigError(HeadwayError):
+    """The project's YAML, a command-line setting or the environment is wrong."""
+
+    exit_code = 2
+
+
+class DataError(HeadwayError):
+    """The data cannot be read, or breaks a rule that the project states."""
+
+    exit_code = 3
+
+
+class TrainingError(HeadwayError):
+    """Training could not finish."""
+
+    exit_code = 4
+
+
+class DamagedError(HeadwayError):
+    """A file that Headway wrote is not what it wrote: cut, changed or gone. The text names the file and what helps."""
+
+    exit_code = 5

@@ -1,0 +1,9 @@
+"""What lies on disk.
+
+atomic      small files, written whole or not at all, and read with one line where they are damaged
+locks       locks that the kernel keeps
+checksums   folders that are sealed, and verified
+leftovers   what killed processes leave, found and cleared
+disk        whether there is room, and errors that say that there is none
+database    the databases of Prefect and MLflow: SQLite, or PostgreSQL
+"""

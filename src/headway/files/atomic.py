@@ -1,0 +1,87 @@
+"""Small files, written whole or not at all, and read with one line where they are damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from headway.errors import DamagedError
+
+
+def named(error: OSError, path: Path) -> OSError:
+    """The error with the file that it is about: one of writing names none."""
+    if error.filename is None:
+        error.filename = str(path)
+    return error
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError of the block names this file, where it names none."""
+    try:
+        yield
+    except OSError as error:
+        named(error, path)
+        raise
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON-like value in canonical form, 16 hex digits: enough for 10^9 names without a clash."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write so that a reader finds the old content or the new, never a part: temporary name, sync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        if error.filename is None or os.fspath(error.filename) == str(partial):  # a name that no user knows
+            error.filename = str(path)
+        raise
+    finally:
+        with contextlib.suppress(OSError):  # where the folder can only be read, it is not there
+            partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, readable by people."""
+    write_atomically(path, json.dumps(value, indent=1, default=str, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Read what write_json wrote. Raises DamagedError where it is no JSON, or its value is not of this kind."""
+    content = path.read_bytes()
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        raise DamagedError(f"{path} must be JSON, but {_damage(content)}; headway doctor finds what else") from None
+    if not isinstance(value, kind):
+        fact = f"it holds {type(value).__name__}"
+        raise DamagedError(f"{path} must hold {kind.__name__}, but {fact}; headway doctor finds what else")
+    return value
+
+
+def _damage(content: bytes) -> str:
+    if not content.strip(b"\0"):
+        return "it holds only zeros" if content else "it is empty"
+    return "it is cut or changed"
+
+
+def read_or_empty(path: Path) -> dict[str, Any]:
+    """As read_json; an empty mapping where the file is gone or damaged, for what can be done without it."""
+    try:
+        return dict(read_json(path))
+    except (OSError, DamagedError):
+        return {}

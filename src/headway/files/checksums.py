@@ -1,0 +1,157 @@
+"""Checksums of a finished folder, so that a file that was cut, changed or lost is noticed before it is used.
+
+checksums.json   {"format", "files": {"weights.safetensors": {"bytes", "sha256"}, ...}, "check"}
+
+It is written last, after every file and folder has been synced: its presence means that the rest was on disk. Sizes are compared at every
+use, contents at a file's first use in a process. A folder without it is older than this, and cannot be checked.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from headway.errors import DamagedError
+from headway.files.atomic import digest, read_json, write_json
+
+NAME = "checksums.json"
+FORMAT = 1
+
+_compared: dict[Path, tuple[int, int, int, str]] = {}
+"""Files whose content this process has compared: size, time of change, inode, and what it was compared with."""
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """A file as it was written."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not as it was written, and what is wrong with it."""
+
+    path: Path
+    fact: str
+
+    def __str__(self) -> str:
+        return f"{self.path.name} {self.fact}"
+
+
+def seal(folder: Path, *names: str) -> None:
+    """Sync a finished folder and keep its checksums: of all files below it or, added to those that are kept, of these.
+
+    Raises DamagedError where the checksums to add to are damaged.
+    """
+    if names:
+        for name in names:
+            sync(folder / name)
+    else:
+        sync_tree(folder)
+    record(folder, *names)
+    sync(folder)
+
+
+def record(folder: Path, *names: str) -> None:
+    """As seal, for a folder that need not outlast a power cut."""
+    kept = dict(checksums(folder) or {}) if names else {}
+    paths = [folder / name for name in names] or [path for path in folder.rglob("*") if path.is_file()]
+    for path in paths:
+        if path != folder / NAME:
+            kept[path.relative_to(folder).as_posix()] = Checksum(path.stat().st_size, sha256(path))
+    files = {name: asdict(one) for name, one in sorted(kept.items())}
+    write_json(folder / NAME, {"format": FORMAT, "files": files, "check": digest(files)})
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk. Raises OSError where they cannot be brought there."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # not every file system can sync a folder
+            error.filename = str(path)
+            raise
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder with all that is below it is on disk."""
+    for path in [*folder.rglob("*"), folder]:
+        sync(path)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_as_named(path: Path) -> bool:
+    """Whether a file whose name ends in the first 16 digits of its SHA-256, as a checkpoint's does, has that content."""
+    return sha256(path)[:16] == path.stem.rpartition("-")[2]
+
+
+def checksums(folder: Path) -> Mapping[str, Checksum] | None:
+    """What is kept of a folder, by name; None where nothing is. Raises DamagedError where that is damaged itself."""
+    try:
+        kept = read_json(folder / NAME)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    files = kept.get("files")
+    if kept.get("check") != digest(files) or not isinstance(files, dict):
+        raise DamagedError(f"{folder / NAME} must be what Headway wrote, but it was changed; headway doctor")
+    return {name: Checksum(int(one["bytes"]), str(one["sha256"])) for name, one in files.items()}
+
+
+def damages(folder: Path, names: Iterable[str] | None = None) -> Iterator[Damage]:
+    """The damaged files of a folder, or those among ``names``: sizes first, then contents not compared before."""
+    try:
+        kept = checksums(folder)
+    except DamagedError:
+        yield Damage(folder / NAME, "is cut or changed")
+        return
+    if kept is None:
+        return
+    asked = {name: one for name, one in kept.items() if names is None or name in names}
+    whole: dict[Path, str] = {}
+    for name, one in asked.items():
+        path = folder / name
+        try:
+            size = path.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            yield Damage(path, "is gone")
+            continue
+        if size != one.bytes:
+            yield Damage(path, f"has {size:,} bytes instead of {one.bytes:,}")
+        else:
+            whole[path] = one.sha256
+    for path, wanted in whole.items():
+        if not _is_same(path, wanted):
+            yield Damage(path, "holds other bytes than were written")
+
+
+def _is_same(path: Path, wanted: str) -> bool:
+    stat = path.stat()
+    seen = (stat.st_size, stat.st_mtime_ns, stat.st_ino, wanted)
+    if _compared.get(path) != seen:
+        if sha256(path) != wanted:
+            return False
+        _compared[path] = seen
+    return True
+
+
+def check(folder: Path, *names: str) -> bool:
+    """Whether the folder has checksums, which then hold: of all files, or of these. Raises DamagedError, naming the first that do not."""
+    for damage in damages(folder, names or None):
+        raise DamagedError(
+            f"{damage.path} must be what Headway wrote, but {damage.fact}; headway doctor finds what else"
+        )
+    return (folder / NAME).exists()

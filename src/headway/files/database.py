@@ -1,0 +1,337 @@
+"""HEADWAY_DATABASE=postgresql://user:password@host:port/name: one setting that puts both servers on PostgreSQL.
+
+Prefect and MLflow each get a database of their own, `name_prefect` and `name_mlflow`, made where they are missing. The
+password goes to every driver through PGPASSWORD, so that no address, command line or log that is shown holds it.
+
+Neither prefect nor mlflow is imported: what their migrations know is read from their files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import socket
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from headway.errors import ConfigError
+from headway.files.disk import disk_error, full_disk
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+SETTING = "HEADWAY_DATABASE"
+EXAMPLE = "postgresql://user:password@host:5432/headway"
+WAIT_SECONDS = 10
+LOCK = 4_813_070_001  # any number that nobody else takes for an advisory lock
+PARTS = {"prefect": "Prefect", "mlflow": "MLflow"}
+MIGRATIONS = {
+    ("prefect", "postgresql"): ("prefect", "server/database/_migrations/versions/postgresql"),
+    ("prefect", "sqlite"): ("prefect", "server/database/_migrations/versions/sqlite"),
+    ("mlflow", "postgresql"): ("mlflow", "store/db_migrations/versions"),
+    ("mlflow", "sqlite"): ("mlflow", "store/db_migrations/versions"),
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """A PostgreSQL server's two databases. Holds no password: that is in PGPASSWORD."""
+
+    user: str
+    host: str
+    port: int
+    name: str
+
+    def database(self, part: str) -> str:
+        """The name of a part's database; the parts are prefect and mlflow."""
+        return f"{self.name}_{part}"
+
+    def shown(self, part: str = "") -> str:
+        """The address as people may see it."""
+        return f"postgresql://{self.host}:{self.port}/{self.database(part) if part else self.name}"
+
+    def url(self, driver: str, part: str) -> str:
+        """SQLAlchemy's address of a part's database, without the password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        user = f"{quote(self.user, safe='')}@" if self.user else ""
+        return f"postgresql+{driver}://{user}{host}:{self.port}/{quote(self.database(part), safe='')}"
+
+
+def database() -> Database | None:
+    """What HEADWAY_DATABASE says; None without it, which means SQLite. Raises ConfigError when it is no such address.
+
+    Hands the password and sslmode to the drivers, through the environment that they all read.
+    """
+    text = os.environ.get(SETTING, "")
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        port = parts.port or 5432
+    except ValueError:
+        raise _wrong("it cannot be read; characters such as / @ : in a password are written as %2F %40 %3A") from None
+    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
+        raise _wrong(f"it begins with {parts.scheme or 'no scheme'}:// and names host {parts.hostname or '(none)'}")
+    name = unquote(parts.path.strip("/")) or "headway"
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,50}", name):
+        raise _wrong(f"the database is called {name!r}; use letters, digits and _, at most 51")
+    options = dict(parse_qsl(parts.query))
+    if set(options) - {"sslmode"}:
+        raise _wrong(f"it has ?{', '.join(sorted(set(options) - {'sslmode'}))}; only sslmode is known")
+    if "sslmode" in options:
+        os.environ["PGSSLMODE"] = options["sslmode"]
+    if parts.password is not None:
+        os.environ["PGPASSWORD"] = unquote(parts.password)
+    return Database(unquote(parts.username or ""), parts.hostname, port, name)
+
+
+def _wrong(fact: str) -> ConfigError:
+    return ConfigError(f"{SETTING} must be like {EXAMPLE}, however {fact}")
+
+
+def make_databases(found: Database) -> None:
+    """Create the two databases where they are missing. Raises ConfigError when that is not possible."""
+    import psycopg2
+
+    missing = []
+    for part in PARTS:
+        try:
+            connect(found, found.database(part)).close()
+        except MissingDatabase:
+            missing.append(found.database(part))
+    if not missing:
+        return
+    with contextlib.closing(_entrance(found)) as connection:
+        connection.autocommit = True
+        for name in missing:
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute(f'CREATE DATABASE "{name}"')
+            except psycopg2.errors.DuplicateDatabase:
+                pass  # another process was quicker
+            except psycopg2.errors.UniqueViolation:
+                pass  # so quick that it was not seen yet
+            except psycopg2.Error as error:
+                fix = f'as an administrator: CREATE DATABASE "{name}" OWNER "{found.user}"'
+                raise ConfigError(
+                    f"{found.shown()}: database {name} must exist, however: {_first(error)}; {fix}"
+                ) from None
+
+
+class MissingDatabase(ConfigError):
+    """The server answers, and has no database of that name."""
+
+
+def _entrance(found: Database) -> Connection:
+    """A connection to a database that is there already: the one that was named, else PostgreSQL's own."""
+    for name in (found.name, "postgres"):
+        with contextlib.suppress(MissingDatabase):
+            return connect(found, name)
+    raise ConfigError(f"{found.shown()}: a database {found.name} or postgres must exist, however neither does")
+
+
+def connect(found: Database, name: str, purpose: str = "headway") -> Connection:
+    """Connect to one database. Raises ConfigError: unreachable, refused, or MissingDatabase."""
+    import psycopg2
+
+    try:
+        return psycopg2.connect(
+            host=found.host,
+            port=found.port,
+            user=found.user or None,
+            dbname=name,
+            connect_timeout=WAIT_SECONDS,
+            application_name=purpose,
+        )
+    except psycopg2.OperationalError as error:
+        text = str(error)
+        where = f"{SETTING}: PostgreSQL at {found.host}:{found.port}"
+        if f'database "{name}" does not exist' in text:
+            raise MissingDatabase(f"{where} must have a database {name}, however it has none") from None
+        if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
+            raise ConfigError(
+                f"{where} must accept user {found.user or '(none)'}, however it refuses; mend user and password"
+            ) from None
+        raise ConfigError(f"{where} must answer, however: {_first(error)}; start it, or mend the address") from None
+
+
+def _first(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
+@contextlib.contextmanager
+def owned(found: Database | None, part: str) -> Iterator[None]:
+    """Hold a part's database as its only server; PostgreSQL lets go by itself when this process ends.
+
+    Raises ConfigError when another holds it, saying who.
+    """
+    if found is None:
+        yield
+        return
+    purpose = f"headway up on {socket.gethostname()} process {os.getpid()}"
+    with contextlib.closing(connect(found, found.database(part), purpose)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,))
+            if not _row(cursor)[0]:
+                cursor.execute(
+                    "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+                    "WHERE l.locktype = 'advisory' AND l.granted AND l.database = "
+                    "(SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1"
+                )
+                owner = cursor.fetchone()
+                raise ConfigError(
+                    f"{found.shown(part)} must have one {PARTS[part]} server, however "
+                    f"{owner[0] if owner else 'another headway up'} holds it; stop that one first"
+                )
+        yield
+
+
+def _row(cursor: Any) -> tuple[Any, ...]:
+    row = cursor.fetchone()
+    assert row is not None
+    return tuple(row)
+
+
+def check_versions(root: Path, found: Database | None) -> None:
+    """Raises ConfigError when a database was made by a newer version, is half-migrated, or holds something else."""
+    for part in PARTS:
+        if found is None:
+            check_file(part, sqlite_file(root, part))
+        else:
+            _check_postgres(part, found)
+
+
+def sqlite_file(root: Path, part: str) -> Path:
+    """Where a part's SQLite database lies."""
+    return root / "mlruns" / "mlflow.db" if part == "mlflow" else root / ".prefect" / "prefect.db"
+
+
+def keep_private(root: Path) -> None:
+    """Take from others what they may do with the databases' files; the servers make new ones for their user alone.
+
+    The users of MLflow's own that earlier versions kept, with the passwords of their time, are removed: HEADWAY_AUTH alone counts.
+    """
+    for path in (sqlite_file(root, part) for part in PARTS):
+        for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            with contextlib.suppress(OSError):  # not there, or another user's
+                file.chmod(0o600)
+    for name in ("mlflow-users.db", "mlflow-auth.ini"):
+        with contextlib.suppress(OSError):
+            (root / ".prefect" / name).unlink()
+
+
+def reading(path: Path, seconds: float = 60.0) -> sqlite3.Connection:
+    """Open an SQLite file to read, and never make it: its place is quoted as a URI, in which ? # and % mean something.
+
+    Also in a folder that can only be read, where SQLite cannot make the index of its log: without a log, nobody writes.
+    """
+    can_write, log = os.access(path.parent, os.W_OK), path.with_name(f"{path.name}-wal")
+    still = "" if can_write or log.exists() else "&immutable=1"
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{still}", uri=True, timeout=seconds)
+
+
+def disk_problem(error: Exception, path: Path) -> ConfigError | None:
+    """The line for an SQLite error that comes from the disk: without room even reading fails, as a disk I/O error."""
+    full = full_disk(path.parent) if isinstance(error, sqlite3.OperationalError) else None
+    return full or disk_error(error, path)
+
+
+def holds_anything(path: Path) -> bool:
+    """Whether an SQLite file has a row in any table: one without was begun by a process that was killed before it was made.
+
+    Raises sqlite3.Error where it is no database.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with contextlib.closing(reading(path)) as connection:
+        tables = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        kept = {"experiments"} & tables or tables - {
+            "alembic_version"
+        }  # MLflow's first experiment is what it makes last
+        return any(connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for name in kept)
+
+
+def place_database(made: Path, path: Path) -> None:
+    """Bring a whole SQLite file to its place in one step, for its user alone. What another left beside that would be taken for its own."""
+    made.chmod(0o600)
+    with open(made, "rb") as file:
+        os.fsync(file.fileno())
+    for suffix in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    made.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def check_file(part: str, path: Path) -> None:
+    try:
+        if not holds_anything(path):  # not made yet: who comes next makes it
+            return
+        with contextlib.closing(reading(path, 20)) as connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            has = "alembic_version" in tables
+            revisions = {r for (r,) in connection.execute("SELECT version_num FROM alembic_version")} if has else set()
+    except sqlite3.Error as error:
+        raise disk_problem(error, path) or ConfigError(
+            f"{path} must be {PARTS[part]}'s database, however: {error}; headway doctor --apply, or restore a backup"
+        ) from None
+    _judge(part, "sqlite", str(path), f"sqlite:///{path}", tables, revisions)
+
+
+def _check_postgres(part: str, found: Database) -> None:
+    with contextlib.closing(connect(found, found.database(part))) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = [str(row[0]) for row in cursor.fetchall()]
+        revisions: set[str] = set()
+        if "alembic_version" in tables:
+            cursor.execute("SELECT version_num FROM alembic_version")
+            revisions = {str(row[0]) for row in cursor.fetchall()}
+    _judge(part, "postgresql", found.shown(part), found.url("psycopg2", part), tables, revisions)
+
+
+def _judge(part: str, kind: str, where: str, url: str, tables: list[str], revisions: set[str]) -> None:
+    """Prefect brings an older database up to date when it starts; MLflow wants to be asked."""
+    name = PARTS[part]
+    if not set(tables) - {"alembic_version"}:
+        return
+    if not revisions:
+        fact = f"it has {len(tables)} tables and no version: half-migrated, or another program's"
+        raise ConfigError(f"{where} must be {name}'s database, however {fact}; restore a backup, or name another")
+    known, newest = revisions_of(part, kind)
+    unknown = sorted(revisions - known)
+    if unknown:
+        fact = f"its version {unknown[0]} is unknown to the {name} installed here"
+        raise ConfigError(
+            f"{where} must suit this {name}, however {fact}; install the newer {name}, or restore a backup"
+        )
+    if part == "mlflow" and not revisions & newest:
+        fact = f"its version {sorted(revisions)[0]} is older"
+        raise ConfigError(
+            f"{where} must suit this {name}, however {fact}; headway backup, then: mlflow db upgrade {url}"
+        )
+
+
+def revisions_of(part: str, kind: str) -> tuple[set[str], set[str]]:
+    """All versions that the installed package's migrations know, and the newest (which none comes after)."""
+    package, folder = MIGRATIONS[part, kind]
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    known, passed = set(), set()
+    for path in (Path(next(iter(spec.submodule_search_locations))) / folder).glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        for target, variable in ((known, "revision"), (passed, "down_revision")):
+            found = re.search(rf"^{variable}\b[^=\n]*=\s*(.*)$", text, re.MULTILINE)
+            target.update(re.findall(r"[\"'](\w+)[\"']", found[1]) if found else ())
+    return known, known - passed

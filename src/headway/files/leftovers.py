@@ -1,0 +1,94 @@
+"""What killed processes left on the disk, and where to look for it: files half written, folders that somebody worked in.
+
+Most lies within the project. A backup or scored rows may go anywhere: `note_place` keeps where, in data/outside/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from headway.files import locks
+from headway.files.atomic import digest, write_atomically
+
+DAY = 86_400.0
+TRASH = ".trash"
+PARTS = ".parts"
+WORKPLACES = ("", ".prefect", "backups", "mlruns")
+"""Where working folders are made beside those within data/."""
+
+
+def note_place(root: Path, folder: Path) -> None:
+    """Remember a folder outside the project that something is written to, so that its leftovers are found.
+
+    Where the project's own disk is full or can only be read, nothing is remembered: a backup elsewhere is wanted all the more.
+    """
+    folder = folder.resolve()
+    if not folder.is_relative_to(root.resolve()):
+        path = root / "data" / "outside" / f"{digest(str(folder))}.txt"
+        with contextlib.suppress(OSError):
+            if not path.exists():
+                write_atomically(path, str(folder))
+
+
+def places(root: Path) -> Iterator[Path]:
+    """The folders outside the project that something was written to; one that has gone is forgotten."""
+    for path in sorted((root / "data" / "outside").glob("*.txt")):
+        folder = Path(path.read_text(encoding="utf-8"))
+        if folder.is_dir():
+            yield folder
+        else:
+            path.unlink(missing_ok=True)
+
+
+def leftovers(root: Path, now: float) -> Iterator[Path]:
+    """Everything that a dead process left, each once; what is within another is not named again."""
+    for place in WORKPLACES:
+        yield from _at_work(root / place)
+    for folder in (root / "data", *places(root)):
+        yield from _within(folder, now)
+    for pattern in ("mlruns/artifacts/*", "mlruns/artifacts/*/models"):
+        yield from sorted(root.glob(f"{pattern}/.*{TRASH}"))
+
+
+def _at_work(folder: Path) -> Iterator[Path]:
+    return filter(locks.is_left, sorted(folder.glob(f".*{locks.WORKING}")))
+
+
+def _within(top: Path, now: float) -> Iterator[Path]:
+    for folder, folders, files in os.walk(top):
+        gone = []
+        for name in [*folders, *files]:
+            path = Path(folder) / name
+            if _is_leftover(path, now):
+                gone.append(name)
+                yield path
+        folders[:] = [name for name in folders if name not in gone]
+
+
+def _is_leftover(path: Path, now: float) -> bool:
+    if not path.name.startswith("."):
+        return False
+    if path.name.endswith(TRASH) or locks.is_left(path):
+        return True
+    if path.name == PARTS:  # a scoring that was killed goes on behind them, but not after a day
+        return not locks.is_held(path.parent / ".lock") and now - newest(path) > DAY
+    return path.name.endswith(".partial") and now - newest(path) > DAY and not _is_written(path.name)
+
+
+def _is_written(partial: str) -> bool:
+    """Whether the process that a half-written file is named after is there still: a clock set forward makes every file look old."""
+    pid = re.search(r"\.(\d+)\.partial$", partial)
+    return pid is not None and Path(f"/proc/{pid[1]}").exists()
+
+
+def newest(path: Path) -> float:
+    """The latest change of a file, or of any file below a folder; that of an empty folder; 0 for what is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        if not path.is_dir() or path.is_symlink():
+            return path.lstat().st_mtime
+        return max((newest(inner) for inner in path.iterdir()), default=path.lstat().st_mtime)
+    return 0.0

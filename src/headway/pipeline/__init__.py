@@ -1,0 +1,19 @@
+"""What is done with a project.
+
+runs         a run of it: opened, timed, tracked, concluded, summed up
+stages       validate, prepare, train, evaluate, register: plain functions of a run's folder (text_stages: of texts)
+validation   the findings of the first stage (text_validation: of texts)
+assessment   the model, the baselines and the champion on the same test rows
+other_columns  rows of a champion that was trained with columns which the YAML names no more
+rival        the champion that a candidate is held against
+judgement    the gate, and what it says
+incremental  whether there is anything to retrain
+resuming     runs that were interrupted, and where they go on
+zombies      runs whose process died, closed
+seeds        one project, many seeds
+effects      the effect study as a run
+watching     the newest rows against those that the champion learnt from
+scoring      files through a registered bundle, to Parquet
+serving      a registered bundle over HTTP
+retention    what old runs and versions leave on disk, and when it goes
+"""

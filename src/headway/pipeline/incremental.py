@@ -1,0 +1,102 @@
+"""Whether a retraining would change anything: where nothing that goes into it has changed since a version was made, it need not run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headway.errors import HeadwayError
+from headway.files.atomic import read_or_empty
+from headway.machine.clock import moment
+from headway.machine.environment import code_version
+from headway.project import Project, load_project
+from headway.run.directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class UpToDate:
+    """The version that a retraining would make again; ``created`` in seconds since the epoch."""
+
+    project: str
+    version: str
+    created: float
+    run: RunDirectory
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        return f"up to date: version {self.version} of {moment(self.created)} was made from the same data, project and code"
+
+    def to_json(self) -> dict[str, Any]:
+        """What `headway run --json` prints."""
+        told = {"version": self.version, "run_directory": str(self.run.path)}
+        return {"project": self.project, "up_to_date": True, **told}
+
+
+def up_to_date(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> UpToDate | None:
+    """The champion, or else the newest version that this folder made, if the same data, project and code went into it.
+
+    None where anything differs or cannot be known; what is wrong then is for the retraining itself to say. Writes nothing but digests.
+    """
+    try:
+        project = load_project(name, root, settings)
+        wanted = {"project": _plain(project.model_dump(mode="json")), "code": _plain(code_version(root))}
+        if wanted["code"]["dirty"]:  # what was changed since the commit, nobody wrote down
+            return None
+        same = [run for run in _decided(root, project.name) if _made_of(run) == wanted]
+        if not same:
+            return None
+        digest = data_digest(project, root)
+        same = [run for run in same if read_or_empty(run.path / "data.json").get("digest") == digest]
+        return _standing(root, project.name, same) if same else None
+    except (HeadwayError, OSError):
+        return None
+
+
+def _decided(root: Path, name: str) -> list[RunDirectory]:
+    """The runs of a project in this folder that went all the way."""
+    found = [RunDirectory(path.parent) for path in sorted((root / "data" / "runs").glob(f"{name}-*/decision.json"))]
+    return [run for run in found if _made_of(run).get("project", {}).get("name") == name]
+
+
+def _standing(root: Path, name: str, same: Sequence[RunDirectory]) -> UpToDate | None:
+    """The version of one of the ``same`` runs that is champion, or this folder's newest that was not rolled back."""
+    from headway import tracking
+
+    unchanged = {_run_id(run): run for run in same}
+    own = {_run_id(run) for run in _decided(root, name)} - {None}
+    rows = tracking.versions(root, name)
+    standing = [row for row in rows if "champion" in row["aliases"]]
+    standing += [row for row in rows if row["run_id"] in own and row.get("decision") != "rolled back"][:1]
+    for row in standing:
+        run = unchanged.get(row["run_id"])
+        if run is not None:
+            return UpToDate(name, row["version"], row["created"], run)
+    return None
+
+
+def data_digest(project: Any, root: Path) -> str:
+    """The digest of the rows, or of the text, that a project reads now."""
+    if isinstance(project, Project):
+        from headway.pipeline.runs import table_of
+
+        return table_of(project, root).digest
+    from headway.data.text import open_text
+
+    return open_text(project.data, root).digest
+
+
+def _made_of(run: RunDirectory) -> dict[str, Any]:
+    plan = read_or_empty(run.path / "run.json")
+    return {"project": plan["project"], "code": plan.get("code")} if "project" in plan else {}
+
+
+def _run_id(run: RunDirectory) -> str | None:
+    return read_or_empty(run.path / "tracking.json").get("run_id")
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))

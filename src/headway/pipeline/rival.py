@@ -1,0 +1,140 @@
+"""Whom a candidate is compared with: the version in charge, and where that one is damaged, the newest whole one before.
+
+A version in charge that cannot be compared (another task, target or classes, columns that the data no longer has, damaged files with
+no earlier version beside them) is a rival all the same: it stays in charge, unless a person wants it replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway.data.learnt import Learnt
+from headway.errors import HeadwayError
+from headway.evaluate.gate import replacing
+from headway.files.atomic import read_json
+from headway.run.directory import RunDirectory
+from headway.tracking.purpose import Purpose
+
+if TYPE_CHECKING:
+    from headway.tracking import Holder
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of letting a version predict the candidate's test rows: the file, and what it learnt from; or the ``problem``.
+
+    ``remark``: what people must know of the comparison.
+    """
+
+    predictions: Path | None = None
+    learnt: Learnt | None = None
+    problem: str | None = None
+    damaged: bool = False
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """``in_charge``: the champion, None where there is none. ``version``: the one that the candidate is compared with, None
+    where none can be. ``problem``: why the one in charge is not it. ``remark``: what people must know of the comparison.
+    """
+
+    in_charge: str | None
+    version: str | None = None
+    predictions: Path | None = None
+    learnt: Learnt | None = None
+    problem: str | None = None
+    remark: str = ""
+
+    @property
+    def warning(self) -> str:
+        """One line where the version in charge cannot be compared, or there is a remark; else empty."""
+        if self.problem is None:
+            return self.remark
+        text = f"version {self.in_charge} is in charge and cannot be compared: {self.problem}"
+        instead = "" if self.version is None else f"compared with version {self.version}, the newest whole one before"
+        return "; ".join(part for part in (text, instead, self.remark) if part)
+
+    def to_json(self) -> dict[str, Any]:
+        """For evaluation.json."""
+        return {"in_charge": self.in_charge, "champion_problem": self.problem, "rival": self.warning}
+
+
+def meet(root: Path, name: str, holder: Holder | None, attempt: Callable[[Holder], Attempt]) -> Rival:
+    """The rival, ``holder`` being the version in charge. ``attempt`` lets a version predict the candidate's test rows."""
+    from headway import tracking
+
+    if holder is None:
+        return Rival(None)
+    own = attempt(holder)
+    if own.problem is None:
+        return Rival(holder.version, holder.version, own.predictions, own.learnt, remark=own.remark)
+    if own.damaged:
+        for before in tracking.earlier(root, name, holder.version):
+            other = attempt(before)
+            if other.problem is None:
+                return Rival(holder.version, before.version, other.predictions, other.learnt, own.problem, other.remark)
+            if not other.damaged:
+                break
+    return Rival(holder.version, problem=own.problem)
+
+
+def look(holder: Holder, project: Mapping[str, Any]) -> Attempt | None:
+    """What speaks against a version before it predicts: damaged files, or that it predicts something else. None where nothing does."""
+    if holder.bundle is None:
+        return Attempt(problem=holder.problem, damaged=True)
+    try:
+        described = read_json(holder.bundle / "bundle.json")
+        other, own = Purpose.of_bundle(described), Purpose.of(project)
+    except (OSError, ValueError, AttributeError) as error:
+        return _damaged(holder.bundle, error)
+    if own.differs(other):
+        return Attempt(problem=f"it predicts {other.text}, the candidate {own.text}")
+    return None
+
+
+def attempted(bundle: Path, predictions: Path, outcome: Mapping[str, Any]) -> Attempt:
+    """What came of it, ``outcome`` being what the fresh process said."""
+    if outcome.get("problem"):
+        return Attempt(problem=str(outcome["problem"]), damaged=bool(outcome.get("damaged")))
+    try:
+        return Attempt(predictions, Learnt.read(bundle))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _damaged(bundle, error)
+
+
+def _damaged(bundle: Path, error: Exception) -> Attempt:
+    own = isinstance(error, HeadwayError)
+    problem = str(error) if own else f"its files in {bundle} are damaged ({type(error).__name__}: {error})"
+    return Attempt(problem=problem.splitlines()[0], damaged=True)
+
+
+def compared(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The evaluation, with nobody in charge where an earlier version of this code made it: then the comparison is made again."""
+    return evaluation if "rival" in evaluation else {**evaluation, **Rival(None).to_json(), "champion": None}
+
+
+def overtaken(before: str | None, holder: Holder | None) -> str:
+    """Said where another version is in charge than the one that was compared with."""
+    first = "no version was in charge" if before is None else f"version {before} was in charge"
+    now = (
+        "none is now: judged as a first model" if holder is None else f"version {holder.version} is now: compared again"
+    )
+    return f"when this model was evaluated, {first}, and {now}"
+
+
+def is_barred(run: RunDirectory, evaluation: Mapping[str, Any]) -> bool:
+    """Whether the version in charge cannot be compared and nobody wants it replaced (`--replace-champion`, kept in run.json)."""
+    incomparable = evaluation["in_charge"] is not None and evaluation["champion"] is None
+    return incomparable and not run.plan.get("replace_champion", False)
+
+
+def note_of(evaluation: Mapping[str, Any]) -> str:
+    """What a decision says beside its numbers: which rows were left out, and which version could not be compared."""
+    champion = evaluation["champion"]
+    if champion is None:
+        return replacing(evaluation["in_charge"], evaluation["champion_problem"])
+    return "; ".join(text for text in (champion["why"], evaluation["rival"]) if text)

@@ -1,0 +1,146 @@
+"""A run of a project: opened, timed, tracked in MLflow, concluded, summed up.
+
+run.json       the resolved project and what it is made with
+stages.json    seconds of each stage
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headway.data.source import Table, open_table
+from headway.errors import ConfigError
+from headway.files.atomic import naming, read_or_empty, write_json
+from headway.machine.clock import moment
+from headway.machine.environment import code_version, environment
+from headway.project import Project, load_project, project_class
+from headway.run import lifetime
+from headway.run.directory import RunDirectory
+from headway.text_project import TextProject
+
+
+def start(
+    name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = (), more: Mapping[str, Any] | None = None
+) -> RunDirectory:
+    """Resolve a project and open its run directory; ``more`` joins run.json. Raises ConfigError before anything is written."""
+    project = load_project(name, root, settings)
+    plan = {
+        "project": project.model_dump(mode="json"),
+        "seed": project.train.seed,
+        "code": code_version(root),
+        "environment": environment(),
+        **(more or {}),
+    }
+    return RunDirectory.create(root, project.name, plan)
+
+
+def project_of(run: RunDirectory) -> Project | TextProject:
+    """The resolved project of a run."""
+    values = run.plan["project"]
+    return project_class(values["task"]).model_validate(values)
+
+
+def table_of(project: Project, root: Path) -> Table:
+    """The project's rows, with every column that any stage needs."""
+    extra = [*project.data.keys, *project.split.row_key, *project.evaluate.slices]
+    extra += [c for c in (project.split.column, project.evaluate.reference) if c is not None]
+    known = {*project.data.features, project.data.target}
+    return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in known)))
+
+
+@contextlib.contextmanager
+def timed(run: RunDirectory, stage: str) -> Iterator[None]:
+    """Keep a stage's seconds in stages.json, also when it fails."""
+    begun = time.perf_counter()
+    try:
+        with naming(run.path):  # for those that write without naming their file
+            yield
+    finally:
+        path = run.path / "stages.json"
+        write_json(path, {**read_or_empty(path), stage: round(time.perf_counter() - begun, 3)})
+
+
+def recall(run: RunDirectory, root: Path) -> None:
+    """Write decision.json where the registry has a decision about a run whose process was killed before it could write it.
+
+    Nothing is known where MLflow does not answer: registering asks again.
+    """
+    from headway import tracking
+
+    made = read_or_empty(run.path / "tracking.json").get("run_id")
+    if made is None or (run.path / "decision.json").exists() or not (run.path / "evaluation.json").exists():
+        return
+    with contextlib.suppress(ConfigError):
+        decision = tracking.decided(root, run.plan["project"]["name"], made)
+        if decision is not None:
+            write_json(run.path / "decision.json", decision)
+
+
+def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:
+    """Open the run in MLflow; ``kind`` is what it is called if it is no retraining.
+
+    Returns a warning where a server is away: the run goes on without it.
+    """
+    from headway import tracking
+
+    lifetime.own(run)
+    project = project_of(run)
+    if not kind:  # hours of training must not end at a name that is taken
+        tracking.check_purpose(root, run.plan["project"], bool(run.plan.get("replace_champion")))
+    model = project.model.name
+    # The list of runs cuts names at about twenty-five characters.
+    name = f"{kind} {model}" if kind else f"{model} s{project.train.seed}"
+    name = f"{name} · {moment(form='%m-%d %H:%M')}"
+    return tracking.begin(run, root, project.flat(), name, project.to_yaml())
+
+
+def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) -> str | None:
+    """Deliver everything that the run directory holds to MLflow and close the run there. Returns a warning where it is away."""
+    from headway import tracking
+
+    status = "FINISHED"
+    if error is not None:
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+    warning = tracking.conclude(run, root, status, summary(run), None if error is None else str(error) or "interrupted")
+    lifetime.release(run)  # not where we are killed before: then the run is still to be closed
+    return warning
+
+
+def summary(run: RunDirectory) -> dict[str, Any]:
+    """What `headway run --json` prints: everything that the finished stages left; without what is damaged."""
+
+    def read(name: str) -> dict[str, Any]:
+        return read_or_empty(run.path / name)
+
+    evaluation, decision, result = read("evaluation.json"), read("decision.json"), run.result or {}
+    return {
+        "project": read("run.json").get("project", {}).get("name"),
+        "run_id": read("tracking.json").get("run_id"),
+        "run_directory": str(run.path),
+        "stages": read("stages.json"),
+        "metrics": evaluation.get("metrics", {}),
+        "baselines": {name: b["metrics"] for name, b in evaluation.get("baselines", {}).items()},
+        "undefined": evaluation.get("undefined", {}),
+        "reference": evaluation.get("reference"),
+        "earns_its_keep": evaluation.get("earns_its_keep"),
+        "decision": {key: decision[key] for key in ("promoted", "reason") if key in decision},
+        "model": {key: decision[key] for key in ("name", "version") if key in decision},
+        "train": {
+            key: result[key]
+            for key in (
+                "precision",
+                "device",
+                "epochs",
+                "best_epoch",
+                "rows_per_second",
+                "peak_memory_bytes",
+                "seconds",
+                "parameters",
+            )
+            if key in result
+        },
+    }

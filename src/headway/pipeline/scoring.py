@@ -1,0 +1,202 @@
+"""Batch scoring: every row of some files through a registered bundle, to Parquet. `headway score PROJECT`.
+
+Rows stream; a process for each core predicts; one output file for each input file. Killed at any moment and started again, it goes on
+behind the last part, and files that are done are not read again. Rows in = rows scored + rows refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from headway import tracking
+from headway.data.arriving import Input, find_inputs
+from headway.data.config import CsvOptions
+from headway.data.prepare import Preparation
+from headway.data.source import digest_files
+from headway.errors import ConfigError, DataError
+from headway.files.atomic import read_json, write_json
+from headway.files.disk import disk_error
+from headway.files.leftovers import note_place
+from headway.project import load_table_project
+from headway.run.report import Reporter
+from headway.serve.bundle import Interval
+from headway.serve.parts import Counts, Output
+from headway.serve.rows import refuse_unfit
+from headway.serve.stream import Job, Model, Scoring
+from headway.serve.workers import Workers
+
+FORMAT = 4
+"""Raised when the same rows and model give other files, so that old ones are not taken for done."""
+
+
+def score(
+    name: str, root: Path, report: Reporter, data: str | None = None, out: Path | None = None, version: str = "champion"
+) -> dict[str, Any]:
+    """Score ``data`` (a file, folder, glob or URL; None: the project's own) into the folder ``out``. Returns the manifest.
+
+    ``version``: a number or an alias. Raises ConfigError without such a version or a place to write, DataError, before anything is
+    written, for a file that lacks a column or cannot be read.
+    """
+    begun = time.perf_counter()
+    project = load_table_project(name, root)
+    model = model_of(root, project.name, version, project.data.keys, project.data.csv)
+    inputs = [_as_it_stands(one) for one in find_inputs(project.data, data, root)]
+    for one in inputs:
+        refuse_unfit(one, model.preparation, model.keys)
+    folder = (out or root / "data" / "scored" / project.name).resolve()
+    _refuse_circle(inputs, folder)
+    with _held(folder):
+        note_place(root, folder)
+        jobs = [Job(one, Output(folder / _output_name(one.name), _digest(one, model, root))) for one in inputs]
+        _refuse_same(jobs)
+        files = _score_all(jobs, model, report)
+        manifest = _manifest(model, files, time.perf_counter() - begun)
+        write_json(folder / "manifest.json", manifest)
+    for line in lines(manifest, folder):
+        report.line(line)
+    return {**manifest, "out": str(folder)}
+
+
+def settled(data: str, root: Path) -> str:
+    """A path as a user types it: from the current folder, else from the project's."""
+    place = Path(data).expanduser()
+    if "://" in data or place.is_absolute():
+        return str(place) if "://" not in data else data
+    return str(place.absolute()) if place.exists() or not (root / place).exists() else data
+
+
+def lines(manifest: dict[str, Any], folder: Path) -> list[str]:
+    """What people read of a manifest."""
+    fresh = [file for file in manifest["files"] if not file["done_before"]]
+    counts = f"{manifest['rows']:,} rows: {manifest['scored']:,} scored, {manifest['refused']:,} refused"
+    kept = len(manifest["files"]) - len(fresh)
+    told = [
+        f"{counts}; {manifest['model']} version {manifest['version']}{f'; {kept} files done before' if kept else ''}"
+    ]
+    told += [
+        f"refused: {file['refused']:,} rows, see {folder / file['refused_file']}"
+        for file in manifest["files"]
+        if file["refused"]
+    ]
+    return [*told, f"{folder}, {manifest['rows_per_second']:,.0f} rows/s"]
+
+
+def _as_it_stands(one: Input) -> Input:
+    """A CSV's texts as they are; a known data set's cleaner expects what its training's reader gave."""
+    return one if one.clean else replace(one, csv=one.csv.model_copy(update={"strip": False, "null_values": ()}))
+
+
+def model_of(root: Path, name: str, version: str, keys: Sequence[str], csv: CsvOptions | None = None) -> Model:
+    """The version's bundle. Raises ConfigError when there is no such version."""
+    found = tracking.version_of(root, name, version)
+    described = read_json(found.bundle / "bundle.json")
+    preparation = Preparation.from_json(read_json(found.bundle / "preparation.json"))
+    interval, csv = Interval.of(described), csv or CsvOptions()
+    return Model(name, found.version, found.run_id, found.bundle, preparation, interval, tuple(keys), csv)
+
+
+def _output_name(name: str) -> str:
+    """a.parquet stays a.parquet; a.csv becomes a.csv.parquet, for an a.parquet may lie beside it."""
+    return name if name.endswith(".parquet") else f"{name}.parquet"
+
+
+def _digest(one: Input, model: Model, root: Path) -> str:
+    """Of the input's content, how it is read, and the model."""
+    how = [FORMAT, one.how, model.name, model.version, model.run_id, model.keys]
+    return digest_files([one.file], root, how)
+
+
+def _refuse_circle(inputs: Sequence[Input], folder: Path) -> None:
+    """Raises ConfigError when scored files would be read as rows to score, now or the next time."""
+    for one in inputs:
+        path = Path(one.file).resolve()
+        if "://" in one.file:
+            continue
+        if path.is_relative_to(folder):
+            raise ConfigError(f"--out must be another folder than the data's, however {folder} holds {one.name}")
+        if len(inputs) > 1 and folder.is_relative_to(path.parents[one.depth]):
+            raise ConfigError(f"--out must not be within the data's folder, however {folder} is; give another")
+
+
+def _refuse_same(jobs: Sequence[Job]) -> None:
+    paths: dict[Path, str] = {}
+    for job in jobs:
+        for path in (job.output.path, job.output.refused):
+            if path in paths:
+                raise DataError(
+                    f"files must become different ones, however {job.input.name} and {paths[path]} both become {path.name}; rename one"
+                )
+            paths[path] = job.input.name
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Make the folder, for one scoring at a time. Raises ConfigError when it cannot be written or another has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "a")  # noqa: SIM115 - held open while scoring
+    except OSError as error:
+        raise ConfigError(f"--out must be a folder that can be written, however {folder}: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                f"one scoring at a time may write to {folder}, however another does; wait, or give another --out"
+            ) from None
+        try:
+            yield
+        except OSError as error:
+            raise disk_error(error, folder) or error from None
+
+
+def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[dict[str, Any]]:
+    """Every file in turn; the predicting processes are only started when one is not done."""
+    before = {job.input.name: job.output.done() for job in jobs}
+    told = []
+    with contextlib.ExitStack() as stack:
+        workers: Workers | None = None
+        for number, job in enumerate(jobs):
+            counts = before[job.input.name]
+            known = counts is not None
+            if counts is None:
+                workers = workers or stack.enter_context(Workers(model.bundle))
+                counts = Scoring(job, model, workers, report, number, len(jobs)).run()
+            told.append(_told(job, counts, known))
+    return told
+
+
+def _told(job: Job, counts: Counts, before: bool) -> dict[str, Any]:
+    folder = job.output.path.parents[job.input.depth]
+    return {
+        "input": job.input.file,
+        "output": str(job.output.path.relative_to(folder)),
+        "refused_file": str(job.output.refused.relative_to(folder)) if counts.refused else None,
+        "rows": counts.scored + counts.refused,
+        "scored": counts.scored,
+        "refused": counts.refused,
+        "digest": job.output.digest,
+        "done_before": before,
+    }
+
+
+def _manifest(model: Model, files: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    sums = {key: sum(file[key] for file in files) for key in ("rows", "scored", "refused")}
+    fresh = sum(file["rows"] for file in files if not file["done_before"])
+    interval = model.interval and {"level": model.interval.level, "validation_rows": model.interval.rows}
+    return {
+        "model": model.name,
+        "version": model.version,
+        "run_id": model.run_id,
+        **sums,
+        "interval": interval,
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(fresh / seconds, 1),
+        "files": files,
+    }

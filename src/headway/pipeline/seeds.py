@@ -1,0 +1,155 @@
+"""Error bars: one project trained with many seeds at once, or one seed with many settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headway.data.store import Store
+from headway.errors import ConfigError
+from headway.evaluate.metrics import METRICS, value_of
+from headway.evaluate.undefined import reasons
+from headway.files.atomic import write_json
+from headway.pipeline import runs, stages
+from headway.project import Project, load_table_project
+from headway.run.directory import Event, RunDirectory
+from headway.run.report import Reporter, number
+
+MOST = 256
+
+
+def variants_of(
+    project: Project, count: int, rates: Sequence[float], decays: Sequence[float]
+) -> list[dict[str, float]]:
+    """``count`` seeds from the project's own on; with rates or decays, each pair of them with each seed. Raises ConfigError."""
+    pairs = [(r, d) for r in rates or [project.train.learning_rate] for d in decays or [project.train.weight_decay]]
+    if not 2 <= count * len(pairs) <= MOST:
+        raise ConfigError(f"networks trained at once must be 2 to {MOST}, however they are {count * len(pairs)}")
+    if any(r <= 0 for r in rates) or any(d < 0 for d in decays):
+        raise ConfigError("learning rates must be above 0 and weight decays at least 0, however one is not")
+    if project.model.name == "linear":
+        raise ConfigError(
+            "seeds must be for a model that is trained at random, but linear has one best fit; set another model"
+        )
+    if project.model.name == "boosting" and (rates or decays):
+        raise ConfigError(
+            "--rates and --decays must be for a network, but the model is boosting; set model.learning_rate with --set"
+        )
+    first = project.train.seed
+    return [{"seed": first + k, "learning_rate": r, "weight_decay": d} for r, d in pairs for k in range(count)]
+
+
+def train_many(
+    name: str,
+    root: Path,
+    settings: Sequence[str],
+    count: int,
+    rates: Sequence[float],
+    decays: Sequence[float],
+    report: Reporter,
+) -> dict[str, Any]:
+    """Validate, prepare, train all, measure each on the test rows; in MLflow it is one run with a step for each network.
+
+    Returns {"project", "run_directory", "rows": one a network, "summary": mean and deviation of each metric by setting}.
+    """
+    from headway import tracking
+    from headway.train.launch import launch
+
+    project = load_table_project(name, root, settings)
+    variants = variants_of(project, count, rates, decays)
+    run = runs.start(name, root, settings)
+    write_json(run.path / "run.json", {**run.plan, "variants": variants})
+    problem: BaseException | None = None
+    try:
+        warning = runs.track(run, root)
+        if warning:
+            report.warn(warning)
+        stages.validate(run, root, report)
+        stages.prepare(run, root, report)
+        with runs.timed(run, "train"):
+            launch(run, lambda events: _show(events, report))
+        told = _measure(run, project, variants)
+        write_json(run.path / "seeds.json", told)
+        journal = run.journal()
+        for k, row in enumerate(told["rows"]):
+            journal.write("metric", step=k + 1, values={f"seeds/{n}": row[n] for n in _measured(project)})
+        journal.close()
+        tracking.Forwarder(run).poll()
+    except BaseException as error:
+        problem = error
+        raise
+    finally:
+        runs.conclude(run, root, problem)
+    return {"project": name, "run_directory": str(run.path), **told}
+
+
+def _show(events: Sequence[Event], report: Reporter) -> None:
+    for event in events:
+        if event.kind == "progress":
+            report.progress(event.step / event.fields["steps"], event.fields["text"])
+
+
+def _measured(project: Project) -> list[str]:
+    return [metric.name for metric in METRICS.values() if metric.task == project.task]
+
+
+def _measure(run: RunDirectory, project: Project, variants: Sequence[dict[str, float]]) -> dict[str, Any]:
+    store = Store(run.store)
+    target, classes = np.asarray(store.arrays("test")["target"]), store.preparation.target.classes
+    why: dict[str, str] = {}
+    result = run.result or {}
+    rows: list[dict[str, Any]] = []
+    for k, variant in enumerate(variants):
+        predicted = np.load(run.predictions(f"test-{k}"))
+        values = {name: value_of(METRICS[name], target, predicted) for name in _measured(project)}
+        why |= reasons(project.task, classes, target, predicted, {name: {"value": v} for name, v in values.items()})
+        rows.append({**variant, "best_epoch": result["networks"][k]["best_epoch"], **values})
+    summary = _summary(rows, _measured(project))
+    return {"rows": rows, "summary": summary, "undefined": {"model": why}, "seconds": result["seconds"]}
+
+
+def _summary(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """By setting: mean, standard deviation and range over the seeds."""
+    settings = dict.fromkeys((row["learning_rate"], row["weight_decay"]) for row in rows)
+    found = []
+    for rate, decay in settings:
+        for name in names:
+            own = [row[name] for row in rows if (row["learning_rate"], row["weight_decay"]) == (rate, decay)]
+            values = np.array([value for value in own if value is not None])
+            if len(values) < len(own):  # undefined on the test rows, for whatever seed
+                nothing = dict.fromkeys(("mean", "deviation", "low", "high"))
+                found.append({"learning_rate": rate, "weight_decay": decay, "metric": name, **nothing})
+                continue
+            spread = float(values.std(ddof=1)) if len(values) > 1 else None
+            shown = {"metric": name, "mean": float(values.mean()), "deviation": spread}
+            found.append(
+                {
+                    "learning_rate": rate,
+                    "weight_decay": decay,
+                    **shown,
+                    "low": float(values.min()),
+                    "high": float(values.max()),
+                }
+            )
+    return found
+
+
+def table(told: dict[str, Any]) -> list[dict[str, str]]:
+    """The summary for people."""
+    several = len({(row["learning_rate"], row["weight_decay"]) for row in told["summary"]}) > 1
+    rows = []
+    for row in told["summary"]:
+        setting = {"rate": f"{row['learning_rate']:g}", "decay": f"{row['weight_decay']:g}"} if several else {}
+        spread = "one seed" if row["deviation"] is None and row["mean"] is not None else "–"
+        spread = spread if row["deviation"] is None else f"± {row['deviation']:.4f}"
+        values = {
+            "mean": number(row["mean"]),
+            "deviation": spread,
+            "lowest": number(row["low"]),
+            "highest": number(row["high"]),
+        }
+        rows.append({"metric": row["metric"].replace("_", " "), **setting, **values})
+    return rows

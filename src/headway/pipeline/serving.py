@@ -1,0 +1,95 @@
+"""A registered bundle behind HTTP, on this machine alone: `headway serve PROJECT`. The process that answers is `headway.serve.app`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from headway import tracking
+from headway.errors import ConfigError
+from headway.files import checksums
+from headway.machine.processes import Child, await_answer, is_free, spawn, stop
+from headway.project import load_project
+from headway.server import access
+from headway.server.local import environment, logs
+
+HOST = "127.0.0.1"
+START_SECONDS = 180.0
+WATCH_SECONDS = 1.0
+RESTARTS = 5
+RESTARTS_WITHIN_SECONDS = 600.0
+
+
+@dataclass
+class Kept:
+    """The process that answers; one that ends is started again, RESTARTS times within RESTARTS_WITHIN_SECONDS."""
+
+    start: Callable[[], Child]
+    address: str
+    say: Callable[[str], None]
+    child: Child = field(init=False)
+    _again: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.child = self.start()
+
+    def ready(self) -> None:
+        """Wait until it answers. Raises ConfigError when it ends or stays silent."""
+        await_answer(self.child, f"{self.address}/ping", START_SECONDS)
+
+    def look(self) -> None:
+        """Start it again where it has ended. Raises ConfigError when it ended too often."""
+        if self.child.guard.poll() is None:
+            return
+        now = time.monotonic()
+        self._again = [then for then in self._again if now - then < RESTARTS_WITHIN_SECONDS]
+        if len(self._again) >= RESTARTS:
+            self.child.check()  # raises
+        self._again.append(now)
+        self.say(f"{self.child.name} ended; started again ({len(self._again)} of {RESTARTS}), see {self.child.log}.1")
+        with contextlib.suppress(
+            ProcessLookupError, PermissionError
+        ):  # a killed guard leaves its server, and the port taken
+            os.killpg(self.child.guard.pid, signal.SIGKILL)
+        self.child = self.start()
+
+
+def serve(name: str, root: Path, port: int, version: str, say: Callable[[str], None]) -> None:
+    """Answer until interrupted. Raises ConfigError without such a version, on a taken port, or when the server keeps ending."""
+    with serving(name, root, port, version, say) as server:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            server.look()
+
+
+@contextlib.contextmanager
+def serving(name: str, root: Path, port: int, version: str, say: Callable[[str], None]) -> Iterator[Kept]:
+    """Start the server, wait until it answers, say where; stop it in the end."""
+    project = load_project(name, root)
+    found = tracking.version_of(root, project.name, version)
+    if not is_free(port):
+        raise ConfigError(f"the port {port} must be free, however it is taken; stop what listens there, or give --port")
+    checksums.check(found.bundle)
+    access.named_hosts(os.environ)
+    limits = project.serve.model_dump(mode="json")
+    settings = json.dumps({"bundle": str(found.bundle), "host": HOST, "port": port, "limits": limits})
+    command = [sys.executable, "-m", "headway.serve.app", settings]
+    variables = {**environment(root), "PYTHONUNBUFFERED": "1"}
+    log = logs(root) / f"serve-{port}.log"
+    say(f"starting {project.name} version {found.version}")
+    server = Kept(partial(spawn, "the scoring server", command, log, variables, root), f"http://{HOST}:{port}", say)
+    try:
+        server.ready()
+        say(f"{project.name} version {found.version} answers at {server.address}/invocations")
+        say(f"log {log}; Ctrl-C stops it. A later champion is served after a new start.")
+        yield server
+    finally:
+        stop(server.child)

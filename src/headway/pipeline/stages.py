@@ -1,0 +1,197 @@
+"""The stages of a retraining. Each is a plain function of the run directory and leaves its findings there as files.
+
+data.json  profile.json  validation.json  validation.html     validate
+store.json                                                    prepare
+journal.jsonl  result.json  predictions/  bundle/             train
+evaluation.json  plots/  predictions/                         evaluate
+decision.json                                                 register
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway.errors import DataError
+from headway.files import checksums
+from headway.files.atomic import write_atomically, write_json
+from headway.pipeline.runs import project_of, table_of, timed
+from headway.project import Project, load_project
+from headway.run.directory import Event, RunDirectory
+from headway.run.report import Reporter
+from headway.text_project import TextProject
+
+if TYPE_CHECKING:
+    from headway.data.store import Store
+    from headway.serve.bundle import Interval
+
+
+def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Profile the rows, judge the expectations, look for leaks and overlap. Raises DataError when a rule is broken."""
+    from headway.pipeline import text_stages
+    from headway.pipeline.validation import examine
+
+    project = project_of(run)
+    if isinstance(project, TextProject):
+        with timed(run, "validate"):
+            return text_stages.validate(run, project, root, report)
+    with timed(run, "validate"):
+        examined = examine(project, table_of(project, root), report, root)
+        write_json(run.path / "data.json", examined.data)
+        write_json(run.path / "profile.json", examined.profile.to_json())
+        write_json(run.path / "validation.json", examined.to_json())
+        write_atomically(run.path / "validation.html", examined.verdict.html(f"Validation of {examined.project}"))
+    for text in examined.warnings:
+        report.warn(text)
+    if examined.failures:
+        raise DataError("\n".join(examined.failures))
+    report.line(examined.summary)
+    return examined.to_json()
+
+
+def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Split, fit on the training rows, store. A store with the same digest is used again."""
+    from headway.data.split import Division
+    from headway.data.store import make_store
+    from headway.pipeline import text_stages
+
+    project = project_of(run)
+    if isinstance(project, TextProject):
+        with timed(run, "prepare"):
+            return text_stages.prepare(run, project, root, report)
+    with timed(run, "prepare"):
+        table = table_of(project, root)
+        config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
+        division = Division(table, project.split)
+        store, reused = make_store(root / "data" / "prepared", division, project.data, config, report.warn)
+        inputs = store.preparation.inputs()
+        told = {"path": run.from_root(store.path), "digest": store.path.name, "reused": reused, "rows": store.rows}
+        write_json(run.path / "store.json", told)
+    total = sum(store.rows.values())
+    rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
+    columns = f"{inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
+    report.line(f"{rows} rows, {columns}{', prepared before' if reused else ''}")
+    return told
+
+
+def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
+    """Train in a process of its own, forwarding what it tells to MLflow as it goes."""
+    from headway import tracking
+    from headway.train.launch import launch
+
+    project = project_of(run)
+    forwarder = tracking.Forwarder(run)
+    polled = 0.0
+
+    def on_events(events: Sequence[Event]) -> None:
+        nonlocal polled
+        for event in events:
+            if event.kind == "progress":
+                report.progress(min(1.0, event.step / event.fields["steps"]), event.fields["text"])
+            elif event.kind == "warning":
+                report.warn(event.fields["text"])
+        if time.monotonic() - polled > 1.0:
+            forwarder.poll()
+            polled = time.monotonic()
+
+    with timed(run, "train"), tracking.system_metrics(run):
+        is_sealed = _is_sealed(run)
+        result = launch(run, on_events)
+        forwarder.poll()
+        if forwarder.warning:
+            report.warn(forwarder.warning)
+        if not is_sealed:
+            _complete(run, project)
+    rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
+    unit = "trees" if project.model.name == "boosting" else "epochs"
+    best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
+    best = "fitted at once" if project.model.name == "linear" else best
+    report.line(f"{project.model.name} in {result['precision']} on {result['device']}, {best}, {rate}")
+    if result.get("diagnosis"):
+        report.line(result["diagnosis"])
+    return result
+
+
+def _is_sealed(run: RunDirectory) -> bool:
+    """Whether a training that goes on was done, and its bundle is whole. Raises DamagedError where the bundle was damaged since.
+
+    A bundle that is sealed is not sealed again: the new checksums would call damaged bytes whole.
+    """
+    if run.result is not None:
+        return checksums.check(run.bundle)
+    (run.bundle / checksums.NAME).unlink(missing_ok=True)  # of weights that are about to be written anew
+    return False
+
+
+def _complete(run: RunDirectory, project: Project | TextProject) -> None:
+    """Make a bundle of the trained weights, and seal it."""
+    from headway.data.store import Store
+    from headway.pipeline import text_stages
+    from headway.serve.bundle import complete_bundle
+
+    if isinstance(project, TextProject):
+        text_stages.complete_bundle(run, project)
+    else:
+        store = Store(run.store)
+        complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), _interval(run, store))
+        store.learnt.write(run.bundle)
+    checksums.seal(run.bundle)
+
+
+def _interval(run: RunDirectory, store: Store) -> Interval | None:
+    """How far a regression's predictions are off on the validation rows."""
+    import numpy as np
+
+    from headway.serve.bundle import Interval
+
+    if store.preparation.target.task != "regression":
+        return None
+    return Interval.fit(np.load(run.predictions("validation")), store.arrays("validation")["target"])
+
+
+def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Measure the model, the baselines and the champion on the same untouched test rows."""
+    from headway.pipeline import text_stages
+    from headway.pipeline.assessment import assess
+
+    with timed(run, "evaluate"):
+        project = project_of(run)
+        how = text_stages.assess if isinstance(project, TextProject) else assess
+        evaluation = how(run, project, root, report)  # pyrefly: ignore
+        write_json(run.path / "evaluation.json", evaluation)
+    if evaluation["earns_its_keep"] is not None:  # there is no verdict without baselines
+        report.line(evaluation["earns_its_keep"]["text"])
+    return evaluation
+
+
+def register(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Put the model before the gate and into the registry, with the decision and its reason on it."""
+    from headway.pipeline import text_stages
+    from headway.pipeline.judgement import put_before_gate
+
+    with timed(run, "register"):
+        project = project_of(run)
+        how = text_stages.put_before_gate if isinstance(project, TextProject) else put_before_gate
+        decision = how(run, project, root, report)  # pyrefly: ignore
+        write_json(run.path / "decision.json", decision)
+    report.line(decision["reason"])
+    return decision
+
+
+def check(name: str, root: Path, settings: Sequence[str], report: Reporter) -> dict[str, Any]:
+    """Configuration, data access and validation alone; nothing is written. Raises what a run would raise."""
+    from headway.pipeline import text_stages
+    from headway.pipeline.validation import examine
+
+    project = load_project(name, root, settings)
+    if isinstance(project, TextProject):
+        return text_stages.check(project, root, report)
+    examined = examine(project, table_of(project, root), report)
+    for text in examined.warnings:
+        report.warn(text)
+    if examined.failures:
+        raise DataError("\n".join(examined.failures))
+    report.line(examined.summary)
+    return examined.to_json()

@@ -1,0 +1,312 @@
+"""Watch a project's newest rows: are they, and what the champion predicts for them, still as its training knew them?
+
+watch.json  watch.md  profile.json      in a run directory of its own, and in MLflow
+data/watch/<project>.json               which drift was reported already, so that it retrains once
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from headway.data.profile import ColumnProfile, Profile
+from headway.data.source import file_digests
+from headway.data.split import Division
+from headway.data.store import Store
+from headway.errors import ConfigError, DataError, TrainingError
+from headway.files import checksums
+from headway.files.atomic import digest, read_json, read_or_empty, write_atomically, write_json
+from headway.pipeline import runs
+from headway.project import Project, load_table_project
+from headway.run import lifetime
+from headway.run.directory import RunDirectory
+from headway.run.report import Reporter, markdown_table
+from headway.watch.clusters import Sizes, Together
+from headway.watch.reference import FILE as REFERENCE_FILE
+from headway.watch.reference import Reference, as_column, profile_predictions, summarise
+from headway.watch.rows import open_rows
+
+
+def keep_reference(run: RunDirectory, project: Project, root: Path, store: Store) -> None:
+    """Put reference.json into the bundle, before it is registered: the rows that the run read, and its test predictions."""
+    from headway.watch.units import TestRows, relate
+
+    profile = Profile.from_json(read_json(run.path / "profile.json"))
+    table, test = runs.table_of(project, root), np.load(run.predictions("test"))
+    classes = store.preparation.target.classes
+    files = file_digests(table.files, root)
+    reference = summarise(profile, profile_predictions([test], classes), sorted(files.values()))
+    unit, codes, _ = store.units("test")
+    relate(reference, Division(table, project.split), TestRows(as_column(test, classes), unit, codes)).write(run.bundle)
+    checksums.seal(run.bundle, REFERENCE_FILE)
+
+
+@dataclass(frozen=True)
+class NothingNew:
+    """No file is new to the champion, so that there is nothing to compare with its training, and no verdict."""
+
+    project: str
+    champion: str
+    files: int
+
+    @property
+    def text(self) -> str:
+        """As people read it."""
+        files = "the one file" if self.files == 1 else f"all {self.files} files"
+        return (
+            f"nothing new to look at: the champion of {self.project}, version {self.champion}, was trained on {files}. "
+            "Put newer files beside them, or name some with --data"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As `headway watch --json` prints it: no verdict."""
+        return {"drifted": None, "summary": self.text, "champion": self.champion, "files": [], "columns": []}
+
+
+def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory | NothingNew:
+    """Decide what is compared with what, and open the run directory; NothingNew, and none, where training saw every file.
+
+    Raises ConfigError where there is no champion or it kept no profile, DataError where there are no rows or a column is
+    gone; then nothing is written.
+    """
+    from headway import tracking
+
+    project = load_table_project(name, root)
+    champion = tracking.champion(root, project.name)
+    if champion is None:
+        raise ConfigError(f"{name} has no champion to watch yet. Run: headway run {name}")
+    reference = Reference.read(champion.bundle, champion.version)
+    rows = open_rows(project.data, _kinds(champion.bundle), root, data)
+    digests = file_digests(rows.files, root)
+    files, why = _newest(rows.files, digests, reference, data)
+    if not files:
+        return NothingNew(project.name, champion.version, len(rows.files))
+    rows.of(files).check()
+    plan = {
+        "champion": champion.version,
+        "bundle": str(champion.bundle),
+        "files": list(files),
+        "source": data,
+        "why": why,
+        "digest": digest({"champion": champion.version, "files": sorted(digests[file] for file in files)}),
+    }
+    return runs.start(name, root, (), {"watch": plan})
+
+
+def _kinds(bundle: Path) -> dict[str, Any]:
+    return dict(read_json(bundle / "bundle.json")["features"])
+
+
+def _newest(
+    files: Sequence[str], digests: Mapping[str, str], reference: Reference, data: str | None
+) -> tuple[tuple[str, ...], str]:
+    """The files to look at, and why these: none where the champion's training saw them all."""
+    trained = set(reference.files)
+    new = tuple(file for file in files if digests[file] not in trained)
+    if not new:
+        return (), ""
+    if data is None:
+        return new, f"{_files(len(new))} that the champion's training did not see"
+    seen = len(files) - len(new)
+    return tuple(files), "as asked" + (
+        f"; the champion's training saw {seen} of the {_files(len(files))}" if seen else ""
+    )
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def watch(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    """Measure, judge, write watch.json and watch.md, tell MLflow. Returns watch.json: {"drifted", "summary", "columns", ...}."""
+    problem: BaseException | None = None
+    found: dict[str, Any] = {}
+    try:
+        warning = runs.track(run, root, "watch")
+        if warning:
+            report.warn(warning)
+        with runs.timed(run, "watch"):
+            found = _compare(run, root, report)
+        write_json(run.path / "watch.json", found)
+        write_atomically(run.path / "watch.md", page(found))
+        run.finish({"drifted": found["drifted"]})
+    except BaseException as error:
+        problem = error
+        raise
+    finally:
+        late = _conclude(run, root, found, problem)
+        if late:
+            report.warn(late)
+    report.line(found["summary"])
+    if found["units"]["note"]:
+        report.line(found["units"]["note"])
+    return found
+
+
+def _conclude(run: RunDirectory, root: Path, found: Mapping[str, Any], problem: BaseException | None) -> str | None:
+    """Close the run in MLflow with the largest PSI first: MLflow gets no more keys than it shows well."""
+    from headway import tracking
+
+    columns = sorted(found.get("columns", ()), key=lambda c: -(c["psi"] or 0))
+    metrics = {f"psi/{c['column']}": c["psi"] for c in columns if c["psi"] is not None}
+    if found:
+        largest = next(iter(metrics.values()), 0.0)
+        drifted = sum(c["drifted"] for c in columns)
+        metrics = {"watch/drifted": float(found["drifted"]), "watch/columns": drifted, "watch/psi": largest, **metrics}
+    status = "FINISHED" if problem is None else "FAILED" if isinstance(problem, Exception) else "KILLED"
+    warning = tracking.conclude(run, root, status, {"watch": metrics}, None if problem is None else str(problem))
+    lifetime.release(run)  # else `headway up` takes a finished watch for one whose process died
+    return warning
+
+
+def _compare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    from headway.quality import judge as quality
+    from headway.watch.judge import expectations, shifts, summary
+
+    project, plan = runs.project_of(run), run.plan["watch"]
+    assert isinstance(project, Project)
+    report.progress(0.1, f"profiling and predicting {', '.join(PurePath(f).name for f in plan['files'][:3])}")
+    kinds = _kinds(Path(plan["bundle"]))
+    reference = Reference.read(Path(plan["bundle"]), plan["champion"])
+    told = _measured(run, project, root, kinds, reference.together)
+    newest = Profile.from_json({"rows": told["rows"], "columns": told["columns"]})
+    write_json(run.path / "profile.json", newest.to_json())
+    sizes = Sizes(**told["sizes"]) if told["sizes"] else None
+    found = shifts(reference, newest, ColumnProfile.from_json(told["prediction"]), project.watch, sizes)
+    units = _units(reference, project, newest.rows, sizes)
+    report.progress(0.7, "judging nulls and categories")
+    rows = open_rows(project.data, kinds, root, plan["source"]).of(plan["files"])
+    verdict = quality.judge(expectations(reference, newest, project.watch, sizes), rows, "the newest rows")
+    broken = [result.sentence for result in verdict.failures]
+    return {
+        "drifted": bool(broken) or any(shift.drifted for shift in found),
+        "summary": summary(found, broken, units["text"] if sizes is not None else ""),
+        "champion": plan["champion"],
+        "files": [PurePath(file).name for file in plan["files"]],
+        "why": plan["why"],
+        "rows": newest.rows,
+        "units": units,
+        "digest": plan["digest"],
+        "columns": [shift.to_json() for shift in found],
+        "expectations": verdict.to_json()["results"],
+        "broken": broken,
+        "limits": project.watch.model_dump(),
+    }
+
+
+def _units(reference: Reference, project: Project, rows: int, sizes: Sizes | None) -> dict[str, Any]:
+    """What the newest rows belong to: {"name", "count", "size", "text", "note"}; count None where the files do not tell it."""
+    together = reference.together
+    if sizes is None or together is None:
+        note = "" if together is None else together.sizes.note
+        if together is None and (project.split.by in ("time", "group") or project.data.keys or project.split.row_key):
+            note = (
+                "the champion's reference.json does not say which rows belong together, so that each counts as "
+                "independent; the next version's will"
+            )
+        return {"name": "row", "count": rows, "size": 1.0, "text": f"{rows:,} rows", "note": note}
+    count = sizes.units or None
+    text = f"{rows:,} rows in {'an unknown number of' if count is None else f'{count:,}'} {together.name}{'' if count == 1 else 's'}"
+    return {"name": together.name, "count": count, "size": sizes.size, "text": text, "note": sizes.note}
+
+
+def _measured(
+    run: RunDirectory, project: Project, root: Path, kinds: Mapping[str, Any], together: Together | None
+) -> dict[str, Any]:
+    """What headway.watch.measure finds in a process of its own: this one stays free of torch."""
+    plan = run.plan["watch"]
+    asked = {
+        "data": project.data.model_dump(mode="json"),
+        "root": str(root),
+        "source": plan["source"],
+        "kinds": dict(kinds),
+        "bundle": plan["bundle"],
+        "files": plan["files"],
+        "together": None if together is None else asdict(together),
+    }
+    write_json(run.path / "asked.json", asked)
+    out = run.path / "newest.json"
+    command = [sys.executable, "-m", "headway.watch.measure", str(run.path / "asked.json"), str(out)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not out.exists():
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise TrainingError(f"the champion must predict the newest rows, however that failed: {last}")
+    told = read_json(out)
+    if "problem" in told:
+        raise (DataError if told["exit_code"] == DataError.exit_code else ConfigError)(told["problem"])
+    out.unlink()
+    return told
+
+
+def table(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every column's numbers as rows for people, the furthest first."""
+    order = sorted(found["columns"], key=lambda c: (not c["drifted"], -(c["psi"] or 0)))
+    return [
+        {
+            "column": c["column"],
+            "drift": "yes" if c["drifted"] else "",
+            "PSI": _uncompared(c) if c["psi"] is None else f"{c['psi']:.4f}",
+            **({"design effect": f"{c['effect']:.2f}"} if found["units"]["name"] != "row" else {}),
+            "by chance": "–" if c["chance"] is None else f"{c['chance']:.4f}",
+            "Jensen-Shannon": "–" if c["jensen_shannon"] is None else f"{c['jensen_shannon']:.4f}",
+            "nulls before": f"{c['nulls_before']:.2%}",
+            "nulls now": f"{c['nulls_now']:.2%}",
+        }
+        for c in order
+    ]
+
+
+def _uncompared(column: Mapping[str, Any]) -> str:
+    """Why a column has no PSI."""
+    empty = [when for when in ("before", "now") if column[f"nulls_{when}"] == 1]
+    return f"no value {' and '.join(empty)}" if empty else "free text has no shares"
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """The report as Markdown."""
+    files = ", ".join(found["files"][:12])
+    parts = [
+        f"# {'Drift' if found['drifted'] else 'No drift'}",
+        found["summary"],
+        f"{found['units']['text']} of {files} ({found['why']}), against the training of version {found['champion']}.",
+        markdown_table(table(found)),
+        *(f"- {text}" for text in found["broken"]),
+        "PSI above its limit counts only where it is also more than chance explains (`by chance`).",
+        *_explained(found["units"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _explained(units: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of rows that belong together."""
+    note = units["note"]
+    told = [f"{note[0].upper()}{note[1:]}."] if note else []
+    if units["name"] == "row":
+        return told
+    return [
+        f"Rows of one {units['name']} are more alike than others: `design effect` says by how many times the shares of these rows "
+        "therefore vary more than those of independent rows. Training tells how alike they are.",
+        *told,
+    ]
+
+
+def is_reported(root: Path, project: str, found: Mapping[str, Any]) -> bool:
+    """Whether this drift, of these very files against this champion, was reported before."""
+    return found["digest"] in _reported(root, project)
+
+
+def note_reported(root: Path, project: str, found: Mapping[str, Any]) -> None:
+    """Remember that this drift was reported; the last hundred are kept."""
+    reported = [*_reported(root, project), found["digest"]][-100:]
+    write_json(root / "data" / "watch" / f"{project}.json", {"reported": reported})
+
+
+def _reported(root: Path, project: str) -> list[str]:
+    """The digests of the drift that was reported; none where the file is damaged: reporting twice is better than not at all."""
+    return list(read_or_empty(root / "data" / "watch" / f"{project}.json").get("reported", ()))

@@ -1,0 +1,75 @@
+"""Runs whose process was killed are closed in MLflow, as KILLED; flows/zombies.py ends them in Prefect, as Crashed."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from pathlib import Path
+
+from headway.errors import ConfigError, DamagedError
+from headway.run.directory import RunDirectory
+from headway.run.lifetime import dead, is_done
+
+
+def close_dead(root: Path, problem: str = "its process was killed", seconds: float = math.inf) -> list[str]:
+    """Close dead runs in MLflow, as KILLED for this problem unless they knew their end or were done; one line for each.
+
+    What is on disk stays: it can still be resumed or synced. Each run is judged by itself: one that cannot be closed is named, and
+    does not come up again; headway doctor finds it. After ``seconds`` no further run is begun with: an MLflow that is away costs each
+    of them a time-out.
+    """
+    lines: list[str] = []
+    deadline = time.monotonic() + seconds
+    for run in dead(root):
+        if time.monotonic() > deadline:
+            break
+        try:
+            line, is_closed = _close(run, root, problem)
+        except OSError as error:  # a full disk passes
+            line, is_closed = f"{run.path.name}: not closed in MLflow: {error.filename or ''} {error.strerror}", False
+        except Exception as error:
+            said = next(iter(str(error).splitlines()), type(error).__name__)
+            line, is_closed = f"{run.path.name}: {problem}; not closed in MLflow: {said}", True
+        lines += [line] if line else []
+        if is_closed:
+            with contextlib.suppress(OSError):
+                (run.path / "owner.lock").rename(run.path / "owner.gone")
+    return lines
+
+
+def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
+    """What became of a dead run, and whether it needs no further look."""
+    from headway import tracking
+    from headway.pipeline import runs
+    from headway.tracking.condition import find_again
+    from headway.tracking.runs import read_tracking
+
+    try:
+        found = read_tracking(run)
+    except DamagedError:
+        if not find_again(root, run):
+            raise
+        found = read_tracking(run)
+    if found is None:
+        return "", True
+    runs.recall(run, root)
+    ended = found["ending"] is not None
+    # A run that knew its end had not told all of it.
+    status, why = ("FINISHED", None) if is_done(run) else ("KILLED", problem)
+    warning = _deliver(run, root) if ended else tracking.conclude(run, root, status, runs.summary(run), why)
+    if warning is not None:
+        return warning, False
+    status = (read_tracking(run) or found)["ending"]["status"].lower()
+    fact = f"{status}, which MLflow now has, too" if ended else f"{problem}; closed as {status}"
+    return f"{run.path.name}: {fact}", True
+
+
+def _deliver(run: RunDirectory, root: Path) -> str | None:
+    from headway import tracking
+
+    try:
+        tracking.sync(run, root)
+    except ConfigError as error:
+        return str(error)
+    return None

@@ -1,0 +1,262 @@
+"""The run directory: how the flow that asks for a training and the process that does it speak to each other.
+
+run.json            what to do: the resolved project, the seed, where the store lies, digests of code, data, environment
+journal.jsonl       what happened: one line an event, appended, numbered from 1
+checkpoints/        the newest ones
+bundle/             the trained model, ready to be registered
+predictions/        <split>.npy: (N, classes) probabilities or (N,) values, rows in the store's order
+result.json         written last, atomically: its presence means done
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from headway.config import suggest
+from headway.errors import ConfigError, DamagedError
+from headway.files.atomic import named, naming, read_json, write_json
+from headway.machine.clock import stamp
+
+EventKind = Literal["stage", "metric", "progress", "warning", "checkpoint"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a journal: ``n`` counts from 1 without gaps; ``time`` is seconds since the epoch."""
+
+    n: int
+    time: float
+    kind: EventKind
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """The optimizer step that the event belongs to; 0 before the first."""
+        return int(self.fields.get("step", 0))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The named values of a metric event; empty for the others."""
+        return self.fields.get("values", {}) if self.kind == "metric" else {}
+
+
+class Journal:
+    """The writing end. One buffered write an event; ``flush`` makes the events so far visible to a reader."""
+
+    def __init__(self, path: Path) -> None:
+        self._n, self._path = _mend(path), path
+        self._file = open(path, "a", encoding="utf-8", buffering=1 << 16)  # noqa: SIM115 - held open for the whole run
+
+    def write(self, kind: EventKind, **fields: Any) -> None:
+        """Append one event. Values must be JSON; non-finite floats are written as null."""
+        self._n += 1
+        record = {"n": self._n, "time": time.time(), "kind": kind, **_finite(fields)}
+        try:  # no context manager: its microsecond is paid at every step
+            self._file.write(json.dumps(record, separators=(",", ":")) + "\n")
+        except OSError as error:
+            raise named(error, self._path) from None
+
+    def flush(self) -> None:
+        """Hand the buffer to the operating system."""
+        with naming(self._path):
+            self._file.flush()
+
+    def close(self) -> None:
+        """Flush, sync and close."""
+        with naming(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+def _next_number(base: Path) -> int:
+    """The number of a new run, kept in `data/run-number`; where that is lost, the runs that are there tell it."""
+    path = base.parent / "run-number"
+    with naming(path), open(path, "a+", encoding="ascii", errors="replace") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        text = file.read().strip()
+        last = int(text) if text.isdecimal() else max((RunDirectory(run).number for run in base.iterdir()), default=0)
+        file.truncate(0)
+        file.write(f"{last + 1}\n")
+    return last + 1
+
+
+def _new_folder(base: Path, name: str) -> Path:
+    for attempt in range(1000):
+        path = base / (name + (f"-{attempt}" if attempt else ""))
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise ConfigError(f"{base} must have room for a new run, but 1,000 started in this second")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0.0 else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return value
+
+
+def event_of(line: bytes) -> Event | None:
+    """The event of a journal's line; None where the line is damaged: cut, changed, or zeros after a power cut."""
+    try:
+        record = json.loads(line)
+        return Event(int(record.pop("n")), float(record.pop("time")), record.pop("kind"), record)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _mend(path: Path) -> int:
+    """Cut off what follows the last whole event, as a killed writer or a power cut leaves it; return that event's number.
+
+    A damaged line further up stays: readers pass over it.
+    """
+    if not path.exists():
+        return 0
+    content = path.read_bytes()
+    end = len(content)
+    event: Event | None = None
+    while end and event is None:
+        end = content.rfind(b"\n", 0, end) + 1
+        event = event_of(content[content.rfind(b"\n", 0, max(0, end - 1)) + 1 : end])
+        if event is None:
+            end = max(0, end - 1)
+    if end < len(content):
+        with open(path, "r+b") as file:
+            file.truncate(end)
+    return 0 if event is None else event.n
+
+
+class JournalReader:
+    """The reading end: each ``poll`` gives the whole events that came since the last, reading none twice."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def poll(self) -> list[Event]:
+        """New events, oldest first; a last line still being written is left for the next time, a damaged one is passed over."""
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [event for line in whole.splitlines() if (event := event_of(line)) is not None]
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths and formats of one run. Holds no state: everything is in the folder."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, root: Path, project: str, plan: dict[str, Any]) -> RunDirectory:
+        """A new folder `data/runs/<project>-<time in UTC>Z` with its run.json. Raises ConfigError if it cannot be written."""
+        base = root / "data" / "runs"
+        try:
+            base.mkdir(parents=True, exist_ok=True)
+            number = _next_number(base)
+            run = cls(_new_folder(base, f"{project}-{stamp()}"))
+            try:
+                write_json(run.path / "run.json", {**plan, "number": number})
+            except OSError:
+                run.path.rmdir()
+                raise
+        except OSError as error:
+            raise ConfigError(f"{error.filename or base} must be writable, but: {error.strerror}") from None
+        return run
+
+    @property
+    def root(self) -> Path:
+        """The project's folder: every run lies in its `data/runs`."""
+        return self.path.parents[2]
+
+    @property
+    def number(self) -> int:
+        """Which run of the project's folder it is, from 1: their order, also where the clock was set back. 0 where nothing tells."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return int(self.plan["number"])
+        return 0
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What run.json asks for."""
+        return read_json(self.path / "run.json")
+
+    @property
+    def store(self) -> Path:
+        """The prepared data that store.json names: from the project's folder, so that a folder that was moved or copied has its own."""
+        path = Path(read_json(self.path / "store.json")["path"])
+        own = self.root / "data" / "prepared" / path.name
+        # An absolute place in a data/prepared is from an earlier version, and perhaps from before the folder was moved.
+        earlier = path.is_absolute() and path.parent.parts[-2:] == own.parent.parts[-2:]
+        return own if earlier and own.is_dir() else self.root / path
+
+    def from_root(self, path: Path) -> str:
+        """How the run's files name a place: from the project's folder where it lies in it."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the trained model as it will be registered."""
+        return self.path / "bundle"
+
+    def predictions(self, split: str) -> Path:
+        """File of the predictions for one split."""
+        return self.path / "predictions" / f"{split}.npy"
+
+    def journal(self) -> Journal:
+        """Open the journal for appending; continues the numbering of what is there."""
+        return Journal(self.path / "journal.jsonl")
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """The whole events numbered above ``after``, oldest first; a last line still being written is left for later."""
+        return (event for event in self.reader().poll() if event.n > after)
+
+    def reader(self) -> JournalReader:
+        """Open the journal for following it."""
+        return JournalReader(self.path / "journal.jsonl")
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What the training reported when it was done; None before that.
+
+        A damaged result counts as none: the training goes on from its last checkpoint, and reports again.
+        """
+        try:
+            return read_json(self.path / "result.json")
+        except (FileNotFoundError, DamagedError):
+            return None
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write result.json: from here on the run is done."""
+        write_json(self.path / "result.json", result)
+
+
+def find_run(name: str, root: Path) -> RunDirectory:
+    """A run by its folder, or by its name in data/runs/. Raises ConfigError where there is none."""
+    for path in (Path(name), root / "data" / "runs" / name):
+        if (path / "run.json").exists():
+            return RunDirectory(path.resolve())
+    folder = root / "data" / "runs"
+    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    raise ConfigError(f"a run must be a folder with a run.json, but {name} is none{suggest(name, names)}")

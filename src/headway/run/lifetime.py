@@ -1,0 +1,89 @@
+"""Who looks after a run, and which runs have lost their process.
+
+owner.lock in a run's folder is locked by the process that looks after the run. The kernel lets go of the lock whatever
+ends the process, so no number of a process can be mistaken for another's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+from headway.errors import ConfigError
+from headway.files import locks
+from headway.files.atomic import read_json
+from headway.run.directory import RunDirectory
+
+_owned: dict[Path, int] = {}
+"""Open file descriptors by run: they are let go of with the process, whatever ends it."""
+
+
+_looked_at: set[Path] = set()
+"""Dead runs whose lock this process holds while it closes them."""
+
+
+def own(run: RunDirectory, wait: bool = True) -> None:
+    """Look after a run from here on: until `release`, or until this process ends.
+
+    Raises ConfigError, where we do not ``wait``, when another process does.
+    """
+    path = run.path / "owner.lock"
+    while run.path not in _owned:
+        lock = locks.take(path, seconds=math.inf if wait else locks.PATIENCE_SECONDS)
+        if lock is None:
+            raise ConfigError(f"{run.path.name} must have one process, but another is at work on it; wait for its end")
+        # Somebody who looked for the dead may have moved it away between the two lines above.
+        if path.exists() and path.stat().st_ino == os.fstat(lock).st_ino:
+            _owned[run.path] = lock
+        else:
+            os.close(lock)
+
+
+def release(run: RunDirectory) -> None:
+    """The run is concluded: it needs nobody."""
+    lock = _owned.pop(run.path, None)
+    if lock is not None:
+        (run.path / "owner.lock").unlink(missing_ok=True)
+        os.close(lock)
+
+
+def lives(run: Path) -> bool:
+    """Whether a process looks after the run or trains it: both hold a lock, which the kernel takes from the dead."""
+    return any(locks.is_held(run / name) for name in ("owner.lock", ".lock"))
+
+
+def others(root: Path) -> list[str]:
+    """The names of the runs that other processes are at work on."""
+    paths = sorted((root / "data" / "runs").glob("*"))
+    return [path.name for path in paths if path not in _owned and path not in _looked_at and lives(path)]
+
+
+def dead(root: Path) -> Iterator[RunDirectory]:
+    """The runs of this folder that were begun, are not concluded, and have lost their process."""
+    for path in sorted((root / "data" / "runs").glob("*/owner.lock")):
+        with contextlib.suppress(OSError), open(path) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process may have closed the run, and moved its lock away, since we opened it.
+            if path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                _looked_at.add(path.parent)
+                try:
+                    yield RunDirectory(path.parent)
+                finally:
+                    _looked_at.discard(path.parent)
+
+
+def is_done(run: RunDirectory) -> bool:
+    """Whether a run came to what it is for before its process died: a decision, a study's report, a watch's verdict."""
+    return any((run.path / name).exists() for name in ("decision.json", "effect.html", "seeds.json", "watch.md"))
+
+
+def flow_run_of(run: RunDirectory) -> str | None:
+    """The run's id in Prefect; None where none was written down."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        return str(UUID(read_json(run.path / "flow.json")["flow_run_id"]))
+    return None

@@ -1,0 +1,139 @@
+"""`headway backup`: both databases, the artifacts and conf/ in one plain tar file, which is read back before it counts.
+
+What is in it is described in archive.py; restore.py brings it back. Users and passwords are not in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import shutil
+import sqlite3
+import subprocess
+import tarfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from headway import __version__
+from headway.errors import ConfigError
+from headway.files.atomic import naming
+from headway.files.database import PARTS, Database, check_versions, database, disk_problem, reading, sqlite_file
+from headway.files.leftovers import note_place
+from headway.files.locks import working_folder
+from headway.machine.clock import stamp
+from headway.server import archive
+from headway.server.archive import Manifest, Writer
+
+
+def backup(root: Path, to: str) -> dict[str, Any]:
+    """Write a backup while everything runs; what it holds. Databases come first, so all that they name is inside.
+
+    ``to``: a file, or a folder (one that exists, or ends in /). Raises ConfigError when there is nothing to keep, when
+    PostgreSQL does not answer, when the file exists, or when what was written does not read back.
+    """
+    path = _target(root, to)
+    found = database()
+    check_versions(root, found)
+    if found is None and not any(sqlite_file(root, part).exists() for part in PARTS):
+        raise ConfigError(f"{root} must have a database to keep, but nothing ran here yet; headway run NAME")
+    note_place(root, path.parent)
+    with working_folder(path.parent, "headway-backup") as folder:
+        kept, rows = _dump_databases(root, found, folder)
+        if not kept:
+            raise ConfigError(f"{root} must have a database to keep, but nothing ran here yet; headway run NAME")
+        made = folder / "backup.tar"
+        with naming(path), open(made, "wb") as file:
+            with tarfile.open(fileobj=file, mode="w") as tar:
+                writer = Writer(tar)
+                writer.add_json(archive.MANIFEST, asdict(_manifest(root, found)))
+                for name in kept:
+                    writer.add(folder / name, f"databases/{name}")
+                _add_folder(writer, root / "mlruns" / "artifacts", "artifacts")
+                _add_folder(writer, root / "conf", "conf")
+                writer.finish(rows)
+            file.flush()
+            os.fsync(file.fileno())
+        archive.unpack(made, None)  # every byte of it, against the list at its end
+        made.chmod(0o600)  # as private as the databases in it
+        made.rename(path)
+    what = f"{' and '.join(kept)}, artifacts, conf/; not HEADWAY_AUTH, which stays in the environment"
+    return {"file": str(path), "bytes": path.stat().st_size, "what": what, "rows": sum(map(_sum, rows.values()))}
+
+
+def _sum(counts: dict[str, int]) -> int:
+    return sum(counts.values())
+
+
+def _target(root: Path, to: str) -> Path:
+    path = Path(to)
+    if to.endswith("/") or path.is_dir():
+        # The default folder belongs to the project, wherever below it one stands.
+        base = root / path if to == "backups/" else path
+        path = base / f"headway-{stamp()}.tar"
+    if path.exists():
+        raise ConfigError(f"--to must name a new file, but {path} exists")
+    return path
+
+
+def _manifest(root: Path, found: Database | None) -> Manifest:
+    packages = {name: importlib.metadata.version(name) for name in PARTS}
+    kind = "sqlite" if found is None else "postgresql"
+    return Manifest(archive.FORMAT, kind, str(root), time.time(), {"headway": __version__, **packages})
+
+
+def _add_folder(writer: Writer, folder: Path, name: str) -> None:
+    """Add a folder's files; one that goes while we read was not registered yet, or is not any more."""
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.is_file() and not path.name.endswith(".partial"):
+            with contextlib.suppress(FileNotFoundError):
+                writer.add(path, f"{name}/{path.relative_to(folder)}")
+
+
+def _dump_databases(root: Path, found: Database | None, folder: Path) -> tuple[list[str], archive.Rows]:
+    """Copies of the databases that exist, each opened and checked; their names, and the rows of the SQLite ones."""
+    if found is not None:
+        names = [f"{part}.dump" for part in PARTS]
+        for part, name in zip(PARTS, names, strict=True):
+            run_postgres("pg_dump", found, part, "-Fc", "--no-owner", "-f", str(folder / name))
+            run_postgres("pg_restore", None, part, "--list", str(folder / name))
+        return names, {}
+    rows: archive.Rows = {}
+    for part in PARTS:
+        path = sqlite_file(root, part)
+        if path.exists():
+            _copy_sqlite(path, folder / f"{part}.db")
+            rows[f"{part}.db"] = archive.rows_of(folder / f"{part}.db")
+    return list(rows), rows
+
+
+def _copy_sqlite(source: Path, copy: Path) -> None:
+    """SQLite's online backup: whole and consistent, while others write."""
+    try:
+        with (
+            contextlib.closing(reading(source)) as old,
+            contextlib.closing(sqlite3.connect(copy)) as new,
+        ):
+            old.backup(new)
+    except sqlite3.Error as error:
+        problem = disk_problem(error, copy)
+        raise problem or ConfigError(f"{source} must be a whole database to be kept, but: {error}") from None
+
+
+def run_postgres(tool: str, found: Database | None, part: str, *words: str) -> None:
+    """Run one of PostgreSQL's own tools; the password goes by the environment. Raises ConfigError in one line."""
+    program = shutil.which(tool) or next(
+        iter(sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{tool}"), reverse=True)), None
+    )
+    if program is None:
+        raise ConfigError(f"{tool} must be installed, but is not; install PostgreSQL's client tools")
+    place: list[str] = []
+    if found is not None:  # else a file is looked at
+        place = ["-h", found.host, "-p", str(found.port), "-d", found.database(part), "--no-password"]
+        place += ["-U", found.user] if found.user else []
+    done = subprocess.run([str(program), *place, *words], capture_output=True, text=True)
+    if done.returncode:
+        said = next(iter(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
+        raise ConfigError(f"{tool} of {part}'s database must succeed, but: {said}")

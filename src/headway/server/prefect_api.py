@@ -1,0 +1,66 @@
+"""The few questions that are put to Prefect's server without importing prefect, which takes seconds."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import urllib.error
+import urllib.request
+from typing import Any
+
+from headway.errors import ConfigError
+
+TAG = "headway"
+"""What our deployments are tagged with."""
+
+
+def check_reachable(address: str) -> None:
+    """Raises ConfigError when Prefect's server at ``address`` (…/api) does not answer, or wants other credentials."""
+    try:
+        _ask(address, "/admin/version")
+    except urllib.error.HTTPError as error:
+        if error.code == 403:
+            fact = " ".join(error.read(300).decode(errors="replace").split())
+            raise ConfigError(f"Prefect at {address} must let us in, but says: {fact}") from None
+        if error.code != 401:
+            return  # it is there: Prefect's own client will say more
+        fact = "it refuses HEADWAY_AUTH" if _secret() else "it wants a password"
+        raise ConfigError(f"Prefect at {address} must let us in, but {fact}; set HEADWAY_AUTH=user:password") from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        fix = "start it, or unset PREFECT_API_URL"
+        raise ConfigError(f"Prefect at {address} must answer, but does not: {reason}; {fix}") from None
+
+
+def crash_unfinished(address: str, reason: str) -> None:
+    """End as Crashed what our deployments' runs were at. Raises ConfigError when the server does not answer."""
+    going_on = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    crashed = {"type": "CRASHED", "name": "Crashed", "message": reason}
+    try:
+        runs = _ask(address, "/flow_runs/filter", {"flow_runs": going_on, "deployments": {"tags": {"all_": [TAG]}}})
+        for run in runs:
+            tasks = _ask(
+                address, "/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}, "task_runs": going_on}
+            )
+            for kind, one in (*(("task_runs", task) for task in tasks), ("flow_runs", run)):
+                _ask(address, f"/{kind}/{one['id']}/set_state", {"state": crashed, "force": True})
+    except (OSError, http.client.HTTPException) as error:
+        raise ConfigError(f"Prefect at {address} must answer, but does not: {error}") from None
+
+
+def _secret() -> str | None:
+    """user:password of the server, where it wants one."""
+    return os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get("HEADWAY_AUTH")
+
+
+def _ask(address: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """The answer as JSON; a body is posted. Raises what urllib raises."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address.rstrip("/") + path, data, {"Content-Type": "application/json"})
+    secret = _secret()
+    if secret:
+        request.add_header("Authorization", "Basic " + base64.b64encode(secret.encode()).decode())
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.loads(answer.read() or b"null")

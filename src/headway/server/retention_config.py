@@ -1,0 +1,19 @@
+"""How long what a retraining leaves behind is kept."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from headway.config import Config
+
+
+class RetentionConfig(Config):
+    """The limits of `headway gc`. What a registered version needs is kept, whatever they say."""
+
+    runs_days: int = Field(30, ge=0, description="Days that an unregistered run's model and predictions are kept.")
+    checkpoints_days: int = Field(7, ge=0, description="Days that an unregistered run's checkpoints are kept.")
+    prepared_days: int = Field(
+        14, ge=0, description="Days that prepared data is kept after its last use, when no kept run needs it."
+    )
+    artifacts_days: int = Field(90, ge=0, description="Days that an unregistered run's files are kept in MLflow.")
+    keep_last: int = Field(5, ge=0, description="The newest runs of the project, kept whole however old they are.")

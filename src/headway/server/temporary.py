@@ -1,0 +1,180 @@
+"""One temporary Prefect server for all runs of a folder that go on at the same time: twenty runs start one, not twenty.
+
+    .prefect/temporary.json    {"pid", "address"}: the server's keeper, and where the server answers
+    .prefect/temporary.server  locked by the keeper for as long as it lives; without that, what temporary.json says is of the past
+    .prefect/temporary.start   locked while somebody looks whether there is a server, and starts one
+    .prefect/temporary.users   locked, shared, by every process that uses it: the kernel lets go of it whatever ends them
+
+`python -m headway.server.temporary`, the keeper, starts the server and waits until nobody uses it any more. A newcomer that
+meets the last one leaving waits until the old server has gone, and then starts a new one. Where the keeper or the server is killed
+(a machine short of memory picks its victim by size), a run that goes on starts another at the same address: Prefect's client, which tries
+again for a minute, then finds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from headway.errors import ConfigError
+from headway.files import locks
+from headway.files.atomic import read_json, write_json
+from headway.files.disk import full_disk
+from headway.machine.processes import answers, free_port, spawn, stop
+from headway.server import access
+
+LOOK_SECONDS = 0.2
+STARTING_SECONDS = 30.0
+REVIVALS = 5
+"""So often a run starts the server again: one that ends at once (its port was taken meanwhile) is not started for ever."""
+
+_held: list[IO[Any]] = []
+
+
+def share_server(root: Path, environment: Mapping[str, str], seconds: float) -> tuple[str, Callable[[], None]]:
+    """The address of this folder's temporary server, and what waits until it answers.
+
+    This process counts as a user of it until it ends. Raises ConfigError when the server ends or stays silent.
+    """
+    folder = root / ".prefect"
+    folder.mkdir(parents=True, exist_ok=True)
+    users = open(folder / "temporary.users", "a")  # noqa: SIM115 - held until the process ends
+    fcntl.flock(users, fcntl.LOCK_SH)
+    _held.append(users)
+    with locks.held(folder / "temporary.start"):
+        kept = keeper(folder, STARTING_SECONDS) or _start(root, environment, free_port())
+    kept_environment = dict(environment)
+
+    def ready() -> None:
+        _await(folder, kept, folder / "logs" / "temporary-server.log", seconds)
+        how = (root, kept_environment, kept.port)
+        threading.Thread(target=_revive, args=how, name="temporary server", daemon=True).start()
+
+    return kept.address, ready
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """The process that keeps the temporary server, and the address of the server's API."""
+
+    pid: int
+    address: str
+
+    @property
+    def port(self) -> int:
+        """The port of the address."""
+        return urlsplit(self.address).port or 0
+
+
+def keeper(folder: Path, seconds: float = 0.0) -> Keeper | None:
+    """The keeper that lives, by the lock that it holds; None without one. One that has just begun has ``seconds`` to say where."""
+    deadline = time.monotonic() + seconds
+    while locks.is_held(folder / "temporary.server"):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return Keeper(**read_json(folder / "temporary.json"))
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(locks.LOOK_SECONDS)
+    return None
+
+
+def _revive(root: Path, environment: Mapping[str, str], port: int) -> None:
+    """Start the server again, at the same address, whenever nobody keeps it any more; until this process ends."""
+    folder, revivals = root / ".prefect", 0
+    while revivals < REVIVALS:
+        time.sleep(LOOK_SECONDS)
+        with contextlib.suppress(OSError, ConfigError):  # tried again
+            if locks.is_held(folder / "temporary.server"):
+                continue
+            with locks.held(folder / "temporary.start"):
+                if keeper(folder, STARTING_SECONDS) is None:
+                    revivals += 1
+                    _start(root, environment, port)
+
+
+def _start(root: Path, environment: Mapping[str, str], port: int) -> Keeper:
+    folder = root / ".prefect"
+    lock = locks.take(folder / "temporary.server", seconds=STARTING_SECONDS)  # one that ends holds it to its end
+    if lock is None:
+        raise ConfigError(
+            f"Prefect's temporary server must start, but an earlier one does not end; see {folder / 'logs'}"
+        )
+    (folder / "temporary.json").unlink(missing_ok=True)  # of one that was killed
+    try:
+        return _keep_apart(root, port, environment, lock)
+    finally:
+        os.close(lock)
+
+
+def _keep_apart(root: Path, port: int, environment: Mapping[str, str], lock: int) -> Keeper:
+    """Start the keeper, which takes the lock over: there is no moment at which neither of us holds it."""
+    log = root / ".prefect" / "logs" / "temporary-server.keeper.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "headway.server.temporary", str(root), str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=dict(environment),
+            cwd=root,
+            start_new_session=True,  # it outlives the run that started it while others go on
+            pass_fds=(lock,),
+        )
+    process.returncode = 0  # nobody waits for it: it ends after us
+    return Keeper(process.pid, _address(port))
+
+
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}/api"
+
+
+def _await(folder: Path, kept: Keeper, log: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not answers(f"{kept.address}/health"):
+        if keeper(folder, STARTING_SECONDS) != kept:
+            raise full_disk(folder) or ConfigError(
+                f"Prefect's temporary server must keep running, however it ended; see {log}"
+            )
+        if time.monotonic() > deadline:
+            raise ConfigError(
+                f"Prefect's temporary server must answer within {seconds:.0f} s, however it does not; see {log}"
+            )
+        time.sleep(0.05)
+
+
+def keep(root: Path, port: int) -> None:
+    """Run the server until nobody uses it, or it has ended by itself."""
+    folder = root / ".prefect"
+    write_json(folder / "temporary.json", asdict(Keeper(os.getpid(), _address(port))))
+    command = access.command("prefect.server.api.server:create_app", "127.0.0.1", port, "app")
+    quiet = {**os.environ, "PREFECT_SERVER_UI_ENABLED": "false", "PREFECT__SERVER_EPHEMERAL": "1"}
+    child = spawn("Prefect's temporary server", command, folder / "logs" / "temporary-server.log", quiet, root)
+    with open(folder / "temporary.users", "a") as users:
+        try:
+            while child.guard.poll() is None:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                time.sleep(LOOK_SECONDS)
+        finally:
+            # Under the lock where we have it: whoever comes now waits, and then finds no server.
+            with contextlib.suppress(OSError, ValueError, KeyError, json.JSONDecodeError):
+                if read_json(folder / "temporary.json")["pid"] == os.getpid():
+                    (folder / "temporary.json").unlink()
+            stop(child)
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,143 @@
+"""What a registered bundle keeps of the rows that it was trained on: reference.json, a few kilobytes.
+
+Numbers and dates are kept as counts between ten quantiles, categories as counts of the most frequent; PSI needs no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headway.data.config import Kind
+from headway.data.profile import ColumnProfile, Profile
+from headway.errors import ConfigError
+from headway.files.atomic import read_json, write_json
+from headway.watch.clusters import Clusters, Correlation, Together
+
+FILE = "reference.json"
+BINS = 10
+CATEGORIES = 50
+"""Categories compared one by one; the rarer ones are compared together."""
+
+KNOWN = 1000
+"""Most categories whose whole list is kept; where there are more, a new one is no news."""
+
+PREDICTION = "prediction"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column's shape. ``edges``: upper bounds of all bins but the last. ``categories``: those of all bins but the last.
+
+    ``known``: every category that occurred, None where they are too many.
+    """
+
+    kind: Kind
+    rows: int
+    nulls: int
+    edges: tuple[float, ...]
+    categories: tuple[str, ...]
+    known: tuple[str, ...] | None
+    counts: tuple[float, ...]
+    correlation: Correlation | None = None
+    """None where rows are independent, or where an older version did not measure it."""
+
+    def counted(self, column: ColumnProfile) -> np.ndarray:
+        """Another profile of the column in this one's bins: (bins,) rows."""
+        return _counts(column, self.edges, self.categories)
+
+    def clusters(self) -> Clusters:
+        """What counts rows in these bins, by unit."""
+        return Clusters(self.edges, self.categories, len(self.counts))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """All columns of the training's rows, the predictions of its test rows, and the SHA-256 of each file."""
+
+    columns: dict[str, Column]
+    prediction: Column | None
+    files: tuple[str, ...]
+    together: Together | None = None
+    """Which rows belong together; None where an older version did not keep it."""
+
+    def write(self, bundle: Path) -> None:
+        """Keep it beside the model."""
+        write_json(bundle / FILE, asdict(self))
+
+    @classmethod
+    def read(cls, bundle: Path, version: str) -> Reference:
+        """What write kept. Raises ConfigError for a bundle without it."""
+        try:
+            told = read_json(bundle / FILE)
+        except FileNotFoundError:
+            raise ConfigError(
+                f"the champion must have kept a profile of its training's rows, but version {version} has no {FILE}; "
+                "retrain the project once"
+            ) from None
+        columns = {name: _column(column) for name, column in told["columns"].items()}
+        prediction = _column(told["prediction"]) if told["prediction"] else None
+        together = Together.from_json(told["together"]) if told.get("together") else None
+        return cls(columns, prediction, tuple(told["files"]), together)
+
+
+def summarise(profile: Profile, prediction: ColumnProfile | None, files: Sequence[str]) -> Reference:
+    """The reference of a training; ``files``: the SHA-256 of each."""
+    columns = {name: shape(column) for name, column in profile.columns.items() if column.kind != "text" or column.rows}
+    return Reference(columns, shape(prediction) if prediction else None, tuple(files))
+
+
+def shape(column: ColumnProfile) -> Column:
+    """A profile as bins: each tenth of the rows, or each frequent category. Texts are left to their nulls."""
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+    known: tuple[str, ...] | None = None
+    if column.kind in ("numeric", "date") and column.known:
+        edges = tuple(np.unique(column.quantiles([i / BINS for i in range(1, BINS)])).tolist())
+    elif column.kind == "categorical":
+        counted = column.values if column.values is not None else column.heavy
+        categories = tuple(value for value, _ in counted.most_common(CATEGORIES))
+        if column.values is not None and len(column.values) <= KNOWN:
+            known = tuple(column.values)
+    counts = tuple(_counts(column, edges, categories).tolist())
+    return Column(column.kind, column.rows, column.nulls, edges, categories, known, counts)
+
+
+def profile_predictions(predictions: Sequence[np.ndarray], classes: Sequence[str]) -> ColumnProfile:
+    """Predictions as a column: the event's probability, the value, or of more than two classes the likeliest."""
+    column = ColumnProfile(PREDICTION, "categorical" if len(classes) > 2 else "numeric")
+    for values in predictions:
+        column.update(as_column(values, classes))
+    return column
+
+
+def as_column(predictions: np.ndarray, classes: Sequence[str]) -> pa.Array:
+    """(N, classes) probabilities or (N,) values as one column."""
+    if len(classes) > 2:
+        return pa.array(np.asarray(classes, object)[predictions.argmax(1)].tolist(), pa.string())
+    return pa.array(np.asarray(predictions[:, 1] if predictions.ndim == 2 else predictions, np.float64))
+
+
+def _counts(column: ColumnProfile, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
+    if column.kind == "text":
+        return np.zeros(0)
+    if column.kind == "categorical":
+        counted = column.values if column.values is not None else column.heavy
+        each = np.array([counted.get(value, 0) for value in categories], float)
+        return np.append(each, max(0.0, column.known - each.sum()))
+    if column.sketch is None or not edges:
+        return np.array([float(column.known)] if not edges else [0.0] * (len(edges) + 1))
+    below = np.asarray(column.sketch.get_cdf(list(edges), inclusive=True), float)
+    return np.diff(below, prepend=0.0) * column.known
+
+
+def _column(told: Mapping[str, Any]) -> Column:
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    if plain.get("correlation"):
+        plain["correlation"] = Correlation(**plain["correlation"])
+    return Column(**plain)

@@ -1,0 +1,88 @@
+"""The newest rows: the columns that a model reads, with or without a target, streamed in canonical types."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+
+from headway.config import suggest
+from headway.data.arriving import Input, find_inputs
+from headway.data.canonical import canonical, to_string_or_keep
+from headway.data.config import DataConfig, Kind
+from headway.data.source import Chunk
+from headway.errors import DataError
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some files, read for the columns of ``kinds``."""
+
+    inputs: tuple[Input, ...]
+    kinds: Mapping[str, Kind]
+    date_format: str | None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Where they are."""
+        return tuple(one.file for one in self.inputs)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return tuple(self.kinds)
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """The columns that every file has, whether they are read or not."""
+        return frozenset.intersection(*(frozenset(one.schema().names) for one in self.inputs))
+
+    @cached_property
+    def _rows(self) -> int:
+        return sum(chunk.batch.num_rows for chunk in self.chunks(columns=self.columns[:1]))
+
+    def count(self) -> int:
+        """Number of rows."""
+        return self._rows
+
+    def of(self, files: Collection[str]) -> Rows:
+        """The rows of some of the files."""
+        return replace(self, inputs=tuple(one for one in self.inputs if one.file in files))
+
+    def check(self) -> None:
+        """Raises DataError when a file lacks a column."""
+        for one in self.inputs:
+            names = one.schema().names
+            for name in self.kinds:
+                if name not in names:
+                    near = suggest(name, [n for n in names if n not in self.kinds])
+                    raise DataError(
+                        f"{one.name}: rows must have every column that the champion reads, but {name} is not here{near}"
+                    )
+
+    def chunks(self, columns: Sequence[str] | None = None, rows: int = 65_536) -> Iterator[Chunk]:
+        """The rows in order; a column without a kind is carried along in its own type.
+
+        Raises DataError on what a column's kind cannot be, and where there are none.
+        """
+        wanted = tuple(self.kinds if columns is None else columns)
+        kinds = {name: self.kinds[name] for name in wanted if name in self.kinds}
+        start = 0
+        for number, one in enumerate(self.inputs):
+            for _, read in one.batches(wanted, rows):
+                known = canonical(read, kinds, one.name, start, self.date_format)
+                arrays = [known.column(n) if n in kinds else to_string_or_keep(read.column(n)) for n in wanted]
+                batch = pa.RecordBatch.from_arrays(arrays, names=list(wanted))
+                yield Chunk(number, start, batch)
+                start += batch.num_rows
+        if start == 0:
+            names = ", ".join(one.name for one in self.inputs[:3])
+            raise DataError(f"the data must have rows, but {names} has none")
+
+
+def open_rows(data: DataConfig, kinds: Mapping[str, Kind], root: Path, source: str | None = None) -> Rows:
+    """The project's files, or those of ``source``. Raises ConfigError or DataError when there are none."""
+    return Rows(tuple(find_inputs(data, source, root)), kinds, data.date_format)

@@ -1,0 +1,131 @@
+"""The rooms of the package, and which way imports run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "headway"
+
+FLOORS = (
+    {"", "errors"},
+    {"config"},
+    {"files"},
+    {"machine"},
+    {"run"},
+    {"data"},
+    {"models", "tasks"},
+    {"train"},
+    {"evaluate"},
+    {"tracking", "quality"},
+    {"server"},
+    {"serve"},
+    {"effect", "watch"},
+    {"text_project"},
+    {"project"},
+    {"draft"},
+    {"pipeline"},
+    {"doctor"},
+    {"cli"},
+)
+"""From the ground up: a room imports from floors below its own, and from itself."""
+
+LOOSE = {"__init__.py", "config.py", "errors.py", "project.py", "text_project.py"}
+
+NAMES = {"headway.drift", "headway.key", "headway.folder", "headway.number", "headway.variant", "headway.pid"}
+"""Events and tags, which are spelt like modules and are none."""
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the package, by its name below it; the package itself has none."""
+    named = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return named
+
+
+def room(name: str) -> str:
+    return name.split(".")[0]
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """What is imported of the package, also within functions and for types alone, by name or by a string; the lines."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name their module whole: no dots before it"
+            whole = [f"{node.module}.{one.name}" for one in node.names]
+            names = [name if name.removeprefix("headway.") in modules() else str(node.module) for name in whole]
+        elif isinstance(node, ast.Import):
+            names = [one.name for one in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("import_module", "importlib.import_module"):
+            names = [str(one.value) for one in node.args[:1] if isinstance(one, ast.Constant)]
+        for name in names:
+            if name.startswith("headway."):
+                yield name.removeprefix("headway."), getattr(node, "lineno", 0)
+
+
+@cache
+def graph() -> dict[str, dict[str, int]]:
+    """The modules that each module imports, with a line of each. Whoever imports from another room runs that room's first module."""
+    edges: dict[str, dict[str, int]] = {}
+    for name, path in modules().items():
+        edges[name] = {}
+        for target, line in imports(ast.parse(path.read_text())):
+            edges[name] |= {target: line}
+            if room(target) != room(name):
+                edges[name].setdefault(room(target), line)
+        edges[name].pop(name, None)
+    return edges
+
+
+def test_every_room_has_its_floor_and_nothing_new_lies_loose_at_the_top() -> None:
+    assert {room(name) for name in modules()} == {name for rooms in FLOORS for name in rooms}
+    assert {path.name for path in PACKAGE.glob("*.py")} == LOOSE
+
+
+def test_no_import_runs_upward() -> None:
+    floor = {name: number for number, rooms in enumerate(FLOORS) for name in rooms}
+    upward = [
+        f"{modules()[name].relative_to(PACKAGE)}:{line} imports {target}"
+        for name, targets in graph().items()
+        for target, line in targets.items()
+        if room(name) != room(target) and floor[room(target)] >= floor[room(name)]
+    ]
+    assert upward == []
+
+
+def test_no_modules_import_each_other() -> None:
+    try:
+        TopologicalSorter(graph()).prepare()
+    except CycleError as error:
+        raise AssertionError(" -> ".join(error.args[1])) from None
+
+
+def test_modules_that_are_named_in_strings_exist() -> None:
+    """Processes are started by such names, and tests look for them."""
+    wrong = []
+    for path in [path for folder in ("src", "flows", "tests", "bench") for path in (ROOT / folder).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                wrong += [f"{path.relative_to(ROOT)}:{node.lineno}: {name}" for name in missing(node.value)]
+    assert wrong == []
+
+
+def missing(text: str) -> Iterator[str]:
+    """The modules that a text names or a program in it imports, and that are none."""
+    for name in re.findall(r"\bheadway(?!\.example\.|\.__)(?:\.[a-z_]+)+(?![\w.]*\()", text):
+        parts = name.split(".")[1:]
+        if name not in NAMES and ".".join(parts) not in modules() and ".".join(parts[:-1] or ["?"]) not in modules():
+            yield name
+    for names in re.findall(r"\bfrom headway import ([\w, ]+)", text):
+        for name in names.split(","):
+            if name.split()[0] not in {*modules(), "__version__"}:
+                yield f"headway.{name.split()[0]}"
