@@ -17,6 +17,7 @@ from headway import tracking
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.run.directory import RunDirectory
+from headway.tracking.condition import find_again
 from headway.tracking.contents import MOST_METRICS, final_metrics
 from tests.tracking.tracked import histories, journal, run_id_of
 
@@ -94,6 +95,41 @@ def test_a_run_that_ends_twice_tells_each_result_once_and_the_last_value_counts(
     assert histories(tmp_path, run_id_of(run), "timing/train") == [(0, 12.5)]
     ended = tracking.open_store(tmp_path).get_run(run_id_of(run))
     assert (ended.info.status, ended.data.metrics["test/auc"]) == ("FINISHED", 0.95)
+
+
+@pytest.mark.parametrize("of_today", [True, False])
+def test_a_run_whose_tracking_is_lost_is_the_same_run_and_tells_nothing_twice(
+    run: RunDirectory, tmp_path: Path, of_today: bool
+) -> None:
+    if not of_today:  # earlier versions wrote no key into run.json
+        plan = read_json(run.path / "run.json")
+        write_json(run.path / "run.json", {key: value for key, value in plan.items() if key != "key"})
+    begin(run, tmp_path)
+    journal(run, 3)
+    tracking.conclude(run, tmp_path, "KILLED", SUMMARY)
+    first = run_id_of(run)
+    (run.path / "tracking.json").unlink()
+    assert tracking.sync(run, tmp_path) == first
+    (run.path / "tracking.json").write_text("{")
+    assert find_again(tmp_path, run)
+    begin(run, tmp_path)
+    tracking.conclude(run, tmp_path, "FINISHED", SUMMARY)
+    assert run_id_of(run) == first
+    assert len(tracking.list_runs(tmp_path, "loans")) == 1
+    assert histories(tmp_path, first, "test/auc") == [(0, 0.9)]
+    assert histories(tmp_path, first, "train/loss") == [(s, 1 / (s + 1)) for s in range(3)]
+
+
+def test_a_clock_that_was_set_back_before_a_resumption_leaves_the_last_value_the_newest(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(run, tmp_path)
+    tracking.conclude(run, tmp_path, "KILLED", SUMMARY)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    begin(run, tmp_path)
+    tracking.conclude(run, tmp_path, "FINISHED", {**SUMMARY, "metrics": {"auc": {"value": 0.95}}})
+    assert tracking.open_store(tmp_path).get_run(run_id_of(run)).data.metrics["test/auc"] == 0.95
 
 
 def test_a_batch_sent_twice_arrives_once(run: RunDirectory, tmp_path: Path) -> None:

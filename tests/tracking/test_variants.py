@@ -37,10 +37,13 @@ def test_each_variant_is_a_run_under_the_study_delivered_once(run: RunDirectory,
     write_json(run.path / "effect.json", FOUND)
     (run.path / "effect.html").write_text("<html></html>")
     assert tracking.conclude(run, tmp_path, "FINISHED", {}) is None
-    tracking.sync(run, tmp_path)  # again, as after a server that was away
-
     client = tracking.open_store(tmp_path)
     parent = client.get_run(run_id_of(run))
+    half = {"mlflow.parentRunId": parent.info.run_id}
+    client.create_run(parent.info.experiment_id, tags=half, run_name="half")  # of a delivery that was killed
+    tracking.sync(run, tmp_path)  # again, as after a server that was away
+    assert len(client.get_metric_history(parent.info.run_id, "effect/time_to_target")) == 1
+
     assert parent.data.metrics["effect/time_to_target"] == 0.8
     assert "1 helps." in parent.data.tags["mlflow.note.content"]
     assert "effect.html" in {entry.path for entry in client.list_artifacts(parent.info.run_id)}

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from headway.config import suggest
 from headway.errors import ConfigError, DamagedError
@@ -165,14 +166,17 @@ class RunDirectory:
 
     @classmethod
     def create(cls, root: Path, project: str, plan: dict[str, Any]) -> RunDirectory:
-        """A new folder `data/runs/<project>-<time in UTC>Z` with its run.json. Raises ConfigError if it cannot be written."""
+        """A new folder `data/runs/<project>-<time in UTC>Z` with its run.json.
+
+        Its key is no other run's. Raises ConfigError if it cannot be written.
+        """
         base = root / "data" / "runs"
         try:
             base.mkdir(parents=True, exist_ok=True)
             number = _next_number(base)
             run = cls(_new_folder(base, f"{project}-{stamp()}"))
             try:
-                write_json(run.path / "run.json", {**plan, "number": number})
+                write_json(run.path / "run.json", {**plan, "number": number, "key": uuid4().hex})
             except OSError:
                 run.path.rmdir()
                 raise

@@ -16,6 +16,7 @@ from headway.files.checksums import sync, sync_tree
 from headway.files.locks import working_folder
 from headway.run.directory import RunDirectory
 from headway.tracking import decisions, intent, lock
+from headway.tracking.contents import is_final
 from headway.tracking.intent import TAG as INTENT
 from headway.tracking.kept import pages
 from headway.tracking.packaging import save
@@ -26,6 +27,8 @@ from headway.tracking.store import OWN, is_there, kept_uri, tracking_uri, uri_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 
 @dataclass(frozen=True)
@@ -225,22 +228,38 @@ def runs(root: Path) -> dict[str, tuple[str, bool]]:
 
 def find_again(root: Path, run: RunDirectory) -> bool:
     """Write a run's damaged tracking.json anew, from what MLflow has of it. False where it has no such run, or more than one."""
+    from mlflow.entities import ViewType
+
     if not is_there(root):
         return False
     with opened(root) as client:
         experiments = [experiment.experiment_id for experiment in pages(client.search_experiments)]
-        found = client.search_runs(experiments, f"tags.`{FOLDER_TAG}` = '{run.path.name}'", max_results=2)
-    if len(found) != 1:
-        return False
+        key = read_or_empty(run.path / "run.json").get("key")
+        name, value = (FOLDER_TAG, run.path.name) if key is None else (KEY_TAG, key)
+        found = client.search_runs(experiments, f"tags.`{name}` = '{value}'", ViewType.ALL, max_results=2)
+        if len(found) != 1:
+            return False
+        results = _results(client, found[0])
     info, data = found[0].info, found[0].data
     text = yaml.safe_dump(read_or_empty(run.path / "run.json").get("project", {}), sort_keys=False)
     opening = {"name": info.run_name, "params": data.params, "yaml": text, "time": info.start_time / 1000}
     ended = None if info.end_time is None else info.end_time / 1000
     ending = {"status": info.status, "time": ended, "problem": data.tags.get("problem"), "metrics": {}}
     nowhere = {"run_id": None, "experiment_id": None, "uri": None, "ui": None}  # to be looked up by the key
-    kept = {"key": data.tags[KEY_TAG], "opening": opening, "ending": None if ended is None else ending}
+    kept = {
+        "key": data.tags[KEY_TAG],
+        "opening": opening,
+        "ending": None if ended is None else ending,
+        "results": results,
+    }
     write_json(run.path / "tracking.json", {**nowhere, **kept})
     return True
+
+
+def _results(client: MlflowClient, found: Run) -> dict[str, list[float]]:
+    """What the run told at an earlier end, and when: it is not told again."""
+    last = {key: client.get_metric_history(found.info.run_id, key) for key in found.data.metrics if is_final(key)}
+    return {key: [values[-1].value, values[-1].timestamp / 1000] for key, values in last.items()}
 
 
 def deliver_again(root: Path, run: RunDirectory) -> None:

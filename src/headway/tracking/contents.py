@@ -169,6 +169,11 @@ def dataset_of(run: RunDirectory) -> DatasetInput | None:
     return DatasetInput(made, [InputTag("mlflow.data.context", "training")])
 
 
+def is_final(key: str) -> bool:
+    """Whether a metric's key is one of `final_metrics`', but for those of a watch."""
+    return key.startswith(("test/", "training/", "timing/", "versus/"))
+
+
 def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     """test/auc, test/auc_low, timing/train, training/epochs, versus/linear/auc ...: at most MOST_METRICS.
 

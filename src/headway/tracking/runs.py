@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +46,7 @@ from headway.tracking.variants import deliver_variants
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 KEY_TAG = "headway.key"
 FOLDER_TAG = "headway.folder"
@@ -82,7 +82,7 @@ def begin(run: RunDirectory, root: Path, params: Mapping[str, Any], name: str, p
         closed = tracking is not None and tracking["ending"] is not None
         if tracking is None:
             opening = {"name": name, "params": dict(params), "yaml": project_yaml, "time": time.time()}
-            tracking = _unopened(uuid.uuid4().hex, opening)
+            tracking = _unopened(_key_of(run), opening)
         _write_tracking(run, {**tracking, "ending": None})
         return _begin(run, root, closed)
 
@@ -116,6 +116,8 @@ def _unopened(key: str, opening: Mapping[str, Any]) -> dict[str, Any]:
 
 def _key_of(run: RunDirectory) -> str:
     """A key that follows from what the run is: copied here and delivered a second time, the same folder is the same run."""
+    if "key" in run.plan:
+        return str(run.plan["key"])
     begun = next(run.events(), None)
     plan = (run.path / "run.json").read_text(encoding="utf-8")
     return digest({"name": run.path.name, "plan": plan, "begun": begun.time if begun else None})
@@ -139,7 +141,12 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
         return client, tracking["run_id"]
     experiment = experiment_of(client, root, run.plan["project"]["name"])
     opening = tracking["opening"]
-    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{tracking['key']}'", ViewType.ALL, max_results=1)
+    tags = [(KEY_TAG, tracking["key"])]
+    if "key" not in run.plan:  # of an earlier version, whose tracking.json alone knew the key that it was opened with
+        tags.append((FOLDER_TAG, run.path.name))
+    found: list[Run] = []
+    for name, value in tags:
+        found = found or client.search_runs([experiment], f"tags.`{name}` = '{value}'", ViewType.ALL, max_results=1)
     if found:  # a process died between creating the run and writing down its id
         run_id = found[0].info.run_id
         if found[0].info.lifecycle_stage == "deleted":
@@ -157,7 +164,7 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
     uri = tracking_uri(root)
     ui = None if is_local(uri) else f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
     ids = {"run_id": run_id, "experiment_id": experiment, "uri": kept_uri(root), "ui": ui}
-    _write_tracking(run, {**tracking, **ids})
+    _write_tracking(run, {**(read_tracking(run) or tracking), **ids})
     return client, run_id
 
 
@@ -260,36 +267,40 @@ def conclude(
 
     Returns a warning when MLflow could not be told; never raises for that, the run is whole without it.
     """
-    tracking = read_tracking(run)
-    if tracking is None:
+    if read_tracking(run) is None:
         return None
-    metrics = final_metrics(summary)
-    ending = {"status": status, "time": _end_of(tracking), "problem": problem, "metrics": metrics}
-    _write_tracking(run, {**tracking, "ending": ending, "results": _results(ending, tracking)})
     try:
         with _alone(run):
+            _end(run, status, final_metrics(summary), problem)
             _deliver(run, root)
     except (ConfigError, *problems()) as error:
         return _late(run, error)
     return None
 
 
+def _end(run: RunDirectory, status: str, metrics: Mapping[str, float], problem: str | None) -> None:
+    """Write down how the run ended, whether MLflow answers or not."""
+    tracking = read_tracking(run)
+    assert tracking is not None
+    ending = {"status": status, "time": _end_of(tracking), "problem": problem, "metrics": dict(metrics)}
+    _write_tracking(run, {**tracking, "ending": ending, "results": _results(ending, tracking)})
+
+
 def _end_of(tracking: Mapping[str, Any]) -> float:
     """Now; where the clock was set back, after the run's begin and after an earlier end, whose metrics would otherwise count as newer."""
-    earlier = tracking.get("ending") or tracking["opening"]
-    return max(time.time(), float(earlier["time"]) + 0.001)
+    earlier = [float((tracking.get("ending") or tracking["opening"])["time"])]
+    earlier += [float(time) for _, time in (tracking.get("results") or {}).values()]
+    return max(time.time(), max(earlier) + 0.001)
 
 
 def _results(ending: Mapping[str, Any], tracking: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Each metric of the ending: its value, and when it was first told.
+    """Each metric that was told at an end: its value, and when it was first told.
 
     MLflow knows a value again by its time: a run that ends again (closed as killed, then resumed) tells none twice.
     """
     earlier = tracking.get("results") or {}
-    return {
-        key: earlier[key] if key in earlier and earlier[key][0] == value else [value, ending["time"]]
-        for key, value in ending["metrics"].items()
-    }
+    changed = {k: [v, ending["time"]] for k, v in ending["metrics"].items() if k not in earlier or earlier[k][0] != v}
+    return {**earlier, **changed}
 
 
 def sync(run: RunDirectory, root: Path) -> str:
@@ -349,7 +360,7 @@ def _deliver(run: RunDirectory, root: Path) -> str:
         tags["problem"] = ending["problem"][:5000]
     at = int(ending["time"] * 1000)
     results = tracking.get("results") or _results(ending, {})
-    metrics = [Metric(key, value, int(time * 1000), 0) for key, (value, time) in results.items()]
+    metrics = [Metric(key, results[key][0], int(results[key][1] * 1000), 0) for key in ending["metrics"]]
     client.log_batch(run_id, metrics=metrics, tags=[RunTag(k, v) for k, v in tags.items()])
     client.set_terminated(run_id, ending["status"], at)
     return run_id

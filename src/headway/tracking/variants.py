@@ -19,17 +19,22 @@ PARENT_TAG = "mlflow.parentRunId"
 
 
 def deliver_variants(client: MlflowClient, run: RunDirectory, run_id: str, experiment: str) -> None:
-    """One run a technique under the study's run; one that is there already is left as it is."""
+    """One run a technique under the study's run; one that is there already is left as it is, half a one of a killed delivery goes."""
     found = read_or_empty(run.path / "effect.json")
     if not found:
         return
     query = f"tags.`{PARENT_TAG}` = '{run_id}'"
-    known = {r.data.tags.get(VARIANT_TAG) for r in client.search_runs([experiment], query, max_results=1000)}
+    children = client.search_runs([experiment], query, max_results=1000)
+    known = {child.data.tags.get(VARIANT_TAG) for child in children}
+    for half in [child for child in children if VARIANT_TAG not in child.data.tags]:
+        client.delete_run(half.info.run_id)
     recommended = _metrics({"name": "recommended", **found["recommended"]})
     now = int(time.time() * 1000)
     from mlflow.entities import Metric
 
-    client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in recommended.items()])
+    there = client.get_run(run_id).data.metrics
+    news = {key: value for key, value in recommended.items() if there.get(key) != value}
+    client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in news.items()])
     rows = [{"name": "baseline", "verdict": "", "edit": found["baseline"]}, *found["techniques"], *_together(found)]
     for row in rows:
         if row["name"] not in known:
