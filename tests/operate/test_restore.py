@@ -226,6 +226,10 @@ def manifest(kept: Path, **fields: Any) -> bytes:
     return edited(kept, "manifest.json", lambda held: json.dumps({**json.loads(held), **fields}).encode())
 
 
+def contents(kept: Path, **fields: Any) -> bytes:
+    return edited(kept, "contents.json", lambda held: json.dumps({**json.loads(held), **fields}).encode())
+
+
 def middle(held: bytes) -> bytes:
     """Damaged in the middle, as a bad sector does."""
     half = len(held) // 2
@@ -248,6 +252,16 @@ DAMAGES: dict[str, Callable[[Path], bytes]] = {
     "manifest of a later format": lambda kept: manifest(kept, format=99),
     "manifest of no kind": lambda kept: manifest(kept, database="oracle"),
     "of PostgreSQL": lambda kept: manifest(kept, database="postgresql"),
+    "manifest of a format in words": lambda kept: manifest(kept, format="two"),
+    "manifest with a list of versions": lambda kept: manifest(kept, versions=[1]),
+    "manifest with a version that is a number": lambda kept: manifest(kept, versions={"headway\n": 1}),
+    "manifest of no time": lambda kept: manifest(kept, time=float("nan")),
+    "contents are a list": lambda kept: edited(kept, "contents.json", lambda held: b"[1]"),
+    "contents with a list of files": lambda kept: contents(kept, files=[1]),
+    "contents with files of no size": lambda kept: contents(kept, files={"conf/flowers.yaml": ["x"]}),
+    "contents with a list of rows": lambda kept: contents(kept, rows=[1]),
+    "contents with a list of tables": lambda kept: contents(kept, rows={"mlflow.db": [1]}),
+    "a name of two lines": lambda kept: with_entry(kept, name="src/a\nb", size=1),
     "no contents": lambda kept: without(kept, "contents.json"),
     "no database": lambda kept: without(kept, "databases/mlflow.db"),
     "a damaged database": lambda kept: edited(kept, "databases/mlflow.db", middle),

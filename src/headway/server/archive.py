@@ -19,9 +19,11 @@ import sqlite3
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, Literal, TypeVar
+
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from headway.errors import ConfigError
 from headway.files.atomic import naming
@@ -38,6 +40,7 @@ SMALL = 64 << 20
 MOST_JSON = 256 << 20
 
 Rows = dict[str, dict[str, int]]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,25 @@ class Manifest:
     """What an archive says of itself. ``root``: the folder that it was made in; ``time``: seconds since the epoch."""
 
     format: int
-    database: str
+    database: Literal["sqlite", "postgresql"]
     root: str
-    time: float
+    time: FiniteFloat
     versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The list at an archive's end. ``files``: the size and SHA-256 of each; ``rows``: those of the tables of each SQLite database."""
+
+    files: dict[str, tuple[int, str]]
+    rows: Rows = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Format:
+    """What is read of a manifest first: a later format may have other fields, or the same with other types."""
+
+    format: int
 
 
 class Writer:
@@ -56,7 +74,7 @@ class Writer:
 
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
-        self._files: dict[str, list[Any]] = {}
+        self._files: dict[str, tuple[int, str]] = {}
 
     def add(self, path: Path, name: str) -> None:
         """Add a file as it is now. A small one is read whole first: it may be written meanwhile. Raises FileNotFoundError."""
@@ -76,12 +94,12 @@ class Writer:
 
     def finish(self, rows: Rows) -> None:
         """Add the list of what is in the archive, as its last file."""
-        self.add_json(CONTENTS, {"files": self._files, "rows": rows})
+        self.add_json(CONTENTS, asdict(Contents(self._files, rows)))
 
     def _write(self, entry: tarfile.TarInfo, content: IO[bytes]) -> None:
         hashed = _Hashed(content)
         self._tar.addfile(entry, hashed)  # pyrefly: ignore
-        self._files[entry.name] = [entry.size, hashed.digest()]
+        self._files[entry.name] = (entry.size, hashed.digest())
 
 
 class _Hashed:
@@ -101,7 +119,8 @@ class _Hashed:
 
 def broken(path: Path, fact: object) -> ConfigError:
     """What is said of a file that is no whole backup."""
-    return ConfigError(f"{path} must be what headway backup wrote, but: {fact}; nothing was restored")
+    line = " ".join(str(fact).splitlines())  # a name in the archive may hold an end of line
+    return ConfigError(f"{path} must be what headway backup wrote, but: {line}; nothing was restored")
 
 
 @contextlib.contextmanager
@@ -122,28 +141,25 @@ def reading_archive(path: Path) -> Iterator[tarfile.TarFile]:
 
 def manifest_of(tar: tarfile.TarFile, path: Path) -> Manifest:
     """What the archive says of itself. Raises ConfigError where it is no archive of ours, or of a later format."""
-    plain = _json_of(tar, MANIFEST, path)
-    if plain.get("format") not in READ_FORMATS:
-        raise ConfigError(f"{path} must have format {FORMAT}, but has {plain.get('format')}; use the newer Headway")
-    kinds = {"database": str, "root": str, "time": (int, float)}
-    for name, kind in kinds.items():
-        if not isinstance(plain.get(name), kind):
-            raise broken(path, f"{MANIFEST} has no {name}")
-    if plain["database"] not in ("sqlite", "postgresql"):
-        raise broken(path, f"it holds databases of an unknown kind ({plain['database']})")
-    return Manifest(**{name: plain[name] for name in ("format", *kinds)}, versions=dict(plain.get("versions") or {}))
+    number = _read(tar, MANIFEST, _Format, path).format
+    if number not in READ_FORMATS:
+        raise ConfigError(f"{path} must have format {FORMAT}, but has {number}; use the newer Headway")
+    return _read(tar, MANIFEST, Manifest, path)
 
 
-def _json_of(tar: tarfile.TarFile, name: str, path: Path) -> dict[str, Any]:
-    try:
+def _read(tar: tarfile.TarFile, name: str, kind: type[Value], path: Path) -> Value:
+    """A JSON file of the archive, with the types of all its values checked: nobody after us looks at them again."""
+    with contextlib.suppress(KeyError):
         entry = tar.getmember(name)
         file = tar.extractfile(entry) if entry.isreg() and entry.size <= MOST_JSON else None
-        value = json.loads(file.read()) if file is not None else None
-    except (KeyError, ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise broken(path, f"it has no {name} that can be read")
-    return value
+        if file is not None:
+            try:
+                return TypeAdapter(kind).validate_json(file.read(), strict=True)
+            except ValidationError as error:
+                problem = error.errors()[0]
+                place = ".".join([name, *map(str, problem["loc"])])
+                raise broken(path, f"{place}: {problem['msg']}") from None
+    raise broken(path, f"it has no {name} that can be read")
 
 
 def entries(tar: tarfile.TarFile, path: Path) -> list[tarfile.TarInfo]:
@@ -172,16 +188,15 @@ def unpack(path: Path, folder: Path | None) -> Rows:
     with reading_archive(path) as tar:
         manifest, files = manifest_of(tar, path), entries(tar, path)
         _refuse_full(folder, files)
-        contents = _json_of(tar, CONTENTS, path) if manifest.format > 1 else {}
-        listed = contents.get("files") or {}
-        seen = {entry.name: [entry.size, _copied(tar, entry, folder)] for entry in files if entry.name != CONTENTS}
-    if manifest.format > 1 and seen != listed:
+        contents = _read(tar, CONTENTS, Contents, path) if manifest.format > 1 else None
+        seen = {entry.name: (entry.size, _copied(tar, entry, folder)) for entry in files if entry.name != CONTENTS}
+    if contents is not None and seen != (listed := contents.files):
         names = [name for name in sorted(seen.keys() | listed.keys()) if seen.get(name) != listed.get(name)]
         missing = names[0] not in seen
         raise broken(path, f"{names[0]} {'is missing' if missing else 'is not what was kept'}")
     if not any(name.startswith("databases/") for name in seen):
         raise broken(path, "it holds no database")
-    return contents.get("rows") or {}
+    return {} if contents is None else contents.rows
 
 
 def _refuse_full(folder: Path | None, files: list[tarfile.TarInfo]) -> None:
