@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,6 +22,7 @@ from headway.files.atomic import read_json
 from headway.pipeline.scoring import score
 from headway.run.report import Silent
 from headway.serve.bundle import Interval, Predictor
+from headway.serve.parts import Counts, Output, _join
 from tests.serve.bundles import registered
 
 
@@ -113,6 +115,38 @@ from headway.pipeline import scoring as score
 stream.PART_ROWS = 4096
 score.score("classes", Path(sys.argv[1]), Silent(), sys.argv[2], Path(sys.argv[3]))
 """
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["none refused before", "one refused before"])
+@pytest.mark.parametrize("after", [0, 1], ids=["none refused", "one refused"])
+def test_a_kill_between_the_two_files_of_an_input_leaves_no_mixed_pair_that_counts_as_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int, after: int
+) -> None:
+    old, new = Output(tmp_path / "a.parquet", "old"), Output(tmp_path / "a.parquet", "new")
+
+    def wrote(one: Output, refused: int) -> None:
+        assert one.begin() == 0
+        rows = [pa.table({"by": [one.digest] * count}) for count in (2, refused)]
+        one.write(0, 2 + refused, rows[0], rows[1] if refused else None)
+
+    wrote(old, before)
+    assert old.finish(None) == old.done() == Counts(2, before)
+    wrote(new, after)
+    with monkeypatch.context() as patch:
+        patch.setattr("headway.serve.parts._join", lambda at, *rest: dying() if at == new.path else _join(at, *rest))
+        with pytest.raises(KeyboardInterrupt):
+            new.finish(None)
+    assert new.done() is None
+    if before or after:
+        assert old.done() is None  # its side file is gone, or of the other model
+    assert new.begin() == 2 + after
+    assert new.finish(None) == new.done() == Counts(2, after)
+    assert old.done() is None
+    assert new.refused.exists() == bool(after)
+
+
+def dying() -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])

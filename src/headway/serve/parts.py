@@ -4,7 +4,8 @@
     OUT/NAME.refused.parquet                  the rows that break the schema, each with the reason; absent where there is none
     OUT/.parts/NAME.DIGEST/START-END.parquet  rows START to END of the input, while it is not whole; beside it what was refused
 
-Each is written under another name, synced and renamed. The whole file's metadata tell of what it was made.
+Each is written under another name, synced and renamed. The metadata of the two whole files tell of what they were made: a kill
+between them leaves one of another input or model beside the other, and that is no pair.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,12 +53,8 @@ class Output:
 
     def done(self) -> Counts | None:
         """The counts of a file that is whole and of the same input and model; None otherwise."""
-        try:
-            metadata = pq.read_schema(self.path).metadata or {}
-            told = json.loads(metadata[METADATA])
-        except (OSError, KeyError, ValueError, pa.ArrowInvalid):
-            return None
-        if told.get("digest") != self.digest or (told["refused"] and not self.refused.exists()):
+        told, side = _told(self.path), _told(self.refused)
+        if told.get("digest") != self.digest or side != (told if told["refused"] else {}):
             return None
         return Counts(told["scored"], told["refused"])
 
@@ -106,14 +104,24 @@ class Output:
         sides = [_beside(path) for path in parts if _beside(path).exists()]
         refused = sum(pq.read_metadata(p).num_rows for p in sides) + (0 if broken is None else broken.num_rows)
         counts = Counts(sum(pq.read_metadata(p).num_rows for p in parts), refused)
+        told = {"digest": self.digest, "scored": counts.scored, "refused": refused}
+        metadata = {METADATA: json.dumps(told).encode()}
         if refused:
-            _join(self.refused, sides, broken, {})
+            _join(self.refused, sides, broken, metadata)
         else:
             self.refused.unlink(missing_ok=True)
-        told = {"digest": self.digest, "scored": counts.scored, "refused": refused}
-        _join(self.path, parts, None, {METADATA: json.dumps(told).encode()})
+        _join(self.path, parts, None, metadata)
         self.discard()
         return counts
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """Of what a whole file was made; empty where it is none."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return dict(json.loads(metadata[METADATA]))
+    except (OSError, KeyError, ValueError, pa.ArrowInvalid):
+        return {}
 
 
 def _beside(path: Path) -> Path:
