@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headway.cli import commands as cli
 from headway.cli.terminal import Terminal
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
@@ -73,6 +74,25 @@ def test_a_run_goes_on_behind_what_it_has_done(root: Path) -> None:
     assert unfinished(run.path.name, root).reached == "before its decision"
     write_json(run.path / "decision.json", {})
     assert remaining(run) == ()
+
+
+@pytest.mark.parametrize("content", [None, b'{"metrics": '], ids=["gone", "cut"])
+def test_a_decided_run_without_its_evaluation_is_told_without_metrics(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    run = begun(root)
+    trained(run)
+    write_json(run.path / "tracking.json", {"ending": {"status": "FINISHED"}})
+    write_json(run.path / "decision.json", {"promoted": True, "reason": "the first model"})
+    if content is not None:
+        (run.path / "evaluation.json").write_bytes(content)
+    monkeypatch.chdir(root)
+    assert cli.main(["resume", run.path.name]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "is done: nothing is left to go on with" in shown
+    assert "the metrics are not shown:" in shown
+    assert "is gone or damaged" in shown
+    assert "the first model" in shown
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"path": ', b"[]", b"{}", b'{"path": 3}'])
