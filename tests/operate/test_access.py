@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import pwd
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from headway.errors import ConfigError
 from headway.files.database import keep_private
-from headway.server import peers
+from headway.server import peers, up
 from headway.server.access import Protected, Rules, named_hosts, rules_of
 
 SECRET = "team:a-password-of-a-team"
@@ -128,6 +129,42 @@ def test_the_user_who_started_a_server_needs_no_password_for_it_where_none_is_se
     assert rules.users is not None
     assert os.geteuid() in rules.users
     assert asked(rules) == 403  # no connection, hence nobody known
+
+
+ACCOUNTS = """
+root:x:0:0:root:/root:/bin/bash
+postgres:x:101:104:service:/var/lib/postgresql:/bin/bash
+web:x:1005:1005:service:/:/usr/sbin/nologin
+nobody:x:65534:65534:nobody:/nonexistent:/bin/false
+"""
+ME = "me:x:20000:100::/home/me:/bin/bash"
+ANNA = "anna:x:20001:100:Anna:/home/anna:/bin/bash"
+BEN = "ben:x:20002:100::/home/ben:/usr/bin/zsh"
+
+
+@pytest.mark.parametrize(
+    ("people", "kernel_says", "password", "said"),
+    [
+        ([], True, "", None),
+        ([ME], True, "", None),
+        ([BEN, ANNA], True, "", "(anna, ben) are refused; HEADWAY_AUTH=user:password lets in whoever has the password"),
+        ([BEN, ANNA], True, SECRET, None),
+        ([], False, "", "can open what is served; HEADWAY_AUTH=user:password asks for a password"),
+        ([ANNA], False, SECRET, None),
+    ],
+    ids=["nobody else", "only we", "others", "password", "others unknown", "others unknown, password"],
+)
+def test_up_says_what_holds_for_other_users_of_the_machine(
+    root: Path, monkeypatch: pytest.MonkeyPatch, people: list[str], kernel_says: bool, password: str, said: str | None
+) -> None:
+    monkeypatch.setenv("HEADWAY_AUTH", password)
+    monkeypatch.setattr(peers, "are_known", lambda: kernel_says)
+    monkeypatch.setattr(peers.os, "geteuid", lambda: 20000)
+    accounts = [line.split(":") for line in [*ACCOUNTS.split(), *people]]
+    listed = [pwd.struct_passwd((a[0], a[1], int(a[2]), int(a[3]), *a[4:])) for a in accounts]
+    monkeypatch.setattr(peers.pwd, "getpwall", lambda: listed)
+    lines = [line for line in up._greeting(root, up.Asked(1, 2), None) if "other users" in line]
+    assert lines == ([f"other users of this machine {said}"] if said else [])
 
 
 @pytest.mark.skipif(

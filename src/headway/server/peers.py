@@ -1,15 +1,18 @@
-"""Which user of this machine is at the other end of a connection, as the kernel says it (Linux, sock_diag(7)).
+"""Which user of this machine is at the other end of a connection, as the kernel says it (Linux, sock_diag(7)); and who else has a login.
 
-It cannot be forged: a socket belongs to the user who opened it. Asking for one connection takes about 15 microseconds, however
-many connections there are; reading /proc/net/tcp takes milliseconds.
+What the kernel says cannot be forged: a socket belongs to the user who opened it. Asking for one connection takes about 15
+microseconds, however many connections there are; reading /proc/net/tcp takes milliseconds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import socket
 import struct
+import sys
+from pathlib import Path
 
 _SOCK_DIAG = 4  # the netlink protocol, and below its one question
 _BY_FAMILY = 20
@@ -17,6 +20,9 @@ _REQUEST = 1
 _HEADER = struct.Struct("=IHHII")
 _QUESTION = struct.Struct("=BBBxI2s2s16s16sIII")
 _ANSWER = struct.Struct("=BBxx2s2s16s16sIIIIIIII")
+_FIRST_PERSON = 500 if sys.platform == "darwin" else 1000  # below are the accounts of services
+_NO_SHELLS = frozenset({"nologin", "false", "sync", "true"})
+_SHOWN = 3
 _ANY = 0xFFFFFFFF
 _LISTENS = 10
 
@@ -68,3 +74,19 @@ def are_known() -> bool:
         with socket.create_connection(here, timeout=5) as peer:
             return user_of(peer.getsockname(), here) == os.geteuid()
     return False
+
+
+def notice() -> list[str]:
+    """What holds for the other users of this machine where no password is set: one line; none where nobody else has a login."""
+    if not are_known():  # nor need their accounts be listed
+        return ["other users of this machine can open what is served; HEADWAY_AUTH=user:password asks for a password"]
+    others = other_logins()
+    names = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
+    refused = f"other users of this machine ({names}) are refused"
+    return [f"{refused}; HEADWAY_AUTH=user:password lets in whoever has the password"] if others else []
+
+
+def other_logins() -> list[str]:
+    """The people beside us with a login on this machine, as far as it lists them: a directory (LDAP) need not tell its accounts."""
+    people = [one for one in pwd.getpwall() if one.pw_uid >= _FIRST_PERSON and one.pw_uid != os.geteuid()]
+    return sorted({one.pw_name for one in people if Path(one.pw_shell).name not in _NO_SHELLS})

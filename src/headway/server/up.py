@@ -220,8 +220,8 @@ def _greeting(root: Path, asked: Asked, found: Database | None) -> list[str]:
         lines.append(f"MLflow   {servers.mlflow}  compare runs, look at models")
     if found is not None:
         lines.append(f"database {found.shown('prefect')} and {found.database('mlflow')}")
-    if auth() is None and not peers.are_known():
-        lines.append("other users of this machine can open both pages; HEADWAY_AUTH=user:password asks for a password")
+    if auth() is None:
+        lines += peers.notice()
     return [*lines, f"logs     {logs(root)}", "Ctrl-C stops all of it."]
 
 
