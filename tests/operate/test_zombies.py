@@ -9,7 +9,8 @@ import pytest
 from headway.pipeline import zombies
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
-from headway.tracking.runs import begin, read_tracking
+from headway.tracking.record import read_tracking
+from headway.tracking.runs import begin
 from headway.tracking.store import open_store
 from tests.dying import die
 

@@ -43,7 +43,7 @@ def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
     from headway import tracking
     from headway.pipeline import runs
     from headway.tracking.condition import find_again
-    from headway.tracking.runs import read_tracking
+    from headway.tracking.record import read_tracking
 
     try:
         found = read_tracking(run)

@@ -2,6 +2,7 @@
 
 store         where MLflow keeps things, and how to speak to it
 runs          a run's opening, its metrics as they come, its end; all of it repeatable from the run directory alone
+record        tracking.json: what a run's folder knows of the run in MLflow
 system        the machine's load while a run trains
 registry      versions with their bundles, and who has which alias
 registration  a run's bundle as a version

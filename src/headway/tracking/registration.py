@@ -15,8 +15,8 @@ from headway.run.directory import RunDirectory
 from headway.tracking import intent, lock
 from headway.tracking.packaging import save
 from headway.tracking.purpose import Purpose
+from headway.tracking.record import read_tracking
 from headway.tracking.registry import holder_of, opened
-from headway.tracking.runs import read_tracking
 from headway.tracking.store import is_local, is_there, open_store, problems, tracking_uri
 
 if TYPE_CHECKING:

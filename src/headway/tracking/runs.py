@@ -1,6 +1,6 @@
 """A run in MLflow. All of it can be delivered again from the run directory: what arrived once does not arrive twice.
 
-tracking.json         {"run_id", "experiment_id", "uri", "ui", "key", "opening", "ending", "results"}; no ids until MLflow answers
+tracking.json         what the run knows of MLflow (record.py)
 tracking-cursor.json  {"n"}: the last journal event that MLflow has
 """
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from headway.errors import ConfigError, DamagedError
+from headway.errors import ConfigError
 from headway.files import locks
-from headway.files.atomic import digest, read_json, read_or_empty, write_json
+from headway.files.atomic import read_or_empty, write_json
 from headway.machine.clock import moment
 from headway.run.directory import Event, RunDirectory
 from headway.tracking.contents import (
@@ -30,6 +30,7 @@ from headway.tracking.contents import (
     opening_tags,
     prefect_tags,
 )
+from headway.tracking.record import key_of, read_tracking, results_of, unopened, write_end, write_tracking
 from headway.tracking.store import (
     client_of,
     experiment_of,
@@ -56,21 +57,6 @@ BATCH = 1000  # MLflow's own limit
 RETRY_SECONDS = 30.0
 
 
-def read_tracking(run: RunDirectory) -> dict[str, Any] | None:
-    """tracking.json, or None before the run was begun. Raises DamagedError where it is damaged."""
-    path = run.path / "tracking.json"
-    if not path.exists():
-        return None
-    tracking = read_json(path)
-    if not {"run_id", "key", "opening", "ending"} <= tracking.keys():
-        raise DamagedError(f"{path} must name the run in MLflow, but it does not; headway doctor finds what else")
-    return tracking
-
-
-def _write_tracking(run: RunDirectory, tracking: Mapping[str, Any]) -> None:
-    write_json(run.path / "tracking.json", tracking)
-
-
 def begin(run: RunDirectory, root: Path, params: Mapping[str, Any], name: str, project_yaml: str) -> str | None:
     """Open the run in MLflow, or continue the one that a restarted process opened before; one that was closed is opened again.
 
@@ -82,8 +68,8 @@ def begin(run: RunDirectory, root: Path, params: Mapping[str, Any], name: str, p
         closed = tracking is not None and tracking["ending"] is not None
         if tracking is None:
             opening = {"name": name, "params": dict(params), "yaml": project_yaml, "time": time.time()}
-            tracking = _unopened(_key_of(run), opening)
-        _write_tracking(run, {**tracking, "ending": None})
+            tracking = unopened(key_of(run), opening)
+        write_tracking(run, {**tracking, "ending": None})
         return _begin(run, root, closed)
 
 
@@ -106,21 +92,6 @@ def _alone(run: RunDirectory) -> Iterator[None]:
     """Held while a run is looked for in MLflow and opened there: two that look at once would open it twice."""
     with locks.held(run.path / "tracking.lock"):
         yield
-
-
-def _unopened(key: str, opening: Mapping[str, Any]) -> dict[str, Any]:
-    """tracking.json of a run that MLflow does not have yet; MLflow's run is found by its key."""
-    nowhere = {"run_id": None, "experiment_id": None, "uri": None, "ui": None}
-    return {**nowhere, "key": key, "opening": dict(opening), "ending": None}
-
-
-def _key_of(run: RunDirectory) -> str:
-    """A key that follows from what the run is: copied here and delivered a second time, the same folder is the same run."""
-    if "key" in run.plan:
-        return str(run.plan["key"])
-    begun = next(run.events(), None)
-    plan = (run.path / "run.json").read_text(encoding="utf-8")
-    return digest({"name": run.path.name, "plan": plan, "begun": begun.time if begun else None})
 
 
 def _late(run: RunDirectory, error: BaseException) -> str:
@@ -164,7 +135,7 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
     uri = tracking_uri(root)
     ui = None if is_local(uri) else f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
     ids = {"run_id": run_id, "experiment_id": experiment, "uri": kept_uri(root), "ui": ui}
-    _write_tracking(run, {**(read_tracking(run) or tracking), **ids})
+    write_tracking(run, {**(read_tracking(run) or tracking), **ids})
     return client, run_id
 
 
@@ -271,36 +242,11 @@ def conclude(
         return None
     try:
         with _alone(run):
-            _end(run, status, final_metrics(summary), problem)
+            write_end(run, status, final_metrics(summary), problem)
             _deliver(run, root)
     except (ConfigError, *problems()) as error:
         return _late(run, error)
     return None
-
-
-def _end(run: RunDirectory, status: str, metrics: Mapping[str, float], problem: str | None) -> None:
-    """Write down how the run ended, whether MLflow answers or not."""
-    tracking = read_tracking(run)
-    assert tracking is not None
-    ending = {"status": status, "time": _end_of(tracking), "problem": problem, "metrics": dict(metrics)}
-    _write_tracking(run, {**tracking, "ending": ending, "results": _results(ending, tracking)})
-
-
-def _end_of(tracking: Mapping[str, Any]) -> float:
-    """Now; where the clock was set back, after the run's begin and after an earlier end, whose metrics would otherwise count as newer."""
-    earlier = [float((tracking.get("ending") or tracking["opening"])["time"])]
-    earlier += [float(time) for _, time in (tracking.get("results") or {}).values()]
-    return max(time.time(), max(earlier) + 0.001)
-
-
-def _results(ending: Mapping[str, Any], tracking: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Each metric that was told at an end: its value, and when it was first told.
-
-    MLflow knows a value again by its time: a run that ends again (closed as killed, then resumed) tells none twice.
-    """
-    earlier = tracking.get("results") or {}
-    changed = {k: [v, ending["time"]] for k, v in ending["metrics"].items() if k not in earlier or earlier[k][0] != v}
-    return {**earlier, **changed}
 
 
 def sync(run: RunDirectory, root: Path) -> str:
@@ -321,8 +267,8 @@ def _sync(run: RunDirectory, root: Path) -> str:
         opening = {"name": name, "params": flatten(project), "yaml": text, "time": stamp}
         status = "FINISHED" if run.result is not None else "KILLED"
         ending = {"status": status, "time": time.time(), "problem": None, "metrics": final_metrics(_told(run))}
-        results = _results(ending, {})
-        _write_tracking(run, {**_unopened(_key_of(run), opening), "ending": ending, "results": results})
+        results = results_of(ending, {})
+        write_tracking(run, {**unopened(key_of(run), opening), "ending": ending, "results": results})
     try:
         return _deliver(run, root)
     except problems() as error:
@@ -359,7 +305,7 @@ def _deliver(run: RunDirectory, root: Path) -> str:
     if ending["problem"]:
         tags["problem"] = ending["problem"][:5000]
     at = int(ending["time"] * 1000)
-    results = tracking.get("results") or _results(ending, {})
+    results = tracking.get("results") or results_of(ending, {})
     metrics = [Metric(key, results[key][0], int(results[key][1] * 1000), 0) for key in ending["metrics"]]
     client.log_batch(run_id, metrics=metrics, tags=[RunTag(k, v) for k, v in tags.items()])
     client.set_terminated(run_id, ending["status"], at)

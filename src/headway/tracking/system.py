@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 
 from headway.run.directory import RunDirectory
-from headway.tracking.runs import read_tracking
+from headway.tracking.record import read_tracking
 from headway.tracking.store import client_of, problems, uri_of
 
 SAMPLING_SECONDS = 5.0
