@@ -1,21 +1,20 @@
 """One temporary Prefect server for all runs of a folder that go on at the same time: twenty runs start one, not twenty.
 
-    .prefect/temporary.json    {"pid", "address"}: the server's keeper, and where the server answers
-    .prefect/temporary.server  locked by the keeper for as long as it lives; without that, what temporary.json says is of the past
+    .prefect/temporary.json    {"pid", "address"}: the server's keeper, and where the server answers; left where the keeper is killed
+    .prefect/temporary.server  locked by the keeper for as long as it lives; without that, nothing answers at the address any more
     .prefect/temporary.start   locked while somebody looks whether there is a server, and starts one
     .prefect/temporary.users   locked, shared, by every process that uses it: the kernel lets go of it whatever ends them
 
 `python -m headway.server.temporary`, the keeper, starts the server and waits until nobody uses it any more. A newcomer that
 meets the last one leaving waits until the old server has gone, and then starts a new one. Where the keeper or the server is killed
-(a machine short of memory picks its victim by size), a run that goes on starts another at the same address: Prefect's client, which tries
-again for a minute, then finds it.
+(a machine short of memory picks its victim by size), a run that goes on, or one that begins, starts another at the same address: Prefect's
+client, which tries again for a minute, then finds it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -31,12 +30,15 @@ from headway.errors import ConfigError
 from headway.files import locks
 from headway.files.atomic import read_json, write_json
 from headway.files.disk import full_disk
-from headway.machine.processes import answers, free_port, spawn, stop
+from headway.machine.processes import GRACE_SECONDS, answers, free_port, is_free, spawn, stop
 from headway.server import access
 
 LOOK_SECONDS = 0.2
 STARTING_SECONDS = 30.0
+REVIVING_SECONDS = 5.0
+"""So long a run that begins waits for others, which have seen the server work, to start it again."""
 REVIVALS = 5
+REVIVALS_WITHIN_SECONDS = 600.0
 """So often a run starts the server again: one that ends at once (its port was taken meanwhile) is not started for ever."""
 
 _held: list[IO[Any]] = []
@@ -50,18 +52,47 @@ def share_server(root: Path, environment: Mapping[str, str], seconds: float) -> 
     folder = root / ".prefect"
     folder.mkdir(parents=True, exist_ok=True)
     users = open(folder / "temporary.users", "a")  # noqa: SIM115 - held until the process ends
-    fcntl.flock(users, fcntl.LOCK_SH)
     _held.append(users)
     with locks.held(folder / "temporary.start"):
-        kept = keeper(folder, STARTING_SECONDS) or _start(root, environment, free_port())
-    kept_environment = dict(environment)
+        is_first = _use(users)
+        kept = keeper(folder, STARTING_SECONDS) or _start(root, environment, _port(folder, is_first))
+    how = (root, dict(environment), kept.port, users)
 
     def ready() -> None:
-        _await(folder, kept, folder / "logs" / "temporary-server.log", seconds)
-        how = (root, kept_environment, kept.port)
+        _await(folder, kept, 0.0 if is_first else REVIVING_SECONDS, seconds)
         threading.Thread(target=_revive, args=how, name="temporary server", daemon=True).start()
 
     return kept.address, ready
+
+
+def _use(users: IO[Any]) -> bool:
+    """Count as a user; whether there is no other one. Waits for a keeper that leaves."""
+    is_first = True
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        is_first = False
+    fcntl.flock(users, fcntl.LOCK_SH)
+    return is_first
+
+
+def _port(folder: Path, is_first: bool) -> int:
+    """Where others use a server that was killed, its port: they know no other. Else, or where that is taken, a free one."""
+    last = None if is_first else _said(folder)
+    if last is not None and _becomes_free(last.port):
+        return last.port
+    (folder / "temporary.json").unlink(missing_ok=True)
+    return free_port()
+
+
+def _becomes_free(port: int) -> bool:
+    """Whether a port is free; the server of a keeper that was killed takes some seconds to end."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while not is_free(port):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True
 
 
 @dataclass(frozen=True)
@@ -81,26 +112,41 @@ def keeper(folder: Path, seconds: float = 0.0) -> Keeper | None:
     """The keeper that lives, by the lock that it holds; None without one. One that has just begun has ``seconds`` to say where."""
     deadline = time.monotonic() + seconds
     while locks.is_held(folder / "temporary.server"):
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            return Keeper(**read_json(folder / "temporary.json"))
+        said = _said(folder)
+        if said is not None:
+            return said
         if time.monotonic() >= deadline:
             break
         time.sleep(locks.LOOK_SECONDS)
     return None
 
 
-def _revive(root: Path, environment: Mapping[str, str], port: int) -> None:
+def _said(folder: Path) -> Keeper | None:
+    """What temporary.json says; it may be of the past."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return Keeper(**read_json(folder / "temporary.json"))
+    return None
+
+
+def _revive(root: Path, environment: Mapping[str, str], port: int, users: IO[Any]) -> None:
     """Start the server again, at the same address, whenever nobody keeps it any more; until this process ends."""
-    folder, revivals = root / ".prefect", 0
-    while revivals < REVIVALS:
+    folder = root / ".prefect"
+    revivals: list[float] = []
+    while len(revivals) < REVIVALS:
         time.sleep(LOOK_SECONDS)
         with contextlib.suppress(OSError, ConfigError):  # tried again
-            if locks.is_held(folder / "temporary.server"):
-                continue
-            with locks.held(folder / "temporary.start"):
-                if keeper(folder, STARTING_SECONDS) is None:
-                    revivals += 1
-                    _start(root, environment, port)
+            if _is_missing(folder, users):
+                with locks.held(folder / "temporary.start"):
+                    if _is_missing(folder, users):
+                        revivals.append(time.monotonic())
+                        _start(root, environment, port)
+        revivals = [then for then in revivals if time.monotonic() - then < REVIVALS_WITHIN_SECONDS]
+
+
+def _is_missing(folder: Path, users: IO[Any]) -> bool:
+    """Whether nobody keeps the server of the folder that ``users`` lies in: one that was moved or removed is not made anew."""
+    is_ours = os.path.samestat(os.fstat(users.fileno()), (folder / "temporary.users").stat())
+    return is_ours and not locks.is_held(folder / "temporary.server")
 
 
 def _start(root: Path, environment: Mapping[str, str], port: int) -> Keeper:
@@ -110,7 +156,6 @@ def _start(root: Path, environment: Mapping[str, str], port: int) -> Keeper:
         raise ConfigError(
             f"Prefect's temporary server must start, but an earlier one does not end; see {folder / 'logs'}"
         )
-    (folder / "temporary.json").unlink(missing_ok=True)  # of one that was killed
     try:
         return _keep_apart(root, port, environment, lock)
     finally:
@@ -140,17 +185,20 @@ def _address(port: int) -> str:
     return f"http://127.0.0.1:{port}/api"
 
 
-def _await(folder: Path, kept: Keeper, log: Path, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+def _await(folder: Path, kept: Keeper, patience: float, seconds: float) -> None:
+    log = folder / "logs" / "temporary-server.log"
+    seen = time.monotonic()
+    deadline = seen + seconds
     while not answers(f"{kept.address}/health"):
-        if keeper(folder, STARTING_SECONDS) != kept:
+        now = keeper(folder, STARTING_SECONDS)
+        if now is not None and now.address == kept.address:  # of another keeper, where one was killed
+            seen = time.monotonic()
+        elif now is not None or time.monotonic() - seen >= patience:
             raise full_disk(folder) or ConfigError(
-                f"Prefect's temporary server must keep running, however it ended; see {log}"
+                f"Prefect's temporary server must keep running, but it ended; see {log}"
             )
         if time.monotonic() > deadline:
-            raise ConfigError(
-                f"Prefect's temporary server must answer within {seconds:.0f} s, however it does not; see {log}"
-            )
+            raise ConfigError(f"Prefect's temporary server must answer within {seconds:.0f} s, but does not; see {log}")
         time.sleep(0.05)
 
 
@@ -158,6 +206,7 @@ def keep(root: Path, port: int) -> None:
     """Run the server until nobody uses it, or it has ended by itself."""
     folder = root / ".prefect"
     write_json(folder / "temporary.json", asdict(Keeper(os.getpid(), _address(port))))
+    _becomes_free(port)
     command = access.command("prefect.server.api.server:create_app", "127.0.0.1", port, "app")
     quiet = {**os.environ, "PREFECT_SERVER_UI_ENABLED": "false", "PREFECT__SERVER_EPHEMERAL": "1"}
     child = spawn("Prefect's temporary server", command, folder / "logs" / "temporary-server.log", quiet, root)
@@ -166,14 +215,18 @@ def keep(root: Path, port: int) -> None:
             while child.guard.poll() is None:
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _forget(folder)  # under the lock: whoever comes now waits, and then finds no server
                     break
                 time.sleep(LOOK_SECONDS)
         finally:
-            # Under the lock where we have it: whoever comes now waits, and then finds no server.
-            with contextlib.suppress(OSError, ValueError, KeyError, json.JSONDecodeError):
-                if read_json(folder / "temporary.json")["pid"] == os.getpid():
-                    (folder / "temporary.json").unlink()
             stop(child)
+
+
+def _forget(folder: Path) -> None:
+    """Remove what says where our server is, if it is ours."""
+    said = _said(folder)
+    if said is not None and said.pid == os.getpid():
+        (folder / "temporary.json").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
