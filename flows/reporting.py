@@ -23,7 +23,6 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 from prefect.states import Failed, State
 
-from headway.cli.terminal import Terminal, metric_rows, slice_rows
 from headway.config import find_root
 from headway.errors import HeadwayError
 from headway.evaluate import undefined
@@ -34,6 +33,7 @@ from headway.machine.processes import die_with_parent
 from headway.pipeline import effects, watching
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter, markdown_table
+from headway.run.terminal import Terminal, metric_rows, slice_rows
 from headway.server.local import running
 
 ARTIFACT_SECONDS = 2.0

@@ -27,11 +27,11 @@ from flows.reporting import (
     show_validation,
 )
 from flows.zombies import close_now
-from headway.cli.interruption import undisturbed
 from headway.config import find_root
 from headway.data.source import newest_month
 from headway.errors import HeadwayError
 from headway.files.atomic import read_json
+from headway.machine.interruption import undisturbed
 from headway.pipeline import runs, stages
 from headway.pipeline.incremental import up_to_date
 from headway.pipeline.resuming import STAGES, has_begun, prepare_again, remaining, unfinished

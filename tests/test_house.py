@@ -102,6 +102,14 @@ def test_no_import_runs_upward() -> None:
     assert upward == []
 
 
+def test_flows_stand_below_the_commands_and_above_all_else() -> None:
+    """flows/ import no command; of the package, only the commands import flows/, and `headway up` starts them by their name."""
+    for path in (ROOT / "flows").glob("*.py"):
+        assert not [target for target, _ in imports(ast.parse(path.read_text())) if room(target) == "cli"], path.name
+    importers = {room(name) for name, path in modules().items() if "from flows" in path.read_text()}
+    assert importers == {"cli"}
+
+
 def test_no_modules_import_each_other() -> None:
     try:
         TopologicalSorter(graph()).prepare()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from headway.cli import commands as cli
-from headway.cli.terminal import Terminal
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.pipeline import stages
@@ -18,6 +17,7 @@ from headway.project import load_project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
+from headway.run.terminal import Terminal
 
 YAML = """
 task: classification

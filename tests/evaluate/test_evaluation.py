@@ -16,7 +16,6 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from headway.cli.terminal import metric_rows
 from headway.evaluate.baselines import fit_baselines
 from headway.evaluate.calibration import reliability
 from headway.evaluate.config import EvaluateConfig, GateConfig
@@ -25,6 +24,7 @@ from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
 from headway.evaluate.slices import groups, measure_slices
 from headway.evaluate.undefined import lines
+from headway.run.terminal import metric_rows
 
 
 def make(rows: int, seed: int) -> dict[str, np.ndarray]:

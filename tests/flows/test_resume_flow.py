@@ -13,8 +13,8 @@ from prefect.client.orchestration import get_client
 from prefect.states import Running
 
 from flows.retrain import outcome, outcome_of_resumption
-from headway.cli import interruption
 from headway.files.atomic import write_json
+from headway.machine import interruption
 from headway.machine.processes import interrupt_on
 from headway.pipeline import stages
 from headway.run.directory import RunDirectory

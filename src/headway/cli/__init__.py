@@ -6,8 +6,6 @@ operating     up, status, down, backup, restore, doctor, gc, deploy
 overview      list, show, sample
 arguments     their options and help
 aftermath     what killed processes left, brought to its end before a command
-terminal      what people see
-interruption  Ctrl-C, a closed pipe
 """
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from headway.cli import operating, retraining
 from headway.cli.arguments import Command, parser
-from headway.cli.interruption import ReaderLeft
-from headway.cli.terminal import terminal_of
 from headway.config import find_root
 from headway.errors import HeadwayError
 from headway.files.disk import disk_error, full_disk
 from headway.machine.cores import spin_briefly
+from headway.machine.interruption import ReaderLeft
 from headway.machine.processes import hangup, interrupt_on
 from headway.run.places import settle
+from headway.run.terminal import terminal_of
 
 INTERRUPTED = 130
 LEAVE_DEAD_RUNS = (operating.status, operating.down, operating.up, operating.doctor)

@@ -9,9 +9,9 @@ import os
 import signal
 import sys
 
-from headway.cli.terminal import terminal_of
 from headway.config import find_root
 from headway.machine.processes import hangup, interrupt_on
+from headway.run.terminal import terminal_of
 
 
 def up(options: argparse.Namespace) -> int:

@@ -10,16 +10,16 @@ import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from headway.cli.terminal import terminal_of
 from headway.config import find_root
 from headway.errors import ConfigError
 from headway.machine.processes import hangup, interrupt_on
+from headway.run.terminal import terminal_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headway.cli.terminal import Terminal
     from headway.pipeline.resuming import Unfinished
+    from headway.run.terminal import Terminal
 
 
 def run(options: argparse.Namespace) -> int:

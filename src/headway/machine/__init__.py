@@ -5,4 +5,5 @@ cores        waiting without spinning, and what other processes take
 gpus         which GPUs there are
 environment  what a run writes down of all this
 clock        times as people read them
+interruption  Ctrl-C, a closed pipe
 """

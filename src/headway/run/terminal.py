@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from headway.cli.interruption import reader_left
+from headway.machine.interruption import reader_left
 from headway.run.report import number
 
 if TYPE_CHECKING:
