@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,13 @@ import pytest
 
 from headway.cli import commands as cli
 from headway.errors import ConfigError
-from headway.files.database import revisions_of, sqlite_file
+from headway.files import locks
+from headway.files.database import making_lock, revisions_of, sqlite_file
 from headway.files.leftovers import leftovers
+from headway.server import archive
+from headway.server import restore as restores
 from headway.server.backup import backup
+from headway.server.owner import lock_file, owning
 from headway.server.restore import PENDING, restore
 
 ODD = ("a b", "a#b", "a%20b", "a?b", "ä'\"b")
@@ -315,3 +319,77 @@ def test_a_damaged_database_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"mlflow.db must be"):
         backup(root, str(tmp_path / "b.tar"))
     assert not (tmp_path / "b.tar").exists()
+
+
+def begin_up(root: Path) -> contextlib.AbstractContextManager[object]:
+    return owning(root, ("prefect", "mlflow"), None)
+
+
+def begin_temporary_server(root: Path) -> contextlib.AbstractContextManager[object]:
+    return locks.held(root / ".prefect" / "temporary.server")
+
+
+def begin_run(root: Path) -> contextlib.AbstractContextManager[object]:
+    return locks.held(root / "data" / "runs" / "flowers-1" / "owner.lock")
+
+
+@contextlib.contextmanager
+def make_database(root: Path) -> Iterator[None]:
+    sqlite_file(root, "mlflow").parent.mkdir(exist_ok=True)
+    shutil.copyfile(sqlite_file(root.parent / "from", "prefect"), sqlite_file(root, "mlflow"))
+    yield
+
+
+@pytest.mark.parametrize("begin", [begin_up, begin_temporary_server, begin_run, make_database])
+def test_what_begins_in_the_project_while_a_backup_is_unpacked_is_left_alone(
+    begin: Callable[[Path], contextlib.AbstractContextManager[object]],
+    kept: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = empty(tmp_path)
+    with contextlib.ExitStack() as stack:
+        unpack = archive.unpack
+
+        def slowly(path: Path, folder: Path | None) -> archive.Rows:
+            stack.enter_context(begin(root))
+            return unpack(path, folder)
+
+        monkeypatch.setattr(archive, "unpack", slowly)
+        with pytest.raises(ConfigError, match=r"^(headway up|no run|a backup) m[^\n]*$"):
+            restore(str(kept), root)
+        assert {path.suffix for path in root.rglob("*") if path.is_file()} <= {".lock", ".server", ".start", ".db"}
+        assert content(root) == ({"mlflow": ROWS} if begin is make_database else {})
+        assert not list(root.glob(".headway*"))
+
+
+def test_nothing_that_writes_to_the_databases_begins_while_they_come_to_their_places(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, held = empty(tmp_path), []
+    place = restores.place_database
+
+    def looking(made: Path, path: Path) -> None:
+        files = (lock_file(root), root / ".prefect" / "temporary.start", making_lock(sqlite_file(root, "mlflow")))
+        held.append([locks.is_held(file) for file in files])
+        place(made, path)
+
+    monkeypatch.setattr(restores, "place_database", looking)
+    restore(str(kept), root)
+    assert held == [[True] * 3] * 2
+
+
+def test_a_half_restored_backup_does_not_replace_a_database_that_came_meanwhile(kept: Path, tmp_path: Path) -> None:
+    number, root = 1, empty(tmp_path)
+    while not (root / PENDING).is_dir():
+        number, root = number + 1, empty(tmp_path)
+        assert killed_at(number, lambda root=root: restore(str(kept), root))
+    with (
+        make_database(root),
+        pytest.raises(ConfigError, match=r"mlflow.db must not be there until .*, but it is; move"),
+    ):
+        restore(str(kept), root)
+    assert content(root) == {"mlflow": ROWS}
+    sqlite_file(root, "mlflow").unlink()
+    restore(str(kept), root)
+    assert content(root) == WHOLE

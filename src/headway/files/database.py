@@ -214,6 +214,11 @@ def sqlite_file(root: Path, part: str) -> Path:
     return root / "mlruns" / "mlflow.db" if part == "mlflow" else root / ".prefect" / "prefect.db"
 
 
+def making_lock(path: Path) -> Path:
+    """What is locked by whoever makes this SQLite database, or puts one in its place."""
+    return path.with_name(f".{path.name}.lock")
+
+
 def keep_private(root: Path) -> None:
     """Take from others what they may do with the databases' files; the servers make new ones for their user alone.
 

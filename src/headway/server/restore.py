@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,16 @@ from headway.files.database import (
     connect,
     database,
     make_databases,
+    making_lock,
     place_database,
     sqlite_file,
 )
+from headway.run import lifetime
 from headway.run.places import rename
-from headway.server import archive
+from headway.server import archive, temporary
 from headway.server.archive import Manifest
 from headway.server.backup import run_postgres
-from headway.server.owner import owner
+from headway.server.owner import owner, owning
 
 PENDING = ".headway-restore"
 
@@ -50,26 +53,59 @@ def restore(file: str, root: Path) -> dict[str, Any]:
     Repeated after a kill, it goes on where it was.
     """
     path, found = Path(file), database()
-    running = owner(root)
-    if running is not None:
-        raise ConfigError(f"headway up must not run while restoring, but process {running.pid} does; headway down")
+    _refuse_used(root)
     with archive.reading_archive(path) as tar:
         manifest = archive.manifest_of(tar, path)
     _refuse_unlike(manifest, found, path)
     if not _is_pending(root, manifest):
         _refuse_taken(root, path, found)
-        with locks.working_folder(root, PENDING.removeprefix(".")) as folder:
-            whole = folder / "whole"
-            whole.mkdir()
-            rows = archive.unpack(path, whole)
-            _check(whole, rows, path)
-            if manifest.database == "sqlite":
-                _settle_sqlite(whole, manifest.root, str(root))
-            _sync(whole)
-            whole.rename(root / PENDING)  # from here on it is done, now or by whoever comes next
-    finish(root)
+        with contextlib.ExitStack() as stack:
+            with locks.working_folder(root, PENDING.removeprefix(".")) as folder:
+                whole = folder / "whole"
+                _unpack(path, manifest, whole, root)
+                stack.enter_context(locks.held(whole))  # the lock goes with the folder to its new name
+                stack.enter_context(_alone(root))
+                _refuse_taken(root, path, found)  # unpacking may take minutes: somebody may have begun here
+                whole.rename(root / PENDING)  # from here on it is done, now or by whoever comes next
+            done = _place(root / PENDING, root)
+        shutil.rmtree(done, ignore_errors=True)
+    else:
+        finish(root)
     kinds = f"{manifest.database} databases, artifacts, conf/"
     return {"root": str(root), "what": kinds, "made": manifest.time}
+
+
+def _unpack(path: Path, manifest: Manifest, whole: Path, root: Path) -> None:
+    """Unpack and check a backup, so that nothing but its way to its places is left."""
+    whole.mkdir()
+    rows = archive.unpack(path, whole)
+    _check(whole, rows, path)
+    if manifest.database == "sqlite":
+        _settle_sqlite(whole, manifest.root, str(root))
+    _sync(whole)
+
+
+def _refuse_used(root: Path) -> None:
+    """Raises ConfigError where something is at work in the project that writes to its databases."""
+    running = owner(root)
+    if running is not None:
+        raise ConfigError(f"headway up must not run while restoring, but process {running.pid} does; headway down")
+    if going := lifetime.others(root):
+        raise ConfigError(f"no run may go on while restoring, but {going[0]} does; wait for its end")
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Nobody makes, serves or writes the folder's databases during the block. Raises ConfigError where somebody does already.
+
+    Those of PostgreSQL need no such lock: pg_restore makes tables, and is refused as a whole where they are there.
+    """
+    _refuse_used(root)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(owning(root, tuple(PARTS), None))
+        stack.enter_context(temporary.kept_away(root))
+        stack.enter_context(locks.held(making_lock(sqlite_file(root, "mlflow"))))
+        yield
 
 
 def _is_pending(root: Path, manifest: Manifest) -> bool:
@@ -172,17 +208,34 @@ def finish(root: Path) -> bool:
         if (found is None) != (manifest["database"] == "sqlite"):
             fix = "set HEADWAY_DATABASE" if found is None else "unset HEADWAY_DATABASE"
             raise ConfigError(f"{folder} must be restored into {manifest['database']}, but this is another; {fix}")
-        _place_files(folder, root)
-        if found is None:
-            _place_sqlite(folder, root)
-        else:
-            _place_postgres(folder, root, found, str(manifest["root"]))
-        done = folder.with_name(
-            f"{PENDING}-{os.getpid()}{locks.WORKING}"
-        )  # one step; what a kill leaves of it is a leftover
-        folder.rename(done)
+        with _alone(root):
+            done = _place(folder, root)
     shutil.rmtree(done, ignore_errors=True)
     return True
+
+
+def _place(folder: Path, root: Path) -> Path:
+    """Bring all to its places; the folder that it came in, under the name of a leftover."""
+    found = database()
+    if found is None:
+        _refuse_databases(folder, root)
+    _place_files(folder, root)
+    if found is None:
+        _place_sqlite(folder, root)
+    else:
+        _place_postgres(folder, root, found, str(read_json(folder / archive.MANIFEST)["root"]))
+    done = folder.with_name(f"{PENDING}-{os.getpid()}{locks.WORKING}")
+    folder.rename(done)  # one step: it is either to be finished, or to be cleared away
+    return done
+
+
+def _refuse_databases(folder: Path, root: Path) -> None:
+    """Raises ConfigError where a database lies in the place of one that has not come to it yet."""
+    for path in sorted((folder / "databases").glob("*.db")):
+        target = sqlite_file(root, path.stem)
+        if target.exists():
+            fix = f"move it away, or remove {PENDING}/ to give the restore up"
+            raise ConfigError(f"{target} must not be there until a restore is finished, but it is; {fix}")
 
 
 def _place_files(folder: Path, root: Path) -> None:

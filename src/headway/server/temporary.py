@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -119,6 +119,17 @@ def keeper(folder: Path, seconds: float = 0.0) -> Keeper | None:
             break
         time.sleep(locks.LOOK_SECONDS)
     return None
+
+
+@contextlib.contextmanager
+def kept_away(root: Path) -> Iterator[None]:
+    """No temporary server starts during the block: whoever wants one waits. Raises ConfigError where one runs."""
+    folder = root / ".prefect"
+    with locks.held(folder / "temporary.start"):
+        if locks.is_held(folder / "temporary.server"):
+            fact = "Prefect's temporary server still runs for one"
+            raise ConfigError(f"no run may go on here meanwhile, but {fact}; wait for the end of the runs")
+        yield
 
 
 def _said(folder: Path) -> Keeper | None:

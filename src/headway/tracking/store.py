@@ -25,6 +25,7 @@ from headway.files.database import (
     database,
     holds_anything,
     make_databases,
+    making_lock,
     place_database,
     sqlite_file,
 )
@@ -226,7 +227,7 @@ def _make_database(uri: str) -> None:
     path = database_file(uri)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path.with_name(f".{path.name}.lock"), "a") as lock:
+        with open(making_lock(path), "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not holds_anything(path):
                 _make_elsewhere(path)
