@@ -31,9 +31,9 @@ from headway.files.disk import disk_error
 from headway.machine.clock import moment
 from headway.machine.processes import die_with_parent
 from headway.pipeline import effects, watching
+from headway.pipeline.terminal import Terminal, metric_rows, slice_rows
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter, markdown_table
-from headway.run.terminal import Terminal, metric_rows, slice_rows
 from headway.server.local import running
 
 ARTIFACT_SECONDS = 2.0

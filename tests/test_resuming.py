@@ -13,11 +13,11 @@ from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.pipeline import stages
 from headway.pipeline.resuming import STAGES, newest, prepare_again, remaining, unfinished
+from headway.pipeline.terminal import Terminal
 from headway.project import load_project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
-from headway.run.terminal import Terminal
 
 YAML = """
 task: classification

@@ -9,8 +9,8 @@ import re
 import pytest
 
 from headway.machine.interruption import ReaderLeft, undisturbed
+from headway.pipeline.terminal import Terminal, metric_rows
 from headway.run.report import markdown_table, number
-from headway.run.terminal import Terminal, metric_rows
 
 EVALUATION = {
     "primary": "auc",
@@ -67,7 +67,7 @@ def test_a_terminal_that_knows_ascii_only_gets_ascii_signs() -> None:
 
 
 def test_without_a_terminal_nothing_is_drawn_over_and_nothing_is_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headway.run.terminal.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("headway.pipeline.terminal.PLAIN_SECONDS", 0.0)
     stream = io.StringIO()
     terminal = Terminal(stream)
     with terminal.stage("train"):

@@ -24,7 +24,7 @@ from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
 from headway.evaluate.slices import groups, measure_slices
 from headway.evaluate.undefined import lines
-from headway.run.terminal import metric_rows
+from headway.pipeline.terminal import metric_rows
 
 
 def make(rows: int, seed: int) -> dict[str, np.ndarray]:

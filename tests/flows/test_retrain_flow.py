@@ -19,9 +19,9 @@ from headway.errors import ConfigError, DataError, TrainingError
 from headway.files.atomic import read_json
 from headway.models import model_configs
 from headway.pipeline.incremental import UpToDate
+from headway.pipeline.terminal import Terminal
 from headway.project import load_project
 from headway.run.directory import RunDirectory
-from headway.run.terminal import Terminal
 from tests.flows.pretended import Pretended
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

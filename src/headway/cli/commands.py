@@ -20,8 +20,8 @@ from headway.files.disk import disk_error, full_disk
 from headway.machine.cores import spin_briefly
 from headway.machine.interruption import ReaderLeft
 from headway.machine.processes import hangup, interrupt_on
+from headway.pipeline.terminal import terminal_of
 from headway.run.places import settle
-from headway.run.terminal import terminal_of
 
 INTERRUPTED = 130
 LEAVE_DEAD_RUNS = (operating.status, operating.down, operating.up, operating.doctor)

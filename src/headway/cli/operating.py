@@ -11,7 +11,7 @@ import sys
 
 from headway.config import find_root
 from headway.machine.processes import hangup, interrupt_on
-from headway.run.terminal import terminal_of
+from headway.pipeline.terminal import terminal_of
 
 
 def up(options: argparse.Namespace) -> int:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from headway.config import find_root
 from headway.errors import ConfigError
 from headway.machine.processes import hangup, interrupt_on
-from headway.run.terminal import terminal_of
+from headway.pipeline.terminal import terminal_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from headway.pipeline.resuming import Unfinished
-    from headway.run.terminal import Terminal
+    from headway.pipeline.terminal import Terminal
 
 
 def run(options: argparse.Namespace) -> int:

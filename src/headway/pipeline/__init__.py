@@ -15,5 +15,6 @@ effects      the effect study as a run
 watching     the newest rows against those that the champion learnt from
 scoring      files through a registered bundle, to Parquet
 serving      a registered bundle over HTTP
+terminal     what people see of it in a terminal
 retention    what old runs and versions leave on disk, and when it goes
 """
