@@ -302,9 +302,9 @@ def test_an_intent_fits_into_what_every_database_keeps(run: RunDirectory, tmp_pa
     kept: list[Intent] = []
     real = intent._finish
 
-    def look(client: Any, name: str, made: Intent) -> None:
+    def look(client: Any, name: str, made: Intent, check: intent.Check) -> None:
         kept.append(made)
-        real(client, name, made)
+        real(client, name, made, check)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(intent, "_finish", look)

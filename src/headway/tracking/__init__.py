@@ -8,6 +8,7 @@ registry      versions with their bundles, and who has which alias
 registration  a run's bundle as a version
 purpose       what a registered model is for: project, task, target
 lock          one decider at a time for each model
+tickets       the same for machines that share an MLflow server
 decisions     the history of a model: every decision, appended
 intent        a decision carried out whole, whatever dies on the way
 deciding      the gate's decisions: from the version compared with, or compared again

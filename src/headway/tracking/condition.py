@@ -80,8 +80,9 @@ def _version(version: Any, folder: Path | None) -> Version:
 
 def settle(root: Path, name: str) -> None:
     """Finish, or undo, a decision whose process died; one whose text was spoilt by hand says nothing, and goes."""
-    with lock.held(root, name), opened(root) as client:
-        intent.recover(client, name)
+    with lock.held(root, name) as held, opened(root) as client:
+        assert held is not None
+        intent.recover(client, name, held.check)
         if client.get_registered_model(name).tags.get(INTENT):
             client.delete_registered_model_tag(name, INTENT)
 

@@ -38,7 +38,7 @@ def settle(
     with lock.held(root, name) as held:
         assert held is not None
         with opened(root) as client:
-            intent.recover(client, name)
+            intent.recover(client, name, held.check)
             earlier = _decided(client, name, version)
         if earlier is not None:
             return _told(earlier)

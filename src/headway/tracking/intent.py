@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 TAG = "intent"
 """Of the registered model."""
 
+Check = Callable[[], Any]
+"""Raises ConfigError where the model is no longer held."""
+
 
 @dataclass(frozen=True)
 class Intent:
@@ -50,32 +53,57 @@ def intent_of(model: Any) -> Intent | None:
     return None
 
 
-def carry_out(
-    client: MlflowClient, name: str, record: DecisionRecord, check: Callable[[], Any] = lambda: None
-) -> DecisionRecord:
+def carry_out(client: MlflowClient, name: str, record: DecisionRecord, check: Check = lambda: None) -> DecisionRecord:
     """Write the intent, and do what it says; the decision as the list keeps it. The caller holds the model (``lock.held``).
 
-    ``check`` raises where the lock was lost. Raises ConfigError, with nothing changed, where another machine, which no lock
-    reaches, decides about the model at this moment.
+    ``check`` raises where the lock was lost. A decision that another machine has finished meanwhile counts as done. Raises
+    ConfigError, with nothing changed, where another machine, which no lock reaches, decides about the model at this moment.
     """
+    check()
     history = decisions.catch_up(client, name, record)
     number = decisions.following(history)
     previous = aliases_of(client.get_registered_model(name)).get("previous")
     made = Intent(decisions.new_key(number), decisions.fitted(replace(record, number=number)), previous)
     check()
+    try:
+        _begin(client, name, made)
+        _finish(client, name, made, check)
+    except ConfigError:
+        if not _is_finished_elsewhere(client, name, made):
+            raise
+    return made.record
+
+
+def _begin(client: MlflowClient, name: str, made: Intent) -> None:
     client.set_registered_model_tag(name, TAG, made.to_json())
     model = client.get_registered_model(name)
-    own = (model.tags.get(TAG), aliases_of(model).get("champion")) == (made.to_json(), record.before)
+    own = (model.tags.get(TAG), aliases_of(model).get("champion")) == (made.to_json(), made.record.before)
     if not own:
         if model.tags.get(TAG) == made.to_json():
             client.delete_registered_model_tag(name, TAG)
         raise ConfigError(f"{name} must be decided about by one at a time, but another machine does so now; try again")
-    _finish(client, name, made)
-    return made.record
 
 
-def recover(client: MlflowClient, name: str) -> DecisionRecord | None:
-    """Finish, or undo, what a killed process began; the decision that was finished. The caller holds the model."""
+def _is_finished_elsewhere(client: MlflowClient, name: str, intent: Intent) -> bool:
+    """Whether another machine, which took this one for dead, has finished its decision.
+
+    Where this one's alias champion came after that, the version that was decided on last is put in charge again.
+    """
+    model = client.get_registered_model(name)
+    if intent.key not in model.tags:
+        return False
+    newest = next((one.after for one in reversed(decisions.read(client, name)) if one.kind in MOVES), None)
+    is_late = intent.record.kind in MOVES and aliases_of(model).get("champion") == intent.record.version != newest
+    if is_late and newest is not None and exists(client, name, newest):
+        client.set_registered_model_alias(name, "champion", newest)
+    return True
+
+
+def recover(client: MlflowClient, name: str, check: Check = lambda: None) -> DecisionRecord | None:
+    """Finish, or undo, what a killed process began; the decision that was finished. The caller holds the model.
+
+    ``check`` raises where the lock was lost.
+    """
     model = registered_model(client, name)
     left = None if model is None else intent_of(model)
     if left is None:
@@ -83,7 +111,11 @@ def recover(client: MlflowClient, name: str) -> DecisionRecord | None:
     aliases, record = aliases_of(model), left.record
     is_there = exists(client, name, record.version)
     if is_there and aliases.get("champion") in (record.before, record.after):
-        _finish(client, name, left)
+        try:
+            _finish(client, name, left, check)
+        except ConfigError:
+            if not _is_finished_elsewhere(client, name, left):
+                raise
         return record
     _undo(client, name, left, aliases)
     return None
@@ -106,10 +138,12 @@ def aliases_of(model: Any) -> dict[str, str]:
     return {alias: str(version) for alias, version in model.aliases.items()}
 
 
-def _finish(client: MlflowClient, name: str, intent: Intent) -> None:
+def _finish(client: MlflowClient, name: str, intent: Intent, check: Check) -> None:
     record, replaced = intent.record, _replaced(client, name, intent.record)
+    check()
     if record.kind in MOVES:
         client.set_registered_model_alias(name, "champion", record.version)
+        check()
         if replaced is not None:
             client.set_registered_model_alias(name, "previous", replaced)
         model = client.get_registered_model(name)
@@ -118,10 +152,12 @@ def _finish(client: MlflowClient, name: str, intent: Intent) -> None:
         Purpose.of_tags(client.get_model_version(name, record.version).tags).write(client, name, model.tags)
     else:
         client.set_registered_model_alias(name, "challenger", record.version)
+    check()
     decisions.append(client, name, intent.key, record)
     history = decisions.read(client, name)
     state.tell(client, name, record, replaced, history)
     decisions.describe(client, name, history)
+    check()
     client.delete_registered_model_tag(name, TAG)
 
 

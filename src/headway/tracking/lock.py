@@ -1,12 +1,13 @@
-"""One decider at a time for each model, by locks that end with their process.
+"""One decider at a time for each model, by locks that do not outlive their process.
 
 | the store of runs and models | what keeps others out |
 |---|---|
 | an SQLite file | a kernel lock beside the file: every process of this machine, from whichever project folder |
 | PostgreSQL | besides the project folder's kernel lock an advisory lock of the database: every machine |
-| a server by http, another database | the project folder's kernel lock; a decision of another machine is met by `intent.carry_out` |
+| a server by http, another database | besides the project folder's kernel lock numbered tickets (`tracking.tickets`): every machine |
 
-The kernel drops its lock with the process that held it, PostgreSQL drops its own with the connection. Nothing is left to clear up.
+The kernel drops its lock with the process that held it, PostgreSQL drops its own with the connection. A ticket that nobody renews
+is deleted by the next process that waits for the model.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.errors import ConfigError
 from headway.files.database import WAIT_SECONDS, connect, database
+from headway.tracking import tickets
 from headway.tracking.store import database_file, is_file, tracking_uri
 
 if TYPE_CHECKING:
@@ -46,14 +48,18 @@ class Lock:
 def held(root: Path, name: str, seconds: float = math.inf) -> Iterator[Lock | None]:
     """Hold the model for the block; None where another process still has it after ``seconds``. A longer wait is said, once."""
     uri, wait = tracking_uri(root), _Wait(name, seconds)
-    with _kernel(_file(root, uri, name), wait) as locked:
+    file = _file(root, uri, name)
+    with _kernel(file, wait) as locked:
         if not locked:
             yield None
-        elif not uri.startswith("postgresql"):
+        elif is_file(uri):
             yield Lock(lambda: None)
-        else:
+        elif uri.startswith("postgresql"):
             with contextlib.closing(_connect(uri, name)) as connection:
                 yield _advisory(connection, name, wait)
+        else:
+            with tickets.held(uri, name, file, wait.until) as check:
+                yield None if check is None else Lock(check)
 
 
 @dataclass
@@ -65,16 +71,18 @@ class _Wait:
     begun: float = field(default_factory=time.monotonic)
     is_said: bool = False
 
-    def until(self, is_taken: Callable[[], bool]) -> bool:
-        """Try again and again; False where the time is up."""
+    def until(
+        self, is_taken: Callable[[], bool], may_end: Callable[[], bool] = lambda: True, pause: float = LOOK_SECONDS
+    ) -> bool:
+        """Try again and again; False where the time is up, and it may end."""
         while not is_taken():
             waited = time.monotonic() - self.begun
-            if waited >= self.seconds:
+            if waited >= self.seconds and may_end():
                 return False
             if waited >= QUIET_SECONDS and not self.is_said:
                 self.is_said = True
                 print(f"headway: another process decides about {self.name}; waiting", file=sys.stderr, flush=True)
-            time.sleep(LOOK_SECONDS)
+            time.sleep(pause)
         return True
 
 

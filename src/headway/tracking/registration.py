@@ -37,8 +37,9 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
             f"headway sync {run.path.name}"
         )
     run_id = tracking["run_id"]
-    with lock.held(root, name), opened(root) as client:
-        intent.recover(client, name)
+    with lock.held(root, name) as held, opened(root) as client:
+        assert held is not None
+        intent.recover(client, name, held.check)
         known = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
         if known:
             return str(known[0].version)

@@ -60,7 +60,7 @@ def reading(root: Path, name: str) -> Iterator[MlflowClient]:
         if model is not None and intent.intent_of(model) is not None:
             with lock.held(root, name, seconds=0) as held:
                 if held is not None:
-                    intent.recover(client, name)
+                    intent.recover(client, name, held.check)
         yield client
 
 

@@ -60,7 +60,7 @@ def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "
                 f"{name} must have one process that decides about it, but another has been at it for {PATIENCE_SECONDS:.0f} s; "
                 "try again"
             )
-        intent.recover(client, name)
+        intent.recover(client, name, held.check)
         now = registry.aliased(client, name, "champion")
         if now is None:
             raise ConfigError(_no_champion(name))
