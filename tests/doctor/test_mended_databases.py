@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sqlite3
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from headway.doctor import databases
 from headway.doctor.finding import is_array
 from headway.errors import ConfigError
 from headway.files import locks
+from headway.files.leftovers import leftovers
 
 
 @pytest.fixture(autouse=True)
@@ -194,3 +197,24 @@ def test_an_array_with_any_flipped_bit_in_its_header_is_judged_without_an_error(
             path.write_bytes(flipped)
             verdicts.add(is_array(path))
     assert False in verdicts
+
+
+def test_what_a_kill_leaves_of_mending_is_for_its_user_alone_and_cleared(path: Path, tmp_path: Path) -> None:
+    back_up(path, tmp_path, "whole", 1)
+    page_of_zeros(path)
+    os.truncate(path, path.stat().st_size - 4096)  # so that a copy of it is made, too
+
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            setattr(databases, "_fill", die)  # noqa: B010 - the rows of the backup come last
+            databases.mend(tmp_path, "prefect", path)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    (left,) = (one for one in path.parent.iterdir() if one.name != path.name)
+    assert {one.suffix for one in left.iterdir()} >= {".mended", ".backup", ".whole"}
+    assert left.stat().st_mode & 0o777 == 0o700
+    assert list(leftovers(tmp_path, time.time())) == [left]

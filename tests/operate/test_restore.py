@@ -161,6 +161,18 @@ def test_a_restore_killed_at_any_change_is_nothing_or_finished_when_repeated(kep
     assert finished > 5
 
 
+def test_the_databases_of_a_restore_that_was_killed_are_for_its_user_alone(kept: Path, tmp_path: Path) -> None:
+    number, root = 1, empty(tmp_path)
+    while not (root / PENDING).is_dir():
+        number, root = number + 1, empty(tmp_path)
+        assert killed_at(number, lambda root=root: restore(str(kept), root))
+        for path in root.glob(".headway-restore*/**/*.db*"):
+            assert path.stat().st_mode & 0o777 == 0o600, f"change {number}: {path.name}"
+    assert (root / PENDING).stat().st_mode & 0o777 == 0o700
+    restore(str(kept), root)
+    assert (root / "conf" / "flowers.yaml").stat().st_mode & 0o444 == 0o444  # which others may read
+
+
 def test_the_next_command_finishes_a_restore(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,7 @@ from headway.errors import ConfigError
 from headway.files.checksums import sync
 from headway.files.database import PARTS, database, disk_problem, place_database, sqlite_file
 from headway.files.disk import full_disk
-from headway.files.locks import is_held
+from headway.files.locks import is_held, working_folder
 from headway.run.lifetime import lives
 from headway.tracking.store import begin_anew, is_missed, let_go
 
@@ -105,8 +105,8 @@ def mend(root: Path, part: str, path: Path) -> None:
         raise full
     if _is_used(root):
         raise ConfigError("nothing else must be at work here, but headway up or a run is; end it (headway down)")
-    mended, copy = (path.with_name(f".{path.name}.{kind}") for kind in ("mended", "backup"))
-    try:
+    with working_folder(path.parent, "doctor") as folder:  # for us alone, and cleared by gc after a kill
+        mended, copy = folder / f"{path.name}.mended", folder / f"{path.name}.backup"
         backups = _backups(root, part)
         is_copied = any(_extract(backup, part, copy) for backup in backups)
         if not path.exists() or not save(path, mended, copy if is_copied else None):
@@ -120,10 +120,6 @@ def mend(root: Path, part: str, path: Path) -> None:
         _put(mended, path)
         if part == "mlflow" and not path.exists():
             begin_anew(root)
-    finally:
-        for left in (mended, copy):
-            for ending in ("", *BESIDE):
-                left.with_name(left.name + ending).unlink(missing_ok=True)
 
 
 def _put(mended: Path, path: Path) -> None:
@@ -153,7 +149,7 @@ def save(path: Path, target: Path, backup: Path | None = None) -> bool:
     target.unlink(missing_ok=True)
     try:
         with (
-            _lengthened(path) as whole,
+            _lengthened(path, target.parent) as whole,
             contextlib.closing(_opened(whole)) as old,
             contextlib.closing(sqlite3.connect(target)) as new,
         ):
@@ -192,8 +188,8 @@ def _fill(new: sqlite3.Connection, backup: Path, tables: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def _lengthened(path: Path) -> Iterator[Path]:
-    """A database that was cut, at the length that its header tells: SQLite refuses a shorter one as a whole."""
+def _lengthened(path: Path, folder: Path) -> Iterator[Path]:
+    """A database that was cut, as a copy in ``folder`` of the length that its header tells: SQLite refuses a shorter one as a whole."""
     with open(path, "rb") as file:
         header = file.read(100)
     pages, size = int.from_bytes(header[28:32], "big"), int.from_bytes(header[16:18], "big")
@@ -201,7 +197,7 @@ def _lengthened(path: Path) -> Iterator[Path]:
     if not header.startswith(b"SQLite format 3") or not path.stat().st_size < length < 1 << 40:
         yield path
         return
-    copy = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    copy = folder / f"{path.name}.whole"
     try:
         shutil.copyfile(path, copy)
         os.truncate(copy, length)

@@ -20,6 +20,7 @@ import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal, TypeVar
 
@@ -227,7 +228,9 @@ def _copied(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path | None) -
 def _written(path: Path) -> Iterator[IO[bytes]]:
     """A new file, which is on the disk after the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with naming(path), open(path, "xb") as file:
+    is_private = path.parent.name == "databases"  # they hold Prefect's secrets
+    opener = partial(os.open, mode=0o600) if is_private else None
+    with naming(path), open(path, "xb", opener=opener) as file:
         yield file
         file.flush()
         os.fsync(file.fileno())

@@ -77,7 +77,7 @@ def restore(file: str, root: Path) -> dict[str, Any]:
 
 def _unpack(path: Path, manifest: Manifest, whole: Path, root: Path) -> None:
     """Unpack and check a backup, so that nothing but its way to its places is left."""
-    whole.mkdir()
+    whole.mkdir(mode=0o700)  # it holds databases, and lies in the project from its renaming on
     rows = archive.unpack(path, whole)
     _check(whole, rows, path)
     if manifest.database == "sqlite":
