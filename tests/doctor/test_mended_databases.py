@@ -45,6 +45,11 @@ def made(path: Path) -> Path:
     return path
 
 
+def beside(path: Path) -> list[Path]:
+    """What else is in the database's folder, but locks."""
+    return [one for one in path.parent.iterdir() if one.suffix not in (".lock", ".start") and one != path]
+
+
 def rows(path: Path) -> int:
     with contextlib.closing(sqlite3.connect(path)) as database:
         return int(database.execute("SELECT count(*) FROM flow_run").fetchone()[0])
@@ -88,7 +93,7 @@ def test_an_error_of_reading_on_a_full_disk_is_no_damage(
         list(databases.examine(tmp_path))
     with pytest.raises(ConfigError, match="^the disk must have room left"):
         databases.mend(tmp_path, "prefect", path)
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    assert beside(path) == []
 
 
 def test_a_disk_that_becomes_full_while_rows_are_saved_leaves_the_damaged_database_in_place(
@@ -108,7 +113,7 @@ def test_a_disk_that_becomes_full_while_rows_are_saved_leaves_the_damaged_databa
         patch.setattr(sqlite3, "connect", limited)
         with pytest.raises(ConfigError, match="^the disk must have room left"):
             databases.mend(tmp_path, "prefect", path)
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    assert beside(path) == []
     assert path.read_bytes() == before
     databases.mend(tmp_path, "prefect", path)
     assert 400 < rows(path) < 500
@@ -139,7 +144,7 @@ def test_what_is_beside_a_damaged_database_stays_with_it(path: Path, tmp_path: P
     path.with_name("prefect.db-wal").write_bytes(b"of the damaged one")
     databases.mend(tmp_path, "prefect", path)
     assert path.with_name("prefect.db.damaged-wal").read_bytes() == b"of the damaged one"
-    assert all(one.name.startswith("prefect.db.damaged") for one in path.parent.iterdir())
+    assert all(one.name.startswith("prefect.db.damaged") for one in beside(path))
 
 
 def test_a_damaged_backup_is_passed_over_for_an_older_one(path: Path, tmp_path: Path) -> None:
@@ -214,7 +219,23 @@ def test_what_a_kill_leaves_of_mending_is_for_its_user_alone_and_cleared(path: P
             databases.mend(tmp_path, "prefect", path)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    (left,) = (one for one in path.parent.iterdir() if one.name != path.name)
+    (left,) = beside(path)
     assert {one.suffix for one in left.iterdir()} >= {".mended", ".backup", ".whole"}
     assert left.stat().st_mode & 0o777 == 0o700
     assert list(leftovers(tmp_path, time.time())) == [left]
+
+
+def test_nobody_serves_a_database_while_it_is_mended(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page_of_zeros(path)
+    held: list[bool] = []
+    save = databases.save
+
+    def looking(*files: Any) -> bool:
+        held.extend(locks.is_held(path.with_name(name)) for name in ("up.lock", "temporary.start"))
+        return save(*files)
+
+    monkeypatch.setattr(databases, "save", looking)
+    databases.mend(tmp_path, "prefect", path)
+    assert held == [True, True]

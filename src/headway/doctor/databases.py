@@ -21,6 +21,8 @@ from headway.files.database import PARTS, database, disk_problem, place_database
 from headway.files.disk import full_disk
 from headway.files.locks import is_held, working_folder
 from headway.run.lifetime import lives
+from headway.server.owner import owning
+from headway.server.temporary import kept_away
 from headway.tracking.store import begin_anew, is_missed, let_go
 
 BESIDE = ("-wal", "-shm", "-journal")
@@ -105,7 +107,11 @@ def mend(root: Path, part: str, path: Path) -> None:
         raise full
     if _is_used(root):
         raise ConfigError("nothing else must be at work here, but headway up or a run is; end it (headway down)")
-    with working_folder(path.parent, "doctor") as folder:  # for us alone, and cleared by gc after a kill
+    with (
+        owning(root, tuple(PARTS), None),  # saving rows may take minutes: nobody serves the damaged file meanwhile
+        kept_away(root),
+        working_folder(path.parent, "doctor") as folder,  # for us alone, and cleared by gc after a kill
+    ):
         mended, copy = folder / f"{path.name}.mended", folder / f"{path.name}.backup"
         backups = _backups(root, part)
         is_copied = any(_extract(backup, part, copy) for backup in backups)
