@@ -209,6 +209,7 @@ def _copied(root: Path, finished: RunDirectory, name: str, then: Callable[[Path,
         "validation.html",
     )  # pictures take MLflow long
     shutil.copytree(finished.path, path, ignore=shutil.ignore_patterns(*own))
+    write_json(path / "run.json", {**read_json(path / "run.json"), "key": path.name})  # by which MLflow knows it
     write_json(path / "flow.json", FLOW)
     then(root, RunDirectory(path))
 
