@@ -38,7 +38,7 @@ PRECISIONS = ("tf32", "bf16", "fp16", "fp8")
 def main() -> int:
     """Measure and keep the ratios; 2 where there is no GPU."""
     if not torch.cuda.is_available():
-        print("make bench-gpu needs an NVIDIA GPU that torch can use, however there is none")
+        print("make bench-gpu needs an NVIDIA GPU that torch can use, but there is none")
         return 2
     device = torch.device("cuda")
     for name, measured in {"gpu-mlp": mlp(device), "gpu-loader": loader(device), "gpu-gpt": gpt(device)}.items():

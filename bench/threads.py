@@ -103,7 +103,7 @@ while True: pass
 
 @contextlib.contextmanager
 def busy_processes(count: int) -> Iterator[None]:
-    """So many processes that compute without end while the block runs. They die with this process, however it ends."""
+    """So many processes that compute without end while the block runs. They die with this process, but it ends."""
     words = [sys.executable, "-c", BUSY_LOOP, str(os.getpid())]
     with contextlib.ExitStack() as stack:
         for _ in range(count):

@@ -29,14 +29,14 @@ def write(root: Path) -> tuple[Path, int, list[str]]:
     made, problems = deployments(root)
     if not made:
         raise ConfigError(
-            "conf/ must hold a project, however it holds none that loads; headway init --data FILE --target COLUMN"
+            "conf/ must hold a project, but it holds none that loads; headway init --data FILE --target COLUMN"
         )
     plan = {"name": "headway", "deployments": [entry(one) for one in made]}
     path = root / "prefect.yaml"
     try:
         write_atomically(path, HEAD + yaml.safe_dump(plan, sort_keys=False, allow_unicode=True, width=110))
     except OSError as error:
-        raise ConfigError(f"{path} must be writable, however: {error.strerror}") from None
+        raise ConfigError(f"{path} must be writable, but: {error.strerror}") from None
     return path, len(made), problems
 
 

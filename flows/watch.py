@@ -67,7 +67,7 @@ def _tell(report: Both, found: dict[str, Any], root: Path) -> None:
         emit(event)
     except (PrefectHTTPStatusError, HTTPError) as error:
         report.warn(
-            f"Prefect must take the drift's event, however: {str(error).splitlines()[0]}; the next watch emits it again"
+            f"Prefect must take the drift's event, but: {str(error).splitlines()[0]}; the next watch emits it again"
         )
         return
     watching.note_reported(root, report.project, found)

@@ -26,17 +26,17 @@ def csv(**columns: Any) -> bytes:
 
 
 CHECKED: dict[str, tuple[bytes, str]] = {
-    "empty file": (b"", "rows.csv must have content, however it is empty"),
-    "header only": (b"a,c,y\n", "the data must have rows, however rows.csv has none"),
-    "duplicate names": (b"a,a,y\n1,2,yes\n", "column names must differ, however a occurs more than once"),
-    "mixed types": (csv().replace(b"\n0.", b"\nzero", 1), "column a must be numeric, however 1 value is not"),
+    "empty file": (b"", "rows.csv must have content, but it is empty"),
+    "header only": (b"a,c,y\n", "the data must have rows, but rows.csv has none"),
+    "duplicate names": (b"a,a,y\n1,2,yes\n", "column names must differ, but a occurs more than once"),
+    "mixed types": (csv().replace(b"\n0.", b"\nzero", 1), "column a must be numeric, but 1 value is not"),
     "not UTF-8": (csv().replace(b",x,", b",caf\xe9,", 1), "must be UTF-8 text"),
     "target missing": (csv(y=None), "the target y must be given"),
-    "one class only": (csv(y="yes"), "the target y must have two classes, however every row has yes"),
-    "all-null column": (csv(a=None), "a must hold values, however it is missing in every row"),
+    "one class only": (csv(y="yes"), "the target y must have two classes, but every row has yes"),
+    "all-null column": (csv(a=None), "a must hold values, but it is missing in every row"),
     "infinities": (
         csv(a=[np.inf] * 2 + [1.0] * 1499 + [2.0] * 1499),
-        "a must be finite, however 2 values are infinite",
+        "a must be finite, but 2 values are infinite",
     ),
     "an id as category": (csv(c=[f"p{i}" for i in range(3000)]), "is likely an id"),
 }
@@ -66,7 +66,7 @@ def test_a_truncated_parquet_is_refused(
     monkeypatch.chdir(tmp_path)
     assert cli.main(["check", "rows"]) == 3
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("headway: rows.parquet must be whole and readable, however")
+    assert line.startswith("headway: rows.parquet must be whole and readable, but")
 
 
 def test_a_missing_file_and_a_missing_column_are_named(
@@ -97,7 +97,7 @@ def test_whole_runs_that_cannot_go_on_say_one_line_and_train_nothing(tmp_path: P
     (tmp_path / "mlruns").unlink()
 
     ended = run_command(tmp_path)
-    said = "headway: the target y must have two classes, however every row has yes\n"
+    said = "headway: the target y must have two classes, but every row has yes\n"
     assert (ended.returncode, ended.stderr) == (3, said)
     assert "Traceback" not in ended.stdout
     assert {path.name for path in (tmp_path / "data" / "prepared").iterdir()} <= {"profiles"}, (

@@ -67,12 +67,12 @@ def test_every_help_documents_the_exit_codes(command: str, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["flower"], "conf/flower.yaml must exist, however there is no such project; did you mean flowers?"),
+        (["flower"], "conf/flower.yaml must exist, but there is no such project; did you mean flowers?"),
         (
             ["flowers", "--set", "train.epoch=3"],
             "conf/flowers.yaml: train.epoch: no such setting; did you mean epochs?",
         ),
-        (["flowers", "--set", "train.epochs"], "--set must be section.field=value, however it is 'train.epochs'"),
+        (["flowers", "--set", "train.epochs"], "--set must be section.field=value, but it is 'train.epochs'"),
     ],
 )
 def test_a_configuration_mistake_is_one_line_and_starts_nothing(
@@ -90,7 +90,7 @@ def test_outside_a_project_folder_the_line_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["list"]) == 2
-    assert capsys.readouterr().err.startswith("headway: a project folder must contain conf/, however")
+    assert capsys.readouterr().err.startswith("headway: a project folder must contain conf/, but")
 
 
 @pytest.mark.parametrize(("error", "code"), [(DataError("a\nb"), 3), (TrainingError("a\nb"), 4)])
@@ -175,7 +175,7 @@ def test_a_port_already_taken_is_one_line_naming_it(root: Path, capsys: pytest.C
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert cli.main(["up", "--prefect-port", str(port)]) == 2
-    line = f"headway: Prefect's port {port} must be free, however it is taken; stop what listens there, or give"
+    line = f"headway: Prefect's port {port} must be free, but it is taken; stop what listens there, or give"
     assert capsys.readouterr().err == f"{line} --prefect-port\n"
     assert not (root / ".prefect").exists()
 
@@ -185,10 +185,10 @@ def test_servers_that_others_reach_need_a_password(
 ) -> None:
     monkeypatch.delenv("HEADWAY_AUTH", raising=False)
     assert cli.main(["up", "--host", "0.0.0.0"]) == 2
-    assert "must ask for a password, however --host is 0.0.0.0 and HEADWAY_AUTH is not set" in capsys.readouterr().err
+    assert "must ask for a password, but --host is 0.0.0.0 and HEADWAY_AUTH is not set" in capsys.readouterr().err
     monkeypatch.setenv("HEADWAY_AUTH", "me:short")
     assert cli.main(["up", "--host", "0.0.0.0"]) == 2
-    assert "at least 12 characters, however its password has 5 characters" in capsys.readouterr().err
+    assert "at least 12 characters, but its password has 5 characters" in capsys.readouterr().err
     assert not (root / ".prefect").exists()
 
 

@@ -103,20 +103,18 @@ def test_a_fresh_process_completes_a_prompt_as_the_command_line_does(root: Path,
 def test_copied_test_documents_and_wrong_settings_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data.tokeniser: no such setting; did you mean tokenizer\?"):
         load_project("little", root, ["data.tokeniser=bpe"])
-    with pytest.raises(ConfigError, match=r"width must be a multiple of twice the heads, however it is 30"):
+    with pytest.raises(ConfigError, match=r"width must be a multiple of twice the heads, but it is 30"):
         load_project("little", root, ["model.width=30"])
-    with pytest.raises(ConfigError, match=r"gate.metric must be bits_per_byte for language, however it is auc"):
+    with pytest.raises(ConfigError, match=r"gate.metric must be bits_per_byte for language, but it is auc"):
         load_project("little", root, ["gate.metric=auc"])
-    with pytest.raises(ConfigError, match=r"train.loss must suit language, however it is mse"):
+    with pytest.raises(ConfigError, match=r"train.loss must suit language, but it is mse"):
         load_project("little", root, ["train.loss=mse"])
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "little.yaml").write_text(YAML)
     (tmp_path / "texts").mkdir()
     for n in range(40):
         (tmp_path / "texts" / f"{n}.txt").write_text("always the same")
-    with pytest.raises(
-        DataError, match=r"test documents must not also be training documents, however .* are, for example"
-    ):
+    with pytest.raises(DataError, match=r"test documents must not also be training documents, but .* are, for example"):
         stages.check("little", tmp_path, [], Silent())
 
 
@@ -133,7 +131,7 @@ def test_what_cannot_be_sampled_is_one_line(
     assert cli.main(["sample", "rows"]) == 2
     assert cli.main(["sample", "little", "--tokens", "0"]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "headway: little must have a champion, however it has none yet; headway run little"
-    assert lines[1] == "headway: rows must be a language project to be sampled, however its task is regression"
+    assert lines[0] == "headway: little must have a champion, but it has none yet; headway run little"
+    assert lines[1] == "headway: rows must be a language project to be sampled, but its task is regression"
     assert lines[2].startswith("headway: --tokens must be at least 1")
     assert len(lines) == 3

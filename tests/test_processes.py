@@ -83,13 +83,13 @@ def test_a_guard_that_is_killed_leaves_nothing_behind(family: Child) -> None:
 def test_a_child_that_ends_by_itself_is_an_error_with_its_last_words_and_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = spawn("The server", [sys.executable, "-c", "raise SystemExit('no room')"], log, os.environ, tmp_path)
-    with pytest.raises(ConfigError, match=r"The server must keep running, however it ended: no room; see .*log"):
+    with pytest.raises(ConfigError, match=r"The server must keep running, but it ended: no room; see .*log"):
         await_answer(child, f"http://127.0.0.1:{free_port()}", 30)
     stop(child)
 
 
 def test_a_server_that_stays_silent_is_an_error_that_names_its_log(family: Child) -> None:
-    with pytest.raises(ConfigError, match=r"family must answer within 0 s, however it does not; see .*log"):
+    with pytest.raises(ConfigError, match=r"family must answer within 0 s, but it does not; see .*log"):
         await_answer(family, f"http://127.0.0.1:{free_port()}", 0.2)
 
 

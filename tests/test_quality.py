@@ -194,7 +194,7 @@ def test_a_failure_is_one_sentence_with_the_rule_the_fact_and_a_row() -> None:
     frame = pa.table({"age": [20.0] * 16 + [130.0, 4.0]})
     rule = {"expect": "column_values_to_be_between", "column": "age", "min_value": 0, "max_value": 120}
     (result,) = judge([Expectation.model_validate(rule)], Rows(frame), "adult").results
-    assert result.sentence == "adult: age must be between 0 and 120, however 1 of 18 rows is not (row 17: 130)"
+    assert result.sentence == "adult: age must be between 0 and 120, but 1 of 18 rows is not (row 17: 130)"
     assert result.examples == ((17, 130.0),)
     assert result.unexpected_percent == pytest.approx(100 / 18)
 

@@ -297,9 +297,7 @@ def test_the_loan_books_broken_month_stops_the_run_before_training(root: Path) -
     few = ["data.options.rows_per_month=300", "data.options.months=6"]
     run = runs.start("loans", root, [*few, "data.options.broken=true"])
     runs.track(run, root)
-    with pytest.raises(
-        DataError, match=r"interest_rate must be between 1 and 40, however .* rows are not \(row"
-    ) as caught:
+    with pytest.raises(DataError, match=r"interest_rate must be between 1 and 40, but .* rows are not \(row") as caught:
         stages.validate(run, root, Silent())
     runs.conclude(run, root, caught.value)
     assert not (run.path / "store.json").exists()

@@ -74,7 +74,7 @@ def test_settings_are_crossed_with_seeds(root: Path) -> None:
     project = load_table_project("rows", root)
     found = variants_of(project, 2, [0.1, 0.01], [0.0])
     assert [(v["seed"], v["learning_rate"]) for v in found] == [(0, 0.1), (1, 0.1), (0, 0.01), (1, 0.01)]
-    with pytest.raises(ConfigError, match="networks trained at once must be 2 to 256, however they are 1"):
+    with pytest.raises(ConfigError, match="networks trained at once must be 2 to 256, but they are 1"):
         variants_of(project, 1, [], [])
     with pytest.raises(ConfigError, match="learning rates must be above 0"):
         variants_of(project, 2, [-1.0], [])

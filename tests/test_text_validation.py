@@ -42,7 +42,7 @@ def test_copies_within_a_part_and_between_training_and_test_are_told(tmp_path: P
     told = found(tmp_path, max_overlap=1.0)
     assert told["passed"]
     copies, shared = told["warnings"]  # pyrefly: ignore
-    assert copies.startswith("documents should differ, however ")
+    assert copies.startswith("documents should differ, but ")
     assert "(" in shared
     failed = found(tmp_path, max_overlap=0.0)
     assert not failed["passed"]
@@ -53,11 +53,11 @@ def test_characters_that_only_the_test_holds_are_told(tmp_path: Path) -> None:
     text = "abcd " * 180 + "abc\u00e9 " * 20
     (tmp_path / "texts").write_text(text)
     (warning,) = found(tmp_path, split="position", tokenizer="characters", test=0.1)["warnings"]  # pyrefly: ignore
-    assert warning.startswith("test characters should occur in training, however 20.0% do not, for example '\u00e9'")
+    assert warning.startswith("test characters should occur in training, but 20.0% do not, for example '\u00e9'")
     assert found(tmp_path, split="position", tokenizer="bpe", test=0.1)["warnings"] == []
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     (texts(tmp_path) / "bad.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(DataError, match=r"bad.txt must be UTF-8 text, however byte 3 is not"):
+    with pytest.raises(DataError, match=r"bad.txt must be UTF-8 text, but byte 3 is not"):
         found(tmp_path)

@@ -69,30 +69,30 @@ _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less tha
 
 
 def _describe(cls: type[BaseModel], problem: Any) -> str:
-    """One pydantic problem as `path must be X, however it is Y`."""
+    """One pydantic problem as `path must be X, but it is Y`."""
     kind, found = problem["type"], problem.get("input")
     path, section = _locate(cls, problem["loc"])
     if kind == "extra_forbidden":
         name = str(problem["loc"][-1])
         return f"{path}: no such setting{suggest(name, list(section.model_fields))}"
     if kind == "missing":
-        return f"{path} must be given, however it is missing"
+        return f"{path} must be given, but it is missing"
     context = problem.get("ctx", {})
     for bound, words in _BOUNDS.items():
         if bound in context:
-            return f"{path} must be {words} {context[bound]:g}, however it is {found!r}"
+            return f"{path} must be {words} {context[bound]:g}, but it is {found!r}"
     if kind in ("literal_error", "enum"):
-        return f"{path} must be one of {context['expected']}, however it is {found!r}"
+        return f"{path} must be one of {context['expected']}, but it is {found!r}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         name = str(context["discriminator"]).strip("'")
         known = context.get("expected_tags", "?")
-        return f"{path}.{name} must be one of {known}, however it is {_tag(found, name)!r}"
+        return f"{path}.{name} must be one of {known}, but it is {_tag(found, name)!r}"
     if kind == "value_error":
         return f"{path}: {context['error']}" if path else str(context["error"])
     if kind in _NEEDS:
         word = f" or {problem['or']}" if "or" in problem else ""
-        return f"{path} must be {_NEEDS[kind]}{word}, however it is {found!r}"
-    return f"{path}: {problem['msg']}, however it is {found!r}"
+        return f"{path} must be {_NEEDS[kind]}{word}, but it is {found!r}"
+    return f"{path}: {problem['msg']}, but it is {found!r}"
 
 
 def _tag(found: Any, name: str) -> Any:
@@ -142,7 +142,7 @@ def find_root(start: Path | None = None) -> Path:
     for folder in (start, *start.parents):
         if (folder / "conf").is_dir():
             return folder
-    raise ConfigError(f"a project folder must contain conf/, however neither {start} nor any folder above it does")
+    raise ConfigError(f"a project folder must contain conf/, but neither {start} nor any folder above it does")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -150,13 +150,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} must exist, however there is no such file") from None
+        raise ConfigError(f"{path} must exist, but there is no such file") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} must be UTF-8 text, however byte {error.start} is not") from None
+        raise ConfigError(f"{path} must be UTF-8 text, but byte {error.start} is not") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path} must be YAML, however{line}: {getattr(error, 'problem', error)}") from None
+        raise ConfigError(f"{path} must be YAML, but{line}: {getattr(error, 'problem', error)}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a mapping of settings, however it holds {type(values).__name__}")
+        raise ConfigError(f"{path} must hold a mapping of settings, but it holds {type(values).__name__}")
     return values

@@ -63,11 +63,9 @@ class Project(Config):
     def _task_fits(self) -> Project:
         wrong = {"classification": "mse", "regression": "cross_entropy"}[self.task]
         if self.train.loss == wrong:
-            raise ValueError(f"train.loss must suit {self.task}, however it is {wrong}; leave it auto")
+            raise ValueError(f"train.loss must suit {self.task}, but it is {wrong}; leave it auto")
         if self.task == "regression" and self.train.label_smoothing:
-            raise ValueError(
-                "train.label_smoothing must be 0 for regression, however it is not: numbers have no classes"
-            )
+            raise ValueError("train.label_smoothing must be 0 for regression, but it is not: numbers have no classes")
         if self.task == "regression" and self.split.by == "stratified":
             return self.model_copy(update={"split": self.split.model_copy(update={"by": "random"})})
         return self
@@ -78,7 +76,7 @@ class Project(Config):
         reference = self.evaluate.reference
         if reference in self.data.features:
             raise ValueError(
-                f"evaluate.reference must not be a feature, however {reference} is one; leave it out of data.features"
+                f"evaluate.reference must not be a feature, but {reference} is one; leave it out of data.features"
             )
         return self
 
@@ -113,9 +111,7 @@ def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, A
     path = Path(name) if name.endswith((".yaml", ".yml")) else root / "conf" / f"{name}.yaml"
     if not path.exists():
         known = [p.stem for p in project_files(root)]
-        raise ConfigError(
-            f"conf/{path.stem}.yaml must exist, however there is no such project{suggest(path.stem, known)}"
-        )
+        raise ConfigError(f"conf/{path.stem}.yaml must exist, but there is no such project{suggest(path.stem, known)}")
     values = read_yaml(path)
     shown = f"conf/{path.name}"
     for dotted, value in _pairs(settings):
@@ -167,7 +163,7 @@ def load_table_project(name: str, root: Path, settings: Sequence[str] | Mapping[
     """As load_project. Raises ConfigError, too, for a project whose data is no table."""
     project = load_project(name, root, settings)
     if not isinstance(project, Project):
-        raise ConfigError(f"{name} must be a project on a table, however its task is {project.task}")
+        raise ConfigError(f"{name} must be a project on a table, but its task is {project.task}")
     return project
 
 
@@ -183,12 +179,12 @@ def _pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]
     for text in settings:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"[\w.-]+", name.strip()):
-            raise ConfigError(f"--set must be section.field=value, however it is {text!r}")
+            raise ConfigError(f"--set must be section.field=value, but it is {text!r}")
         try:
             # a date's format is a text, though YAML takes the sign at a value's beginning for a directive
             pairs.append((name.strip(), value if value.startswith("%") else yaml.safe_load(value)))
         except yaml.YAMLError:
-            raise ConfigError(f"--set {name}: the value must be YAML, however it is {value!r}") from None
+            raise ConfigError(f"--set {name}: the value must be YAML, but it is {value!r}") from None
     return pairs
 
 
@@ -200,7 +196,7 @@ def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
     for section in sections:
         inner = values.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"--set {dotted}: {section} must be a section, however it is {inner!r}")
+            raise ConfigError(f"--set {dotted}: {section} must be a section, but it is {inner!r}")
         values = inner
     if sections == ["model"] and last == "name" and values.get("name", "mlp") != value:
         values.clear()

@@ -50,19 +50,19 @@ def test_sound_columns_give_no_finding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "severity", "said"),
     [
-        ({"a": np.nan}, "stop", "a must hold values, however it is missing in every row"),
-        ({"a": 3.0}, "warn", "a should vary, however it is the same in every row"),
+        ({"a": np.nan}, "stop", "a must hold values, but it is missing in every row"),
+        ({"a": 3.0}, "warn", "a should vary, but it is the same in every row"),
         (
             {"a": [np.inf, -np.inf, *[1.0] * 1499, *[2.0] * 1499]},
             "stop",
-            "a must be finite, however 2 values are infinite",
+            "a must be finite, but 2 values are infinite",
         ),
         ({"c": [f"p{i}" for i in range(3000)]}, "stop", "3,000 of its 3,000 values differ, so it is likely an id"),
         ({"y": None}, "stop", "the target y must be given"),
-        ({"y": "no"}, "stop", "the target y must have two classes, however every row has no"),
-        ({"y": [str(i // 2) for i in range(3000)]}, "stop", "at most 1,000 classes, however it has 1,500"),
-        ({"y": ["rare", *["no", "yes"] * 1499, "no"]}, "warn", "however rare has under 3"),
-        ({"extra": 1}, "warn", "every column should have a role, however extra is not named"),
+        ({"y": "no"}, "stop", "the target y must have two classes, but every row has no"),
+        ({"y": [str(i // 2) for i in range(3000)]}, "stop", "at most 1,000 classes, but it has 1,500"),
+        ({"y": ["rare", *["no", "yes"] * 1499, "no"]}, "warn", "but rare has under 3"),
+        ({"extra": 1}, "warn", "every column should have a role, but extra is not named"),
     ],
 )
 def test_a_column_that_cannot_be_learnt_from_is_found(
@@ -85,7 +85,7 @@ def test_the_positive_class_must_be_a_class(tmp_path: Path) -> None:
 
 def test_a_regression_target_must_vary_and_be_finite(tmp_path: Path) -> None:
     (found,) = _columns(tmp_path, _frame().assign(y=2.5), FEATURES, "regression")
-    assert found.text == "the target y must have different values, however every row has 2.5"
+    assert found.text == "the target y must have different values, but every row has 2.5"
     (found,) = _columns(tmp_path, _frame().assign(y=[np.inf, *range(2999)]), FEATURES, "regression")
     assert "1 value is infinite" in found.text
 

@@ -144,7 +144,7 @@ def test_semicolons_are_noticed(root: Path) -> None:
     ("target", "said"),
     [
         ("churnd", "did you mean churned?"),
-        ("same", "the target must vary, however same is x in every row"),
+        ("same", "the target must vary, but same is x in every row"),
         ("nothing", "missing in every row"),
         ("note", "note has 400 different texts in 400 rows"),
     ],

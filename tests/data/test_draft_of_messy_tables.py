@@ -53,7 +53,7 @@ def test_a_folder_of_files_with_classes_in_words(project_root: Path, suffix: str
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ({"d.csv": "a,a,y\n1,2,yes\n2,3,no\n"}, "d.csv: column names must differ, however a occurs more than once"),
+        ({"d.csv": "a,a,y\n1,2,yes\n2,3,no\n"}, "d.csv: column names must differ, but a occurs more than once"),
         ({"d.csv": "a,y\n1,2\n", "h.csv": "a,hr,y\n1,2,3\n"}, "h.csv and d.csv differ in hr; give --data one of them"),
     ],
 )
@@ -91,7 +91,7 @@ def test_infinities_and_rows_without_a_target_are_left_out(project_root: Path) -
     found = stages.check("rows", project_root, [], Silent())
     assert found["rows"] == 370
     with pytest.raises(
-        DataError, match="the target y must be given in every row, however 30 of 400 lack it; data.unlabelled: drop"
+        DataError, match="the target y must be given in every row, but 30 of 400 lack it; data.unlabelled: drop"
     ):
         stages.check("rows", project_root, ["data.unlabelled=stop"], Silent())
 

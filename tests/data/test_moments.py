@@ -1,4 +1,4 @@
-"""A split by time puts the newest rows in the test, however their time is written; what is ambiguous is refused."""
+"""A split by time puts the newest rows in the test, but their time is written; what is ambiguous is refused."""
 
 from __future__ import annotations
 

@@ -32,20 +32,20 @@ def test_a_file_longer_than_a_block_whose_numbers_change_their_type_is_read_whol
 
 
 BAD = {
-    "deep lists": (b'{"a": ' + b"[" * 200_000, "line 2 must hold flat rows, however it is nested too deeply"),
-    "deep objects": (b'{"a":' * 100_000, "line 2 must hold flat rows, however it is nested too deeply"),
+    "deep lists": (b'{"a": ' + b"[" * 200_000, "line 2 must hold flat rows, but it is nested too deeply"),
+    "deep objects": (b'{"a":' * 100_000, "line 2 must hold flat rows, but it is nested too deeply"),
     "long line": (
         b'{"a": "' + b"x" * 30_000_000 + b'"}',
-        "a line must be at most 16 MiB long, however line 2 is longer",
+        "a line must be at most 16 MiB long, but line 2 is longer",
     ),
-    "a list": (b"[1, 2]", "each line must be a JSON object .* however line 2 is none"),
-    "cut": (b'{"a": 1', "line 2 must be JSON, however at column 8"),
-    "twice": (b'{"a": 1, "a": 2}', "line 2: each name of an object must be there once, however a is there 2 times"),
-    "NaN": (b'{"a": NaN}', "line 2: numbers must be finite, however one is NaN; write null"),
-    "Infinity": (b'{"a": -Infinity}', "line 2: numbers must be finite, however one is -Infinity"),
-    "latin-1": (b'{"a": "caf\xe9"}', "line 2 must be UTF-8 text, however byte 11 is not"),
+    "a list": (b"[1, 2]", "each line must be a JSON object .* but line 2 is none"),
+    "cut": (b'{"a": 1', "line 2 must be JSON, but at column 8"),
+    "twice": (b'{"a": 1, "a": 2}', "line 2: each name of an object must be there once, but a is there 2 times"),
+    "NaN": (b'{"a": NaN}', "line 2: numbers must be finite, but one is NaN; write null"),
+    "Infinity": (b'{"a": -Infinity}', "line 2: numbers must be finite, but one is -Infinity"),
+    "latin-1": (b'{"a": "caf\xe9"}', "line 2 must be UTF-8 text, but byte 11 is not"),
     "utf-16": ('{"a": 1}'.encode("utf-16"), "line 2 must be UTF-8 text"),
-    "half a character": (b'{"a": "\\ud800"}', "column a must hold text, however one value holds half a character"),
+    "half a character": (b'{"a": "\\ud800"}', "column a must hold text, but one value holds half a character"),
 }
 
 

@@ -128,23 +128,23 @@ CSV = "n,c,d,t,y\n1,a,2024-01-01,x,no\n2,b,2024-01-02,y,yes\n"
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"", "x.csv must have content, however it is empty"),
-        (CSV.splitlines()[0].encode() + b"\n", "the data must have rows, however x.csv has none"),
-        (b"\n\n", "x.csv must begin with the columns' names, however its first line is blank"),
+        (b"", "x.csv must have content, but it is empty"),
+        (CSV.splitlines()[0].encode() + b"\n", "the data must have rows, but x.csv has none"),
+        (b"\n\n", "x.csv must begin with the columns' names, but its first line is blank"),
         (
             CSV.replace("2,b", "two,b").encode(),
-            r"x.csv: column n must be numeric, however 1 value is not \(row 2: 'two'\)",
+            r"x.csv: column n must be numeric, but 1 value is not \(row 2: 'two'\)",
         ),
         (
             CSV.replace("2024-01-02", "soon").encode(),
-            r"x.csv: column d must be a date such as 2024-12-31, however 1 value is not \(row 2: 'soon'\)",
+            r"x.csv: column d must be a date such as 2024-12-31, but 1 value is not \(row 2: 'soon'\)",
         ),
-        (CSV.replace("n,c,", "n,n,").encode(), "x.csv: column names must differ, however n occurs more than once"),
+        (CSV.replace("n,c,", "n,n,").encode(), "x.csv: column names must differ, but n occurs more than once"),
         (
             CSV.replace("2,b,2024-01-02,y,yes", "2,b,yes").encode(),
-            "x.csv: each line must have as many values as the header, however",
+            "x.csv: each line must have as many values as the header, but",
         ),
-        (CSV.replace("a", "caf\xe9").encode("latin-1"), "x.csv must be UTF-8 text, however .* set data.csv.encoding"),
+        (CSV.replace("a", "caf\xe9").encode("latin-1"), "x.csv must be UTF-8 text, but .* set data.csv.encoding"),
     ],
     ids=["empty", "header only", "blank", "mixed types", "no date", "duplicate names", "ragged", "not UTF-8"],
 )
@@ -173,7 +173,7 @@ def test_another_encoding_delimiter_and_null_can_be_stated(tmp_path: Path) -> No
 def test_a_truncated_parquet_is_one_clear_line(tmp_path: Path, cut: int) -> None:
     path = write(FRAME, tmp_path / "x.parquet")
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(DataError, match="x.parquet must be whole and readable, however") as caught:
+    with pytest.raises(DataError, match="x.parquet must be whole and readable, but") as caught:
         rows(opened(path, tmp_path))
     assert "\n" not in str(caught.value)
 
@@ -185,7 +185,7 @@ def test_a_parquet_damaged_inside_is_one_clear_line(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[60:4000] = bytes(3940)
     path.write_bytes(bytes(content))
-    with pytest.raises(DataError, match="x.parquet must be whole and readable, however"):
+    with pytest.raises(DataError, match="x.parquet must be whole and readable, but"):
         rows(opened(path, tmp_path))
 
 
@@ -194,22 +194,22 @@ def test_a_month_whose_schema_changed_names_the_file_the_column_and_the_types(tm
     write(FRAME.assign(n=["x", "y", "z"]), tmp_path / "m" / "02.parquet")
     with pytest.raises(
         DataError,
-        match=r"02.parquet: a column must have one type in all files, however n is text here and a number in 01",
+        match=r"02.parquet: a column must have one type in all files, but n is text here and a number in 01",
     ):
         opened("m", tmp_path)
     write(FRAME.rename(columns={"n": "nn"}), tmp_path / "m" / "02.parquet")
     with pytest.raises(
         DataError,
-        match=r"02.parquet: all files must have the same columns, however n, which 01.parquet has, is not here; did you mean nn\?",
+        match=r"02.parquet: all files must have the same columns, but n, which 01.parquet has, is not here; did you mean nn\?",
     ):
         opened("m", tmp_path)
 
 
 def test_a_column_that_is_not_there_is_a_mistake_in_the_project(tmp_path: Path) -> None:
     path = write(FRAME, tmp_path / "x.csv")
-    with pytest.raises(ConfigError, match=r"data.features.cc must name a column of x.csv, however cc is none"):
+    with pytest.raises(ConfigError, match=r"data.features.cc must name a column of x.csv, but cc is none"):
         opened(path, tmp_path, features={"cc": "categorical"})
-    with pytest.raises(ConfigError, match=r"data.target must name a column of x.csv, however yy is none"):
+    with pytest.raises(ConfigError, match=r"data.target must name a column of x.csv, but yy is none"):
         opened(path, tmp_path, target="yy")
 
 
@@ -217,7 +217,7 @@ def test_a_column_that_is_not_there_is_a_mistake_in_the_project(tmp_path: Path) 
     ("source", "error", "line"),
     [
         ("nowhere.csv", DataError, "there is no nowhere.csv"),
-        ("empty", DataError, "must hold Parquet, CSV, JSON lines or Arrow files, however empty holds none"),
+        ("empty", DataError, "must hold Parquet, CSV, JSON lines or Arrow files, but empty holds none"),
         ("x.xlsx", ConfigError, r"data.format must be given .* unknown \(.xlsx\)"),
         ("gopher://x/y.csv", ConfigError, "must be an address that pyarrow can open"),
     ],

@@ -90,8 +90,8 @@ def test_the_store_holds_every_part_and_is_used_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"caf\xe9 " * 50, r"x.txt must be UTF-8 text, however byte 3 is not"),
-        (b"short", r"part must have more tokens than model.context, 64, however it has"),
+        (b"caf\xe9 " * 50, r"x.txt must be UTF-8 text, but byte 3 is not"),
+        (b"short", r"part must have more tokens than model.context, 64, but it has"),
     ],
 )
 def test_bad_text_is_one_line(tmp_path: Path, content: bytes, line: str) -> None:
@@ -103,7 +103,7 @@ def test_bad_text_is_one_line(tmp_path: Path, content: bytes, line: str) -> None
 
 
 def test_a_missing_text_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="data.source must hold text files, however there is no nowhere"):
+    with pytest.raises(DataError, match="data.source must hold text files, but there is no nowhere"):
         open_text(TextConfig(source="nowhere"), tmp_path)
 
 

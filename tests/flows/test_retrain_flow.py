@@ -99,7 +99,7 @@ def test_a_value_out_of_range_never_starts(root: Path, pretended: Pretended) -> 
 @pytest.mark.parametrize(
     ("stage", "error"),
     [
-        ("validate", DataError("height must be at least 0, however 3 rows are less")),
+        ("validate", DataError("height must be at least 0, but 3 rows are less")),
         ("train", TrainingError("no room")),
     ],
 )
@@ -143,7 +143,7 @@ def test_validation_metrics_and_decision_become_artifacts(root: Path, pretended:
 
 
 def test_refused_data_is_an_artifact_too(root: Path, pretended: Pretended) -> None:
-    pretended.failing["validate"] = DataError("height must be known, however 3 rows are not")
+    pretended.failing["validate"] = DataError("height must be known, but 3 rows are not")
     run()
     text = artifacts()["flowers-validation"].data
     assert "refused" in text

@@ -45,13 +45,13 @@ def test_a_scoring_leaves_its_counts_as_a_page(root: Path, monkeypatch: pytest.M
 
 def test_refused_data_ends_failed_with_exactly_its_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> dict[str, Any]:
-        raise DataError("a.csv: rows to predict must have the column x, however they have y")
+        raise DataError("a.csv: rows to predict must have the column x, but they have y")
 
     monkeypatch.setattr(scoring, "score", refuse)
     state = run()
     assert (state.is_failed(), state.message) == (
         True,
-        "a.csv: rows to predict must have the column x, however they have y",
+        "a.csv: rows to predict must have the column x, but they have y",
     )
 
 

@@ -90,7 +90,7 @@ def test_weights_are_loaded_or_refused_in_one_line(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.eval()(tokens), network()(tokens))
     with pytest.raises(ConfigError, match="model.weights must hold embedding.weight of shape"):
         GPT(layers=2, heads=2, width=32, context=12, weights=str(path)).build(TokenInputs(11))
-    with pytest.raises(ConfigError, match="model.weights must name a safetensors file, however there is no"):
+    with pytest.raises(ConfigError, match="model.weights must name a safetensors file, but there is no"):
         GPT(weights="nowhere").build(TokenInputs(11))
     path.write_bytes(b"no")
     with pytest.raises(ConfigError, match="model.weights must be a safetensors file"):

@@ -57,12 +57,12 @@ def test_a_database_that_is_away_or_refuses_is_one_line(setting: str, monkeypatc
     monkeypatch.setenv("HEADWAY_DATABASE", setting.replace("p%2Fw%401", "wrong"))
     found = db.database()
     assert found is not None
-    with pytest.raises(ConfigError, match="must accept user headway, however it refuses"):
+    with pytest.raises(ConfigError, match="must accept user headway, but it refuses"):
         db.make_databases(found)
     monkeypatch.setenv("HEADWAY_DATABASE", f"postgresql://headway:x@127.0.0.1:{free_port()}/d")
     found = db.database()
     assert found is not None
-    with pytest.raises(ConfigError, match="must answer, however: .*Connection refused"):
+    with pytest.raises(ConfigError, match="must answer, but: .*Connection refused"):
         db.make_databases(found)
 
 
@@ -74,9 +74,7 @@ def test_both_databases_are_made_once_and_held_by_one(setting: str) -> None:
     with (
         db.owned(found, "prefect"),
         db.owned(found, "mlflow"),
-        pytest.raises(
-            ConfigError, match=rf"must have one Prefect server, however headway up on .* process {os.getpid()}"
-        ),
+        pytest.raises(ConfigError, match=rf"must have one Prefect server, but headway up on .* process {os.getpid()}"),
         db.owned(found, "prefect"),
     ):
         pass
@@ -130,7 +128,7 @@ def test_an_sqlite_database_of_another_version_is_one_line(root: Path) -> None:
             db.check_versions(root, None)
         assert fact in str(told.value)
     path.write_text("this is not a database " * 100)
-    with pytest.raises(ConfigError, match="must be MLflow's database, however: file is not a database"):
+    with pytest.raises(ConfigError, match="must be MLflow's database, but: file is not a database"):
         db.check_versions(root, None)
 
 

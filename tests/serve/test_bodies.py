@@ -55,33 +55,33 @@ def test_csv_and_parquet_are_read_with_the_columns_that_are_needed() -> None:
 
 
 BAD: dict[str, tuple[bytes, str, str]] = {
-    "nothing": (b"", JSON, "the body must hold rows, however it is empty"),
-    "no type": (b"{}", "", "Content-Type must be application/json, text/csv or .*, however it is missing"),
-    "another type": (b"{}", "text/plain", "Content-Type must be .* however it is text/plain"),
-    "type with line": (b"{}", "text/pl\nain", r"however it is 'text/pl\\nain'"),
+    "nothing": (b"", JSON, "the body must hold rows, but it is empty"),
+    "no type": (b"{}", "", "Content-Type must be application/json, text/csv or .*, but it is missing"),
+    "another type": (b"{}", "text/plain", "Content-Type must be .* but it is text/plain"),
+    "type with line": (b"{}", "text/pl\nain", r"but it is 'text/pl\\nain'"),
     "another charset": (
         b"{}",
         "text/csv; charset=latin-1",
-        "must be text/csv in UTF-8, however it says charset=latin-1",
+        "must be text/csv in UTF-8, but it says charset=latin-1",
     ),
     "latin-1": (
         '{"inputs": [{"x": "é"}]}'.encode("latin-1"),
         JSON,
-        "the body must be UTF-8 text, however byte 20 is not",
+        "the body must be UTF-8 text, but byte 20 is not",
     ),
     "utf-16": ('{"inputs": []}'.encode("utf-16"), JSON, "the body must be UTF-8 text"),
-    "latin-1 CSV": ("x,k\n1,é\n".encode("latin-1"), CSV, "the body must be UTF-8 text, however byte 7 is not"),
-    "no JSON": (b"x=1", JSON, "the body must be JSON, however at column 1"),
-    "two values": (b'{"inputs": []} {}', JSON, "the body must be JSON, however at column 16: Extra data"),
+    "latin-1 CSV": ("x,k\n1,é\n".encode("latin-1"), CSV, "the body must be UTF-8 text, but byte 7 is not"),
+    "no JSON": (b"x=1", JSON, "the body must be JSON, but at column 1"),
+    "two values": (b'{"inputs": []} {}', JSON, "the body must be JSON, but at column 16: Extra data"),
     "deep lists": (b'{"inputs": ' + b"[" * 200_000, JSON, "nested too deeply"),
     "deep objects": (b'{"inputs": ' + b'{"a":' * 150_000 + b"1" + b"}" * 150_000 + b"}", JSON, "nested too deeply"),
     "deep value": (b'{"inputs": [{"x": ' + b"[" * 300 + b"]" * 300 + b', "k": "p"}]}', JSON, "deep value"),
-    "NaN": (b'{"inputs": [{"x": NaN, "k": "p"}]}', JSON, "numbers must be finite, however one is NaN"),
-    "Infinity": (b'{"inputs": [{"x": Infinity, "k": "p"}]}', JSON, "numbers must be finite, however one is Infinity"),
-    "twice": (b'{"inputs": [{"x": 1, "x": 2, "k": "p"}]}', JSON, "however x is there 2 times"),
+    "NaN": (b'{"inputs": [{"x": NaN, "k": "p"}]}', JSON, "numbers must be finite, but one is NaN"),
+    "Infinity": (b'{"inputs": [{"x": Infinity, "k": "p"}]}', JSON, "numbers must be finite, but one is Infinity"),
+    "twice": (b'{"inputs": [{"x": 1, "x": 2, "k": "p"}]}', JSON, "but x is there 2 times"),
     "a list": (b"[]", JSON, "the body must be a JSON object with one of inputs"),
     "two formats": (b'{"inputs": [], "instances": []}', JSON, "must be a JSON object with one of inputs"),
-    "no rows": (b'{"inputs": []}', JSON, "the body must hold rows, however it holds none"),
+    "no rows": (b'{"inputs": []}', JSON, "the body must hold rows, but it holds none"),
     "rows of numbers": (b'{"inputs": [1, 2]}', JSON, "inputs must be a list of records"),
     "a row of numbers": (b'{"inputs": [{"x": 1, "k": "p"}, 2]}', JSON, "inputs must be a list of records"),
     "columns of other lengths": (b'{"inputs": {"x": [1, 2], "k": ["p"]}}', JSON, "the same number of values"),
@@ -93,13 +93,13 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "split twice": (b'{"dataframe_split": {"columns": ["x", "x"], "data": []}}', JSON, "columns must differ"),
     "split of what": (b'{"dataframe_split": [1]}', JSON, "dataframe_split must have columns"),
     "params": (b'{"inputs": [{"x": 1, "k": 2}], "params": [1]}', JSON, "params must be an object"),
-    "a column less": (b'{"inputs": [{"x": 1}]}', JSON, "rows to predict must have the column k, however they have x"),
-    "a name with a line": (b'{"inputs": [{"x\\n": 1}]}', JSON, r"must have the column x, however they have 'x\\n'"),
+    "a column less": (b'{"inputs": [{"x": 1}]}', JSON, "rows to predict must have the column k, but they have x"),
+    "a name with a line": (b'{"inputs": [{"x\\n": 1}]}', JSON, r"must have the column x, but they have 'x\\n'"),
     "half a character": (b'{"inputs": [{"x": "\\ud800", "k": "p"}]}', JSON, "column x must hold text"),
-    "header only": (b"x,k\n", CSV, "the body must hold rows, however it holds none"),
+    "header only": (b"x,k\n", CSV, "the body must hold rows, but it holds none"),
     "ragged": (b"x,k\n1,p\n1\n", CSV, "each line must have as many values as the header"),
-    "names twice": (b"x,k,x\n1,p,2\n", CSV, "column names must differ, however x occurs more than once"),
-    "no header": (b"1,p\n2,q\n", CSV, "must have the column x, however they have 1, p"),
+    "names twice": (b"x,k,x\n1,p,2\n", CSV, "column names must differ, but x occurs more than once"),
+    "no header": (b"1,p\n2,q\n", CSV, "must have the column x, but they have 1, p"),
     "long header": (b"x" * 900_000 + b"\n1\n", CSV, "the body must begin with the columns' names"),
     "no Parquet": (b"PAR1" + b"x" * 100 + b"PAR1", PARQUET, "the body must be whole and readable"),
     "CSV as Parquet": (b"x,k\n1,p\n", PARQUET, "the body must be whole and readable"),
@@ -128,10 +128,10 @@ def test_what_is_small_and_stands_for_much_is_refused_before_it_is_unpacked() ->
         (b"x,k\n" + b"1,p\n" * 2000, CSV),
         (b'{"inputs": {"x": [' + b",".join([b"1"] * 2000) + b"]}}", JSON),
     ):
-        with pytest.raises(TooLarge, match="a request must have at most 1,000 rows, however it has 2,000"):
+        with pytest.raises(TooLarge, match="a request must have at most 1,000 rows, but it has 2,000"):
             read(body, kind, ["x"])
     long = pa.table({"x": np.zeros(1000), "k": ["p" * 100_000] * 1000})
-    with pytest.raises(TooLarge, match="texts must take at most 8 MB, however they take more"):
+    with pytest.raises(TooLarge, match="texts must take at most 8 MB, but they take more"):
         read(parquet(long, compression="zstd"), PARQUET)
     wide = pa.table({"x": np.arange(1000.0), "k": ["p"] * 1000, **{f"c{i}": np.arange(1000.0) for i in range(1100)}})
     with pytest.raises(TooLarge, match="must take at most 8 MB when unpacked"):

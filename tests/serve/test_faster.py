@@ -47,7 +47,7 @@ def test_without_a_compiler_or_torchao_the_reason_is_told(
     chosen, trials = fastest(predictor, rows(50, 0), repeats=1)
     assert chosen is predictor
     assert [(t.way, t.seconds is None) for t in trials] == [("plain", False), *((w, True) for w in faster.WAYS)]
-    assert "however there is none; install g++" in str(trials[1].problem)
+    assert "but there is none; install g++" in str(trials[1].problem)
     assert "needs the package torchao" in str(trials[2].problem)
 
 
@@ -91,6 +91,6 @@ def test_the_fastest_within_the_tolerance_is_taken(
 
 def test_trees_are_refused() -> None:
     trees = lightgbm.Booster.__new__(lightgbm.Booster)
-    with pytest.raises(ConfigError, match="needs a network, however this bundle holds trees"):
+    with pytest.raises(ConfigError, match="needs a network, but this bundle holds trees"):
         hastened(Predictor(None, None, trees), "compiled")  # pyrefly: ignore
     assert Trial("plain", 1.0, 0.0).problem is None

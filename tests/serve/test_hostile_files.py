@@ -104,10 +104,10 @@ def test_rows_that_no_number_comes_of_go_aside_with_the_reason(root: Path, tmp_p
     told = score("classes", root, Silent(), str(file), tmp_path / "out")
     assert (told["scored"], told["refused"]) == (2, 4)
     refused = pd.read_parquet(tmp_path / "out" / f"a.{ending}.refused.parquet").set_index("row")["reason"]
-    assert refused[2] == "x must be finite, however it is 'inf'"
-    assert refused[3] == f"x must be finite, however it is '{'1' * 80}'"
+    assert refused[2] == "x must be finite, but it is 'inf'"
+    assert refused[3] == f"x must be finite, but it is '{'1' * 80}'"
     assert refused[4].startswith("the prediction must be a finite number")
-    assert refused[5] == "x must be finite, however it is '-1e999'"
+    assert refused[5] == "x must be finite, but it is '-1e999'"
     scored = pd.read_parquet(tmp_path / "out" / f"a.{ending}.parquet")
     assert np.isfinite(scored.filter(like="probability")).all(axis=None)
 
@@ -146,7 +146,7 @@ def test_keys_of_a_csv_are_read_as_the_project_reads_them(root: Path, tmp_path: 
 
 def test_a_folder_that_cannot_be_written_is_one_line_that_names_it(root: Path, tmp_path: Path) -> None:
     table(10).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(ConfigError, match=r"^--out must be a folder that can be written, however /proc/scores: "):
+    with pytest.raises(ConfigError, match=r"^--out must be a folder that can be written, but /proc/scores: "):
         score("classes", root, Silent(), str(tmp_path / "a.parquet"), Path("/proc/scores"))
 
 
@@ -222,7 +222,7 @@ def test_a_disk_that_is_full_at_any_write_is_one_line_and_the_next_scoring_goes_
     assert left(out) == ["a.parquet", "manifest.json"]
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(
-        ConfigError, match=r"^--out must be a folder that can be written, however .*: Read-only file system$"
+        ConfigError, match=r"^--out must be a folder that can be written, but .*: Read-only file system$"
     ):
         score("classes", root, Silent(), str(tmp_path / "a.parquet"), out)
 

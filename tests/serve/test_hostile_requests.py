@@ -73,13 +73,13 @@ BAD: dict[str, tuple[bytes, str]] = {
     "deep lists": (b'{"inputs": ' + b"[" * 200_000, "nested too deeply"),
     "deep objects": (b'{"a":' * 100_000, "nested too deeply"),
     "a deep value": (one(x="[" * 300 + "]" * 300), "column x must hold single values"),
-    "5,000 digits": (one(x="1" * 5000), "column x must be finite, however 1 value is not"),
-    "1e999": (one(x="1e999"), "column x must be finite, however 1 value is not"),
-    "inf": (one(x='"inf"'), "column x must be finite, however 1 value is not"),
-    "Infinity": (one(x="Infinity"), "numbers must be finite, however one is Infinity"),
-    "NaN": (one(x="NaN"), "numbers must be finite, however one is NaN"),
+    "5,000 digits": (one(x="1" * 5000), "column x must be finite, but 1 value is not"),
+    "1e999": (one(x="1e999"), "column x must be finite, but 1 value is not"),
+    "inf": (one(x='"inf"'), "column x must be finite, but 1 value is not"),
+    "Infinity": (one(x="Infinity"), "numbers must be finite, but one is Infinity"),
+    "NaN": (one(x="NaN"), "numbers must be finite, but one is NaN"),
     "beyond what is computed": (one(x="1e300"), "row 1: the prediction must be a finite number"),
-    "a word": (one(x='"six"'), "column x must be numeric, however 1 value is not (row 1: 'six')"),
+    "a word": (one(x='"six"'), "column x must be numeric, but 1 value is not (row 1: 'six')"),
     "an object": (one(k="{}"), "column k must hold single values"),
     "no column": (b'{"inputs": [{"x": 1}]}', "rows to predict must have the column k"),
     "latin-1": (one(k='"é"').decode().encode("latin-1"), "the body must be UTF-8 text"),
@@ -144,7 +144,7 @@ def test_bodies_beyond_the_yamls_limit_get_413(server: Server) -> None:
     for body in (b'{"inputs": "' + b"x" * 5_000_000 + b'"}', b"x" * 1_000_001):
         status, text = server.json(body)
         assert status == 413
-        assert said(status, text) == "the body must have at most 1 MB, however it has more; `headway score` takes files"
+        assert said(status, text) == "the body must have at most 1 MB, but it has more; `headway score` takes files"
     head = b"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     with server.connect(head + b"Content-Length: 100000000\r\n\r\n") as connection:
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
@@ -155,7 +155,7 @@ def test_bodies_beyond_the_yamls_limit_get_413(server: Server) -> None:
         with contextlib.suppress(ConnectionError):
             assert connection.recv(1 << 16)[:13] in (b"HTTP/1.1 413 ", b"")
     status, text = server.json(b'{"inputs": [' + b",".join([b'{"x":1,"k":"p"}'] * 5001) + b"]}")
-    assert (status, "at most 5,000 rows, however it has 5,001" in said(status, text)) == (413, True)
+    assert (status, "at most 5,000 rows, but it has 5,001" in said(status, text)) == (413, True)
     assert server.works()
 
 
@@ -170,7 +170,7 @@ def test_idle_and_slow_connections_are_ended_while_others_are_answered(server: S
             answer = whole(connection)
             assert answer.startswith(b"HTTP/1.1 408 ")
             line = answer.partition(b"\r\n\r\n")[2].decode()
-            assert said(408, line) == "a request must arrive within 2 s, however only 10 bytes did"
+            assert said(408, line) == "a request must arrive within 2 s, but only 10 bytes did"
         for connection in (*idle, *slow_heads):
             with contextlib.suppress(ConnectionResetError):
                 assert connection.recv(1) == b""
@@ -249,5 +249,5 @@ def test_a_limit_that_is_none_is_said_before_anything_starts(server: Server, tmp
     (tmp_path / "conf").mkdir()
     text = (server.kept.child.log.parents[2] / "conf" / "values.yaml").read_text().replace("rows: 5000", "rows: 0")
     (tmp_path / "conf" / "values.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=r"serve.rows must be at least 1, however it is 0"):
+    with pytest.raises(ConfigError, match=r"serve.rows must be at least 1, but it is 0"):
         load_project("values", tmp_path)

@@ -30,7 +30,7 @@ from tests.deciding import decide
 PROJECT = {"name": "small", "description": "", "task": "classification", "model": {"name": "mlp"}}
 ROWS = pd.DataFrame({"a": [0.5, None, -1.0, 2.0], "b": [1.0, 2.0, None, 4.0], "c": ["x", "never seen", None, "z"]})
 
-INFINITE = "rows to predict: column a must be finite, however 1 value is not (row 2: '-inf')"
+INFINITE = "rows to predict: column a must be finite, but 1 value is not (row 2: '-inf')"
 
 LOAD = """
 import importlib.util, json, sys
@@ -124,4 +124,4 @@ def test_the_server_and_score_refuse_an_infinity_as_the_model_does(root: Path) -
     answer = server.post("/invocations", content=rows.to_csv(index=False), headers={"Content-Type": "text/csv"})
     assert (answer.status_code, answer.json()["message"]) == (400, INFINITE)
     reasons = sift(predictor.preparation, pa.RecordBatch.from_pandas(rows))
-    assert reasons == {1: "a must be finite, however it is '-inf'"}
+    assert reasons == {1: "a must be finite, but it is '-inf'"}

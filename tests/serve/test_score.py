@@ -88,7 +88,7 @@ def test_rows_that_break_the_schema_go_aside_with_the_reason_and_none_is_lost(ro
     bad = pd.read_parquet(tmp_path / "out" / "a.csv.refused.parquet")
     assert sorted([*good["id"].astype(int), *bad["id"].dropna().astype(int)]) == list(range(3000))
     assert bad["line"].dropna().tolist() == ["51,1", "52,1,p,q"]
-    assert bad["reason"][0] == "x must be numeric, however it is 'six'"
+    assert bad["reason"][0] == "x must be numeric, but it is 'six'"
     assert bad["row"].dropna().astype(int).tolist() == [i + 1 for i in range(7, 3000, 100)]
 
 
@@ -197,7 +197,7 @@ def test_a_version_that_is_not_there_is_one_line(root: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=r"'9' is none; there is version 1$"):
         score("classes", root, Silent(), str(tmp_path), tmp_path / "out", "9")
     (root / "conf" / "new.yaml").write_text((root / "conf" / "classes.yaml").read_text())
-    with pytest.raises(ConfigError, match=r"^new must have a champion, however it has none yet; headway run new$"):
+    with pytest.raises(ConfigError, match=r"^new must have a champion, but it has none yet; headway run new$"):
         score("new", root, Silent(), str(tmp_path), tmp_path / "out")
 
 

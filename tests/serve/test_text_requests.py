@@ -47,8 +47,8 @@ def test_a_prompt_is_continued_and_a_text_measured(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("rows", "params", "line"),
     [
-        ([{"x": 1}], {}, "the body must hold rows with a column prompt or text, however it holds none"),
-        ([{"prompt": None}], {}, "prompt must be a text in every row, however 1 have none"),
+        ([{"x": 1}], {}, "the body must hold rows with a column prompt or text, but it holds none"),
+        ([{"prompt": None}], {}, "prompt must be a text in every row, but 1 have none"),
         ([{"prompt": ""}], {}, "prompt must be a text in every row"),
         ([{"prompt": ["a"]}], {}, "prompt must be a text in every row"),
         ([{"text": "a"}], {}, "a text must have at least two tokens"),
@@ -56,7 +56,7 @@ def test_a_prompt_is_continued_and_a_text_measured(client: TestClient) -> None:
         (
             [{"prompt": "a"}],
             {"tokens": "many"},
-            "params.tokens must be a whole number from 1 to 10,000, however it is many",
+            "params.tokens must be a whole number from 1 to 10,000, but it is many",
         ),
         ([{"prompt": "a"}], {"tokens": 1.5}, "params.tokens must be a whole number"),
         ([{"prompt": "a"}], {"tokens": True}, "params.tokens must be a whole number"),
@@ -83,5 +83,5 @@ def test_a_mistake_of_ours_is_one_line_without_its_trace() -> None:
     assert answer.status_code == 500
     assert json.loads(answer.text) == {
         "error_code": "INTERNAL_ERROR",
-        "message": "the scoring server must answer, however it failed; its log says why",
+        "message": "the scoring server must answer, but it failed; its log says why",
     }

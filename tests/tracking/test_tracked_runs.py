@@ -257,7 +257,7 @@ def test_a_run_that_another_machine_tracked_is_delivered_whole(run: RunDirectory
 
 def test_a_failed_run_says_why(run: RunDirectory, tmp_path: Path) -> None:
     begin(run, tmp_path)
-    tracking.conclude(run, tmp_path, "FAILED", {}, "column age must have no nulls, however 3 are")
+    tracking.conclude(run, tmp_path, "FAILED", {}, "column age must have no nulls, but 3 are")
     (seen,) = tracking.list_runs(tmp_path, "loans")
     assert seen["status"] == "FAILED"
     assert seen["tags"]["problem"].startswith("column age")

@@ -406,8 +406,8 @@ def test_what_the_hardware_lacks_is_refused_in_one_line(precision: Any) -> None:
     [
         ({"nesterov": True}, "nesterov must come with optimizer sgd"),
         ({"cuda_graphs": True, "precision": "fp16"}, "cuda_graphs must not come with precision fp16"),
-        ({"batch_size": "many"}, "train: batch_size must be a whole number or 'auto', however it is 'many'"),
-        ({"threads": -1}, "train: threads must be at least 0, however it is -1"),
+        ({"batch_size": "many"}, "train: batch_size must be a whole number or 'auto', but it is 'many'"),
+        ({"threads": -1}, "train: threads must be at least 0, but it is -1"),
     ],
 )
 def test_settings_that_do_not_go_together_are_one_line(settings: dict[str, Any], line: str) -> None:
@@ -500,7 +500,7 @@ def test_a_checkpoint_of_something_else_is_refused(make_run: MakeRun, key: str, 
         write_json(run.path / "run.json", {"project": {**plan["project"], "train": train}})
     assert main(str(run.path)) == 4
     text = read_json(run.path / "error.json")["text"]
-    assert text.startswith(f"a checkpoint must be of the training that goes on, however {what} changed since")
+    assert text.startswith(f"a checkpoint must be of the training that goes on, but {what} changed since")
 
 
 def test_another_torch_is_a_warning(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_its_adamw_is_torchs() -> None:
 
 
 def test_a_model_that_cannot_be_stacked_is_one_line(make_run: MakeRun) -> None:
-    with pytest.raises(ConfigError, match="many seeds at once need a model of plain layers, however .* set model=mlp"):
+    with pytest.raises(ConfigError, match="many seeds at once need a model of plain layers, but .* set model=mlp"):
         many(make_run(model={"name": "tabm", "width": 8, "depth": 1}), [Variant(0, 0.01, 0.0)] * 2)
-    with pytest.raises(ConfigError, match=r"many seeds at once need train.ema 0.0, however it is 0.9"):
+    with pytest.raises(ConfigError, match=r"many seeds at once need train.ema 0.0, but it is 0.9"):
         many(make_run(model=MLP, train={"ema": 0.9}), [Variant(0, 0.01, 0.0)] * 2)

@@ -164,14 +164,14 @@ def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: floa
     """What the project's champion adds to a prompt. Raises ConfigError where there is none, or it is no language model."""
     if tokens < 1 or temperature < 0:
         raise ConfigError(
-            f"--tokens must be at least 1 and --temperature at least 0, however they are {tokens} and {temperature:g}"
+            f"--tokens must be at least 1 and --temperature at least 0, but they are {tokens} and {temperature:g}"
         )
     found = load_project(name, root)
     if not isinstance(found, TextProject):
-        raise ConfigError(f"{name} must be a language project to be sampled, however its task is {found.task}")
+        raise ConfigError(f"{name} must be a language project to be sampled, but its task is {found.task}")
     versions, _ = _tracked(root, found.name)
     if not any("champion" in version["aliases"] for version in versions):
-        raise ConfigError(f"{name} must have a champion, however it has none yet; headway run {name}")
+        raise ConfigError(f"{name} must have a champion, but it has none yet; headway run {name}")
     from headway import tracking
     from headway.serve.text import TextPredictor
 

@@ -99,7 +99,7 @@ def _refuse(column: pa.Array, bad: np.ndarray, name: str, where: str, start: int
     rows = np.flatnonzero(bad)
     shown = ", ".join(f"row {start + row + 1}: {str(column[int(row)].as_py())[:40]!r}" for row in rows[:EXAMPLES])
     values = "value is" if len(rows) == 1 else "values are"
-    text = f"{where}: column {name} must be {rule}, however {len(rows):,} {values} not ({shown})"
+    text = f"{where}: column {name} must be {rule}, but {len(rows):,} {values} not ({shown})"
     return BadValues(text, name, rule, bad)
 
 
@@ -207,5 +207,5 @@ def _unfit(kind: pa.DataType, name: str, where: str, rule: str) -> DataError:
     """The refusal of a whole column, whose type has no value of its kind."""
     found = family(kind)
     if rule == "text" or pa.types.is_nested(kind):
-        return DataError(f"{where}: column {name} must hold single values, however it holds {found}")
-    return DataError(f"{where}: column {name} must be {rule}, however it is {found}; change data.features.{name}")
+        return DataError(f"{where}: column {name} must hold single values, but it holds {found}")
+    return DataError(f"{where}: column {name} must be {rule}, but it is {found}; change data.features.{name}")

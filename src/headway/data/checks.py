@@ -40,7 +40,7 @@ def check_columns(profile: Profile, table: Table | None, data: DataConfig, task:
     for name in data.features:
         found += _feature(profile.columns[name])
     for name in getattr(table, "unknown", ()):
-        text = f"every column should have a role, however {name} is not named; add it to data.features or data.ignore"
+        text = f"every column should have a role, but {name} is not named; add it to data.features or data.ignore"
         found.append(Finding("warn", name, text))
     return found
 
@@ -48,31 +48,29 @@ def check_columns(profile: Profile, table: Table | None, data: DataConfig, task:
 def _target(column: ColumnProfile, data: DataConfig, task: Task) -> list[Finding]:
     name = column.name
     if column.nulls == column.rows:
-        return [Finding("stop", name, f"the target {name} must be given, however it is missing in every row")]
+        return [Finding("stop", name, f"the target {name} must be given, but it is missing in every row")]
     if column.nulls:
         fact = f"{column.nulls:,} of {column.rows:,} lack it"
-        text = f"the target {name} must be given in every row, however {fact}; data.unlabelled: drop leaves them out"
+        text = f"the target {name} must be given in every row, but {fact}; data.unlabelled: drop leaves them out"
         return [Finding("stop", name, text)]
     if column.infinite:
         return [_infinite(column, "the target ", "; leave those rows out")]
     if column.distinct < 2:
         what = "two classes" if task == "classification" else "different values"
         only = str(column.frequent[0][0]) if column.frequent else f"{column.min:g}"
-        return [Finding("stop", name, f"the target {name} must have {what}, however every row has {only}", (only,))]
+        return [Finding("stop", name, f"the target {name} must have {what}, but every row has {only}", (only,))]
     if task == "regression":
         return []
     if column.distinct > MAX_CLASSES:
-        text = f"the target {name} must have at most {MAX_CLASSES:,} classes, however it has {column.distinct:,}"
+        text = f"the target {name} must have at most {MAX_CLASSES:,} classes, but it has {column.distinct:,}"
         return [Finding("stop", name, f"{text}; is task: regression meant, or another column?")]
     classes = column.counts or {}
     if data.positive is not None and data.positive not in classes:
-        text = f"data.positive must be a class of {name}, however {data.positive} is none of {', '.join(classes)[:200]}"
+        text = f"data.positive must be a class of {name}, but {data.positive} is none of {', '.join(classes)[:200]}"
         return [Finding("stop", name, text)]
     rare = tuple(value for value, count in classes.items() if count < 3)
     if rare:
-        text = (
-            f"every class of {name} should have rows to train, validate and test on, however {_some(rare)} has under 3"
-        )
+        text = f"every class of {name} should have rows to train, validate and test on, but {_some(rare)} has under 3"
         return [Finding("warn", name, text, rare[:5])]
     return []
 
@@ -80,17 +78,17 @@ def _target(column: ColumnProfile, data: DataConfig, task: Task) -> list[Finding
 def _feature(column: ColumnProfile) -> list[Finding]:
     name = column.name
     if column.nulls == column.rows:
-        text = f"{name} must hold values, however it is missing in every row; move it to data.ignore"
+        text = f"{name} must hold values, but it is missing in every row; move it to data.ignore"
         return [Finding("stop", name, text)]
     if column.infinite:
         return [_infinite(column, "", "; mend them or move it to data.ignore")]
     if column.distinct < 2 and not column.nulls:
-        text = f"{name} should vary, however it is the same in every row; move it to data.ignore"
+        text = f"{name} should vary, but it is the same in every row; move it to data.ignore"
         return [Finding("warn", name, text)]
     known = column.rows - column.nulls
     if column.kind == "categorical" and column.distinct > ID_VALUES and column.distinct > ID_SHARE * known:
         text = (
-            f"{name} should be a category, however {column.distinct:,} of its {known:,} values differ, so it is likely "
+            f"{name} should be a category, but {column.distinct:,} of its {known:,} values differ, so it is likely "
             "an id; move it to data.keys or data.ignore"
         )
         return [Finding("stop", name, text, tuple(value for value, _ in column.frequent[:3]))]
@@ -99,7 +97,7 @@ def _feature(column: ColumnProfile) -> list[Finding]:
 
 def _infinite(column: ColumnProfile, role: str, fix: str) -> Finding:
     verb = "value is" if column.infinite == 1 else "values are"
-    text = f"{role}{column.name} must be finite, however {column.infinite:,} {verb} infinite{fix}"
+    text = f"{role}{column.name} must be finite, but {column.infinite:,} {verb} infinite{fix}"
     return Finding("stop", column.name, text)
 
 
@@ -119,7 +117,7 @@ def check_leaks(table: Table, parts: np.ndarray, validation: ValidationConfig) -
         power, measured = power_alone(frame[name], kind, target, table.task)
         if power > validation.max_single_feature_auc:
             text = (
-                f"no feature alone may tell the target, however {name} does with {measured} {power:.4f}, above "
+                f"no feature alone may tell the target, but {name} does with {measured} {power:.4f}, above "
                 f"{validation.max_single_feature_auc:g}; if it is only known afterwards, move it to data.ignore"
             )
             found.append(Finding(validation.leaks, name, text))
@@ -128,7 +126,7 @@ def check_leaks(table: Table, parts: np.ndarray, validation: ValidationConfig) -
     parts_of = exact_sum(numbers, target) if table.task == "regression" else ()
     if parts_of:
         text = (
-            f"features must not add up to the target, however {' + '.join(parts_of)} = {table.target} in every row; "
+            f"features must not add up to the target, but {' + '.join(parts_of)} = {table.target} in every row; "
             "move them to data.ignore"
         )
         found.append(Finding(validation.leaks, parts_of[0], text, parts_of))
@@ -158,11 +156,11 @@ def check_overlap(table: Table, parts: np.ndarray, validation: ValidationConfig)
     fact = f"{share:.2%} of them ({len(twice):,} of {len(test):,}) are, for example row {rows[0]:,}"
     if share > validation.max_overlap:
         text = (
-            f"at most {validation.max_overlap:.0%} of the test rows may also be training rows, however {fact}; "
+            f"at most {validation.max_overlap:.0%} of the test rows may also be training rows, but {fact}; "
             "remove duplicates, split by group, or raise validation.max_overlap"
         )
         return [Finding("stop", None, text, rows)]
-    return [Finding("warn", None, f"test rows should not also be training rows, however {fact}", rows)]
+    return [Finding("warn", None, f"test rows should not also be training rows, but {fact}", rows)]
 
 
 def check_shares(division: Division) -> list[Finding]:

@@ -71,9 +71,7 @@ class DataConfig(Config):
             raise ValueError(f"the target {self.target} must not be among the features")
         twice = sorted((set(self.features) & set(self.ignore)) | (set(self.features) & set(self.keys)))
         if twice:
-            raise ValueError(
-                f"a column must have one role, however {', '.join(twice)} is a feature and ignored or a key"
-            )
+            raise ValueError(f"a column must have one role, but {', '.join(twice)} is a feature and ignored or a key")
         return self
 
 

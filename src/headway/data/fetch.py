@@ -48,7 +48,7 @@ def find(file: File, folder: Path, root: Path) -> Path:
     if named:
         mirror = Path(named).expanduser()
         if not mirror.is_dir():
-            raise ConfigError(f"{MIRROR} must name a folder, however {named} is none")
+            raise ConfigError(f"{MIRROR} must name a folder, but {named} is none")
         if (mirror / file.mirror).is_file():
             return _checked(file, mirror / file.mirror, root, f"restore it, or unset {MIRROR}")
     path = folder / file.name
@@ -61,9 +61,9 @@ def _checked(file: File, path: Path, root: Path, fix: str) -> Path:
     try:
         found = sha256_of(path, root)
     except OSError as error:
-        raise DataError(f"{path} must be readable, however: {error.strerror}; {fix}") from None
+        raise DataError(f"{path} must be readable, but: {error.strerror}; {fix}") from None
     if found != file.sha256:
-        raise DataError(f"{path} must have SHA-256 {file.sha256[:12]}…, however it has {found[:12]}…; {fix}")
+        raise DataError(f"{path} must have SHA-256 {file.sha256[:12]}…, but it has {found[:12]}…; {fix}")
     return path
 
 
@@ -93,11 +93,11 @@ def _fetch(file: File, path: Path) -> Path:
         found = _download(file.address, partial)
         if found != file.sha256:
             raise DataError(
-                f"{file.address} must have SHA-256 {file.sha256[:12]}…, however what came has {found[:12]}…; {fix}"
+                f"{file.address} must have SHA-256 {file.sha256[:12]}…, but what came has {found[:12]}…; {fix}"
             )
         partial.replace(path)
     except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"{file.address} must be fetched, however: {_reason(error)}; {fix}") from None
+        raise DataError(f"{file.address} must be fetched, but: {_reason(error)}; {fix}") from None
     finally:
         partial.unlink(missing_ok=True)
     return path

@@ -59,7 +59,7 @@ def find_files(source: str, root: Path, setting: str = "data.source") -> list[st
         scheme = source.split("://", 1)[0]
         found = sorted(f"{scheme}://{path}" for path in inside if _suffix(path) in FORMATS)
         if not found:
-            raise DataError(f"{setting} must be a file or a folder of files, however there is none at {source}")
+            raise DataError(f"{setting} must be a file or a folder of files, but there is none at {source}")
         return found
     path = Path(source).expanduser()
     path = path if path.is_absolute() else root / path
@@ -70,14 +70,14 @@ def find_files(source: str, root: Path, setting: str = "data.source") -> list[st
         certain = [p for p in found if _suffix(p) not in UNSURE]
         found = certain or found
         if not found:
-            raise DataError(f"{setting} must hold Parquet, CSV, JSON lines or Arrow files, however {source} holds none")
+            raise DataError(f"{setting} must hold Parquet, CSV, JSON lines or Arrow files, but {source} holds none")
         return found
     if path.is_file():
         return [str(path)]
     # Path.glob takes no absolute pattern
     found = sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207
     if not found:
-        raise DataError(f"{setting} must be a file, a folder or a glob, however there is no {source}")
+        raise DataError(f"{setting} must be a file, a folder or a glob, but there is no {source}")
     return found
 
 
@@ -97,7 +97,7 @@ def format_of(files: Sequence[str], stated: str) -> str:
     found = {FORMATS.get(_suffix(file), f"unknown ({_suffix(file) or 'no ending'})") for file in files}
     if len(found) > 1 or next(iter(found)).startswith("unknown"):
         raise ConfigError(
-            f"data.format must be given when the files' endings do not tell it, however they are {', '.join(sorted(found))}"
+            f"data.format must be given when the files' endings do not tell it, but they are {', '.join(sorted(found))}"
         )
     return found.pop()
 
@@ -107,9 +107,7 @@ def open_url(url: str) -> tuple[pafs.FileSystem, str]:
     try:
         return pafs.FileSystem.from_uri(url)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ConfigError(
-            f"data.source must be an address that pyarrow can open, however {url}: {_first(error)}"
-        ) from None
+        raise ConfigError(f"data.source must be an address that pyarrow can open, but {url}: {_first(error)}") from None
 
 
 @contextlib.contextmanager
@@ -119,7 +117,7 @@ def _opened(file: str) -> Iterator[Any]:
     with explained(name):
         system, inner = open_url(file) if "://" in file else (pafs.LocalFileSystem(), file)
         if system.get_file_info(inner).size == 0:
-            raise DataError(f"{name} must have content, however it is empty")
+            raise DataError(f"{name} must have content, but it is empty")
         if PurePath(file).suffix.lower() in PACKED:
             with system.open_input_stream(inner) as stream:
                 yield stream
@@ -144,20 +142,20 @@ def _explain(error: Exception, name: str) -> DataError:
     if "UTF8" in text or "UTF-8" in text or "codec" in text:
         return _encoding(name, "some bytes")
     if "Expected" in text and "columns" in text:
-        return DataError(f"{name}: each line must have as many values as the header, however: {text}")
+        return DataError(f"{name}: each line must have as many values as the header, but: {text}")
     if "straddling" in text or "block boundaries" in text:
         most = f"{BLOCK_BYTES >> 20} MiB"
         return DataError(
-            f"{name}: a line must be at most {most} long, however one is longer, or a quote in it is not closed"
+            f"{name}: a line must be at most {most} long, but one is longer, or a quote in it is not closed"
         )
     if isinstance(error, OSError) and getattr(error, "errno", None) is not None:
-        return DataError(f"{name} must be readable, however: {error.strerror or text}")
-    return DataError(f"{name} must be whole and readable, however: {text}")
+        return DataError(f"{name} must be readable, but: {error.strerror or text}")
+    return DataError(f"{name} must be whole and readable, but: {text}")
 
 
 def _encoding(name: str, where: str) -> DataError:
     fix = "; set data.csv.encoding, for example to latin-1" if FORMATS.get(_suffix(name)) == "csv" else ""
-    return DataError(f"{name} must be UTF-8 text, however {where} is not{fix}")
+    return DataError(f"{name} must be UTF-8 text, but {where} is not{fix}")
 
 
 def _first(error: Exception) -> str:
@@ -261,18 +259,18 @@ def _csv_names(stream: IO[bytes], csv: CsvOptions, name: str) -> list[str]:
         else:
             raise
     except LookupError:
-        raise ConfigError(f"data.csv.encoding must be a character encoding, however it is {csv.encoding!r}") from None
+        raise ConfigError(f"data.csv.encoding must be a character encoding, but it is {csv.encoding!r}") from None
     import csv as stdlib_csv
 
     try:
         names = next(stdlib_csv.reader(line.splitlines(), delimiter=csv.delimiter), [])
     except stdlib_csv.Error as error:  # a name of more than 131,072 characters
         raise DataError(
-            f"{name} must begin with the columns' names, however its first line cannot be read: {error}"
+            f"{name} must begin with the columns' names, but its first line cannot be read: {error}"
         ) from None
     names = [n.strip() for n in names]
     if not any(names):
-        raise DataError(f"{name} must begin with the columns' names, however its first line is blank")
+        raise DataError(f"{name} must begin with the columns' names, but its first line is blank")
     return names
 
 

@@ -78,17 +78,15 @@ def _sample_rows(parts: np.ndarray) -> np.ndarray:
 def _target(profile: ColumnProfile, table: Table, data: DataConfig) -> Target:
     if table.task == "regression":
         if profile.mean is None or not profile.std:
-            raise DataError(f"the target {table.target} must vary, however every training row has the same value")
+            raise DataError(f"the target {table.target} must vary, but every training row has the same value")
         return Target(table.target, "regression", (), profile.mean, profile.std)
     classes = sorted(profile.counts or {})
     if len(classes) < 2:
-        raise DataError(
-            f"the target {table.target} must have two classes, however the training rows have {len(classes)}"
-        )
+        raise DataError(f"the target {table.target} must have two classes, but the training rows have {len(classes)}")
     if data.positive is not None:
         if data.positive not in classes:
             raise ConfigError(
-                f"data.positive must be a class of {table.target}, however it is {data.positive!r} and the classes are "
+                f"data.positive must be a class of {table.target}, but it is {data.positive!r} and the classes are "
                 f"{', '.join(classes[:10])}"
             )
         classes = [c for c in classes if c != data.positive] + [data.positive]

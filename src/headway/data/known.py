@@ -39,7 +39,7 @@ def profile_known(table: Table, root: Path, folder: Path) -> Profile:
         rows += seen.rows
     if not rows:
         names = ", ".join(PurePath(file).name for file in table.files[:3])
-        raise DataError(f"the data must have rows, however {names} has none")
+        raise DataError(f"the data must have rows, but {names} has none")
     return whole.profile()
 
 

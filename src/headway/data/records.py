@@ -26,14 +26,14 @@ def parse(text: bytes, where: str) -> Any:
     try:
         plain = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{where} must be UTF-8 text, however byte {error.start + 1} is not") from None
+        raise DataError(f"{where} must be UTF-8 text, but byte {error.start + 1} is not") from None
     try:
         return _DECODER.decode(plain)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, " if error.lineno > 1 else ""
-        raise DataError(f"{where} must be JSON, however at {place}column {error.colno}: {error.msg}") from None
+        raise DataError(f"{where} must be JSON, but at {place}column {error.colno}: {error.msg}") from None
     except RecursionError:
-        raise DataError(f"{where} must hold flat rows, however it is nested too deeply to be read") from None
+        raise DataError(f"{where} must hold flat rows, but it is nested too deeply to be read") from None
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
 
@@ -42,12 +42,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         ((twice, count),) = Counter(name for name, _ in pairs).most_common(1)
-        raise DataError(f"each name of an object must be there once, however {shown(twice)} is there {count} times")
+        raise DataError(f"each name of an object must be there once, but {shown(twice)} is there {count} times")
     return values
 
 
 def _no_number(word: str) -> NoReturn:
-    raise DataError(f"numbers must be finite, however one is {word}; write null for a missing value")
+    raise DataError(f"numbers must be finite, but one is {word}; write null for a missing value")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=_no_number)
@@ -67,9 +67,7 @@ def column_of(values: Sequence[Any], name: str, where: str) -> pa.Array:
     try:
         return pa.array(texts, pa.string())
     except UnicodeEncodeError:
-        raise DataError(
-            f"{where}: column {shown(name)} must hold text, however one value holds half a character"
-        ) from None
+        raise DataError(f"{where}: column {shown(name)} must hold text, but one value holds half a character") from None
 
 
 def names_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -110,7 +108,7 @@ def _blocks(stream: IO[bytes], where: str) -> Iterator[list[dict[str, Any]]]:
         if max(map(len, [*lines, rest])) > LINE_BYTES:
             number += next((i for i, line in enumerate(lines) if len(line) > LINE_BYTES), len(lines))
             most = f"{LINE_BYTES >> 20} MiB"
-            raise DataError(f"{where}: a line must be at most {most} long, however line {number + 1} is longer")
+            raise DataError(f"{where}: a line must be at most {most} long, but line {number + 1} is longer")
         if records := _records(lines, number, where):
             yield records
         number += len(lines)
@@ -125,7 +123,7 @@ def _records(lines: Sequence[bytes], number: int, where: str) -> list[dict[str, 
         record = parse(line, f"{where}: line {number}")
         if not isinstance(record, dict):
             raise DataError(
-                f'{where}: each line must be a JSON object such as {{"age": 31}}, however line {number} is none'
+                f'{where}: each line must be a JSON object such as {{"age": 31}}, but line {number} is none'
             )
         records.append(record)
     return records

@@ -122,7 +122,7 @@ def sentence(
     rows: int,
     examples: Sequence[tuple[int, Any]],
 ) -> str:
-    """The rule, then the fact: `age must be between 0 and 120, however 3 of 48,842 rows are not (row 17: 130)`."""
+    """The rule, then the fact: `age must be between 0 and 120, but 3 of 48,842 rows are not (row 17: 130)`."""
     fields = {k: shown(v) for k, v in arguments.items()} | {"column": column, "range": _range(arguments)}
     fields["or_equal"] = "or equal to " if arguments.get("or_equal") else ""
     if "quantile_ranges" in arguments:
@@ -131,13 +131,13 @@ def sentence(
     if arguments.get("mostly", 1) < 1:
         rule += f" in at least {100 * arguments['mostly']:g} % of the rows"
     if count is None:
-        joint = "it is" if passed else "however it is"
+        joint = "it is" if passed else "but it is"
         return f"{rule}, {joint} {shown(_inner(observed))}{_mistaken(name, passed)}"
     if count == 0:
         return f"{rule}, and so it is in all {rows:,} rows"
     found = ", ".join(f"row {row}: {shown(value)}" for row, value in examples[:3])
     verb = "is" if count == 1 else "are"
-    joint = "and" if passed else "however"
+    joint = "and" if passed else "but"
     return f"{rule}, {joint} {count:,} of {rows:,} rows {verb} not ({found})"
 
 

@@ -126,7 +126,7 @@ class Table:
                 start += chunk.batch.num_rows
         if start == 0:
             names = ", ".join(PurePath(f).name for f in self.files[:3])
-            raise DataError(f"the data must have rows, however {names} has none")
+            raise DataError(f"the data must have rows, but {names} has none")
 
     def file_chunks(
         self, number: int, start: int, columns: Sequence[str] | None = None, rows: int = 65_536
@@ -161,7 +161,7 @@ class Table:
             name = PurePath(file).name
             twice = sorted({c for c in schema.names if schema.names.count(c) > 1})
             if twice:
-                raise DataError(f"{name}: column names must differ, however {', '.join(twice)} occurs more than once")
+                raise DataError(f"{name}: column names must differ, but {', '.join(twice)} occurs more than once")
             if first is None:
                 self._check_columns(schema, name)
                 first = schema
@@ -181,7 +181,7 @@ class Table:
                     else column
                 )
                 raise ConfigError(
-                    f"{role} must name a column of {name}, however {column} is none{suggest(column, schema.names)}"
+                    f"{role} must name a column of {name}, but {column} is none{suggest(column, schema.names)}"
                 )
 
     def _check_same(self, schema: pa.Schema, first: pa.Schema, name: str) -> None:
@@ -189,13 +189,13 @@ class Table:
         for column in self.columns:
             if column not in schema.names:
                 raise DataError(
-                    f"{name}: all files must have the same columns, however {column}, which {before} has, is not here"
+                    f"{name}: all files must have the same columns, but {column}, which {before} has, is not here"
                     f"{suggest(column, [c for c in schema.names if c not in first.names])}"
                 )
             old, new = family(first.field(column).type), family(schema.field(column).type)
             if old != new and "empty" not in (old, new):
                 raise DataError(
-                    f"{name}: a column must have one type in all files, however {column} is {new} here and {old} in {before}"
+                    f"{name}: a column must have one type in all files, but {column} is {new} here and {old} in {before}"
                 )
 
 

@@ -217,13 +217,13 @@ def _fill(arrays: dict[str, np.ndarray], at: int, batch: pa.RecordBatch, prepara
     column = batch.column(preparation.target.column)
     if column.null_count:
         raise DataError(
-            f"the target {preparation.target.column} must be given in every row, however {column.null_count:,} lack it"
+            f"the target {preparation.target.column} must be given in every row, but {column.null_count:,} lack it"
         )
     target = preparation.target.apply(column)
     if preparation.target.task == "classification" and (target < 0).any():
         unknown = column[int(np.flatnonzero(target < 0)[0])].as_py()
         raise DataError(
-            f"each class of {preparation.target.column} must occur in the training rows, however {unknown!r} does not"
+            f"each class of {preparation.target.column} must occur in the training rows, but {unknown!r} does not"
         )
     for name, values in {**prepared, "target": target}.items():
         if arrays[name].size:

@@ -79,7 +79,7 @@ class Text:
                 if left is not None and left < 0 and error.start > len(content) - 4:  # cut within a character
                     text = content[: error.start].decode("utf-8")
                 else:
-                    raise DataError(f"{path.name} must be UTF-8 text, however byte {error.start} is not") from None
+                    raise DataError(f"{path.name} must be UTF-8 text, but byte {error.start} is not") from None
             if text.strip():
                 yield Document(self.name_of(path), text)
             if left is not None and left <= 0:
@@ -148,7 +148,7 @@ def _is_utf8(path: Path) -> bool:
 def _own(config: TextConfig, root: Path) -> Text:
     source = str(config.source)
     if "://" in source:
-        raise ConfigError(f"data.source of a text must be a path on this machine, however it is {source}")
+        raise ConfigError(f"data.source of a text must be a path on this machine, but it is {source}")
     path = Path(source).expanduser()
     path = path if path.is_absolute() else root / path
     if path.is_file():
@@ -160,5 +160,5 @@ def _own(config: TextConfig, root: Path) -> Text:
         base = Path(*path.parts[:fixed])
         found = [p for p in base.glob("/".join(path.parts[fixed:])) if p.is_file()]
     if not found:
-        raise DataError(f"data.source must hold text files, however there is no {source}")
+        raise DataError(f"data.source must hold text files, but there is no {source}")
     return Text(config, base, tuple(sorted(found)))

@@ -274,6 +274,6 @@ def _write(folder: Path, text: Text, tokenizer: Tokenizer, smallest: int) -> dic
     for split, count in told["tokens"].items():
         if count <= smallest:
             raise DataError(
-                f"the {split} part must have more tokens than model.context, {smallest}, however it has {count:,}"
+                f"the {split} part must have more tokens than model.context, {smallest}, but it has {count:,}"
             )
     return told

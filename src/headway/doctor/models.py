@@ -112,7 +112,7 @@ def _version(case: _Case) -> Iterator[Finding]:
         return
     if case.version.tags.get(TAG):
         mend = partial(condition.say_whole, case.root, case.model.name, case.version.number, TAG)
-        yield Finding(f"{case.label} is whole, however its page says damaged", case.folder, "take that off it", mend)
+        yield Finding(f"{case.label} is whole, but its page says damaged", case.folder, "take that off it", mend)
     rest = next(checksums.damages(case.folder), None)
     if rest is None and not (case.folder / "MLmodel").exists():
         rest = Damage(case.folder / "MLmodel", "is gone")

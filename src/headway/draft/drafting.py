@@ -53,15 +53,15 @@ def draft(data: str, target: str, name: str | None, root: Path) -> Draft:
     files = find_files(source, root)
     name = name or _name(data)
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
-        raise ConfigError(f"--name must be of a-z, 0-9, - and _, however it is {name!r}")
+        raise ConfigError(f"--name must be of a-z, 0-9, - and _, but it is {name!r}")
     path = root / "conf" / f"{name}.yaml"
     if path.exists():
-        raise ConfigError(f"conf/{name}.yaml must not exist yet, however it does; give another --name or remove it")
+        raise ConfigError(f"conf/{name}.yaml must not exist yet, but it does; give another --name or remove it")
     csv = _csv(files, format_of(files, "auto"))
     _check_one_table(files, csv)
     frame = _read(files, csv)
     if target not in frame.columns:
-        raise ConfigError(f"--target must be a column, however {target} is none{suggest(target, list(frame.columns))}")
+        raise ConfigError(f"--target must be a column, but {target} is none{suggest(target, list(frame.columns))}")
     plan = Plan(name, source, target, _task(frame[target], target))
     plan.csv = csv
     _decide(plan, frame)
@@ -106,12 +106,12 @@ def _check_one_table(files: list[str], csv: Mapping[str, Any]) -> None:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise DataError(
-                f"{PurePath(file).name}: column names must differ, however {', '.join(twice)} occurs more than once"
+                f"{PurePath(file).name}: column names must differ, but {', '.join(twice)} occurs more than once"
             )
         if first is not None and set(names) != first:
             other, odd = PurePath(files[0]).name, ", ".join(sorted(set(names) ^ first)[:3])
             fact = f"{PurePath(file).name} and {other} differ in {odd}"
-            raise DataError(f"the files must be of one table, however {fact}; give --data one of them")
+            raise DataError(f"the files must be of one table, but {fact}; give --data one of them")
         first = set(names)
 
 
@@ -129,7 +129,7 @@ def _read(files: list[str], csv: Mapping[str, str]) -> pd.DataFrame:
 
     frames = [batch.to_pandas(date_as_object=False) for batch in batches()]
     if not frames or not sum(len(f) for f in frames):
-        raise DataError(f"the data must have rows, however {PurePath(files[0]).name} has none")
+        raise DataError(f"the data must have rows, but {PurePath(files[0]).name} has none")
     return pd.concat(frames, ignore_index=True)
 
 
@@ -138,20 +138,18 @@ def _task(column: pd.Series, name: str) -> Task:
     known = column.dropna()
     distinct = known.nunique()
     if not len(known):
-        raise DataError(f"the target must be given, however {name} is missing in every row; choose another --target")
+        raise DataError(f"the target must be given, but {name} is missing in every row; choose another --target")
     if distinct < 2:
-        raise DataError(
-            f"the target must vary, however {name} is {known.iloc[0]} in every row; choose another --target"
-        )
+        raise DataError(f"the target must vary, but {name} is {known.iloc[0]} in every row; choose another --target")
     if is_number(known):
         values = numbers(known)
         whole = bool((values == np.floor(values)).all())
         return "classification" if distinct == 2 or (whole and distinct <= 10) else "regression"
     if pd.api.types.is_datetime64_any_dtype(known.dtype):
-        raise DataError(f"the target must be classes or numbers, however {name} holds dates; choose another --target")
+        raise DataError(f"the target must be classes or numbers, but {name} holds dates; choose another --target")
     if distinct > 20 and (distinct > 1000 or distinct > 0.5 * len(known)):
         fact = f"{name} has {distinct:,} different texts in {len(known):,} rows"
-        raise DataError(f"the target must be classes or numbers, however {fact}; choose another --target")
+        raise DataError(f"the target must be classes or numbers, but {fact}; choose another --target")
     return "classification"
 
 
@@ -183,9 +181,7 @@ def _decide(plan: Plan, frame: pd.DataFrame) -> None:
     if not plan.features:
         out = [f"{c} ({plan.why.get(c, 'a key')})" for c in [*plan.keys, *plan.ignore]]
         shown = "; ".join(out[:5]) + (" ..." if len(out) > 5 else "")
-        raise DataError(
-            f"there must be a column to learn {plan.target} from, however every other one is left out: {shown}"
-        )
+        raise DataError(f"there must be a column to learn {plan.target} from, but every other one is left out: {shown}")
 
 
 def _date_leaks(plan: Plan, frame: pd.DataFrame, guesses: Mapping[str, Guess]) -> dict[str, str]:

@@ -92,7 +92,7 @@ def database() -> Database | None:
 
 
 def _wrong(fact: str) -> ConfigError:
-    return ConfigError(f"{SETTING} must be like {EXAMPLE}, however {fact}")
+    return ConfigError(f"{SETTING} must be like {EXAMPLE}, but {fact}")
 
 
 def make_databases(found: Database) -> None:
@@ -119,9 +119,7 @@ def make_databases(found: Database) -> None:
                 pass  # so quick that it was not seen yet
             except psycopg2.Error as error:
                 fix = f'as an administrator: CREATE DATABASE "{name}" OWNER "{found.user}"'
-                raise ConfigError(
-                    f"{found.shown()}: database {name} must exist, however: {_first(error)}; {fix}"
-                ) from None
+                raise ConfigError(f"{found.shown()}: database {name} must exist, but: {_first(error)}; {fix}") from None
 
 
 class MissingDatabase(ConfigError):
@@ -133,7 +131,7 @@ def _entrance(found: Database) -> Connection:
     for name in (found.name, "postgres"):
         with contextlib.suppress(MissingDatabase):
             return connect(found, name)
-    raise ConfigError(f"{found.shown()}: a database {found.name} or postgres must exist, however neither does")
+    raise ConfigError(f"{found.shown()}: a database {found.name} or postgres must exist, but neither does")
 
 
 def connect(found: Database, name: str, purpose: str = "headway") -> Connection:
@@ -153,12 +151,12 @@ def connect(found: Database, name: str, purpose: str = "headway") -> Connection:
         text = str(error)
         where = f"{SETTING}: PostgreSQL at {found.host}:{found.port}"
         if f'database "{name}" does not exist' in text:
-            raise MissingDatabase(f"{where} must have a database {name}, however it has none") from None
+            raise MissingDatabase(f"{where} must have a database {name}, but it has none") from None
         if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
             raise ConfigError(
-                f"{where} must accept user {found.user or '(none)'}, however it refuses; mend user and password"
+                f"{where} must accept user {found.user or '(none)'}, but it refuses; mend user and password"
             ) from None
-        raise ConfigError(f"{where} must answer, however: {_first(error)}; start it, or mend the address") from None
+        raise ConfigError(f"{where} must answer, but: {_first(error)}; start it, or mend the address") from None
 
 
 def _first(error: Exception) -> str:
@@ -188,7 +186,7 @@ def owned(found: Database | None, part: str) -> Iterator[None]:
                 )
                 owner = cursor.fetchone()
                 raise ConfigError(
-                    f"{found.shown(part)} must have one {PARTS[part]} server, however "
+                    f"{found.shown(part)} must have one {PARTS[part]} server, but "
                     f"{owner[0] if owner else 'another headway up'} holds it; stop that one first"
                 )
         yield
@@ -289,7 +287,7 @@ def check_file(part: str, path: Path) -> None:
             revisions = {r for (r,) in connection.execute("SELECT version_num FROM alembic_version")} if has else set()
     except sqlite3.Error as error:
         raise disk_problem(error, path) or ConfigError(
-            f"{path} must be {PARTS[part]}'s database, however: {error}; headway doctor --apply, or restore a backup"
+            f"{path} must be {PARTS[part]}'s database, but: {error}; headway doctor --apply, or restore a backup"
         ) from None
     _judge(part, "sqlite", str(path), f"sqlite:///{path}", tables, revisions)
 
@@ -312,19 +310,15 @@ def _judge(part: str, kind: str, where: str, url: str, tables: list[str], revisi
         return
     if not revisions:
         fact = f"it has {len(tables)} tables and no version: half-migrated, or another program's"
-        raise ConfigError(f"{where} must be {name}'s database, however {fact}; restore a backup, or name another")
+        raise ConfigError(f"{where} must be {name}'s database, but {fact}; restore a backup, or name another")
     known, newest = revisions_of(part, kind)
     unknown = sorted(revisions - known)
     if unknown:
         fact = f"its version {unknown[0]} is unknown to the {name} installed here"
-        raise ConfigError(
-            f"{where} must suit this {name}, however {fact}; install the newer {name}, or restore a backup"
-        )
+        raise ConfigError(f"{where} must suit this {name}, but {fact}; install the newer {name}, or restore a backup")
     if part == "mlflow" and not revisions & newest:
         fact = f"its version {sorted(revisions)[0]} is older"
-        raise ConfigError(
-            f"{where} must suit this {name}, however {fact}; headway backup, then: mlflow db upgrade {url}"
-        )
+        raise ConfigError(f"{where} must suit this {name}, but {fact}; headway backup, then: mlflow db upgrade {url}")
 
 
 def revisions_of(part: str, kind: str) -> tuple[set[str], set[str]]:

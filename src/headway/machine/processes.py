@@ -43,7 +43,7 @@ class Child:
         if self.guard.poll() is not None:
             last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
             said = f": {last[0]}" if last else ""
-            raise ConfigError(f"{self.name} must keep running, however it ended{said}; see {self.log}")
+            raise ConfigError(f"{self.name} must keep running, but it ended{said}; see {self.log}")
 
 
 def spawn(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], cwd: Path) -> Child:
@@ -125,7 +125,7 @@ def await_truth(child: Child, holds: Callable[[], bool], seconds: float) -> None
     while not holds():
         child.check()
         if time.monotonic() > deadline:
-            raise ConfigError(f"{child.name} must answer within {seconds:.0f} s, however it does not; see {child.log}")
+            raise ConfigError(f"{child.name} must answer within {seconds:.0f} s, but it does not; see {child.log}")
         time.sleep(0.05)
 
 

@@ -130,7 +130,7 @@ def load_lightgbm():
         import lightgbm
     except OSError as error:
         raise TrainingError(
-            f"boosting needs the OpenMP library, however it is missing ({error}); install the package libgomp1"
+            f"boosting needs the OpenMP library, but it is missing ({error}); install the package libgomp1"
         ) from None
     return lightgbm
 

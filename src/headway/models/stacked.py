@@ -109,7 +109,7 @@ def _stacked(name: str, modules: list[nn.Module], generators: Sequence[torch.Gen
         return nn.ReLU(inplace=True)  # K times the memory: each copy less counts
     if next(first.parameters(recurse=False), None) is not None:
         raise ConfigError(
-            f"many seeds at once need a model of plain layers, however {name} is a {type(first).__name__}; set model=mlp"
+            f"many seeds at once need a model of plain layers, but {name} is a {type(first).__name__}; set model=mlp"
         )
     shell = copy.copy(first)
     shell._modules = {}

@@ -135,16 +135,16 @@ def load_weights(network: nn.Module, path: str) -> None:
     from safetensors.torch import load_file
 
     if not Path(path).is_file():
-        raise ConfigError(f"model.weights must name a safetensors file, however there is no {path}")
+        raise ConfigError(f"model.weights must name a safetensors file, but there is no {path}")
     try:
         found = load_file(path)
     except SafetensorError as error:
-        raise ConfigError(f"model.weights must be a safetensors file, however {path} is not: {error}") from None
+        raise ConfigError(f"model.weights must be a safetensors file, but {path} is not: {error}") from None
     wanted = network.state_dict()
     for name, tensor in wanted.items():
         if name not in found or found[name].shape != tensor.shape:
             has = f"of shape {tuple(found[name].shape)}" if name in found else "missing"
             raise ConfigError(
-                f"model.weights must hold {name} of shape {tuple(tensor.shape)}, however it is {has} in {path}"
+                f"model.weights must hold {name} of shape {tuple(tensor.shape)}, but it is {has} in {path}"
             )
     network.load_state_dict({name: found[name] for name in wanted})

@@ -233,5 +233,5 @@ def _check_same(bundle: np.ndarray, trained: np.ndarray, run: RunDirectory, prep
     allowed = TOLERANCE.get(str((run.result or {}).get("precision")), 0.1)
     if not apart <= allowed:
         raise TrainingError(
-            f"the bundle must predict what training predicted to {allowed}, however they are {apart:.2g} apart; see {run.path}"
+            f"the bundle must predict what training predicted to {allowed}, but they are {apart:.2g} apart; see {run.path}"
         )

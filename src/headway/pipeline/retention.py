@@ -241,9 +241,7 @@ def _alone(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(
-                "headway gc --apply must run alone, however another one is at work; wait for it"
-            ) from None
+            raise ConfigError("headway gc --apply must run alone, but another one is at work; wait for it") from None
         yield
 
 

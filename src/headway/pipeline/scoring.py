@@ -119,9 +119,9 @@ def _refuse_circle(inputs: Sequence[Input], folder: Path) -> None:
         if "://" in one.file:
             continue
         if path.is_relative_to(folder):
-            raise ConfigError(f"--out must be another folder than the data's, however {folder} holds {one.name}")
+            raise ConfigError(f"--out must be another folder than the data's, but {folder} holds {one.name}")
         if len(inputs) > 1 and folder.is_relative_to(path.parents[one.depth]):
-            raise ConfigError(f"--out must not be within the data's folder, however {folder} is; give another")
+            raise ConfigError(f"--out must not be within the data's folder, but {folder} is; give another")
 
 
 def _refuse_same(jobs: Sequence[Job]) -> None:
@@ -130,7 +130,7 @@ def _refuse_same(jobs: Sequence[Job]) -> None:
         for path in (job.output.path, job.output.refused):
             if path in paths:
                 raise DataError(
-                    f"files must become different ones, however {job.input.name} and {paths[path]} both become {path.name}; rename one"
+                    f"files must become different ones, but {job.input.name} and {paths[path]} both become {path.name}; rename one"
                 )
             paths[path] = job.input.name
 
@@ -142,13 +142,13 @@ def _held(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a")  # noqa: SIM115 - held open while scoring
     except OSError as error:
-        raise ConfigError(f"--out must be a folder that can be written, however {folder}: {error.strerror}") from None
+        raise ConfigError(f"--out must be a folder that can be written, but {folder}: {error.strerror}") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ConfigError(
-                f"one scoring at a time may write to {folder}, however another does; wait, or give another --out"
+                f"one scoring at a time may write to {folder}, but another does; wait, or give another --out"
             ) from None
         try:
             yield

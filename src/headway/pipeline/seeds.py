@@ -27,9 +27,9 @@ def variants_of(
     """``count`` seeds from the project's own on; with rates or decays, each pair of them with each seed. Raises ConfigError."""
     pairs = [(r, d) for r in rates or [project.train.learning_rate] for d in decays or [project.train.weight_decay]]
     if not 2 <= count * len(pairs) <= MOST:
-        raise ConfigError(f"networks trained at once must be 2 to {MOST}, however they are {count * len(pairs)}")
+        raise ConfigError(f"networks trained at once must be 2 to {MOST}, but they are {count * len(pairs)}")
     if any(r <= 0 for r in rates) or any(d < 0 for d in decays):
-        raise ConfigError("learning rates must be above 0 and weight decays at least 0, however one is not")
+        raise ConfigError("learning rates must be above 0 and weight decays at least 0, but one is not")
     if project.model.name == "linear":
         raise ConfigError(
             "seeds must be for a model that is trained at random, but linear has one best fit; set another model"

@@ -262,7 +262,7 @@ def _check_same(run: RunDirectory) -> None:
     allowed = TOLERANCE.get(str((run.result or {}).get("precision")), 0.05)
     if len(trained) != blocks.tokens.sum() or not apart <= allowed:
         raise TrainingError(
-            f"the bundle must predict what training predicted to {allowed} nats a token, however they are {apart:.2g} apart; "
+            f"the bundle must predict what training predicted to {allowed} nats a token, but they are {apart:.2g} apart; "
             f"see {run.path}"
         )
 

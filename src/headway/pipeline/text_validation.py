@@ -82,21 +82,21 @@ def examine(project: TextProject, text: Text) -> dict[str, Any]:
 
 def _judge(project: TextProject, seen: Seen) -> tuple[list[str], list[str]]:
     """Failures and warnings, one line each."""
-    failures = [f"the {split} part must hold text, however it is empty" for split in seen.empty]
+    failures = [f"the {split} part must hold text, but it is empty" for split in seen.empty]
     warnings = []
     if seen.copies:
-        warnings.append(f"documents should differ, however {seen.copies:,} are copies of others in their part")
+        warnings.append(f"documents should differ, but {seen.copies:,} are copies of others in their part")
     if shared := seen.shared:
         share, shown = len(shared) / seen.documents["test"], ", ".join(shared[:EXAMPLES])
         rule = (
-            f"test documents must not also be training documents, however {len(shared):,} ({share:.1%}) are, "
+            f"test documents must not also be training documents, but {len(shared):,} ({share:.1%}) are, "
             f"for example {shown}"
         )
         (failures if share > project.data.max_overlap else warnings).append(rule)
     share, characters = seen.unknown
     if share > WORTH_KNOWING:
         warnings.append(
-            f"test characters should occur in training, however {share:.1%} do not, for example "
+            f"test characters should occur in training, but {share:.1%} do not, for example "
             f"{', '.join(map(repr, characters))}; data.tokenizer: bpe knows every character"
         )
     return failures, warnings

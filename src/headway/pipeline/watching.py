@@ -236,7 +236,7 @@ def _measured(
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not out.exists():
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise TrainingError(f"the champion must predict the newest rows, however that failed: {last}")
+        raise TrainingError(f"the champion must predict the newest rows, but that failed: {last}")
     told = read_json(out)
     if "problem" in told:
         raise (DataError if told["exit_code"] == DataError.exit_code else ConfigError)(told["problem"])

@@ -84,7 +84,7 @@ class Scorer:
     async def _body(self, request: Request) -> bytes:
         """The whole body. Raises _Refused when it is too large or too slow."""
         if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise _Refused(400, "Content-Encoding must be left out, however the body is packed")
+            raise _Refused(400, "Content-Encoding must be left out, but the body is packed")
         most, parts, size = self.limits.body_bytes, [], 0
         declared = request.headers.get("content-length", "0")
         if len(declared) > 15 or int(declared) > EXPANDED * most:  # that it is a number, h11 has seen to
@@ -101,14 +101,16 @@ class Scorer:
                         parts.append(part)
         except TimeoutError:
             raise _Refused(
-                408, f"a request must arrive within {self.limits.seconds:g} s, however only {size:,} bytes did"
+                408, f"a request must arrive within {self.limits.seconds:g} s, but only {size:,} bytes did"
             ) from None
         if size > most:
             raise _Refused(413, self._too_large())
         return b"".join(parts)
 
     def _too_large(self) -> str:
-        return f"the body must have at most {self.limits.body_megabytes} MB, however it has more; `headway score` takes files"
+        return (
+            f"the body must have at most {self.limits.body_megabytes} MB, but it has more; `headway score` takes files"
+        )
 
     def _answer(self, body: bytes, kind: str) -> bytes:
         try:
@@ -117,7 +119,7 @@ class Scorer:
             raise
         except Exception:  # whatever else a parser says of a body that a stranger wrote
             logging.getLogger("uvicorn.error").exception("a body could not be read")
-            raise _Refused(400, f"the body must be {shown(kind)}, however it cannot be read as that") from None
+            raise _Refused(400, f"the body must be {shown(kind)}, but it cannot be read as that") from None
         frame = self._predict(question)
         return json.dumps({"predictions": frame.to_dict("records")}, allow_nan=False, ensure_ascii=False).encode()
 
@@ -198,7 +200,7 @@ async def _refuse(_request: Request, error: Exception) -> Response:
 
 async def _fail(_request: Request, _error: Exception) -> Response:
     """A mistake of ours: its trace is in the log, and nowhere else."""
-    return _line(500, "the scoring server must answer, however it failed; its log says why")
+    return _line(500, "the scoring server must answer, but it failed; its log says why")
 
 
 def _line(status: int, text: str) -> Response:
@@ -212,7 +214,7 @@ def _line(status: int, text: str) -> Response:
 def _single(request: Request, name: str) -> str:
     values = request.headers.getlist(name)
     if len(values) > 1:
-        raise _Refused(400, f"{name} must be given once, however it is given {len(values)} times")
+        raise _Refused(400, f"{name} must be given once, but it is given {len(values)} times")
     return values[0] if values else ""
 
 

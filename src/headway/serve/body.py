@@ -40,17 +40,17 @@ def read_body(body: bytes, content_type: str, needed: Sequence[str], every: bool
     """The columns ``needed``: ``every`` one must be there, or those that are. Raises DataError, one line."""
     kind, _, parameters = (part.strip().lower() for part in content_type.partition(";"))
     if parameters and parameters.replace('"', "").replace(" ", "") != "charset=utf-8":
-        raise DataError(f"Content-Type must be {kind} in UTF-8, however it says {shown(parameters)}")
+        raise DataError(f"Content-Type must be {kind} in UTF-8, but it says {shown(parameters)}")
     if not body.strip():
-        raise DataError(f"{BODY} must hold rows, however it is empty")
+        raise DataError(f"{BODY} must hold rows, but it is empty")
     read = {JSON: _read_json, CSV: _read_csv, PARQUET: _read_parquet}.get(kind)
     if read is None:
         said = shown(kind) if kind else "missing"
-        raise DataError(f"Content-Type must be {JSON}, {CSV} or {PARQUET}, however it is {said}")
+        raise DataError(f"Content-Type must be {JSON}, {CSV} or {PARQUET}, but it is {said}")
     question = read(body, needed if every else None, needed, limits)
     if not question.rows.num_rows:
         with_column = "" if every else f" with a column {' or '.join(needed)}"
-        raise DataError(f"{BODY} must hold rows{with_column}, however it holds none")
+        raise DataError(f"{BODY} must hold rows{with_column}, but it holds none")
     return question
 
 
@@ -92,11 +92,11 @@ def _read_split(
     if not isinstance(names, list) or not isinstance(rows, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{where} must have columns, a list of names, and data, a list of rows")
     if len(set(names)) < len(names):
-        raise DataError(f"{where}.columns must differ, however one name occurs more than once")
+        raise DataError(f"{where}.columns must differ, but one name occurs more than once")
     _refuse_rows(len(rows), limits)
     wrong = next((i for i, row in enumerate(rows) if not isinstance(row, list) or len(row) != len(names)), None)
     if wrong is not None:
-        raise DataError(f"{where}.data: row {wrong + 1} must be a list of {len(names)} values, however it is none")
+        raise DataError(f"{where}.data: row {wrong + 1} must be a list of {len(names)} values, but it is none")
     places = {name: names.index(name) for name in wanted if name in names}
     return _of_columns({name: [row[i] for row in rows] for name, i in places.items()}, required, wanted, limits, names)
 
@@ -121,11 +121,11 @@ def _read_csv(body: bytes, required: Sequence[str] | None, wanted: Sequence[str]
     try:
         body.decode()
     except UnicodeDecodeError as error:
-        raise DataError(f"{BODY} must be UTF-8 text, however byte {error.start + 1} is not") from None
+        raise DataError(f"{BODY} must be UTF-8 text, but byte {error.start + 1} is not") from None
     names, batches = read_csv(body, wanted, BODY)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{BODY}: column names must differ, however {shown(twice[0])} occurs more than once")
+        raise DataError(f"{BODY}: column names must differ, but {shown(twice[0])} occurs more than once")
     refuse_missing(list(required or ()), names)
     kept: list[pa.RecordBatch] = []
     for batch in batches:
@@ -156,7 +156,7 @@ def _refuse_packed(metadata: pq.FileMetaData, limits: ServeConfig) -> None:
     size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
     if size > EXPANDED * limits.body_bytes:
         raise TooLarge(
-            f"{BODY} must take at most {EXPANDED * limits.body_megabytes} MB when unpacked, however it takes more"
+            f"{BODY} must take at most {EXPANDED * limits.body_megabytes} MB when unpacked, but it takes more"
         )
 
 
@@ -168,7 +168,7 @@ def _refuse_long(table: pa.Table, limits: ServeConfig) -> None:
                 lengths = np.array([0, *(len(value or "") for value in chunk.dictionary.to_pylist())])
                 size += int(lengths[1 + chunk.indices.drop_null().to_numpy()].sum())
     if size > EXPANDED * limits.body_bytes:
-        raise TooLarge(f"{BODY}: texts must take at most {EXPANDED * limits.body_megabytes} MB, however they take more")
+        raise TooLarge(f"{BODY}: texts must take at most {EXPANDED * limits.body_megabytes} MB, but they take more")
 
 
 def _joined(batches: Sequence[pa.RecordBatch], names: Sequence[str]) -> pa.RecordBatch:
@@ -183,5 +183,5 @@ def _joined(batches: Sequence[pa.RecordBatch], names: Sequence[str]) -> pa.Recor
 def _refuse_rows(count: int, limits: ServeConfig) -> None:
     if count > limits.rows:
         raise TooLarge(
-            f"a request must have at most {limits.rows:,} rows, however it has {count:,}; `headway score` takes files"
+            f"a request must have at most {limits.rows:,} rows, but it has {count:,}; `headway score` takes files"
         )

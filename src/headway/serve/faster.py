@@ -54,7 +54,7 @@ def hastened(predictor: Predictor, way: Way) -> Predictor:
     """
     network = predictor.model
     if not isinstance(network, nn.Module):
-        raise ConfigError(f"{way} prediction needs a network, however this bundle holds trees")
+        raise ConfigError(f"{way} prediction needs a network, but this bundle holds trees")
     if "int8" in way:
         network = int8(network)
     if "compiled" in way:
@@ -120,7 +120,7 @@ def compiled(network: nn.Module) -> nn.Module:
     from headway.train.step import has_compiler
 
     if not has_compiler():
-        raise ConfigError("compiled prediction needs a C++ compiler, however there is none; install g++")
+        raise ConfigError("compiled prediction needs a C++ compiler, but there is none; install g++")
     made = torch.compile(network, dynamic=True)  # a source's last batch is shorter than the others
     assert isinstance(made, nn.Module)
     return made
@@ -129,9 +129,9 @@ def compiled(network: nn.Module) -> nn.Module:
 def int8(network: nn.Module) -> nn.Module:
     """A copy whose linear layers multiply bytes. Raises ConfigError without torchao or linear layers."""
     if importlib.util.find_spec("torchao") is None:
-        raise ConfigError("int8 prediction needs the package torchao, however it is not installed; pip install torchao")
+        raise ConfigError("int8 prediction needs the package torchao, but it is not installed; pip install torchao")
     if not any(isinstance(module, nn.Linear) for module in network.modules()):
-        raise ConfigError("int8 prediction needs linear layers, however this network has none")
+        raise ConfigError("int8 prediction needs linear layers, but this network has none")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torchao's own parts for other hardware
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_

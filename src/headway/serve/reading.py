@@ -26,7 +26,7 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
     refuse_missing(list(kinds), have)
     twice = [name for name in kinds if have.count(name) > 1] if len(set(have)) < len(have) else []
     if twice:
-        raise DataError(f"{WHERE}: column names must differ, however {shown(twice[0])} occurs more than once")
+        raise DataError(f"{WHERE}: column names must differ, but {shown(twice[0])} occurs more than once")
     columns = {
         name: _arrow_column(rows[name], name) if isinstance(rows, pd.DataFrame) else rows.column(name) for name in kinds
     }
@@ -55,7 +55,7 @@ def refuse_missing(needed: list[str], have: list[Any]) -> None:
     missing = [name for name in needed if name not in there]
     if missing:
         first = f"{', '.join(map(shown, have[:8]))}{' ...' if len(have) > 8 else ''}" if have else "none"
-        raise DataError(f"{WHERE} must have the column {missing[0]}, however they have {first}")
+        raise DataError(f"{WHERE} must have the column {missing[0]}, but they have {first}")
 
 
 def read_column(preparation: Preparation, kind: Kind, column: pa.Array) -> pa.Array:
@@ -92,20 +92,18 @@ def _as_texts(column: pd.Series, name: str) -> pa.Array:
     try:
         return pa.array([None if pd.isna(value) else spell_value(value) for value in values], pa.string())
     except UnicodeEncodeError:
-        raise DataError(
-            f"{WHERE}: column {shown(name)} must hold text, however one value holds half a character"
-        ) from None
+        raise DataError(f"{WHERE}: column {shown(name)} must hold text, but one value holds half a character") from None
     except ValueError as error:  # a whole number of more digits than Python writes out
-        raise DataError(
-            f"{WHERE}: column {shown(name)} must hold values that can be written, however: {error}"
-        ) from None
+        raise DataError(f"{WHERE}: column {shown(name)} must hold values that can be written, but: {error}") from None
 
 
 def _not_single(name: str, what: object) -> DataError:
-    return DataError(f"{WHERE}: column {shown(name)} must hold single values, however it holds {what}")
+    return DataError(f"{WHERE}: column {shown(name)} must hold single values, but it holds {what}")
 
 
-UNPREDICTED = "the prediction must be a finite number, however it is none: a value of the row is too far from all that training saw"
+UNPREDICTED = (
+    "the prediction must be a finite number, but it is none: a value of the row is too far from all that training saw"
+)
 
 
 def unpredicted(predictions: np.ndarray) -> np.ndarray:

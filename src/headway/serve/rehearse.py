@@ -55,12 +55,10 @@ def outcomes(run: RunDirectory, code: int) -> list[dict[str, Any]]:
     told = _told(folder)
     if code != 0:
         if not told:
-            raise TrainingError(
-                f"the bundle must predict in a fresh process, however that failed: {_last_line(folder)}"
-            )
+            raise TrainingError(f"the bundle must predict in a fresh process, but that failed: {_last_line(folder)}")
         told = told if len(told) > 1 else [told[0], _ended(folder)]
     if "problem" in told[0]:
-        raise TrainingError(f"the bundle must predict in a fresh process, however: {told[0]['problem']}")
+        raise TrainingError(f"the bundle must predict in a fresh process, but: {told[0]['problem']}")
     return told
 
 

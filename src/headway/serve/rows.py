@@ -22,10 +22,10 @@ def refuse_unfit(found: Input, preparation: Preparation, keys: Sequence[str]) ->
     schema = found.schema()
     twice = sorted({c for c in schema.names if schema.names.count(c) > 1})
     if twice:
-        raise DataError(f"{found.name}: column names must differ, however {', '.join(twice)} occurs more than once")
+        raise DataError(f"{found.name}: column names must differ, but {', '.join(twice)} occurs more than once")
     for key in keys:
         if key not in schema.names:
-            raise DataError(f"{found.name}: rows to predict must have the key column {key}, however it is not here")
+            raise DataError(f"{found.name}: rows to predict must have the key column {key}, but it is not here")
     try:
         canonical_rows(preparation, empty(schema))
     except DataError as error:
@@ -50,6 +50,6 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
             error = bad
         if error is not None:
             for row in np.flatnonzero(error.bad).tolist():
-                text = f"{name} must be {error.rule}, however it is {str(column[row].as_py())[:80]!r}"
+                text = f"{name} must be {error.rule}, but it is {str(column[row].as_py())[:80]!r}"
                 reasons[row] = f"{reasons[row]}; {text}" if row in reasons else text
     return reasons

@@ -171,7 +171,7 @@ class Scoring:
             pa.field(names[name], to_string_or_keep(pa.nulls(0, schema.field(name).type)).type) for name in names
         ]
         blank = pa.schema([("row", pa.int64()), ("reason", pa.string()), ("line", pa.string()), *columns])
-        wrong = f"a line must have as many values as there are columns ({len(schema)}), however this one has not"
+        wrong = f"a line must have as many values as there are columns ({len(schema)}), but this one has not"
         return pa.Table.from_pylist([{"reason": wrong, "line": line} for line in broken], blank)
 
 

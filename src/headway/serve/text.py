@@ -60,7 +60,7 @@ class TextPredictor:
         with whole(folder) as described:
             if described.get("task") != "language":
                 raise ConfigError(
-                    f"{folder} must be a language model's bundle, however its task is {described.get('task')}"
+                    f"{folder} must be a language model's bundle, but its task is {described.get('task')}"
                 )
             config = GPT.parse(described["model"], "model")
             network = config.build(TokenInputs(described["vocabulary"]))
@@ -77,7 +77,7 @@ class TextPredictor:
         encoded = [self.tokenizer.encode_document(text, ends) for text in texts]
         tokens = np.concatenate(encoded)
         if len(tokens) < 2:
-            raise DataError("a text must have at least two tokens, however it is shorter")
+            raise DataError("a text must have at least two tokens, but it is shorter")
         nats = token_losses(lambda batch: self.network(tokens=batch), tokens, self.context, torch.device("cpu"))
         whole = by_document(len(texts), sum(len(text.encode()) for text in texts))
         counts = [len(one) for one in encoded] if whole else ()
@@ -102,11 +102,11 @@ class TextPredictor:
         name = "prompt" if "prompt" in rows.columns else "text"
         if name not in rows.columns:
             have = ", ".join(shown(c) for c in rows.columns[:8])
-            raise DataError(f"rows to predict must have a column prompt or text, however they have {have}")
+            raise DataError(f"rows to predict must have a column prompt or text, but they have {have}")
         texts = [str(text) for text in rows[name] if isinstance(text, str) and text]
         if len(texts) < len(rows):
             raise DataError(
-                f"rows to predict: {name} must be a text in every row, however {len(rows) - len(texts)} have none"
+                f"rows to predict: {name} must be a text in every row, but {len(rows) - len(texts)} have none"
             )
         if name == "prompt":
             tokens = int(_parameter(params, "tokens", SAMPLE_TOKENS, 1, MOST_TOKENS, whole=True))
@@ -129,7 +129,7 @@ def _parameter(
         value = math.nan
     if isinstance(told, bool) or not least <= value <= most:
         what = "a whole number" if whole else "a number"
-        raise DataError(f"params.{name} must be {what} from {least:,} to {most:,}, however it is {shown(told)}")
+        raise DataError(f"params.{name} must be {what} from {least:,} to {most:,}, but it is {shown(told)}")
     return value
 
 

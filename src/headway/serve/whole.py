@@ -23,7 +23,7 @@ def whole(folder: Path) -> Iterator[dict[str, Any]]:
     try:
         described = read_json(folder / "bundle.json")
     except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(f"{folder} must be a bundle, however it has no bundle.json") from None
+        raise ConfigError(f"{folder} must be a bundle, but it has no bundle.json") from None
     try:
         yield described
     except HeadwayError:

@@ -132,7 +132,7 @@ class _Worker:
             self.process.stdin.flush()
             answer = pa.ipc.open_stream(self.process.stdout).read_all()
         except (OSError, pa.ArrowInvalid):
-            raise HeadwayError(f"a predicting process must live, however it ended ({self._code()})") from None
+            raise HeadwayError(f"a predicting process must live, but it ended ({self._code()})") from None
         told = answer.schema.metadata or {}
         if b"refused" in told:
             raise DataError(told[b"refused"].decode())

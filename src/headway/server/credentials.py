@@ -20,5 +20,5 @@ def auth() -> tuple[str, str] | None:
         rule = (
             f"HEADWAY_AUTH must be user:password without spaces, the password of at least {PASSWORD_LENGTH} characters"
         )
-        raise ConfigError(f"{rule}, however {fact}")
+        raise ConfigError(f"{rule}, but {fact}")
     return user, password

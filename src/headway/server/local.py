@@ -113,5 +113,5 @@ def logs(root: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder} must be writable, however: {error.strerror}") from None
+        raise ConfigError(f"{folder} must be writable, but: {error.strerror}") from None
     return folder

@@ -262,7 +262,7 @@ def _refuse_open(asked: Asked) -> None:
     if asked.open and auth() is None:
         fix = "set HEADWAY_AUTH=user:password in the environment, or leave --host out"
         raise ConfigError(
-            f"servers that other machines reach must ask for a password, however --host is {asked.host} and "
+            f"servers that other machines reach must ask for a password, but --host is {asked.host} and "
             f"HEADWAY_AUTH is not set; {fix}"
         )
 
@@ -275,11 +275,11 @@ def _refuse_taken(root: Path, asked: Asked) -> None:
         servers = running(root)
         raise refusal(other, f": {servers.prefect} and {servers.mlflow}" if servers else "")
     if len(set(ports.values())) < len(ports):
-        raise ConfigError(f"the two ports must differ, however both are {ports['Prefect']}")
+        raise ConfigError(f"the two ports must differ, but both are {ports['Prefect']}")
     for name, port in ports.items():
         if asked.only in (None, name.lower()) and not _becomes_free(root, port, asked.host):
             fix = f"stop what listens there, or give --{name.lower()}-port"
-            raise ConfigError(f"{name}'s port {port} must be free, however it is taken; {fix}")
+            raise ConfigError(f"{name}'s port {port} must be free, but it is taken; {fix}")
 
 
 def _becomes_free(root: Path, port: int, host: str) -> bool:

@@ -33,7 +33,7 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
     tracking = read_tracking(run)
     if tracking is None or tracking["run_id"] is None:
         raise ConfigError(
-            f"a run must be in MLflow before its model is registered, however {run.path.name} is not; "
+            f"a run must be in MLflow before its model is registered, but {run.path.name} is not; "
             f"headway sync {run.path.name}"
         )
     run_id = tracking["run_id"]

@@ -124,11 +124,11 @@ def version_of(root: Path, name: str, wanted: str = "champion") -> Champion:
 
 def _no_version(name: str, wanted: str, known: list[str]) -> str:
     if not known:
-        return f"{name} must have a champion, however it has none yet; headway run {name}"
+        return f"{name} must have a champion, but it has none yet; headway run {name}"
     fix = f"there is version {', '.join(known[-10:])}"
     if wanted == "champion":
-        return f"{name} must have a champion, however no version is it; {fix}: give --version"
-    return f"--version must be a version of {name} or an alias, however {wanted!r} is none; {fix}"
+        return f"{name} must have a champion, but no version is it; {fix}: give --version"
+    return f"--version must be a version of {name} or an alias, but {wanted!r} is none; {fix}"
 
 
 def aliased(client: MlflowClient, name: str, alias: str) -> Any:

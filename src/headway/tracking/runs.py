@@ -82,7 +82,7 @@ def _begin(run: RunDirectory, root: Path, closed: bool) -> str | None:
                 client.delete_tag(run_id, "problem")
     except problems() as error:
         if is_local(tracking_uri(root)):
-            raise ConfigError(f"{root / 'mlruns'} must be writable, however: {explain(error)}") from None
+            raise ConfigError(f"{root / 'mlruns'} must be writable, but: {explain(error)}") from None
         return _late(run, error)
     return None
 
@@ -273,7 +273,7 @@ def _sync(run: RunDirectory, root: Path) -> str:
         return _deliver(run, root)
     except problems() as error:
         fix = f"start it, then headway sync {run.path.name}"
-        raise ConfigError(f"MLflow at {tracking_uri(root)} must answer, however: {explain(error)}; {fix}") from None
+        raise ConfigError(f"MLflow at {tracking_uri(root)} must answer, but: {explain(error)}; {fix}") from None
 
 
 def _told(run: RunDirectory) -> dict[str, Any]:

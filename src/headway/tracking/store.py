@@ -125,7 +125,7 @@ def open_store(root: Path) -> MlflowClient:
     uri = tracking_uri(root)
     if uri.startswith("file:") or ("://" not in uri and not uri.startswith("sqlite:")):
         raise ConfigError(
-            f"MLFLOW_TRACKING_URI must be a database or a server, however it is {uri}; files are no longer kept up"
+            f"MLFLOW_TRACKING_URI must be a database or a server, but it is {uri}; files are no longer kept up"
         )
     if is_local(uri):
         _refuse_misread(root.resolve())
@@ -175,7 +175,7 @@ def needing(uri: str) -> Iterator[None]:
             else f"start it, or unset {SETTING if is_local(uri) else 'MLFLOW_TRACKING_URI'}"
         )
         full = disk_error(error, database_file(uri)) if is_file(uri) else None
-        raise full or ConfigError(f"MLflow at {uri} must answer, however: {explain(error)}; {fix}") from None
+        raise full or ConfigError(f"MLflow at {uri} must answer, but: {explain(error)}; {fix}") from None
 
 
 def _refuse_misread(root: Path) -> None:
@@ -190,7 +190,7 @@ def _refuse_misread(root: Path) -> None:
 def _refuse_file_store(folder: Path) -> None:
     for found in folder.glob("[0-9]*/meta.yaml"):
         name = found.relative_to(folder)
-        raise ConfigError(f"{folder} must not hold MLflow's old file store, however {name} is there; move it away")
+        raise ConfigError(f"{folder} must not hold MLflow's old file store, but {name} is there; move it away")
 
 
 def is_there(root: Path) -> bool:
@@ -240,7 +240,7 @@ def _make_database(uri: str) -> None:
         if not isinstance(error, (sqlite3.Error, *problems())):
             raise
         full = full_disk(path.parent)
-        raise full or ConfigError(f"{path.parent} must be writable, however: {_reason(error)}") from None
+        raise full or ConfigError(f"{path.parent} must be writable, but: {_reason(error)}") from None
 
 
 def _make_elsewhere(path: Path) -> None:

@@ -18,7 +18,7 @@ def checkpoint_activations(network: nn.Module) -> None:
     """
     blocks = getattr(network, "blocks", None)
     if not blocks:
-        raise ConfigError("train.checkpoint_activations needs a model of several blocks, however this one has none")
+        raise ConfigError("train.checkpoint_activations needs a model of several blocks, but this one has none")
     for block in blocks:
         block.forward = _twice(block.forward)
 

@@ -106,7 +106,7 @@ def check_continues(values: Mapping[str, Any], now: Mapping[str, Any]) -> str | 
     for key, what in named.items():
         if values.get(key) != now[key]:
             raise TrainingError(
-                f"a checkpoint must be of the training that goes on, however {what} changed since; "
+                f"a checkpoint must be of the training that goes on, but {what} changed since; "
                 "remove the run's checkpoints/ to start anew"
             )
     if values.get("torch") != now["torch"]:

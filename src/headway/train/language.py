@@ -47,7 +47,7 @@ class LanguageWorkload(Workload):
         if size * self.model.context >= len(tokens):
             raise ConfigError(
                 f"train.batch_size times model.context must be less than the {len(tokens):,} training tokens, "
-                f"however {size:,} times {self.model.context:,} is not"
+                f"but {size:,} times {self.model.context:,} is not"
             )
         if recipe.residence == "loader":
             return LoaderTokens(tokens, size, self.model.context, recipe.seed, device)
@@ -83,5 +83,5 @@ class LanguageWorkload(Workload):
 def language_workload(path: Path, model: ModelConfig) -> LanguageWorkload:
     """The workload of a store of tokens. Raises ConfigError for a model that is not for text."""
     if not isinstance(model, GPT):
-        raise ConfigError(f"model must be gpt for text, however it is {model.name}")
+        raise ConfigError(f"model must be gpt for text, but it is {model.name}")
     return LanguageWorkload(TokenStore(path), model)

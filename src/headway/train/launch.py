@@ -92,8 +92,8 @@ def _problem(run: RunDirectory, code: int) -> Exception:
     if code < 0:
         name = signal.Signals(-code).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return TrainingError(f"training must run to its end, however it was ended by {name}{hint}; see {log}")
+        return TrainingError(f"training must run to its end, but it was ended by {name}{hint}; see {log}")
     last = log.read_text(errors="replace").strip().splitlines()[-1:]
     if not last:  # on a full disk it cannot even say why
-        return full_disk(run.path) or TrainingError(f"training must run to its end, however it failed; see {log}")
-    return TrainingError(f"training must run to its end, however it failed: {last[0]}; see {log}")
+        return full_disk(run.path) or TrainingError(f"training must run to its end, but it failed; see {log}")
+    return TrainingError(f"training must run to its end, but it failed: {last[0]}; see {log}")

@@ -64,16 +64,12 @@ def _problem(error: Exception, run: RunDirectory) -> HeadwayError | None:
     if full is not None:
         return TrainingError(str(full))
     if isinstance(error, OSError):
-        return TrainingError(
-            f"the run directory must be writable, however {error.filename or run.path}: {error.strerror}"
-        )
+        return TrainingError(f"the run directory must be writable, but {error.filename or run.path}: {error.strerror}")
     memory = isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", str(error))
     if memory or isinstance(
         error, MemoryError
     ):  # torch.OutOfMemoryError is a RuntimeError; its text goes on for a page
-        return TrainingError(
-            "training must fit in memory, however it ran out; lower train.batch_size or the model's size"
-        )
+        return TrainingError("training must fit in memory, but it ran out; lower train.batch_size or the model's size")
     return None
 
 
@@ -84,7 +80,7 @@ def _only_one(run: RunDirectory) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise TrainingError(f"a run must have one process, however another one is at work in {run.path}") from None
+            raise TrainingError(f"a run must have one process, but another one is at work in {run.path}") from None
         yield
 
 

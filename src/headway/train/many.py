@@ -228,11 +228,11 @@ def _check(recipe: Recipe, workload: TableWorkload) -> None:
     rows = workload.store.rows["train"]
     if recipe.batch_size == "auto" or recipe.batch_size > rows:
         raise ConfigError(
-            f"train.batch_size must be a number of at most the {rows:,} training rows, however it is {recipe.batch_size}"
+            f"train.batch_size must be a number of at most the {rows:,} training rows, but it is {recipe.batch_size}"
         )
     wanted = {"optimizer": "adamw", "accumulate": 1, "clip": 0.0, "ema": 0.0, "compile": "none", "cuda_graphs": False}
     for name, value in wanted.items():
         if getattr(recipe, name) != value:
-            raise ConfigError(f"many seeds at once need train.{name} {value}, however it is {getattr(recipe, name)}")
+            raise ConfigError(f"many seeds at once need train.{name} {value}, but it is {getattr(recipe, name)}")
     if recipe.precision not in ("auto", "fp32"):
-        raise ConfigError(f"many seeds at once are trained in fp32, however train.precision is {recipe.precision}")
+        raise ConfigError(f"many seeds at once are trained in fp32, but train.precision is {recipe.precision}")

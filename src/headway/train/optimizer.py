@@ -195,7 +195,7 @@ def _hidden(model: nn.Module) -> list[nn.Parameter]:
     embedded = any(isinstance(m, nn.Embedding) for m in model.modules())
     hidden = linear[0 if embedded else 1 : -1]
     if not hidden:
-        raise ConfigError("train.optimizer muon must find hidden matrices, however the model has none; set adamw")
+        raise ConfigError("train.optimizer muon must find hidden matrices, but the model has none; set adamw")
     return hidden
 
 

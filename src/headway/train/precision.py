@@ -40,7 +40,7 @@ def choose_device(wanted: str) -> torch.device:
     """`auto` is a GPU if there is one. Raises ConfigError when `cuda` is asked for and absent."""
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
-        raise ConfigError("train.device cuda needs an NVIDIA GPU that torch can use, however there is none; set auto")
+        raise ConfigError("train.device cuda needs an NVIDIA GPU that torch can use, but there is none; set auto")
     return torch.device("cuda" if available and wanted != "cpu" else "cpu")
 
 
@@ -73,14 +73,12 @@ def _check_supported(wanted: Precision, device: torch.device) -> None:
         return
     rule = f"train.precision {wanted} needs an NVIDIA GPU of compute capability {least[0]}.{least[1]}"
     if device.type != "cuda":
-        raise ConfigError(f"{rule}, however this trains on the CPU; set auto")
+        raise ConfigError(f"{rule}, but this trains on the CPU; set auto")
     found = torch.cuda.get_device_capability(device)
     if found < least:
-        raise ConfigError(f"{rule}, however this one has {found[0]}.{found[1]}; set auto")
+        raise ConfigError(f"{rule}, but this one has {found[0]}.{found[1]}; set auto")
     if wanted == "fp8" and importlib.util.find_spec("torchao") is None:
-        raise ConfigError(
-            "train.precision fp8 needs the package torchao, however it is not installed; pip install torchao"
-        )
+        raise ConfigError("train.precision fp8 needs the package torchao, but it is not installed; pip install torchao")
 
 
 def apply_precision(network: nn.Module, arithmetic: Arithmetic) -> None:
@@ -96,9 +94,7 @@ def apply_precision(network: nn.Module, arithmetic: Arithmetic) -> None:
     # The hardware multiplies fp8 in tiles of sixteen.
     fits = {name for name, m in network.named_modules() if isinstance(m, nn.Linear) and _tiles(m)}
     if not fits:
-        raise ConfigError(
-            "train.precision fp8 must find layers whose widths are multiples of 16, however there is none"
-        )
+        raise ConfigError("train.precision fp8 must find layers whose widths are multiples of 16, but there is none")
     convert_to_float8_training(network, module_filter_fn=lambda _module, name: name in fits)
 
 

@@ -85,9 +85,9 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _belongs_together(self) -> Recipe:
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
-            raise ValueError("nesterov must come with optimizer sgd and a momentum, however it does not")
+            raise ValueError("nesterov must come with optimizer sgd and a momentum, but it does not")
         if self.cuda_graphs and self.precision == "fp16":
             raise ValueError("cuda_graphs must not come with precision fp16, whose scaler decides on the CPU; set bf16")
         if self.cuda_graphs and self.accumulate > 1:
-            raise ValueError("cuda_graphs must not come with accumulate, however it is above 1")
+            raise ValueError("cuda_graphs must not come with accumulate, but it is above 1")
         return self

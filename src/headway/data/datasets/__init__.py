@@ -71,7 +71,7 @@ def dataset_of(name: str) -> Dataset:
     """A data set's description. Raises ConfigError for an unknown name."""
     if name not in names():
         raise ConfigError(
-            f"data.dataset must be a known data set, however {name!r} is none{suggest(name, names())}"
+            f"data.dataset must be a known data set, but {name!r} is none{suggest(name, names())}"
             "; for own files give data.source"
         )
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").DATASET

@@ -103,7 +103,7 @@ def generate(options: Options, folder: Path) -> tuple[Path, ...]:
                 _write(options, number, path)
             except OSError as error:
                 raise DataError(
-                    f"{folder} must be writable with room for the loans, however: {error.strerror or error}"
+                    f"{folder} must be writable with room for the loans, but: {error.strerror or error}"
                 ) from None
     return tuple(paths if options.broken else paths[:-1])
 
