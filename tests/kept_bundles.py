@@ -1,0 +1,61 @@
+"""Bundles of an earlier day, kept in tests/bundles/: what a team registered then must load, score and be compared for ever.
+
+`python -m tests.kept_bundles FOLDER` makes one of each model in FOLDER. What is kept is never made anew: a change of format adds to it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from headway.pipeline import runs, stages
+from headway.run.directory import RunDirectory
+from headway.run.report import Silent
+from headway.serve.bundle import load_predictor
+from tests import letters, whole
+
+KEPT = Path(__file__).parent / "bundles"
+MODELS = {"mlp": "rows", "linear": "rows", "boosting": "rows", "tabm": "rows", "gpt": "little"}
+"""Each model, and the project that it was trained for."""
+
+TEXTS = pd.DataFrame({"text": ["the cat sees the bird.", "the dog hears the fish.\nnumber 7"]})
+
+
+def inputs(model: str) -> pd.DataFrame:
+    """The rows, or texts, whose predictions are kept beside the bundle."""
+    return TEXTS if MODELS[model] == "little" else whole.frame().drop(columns="y").head(50)
+
+
+def answers(model: str, bundle: Path) -> pd.DataFrame:
+    """What the bundle says of them."""
+    return load_predictor(bundle).answer(inputs(model), {})
+
+
+def train(root: Path, model: str) -> RunDirectory:
+    """A run of the model's project through the first three stages."""
+    name = MODELS[model]
+    if name == "rows":
+        whole.make(root)
+    else:
+        letters.write_project(root)
+    run = runs.start(name, root, [f"model={model}"] if name == "rows" else [])
+    for stage in (stages.validate, stages.prepare, stages.train):
+        stage(run, root, Silent())
+    return run
+
+
+def main(folder: Path) -> None:
+    """Make one of each."""
+    for model in MODELS:
+        with tempfile.TemporaryDirectory() as place:
+            run = train(Path(place), model)
+            shutil.copytree(run.bundle, folder / model / "bundle")
+        answers(model, folder / model / "bundle").to_csv(folder / model / "answers.csv", index=False)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,52 @@
+"""What was registered by earlier code still loads, says what it said, and is the champion that a new model is held against."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from headway import tracking
+from headway.files import checksums
+from headway.files.atomic import read_json
+from headway.models import model_configs
+from headway.pipeline import runs, stages
+from headway.run.report import Silent
+from tests.deciding import decide
+from tests.kept_bundles import KEPT, MODELS, answers, inputs, train
+
+KINDS = sorted(path.name for path in KEPT.iterdir())
+
+
+def test_a_bundle_of_every_model_is_kept() -> None:
+    assert {*MODELS} == {*KINDS} == {*model_configs()}
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_a_kept_bundle_is_whole_and_says_what_it_said(model: str) -> None:
+    assert checksums.check(KEPT / model / "bundle")
+    said = pd.read_csv(KEPT / model / "answers.csv")
+    pd.testing.assert_frame_equal(answers(model, KEPT / model / "bundle"), said, rtol=0, atol=1e-5, check_dtype=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["mlp", "boosting", "gpt"])
+def test_a_kept_bundle_is_the_champion_that_a_new_model_is_compared_with(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    name = MODELS[model]
+    run = train(tmp_path, model)
+    earlier = runs.start(name, tmp_path)
+    shutil.copytree(KEPT / model / "bundle", earlier.bundle)
+    assert tracking.begin(earlier, tmp_path, {}, "of an earlier day", "") is None
+    version = tracking.register(earlier, tmp_path, name, inputs(model))
+    decide(tmp_path, name, version, {"promoted": True, "reason": "the first"})
+    runs.track(run, tmp_path)
+    stages.evaluate(run, tmp_path, Silent())
+    decision = stages.register(run, tmp_path, Silent())
+    assert "version 1" in decision["reason"], decision["reason"]
+    assert read_json(run.path / "evaluation.json")["champion"]["version"] == "1"
+    runs.conclude(run, tmp_path)
