@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
-from headway.pipeline import stages
+from headway.pipeline import runs, stages
 from tests.flows.pretended import Pretended
 
 YAML = """
@@ -37,7 +37,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     made = Pretended()
-    names = "start validate prepare train evaluate register track conclude summary"
-    for name in names.split():
-        monkeypatch.setattr(stages, name, getattr(made, name))
+    for module, names in ((stages, "validate prepare train evaluate register"), (runs, "start track conclude summary")):
+        for name in names.split():
+            monkeypatch.setattr(module, name, getattr(made, name))
     return made

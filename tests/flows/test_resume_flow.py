@@ -16,7 +16,7 @@ from flows.retrain import outcome, outcome_of_resumption
 from headway.files.atomic import write_json
 from headway.machine import interruption
 from headway.machine.processes import interrupt_on
-from headway.pipeline import stages
+from headway.pipeline import runs, stages
 from headway.run.directory import RunDirectory
 from tests.dying import die
 from tests.flows.pretended import Pretended
@@ -75,7 +75,7 @@ def test_whatever_comes_from_the_gate_on_the_run_is_finished(
         interruption.reader_left()
         return work(*values)
 
-    monkeypatch.setattr(stages, when, disturbed)
+    monkeypatch.setattr(stages if when == "register" else runs, when, disturbed)
     before = signal.getsignal(signal.SIGTERM)
     interrupt_on(signal.SIGTERM)
     try:
