@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from headway import tracking
+from headway.files.atomic import write_json
 from headway.pipeline import runs, stages
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
@@ -62,6 +63,7 @@ def repeated(run: RunDirectory, root: Path, name: str) -> RunDirectory:
     own = shutil.ignore_patterns("tracking*", "evaluation.json", "decision.json", "owner.*")
     copy = RunDirectory(run.path.with_name(name))
     shutil.copytree(run.path, copy.path, ignore=own)
+    write_json(copy.path / "run.json", {**run.plan, "key": name})  # by which MLflow knows it
     runs.track(copy, root)
     return copy
 
