@@ -57,7 +57,12 @@ class Site:
                     connection.putheader(name, value)
             connection.endheaders(data)
             answer = connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace"), {k.lower(): v for k, v in answer.getheaders()}
+            content = b""
+            with contextlib.suppress(
+                ConnectionResetError
+            ):  # a server that refuses may close before it has read the body
+                content = answer.read()
+            return answer.status, content.decode(errors="replace"), {k.lower(): v for k, v in answer.getheaders()}
 
     def upgrade(self, **more: str) -> dict[str, str]:
         """The headers of its own page's request for a web socket, with others put over them; an empty one is left out."""

@@ -145,8 +145,13 @@ def test_leftovers_of_a_kill_go(root: Path) -> None:
     for path, days in ((old, 2), (new, 0.5)):
         write_json(path / "x", {})
         age(path, days)
+    sealing = (
+        root / "mlruns" / "artifacts" / "loans" / "models" / "m-1" / "artifacts" / f".checksums.json.{nobody}.partial"
+    )
+    write_json(sealing, {})
+    age(sealing, 2)
     retention.collect(root, [], True)
-    assert (trash.exists(), old.exists(), new.exists()) == (False, False, True)
+    assert (trash.exists(), old.exists(), new.exists(), sealing.exists()) == (False, False, True, False)
 
 
 @pytest.mark.parametrize(("days", "held", "stays"), [(0.5, False, True), (2, True, True), (2, False, False)])

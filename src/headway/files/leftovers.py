@@ -48,10 +48,8 @@ def leftovers(root: Path, now: float) -> Iterator[Path]:
     """Everything that a dead process left, each once; what is within another is not named again."""
     for place in WORKPLACES:
         yield from _at_work(root / place)
-    for folder in (root / "data", *places(root)):
+    for folder in (root / "data", root / "mlruns" / "artifacts", *places(root)):
         yield from _within(folder, now)
-    for pattern in ("mlruns/artifacts/*", "mlruns/artifacts/*/models"):
-        yield from sorted(root.glob(f"{pattern}/.*{TRASH}"))
 
 
 def _at_work(folder: Path) -> Iterator[Path]:
