@@ -84,7 +84,7 @@ def _result(case: Case) -> dict[str, Any]:
 def _told(run: RunDirectory, root: Path) -> dict[str, Any]:
     """What is compared of a run."""
     learnt = sorted(path for path in run.bundle.iterdir() if path.suffix not in WRITTEN)
-    with _at(root):
+    with _own_store():
         entry = tracking.open_store(root).get_run(read_json(run.path / "tracking.json")["run_id"])
     metrics = {k: v for k, v in entry.data.metrics.items() if k.startswith(("test/", "versus/", "validation/"))}
     return {
@@ -103,7 +103,7 @@ def _told(run: RunDirectory, root: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _at(root: Path) -> Iterator[None]:
+def _own_store() -> Iterator[None]:
     """With the project's own store, whichever the environment names."""
     store = os.environ.pop("MLFLOW_TRACKING_URI", None)
     try:

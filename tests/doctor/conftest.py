@@ -24,13 +24,20 @@ def built_others(tmp_path_factory: pytest.TempPathFactory, built: WholeProject) 
 
 
 @pytest.fixture
-def project(built: WholeProject) -> WholeProject:
-    built.restore(built.kept)
+def holder(built: WholeProject) -> WholeProject:
+    """The project that a test is about; a module may say another."""
     return built
 
 
 @pytest.fixture
-def killed(built: WholeProject) -> WholeProject:
-    """The project in which two trainings were just killed."""
-    built.restore(built.killed)
-    return built
+def project(holder: WholeProject) -> WholeProject:
+    """With all runs closed."""
+    holder.restore(holder.kept)
+    return holder
+
+
+@pytest.fixture
+def killed(holder: WholeProject) -> WholeProject:
+    """With two trainings that were just killed."""
+    holder.restore(holder.killed)
+    return holder

@@ -50,20 +50,6 @@ def holder(case: Planted, request: pytest.FixtureRequest) -> WholeProject:
     return whole.of(case.project)
 
 
-@pytest.fixture
-def project(holder: WholeProject) -> WholeProject:
-    """With all runs closed."""
-    holder.restore(holder.kept)
-    return holder
-
-
-@pytest.fixture
-def killed(holder: WholeProject) -> WholeProject:
-    """With two trainings that were just killed."""
-    holder.restore(holder.killed)
-    return holder
-
-
 def refusal(call: Callable[[], object]) -> str:
     """The one line by which Headway refuses."""
     with pytest.raises(HeadwayError) as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from headway.errors import DataError
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
 from headway.serve.bundle import Interval, Predictor, complete_bundle
+from headway.tracking.store import quietly
 from tests.deciding import decide
 
 CLASSES = Target("y", "classification", ("a", "b", "c"))
@@ -63,6 +65,18 @@ def promoted(
     tracking.begin(run, root, {}, "mlp", "")
     version = tracking.register(run, root, name, example)
     decide(root, name, version, {"promoted": True, "reason": "first"})
+
+
+def loaded(root: Path, name: str) -> Any:
+    """The champion as MLflow's users load it."""
+    with quietly():
+        import mlflow.pyfunc
+
+        mlflow.set_tracking_uri(tracking.tracking_uri(root))
+        try:
+            return mlflow.pyfunc.load_model(f"models:/{name}@champion")
+        finally:
+            mlflow.set_tracking_uri(None)  # it is in the environment, too: every later test would use this store
 
 
 class Here:

@@ -39,8 +39,7 @@ from headway.serve.app import application
 from headway.serve.body import CSV, JSON, PARQUET
 from headway.serve.bundle import Predictor, complete_bundle
 from headway.serve.config import ServeConfig
-from headway.tracking.store import quietly
-from tests.serve.bundles import Here, promoted
+from tests.serve.bundles import Here, loaded, promoted
 from tests.serve.typed_rows import Column, Rows, every_type, random_rows
 
 ROWS, TRAINING_ROWS = 5_000, 3_000
@@ -88,14 +87,7 @@ def roads(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         rows = random_rows({**COLUMNS, "y": TARGETS[task]}, TRAINING_ROWS, rng)
         rows.places["y"][:] = rng.integers(0, len(TARGETS[task].pool), TRAINING_ROWS)
         _learn(root, task, form, rows)
-        with quietly():
-            import mlflow.pyfunc
-
-            mlflow.set_tracking_uri(tracking.tracking_uri(root))
-            try:
-                model = mlflow.pyfunc.load_model("models:/roads@champion")
-            finally:
-                mlflow.set_tracking_uri(None)  # it is in the environment, too: every later test would use this store
+        model = loaded(root, "roads")
         answer = "prediction" if task == "regression" else "probability_yes"
         with _served(Predictor.load(tracking.version_of(root, "roads").bundle)) as port:
             yield Roads(root, answer, form == "csv", model, port)

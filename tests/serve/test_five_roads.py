@@ -31,8 +31,7 @@ from headway.pipeline.scoring import score
 from headway.pipeline.serving import serving
 from headway.run.report import Silent
 from headway.serve.bundle import Predictor, complete_bundle
-from headway.tracking.store import quietly
-from tests.serve.bundles import promoted
+from tests.serve.bundles import loaded, promoted
 
 ROWS, TRAINING_ROWS = 10_000, 3_000
 KINDS = {
@@ -237,15 +236,7 @@ def ask(port: int, body: bytes, kind: str) -> np.ndarray:
 
 
 def by_pandas(root: Path, frame: pd.DataFrame) -> np.ndarray:
-    with quietly():
-        import mlflow.pyfunc
-
-        mlflow.set_tracking_uri(tracking.tracking_uri(root))
-        try:
-            model = mlflow.pyfunc.load_model("models:/roads@champion")
-        finally:
-            mlflow.set_tracking_uri(None)  # it is in the environment, too: every later test would use this store
-    return model.predict(frame)["probability_yes"].to_numpy()
+    return loaded(root, "roads").predict(frame)["probability_yes"].to_numpy()
 
 
 def test_ten_thousand_random_rows_get_the_same_predictions_by_five_roads(root: Path) -> None:

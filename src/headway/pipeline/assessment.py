@@ -21,7 +21,7 @@ from headway.evaluate.evaluation import beside, evaluate
 from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
 from headway.pipeline.other_columns import Reading, unlearnt_rows, write_test_rows
-from headway.pipeline.rival import Attempt, attempted, look, meet
+from headway.pipeline.rival import Attempt, attempted, attempting, look, meet
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
@@ -107,15 +107,13 @@ def compare(
     """Put the rival into the evaluation. ``holder``: the version in charge; ``outcome``: how it fared where it has predicted already."""
     store = Store(run.store)
 
-    def attempt(one: Holder) -> Attempt:
-        against = look(one, run.plan["project"])
-        if against is not None:
-            return against
-        assert one.bundle is not None
-        if one is holder and outcome is not None:
-            return _attempted(one.bundle, run.path / "rehearsal" / "1.npy", outcome, store)
-        return _let_predict(run, project, root, store, one.version, one.bundle)
+    def before(bundle: Path) -> Attempt:
+        return _attempted(bundle, run.path / "rehearsal" / "1.npy", outcome or {}, store)
 
+    def now(version: str, bundle: Path) -> Attempt:
+        return _let_predict(run, project, root, store, version, bundle)
+
+    attempt = attempting(run.plan["project"], holder, None if outcome is None else before, now)
     rival = meet(root, project.name, holder, attempt)
     evaluation |= {**rival.to_json(), "champion": None}
     if rival.version is None or rival.predictions is None:

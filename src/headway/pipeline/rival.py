@@ -82,6 +82,27 @@ def meet(root: Path, name: str, holder: Holder | None, attempt: Callable[[Holder
     return Rival(holder.version, problem=own.problem)
 
 
+def attempting(
+    project: Mapping[str, Any],
+    holder: Holder | None,
+    before: Callable[[Path], Attempt] | None,
+    now: Callable[[str, Path], Attempt],
+) -> Callable[[Holder], Attempt]:
+    """What lets a version of ``project`` predict, unless something speaks against it, for `meet`.
+
+    ``before``: how the version in charge, ``holder``, fared where it has predicted already. ``now`` lets a version with its bundle predict.
+    """
+
+    def attempt(one: Holder) -> Attempt:
+        against = look(one, project)
+        if against is not None:
+            return against
+        assert one.bundle is not None
+        return before(one.bundle) if one is holder and before is not None else now(one.version, one.bundle)
+
+    return attempt
+
+
 def look(holder: Holder, project: Mapping[str, Any]) -> Attempt | None:
     """What speaks against a version before it predicts: damaged files, or that it predicts something else. None where nothing does."""
     if holder.bundle is None:

@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.errors import DataError
 from headway.files import checksums
 from headway.files.atomic import write_atomically, write_json
 from headway.pipeline.runs import project_of, table_of, timed
 from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
-from headway.run.report import Reporter
+from headway.run.report import Reporter, tell
 from headway.text_project import TextProject
 
 if TYPE_CHECKING:
@@ -43,11 +42,7 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         write_json(run.path / "profile.json", examined.profile.to_json())
         write_json(run.path / "validation.json", examined.to_json())
         write_atomically(run.path / "validation.html", examined.verdict.html(f"Validation of {examined.project}"))
-    for text in examined.warnings:
-        report.warn(text)
-    if examined.failures:
-        raise DataError("\n".join(examined.failures))
-    report.line(examined.summary)
+    tell(report, examined.warnings, examined.failures, examined.summary)
     return examined.to_json()
 
 
@@ -189,9 +184,5 @@ def check(name: str, root: Path, settings: Sequence[str], report: Reporter) -> d
     if isinstance(project, TextProject):
         return text_stages.check(project, root, report)
     examined = examine(project, table_of(project, root), report)
-    for text in examined.warnings:
-        report.warn(text)
-    if examined.failures:
-        raise DataError("\n".join(examined.failures))
-    report.line(examined.summary)
+    tell(report, examined.warnings, examined.failures, examined.summary)
     return examined.to_json()

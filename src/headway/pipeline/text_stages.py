@@ -16,7 +16,7 @@ import pandas as pd
 from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.text import open_text
 from headway.data.tokens import TokenStore, make_token_store
-from headway.errors import DataError, TrainingError
+from headway.errors import TrainingError
 from headway.evaluate.gate import Comparison, Decision, against_champion, first, limits, stays
 from headway.evaluate.language import Blocks, by_document, difference, evaluate, measure, units_of, unlearnt
 from headway.evaluate.margin import margin_of
@@ -24,11 +24,11 @@ from headway.evaluate.ngram import fit_ngram
 from headway.evaluate.resample import Units
 from headway.evaluate.standing import Standing
 from headway.files.atomic import read_json, write_atomically, write_json
-from headway.pipeline.rival import Attempt, attempted, compared, is_barred, look, meet, note_of, overtaken
+from headway.pipeline.rival import Attempt, attempted, attempting, compared, is_barred, look, meet, note_of, overtaken
 from headway.pipeline.text_validation import examine, rules
 from headway.quality.page import page
 from headway.run.directory import RunDirectory
-from headway.run.report import Reporter
+from headway.run.report import Reporter, tell
 from headway.serve.rehearse import await_end, outcome_of, outcomes
 from headway.text_project import METRIC, TextProject
 
@@ -43,11 +43,7 @@ TOLERANCE = {"fp32": 1e-3}
 def check(project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
     """Validation alone. Raises DataError when a rule is broken."""
     found = examine(project, open_text(project.data, root))
-    for line in found["warnings"]:
-        report.warn(line)
-    if found["failures"]:
-        raise DataError("\n".join(found["failures"]))
-    report.line(found["summary"])
+    tell(report, found["warnings"], found["failures"], found["summary"])
     return found
 
 
@@ -57,11 +53,7 @@ def validate(run: RunDirectory, project: TextProject, root: Path, report: Report
     write_json(run.path / "data.json", {key: found[key] for key in ("digest", "rows", "files")})
     write_json(run.path / "validation.json", found)
     write_atomically(run.path / "validation.html", page(f"Validation of {project.name}", rules(found)))
-    for line in found["warnings"]:
-        report.warn(line)
-    if found["failures"]:
-        raise DataError("\n".join(found["failures"]))
-    report.line(found["summary"])
+    tell(report, found["warnings"], found["failures"], found["summary"])
     return found
 
 
@@ -167,17 +159,15 @@ def _compare(
     """Put the rival into the evaluation. ``holder``: the version in charge; ``outcome``: how it fared where it has predicted already."""
     store = _store(run)
 
-    def attempt(one: Holder) -> Attempt:
-        against = look(one, run.plan["project"])
-        if against is not None:
-            return against
-        assert one.bundle is not None
-        if one is holder and outcome is not None:
-            return attempted(one.bundle, run.path / "rehearsal" / "1.npz", outcome)
-        folder = run.path / f"rehearsal-{one.version}"
-        await_end(_rehearsal(run, store, folder, [one.bundle]))
-        return attempted(one.bundle, folder / "0.npz", outcome_of(folder))
+    def before(bundle: Path) -> Attempt:
+        return attempted(bundle, run.path / "rehearsal" / "1.npz", outcome or {})
 
+    def now(version: str, bundle: Path) -> Attempt:
+        folder = run.path / f"rehearsal-{version}"
+        await_end(_rehearsal(run, store, folder, [bundle]))
+        return attempted(bundle, folder / "0.npz", outcome_of(folder))
+
+    attempt = attempting(run.plan["project"], holder, None if outcome is None else before, now)
     rival = meet(root, project.name, holder, attempt)
     evaluation |= {**rival.to_json(), "champion": None}
     if rival.version is None or rival.predictions is None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Protocol
+
+from headway.errors import DataError
 
 
 class Reporter(Protocol):
@@ -29,6 +32,15 @@ class Silent:
 
     def progress(self, share: float, text: str) -> None:  # noqa: ARG002
         return
+
+
+def tell(report: Reporter, warnings: Iterable[str], failures: Sequence[str], summary: str) -> None:
+    """Say what a validation found. Raises DataError, with all failures, where a rule is broken."""
+    for text in warnings:
+        report.warn(text)
+    if failures:
+        raise DataError("\n".join(failures))
+    report.line(summary)
 
 
 def number(value: float | None) -> str:

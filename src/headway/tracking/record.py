@@ -41,8 +41,9 @@ def unopened(key: str, opening: Mapping[str, Any]) -> dict[str, Any]:
 
 def key_of(run: RunDirectory) -> str:
     """A key that follows from what the run is: copied here and delivered a second time, the same folder is the same run."""
-    if "key" in run.plan:
-        return str(run.plan["key"])
+    key = run.plan.get("key")
+    if key is not None:
+        return str(key)
     begun = next(run.events(), None)
     plan = (run.path / "run.json").read_text(encoding="utf-8")
     return digest({"name": run.path.name, "plan": plan, "begun": begun.time if begun else None})
