@@ -30,12 +30,17 @@ from bench.kills_state import KINDS, Wrong, counts, holding, in_charge, orphans,
 from bench.samples import FOLDER, Samples, options
 from bench.side_by_side import Ratio, tell
 from headway.files.atomic import read_json, write_json
-from headway.machine.processes import free_port
+from headway.machine.processes import answers, free_port
 
 KILLS, ROWS = 300, 3000
 SECONDS = 300.0
 DESCENDANT = 0.3
 """How often not the command itself is killed, but one of its processes."""
+
+DRAFT = "drafted"
+"""The project that `init` writes."""
+
+SERVERS = ("up", "serve")
 
 PROJECTS = ("flowers", "houses", "letters")
 YAML = {
@@ -86,9 +91,11 @@ def acts(project: str) -> list[Act]:
         Act("run, then resume", run, ("resume", "newest"), 2, ("must have its bundle to go on",)),
         Act("rollback", back, back, 2, nothing),
         Act("check", ("check", project), ("check", project), 0.5),
+        Act("show", ("show", project), ("show", project), 0.5),
     ]
     if project == "letters":
         return [*own, Act("sample", ("sample", project, "--prompt", "the "), ("sample", project, "--prompt", "the "))]
+    serve, draft = ("serve", project), ("init", "--data", "rows.csv", "--target", "price", "--name", DRAFT)
     score = ("score", project, "--data", "rows.csv", "--out", "scores")
     if project == "flowers":
         own += [Act("seeds", ("seeds", project, "--count", "2"), ("seeds", project, "--count", "2"), 0.5)]
@@ -106,7 +113,11 @@ def acts(project: str) -> list[Act]:
         Act("deploy", ("deploy",), ("deploy",), 0.5),
         Act("sync", ("sync", "newest"), ("sync", "newest")),
         Act("list", ("list",), ("list",), 0.5),
+        Act("status", ("status",), ("status",), 0.5),
+        Act("init", draft, draft, 1, ("must not exist yet",)),
+        Act("serve", serve, serve),
         Act("up", ("up",), ("up",)),
+        Act("down", ("down",), ("down",)),
     ]
 
 
@@ -156,6 +167,8 @@ class Folder:
             known[known.index("newest")] = runs[-1].parent.name
         elif words[0] == "up":
             known = ["up", *self.ports]
+        elif words[0] == "serve":
+            known += ["--port", self.ports[3]]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "HEADWAY_"))}
         with open(self.said, "wb") as said:
             command = [sys.executable, "-m", "headway.cli", *known]
@@ -165,21 +178,37 @@ class Folder:
         """Run a command to its end; its seconds. Raises RuntimeError with what it said when it fails."""
         begun = time.monotonic()
         child = self.start(words)
-        if words[0] == "up":
+        if words[0] in SERVERS:
             self._serve(child)
         elif child.wait(SECONDS) != 0:
             raise RuntimeError(self.said.read_text(errors="replace"))
         return time.monotonic() - begun
 
-    def _serve(self, up: subprocess.Popen[bytes]) -> None:
-        """Wait until `headway up` serves, and stop it as a person does."""
-        while "Ctrl-C" not in self.said.read_text(errors="replace"):
-            if up.poll() is not None:
+    def _serve(self, server: subprocess.Popen[bytes]) -> None:
+        """Wait until it serves, and stop it as a person does."""
+        self._await_service(server)
+        server.send_signal(signal.SIGTERM)
+        if server.wait(SECONDS) not in (0, -signal.SIGTERM):
+            raise RuntimeError(self.said.read_text(errors="replace"))
+
+    def _await_service(self, server: subprocess.Popen[bytes]) -> None:
+        """Wait until `up` says how it is stopped, or the scoring server answers. Raises RuntimeError with what was said instead."""
+        until, ping = time.monotonic() + SECONDS, f"http://127.0.0.1:{self.ports[3]}/ping"
+        while "Ctrl-C" not in self.said.read_text(errors="replace") and not answers(ping):
+            if server.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(self.said.read_text(errors="replace"))
             time.sleep(0.2)
-        up.send_signal(signal.SIGTERM)
-        if up.wait(SECONDS) != 0:
-            raise RuntimeError(self.said.read_text(errors="replace"))
+
+    def before(self, words: Sequence[str]) -> subprocess.Popen[bytes] | None:
+        """What must be there for a command: no draft, nothing restored, and for `down` an `up` that serves."""
+        shutil.rmtree(self.restored, ignore_errors=True)
+        (self.root / "conf" / f"{DRAFT}.yaml").unlink(missing_ok=True)
+        if words[0] != "down":
+            return None
+        up = self.start(("up",))
+        self._await_service(up)
+        self.said.rename(self.root / "up.txt")  # it goes on writing there
+        return up
 
 
 def kill(folder: Folder, act: Act, seconds: float, chance: random.Random) -> bool:
@@ -193,7 +222,7 @@ def kill(folder: Folder, act: Act, seconds: float, chance: random.Random) -> boo
         alive = child.poll() is None
         if alive:
             victim.kill()
-    if act.name == "up" and child.poll() is None:  # a part that was killed is started again
+    if act.name in SERVERS and child.poll() is None:  # a part that was killed is started again
         time.sleep(2.0)
         child.terminate()
     child.wait(SECONDS)
@@ -208,14 +237,16 @@ def judge(folder: Folder, act: Act, before: dict[str, int], champion: str | None
     wrong = Wrong()
     if "Traceback" in folder.said.read_text(errors="replace"):
         wrong.add("tracebacks", folder.said.read_text(errors="replace")[-2000:])
-    for text in [*orphans(folder.root), *orphans(folder.restored)]:
-        wrong.add("processes that outlive it", text)
+    if act.name != "down":  # what that left running is there by right
+        _orphans(folder, wrong)
     try:
         folder.whole(act.again)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         said = str(error)
         if "Traceback" in said or not any(text in said for text in act.refusals):
             wrong.add("commands that fail afterwards", said[-2000:])
+    if act.name == "down":
+        _orphans(folder, wrong)
     state(folder.root, folder.restored, PROJECTS, before, wrong)
     if act.name == "restore":
         restored(folder.restored, read_json(folder.root / "kept.json"), wrong)
@@ -223,6 +254,11 @@ def judge(folder: Folder, act: Act, before: dict[str, int], champion: str | None
     if now != champion:
         wrong.add("rollbacks to another version", f"{act.words[1]}: version {now} is in charge, not {champion}")
     return wrong
+
+
+def _orphans(folder: Folder, wrong: Wrong) -> None:
+    for text in [*orphans(folder.root), *orphans(folder.restored)]:
+        wrong.add("processes that outlive it", text)
 
 
 def wanted(folder: Folder, act: Act) -> str | None:
@@ -256,14 +292,18 @@ def _once(folder: Folder, samples: Samples, chance: random.Random) -> None:
     """One command, killed and judged; how long it takes whole is measured first, once for each."""
     known = acts(chance.choice(PROJECTS))
     act = chance.choices(known, [one.weight for one in known])[0]
-    shutil.rmtree(folder.restored, ignore_errors=True)
     if not samples.of(f"seconds of {act.name}"):
+        folder.before(act.words)
         samples.add(f"seconds of {act.name}", folder.whole(act.words))
-        shutil.rmtree(folder.restored, ignore_errors=True)
+    up = folder.before(act.words)
     before, champion = counts(folder.root), wanted(folder, act)
     if not kill(folder, act, 1.1 * samples.of(f"seconds of {act.name}")[0], chance):
+        if up is not None:
+            up.wait(SECONDS)
         return
     wrong = judge(folder, act, before, champion)
+    if up is not None:
+        up.wait(SECONDS)
     for kind in KINDS:
         samples.add(kind, wrong.count(kind))
     print(f"{len(samples.of(KINDS[0]))}: {act.name}: {wrong.summary()}", flush=True)
