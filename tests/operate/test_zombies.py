@@ -10,7 +10,7 @@ from headway.pipeline import zombies
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
 from headway.tracking.record import read_tracking
-from headway.tracking.runs import begin
+from headway.tracking.runs import begin, conclude
 from headway.tracking.store import open_store
 from tests.dying import die
 
@@ -35,5 +35,15 @@ def test_only_the_run_whose_process_was_killed_is_closed(root: Path, monkeypatch
         for run in (killed, going)
     }
     assert status == {killed.path: "KILLED", going.path: "RUNNING"}
+    assert conclude(going, root, "FINISHED", {}) is None
     lifetime.release(going)
     assert list(lifetime.dead(root)) == []
+
+
+def test_a_run_whose_end_could_not_be_written_down_is_closed_by_the_next_command(root: Path) -> None:
+    """As on a full disk: the process lives on, or ends by itself, and MLflow was told nothing."""
+    run = make(root)
+    lifetime.own(run)
+    lifetime.release(run)
+    assert zombies.close_dead(root) == [f"{run.path.name}: its process was killed; closed as killed"]
+    assert zombies.close_dead(root) == []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from headway.errors import ConfigError, DataError
-from headway.files.atomic import read_or_empty, write_json
+from headway.files.atomic import read_or_empty, replacing, write_json
 
 MIRROR = "HEADWAY_DATASETS"
 """Environment variable that names a folder of data sets, read where they lie."""
@@ -86,20 +86,16 @@ def sha256_of(path: Path, root: Path) -> str:
 
 def _fetch(file: File, path: Path) -> Path:
     """Download to a temporary name beside ``path``, check, rename: nobody ever finds a part of a file."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     fix = f"set {MIRROR} to a folder that has {file.mirror}, or put the file at {path}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = _download(file.address, partial)
-        if found != file.sha256:
-            raise DataError(
-                f"{file.address} must have SHA-256 {file.sha256[:12]}…, but what came has {found[:12]}…; {fix}"
-            )
-        partial.replace(path)
+        with replacing(path) as partial:
+            found = _download(file.address, partial)
+            if found != file.sha256:
+                raise DataError(
+                    f"{file.address} must have SHA-256 {file.sha256[:12]}…, but what came has {found[:12]}…; {fix}"
+                )
     except (OSError, http.client.HTTPException) as error:
         raise DataError(f"{file.address} must be fetched, but: {_reason(error)}; {fix}") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

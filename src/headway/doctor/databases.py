@@ -16,7 +16,7 @@ from pathlib import Path
 
 from headway.doctor.finding import Finding, keep_aside, link
 from headway.errors import ConfigError
-from headway.files.checksums import sync
+from headway.files.atomic import sync
 from headway.files.database import PARTS, database, disk_problem, place_database, sqlite_file
 from headway.files.disk import full_disk
 from headway.files.locks import is_held, working_folder

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headway.errors import DamagedError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def named(error: OSError, path: Path) -> OSError:
@@ -36,16 +40,19 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write so that a reader finds the old content or the new, never a part: temporary name, sync, rename."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name to write under, whose file then takes ``path``'s place: a reader finds the old content or the new, never a part.
+
+    Synced and renamed when the block ends well, removed when it does not. OSErrors name ``path``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
+        sync(partial)
         partial.replace(path)
+        sync(path.parent)  # the new name, too, must survive a power cut
     except OSError as error:
         if error.filename is None or os.fspath(error.filename) == str(partial):  # a name that no user knows
             error.filename = str(path)
@@ -53,6 +60,33 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     finally:
         with contextlib.suppress(OSError):  # where the folder can only be read, it is not there
             partial.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk. Raises OSError where they cannot be brought there."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # not every file system can sync a folder
+            error.filename = str(path)
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Write an array as `.npy`, whole or not at all."""
+    import numpy as np  # the command line is there before it
+
+    with replacing(path) as partial, open(partial, "wb") as file:
+        np.save(file, values)
 
 
 def write_json(path: Path, value: Any) -> None:

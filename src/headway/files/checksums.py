@@ -8,15 +8,13 @@ use, contents at a file's first use in a process. A folder without it is older t
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from headway.errors import DamagedError
-from headway.files.atomic import digest, read_json, write_json
+from headway.files.atomic import digest, read_json, sync, write_json
 
 NAME = "checksums.json"
 FORMAT = 1
@@ -67,19 +65,6 @@ def record(folder: Path, *names: str) -> None:
             kept[path.relative_to(folder).as_posix()] = Checksum(path.stat().st_size, sha256(path))
     files = {name: asdict(one) for name, one in sorted(kept.items())}
     write_json(folder / NAME, {"format": FORMAT, "files": files, "check": digest(files)})
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk. Raises OSError where they cannot be brought there."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # not every file system can sync a folder
-            error.filename = str(path)
-            raise
-    finally:
-        os.close(handle)
 
 
 def sync_tree(folder: Path) -> None:

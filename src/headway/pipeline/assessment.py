@@ -20,6 +20,7 @@ from headway.evaluate.baselines import fit_baselines
 from headway.evaluate.evaluation import beside, evaluate
 from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
+from headway.files.atomic import write_array
 from headway.pipeline.other_columns import Reading, unlearnt_rows, write_test_rows
 from headway.pipeline.rival import Attempt, attempted, attempting, look, meet
 from headway.project import Project
@@ -65,7 +66,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     report.progress(0.5, "predicting the test rows as a fresh process will")
     rehearsal = _finish_rehearsal(run, preparation, child)
     for name, values in {"test": rehearsal.candidate, **{n: b.prediction for n, b in baselines.items()}}.items():
-        np.save(run.predictions(name), values)
+        write_array(run.predictions(name), values)
     report.progress(0.6, "measuring")
     evaluation = evaluate(
         project.task,
@@ -120,7 +121,7 @@ def compare(
         return
     examined = _examinable(store, project, root, rival.version, rival.learnt)
     usable = rival.predictions.with_suffix(".usable.npy")
-    np.save(usable, examined.mask)
+    write_array(usable, examined.mask)
     target = np.asarray(store.arrays("test")["target"])
     prediction = np.load(rival.predictions)
     how: dict[str, Any] = {"units": units_of(store), "rows": examined.mask, "version": rival.version}

@@ -23,7 +23,7 @@ from headway.evaluate.margin import margin_of
 from headway.evaluate.ngram import fit_ngram
 from headway.evaluate.resample import Units
 from headway.evaluate.standing import Standing
-from headway.files.atomic import read_json, write_atomically, write_json
+from headway.files.atomic import read_json, write_array, write_atomically, write_json
 from headway.pipeline.rival import Attempt, attempted, attempting, compared, is_barred, look, meet, note_of, overtaken
 from headway.pipeline.text_validation import examine, rules
 from headway.quality.page import page
@@ -175,7 +175,7 @@ def _compare(
     model = _blocks(run.path / OWN)
     examined = _examinable(store, rival.version, rival.learnt, len(model.nats))
     usable = rival.predictions.with_suffix(".usable.npy")
-    np.save(usable, examined.mask)
+    write_array(usable, examined.mask)
     blocks, unit = _blocks(rival.predictions).take(examined.mask), _units(store, model).name
     files = {"predictions": rival.predictions, "usable": usable}
     evaluation["champion"] = {

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from headway.errors import ConfigError
 from headway.files import locks
-from headway.files.atomic import read_json
+from headway.files.atomic import read_json, read_or_empty
 from headway.run.directory import RunDirectory
 
 _owned: dict[Path, int] = {}
@@ -45,10 +45,12 @@ def own(run: RunDirectory, wait: bool = True) -> None:
 
 
 def release(run: RunDirectory) -> None:
-    """The run is concluded: it needs nobody."""
+    """The run is concluded, and needs nobody. One whose end could not be written down is left like the dead: the next command closes it."""
     lock = _owned.pop(run.path, None)
     if lock is not None:
-        (run.path / "owner.lock").unlink(missing_ok=True)
+        opened = read_or_empty(run.path / "tracking.json")
+        if not opened or opened.get("ending") is not None:
+            (run.path / "owner.lock").unlink(missing_ok=True)
         os.close(lock)
 
 

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headway.files.atomic import naming
+from headway.files.atomic import replacing
 
 METADATA = b"headway"
 
@@ -87,9 +86,9 @@ class Output:
         assert scored.num_rows + (0 if refused is None else refused.num_rows) == end - start
         path = self._parts / f"{start:012d}-{end:012d}.parquet"
         if refused is not None:
-            with _whole(_beside(path)) as partial:
+            with replacing(_beside(path)) as partial:
                 pq.write_table(refused, partial, compression="zstd")
-        with _whole(path) as partial:
+        with replacing(path) as partial:
             pq.write_table(scored, partial, compression="zstd")
 
     def discard(self) -> None:
@@ -132,29 +131,13 @@ def _escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A name to write under; synced and renamed when the block ends well, removed when it does not. OSErrors name ``path``."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with naming(path):
-            yield partial
-            for place in (partial, path.parent):
-                if place == path.parent:
-                    partial.replace(path)
-                handle = os.open(place, os.O_RDONLY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _join(path: Path, parts: Sequence[Path], last: pa.Table | None, metadata: dict[bytes, bytes]) -> None:
     """One file of several, a row group at a time."""
     schema = pq.read_schema(parts[0]) if parts else last.schema if last is not None else pa.schema([])
-    with _whole(path) as partial, pq.ParquetWriter(partial, schema.with_metadata(metadata), compression="zstd") as out:
+    with (
+        replacing(path) as partial,
+        pq.ParquetWriter(partial, schema.with_metadata(metadata), compression="zstd") as out,
+    ):
         for part in parts:
             with pq.ParquetFile(part) as file:
                 for group in range(file.num_row_groups):

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from headway.data.store import Store
 from headway.errors import DamagedError, HeadwayError, TrainingError
-from headway.files.atomic import read_json, write_json
+from headway.files.atomic import read_json, write_array, write_json
 from headway.run.directory import RunDirectory
 from headway.serve.bundle import Predictor
 
@@ -94,7 +94,7 @@ def _last_line(folder: Path) -> str:
 
 def _rehearse(store: Store, bundle: Path, out: Path) -> dict[str, Any]:
     predictor = Predictor.load(bundle)
-    np.save(out, np.concatenate([predictor.predict(batch) for batch in store.raw_test_batches()]))
+    write_array(out, np.concatenate([predictor.predict(batch) for batch in store.raw_test_batches()]))
     first = next(store.raw_test_batches(LATENCY_ROWS))
     rows = pa.Table.from_batches([first] * -(-LATENCY_ROWS // first.num_rows)).slice(0, LATENCY_ROWS)
     batch = rows.combine_chunks().to_batches()[0]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from headway.errors import HeadwayError
-from headway.files.atomic import read_json, read_or_empty, write_json
-from headway.files.checksums import sync, sync_tree
+from headway.files.atomic import read_json, read_or_empty, sync, write_json
+from headway.files.checksums import sync_tree
 from headway.files.locks import working_folder
 from headway.run.directory import RunDirectory
 from headway.tracking import decisions, intent, lock

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,26 +17,17 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from headway.errors import TrainingError
-from headway.files.checksums import is_as_named, sync
+from headway.files.atomic import write_atomically
+from headway.files.checksums import is_as_named
 
 KEPT = 2
 
 
 def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> Path:
     """Write one checkpoint and remove all but the two newest. ``values`` is JSON beside the tensors, which are on the CPU."""
-    folder.mkdir(parents=True, exist_ok=True)
     content = save(dict(tensors), metadata={"values": json.dumps(dict(values))})
     path = folder / f"step-{step:010d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
-    partial = folder / f".{path.name}.partial"
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync(folder)  # the new name, too, must survive a power cut
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(path, content)
     for old in folder.glob(f"step-{step:010d}-*.safetensors"):
         if old != path:  # of the same step, before training stepped back: the newest is the one that counts
             old.unlink()

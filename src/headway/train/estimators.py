@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from headway.data.store import Store
+from headway.files.atomic import write_array
 from headway.machine.cores import Use, Watch, allowed_cores
 from headway.models import ModelConfig
 from headway.models.boosting import Boosting
@@ -129,7 +130,7 @@ def fit_many(run: RunDirectory, model: Boosting, recipe: Recipe, store: Store, s
             show(len(fits) * model.trees + tree, text)
 
         grown = _grow(model, recipe.model_copy(update={"seed": variant["seed"]}), store, on_tree)
-        np.save(run.predictions(f"test-{k}"), grown.predictions["test"])
+        write_array(run.predictions(f"test-{k}"), grown.predictions["test"])
         best = grown.booster.best_iteration or grown.trees
         fits.append({"best_epoch": best, "epochs": grown.trees, "validation_loss": grown.validation_loss})
     journal.close()

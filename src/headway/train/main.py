@@ -15,11 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from headway.data.store import Store
 from headway.errors import HeadwayError, TrainingError
-from headway.files.atomic import read_json, write_json
+from headway.files.atomic import read_json, write_array, write_json
 from headway.files.disk import disk_error
 from headway.machine.processes import die_with_starter
 from headway.models import ModelConfig, model_configs
@@ -113,7 +111,7 @@ def train(run: RunDirectory) -> None:
     for split, values in predictions.items():
         target = run.predictions(split)
         target.parent.mkdir(exist_ok=True)
-        np.save(target, values)
+        write_array(target, values)
     run.finish({**result, "seconds": round(time.perf_counter() - started, 3)})
 
 
@@ -140,7 +138,7 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
     journal.close()
     run.predictions("test").parent.mkdir(exist_ok=True)
     for k, values in enumerate(training.predictions("test")):
-        np.save(run.predictions(f"test-{k}"), values)
+        write_array(run.predictions(f"test-{k}"), values)
     networks = [
         {"best_epoch": f.best_epoch, "epochs": f.epochs, "validation_loss": f.best_loss} for f in training.fitted
     ]

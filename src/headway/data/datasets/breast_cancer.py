@@ -5,11 +5,11 @@ Wolberg, Mangasarian, Street and Street 1995, UCI repository 17, CC BY 4.0, as s
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from headway.config import Config
 from headway.data.datasets import Dataset
+from headway.files.atomic import replacing
 
 
 def generate(options: Config, folder: Path) -> tuple[Path, ...]:  # noqa: ARG001 — it has no options
@@ -24,13 +24,8 @@ def generate(options: Config, folder: Path) -> tuple[Path, ...]:  # noqa: ARG001
     bunch = load_breast_cancer()
     columns = {str(n).replace(" ", "_"): bunch["data"][:, i] for i, n in enumerate(bunch["feature_names"])}
     columns["diagnosis"] = [str(bunch["target_names"][code]) for code in bunch["target"]]
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as partial:
         pq.write_table(pa.table(columns), partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return (path,)
 
 

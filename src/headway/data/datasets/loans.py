@@ -21,7 +21,6 @@ fractions, unknown codes in `home`, nulls in `amount`, negative incomes. It lies
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from pydantic import Field
 from headway.config import Config
 from headway.data.datasets import Dataset
 from headway.errors import DataError
-from headway.files.atomic import digest
+from headway.files.atomic import digest, replacing
 
 VERSION = 1
 """Raised when the generator's output changes, so that old files are not taken for new ones."""
@@ -114,16 +113,10 @@ def _month(number: int) -> str:
 
 def _write(options: Options, number: int, path: Path) -> None:
     """One month, block by block, so that memory does not grow with its rows; renamed when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     rows = options.rows_per_month
-    try:
-        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-            for start in range(0, rows, BLOCK_ROWS):
-                writer.write_batch(_block(options, number, start, min(BLOCK_ROWS, rows - start)))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+        for start in range(0, rows, BLOCK_ROWS):
+            writer.write_batch(_block(options, number, start, min(BLOCK_ROWS, rows - start)))
 
 
 def drift_of(number: int, months: int) -> float:
