@@ -26,14 +26,14 @@ def csv(**columns: Any) -> bytes:
 
 
 CHECKED: dict[str, tuple[bytes, str]] = {
-    "empty file": (b"", "rows.csv must have content, but it is empty"),
+    "empty file": (b"", "rows.csv must have content, but is empty"),
     "header only": (b"a,c,y\n", "the data must have rows, but rows.csv has none"),
     "duplicate names": (b"a,a,y\n1,2,yes\n", "column names must differ, but a occurs more than once"),
     "mixed types": (csv().replace(b"\n0.", b"\nzero", 1), "column a must be numeric, but 1 value is not"),
     "not UTF-8": (csv().replace(b",x,", b",caf\xe9,", 1), "must be UTF-8 text"),
     "target missing": (csv(y=None), "the target y must be given"),
     "one class only": (csv(y="yes"), "the target y must have two classes, but every row has yes"),
-    "all-null column": (csv(a=None), "a must hold values, but it is missing in every row"),
+    "all-null column": (csv(a=None), "a must hold values, but is missing in every row"),
     "infinities": (
         csv(a=[np.inf] * 2 + [1.0] * 1499 + [2.0] * 1499),
         "a must be finite, but 2 values are infinite",

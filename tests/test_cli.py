@@ -72,7 +72,7 @@ def test_every_help_documents_the_exit_codes(command: str, capsys: pytest.Captur
             ["flowers", "--set", "train.epoch=3"],
             "conf/flowers.yaml: train.epoch: no such setting; did you mean epochs?",
         ),
-        (["flowers", "--set", "train.epochs"], "--set must be section.field=value, but it is 'train.epochs'"),
+        (["flowers", "--set", "train.epochs"], "--set must be section.field=value, but is 'train.epochs'"),
     ],
 )
 def test_a_configuration_mistake_is_one_line_and_starts_nothing(
@@ -175,7 +175,7 @@ def test_a_port_already_taken_is_one_line_naming_it(root: Path, capsys: pytest.C
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert cli.main(["up", "--prefect-port", str(port)]) == 2
-    line = f"headway: Prefect's port {port} must be free, but it is taken; stop what listens there, or give"
+    line = f"headway: Prefect's port {port} must be free, but is taken; stop what listens there, or give"
     assert capsys.readouterr().err == f"{line} --prefect-port\n"
     assert not (root / ".prefect").exists()
 

@@ -28,10 +28,10 @@ def root(tmp_path: Path) -> Path:
     ("setting", "line"),
     [
         ("model.widht=3", "conf/good.yaml: model.widht: no such setting; did you mean width?"),
-        ("train.epochs=0", "conf/good.yaml: train.epochs must be at least 1, but it is 0"),
-        ("train.epochs=many", "conf/good.yaml: train.epochs must be a whole number, but it is 'many'"),
-        ("train.epochs=1.5", "conf/good.yaml: train.epochs must be a whole number, but it is 1.5"),
-        ("model.dropout=1", "conf/good.yaml: model.dropout must be less than 1, but it is 1"),
+        ("train.epochs=0", "conf/good.yaml: train.epochs must be at least 1, but is 0"),
+        ("train.epochs=many", "conf/good.yaml: train.epochs must be a whole number, but is 'many'"),
+        ("train.epochs=1.5", "conf/good.yaml: train.epochs must be a whole number, but is 1.5"),
+        ("model.dropout=1", "conf/good.yaml: model.dropout must be less than 1, but is 1"),
         ("trian.epochs=3", "conf/good.yaml: trian: no such setting; did you mean train?"),
         (
             "data.features.a=number",
@@ -39,21 +39,21 @@ def root(tmp_path: Path) -> Path:
         ),
         (
             "model.name=mpl",
-            "conf/good.yaml: model.name must be one of 'boosting', 'linear', 'mlp', 'tabm', but it is 'mpl'",
+            "conf/good.yaml: model.name must be one of 'boosting', 'linear', 'mlp', 'tabm', but is 'mpl'",
         ),
         ("task=clustering", "conf/good.yaml: task must be one of 'classification' or 'regression'"),
         ("data.source=null", "conf/good.yaml: data: exactly one of dataset and source must be given"),
         ("data.target=a", "conf/good.yaml: data: the target a must not be among the features"),
-        ("train.loss=mse", "conf/good.yaml: train.loss must suit classification, but it is mse"),
+        ("train.loss=mse", "conf/good.yaml: train.loss must suit classification, but is mse"),
         (
             "model=gpt",
-            "conf/good.yaml: model.name must be one of 'boosting', 'linear', 'mlp', 'tabm', but it is 'gpt'",
+            "conf/good.yaml: model.name must be one of 'boosting', 'linear', 'mlp', 'tabm', but is 'gpt'",
         ),
         ("evaluate.reference=a", "conf/good.yaml: evaluate.reference must not be a feature, but a is one"),
         ("split.by=time", "conf/good.yaml: split: column must be given when rows are split by time"),
-        ("train", "--set must be section.field=value, but it is 'train'"),
-        ("train.epochs={", "--set train.epochs: the value must be YAML, but it is '{'"),
-        ("task.x=1", "--set task.x: task must be a section, but it is 'classification'"),
+        ("train", "--set must be section.field=value, but is 'train'"),
+        ("train.epochs={", "--set train.epochs: the value must be YAML, but is '{'"),
+        ("task.x=1", "--set task.x: task must be a section, but is 'classification'"),
     ],
 )
 def test_each_mistake_is_one_line_with_the_rule_and_the_fact(root: Path, setting: str, line: str) -> None:
@@ -69,7 +69,7 @@ def test_each_mistake_is_one_line_with_the_rule_and_the_fact(root: Path, setting
         ("task: [", "must be YAML, but at line 2"),
         ("just words", "must hold a mapping of settings, but it holds str"),
         ("", "must hold a mapping of settings, but it holds NoneType"),
-        ("task: classification", "data must be given, but it is missing"),
+        ("task: classification", "data must be given, but is missing"),
     ],
 )
 def test_a_file_that_is_no_project_is_refused(root: Path, text: str, line: str) -> None:

@@ -103,11 +103,11 @@ def test_a_fresh_process_completes_a_prompt_as_the_command_line_does(root: Path,
 def test_copied_test_documents_and_wrong_settings_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data.tokeniser: no such setting; did you mean tokenizer\?"):
         load_project("little", root, ["data.tokeniser=bpe"])
-    with pytest.raises(ConfigError, match=r"width must be a multiple of twice the heads, but it is 30"):
+    with pytest.raises(ConfigError, match=r"width must be a multiple of twice the heads, but is 30"):
         load_project("little", root, ["model.width=30"])
-    with pytest.raises(ConfigError, match=r"gate.metric must be bits_per_byte for language, but it is auc"):
+    with pytest.raises(ConfigError, match=r"gate.metric must be bits_per_byte for language, but is auc"):
         load_project("little", root, ["gate.metric=auc"])
-    with pytest.raises(ConfigError, match=r"train.loss must suit language, but it is mse"):
+    with pytest.raises(ConfigError, match=r"train.loss must suit language, but is mse"):
         load_project("little", root, ["train.loss=mse"])
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "little.yaml").write_text(YAML)

@@ -69,30 +69,30 @@ _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less tha
 
 
 def _describe(cls: type[BaseModel], problem: Any) -> str:
-    """One pydantic problem as `path must be X, but it is Y`."""
+    """One pydantic problem as `path must be X, but is Y`."""
     kind, found = problem["type"], problem.get("input")
     path, section = _locate(cls, problem["loc"])
     if kind == "extra_forbidden":
         name = str(problem["loc"][-1])
         return f"{path}: no such setting{suggest(name, list(section.model_fields))}"
     if kind == "missing":
-        return f"{path} must be given, but it is missing"
+        return f"{path} must be given, but is missing"
     context = problem.get("ctx", {})
     for bound, words in _BOUNDS.items():
         if bound in context:
-            return f"{path} must be {words} {context[bound]:g}, but it is {found!r}"
+            return f"{path} must be {words} {context[bound]:g}, but is {found!r}"
     if kind in ("literal_error", "enum"):
-        return f"{path} must be one of {context['expected']}, but it is {found!r}"
+        return f"{path} must be one of {context['expected']}, but is {found!r}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         name = str(context["discriminator"]).strip("'")
         known = context.get("expected_tags", "?")
-        return f"{path}.{name} must be one of {known}, but it is {_tag(found, name)!r}"
+        return f"{path}.{name} must be one of {known}, but is {_tag(found, name)!r}"
     if kind == "value_error":
         return f"{path}: {context['error']}" if path else str(context["error"])
     if kind in _NEEDS:
         word = f" or {problem['or']}" if "or" in problem else ""
-        return f"{path} must be {_NEEDS[kind]}{word}, but it is {found!r}"
-    return f"{path}: {problem['msg']}, but it is {found!r}"
+        return f"{path} must be {_NEEDS[kind]}{word}, but is {found!r}"
+    return f"{path}: {problem['msg']}, but is {found!r}"
 
 
 def _tag(found: Any, name: str) -> Any:

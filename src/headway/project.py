@@ -63,7 +63,7 @@ class Project(Config):
     def _task_fits(self) -> Project:
         wrong = {"classification": "mse", "regression": "cross_entropy"}[self.task]
         if self.train.loss == wrong:
-            raise ValueError(f"train.loss must suit {self.task}, but it is {wrong}; leave it auto")
+            raise ValueError(f"train.loss must suit {self.task}, but is {wrong}; leave it auto")
         if self.task == "regression" and self.train.label_smoothing:
             raise ValueError("train.label_smoothing must be 0 for regression, but it is not: numbers have no classes")
         if self.task == "regression" and self.split.by == "stratified":
@@ -179,12 +179,12 @@ def _pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]
     for text in settings:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"[\w.-]+", name.strip()):
-            raise ConfigError(f"--set must be section.field=value, but it is {text!r}")
+            raise ConfigError(f"--set must be section.field=value, but is {text!r}")
         try:
             # a date's format is a text, though YAML takes the sign at a value's beginning for a directive
             pairs.append((name.strip(), value if value.startswith("%") else yaml.safe_load(value)))
         except yaml.YAMLError:
-            raise ConfigError(f"--set {name}: the value must be YAML, but it is {value!r}") from None
+            raise ConfigError(f"--set {name}: the value must be YAML, but is {value!r}") from None
     return pairs
 
 
@@ -196,7 +196,7 @@ def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
     for section in sections:
         inner = values.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"--set {dotted}: {section} must be a section, but it is {inner!r}")
+            raise ConfigError(f"--set {dotted}: {section} must be a section, but is {inner!r}")
         values = inner
     if sections == ["model"] and last == "name" and values.get("name", "mlp") != value:
         values.clear()

@@ -51,11 +51,11 @@ class TextProject(Config):
     def _nothing_is_ignored(self) -> Self:
         """A setting of another kind of task is refused: one that did nothing would mislead."""
         if self.train.loss == "mse":
-            raise ValueError("train.loss must suit language, but it is mse; leave it auto")
+            raise ValueError("train.loss must suit language, but is mse; leave it auto")
         if self.gate.metric not in (None, METRIC):
-            raise ValueError(f"gate.metric must be {METRIC} for language, but it is {self.gate.metric}; leave it out")
+            raise ValueError(f"gate.metric must be {METRIC} for language, but is {self.gate.metric}; leave it out")
         if self.gate.slice_margin is not None:
-            raise ValueError("gate.slice_margin must be left out for language, but it is given: text has no slices")
+            raise ValueError("gate.slice_margin must be left out for language, but is given: text has no slices")
         return self
 
     def to_yaml(self) -> str:

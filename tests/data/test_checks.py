@@ -50,8 +50,8 @@ def test_sound_columns_give_no_finding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "severity", "said"),
     [
-        ({"a": np.nan}, "stop", "a must hold values, but it is missing in every row"),
-        ({"a": 3.0}, "warn", "a should vary, but it is the same in every row"),
+        ({"a": np.nan}, "stop", "a must hold values, but is missing in every row"),
+        ({"a": 3.0}, "warn", "a should vary, but is the same in every row"),
         (
             {"a": [np.inf, -np.inf, *[1.0] * 1499, *[2.0] * 1499]},
             "stop",

@@ -32,8 +32,8 @@ def test_a_file_longer_than_a_block_whose_numbers_change_their_type_is_read_whol
 
 
 BAD = {
-    "deep lists": (b'{"a": ' + b"[" * 200_000, "line 2 must hold flat rows, but it is nested too deeply"),
-    "deep objects": (b'{"a":' * 100_000, "line 2 must hold flat rows, but it is nested too deeply"),
+    "deep lists": (b'{"a": ' + b"[" * 200_000, "line 2 must hold flat rows, but is nested too deeply"),
+    "deep objects": (b'{"a":' * 100_000, "line 2 must hold flat rows, but is nested too deeply"),
     "long line": (
         b'{"a": "' + b"x" * 30_000_000 + b'"}',
         "a line must be at most 16 MiB long, but line 2 is longer",

@@ -128,7 +128,7 @@ CSV = "n,c,d,t,y\n1,a,2024-01-01,x,no\n2,b,2024-01-02,y,yes\n"
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"", "x.csv must have content, but it is empty"),
+        (b"", "x.csv must have content, but is empty"),
         (CSV.splitlines()[0].encode() + b"\n", "the data must have rows, but x.csv has none"),
         (b"\n\n", "x.csv must begin with the columns' names, but its first line is blank"),
         (

@@ -316,5 +316,5 @@ def test_the_positive_class_comes_last_and_must_exist(frame: pd.DataFrame, tmp_p
     parts = assign(table, SplitConfig())
     assert fit(table, parts, data, PrepareConfig()).target.classes == ("yes", "no")
     wrong = data.model_copy(update={"positive": "maybe"})
-    with pytest.raises(ConfigError, match="data.positive must be a class of y, but it is 'maybe'"):
+    with pytest.raises(ConfigError, match="data.positive must be a class of y, but is 'maybe'"):
         fit(table, parts, wrong, PrepareConfig())

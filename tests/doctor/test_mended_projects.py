@@ -187,9 +187,7 @@ def test_no_command_begins_a_database_anew_in_the_place_of_one_that_is_gone(proj
     path = settled(project)
     path.unlink()
     for use in (lambda: tracking.open_store(project.root), lambda: tracking.rollback(project.root, "rows")):
-        with pytest.raises(
-            DamagedError, match=r"mlflow\.db must hold .* of this folder, but it is gone; headway doctor"
-        ):
+        with pytest.raises(DamagedError, match=r"mlflow\.db must hold .* of this folder, but is gone; headway doctor"):
             use()
     assert not path.exists()
 

@@ -148,7 +148,7 @@ def test_a_metric_that_does_not_fit_is_refused_with_the_one_meant() -> None:
     assert primary("classification", 2, None) == "auc"
     assert primary("classification", 3, None) == "log_loss"
     with pytest.raises(
-        ConfigError, match=r"gate.metric must be a metric of regression, but it is 'rsme'; did you mean rmse\?"
+        ConfigError, match=r"gate.metric must be a metric of regression, but is 'rsme'; did you mean rmse\?"
     ):
         primary("regression", 1, "rsme")
 

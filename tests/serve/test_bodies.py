@@ -55,10 +55,10 @@ def test_csv_and_parquet_are_read_with_the_columns_that_are_needed() -> None:
 
 
 BAD: dict[str, tuple[bytes, str, str]] = {
-    "nothing": (b"", JSON, "the body must hold rows, but it is empty"),
-    "no type": (b"{}", "", "Content-Type must be application/json, text/csv or .*, but it is missing"),
-    "another type": (b"{}", "text/plain", "Content-Type must be .* but it is text/plain"),
-    "type with line": (b"{}", "text/pl\nain", r"but it is 'text/pl\\nain'"),
+    "nothing": (b"", JSON, "the body must hold rows, but is empty"),
+    "no type": (b"{}", "", "Content-Type must be application/json, text/csv or .*, but is missing"),
+    "another type": (b"{}", "text/plain", "Content-Type must be .* but is text/plain"),
+    "type with line": (b"{}", "text/pl\nain", r"but is 'text/pl\\nain'"),
     "another charset": (
         b"{}",
         "text/csv; charset=latin-1",

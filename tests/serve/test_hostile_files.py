@@ -104,10 +104,10 @@ def test_rows_that_no_number_comes_of_go_aside_with_the_reason(root: Path, tmp_p
     told = score("classes", root, Silent(), str(file), tmp_path / "out")
     assert (told["scored"], told["refused"]) == (2, 4)
     refused = pd.read_parquet(tmp_path / "out" / f"a.{ending}.refused.parquet").set_index("row")["reason"]
-    assert refused[2] == "x must be finite, but it is 'inf'"
-    assert refused[3] == f"x must be finite, but it is '{'1' * 80}'"
+    assert refused[2] == "x must be finite, but is 'inf'"
+    assert refused[3] == f"x must be finite, but is '{'1' * 80}'"
     assert refused[4].startswith("the prediction must be a finite number")
-    assert refused[5] == "x must be finite, but it is '-1e999'"
+    assert refused[5] == "x must be finite, but is '-1e999'"
     scored = pd.read_parquet(tmp_path / "out" / f"a.{ending}.parquet")
     assert np.isfinite(scored.filter(like="probability")).all(axis=None)
 

@@ -249,5 +249,5 @@ def test_a_limit_that_is_none_is_said_before_anything_starts(server: Server, tmp
     (tmp_path / "conf").mkdir()
     text = (server.kept.child.log.parents[2] / "conf" / "values.yaml").read_text().replace("rows: 5000", "rows: 0")
     (tmp_path / "conf" / "values.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=r"serve.rows must be at least 1, but it is 0"):
+    with pytest.raises(ConfigError, match=r"serve.rows must be at least 1, but is 0"):
         load_project("values", tmp_path)

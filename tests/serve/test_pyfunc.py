@@ -124,4 +124,4 @@ def test_the_server_and_score_refuse_an_infinity_as_the_model_does(root: Path) -
     answer = server.post("/invocations", content=rows.to_csv(index=False), headers={"Content-Type": "text/csv"})
     assert (answer.status_code, answer.json()["message"]) == (400, INFINITE)
     reasons = sift(predictor.preparation, pa.RecordBatch.from_pandas(rows))
-    assert reasons == {1: "a must be finite, but it is '-inf'"}
+    assert reasons == {1: "a must be finite, but is '-inf'"}

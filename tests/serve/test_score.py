@@ -88,7 +88,7 @@ def test_rows_that_break_the_schema_go_aside_with_the_reason_and_none_is_lost(ro
     bad = pd.read_parquet(tmp_path / "out" / "a.csv.refused.parquet")
     assert sorted([*good["id"].astype(int), *bad["id"].dropna().astype(int)]) == list(range(3000))
     assert bad["line"].dropna().tolist() == ["51,1", "52,1,p,q"]
-    assert bad["reason"][0] == "x must be numeric, but it is 'six'"
+    assert bad["reason"][0] == "x must be numeric, but is 'six'"
     assert bad["row"].dropna().astype(int).tolist() == [i + 1 for i in range(7, 3000, 100)]
 
 

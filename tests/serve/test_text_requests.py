@@ -56,7 +56,7 @@ def test_a_prompt_is_continued_and_a_text_measured(client: TestClient) -> None:
         (
             [{"prompt": "a"}],
             {"tokens": "many"},
-            "params.tokens must be a whole number from 1 to 10,000, but it is many",
+            "params.tokens must be a whole number from 1 to 10,000, but is many",
         ),
         ([{"prompt": "a"}], {"tokens": 1.5}, "params.tokens must be a whole number"),
         ([{"prompt": "a"}], {"tokens": True}, "params.tokens must be a whole number"),

@@ -145,7 +145,7 @@ def test_a_registered_model_knows_what_it_is_for_and_refuses_what_is_for_somethi
     decide(tmp_path, "loans", wanted, {"promoted": True, "reason": "asked for"})
     assert client.get_registered_model("loans").tags["target"] == "amount"
     client.set_registered_model_tag("loans", "project", "credits")
-    with pytest.raises(ConfigError, match="must be project loans's, but it is project credits's"):
+    with pytest.raises(ConfigError, match="must be project loans's, but is project credits's"):
         tracking.check_purpose(tmp_path, PROJECT, replace=True)
 
 

@@ -406,8 +406,8 @@ def test_what_the_hardware_lacks_is_refused_in_one_line(precision: Any) -> None:
     [
         ({"nesterov": True}, "nesterov must come with optimizer sgd"),
         ({"cuda_graphs": True, "precision": "fp16"}, "cuda_graphs must not come with precision fp16"),
-        ({"batch_size": "many"}, "train: batch_size must be a whole number or 'auto', but it is 'many'"),
-        ({"threads": -1}, "train: threads must be at least 0, but it is -1"),
+        ({"batch_size": "many"}, "train: batch_size must be a whole number or 'auto', but is 'many'"),
+        ({"threads": -1}, "train: threads must be at least 0, but is -1"),
     ],
 )
 def test_settings_that_do_not_go_together_are_one_line(settings: dict[str, Any], line: str) -> None:

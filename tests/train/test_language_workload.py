@@ -111,5 +111,5 @@ def test_each_tokens_loss_is_what_one_window_gives(store: Path) -> None:
 def test_what_does_not_fit_is_one_line(store: Path) -> None:
     with pytest.raises(ConfigError, match=r"must be less than the 4,000 training tokens, but 250 times 16 is not"):
         workload(store).batches(Recipe(batch_size=250), CPU)
-    with pytest.raises(ConfigError, match="model must be gpt for text, but it is mlp"):
+    with pytest.raises(ConfigError, match="model must be gpt for text, but is mlp"):
         language_workload(store, MLP())

@@ -113,7 +113,7 @@ def test_a_loss_that_becomes_infinite_is_one_clear_line(make_run: MakeRun) -> No
 
 
 def test_a_batch_larger_than_the_data_is_refused(make_run: MakeRun) -> None:
-    with pytest.raises(ConfigError, match="at most the 600 training rows, but it is 601"):
+    with pytest.raises(ConfigError, match="at most the 600 training rows, but is 601"):
         launch(make_run(train={"batch_size": 601}), lambda events: None)
 
 

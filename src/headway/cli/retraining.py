@@ -98,7 +98,7 @@ def _server_gone() -> Iterator[None]:
         if not str(error).startswith("Failed to reach API"):
             raise
         raise ConfigError(
-            "Prefect's server must answer until the run has ended, but it is gone; begin again: headway run --resume goes on with what "
+            "Prefect's server must answer until the run has ended, but is gone; begin again: headway run --resume goes on with what "
             "was trained"
         ) from None
 

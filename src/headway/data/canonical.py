@@ -208,4 +208,4 @@ def _unfit(kind: pa.DataType, name: str, where: str, rule: str) -> DataError:
     found = family(kind)
     if rule == "text" or pa.types.is_nested(kind):
         return DataError(f"{where}: column {name} must hold single values, but it holds {found}")
-    return DataError(f"{where}: column {name} must be {rule}, but it is {found}; change data.features.{name}")
+    return DataError(f"{where}: column {name} must be {rule}, but is {found}; change data.features.{name}")

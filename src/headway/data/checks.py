@@ -48,7 +48,7 @@ def check_columns(profile: Profile, table: Table | None, data: DataConfig, task:
 def _target(column: ColumnProfile, data: DataConfig, task: Task) -> list[Finding]:
     name = column.name
     if column.nulls == column.rows:
-        return [Finding("stop", name, f"the target {name} must be given, but it is missing in every row")]
+        return [Finding("stop", name, f"the target {name} must be given, but is missing in every row")]
     if column.nulls:
         fact = f"{column.nulls:,} of {column.rows:,} lack it"
         text = f"the target {name} must be given in every row, but {fact}; data.unlabelled: drop leaves them out"
@@ -78,12 +78,12 @@ def _target(column: ColumnProfile, data: DataConfig, task: Task) -> list[Finding
 def _feature(column: ColumnProfile) -> list[Finding]:
     name = column.name
     if column.nulls == column.rows:
-        text = f"{name} must hold values, but it is missing in every row; move it to data.ignore"
+        text = f"{name} must hold values, but is missing in every row; move it to data.ignore"
         return [Finding("stop", name, text)]
     if column.infinite:
         return [_infinite(column, "", "; mend them or move it to data.ignore")]
     if column.distinct < 2 and not column.nulls:
-        text = f"{name} should vary, but it is the same in every row; move it to data.ignore"
+        text = f"{name} should vary, but is the same in every row; move it to data.ignore"
         return [Finding("warn", name, text)]
     known = column.rows - column.nulls
     if column.kind == "categorical" and column.distinct > ID_VALUES and column.distinct > ID_SHARE * known:

@@ -117,7 +117,7 @@ def _opened(file: str) -> Iterator[Any]:
     with explained(name):
         system, inner = open_url(file) if "://" in file else (pafs.LocalFileSystem(), file)
         if system.get_file_info(inner).size == 0:
-            raise DataError(f"{name} must have content, but it is empty")
+            raise DataError(f"{name} must have content, but is empty")
         if PurePath(file).suffix.lower() in PACKED:
             with system.open_input_stream(inner) as stream:
                 yield stream
@@ -259,7 +259,7 @@ def _csv_names(stream: IO[bytes], csv: CsvOptions, name: str) -> list[str]:
         else:
             raise
     except LookupError:
-        raise ConfigError(f"data.csv.encoding must be a character encoding, but it is {csv.encoding!r}") from None
+        raise ConfigError(f"data.csv.encoding must be a character encoding, but is {csv.encoding!r}") from None
     import csv as stdlib_csv
 
     try:

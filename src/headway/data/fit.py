@@ -86,7 +86,7 @@ def _target(profile: ColumnProfile, table: Table, data: DataConfig) -> Target:
     if data.positive is not None:
         if data.positive not in classes:
             raise ConfigError(
-                f"data.positive must be a class of {table.target}, but it is {data.positive!r} and the classes are "
+                f"data.positive must be a class of {table.target}, but is {data.positive!r} and the classes are "
                 f"{', '.join(classes[:10])}"
             )
         classes = [c for c in classes if c != data.positive] + [data.positive]

@@ -33,7 +33,7 @@ def parse(text: bytes, where: str) -> Any:
         place = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise DataError(f"{where} must be JSON, but at {place}column {error.colno}: {error.msg}") from None
     except RecursionError:
-        raise DataError(f"{where} must hold flat rows, but it is nested too deeply to be read") from None
+        raise DataError(f"{where} must hold flat rows, but is nested too deeply to be read") from None
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
 

@@ -131,7 +131,7 @@ def sentence(
     if arguments.get("mostly", 1) < 1:
         rule += f" in at least {100 * arguments['mostly']:g} % of the rows"
     if count is None:
-        joint = "it is" if passed else "but it is"
+        joint = "it is" if passed else "but is"
         return f"{rule}, {joint} {shown(_inner(observed))}{_mistaken(name, passed)}"
     if count == 0:
         return f"{rule}, and so it is in all {rows:,} rows"

@@ -148,7 +148,7 @@ def _is_utf8(path: Path) -> bool:
 def _own(config: TextConfig, root: Path) -> Text:
     source = str(config.source)
     if "://" in source:
-        raise ConfigError(f"data.source of a text must be a path on this machine, but it is {source}")
+        raise ConfigError(f"data.source of a text must be a path on this machine, but is {source}")
     path = Path(source).expanduser()
     path = path if path.is_absolute() else root / path
     if path.is_file():

@@ -53,7 +53,7 @@ def draft(data: str, target: str, name: str | None, root: Path) -> Draft:
     files = find_files(source, root)
     name = name or _name(data)
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
-        raise ConfigError(f"--name must be of a-z, 0-9, - and _, but it is {name!r}")
+        raise ConfigError(f"--name must be of a-z, 0-9, - and _, but is {name!r}")
     path = root / "conf" / f"{name}.yaml"
     if path.exists():
         raise ConfigError(f"conf/{name}.yaml must not exist yet, but it does; give another --name or remove it")

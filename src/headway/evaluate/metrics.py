@@ -116,7 +116,7 @@ def primary(task: Task, classes: int, stated: str | None) -> str:
     if stated is None:
         return "rmse" if task == "regression" else "auc" if classes == 2 else "log_loss"
     if stated not in fitting:
-        raise ConfigError(f"gate.metric must be a metric of {task}, but it is {stated!r}{suggest(stated, fitting)}")
+        raise ConfigError(f"gate.metric must be a metric of {task}, but is {stated!r}{suggest(stated, fitting)}")
     return stated
 
 

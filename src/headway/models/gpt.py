@@ -38,7 +38,7 @@ class GPT(ModelConfig):
     def _heads_divide(self) -> GPT:
         if self.width % (2 * self.heads):
             raise ValueError(
-                f"width must be a multiple of twice the heads, but it is {self.width} with {self.heads} heads"
+                f"width must be a multiple of twice the heads, but is {self.width} with {self.heads} heads"
             )
         return self
 

@@ -144,7 +144,5 @@ def load_weights(network: nn.Module, path: str) -> None:
     for name, tensor in wanted.items():
         if name not in found or found[name].shape != tensor.shape:
             has = f"of shape {tuple(found[name].shape)}" if name in found else "missing"
-            raise ConfigError(
-                f"model.weights must hold {name} of shape {tuple(tensor.shape)}, but it is {has} in {path}"
-            )
+            raise ConfigError(f"model.weights must hold {name} of shape {tuple(tensor.shape)}, but is {has} in {path}")
     network.load_state_dict({name: found[name] for name in wanted})

@@ -76,7 +76,7 @@ def serving(name: str, root: Path, port: int, version: str, say: Callable[[str],
     project = load_project(name, root)
     found = tracking.version_of(root, project.name, version)
     if not is_free(port):
-        raise ConfigError(f"the port {port} must be free, but it is taken; stop what listens there, or give --port")
+        raise ConfigError(f"the port {port} must be free, but is taken; stop what listens there, or give --port")
     checksums.check(found.bundle)
     access.named_hosts(os.environ)
     limits = project.serve.model_dump(mode="json")

@@ -82,7 +82,7 @@ def examine(project: TextProject, text: Text) -> dict[str, Any]:
 
 def _judge(project: TextProject, seen: Seen) -> tuple[list[str], list[str]]:
     """Failures and warnings, one line each."""
-    failures = [f"the {split} part must hold text, but it is empty" for split in seen.empty]
+    failures = [f"the {split} part must hold text, but is empty" for split in seen.empty]
     warnings = []
     if seen.copies:
         warnings.append(f"documents should differ, but {seen.copies:,} are copies of others in their part")

@@ -101,7 +101,7 @@ def _rule(expectation: Expectation, number: int, present: Sequence[str]) -> Rule
     where = f"validation.expectations[{number}]"
     name = expectation.expect.removeprefix("expect_")
     if name not in RULES:
-        raise ConfigError(f"{where}.expect must be an expectation that headway knows, but it is {name}{_near(name)}")
+        raise ConfigError(f"{where}.expect must be an expectation that headway knows, but is {name}{_near(name)}")
     rule = RULES[name]
     extra = expectation.model_extra or {}
     for argument in extra:
@@ -111,7 +111,7 @@ def _rule(expectation: Expectation, number: int, present: Sequence[str]) -> Rule
     given = {*extra, *(["column"] if expectation.column is not None else [])}
     for argument in needed:
         if argument not in given:
-            raise ConfigError(f"{where}.{argument} must be given for {name}, but it is missing")
+            raise ConfigError(f"{where}.{argument} must be given for {name}, but is missing")
     _check_regex(extra.get("regex"), where)
     if "column" in given and not rule.has_column:
         raise ConfigError(f"{where}.column: {name} is about {'pairs of columns' if rule.about else 'the whole table'}")
@@ -184,7 +184,7 @@ class _Judge:
         for name, kind in zip(names, found, strict=True):
             if kind not in self.rule.about:
                 wanted = " or ".join(self.rule.about)
-                raise ConfigError(f"{self.where}: {name} must be {wanted} for {self._name}, but it is {kind}")
+                raise ConfigError(f"{self.where}: {name} must be {wanted} for {self._name}, but is {kind}")
         if len(set(found)) > 1:
             raise ConfigError(f"{self.where}: both columns must be of one kind, but they are {' and '.join(found)}")
         for argument in self.rule.in_column_type:
@@ -195,7 +195,7 @@ class _Judge:
     def _convert(self, argument: str, value: Any, kind: pa.DataType) -> Any:
         if argument == "value_set":
             if not isinstance(value, (list, tuple)):
-                raise ConfigError(f"{self.where}.value_set must be a list, but it is {value!r}")
+                raise ConfigError(f"{self.where}.value_set must be a list, but is {value!r}")
             return [self._convert("value_set[...]", v, kind) for v in value]
         if value is None:
             return None
@@ -203,7 +203,7 @@ class _Judge:
             return _as(value, kind)
         except (ValueError, TypeError, pa.ArrowException):
             wanted = _family(kind)
-            raise ConfigError(f"{self.where}.{argument} must be {wanted}, but it is {value!r}") from None
+            raise ConfigError(f"{self.where}.{argument} must be {wanted}, but is {value!r}") from None
 
     @property
     def _name(self) -> str:

@@ -214,7 +214,7 @@ def _line(status: int, text: str) -> Response:
 def _single(request: Request, name: str) -> str:
     values = request.headers.getlist(name)
     if len(values) > 1:
-        raise _Refused(400, f"{name} must be given once, but it is given {len(values)} times")
+        raise _Refused(400, f"{name} must be given once, but is given {len(values)} times")
     return values[0] if values else ""
 
 

@@ -42,11 +42,11 @@ def read_body(body: bytes, content_type: str, needed: Sequence[str], every: bool
     if parameters and parameters.replace('"', "").replace(" ", "") != "charset=utf-8":
         raise DataError(f"Content-Type must be {kind} in UTF-8, but it says {shown(parameters)}")
     if not body.strip():
-        raise DataError(f"{BODY} must hold rows, but it is empty")
+        raise DataError(f"{BODY} must hold rows, but is empty")
     read = {JSON: _read_json, CSV: _read_csv, PARQUET: _read_parquet}.get(kind)
     if read is None:
         said = shown(kind) if kind else "missing"
-        raise DataError(f"Content-Type must be {JSON}, {CSV} or {PARQUET}, but it is {said}")
+        raise DataError(f"Content-Type must be {JSON}, {CSV} or {PARQUET}, but is {said}")
     question = read(body, needed if every else None, needed, limits)
     if not question.rows.num_rows:
         with_column = "" if every else f" with a column {' or '.join(needed)}"
@@ -96,7 +96,7 @@ def _read_split(
     _refuse_rows(len(rows), limits)
     wrong = next((i for i, row in enumerate(rows) if not isinstance(row, list) or len(row) != len(names)), None)
     if wrong is not None:
-        raise DataError(f"{where}.data: row {wrong + 1} must be a list of {len(names)} values, but it is none")
+        raise DataError(f"{where}.data: row {wrong + 1} must be a list of {len(names)} values, but is none")
     places = {name: names.index(name) for name in wanted if name in names}
     return _of_columns({name: [row[i] for row in rows] for name, i in places.items()}, required, wanted, limits, names)
 

@@ -105,7 +105,7 @@ class Predictor:
         with whole(folder) as described:
             if described["format"] > FORMAT:
                 raise ConfigError(
-                    f"a bundle's format must be at most {FORMAT}, but it is {described['format']}; update Headway"
+                    f"a bundle's format must be at most {FORMAT}, but is {described['format']}; update Headway"
                 )
             preparation = Preparation.from_json(read_json(folder / "preparation.json"))
             inputs = Inputs.from_json(described["inputs"])

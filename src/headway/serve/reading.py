@@ -102,7 +102,7 @@ def _not_single(name: str, what: object) -> DataError:
 
 
 UNPREDICTED = (
-    "the prediction must be a finite number, but it is none: a value of the row is too far from all that training saw"
+    "the prediction must be a finite number, but is none: a value of the row is too far from all that training saw"
 )
 
 

@@ -50,6 +50,6 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
             error = bad
         if error is not None:
             for row in np.flatnonzero(error.bad).tolist():
-                text = f"{name} must be {error.rule}, but it is {str(column[row].as_py())[:80]!r}"
+                text = f"{name} must be {error.rule}, but is {str(column[row].as_py())[:80]!r}"
                 reasons[row] = f"{reasons[row]}; {text}" if row in reasons else text
     return reasons

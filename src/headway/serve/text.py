@@ -77,7 +77,7 @@ class TextPredictor:
         encoded = [self.tokenizer.encode_document(text, ends) for text in texts]
         tokens = np.concatenate(encoded)
         if len(tokens) < 2:
-            raise DataError("a text must have at least two tokens, but it is shorter")
+            raise DataError("a text must have at least two tokens, but is shorter")
         nats = token_losses(lambda batch: self.network(tokens=batch), tokens, self.context, torch.device("cpu"))
         whole = by_document(len(texts), sum(len(text.encode()) for text in texts))
         counts = [len(one) for one in encoded] if whole else ()
@@ -129,7 +129,7 @@ def _parameter(
         value = math.nan
     if isinstance(told, bool) or not least <= value <= most:
         what = "a whole number" if whole else "a number"
-        raise DataError(f"params.{name} must be {what} from {least:,} to {most:,}, but it is {shown(told)}")
+        raise DataError(f"params.{name} must be {what} from {least:,} to {most:,}, but is {shown(told)}")
     return value
 
 

@@ -150,5 +150,5 @@ def ask_to_stop(holder: Owner) -> None:
         return
     except PermissionError:
         raise ConfigError(
-            f"headway up (process {holder.pid}) must be yours to be stopped, but it is another user's; ask them"
+            f"headway up (process {holder.pid}) must be yours to be stopped, but is another user's; ask them"
         ) from None

@@ -23,7 +23,7 @@ class ScheduleConfig(Config):
     @field_validator("cron")
     @classmethod
     def _five_fields(cls, value: str) -> str:
-        rule = f"schedule.cron must be five cron fields, but it is {value!r}; write for example 0 6 2 * *"
+        rule = f"schedule.cron must be five cron fields, but is {value!r}; write for example 0 6 2 * *"
         if len(value.split()) != 5:
             raise ValueError(rule)
         try:
@@ -39,6 +39,6 @@ class ScheduleConfig(Config):
             zoneinfo.ZoneInfo(value)
         except (KeyError, ValueError, OSError):  # KeyError: not found; OSError: the name of a folder such as Europe
             raise ValueError(
-                f"schedule.timezone must be an IANA name, but it is {value!r}; write for example UTC"
+                f"schedule.timezone must be an IANA name, but is {value!r}; write for example UTC"
             ) from None
         return value

@@ -279,7 +279,7 @@ def _refuse_taken(root: Path, asked: Asked) -> None:
     for name, port in ports.items():
         if asked.only in (None, name.lower()) and not _becomes_free(root, port, asked.host):
             fix = f"stop what listens there, or give --{name.lower()}-port"
-            raise ConfigError(f"{name}'s port {port} must be free, but it is taken; {fix}")
+            raise ConfigError(f"{name}'s port {port} must be free, but is taken; {fix}")
 
 
 def _becomes_free(root: Path, port: int, host: str) -> bool:

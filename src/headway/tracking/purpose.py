@@ -71,7 +71,7 @@ class Purpose:
         """
         if model.project is not None and model.project != self.project:
             raise ConfigError(
-                f"the registered model {name} must be project {self.project}'s, but it is project {model.project}'s; "
+                f"the registered model {name} must be project {self.project}'s, but is project {model.project}'s; "
                 f"give conf/{self.project}.yaml another file name"
             )
         if not replace and self.differs(model):

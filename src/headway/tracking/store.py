@@ -125,7 +125,7 @@ def open_store(root: Path) -> MlflowClient:
     uri = tracking_uri(root)
     if uri.startswith("file:") or ("://" not in uri and not uri.startswith("sqlite:")):
         raise ConfigError(
-            f"MLFLOW_TRACKING_URI must be a database or a server, but it is {uri}; files are no longer kept up"
+            f"MLFLOW_TRACKING_URI must be a database or a server, but is {uri}; files are no longer kept up"
         )
     if is_local(uri):
         _refuse_misread(root.resolve())

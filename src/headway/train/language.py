@@ -83,5 +83,5 @@ class LanguageWorkload(Workload):
 def language_workload(path: Path, model: ModelConfig) -> LanguageWorkload:
     """The workload of a store of tokens. Raises ConfigError for a model that is not for text."""
     if not isinstance(model, GPT):
-        raise ConfigError(f"model must be gpt for text, but it is {model.name}")
+        raise ConfigError(f"model must be gpt for text, but is {model.name}")
     return LanguageWorkload(TokenStore(path), model)

@@ -228,7 +228,7 @@ def _check(recipe: Recipe, workload: TableWorkload) -> None:
     rows = workload.store.rows["train"]
     if recipe.batch_size == "auto" or recipe.batch_size > rows:
         raise ConfigError(
-            f"train.batch_size must be a number of at most the {rows:,} training rows, but it is {recipe.batch_size}"
+            f"train.batch_size must be a number of at most the {rows:,} training rows, but is {recipe.batch_size}"
         )
     wanted = {"optimizer": "adamw", "accumulate": 1, "clip": 0.0, "ema": 0.0, "compile": "none", "cuda_graphs": False}
     for name, value in wanted.items():

@@ -54,7 +54,7 @@ class TableWorkload(Workload):
         size, rows = recipe.batch_size, self.store.rows["train"]
         assert size != "auto"
         if size > rows:
-            raise ConfigError(f"train.batch_size must be at most the {rows:,} training rows, but it is {size:,}")
+            raise ConfigError(f"train.batch_size must be at most the {rows:,} training rows, but is {size:,}")
         tensors = self.tensors("train")
         if recipe.residence == "loader":
             return LoaderBatches(tensors, size, recipe.seed, device)
