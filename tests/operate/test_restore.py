@@ -391,6 +391,26 @@ def test_nothing_that_writes_to_the_databases_begins_while_they_come_to_their_pl
     assert held == [[True] * 3] * 2
 
 
+def test_no_command_goes_on_in_a_project_whose_restore_cannot_be_finished(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number, root = 1, empty(tmp_path)
+    while not (root / "conf").is_dir() or not (root / PENDING).is_dir():
+        number, root = number + 1, empty(tmp_path)
+        assert killed_at(number, lambda root=root: restore(str(kept), root))
+    monkeypatch.chdir(root)
+    with make_database(root):
+        for command in (["list"], ["gc"], ["backup"], ["deploy"]):
+            assert cli.main(command) == 2
+            assert "mlflow.db must not be there until a restore is finished, but it is" in capsys.readouterr().err
+        assert cli.main(["status"]) == 0
+        assert cli.main(["down"]) == 0
+        assert "could not be finished" in capsys.readouterr().err
+    sqlite_file(root, "mlflow").unlink()
+    assert cli.main(["list"]) == 0
+    assert content(root) == WHOLE
+
+
 def test_a_half_restored_backup_does_not_replace_a_database_that_came_meanwhile(kept: Path, tmp_path: Path) -> None:
     number, root = 1, empty(tmp_path)
     while not (root / PENDING).is_dir():

@@ -27,6 +27,8 @@ INTERRUPTED = 130
 LEAVE_DEAD_RUNS = (operating.status, operating.down, operating.up, operating.doctor)
 """All other commands but restore close dead runs first. `status` and `down` are to answer at once, also where MLflow is away; `up` and
 `doctor --apply` close them themselves, in their own time."""
+BESIDE_A_RESTORE = (operating.status, operating.down, operating.doctor)
+"""What works in a folder whose interrupted restore cannot be finished; all others say why it cannot, and end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,13 +94,17 @@ def _interrupted(options: argparse.Namespace, error: BaseException) -> int:
 
 def _after_kills(options: argparse.Namespace) -> None:
     """Bring what killed processes of this folder left to its end; one line for each."""
-    from headway.cli.aftermath import settle
+    from headway.cli.aftermath import close_runs, settle_restore
 
     if options.do is operating.restore:  # which goes on with its own, and asks for an empty project
         return
-    with contextlib.suppress(HeadwayError):  # outside a project folder: the command says so, if it needs one
-        for text in settle(find_root(), runs=options.do not in LEAVE_DEAD_RUNS):
-            print(f"headway: {text}", file=sys.stderr)
+    try:
+        root = find_root()
+    except HeadwayError:  # outside a project folder: the command says so, if it needs one
+        return
+    lines = settle_restore(root, must=options.do not in BESIDE_A_RESTORE)
+    for text in [*lines, *(() if options.do in LEAVE_DEAD_RUNS else close_runs(root))]:
+        print(f"headway: {text}", file=sys.stderr)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -204,10 +204,10 @@ def finish(root: Path) -> bool:
     with locks.held(folder):
         if not folder.is_dir():  # another process was quicker
             return False
-        found, manifest = database(), read_json(folder / archive.MANIFEST)
-        if (found is None) != (manifest["database"] == "sqlite"):
+        found, kind = database(), str(read_json(folder / archive.MANIFEST).get("database"))
+        if (found is None) != (kind == "sqlite"):
             fix = "set HEADWAY_DATABASE" if found is None else "unset HEADWAY_DATABASE"
-            raise ConfigError(f"{folder} must be restored into {manifest['database']}, but this is another; {fix}")
+            raise ConfigError(f"{folder} must be restored into {kind}, but this is another; {fix}")
         with _alone(root):
             done = _place(folder, root)
     shutil.rmtree(done, ignore_errors=True)
