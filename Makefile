@@ -31,7 +31,7 @@ bench-gpu:
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Headway needs Python 3.11 or newer, however $(PYTHON) is $$($(PYTHON) -V); set PYTHON=..."; exit 2; }
+		{ echo "Headway needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) -V); set PYTHON=..."; exit 2; }
 	test -z "$(MOVED)" || rm -rf .venv
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
