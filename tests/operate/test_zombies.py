@@ -9,7 +9,7 @@ import pytest
 from headway.pipeline import zombies
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
-from headway.tracking.record import read_tracking
+from headway.tracking.record import Tracking
 from headway.tracking.runs import begin, conclude
 from headway.tracking.store import open_store
 from tests.dying import die
@@ -31,7 +31,7 @@ def test_only_the_run_whose_process_was_killed_is_closed(root: Path, monkeypatch
     assert zombies.close_dead(root) == [f"{killed.path.name}: its process was killed; closed as killed"]
     assert zombies.close_dead(root) == []
     status = {
-        run.path: open_store(root).get_run(str((read_tracking(run) or {})["run_id"])).info.status
+        run.path: open_store(root).get_run(str(Tracking.read(run.path / "tracking.json").run_id)).info.status
         for run in (killed, going)
     }
     assert status == {killed.path: "KILLED", going.path: "RUNNING"}

@@ -17,6 +17,7 @@ from headway import tracking
 from headway.run.directory import RunDirectory
 from headway.tracking import intent
 from headway.tracking.intent import Intent
+from headway.tracking.record import Tracking
 from tests.deciding import decide
 from tests.tracking.test_registry import ROWS, another, registered
 from tests.tracking.tracked import pretend_bundle
@@ -197,14 +198,13 @@ def test_a_registration_killed_at_every_write_twice_makes_one_model_and_one_vers
         return lambda: tracking.register(mine, tmp_path, "loans", ROWS)
 
     def check() -> None:
-        known = tracking.runs.read_tracking(runs[-1])
-        assert known is not None
-        (version,) = client.search_model_versions(f"run_id = '{known['run_id']}'")
+        known = Tracking.read(runs[-1].path / "tracking.json")
+        (version,) = client.search_model_versions(f"run_id = '{known.run_id}'")
         (model,) = client.search_logged_models(
-            [known["experiment_id"]], filter_string=f"source_run_id = '{known['run_id']}'"
+            [str(known.experiment_id)], filter_string=f"source_run_id = '{known.run_id}'"
         )
         assert (version.source, str(model.status)) == (model.artifact_location, "READY")
-        outputs = client.get_run(known["run_id"]).outputs
+        outputs = client.get_run(known.run_id).outputs
         assert outputs is not None
         assert [one.model_id for one in outputs.model_outputs] == [model.model_id]
         found = tracking.version_of(tmp_path, "loans", str(version.version))

@@ -169,10 +169,10 @@ def test_a_forwarder_killed_at_any_moment_leaves_every_metric_exactly_once_after
     begin(run, tmp_path)
     journal(run, 3000)
     code = (
-        "import sys, pathlib, headway.tracking.runs as runs\n"
-        "runs.BATCH = 20\n"
+        "import sys, pathlib, headway.tracking.forwarder as forwarder\n"
+        "forwarder.BATCH = 20\n"
         "from headway.run.directory import RunDirectory\n"
-        "runs.Forwarder(RunDirectory(pathlib.Path(sys.argv[1]))).poll()\n"
+        "forwarder.Forwarder(RunDirectory(pathlib.Path(sys.argv[1]))).poll()\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(run.path)])
     cursor = run.path / "tracking-cursor.json"

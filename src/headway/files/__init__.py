@@ -1,6 +1,7 @@
 """What lies on disk.
 
 atomic      small files, written whole or not at all, and read with one line where they are damaged
+records     frozen dataclasses as JSON, and back
 locks       locks that the kernel keeps
 checksums   folders that are sealed, and verified
 leftovers   what killed processes leave, found and cleared

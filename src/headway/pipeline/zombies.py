@@ -46,21 +46,23 @@ def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
     from headway.tracking.record import read_tracking
 
     try:
-        found = read_tracking(run)
+        record = read_tracking(run)
     except DamagedError:
         if not find_again(root, run):
             raise
-        found = read_tracking(run)
-    if found is None:
+        record = read_tracking(run)
+    if record is None:
         return "", True
     runs.recall(run, root)
-    ended = found["ending"] is not None
+    ended = record.ending is not None
     # A run that knew its end had not told all of it.
     status, why = ("FINISHED", None) if is_done(run) else ("KILLED", problem)
     warning = _deliver(run, root) if ended else tracking.conclude(run, root, status, runs.summary(run), why)
     if warning is not None:
         return warning, False
-    status = (read_tracking(run) or found)["ending"]["status"].lower()
+    ending = (read_tracking(run) or record).ending
+    assert ending is not None
+    status = ending.status.lower()
     fact = f"{status}, which MLflow now has, too" if ended else f"{problem}; closed as {status}"
     return f"{run.path.name}: {fact}", True
 

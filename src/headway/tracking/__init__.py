@@ -1,7 +1,8 @@
 """Runs, metrics and models in MLflow; with serve/pyfunc.py the only importer of mlflow.
 
 store         where MLflow keeps things, and how to speak to it
-runs          a run's opening, its metrics as they come, its end; all of it repeatable from the run directory alone
+runs          a run's opening and its end; all of it repeatable from the run directory alone
+forwarder     a journal's metrics, as they come
 record        tracking.json: what a run's folder knows of the run in MLflow
 system        the machine's load while a run trains
 registry      versions with their bundles, and who has which alias
@@ -24,6 +25,7 @@ server        MLflow's server as an application
 
 from headway.tracking.deciding import decided, settle
 from headway.tracking.decisions import DecisionRecord
+from headway.tracking.forwarder import Forwarder
 from headway.tracking.registration import check_purpose, register
 from headway.tracking.registry import (
     Champion,
@@ -37,7 +39,7 @@ from headway.tracking.registry import (
     versions,
 )
 from headway.tracking.rollback import Rollback, rollback
-from headway.tracking.runs import Forwarder, begin, conclude, sync
+from headway.tracking.runs import begin, conclude, sync
 from headway.tracking.store import open_store, tracking_uri
 from headway.tracking.system import system_metrics
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from headway.errors import HeadwayError
-from headway.files.atomic import read_json, read_or_empty, sync, write_json
+from headway.files.atomic import read_json, read_or_empty, sync
 from headway.files.checksums import sync_tree
 from headway.files.locks import working_folder
 from headway.run.directory import RunDirectory
@@ -20,6 +20,7 @@ from headway.tracking.contents import is_final
 from headway.tracking.intent import TAG as INTENT
 from headway.tracking.kept import pages
 from headway.tracking.packaging import save
+from headway.tracking.record import Ending, Opening, Results, Tracking, unopened, write_tracking
 from headway.tracking.registry import earlier_of, model_folder, opened
 from headway.tracking.runs import FOLDER_TAG, KEY_TAG
 from headway.tracking.runs import sync as deliver
@@ -243,30 +244,24 @@ def find_again(root: Path, run: RunDirectory) -> bool:
         results = _results(client, found[0])
     info, data = found[0].info, found[0].data
     text = yaml.safe_dump(read_or_empty(run.path / "run.json").get("project", {}), sort_keys=False)
-    opening = {"name": info.run_name, "params": data.params, "yaml": text, "time": info.start_time / 1000}
-    ended = None if info.end_time is None else info.end_time / 1000
-    ending = {"status": info.status, "time": ended, "problem": data.tags.get("problem"), "metrics": {}}
-    nowhere = {"run_id": None, "experiment_id": None, "uri": None, "ui": None}  # to be looked up by the key
-    kept = {
-        "key": data.tags[KEY_TAG],
-        "opening": opening,
-        "ending": None if ended is None else ending,
-        "results": results,
-    }
-    write_json(run.path / "tracking.json", {**nowhere, **kept})
+    opening = Opening(info.run_name, data.params, text, info.start_time / 1000)
+    problem, ending = data.tags.get("problem"), None
+    if info.end_time is not None:
+        ending = Ending(info.status, info.end_time / 1000, problem)
+    write_tracking(run, replace(unopened(data.tags[KEY_TAG], opening), ending=ending, results=results))
     return True
 
 
-def _results(client: MlflowClient, found: Run) -> dict[str, list[float]]:
+def _results(client: MlflowClient, found: Run) -> Results:
     """What the run told at an earlier end, and when: it is not told again."""
     last = {key: client.get_metric_history(found.info.run_id, key) for key in found.data.metrics if is_final(key)}
-    return {key: [values[-1].value, values[-1].timestamp / 1000] for key, values in last.items()}
+    return {key: (values[-1].value, values[-1].timestamp / 1000) for key, values in last.items()}
 
 
 def deliver_again(root: Path, run: RunDirectory) -> None:
     """Bring a run to MLflow that has lost it, under another id."""
-    tracking = read_json(run.path / "tracking.json")
-    write_json(run.path / "tracking.json", {**tracking, "run_id": None, "experiment_id": None})
+    tracking = Tracking.read(run.path / "tracking.json")
+    write_tracking(run, replace(tracking, run_id=None, experiment_id=None))
     deliver(run, root)
 
 

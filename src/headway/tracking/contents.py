@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headway.files.atomic import read_or_empty
 from headway.run.directory import RunDirectory
 from headway.tracking.decisions import reason_of
+from headway.tracking.record import Ending
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -96,15 +97,15 @@ def prefect_tags(run: RunDirectory) -> dict[str, str]:
     return {key: str(value) for key, value in tags.items() if value}
 
 
-def note_of(run: RunDirectory, ending: Mapping[str, Any] | None) -> str:
+def note_of(run: RunDirectory, ending: Ending | None) -> str:
     """Markdown at the top of the run's page: what it predicts, what came out, where else to look."""
     lines = [read_or_empty(run.path / "run.json").get("project", {}).get("description", "")]
     for name, pick in _NOTES:
         findings = read_or_empty(run.path / name)
         if findings:
             lines.append(pick(findings))
-    if ending and ending["problem"]:
-        lines.append(f"**{ending['status'].lower()}**: {ending['problem']}")
+    if ending and ending.problem:
+        lines.append(f"**{ending.status.lower()}**: {ending.problem}")
     tags = prefect_tags(run)
     if "prefect.url" in tags:
         lines.append(f"[Prefect run]({tags['prefect.url']})")

@@ -1,42 +1,77 @@
-"""tracking.json: what a run's folder knows of the run in MLflow.
-
-run_id, experiment_id, uri, ui   where it is; none until MLflow answers
-key                              by it, the run is found there
-opening, ending                  what is told at its begin and at its end, whenever MLflow answers
-results                          each metric of an end: its value, and when it was first told
-"""
+"""tracking.json: what a run's folder knows of the run in MLflow."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from headway.errors import DamagedError
-from headway.files.atomic import digest, read_json, write_json
+from headway.files.atomic import digest
+from headway.files.records import Record
 from headway.run.directory import RunDirectory
 
+Results = Mapping[str, tuple[float, float]]
+"""Each metric of an end: its value, and when it was first told."""
 
-def read_tracking(run: RunDirectory) -> dict[str, Any] | None:
+
+@dataclass(frozen=True)
+class Opening(Record):
+    """What is told at a run's begin, whenever MLflow answers: what the list of runs shows, flat settings, the project's YAML, when."""
+
+    name: str
+    params: Mapping[str, object]
+    yaml: str
+    time: float
+
+
+@dataclass(frozen=True)
+class Ending(Record):
+    """What is told at its end: FINISHED, FAILED or KILLED, when, why, and the final metrics."""
+
+    status: str
+    time: float
+    problem: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tracking(Record):
+    """The run in MLflow is found by its ``key``; where it is (``run_id`` to ``ui``) is known once MLflow has answered."""
+
+    run_id: str | None
+    key: str
+    opening: Opening
+    ending: Ending | None
+    experiment_id: str | None = None
+    uri: str | None = None
+    ui: str | None = None
+    results: Results = field(default_factory=dict)
+
+    def ended(self, status: str, metrics: Mapping[str, float], problem: str | None) -> Tracking:
+        """With how the run ended now."""
+        ending = Ending(status, self._end(), problem, metrics)
+        return replace(self, ending=ending, results=results_of(ending, self.results))
+
+    def _end(self) -> float:
+        """Now; where the clock was set back, after the run's begin and an earlier end, whose metrics would otherwise count as newer."""
+        earlier = [(self.ending or self.opening).time, *(told for _, told in self.results.values())]
+        return max(time.time(), max(earlier) + 0.001)
+
+
+def read_tracking(run: RunDirectory) -> Tracking | None:
     """tracking.json, or None before the run was begun. Raises DamagedError where it is damaged."""
     path = run.path / "tracking.json"
-    if not path.exists():
-        return None
-    tracking = read_json(path)
-    if not {"run_id", "key", "opening", "ending"} <= tracking.keys():
-        raise DamagedError(f"{path} must name the run in MLflow, but it does not; headway doctor finds what else")
-    return tracking
+    return Tracking.read(path) if path.exists() else None
 
 
-def write_tracking(run: RunDirectory, tracking: Mapping[str, Any]) -> None:
+def write_tracking(run: RunDirectory, tracking: Tracking) -> None:
     """Write tracking.json whole."""
-    write_json(run.path / "tracking.json", tracking)
+    tracking.write(run.path / "tracking.json")
 
 
-def unopened(key: str, opening: Mapping[str, Any]) -> dict[str, Any]:
+def unopened(key: str, opening: Opening) -> Tracking:
     """tracking.json of a run that MLflow does not have yet; MLflow's run is found by its key."""
-    nowhere = {"run_id": None, "experiment_id": None, "uri": None, "ui": None}
-    return {**nowhere, "key": key, "opening": dict(opening), "ending": None}
+    return Tracking(None, key, opening, None)
 
 
 def key_of(run: RunDirectory) -> str:
@@ -49,26 +84,10 @@ def key_of(run: RunDirectory) -> str:
     return digest({"name": run.path.name, "plan": plan, "begun": begun.time if begun else None})
 
 
-def write_end(run: RunDirectory, status: str, metrics: Mapping[str, float], problem: str | None) -> None:
-    """Write down how the run ended, whether MLflow answers or not."""
-    tracking = read_tracking(run)
-    assert tracking is not None
-    ending = {"status": status, "time": _end_of(tracking), "problem": problem, "metrics": dict(metrics)}
-    write_tracking(run, {**tracking, "ending": ending, "results": results_of(ending, tracking)})
-
-
-def _end_of(tracking: Mapping[str, Any]) -> float:
-    """Now; where the clock was set back, after the run's begin and after an earlier end, whose metrics would otherwise count as newer."""
-    earlier = [float((tracking.get("ending") or tracking["opening"])["time"])]
-    earlier += [float(time) for _, time in (tracking.get("results") or {}).values()]
-    return max(time.time(), max(earlier) + 0.001)
-
-
-def results_of(ending: Mapping[str, Any], tracking: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Each metric that was told at an end: its value, and when it was first told.
+def results_of(ending: Ending, earlier: Results) -> Results:
+    """Each metric that was told at an end, ``earlier`` or now.
 
     MLflow knows a value again by its time: a run that ends again (closed as killed, then resumed) tells none twice.
     """
-    earlier = tracking.get("results") or {}
-    changed = {k: [v, ending["time"]] for k, v in ending["metrics"].items() if k not in earlier or earlier[k][0] != v}
+    changed = {k: (v, ending.time) for k, v in ending.metrics.items() if k not in earlier or earlier[k][0] != v}
     return {**earlier, **changed}

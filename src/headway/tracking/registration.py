@@ -31,12 +31,12 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
     run is not in MLflow, MLflow does not answer, or the registered model is for something else, DamagedError when the bundle is damaged.
     """
     tracking = read_tracking(run)
-    if tracking is None or tracking["run_id"] is None:
+    if tracking is None or tracking.run_id is None:
         raise ConfigError(
             f"a run must be in MLflow before its model is registered, but {run.path.name} is not; "
             f"headway sync {run.path.name}"
         )
-    run_id = tracking["run_id"]
+    run_id = tracking.run_id
     with lock.held(root, name) as held, opened(root) as client:
         assert held is not None
         intent.recover(client, name, held.check)
@@ -47,7 +47,7 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
         _check_purpose(client, root, name, purpose, bool(run.plan.get("replace_champion")))
         checksums.check(run.bundle)  # its copy gets checksums of its own
         described = read_json(run.bundle / "bundle.json")
-        model = _logged_model(client, tracking["experiment_id"], name, run_id, described["model"]["name"])
+        model = _logged_model(client, str(tracking.experiment_id), name, run_id, described["model"]["name"])
         if model.status != "READY":
             with working_folder(root / "data" / "registry", "register") as folder:
                 save(folder / "model", run.bundle, described, example, model, run_id)

@@ -17,16 +17,16 @@ SAMPLING_SECONDS = 5.0
 def system_metrics(run: RunDirectory) -> Iterator[None]:
     """Sample CPU, memory, disk, network and GPU until the end of the block. Does nothing while MLflow is away."""
     tracking = read_tracking(run)
-    if tracking is None or tracking["run_id"] is None:
+    if tracking is None or tracking.run_id is None:
         yield
         return
-    uri = uri_of(tracking["uri"], run.root)
+    uri = uri_of(str(tracking.uri), run.root)
     client_of(uri)
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
     monitor = SystemMetricsMonitor(
-        tracking["run_id"], sampling_interval=SAMPLING_SECONDS, resume_logging=True, tracking_uri=uri
+        tracking.run_id, sampling_interval=SAMPLING_SECONDS, resume_logging=True, tracking_uri=uri
     )
     monitor.start()
     try:
