@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headway.machine.processes import free_port
+from headway.project import load_project
 
 PLENTY = "400m"
 SECONDS = 240
@@ -134,7 +135,7 @@ def interrupted() -> int:
     from headway.pipeline import runs, stages
     from headway.run.report import Silent
 
-    run, root = runs.start("rows", Path.cwd(), []), Path.cwd()
+    run, root = runs.start(load_project("rows", Path.cwd()), Path.cwd()), Path.cwd()
     runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train):
         stage(run, root, Silent())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -32,6 +32,7 @@ from headway.data.source import newest_month
 from headway.errors import HeadwayError
 from headway.files.atomic import read_json
 from headway.machine.interruption import undisturbed
+from headway.models import model_configs
 from headway.pipeline import runs, stages
 from headway.pipeline.incremental import up_to_date
 from headway.pipeline.resuming import STAGES, has_begun, prepare_again, remaining, unfinished
@@ -40,7 +41,10 @@ from headway.run import lifetime
 from headway.run.directory import RunDirectory
 from headway.text_project import TextProject
 
-Model = Literal["boosting", "gpt", "linear", "mlp", "tabm"]
+if TYPE_CHECKING:
+    Model = str
+else:
+    Model = Literal[tuple(sorted(model_configs()))]  # the form offers every file of models/
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
 
 
@@ -157,10 +161,11 @@ def retrain(
             get_run_logger().warning(warning)
         chosen = _chosen(knobs, load_project(project, root) if recipe else None)
         put = [*recommended, *chosen, *(settings or ())]
-        found = None if force or replace_champion else up_to_date(project, root, put)
+        resolved = load_project(project, root, put)
+        found = None if force or replace_champion else up_to_date(resolved, root)
         if found is not None:
             return Completed(message=found.text, data=str(found.run.path))
-        run = runs.start(project, root, put, {"replace_champion": True} if replace_champion else None)
+        run = runs.start(resolved, root, {"replace_champion": True} if replace_champion else None)
         note_flow(run)
         _stages(run, root)
     except (HeadwayError, OSError) as error:

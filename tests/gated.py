@@ -12,6 +12,7 @@ import pandas as pd
 from headway import tracking
 from headway.files.atomic import write_json
 from headway.pipeline import runs, stages
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.tracking.store import let_go
@@ -51,7 +52,7 @@ class Gated:
 
 def trained(root: Path, name: str, *settings: str) -> RunDirectory:
     """A run as far as its training."""
-    run = runs.start(name, root, settings)
+    run = runs.start(load_project(name, root, settings), root)
     runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train):
         stage(run, root, Silent())

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from headway.pipeline import runs, stages
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve.bundle import load_predictor
@@ -42,7 +43,7 @@ def train(root: Path, model: str) -> RunDirectory:
         whole.make(root)
     else:
         letters.write_project(root)
-    run = runs.start(name, root, [f"model={model}"] if name == "rows" else [])
+    run = runs.start(load_project(name, root, [f"model={model}"] if name == "rows" else []), root)
     for stage in (stages.validate, stages.prepare, stages.train):
         stage(run, root, Silent())
     return run

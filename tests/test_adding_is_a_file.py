@@ -109,6 +109,7 @@ from pathlib import Path
 from headway.effect.technique import Setting
 from headway.effect.techniques import techniques
 from headway.files.atomic import read_json
+from headway.project import load_project
 from headway.pipeline import runs, stages
 from headway.run.report import Silent
 from headway.train.recipe import Recipe
@@ -116,7 +117,7 @@ from headway.train.recipe import Recipe
 technique = techniques()["half rate"]
 recipe = Recipe(epochs=2, threads=1)
 fields = technique.edit(Setting(recipe, "straight", "classification", 2000, 2000, "cpu", 2))
-run = runs.start("coins", Path.cwd(), [f"train.{name}={value}" for name, value in fields.items()])
+run = runs.start(load_project("coins", Path.cwd(), [f"train.{name}={value}" for name, value in fields.items()]), Path.cwd())
 runs.track(run, Path.cwd())
 for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
     stage(run, Path.cwd(), Silent())

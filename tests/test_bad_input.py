@@ -15,6 +15,7 @@ import pytest
 from headway.cli import commands as cli
 from headway.errors import HeadwayError
 from headway.pipeline import runs, stages
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from tests.small_disk import mounted
@@ -135,12 +136,16 @@ def test_a_full_disk_is_one_line_and_with_room_again_the_stage_succeeds(
     }
     monkeypatch.chdir(small_disk)
     if stage != "start":
-        run = runs.start("rows", small_disk, [])
+        run = runs.start(load_project("rows", small_disk), small_disk)
         for name in list(steps)[: list(steps).index(stage)]:
             steps[name](run, small_disk, Silent())
     fill(small_disk, 0)
     before = sorted(p for p in small_disk.rglob("*") if p.is_file())
-    act = (lambda: steps[stage](run, small_disk, Silent())) if run else (lambda: runs.start("rows", small_disk, []))
+    act = (
+        (lambda: steps[stage](run, small_disk, Silent()))
+        if run
+        else (lambda: runs.start(load_project("rows", small_disk), small_disk))
+    )
     with pytest.raises((OSError, HeadwayError)) as caught:
         act()
     text = str(caught.value)
@@ -148,7 +153,7 @@ def test_a_full_disk_is_one_line_and_with_room_again_the_stage_succeeds(
     after = sorted(p for p in small_disk.rglob("*") if p.is_file() and p.stat().st_size)
     assert [p for p in after if p not in before and "cache" not in str(p)] == []
     (small_disk / "filler").unlink()
-    run = run or runs.start("rows", small_disk, [])
+    run = run or runs.start(load_project("rows", small_disk), small_disk)
     for name in list(steps)[list(steps).index(stage) if stage != "start" else 0 :]:
         steps[name](run, small_disk, Silent())
     assert run.result is not None

@@ -15,7 +15,7 @@ from headway.files.atomic import write_json
 from headway.machine.environment import code_version
 from headway.pipeline.incremental import up_to_date
 from headway.pipeline.runs import start, table_of
-from headway.project import load_table_project
+from headway.project import load_project, load_table_project
 from headway.run.directory import RunDirectory
 
 PROJECT = """task: classification
@@ -40,7 +40,7 @@ def made(tmp_path: Path, registry: list[dict[str, Any]]) -> Callable[..., RunDir
     pd.DataFrame({"age": [20.0, 30.0], "paid": ["yes", "no"]}).to_parquet(tmp_path / "rows" / "a.parquet")
 
     def make(*settings: str, **tags: Any) -> RunDirectory:
-        run = start("people", tmp_path, settings)
+        run = start(load_project("people", tmp_path, settings), tmp_path)
         table = table_of(load_table_project("people", tmp_path, settings), tmp_path)
         version = str(len(registry) + 1)
         write_json(run.path / "data.json", {"digest": table.digest})
@@ -55,9 +55,9 @@ def made(tmp_path: Path, registry: list[dict[str, Any]]) -> Callable[..., RunDir
 def test_the_same_inputs_are_up_to_date_and_each_change_is_not(
     tmp_path: Path, made: Callable[..., RunDirectory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert up_to_date("people", tmp_path) is None
+    assert up_to_date(load_project("people", tmp_path), tmp_path) is None
     run = made()
-    found = up_to_date("people", tmp_path)
+    found = up_to_date(load_project("people", tmp_path), tmp_path)
     assert found is not None
     assert found.to_json() == {
         "project": "people",
@@ -66,14 +66,14 @@ def test_the_same_inputs_are_up_to_date_and_each_change_is_not(
         "run_directory": str(run.path),
     }
     assert found.text.startswith("up to date: version 1 of 1970-01-01 00:00 UTC")
-    assert up_to_date("people", tmp_path, ["train.epochs=3"]) is None
+    assert up_to_date(load_project("people", tmp_path, ["train.epochs=3"]), tmp_path) is None
     with monkeypatch.context() as patched:
         patched.setattr(
             "headway.pipeline.incremental.code_version", lambda root: {**code_version(root), "version": "0"}
         )
-        assert up_to_date("people", tmp_path) is None
+        assert up_to_date(load_project("people", tmp_path), tmp_path) is None
     shutil.copy(tmp_path / "rows" / "a.parquet", tmp_path / "rows" / "b.parquet")
-    assert up_to_date("people", tmp_path) is None
+    assert up_to_date(load_project("people", tmp_path), tmp_path) is None
 
 
 def test_only_the_champion_and_the_newest_version_that_stands_count(
@@ -81,15 +81,15 @@ def test_only_the_champion_and_the_newest_version_that_stands_count(
 ) -> None:
     made()
     made("train.epochs=3")
-    assert up_to_date("people", tmp_path) is None, "an older version that is not champion"
+    assert up_to_date(load_project("people", tmp_path), tmp_path) is None, "an older version that is not champion"
     registry[0]["decision"] = "rolled back"
-    assert up_to_date("people", tmp_path, ["train.epochs=3"]) is None
-    assert up_to_date("people", tmp_path) is not None
+    assert up_to_date(load_project("people", tmp_path, ["train.epochs=3"]), tmp_path) is None
+    assert up_to_date(load_project("people", tmp_path), tmp_path) is not None
     registry[0].pop("decision")
     registry[1]["aliases"] = ["champion"]
-    assert up_to_date("people", tmp_path) is not None
+    assert up_to_date(load_project("people", tmp_path), tmp_path) is not None
     registry.clear()
-    assert up_to_date("people", tmp_path) is None, "its version was deleted"
+    assert up_to_date(load_project("people", tmp_path), tmp_path) is None, "its version was deleted"
 
 
 def test_without_the_run_directory_or_with_a_damaged_one_it_retrains(
@@ -97,6 +97,6 @@ def test_without_the_run_directory_or_with_a_damaged_one_it_retrains(
 ) -> None:
     run = made()
     (run.path / "data.json").write_text("{")
-    assert up_to_date("people", tmp_path) is None
+    assert up_to_date(load_project("people", tmp_path), tmp_path) is None
     shutil.rmtree(run.path)
-    assert up_to_date("people", tmp_path) is None
+    assert up_to_date(load_project("people", tmp_path), tmp_path) is None

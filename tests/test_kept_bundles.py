@@ -13,6 +13,7 @@ from headway.files import checksums
 from headway.files.atomic import read_json
 from headway.models import model_configs
 from headway.pipeline import runs, stages
+from headway.project import load_project
 from headway.run.report import Silent
 from tests.deciding import decide
 from tests.kept_bundles import KEPT, MODELS, answers, inputs, train
@@ -39,7 +40,7 @@ def test_a_kept_bundle_is_the_champion_that_a_new_model_is_compared_with(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     name = MODELS[model]
     run = train(tmp_path, model)
-    earlier = runs.start(name, tmp_path)
+    earlier = runs.start(load_project(name, tmp_path), tmp_path)
     shutil.copytree(KEPT / model / "bundle", earlier.bundle)
     assert tracking.begin(earlier, tmp_path, {}, "of an earlier day", "") is None
     version = tracking.register(earlier, tmp_path, name, inputs(model))

@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def retrain(root: Path, *settings: str) -> RunDirectory:
-    run = runs.start("little", root, settings)
+    run = runs.start(load_project("little", root, settings), root)
     runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
         stage(run, root, Silent())

@@ -104,7 +104,7 @@ def test_a_run_whose_rows_are_named_no_more_is_passed_over_and_refused_in_one_li
     if content is not None:
         (run.path / "store.json").write_bytes(content)
     assert remaining(run) == ("prepare", "train", "evaluate", "register")
-    assert newest("flowers", root) is None
+    assert newest(load_project("flowers", root), root) is None
     said = (
         "must say in store.json which rows it was trained on, but that is gone or damaged; start a new run: headway run"
     )
@@ -117,24 +117,24 @@ def test_a_run_whose_rows_are_named_no_more_is_passed_over_and_refused_in_one_li
 
 
 def test_the_newest_run_is_taken_up_only_as_what_would_be_started_now(root: Path) -> None:
-    assert newest("flowers", root) is None
+    assert newest(load_project("flowers", root), root) is None
     run = begun(root)
-    left = newest("flowers", root)
+    left = newest(load_project("flowers", root), root)
     assert left is not None
     assert (left.run, left.is_ahead) == (run, False)
     prepared(run, root / "data" / "prepared" / "abc")
     learnt(run)
-    left = newest("flowers", root)
+    left = newest(load_project("flowers", root), root)
     assert left is not None
     assert left.is_ahead
     assert f"headway resume {run.path.name} goes on with it" in left.offer
-    assert newest("flowers", root, ["train.epochs=3"]) is None
+    assert newest(load_project("flowers", root, ["train.epochs=3"]), root) is None
     write_json(run.path / "data.json", {"digest": "of other rows"})
     (root / "flowers.csv").write_text("height,opens\n1,yes\n2,no\n")
-    assert newest("flowers", root) is None
+    assert newest(load_project("flowers", root), root) is None
     (run.path / "data.json").unlink()
     write_json(run.path / "decision.json", {})
-    assert newest("flowers", root) is None
+    assert newest(load_project("flowers", root), root) is None
 
 
 def test_what_is_no_retraining_is_no_newer_run_and_says_which_command_goes_on(root: Path) -> None:
@@ -143,7 +143,7 @@ def test_what_is_no_retraining_is_no_newer_run_and_says_which_command_goes_on(ro
         other = begun(root, **{mark: {}})
         with pytest.raises(ConfigError, match=f"must be a retraining to go on; run again: headway {command} flowers"):
             unfinished(other.path.name, root)
-    left = newest("flowers", root)
+    left = newest(load_project("flowers", root), root)
     assert left is not None
     assert left.run == run
 
@@ -153,7 +153,7 @@ def test_a_run_at_work_or_without_its_bundle_is_refused(root: Path) -> None:
     lifetime.own(run)
     with pytest.raises(ConfigError, match="must have one process, but another is at work on it"):
         unfinished(run.path.name, root)
-    assert newest("flowers", root) is None
+    assert newest(load_project("flowers", root), root) is None
     lifetime.release(run)
     run.finish({"epochs": 1})
     with pytest.raises(ConfigError, match="must have its bundle to go on, but headway gc has removed it"):

@@ -19,6 +19,7 @@ from headway.data.store import Store
 from headway.errors import DamagedError
 from headway.files.atomic import read_json
 from headway.pipeline import runs, stages
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from tests.gated import repeated
@@ -39,7 +40,7 @@ print(list(found.columns), found["prediction"].iloc[0])
 
 def retrain(root: Path, name: str, *settings: str) -> RunDirectory:
     """All stages as the flow runs them, without Prefect around them."""
-    run = runs.start(name, root, [*FEW, *settings])
+    run = runs.start(load_project(name, root, [*FEW, *settings]), root)
     runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
         stage(run, root, Silent())
@@ -142,7 +143,7 @@ def test_a_worse_model_does_not_take_charge_and_becomes_the_challenger(root: Pat
 
 def evaluated(root: Path, name: str, *settings: str, more: dict[str, Any] | None = None) -> RunDirectory:
     """A run up to its evaluation, as if it was paused there."""
-    run = runs.start(name, root, [*FEW, *settings], more)
+    run = runs.start(load_project(name, root, [*FEW, *settings]), root, more)
     runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate):
         stage(run, root, Silent())
@@ -197,7 +198,7 @@ def test_a_champion_of_another_target_is_not_replaced_unless_a_person_says_so(ra
     other: dict[str, Any] = {"description": own["description"], "task": "regression", "data": data}
     other["model"], other["gate"] = {"name": "linear"}, {"first": "beat_trivial"}
     (racing / "conf" / "german-credit.yaml").write_text(yaml.safe_dump(other))
-    run = runs.start("german-credit", racing, FEW)
+    run = runs.start(load_project("german-credit", racing, FEW), racing)
     with pytest.raises(ConfigError, match=rf"says {column} \(regression\); .*--replace-champion") as caught:
         runs.track(run, racing)
     assert len(str(caught.value).splitlines()) == 1
@@ -295,14 +296,14 @@ def test_the_loan_books_broken_month_stops_the_run_before_training(root: Path) -
     from headway.errors import DataError
 
     few = ["data.options.rows_per_month=300", "data.options.months=6"]
-    run = runs.start("loans", root, [*few, "data.options.broken=true"])
+    run = runs.start(load_project("loans", root, [*few, "data.options.broken=true"]), root)
     runs.track(run, root)
     with pytest.raises(DataError, match=r"interest_rate must be between 1 and 40, but .* rows are not \(row") as caught:
         stages.validate(run, root, Silent())
     runs.conclude(run, root, caught.value)
     assert not (run.path / "store.json").exists()
     assert (run.path / "validation.html").exists()
-    good = runs.start("loans", root, few)
+    good = runs.start(load_project("loans", root, few), root)
     stages.validate(good, root, Silent())
 
 

@@ -15,7 +15,7 @@ from headway.files.atomic import read_json
 from headway.models.boosting import Boosting, predict
 from headway.pipeline import runs, stages
 from headway.pipeline.seeds import variants_of
-from headway.project import load_table_project
+from headway.project import load_project, load_table_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 
@@ -55,7 +55,7 @@ def test_every_seed_is_measured_and_the_first_is_the_projects_own(
     assert by_name["auc"]["mean"] == pytest.approx(np.mean(values))
     assert by_name["auc"]["deviation"] == pytest.approx(np.std(values, ddof=1))
 
-    run = runs.start("rows", root, ["train.precision=fp32"])
+    run = runs.start(load_project("rows", root, ["train.precision=fp32"]), root)
     stages.validate(run, root, Silent())
     stages.prepare(run, root, Silent())
     stages.train(run, root, Silent())

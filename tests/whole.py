@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from headway.pipeline import runs, stages
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 
@@ -49,7 +50,7 @@ def make(root: Path, suffix: str = "csv", content: pd.DataFrame | bytes | None =
 
 def retrain(root: Path, *settings: str) -> RunDirectory:
     """All stages as the flow runs them, without Prefect around them."""
-    run = runs.start("rows", root, settings)
+    run = runs.start(load_project("rows", root, settings), root)
     problem: BaseException | None = None
     try:
         runs.track(run, root)

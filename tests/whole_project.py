@@ -25,6 +25,7 @@ from headway import tracking
 from headway.files.atomic import read_json, write_json
 from headway.files.database import revisions_of
 from headway.pipeline import runs, stages, zombies
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.tracking.store import let_go
@@ -185,7 +186,7 @@ def _copies(folder: Path, name: str) -> WholeProject:
 
 
 def _finished(root: Path, name: str, through: Sequence[Stage]) -> RunDirectory:
-    run = runs.start(name, root)
+    run = runs.start(load_project(name, root), root)
     named = RunDirectory(run.path.rename(run.path.with_name(f"{name}-finished")))
     runs.track(named, root)
     for stage in through:

@@ -12,7 +12,7 @@ import pytest
 from headway.draft.drafting import draft
 from headway.errors import DataError
 from headway.pipeline import runs, stages
-from headway.project import load_table_project
+from headway.project import load_project, load_table_project
 from headway.run.report import Silent
 
 
@@ -98,7 +98,7 @@ def test_infinities_and_rows_without_a_target_are_left_out(project_root: Path) -
 
 def test_a_tiny_table_trains_as_drafted(project_root: Path) -> None:
     drafted(project_root, frame(24))
-    run = runs.start("rows", project_root, ["train.epochs=2", "train.threads=1"])
+    run = runs.start(load_project("rows", project_root, ["train.epochs=2", "train.threads=1"]), project_root)
     for stage in (stages.validate, stages.prepare, stages.train):
         stage(run, project_root, Silent())
     assert run.result is not None

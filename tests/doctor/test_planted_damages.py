@@ -21,6 +21,7 @@ from headway.errors import DamagedError, HeadwayError
 from headway.pipeline import retention, runs, stages, zombies
 from headway.pipeline.incremental import up_to_date
 from headway.pipeline.resuming import unfinished
+from headway.project import load_project
 from headway.run.report import Silent
 from headway.serve.bundle import load_predictor
 from headway.server import status
@@ -73,7 +74,7 @@ def test_a_damaged_file_of_a_dead_run_ends_no_command(killed: WholeProject, case
     assert runs.summary(run)["run_directory"] == str(run.path)
     assert status.status(root)["runs"]
     assert retention.collect(root, [], False)["applied"] is False
-    up_to_date(name, root)
+    up_to_date(load_project(name, root), root)
     told = zombies.close_dead(root)
     assert any(line.startswith(f"{name}-later: its process was killed; closed as killed") for line in told), told
     assert zombies.close_dead(root) == [], "no run comes up again and again"
@@ -157,7 +158,7 @@ def test_a_damaged_store_is_not_used_but_made_again(project: WholeProject, case:
     assert len(said) == 1
     assert file in said[0]
     assert not path.exists()
-    run = runs.start(project.name, project.root)
+    run = runs.start(load_project(project.name, project.root), project.root)
     assert stages.prepare(run, project.root, Silent())["reused"] is False
     assert _use(path)
     shutil.rmtree(run.path)

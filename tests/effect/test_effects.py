@@ -109,7 +109,7 @@ def test_a_study_of_an_earlier_version_is_shown_and_its_recipe_read(root: Path) 
     found |= {"recommended": old, "techniques": [row, *found["techniques"][1:]]}
     found["summary"] = summary(found)
     assert "not confirmed on fresh samples (a study of an earlier version)" in found["summary"]
-    run = runs.start("flowers", root)
+    run = runs.start(load_project("flowers", root), root)
     write_report(run.path / "effect.html", "flowers", found, {})
     assert effects.table(found)
     written = keep_recipe(run_of_all(root), root, found)
@@ -131,7 +131,9 @@ def test_a_busy_machine_comes_first_in_what_is_said(root: Path) -> None:
     page = write_report(root / "effect.html", "flowers", found, {}).read_text()
     assert page.index("these figures cannot be used") < page.index(" helps")
     found["summary"] = summary(found)
-    assert "these figures cannot be used" in effects.lines(found, runs.start("flowers", root), root)[0]
+    assert (
+        "these figures cannot be used" in effects.lines(found, runs.start(load_project("flowers", root), root), root)[0]
+    )
     found["contention"] = {"state": "disturbed", "text": "other programs used 0.4 of 2 cores"}
     assert summary(found).startswith("The machine was not quiet (other programs used 0.4 of 2 cores)")
 
@@ -141,7 +143,7 @@ def test_the_terminal_shows_every_technique_with_its_verdict(root: Path) -> None
     rows = effects.table(found)
     assert rows[0]["technique"] == "resident data"
     assert {row["verdict"] for row in rows} >= {"helps", "hurts", "changes quality", "unsupported here"}
-    run = runs.start("flowers", root)
+    run = runs.start(load_project("flowers", root), root)
     text = "\n".join(effects.lines(found, run, root))
     assert "a step of the baseline: 10.00 ms (batches 20%, forward 20%, backward 40%, optimizer 20%)" in text
     assert "headway run flowers --recipe" in text

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from headway.files.atomic import read_json, write_json
-from headway.project import load_project
+from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
+from headway.text_project import TextProject
 
 
 class Pretended:
@@ -20,15 +21,8 @@ class Pretended:
         self.done: list[str] = []
         self.concluded: BaseException | None = None
 
-    def start(
-        self,
-        name: str,
-        root: Path,
-        settings: Sequence[str] | Mapping[str, Any] = (),
-        more: Mapping[str, Any] | None = None,
-    ) -> RunDirectory:
-        project = load_project(name, root, settings)
-        return RunDirectory.create(root, name, {"project": project.model_dump(mode="json"), **(more or {})})
+    def start(self, project: Project | TextProject, root: Path, more: Mapping[str, Any] | None = None) -> RunDirectory:
+        return RunDirectory.create(root, project.name, {"project": project.model_dump(mode="json"), **(more or {})})
 
     def _do(self, name: str, report: Reporter) -> None:
         self.done.append(name)

@@ -17,6 +17,7 @@ from headway.files.atomic import write_json
 from headway.machine import interruption
 from headway.machine.processes import interrupt_on
 from headway.pipeline import runs, stages
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from tests.dying import die
 from tests.flows.pretended import Pretended
@@ -30,7 +31,7 @@ def nothing() -> None:
 
 
 def trained(root: Path, pretended: Pretended) -> RunDirectory:
-    run = pretended.start("flowers", root)
+    run = pretended.start(load_project("flowers", root), root)
     write_json(run.path / "store.json", {"path": str(root)})
     run.bundle.mkdir()
     run.predictions("test").parent.mkdir()

@@ -23,6 +23,7 @@ from headway.files import atomic
 from headway.files.database import check_versions, sqlite_file
 from headway.files.disk import disk_error, full_disk
 from headway.pipeline import runs, stages
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.server.local import reach_prefect
@@ -86,7 +87,9 @@ def test_every_write_of_a_retraining_may_fail(tmp_path: Path, monkeypatch: pytes
     make(tmp_path)
     opened: list[RunDirectory] = []
     failed = {
-        "start": fails_at_each_write(lambda: opened.append(runs.start("rows", tmp_path, ["model=linear"])), tmp_path)
+        "start": fails_at_each_write(
+            lambda: opened.append(runs.start(load_project("rows", tmp_path, ["model=linear"]), tmp_path)), tmp_path
+        )
     }
     run = opened[-1]
     assert [path for path in (tmp_path / "data" / "runs").iterdir() if not (path / "run.json").exists()] == []
@@ -248,7 +251,7 @@ def test_a_folder_that_can_only_be_read_is_one_line(
         subprocess.run(
             [sys.executable, "-c", words], cwd=root, check=True
         )  # a process that has it open keeps it writable
-        run = runs.start("rows", root, []).path.name
+        run = runs.start(load_project("rows", root), root).path.name
         monkeypatch.chdir(root)
         remount("ro")
         backup = f"backup --to {tmp_path / 'kept.tar'}"  # wanted most where a disk fails

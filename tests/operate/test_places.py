@@ -21,6 +21,7 @@ from headway.errors import ConfigError
 from headway.files import locks
 from headway.files.atomic import read_json, write_json
 from headway.pipeline import runs, stages
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.places import PLACES, elsewhere, rename, settle
 from headway.run.report import Silent
@@ -127,7 +128,7 @@ def test_a_copy_says_so_and_leaves_the_original_as_it_was(
     before = content(original)
     (line,) = first_words(copy, monkeypatch, capsys)
     assert line.startswith(f"headway: this folder is a copy of {original}; ")
-    run = runs.start("rows", copy)
+    run = runs.start(load_project("rows", copy), copy)
     runs.track(run, copy)
     stages.validate(run, copy, Silent())
     stages.prepare(run, copy, Silent())

@@ -20,6 +20,7 @@ from headway.data.datasets.loans import Options, generate
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json, write_json
 from headway.pipeline import runs, stages, watching, zombies
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 
@@ -55,7 +56,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, months: tuple[Path, ...]) -> 
     (root / "arriving").mkdir()
     for month in months[:TRAINED]:
         shutil.copy(month, root / "arriving")
-    run = runs.start("loans", root, FEW)
+    run = runs.start(load_project("loans", root, FEW), root)
     runs.track(run, root)
     for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
         stage(run, root, Silent())

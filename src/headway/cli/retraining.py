@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from headway.pipeline.resuming import Unfinished
     from headway.pipeline.terminal import Terminal
+    from headway.project import Project
+    from headway.text_project import TextProject
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,10 +37,10 @@ def run(options: argparse.Namespace) -> int:
     terminal.title(project.name, project.description)
     if options.recipe and (warning := recipe_warning(root, options.project)):
         terminal.warn(warning)
-    left = newest(options.project, root, options.settings)
+    left = newest(project, root)
     if left is not None and options.resume:
         return _go_on(options, terminal, root, left)
-    if not (options.force or options.replace_champion) and _is_up_to_date(options, terminal, root):
+    if not (options.force or options.replace_champion) and _is_up_to_date(project, options, terminal, root):
         return 0
     if left is not None and left.is_ahead:
         terminal.line(left.offer)
@@ -103,11 +105,11 @@ def _server_gone() -> Iterator[None]:
         ) from None
 
 
-def _is_up_to_date(options: argparse.Namespace, terminal: Terminal, root: Path) -> bool:
+def _is_up_to_date(project: Project | TextProject, options: argparse.Namespace, terminal: Terminal, root: Path) -> bool:
     """Whether there is nothing to retrain, which is then told."""
     from headway.pipeline.incremental import up_to_date
 
-    found = up_to_date(options.project, root, options.settings)
+    found = up_to_date(project, root)
     if found is None:
         return False
     terminal.line(f"{found.text}; --force retrains")

@@ -78,7 +78,7 @@ def open_study(name: str, root: Path, settings: Sequence[str], asked: Asked) -> 
                 and (path / "effect.jsonl").exists()
             ):
                 return run, True
-    return runs.start(name, root, settings, {"effect": {**plan, "key": key}}), False
+    return runs.start(project, root, {"effect": {**plan, "key": key}}), False
 
 
 def measure(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from headway.errors import HeadwayError
 from headway.files.atomic import read_or_empty
 from headway.machine.clock import moment
 from headway.machine.environment import code_version
-from headway.project import Project, load_project
+from headway.project import Project
 from headway.run.directory import RunDirectory
+from headway.text_project import TextProject
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,12 @@ class UpToDate:
         return {"project": self.project, "up_to_date": True, **told}
 
 
-def up_to_date(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> UpToDate | None:
+def up_to_date(project: Project | TextProject, root: Path) -> UpToDate | None:
     """The champion, or else the newest version that this folder made, if the same data, project and code went into it.
 
     None where anything differs or cannot be known; what is wrong then is for the retraining itself to say. Writes nothing but digests.
     """
     try:
-        project = load_project(name, root, settings)
         wanted = {"project": _plain(project.model_dump(mode="json")), "code": _plain(code_version(root))}
         if wanted["code"]["dirty"]:  # what was changed since the commit, nobody wrote down
             return None
@@ -78,7 +78,7 @@ def _standing(root: Path, name: str, same: Sequence[RunDirectory]) -> UpToDate |
     return None
 
 
-def data_digest(project: Any, root: Path) -> str:
+def data_digest(project: Project | TextProject, root: Path) -> str:
     """The digest of the rows, or of the text, that a project reads now."""
     if isinstance(project, Project):
         from headway.pipeline.runs import table_of

@@ -7,7 +7,6 @@ made again from the same rows, it is refused.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from headway.errors import ConfigError, HeadwayError
 from headway.files.atomic import read_json, read_or_empty, write_json
 from headway.pipeline import runs, stages
 from headway.pipeline.incremental import data_digest
-from headway.project import load_project
+from headway.project import Project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory, find_run
 from headway.run.report import Reporter
+from headway.text_project import TextProject
 
 STAGES = ("validate", "prepare", "train", "evaluate", "register")
 OTHERS = {"effect": "headway effect {name}", "watch": "headway watch {name}", "variants": "headway seeds {name}"}
@@ -65,10 +65,9 @@ def unfinished(name: str, root: Path) -> Unfinished:
     return Unfinished(run, _reached(run))
 
 
-def newest(name: str, root: Path, settings: Sequence[str] = ()) -> Unfinished | None:
+def newest(project: Project | TextProject, root: Path) -> Unfinished | None:
     """The newest run of a project, if it can go on as what would be started now: the same settings, the same rows. Else None."""
     with contextlib.suppress(HeadwayError, OSError, ValueError, KeyError):
-        project = load_project(name, root, settings)
         runs = [run for run in _retrainings(root) if run.plan["project"]["name"] == project.name]
         if not runs or runs[-1].plan["project"] != project.model_dump(mode="json"):
             return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,14 @@ from headway.errors import ConfigError
 from headway.files.atomic import naming, read_or_empty, write_json
 from headway.machine.clock import moment
 from headway.machine.environment import code_version, environment
-from headway.project import Project, load_project, project_class
+from headway.project import Project, project_class
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
 from headway.text_project import TextProject
 
 
-def start(
-    name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = (), more: Mapping[str, Any] | None = None
-) -> RunDirectory:
-    """Resolve a project and open its run directory; ``more`` joins run.json. Raises ConfigError before anything is written."""
-    project = load_project(name, root, settings)
+def start(project: Project | TextProject, root: Path, more: Mapping[str, Any] | None = None) -> RunDirectory:
+    """Open the run directory of a resolved project; ``more`` joins run.json."""
     plan = {
         "project": project.model_dump(mode="json"),
         "seed": project.train.seed,

@@ -60,7 +60,7 @@ def train_many(
 
     project = load_table_project(name, root, settings)
     variants = variants_of(project, count, rates, decays)
-    run = runs.start(name, root, settings)
+    run = runs.start(project, root)
     write_json(run.path / "run.json", {**run.plan, "variants": variants})
     problem: BaseException | None = None
     try:

@@ -96,7 +96,7 @@ def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory |
         "why": why,
         "digest": digest({"champion": champion.version, "files": sorted(digests[file] for file in files)}),
     }
-    return runs.start(name, root, (), {"watch": plan})
+    return runs.start(project, root, {"watch": plan})
 
 
 def _kinds(bundle: Path) -> dict[str, Any]:
