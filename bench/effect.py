@@ -35,7 +35,7 @@ from bench.side_by_side import Ratio, tell
 from headway.data.prepare import Number, Preparation, Target
 from headway.effect.findings import Findings
 from headway.effect.lab import Lab
-from headway.effect.main import describe, setting_of
+from headway.effect.main import describe
 from headway.effect.notebook import Notebook
 from headway.effect.study import Study
 from headway.effect.technique import Setting, Technique
@@ -138,7 +138,7 @@ def work(path: str, minutes: float, core: int, first: int, studies: int, step: i
     deadline = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory() as folder:
         run = table_run(Path(folder))
-        setting = setting_of(describe(run))
+        setting = describe(run).setting()
         lab = Lab(run.path, window=0.015, warm_up=0.1, pair=0.6)
         lab.load()
         for number in range(first, studies, step):

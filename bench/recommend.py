@@ -28,7 +28,7 @@ from bench.side_by_side import Ratio, tell
 from headway.effect.confirmation import confirmations, confirmed
 from headway.effect.findings import Findings
 from headway.effect.lab import Lab
-from headway.effect.main import describe, setting_of
+from headway.effect.main import describe
 from headway.effect.notebook import Notebook
 from headway.effect.station import Unsupported
 from headway.effect.study import Study
@@ -111,7 +111,7 @@ def measured_studies(deadline: float, count: int) -> Iterator[Findings]:
         os.sched_setaffinity(0, {min(cores)})
         try:
             run = table_run(Path(folder))
-            setting, lab = setting_of(describe(run)), _lab(run)
+            setting, lab = describe(run).setting(), _lab(run)
             for number in range(count):
                 if time.monotonic() >= deadline:
                     return
@@ -135,7 +135,7 @@ class Pool:
     """What the baseline gave beside itself: sessions, and trainings of many seeds."""
 
     sessions: list[Session] = field(default_factory=list)
-    curves: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[Mapping[str, Any]] = field(default_factory=list)
 
     @classmethod
     def of(cls, books: Iterable[Notebook]) -> Pool:
@@ -190,7 +190,7 @@ class Recorded:
             return {"losses": [0.6] * values["count"]}
         return {"batches": 1e-4, "forward": 2e-4, "backward": 3e-4, "optimizer": 2e-4}
 
-    def _curve(self) -> dict[str, Any]:
+    def _curve(self) -> Mapping[str, Any]:
         return self._pool.curves[self._rng.integers(len(self._pool.curves))]
 
 
@@ -230,7 +230,7 @@ def record(seconds: float = 100.0, seeds: int = 20) -> None:
         os.sched_setaffinity(0, {min(cores)})
         run = table_run(Path(folder))
         found = Study(
-            _lab(run), setting_of(describe(run)), no_ops(), Notebook(run.path / "e.jsonl"), plan, lambda *_: None
+            _lab(run), describe(run).setting(), no_ops(), Notebook(run.path / "e.jsonl"), plan, lambda *_: None
         )
         found.run()
         keep([json.loads(line) for line in (run.path / "e.jsonl").read_text().splitlines()])

@@ -24,6 +24,7 @@ from prefect.settings import PREFECT_UI_URL
 from prefect.states import Failed, State
 
 from headway.config import find_root
+from headway.effect.results import StudyResult
 from headway.errors import HeadwayError
 from headway.evaluate import undefined
 from headway.files.atomic import read_or_empty, write_json
@@ -211,10 +212,10 @@ def show_drift(project: str, found: dict[str, Any]) -> None:
     create_markdown_artifact(markdown=watching.page(found), key=artifact_key(project, "drift"), description=text)
 
 
-def show_effects(project: str, found: dict[str, Any], run: RunDirectory) -> None:
+def show_effects(project: str, found: StudyResult, run: RunDirectory) -> None:
     """The verdicts of an effect study, as a page."""
-    parts = [f"# {project}: what each technique gains", found["summary"], markdown_table(effects.table(found))]
-    parts += [f"- not settled: {row['name']}: {row['why']}" for row in found["open"]]
+    parts = [f"# {project}: what each technique gains", found.summary, markdown_table(effects.table(found))]
+    parts += [f"- not settled: {row.name}: {row.why}" for row in found.open]
     parts.append(f"Report with pictures and every sample: `{run.path / 'effect.html'}`")
     page = "\n\n".join(parts)
     create_markdown_artifact(

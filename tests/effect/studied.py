@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from headway.effect.notebook import Notebook
 from headway.effect.report import summary
+from headway.effect.results import StudyResult
 from headway.effect.study import Study
 from headway.effect.techniques import chosen
 from headway.effect.told import told
@@ -18,14 +19,9 @@ from tests.effect.simulated import Simulated, setting
 NAMES = ["fused optimizer", "resident data", "bf16", "one-cycle", "label smoothing", "tf32", "int8 prediction"]
 
 
-def studied() -> dict[str, Any]:
-    """A copy of what one study found, which is made once."""
-    return json.loads(_studied())
-
-
 @functools.cache
-def _studied() -> str:
-    """Fused and resident help, bf16 hurts, one-cycle needs half of the passes, label smoothing loses quality."""
+def studied() -> StudyResult:
+    """What one study found. Fused and resident help, bf16 hurts, one-cycle needs half of the passes, label smoothing loses quality."""
 
     def cost(recipe: Any) -> float:
         slow = 2.2 if recipe["precision"] == "bf16" else 1.0
@@ -42,5 +38,4 @@ def _studied() -> str:
     with tempfile.TemporaryDirectory() as folder:
         book = Notebook(Path(folder) / "effect.jsonl")
         found = told(Study(bench, setting(), chosen(NAMES), book, plan, lambda *_: None).run())
-    found["summary"] = summary(found)
-    return json.dumps(found, allow_nan=False)
+    return replace(found, summary=summary(found))

@@ -29,6 +29,7 @@ from headway.effect.study import Study
 from headway.effect.technique import Technique
 from headway.effect.techniques import chosen
 from headway.effect.told import told
+from headway.files.records import plain
 from tests.effect.simulated import Simulated, setting
 
 PLAN = {"budget": 3600.0, "seeds": 5, "target": None}
@@ -127,19 +128,19 @@ def test_a_gain_is_confirmed_on_sessions_of_its_own() -> None:
     assert one.time is not None
     assert one.time.value == pytest.approx(0.8, rel=0.05)
     assert one.sessions == len(found.book.sessions(key_of(0))) >= CONFIRM_LOOKS[0]
-    shown = told(found)["recommended"]
+    shown = plain(told(found))["recommended"]
     assert shown["time"]["value"] == one.time.value != found.time("technique/fused optimizer").value
 
 
 def test_what_was_confirmed_stays_so_whatever_else_is_measured_later() -> None:
     found = study(Simulated(fused(0.8), noise=0.04), ["fused optimizer", "kept memory"])
-    before = told(found)["recommended"]
+    before = plain(told(found))["recommended"]
     rng = np.random.default_rng(0)
     for number in range(6):
         for shift in rng.normal(0, 2.0, 4):  # far noisier than all before
             found.book.add_session(f"with/{number}", sessions(rng, 1, shift)[0])
     assert found.spread() is not None
-    assert told(found)["recommended"] == before
+    assert plain(told(found))["recommended"] == before
 
 
 class Lucky(Simulated):
@@ -161,7 +162,7 @@ def test_what_was_lucky_is_not_recommended_and_the_study_says_so() -> None:
     found = study(bench, ["fused optimizer"])
     assert found.verdicts() == {"fused optimizer": "helps"}
     assert confirmed(found) is None
-    shown = told(found)["recommended"]
+    shown = plain(told(found))["recommended"]
     assert (shown["names"], shown["fields"], shown["time"]) == ([], {}, None)
     assert [one["outcome"] for one in shown["confirmations"]] == ["not confirmed"]
 

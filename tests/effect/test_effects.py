@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from headway.effect.report import summary, write_report
+from headway.effect.results import StudyResult, Surroundings
 from headway.errors import ConfigError
 from headway.pipeline import effects, runs
 from headway.pipeline.effects import Asked, keep_recipe, open_study, seconds_of
@@ -91,24 +94,23 @@ def test_a_recipe_that_says_more_is_not_written_over(root: Path) -> None:
     assert effects.lines(found, part, root)[-1].endswith(f"; kept {written}, which comes from a fuller study")
     whole, _ = open_study("flowers", root, (), Asked())
     assert keep_recipe(whole, root, found) == written
-    nothing = {**found, "techniques": [{**row, "verdict": "not settled"} for row in found["techniques"]]}
+    nothing = replace(found, techniques=tuple(replace(row, verdict="not settled") for row in found.techniques))
     assert keep_recipe(whole, root, nothing) == whole.path / "recipe.yaml"
-    busy = {**found, "contention": {"state": "unusable", "text": "load 25 on 2 cores"}}
+    busy = replace(found, contention=Surroundings("unusable", "load 25 on 2 cores"))
     assert keep_recipe(whole, root, busy) == whole.path / "recipe.yaml", "figures that cannot be used"
-    tried = [{**found["recommended"]["confirmations"][0], "outcome": "open"}]
-    unconfirmed = {**found, "recommended": {**found["recommended"], "confirmations": tried}}
+    tried = (replace(found.recommended.confirmations[0], outcome="open"),)
+    unconfirmed = replace(found, recommended=replace(found.recommended, confirmations=tried))
     assert keep_recipe(whole, root, unconfirmed) == whole.path / "recipe.yaml", "there was no time to confirm its own"
 
 
 def test_a_study_of_an_earlier_version_is_shown_and_its_recipe_read(root: Path) -> None:
     """It confirmed nothing, knew nothing of other programs and gave no limits where they were absurd."""
-    found = studied()
-    del found["contention"]
-    old = {key: found["recommended"][key] for key in ("names", "time", "fields", "to_target", "quality")}
-    row = {key: value for key, value in found["techniques"][0].items() if key != "reached"}
-    found |= {"recommended": old, "techniques": [row, *found["techniques"][1:]]}
-    found["summary"] = summary(found)
-    assert "not confirmed on fresh samples (a study of an earlier version)" in found["summary"]
+    kept = json.loads(json.dumps(studied().to_json()))
+    del kept["contention"]
+    kept["recommended"] = {key: kept["recommended"][key] for key in ("names", "time", "fields", "to_target", "quality")}
+    del kept["techniques"][0]["reached"]
+    found = StudyResult.from_json(kept)
+    assert "not confirmed on fresh samples (a study of an earlier version)" in summary(found)
     run = runs.start(load_project("flowers", root), root)
     write_report(run.path / "effect.html", "flowers", found, {})
     assert effects.table(found)
@@ -126,15 +128,14 @@ def run_of_all(root: Path) -> RunDirectory:
 
 def test_a_busy_machine_comes_first_in_what_is_said(root: Path) -> None:
     text = "load 25 on 2 cores; a computing process had 31% of a core"
-    found = {**studied(), "contention": {"state": "unusable", "text": text}}
+    found = replace(studied(), contention=Surroundings("unusable", text))
     assert summary(found).startswith(f"L{text[1:]}: these figures cannot be used. ")
     page = write_report(root / "effect.html", "flowers", found, {}).read_text()
     assert page.index("these figures cannot be used") < page.index(" helps")
-    found["summary"] = summary(found)
-    assert (
-        "these figures cannot be used" in effects.lines(found, runs.start(load_project("flowers", root), root), root)[0]
-    )
-    found["contention"] = {"state": "disturbed", "text": "other programs used 0.4 of 2 cores"}
+    found = replace(found, summary=summary(found))
+    run = runs.start(load_project("flowers", root), root)
+    assert "these figures cannot be used" in effects.lines(found, run, root)[0]
+    found = replace(found, contention=Surroundings("disturbed", "other programs used 0.4 of 2 cores"))
     assert summary(found).startswith("The machine was not quiet (other programs used 0.4 of 2 cores)")
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from headway.effect.report import write_report
+from headway.effect.results import Recommended, StudyResult, Whole
 from tests.effect.studied import studied
 
 ENVIRONMENT = {"cpu": "A <CPU>", "cores": 2, "gpus": [], "packages": {"torch": "2.13.0"}}
@@ -19,9 +21,9 @@ def test_the_report_is_whole_and_needs_no_network(tmp_path: Path) -> None:
     assert "a&lt;b" in page
     assert "A &lt;CPU&gt;, 2 cores, no GPU, torch 2.13.0" in page
     assert page.count("<svg") == 3
-    for row in found["techniques"]:
-        assert row["name"] in page
-        assert row["verdict"] in page
+    for row in found.techniques:
+        assert row.name in page
+        assert row.verdict in page
     samples = json.loads(re.search(r'id="samples">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
     assert len(samples["log_ratios"]["bf16"]) >= 2, "a list for each session"
     assert len(samples["curves"]["baseline"]) == 10, "twice as many as of a technique: they are everybody's margin"
@@ -31,19 +33,27 @@ def test_the_report_is_whole_and_needs_no_network(tmp_path: Path) -> None:
 
 def test_what_was_found_is_said_in_numbers(tmp_path: Path) -> None:
     found = studied()
-    assert found["recommended"]["names"][:2] == ["resident data", "fused optimizer"]
-    assert 0.5 < found["recommended"]["time"]["value"] < 0.62
-    assert "one-cycle" in found["recommended"]["names"]
-    assert found["recommended"]["to_target"]["value"] < 0.5
-    assert "times as fast" in found["summary"]
-    verdicts = {row["name"]: row["verdict"] for row in found["techniques"]}
+    assert found.recommended.names[:2] == ("resident data", "fused optimizer")
+    time, to_target = found.recommended.time, found.recommended.to_target
+    assert time is not None
+    assert to_target is not None
+    assert 0.5 < time.value < 0.62
+    assert "one-cycle" in found.recommended.names
+    assert to_target.value < 0.5
+    assert "times as fast" in found.summary
+    verdicts = {row.name: row.verdict for row in found.techniques}
     assert verdicts["label smoothing"] == "changes quality"
     assert verdicts["tf32"] == "unsupported here"
 
 
 def test_a_study_that_measured_nothing_has_a_report_too(tmp_path: Path) -> None:
-    found = studied()
-    found["techniques"] = [row for row in found["techniques"] if row["name"] == "tf32"]
-    found["stack"] = {"names": [], "time": None}
-    found["recommended"] = {"names": [], "time": None, "fields": {}, "to_target": None, "quality": None}
+    rows = tuple(row for row in studied().techniques if row.name == "tf32")
+    found = replace(studied(), techniques=rows, stack=Whole(), recommended=Recommended())
     assert "<svg" not in write_report(tmp_path / "e.html", "x", found, ENVIRONMENT).read_text()
+
+
+def test_a_study_is_read_from_its_file_as_it_was_found(tmp_path: Path) -> None:
+    studied().write(tmp_path / "effect.json")
+    kept = json.loads((tmp_path / "effect.json").read_text())
+    assert {"with", "without", "stack", "techniques", "recommended", "curves", "contention"} <= kept.keys()
+    assert StudyResult.read(tmp_path / "effect.json") == studied()

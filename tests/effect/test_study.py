@@ -23,6 +23,7 @@ from headway.effect.technique import Technique
 from headway.effect.techniques import chosen
 from headway.effect.told import told
 from headway.errors import ConfigError, TrainingError
+from headway.files.records import plain
 from tests.effect.simulated import Simulated, setting
 
 PLAN = {"budget": 3600.0, "seeds": 5, "target": None}
@@ -88,8 +89,8 @@ def test_a_stack_is_measured_without_each_and_leaves_out_what_no_longer_helps(tm
     found = study(tmp_path, Simulated(clash, noise=0.04), ["fused optimizer", "resident data"])
     assert len(stack(found)) == 2
     assert len(proven(found)) == 1
-    assert told(found)["recommended"]["time"]["value"] == pytest.approx(0.8, rel=0.05)
-    assert {row["name"] for row in told(found)["without"]} == {"fused optimizer", "resident data"}
+    assert plain(told(found))["recommended"]["time"]["value"] == pytest.approx(0.8, rel=0.05)
+    assert {row["name"] for row in plain(told(found))["without"]} == {"fused optimizer", "resident data"}
 
 
 @pytest.mark.parametrize(("quality", "taken"), [(0.9, ["kept memory", "bf16"]), (0.8, ["kept memory"])])
@@ -105,11 +106,11 @@ def test_what_gains_only_on_the_stack_is_found_there_and_taken_at_equal_quality(
     found = study(tmp_path, bench, ["kept memory", "bf16", "activation checkpointing"])
     assert found.verdicts()["bf16"] in ("no measurable effect", "changes quality")
     assert [t.name for t in stack(found)] == ["kept memory"]
-    assert [row["name"] for row in told(found)["with"]] == ["bf16"], "what cannot gain is not tried"
-    assert told(found)["with"][0]["time"]["value"] == pytest.approx(0.667, rel=0.05)
+    assert [row["name"] for row in plain(told(found))["with"]] == ["bf16"], "what cannot gain is not tried"
+    assert plain(told(found))["with"][0]["time"]["value"] == pytest.approx(0.667, rel=0.05)
     assert [t.name for t in proven(found)] == taken
     if len(taken) > 1:
-        assert told(found)["recommended"]["to_target"]["value"] == pytest.approx(0.6, rel=0.1)
+        assert plain(told(found))["recommended"]["to_target"]["value"] == pytest.approx(0.6, rel=0.1)
 
 
 def test_a_stack_that_was_measured_stays_what_it_was_whatever_is_found_later(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_maths_is_judged_by_quality_then_by_time_to_it(tmp_path: Path) -> None:
     found = study(tmp_path, bench, ["label smoothing", "one-cycle"])
     assert found.verdicts() == {"label smoothing": "changes quality", "one-cycle": "helps"}
     assert [t.name for t in recommended(found)] == ["one-cycle"]
-    row = next(row for row in told(found)["techniques"] if row["name"] == "one-cycle")
+    row = next(row for row in plain(told(found))["techniques"] if row["name"] == "one-cycle")
     assert row["to_target"]["value"] < 0.9
     assert row["quality"]["says"] == "equal"
     assert found.margin is not None
@@ -172,7 +173,7 @@ def test_what_loses_quality_as_a_whole_or_does_not_run_is_not_recommended(tmp_pa
     found = study(tmp_path, bench, names)
     assert len(recommended(found)) == 3
     assert len(proven(found)) == 1
-    assert told(found)["recommended"]["quality"]["says"] == "equal"
+    assert plain(told(found))["recommended"]["quality"]["says"] == "equal"
     stopped = study(tmp_path / "other", Together(fused_and_cycled(0.8), half=sooner, noise=0.04), names)
     assert len(recommended(stopped)) == 3
     assert len(proven(stopped)) == 1
@@ -190,7 +191,7 @@ class Together(Simulated):
 def test_a_recipe_holds_what_it_was_measured_with(tmp_path: Path) -> None:
     bench = Simulated(cost(optimizer_kernel__fused=0.8, precision__bf16=2.0, keep_memory__True=1.3), noise=0.04)
     found = study(tmp_path, bench, ["fused optimizer", "bf16", "kept memory"])
-    fields = told(found)["recommended"]["fields"]
+    fields = plain(told(found))["recommended"]["fields"]
     assert fields["optimizer_kernel"] == "fused"
     assert (fields["precision"], fields["keep_memory"]) == ("fp32", False), "what hurts is left out by name"
     assert "residence" not in fields, "the project's own, not the loader that is there to compare with"
@@ -207,7 +208,7 @@ def test_a_training_that_loses_its_loss_changes_the_quality(tmp_path: Path) -> N
 
     found = study(tmp_path, Diverges(), ["one-cycle", "label smoothing"])
     assert found.verdicts()["one-cycle"] == "changes quality"
-    row = next(row for row in told(found)["techniques"] if row["name"] == "one-cycle")
+    row = next(row for row in plain(told(found))["techniques"] if row["name"] == "one-cycle")
     assert row["reason"] == "its loss did not stay finite"
     everything = Diverges()
     everything.schedule = "constant"
@@ -219,7 +220,7 @@ def test_trainings_that_no_budget_allows_are_not_begun(tmp_path: Path) -> None:
     bench = Slow()
     found = study(tmp_path, bench, ["one-cycle"])
     assert "train" not in bench.asked
-    assert told(found)["open"][0]["why"] == "its quality was not compared: no time for trainings"
+    assert plain(told(found))["open"][0]["why"] == "its quality was not compared: no time for trainings"
 
 
 class Slow(Simulated):
@@ -248,7 +249,7 @@ def test_what_needs_longer_than_the_budget_allows_is_not_called_unsupported(tmp_
 
     found = study(tmp_path, Late(), ["compile default"])
     assert found.verdicts() == {"compile default": "not settled"}
-    assert told(found)["open"][0]["why"] == "was not ready within 90 s"
+    assert plain(told(found))["open"][0]["why"] == "was not ready within 90 s"
 
 
 def test_a_technique_that_does_something_else_is_found_by_its_losses(tmp_path: Path) -> None:
@@ -260,7 +261,7 @@ def test_a_technique_that_does_something_else_is_found_by_its_losses(tmp_path: P
 
     found = study(tmp_path, Wrong(cost(optimizer_kernel__fused=0.5), noise=0.04), ["fused optimizer"])
     assert found.verdicts() == {"fused optimizer": "changes quality"}
-    assert told(found)["techniques"][0]["reason"] == "the losses of its first steps are 3.3% from the baseline's"
+    assert plain(told(found))["techniques"][0]["reason"] == "the losses of its first steps are 3.3% from the baseline's"
 
 
 def test_a_study_goes_on_though_its_budget_is_all_but_spent(tmp_path: Path) -> None:
@@ -287,9 +288,9 @@ def test_what_is_left_of_the_budget_goes_to_what_is_open(tmp_path: Path) -> None
 
 def test_a_target_is_asked_for_in_the_metrics_own_unit() -> None:
     plan = {"target": 0.5, "seeds": 5}
-    assert in_quality(plan, {"higher_is_better": True})["target"] == 0.5
-    assert in_quality(plan, {"higher_is_better": False})["target"] == -0.5
-    assert in_quality({"target": None}, {"higher_is_better": False})["target"] is None
+    assert in_quality(plan, True)["target"] == 0.5
+    assert in_quality(plan, False)["target"] == -0.5
+    assert in_quality({"target": None}, False)["target"] is None
 
 
 def test_of_two_that_set_one_field_the_faster_is_taken(tmp_path: Path) -> None:
@@ -328,10 +329,10 @@ def test_time_goes_to_what_is_open_and_the_rest_is_said(tmp_path: Path) -> None:
     found = study(tmp_path, bench, ["fused optimizer", "kept memory"], budget=60.0)
     blocks = {name: len(found.book.blocks(f"technique/{name}")) for name in ("fused optimizer", "kept memory")}
     assert blocks["fused optimizer"] < blocks["kept memory"]
-    left = told(found)["open"]
+    left = plain(told(found))["open"]
     assert [row["name"] for row in left] == ["kept memory"]
     assert left[0]["seconds"] > 60
-    assert told(found)["noise"]["block"] > 0.1
+    assert plain(told(found))["noise"]["block"] > 0.1
 
 
 def test_pairs_of_a_technique_lie_far_apart_in_time(tmp_path: Path) -> None:
@@ -346,7 +347,7 @@ def test_pairs_of_a_technique_lie_far_apart_in_time(tmp_path: Path) -> None:
 def test_what_cannot_be_had_is_unsupported_with_its_reason(tmp_path: Path) -> None:
     found = study(tmp_path, Simulated(cannot={"compile": "max-autotune"}), ["compile max-autotune"])
     assert found.verdicts() == {"compile max-autotune": "unsupported here"}
-    assert told(found)["techniques"][0]["reason"] == "cannot do max-autotune"
+    assert plain(told(found))["techniques"][0]["reason"] == "cannot do max-autotune"
 
 
 def test_a_budget_too_small_for_one_pair_is_refused(tmp_path: Path) -> None:

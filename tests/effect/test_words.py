@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from headway.effect.pictures import CLAMP, forest, waterfall
+from headway.effect.results import Confirmed, Effect, Reached, Recommended, Row, StudyResult, Whole
 from headway.effect.statistics import Interval
 from headway.effect.words import difference, faster, further, ratio, reached, recommendation
 
 
-def effect(value: float, low: float, high: float) -> dict[str, Any]:
-    return dict(Interval(value, low, high).to_json())
+def effect(value: float, low: float, high: float) -> Effect:
+    return Effect.of(Interval(value, low, high))
 
 
 @pytest.mark.parametrize(
@@ -56,23 +57,23 @@ def test_how_much_longer_is_said_as_people_say_it(seconds: float | None, text: s
 
 
 def test_trainings_that_never_reached_the_target_are_counted() -> None:
-    assert reached({"baseline": 5, "with": 5, "of": 5}) == reached(None) == ""
-    assert reached({"baseline": 5, "with": 2, "of": 5}) == (
+    assert reached(Reached(5, 5, 5)) == reached(None) == ""
+    assert reached(Reached(5, 2, 5)) == (
         "the target was reached in 2 of 5 trainings with it and in 5 of the baseline's"
     )
 
 
 def test_what_was_chosen_and_not_confirmed_is_said_with_its_interval() -> None:
-    one = {"names": ["bf16"], "outcome": "not confirmed", "why": "it is slower", "to_target": effect(1.2, 1.1, 1.3)}
-    found = {"recommended": {"names": [], "to_target": None, "confirmations": [one]}}
+    one = Confirmed(("bf16",), outcome="not confirmed", why="it is slower", to_target=effect(1.2, 1.1, 1.3))
+    found = StudyResult((), recommended=Recommended(confirmations=(one,)))
     assert recommendation(found) == (
         "bf16 was chosen, but not confirmed: it is slower (1.20 [1.10, 1.30] of plain PyTorch's time). "
         "Nothing is recommended beyond plain PyTorch. "
     )
 
 
-def row(name: str, found: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"name": name, "verdict": "not settled", "time": found, "to_target": None, **more}
+def row(name: str, time: Effect) -> Row:
+    return Row(name, "not settled", time=time)
 
 
 def test_the_forest_is_clamped_at_both_ends_and_shows_every_interval() -> None:
@@ -95,10 +96,10 @@ def test_the_forest_is_clamped_at_both_ends_and_shows_every_interval() -> None:
 
 
 def test_the_waterfall_gives_each_bar_its_interval() -> None:
-    rows = [row("one", effect(0.8, 0.7, 0.9)), row("two", effect(0.9, 0.85, 0.95))]
-    picture = waterfall({"stack": {"names": ["one", "two"], "time": effect(0.75, 0.7, 0.8)}, "techniques": rows})
+    rows = (row("one", effect(0.8, 0.7, 0.9)), row("two", effect(0.9, 0.85, 0.95)))
+    picture = waterfall(StudyResult(rows, stack=Whole(("one", "two"), effect(0.75, 0.7, 0.8))))
     assert picture is not None
     for text in ("[0.70, 0.90]", "[0.85, 0.95]", "[0.70, 0.80]"):
         assert text in picture
-    lost = {"names": ["one", "two"], "time": effect(0.75, 0.0, math.inf)}
-    assert waterfall({"stack": lost, "techniques": rows}) is None
+    lost = Whole(("one", "two"), effect(0.75, 0.0, math.inf))
+    assert waterfall(StudyResult(rows, stack=lost)) is None

@@ -198,7 +198,7 @@ def _effect(options: argparse.Namespace) -> int:
     for line in effects.lines(found, run, root):
         terminal.line(line)
     if options.json:
-        print(json.dumps({"project": options.project, "run_directory": str(run.path), **found}))
+        print(json.dumps({"project": options.project, "run_directory": str(run.path), **found.to_json()}))
     return 0
 
 

@@ -14,6 +14,7 @@ from headway.effect.notebook import Notebook
 from headway.effect.quality import Curve, Passes, differences_of, ended, kept, passes_until
 from headway.effect.statistics import EXACT, Interval, Mean, Verdict
 from headway.effect.technique import Setting, Technique
+from headway.effect.together import Variant
 from headway.errors import ConfigError
 from headway.train.recipe import Recipe
 
@@ -66,19 +67,19 @@ class Findings:
 
     # ---- variants
 
-    def variant(self, technique: Technique | None = None, measure: str | None = None) -> dict[str, Any]:
+    def variant(self, technique: Technique | None = None, measure: str | None = None) -> Variant:
         """The baseline, or the baseline with one technique, as a process is told."""
         recipe = self.setting.recipe if technique is None else technique.applied(self.setting)
         measured = measure or (technique.measure if technique is not None else "step")
         if technique is None and measured == "seeds":  # a step of many is compared with a step of one
             measured = "step"
-        variant: dict[str, Any] = {"recipe": recipe.model_dump(mode="json"), "measure": measured}
+        variant: Variant = {"recipe": recipe.model_dump(mode="json"), "measure": measured}
         if measured == "prediction" and technique is not None:
-            variant["way"] = technique.name.split()[0]
+            variant = {**variant, "way": technique.name.split()[0]}
         slower = self._baseline_slower if technique is None else technique.slower
         return {**variant, "slower": slower} if slower else variant
 
-    def combined(self, techniques: Sequence[Technique]) -> dict[str, Any]:
+    def combined(self, techniques: Sequence[Technique]) -> Variant:
         """The baseline with several techniques."""
         fields = self.setting.recipe.model_dump(mode="json")
         for technique in techniques:

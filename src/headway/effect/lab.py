@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headway.effect import station
-from headway.effect.station import Station, Unsupported
+from headway.effect.station import Answer, Station, Unsupported
 from headway.effect.together import Introduction, Session, Together, Variant, share_a_process
 from headway.effect.trainers import Job, train_all
 
@@ -46,11 +46,11 @@ class Bench(Protocol):
         """
         ...
 
-    def train(self, jobs: Iterator[Job]) -> Iterator[tuple[str, dict[str, Any] | Unsupported]]:
+    def train(self, jobs: Iterator[Job]) -> Iterator[tuple[str, Answer | Unsupported]]:
         """The curve of each training by its key, or why it has none, as they end."""
         ...
 
-    def ask(self, variant: Variant, what: str, **values: Any) -> dict[str, Any]:
+    def ask(self, variant: Variant, what: str, **values: Any) -> Answer:
         """One answer of a variant that lives only for it."""
         ...
 
@@ -131,11 +131,11 @@ class Lab:
         """What a variant that shares a process took in one of its own."""
         return self._introductions[json.dumps(variant, sort_keys=True)]
 
-    def train(self, jobs: Iterator[Job]) -> Iterator[tuple[str, dict[str, Any] | Unsupported]]:
+    def train(self, jobs: Iterator[Job]) -> Iterator[tuple[str, Answer | Unsupported]]:
         """As a bench: on all cores at once."""
         return train_all(self.path, jobs, self.device)
 
-    def ask(self, variant: Variant, what: str, **values: Any) -> dict[str, Any]:
+    def ask(self, variant: Variant, what: str, **values: Any) -> Answer:
         """One answer of a variant's process, which lives only for it."""
         with self.station([variant]) as alone:
             return alone.ask(what, **values)

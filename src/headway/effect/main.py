@@ -8,14 +8,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from headway.effect.technique import Setting
 from headway.effect.techniques import chosen
 from headway.errors import ConfigError
-from headway.files.atomic import write_json
+from headway.files.records import Record
 from headway.models import model_configs
 from headway.run.directory import RunDirectory
 from headway.train.main import guarded, workload_of
@@ -32,14 +34,14 @@ def study(run: RunDirectory) -> None:
     plan = run.plan["effect"]
     techniques = chosen(plan["techniques"])
     book = Notebook(run.path / "effect.jsonl")
-    kept = book.answer("setting")
-    if kept is None:
-        kept = describe(run)
-        book.add_answer("setting", kept, 0.0)
-    setting = setting_of(kept)
-    plan = in_quality(plan, kept)
+    answer = book.answer("setting")
+    baseline = describe(run) if answer is None else Baseline.from_json(answer, book.path)
+    if answer is None:
+        book.add_answer("setting", baseline.to_json(), 0.0)
+    setting = baseline.setting()
+    plan = in_quality(plan, baseline.higher_is_better)
     journal = run.journal()
-    for text in kept["warnings"]:
+    for text in baseline.warnings:
         journal.write("warning", text=text)
 
     def say(share: float, text: str) -> None:
@@ -50,29 +52,57 @@ def study(run: RunDirectory) -> None:
         lab = Lab(run.path, setting.device)
         lab.load()
         found = Study(lab, setting, techniques, book, plan, say).run()
-        write_json(run.path / "effect.json", {**told(found), "setting": kept})
+        replace(told(found), setting=baseline.to_json()).write(run.path / "effect.json")
     finally:
         journal.close()
     run.finish({"seconds": round(book.spent, 3)})
 
 
-def in_quality(plan: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+def in_quality(plan: Mapping[str, Any], higher_is_better: bool) -> Mapping[str, Any]:
     """The plan with its target as a quality, which is the metric negated where smaller is better."""
-    negated = plan["target"] is not None and not kept["higher_is_better"]
+    negated = plan["target"] is not None and not higher_is_better
     return {**plan, "target": -plan["target"]} if negated else plan
 
 
-def setting_of(kept: dict[str, Any]) -> Setting:
-    """What describe gave, as the techniques see it."""
-    fields: dict[str, Any] = {
-        name: value for name, value in kept.items() if name not in ("warnings", "metric", "higher_is_better")
-    }
-    fields["recipe"] = Recipe.parse(fields["recipe"], "train")
-    fields["capability"] = None if fields["capability"] is None else tuple(fields["capability"])
-    return Setting(**fields)
+@dataclass(frozen=True)
+class Baseline(Record):
+    """The baseline and the machine as the notebook keeps them: the fields of `Setting`, the metric, and what people are warned of."""
+
+    recipe: Mapping[str, object]
+    model: str
+    task: str
+    rows: int
+    counts: int
+    device: Literal["cpu", "cuda"]
+    cores: int
+    capability: tuple[int, int] | None
+    compiler: bool
+    torchao: bool
+    convolutions: bool
+    stackable: bool
+    metric: str
+    higher_is_better: bool
+    warnings: tuple[str, ...] = ()
+
+    def setting(self) -> Setting:
+        """As the techniques see it."""
+        return Setting(
+            recipe=Recipe.parse(self.recipe, "train"),
+            model=self.model,
+            task=self.task,
+            rows=self.rows,
+            counts=self.counts,
+            device=self.device,
+            cores=self.cores,
+            capability=self.capability,
+            compiler=self.compiler,
+            torchao=self.torchao,
+            convolutions=self.convolutions,
+            stackable=self.stackable,
+        )
 
 
-def describe(run: RunDirectory) -> dict[str, Any]:
+def describe(run: RunDirectory) -> Baseline:
     """The baseline and the machine, once a study: a study that goes on elsewhere would not be the same.
 
     The baseline is the project's recipe computed as a plainly written PyTorch program does: a DataLoader, fp32, unfused, torch's own number
@@ -102,23 +132,23 @@ def describe(run: RunDirectory) -> dict[str, Any]:
     batches = workload.batches(recipe, device)
     network = workload.build()
     metric = metric_of(run, workload)
-    return {
-        "recipe": recipe.model_dump(mode="json"),
-        "model": model.name,
-        "task": project["task"],
-        "rows": batches.steps * size,
-        "counts": sum(batches.count(step) for step in range(batches.steps)),
-        "device": device.type,
-        "cores": physical_cores(),
-        "capability": torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
-        "compiler": device.type == "cuda" or has_compiler(),
-        "torchao": importlib.util.find_spec("torchao") is not None,
-        "convolutions": any(isinstance(m, nn.modules.conv._ConvNd) for m in network.modules()),
-        "stackable": model.name == "mlp" and _stackable(recipe),
-        "metric": metric,
-        "higher_is_better": metric != "loss" and METRICS[metric].higher_is_better,
-        "warnings": _neighbours(device.type),
-    }
+    return Baseline(
+        recipe=recipe.model_dump(mode="json"),
+        model=model.name,
+        task=project["task"],
+        rows=batches.steps * size,
+        counts=sum(batches.count(step) for step in range(batches.steps)),
+        device="cuda" if device.type == "cuda" else "cpu",
+        cores=physical_cores(),
+        capability=torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
+        compiler=device.type == "cuda" or has_compiler(),
+        torchao=importlib.util.find_spec("torchao") is not None,
+        convolutions=any(isinstance(m, nn.modules.conv._ConvNd) for m in network.modules()),
+        stackable=model.name == "mlp" and _stackable(recipe),
+        metric=metric,
+        higher_is_better=metric != "loss" and METRICS[metric].higher_is_better,
+        warnings=tuple(_neighbours(device.type)),
+    )
 
 
 def plain(recipe: Recipe, device: str, cores: int) -> Recipe:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ import numpy as np
 
 from headway.effect.contention import Contention
 from headway.effect.lab import Session
+from headway.effect.station import Answer
+
+Line = Mapping[str, Any]
+"""A line as it is in the file."""
 
 
 @dataclass
@@ -25,7 +30,7 @@ class Notebook:
     path: Path
 
     def __post_init__(self) -> None:
-        self._lines: list[dict[str, Any]] = []
+        self._lines: list[Line] = []
         if self.path.exists():
             content = self.path.read_bytes()
             whole = content.rfind(b"\n") + 1
@@ -34,7 +39,7 @@ class Notebook:
                     file.truncate(whole)
             self._lines = [line for text in content[:whole].splitlines() if (line := _line(text)) is not None]
 
-    def _add(self, **line: Any) -> None:
+    def _add(self, **line: object) -> None:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line, separators=(",", ":")) + "\n")
             file.flush()
@@ -68,7 +73,7 @@ class Notebook:
         """Keep why something cannot be measured."""
         self._add(what="failure", key=key, reason=reason, seconds=seconds)
 
-    def add_answer(self, key: str, answer: dict[str, Any], seconds: float) -> None:
+    def add_answer(self, key: str, answer: Answer, seconds: float) -> None:
         """Keep an answer."""
         self._add(what="answer", key=key, answer=answer, seconds=seconds)
 
@@ -99,12 +104,12 @@ class Notebook:
         found = self._of("failure", key)
         return found[-1]["reason"] if found else None
 
-    def answer(self, key: str) -> dict[str, Any] | None:
+    def answer(self, key: str) -> Answer | None:
         """The answer to a question."""
         found = self._of("answer", key)
         return found[-1]["answer"] if found else None
 
-    def answers(self, start: str) -> dict[str, dict[str, Any]]:
+    def answers(self, start: str) -> dict[str, Answer]:
         """All answers whose key begins so, by the rest of it."""
         return {
             line["key"].removeprefix(start): line["answer"]
@@ -112,11 +117,11 @@ class Notebook:
             if line["what"] == "answer" and line["key"].startswith(start)
         }
 
-    def _of(self, what: str, key: str) -> list[dict[str, Any]]:
+    def _of(self, what: str, key: str) -> list[Line]:
         return [line for line in self._lines if line["what"] == what and line["key"] == key]
 
 
-def _line(text: bytes) -> dict[str, Any] | None:
+def _line(text: bytes) -> Line | None:
     """A line of the file; None where it is damaged: what it told is measured again."""
     try:
         line = json.loads(text)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from headway.effect.results import Effect, Row, StudyResult
 from headway.effect.words import UNKNOWN, is_known, ratio
 from headway.evaluate.plots import BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, SOFT
 
@@ -24,31 +25,31 @@ COLOURS = {
 WIDTH = 8.6
 
 
-def shown_effect(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def shown_effect(row: Row) -> Effect | None:
     """What a technique's verdict rests on: the time to the target where it is known, else the step's."""
-    return row["to_target"] or row["time"]
+    return row.to_target or row.time
 
 
-def forest(rows: Sequence[Mapping[str, Any]]) -> str | None:
+def forest(rows: Sequence[Row]) -> str | None:
     """Ratios of times with their intervals, the most helpful on top; None where nothing was measured."""
     drawn = [(row, shown_effect(row)) for row in rows]
     known = [(row, effect) for row, effect in drawn if effect is not None and ratio(effect) != UNKNOWN]
     if not known:
         return None
-    known.sort(key=lambda pair: -pair[1]["value"])
+    known.sort(key=lambda pair: -pair[1].value)
     figure, axes = _figure(0.9 + 0.3 * len(known))
     ends = [_ends(effect) for _, effect in known]
     for y, ((row, effect), (low, high)) in enumerate(zip(known, ends, strict=True)):
-        colour = COLOURS.get(row["verdict"], GREY)
+        colour = COLOURS.get(row.verdict, GREY)
         axes.plot([low, high], [y, y], color=colour, linewidth=2, solid_capstyle="round")
-        for end, limit, arrow in ((low, effect["low"], "<"), (high, effect["high"], ">")):
+        for end, limit, arrow in ((low, effect.low, "<"), (high, effect.high, ">")):
             if end != limit:
                 axes.plot([end], [y], arrow, color=colour, markersize=6)
-        if is_known(effect) and low <= effect["value"] <= high:
-            axes.plot([effect["value"]], [y], "o", color=colour, markersize=5)
-        text = f"{ratio(effect)}  {row['verdict']}"
+        if is_known(effect) and low <= effect.value <= high:
+            axes.plot([effect.value], [y], "o", color=colour, markersize=5)
+        text = f"{ratio(effect)}  {row.verdict}"
         axes.annotate(text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(8, 0), **_WORDS, color=colour)
-    axes.set_yticks(range(len(known)), [row["name"] for row, _ in known])
+    axes.set_yticks(range(len(known)), [row.name for row, _ in known])
     axes.axvline(1.0, color=INK, linewidth=1)
     axes.set_xscale("log")
     _ratio_ticks(axes, [low for low, _ in ends], [high for _, high in ends])
@@ -60,13 +61,13 @@ CLAMP = (0.1, 10.0)
 """What is drawn of an interval; an arrow says that it goes on."""
 
 
-def _ends(effect: Mapping[str, Any]) -> tuple[float, float]:
+def _ends(effect: Effect) -> tuple[float, float]:
     """The ends of an interval as they are drawn."""
-    low, high = effect["low"] or 0.0, math.inf if effect["high"] is None else effect["high"]
+    low, high = effect.low or 0.0, math.inf if effect.high is None else effect.high
     return min(max(low, CLAMP[0]), CLAMP[1]), max(min(high, CLAMP[1]), CLAMP[0])
 
 
-_WORDS: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8.5, "annotation_clip": False}
+_WORDS: Mapping[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8.5, "annotation_clip": False}
 
 
 def _ratio_ticks(axes: Axes, lows: Sequence[float], highs: Sequence[float]) -> None:
@@ -79,20 +80,20 @@ def _ratio_ticks(axes: Axes, lows: Sequence[float], highs: Sequence[float]) -> N
     axes.minorticks_off()
 
 
-def waterfall(found: Mapping[str, Any]) -> str | None:
+def waterfall(found: StudyResult) -> str | None:
     """From the baseline's time to the stack's: each technique's own effect, then what they do to one another."""
-    stack = found["stack"]
-    alone = {row["name"]: row["time"] for row in found["techniques"] if is_known(row["time"])}
-    if not is_known(stack["time"]) or len(stack["names"]) < 2 or not all(name in alone for name in stack["names"]):
+    names, together = found.stack.names, found.stack.time
+    alone = {row.name: row.time for row in found.techniques if row.time is not None and is_known(row.time)}
+    if together is None or not is_known(together) or len(names) < 2 or not all(name in alone for name in names):
         return None
     bars, level = [("baseline", 0.0, 1.0, GREY, "")], 1.0
-    for name in stack["names"]:
-        after = level * alone[name]["value"]
+    for name in names:
+        after = level * alone[name].value
         bars.append((name, after, level, GREEN if after < level else ORANGE, _lines(alone[name])))
         level = after
-    end = stack["time"]["value"]
+    end = together.value
     bars.append(("on one another", min(level, end), max(level, end), GREEN if end < level else ORANGE, ""))
-    bars.append(("together", 0.0, end, BLUE, _lines(stack["time"])))
+    bars.append(("together", 0.0, end, BLUE, _lines(together)))
     figure, axes = _figure(3.6)
     for x, (_, low, high, colour, text) in enumerate(bars):
         axes.bar(x, high - low, bottom=low, color=colour, width=0.62)
@@ -103,12 +104,12 @@ def waterfall(found: Mapping[str, Any]) -> str | None:
     return _svg(figure)
 
 
-def _lines(effect: Mapping[str, Any]) -> str:
+def _lines(effect: Effect) -> str:
     """A ratio over its interval, for a narrow bar."""
     return ratio(effect).replace(" [", "\n[")
 
 
-def pareto(found: Mapping[str, Any]) -> str | None:
+def pareto(found: StudyResult) -> str | None:
     """Quality against time to the target; None where no quality was compared."""
     points = _points(found)
     if len(points) < 2:
@@ -118,13 +119,13 @@ def pareto(found: Mapping[str, Any]) -> str | None:
     for name, time, quality, sooner, better in points:
         colour = BLUE if name == "recommended" else INK if name == "baseline" else GREY
         if sooner is not None:
-            axes.plot([sooner["low"], sooner["high"]], [quality, quality], color=colour, linewidth=1)
-        if better is not None:
-            axes.plot([time, time], [better["low"], better["high"]], color=colour, linewidth=1)
+            axes.plot(_ends(sooner), [quality, quality], color=colour, linewidth=1)
+        if better is not None and better.low is not None and better.high is not None:
+            axes.plot([time, time], [better.low, better.high], color=colour, linewidth=1)
         axes.plot([time], [quality], "o", color=colour, markersize=6)
         axes.annotate(name, (time, quality), xytext=(7, 0), **_WORDS, color=colour)
-    if found["margin"]:
-        axes.axhspan(-found["margin"], found["margin"], color=GRID, alpha=0.5, zorder=0)
+    if found.margin:
+        axes.axhspan(-found.margin, found.margin, color=GRID, alpha=0.5, zorder=0)
     axes.set_xscale("log")
     ends = [_ends(sooner) if sooner else (1.0, 1.0) for _, _, _, sooner, _ in points]
     _ratio_ticks(axes, [low for low, _ in ends], [high * 1.2 for _, high in ends])
@@ -133,18 +134,17 @@ def pareto(found: Mapping[str, Any]) -> str | None:
     return _svg(figure)
 
 
-Point = tuple[str, float, float, Any, Any]
+Point = tuple[str, float, float, Effect | None, Effect | None]
 """Name, time, quality, the interval of each or None."""
 
 
-def _points(found: Mapping[str, Any]) -> list[Point]:
+def _points(found: StudyResult) -> list[Point]:
     """What has an interval in both."""
     points: list[Point] = [("baseline", 1.0, 0.0, None, None)]
-    row: Mapping[str, Any]
-    for row in [*found["techniques"], {**found["recommended"], "name": "recommended"}]:
-        time, quality = row["to_target"], row["quality"]
-        if is_known(time) and (quality or row["name"] == "recommended"):
-            points.append((row["name"], time["value"], quality["value"] if quality else 0.0, time, quality))
+    own = [(row.name, row.to_target, row.quality) for row in found.techniques]
+    for name, time, quality in [*own, ("recommended", found.recommended.to_target, found.recommended.quality)]:
+        if time is not None and is_known(time) and (quality or name == "recommended"):
+            points.append((name, time.value, quality.value if quality else 0.0, time, quality))
     return points
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from headway.effect.method import method
 from headway.effect.pictures import COLOURS, forest, pareto, shown_effect, waterfall
+from headway.effect.results import Row, StudyResult
 from headway.effect.words import difference, further, machine, ratio, reached, recommendation
 from headway.files.atomic import write_atomically
+from headway.files.records import plain
 from headway.machine.clock import moment
 
 STYLE = """
@@ -28,14 +30,14 @@ svg{max-width:100%;height:auto}details{margin:.6rem 0}pre{overflow:auto;font-siz
 """
 
 
-def write_report(path: Path, project: str, found: Mapping[str, Any], environment: Mapping[str, Any]) -> Path:
+def write_report(path: Path, project: str, found: StudyResult, environment: Mapping[str, Any]) -> Path:
     """Write the report of what a study found."""
     parts = [
         f"<h1>What each technique gains: {html.escape(project)}</h1>",
         f'<p class="soft">{html.escape(_machine(environment))}. {moment()}.</p>',
         *_busy(found),
         f"<p>{html.escape(findings(found))}</p>",
-        *_picture("Effects", forest(found["techniques"]), _FOREST),
+        *_picture("Effects", forest(found.techniques), _FOREST),
         *_picture("The stack", waterfall(found), _WATERFALL),
         *_among(found),
         *_picture("Quality against time", pareto(found), _PARETO),
@@ -44,11 +46,11 @@ def write_report(path: Path, project: str, found: Mapping[str, Any], environment
         *_open(found),
         "<h2>The recommended recipe</h2>",
         *_confirmations(found),
-        f"<pre>{html.escape(json.dumps(found['recommended']['fields'], indent=1))}</pre>",
+        f"<pre>{html.escape(json.dumps(dict(found.recommended.fields), indent=1))}</pre>",
         "<h2>Method</h2>",
         method(),
         "<h2>The baseline and the samples</h2>",
-        f"<details><summary>Recipe of the baseline</summary><pre>{html.escape(json.dumps(found['baseline'], indent=1))}</pre></details>",
+        f"<details><summary>Recipe of the baseline</summary><pre>{html.escape(json.dumps(dict(found.baseline), indent=1))}</pre></details>",
         _samples(found),
     ]
     page = (
@@ -74,27 +76,27 @@ def _machine(environment: Mapping[str, Any]) -> str:
     return f"{environment.get('cpu')}, {environment.get('cores')} cores, {gpus}, torch {torch}"
 
 
-def summary(found: Mapping[str, Any]) -> str:
+def summary(found: StudyResult) -> str:
     """The study in a few sentences; first whether its figures can be used."""
-    return machine(found.get("contention")) + findings(found)
+    return machine(found.contention) + findings(found)
 
 
-def findings(found: Mapping[str, Any]) -> str:
+def findings(found: StudyResult) -> str:
     """What was measured and what is recommended."""
     counts: dict[str, int] = {}
-    for row in found["techniques"]:
-        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
+    for row in found.techniques:
+        counts[row.verdict] = counts.get(row.verdict, 0) + 1
     told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     text = f"{told}. {recommendation(found)}"
-    if found["noise"]:
-        text += f"Noise of one block: {found['noise']['block']:.1%}. "
-    if found["seeds"]:
-        own = f" ({found['baseline_seeds']} of the baseline)" if found["baseline_seeds"] != found["seeds"] else ""
-        text += f"Quality: {found['seeds']} seeds{own} of {found['epochs']} epochs. "
-    return text + f"{found['spent'] / 60:.1f} minutes of measuring."
+    if found.noise is not None:
+        text += f"Noise of one block: {found.noise.block:.1%}. "
+    if found.seeds:
+        own = f" ({found.baseline_seeds} of the baseline)" if found.baseline_seeds != found.seeds else ""
+        text += f"Quality: {found.seeds} seeds{own} of {found.epochs} epochs. "
+    return text + f"{found.spent / 60:.1f} minutes of measuring."
 
 
-def _table(found: Mapping[str, Any]) -> str:
+def _table(found: StudyResult) -> str:
     heads = (
         "technique",
         "verdict",
@@ -108,20 +110,20 @@ def _table(found: Mapping[str, Any]) -> str:
         "at best",
     )
     lines = []
-    for row in sorted(found["techniques"], key=_rank):
-        colour = COLOURS.get(row["verdict"], "#6b7684")
-        text = row["reason"] or reached(row.get("reached")) or row["sentence"]
-        name = f'<b>{html.escape(row["name"])}</b><br><span class="soft">{html.escape(text)}</span>'
-        cells = [name, f'<span class="tag" style="color:{colour}">{row["verdict"]}</span>']
+    for row in sorted(found.techniques, key=_rank):
+        colour = COLOURS.get(row.verdict, "#6b7684")
+        text = row.reason or reached(row.reached) or row.sentence
+        name = f'<b>{html.escape(row.name)}</b><br><span class="soft">{html.escape(text)}</span>'
+        cells = [name, f'<span class="tag" style="color:{colour}">{row.verdict}</span>']
         numbers = [
-            ratio(row["time"]),
-            ratio(row["to_target"]) if row["changes"] == "maths" else "",
-            difference(row["quality"]),
-            ratio(row["peak"]),
-            ratio(row["joules"]),
+            ratio(row.time),
+            ratio(row.to_target) if row.changes == "maths" else "",
+            difference(row.quality),
+            ratio(row.peak),
+            ratio(row.joules),
             _cost(row),
-            "" if row["startup"] is None else f"{row['startup'][1]:.1f} s",
-            "" if row["bound"] is None else f"{row['bound']:.2f}",
+            "" if row.startup is None else f"{row.startup[1]:.1f} s",
+            "" if row.bound is None else f"{row.bound:.2f}",
         ]
         lines.append(
             f"<tr>{''.join(f'<td>{c}</td>' for c in cells)}{''.join(f'<td class=n>{html.escape(n)}</td>' for n in numbers)}</tr>"
@@ -129,12 +131,12 @@ def _table(found: Mapping[str, Any]) -> str:
     return f"<div class=wide><table><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr>{''.join(lines)}</table></div>"
 
 
-def _among(found: Mapping[str, Any]) -> list[str]:
+def _among(found: StudyResult) -> list[str]:
     """What each technique is worth beside the stack's others, and what those outside would add."""
     rows = [
-        f"<tr><td>{how} {html.escape(row['name'])}</td><td class=n>{ratio(row['time'])}</td><td>{row['verdict']}</td></tr>"
-        for how in ("without", "with")
-        for row in found[how]
+        f"<tr><td>{how} {html.escape(row.name)}</td><td class=n>{ratio(row.time)}</td><td>{row.verdict}</td></tr>"
+        for how, beside in (("without", found.without), ("with", found.with_))
+        for row in beside
     ]
     if not rows:
         return []
@@ -142,43 +144,42 @@ def _among(found: Mapping[str, Any]) -> list[str]:
     return ["<h2>On one another</h2>", f"<div class=wide><table>{head}{''.join(rows)}</table></div>"]
 
 
-def _cost(row: Mapping[str, Any]) -> str:
+def _cost(row: Row) -> str:
     """The ratio, and what a run costs without and with it where an hour has a price."""
-    paid = "" if row["money"] is None else f" ({row['money'][0]:.3g} → {row['money'][1]:.3g})"
-    return ratio(row["cost"]) + paid
+    paid = "" if row.money is None else f" ({row.money[0]:.3g} → {row.money[1]:.3g})"
+    return ratio(row.cost) + paid
 
 
-def _rank(row: Mapping[str, Any]) -> tuple[int, float]:
+def _rank(row: Row) -> tuple[int, float]:
     order = ("helps", "changes quality", "no measurable effect", "hurts", "not settled", "unsupported here")
     effect = shown_effect(row)
-    return order.index(row["verdict"]), effect["value"] if effect else 1.0
+    return order.index(row.verdict), effect.value if effect else 1.0
 
 
-def _open(found: Mapping[str, Any]) -> list[str]:
-    if not found["open"]:
+def _open(found: StudyResult) -> list[str]:
+    if not found.open:
         return []
     lines = []
-    for row in found["open"]:
-        lines.append(f"<li><b>{html.escape(row['name'])}</b>: {html.escape(row['why'])}{further(row['seconds'])}</li>")
+    for row in found.open:
+        lines.append(f"<li><b>{html.escape(row.name)}</b>: {html.escape(row.why)}{further(row.seconds)}</li>")
     return ["<h2>Not settled</h2>", f"<ul>{''.join(lines)}</ul>"]
 
 
-def _busy(found: Mapping[str, Any]) -> list[str]:
+def _busy(found: StudyResult) -> list[str]:
     """What comes before any figure where the machine was busy."""
-    text = machine(found.get("contention"))
+    text = machine(found.contention)
     return [f'<p class="busy">{html.escape(text)}</p>'] if text else []
 
 
-def _confirmations(found: Mapping[str, Any]) -> list[str]:
+def _confirmations(found: StudyResult) -> list[str]:
     """What was confirmed, or failed to be, on which fresh samples; nothing for a study of an earlier version."""
-    tried = found["recommended"].get("confirmations") or []
     rows = []
-    for one in tried:
-        quality = "" if one["quality"] is None else f"{difference(one['quality'])}, {one['quality']['says']}"
-        said = ", ".join(text for text in (one["outcome"], one["why"], reached(one["reached"])) if text)
-        cells = [ratio(one["time"]), ratio(one["to_target"]), quality, str(one["sessions"]), str(one["seeds"])]
+    for one in found.recommended.confirmations:
+        quality = "" if one.quality is None else f"{difference(one.quality)}, {one.quality.says}"
+        said = ", ".join(text for text in (one.outcome, one.why, reached(one.reached)) if text)
+        cells = [ratio(one.time), ratio(one.to_target), quality, str(one.sessions), str(one.seeds)]
         numbers = "".join(f"<td class=n>{html.escape(cell)}</td>" for cell in cells)
-        rows.append(f"<tr><td>{html.escape(', '.join(one['names']))}</td>{numbers}<td>{html.escape(said)}</td></tr>")
+        rows.append(f"<tr><td>{html.escape(', '.join(one.names))}</td>{numbers}<td>{html.escape(said)}</td></tr>")
     if not rows:
         return []
     heads = ("together", "step time", "time to target", "quality", "fresh sessions", "fresh seeds", "confirmed?")
@@ -186,9 +187,11 @@ def _confirmations(found: Mapping[str, Any]) -> list[str]:
     return [f"<div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>"]
 
 
-def _samples(found: Mapping[str, Any]) -> str:
-    raw = {row["name"]: row["samples"] for row in found["techniques"] if row["samples"]}
-    content = json.dumps({"log_ratios": raw, "curves": found["curves"]}, separators=(",", ":")).replace("</", "<\\/")
+def _samples(found: StudyResult) -> str:
+    raw = {row.name: row.samples for row in found.techniques if row.samples}
+    content = json.dumps({"log_ratios": raw, "curves": plain(found.curves)}, separators=(",", ":")).replace(
+        "</", "<\\/"
+    )
     shown = "\n".join(
         f"{name}: {' | '.join(' '.join(f'{v:+.3f}' for v in pair) for pair in pairs)}" for name, pairs in raw.items()
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from headway.effect.cost import run_seconds
 from headway.effect.findings import Findings
@@ -145,7 +144,7 @@ def _eaten(found: Findings, key: str) -> bool:
 def _compatible(found: Findings, ranked: Sequence[Technique]) -> list[Technique]:
     """In this order, without those that set a field otherwise than an earlier one or make no recipe with them."""
     taken: list[Technique] = []
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for technique in ranked:
         if technique in taken:
             continue

@@ -33,6 +33,10 @@ PRELOADED = [
 """What takes seconds to load, loaded once for all processes."""
 
 
+Answer = Mapping[str, Any]
+"""What a process answers, as the JSON object that comes through the pipe; each request says under its name what is in it."""
+
+
 class Unsupported(TrainingError):
     """A variant that cannot be had here; the text is the reason."""
 
@@ -71,7 +75,7 @@ class Station:
         """The end at which answers arrive."""
         return self._pipe
 
-    def ask(self, what: str, place: int = 0, **values: Any) -> dict[str, Any]:
+    def ask(self, what: str, place: int = 0, **values: Any) -> Answer:
         """One request to the variant at a place, one answer. Raises Unsupported with what the process says, or how it ended."""
         self.send(what, place=place, **values)
         return self.read()
@@ -83,7 +87,7 @@ class Station:
         except OSError:
             raise Unsupported(self._ended()) from None
 
-    def read(self) -> dict[str, Any]:
+    def read(self) -> Answer:
         """The answer to what was sent."""
         try:
             answer = json.loads(self._pipe.recv_bytes())
@@ -146,7 +150,7 @@ def _nothing() -> None:
     return
 
 
-def _work(pipe: Connection, path: str, variants: list[dict[str, Any]]) -> None:
+def _work(pipe: Connection, path: str, variants: Sequence[Mapping[str, Any]]) -> None:
     from headway.effect.worker import work
 
     work(pipe, path, variants)

@@ -35,7 +35,7 @@ from headway.effect.findings import LOOKS, SESSION, Findings
 from headway.effect.lab import PAIR_SECONDS, WARM_UP_SECONDS, WINDOW_SECONDS, Bench
 from headway.effect.notebook import Notebook
 from headway.effect.stack import helpful, stack, to_add
-from headway.effect.station import Unsupported
+from headway.effect.station import Answer, Unsupported
 from headway.effect.technique import Setting, Technique
 from headway.effect.together import Session, share_a_process, starts_slowly
 from headway.effect.trainers import cores_each
@@ -102,7 +102,7 @@ class Study:
     def _tell(self, text: str) -> None:
         self._say(min(1.0, self._book.spent / self._budget), text)
 
-    def _ask(self, key: str, variant: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any] | None:
+    def _ask(self, key: str, variant: Mapping[str, Any], what: str, **values: Any) -> Answer | None:
         """An answer, from the notebook or else from a process; None where it cannot be had."""
         if self._book.answer(key) is None and self._book.failure(key) is None:
             self._tell(key)

@@ -25,6 +25,7 @@ from headway.effect.contention import Contention, Counters
 from headway.effect.station import Station, Unsupported
 
 Variant = Mapping[str, Any]
+"""What a process is told, as JSON: see `worker`."""
 
 Window = tuple[str | None, dict[str, float]]
 """Whose it was, None for the baseline, and what it told a row: "seconds", "cpu", "joules"."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.effect.contention import cores
-from headway.effect.station import Station, Unsupported
+from headway.effect.station import Answer, Station, Unsupported
 
 MOST = 8
 """Trainings at once: each has the network, its optimizer and its activations in memory."""
@@ -36,7 +36,7 @@ def cores_each(device: str) -> tuple[int, int]:
     return count, max(1, usable // count)
 
 
-def train_all(path: Path, jobs: Iterator[Job], device: str) -> Iterator[tuple[str, dict[str, Any] | Unsupported]]:
+def train_all(path: Path, jobs: Iterator[Job], device: str) -> Iterator[tuple[str, Answer | Unsupported]]:
     """The curve of each job, or why it has none, as they end. A job is taken when a process is free for it."""
     count, threads = cores_each(device)
     busy: dict[Connection, tuple[Job, Station]] = {}

@@ -11,6 +11,7 @@ from headway.effect.findings import Findings
 from headway.effect.lab import Bench
 from headway.effect.station import Unsupported
 from headway.effect.technique import Setting
+from headway.effect.together import Variant
 from headway.effect.trainers import Job, cores_each
 from headway.errors import TrainingError
 
@@ -65,7 +66,7 @@ class Trainings:
         assert pace is not None
         return float(pace["seconds"] / pace["count"])
 
-    def carried(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    def carried(self, recipe: Mapping[str, Any]) -> Variant:
         """A variant whose maths is the recipe's, computed in the way that is fastest in general: only its quality counts."""
         fast = {"residence": "auto", "keep_memory": True, "record": True}
         if recipe["residence"] == "stream":

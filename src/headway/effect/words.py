@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from headway.effect.results import Confirmed, Effect, Reached, StudyResult, Surroundings
 
 UNCERTAIN = 10.0
 """An interval of a ratio whose ends differ by more than this factor says nothing, and its estimate less."""
 
 UNKNOWN = "too uncertain to say"
 
-Effect = Mapping[str, Any]
-"""An interval as effect.json holds it: {"value", "low", "high"}, None for a limit that is not there."""
-
 
 def is_known(effect: Effect | None) -> bool:
     """Whether a ratio has an interval that says something to both sides."""
-    return effect is not None and bool(effect["low"]) and effect["high"] is not None and not _is_wide(effect)
+    return limits(effect) is not None
 
 
-def _is_wide(effect: Effect) -> bool:
-    return effect["high"] > UNCERTAIN * effect["low"]
+def limits(effect: Effect | None) -> tuple[float, float] | None:
+    """The ends of a ratio's interval; None where it does not say something to both sides."""
+    if effect is None or not effect.low or effect.high is None or effect.high > UNCERTAIN * effect.low:
+        return None
+    return effect.low, effect.high
 
 
 def ratio(effect: Effect | None) -> str:
     """A ratio with its interval in brackets; a bound where it is all that is known; nothing where nothing was measured."""
     if effect is None:
         return ""
-    if is_known(effect):
-        return f"{_plain(effect['value'])} [{_plain(effect['low'])}, {_plain(effect['high'])}]"
-    if effect["high"] is None and effect["low"]:
-        return f"at least {effect['low']:.2f}"
-    if effect["low"] == 0 and effect["high"] is not None:
-        return f"at most {effect['high']:.2f}"
+    if ends := limits(effect):
+        return f"{_plain(effect.value)} [{_plain(ends[0])}, {_plain(ends[1])}]"
+    if effect.high is None and effect.low:
+        return f"at least {effect.low:.2f}"
+    if effect.low == 0 and effect.high is not None:
+        return f"at most {effect.high:.2f}"
     return UNKNOWN
 
 
@@ -45,27 +44,27 @@ def difference(effect: Effect | None, digits: int = 4) -> str:
     """A difference with its interval in brackets."""
     if effect is None:
         return ""
-    if effect["low"] is None or effect["high"] is None:
+    if effect.low is None or effect.high is None:
         return UNKNOWN
-    return f"{effect['value']:+.{digits}f} [{effect['low']:+.{digits}f}, {effect['high']:+.{digits}f}]"
+    return f"{effect.value:+.{digits}f} [{effect.low:+.{digits}f}, {effect.high:+.{digits}f}]"
 
 
 def faster(effect: Effect) -> str:
     """A ratio of times as a speed."""
-    if is_known(effect):
-        return f"{1 / effect['value']:.2f} times as fast ({1 / effect['high']:.2f} to {1 / effect['low']:.2f})"
-    if effect["high"]:
-        return f"at least {1 / effect['high']:.2f} times as fast"
+    if ends := limits(effect):
+        return f"{1 / effect.value:.2f} times as fast ({1 / ends[1]:.2f} to {1 / ends[0]:.2f})"
+    if effect.high:
+        return f"at least {1 / effect.high:.2f} times as fast"
     return f"a speed that is {UNKNOWN}"
 
 
-def reached(counts: Mapping[str, int] | None) -> str:
+def reached(counts: Reached | None) -> str:
     """How many trainings reached the target, where not all did."""
-    if counts is None or counts["baseline"] == counts["with"] == counts["of"]:
+    if counts is None or counts.baseline == counts.with_ == counts.of:
         return ""
     return (
-        f"the target was reached in {counts['with']} of {counts['of']} trainings with it "
-        f"and in {counts['baseline']} of the baseline's"
+        f"the target was reached in {counts.with_} of {counts.of} trainings with it "
+        f"and in {counts.baseline} of the baseline's"
     )
 
 
@@ -81,37 +80,37 @@ def further(seconds: float | None) -> str:
     return f"; about {max(1, round(minutes))} more minute{'s' if round(minutes) > 1 else ''} would settle the time"
 
 
-def machine(contention: Mapping[str, Any] | None) -> str:
+def machine(contention: Surroundings | None) -> str:
     """What must be known before any figure is read: that the machine was busy; nothing where it was quiet or nobody looked."""
-    if contention is None or contention["state"] == "quiet":
+    if contention is None or contention.state == "quiet":
         return ""
-    text = contention["text"][:1].upper() + contention["text"][1:]
-    if contention["state"] == "unusable":
+    text = contention.text[:1].upper() + contention.text[1:]
+    if contention.state == "unusable":
         return f"{text}: these figures cannot be used. Repeat the study while nothing else runs. "
-    return f"The machine was not quiet ({contention['text']}), so that intervals are wider than they need be. "
+    return f"The machine was not quiet ({contention.text}), so that intervals are wider than they need be. "
 
 
-def recommendation(found: Mapping[str, Any]) -> str:
+def recommendation(found: StudyResult) -> str:
     """What is recommended and how that was confirmed, or why nothing is."""
-    told = found["recommended"]
-    if told["to_target"]:
-        names = ", ".join(told["names"])
+    told = found.recommended
+    if told.to_target is not None:
+        names = ", ".join(told.names)
         fresh = _fresh(told)
-        return f"Recommended: {names}; {faster(told['to_target'])} as plain PyTorch to the same quality{fresh}. "
-    tried = told.get("confirmations") or []
+        return f"Recommended: {names}; {faster(told.to_target)} as plain PyTorch to the same quality{fresh}. "
     text = "".join(
-        f"{', '.join(one['names'])} was chosen, but not confirmed: {one['why']}{_measured(one)}. " for one in tried
+        f"{', '.join(one.names)} was chosen, but not confirmed: {one.why}{_measured(one)}. "
+        for one in told.confirmations
     )
     return f"{text}Nothing is recommended beyond plain PyTorch. "
 
 
-def _fresh(told: Mapping[str, Any]) -> str:
+def _fresh(told: Confirmed) -> str:
     """The samples of a confirmation; a study of an earlier version had none."""
-    if "sessions" not in told:
+    if told.sessions is None:
         return ", not confirmed on fresh samples (a study of an earlier version)"
-    seeds = f" and {told['seeds']} fresh seeds" if told["seeds"] else ""
-    return f", confirmed on {told['sessions']} fresh sessions{seeds}"
+    seeds = f" and {told.seeds} fresh seeds" if told.seeds else ""
+    return f", confirmed on {told.sessions} fresh sessions{seeds}"
 
 
-def _measured(one: Mapping[str, Any]) -> str:
-    return f" ({ratio(one['to_target'])} of plain PyTorch's time)" if one["to_target"] else ""
+def _measured(one: Confirmed) -> str:
+    return f" ({ratio(one.to_target)} of plain PyTorch's time)" if one.to_target is not None else ""

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from headway.effect.contention import Contention, cores, load
 from headway.effect.report import summary, write_report
+from headway.effect.results import StudyResult
 from headway.effect.techniques import chosen
 from headway.effect.words import difference, faster, further, machine, ratio, reached
 from headway.errors import ConfigError
-from headway.files.atomic import digest, read_json, read_or_empty, write_atomically, write_json
+from headway.files.atomic import digest, read_or_empty, write_atomically
 from headway.machine.clock import moment
 from headway.pipeline import runs, stages
 from headway.project import load_project, recipe_path
@@ -81,7 +81,7 @@ def open_study(name: str, root: Path, settings: Sequence[str], asked: Asked) -> 
     return runs.start(project, root, {"effect": {**plan, "key": key}}), False
 
 
-def measure(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+def measure(run: RunDirectory, root: Path, report: Reporter) -> StudyResult:
     """Validate and prepare where that is not done, study, and leave the report and the recommended recipe. Returns effect.json."""
     from headway.train.launch import launch
 
@@ -98,10 +98,10 @@ def measure(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
             report.warn(f"{now}: figures measured now cannot be used; start the study while nothing else runs")
         with runs.timed(run, "effect"):
             launch(run, lambda events: _show(events, report), "headway.effect.main")
-        found = read_json(run.path / "effect.json")
-        found["summary"] = summary(found)
-        write_json(run.path / "effect.json", found)
-        if busy := machine(found.get("contention")).strip():
+        found = StudyResult.read(run.path / "effect.json")
+        found = replace(found, summary=summary(found))
+        found.write(run.path / "effect.json")
+        if busy := machine(found.contention).strip():
             report.warn(busy)
         keep_recipe(run, root, found)
         write_report(run.path / "effect.html", run.plan["project"]["name"], found, run.plan["environment"])
@@ -121,7 +121,7 @@ def _show(events: Sequence[Event], report: Reporter) -> None:
             report.warn(event.fields["text"])
 
 
-def keep_recipe(run: RunDirectory, root: Path, found: dict[str, Any]) -> Path:
+def keep_recipe(run: RunDirectory, root: Path, found: StudyResult) -> Path:
     """Write the recommended recipe: the project's, or, where this study says less than the one that is there, beside its report."""
     name = run.plan["project"]["name"]
     own = load_project(name, root).model_dump(mode="json") == run.plan["project"]
@@ -132,69 +132,66 @@ def keep_recipe(run: RunDirectory, root: Path, found: dict[str, Any]) -> Path:
     return path
 
 
-def _is_full(run: RunDirectory, found: dict[str, Any]) -> bool:
+def _is_full(run: RunDirectory, found: StudyResult) -> bool:
     """Whether a study may replace an earlier one's recipe: it was of all techniques, settled at least one of them, on a machine that was
     not too busy, and had the time to confirm what it chose."""
     whole = set(run.plan["effect"]["techniques"]) == {technique.name for technique in chosen(())}
-    settled = any(row["pairs"] and row["verdict"] != "not settled" for row in found["techniques"])
-    usable = (found.get("contention") or {}).get("state") != "unusable"
-    tried = found["recommended"].get("confirmations") or []
-    return whole and settled and usable and all(one["outcome"] != "open" for one in tried)
+    settled = any(row.pairs and row.verdict != "not settled" for row in found.techniques)
+    usable = found.contention is None or found.contention.state != "unusable"
+    return whole and settled and usable and all(one.outcome != "open" for one in found.recommended.confirmations)
 
 
-def write_recipe(path: Path, name: str, found: dict[str, Any]) -> None:
+def write_recipe(path: Path, name: str, found: StudyResult) -> None:
     """The fields that were confirmed together, and what their fresh samples say they gain."""
-    told = found["recommended"]
-    names = ", ".join(told["names"]) or "nothing: no combination of techniques was confirmed to help"
+    told = found.recommended
+    names = ", ".join(told.names) or "nothing: no combination of techniques was confirmed to help"
     lines = [
         f"# The recommended recipe of {name}, from the effect study of {moment()}.",
         f"# {names}. Used by: headway run {name} --recipe",
     ]
-    values: dict[str, Any] = {"train": told["fields"]}
-    if told["to_target"] and "sessions" in told:
-        gain = f"{faster(told['to_target'])} as plain PyTorch to the same quality"
+    values: dict[str, object] = {"train": dict(told.fields)}
+    if told.to_target is not None and told.sessions is not None:
+        gain = f"{faster(told.to_target)} as plain PyTorch to the same quality"
         lines.append(f"# {gain}, on samples that had no part in choosing it.")
-        values["confirmed"] = {"sessions": told["sessions"], "seeds": told["seeds"]}
+        values["confirmed"] = {"sessions": told.sessions, "seeds": told.seeds}
     write_atomically(path, "\n".join(lines) + "\n" + yaml.safe_dump(values, sort_keys=False))
 
 
 ORDER = ("helps", "changes quality", "no measurable effect", "hurts", "not settled", "unsupported here")
 
 
-def table(found: dict[str, Any]) -> list[dict[str, str]]:
+def table(found: StudyResult) -> list[dict[str, str]]:
     """The verdicts for people."""
     rows = []
     for row in sorted(
-        found["techniques"], key=lambda row: (ORDER.index(row["verdict"]), (row["time"] or {"value": 1})["value"])
+        found.techniques, key=lambda row: (ORDER.index(row.verdict), 1 if row.time is None else row.time.value)
     ):
         rows.append(
             {
-                "technique": row["name"],
-                "verdict": row["verdict"],
-                "step time": ratio(row["time"]),
-                "time to target": ratio(row["to_target"]) if row["changes"] == "maths" else "",
-                "quality": difference(row["quality"]),
-                "at best": ""
-                if row["bound"] is None or row["verdict"] == "unsupported here"
-                else f"{row['bound']:.2f}",
-                "why": row["reason"] or reached(row.get("reached")),
+                "technique": row.name,
+                "verdict": row.verdict,
+                "step time": ratio(row.time),
+                "time to target": ratio(row.to_target) if row.changes == "maths" else "",
+                "quality": difference(row.quality),
+                "at best": "" if row.bound is None or row.verdict == "unsupported here" else f"{row.bound:.2f}",
+                "why": row.reason or reached(row.reached),
             }
         )
     return rows
 
 
-def lines(found: dict[str, Any], run: RunDirectory, root: Path) -> list[str]:
+def lines(found: StudyResult, run: RunDirectory, root: Path) -> list[str]:
     """What a study found, in sentences, and where to look."""
-    parts = found["breakdown"]
+    parts = found.breakdown
     total = sum(parts.values()) or 1.0
     shares = ", ".join(f"{name} {value / total:.0%}" for name, value in parts.items())
-    shown = [found["summary"], f"a step of the baseline: {1000 * total:.2f} ms ({shares})"]
+    shown = [found.summary, f"a step of the baseline: {1000 * total:.2f} ms ({shares})"]
     shown += [
-        f"the stack {how} {row['name']}: {ratio(row['time'])} of its step time, {row['verdict']}"
-        for how in ("without", "with")
-        for row in found[how]
+        f"the stack {how} {row.name}: {ratio(row.time)} of its step time, {row.verdict}"
+        for how, beside in (("without", found.without), ("with", found.with_))
+        for row in beside
     ]
-    shown += [f"not settled: {row['name']}: {row['why']}{further(row['seconds'])}" for row in found["open"]]
+    shown += [f"not settled: {row.name}: {row.why}{further(row.seconds)}" for row in found.open]
     name = run.plan["project"]["name"]
     shown.append(f"report: {run.path / 'effect.html'}")
     beside = run.path / "recipe.yaml"
