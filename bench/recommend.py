@@ -30,7 +30,7 @@ from headway.effect.findings import Findings
 from headway.effect.lab import Lab
 from headway.effect.main import describe
 from headway.effect.notebook import Notebook
-from headway.effect.station import Unsupported
+from headway.effect.station import Answer, Unsupported
 from headway.effect.study import Study
 from headway.effect.technique import Setting, Technique
 from headway.effect.techniques import techniques
@@ -172,12 +172,12 @@ class Recorded:
         """A session of its own for each."""
         return {key: self.compare(first, second, *rest, **named) for key, second in seconds.items()}
 
-    def train(self, jobs: Iterable[Job]) -> Iterator[tuple[str, dict[str, Any] | Unsupported]]:
+    def train(self, jobs: Iterable[Job]) -> Iterator[tuple[str, Answer | Unsupported]]:
         """A recorded training for each."""
         for job in jobs:
             yield job.key, self._curve()
 
-    def ask(self, variant: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:
+    def ask(self, variant: Mapping[str, Any], what: str, **values: Any) -> Answer:
         """What a baseline answers."""
         if what == "train":
             return self._curve()
@@ -190,7 +190,7 @@ class Recorded:
             return {"losses": [0.6] * values["count"]}
         return {"batches": 1e-4, "forward": 2e-4, "backward": 3e-4, "optimizer": 2e-4}
 
-    def _curve(self) -> Mapping[str, Any]:
+    def _curve(self) -> Answer:
         return self._pool.curves[self._rng.integers(len(self._pool.curves))]
 
 
