@@ -32,7 +32,8 @@ import numpy as np
 
 from bench.samples import FOLDER, options, origin_of
 from bench.side_by_side import Ratio, tell
-from headway.data.prepare import Number, Preparation, Target
+from headway.columns.number import Number
+from headway.data.prepare import Preparation, Target
 from headway.effect.findings import Findings
 from headway.effect.lab import Lab
 from headway.effect.main import describe
@@ -192,7 +193,7 @@ def table_run(folder: Path) -> RunDirectory:
         np.save(store / split / "categorical.npy", np.empty((rows, 0), np.int32))
         np.save(store / split / "target.npy", (numeric[:, :4].sum(1) + rng.normal(0, 2, rows) > 0).astype(np.int64))
     numbers = tuple(Number(f"x{n}", "numeric", 0.0, 0.0, 1.0) for n in range(COLUMNS))
-    preparation = Preparation(numbers, (), (), Target("y", "classification", ("no", "yes")))
+    preparation = Preparation(numbers, Target("y", "classification", ("no", "yes")))
     write_json(store / "preparation.json", preparation.to_json())
     write_json(store / "store.json", {"rows": {"train": ROWS, "validation": 1000, "test": 1000}})
     project = {

@@ -21,7 +21,9 @@ from safetensors.torch import save_file
 from bench.predict_anchors import CATEGORIES, NUMBERS, VALUES, Anchors
 from bench.samples import Samples, options
 from bench.side_by_side import Comparison, against_itself, conclude, measure
-from headway.data.prepare import FIRST_CODE, UNKNOWN, Category, Number, Preparation, Target
+from headway.columns.category import FIRST_CODE, UNKNOWN, Category
+from headway.columns.number import Number
+from headway.data.prepare import Preparation, Target
 from headway.models.mlp import MLP
 from headway.serve.bundle import Predictor, complete_bundle
 from headway.serve.faster import hastened
@@ -107,7 +109,7 @@ def _make_bundle(folder: Path) -> torch.nn.Module:
     """An MLP of random weights as a bundle; the network. A value that it does not know adds nothing, as in scikit-learn."""
     numbers = tuple(Number(name, "numeric", 0.0, 0.0, 1.0) for name in NUMBERS)
     categories = tuple(Category(name, VALUES) for name in CATEGORIES)
-    preparation = Preparation(numbers, categories, (), Target("t", "classification", ("no", "yes")))
+    preparation = Preparation((*numbers, *categories), Target("t", "classification", ("no", "yes")))
     torch.manual_seed(0)
     model = MLP(width=128, depth=2)
     network = model.build(preparation.inputs()).eval()

@@ -14,7 +14,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from headway.data.prepare import FIRST_CODE, MISSING, UNKNOWN
+from headway.columns.category import FIRST_CODE, MISSING, UNKNOWN
 
 NUMBERS = tuple(f"n{i}" for i in range(80))
 CATEGORIES = tuple(f"c{i}" for i in range(20))

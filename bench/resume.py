@@ -23,7 +23,8 @@ from safetensors.torch import load_file
 
 from bench.samples import FOLDER, Samples, options
 from bench.side_by_side import Ratio, tell
-from headway.data.prepare import Number, Preparation, Target
+from headway.columns.number import Number
+from headway.data.prepare import Preparation, Target
 from headway.files.atomic import write_json
 from headway.run.directory import RunDirectory
 from headway.train import main as training_process
@@ -84,9 +85,7 @@ def _store(root: Path) -> Path:
         np.save(store / split / "categorical.npy", np.zeros((rows, 0), np.int32))
         np.save(store / split / "target.npy", (x[:, 0] * x[:, 1] + rng.normal(size=rows) > 0).astype(np.int64))
     numbers = tuple(Number(f"x{i}", "numeric", 0.0, 0.0, 1.0) for i in range(16))
-    write_json(
-        store / "preparation.json", Preparation(numbers, (), (), Target("t", "classification", ("no", "yes"))).to_json()
-    )
+    write_json(store / "preparation.json", Preparation(numbers, Target("t", "classification", ("no", "yes"))).to_json())
     write_json(store / "store.json", {"rows": ROWS})
     return store
 

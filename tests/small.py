@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway.data.prepare import Category, Number, Preparation, Target
+from headway.columns.category import Category
+from headway.columns.number import Number
+from headway.data.prepare import Preparation, Target
 from headway.files.atomic import write_json
 from headway.run.directory import RunDirectory
 
@@ -41,7 +43,7 @@ def make_run(tmp_path: Path) -> Callable[..., RunDirectory]:
     numbers = tuple(Number(name, "numeric", 0.0, 0.0, 1.0) for name in ("a", "b"))
     edges = tuple(float(x) for x in np.linspace(-3, 3, 9))
     preparation = Preparation(
-        numbers, (Category("c", ("x", "y", "z")),), (), Target("t", "classification", ("no", "yes")), (edges, edges)
+        (*numbers, Category("c", ("x", "y", "z"))), Target("t", "classification", ("no", "yes")), (edges, edges)
     )
     write_json(store / "preparation.json", preparation.to_json())
     units = {"validation": ["row", ""], "test": ["row", ""]}

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "src" / "headway"
 FLOORS = (
     {"", "errors"},
     {"config"},
-    {"files"},
+    {"columns", "files"},
     {"machine"},
     {"run"},
     {"data"},

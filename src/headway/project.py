@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from headway.columns.config import PrepareConfig
 from headway.config import Config, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, Task, ValidationConfig
 from headway.data.credentials import refuse_credentials
-from headway.data.prepare import PrepareConfig
 from headway.errors import ConfigError
 from headway.evaluate.config import EvaluateConfig, GateConfig
 from headway.models import ModelConfig, model_configs

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from headway.columns import Kind
 from headway.data import source
-from headway.data.config import DataConfig, Kind
+from headway.data.config import DataConfig
 from headway.data.known import profile_known
 from headway.data.profile import Profile, profile_table
 from headway.data.source import Table, open_table
@@ -57,7 +58,7 @@ def check_same(found: Profile, wanted: Profile) -> None:
     assert found.rows == wanted.rows
     for name, column in wanted.columns.items():
         other = found.columns[name]
-        for exact in ("rows", "nulls", "infinite", "distinct", "counts", "frequent", "min", "max", "mean_length"):
+        for exact in ("rows", "nulls", "infinite", "distinct", "counts", "frequent", "min", "max", "characters"):
             assert getattr(other, exact) == getattr(column, exact), (name, exact)
         if column.mean is not None:
             assert other.mean == pytest.approx(column.mean, rel=1e-12)

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from headway.columns.category import MISSING, UNKNOWN, Category
+from headway.columns.spelling import spell, spell_value, spelled, texts_of
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig
-from headway.data.prepare import MISSING, UNKNOWN, Category, Preparation, Target
-from headway.data.spelling import spell, spell_value, spelled, texts_of
+from headway.data.prepare import Preparation, Target
 
 SAME: list[tuple[str, list[Any]]] = [
     ("4", [4, 4.0, "4", "4.0", "+4", "+4.0", Decimal("4"), Decimal("4.00"), np.int8(4), np.float32(4)]),
@@ -123,7 +124,7 @@ def test_the_positive_class_is_spelled_as_the_classes_are() -> None:
 def test_a_category_finds_a_value_in_any_spelling_and_old_versions_their_own() -> None:
     new, old = Category("c", ("4", "1.5", "true")), Category("c", ("4.0", "1.5", "true"))
     for category in (new, old):
-        codes = category.apply(pa.array(["4", "4.0", "1.5", "TRUE", "1.50", None]))
+        (codes,) = category.apply(pa.array(["4", "4.0", "1.5", "TRUE", "1.50", None]))
         np.testing.assert_array_equal(codes, [2, 2, 3, 4, UNKNOWN, MISSING])
 
 
@@ -155,7 +156,7 @@ def test_a_word_for_null_is_a_category_where_training_knew_it_as_one() -> None:
     target = Target("t", "classification", ("no", "yes"))
     rows = pa.record_batch({"c": ["None", "NA", "", "a", "b", None]})
     for typed, expected in ((True, [3, MISSING, MISSING, 2, UNKNOWN, MISSING]), (False, [3, 0, 0, 2, 0, MISSING])):
-        preparation = Preparation((), (Category("c", ("a", "None")),), (), target, typed=typed)
+        preparation = Preparation((Category("c", ("a", "None")),), target, typed=typed)
         np.testing.assert_array_equal(preparation.apply(rows)["categorical"][:, 0], expected)
     again = Preparation.from_json({**preparation.to_json(), "null_values": ["?"]})
     assert (again.typed, again.null_values) == (False, ("?",))

@@ -14,10 +14,15 @@ import torch
 from rtdl_num_embeddings import compute_bins
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
+from headway.columns import Kind
+from headway.columns.category import MISSING, UNKNOWN, Category
+from headway.columns.config import PrepareConfig
+from headway.columns.number import Number
+from headway.columns.text import Words
 from headway.data.canonical import canonical
-from headway.data.config import DataConfig, Kind, SplitConfig
+from headway.data.config import DataConfig, SplitConfig
 from headway.data.fit import column_edges, fit
-from headway.data.prepare import MISSING, UNKNOWN, Category, Number, Preparation, PrepareConfig, Target
+from headway.data.prepare import Preparation, Target
 from headway.data.source import Table, open_table
 from headway.data.split import TEST, TRAIN, VALIDATION, Division, assign
 from headway.data.store import make_store
@@ -175,10 +180,12 @@ def test_numbers_are_imputed_and_scaled_as_scikit_learn_does_from_training_rows_
     known = train["x"].dropna()
     # Mean and spread are those of the known values; the median comes from a sketch with a rank error below 0.2 %.
     expected = StandardScaler().fit(known.to_numpy()[:, None]).transform(frame[["x"]].to_numpy())[:, 0]
-    names = preparation.numeric_names
+    names = [prepared.name for _, prepared in preparation.by_array["numeric"]]
     here = frame["x"].notna().to_numpy()
     np.testing.assert_allclose(prepared[here, names.index("x")], expected[here], rtol=1e-5)
-    filled = preparation.numbers[0].fill
+    number = preparation.columns[0]
+    assert isinstance(number, Number)
+    filled = number.fill
     assert abs((known <= filled).mean() - 0.5) < 0.01
     np.testing.assert_array_equal(prepared[:, names.index("x missing")], ~here)
 
@@ -199,9 +206,10 @@ def test_the_quantile_scale_equals_scikit_learns(frame: pd.DataFrame, tmp_path: 
 def test_categories_have_buckets_for_the_unknown_and_the_missing(frame: pd.DataFrame, tmp_path: Path) -> None:
     table, data = opened(frame, tmp_path)
     preparation = fit(table, assign(table, SplitConfig()), data, PrepareConfig(min_count=3))
-    category = preparation.categories[0]
+    category = preparation.by_array["categorical"][0][0]
+    assert isinstance(category, Category)
     assert category.values == ("b", "c", "a"), "most frequent first; 'rare' is too rare for a code"
-    codes = category.apply(pa.array(["b", "never seen", None, "a"]))
+    (codes,) = category.apply(pa.array(["b", "never seen", None, "a"]))
     np.testing.assert_array_equal(codes, [2, UNKNOWN, MISSING, 4])
     assert preparation.inputs().categorical == (5,)
 
@@ -214,13 +222,13 @@ def test_codes_are_those_of_the_plain_look_up_whatever_the_words_are() -> None:
         MISSING if v is None else category.values.index(v) + 2 if v in category.values else UNKNOWN
         for v in column.to_pylist()
     ]
-    np.testing.assert_array_equal(category.apply(column), plain)
+    np.testing.assert_array_equal(category.apply(column)[0], plain)
 
 
 @pytest.mark.parametrize("words", [("true", "false"), ("yes", "no")])
 def test_rows_to_predict_are_read_as_the_trainings_whether_or_not_they_are_looked_at(words: tuple[str, ...]) -> None:
     numbers = (Number("n", "numeric", 0.5, 1.0, 2.0, missing=True),)
-    preparation = Preparation(numbers, (Category("c", words),), (), Target("t", "classification", ("no", "yes")))
+    preparation = Preparation((*numbers, Category("c", words)), Target("t", "classification", ("no", "yes")))
     assert preparation.lenient == {"n", "c"}
     rows = pa.record_batch(
         {"n": [1.0, None, float("nan"), float("inf"), -3.0], "c": ["True", "FALSE", "yes", None, "no"]}
@@ -236,8 +244,10 @@ def test_rows_to_predict_are_read_as_the_trainings_whether_or_not_they_are_looke
 def test_words_are_those_that_tell_the_classes_apart(frame: pd.DataFrame, tmp_path: Path) -> None:
     table, data = opened(frame, tmp_path)
     preparation = fit(table, assign(table, SplitConfig()), data, PrepareConfig(words=6))
-    assert set(preparation.texts[0].words) == {"late", "again", "sorry", "paid", "in", "full"}
-    text = preparation.texts[0].apply(pa.array(["LATE, late!", None, "nothing"]))
+    words = preparation.columns[-1]
+    assert isinstance(words, Words)
+    assert set(words.words) == {"late", "again", "sorry", "paid", "in", "full"}
+    text = np.stack(words.apply(pa.array(["LATE, late!", None, "nothing"])))
     assert text.sum() == 1
 
 
@@ -266,7 +276,7 @@ def test_a_preparation_survives_json_and_gives_the_same_arrays(frame: pd.DataFra
 def test_a_date_beyond_the_training_range_counts_as_its_edge(frame: pd.DataFrame, tmp_path: Path) -> None:
     table, data = opened(frame, tmp_path)
     preparation = fit(table, assign(table, SplitConfig()), data, PrepareConfig())
-    day = next(n for n in preparation.numbers if n.column == "day")
+    day = next(n for n in preparation.columns if n.column == "day")
     times = pa.array([pd.Timestamp("2031-05-05"), pd.Timestamp("2099-01-01")], pa.timestamp("us"))
     later, latest = day.apply(times)[0]
     assert later == latest

@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 from headway import tracking
-from headway.data.prepare import Category, Number, Preparation, Target
+from headway.columns.category import Category
+from headway.columns.number import Number
+from headway.data.prepare import Preparation, Target
 from headway.errors import DataError
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
@@ -27,9 +29,7 @@ VALUE = Target("y", "regression", (), 10.0, 3.0)
 
 
 def bundle_of(folder: Path, target: Target, interval: Interval | None = None) -> Path:
-    preparation = Preparation(
-        (Number("x", "numeric", 0.5, 0.0, 2.0, missing=True),), (Category("k", ("p", "q")),), (), target
-    )
+    preparation = Preparation((Number("x", "numeric", 0.5, 0.0, 2.0, missing=True), Category("k", ("p", "q"))), target)
     torch.manual_seed(0)
     model = MLP(width=8, depth=2)
     folder.mkdir()

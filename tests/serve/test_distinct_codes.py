@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headway.columns.category import Category
 from headway.data.config import DataConfig
-from headway.data.prepare import Category, Preparation, Target
+from headway.data.prepare import Preparation, Target
 from headway.data.source import open_table
 from headway.serve.reading import canonical_rows
 
@@ -89,7 +90,7 @@ def test_a_model_reads_different_codes_apart(tmp_path: Path, frame: str, typed: 
     _parquet(path)
     known = tuple(dict.fromkeys(_read(path)))
     target = Target("y", "classification", ("no", "yes"))
-    preparation = Preparation((), (Category("code", known),), (), target, typed=typed)
+    preparation = Preparation((Category("code", known),), target, typed=typed)
     values = pd.Series([*TEXTS, 4, 4.0, 1.1, 250.0] if frame == "mixed" else TEXTS, dtype=object)
     rows: pd.DataFrame | pa.RecordBatch = pd.DataFrame(
         {"code": values if frame in ("mixed", "arrow") else values.astype(pd.api.types.pandas_dtype(frame))}

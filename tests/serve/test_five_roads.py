@@ -20,8 +20,9 @@ import torch
 from safetensors.torch import save_file
 
 from headway import tracking
+from headway.columns.config import PrepareConfig
 from headway.data.config import CsvOptions, DataConfig, SplitConfig
-from headway.data.prepare import Preparation, PrepareConfig
+from headway.data.prepare import Preparation
 from headway.data.source import open_table
 from headway.data.split import Division
 from headway.data.store import make_store

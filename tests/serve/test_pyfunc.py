@@ -17,7 +17,9 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 
 from headway import tracking
-from headway.data.prepare import Category, Number, Preparation, Target
+from headway.columns.category import Category
+from headway.columns.number import Number
+from headway.data.prepare import Preparation, Target
 from headway.errors import DataError
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
@@ -61,9 +63,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def _registered(tmp_path: Path) -> Path:
     numbers = (Number("a", "numeric", 0.0, 0.0, 1.0), Number("b", "numeric", 1.0, 0.0, 2.0))
-    preparation = Preparation(
-        numbers, (Category("c", ("x", "y", "z")),), (), Target("t", "classification", ("no", "yes"))
-    )
+    preparation = Preparation((*numbers, Category("c", ("x", "y", "z"))), Target("t", "classification", ("no", "yes")))
     run = RunDirectory.create(tmp_path, "small", {"project": PROJECT, "seed": 0})
     run.bundle.mkdir()
     save_file(MLP(width=8).build(preparation.inputs()).state_dict(), run.bundle / "weights.safetensors")

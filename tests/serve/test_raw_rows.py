@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from headway.columns.config import PrepareConfig
 from headway.data.config import DataConfig, SplitConfig
-from headway.data.prepare import PrepareConfig
 from headway.data.source import open_table
 from headway.data.split import Division, assign
 from headway.data.store import make_store

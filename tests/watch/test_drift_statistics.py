@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headway.data.profile import ColumnProfile, Profile
+from headway.columns import column_type
+from headway.columns.summary import Summary
+from headway.data.profile import Profile
 from headway.watch.config import WatchConfig
 from headway.watch.judge import shifts
 from headway.watch.reference import shape, summarise
@@ -24,13 +26,13 @@ from headway.watch.statistics import (
 )
 
 
-def column(values: np.ndarray, name: str = "a") -> ColumnProfile:
-    made = ColumnProfile(name, "numeric")
+def column(values: np.ndarray, name: str = "a") -> Summary:
+    made = column_type("numeric").summary(name)
     made.update(pa.array(values, pa.float64(), from_pandas=True))
     return made
 
 
-def profile(*columns: ColumnProfile) -> Profile:
+def profile(*columns: Summary) -> Profile:
     return Profile(columns[0].rows, {one.name: one for one in columns})
 
 

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import chi2
 
+from headway.columns import column_type
 from headway.data.config import DataConfig, SplitConfig
-from headway.data.profile import ColumnProfile, Profile, profile_table
+from headway.data.profile import Profile, profile_table
 from headway.data.source import open_table
 from headway.data.split import TEST, Division
 from headway.files.atomic import read_json, write_json
@@ -30,7 +31,7 @@ COLUMNS = ("a", "b", "c", "d")
 
 def columns_of(values: np.ndarray) -> Profile:
     """(N, 4) as a profile."""
-    made = {name: ColumnProfile(name, "numeric") for name in COLUMNS}
+    made = {name: column_type("numeric").summary(name) for name in COLUMNS}
     for name, column in zip(COLUMNS, values.T, strict=True):
         made[name].update(pa.array(column))
     return Profile(len(values), made)
@@ -167,8 +168,8 @@ def test_rows_without_units_keep_the_law_of_independent_rows() -> None:
 def test_a_group_without_values_or_with_a_category_of_its_own_is_chance_where_groups_have_been_like_that() -> None:
     """40 of 400 rows: by themselves more than the limits and chance allow."""
     correlation = Correlation(1.0, 1.0, 1.0, GROUP, 900)
-    column = replace(shape(ColumnProfile("a", "categorical")), rows=36_000, nulls=1_000, known=("x",))
-    newest = ColumnProfile("a", "categorical")
+    column = replace(shape(column_type("categorical").summary("a")), rows=36_000, nulls=1_000, known=("x",))
+    newest = column_type("categorical").summary("a")
     newest.update(pa.array(["x"] * 360 + ["y"] * 40))
     profile = Profile(400, {"a": newest})
 
@@ -213,7 +214,7 @@ def registered(root: Path, split: SplitConfig, predictions: str = "price") -> Re
     test = division.parts == TEST
     profile = profile_table(table)
     made = np.concatenate([chunk.batch.column(predictions).to_numpy() for chunk in table.chunks()])[test]
-    prediction = ColumnProfile("prediction", "numeric")
+    prediction = column_type("numeric").summary("prediction")
     prediction.update(pa.array(made))
     unit, values, _ = division.units(test)
     codes = np.unique(values, return_inverse=True)[1]

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from headway.data.config import Kind, Task
+from headway.columns import Kind
+from headway.data.config import Task
 
 SAMPLE = 100_000
 FOLDS = 5

@@ -15,8 +15,9 @@ from headway.data.identity import row_hashes
 from headway.data.split import TEST, TRAIN, Division
 
 if TYPE_CHECKING:
+    from headway.columns.summary import Summary
     from headway.data.measure import Streamed
-    from headway.data.profile import ColumnProfile, Profile
+    from headway.data.profile import Profile
     from headway.data.source import Table
 
 MAX_CLASSES = 1000
@@ -45,7 +46,7 @@ def check_columns(profile: Profile, table: Table | None, data: DataConfig, task:
     return found
 
 
-def _target(column: ColumnProfile, data: DataConfig, task: Task) -> list[Finding]:
+def _target(column: Summary, data: DataConfig, task: Task) -> list[Finding]:
     name = column.name
     if column.nulls == column.rows:
         return [Finding("stop", name, f"the target {name} must be given, but is missing in every row")]
@@ -75,7 +76,7 @@ def _target(column: ColumnProfile, data: DataConfig, task: Task) -> list[Finding
     return []
 
 
-def _feature(column: ColumnProfile) -> list[Finding]:
+def _feature(column: Summary) -> list[Finding]:
     name = column.name
     if column.nulls == column.rows:
         text = f"{name} must hold values, but is missing in every row; move it to data.ignore"
@@ -95,7 +96,7 @@ def _feature(column: ColumnProfile) -> list[Finding]:
     return []
 
 
-def _infinite(column: ColumnProfile, role: str, fix: str) -> Finding:
+def _infinite(column: Summary, role: str, fix: str) -> Finding:
     verb = "value is" if column.infinite == 1 else "values are"
     text = f"{role}{column.name} must be finite, but {column.infinite:,} {verb} infinite{fix}"
     return Finding("stop", column.name, text)

@@ -7,11 +7,9 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from headway.columns import Kind
+from headway.columns.spelling import spell
 from headway.config import Config
-from headway.data.spelling import spell
-
-Kind = Literal["numeric", "categorical", "date", "text"]
-"""numeric: float64; categorical: string; date: timestamp[us], no zone; text: string. Canonical Arrow types."""
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

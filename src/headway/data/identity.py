@@ -14,8 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.data.canonical import plain
-from headway.data.config import Kind, SplitConfig
+from headway.columns import Kind
+from headway.columns.values import plain
+from headway.data.config import SplitConfig
 
 if TYPE_CHECKING:
     from headway.data.measure import Streamed

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.data.canonical import family
+from headway.columns.values import family
 from headway.data.conditions import broken, judged
 from headway.errors import ConfigError
 

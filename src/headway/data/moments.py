@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.data.canonical import family, plain
+from headway.columns.values import family, plain
 from headway.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

@@ -14,9 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.columns import Kind
+from headway.columns.values import family, to_string_or_keep
 from headway.config import suggest
-from headway.data.canonical import canonical, family, to_string_or_keep
-from headway.data.config import CsvOptions, DataConfig, Kind, Task
+from headway.data.canonical import canonical
+from headway.data.config import CsvOptions, DataConfig, Task
 from headway.data.files import find_files, format_of, read_batches, read_schema
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_or_empty, write_json

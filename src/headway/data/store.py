@@ -22,10 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headway.columns.config import PrepareConfig
 from headway.data.config import SPLITS, DataConfig, Split
 from headway.data.identity import Identity, hash_batch
 from headway.data.learnt import LEARNT_FILES, Learnt
-from headway.data.prepare import Preparation, PrepareConfig
+from headway.data.prepare import Preparation
 from headway.data.ready import is_ready
 from headway.data.split import TEST, Division
 from headway.errors import DataError

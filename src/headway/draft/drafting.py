@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
+from headway.columns.date import UNAMBIGUOUS
 from headway.config import suggest
 from headway.data.alone import exact_sum, power_alone
-from headway.data.canonical import UNAMBIGUOUS
 from headway.data.config import CsvOptions, DataConfig, Task, ValidationConfig
 from headway.data.files import find_files, format_of, read_batches, read_schema
 from headway.data.identity import row_hashes

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from headway.data.canonical import UNAMBIGUOUS
-from headway.data.config import Kind
+from headway.columns import Kind
+from headway.columns.date import UNAMBIGUOUS
 
 FEW = 12
 """Whole numbers with at most so many different values are taken for codes."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from headway.data.config import Kind, Task
+from headway.columns import Kind
+from headway.data.config import Task
 
 
 @dataclass

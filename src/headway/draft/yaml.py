@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headway.data.profile import ColumnProfile, Profile
+    from headway.columns.summary import Summary
+    from headway.data.profile import Profile
     from headway.draft.plan import Plan
 
 MOST_VALUES = 30
@@ -29,13 +30,13 @@ def expectations(plan: Plan, profile: Profile) -> list[dict[str, Any]]:
     return found
 
 
-def _share(column: ColumnProfile) -> float:
+def _share(column: Summary) -> float:
     """A share of rows that must be given, a little below the share that is."""
     given = 1 - column.nulls / column.rows
     return math.floor(max(0.0, given - 0.05) * 100) / 100
 
 
-def _about(column: ColumnProfile) -> list[dict[str, Any]]:
+def _about(column: Summary) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if column.nulls == 0:
         found.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": 0.99})

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headway.data.config import Kind
+from headway.columns import Kind
 from headway.data.identity import Identity, row_hashes
 from headway.data.learnt import Learnt
 from headway.data.source import Table, open_table

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headway.data.profile import ColumnProfile, Profile
+from headway.data.profile import Profile, read_summary
 from headway.data.source import file_digests
 from headway.data.split import Division
 from headway.data.store import Store
@@ -178,7 +178,7 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     newest = Profile.from_json({"rows": told["rows"], "columns": told["columns"]})
     write_json(run.path / "profile.json", newest.to_json())
     sizes = Sizes(**told["sizes"]) if told["sizes"] else None
-    found = shifts(reference, newest, ColumnProfile.from_json(told["prediction"]), project.watch, sizes)
+    found = shifts(reference, newest, read_summary(told["prediction"]), project.watch, sizes)
     units = _units(reference, project, newest.rows, sizes)
     report.progress(0.7, "judging nulls and categories")
     rows = open_rows(project.data, kinds, root, plan["source"]).of(plan["files"])

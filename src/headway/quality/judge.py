@@ -16,11 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from headway.columns.spelling import spell_value
 from headway.config import suggest
 from headway.data.config import Expectation
 from headway.data.measure import Measured, Request, Streamed, measure
 from headway.data.rules import RULES, Rule, sentence
-from headway.data.spelling import spell_value
 from headway.errors import ConfigError
 from headway.quality.page import page
 

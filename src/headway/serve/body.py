@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headway.data.canonical import plain
+from headway.columns.values import plain
 from headway.data.files import explained, read_csv
 from headway.data.records import batch_of, column_of, names_of, parse, shown
 from headway.errors import DataError

@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from headway.columns.category import FIRST_CODE, UNKNOWN
 from headway.data.inputs import Inputs
-from headway.data.prepare import UNKNOWN, Preparation
+from headway.data.prepare import Preparation
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models import ModelConfig, model_configs
@@ -133,12 +134,12 @@ class Predictor:
         """Warn of a column of which most values were never seen: more likely read otherwise than new."""
         if len(codes_BC) < FEWEST_TO_WARN:
             return
-        for category, codes in zip(self.preparation.categories, codes_BC.T, strict=True):
-            unknown = codes == UNKNOWN
-            values = batch.column(category.column)
-            if len(category.values) > 1 and unknown.sum() > 0.5 * max(1, len(values) - values.null_count):
+        for (encoding, prepared), codes in zip(self.preparation.by_array["categorical"], codes_BC.T, strict=True):
+            unknown, name = codes == UNKNOWN, encoding.column
+            values, known = batch.column(name), (prepared.codes or 0) - FIRST_CODE
+            if known > 1 and unknown.sum() > 0.5 * max(1, len(values) - values.null_count):
                 example = values[int(np.flatnonzero(unknown)[0])].as_py()
-                text = f"most values of {category.column} were never seen in training, for example {example!r}"
+                text = f"most values of {name} were never seen in training, for example {example!r}"
                 warnings.warn(f"{text}; were these rows read as the training's were?", UserWarning, stacklevel=3)
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headway.data.canonical import as_read, canonical, family
-from headway.data.config import Kind
+from headway.columns import Kind, column_type
+from headway.columns.spelling import spell_value
+from headway.columns.values import as_read, family
+from headway.data.canonical import canonical
 from headway.data.prepare import Preparation
 from headway.data.records import shown
-from headway.data.spelling import spell_value
 from headway.errors import DataError
 
 WHERE = "rows to predict"
@@ -33,11 +35,11 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
     read = [read_column(preparation, kind, columns[name]) for name, kind in kinds.items()]
     batch = pa.RecordBatch.from_arrays(read, names=list(kinds))
     batch = canonical(batch, kinds, WHERE, date_format=preparation.date_format, lenient=preparation.lenient)
-    for category in preparation.categories:
-        name = category.column
-        if category.numbers or _holds_numbers(rows, columns, name):
-            i = batch.schema.get_field_index(name)
-            batch = batch.set_column(i, name, category.by_number(batch.column(i)))
+    for i, encoding in enumerate(preparation.columns):
+        name, column = encoding.column, batch.column(i)
+        respelled = encoding.respelled(column, partial(_holds_numbers, rows, columns, name))
+        if respelled is not column:
+            batch = batch.set_column(i, name, respelled)
     return batch
 
 
@@ -64,9 +66,9 @@ def read_column(preparation: Preparation, kind: Kind, column: pa.Array) -> pa.Ar
         return column
     if not preparation.typed:
         return as_read(column, preparation.strip, preparation.null_values)
-    if kind in ("numeric", "date"):
-        return as_read(column, True, preparation.null_values)
-    return column  # a category may be called None; its codes say what is null
+    if column_type(kind).any_text:
+        return column  # a category may be called None; its codes say what is null
+    return as_read(column, True, preparation.null_values)
 
 
 def _arrow_column(column: pd.Series, name: str) -> pa.Array:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from headway.columns.values import BadValues, infinite
 from headway.data.arriving import Input, empty
-from headway.data.canonical import BadValues, canonical, infinite
+from headway.data.canonical import canonical
 from headway.data.prepare import Preparation
 from headway.errors import DataError
 from headway.serve.reading import WHERE, canonical_rows, read_column
@@ -44,7 +45,7 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
         error: BadValues | None = None
         try:
             known = canonical(one, {name: kind}, WHERE, date_format=preparation.date_format).column(name)
-            if kind == "numeric":
+            if pa.types.is_floating(known.type):
                 error = infinite(known.to_numpy(zero_copy_only=False), name, WHERE)
         except BadValues as bad:
             error = bad

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headway.columns.values import as_read, plain, to_string_or_keep
 from headway.data.arriving import Input
-from headway.data.canonical import as_read, plain, to_string_or_keep
 from headway.data.config import CsvOptions
 from headway.data.prepare import Preparation
 from headway.errors import DataError

@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.columns.summary import numbers
 from headway.data.identity import GOLDEN, spread
-from headway.data.profile import numbers
 
 BUCKETS = 1024
 

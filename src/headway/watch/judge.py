@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from headway.columns.summary import Summary
 from headway.data.config import Expectation
-from headway.data.profile import ColumnProfile, Profile
+from headway.data.profile import Profile
 from headway.watch.clusters import Related, Sizes
 from headway.watch.config import WatchConfig
 from headway.watch.reference import Column, Reference
@@ -52,7 +53,7 @@ class Shift:
 def shifts(
     reference: Reference,
     newest: Profile,
-    prediction: ColumnProfile | None,
+    prediction: Summary | None,
     limits: WatchConfig,
     sizes: Sizes | None = None,
 ) -> list[Shift]:
@@ -72,9 +73,7 @@ def related(column: Column, sizes: Sizes | None) -> Related | None:
     return None if sizes is None or column.correlation is None else Related(column.correlation, sizes.size)
 
 
-def _shift(
-    name: str, before: Column, now: ColumnProfile, limits: WatchConfig, share: float, alike: Related | None
-) -> Shift:
+def _shift(name: str, before: Column, now: Summary, limits: WatchConfig, share: float, alike: Related | None) -> Shift:
     then, counts = np.asarray(before.counts, float), before.counted(now)
     nulls = before.nulls / max(1, before.rows), now.nulls / max(1, now.rows)
     index = psi(then, counts, alike) if len(then) else math.nan

@@ -12,8 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from headway.columns.summary import Summary
 from headway.data.config import DataConfig
-from headway.data.profile import ColumnProfile, Profiler
+from headway.data.profile import Profiler
 from headway.errors import HeadwayError
 from headway.files.atomic import read_json, write_json
 from headway.serve.bundle import Predictor
@@ -27,7 +28,7 @@ def measure(rows: Rows, predictor: Predictor, together: Together | None) -> dict
     """One pass over the rows: their columns' profiles and the predictions' profile, as plain values; one for their units' sizes."""
     profiler = Profiler(rows.kinds)
     classes = predictor.preparation.target.classes
-    prediction: ColumnProfile = profile_predictions((), classes)
+    prediction: Summary = profile_predictions((), classes)
     for chunk in rows.chunks():
         profiler.update(chunk.batch)
         prediction.update(as_column(predictor.predict(chunk.batch, strict=False), classes))

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headway.data.config import Kind
-from headway.data.profile import ColumnProfile, Profile
+from headway.columns import Kind, column_type
+from headway.columns.summary import Summary
+from headway.data.profile import Profile
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.watch.clusters import Clusters, Correlation, Together
@@ -47,9 +48,9 @@ class Column:
     correlation: Correlation | None = None
     """None where rows are independent, or where an older version did not measure it."""
 
-    def counted(self, column: ColumnProfile) -> np.ndarray:
+    def counted(self, column: Summary) -> np.ndarray:
         """Another profile of the column in this one's bins: (bins,) rows."""
-        return _counts(column, self.edges, self.categories)
+        return column.counted(self.edges, self.categories)
 
     def clusters(self) -> Clusters:
         """What counts rows in these bins, by unit."""
@@ -86,31 +87,22 @@ class Reference:
         return cls(columns, prediction, tuple(told["files"]), together)
 
 
-def summarise(profile: Profile, prediction: ColumnProfile | None, files: Sequence[str]) -> Reference:
+def summarise(profile: Profile, prediction: Summary | None, files: Sequence[str]) -> Reference:
     """The reference of a training; ``files``: the SHA-256 of each."""
-    columns = {name: shape(column) for name, column in profile.columns.items() if column.kind != "text" or column.rows}
+    columns = {name: shape(column) for name, column in profile.columns.items()}
     return Reference(columns, shape(prediction) if prediction else None, tuple(files))
 
 
-def shape(column: ColumnProfile) -> Column:
-    """A profile as bins: each tenth of the rows, or each frequent category. Texts are left to their nulls."""
-    edges: tuple[float, ...] = ()
-    categories: tuple[str, ...] = ()
-    known: tuple[str, ...] | None = None
-    if column.kind in ("numeric", "date") and column.known:
-        edges = tuple(np.unique(column.quantiles([i / BINS for i in range(1, BINS)])).tolist())
-    elif column.kind == "categorical":
-        counted = column.values if column.values is not None else column.heavy
-        categories = tuple(value for value, _ in counted.most_common(CATEGORIES))
-        if column.values is not None and len(column.values) <= KNOWN:
-            known = tuple(column.values)
-    counts = tuple(_counts(column, edges, categories).tolist())
-    return Column(column.kind, column.rows, column.nulls, edges, categories, known, counts)
+def shape(column: Summary) -> Column:
+    """A summary as bins: each tenth of the rows, or each frequent category. Texts are left to their nulls."""
+    edges, categories = column.bins(BINS, CATEGORIES)
+    counts = tuple(column.counted(edges, categories).tolist())
+    return Column(column.kind, column.rows, column.nulls, edges, categories, column.every(KNOWN), counts)
 
 
-def profile_predictions(predictions: Sequence[np.ndarray], classes: Sequence[str]) -> ColumnProfile:
+def profile_predictions(predictions: Sequence[np.ndarray], classes: Sequence[str]) -> Summary:
     """Predictions as a column: the event's probability, the value, or of more than two classes the likeliest."""
-    column = ColumnProfile(PREDICTION, "categorical" if len(classes) > 2 else "numeric")
+    column = column_type("categorical" if len(classes) > 2 else "numeric").summary(PREDICTION)
     for values in predictions:
         column.update(as_column(values, classes))
     return column
@@ -121,19 +113,6 @@ def as_column(predictions: np.ndarray, classes: Sequence[str]) -> pa.Array:
     if len(classes) > 2:
         return pa.array(np.asarray(classes, object)[predictions.argmax(1)].tolist(), pa.string())
     return pa.array(np.asarray(predictions[:, 1] if predictions.ndim == 2 else predictions, np.float64))
-
-
-def _counts(column: ColumnProfile, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
-    if column.kind == "text":
-        return np.zeros(0)
-    if column.kind == "categorical":
-        counted = column.values if column.values is not None else column.heavy
-        each = np.array([counted.get(value, 0) for value in categories], float)
-        return np.append(each, max(0.0, column.known - each.sum()))
-    if column.sketch is None or not edges:
-        return np.array([float(column.known)] if not edges else [0.0] * (len(edges) + 1))
-    below = np.asarray(column.sketch.get_cdf(list(edges), inclusive=True), float)
-    return np.diff(below, prepend=0.0) * column.known
 
 
 def _column(told: Mapping[str, Any]) -> Column:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from headway.columns import Kind
+from headway.columns.values import to_string_or_keep
 from headway.config import suggest
 from headway.data.arriving import Input, find_inputs
-from headway.data.canonical import canonical, to_string_or_keep
-from headway.data.config import DataConfig, Kind
+from headway.data.canonical import canonical
+from headway.data.config import DataConfig
 from headway.data.source import Chunk
 from headway.errors import DataError
 

@@ -1,0 +1,59 @@
+"""One file per type of column: how it is read, summarised, encoded, compared and recognised.
+
+number      float64; filled, limited, scaled
+category    text in its one spelling; codes
+date        moments; days as numbers
+text        free text; one 0/1 column for each of some words
+base        what each of them answers
+config      what a project may state under `prepare`
+values      Arrow columns as they come, and the one-line refusal of those that cannot be read
+spelling    the one spelling of each value that is read as text
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from headway.columns.base import ColumnType, Encoding
+
+
+@cache
+def column_types() -> dict[str, ColumnType]:
+    """Every type in this folder by name, in the order of their ranks: adding a type is adding its file."""
+    types: list[ColumnType] = []
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        for value in vars(importlib.import_module(module.name)).values():
+            is_type = isinstance(value, type) and issubclass(value, ColumnType) and not inspect.isabstract(value)
+            if is_type and value.__module__ == module.name:
+                types.append(value())
+    return {one.name: one for one in sorted(types, key=lambda one: (one.rank, one.name))}
+
+
+def column_type(kind: str) -> ColumnType:
+    """The type of a name."""
+    return column_types()[kind]
+
+
+@cache
+def groups() -> list[str]:
+    """The lists of preparation.json that hold encodings, in order; types may share one."""
+    return list(dict.fromkeys(one.encoding.group for one in column_types().values()))
+
+
+def read_encoding(group: str, values: Mapping[str, Any]) -> Encoding:
+    """What its to_json gave, from a list of preparation.json. Where types share the list, the values name theirs."""
+    types = [one for one in column_types().values() if one.encoding.group == group]
+    named = [one for one in types if one.name == values.get("kind")]
+    return (named or types)[0].encoding.from_json(values)
+
+
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[tuple(column_types())]
+    """The name of a type, as data.features gives it."""

@@ -1,0 +1,115 @@
+"""What a type of column answers for. A new type is one new file beside this one, with a class of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+
+from headway.columns.summary import Summary
+
+if TYPE_CHECKING:
+    from headway.columns.config import PrepareConfig
+    from headway.columns.values import Place
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One column of prepared rows. ``codes``: how many there are, None for a number. ``bins``: whether edges are fitted to it."""
+
+    name: str
+    codes: int | None = None
+    bins: bool = False
+
+
+@dataclass(frozen=True)
+class Encoding(ABC):
+    """What was fitted to one column, frozen: it turns canonical values into prepared columns. A plain value with a JSON form."""
+
+    column: str
+
+    group: ClassVar[str]
+    """The list of preparation.json that holds it; types may share one."""
+
+    array: ClassVar[Literal["numeric", "categorical"]] = "numeric"
+    """Which of the two prepared arrays its columns go to."""
+
+    lenient: ClassVar[bool] = False
+    """Whether it reads NaN as null, or respells what it does not know, by itself: see `headway.data.canonical`."""
+
+    @abstractmethod
+    def kind_name(self) -> str:
+        """The name of the column's type."""
+
+    @abstractmethod
+    def prepared(self) -> Sequence[Prepared]:
+        """The prepared columns, in order."""
+
+    @abstractmethod
+    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
+        """One array (B,) for each prepared column. ``missing``: words that are null where they are no values.
+
+        Raises BadValues on infinities where it is ``strict``; else they count as missing.
+        """
+
+    def respelled(self, column: pa.Array, holds_numbers: Callable[[], bool]) -> pa.Array:
+        """Canonical values to predict from, as training's were written; ``holds_numbers``: whether they came as numbers."""
+        return column
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """What to_json gave: lists become tuples again."""
+        fields: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in values.items()}
+        return cls(**fields)
+
+
+class Fitter(ABC):
+    """Collects what an encoding is made from, block by block of the training rows."""
+
+    @abstractmethod
+    def update(self, column: pa.Array, labels: pa.Array) -> None:
+        """Add canonical values, and the class of each row as text; all alike where the target is a number."""
+
+    @abstractmethod
+    def finish(self) -> Encoding | None:
+        """The encoding; None where there is nothing to learn from the column."""
+
+
+class ColumnType(ABC):
+    """One type of column."""
+
+    name: ClassVar[str]
+    """As data.features calls it."""
+
+    rank: ClassVar[int] = 9
+    """Its place in the list of types, and of its encodings in prepared rows. Equal ones are in the order of their names."""
+
+    encoding: ClassVar[type[Encoding]]
+    summary_class: ClassVar[type[Summary]]
+
+    any_text: ClassVar[bool] = False
+    """Whether any text may be a value, so that a word such as NA is null only where no value is written so."""
+
+    @abstractmethod
+    def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
+        """Values of any Arrow type as float64 (NaN as null), as timestamp[us] in UTC without a zone, or as string in its one spelling.
+
+        Where it need not ``look``, NaN and other spellings may stay. Raises BadValues on values that it cannot read, DataError on a
+        whole column.
+        """
+
+    def summary(self, name: str) -> Summary:
+        """An empty summary of column ``name``."""
+        return self.summary_class(name, self.name)
+
+    @abstractmethod
+    def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
+        """What fits an encoding to column ``name``; ``numbers``: whether the files hold it as numbers, not as their texts."""

@@ -1,0 +1,144 @@
+"""Categories: text, each value in its one spelling; prepared as codes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
+from headway.columns.config import PrepareConfig
+from headway.columns.spelling import number_of, spelled, texts_of
+from headway.columns.summary import Counted
+from headway.columns.values import Place, not_single
+
+UNKNOWN, MISSING, FIRST_CODE = 0, 1, 2
+"""Codes of a category never (or too rarely) seen in training, of a null, and of the first known value."""
+
+
+@dataclass(frozen=True)
+class Category(Encoding):
+    """A categorical column: ``values`` have codes from 2 on, in order."""
+
+    values: tuple[str, ...]
+    numbers: bool = False
+    """Whether they are numbers of a column with a type, rather than texts, of which 1.1 and 1.10 may be two."""
+
+    group: ClassVar[str] = "categories"
+    array: ClassVar[Literal["numeric", "categorical"]] = "categorical"
+    lenient: ClassVar[bool] = True
+
+    def kind_name(self) -> str:
+        return CategoricalColumn.name
+
+    def prepared(self) -> Sequence[Prepared]:
+        return (Prepared(self.column, codes=len(self.values) + FIRST_CODE),)
+
+    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
+        """(B,) int32 codes of texts in any spelling.
+
+        The values are in their one spelling, so that only what is none of them has to be respelled.
+        """
+        found = pc.index_in(column, value_set=self._coded)
+        if not found.null_count:
+            return [np.frombuffer(found.buffers()[1], np.int32, len(found), 4 * found.offset)]
+        codes = np.array(found.fill_null(-1))
+        rows = np.flatnonzero(codes < 0)
+        again = pc.index_in(spelled(column.take(pa.array(rows))), value_set=self._respelled(missing))
+        known = np.array(again.fill_null(UNKNOWN))
+        codes[rows] = np.where(known < FIRST_CODE + len(self.values), known, MISSING)
+        return [codes]
+
+    def respelled(self, column: pa.Array, holds_numbers: Callable[[], bool]) -> pa.Array:
+        return self.by_number(column) if self.numbers or holds_numbers() else column
+
+    def by_number(self, column: pa.Array) -> pa.Array:
+        """A column of texts; one that is none of the values is the value that is the same number, where there is just one such."""
+        values = pa.array(self.values, pa.string())
+        unknown = pc.and_(pc.invert(pc.is_in(column, value_set=values)), pc.is_valid(column))
+        if not pc.any(unknown).as_py():
+            return column
+        coded = column.dictionary_encode()
+        known = set(self.values)
+        texts = [
+            text if text in known else self._by_number.get(number_of(text), text)
+            for text in coded.dictionary.to_pylist()
+        ]
+        return pa.array(texts, pa.string()).take(coded.indices)
+
+    @cached_property
+    def _by_number(self) -> dict[Decimal | None, str]:
+        """Each number that just one of the values is, to that value."""
+        numbers = {value: number_of(value) for value in self.values}
+        counts = Counter(numbers.values())
+        return {number: value for value, number in numbers.items() if number is not None and counts[number] == 1}
+
+    @cached_property
+    def _coded(self) -> pa.Array:
+        """What each code stands for, in the order of codes: a word that is none of the values, null, the values."""
+        none_of_them = "\0"
+        while none_of_them in self.values:
+            none_of_them += "\0"
+        return pa.array([none_of_them, None, *self.values], pa.string())
+
+    def _respelled(self, missing: tuple[str, ...]) -> pa.Array:
+        """The same in one spelling, for a version made before there was one holds 4.0 where it means 4; then what stands for null."""
+        if missing not in self._by_missing:
+            values = spelled(self._coded).to_pylist()
+            words = [word for word in spelled(pa.array(missing, pa.string())).to_pylist() if word not in values]
+            self._by_missing[missing] = pa.array([*values, *dict.fromkeys(words)], pa.string())
+        return self._by_missing[missing]
+
+    @cached_property
+    def _by_missing(self) -> dict[tuple[str, ...], pa.Array]:
+        return {}
+
+
+class CategoryFitter(Fitter):
+    """Counts the values of the training rows."""
+
+    def __init__(self, summary: Counted, config: PrepareConfig, numbers: bool) -> None:
+        self._summary, self._config, self._numbers = summary, config, numbers
+
+    def update(self, column: pa.Array, labels: pa.Array) -> None:
+        self._summary.update(column)
+
+    def finish(self) -> Category:
+        """Most frequent first, ties by name, so that the codes do not hang on the rows' order."""
+        summary, config = self._summary, self._config
+        counts = summary.counts if summary.counts is not None else dict(summary.frequent)
+        kept = sorted(((-n, value) for value, n in counts.items() if n >= config.min_count))[: config.max_categories]
+        return Category(summary.name, tuple(value for _, value in kept), self._numbers)
+
+
+class CategoricalColumn(ColumnType):
+    """Values of any type as text, each in its one spelling."""
+
+    name = "categorical"
+    rank = 1
+    encoding = Category
+    summary_class = Counted
+    any_text = True
+
+    def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
+        return canonical_text(column, place, look)
+
+    def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
+        return CategoryFitter(Counted(name, self.name), config, numbers)
+
+
+def canonical_text(column: pa.Array, place: Place, look: bool) -> pa.Array:
+    """Strings, each in its one spelling; as they are where it need not ``look``."""
+    if not look and pa.types.is_string(column.type):
+        return column
+    texts = texts_of(column)
+    if texts is None:
+        raise not_single(column.type, place)
+    return texts

@@ -1,0 +1,27 @@
+"""How columns become numbers: what a project may state under `prepare`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from headway.config import Config
+
+
+class PrepareConfig(Config):
+    """How rows become numbers. Everything is fitted on the training rows alone."""
+
+    impute: Literal["median", "mean"] = Field("median", description="What stands in for a missing number.")
+    scale: Literal["standard", "quantile", "none"] = Field(
+        "standard", description="standard: zero mean, unit variance; quantile: to a normal distribution; none."
+    )
+    bins: int = Field(48, ge=0, le=1024, description="Bins per numeric column for piecewise-linear encoding; 0: none.")
+    bins_by: Literal["target", "quantile"] = Field(
+        "target", description="Whether bin edges follow the target (a small tree per column) or only the column."
+    )
+    max_categories: int = Field(
+        1000, ge=2, le=1_000_000, description="Codes per categorical column; rarer values share the unknown bucket."
+    )
+    min_count: int = Field(3, ge=1, description="Rows that a category must have in training to get a code of its own.")
+    words: int = Field(64, ge=0, le=10_000, description="Words per text column whose presence becomes a feature.")

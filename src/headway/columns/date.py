@@ -1,0 +1,93 @@
+"""Dates and moments: timestamp[us] in UTC without a zone; prepared as days since the epoch, like numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway.columns.base import ColumnType, Fitter
+from headway.columns.config import PrepareConfig
+from headway.columns.number import Number, NumberFitter
+from headway.columns.spelling import moments, texts_of
+from headway.columns.summary import Measured
+from headway.columns.values import BadValues, Place, family, refusal, unfit
+
+SECONDS_A_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Day(Number):
+    """A moment in days, limited to the training range: a network must not extrapolate time."""
+
+    lenient: ClassVar[bool] = False
+    unit: ClassVar[float] = SECONDS_A_DAY
+    limited: ClassVar[bool] = True
+
+    def values(self, column: pa.Array) -> np.ndarray:
+        """(B,) float64, the caller's own, with NaN for null; days since the epoch."""
+        micros = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
+        days = pc.cast(micros, pa.float64(), safe=False).to_numpy(zero_copy_only=False) / (SECONDS_A_DAY * 1e6)
+        return np.asarray(days)
+
+    def near(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """As they are: half a 32-bit step is more than a minute, and moments come from no narrow column."""
+        return values
+
+
+class DateColumn(ColumnType):
+    """Dates and timestamps of any unit and zone, also as texts and as numbers such as 20241231."""
+
+    name = "date"
+    rank = 2
+    encoding = Day
+    summary_class = Measured
+
+    def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
+        form = family(column.type)
+        if form == "empty":
+            return column.cast(pa.timestamp("us"))
+        if form == "a date":
+            return moments(column)
+        if form == "a number":
+            column = texts_of(column)
+        elif form != "text":
+            raise unfit(column.type, place, "a date")
+        column = pc.utf8_trim_whitespace(column)
+        if date_format is None:
+            try:
+                return pc.cast(column, pa.timestamp("us"))
+            except pa.ArrowInvalid:
+                pass
+        return _parse(column, place, date_format)
+
+    def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
+        return NumberFitter(Measured(name, self.name), config, Day)
+
+
+UNAMBIGUOUS = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d", "%d-%b-%Y", "%d %b %Y")
+"""Formats that a date can be told from by itself. 03/04/2024 is none: guessing it, batch by batch, would corrupt months."""
+
+
+def _parse(column: pa.Array, place: Place, date_format: str | None) -> pa.Array:
+    """Each text by the first format that fits it, whatever stands in the rows beside it; a number's text may end in .0."""
+    import pandas as pd
+
+    known = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    times = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[us, UTC]")
+    for spelling in (column, pc.replace_substring_regex(column, r"^([0-9]+)\.0*$", r"\1")):
+        texts = pd.Series(spelling.to_pandas(), dtype="object")
+        for form in [date_format] if date_format else UNAMBIGUOUS:
+            missing = known & times.isna().to_numpy()
+            if missing.any():
+                parsed = pd.to_datetime(texts[missing], format=form, errors="coerce", utc=True)
+                times[missing] = parsed.astype("datetime64[us, UTC]")
+    bad = known & times.isna().to_numpy()
+    if bad.any():
+        rule = f"a date like {date_format}" if date_format else "a date such as 2024-12-31"
+        problem = refusal(column, bad, place, rule)
+        raise BadValues(f"{problem}; data.date_format can state another", place.column, rule, bad)
+    return pa.Array.from_pandas(times.dt.tz_localize(None))

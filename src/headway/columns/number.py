@@ -1,0 +1,179 @@
+"""Numbers: float64, whatever spells them; filled, limited and scaled."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
+from headway.columns.config import PrepareConfig
+from headway.columns.summary import Measured
+from headway.columns.values import Place, family, infinite, refusal, unfit
+
+RANKS = 1000
+"""Points of the quantile scale, as many as scikit-learn's QuantileTransformer takes."""
+
+
+@dataclass(frozen=True)
+class Number(Encoding):
+    """A column on a line: fill a null, limit, scale; ``missing`` adds a 0/1 column for nulls.
+
+    Either (x - mean) / std, or, where ``quantiles`` is not empty, the normal score of x's rank among them.
+    """
+
+    kind: str
+    fill: float
+    mean: float
+    std: float
+    quantiles: tuple[float, ...] = ()
+    missing: bool = False
+    limits: tuple[float, float] | None = None
+
+    group: ClassVar[str] = "numbers"
+    lenient: ClassVar[bool] = True
+    unit: ClassVar[float] = 1.0
+    """How much of the summary's unit is one of the encoding's."""
+    limited: ClassVar[bool] = False
+    """Whether values are limited to the training range."""
+
+    def kind_name(self) -> str:
+        return self.kind
+
+    def prepared(self) -> Sequence[Prepared]:
+        plain = Prepared(self.column, bins=True)
+        return (plain, Prepared(f"{self.column} missing")) if self.missing else (plain,)
+
+    def values(self, column: pa.Array) -> np.ndarray:
+        """(B,) float64, the caller's own, with NaN for null."""
+        return np.asarray(column.to_numpy(zero_copy_only=False, writable=True))
+
+    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
+        values = self.values(column)
+        known = np.isfinite(values)
+        if not known.all():
+            if strict and len(values) - np.count_nonzero(known) > column.null_count:
+                problem = infinite(values, self.column, "rows to predict")
+                if problem is not None:
+                    raise problem
+            np.copyto(values, self.fill, where=~known)
+        if self.limits is not None:
+            values = np.clip(values, *self.limits)
+        if self.quantiles:
+            values = self._rank(values)
+        else:
+            values -= self.mean
+            values /= self.std
+        return [values, (~known).astype(np.float64)] if self.missing else [values]
+
+    def _rank(self, values: np.ndarray) -> np.ndarray:
+        """Normal score of the rank, averaged over ties from both sides, as scikit-learn's QuantileTransformer does."""
+        known = np.asarray(self.quantiles)
+        values = self.near(values, known)
+        shares = np.linspace(0, 1, len(known))
+        rank = 0.5 * (np.interp(values, known, shares) - np.interp(-values, -known[::-1], -shares[::-1]))
+        return np.interp(rank, _SHARES, _SCORES)
+
+    def near(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """(B,) ``values``; those within half a 32-bit step of one of ``known`` (Q,), in order, are it.
+
+        0.1 is 0.10000000149 where it comes from a narrow column, and beside a tie its rank would be another.
+        """
+        after = np.searchsorted(known, values).clip(1, len(known) - 1)
+        before = known[after - 1]
+        nearest = np.where(values - before < known[after] - values, before, known[after])
+        return np.where(np.abs(values - nearest) <= 2.0**-24 * np.abs(nearest), nearest, values)
+
+
+_SHARES = np.concatenate([[0.0], np.linspace(1e-7, 1 - 1e-7, 20_001), [1.0]])
+_SCORES = np.array([NormalDist().inv_cdf(min(max(p, 1e-7), 1 - 1e-7)) for p in _SHARES])
+
+
+class NumberFitter(Fitter):
+    """Fits a Number, or a class like it, from a summary of the training rows."""
+
+    def __init__(self, summary: Measured, config: PrepareConfig, encoding: type[Number] = Number) -> None:
+        self._summary, self._config, self._encoding = summary, config, encoding
+
+    def update(self, column: pa.Array, labels: pa.Array) -> None:
+        self._summary.update(column)
+
+    def finish(self) -> Number | None:
+        """None for a column without two values: there is nothing to learn from it, and nothing to divide by."""
+        seen, unit = self._summary, self._encoding.unit
+        known = seen.rows - seen.nulls
+        if not known or seen.mean is None or seen.min is None or seen.max is None or seen.min == seen.max:
+            return None
+        median = float(seen.quantiles([0.5])[0])
+        quantiles: tuple[float, ...] = ()
+        mean, std = seen.mean / unit, (seen.std or 0.0) / unit
+        if self._config.scale == "quantile":
+            quantiles = tuple(float(q) / unit for q in seen.quantiles(list(np.linspace(0, 1, min(RANKS, known)))))
+        elif self._config.scale == "none":
+            mean, std = 0.0, 1.0
+        return self._encoding(
+            column=seen.name,
+            kind=seen.kind,
+            fill=(median if self._config.impute == "median" else seen.mean) / unit,
+            mean=mean,
+            std=std or 1.0,
+            quantiles=quantiles,
+            missing=seen.nulls > 0,
+            limits=(seen.min / unit, seen.max / unit) if self._encoding.limited else None,
+        )
+
+
+class NumericColumn(ColumnType):
+    """Numbers, also as texts, decimals, and true and false."""
+
+    name = "numeric"
+    rank = 0
+    encoding = Number
+    summary_class = Measured
+
+    def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
+        form = family(column.type)
+        if form == "text":
+            try:
+                numbers = pc.cast(pc.utf8_trim_whitespace(column), pa.float64())
+            except pa.ArrowInvalid:
+                numbers = _parse(column, place)
+        elif pa.types.is_decimal(column.type):  # Arrow's own cast misses the nearest double by a digit in one of eight
+            numbers = pc.cast(column.cast(pa.string()), pa.float64())
+        elif form in ("a number", "true or false", "empty"):
+            numbers = pc.cast(column, pa.float64(), safe=False)
+        else:
+            raise unfit(column.type, place, "numeric")
+        if look and pc.any(pc.is_nan(numbers)).as_py():
+            numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+        return numbers
+
+    def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
+        return NumberFitter(Measured(name, self.name), config)
+
+
+_NUMBER = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity)")
+_WORDS = {"": math.nan, "nan": math.nan, "true": 1.0, "false": 0.0}
+
+
+def _parse(column: pa.Array, place: Place) -> pa.Array:
+    """What Arrow's cast refuses (`+5`, `1e400`, `inf`, `true`), or the values that are no numbers. Each different text is read once."""
+    coded = pc.utf8_trim_whitespace(column).dictionary_encode()
+    numbers = [_number_of(text.lower()) for text in coded.dictionary.to_pylist()]
+    wrong = pa.array([number is None for number in numbers], pa.bool_()).take(coded.indices).fill_null(False)
+    if pc.any(wrong).as_py():
+        raise refusal(column, wrong.to_numpy(zero_copy_only=False), place, "numeric")
+    return pa.array(numbers, pa.float64()).take(coded.indices)
+
+
+def _number_of(text: str) -> float | None:
+    if text in _WORDS:
+        return _WORDS[text]
+    return float(text) if _NUMBER.fullmatch(text) else None

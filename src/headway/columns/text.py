@@ -1,0 +1,134 @@
+"""Free text: one 0/1 column for each of the words that tell the classes apart most."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
+from headway.columns.category import canonical_text
+from headway.columns.config import PrepareConfig
+from headway.columns.summary import Counted
+from headway.columns.values import Place
+
+
+@dataclass(frozen=True)
+class Words(Encoding):
+    """A text column: one 0/1 column for each of ``words``."""
+
+    words: tuple[str, ...]
+
+    group: ClassVar[str] = "texts"
+
+    def kind_name(self) -> str:
+        return TextColumn.name
+
+    def prepared(self) -> Sequence[Prepared]:
+        return [Prepared(f"{self.column}: {word}") for word in self.words]
+
+    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
+        rows, tokens = tokens_of(column)
+        found = pc.index_in(tokens, value_set=pa.array(self.words, pa.string()))
+        known = pc.is_valid(found).to_numpy(zero_copy_only=False)
+        present = np.zeros((len(self.words), len(column)), np.float32)
+        present[found.drop_null().to_numpy(zero_copy_only=False), rows[known]] = 1.0
+        return list(present)
+
+
+def tokens_of(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Lower-case words of each row: row numbers (T,) and the words (T,)."""
+    cleaned = pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(column), r"[^\pL\pN]+", " "))
+    lists = pc.split_pattern(pc.fill_null(cleaned, ""), " ")
+    return pc.list_parent_indices(lists).to_numpy(), pc.list_flatten(lists)
+
+
+class WordsFitter(Fitter):
+    """In how many rows of each class each word stands."""
+
+    def __init__(self, name: str, config: PrepareConfig) -> None:
+        self._name, self._config = name, config
+        self._rows: Counter[str] = Counter()
+        self._by_word: dict[str, Counter[str]] = {}
+
+    def update(self, column: pa.Array, labels: pa.Array) -> None:
+        if not self._config.words:
+            return
+        rows, tokens = tokens_of(column)
+        pairs = pa.table({"row": rows, "word": tokens, "label": labels.take(pa.array(rows))})
+        pairs = (
+            pairs.group_by(["row", "word", "label"])
+            .aggregate([])
+            .group_by(["word", "label"])
+            .aggregate([([], "count_all")])
+        )
+        for word, label, n in zip(*(pairs.column(c).to_pylist() for c in ("word", "label", "count_all")), strict=True):
+            if word:
+                self._by_word.setdefault(word, Counter())[str(label)] += n
+        for label, n in zip(*(pc.value_counts(labels).field(i).to_pylist() for i in (0, 1)), strict=True):
+            self._rows[str(label)] += n
+
+    def finish(self) -> Words | None:
+        """None where the project wants no words."""
+        return Words(self._name, self._best()) if self._config.words else None
+
+    def _best(self) -> tuple[str, ...]:
+        """The words that tell the classes apart most, by Pearson's chi-squared; of one class, the most frequent."""
+        words = [w for w, counts in self._by_word.items() if counts.total() >= self._config.min_count]
+        if not words:
+            return ()
+        labels = list(self._rows)
+        total = np.array([self._rows[label] for label in labels], float)
+        seen = np.array([[self._by_word[w][label] for label in labels] for w in words], float)
+        expected = seen.sum(1, keepdims=True) * (total / total.sum())
+        unseen = total - seen
+        expected_unseen = total - expected
+        score = ((seen - expected) ** 2 / expected).sum(1)
+        score += ((unseen - expected_unseen) ** 2 / np.maximum(expected_unseen, 1e-12)).sum(1)
+        if len(labels) == 1:
+            score = seen.sum(1)
+        order = sorted(range(len(words)), key=lambda i: (-score[i], words[i]))[: self._config.words]
+        return tuple(words[i] for i in order)
+
+
+class TextSummary(Counted):
+    """Texts: their counts and their lengths. Of two samples only the nulls are compared."""
+
+    def _add(self, column: pa.Array) -> None:
+        lengths = pc.utf8_length(column)
+        self.characters += int(pc.sum(lengths).as_py())
+        self.longest = max(self.longest, int(pc.max(lengths).as_py()))
+        super()._add(column)
+
+    def _too_many(self, values: int) -> bool:
+        return True
+
+    def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
+        return (), ()
+
+    def every(self, most: int) -> tuple[str, ...] | None:
+        return None
+
+    def counted(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
+        return np.zeros(0)
+
+
+class TextColumn(ColumnType):
+    """Free text."""
+
+    name = "text"
+    rank = 3
+    encoding = Words
+    summary_class = TextSummary
+    any_text = True
+
+    def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
+        return canonical_text(column, place, look)
+
+    def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
+        return WordsFitter(name, config)
