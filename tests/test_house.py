@@ -127,6 +127,12 @@ def test_modules_that_are_named_in_strings_exist() -> None:
     assert wrong == []
 
 
+def test_files_are_locked_in_one_place() -> None:
+    """There a look refuses nobody, and a lock that cannot be had is one line. The scoring server asks fcntl for a socket's queue."""
+    users = {str(path.relative_to(PACKAGE)) for path in modules().values() if "import fcntl" in path.read_text()}
+    assert users == {"files/locks.py", "serve/app.py"}
+
+
 def missing(text: str) -> Iterator[str]:
     """The modules that a text names or a program in it imports, and that are none."""
     for name in re.findall(r"\bheadway(?!\.example\.|\.__)(?:\.[a-z_]+)+(?![\w.]*\()", text):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from headway import tracking
 from headway.cli import commands as cli
 from headway.errors import ConfigError
+from headway.files import locks
 from headway.files.atomic import write_json
 from headway.pipeline import zombies
 from headway.run import lifetime
@@ -118,13 +118,13 @@ def test_a_run_that_another_command_closes_meanwhile_is_not_closed_again(
 ) -> None:
     run = make(root)
     die(run)
-    lock = fcntl.flock
+    lock = locks.lock
 
-    def late(file: int, how: int) -> None:
-        (run.path / "owner.lock").rename(run.path / "owner.gone")
-        lock(file, how)
+    def late(descriptor: int, path: Path) -> bool:
+        path.rename(run.path / "owner.gone")
+        return lock(descriptor, path)
 
-    monkeypatch.setattr(fcntl, "flock", late)
+    monkeypatch.setattr(locks, "lock", late)
     assert list(lifetime.dead(root)) == []
 
 

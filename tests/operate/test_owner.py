@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,6 +144,20 @@ def test_looking_at_a_lock_never_refuses_whoever_takes_it(tmp_path: Path) -> Non
         time.sleep(0.3)
         os.close(looking)
         assert taker.communicate(timeout=20)[0].strip() not in ("", "None")
+
+
+def test_looking_refuses_nobody_who_wants_to_be_alone_and_another_holder_does(tmp_path: Path) -> None:
+    """`headway status` and `gc` look at a run's lock while its training begins."""
+    busy = ConfigError("busy")
+    looking = locks.take(tmp_path / "lock", shared=True)
+    assert looking is not None
+    threading.Timer(0.1, os.close, [looking]).start()
+    with (
+        locks.held(tmp_path / "lock", busy),
+        pytest.raises(ConfigError, match="busy"),
+        locks.held(tmp_path / "lock", busy),
+    ):
+        raise AssertionError("two hold it")
 
 
 def test_a_working_folder_of_a_killed_process_goes_and_one_in_use_stays(tmp_path: Path) -> None:

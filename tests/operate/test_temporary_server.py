@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import signal
@@ -82,7 +81,7 @@ def keepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keepers]:
 
 def users_leave() -> None:
     while temporary._held:
-        temporary._held.pop().close()
+        os.close(temporary._held.pop())
 
 
 def test_a_run_that_begins_starts_a_killed_server_where_those_that_use_it_look_for_it(
@@ -107,8 +106,8 @@ def test_a_run_that_begins_starts_a_killed_server_where_those_that_use_it_look_f
 def reviving(root: Path, port: int) -> threading.Thread:
     """A run that uses the server at ``port``, and starts it again."""
     (root / ".prefect").mkdir(exist_ok=True)
-    users = open(root / ".prefect" / "temporary.users", "a")  # noqa: SIM115 - held, and closed with the others
-    fcntl.flock(users, fcntl.LOCK_SH)
+    users = locks.take(root / ".prefect" / "temporary.users", shared=True)
+    assert users is not None
     temporary._held.append(users)
     thread = threading.Thread(target=temporary._revive, args=(root, {}, port, users), name="temporary server")
     thread.daemon = True

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import log_loss
 
 from headway.errors import ConfigError, TrainingError
+from headway.files import locks
 from headway.run.directory import RunDirectory
 from headway.train.checkpoint import load_newest, save_checkpoint
 from headway.train.launch import launch
@@ -118,13 +119,9 @@ def test_a_batch_larger_than_the_data_is_refused(make_run: MakeRun) -> None:
 
 
 def test_a_run_directory_has_one_process_at_a_time(make_run: MakeRun) -> None:
-    import fcntl
-
     run = make_run()
-    with open(run.path / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(TrainingError, match="another one is at work"):
-            launch(run, lambda events: None)
+    with locks.held(run.path / ".lock"), pytest.raises(TrainingError, match="another one is at work"):
+        launch(run, lambda events: None)
 
 
 def test_a_child_that_dies_is_reported_with_its_signal(make_run: MakeRun) -> None:

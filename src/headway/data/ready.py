@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from headway.files import checksums
+from headway.files import checksums, locks
 
 
 def in_use(path: Path) -> bool:
@@ -38,8 +37,7 @@ def is_ready(path: Path, warn: Callable[[str], None]) -> bool:
 
 def take_away(path: Path) -> str | None:
     """Remove a store that is still damaged, and say why; None where it is whole by now."""
-    with open(path.parent / ".lock", "a") as lock:  # two processes must not take away what the other has made anew
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.held(path.parent / ".lock"):  # two processes must not take away what the other has made anew
         problem = problem_of(path)
         if problem is None:
             return None

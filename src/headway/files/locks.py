@@ -2,12 +2,16 @@
 
 A lock is a file or a folder that is opened and locked (flock). Looking takes a shared lock for a moment, and whoever wants a lock for
 itself tries again for a moment: the two never refuse each other.
+
+Ours, not the package filelock, which locks no folder and no file that can only be read, refuses another user's file in /tmp, has no look
+without taking, and has shared locks only as an SQLite file that a killed process leaves behind.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import shutil
 import tempfile
@@ -15,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from headway.errors import ConfigError
+from headway.errors import ConfigError, HeadwayError
 
 LOOK_SECONDS = 0.02
 PATIENCE_SECONDS = 0.5
@@ -27,21 +31,41 @@ def take(path: Path, *, shared: bool = False, seconds: float = PATIENCE_SECONDS)
 
     Raises ConfigError where the file can neither be opened nor made, or the file system has no locks.
     """
+    descriptor = _open(path)
+    is_ours = False
+    try:
+        is_ours = lock(descriptor, path, shared=shared, seconds=seconds)
+    finally:
+        if not is_ours:
+            os.close(descriptor)
+    return descriptor if is_ours else None
+
+
+def lock(descriptor: int, path: Path, *, shared: bool = False, seconds: float = 0.0) -> bool:
+    """Lock an open file or folder until it is closed; False where another process still holds it after ``seconds``.
+
+    A lock that this descriptor holds becomes shared, or its own alone. Raises ConfigError where the file system has no locks.
+    """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     deadline = time.monotonic() + seconds
-    lock = _open(path)
     while True:
         try:
-            fcntl.flock(lock, kind | fcntl.LOCK_NB)
-            return lock
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                os.close(lock)
-                return None
+                return False
             time.sleep(LOOK_SECONDS)
         except OSError as error:
-            os.close(lock)
             raise ConfigError(f"{path} must lie where files can be locked, but: {error.strerror}") from None
+
+
+def is_at(path: Path, descriptor: int) -> bool:
+    """Whether the open file still lies at ``path``: one that was moved or removed meanwhile keeps nobody out."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _open(path: Path) -> int:
@@ -49,7 +73,10 @@ def _open(path: Path) -> int:
         if path.is_dir():
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except PermissionError:  # another user's: a lock needs no writing
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigError(f"{path} must be a file that can be written, but: {error.strerror}") from None
 
@@ -57,27 +84,26 @@ def _open(path: Path) -> int:
 def is_held(path: Path) -> bool:
     """Whether a living process holds ``path`` for itself. Nothing is made by looking."""
     try:
-        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not lock(descriptor, path, shared=True)
     finally:
-        os.close(lock)
-    return False
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold ``path`` for the block; waits for as long as another has it."""
-    lock = take(path, seconds=float("inf"))
-    assert lock is not None
+def held(path: Path, refusal: HeadwayError | None = None) -> Iterator[None]:
+    """Hold ``path`` for the block. Where another process has it, wait for its end, or raise ``refusal`` where one is given."""
+    descriptor = take(path, seconds=PATIENCE_SECONDS if refusal else math.inf)
+    if descriptor is None:
+        assert refusal is not None
+        raise refusal
     try:
         yield
     finally:
-        os.close(lock)
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -90,19 +116,19 @@ def working_folder(parent: Path, purpose: str) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     for left in filter(is_left, parent.glob(f".{purpose}-*{WORKING}")):
         shutil.rmtree(left, ignore_errors=True)
-    lock: int | None = None
+    descriptor: int | None = None
     while True:
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".{purpose}-", suffix=WORKING))
-        lock = take(folder)
-        if lock is not None and folder.is_dir():
+        descriptor = take(folder)
+        if descriptor is not None and is_at(folder, descriptor):
             break
-        if lock is not None:  # cleared away between the two lines above, as a leftover
-            os.close(lock)
+        if descriptor is not None:  # cleared away between the two lines above, as a leftover
+            os.close(descriptor)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        os.close(descriptor)
 
 
 def is_left(path: Path) -> bool:

@@ -7,7 +7,6 @@ left of that is deleted the next time.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import shutil
 import time
 from collections import defaultdict
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.errors import ConfigError
+from headway.files import locks
 from headway.files.atomic import read_json
 from headway.files.leftovers import TRASH, leftovers
 from headway.project import load_project, project_files
@@ -81,7 +81,8 @@ def collect(root: Path, projects: Sequence[str], apply: bool) -> dict[str, Any]:
     asked = limits(root, projects)
     if not apply:
         return _told(plan(root, asked), root, False)
-    with _alone(root):
+    busy = ConfigError("headway gc --apply must run alone, but another one is at work; wait for it")
+    with locks.held(root / "data" / "gc.lock", busy):  # whatever is called trash is nobody's
         return _told([item for item in plan(root, asked) if _remove(item)], root, True)
 
 
@@ -230,19 +231,6 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Held while something is removed, so that whatever is called trash is nobody's."""
-    folder = root / "data"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "gc.lock", "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError("headway gc --apply must run alone, but another one is at work; wait for it") from None
-        yield
 
 
 def _told(items: Sequence[Item], root: Path, applied: bool) -> dict[str, Any]:

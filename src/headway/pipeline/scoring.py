@@ -7,7 +7,6 @@ behind the last part, and files that are done are not read again. Rows in = rows
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from headway.data.config import CsvOptions
 from headway.data.prepare import Preparation
 from headway.data.source import digest_files
 from headway.errors import ConfigError, DataError
+from headway.files import locks
 from headway.files.atomic import read_json, write_json
 from headway.files.disk import disk_error
 from headway.files.leftovers import note_place
@@ -140,16 +140,11 @@ def _held(folder: Path) -> Iterator[None]:
     """Make the folder, for one scoring at a time. Raises ConfigError when it cannot be written or another has it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "a")  # noqa: SIM115 - held open while scoring
+        (folder / ".lock").touch()
     except OSError as error:
         raise ConfigError(f"--out must be a folder that can be written, but {folder}: {error.strerror}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(
-                f"one scoring at a time may write to {folder}, but another does; wait, or give another --out"
-            ) from None
+    busy = f"one scoring at a time may write to {folder}, but another does; wait, or give another --out"
+    with locks.held(folder / ".lock", ConfigError(busy)):
         try:
             yield
         except OSError as error:

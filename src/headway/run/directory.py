@@ -11,8 +11,8 @@ result.json         written last, atomically: its presence means done
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from headway.config import suggest
 from headway.errors import ConfigError, DamagedError
+from headway.files import locks
 from headway.files.atomic import named, naming, read_json, write_json
 from headway.machine.clock import stamp
 
@@ -82,7 +83,7 @@ def _next_number(base: Path) -> int:
     """The number of a new run, kept in `data/run-number`; where that is lost, the runs that are there tell it."""
     path = base.parent / "run-number"
     with naming(path), open(path, "a+", encoding="ascii", errors="replace") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        locks.lock(file.fileno(), path, seconds=math.inf)
         file.seek(0)
         text = file.read().strip()
         last = int(text) if text.isdecimal() else max((RunDirectory(run).number for run in base.iterdir()), default=0)

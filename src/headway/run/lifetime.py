@@ -7,7 +7,6 @@ ends the process, so no number of a process can be mistaken for another's.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import os
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ def own(run: RunDirectory, wait: bool = True) -> None:
         if lock is None:
             raise ConfigError(f"{run.path.name} must have one process, but another is at work on it; wait for its end")
         # Somebody who looked for the dead may have moved it away between the two lines above.
-        if path.exists() and path.stat().st_ino == os.fstat(lock).st_ino:
+        if locks.is_at(path, lock):
             _owned[run.path] = lock
         else:
             os.close(lock)
@@ -69,9 +68,8 @@ def dead(root: Path) -> Iterator[RunDirectory]:
     """The runs of this folder that were begun, are not concluded, and have lost their process."""
     for path in sorted((root / "data" / "runs").glob("*/owner.lock")):
         with contextlib.suppress(OSError), open(path) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Another process may have closed the run, and moved its lock away, since we opened it.
-            if path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+            if locks.lock(lock.fileno(), path) and locks.is_at(path, lock.fileno()):
                 _looked_at.add(path.parent)
                 try:
                     yield RunDirectory(path.parent)

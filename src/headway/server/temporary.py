@@ -14,7 +14,7 @@ client, which tries again for a minute, then finds it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import math
 import os
 import subprocess
 import sys
@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
 from urllib.parse import urlsplit
 
 from headway.errors import ConfigError
@@ -40,8 +39,8 @@ REVIVING_SECONDS = 5.0
 REVIVALS = 5
 REVIVALS_WITHIN_SECONDS = 600.0
 """So often a run starts the server again: one that ends at once (its port was taken meanwhile) is not started for ever."""
-
-_held: list[IO[Any]] = []
+_held: list[int] = []
+"""What says that this process is a user, until it ends."""
 
 
 def share_server(root: Path, environment: Mapping[str, str], seconds: float) -> tuple[str, Callable[[], None]]:
@@ -50,11 +49,8 @@ def share_server(root: Path, environment: Mapping[str, str], seconds: float) -> 
     This process counts as a user of it until it ends. Raises ConfigError when the server ends or stays silent.
     """
     folder = root / ".prefect"
-    folder.mkdir(parents=True, exist_ok=True)
-    users = open(folder / "temporary.users", "a")  # noqa: SIM115 - held until the process ends
-    _held.append(users)
     with locks.held(folder / "temporary.start"):
-        is_first = _use(users)
+        users, is_first = _use(folder)
         kept = keeper(folder, STARTING_SECONDS) or _start(root, environment, _port(folder, is_first))
     how = (root, dict(environment), kept.port, users)
 
@@ -65,15 +61,21 @@ def share_server(root: Path, environment: Mapping[str, str], seconds: float) -> 
     return kept.address, ready
 
 
-def _use(users: IO[Any]) -> bool:
-    """Count as a user; whether there is no other one. Waits for a keeper that leaves."""
-    is_first = True
-    try:
-        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        is_first = False
-    fcntl.flock(users, fcntl.LOCK_SH)
-    return is_first
+def _use(folder: Path) -> tuple[int, bool]:
+    """Count as a user: the descriptor that is held until this process ends, and whether there is no other user.
+
+    Waits for a keeper that leaves.
+    """
+    path = folder / "temporary.users"
+    users = locks.take(path, seconds=0)
+    is_first = users is not None
+    if users is None:
+        users = locks.take(path, shared=True, seconds=math.inf)
+        assert users is not None
+    else:
+        locks.lock(users, path, shared=True, seconds=math.inf)
+    _held.append(users)
+    return users, is_first
 
 
 def _port(folder: Path, is_first: bool) -> int:
@@ -139,7 +141,7 @@ def _said(folder: Path) -> Keeper | None:
     return None
 
 
-def _revive(root: Path, environment: Mapping[str, str], port: int, users: IO[Any]) -> None:
+def _revive(root: Path, environment: Mapping[str, str], port: int, users: int) -> None:
     """Start the server again, at the same address, whenever nobody keeps it any more; until this process ends."""
     folder = root / ".prefect"
     revivals: list[float] = []
@@ -154,10 +156,9 @@ def _revive(root: Path, environment: Mapping[str, str], port: int, users: IO[Any
         revivals = [then for then in revivals if time.monotonic() - then < REVIVALS_WITHIN_SECONDS]
 
 
-def _is_missing(folder: Path, users: IO[Any]) -> bool:
+def _is_missing(folder: Path, users: int) -> bool:
     """Whether nobody keeps the server of the folder that ``users`` lies in: one that was moved or removed is not made anew."""
-    is_ours = os.path.samestat(os.fstat(users.fileno()), (folder / "temporary.users").stat())
-    return is_ours and not locks.is_held(folder / "temporary.server")
+    return locks.is_at(folder / "temporary.users", users) and not locks.is_held(folder / "temporary.server")
 
 
 def _start(root: Path, environment: Mapping[str, str], port: int) -> Keeper:
@@ -221,11 +222,11 @@ def keep(root: Path, port: int) -> None:
     command = access.command("prefect.server.api.server:create_app", "127.0.0.1", port, "app")
     quiet = {**os.environ, "PREFECT_SERVER_UI_ENABLED": "false", "PREFECT__SERVER_EPHEMERAL": "1"}
     child = spawn("Prefect's temporary server", command, folder / "logs" / "temporary-server.log", quiet, root)
-    with open(folder / "temporary.users", "a") as users:
+    path = folder / "temporary.users"
+    with open(path, "a") as users:
         try:
             while child.guard.poll() is None:
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if locks.lock(users.fileno(), path):
                     _forget(folder)  # under the lock: whoever comes now waits, and then finds no server
                     break
                 time.sleep(LOOK_SECONDS)

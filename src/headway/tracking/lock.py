@@ -13,7 +13,6 @@ is deleted by the next process that waits for the model.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import os
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.errors import ConfigError
+from headway.files import locks
 from headway.files.database import WAIT_SECONDS, connect, database
 from headway.tracking import tickets
 from headway.tracking.store import database_file, is_file, tracking_uri
@@ -93,23 +93,18 @@ def _file(root: Path, uri: str, name: str) -> Path:
 
 @contextlib.contextmanager
 def _kernel(path: Path, wait: _Wait) -> Iterator[bool]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except PermissionError:  # another user's: a lock needs no writing
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor: int | None = None
 
     def is_taken() -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        nonlocal descriptor
+        descriptor = locks.take(path, seconds=0)
+        return descriptor is not None
 
     try:
         yield wait.until(is_taken)
     finally:
-        os.close(file)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _connect(uri: str, name: str) -> Connection:

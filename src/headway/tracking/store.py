@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import sqlite3
@@ -30,7 +29,7 @@ from headway.files.database import (
     sqlite_file,
 )
 from headway.files.disk import disk_error, full_disk
-from headway.files.locks import working_folder
+from headway.files.locks import held, working_folder
 from headway.run.places import settle, settle_shared
 
 if TYPE_CHECKING:
@@ -227,8 +226,7 @@ def _make_database(uri: str) -> None:
     path = database_file(uri)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(making_lock(path), "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with held(making_lock(path)):
             if not holds_anything(path):
                 _make_elsewhere(path)
             with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:

@@ -6,17 +6,17 @@ Started again after it was killed, it goes on from the newest checkpoint. Exit c
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.data.store import Store
 from headway.errors import HeadwayError, TrainingError
+from headway.files import locks
 from headway.files.atomic import read_json, write_array, write_json
 from headway.files.disk import disk_error
 from headway.machine.processes import die_with_starter
@@ -40,7 +40,8 @@ def guarded(run: RunDirectory, work: Callable[[RunDirectory], None]) -> int:
     """Do what is not done yet, alone in the run directory; what a user can mend goes to error.json. Returns the exit code."""
     (run.path / "error.json").unlink(missing_ok=True)
     try:
-        with _only_one(run):
+        busy = f"a run must have one process, but another one is at work in {run.path}"
+        with locks.held(run.path / ".lock", TrainingError(busy)):
             if run.result is None:
                 work(run)
         return 0
@@ -69,17 +70,6 @@ def _problem(error: Exception, run: RunDirectory) -> HeadwayError | None:
     ):  # torch.OutOfMemoryError is a RuntimeError; its text goes on for a page
         return TrainingError("training must fit in memory, but it ran out; lower train.batch_size or the model's size")
     return None
-
-
-@contextlib.contextmanager
-def _only_one(run: RunDirectory) -> Iterator[None]:
-    """Hold the run directory. The lock is the kernel's: it goes when the process does, however that ends."""
-    with open(run.path / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise TrainingError(f"a run must have one process, but another one is at work in {run.path}") from None
-        yield
 
 
 def train(run: RunDirectory) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import tempfile
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from headway.errors import ConfigError
+from headway.files import locks
 
 LOOK_SECONDS = 0.5
 FOLDER = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
@@ -56,21 +56,12 @@ def _locked(place: Path) -> int | None:
     """The descriptor that holds the file; None while another holds it."""
     while True:
         lock = _opened(place)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not locks.lock(lock, place):
             os.close(lock)
             return None
-        if _is_there(place, lock):
+        if locks.is_at(place, lock):
             return lock
         os.close(lock)  # removed meanwhile, by whoever clears up /tmp: the next process would lock another file
-
-
-def _is_there(place: Path, lock: int) -> bool:
-    try:
-        return os.path.samestat(place.stat(), os.fstat(lock))
-    except FileNotFoundError:
-        return False
 
 
 def _opened(place: Path) -> int:
