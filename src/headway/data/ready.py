@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from headway.files import checksums, locks
+from headway.files import checksums, leftovers, locks
 
 
 def in_use(path: Path) -> bool:
@@ -39,12 +37,8 @@ def take_away(path: Path) -> str | None:
     """Remove a store that is still damaged, and say why; None where it is whole by now."""
     with locks.held(path.parent / ".lock"):  # two processes must not take away what the other has made anew
         problem = problem_of(path)
-        if problem is None:
-            return None
-        trash = path.with_name(f".{path.name}.{os.getpid()}.trash")  # headway gc knows this name
-        with contextlib.suppress(FileNotFoundError):  # the other has taken it away
-            path.rename(trash)
-    shutil.rmtree(trash, ignore_errors=True)
+        if problem is not None:
+            leftovers.remove(path)
     return problem
 
 

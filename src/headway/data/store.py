@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,9 +130,7 @@ def make_store(
     path = folder / store_digest(division, data, prepare)
     if is_ready(path, warn):
         return Store(path), True
-    partial = folder / f".{path.name}.{os.getpid()}.partial"
-    try:
-        partial.mkdir(parents=True)
+    with checksums.replacing_folder(path) as partial:
         from headway.data.fit import fit  # not at the top: a machine that only trains needs none of what it imports
 
         table, parts = division.table, division.parts
@@ -145,14 +142,6 @@ def make_store(
         counts = np.bincount(parts, minlength=3)
         rows = dict(zip(SPLITS, counts.tolist(), strict=True))
         write_json(partial / "store.json", {"rows": rows, "data": table.digest, "units": units})
-        checksums.seal(partial)
-        try:
-            partial.rename(path)
-        except OSError:
-            if not (path / checksums.NAME).exists():  # else another process was quicker
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Store(path), False
 
 

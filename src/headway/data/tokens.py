@@ -11,8 +11,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -197,21 +195,12 @@ def make_token_store(
     path = folder / digest({"format": FORMAT, "data": text.digest, **described})
     if is_ready(path, warn):
         return TokenStore(path), True
-    partial = folder / f".{path.name}.{os.getpid()}.partial"
-    try:
-        (partial / "raw").mkdir(parents=True)
+    with checksums.replacing_folder(path) as partial:
+        (partial / "raw").mkdir()
         tokenizer = _fit(text, config)
         write_json(partial / "tokenizer.json", tokenizer.to_json())
         _learnt(text, config).write(partial)
         write_json(partial / "store.json", _write(partial, text, tokenizer, smallest))
-        checksums.seal(partial)
-        try:
-            partial.rename(path)
-        except OSError:
-            if not (path / checksums.NAME).exists():  # else another process was quicker
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return TokenStore(path), False
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from headway.files.atomic import read_json
+from headway.files.leftovers import remove as remove
 
 ASIDE = ".damaged"
 """The ending of what was set aside: nothing reads it any more, and a person may look at it."""
@@ -64,16 +65,6 @@ def _free(path: Path) -> Path:
         number += 1
         target = path.with_name(f"{path.name}.{number}{ASIDE}")
     return target
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder; a folder is renamed first, so that no half of it is ever found under its name."""
-    if path.is_dir() and not path.is_symlink():
-        trash = path.with_name(f".{path.name.removeprefix('.')}.{os.getpid()}.trash")
-        path.rename(trash)
-        shutil.rmtree(trash, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def is_json(path: Path) -> bool:

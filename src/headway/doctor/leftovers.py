@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from headway.doctor.finding import Finding, is_json, remove
-from headway.files.leftovers import leftovers
+from headway.doctor.finding import Finding, is_json
+from headway.files.leftovers import leftovers, remove
 from headway.run.lifetime import lives
 from headway.server.restore import PENDING, finish
 

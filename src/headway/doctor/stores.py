@@ -8,8 +8,9 @@ from pathlib import Path
 
 from headway.data.known import is_whole
 from headway.data.ready import problem_of, take_away
-from headway.doctor.finding import Finding, is_json, remove
+from headway.doctor.finding import Finding, is_json
 from headway.files import checksums
+from headway.files.leftovers import remove
 
 AGAIN = "remove it: the next run prepares it again"
 

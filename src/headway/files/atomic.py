@@ -25,11 +25,13 @@ def named(error: OSError, path: Path) -> OSError:
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """An OSError of the block names this file, where it names none."""
+def naming(path: Path, made: Path | None = None) -> Iterator[None]:
+    """An OSError of the block names this file, where it names none, or ``made``: what ``path`` is called until it is finished."""
     try:
         yield
     except OSError as error:
+        if made is not None and str(error.filename) == str(made):
+            error.filename = str(path)
         named(error, path)
         raise
 
@@ -49,17 +51,20 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield partial
-        sync(partial)
-        partial.replace(path)
-        sync(path.parent)  # the new name, too, must survive a power cut
-    except OSError as error:
-        if error.filename is None or os.fspath(error.filename) == str(partial):  # a name that no user knows
-            error.filename = str(path)
-        raise
+        with naming(path, partial):
+            yield partial
+            put_in_place(partial, path)
     finally:
         with contextlib.suppress(OSError):  # where the folder can only be read, it is not there
             partial.unlink(missing_ok=True)
+
+
+def put_in_place(made: Path, path: Path) -> None:
+    """Rename a finished file to ``path`` once its content is on disk, and wait until its new name is, too. OSErrors name ``path``."""
+    with naming(path, made):
+        sync(made)
+        made.replace(path)
+        sync(path.parent)
 
 
 def sync(path: Path) -> None:

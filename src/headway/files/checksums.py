@@ -8,7 +8,10 @@ use, contents at a file's first use in a process. A folder without it is older t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,6 +68,26 @@ def record(folder: Path, *names: str) -> None:
             kept[path.relative_to(folder).as_posix()] = Checksum(path.stat().st_size, sha256(path))
     files = {name: asdict(one) for name, one in sorted(kept.items())}
     write_json(folder / NAME, {"format": FORMAT, "files": files, "check": digest(files)})
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill, which is then sealed and renamed to ``path``, or removed where the block fails: none is ever found half full.
+
+    Where another process was quicker, its folder stays.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        seal(partial)
+        try:
+            partial.rename(path)
+        except OSError:
+            if not (path / NAME).exists():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def sync_tree(folder: Path) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from headway.errors import ConfigError
+from headway.files.atomic import put_in_place
 from headway.files.disk import disk_error, full_disk
 
 if TYPE_CHECKING:
@@ -265,16 +266,9 @@ def holds_anything(path: Path) -> bool:
 def place_database(made: Path, path: Path) -> None:
     """Bring a whole SQLite file to its place in one step, for its user alone. What another left beside that would be taken for its own."""
     made.chmod(0o600)
-    with open(made, "rb") as file:
-        os.fsync(file.fileno())
     for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    made.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    put_in_place(made, path)
 
 
 def check_file(part: str, path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,16 @@ def _is_written(partial: str) -> bool:
     """Whether the process that a half-written file is named after is there still: a clock set forward makes every file look old."""
     pid = re.search(r"\.(\d+)\.partial$", partial)
     return pid is not None and Path(f"/proc/{pid[1]}").exists()
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder; a folder is renamed first, so that no half of it is ever found under its name."""
+    if path.is_dir() and not path.is_symlink():
+        trash = path.with_name(f".{path.name.removeprefix('.')}.{os.getpid()}{TRASH}")
+        path.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def newest(path: Path) -> float:

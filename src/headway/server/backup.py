@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -19,7 +18,7 @@ from typing import Any
 
 from headway import __version__
 from headway.errors import ConfigError
-from headway.files.atomic import naming
+from headway.files.atomic import naming, put_in_place
 from headway.files.database import PARTS, Database, check_versions, database, disk_problem, reading, sqlite_file
 from headway.files.leftovers import note_place
 from headway.files.locks import working_folder
@@ -45,20 +44,17 @@ def backup(root: Path, to: str) -> dict[str, Any]:
         if not kept:
             raise ConfigError(f"{root} must have a database to keep, but nothing ran here yet; headway run NAME")
         made = folder / "backup.tar"
-        with naming(path), open(made, "wb") as file:
-            with tarfile.open(fileobj=file, mode="w") as tar:
-                writer = Writer(tar)
-                writer.add_json(archive.MANIFEST, asdict(_manifest(root, found)))
-                for name in kept:
-                    writer.add(folder / name, f"databases/{name}")
-                _add_folder(writer, root / "mlruns" / "artifacts", "artifacts")
-                _add_folder(writer, root / "conf", "conf")
-                writer.finish(rows)
-            file.flush()
-            os.fsync(file.fileno())
+        with naming(path, made), tarfile.open(made, mode="w") as tar:
+            writer = Writer(tar)
+            writer.add_json(archive.MANIFEST, asdict(_manifest(root, found)))
+            for name in kept:
+                writer.add(folder / name, f"databases/{name}")
+            _add_folder(writer, root / "mlruns" / "artifacts", "artifacts")
+            _add_folder(writer, root / "conf", "conf")
+            writer.finish(rows)
         archive.unpack(made, None)  # every byte of it, against the list at its end
         made.chmod(0o600)  # as private as the databases in it
-        made.rename(path)
+        put_in_place(made, path)
     what = f"{' and '.join(kept)}, artifacts, conf/; not HEADWAY_AUTH, which stays in the environment"
     return {"file": str(path), "bytes": path.stat().st_size, "what": what, "rows": sum(map(_sum, rows.values()))}
 

@@ -18,7 +18,7 @@ from typing import Any
 from headway.config import find_root
 from headway.errors import ConfigError
 from headway.files import locks
-from headway.files.atomic import read_json
+from headway.files.atomic import read_json, sync
 from headway.files.database import (
     PARTS,
     Database,
@@ -186,11 +186,7 @@ def _settle_sqlite(folder: Path, old: str, new: str) -> None:
 def _sync(folder: Path) -> None:
     """Bring the folders themselves to the disk; their files are there already."""
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(path)
 
 
 def finish(root: Path) -> bool:
