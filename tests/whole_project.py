@@ -23,7 +23,7 @@ import pandas as pd
 
 from headway import tracking
 from headway.files.atomic import read_json, write_json
-from headway.files.database import revisions_of
+from headway.files.versions import revisions_of
 from headway.pipeline import runs, stages, zombies
 from headway.project import load_project
 from headway.run.directory import RunDirectory

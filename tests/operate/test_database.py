@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 
 from headway.errors import ConfigError
 from headway.files import database as db
+from headway.files.versions import MIGRATIONS, check_versions, revisions_of
 from headway.machine.processes import free_port
 
 
@@ -40,6 +41,8 @@ def test_no_address_that_is_shown_holds_the_password(ask: pytest.MonkeyPatch) ->
         ("mysql://u@h/d", "begins with mysql:// and names host h"),
         ("postgresql:///d", "names host (none)"),
         ("postgresql://h:x/d", "it cannot be read"),
+        ("postgresql://h:99999/d", "it cannot be read"),
+        ("postgresql://u:p/w@h/d", "it cannot be read"),
         ("postgresql://h/a b", "the database is called 'a b'"),
         ("postgresql://h/d?ssl=1", "it has ?ssl; only sslmode is known"),
     ],
@@ -51,6 +54,12 @@ def test_an_address_that_is_none_is_one_line(ask: pytest.MonkeyPatch, text: str,
     assert str(told.value).startswith("HEADWAY_DATABASE must be like postgresql://")
     assert fact in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_an_at_in_a_password_is_never_taken_for_the_host(ask: pytest.MonkeyPatch) -> None:
+    ask.setenv("HEADWAY_DATABASE", "postgresql://u:p@w@h/d")
+    assert db.database() == db.Database("u", "h", 5432, "d")
+    assert os.environ["PGPASSWORD"] == "p@w"
 
 
 def test_a_database_that_is_away_or_refuses_is_one_line(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,10 +107,10 @@ def test_a_database_of_another_version_is_one_line(setting: str, root: Path) -> 
     found = db.database()
     assert found is not None
     db.make_databases(found)
-    db.check_versions(root, found)
+    check_versions(root, found)
     execute(found, "prefect", "CREATE TABLE flow_run (id int)")
     with pytest.raises(ConfigError, match="1 tables and no version: half-migrated"):
-        db.check_versions(root, found)
+        check_versions(root, found)
     execute(
         found,
         "prefect",
@@ -109,13 +118,13 @@ def test_a_database_of_another_version_is_one_line(setting: str, root: Path) -> 
         "INSERT INTO alembic_version VALUES ('fff')",
     )
     with pytest.raises(ConfigError, match="version fff is unknown to the Prefect installed here"):
-        db.check_versions(root, found)
+        check_versions(root, found)
 
 
 def test_an_sqlite_database_of_another_version_is_one_line(root: Path) -> None:
     path = db.sqlite_file(root, "mlflow")
     path.parent.mkdir()
-    known, newest = db.revisions_of("mlflow", "sqlite")
+    known, newest = revisions_of("mlflow", "sqlite")
     older = min(known - newest)
     for version, fact in (("fff", "version fff is unknown"), (older, f"version {older} is older; headway backup")):
         path.unlink(missing_ok=True)
@@ -125,13 +134,13 @@ def test_an_sqlite_database_of_another_version_is_one_line(root: Path) -> None:
             made.execute("CREATE TABLE experiments (name text)")  # what was never filled would be made anew
             made.execute("INSERT INTO experiments VALUES ('flowers')")
         with pytest.raises(ConfigError) as told:
-            db.check_versions(root, None)
+            check_versions(root, None)
         assert fact in str(told.value)
     path.write_text("this is not a database " * 100)
     with pytest.raises(ConfigError, match="must be MLflow's database, but: file is not a database"):
-        db.check_versions(root, None)
+        check_versions(root, None)
 
 
 def test_the_newest_revisions_are_what_the_packages_themselves_call_head() -> None:
-    for part, kind in db.MIGRATIONS:
-        assert len(db.revisions_of(part, kind)[1]) == 1
+    for part, kind in MIGRATIONS:
+        assert len(revisions_of(part, kind)[1]) == 1

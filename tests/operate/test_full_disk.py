@@ -20,8 +20,9 @@ from headway.cli import commands as cli
 from headway.doctor import databases
 from headway.errors import ConfigError, HeadwayError
 from headway.files import atomic
-from headway.files.database import check_versions, sqlite_file
+from headway.files.database import sqlite_file
 from headway.files.disk import disk_error, full_disk
+from headway.files.versions import check_versions
 from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.directory import RunDirectory

@@ -20,8 +20,9 @@ import pytest
 from headway.cli import commands as cli
 from headway.errors import ConfigError
 from headway.files import locks
-from headway.files.database import making_lock, revisions_of, sqlite_file
+from headway.files.database import making_lock, sqlite_file
 from headway.files.leftovers import leftovers
+from headway.files.versions import revisions_of
 from headway.server import archive
 from headway.server import restore as restores
 from headway.server.backup import backup

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from headway.files import database as db
+from headway.files.versions import revisions_of
 from headway.server import restore as restores
 from headway.server.backup import backup
 from headway.server.restore import PENDING, restore
@@ -64,7 +65,7 @@ def kept(setting: str, tmp_path: Path) -> Path:
     for part in db.PARTS:
         with connected(part) as cursor:
             cursor.execute("CREATE TABLE alembic_version (version_num TEXT)")
-            cursor.execute("INSERT INTO alembic_version VALUES (%s)", (min(db.revisions_of(part, "postgresql")[1]),))
+            cursor.execute("INSERT INTO alembic_version VALUES (%s)", (min(revisions_of(part, "postgresql")[1]),))
             for table, (column,) in PLACES.items():
                 cursor.execute(f"CREATE TABLE {table} (id INT PRIMARY KEY, {column} TEXT)")
                 places = [(number, str(root / "mlruns" / "artifacts" / str(number))) for number in range(ROWS)]

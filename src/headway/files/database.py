@@ -3,13 +3,12 @@
 Prefect and MLflow each get a database of their own, `name_prefect` and `name_mlflow`, made where they are missing. The
 password goes to every driver through PGPASSWORD, so that no address, command line or log that is shown holds it.
 
-Neither prefect nor mlflow is imported: what their migrations know is read from their files.
+The address is read by the standard library: SQLAlchemy's make_url takes what follows an @ in a password for the host, which errors show.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
 import socket
@@ -32,12 +31,6 @@ EXAMPLE = "postgresql://user:password@host:5432/headway"
 WAIT_SECONDS = 10
 LOCK = 4_813_070_001  # any number that nobody else takes for an advisory lock
 PARTS = {"prefect": "Prefect", "mlflow": "MLflow"}
-MIGRATIONS = {
-    ("prefect", "postgresql"): ("prefect", "server/database/_migrations/versions/postgresql"),
-    ("prefect", "sqlite"): ("prefect", "server/database/_migrations/versions/sqlite"),
-    ("mlflow", "postgresql"): ("mlflow", "store/db_migrations/versions"),
-    ("mlflow", "sqlite"): ("mlflow", "store/db_migrations/versions"),
-}
 
 
 @dataclass(frozen=True)
@@ -199,15 +192,6 @@ def _row(cursor: Any) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def check_versions(root: Path, found: Database | None) -> None:
-    """Raises ConfigError when a database was made by a newer version, is half-migrated, or holds something else."""
-    for part in PARTS:
-        if found is None:
-            check_file(part, sqlite_file(root, part))
-        else:
-            _check_postgres(part, found)
-
-
 def sqlite_file(root: Path, part: str) -> Path:
     """Where a part's SQLite database lies."""
     return root / "mlruns" / "mlflow.db" if part == "mlflow" else root / ".prefect" / "prefect.db"
@@ -269,62 +253,3 @@ def place_database(made: Path, path: Path) -> None:
     for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     put_in_place(made, path)
-
-
-def check_file(part: str, path: Path) -> None:
-    try:
-        if not holds_anything(path):  # not made yet: who comes next makes it
-            return
-        with contextlib.closing(reading(path, 20)) as connection:
-            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            has = "alembic_version" in tables
-            revisions = {r for (r,) in connection.execute("SELECT version_num FROM alembic_version")} if has else set()
-    except sqlite3.Error as error:
-        raise disk_problem(error, path) or ConfigError(
-            f"{path} must be {PARTS[part]}'s database, but: {error}; headway doctor --apply, or restore a backup"
-        ) from None
-    _judge(part, "sqlite", str(path), f"sqlite:///{path}", tables, revisions)
-
-
-def _check_postgres(part: str, found: Database) -> None:
-    with contextlib.closing(connect(found, found.database(part))) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        tables = [str(row[0]) for row in cursor.fetchall()]
-        revisions: set[str] = set()
-        if "alembic_version" in tables:
-            cursor.execute("SELECT version_num FROM alembic_version")
-            revisions = {str(row[0]) for row in cursor.fetchall()}
-    _judge(part, "postgresql", found.shown(part), found.url("psycopg2", part), tables, revisions)
-
-
-def _judge(part: str, kind: str, where: str, url: str, tables: list[str], revisions: set[str]) -> None:
-    """Prefect brings an older database up to date when it starts; MLflow wants to be asked."""
-    name = PARTS[part]
-    if not set(tables) - {"alembic_version"}:
-        return
-    if not revisions:
-        fact = f"it has {len(tables)} tables and no version: half-migrated, or another program's"
-        raise ConfigError(f"{where} must be {name}'s database, but {fact}; restore a backup, or name another")
-    known, newest = revisions_of(part, kind)
-    unknown = sorted(revisions - known)
-    if unknown:
-        fact = f"its version {unknown[0]} is unknown to the {name} installed here"
-        raise ConfigError(f"{where} must suit this {name}, but {fact}; install the newer {name}, or restore a backup")
-    if part == "mlflow" and not revisions & newest:
-        fact = f"its version {sorted(revisions)[0]} is older"
-        raise ConfigError(f"{where} must suit this {name}, but {fact}; headway backup, then: mlflow db upgrade {url}")
-
-
-def revisions_of(part: str, kind: str) -> tuple[set[str], set[str]]:
-    """All versions that the installed package's migrations know, and the newest (which none comes after)."""
-    package, folder = MIGRATIONS[part, kind]
-    spec = importlib.util.find_spec(package)
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    known, passed = set(), set()
-    for path in (Path(next(iter(spec.submodule_search_locations))) / folder).glob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        for target, variable in ((known, "revision"), (passed, "down_revision")):
-            found = re.search(rf"^{variable}\b[^=\n]*=\s*(.*)$", text, re.MULTILINE)
-            target.update(re.findall(r"[\"'](\w+)[\"']", found[1]) if found else ())
-    return known, known - passed

@@ -19,9 +19,10 @@ from typing import Any
 from headway import __version__
 from headway.errors import ConfigError
 from headway.files.atomic import naming, put_in_place
-from headway.files.database import PARTS, Database, check_versions, database, disk_problem, reading, sqlite_file
+from headway.files.database import PARTS, Database, database, disk_problem, reading, sqlite_file
 from headway.files.leftovers import note_place
 from headway.files.locks import working_folder
+from headway.files.versions import check_versions
 from headway.machine.clock import stamp
 from headway.server import archive
 from headway.server.archive import Manifest, Writer

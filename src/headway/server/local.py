@@ -17,8 +17,9 @@ from pathlib import Path
 
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
-from headway.files.database import check_versions, database, keep_private, make_databases
+from headway.files.database import database, keep_private, make_databases
 from headway.files.disk import require_room
+from headway.files.versions import check_versions
 from headway.server.credentials import auth
 from headway.server.owner import owner
 from headway.server.prefect_api import check_reachable

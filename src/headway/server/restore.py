@@ -22,7 +22,6 @@ from headway.files.atomic import read_json, sync
 from headway.files.database import (
     PARTS,
     Database,
-    check_file,
     connect,
     database,
     make_databases,
@@ -30,6 +29,7 @@ from headway.files.database import (
     place_database,
     sqlite_file,
 )
+from headway.files.versions import check_file
 from headway.run import lifetime
 from headway.run.places import rename
 from headway.server import archive, temporary

@@ -17,7 +17,6 @@ from headway.errors import ConfigError
 from headway.files.atomic import read_or_empty
 from headway.files.database import (
     Database,
-    check_versions,
     database,
     holds_anything,
     keep_private,
@@ -26,6 +25,7 @@ from headway.files.database import (
     sqlite_file,
 )
 from headway.files.disk import require_room
+from headway.files.versions import check_versions
 from headway.machine.processes import GRACE_SECONDS, Child, await_answer, await_truth, is_free, spawn, stop
 from headway.server import access, peers
 from headway.server.credentials import auth

@@ -19,7 +19,6 @@ from headway.errors import ConfigError, DamagedError
 from headway.files.atomic import read_or_empty
 from headway.files.database import (
     SETTING,
-    check_versions,
     connect,
     database,
     holds_anything,
@@ -30,6 +29,7 @@ from headway.files.database import (
 )
 from headway.files.disk import disk_error, full_disk
 from headway.files.locks import held, working_folder
+from headway.files.versions import check_versions
 from headway.run.places import settle, settle_shared
 
 if TYPE_CHECKING:
