@@ -14,6 +14,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -179,7 +180,7 @@ class RunDirectory:
             try:
                 write_json(run.path / "run.json", {**plan, "number": number, "key": uuid4().hex})
             except OSError:
-                run.path.rmdir()
+                shutil.rmtree(run.path, ignore_errors=True)
                 raise
         except OSError as error:
             raise ConfigError(f"{error.filename or base} must be writable, but: {error.strerror}") from None
