@@ -8,6 +8,16 @@ from pathlib import Path
 import headway
 
 
+def test_every_file_beside_the_modules_is_installed() -> None:
+    """A wheel holds none that no pattern of the package's data names."""
+    source = Path(headway.__file__).parents[1]
+    with open(source.parent / "pyproject.toml", "rb") as file:
+        patterns = tomllib.load(file)["tool"]["setuptools"]["package-data"]["*"]
+    beside = [path for path in source.glob("headway/**/*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    assert beside
+    assert [path.name for path in beside if not any(path.match(pattern) for pattern in patterns)] == []
+
+
 def test_every_package_is_installed() -> None:
     """An editable install finds a package that the list lacks; a wheel does not hold it."""
     source = Path(headway.__file__).parents[1]

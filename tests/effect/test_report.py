@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 from headway.effect.report import write_report
-from headway.effect.results import Recommended, StudyResult, Whole
+from headway.effect.results import Beside, Confirmed, Effect, Recommended, StudyResult, Unsettled, Whole
 from tests.effect.studied import studied
 
 ENVIRONMENT = {"cpu": "A <CPU>", "cores": 2, "gpus": [], "packages": {"torch": "2.13.0"}}
@@ -28,7 +29,7 @@ def test_the_report_is_whole_and_needs_no_network(tmp_path: Path) -> None:
     assert len(samples["log_ratios"]["bf16"]) >= 2, "a list for each session"
     assert len(samples["curves"]["baseline"]) == 10, "twice as many as of a technique: they are everybody's margin"
     assert "Hodges" in page
-    assert '"residence": "device"' in page.replace("&quot;", '"')
+    assert '"residence": "device"' in html.unescape(page)
 
 
 def test_what_was_found_is_said_in_numbers(tmp_path: Path) -> None:
@@ -57,3 +58,27 @@ def test_a_study_is_read_from_its_file_as_it_was_found(tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "effect.json").read_text())
     assert {"with", "without", "stack", "techniques", "recommended", "curves", "contention"} <= kept.keys()
     assert StudyResult.read(tmp_path / "effect.json") == studied()
+
+
+def test_no_text_of_a_study_is_taken_for_html(tmp_path: Path) -> None:
+    """Names and reasons may come from a project, and end up in every part of the report."""
+    hostile = "</script><b>&"
+    first = studied().techniques[0]
+    found = replace(
+        studied(),
+        techniques=(replace(first, name=hostile, reason=hostile, verdict="helps", samples=((0.1,),)),),
+        stack=Whole(),
+        without=(Beside(hostile, Effect(1.0, 0.9, 1.1), "helps"),),
+        open=(Unsettled(hostile, hostile, 90.0),),
+        recommended=Recommended(
+            fields={"x": hostile}, confirmations=(Confirmed(names=(hostile,), outcome="confirmed"),)
+        ),
+    )
+    page = write_report(tmp_path / "effect.html", hostile, found, ENVIRONMENT).read_text()
+    outside = re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
+    assert hostile not in outside
+    assert outside.count("&lt;/script&gt;&lt;b&gt;&amp;") == 11, (
+        "title, heading, summary, table (2), stack, open (2), together, recipe, samples"
+    )
+    samples = json.loads(re.search(r'id="samples">(.*?)</script>', outside, re.DOTALL)[1])  # type: ignore[index]
+    assert list(samples["log_ratios"]) == [hostile]
