@@ -85,7 +85,10 @@ def test_a_draft_of_each_format_loads_and_has_the_roles_that_a_person_would_give
 
 
 def test_the_drafted_expectations_hold_on_the_rows_they_were_drafted_from(root: Path) -> None:
-    _write(_frame(), root / "customers.csv")
+    """Also on numbers so small that a bound is 2e-07, and so large that it is 2e+19."""
+    frame = _frame()
+    frame["tiny"], frame["huge"] = frame.income / frame.income.max() * 8e-6 + 1e-6, frame.income * 1e17
+    _write(frame, root / "customers.csv")
     draft("customers.csv", "churned", None, root)
     project = load_project("customers", root)
     verdict = judge(project.validation.expectations, open_table(project.data, project.task, root))

@@ -1,4 +1,8 @@
-"""The text of a drafted project file, and expectations a little wider than what was seen."""
+"""The text of a drafted project file, and expectations a little wider than what was seen.
+
+Written line by line, not by ruamel.yaml: that writes YAML 1.2, in which yes and on are plain texts, and PyYAML reads them as True; its
+comments hang on keys, so that lines that are commented out are lost; and building its maps takes as much code.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +84,9 @@ def ordered(values: Iterable[str]) -> list[str]:
 def scalar(value: Any) -> str:
     """A value in YAML; text is quoted where YAML would read it as something else."""
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        if value.is_integer() and abs(value) < 1e15:
+            return str(int(value))
+        return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))  # PyYAML takes 2e-07 for a text
     if isinstance(value, str):
         plain = _PLAIN.fullmatch(value)
         return value if plain and value.isascii() and value.lower() not in _WORDS else quoted(value)
