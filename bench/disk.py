@@ -127,6 +127,8 @@ def attempt(trial: Trial, disk: Disk) -> list[str]:
             again = perform(trial, disk)
             if again.code != 0:
                 problems.append(f"with room again: {again.err.strip()[-600:]}")
+        else:  # what it could not tell MLflow for want of room, the next command tells
+            give(root, ("list",))
         findings = give(root, ("doctor",))
         if findings.code != 0:
             problems.append(f"the doctor finds: {findings.out.strip()[-600:]} {findings.err.strip()[-600:]}")

@@ -413,3 +413,12 @@ def test_what_others_depend_on_is_mended_before_anything_is_done_about_them(
     monkeypatch.setattr(doctor, "CHECKS", (dependent, first))
     report = doctor.mend(tmp_path)
     assert ([one.where for one in report.mended], report.left, done) == ([base], (), [])
+
+
+def test_a_run_that_came_to_its_end_and_could_not_say_so_is_not_called_killed(killed: WholeProject) -> None:
+    """As on a disk that was full when MLflow was to be told."""
+    write_json(killed.run("dead").path / "decision.json", {"promoted": False, "reason": "worse"})
+    lines = [line for line in lines_of(killed) if killed.run("dead").path.name in line]
+    assert any("came to its end, but MLflow does not know it; close it in MLflow as finished" in line for line in lines)
+    doctor.mend(killed.root)
+    assert killed.status("dead") == "FINISHED"

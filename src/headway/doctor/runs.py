@@ -147,9 +147,12 @@ def _bundle(root: Path, path: Path) -> Iterator[Finding]:
 
 
 def _open(root: Path, path: Path) -> Iterator[Finding]:
-    """Runs that nobody closed: their process died."""
+    """Runs that nobody closed: their process died, or found no room to say how they ended."""
     ending = read_or_empty(path / "tracking.json").get("ending", "")
-    if (path / "owner.lock").exists():
+    if ending is None and lifetime.is_done(RunDirectory(path)):
+        fact = "the run came to its end, but MLflow does not know it"
+        yield Finding(fact, path, "close it in MLflow as finished", partial(_close, root, path))
+    elif (path / "owner.lock").exists():
         yield Finding("its process was killed", path, "close it in MLflow as killed", partial(_close, root, path))
     elif ending is None:
         fix = "close it in MLflow as killed"
