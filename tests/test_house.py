@@ -9,6 +9,8 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from headway.columns import column_types
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "headway"
 
@@ -143,3 +145,21 @@ def missing(text: str) -> Iterator[str]:
         for name in names.split(","):
             if name.split()[0] not in {*modules(), "__version__"}:
                 yield f"headway.{name.split()[0]}"
+
+
+KIND_QUESTIONS = 9
+"""Comparisons of a column's kind with a name, outside columns/. The number may only fall: a type answers for itself."""
+
+
+def test_no_more_code_asks_for_a_kind_of_column_by_its_name() -> None:
+    """Whoever asks so has to be changed for a new type of column."""
+    named, asked = set(column_types()), []
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())) if room(name) != "columns" else ():
+            if not isinstance(node, ast.Compare):
+                continue
+            sides = [node.left, *node.comparators]
+            words = {one.value for side in sides for one in ast.walk(side) if isinstance(one, ast.Constant)}
+            if words & named and any(ast.unparse(side).split(".")[-1] == "kind" for side in sides):
+                asked.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}")
+    assert len(asked) == KIND_QUESTIONS, "\n".join(asked)

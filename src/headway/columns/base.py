@@ -13,6 +13,8 @@ import pyarrow as pa
 from headway.columns.summary import Summary
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from headway.columns.config import PrepareConfig
     from headway.columns.values import Place
 
@@ -98,6 +100,18 @@ class ColumnType(ABC):
     any_text: ClassVar[bool] = False
     """Whether any text may be a value, so that a word such as NA is null only where no value is written so."""
 
+    can_leak: ClassVar[bool] = True
+    """Whether it is asked how well the column alone tells the target."""
+
+    adds_up: ClassVar[bool] = False
+    """Whether columns of the type may add up to the target."""
+
+    recurs: ClassVar[bool] = False
+    """Whether values should recur: where most differ, the column is likely an id."""
+
+    mlflow_type: ClassVar[Literal["double", "datetime", "string"]] = "string"
+    """As a model's signature calls it."""
+
     @abstractmethod
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
         """Values of any Arrow type as float64 (NaN as null), as timestamp[us] in UTC without a zone, or as string in its one spelling.
@@ -109,6 +123,10 @@ class ColumnType(ABC):
     def summary(self, name: str) -> Summary:
         """An empty summary of column ``name``."""
         return self.summary_class(name, self.name)
+
+    def line(self, values: pd.Series) -> np.ndarray | None:
+        """Canonical values as numbers on a line, NaN where they are missing; None where only equality matters."""
+        return None
 
     @abstractmethod
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:

@@ -126,6 +126,7 @@ class CategoricalColumn(ColumnType):
     encoding = Category
     summary_class = Counted
     any_text = True
+    recurs = True
 
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
         return canonical_text(column, place, look)

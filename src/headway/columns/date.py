@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ from headway.columns.number import Number, NumberFitter
 from headway.columns.spelling import moments, texts_of
 from headway.columns.summary import Measured
 from headway.columns.values import BadValues, Place, family, refusal, unfit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SECONDS_A_DAY = 86_400.0
 
@@ -45,6 +48,7 @@ class DateColumn(ColumnType):
     rank = 2
     encoding = Day
     summary_class = Measured
+    mlflow_type = "datetime"
 
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
         form = family(column.type)
@@ -63,6 +67,9 @@ class DateColumn(ColumnType):
             except pa.ArrowInvalid:
                 pass
         return _parse(column, place, date_format)
+
+    def line(self, values: pd.Series) -> np.ndarray:
+        return np.where(values.isna(), np.nan, values.astype("int64"))
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return NumberFitter(Measured(name, self.name), config, Day)

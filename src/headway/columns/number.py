@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,9 @@ from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
 from headway.columns.config import PrepareConfig
 from headway.columns.summary import Measured
 from headway.columns.values import Place, family, infinite, refusal, unfit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RANKS = 1000
 """Points of the quantile scale, as many as scikit-learn's QuantileTransformer takes."""
@@ -137,6 +140,8 @@ class NumericColumn(ColumnType):
     rank = 0
     encoding = Number
     summary_class = Measured
+    adds_up = True
+    mlflow_type = "double"
 
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
         form = family(column.type)
@@ -154,6 +159,9 @@ class NumericColumn(ColumnType):
         if look and pc.any(pc.is_nan(numbers)).as_py():
             numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
         return numbers
+
+    def line(self, values: pd.Series) -> np.ndarray:
+        return values.to_numpy(np.float64, na_value=np.nan)
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return NumberFitter(Measured(name, self.name), config)

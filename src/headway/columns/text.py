@@ -126,6 +126,7 @@ class TextColumn(ColumnType):
     encoding = Words
     summary_class = TextSummary
     any_text = True
+    can_leak = False
 
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
         return canonical_text(column, place, look)

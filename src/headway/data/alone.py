@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from headway.columns import Kind
+from headway.columns import Kind, column_type
 from headway.data.config import Task
 
 SAMPLE = 100_000
@@ -25,7 +25,8 @@ def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: Task) -
     """
     rows = target.notna().to_numpy()
     feature, target = feature[rows], target[rows]
-    groups = _groups(feature, kind)
+    line = column_type(kind).line(feature)
+    groups = pd.factorize(feature, use_na_sentinel=False)[0] if line is None else _binned(line)
     if task == "regression":
         return _r2(groups, target.to_numpy(np.float64)), "R²"
     counts = target.value_counts()
@@ -36,26 +37,14 @@ def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: Task) -
             continue
         score = _out_of_fold(groups, event.astype(np.float64))
         best = max(best, auc(score, event))
-        if kind != "categorical":
-            numbers = _numbers(feature, kind)
-            known = np.isfinite(numbers)
-            if known.all():
-                plain = auc(numbers, event)
-                best = max(best, plain, 1 - plain)
+        if line is not None and np.isfinite(line).all():
+            plain = auc(line, event)
+            best = max(best, plain, 1 - plain)
     return best, "AUC"
 
 
-def _numbers(feature: pd.Series, kind: Kind) -> np.ndarray:
-    if kind == "date":
-        return np.where(feature.isna(), np.nan, feature.astype("int64"))
-    return feature.to_numpy(np.float64, na_value=np.nan)
-
-
-def _groups(feature: pd.Series, kind: Kind) -> np.ndarray:
-    """Codes of equal values, or of neighbouring ones: numbers are binned by rank. Missing values are a group of their own."""
-    if kind == "categorical":
-        return pd.factorize(feature, use_na_sentinel=False)[0]
-    numbers = _numbers(feature, kind)
+def _binned(numbers: np.ndarray) -> np.ndarray:
+    """Codes of neighbouring values, binned by rank. Missing values are a group of their own."""
     known = ~np.isnan(numbers)
     codes = np.zeros(len(numbers), np.int64)
     if known.any():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from headway.columns import column_type
 from headway.data.alone import SAMPLE, exact_sum, power_alone
 from headway.data.config import DataConfig, Task, ValidationConfig
 from headway.data.identity import row_hashes
@@ -87,7 +88,7 @@ def _feature(column: Summary) -> list[Finding]:
         text = f"{name} should vary, but is the same in every row; move it to data.ignore"
         return [Finding("warn", name, text)]
     known = column.rows - column.nulls
-    if column.kind == "categorical" and column.distinct > ID_VALUES and column.distinct > ID_SHARE * known:
+    if column_type(column.kind).recurs and column.distinct > ID_VALUES and column.distinct > ID_SHARE * known:
         text = (
             f"{name} should be a category, but {column.distinct:,} of its {known:,} values differ, so it is likely "
             "an id; move it to data.keys or data.ignore"
@@ -113,7 +114,7 @@ def check_leaks(table: Table, parts: np.ndarray, validation: ValidationConfig) -
     target = frame[table.target]
     found = []
     for name, kind in table.kinds.items():
-        if kind == "text":
+        if not column_type(kind).can_leak:
             continue
         power, measured = power_alone(frame[name], kind, target, table.task)
         if power > validation.max_single_feature_auc:
@@ -123,7 +124,7 @@ def check_leaks(table: Table, parts: np.ndarray, validation: ValidationConfig) -
             )
             found.append(Finding(validation.leaks, name, text))
     known = {finding.column for finding in found}
-    numbers = {n: frame[n] for n, kind in table.kinds.items() if kind == "numeric" and n not in known}
+    numbers = {n: frame[n] for n, kind in table.kinds.items() if column_type(kind).adds_up and n not in known}
     parts_of = exact_sum(numbers, target) if table.task == "regression" else ()
     if parts_of:
         text = (

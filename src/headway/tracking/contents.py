@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headway.columns import column_type
 from headway.files.atomic import read_or_empty
 from headway.run.directory import RunDirectory
 from headway.tracking.decisions import reason_of
@@ -152,9 +153,8 @@ def dataset_of(run: RunDirectory) -> DatasetInput | None:
     project = plan["project"]
     named = project.get("data", {})
     source = {"uri": named.get("source") or f"dataset:{named.get('dataset')}", "sha256": data["digest"]}
-    kinds = {"numeric": "double", "date": "datetime"}
     schema = [
-        {"name": name, "type": kinds.get(kind, "string"), "required": False}
+        {"name": name, "type": column_type(kind).mlflow_type, "required": False}
         for name, kind in named.get("features", {}).items()
     ]
     profile = {key: data[key] for key in ("rows", "files") if key in data}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headway
+from headway.columns import column_type
 from headway.files import checksums
 from headway.tracking.store import quietly
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 REQUIRED = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "PyYAML", "safetensors", "torch")
 REQUIRED_BY = {"boosting": ("lightgbm",), "tabm": ("tabm", "rtdl_num_embeddings"), "gpt": ("tokenizers",)}
-TYPES = {"numeric": "double", "date": "datetime", "categorical": "string", "text": "string"}
 
 
 def save(
@@ -90,7 +90,9 @@ def _signature(described: Mapping[str, Any]) -> Any:
         told = [ColSpec("string", "completion", required=False)]
         told += [ColSpec("double", name, required=False) for name in ("loss", "bits_per_byte", "perplexity")]
         return ModelSignature(inputs=Schema(asked), outputs=Schema(told), params=params)
-    columns = [ColSpec(TYPES[kind], name, required=False) for name, kind in described["features"].items()]
+    columns = [
+        ColSpec(column_type(kind).mlflow_type, name, required=False) for name, kind in described["features"].items()
+    ]
     signature = ModelSignature(inputs=Schema(columns), outputs=Schema(_outputs(described)))
     signature._is_signature_from_type_hint = True
     return signature
@@ -115,9 +117,10 @@ def _example(rows: pd.DataFrame, described: Mapping[str, Any]) -> pd.DataFrame:
         return rows
     example = rows[list(described["features"])].head(5).reset_index(drop=True)
     for name, kind in described["features"].items():
-        if kind == "numeric":
+        form = column_type(kind).mlflow_type
+        if form == "double":
             example[name] = pd.to_numeric(example[name]).astype("float64")
-        elif kind != "date":
+        elif form == "string":
             text = example[name].astype(object)
             example[name] = text.where(text.isna(), text.map(str)).where(text.notna(), None)
     return example
