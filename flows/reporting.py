@@ -27,15 +27,18 @@ from headway.config import find_root
 from headway.effect.results import StudyResult
 from headway.errors import HeadwayError
 from headway.evaluate import undefined
+from headway.evaluate.decision import Decision
 from headway.files.atomic import read_or_empty, write_json
 from headway.files.disk import disk_error
 from headway.machine.clock import moment
 from headway.machine.processes import die_with_parent
-from headway.pipeline import effects, watching
+from headway.pipeline import effects
 from headway.pipeline.terminal import Terminal, metric_rows, slice_rows
+from headway.pipeline.validation import Validation
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter, markdown_table
 from headway.server.local import running
+from headway.watch.result import WatchResult, page
 
 ARTIFACT_SECONDS = 2.0
 LONG = {"train": "training", "measure": "study"}
@@ -166,12 +169,13 @@ def mlflow_page(run: RunDirectory) -> str | None:
     return f"{servers.mlflow}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
 
 
-def show_validation(project: str, found: dict[str, Any], problem: str | None) -> None:
+def show_validation(project: str, found: Validation | None, problem: str | None = None) -> None:
     """What validation found, as a page."""
     lines = [f"# {project}: data {'refused' if problem else 'accepted'}"]
     if problem:
         lines += [f"- {line}" for line in problem.splitlines()]
-    lines += ["", str(found.get("summary", "")), *(f"- warning: {text}" for text in found.get("warnings", ()))]
+    if found is not None:
+        lines += ["", found.summary, *(f"- warning: {text}" for text in found.warnings)]
     text = "data refused" if problem else "data accepted"
     create_markdown_artifact(markdown="\n".join(lines), key=artifact_key(project, "validation"), description=text)
 
@@ -190,12 +194,12 @@ def show_metrics(project: str, evaluation: dict[str, Any]) -> None:
         )
 
 
-def show_decision(project: str, decision: dict[str, Any], evaluation: dict[str, Any], run: RunDirectory) -> None:
+def show_decision(project: str, decision: Decision, evaluation: dict[str, Any], run: RunDirectory) -> None:
     """The decision with its reason, and where everything lies; the run's page in MLflow also as a link of its own."""
-    verdict = "promoted to champion" if decision.get("promoted") else "not promoted"
+    verdict = "promoted to champion" if decision.promoted else "not promoted"
     keep = (evaluation.get("earns_its_keep") or {}).get("text", "")
-    model = f"Model `{decision['name']}` version {decision['version']}. " if decision.get("version") is not None else ""
-    parts = [f"# {project}: {verdict}", decision.get("reason", ""), keep, markdown_table(metric_rows(evaluation))]
+    model = f"Model `{decision.name}` version {decision.version}. " if decision.version is not None else ""
+    parts = [f"# {project}: {verdict}", decision.reason, keep, markdown_table(metric_rows(evaluation))]
     parts += undefined.lines(evaluation)
     parts.append(f"{model}Files: `{run.path}`")
     address = mlflow_page(run)
@@ -206,10 +210,10 @@ def show_decision(project: str, decision: dict[str, Any], evaluation: dict[str, 
     create_markdown_artifact(markdown=page, key=artifact_key(project, "decision"), description=verdict)
 
 
-def show_drift(project: str, found: dict[str, Any]) -> None:
+def show_drift(project: str, found: WatchResult) -> None:
     """What a watch found, as a page."""
-    text = "drift" if found["drifted"] else "no drift"
-    create_markdown_artifact(markdown=watching.page(found), key=artifact_key(project, "drift"), description=text)
+    text = "drift" if found.drifted else "no drift"
+    create_markdown_artifact(markdown=page(found), key=artifact_key(project, "drift"), description=text)
 
 
 def show_effects(project: str, found: StudyResult, run: RunDirectory) -> None:

@@ -56,9 +56,9 @@ def validate(run: Path, root: Path) -> Any:
         try:
             found = stages.validate(directory, root, report)
         except HeadwayError as error:
-            show_validation(report.project, {}, str(error))
+            show_validation(report.project, None, str(error))
             raise
-        show_validation(report.project, found, None)
+        show_validation(report.project, found)
 
     return _stage("validate", run, work)
 

@@ -22,6 +22,7 @@ from headway.config import find_root
 from headway.errors import HeadwayError
 from headway.pipeline import watching
 from headway.run.directory import RunDirectory
+from headway.watch.result import WatchResult
 
 EVENT = "headway.drift"
 
@@ -52,17 +53,17 @@ def compare(run: Path, root: Path) -> Any:
     return Completed()
 
 
-def _tell(report: Both, found: dict[str, Any], root: Path) -> None:
+def _tell(report: Both, found: WatchResult, root: Path) -> None:
     """Emit the event. It is noted as reported only when Prefect took it, so that a lost one is emitted again."""
-    if not found["drifted"]:
+    if not found.drifted:
         return
     if watching.is_reported(root, report.project, found):
         report.line("this drift was reported before, so no event is emitted again")
         return
-    drifted: list[JsonValue] = [c["column"] for c in found["columns"] if c["drifted"]]
-    payload: dict[str, JsonValue] = {"summary": found["summary"], "columns": drifted, "files": found["files"]}
+    drifted: list[JsonValue] = [*found.drifted_columns]
+    payload: dict[str, JsonValue] = {"summary": found.summary, "columns": drifted, "files": [*found.files]}
     resource = {"prefect.resource.id": resource_of(report.project), "prefect.resource.name": report.project}
-    event = Event(event=EVENT, resource=Resource(resource), payload={**payload, "champion": found["champion"]})
+    event = Event(event=EVENT, resource=Resource(resource), payload={**payload, "champion": found.champion})
     try:
         emit(event)
     except (PrefectHTTPStatusError, HTTPError) as error:

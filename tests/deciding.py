@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from headway import tracking
+from headway.evaluate.decision import Decision
 
 
 def decide(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
@@ -16,5 +17,5 @@ def decide(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> 
     holder = tracking.holder(root, name)
     in_charge = None if holder is None else holder.version
     tracking.settle(
-        root, name, version, in_charge, decision, lambda _: pytest.fail("another one took charge meanwhile")
+        root, name, version, in_charge, Decision(**decision), lambda _: pytest.fail("another one took charge meanwhile")
     )

@@ -75,7 +75,7 @@ def build(root: Path, name: str, example: pd.DataFrame, *worse: str) -> Gated:
     stages.evaluate(poor, root, Silent())
     good = trained(root, name)
     stages.evaluate(good, root, Silent())
-    assert stages.register(good, root, Silent())["promoted"]
+    assert stages.register(good, root, Silent()).promoted
     version = tracking.register(repeated(good, root, f"{name}-second"), root, name, example)
     decide(root, name, version, {"promoted": True, "reason": "promoted: as good"})
     let_go(root)

@@ -17,6 +17,7 @@ import pytest
 from headway.cli import commands as cli
 from headway.errors import DataError, HeadwayError, TrainingError
 from headway.pipeline import stages
+from headway.pipeline.validation import Source, Validation
 from headway.server import local, owner
 
 YAML = """
@@ -34,10 +35,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def checking(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | dict[str, Any]) -> None:
+def checking(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | Validation) -> None:
     """Let `headway check` end as wanted."""
 
-    def check(name: str, root: Path, settings: list[str], report: Any) -> dict[str, Any]:
+    def check(name: str, root: Path, settings: list[str], report: Any) -> Validation:
         if isinstance(outcome, BaseException):
             raise outcome
         report.line("10 rows × 2 columns")
@@ -127,10 +128,11 @@ def test_a_bug_keeps_its_traceback(root: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_json_is_the_only_thing_on_standard_output(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checking(monkeypatch, {"rows": 10})
+    checking(monkeypatch, Validation("10 rows × 2 columns", (), (), Source("d", 10, ())))
     assert cli.main(["check", "flowers", "--json"]) == 0
     told = capsys.readouterr()
-    assert json.loads(told.out) == {"project": "flowers", "rows": 10}
+    printed = json.loads(told.out)
+    assert (printed["project"], printed["rows"], printed["passed"]) == ("flowers", 10, True)
     assert "10 rows × 2 columns" in told.err
 
 

@@ -48,6 +48,6 @@ def test_a_kept_bundle_is_the_champion_that_a_new_model_is_compared_with(
     runs.track(run, tmp_path)
     stages.evaluate(run, tmp_path, Silent())
     decision = stages.register(run, tmp_path, Silent())
-    assert "version 1" in decision["reason"], decision["reason"]
+    assert "version 1" in decision.reason, decision.reason
     assert read_json(run.path / "evaluation.json")["champion"]["version"] == "1"
     runs.conclude(run, tmp_path)

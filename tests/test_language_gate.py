@@ -34,9 +34,9 @@ def test_a_run_that_was_paused_meets_the_champion_promoted_meanwhile_on_the_same
     assert read_json(letters.worse.path / "evaluation.json")["in_charge"] is None
     heard = Heard()
     decision = stages.register(letters.worse, letters.root, heard)
-    assert not decision["promoted"]
-    assert "against version 2's" in decision["reason"]
-    assert decision["high"] < 0
+    assert not decision.promoted
+    assert "against version 2's" in decision.reason
+    assert (decision.high or 0) < 0
     assert heard.warnings == [
         "when this model was evaluated, no version was in charge, and version 2 is now: compared again"
     ]
@@ -54,8 +54,8 @@ def test_a_champion_that_went_since_the_evaluation_is_not_the_one_compared_with(
     assert heard.warnings == [
         "when this model was evaluated, version 2 was in charge, and version 1 is now: compared again"
     ]
-    assert not decision["promoted"]
-    assert "against version 1's" in decision["reason"]
+    assert not decision.promoted
+    assert "against version 1's" in decision.reason
     assert tracking.version_of(letters.root, "little").version == "1"
 
 
@@ -66,12 +66,12 @@ def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_st
     damage, said = DAMAGES[name]
     damage(letters.bundle("2"))
     decision = stages.register(letters.worse, letters.root, Silent())
-    assert not decision["promoted"]
-    assert decision["reason"].startswith("not promoted: bits a byte ")
-    assert "against version 1's" in decision["reason"]
-    assert re.search(f"version 2 is in charge and cannot be compared: .*{said}", decision["reason"])
-    assert decision["reason"].endswith("; compared with version 1, the newest whole one before")
-    assert len(decision["reason"].splitlines()) == 1
+    assert not decision.promoted
+    assert decision.reason.startswith("not promoted: bits a byte ")
+    assert "against version 1's" in decision.reason
+    assert re.search(f"version 2 is in charge and cannot be compared: .*{said}", decision.reason)
+    assert decision.reason.endswith("; compared with version 1, the newest whole one before")
+    assert len(decision.reason.splitlines()) == 1
     assert letters.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
 
 
@@ -83,7 +83,7 @@ def test_a_model_as_good_as_the_version_before_takes_the_place_of_a_damaged_cham
     assert line.startswith("version 2 is in charge and cannot be compared: ")
     assert line.endswith("; compared with version 1, the newest whole one before")
     decision = stages.register(as_good, letters.root, Silent())
-    assert (decision["promoted"], decision["difference"]) == (True, 0.0)
+    assert (decision.promoted, decision.difference) == (True, 0.0)
     last = tracking.history(letters.root, "little")[-1]
     assert (last.kind, last.before, last.after) == ("promotion", "2", "3")
 
@@ -92,8 +92,8 @@ def test_where_every_version_is_damaged_the_champion_stays_until_a_person_wants_
     for version in ("2", "1"):
         flip(letters.bundle(version) / WEIGHTS)
     decision = stages.register(letters.worse, letters.root, Silent())
-    assert decision["reason"].startswith("not promoted: version 2 is in charge and cannot be compared: ")
-    assert decision["reason"].endswith(
+    assert decision.reason.startswith("not promoted: version 2 is in charge and cannot be compared: ")
+    assert decision.reason.endswith(
         "; with --replace-champion the new model is judged as a first one and takes its place"
     )
     assert letters.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
@@ -102,14 +102,14 @@ def test_where_every_version_is_damaged_the_champion_stays_until_a_person_wants_
     write_json(wanted.path / "run.json", {**wanted.plan, "replace_champion": True})
     stages.evaluate(wanted, letters.root, Silent())
     decision = stages.register(wanted, letters.root, Silent())
-    assert decision["promoted"], decision["reason"]
-    assert "version 2 cannot be compared, and is replaced on request: " in decision["reason"]
+    assert decision.promoted, decision.reason
+    assert "version 2 cannot be compared, and is replaced on request: " in decision.reason
     assert letters.aliases()["4"] == ["champion"]
 
 
 def test_a_champion_from_before_there_were_checksums_is_compared_with(letters: Gated) -> None:
     gone(letters.bundle("2") / "checksums.json")
     decision = stages.register(letters.worse, letters.root, Silent())
-    assert "against version 2's" in decision["reason"]
-    assert "cannot be compared" not in decision["reason"]
+    assert "against version 2's" in decision.reason
+    assert "cannot be compared" not in decision.reason
     assert letters.aliases()["2"] == ["champion"]

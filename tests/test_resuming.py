@@ -13,6 +13,7 @@ from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.pipeline import stages
 from headway.pipeline.resuming import STAGES, newest, prepare_again, remaining, unfinished
+from headway.pipeline.runs import Prepared
 from headway.pipeline.terminal import Terminal
 from headway.project import load_project
 from headway.run import lifetime
@@ -166,10 +167,10 @@ def test_a_run_that_has_learnt_does_not_go_on_with_other_rows(root: Path, monkey
     learnt(run)
     before = read_json(run.path / "store.json")
 
-    def prepare(run: RunDirectory, _root: Path, _report: Reporter) -> dict[str, Any]:
+    def prepare(run: RunDirectory, _root: Path, _report: Reporter) -> Prepared:
         made = {"path": str(root), "digest": digest}
         write_json(run.path / "store.json", made)
-        return made
+        return Prepared.from_json(made)
 
     monkeypatch.setattr(stages, "prepare", prepare)
     digest = "abc"

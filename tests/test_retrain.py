@@ -169,9 +169,9 @@ def test_a_run_that_was_paused_does_not_replace_a_better_champion_promoted_meanw
     assert read_json(better.path / "decision.json")["promoted"]
     heard = Heard()
     decision = stages.register(paused, racing, heard)
-    assert not decision["promoted"]
-    assert "against version 1's" in decision["reason"]
-    assert decision["high"] < 0
+    assert not decision.promoted
+    assert "against version 1's" in decision.reason
+    assert (decision.high or 0) < 0
     assert heard.warnings == [
         "when this model was evaluated, no version was in charge, and version 1 is now: compared again"
     ]
@@ -182,7 +182,7 @@ def test_a_run_that_was_paused_does_not_replace_a_better_champion_promoted_meanw
     aliases = {row["version"]: row["aliases"] for row in tracking.versions(racing, "german-credit")}
     assert aliases == {"1": ["champion"], "2": ["challenger"]}
     again = stages.register(paused, racing, Silent())
-    assert (again["promoted"], again["version"], again["reason"]) == (False, "2", decision["reason"])
+    assert (again.promoted, again.version, again.reason) == (False, "2", decision.reason)
     assert len(tracking.history(racing, "german-credit")) == 2
     runs.conclude(paused, racing)
 
@@ -206,11 +206,11 @@ def test_a_champion_of_another_target_is_not_replaced_unless_a_person_says_so(ra
     wanted = evaluated(racing, "german-credit", more={"replace_champion": True})
     assert "is in charge and cannot be compared" in read_json(wanted.path / "evaluation.json")["rival"]
     told = stages.register(wanted, racing, Silent())
-    assert told["promoted"], told["reason"]
-    assert "judged as a first model" in told["reason"]
-    assert "version 1 cannot be compared, and is replaced on request: it predicts " in told["reason"]
+    assert told.promoted, told.reason
+    assert "judged as a first model" in told.reason
+    assert "version 1 cannot be compared, and is replaced on request: it predicts " in told.reason
     assert tracking.open_store(racing).get_registered_model("german-credit").tags["target"] == column
-    assert tracking.version_of(racing, "german-credit").version == told["version"]
+    assert tracking.version_of(racing, "german-credit").version == told.version
     assert tracking.rollback(racing, "german-credit").version == "1"
     assert tracking.open_store(racing).get_registered_model("german-credit").tags["task"] == "classification"
 
@@ -225,8 +225,8 @@ def test_a_champion_without_its_files_stays_where_nothing_else_can_be_compared_w
     shutil.move(champion.bundle, champion.bundle.with_name("elsewhere"))
     run = evaluated(racing, "german-credit")
     decision = stages.register(run, racing, Silent())
-    assert not decision["promoted"]
-    assert decision["reason"].startswith("not promoted: version 3 is in charge and cannot be compared: ")
+    assert not decision.promoted
+    assert decision.reason.startswith("not promoted: version 3 is in charge and cannot be compared: ")
     shutil.move(champion.bundle.with_name("elsewhere"), champion.bundle)
     assert tracking.version_of(racing, "german-credit").version == "3"
 
@@ -236,19 +236,19 @@ def test_beside_a_damaged_champion_the_version_before_it_is_compared_with(racing
 
     run = evaluated(racing, "german-credit")
     fifth = stages.register(run, racing, Silent())
-    assert fifth["promoted"], fifth["reason"]
+    assert fifth.promoted, fifth.reason
     champion = tracking.champion(racing, "german-credit")
     assert champion is not None
     shutil.move(champion.bundle, champion.bundle.with_name("elsewhere"))
     again = repeated(run, racing, "german-credit-again")
     stages.evaluate(again, racing, Silent())
     decision = stages.register(again, racing, Silent())
-    assert decision["promoted"], decision["reason"]
-    assert "against version 3's" in decision["reason"]
-    assert f"version {fifth['version']} is in charge and cannot be compared: " in decision["reason"]
-    assert decision["reason"].endswith("; compared with version 3, the newest whole one before")
+    assert decision.promoted, decision.reason
+    assert "against version 3's" in decision.reason
+    assert f"version {fifth.version} is in charge and cannot be compared: " in decision.reason
+    assert decision.reason.endswith("; compared with version 3, the newest whole one before")
     last = tracking.history(racing, "german-credit")[-1]
-    assert (last.kind, last.before, last.after) == ("promotion", fifth["version"], decision["version"])
+    assert (last.kind, last.before, last.after) == ("promotion", fifth.version, decision.version)
 
 
 def test_mlflow_holds_what_a_person_needs_to_compare_runs(root: Path, first: RunDirectory) -> None:

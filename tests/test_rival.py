@@ -11,6 +11,7 @@ from headway import tracking
 from headway.files.atomic import write_json
 from headway.pipeline.rival import Attempt, attempted, compared, is_barred, look, meet, note_of
 from headway.run.directory import RunDirectory
+from headway.serve.rehearse import Outcome
 from headway.tracking import Holder
 
 PROJECT = {"name": "loans", "task": "classification", "data": {"target": "default"}}
@@ -93,5 +94,5 @@ def test_files_that_cannot_be_read_are_damage_and_another_target_is_not(tmp_path
     named = look(Holder("3", None, "its files are gone"), PROJECT)
     assert named == Attempt(problem="its files are gone", damaged=True)
     (tmp_path / "learnt.json").write_text('{"format": 1')
-    assert attempted(tmp_path, tmp_path / "1.npy", {}).damaged
-    assert attempted(tmp_path, tmp_path / "1.npy", {"problem": "no", "damaged": False}) == Attempt(problem="no")
+    assert attempted(tmp_path, tmp_path / "1.npy", Outcome()).damaged
+    assert attempted(tmp_path, tmp_path / "1.npy", Outcome(problem="no")) == Attempt(problem="no")

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from headway import tracking
 from headway.data.store import Store
+from headway.evaluate.decision import Decision
 from headway.files.atomic import read_json, write_json
 from headway.pipeline import stages
 from headway.run.directory import RunDirectory
@@ -60,7 +61,7 @@ def rows(built: Gated) -> Gated:
     return built.restored()
 
 
-def judged(root: Path, run: RunDirectory) -> tuple[dict[str, object], list[str]]:
+def judged(root: Path, run: RunDirectory) -> tuple[Decision, list[str]]:
     """The decision about a run, and the warnings."""
     heard = Heard()
     stages.evaluate(run, root, heard)
@@ -74,10 +75,10 @@ def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_st
     decision, (warning,) = judged(rows.root, rows.worse)
     assert re.search(f"^version 2 is in charge and cannot be compared: .*{said}", warning)
     assert warning.endswith("; compared with version 1, the newest whole one before")
-    assert str(decision["reason"]).startswith("not promoted: AUC ")
-    assert "against version 1's" in str(decision["reason"])
-    assert str(decision["reason"]).endswith(warning)
-    assert len(str(decision["reason"]).splitlines()) == 1
+    assert decision.reason.startswith("not promoted: AUC ")
+    assert "against version 1's" in decision.reason
+    assert decision.reason.endswith(warning)
+    assert len(decision.reason.splitlines()) == 1
     assert rows.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
 
 
@@ -85,19 +86,19 @@ def test_where_every_version_is_damaged_the_champion_stays_until_a_person_wants_
     for version in ("2", "1"):
         flip(rows.bundle(version) / WEIGHTS)
     decision, _ = judged(rows.root, rows.worse)
-    assert str(decision["reason"]).startswith("not promoted: version 2 is in charge and cannot be compared: ")
+    assert decision.reason.startswith("not promoted: version 2 is in charge and cannot be compared: ")
     assert rows.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
     wanted = repeated(rows.worse, rows.root, "rows-wanted")
     write_json(wanted.path / "run.json", {**wanted.plan, "replace_champion": True})
     decision, _ = judged(rows.root, wanted)
-    assert "version 2 cannot be compared, and is replaced on request: " in str(decision["reason"])
+    assert "version 2 cannot be compared, and is replaced on request: " in decision.reason
     assert rows.aliases()["4"] == ["champion"]
 
 
 def test_a_champion_from_before_there_were_checksums_is_compared_with(rows: Gated) -> None:
     gone(rows.bundle("2") / "checksums.json")
     decision, warnings = judged(rows.root, rows.worse)
-    assert "against version 2's" in str(decision["reason"])
+    assert "against version 2's" in decision.reason
     assert warnings == []
     assert rows.aliases()["2"] == ["champion"]
 
@@ -108,9 +109,9 @@ def test_a_champion_with_a_column_that_the_yaml_dropped_is_compared_on_the_same_
     decision, warnings = judged(rows.root, fewer)
     remark = "version 2 reads the column b as well, which conf/rows.yaml does not list"
     assert warnings == [f"{remark}; to replace it without comparing: --replace-champion"]
-    assert not decision["promoted"], "b tells half of it"
-    assert "against version 2's" in str(decision["reason"])
-    assert str(decision["reason"]).endswith(warnings[0])
+    assert not decision.promoted, "b tells half of it"
+    assert "against version 2's" in decision.reason
+    assert decision.reason.endswith(warnings[0])
     assert rows.aliases()["2"] == ["champion"]
 
     store = Store(fewer.store)
@@ -125,16 +126,16 @@ def test_a_champion_with_a_column_that_the_yaml_dropped_is_compared_on_the_same_
     wanted = repeated(fewer, rows.root, "rows-wanted")
     write_json(wanted.path / "run.json", {**wanted.plan, "replace_champion": True})
     decision, _ = judged(rows.root, wanted)
-    assert decision["promoted"]
+    assert decision.promoted
     replaced = "version 2 cannot be compared, and is replaced on request: it reads the column b, which conf/rows.yaml"
-    assert replaced in str(decision["reason"])
+    assert replaced in decision.reason
 
 
 def test_a_champion_with_a_column_that_the_data_lost_stays_and_the_line_names_it(rows: Gated) -> None:
     frame(rows.root).drop(columns="b").to_csv(rows.root / "rows.csv", index=False)
     write_features(rows.root, {"a": "numeric", "c": "categorical"})
     decision, _ = judged(rows.root, trained(rows.root, "rows"))
-    assert decision["reason"] == (
+    assert decision.reason == (
         "not promoted: version 2 is in charge and cannot be compared: it reads the column b, which the data no longer has; "
         "with --replace-champion the new model is judged as a first one and takes its place"
     )
@@ -146,6 +147,6 @@ def test_a_champion_that_does_not_know_a_new_column_or_read_one_as_another_kind_
     table.to_csv(rows.root / "rows.csv", index=False)
     write_features(rows.root, {**FEATURES, "c": "numeric", "d": "numeric"})
     decision, warnings = judged(rows.root, trained(rows.root, "rows"))
-    assert "against version 2's" in str(decision["reason"])
+    assert "against version 2's" in decision.reason
     assert warnings == []
-    assert tracking.version_of(rows.root, "rows").version == ("3" if decision["promoted"] else "2")
+    assert tracking.version_of(rows.root, "rows").version == ("3" if decision.promoted else "2")

@@ -186,4 +186,4 @@ def test_a_table_that_repeats_itself_gets_a_project_that_runs_and_is_told_so(roo
     (root / "spam.tsv").write_text("label\ttext\n" + rows, encoding="utf-8")
     made = draft("spam.tsv", "label", None, root)
     assert any("rows stand more than once" in decision for decision in made.decisions)
-    assert stages.check("spam", root, [], Silent())["passed"] is True
+    assert stages.check("spam", root, [], Silent()).passed is True

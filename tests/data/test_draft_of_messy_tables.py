@@ -46,7 +46,7 @@ def test_a_folder_of_files_with_classes_in_words(project_root: Path, suffix: str
     (folder / "SOURCE.txt").write_text("where these came from\n")
     draft("rows", "y", None, project_root)
     found = stages.check("rows", project_root, [], Silent())
-    assert found["rows"] == 400
+    assert found.source.rows == 400
     assert load_table_project("rows", project_root).data.positive == "yes"
 
 
@@ -89,7 +89,7 @@ def test_infinities_and_rows_without_a_target_are_left_out(project_root: Path) -
     assert "infinite" in data["ignore"]["b"]
     assert data["unlabelled"] == "drop"
     found = stages.check("rows", project_root, [], Silent())
-    assert found["rows"] == 370
+    assert found.source.rows == 370
     with pytest.raises(
         DataError, match="the target y must be given in every row, but 30 of 400 lack it; data.unlabelled: drop"
     ):

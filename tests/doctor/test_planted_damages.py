@@ -72,8 +72,8 @@ def test_a_damaged_file_of_a_dead_run_ends_no_command(killed: WholeProject, case
     assert run.result is None
     assert isinstance(list(run.events()), list)
     assert runs.summary(run)["run_directory"] == str(run.path)
-    assert status.status(root)["runs"]
-    assert retention.collect(root, [], False)["applied"] is False
+    assert status.status(root).runs
+    assert retention.collect(root, [], False).applied is False
     up_to_date(load_project(name, root), root)
     told = zombies.close_dead(root)
     assert any(line.startswith(f"{name}-later: its process was killed; closed as killed") for line in told), told
@@ -159,7 +159,7 @@ def test_a_damaged_store_is_not_used_but_made_again(project: WholeProject, case:
     assert file in said[0]
     assert not path.exists()
     run = runs.start(load_project(project.name, project.root), project.root)
-    assert stages.prepare(run, project.root, Silent())["reused"] is False
+    assert stages.prepare(run, project.root, Silent()).reused is False
     assert _use(path)
     shutil.rmtree(run.path)
     assert lines_of(project) == []

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from headway.evaluate.decision import Decision
 from headway.files.atomic import read_json, write_json
+from headway.pipeline.validation import Source, Validation
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
@@ -30,9 +32,9 @@ class Pretended:
             raise self.failing[name]
         report.line(f"{name} went well")
 
-    def validate(self, run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    def validate(self, run: RunDirectory, root: Path, report: Reporter) -> Validation:
         self._do("validate", report)
-        return {"summary": "10 rows × 2 columns"}
+        return Validation("10 rows × 2 columns", (), (), Source("d", 10, ()))
 
     def prepare(self, run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         self._do("prepare", report)
@@ -52,10 +54,10 @@ class Pretended:
         write_json(run.path / "evaluation.json", evaluation)
         return evaluation
 
-    def register(self, run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    def register(self, run: RunDirectory, root: Path, report: Reporter) -> Decision:
         self._do("register", report)
-        decision = {"promoted": True, "reason": "promoted: the first model", "name": "flowers", "version": "1"}
-        write_json(run.path / "decision.json", decision)
+        decision = Decision(True, "promoted: the first model", name="flowers", version="1")
+        decision.write(run.path / "decision.json")
         return decision
 
     def track(self, run: RunDirectory, root: Path, kind: str = "") -> None:

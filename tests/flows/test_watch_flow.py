@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from headway.errors import ConfigError
 from headway.pipeline import watching
 from headway.project import load_project
 from headway.run.directory import RunDirectory
+from headway.watch.result import WatchResult
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 COLUMN = {"column": "height", "psi": 0.4, "chance": 0.01, "jensen_shannon": 0.2, "nulls_before": 0.0, "nulls_now": 0.0}
@@ -39,15 +41,15 @@ FOUND = {
 
 
 @pytest.fixture
-def found(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the watch finds; a test may change it."""
-    told = dict(FOUND)
+def found(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[WatchResult]:
+    """What the watch finds; a test may put another in its place."""
+    told = [WatchResult.from_json(FOUND)]
 
     def opened(name: str, folder: Path, _data: str | None) -> RunDirectory:
         return RunDirectory.create(folder, name, {"project": {"name": name}, "watch": {}})
 
     monkeypatch.setattr(watching, "open_watch", opened)
-    monkeypatch.setattr(watching, "watch", lambda *_: told)
+    monkeypatch.setattr(watching, "watch", lambda *_: told[0])
     return told
 
 
@@ -62,7 +64,7 @@ def scheduled(client: SyncPrefectClient, deployment_id: UUID) -> int:
     return int(client.request("POST", "/flow_runs/count", json=asked).json())
 
 
-def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, found: dict[str, Any]) -> None:
+def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, found: list[WatchResult]) -> None:
     made = deployment(load_project("flowers", root)).apply()
     assert isinstance(made, UUID)
     with get_client(sync_client=True) as client:
@@ -78,7 +80,7 @@ def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, found: 
             time.sleep(0.2)
         assert scheduled(client, made) == 1
         assert run().is_completed()
-        found["digest"] = "d2"
+        found[0] = replace(found[0], digest="d2")
         assert run().is_completed()
         for _ in range(100):
             if scheduled(client, made) > 1:
@@ -91,7 +93,7 @@ def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, found: 
 
 
 def test_an_event_that_prefect_does_not_take_is_emitted_by_the_next_watch(
-    root: Path, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    root: Path, found: list[WatchResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(_event: Any) -> None:
         raise httpx.ConnectError("connection refused")
@@ -105,9 +107,9 @@ def test_an_event_that_prefect_does_not_take_is_emitted_by_the_next_watch(
     assert [event.payload["columns"] for event in taken] == [["height"]]
 
 
-def test_no_drift_emits_nothing(root: Path, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_drift_emits_nothing(root: Path, found: list[WatchResult], monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Any] = []
-    found["drifted"] = False
+    found[0] = replace(found[0], drifted=False)
     monkeypatch.setattr(flow_file, "emit", taken.append)
     assert run().is_completed()
     assert not taken

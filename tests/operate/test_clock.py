@@ -42,7 +42,7 @@ def test_runs_keep_their_order(tmp_path: Path, set_clock: Callable[[float], None
     assert [run.number for run in made] == [1, 2, 3, 4]
     names = [run.path.name for run in made]
     assert sorted(names) != names
-    assert [row["run"] for row in status(tmp_path)["runs"]] == names[::-1]
+    assert [row.run for row in status(tmp_path).runs] == names[::-1]
     (tmp_path / "data" / "run-number").write_text("")  # lost, or cut off by a full disk
     (made[0].path / "run.json").write_text("{")
     assert RunDirectory.create(tmp_path, "rows", PLAN).number == 5

@@ -57,8 +57,8 @@ def made(root: Path, days: float, project: str = "loans") -> RunDirectory:
     return run
 
 
-def names(told: dict) -> list[str]:
-    return sorted(f"{row['what']}" for row in told["items"])
+def names(told: retention.Collected) -> list[str]:
+    return sorted(row.what for row in told.items)
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_a_dry_run_changes_nothing_and_applied_twice_is_as_once(root: Path) -> N
     before = sorted(root.rglob("*"))
     dry = retention.collect(root, [], False)
     assert sorted(root.rglob("*")) == before
-    assert dry["bytes"] >= 3000
+    assert dry.bytes >= 3000
     applied = retention.collect(root, [], True)
-    assert applied["items"] == dry["items"]
+    assert applied.items == dry.items
     after = sorted(root.rglob("*"))
     assert {p.name for p in run.path.iterdir()} == {"run.json", "store.json"}
     assert list((root / "data" / "prepared").iterdir()) == []
-    assert retention.collect(root, [], True)["items"] == []
+    assert retention.collect(root, [], True).items == ()
     assert sorted(root.rglob("*")) == after
 
 
@@ -105,15 +105,15 @@ def test_a_run_whose_process_lives_is_kept_with_its_store(root: Path, lock: str)
     run = made(root, 40)
     with locks.held(run.path / lock):
         age(run.path / lock, 40)
-        assert retention.collect(root, [], True)["items"] == []
-    assert len(retention.collect(root, [], False)["items"]) == 4
+        assert retention.collect(root, [], True).items == ()
+    assert len(retention.collect(root, [], False).items) == 4
 
 
 def test_the_last_hour_is_kept_even_with_limits_of_nothing(root: Path) -> None:
     zero = "{keep_last: 0, runs_days: 0, checkpoints_days: 0, prepared_days: 0}"
     (root / "conf" / "loans.yaml").write_text(YAML.replace("{keep_last: 0}", zero))
     made(root, 0.02)
-    assert retention.collect(root, [], False)["items"] == []
+    assert retention.collect(root, [], False).items == ()
 
 
 def test_the_newest_runs_are_kept(root: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_run_of_an_unknown_mlflow_is_kept(root: Path) -> None:
     run = made(root, 40)
     write_json(run.path / "tracking.json", {"run_id": "elsewhere"})
     age(run.path, 40)
-    assert retention.collect(root, [], False)["items"] == []
+    assert retention.collect(root, [], False).items == ()
 
 
 def test_what_a_registered_version_needs_stays_and_the_rest_goes(root: Path) -> None:
@@ -189,7 +189,7 @@ def test_what_a_registered_version_needs_stays_and_the_rest_goes(root: Path) -> 
     assert runs[0].bundle.exists()
     assert not runs[1].bundle.exists()
     assert (tracking.version_of(root, "loans", "1").bundle / "bundle.json").exists()
-    assert retention.collect(root, [], True)["items"] == []
+    assert retention.collect(root, [], True).items == ()
 
 
 def test_killed_in_the_middle_nothing_half_is_left_and_the_next_time_ends_it(root: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from headway import tracking
 from headway.errors import ConfigError
+from headway.evaluate.decision import Decision
 from headway.files.atomic import read_json, write_json
 from headway.pipeline import resuming, zombies
 from headway.run.directory import RunDirectory
@@ -20,7 +22,15 @@ from tests.dying import die
 from tests.tracking.test_registry import ROWS, another, registered
 from tests.tracking.tracked import PLAN, PROJECT, pretend_bundle
 
-BETTER = {"promoted": True, "reason": "promoted: better", "metric": "auc", "difference": 0.1, "low": 0.05, "high": 0.15}
+BETTER: dict[str, Any] = {
+    "promoted": True,
+    "reason": "promoted: better",
+    "metric": "auc",
+    "difference": 0.1,
+    "low": 0.05,
+    "high": 0.15,
+}
+GATE = Decision(**BETTER)
 
 
 def test_candidates_that_decide_at_once_each_meet_the_one_that_took_charge_before(
@@ -35,14 +45,14 @@ def test_candidates_that_decide_at_once_each_meet_the_one_that_took_charge_befor
     inside = threading.Semaphore(1)
 
     def settle(version: str) -> None:
-        def again(holder: Holder | None) -> dict[str, Any]:
+        def again(holder: Holder | None) -> Decision:
             assert holder is not None
             assert inside.acquire(blocking=False), "two compare again at the same moment"
             met[version] = holder.version
             inside.release()
-            return BETTER
+            return GATE
 
-        tracking.settle(tmp_path, "loans", version, first, BETTER, again)
+        tracking.settle(tmp_path, "loans", version, first, GATE, again)
 
     with ThreadPoolExecutor(5) as pool:  # a lock of the kernel keeps threads apart as it does processes
         list(pool.map(settle, versions))
@@ -58,12 +68,12 @@ def test_a_version_that_the_gate_has_decided_about_is_not_decided_about_again(
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
     decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
 
-    def never(_: Holder | None) -> dict[str, Any]:
+    def never(_: Holder | None) -> Decision:
         raise AssertionError
 
-    assert tracking.settle(tmp_path, "loans", second, first, BETTER, never) == BETTER
+    assert tracking.settle(tmp_path, "loans", second, first, GATE, never) == GATE
     tracking.rollback(tmp_path, "loans", reason="complaints")
-    assert tracking.settle(tmp_path, "loans", second, first, BETTER, never) == BETTER
+    assert tracking.settle(tmp_path, "loans", second, first, GATE, never) == GATE
     assert tracking.version_of(tmp_path, "loans").version == first, "the rollback stands"
     assert len(tracking.history(tmp_path, "loans")) == 3
 
@@ -162,11 +172,7 @@ def test_a_run_killed_between_its_promotion_and_its_own_note_of_it_is_finished_a
         die(one)
     lines = zombies.close_dead(tmp_path)
     assert [line.rpartition(" ")[2] for line in lines] == ["finished", "killed"]
-    assert read_json(run.path / "decision.json") == {
-        **BETTER,
-        "name": "loans",
-        "version": version,
-    }
+    assert Decision.read(run.path / "decision.json") == replace(GATE, name="loans", version=version)
     assert not (other.path / "decision.json").exists(), "the gate has not decided about it"
     (run.path / "decision.json").unlink()
     assert resuming.unfinished(run.path.name, tmp_path).reached == "after its decision"

@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 
 from headway import tracking
 from headway.errors import ConfigError
+from headway.evaluate.decision import Decision
 from headway.run.directory import RunDirectory
 from headway.tracking import intent, lock, tickets
 from tests.tracking.test_deciding import BETTER
@@ -49,11 +50,11 @@ class Machines:
         """Promote a version; the versions with which it had to be compared again."""
         met: list[str | None] = []
 
-        def again(holder: tracking.Holder | None) -> dict[str, Any]:
+        def again(holder: tracking.Holder | None) -> Decision:
             met.append(None if holder is None else holder.version)
-            return BETTER
+            return Decision(**BETTER)
 
-        tracking.settle(root, "loans", version, compared, BETTER, again)
+        tracking.settle(root, "loans", version, compared, Decision(**BETTER), again)
         return met
 
     def champion(self) -> str:

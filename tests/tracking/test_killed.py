@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from headway import tracking
+from headway.evaluate.decision import Decision
 from headway.run.directory import RunDirectory
 from headway.tracking import intent
 from headway.tracking.intent import Intent
@@ -154,19 +155,19 @@ def test_a_promotion_killed_at_every_write_twice_is_done_exactly_once(
     run: RunDirectory, tmp_path: Path, killer: Killer
 ) -> None:
     models = Models(run, tmp_path, {"champion": "1", "challenger": "2"})
-    decision = {"promoted": True, "reason": "promoted: so", "metric": "auc", "difference": 0.1, "low": 0, "high": 0.2}
+    decision = Decision(True, "promoted: so", "auc", 0.1, 0, 0.2)
 
     def check() -> None:
         rows = models.check("2", "1", ("promoted", "replaced"), "promotion")
         assert (rows["2"]["low"], rows["2"]["reason"]) == ("0", "so")
 
     def promote(name: str) -> None:
-        assert tracking.settle(tmp_path, name, "2", "1", decision, never)["promoted"]
+        assert tracking.settle(tmp_path, name, "2", "1", decision, never).promoted
 
     assert rounds(killer, lambda: models.begin(promote), check) >= 25
 
 
-def never(_: object) -> dict[str, Any]:
+def never(_: object) -> Decision:
     raise AssertionError("nothing changed meanwhile")
 
 

@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +22,7 @@ from headway.pipeline import runs, stages, watching, zombies
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
+from headway.watch.result import WatchResult
 
 CONF = Path(__file__).parents[2] / "conf" / "loans.yaml"
 FEW = [
@@ -64,19 +64,19 @@ def root(tmp_path_factory: pytest.TempPathFactory, months: tuple[Path, ...]) -> 
     return root
 
 
-def watched(root: Path, data: Path | None = None) -> tuple[RunDirectory, dict[str, Any]]:
+def watched(root: Path, data: Path | None = None) -> tuple[RunDirectory, WatchResult]:
     run = watching.open_watch("loans", root, None if data is None else str(data))
     assert isinstance(run, RunDirectory)
     return run, watching.watch(run, root, Silent())
 
 
 def test_a_quiet_month_is_no_drift_and_drifting_months_are(root: Path, months: tuple[Path, ...]) -> None:
-    assert not watched(root, months[QUIET - 1])[1]["drifted"]
+    assert not watched(root, months[QUIET - 1])[1].drifted
     for month in (months[QUIET + 2], months[-1]):
         found = watched(root, month)[1]
-        assert found["drifted"]
-        assert "interest_rate" in [c["column"] for c in found["columns"] if c["drifted"]]
-    assert "predictions" in [c["column"] for c in found["columns"] if c["drifted"]]
+        assert found.drifted
+        assert "interest_rate" in found.drifted_columns
+    assert "predictions" in found.drifted_columns
 
 
 def test_the_files_that_training_did_not_see_are_looked_at_and_the_run_is_in_mlflow(
@@ -87,16 +87,16 @@ def test_the_files_that_training_did_not_see_are_looked_at_and_the_run_is_in_mlf
         run, found = watched(root)
     finally:
         Path(arrived).unlink()
-    assert found["files"] == [months[-1].name]
+    assert found.files == (months[-1].name,)
     page = (run.path / "watch.md").read_text()
     assert page.startswith("# Drift")
     count = pq.read_table(months[-1])["issued"].cast(pa.date32()).combine_chunks().unique()
     assert f"2,000 rows in {len(count)} days of {months[-1].name}" in page
     assert "Rows of one day are more alike" in page
-    assert found["summary"].endswith(f"(2,000 rows in {len(count)} days)")
+    assert found.summary.endswith(f"(2,000 rows in {len(count)} days)")
     newest = tracking.list_runs(root, "loans")[0]
     assert newest["tags"]["kind"] == "watch"
-    psi = {c["column"]: c["psi"] for c in found["columns"]}
+    psi = {c.column: c.psi for c in found.columns}
     assert newest["metrics"]["psi/interest_rate"] == pytest.approx(psi["interest_rate"])
     assert len(newest["metrics"]) <= 100
 
@@ -131,7 +131,7 @@ def test_a_champion_that_says_nothing_of_units_is_watched_row_by_row_and_that_is
             del column["correlation"]
         write_json(kept, older)
         run, found = watched(root, months[QUIET - 1])
-    assert {column["effect"] for column in found["columns"]} == {1.0}
+    assert {column.effect for column in found.columns} == {1.0}
     assert "does not say which rows belong together" in (run.path / "watch.md").read_text()
 
 
@@ -152,7 +152,7 @@ def test_files_that_training_saw_are_nothing_new_and_get_no_verdict(
     assert sorted((root / "data" / "runs").iterdir()) == before
     arrived = shutil.copy(months[QUIET - 1], root / "arriving")
     try:
-        assert watched(root, root / "arriving")[1]["why"] == "as asked; the champion's training saw 5 of the 6 files"
+        assert watched(root, root / "arriving")[1].why == "as asked; the champion's training saw 5 of the 6 files"
     finally:
         Path(arrived).unlink()
 
@@ -168,8 +168,8 @@ def test_more_nulls_and_new_categories_are_told_by_great_expectations(
         table = table.set_column(table.schema.get_field_index(name), name, column)
     pq.write_table(table, tmp_path / "spoilt.parquet")
     found = watched(root, tmp_path / "spoilt.parquet")[1]
-    assert found["drifted"]
-    broken = {(r["name"], r["column"]) for r in found["expectations"] if not r["passed"]}
+    assert found.drifted
+    broken = {(r["name"], r["column"]) for r in found.expectations if not r["passed"]}
     assert broken == {("column_values_to_not_be_null", "amount"), ("column_values_to_be_in_set", "home")}
 
 
@@ -177,7 +177,7 @@ def test_rows_that_have_no_target_yet_are_watched_and_a_column_that_is_gone_is_t
     root: Path, months: tuple[Path, ...], tmp_path: Path
 ) -> None:
     pq.write_table(pq.read_table(months[QUIET - 1]).drop_columns(["defaulted"]), tmp_path / "unlabelled.parquet")
-    assert not watched(root, tmp_path / "unlabelled.parquet")[1]["drifted"]
+    assert not watched(root, tmp_path / "unlabelled.parquet")[1].drifted
     pq.write_table(pq.read_table(months[QUIET - 1]).drop_columns(["income"]), tmp_path / "gone.parquet")
     before = sorted((root / "data" / "runs").iterdir())
     with pytest.raises(DataError, match=r"gone\.parquet: rows must have every column .* income is not here"):

@@ -115,7 +115,7 @@ def _check(options: argparse.Namespace) -> int:
     with terminal.stage("check"):
         found = stages.check(options.project, root, options.settings, terminal)
     if options.json:
-        print(json.dumps({"project": options.project, **found}, default=str))
+        print(json.dumps({"project": options.project, **found.to_json()}, default=str))
     return 0
 
 
@@ -204,6 +204,7 @@ def _effect(options: argparse.Namespace) -> int:
 
 def _watch(options: argparse.Namespace) -> int:
     from headway.pipeline import watching
+    from headway.watch.result import table
 
     root, terminal = find_root(), terminal_of(options)
     interrupt_on(signal.SIGTERM, *hangup())
@@ -215,10 +216,10 @@ def _watch(options: argparse.Namespace) -> int:
         return 0
     with terminal.stage("watch"):
         found = watching.watch(run, root, terminal)
-    terminal.table(watching.table(found), "nothing was compared")
+    terminal.table(table(found), "nothing was compared")
     terminal.line(f"report: {run.path / 'watch.md'}")
     if options.json:
-        print(json.dumps({"project": options.project, "run_directory": str(run.path), **found}, default=str))
+        print(json.dumps({"project": options.project, "run_directory": str(run.path), **found.to_json()}, default=str))
     return 0
 
 

@@ -35,7 +35,7 @@ def status(options: argparse.Namespace) -> int:
     for line in lines(found):
         terminal.line(line)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(found.to_json()))
     return 0
 
 
@@ -120,5 +120,5 @@ def gc(options: argparse.Namespace) -> int:
     terminal.table(retention.table(told), "nothing is past its limit")
     terminal.line(retention.line(told))
     if options.json:
-        print(json.dumps(told))
+        print(json.dumps(told.to_json()))
     return 0

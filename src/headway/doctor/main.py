@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from headway.doctor import databases, leftovers, models, runs, stores
 from headway.doctor.finding import Finding
@@ -41,10 +40,10 @@ class Report:
         can = sum(one.mend is not None for one in self.left)
         return f"{len(self.left)} found; nothing was changed: headway doctor --apply mends {can} of them"
 
-    def to_json(self, root: Path) -> dict[str, Any]:
+    def to_json(self, root: Path) -> dict[str, list[dict[str, str]]]:
         """As `headway doctor --json` prints it."""
 
-        def rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+        def rows(findings: Sequence[Finding]) -> list[dict[str, str]]:
             return [
                 {"where": str(one.where), "what": one.what, "fix": one.fix, "line": one.line(root)} for one in findings
             ]

@@ -11,39 +11,18 @@ stays, unless a person wants it replaced.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from headway.data.config import Task
 from headway.evaluate.config import GateConfig
+from headway.evaluate.decision import Decision
 from headway.evaluate.margin import Margin, margin_of
 from headway.evaluate.metrics import METRICS, differences, primary, shown, told
 from headway.evaluate.resample import Units
 from headway.evaluate.slices import MIN_ROWS, groups
 from headway.evaluate.standing import Standing
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether the candidate takes charge, and why; difference, low and high are None where no comparison was possible.
-
-    ``sample`` says on how many rows or groups it was decided, ``left_out`` how many test rows were not used.
-    """
-
-    promoted: bool
-    reason: str
-    metric: str
-    difference: float | None
-    low: float | None
-    high: float | None
-    sample: str = ""
-    left_out: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from headway.pipeline.rival import Attempt, attempted, attempting, look, meet
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
-from headway.serve.rehearse import await_end, outcome_of, outcomes
+from headway.serve.rehearse import Outcome, await_end, outcome_of, outcomes
 
 if TYPE_CHECKING:
     from headway.tracking import Holder
@@ -40,7 +39,7 @@ class Rehearsal:
     """What the bundles predict for the raw test rows in a fresh process. ``champion`` is how the one in charge fared, if there is one."""
 
     candidate: np.ndarray
-    champion: Mapping[str, Any] | None
+    champion: Outcome | None
     latency_ms: float
     size_mb: float
 
@@ -103,13 +102,13 @@ def compare(
     root: Path,
     evaluation: dict[str, Any],
     holder: Holder | None,
-    outcome: Mapping[str, Any] | None = None,
+    outcome: Outcome | None = None,
 ) -> None:
     """Put the rival into the evaluation. ``holder``: the version in charge; ``outcome``: how it fared where it has predicted already."""
     store = Store(run.store)
 
     def before(bundle: Path) -> Attempt:
-        return _attempted(bundle, run.path / "rehearsal" / "1.npy", outcome or {}, store)
+        return _attempted(bundle, run.path / "rehearsal" / "1.npy", outcome or Outcome(), store)
 
     def now(version: str, bundle: Path) -> Attempt:
         return _let_predict(run, project, root, store, version, bundle)
@@ -146,12 +145,12 @@ def _let_predict(run: RunDirectory, project: Project, root: Path, store: Store, 
     return replace(made, remark=reading.remark(version, project.name))
 
 
-def _attempted(bundle: Path, predictions: Path, outcome: Mapping[str, Any], store: Store) -> Attempt:
+def _attempted(bundle: Path, predictions: Path, outcome: Outcome, store: Store) -> Attempt:
     """How a version fared; one that knows other classes is no rival."""
-    own = list(store.preparation.target.classes)
-    if not outcome.get("problem") and outcome["classes"] != own:
-        known = ", ".join(outcome["classes"])
-        outcome = {"problem": f"it knows the classes {known}, the candidate {', '.join(own)}"}
+    own = tuple(store.preparation.target.classes)
+    if outcome.problem is None and outcome.classes != own:
+        known = ", ".join(outcome.classes)
+        outcome = Outcome(problem=f"it knows the classes {known}, the candidate {', '.join(own)}")
     return attempted(bundle, predictions, outcome)
 
 
@@ -221,8 +220,8 @@ def _finish_rehearsal(run: RunDirectory, preparation: Preparation, child: subpro
     return Rehearsal(
         candidate=candidate,
         champion=others[0] if others else None,
-        latency_ms=own["latency_ms"],
-        size_mb=own["size_bytes"] / 1e6,
+        latency_ms=own.latency_ms,
+        size_mb=own.size_bytes / 1e6,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from headway.data.store import Store
 from headway.evaluate.baselines import fit_baselines
+from headway.evaluate.decision import Decision
 from headway.evaluate.gate import decide, stays
 from headway.evaluate.standing import Standing
 from headway.files.atomic import read_json, write_json
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 EXAMPLE_ROWS = 5
 
 
-def put_before_gate(run: RunDirectory, project: Project, root: Path, report: Reporter) -> dict[str, Any]:
+def put_before_gate(run: RunDirectory, project: Project, root: Path, report: Reporter) -> Decision:
     """Decide, register, and set the aliases. Returns the decision with the model's name and version.
 
     Where another version took charge since the evaluation, the comparison is made again with that one, and evaluation.json says so.
@@ -40,24 +42,24 @@ def put_before_gate(run: RunDirectory, project: Project, root: Path, report: Rep
     example = store.raw_test(list(store.preparation.kinds)).slice(0, EXAMPLE_ROWS).to_pandas()
     version = tracking.register(run, root, project.name, example)
 
-    def again(holder: Holder | None) -> dict[str, Any]:
+    def again(holder: Holder | None) -> Decision:
         report.warn(overtaken(evaluation["in_charge"], holder))
         compare(run, project, root, evaluation, holder)
         write_json(run.path / "evaluation.json", evaluation)
         return _decide(run, project, store, evaluation)
 
     before = evaluation["in_charge"]
-    told = tracking.settle(root, project.name, version, before, decision, again)
+    decision = tracking.settle(root, project.name, version, before, decision, again)
     if evaluation["in_charge"] != before:
         draw_pictures(run, project, store, evaluation)
-    return {**told, "name": project.name, "version": version}
+    return replace(decision, name=project.name, version=version)
 
 
-def _decide(run: RunDirectory, project: Project, store: Store, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _decide(run: RunDirectory, project: Project, store: Store, evaluation: Mapping[str, Any]) -> Decision:
     """What the gate says of the candidate beside the rival that the evaluation names."""
     champion, standing = evaluation["champion"], evaluation["earns_its_keep"]
     if is_barred(run, evaluation):
-        return stays(evaluation["primary"], evaluation["in_charge"], evaluation["champion_problem"]).to_json()
+        return stays(evaluation["primary"], evaluation["in_charge"], evaluation["champion_problem"])
     return decide(
         project.gate,
         project.task,
@@ -76,7 +78,7 @@ def _decide(run: RunDirectory, project: Project, store: Store, evaluation: Mappi
         champion_label=str(champion["version"]) if champion else None,
         resamples=project.evaluate.resamples,
         seed=0,
-    ).to_json()
+    )
 
 
 def _trivial(store: Store, project: Project) -> np.ndarray:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from headway.errors import ConfigError, HeadwayError
-from headway.files.atomic import read_json, read_or_empty, write_json
+from headway.errors import ConfigError, DamagedError, HeadwayError
+from headway.files.atomic import read_json, read_or_empty
 from headway.pipeline import runs, stages
 from headway.pipeline.incremental import data_digest
+from headway.pipeline.runs import Prepared
 from headway.project import Project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory, find_run
@@ -122,23 +122,23 @@ def _has_store(run: RunDirectory) -> bool:
     return False
 
 
-def _rows_of(run: RunDirectory) -> dict[str, Any]:
+def _rows_of(run: RunDirectory) -> Prepared:
     """What store.json says of the rows that a run was trained on. Raises ConfigError where that cannot be read any more."""
-    rows = read_or_empty(run.path / "store.json")
-    if "digest" not in rows:
+    try:
+        return Prepared.read(run.path / "store.json")
+    except (OSError, DamagedError):
         fix = f"start a new run: headway run {run.plan['project']['name']}"
         raise ConfigError(
             f"{run.path.name} must say in store.json which rows it was trained on, but that is gone or damaged; {fix}"
-        )
-    return rows
+        ) from None
 
 
-def prepare_again(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+def prepare_again(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
     """Make the store of a run that has begun to learn again. Raises ConfigError where the rows are not the same any more."""
     before = _rows_of(run)
     made = stages.prepare(run, root, report)
-    if made["digest"] != before["digest"]:
-        write_json(run.path / "store.json", before)
+    if made.digest != before.digest:
+        before.write(run.path / "store.json")
         fix = f"start a new run: headway run {run.plan['project']['name']}"
         raise ConfigError(
             f"{run.path.name} must go on with the rows that it was trained on, but they have changed; {fix}"

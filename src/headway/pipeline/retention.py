@@ -13,12 +13,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from headway.errors import ConfigError
 from headway.files import locks
 from headway.files.atomic import read_json
 from headway.files.leftovers import TRASH, leftovers
+from headway.files.records import Record
 from headway.project import load_project, project_files
 from headway.run.directory import RunDirectory
 from headway.run.lifetime import lives
@@ -73,8 +73,27 @@ def limits(root: Path, projects: Sequence[str]) -> Limits:
     return Limits({project.name: project.retention for project in loaded}, not projects)
 
 
-def collect(root: Path, projects: Sequence[str], apply: bool) -> dict[str, Any]:
-    """What is past its limit: {"applied", "items", "bytes"}; with ``apply`` it is gone afterwards.
+@dataclass(frozen=True)
+class Past(Record):
+    """One thing that is past its limit; ``path`` from the project's folder."""
+
+    what: str
+    project: str
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Collected(Record):
+    """What is past its limit, and whether it is gone."""
+
+    applied: bool
+    items: tuple[Past, ...]
+    bytes: int
+
+
+def collect(root: Path, projects: Sequence[str], apply: bool) -> Collected:
+    """What is past its limit; with ``apply`` it is gone afterwards.
 
     Raises ConfigError for an unknown project, when MLflow does not answer, or while another process clears up.
     """
@@ -233,26 +252,26 @@ def _delete(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _told(items: Sequence[Item], root: Path, applied: bool) -> dict[str, Any]:
+def _told(items: Sequence[Item], root: Path, applied: bool) -> Collected:
     rows = []
     for item in items:
         path = item.path.relative_to(root) if item.path.is_relative_to(root) else item.path
-        rows.append({"what": item.what, "project": item.project, "path": str(path), "bytes": item.bytes})
-    return {"applied": applied, "items": rows, "bytes": sum(item.bytes for item in items)}
+        rows.append(Past(item.what, item.project, str(path), item.bytes))
+    return Collected(applied, tuple(rows), sum(item.bytes for item in items))
 
 
-def table(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+def table(collected: Collected) -> list[dict[str, str]]:
     """The items with sizes for people."""
-    shown = ("what", "project", "path")
-    return [{**{name: row[name] for name in shown}, "size": size(row["bytes"])} for row in told["items"]]
+    items = collected.items
+    return [{"what": one.what, "project": one.project, "path": one.path, "size": size(one.bytes)} for one in items]
 
 
-def line(told: Mapping[str, Any]) -> str:
+def line(collected: Collected) -> str:
     """The sum, and what to do next."""
-    if told["applied"]:
-        return f"freed {size(told['bytes'])}"
-    again = "; nothing was changed: --apply removes them" if told["items"] else ""
-    return f"{size(told['bytes'])} would be freed{again}"
+    if collected.applied:
+        return f"freed {size(collected.bytes)}"
+    again = "; nothing was changed: --apply removes them" if collected.items else ""
+    return f"{size(collected.bytes)} would be freed{again}"
 
 
 def size(count: float) -> str:

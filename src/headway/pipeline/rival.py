@@ -19,6 +19,7 @@ from headway.run.directory import RunDirectory
 from headway.tracking.purpose import Purpose
 
 if TYPE_CHECKING:
+    from headway.serve.rehearse import Outcome
     from headway.tracking import Holder
 
 
@@ -117,10 +118,10 @@ def look(holder: Holder, project: Mapping[str, Any]) -> Attempt | None:
     return None
 
 
-def attempted(bundle: Path, predictions: Path, outcome: Mapping[str, Any]) -> Attempt:
+def attempted(bundle: Path, predictions: Path, outcome: Outcome) -> Attempt:
     """What came of it, ``outcome`` being what the fresh process said."""
-    if outcome.get("problem"):
-        return Attempt(problem=str(outcome["problem"]), damaged=bool(outcome.get("damaged")))
+    if outcome.problem is not None:
+        return Attempt(problem=outcome.problem, damaged=outcome.damaged)
     try:
         return Attempt(predictions, Learnt.read(bundle))
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headway.data.source import Table, open_table
 from headway.errors import ConfigError
 from headway.files.atomic import naming, read_or_empty, write_json
+from headway.files.records import Record
 from headway.machine.clock import moment
 from headway.machine.environment import code_version, environment
 from headway.project import Project, project_class
@@ -49,6 +51,17 @@ def table_of(project: Project, root: Path) -> Table:
     return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in known)))
 
 
+@dataclass(frozen=True)
+class Prepared(Record):
+    """store.json: the prepared data. ``path``: from the project's folder; ``rows``, or tokens, of each part; ``kind``: of tokens."""
+
+    path: str
+    digest: str
+    reused: bool = False
+    rows: Mapping[str, int] = field(default_factory=dict)
+    kind: str | None = None
+
+
 @contextlib.contextmanager
 def timed(run: RunDirectory, stage: str) -> Iterator[None]:
     """Keep a stage's seconds in stages.json, also when it fails."""
@@ -74,7 +87,7 @@ def recall(run: RunDirectory, root: Path) -> None:
     with contextlib.suppress(ConfigError):
         decision = tracking.decided(root, run.plan["project"]["name"], made)
         if decision is not None:
-            write_json(run.path / "decision.json", decision)
+            decision.write(run.path / "decision.json")
 
 
 def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:

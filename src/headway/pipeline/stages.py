@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.files import checksums
 from headway.files.atomic import write_atomically, write_json
-from headway.pipeline.runs import project_of, table_of, timed
+from headway.pipeline.runs import Prepared, project_of, table_of, timed
 from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
 from headway.run.report import Reporter, tell
@@ -24,10 +24,12 @@ from headway.text_project import TextProject
 
 if TYPE_CHECKING:
     from headway.data.store import Store
+    from headway.evaluate.decision import Decision
+    from headway.pipeline.validation import Validation
     from headway.serve.bundle import Interval
 
 
-def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+def validate(run: RunDirectory, root: Path, report: Reporter) -> Validation:
     """Profile the rows, judge the expectations, look for leaks and overlap. Raises DataError when a rule is broken."""
     from headway.pipeline import text_stages
     from headway.pipeline.validation import examine
@@ -38,15 +40,15 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
             return text_stages.validate(run, project, root, report)
     with timed(run, "validate"):
         examined = examine(project, table_of(project, root), report, root)
-        write_json(run.path / "data.json", examined.data)
+        examined.validation.source.write(run.path / "data.json")
         write_json(run.path / "profile.json", examined.profile.to_json())
-        write_json(run.path / "validation.json", examined.to_json())
+        examined.validation.write(run.path / "validation.json")
         write_atomically(run.path / "validation.html", examined.verdict.html(f"Validation of {examined.project}"))
     tell(report, examined.warnings, examined.failures, examined.summary)
-    return examined.to_json()
+    return examined.validation
 
 
-def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
     """Split, fit on the training rows, store. A store with the same digest is used again."""
     from headway.data.split import Division
     from headway.data.store import make_store
@@ -62,13 +64,13 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         division = Division(table, project.split)
         store, reused = make_store(root / "data" / "prepared", division, project.data, config, report.warn)
         inputs = store.preparation.inputs()
-        told = {"path": run.from_root(store.path), "digest": store.path.name, "reused": reused, "rows": store.rows}
-        write_json(run.path / "store.json", told)
+        prepared = Prepared(run.from_root(store.path), store.path.name, reused, store.rows)
+        prepared.write(run.path / "store.json")
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
     columns = f"{inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
     report.line(f"{rows} rows, {columns}{', prepared before' if reused else ''}")
-    return told
+    return prepared
 
 
 def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     return evaluation
 
 
-def register(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+def register(run: RunDirectory, root: Path, report: Reporter) -> Decision:
     """Put the model before the gate and into the registry, with the decision and its reason on it."""
     from headway.pipeline import text_stages
     from headway.pipeline.judgement import put_before_gate
@@ -170,12 +172,12 @@ def register(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         project = project_of(run)
         how = text_stages.put_before_gate if isinstance(project, TextProject) else put_before_gate
         decision = how(run, project, root, report)  # pyrefly: ignore
-        write_json(run.path / "decision.json", decision)
-    report.line(decision["reason"])
+        decision.write(run.path / "decision.json")
+    report.line(decision.reason)
     return decision
 
 
-def check(name: str, root: Path, settings: Sequence[str], report: Reporter) -> dict[str, Any]:
+def check(name: str, root: Path, settings: Sequence[str], report: Reporter) -> Validation:
     """Configuration, data access and validation alone; nothing is written. Raises what a run would raise."""
     from headway.pipeline import text_stages
     from headway.pipeline.validation import examine
@@ -185,4 +187,4 @@ def check(name: str, root: Path, settings: Sequence[str], report: Reporter) -> d
         return text_stages.check(project, root, report)
     examined = examine(project, table_of(project, root), report)
     tell(report, examined.warnings, examined.failures, examined.summary)
-    return examined.to_json()
+    return examined.validation

@@ -6,7 +6,8 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.text import open_text
 from headway.data.tokens import TokenStore, make_token_store
 from headway.errors import TrainingError
-from headway.evaluate.gate import Comparison, Decision, against_champion, first, limits, stays
+from headway.evaluate.decision import Decision
+from headway.evaluate.gate import Comparison, against_champion, first, limits, stays
 from headway.evaluate.language import Blocks, by_document, difference, evaluate, measure, units_of, unlearnt
 from headway.evaluate.margin import margin_of
 from headway.evaluate.ngram import fit_ngram
@@ -25,11 +27,13 @@ from headway.evaluate.resample import Units
 from headway.evaluate.standing import Standing
 from headway.files.atomic import read_json, write_array, write_atomically, write_json
 from headway.pipeline.rival import Attempt, attempted, attempting, compared, is_barred, look, meet, note_of, overtaken
+from headway.pipeline.runs import Prepared
 from headway.pipeline.text_validation import examine, rules
+from headway.pipeline.validation import Validation
 from headway.quality.page import page
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter, tell
-from headway.serve.rehearse import await_end, outcome_of, outcomes
+from headway.serve.rehearse import Outcome, await_end, outcome_of, outcomes
 from headway.text_project import METRIC, TextProject
 
 if TYPE_CHECKING:
@@ -40,40 +44,34 @@ TOLERANCE = {"fp32": 1e-3}
 """How far, in nats a token, the bundle in fp32 on the CPU may be from what training predicted; looser for half formats."""
 
 
-def check(project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
+def check(project: TextProject, root: Path, report: Reporter) -> Validation:
     """Validation alone. Raises DataError when a rule is broken."""
     found = examine(project, open_text(project.data, root))
-    tell(report, found["warnings"], found["failures"], found["summary"])
+    tell(report, found.warnings, found.failures, found.summary)
     return found
 
 
-def validate(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
+def validate(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> Validation:
     """Read and judge the documents; the findings as files."""
     found = examine(project, open_text(project.data, root))
-    write_json(run.path / "data.json", {key: found[key] for key in ("digest", "rows", "files")})
-    write_json(run.path / "validation.json", found)
+    found.source.write(run.path / "data.json")
+    found.write(run.path / "validation.json")
     write_atomically(run.path / "validation.html", page(f"Validation of {project.name}", rules(found)))
-    tell(report, found["warnings"], found["failures"], found["summary"])
+    tell(report, found.warnings, found.failures, found.summary)
     return found
 
 
-def prepare(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
+def prepare(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> Prepared:
     """Fit the tokenizer on the training part and store the tokens."""
     text = open_text(project.data, root)
     store, reused = make_token_store(root / "data" / "prepared", text, project.data, project.model.context, report.warn)
     tokens = store.described["tokens"]
-    told = {
-        "kind": "tokens",
-        "path": run.from_root(store.path),
-        "digest": store.path.name,
-        "reused": reused,
-        "rows": tokens,
-    }
-    write_json(run.path / "store.json", told)
+    prepared = Prepared(run.from_root(store.path), store.path.name, reused, tokens, "tokens")
+    prepared.write(run.path / "store.json")
     counts = ", ".join(f"{n:,} {split}" for split, n in tokens.items())
     line = f"{counts} tokens, {store.described['vocabulary']:,} different{', prepared before' if reused else ''}"
     report.line(line)
-    return told
+    return prepared
 
 
 def complete_bundle(run: RunDirectory, project: TextProject) -> None:
@@ -105,7 +103,7 @@ def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter
     _check_same(run)
     model = _blocks(run.path / OWN)
     found = evaluate(model, baselines, _units(store, model), seconds, project.evaluate.resamples)
-    found |= {"latency_ms": own["latency_ms"], "size_mb": own["size_bytes"] / 1e6}
+    found |= {"latency_ms": own.latency_ms, "size_mb": own.size_bytes / 1e6}
     _compare(run, project, root, found, holder, others[0] if others else None)
     if found["rival"]:
         report.warn(found["rival"])
@@ -113,7 +111,7 @@ def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter
     return found
 
 
-def put_before_gate(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
+def put_before_gate(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> Decision:
     """Decide by bits a byte on the same blocks, register, and set the aliases.
 
     Where another version took charge since the evaluation, the comparison is made again with that one, and evaluation.json says so.
@@ -121,18 +119,18 @@ def put_before_gate(run: RunDirectory, project: TextProject, root: Path, report:
     from headway import tracking
 
     found = compared(read_json(run.path / "evaluation.json"))
-    decision = _decide(run, project, found).to_json()
+    decision = _decide(run, project, found)
     example = pd.DataFrame({"prompt": list(project.evaluate.prompts)})
     version = tracking.register(run, root, project.name, example)
 
-    def again(holder: Holder | None) -> dict[str, Any]:
+    def again(holder: Holder | None) -> Decision:
         report.warn(overtaken(found["in_charge"], holder))
         _compare(run, project, root, found, holder)
         write_json(run.path / "evaluation.json", found)
-        return _decide(run, project, found).to_json()
+        return _decide(run, project, found)
 
-    told = tracking.settle(root, project.name, version, found["in_charge"], decision, again)
-    return {**told, "name": project.name, "version": version}
+    decision = tracking.settle(root, project.name, version, found["in_charge"], decision, again)
+    return replace(decision, name=project.name, version=version)
 
 
 def _rehearsal(
@@ -154,13 +152,13 @@ def _compare(
     root: Path,
     evaluation: dict[str, Any],
     holder: Holder | None,
-    outcome: Mapping[str, Any] | None = None,
+    outcome: Outcome | None = None,
 ) -> None:
     """Put the rival into the evaluation. ``holder``: the version in charge; ``outcome``: how it fared where it has predicted already."""
     store = _store(run)
 
     def before(bundle: Path) -> Attempt:
-        return attempted(bundle, run.path / "rehearsal" / "1.npz", outcome or {})
+        return attempted(bundle, run.path / "rehearsal" / "1.npz", outcome or Outcome())
 
     def now(version: str, bundle: Path) -> Attempt:
         folder = run.path / f"rehearsal-{version}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 from headway.data.config import SPLITS, Split
 from headway.data.text import Document, Text
+from headway.pipeline.validation import Source, Validation
 from headway.text_project import TextProject
 
 EXAMPLES = 3
@@ -58,7 +57,7 @@ class Seen:
         return lacking.total() / max(1, self._tested.total()), [c for c, _ in lacking.most_common(EXAMPLES)]
 
 
-def examine(project: TextProject, text: Text) -> dict[str, Any]:
+def examine(project: TextProject, text: Text) -> Validation:
     """Read every document. Raises DataError where one is not UTF-8; what else is wrong is among the failures."""
     seen = Seen(project.data.tokenizer == "characters")
     for split, document in text.parts():
@@ -67,17 +66,10 @@ def examine(project: TextProject, text: Text) -> dict[str, Any]:
     counted = seen.documents.total()
     size = f"{seen.bytes / 1e6:,.1f} MB of text"
     documents = f"{counted:,} document{'s' if counted != 1 else ''}, "
-    return {
-        "passed": not failures,
-        "summary": size if project.data.split == "position" else documents + size,
-        "failures": failures,
-        "warnings": warnings,
-        "expectations": [],
-        "digest": text.digest,
-        "rows": counted,
-        "files": [text.name_of(path) for path in text.files][:MOST_FILES],
-        "bytes": seen.bytes,
-    }
+    summary = size if project.data.split == "position" else documents + size
+    files = tuple(text.name_of(path) for path in text.files)[:MOST_FILES]
+    source = Source(text.digest, counted, files)
+    return Validation(summary, tuple(failures), tuple(warnings), source, bytes=seen.bytes)
 
 
 def _judge(project: TextProject, seen: Seen) -> tuple[list[str], list[str]]:
@@ -102,9 +94,11 @@ def _judge(project: TextProject, seen: Seen) -> tuple[list[str], list[str]]:
     return failures, warnings
 
 
-def rules(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rules(found: Validation) -> list[dict[str, object]]:
     """The findings as the page of a validation shows them: what is broken, and that the text could be read."""
-    told = [("stop", text) for text in found["failures"]] + [("warn", text) for text in found["warnings"]]
-    broken = [{"passed": False, "severity": severity, "sentence": text, "name": "text"} for severity, text in told]
-    read = {"passed": True, "severity": "stop", "sentence": f"every file is UTF-8 text: {found['summary']}"}
+    told = [("stop", text) for text in found.failures] + [("warn", text) for text in found.warnings]
+    broken: list[dict[str, object]] = [
+        {"passed": False, "severity": severity, "sentence": text, "name": "text"} for severity, text in told
+    ]
+    read = {"passed": True, "severity": "stop", "sentence": f"every file is UTF-8 text: {found.summary}"}
     return [*broken, {**read, "name": "text"}]

@@ -4,16 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
 
 from headway.data.checks import Finding, check_columns, check_leaks, check_overlap, check_shares
 from headway.data.known import profile_known
 from headway.data.profile import Profile, profile_table
 from headway.data.source import Table
 from headway.data.split import Division
+from headway.files.records import Record
 from headway.project import Project
 from headway.quality import judge as quality
 from headway.run.report import Reporter
+
+
+@dataclass(frozen=True)
+class Source(Record):
+    """data.json: which rows, or documents, these were."""
+
+    digest: str
+    rows: int
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Validation(Record):
+    """validation.json: what was found. ``expectations``: the verdicts on them, None where there can be none; ``bytes``: of documents."""
+
+    summary: str
+    failures: tuple[str, ...]
+    warnings: tuple[str, ...]
+    source: Source
+    expectations: quality.Verdict | None = None
+    bytes: int | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing stops the run."""
+        return not self.failures
+
+    def to_json(self) -> dict[str, object]:
+        """With the source's fields among its own."""
+        kept = {name: value for name, value in super().to_json().items() if name != "source"}
+        return {"passed": self.passed, **kept, "expectations": kept["expectations"] or [], **self.source.to_json()}
 
 
 @dataclass(frozen=True)
@@ -47,21 +78,11 @@ class Examined:
         return f"{self.profile.rows:,} rows, {len(self.table.kinds)} features{holding}"
 
     @property
-    def data(self) -> dict[str, Any]:
-        """Which rows these were."""
-        files = [PurePath(file).name for file in self.table.files]
-        return {"digest": self.table.digest, "rows": self.profile.rows, "files": files}
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {
-            "passed": not self.failures,
-            "summary": self.summary,
-            "failures": self.failures,
-            "warnings": self.warnings,
-            "expectations": self.verdict.to_json(),
-            **self.data,
-        }
+    def validation(self) -> Validation:
+        """What validation.json holds."""
+        files = tuple(PurePath(file).name for file in self.table.files)
+        source = Source(self.table.digest, self.profile.rows, files)
+        return Validation(self.summary, tuple(self.failures), tuple(self.warnings), source, self.verdict)
 
 
 def examine(project: Project, table: Table, report: Reporter, root: Path | None = None) -> Examined:

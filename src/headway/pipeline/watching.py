@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from headway.data.config import Kind
 from headway.data.profile import Profile, read_summary
 from headway.data.source import file_digests
 from headway.data.split import Division
@@ -26,10 +27,11 @@ from headway.pipeline import runs
 from headway.project import Project, load_table_project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
-from headway.run.report import Reporter, markdown_table
+from headway.run.report import Reporter
 from headway.watch.clusters import Sizes, Together
 from headway.watch.reference import FILE as REFERENCE_FILE
 from headway.watch.reference import Reference, as_column, profile_predictions, summarise
+from headway.watch.result import Belonging, WatchResult, page
 from headway.watch.rows import open_rows
 
 
@@ -64,7 +66,7 @@ class NothingNew:
             "Put newer files beside them, or name some with --data"
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As `headway watch --json` prints it: no verdict."""
         return {"drifted": None, "summary": self.text, "champion": self.champion, "files": [], "columns": []}
 
@@ -99,7 +101,7 @@ def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory |
     return runs.start(project, root, {"watch": plan})
 
 
-def _kinds(bundle: Path) -> dict[str, Any]:
+def _kinds(bundle: Path) -> dict[str, Kind]:
     return dict(read_json(bundle / "bundle.json")["features"])
 
 
@@ -123,19 +125,19 @@ def _files(count: int) -> str:
     return "1 file" if count == 1 else f"{count} files"
 
 
-def watch(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
-    """Measure, judge, write watch.json and watch.md, tell MLflow. Returns watch.json: {"drifted", "summary", "columns", ...}."""
+def watch(run: RunDirectory, root: Path, report: Reporter) -> WatchResult:
+    """Measure, judge, write watch.json and watch.md, tell MLflow."""
     problem: BaseException | None = None
-    found: dict[str, Any] = {}
+    found: WatchResult | None = None
     try:
         warning = runs.track(run, root, "watch")
         if warning:
             report.warn(warning)
         with runs.timed(run, "watch"):
             found = _compare(run, root, report)
-        write_json(run.path / "watch.json", found)
+        found.write(run.path / "watch.json")
         write_atomically(run.path / "watch.md", page(found))
-        run.finish({"drifted": found["drifted"]})
+        run.finish({"drifted": found.drifted})
     except BaseException as error:
         problem = error
         raise
@@ -143,29 +145,30 @@ def watch(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
         late = _conclude(run, root, found, problem)
         if late:
             report.warn(late)
-    report.line(found["summary"])
-    if found["units"]["note"]:
-        report.line(found["units"]["note"])
+    report.line(found.summary)
+    if found.units.note:
+        report.line(found.units.note)
     return found
 
 
-def _conclude(run: RunDirectory, root: Path, found: Mapping[str, Any], problem: BaseException | None) -> str | None:
+def _conclude(run: RunDirectory, root: Path, found: WatchResult | None, problem: BaseException | None) -> str | None:
     """Close the run in MLflow with the largest PSI first: MLflow gets no more keys than it shows well."""
     from headway import tracking
 
-    columns = sorted(found.get("columns", ()), key=lambda c: -(c["psi"] or 0))
-    metrics = {f"psi/{c['column']}": c["psi"] for c in columns if c["psi"] is not None}
-    if found:
+    metrics: dict[str, float] = {}
+    if found is not None:
+        columns = sorted(found.columns, key=lambda c: -(c.psi or 0))
+        metrics = {f"psi/{c.column}": c.psi for c in columns if c.psi is not None}
         largest = next(iter(metrics.values()), 0.0)
-        drifted = sum(c["drifted"] for c in columns)
-        metrics = {"watch/drifted": float(found["drifted"]), "watch/columns": drifted, "watch/psi": largest, **metrics}
+        drifted = len(found.drifted_columns)
+        metrics = {"watch/drifted": float(found.drifted), "watch/columns": drifted, "watch/psi": largest, **metrics}
     status = "FINISHED" if problem is None else "FAILED" if isinstance(problem, Exception) else "KILLED"
     warning = tracking.conclude(run, root, status, {"watch": metrics}, None if problem is None else str(problem))
     lifetime.release(run)  # else `headway up` takes a finished watch for one whose process died
     return warning
 
 
-def _compare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+def _compare(run: RunDirectory, root: Path, report: Reporter) -> WatchResult:
     from headway.quality import judge as quality
     from headway.watch.judge import expectations, shifts, summary
 
@@ -184,24 +187,24 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     rows = open_rows(project.data, kinds, root, plan["source"]).of(plan["files"])
     verdict = quality.judge(expectations(reference, newest, project.watch, sizes), rows, "the newest rows")
     broken = [result.sentence for result in verdict.failures]
-    return {
-        "drifted": bool(broken) or any(shift.drifted for shift in found),
-        "summary": summary(found, broken, units["text"] if sizes is not None else ""),
-        "champion": plan["champion"],
-        "files": [PurePath(file).name for file in plan["files"]],
-        "why": plan["why"],
-        "rows": newest.rows,
-        "units": units,
-        "digest": plan["digest"],
-        "columns": [shift.to_json() for shift in found],
-        "expectations": verdict.to_json()["results"],
-        "broken": broken,
-        "limits": project.watch.model_dump(),
-    }
+    return WatchResult(
+        drifted=bool(broken) or any(shift.drifted for shift in found),
+        summary=summary(found, broken, units.text if sizes is not None else ""),
+        champion=plan["champion"],
+        files=tuple(PurePath(file).name for file in plan["files"]),
+        why=plan["why"],
+        rows=newest.rows,
+        units=units,
+        digest=plan["digest"],
+        columns=tuple(found),
+        expectations=tuple(result.to_json() for result in verdict.results),
+        broken=tuple(broken),
+        limits=project.watch.model_dump(),
+    )
 
 
-def _units(reference: Reference, project: Project, rows: int, sizes: Sizes | None) -> dict[str, Any]:
-    """What the newest rows belong to: {"name", "count", "size", "text", "note"}; count None where the files do not tell it."""
+def _units(reference: Reference, project: Project, rows: int, sizes: Sizes | None) -> Belonging:
+    """What the newest rows belong to."""
     together = reference.together
     if sizes is None or together is None:
         note = "" if together is None else together.sizes.note
@@ -210,14 +213,14 @@ def _units(reference: Reference, project: Project, rows: int, sizes: Sizes | Non
                 "the champion's reference.json does not say which rows belong together, so that each counts as "
                 "independent; the next version's will"
             )
-        return {"name": "row", "count": rows, "size": 1.0, "text": f"{rows:,} rows", "note": note}
+        return Belonging("row", rows, 1.0, f"{rows:,} rows", note)
     count = sizes.units or None
     text = f"{rows:,} rows in {'an unknown number of' if count is None else f'{count:,}'} {together.name}{'' if count == 1 else 's'}"
-    return {"name": together.name, "count": count, "size": sizes.size, "text": text, "note": sizes.note}
+    return Belonging(together.name, count, sizes.size, text, sizes.note)
 
 
 def _measured(
-    run: RunDirectory, project: Project, root: Path, kinds: Mapping[str, Any], together: Together | None
+    run: RunDirectory, project: Project, root: Path, kinds: Mapping[str, Kind], together: Together | None
 ) -> dict[str, Any]:
     """What headway.watch.measure finds in a process of its own: this one stays free of torch."""
     plan = run.plan["watch"]
@@ -244,66 +247,14 @@ def _measured(
     return told
 
 
-def table(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every column's numbers as rows for people, the furthest first."""
-    order = sorted(found["columns"], key=lambda c: (not c["drifted"], -(c["psi"] or 0)))
-    return [
-        {
-            "column": c["column"],
-            "drift": "yes" if c["drifted"] else "",
-            "PSI": _uncompared(c) if c["psi"] is None else f"{c['psi']:.4f}",
-            **({"design effect": f"{c['effect']:.2f}"} if found["units"]["name"] != "row" else {}),
-            "by chance": "–" if c["chance"] is None else f"{c['chance']:.4f}",
-            "Jensen-Shannon": "–" if c["jensen_shannon"] is None else f"{c['jensen_shannon']:.4f}",
-            "nulls before": f"{c['nulls_before']:.2%}",
-            "nulls now": f"{c['nulls_now']:.2%}",
-        }
-        for c in order
-    ]
-
-
-def _uncompared(column: Mapping[str, Any]) -> str:
-    """Why a column has no PSI."""
-    empty = [when for when in ("before", "now") if column[f"nulls_{when}"] == 1]
-    return f"no value {' and '.join(empty)}" if empty else "free text has no shares"
-
-
-def page(found: Mapping[str, Any]) -> str:
-    """The report as Markdown."""
-    files = ", ".join(found["files"][:12])
-    parts = [
-        f"# {'Drift' if found['drifted'] else 'No drift'}",
-        found["summary"],
-        f"{found['units']['text']} of {files} ({found['why']}), against the training of version {found['champion']}.",
-        markdown_table(table(found)),
-        *(f"- {text}" for text in found["broken"]),
-        "PSI above its limit counts only where it is also more than chance explains (`by chance`).",
-        *_explained(found["units"]),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _explained(units: Mapping[str, Any]) -> list[str]:
-    """What a reader must know of rows that belong together."""
-    note = units["note"]
-    told = [f"{note[0].upper()}{note[1:]}."] if note else []
-    if units["name"] == "row":
-        return told
-    return [
-        f"Rows of one {units['name']} are more alike than others: `design effect` says by how many times the shares of these rows "
-        "therefore vary more than those of independent rows. Training tells how alike they are.",
-        *told,
-    ]
-
-
-def is_reported(root: Path, project: str, found: Mapping[str, Any]) -> bool:
+def is_reported(root: Path, project: str, found: WatchResult) -> bool:
     """Whether this drift, of these very files against this champion, was reported before."""
-    return found["digest"] in _reported(root, project)
+    return found.digest in _reported(root, project)
 
 
-def note_reported(root: Path, project: str, found: Mapping[str, Any]) -> None:
+def note_reported(root: Path, project: str, found: WatchResult) -> None:
     """Remember that this drift was reported; the last hundred are kept."""
-    reported = [*_reported(root, project), found["digest"]][-100:]
+    reported = [*_reported(root, project), found.digest][-100:]
     write_json(root / "data" / "watch" / f"{project}.json", {"reported": reported})
 
 

@@ -11,7 +11,7 @@ import functools
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -22,13 +22,14 @@ from headway.data.config import Expectation
 from headway.data.measure import Measured, Request, Streamed, measure
 from headway.data.rules import RULES, Rule, sentence
 from headway.errors import ConfigError
+from headway.files.records import Record
 from headway.quality.page import page
 
 Measure = Callable[[Streamed, Sequence[Request]], dict[str, Measured]]
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Record):
     """One expectation's verdict. ``examples``: (row number from 1, value) of the first rows that break it."""
 
     name: str
@@ -41,9 +42,13 @@ class Result:
     examples: tuple[tuple[int, Any], ...]
     sentence: str
 
+    def to_json(self) -> dict[str, object]:
+        """With text for what JSON does not know."""
+        return _plain(super().to_json())
+
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """All verdicts on one table."""
 
     results: tuple[Result, ...]
@@ -58,13 +63,13 @@ class Verdict:
         """Failed expectations, whatever their severity."""
         return tuple(r for r in self.results if not r.passed)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values only."""
-        return {"passed": self.passed, "results": [_plain(asdict(result)) for result in self.results]}
+    def to_json(self) -> dict[str, object]:
+        """Whether all passed, too."""
+        return {"passed": self.passed, **super().to_json()}
 
     def html(self, title: str) -> str:
         """A page that needs no network."""
-        return page(title, self.to_json()["results"])
+        return page(title, [result.to_json() for result in self.results])
 
 
 def check(expectations: Sequence[Expectation], columns: Sequence[str]) -> None:

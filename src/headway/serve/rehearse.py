@@ -11,8 +11,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ import pyarrow as pa
 from headway.data.store import Store
 from headway.errors import DamagedError, HeadwayError, TrainingError
 from headway.files.atomic import read_json, write_array, write_json
+from headway.files.records import Record, plain
 from headway.run.directory import RunDirectory
 from headway.serve.bundle import Predictor
 
@@ -31,25 +33,41 @@ def main(store_path: str, out: str, bundles: list[str]) -> int:
     """Rehearse every bundle. A bundle that fails is reported in the JSON, not by the exit code."""
     store, folder = Store(Path(store_path)), Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    told = []
+    done = []
     for n, bundle in enumerate(bundles):
         try:
-            told.append(_rehearse(store, Path(bundle), folder / f"{n}.npy"))
+            done.append(_rehearse(store, Path(bundle), folder / f"{n}.npy"))
         except HeadwayError as error:
-            told.append({"bundle": bundle, **problem_of(error)})
-        write_json(folder / "rehearsal.json", told)
+            done.append(Outcome.of_problem(error))
+        write_outcomes(folder, done)
     return 0
 
 
-def problem_of(error: HeadwayError) -> dict[str, Any]:
-    """Why a bundle did not predict, for rehearsal.json."""
-    return {"problem": str(error), "damaged": isinstance(error, DamagedError)}
+@dataclass(frozen=True)
+class Outcome(Record):
+    """How one bundle fared. ``problem``: why it did not predict; ``damaged``: because its files are."""
+
+    size_bytes: int = 0
+    latency_ms: float = 0.0
+    classes: tuple[str, ...] = ()
+    problem: str | None = None
+    damaged: bool = False
+
+    @classmethod
+    def of_problem(cls, error: Exception) -> Outcome:
+        """Of a bundle that did not predict."""
+        return cls(problem=str(error), damaged=isinstance(error, DamagedError))
 
 
-def outcomes(run: RunDirectory, code: int) -> list[dict[str, Any]]:
+def write_outcomes(folder: Path, done: Sequence[Outcome]) -> None:
+    """Write rehearsal.json: how the first bundles fared."""
+    write_json(folder / "rehearsal.json", plain(done))
+
+
+def outcomes(run: RunDirectory, code: int) -> list[Outcome]:
     """What a rehearsal that ended with this exit code told of the candidate and, where there is one, of the champion.
 
-    Raises TrainingError where the candidate did not predict; a champion that did not has a "problem".
+    Raises TrainingError where the candidate did not predict; a champion that did not has a problem.
     """
     folder = run.path / "rehearsal"
     told = _told(folder)
@@ -57,12 +75,12 @@ def outcomes(run: RunDirectory, code: int) -> list[dict[str, Any]]:
         if not told:
             raise TrainingError(f"the bundle must predict in a fresh process, but that failed: {_last_line(folder)}")
         told = told if len(told) > 1 else [told[0], _ended(folder)]
-    if "problem" in told[0]:
-        raise TrainingError(f"the bundle must predict in a fresh process, but: {told[0]['problem']}")
+    if told[0].problem is not None:
+        raise TrainingError(f"the bundle must predict in a fresh process, but: {told[0].problem}")
     return told
 
 
-def outcome_of(folder: Path) -> dict[str, Any]:
+def outcome_of(folder: Path) -> Outcome:
     """What a rehearsal in ``folder`` told of its one bundle."""
     told = _told(folder)
     return told[0] if told else _ended(folder)
@@ -78,13 +96,13 @@ def await_end(child: subprocess.Popen[bytes]) -> int:
             child.wait()
 
 
-def _told(folder: Path) -> list[dict[str, Any]]:
+def _told(folder: Path) -> list[Outcome]:
     path = folder / "rehearsal.json"
-    return read_json(path, list) if path.exists() else []
+    return [Outcome.from_json(one, path) for one in read_json(path, list)] if path.exists() else []
 
 
-def _ended(folder: Path) -> dict[str, Any]:
-    return {"problem": f"predicting with it ended the process: {_last_line(folder)}", "damaged": False}
+def _ended(folder: Path) -> Outcome:
+    return Outcome(problem=f"predicting with it ended the process: {_last_line(folder)}")
 
 
 def _last_line(folder: Path) -> str:
@@ -92,7 +110,7 @@ def _last_line(folder: Path) -> str:
     return (log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"])[0]
 
 
-def _rehearse(store: Store, bundle: Path, out: Path) -> dict[str, Any]:
+def _rehearse(store: Store, bundle: Path, out: Path) -> Outcome:
     predictor = Predictor.load(bundle)
     write_array(out, np.concatenate([predictor.predict(batch) for batch in store.raw_test_batches()]))
     first = next(store.raw_test_batches(LATENCY_ROWS))
@@ -104,13 +122,7 @@ def _rehearse(store: Store, bundle: Path, out: Path) -> dict[str, Any]:
         predictor.predict(batch)
         seconds.append(time.perf_counter() - begun)
     size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
-    classes = list(predictor.preparation.target.classes)
-    return {
-        "bundle": str(bundle),
-        "classes": classes,
-        "size_bytes": size,
-        "latency_ms": 1000 * float(np.median(seconds)),
-    }
+    return Outcome(size, 1000 * float(np.median(seconds)), tuple(predictor.preparation.target.classes))
 
 
 if __name__ == "__main__":

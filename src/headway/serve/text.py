@@ -20,10 +20,11 @@ import pandas as pd
 from headway.data.inputs import TokenInputs
 from headway.data.records import shown
 from headway.data.tokens import Tokenizer, TokenStore, tokenizer_from_json
-from headway.errors import ConfigError, DamagedError, DataError, HeadwayError
+from headway.errors import ConfigError, DataError, HeadwayError
 from headway.evaluate.language import Blocks, by_document, measure
 from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models.gpt import GPT
+from headway.serve.rehearse import Outcome, write_outcomes
 from headway.serve.whole import whole
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def rehearse(store_path: str, out: str, prompts: Sequence[str], bundles: Sequenc
     store, folder = TokenStore(Path(store_path)), Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     start = "".join(islice(store.test_documents(), LATENCY_CHARACTERS))[:LATENCY_CHARACTERS]
-    told: list[dict[str, Any]] = []
+    done: list[Outcome] = []
     for n, bundle in enumerate(bundles):
         try:
             predictor = TextPredictor.load(bundle)
@@ -147,13 +148,13 @@ def rehearse(store_path: str, out: str, prompts: Sequence[str], bundles: Sequenc
             begun = time.perf_counter()
             predictor.losses([start])
             size = sum(file.stat().st_size for file in Path(bundle).rglob("*") if file.is_file())
-            told.append({"latency_ms": 1000 * (time.perf_counter() - begun), "size_bytes": size})
+            done.append(Outcome(size, 1000 * (time.perf_counter() - begun)))
             if n == 0:
                 samples = [f"{p}{predictor.sample(p)}" for p in prompts]
                 write_atomically(folder / "samples.txt", "\n\n---\n\n".join(samples) + "\n")
         except (HeadwayError, OSError, KeyError) as error:
-            told.append({"problem": str(error), "damaged": isinstance(error, DamagedError)})
-        write_json(folder / "rehearsal.json", told)
+            done.append(Outcome.of_problem(error))
+        write_outcomes(folder, done)
 
 
 if __name__ == "__main__":

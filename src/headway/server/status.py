@@ -7,13 +7,15 @@ import importlib.metadata
 import os
 import shutil
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from headway import __version__
 from headway.errors import ConfigError, HeadwayError
 from headway.files.atomic import read_json
 from headway.files.database import PARTS, connect, database, sqlite_file
+from headway.files.records import Record
 from headway.machine.processes import answers
 from headway.run.directory import RunDirectory
 from headway.run.lifetime import dead
@@ -26,27 +28,74 @@ DOWN_SECONDS = 60.0
 FOLDERS = ("data", "mlruns", ".prefect", "backups")
 
 
-def status(root: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Up(Record):
+    """`headway up`: its process, the addresses of its servers, and which of them answer."""
+
+    pid: int
+    prefect: str
+    mlflow: str
+    answers: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class DatabaseState(Record):
+    """Where Prefect and MLflow keep theirs, and what is wrong with it."""
+
+    kind: str
+    problem: str | None = None
+    prefect: str | None = None
+    mlflow: str | None = None
+
+
+@dataclass(frozen=True)
+class RunState(Record):
+    """A run directory, and how it stands with it."""
+
+    run: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Disk(Record):
+    """Bytes that the folders take, and that are free."""
+
+    used: Mapping[str, int]
+    free: int
+
+
+@dataclass(frozen=True)
+class Status(Record):
+    """What `headway status` says."""
+
+    root: str
+    up: Up | None
+    temporary_server: str | None
+    database: DatabaseState
+    versions: Mapping[str, str]
+    runs: tuple[RunState, ...]
+    disk: Disk
+
+
+def status(root: Path) -> Status:
     """Servers and whether they answer, database, versions, last runs, disk. Never raises for what is down."""
     servers = running(root)
-    up: dict[str, Any] | None = None
+    up = None
     if servers is not None:
         checks = {"prefect": f"{servers.prefect}/api/health", "mlflow": f"{servers.mlflow}/health"}
         answering = {name: answers(address) for name, address in checks.items()}
-        up = {"pid": servers.pid, "prefect": servers.prefect, "mlflow": servers.mlflow, "answers": answering}
+        up = Up(servers.pid, servers.prefect, servers.mlflow, answering)
     packages = ("prefect", "mlflow")
-    return {
-        "root": str(root),
-        "up": up,
-        "temporary_server": _temporary(root),
-        "database": _database(root),
-        "versions": {"headway": __version__, **{name: importlib.metadata.version(name) for name in packages}},
-        "runs": _runs(root),
-        "disk": {
-            "used": {name: _size(root / name) for name in FOLDERS if (root / name).is_dir()},
-            "free": shutil.disk_usage(root).free,
-        },
-    }
+    used = {name: _size(root / name) for name in FOLDERS if (root / name).is_dir()}
+    return Status(
+        root=str(root),
+        up=up,
+        temporary_server=_temporary(root),
+        database=_database(root),
+        versions={"headway": __version__, **{name: importlib.metadata.version(name) for name in packages}},
+        runs=tuple(_runs(root)),
+        disk=Disk(used, shutil.disk_usage(root).free),
+    )
 
 
 def _temporary(root: Path) -> str | None:
@@ -54,29 +103,29 @@ def _temporary(root: Path) -> str | None:
     return None if kept is None else kept.address
 
 
-def _database(root: Path) -> dict[str, Any]:
+def _database(root: Path) -> DatabaseState:
     try:
         found = database()
         if found is None:
-            return {"kind": "sqlite", **{part: str(sqlite_file(root, part)) for part in PARTS}, "problem": None}
-        told = {"kind": "postgresql", **{part: found.shown(part) for part in PARTS}}
+            return DatabaseState("sqlite", **{part: str(sqlite_file(root, part)) for part in PARTS})
+        told = DatabaseState("postgresql", **{part: found.shown(part) for part in PARTS})
         try:
             for part in PARTS:
                 connect(found, found.database(part)).close()
         except ConfigError as error:
-            return {**told, "problem": str(error)}
-        return {**told, "problem": None}
+            return replace(told, problem=str(error))
+        return told
     except HeadwayError as error:
-        return {"kind": "postgresql", "problem": str(error)}
+        return DatabaseState("postgresql", str(error))
 
 
-def _runs(root: Path) -> list[dict[str, Any]]:
+def _runs(root: Path) -> list[RunState]:
     """The newest run directories: their name, and how it stands with them."""
     folders = [path.parent for path in (root / "data" / "runs").glob("*/run.json")]
     lost = {run.path for run in dead(root)}
     rows = []
     for path in sorted(folders, key=lambda path: (RunDirectory(path).number, path.name), reverse=True)[:RUNS_SHOWN]:
-        rows.append({"run": path.name, "state": _state(RunDirectory(path), path in lost)})
+        rows.append(RunState(path.name, _state(RunDirectory(path), path in lost)))
     return rows
 
 
@@ -101,23 +150,25 @@ def _size(folder: Path) -> int:
     return total
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(found: Status) -> list[str]:
     """What `status` found, for people."""
-    up, base = found["up"], found["database"]
+    up, base = found.up, found.database
     told = ["headway up does not run here"]
     if up is not None:
-        told = [f"headway up  process {up['pid']}"]
+        told = [f"headway up  process {up.pid}"]
         for name in PARTS:
-            told.append(f"{PARTS[name]:10}  {up[name]}  {'answers' if up['answers'][name] else 'does not answer'}")
-    if found["temporary_server"]:
-        told.append(f"temporary Prefect server  {found['temporary_server']}")
-    told.append(f"database    {base.get('prefect', base['kind'])}, {base.get('mlflow', '')}".rstrip(", "))
-    if base["problem"]:
-        told.append(f"problem     {base['problem']}")
-    told.append("versions    " + ", ".join(f"{name} {version}" for name, version in found["versions"].items()))
-    told += [f"run         {run['run']}  {run['state']}" for run in found["runs"]]
-    used = ", ".join(f"{name}/ {size / 1e6:.0f} MB" for name, size in found["disk"]["used"].items())
-    return [*told, f"disk        {used or 'nothing yet'}; {found['disk']['free'] / 1e9:.1f} GB free"]
+            told.append(
+                f"{PARTS[name]:10}  {getattr(up, name)}  {'answers' if up.answers[name] else 'does not answer'}"
+            )
+    if found.temporary_server:
+        told.append(f"temporary Prefect server  {found.temporary_server}")
+    told.append(f"database    {base.prefect or base.kind}, {base.mlflow or ''}".rstrip(", "))
+    if base.problem:
+        told.append(f"problem     {base.problem}")
+    told.append("versions    " + ", ".join(f"{name} {version}" for name, version in found.versions.items()))
+    told += [f"run         {run.run}  {run.state}" for run in found.runs]
+    used = ", ".join(f"{name}/ {size / 1e6:.0f} MB" for name, size in found.disk.used.items())
+    return [*told, f"disk        {used or 'nothing yet'}; {found.disk.free / 1e9:.1f} GB free"]
 
 
 def down(root: Path) -> list[int]:

@@ -122,7 +122,7 @@ def _verdict(evaluation: Mapping[str, Any]) -> str:
 
 def _decision(decision: Mapping[str, Any]) -> str:
     verdict = "Promoted" if decision.get("promoted") else "Not promoted"
-    return f"**{verdict}**: {reason_of(decision)}"
+    return f"**{verdict}**: {reason_of(str(decision.get('reason', '')))}"
 
 
 def _diagnosis(result: Mapping[str, Any]) -> str:

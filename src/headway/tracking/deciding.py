@@ -7,10 +7,12 @@ the candidate was trained, evaluated or paused, the comparison is made again wit
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from headway.evaluate.decision import Decision
 from headway.tracking import decisions, intent, lock
 from headway.tracking.decisions import GATE, DecisionRecord, current_user, reason_of
 from headway.tracking.registry import Holder, holder_of, opened, reading
@@ -26,9 +28,9 @@ def settle(
     name: str,
     version: str,
     compared: str | None,
-    decision: Mapping[str, Any],
-    again: Callable[[Holder | None], Mapping[str, Any]],
-) -> dict[str, Any]:
+    decision: Decision,
+    again: Callable[[Holder | None], Decision],
+) -> Decision:
     """Carry out what the gate decides about a version; the decision that holds.
 
     ``compared``: the version in charge when the candidate was compared, None where there was none; ``decision`` is what came of
@@ -51,16 +53,16 @@ def settle(
             decision, compared = again(now), in_charge
         with opened(root) as client:
             _carry_out(client, name, version, compared, decision, held)
-        return dict(decision)
+        return decision
 
 
-def decided(root: Path, name: str, run_id: str) -> dict[str, Any] | None:
+def decided(root: Path, name: str, run_id: str) -> Decision | None:
     """What the gate has decided about the version that a run made, as decision.json says it; None where it has not, or there is none."""
     with reading(root, name) as client:
         for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
             record = _decided(client, name, str(version.version))
             if record is not None:
-                return {**_told(record), "name": name, "version": record.version}
+                return replace(_told(record), name=name, version=record.version)
     return None
 
 
@@ -71,29 +73,27 @@ def _decided(client: MlflowClient, name: str, version: str) -> DecisionRecord | 
 
 
 def _carry_out(
-    client: MlflowClient, name: str, version: str, before: str | None, decision: Mapping[str, Any], held: Lock
+    client: MlflowClient, name: str, version: str, before: str | None, decision: Decision, held: Lock
 ) -> None:
-    promoted = bool(decision.get("promoted"))
     record = DecisionRecord(
-        kind="refusal" if not promoted else "first" if before is None else "promotion",
+        kind="refusal" if not decision.promoted else "first" if before is None else "promotion",
         version=version,
         before=before,
-        after=version if promoted else before,
-        why=reason_of(decision),
+        after=version if decision.promoted else before,
+        why=reason_of(decision.reason),
         who=current_user(),
         when=time.time(),
         run_id=client.get_model_version(name, version).run_id,
-        metric=decision.get("metric"),
-        difference=decision.get("difference"),
-        low=decision.get("low"),
-        high=decision.get("high"),
+        metric=decision.metric,
+        difference=decision.difference,
+        low=decision.low,
+        high=decision.high,
     )
     intent.carry_out(client, name, record, held.check)
 
 
-def _told(record: DecisionRecord) -> dict[str, Any]:
+def _told(record: DecisionRecord) -> Decision:
     """A decision of the gate as the stage `register` gives it."""
     promoted = record.kind != "refusal"
-    measured = {key: getattr(record, key) for key in ("metric", "difference", "low", "high")}
     reason = f"{'promoted' if promoted else 'not promoted'}: {record.why}"
-    return {"promoted": promoted, "reason": reason, **measured}
+    return Decision(promoted, reason, record.metric, record.difference, record.low, record.high)

@@ -16,10 +16,11 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from headway.files.records import Record
 from headway.machine.clock import moment
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _KEY = re.compile(r"decision\.(\d+)\.\w+")
 
 
 @dataclass(frozen=True)
-class DecisionRecord:
+class DecisionRecord(Record):
     """One decision: about which version, who was in charge before and after it, who decided, when and why.
 
     ``when``: seconds since the epoch. ``before`` and ``after``: versions, None where none was in charge. ``run_id``: the MLflow
@@ -63,20 +64,18 @@ class DecisionRecord:
     high: float | None = None
     number: int = 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values: `from` and `to` are versions, `when` names its zone."""
-        plain = asdict(self)
+        plain = super().to_json()
         plain["from"], plain["to"] = plain.pop("before"), plain.pop("after")
         plain["when"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.when))
         return plain
 
     @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> DecisionRecord:
-        """The record of ``to_json``; fields that a later version of this code has added are left out."""
-        values: dict[str, Any] = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
-        when = float(calendar.timegm(time.strptime(plain["when"], "%Y-%m-%dT%H:%M:%SZ")))
-        values.update(before=plain["from"], after=plain["to"], when=when)
-        return cls(**values)
+    def from_json(cls, values: Any, where: Path | str = "a decision") -> Self:
+        """The record of ``to_json``."""
+        when = calendar.timegm(time.strptime(values["when"], "%Y-%m-%dT%H:%M:%SZ"))
+        return super().from_json({**values, "before": values["from"], "after": values["to"], "when": when}, where)
 
     def change(self) -> str:
         """Who was in charge before and after: `1 → 2`."""
@@ -157,9 +156,9 @@ def _key(number: int, end: str) -> str:
     return f"decision.{number:05d}.{end}"
 
 
-def reason_of(decision: Mapping[str, Any]) -> str:
+def reason_of(reason: str) -> str:
     """Why the gate decided, without the verdict that its sentence begins with: it stands beside it wherever it is shown."""
-    return str(decision.get("reason", "")).removeprefix("not promoted: ").removeprefix("promoted: ")
+    return reason.removeprefix("not promoted: ").removeprefix("promoted: ")
 
 
 def describe(client: MlflowClient, name: str, history: list[DecisionRecord]) -> None:
@@ -233,7 +232,7 @@ def _from_versions(client: MlflowClient, name: str) -> list[DecisionRecord]:
         kind = _TAGGED.get(version.tags.get("decision", ""))
         if kind is None:
             continue
-        number, why = str(version.version), reason_of(version.tags)
+        number, why = str(version.version), reason_of(version.tags.get("reason", ""))
         made, changed = version.creation_timestamp / 1000, version.last_updated_timestamp / 1000
         back = _ROLLED.fullmatch(why)
         if kind == "rollback" and back:

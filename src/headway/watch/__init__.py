@@ -7,5 +7,6 @@ clusters    how alike rows that belong together are, and what that does to share
 units       which rows belong together, in a training and in newer rows
 rows        rows as they arrive, with or without a target
 measure     profiles rows and predictions in a process of its own
+result      watch.json, and the report that people read
 judge       the verdict, columns first, nulls and categories by Great Expectations
 """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from headway.columns.summary import Summary
 from headway.data.config import Expectation
 from headway.data.profile import Profile
+from headway.files.records import Record
 from headway.watch.clusters import Related, Sizes
 from headway.watch.config import WatchConfig
 from headway.watch.reference import Column, Reference
@@ -30,7 +30,7 @@ PREDICTIONS = "predictions"
 
 
 @dataclass(frozen=True)
-class Shift:
+class Shift(Record):
     """One column, now against training. ``chance``: what PSI reaches without any drift. None: nothing to compare.
 
     ``effect``: by how many times the newest shares vary more than those of independent rows; 1 where each row stands for itself.
@@ -44,10 +44,6 @@ class Shift:
     nulls_before: float
     nulls_now: float
     effect: float = 1.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values only."""
-        return asdict(self)
 
 
 def shifts(
@@ -123,7 +119,7 @@ def _independent(now: int, before: int, alike: Related | None) -> int:
     return math.floor(1 / (first / max(1, before) + second / max(1, now)))
 
 
-def _ask(what: str, column: str, **arguments: Any) -> Expectation:
+def _ask(what: str, column: str, **arguments: object) -> Expectation:
     return Expectation.model_validate({"expect": what, "column": column, "severity": "warn", **arguments})
 
 

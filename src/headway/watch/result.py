@@ -1,0 +1,97 @@
+"""watch.json and watch.md: what came of comparing the newest rows with a training's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headway.files.records import Record
+from headway.run.report import markdown_table
+from headway.watch.judge import Shift
+
+
+@dataclass(frozen=True)
+class Belonging(Record):
+    """What the newest rows belong to; ``count`` None where the files do not tell it. ``note``: what people must know of it."""
+
+    name: str
+    count: int | None
+    size: float
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class WatchResult(Record):
+    """The verdict; which files of which champion; each column; the expectations as Great Expectations judged them."""
+
+    drifted: bool
+    summary: str
+    champion: str
+    files: tuple[str, ...]
+    why: str
+    rows: int
+    units: Belonging
+    digest: str
+    columns: tuple[Shift, ...]
+    expectations: tuple[Mapping[str, object], ...] = ()
+    broken: tuple[str, ...] = ()
+    limits: Mapping[str, object] | None = None
+
+    @property
+    def drifted_columns(self) -> list[str]:
+        """Their names, in their order."""
+        return [column.column for column in self.columns if column.drifted]
+
+
+def table(found: WatchResult) -> list[dict[str, str]]:
+    """Every column's numbers as rows for people, the furthest first."""
+    order = sorted(found.columns, key=lambda c: (not c.drifted, -(c.psi or 0)))
+    return [
+        {
+            "column": c.column,
+            "drift": "yes" if c.drifted else "",
+            "PSI": _uncompared(c) if c.psi is None else f"{c.psi:.4f}",
+            **({"design effect": f"{c.effect:.2f}"} if found.units.name != "row" else {}),
+            "by chance": "–" if c.chance is None else f"{c.chance:.4f}",
+            "Jensen-Shannon": "–" if c.jensen_shannon is None else f"{c.jensen_shannon:.4f}",
+            "nulls before": f"{c.nulls_before:.2%}",
+            "nulls now": f"{c.nulls_now:.2%}",
+        }
+        for c in order
+    ]
+
+
+def _uncompared(column: Shift) -> str:
+    """Why a column has no PSI."""
+    nulls = {"before": column.nulls_before, "now": column.nulls_now}
+    empty = [when for when, share in nulls.items() if share == 1]
+    return f"no value {' and '.join(empty)}" if empty else "free text has no shares"
+
+
+def page(found: WatchResult) -> str:
+    """The report as Markdown."""
+    files = ", ".join(found.files[:12])
+    parts = [
+        f"# {'Drift' if found.drifted else 'No drift'}",
+        found.summary,
+        f"{found.units.text} of {files} ({found.why}), against the training of version {found.champion}.",
+        markdown_table(table(found)),
+        *(f"- {text}" for text in found.broken),
+        "PSI above its limit counts only where it is also more than chance explains (`by chance`).",
+        *_explained(found.units),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _explained(units: Belonging) -> list[str]:
+    """What a reader must know of rows that belong together."""
+    note = units.note
+    told = [f"{note[0].upper()}{note[1:]}."] if note else []
+    if units.name == "row":
+        return told
+    return [
+        f"Rows of one {units.name} are more alike than others: `design effect` says by how many times the shares of these rows "
+        "therefore vary more than those of independent rows. Training tells how alike they are.",
+        *told,
+    ]
