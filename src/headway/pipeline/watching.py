@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headway.data.config import Kind
+from headway.columns import Kind
 from headway.data.profile import Profile, read_summary
 from headway.data.source import file_digests
 from headway.data.split import Division
