@@ -179,4 +179,4 @@ def test_a_run_that_has_learnt_does_not_go_on_with_other_rows(root: Path, monkey
     digest = "def"
     with pytest.raises(ConfigError, match="must go on with the rows that it was trained on, but they have changed"):
         prepare_again(run, root, Terminal(io.StringIO()))
-    assert read_json(run.path / "store.json") == before
+    assert Prepared.read(run.path / "store.json") == Prepared.from_json(before)
