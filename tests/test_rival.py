@@ -11,7 +11,7 @@ from headway import tracking
 from headway.files.atomic import write_json
 from headway.pipeline.rival import Attempt, attempted, compared, is_barred, look, meet, note_of
 from headway.run.directory import RunDirectory
-from headway.serve.rehearse import Outcome
+from headway.serve.outcome import Outcome
 from headway.tracking import Holder
 
 PROJECT = {"name": "loans", "task": "classification", "data": {"target": "default"}}

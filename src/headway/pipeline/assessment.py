@@ -25,7 +25,7 @@ from headway.pipeline.rival import Attempt, attempted, attempting, look, meet
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
-from headway.serve.rehearse import Outcome, await_end, outcome_of, outcomes
+from headway.serve.outcome import Outcome, await_end, outcome_of, outcomes
 
 if TYPE_CHECKING:
     from headway.tracking import Holder

@@ -19,7 +19,7 @@ from headway.run.directory import RunDirectory
 from headway.tracking.purpose import Purpose
 
 if TYPE_CHECKING:
-    from headway.serve.rehearse import Outcome
+    from headway.serve.outcome import Outcome
     from headway.tracking import Holder
 
 

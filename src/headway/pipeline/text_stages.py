@@ -33,7 +33,7 @@ from headway.pipeline.validation import Validation
 from headway.quality.page import page
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter, tell
-from headway.serve.rehearse import Outcome, await_end, outcome_of, outcomes
+from headway.serve.outcome import Outcome, await_end, outcome_of, outcomes
 from headway.text_project import METRIC, TextProject
 
 if TYPE_CHECKING:

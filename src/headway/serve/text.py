@@ -24,7 +24,7 @@ from headway.errors import ConfigError, DataError, HeadwayError
 from headway.evaluate.language import Blocks, by_document, measure
 from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models.gpt import GPT
-from headway.serve.rehearse import Outcome, write_outcomes
+from headway.serve.outcome import Outcome, write_outcomes
 from headway.serve.whole import whole
 
 if TYPE_CHECKING:
