@@ -10,9 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from headway.columns.category import ordered
+from headway.columns.number import widened
 from headway.data.source import open_table
 from headway.draft.drafting import draft
-from headway.draft.yaml import ordered, widened
 from headway.errors import ConfigError, DataError, HeadwayError
 from headway.pipeline import stages
 from headway.project import load_table_project as load_project

@@ -6,6 +6,7 @@ date        moments; days as numbers
 text        free text; one 0/1 column for each of some words
 base        what each of them answers
 config      what a project may state under `prepare`
+recognition what `init` sees of a column of unknown meaning
 summary     what a column holds, summed up as its rows stream by
 values      Arrow columns as they come, and the one-line refusal of those that cannot be read
 spelling    the one spelling of each value that is read as text

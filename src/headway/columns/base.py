@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from headway.columns.config import PrepareConfig
+    from headway.columns.recognition import Guess, Specimen
     from headway.columns.values import Place
 
 
@@ -109,6 +110,12 @@ class ColumnType(ABC):
     recurs: ClassVar[bool] = False
     """Whether values should recur: where most differ, the column is likely an id."""
 
+    is_time: ClassVar[bool] = False
+    """Whether its values are moments, by which rows could be split."""
+
+    turn: ClassVar[int] = 0
+    """When `init` asks it what a column is: the lowest first."""
+
     mlflow_type: ClassVar[Literal["double", "datetime", "string"]] = "string"
     """As a model's signature calls it."""
 
@@ -127,6 +134,18 @@ class ColumnType(ABC):
     def line(self, values: pd.Series) -> np.ndarray | None:
         """Canonical values as numbers on a line, NaN where they are missing; None where only equality matters."""
         return None
+
+    def recognise(self, specimen: Specimen) -> Guess | None:
+        """What a column of unknown meaning is; None where this type has nothing to say of it."""
+        return None
+
+    def drafted(self, values: pd.Series, date_format: str | None) -> pd.Series:
+        """Values as a file's format gives them, in a type of pandas that `line` takes; what cannot be read is missing."""
+        return values.astype("string")
+
+    def expectations(self, summary: Summary) -> list[dict[str, Any]]:
+        """What the values of today suggest about those of tomorrow, beside how many are missing: expectations without their column."""
+        return []
 
     @abstractmethod
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:

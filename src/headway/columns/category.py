@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +16,16 @@ import pyarrow.compute as pc
 
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
 from headway.columns.config import PrepareConfig
+from headway.columns.recognition import Guess, Specimen
 from headway.columns.spelling import number_of, spelled, texts_of
-from headway.columns.summary import Counted
+from headway.columns.summary import Counted, Summary
 from headway.columns.values import Place, not_single
 
 UNKNOWN, MISSING, FIRST_CODE = 0, 1, 2
 """Codes of a category never (or too rarely) seen in training, of a null, and of the first known value."""
+
+MOST_VALUES = 30
+"""With more different values, `init` expects nothing of them."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +132,34 @@ class CategoricalColumn(ColumnType):
     summary_class = Counted
     any_text = True
     recurs = True
+    turn = 4
 
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
         return canonical_text(column, place, look)
 
+    def recognise(self, specimen: Specimen) -> Guess:
+        """The last that is asked: what nothing else is, is an id or a category."""
+        texts, distinct = specimen.texts, specimen.distinct
+        share = distinct / len(texts)
+        named = share > 0.95 and specimen.is_called_an_id
+        if len(texts) > 20 and (share == 1 or (distinct > 1000 and share > 0.5) or named):
+            return Guess("key", None, f"{distinct:,} different texts in {len(texts):,} rows")
+        what = "true or false" if set(texts.str.lower()) <= {"true", "false"} else f"{distinct:,} different values"
+        return Guess("feature", self.name, what)
+
+    def expectations(self, summary: Summary) -> list[dict[str, Any]]:
+        counts = summary.counts
+        if not counts or len(counts) > MOST_VALUES:
+            return []
+        return [{"expect": "column_values_to_be_in_set", "value_set": ordered(counts), "mostly": 0.99}]
+
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return CategoryFitter(Counted(name, self.name), config, numbers)
+
+
+def ordered(values: Iterable[str]) -> list[str]:
+    """Numbers by size, then texts."""
+    return sorted(values, key=lambda v: (0, float(v), v) if re.fullmatch(r"-?\d+", v) else (1, 0.0, v))
 
 
 def canonical_text(column: pa.Array, place: Place, look: bool) -> pa.Array:

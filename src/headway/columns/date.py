@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from headway.columns.base import ColumnType, Fitter
 from headway.columns.config import PrepareConfig
 from headway.columns.number import Number, NumberFitter
+from headway.columns.recognition import Guess, Specimen
 from headway.columns.spelling import moments, texts_of
 from headway.columns.summary import Measured
 from headway.columns.values import BadValues, Place, family, refusal, unfit
@@ -48,6 +50,8 @@ class DateColumn(ColumnType):
     rank = 2
     encoding = Day
     summary_class = Measured
+    is_time = True
+    turn = 1
     mlflow_type = "datetime"
 
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
@@ -71,12 +75,41 @@ class DateColumn(ColumnType):
     def line(self, values: pd.Series) -> np.ndarray:
         return np.where(values.isna(), np.nan, values.astype("int64"))
 
+    def recognise(self, specimen: Specimen) -> Guess | None:
+        import pandas as pd
+
+        if pd.api.types.is_datetime64_any_dtype(specimen.known.dtype):
+            return Guess("feature", self.name, "it holds dates")
+        if _DATE.match(specimen.texts.iloc[0]) is None:
+            return None
+        some = specimen.texts.drop_duplicates()
+        for form in UNAMBIGUOUS:
+            if pd.to_datetime(some, format=form, errors="coerce", utc=True).notna().all():
+                return Guess("feature", self.name, "texts that are dates", textual=True)
+        fits = [f for f in AMBIGUOUS if pd.to_datetime(some, format=f, errors="coerce").notna().all()]
+        if len(fits) == 1:
+            return Guess("feature", self.name, f"texts that are dates only as {fits[0]}", fits[0], textual=True)
+        if fits:
+            return Guess("ignore", None, f"dates that may be {' or '.join(fits)}; state data.date_format to use it")
+        return None
+
+    def drafted(self, values: pd.Series, date_format: str | None) -> pd.Series:
+        import pandas as pd
+
+        texts = values.astype(object).where(values.notna(), None)
+        forms = [date_format] if date_format else UNAMBIGUOUS
+        tries = [pd.to_datetime(texts, format=form, errors="coerce", utc=True) for form in forms]
+        return max(tries, key=lambda times: int(times.notna().sum()))
+
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return NumberFitter(Measured(name, self.name), config, Day)
 
 
 UNAMBIGUOUS = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d", "%d-%b-%Y", "%d %b %Y")
 """Formats that a date can be told from by itself. 03/04/2024 is none: guessing it, batch by batch, would corrupt months."""
+
+AMBIGUOUS = ("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M")
+_DATE = re.compile(r"^\s*\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}")
 
 
 def _parse(column: pa.Array, place: Place, date_format: str | None) -> pa.Array:

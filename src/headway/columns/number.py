@@ -7,15 +7,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
+from headway.columns.category import CategoricalColumn
 from headway.columns.config import PrepareConfig
-from headway.columns.summary import Measured
+from headway.columns.recognition import FEW, Guess, Specimen, is_number, numbers
+from headway.columns.summary import Measured, Summary
 from headway.columns.values import Place, family, infinite, refusal, unfit
 
 if TYPE_CHECKING:
@@ -141,6 +143,7 @@ class NumericColumn(ColumnType):
     encoding = Number
     summary_class = Measured
     adds_up = True
+    turn = 2
     mlflow_type = "double"
 
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
@@ -163,10 +166,54 @@ class NumericColumn(ColumnType):
     def line(self, values: pd.Series) -> np.ndarray:
         return values.to_numpy(np.float64, na_value=np.nan)
 
+    def recognise(self, specimen: Specimen) -> Guess | None:
+        if is_number(specimen.known):
+            return self._recognise_number(specimen)
+        if not specimen.has_codes and specimen.texts.str.fullmatch(_SEPARATED).mean() > 0.9:
+            example = specimen.texts.iloc[0]
+            return Guess("ignore", None, f"numbers with separators, such as {example}; write them plainly to use it")
+        return None
+
+    def _recognise_number(self, specimen: Specimen) -> Guess:
+        values = numbers(specimen.known).to_numpy()
+        finite, distinct = values[np.isfinite(values)], specimen.distinct
+        if len(finite) < len(values):
+            return Guess("ignore", None, f"{len(values) - len(finite):,} values are infinite; mend them to use it")
+        whole = bool((values == np.floor(values)).all())
+        unique = len(specimen.values) > 20 and distinct == len(specimen.values)
+        if whole and unique and (specimen.is_called_an_id or bool((np.diff(values) == 1).all())):
+            return Guess("key", None, "a different whole number in every row")
+        if whole and distinct <= FEW and len(values) > 4 * distinct:
+            kind = CategoricalColumn.name
+            return Guess("feature", kind, f"whole numbers with {distinct} different values, so likely codes")
+        return Guess("feature", self.name, f"numbers from {finite.min():g} to {finite.max():g}")
+
+    def drafted(self, values: pd.Series, date_format: str | None) -> pd.Series:
+        return numbers(values)
+
+    def expectations(self, summary: Summary) -> list[dict[str, Any]]:
+        if summary.min is None or summary.max is None:
+            return []
+        low, high = widened(summary.min, summary.max)
+        return [
+            {"expect": "column_values_to_be_between", "min_value": low, "max_value": high, "mostly": 0.999},
+        ]
+
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return NumberFitter(Measured(name, self.name), config)
 
 
+def widened(low: float, high: float) -> tuple[float, float]:
+    """Bounds a tenth of the range further out, at round numbers; what was never negative stays so."""
+    room = 0.1 * (high - low) or max(1.0, 0.1 * abs(high))
+    unit = 10.0 ** math.floor(math.log10(room))
+    digits = max(0, -math.floor(math.log10(unit)))
+    below = round(math.floor((low - room) / unit) * unit, digits)
+    above = round(math.ceil((high + room) / unit) * unit, digits)
+    return (0.0 if low >= 0 > below else below), above
+
+
+_SEPARATED = r"\s*[-+]?(\d{1,3}([.,' ]\d{3})+([.,]\d+)?|\d+,\d+|\d+)\s*"
 _NUMBER = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity)")
 _WORDS = {"": math.nan, "nan": math.nan, "true": 1.0, "false": 0.0}
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
 from headway.columns.category import canonical_text
 from headway.columns.config import PrepareConfig
+from headway.columns.recognition import FEW, Guess, Specimen
 from headway.columns.summary import Counted
 from headway.columns.values import Place
 
@@ -127,9 +128,16 @@ class TextColumn(ColumnType):
     summary_class = TextSummary
     any_text = True
     can_leak = False
+    turn = 3
 
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
         return canonical_text(column, place, look)
+
+    def recognise(self, specimen: Specimen) -> Guess | None:
+        words = specimen.texts.str.count(r"\S+").mean()
+        if specimen.distinct > FEW and specimen.distinct > 0.5 * len(specimen.texts) and words >= 3:
+            return Guess("feature", self.name, f"free text of {words:.0f} words on average")
+        return None
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return WordsFitter(name, config)

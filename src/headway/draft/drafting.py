@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
-from headway.columns.date import UNAMBIGUOUS
+from headway.columns import column_type
+from headway.columns.recognition import Guess, is_number, numbers
 from headway.config import suggest
 from headway.data.alone import exact_sum, power_alone
 from headway.data.config import CsvOptions, DataConfig, Task, ValidationConfig
@@ -22,8 +23,8 @@ from headway.data.files import find_files, format_of, read_batches, read_schema
 from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
 from headway.data.source import open_table
-from headway.draft.guess import Guess, guess, is_number, numbers
-from headway.draft.plan import Plan
+from headway.draft.guess import guess
+from headway.draft.plan import Plan, moments_of
 from headway.draft.yaml import expectations, render
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import write_atomically
@@ -165,14 +166,14 @@ def _decide(plan: Plan, frame: pd.DataFrame) -> None:
         frame = frame.assign(**{plan.target: numbers(values)})
     guesses = {str(c): guess(str(c), frame[c]) for c in frame.columns if c != plan.target}
     leaks = _date_leaks(plan, frame, guesses)
-    formats = {g.date_format for c, g in guesses.items() if g.kind == "date" and g.textual and c not in leaks}
+    formats = {g.date_format for c, g in guesses.items() if g.textual and c not in leaks}
     for column, found in guesses.items():
         if column in leaks:
             plan.ignore[column] = plan.why[column] = leaks[column]
         else:
             _place(plan, column, found, len(formats) > 1)
     _leave_leaks(plan, frame)
-    dates = [column for column, kind in plan.features.items() if kind == "date"]
+    dates = moments_of(plan)
     if dates:
         plan.notes.append(f"rows have a time, {dates[0]}: if the model is to predict the future, split by it")
     if frame[plan.target].isna().any():
@@ -188,13 +189,10 @@ def _date_leaks(plan: Plan, frame: pd.DataFrame, guesses: Mapping[str, Guess]) -
     """Dates that give the target away, for example one that only the event writes down, each with the reason."""
     found = {}
     for column, made in guesses.items():
-        if made.kind != "date":
+        if made.kind is None or not column_type(made.kind).is_time:
             continue
-        forms: list[str | None] = [made.date_format] if made.date_format else [*UNAMBIGUOUS]
-        texts = frame[column].astype(object).where(frame[column].notna(), None)
-        tries = (pd.to_datetime(texts, format=form, errors="coerce", utc=True) for form in forms)
-        times = max(tries, key=lambda t: int(t.notna().sum()))
-        power, measured = power_alone(times, "date", frame[plan.target], plan.task)
+        times = column_type(made.kind).drafted(frame[column], made.date_format)
+        power, measured = power_alone(times, made.kind, frame[plan.target], plan.task)
         if power > ValidationConfig().max_single_feature_auc:
             found[column] = f"leak: tells {plan.target} alone, {measured} {power:.4f}"
     return found
@@ -231,18 +229,16 @@ def _positive(values: pd.Series) -> tuple[str | None, str]:
 
 def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
     """Columns that give the target away go to ignore."""
-    typed: dict[str, pd.Series] = {}
-    for column, kind in plan.features.items():
-        typed[column] = numbers(frame[column]) if kind == "numeric" else frame[column].astype("string")
+    typed = {c: column_type(kind).drafted(frame[c], plan.date_format) for c, kind in plan.features.items()}
     limit = ValidationConfig().max_single_feature_auc
     target = frame[plan.target]
     if plan.task == "regression":
-        summands = exact_sum({c: typed[c] for c, kind in plan.features.items() if kind == "numeric"}, target)
+        summands = exact_sum({c: typed[c] for c, kind in plan.features.items() if column_type(kind).adds_up}, target)
         for column in summands:
             plan.ignore[column] = f"leak: {' + '.join(summands)} = {plan.target} in every row"
     for column, kind in plan.features.items():
-        if column in plan.ignore or kind in ("text", "date"):
-            continue
+        if column in plan.ignore or not column_type(kind).can_leak or column_type(kind).is_time:
+            continue  # moments have been looked at before
         power, measured = power_alone(typed[column], kind, target, plan.task)
         if power > limit:
             plan.ignore[column] = f"leak: tells {plan.target} alone, {measured} {power:.4f}"

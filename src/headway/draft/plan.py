@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from headway.columns import Kind
+from headway.columns import Kind, column_type
 from headway.data.config import Task
 
 
@@ -27,3 +27,8 @@ class Plan:
     unlabelled: bool = False
     why: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+
+def moments_of(plan: Plan) -> list[str]:
+    """The features that are moments, by which the rows could be split."""
+    return [name for name, kind in plan.features.items() if column_type(kind).is_time]

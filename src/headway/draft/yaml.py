@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from headway.columns import column_type
+from headway.columns.category import ordered
+from headway.draft.plan import Plan, moments_of
 
 if TYPE_CHECKING:
     from headway.columns.summary import Summary
     from headway.data.profile import Profile
-    from headway.draft.plan import Plan
-
-MOST_VALUES = 30
 
 
 def expectations(plan: Plan, profile: Profile) -> list[dict[str, Any]]:
@@ -46,25 +46,9 @@ def _about(column: Summary) -> list[dict[str, Any]]:
         found.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": 0.99})
     elif _share(column) > 0:
         found.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": _share(column)})
-    if column.kind == "numeric" and column.min is not None and column.max is not None:
-        low, high = widened(column.min, column.max)
-        bounds = {"min_value": low, "max_value": high, "mostly": 0.999}
-        found.append({"expect": "column_values_to_be_between", "column": column.name, **bounds})
-    counts = column.counts
-    if column.kind == "categorical" and counts and len(counts) <= MOST_VALUES:
-        rule = {"value_set": ordered(counts), "mostly": 0.99}
-        found.append({"expect": "column_values_to_be_in_set", "column": column.name, **rule})
+    for rule in column_type(column.kind).expectations(column):
+        found.append({"expect": rule["expect"], "column": column.name, **rule})
     return found
-
-
-def widened(low: float, high: float) -> tuple[float, float]:
-    """Bounds a tenth of the range further out, at round numbers; what was never negative stays so."""
-    room = 0.1 * (high - low) or max(1.0, 0.1 * abs(high))
-    unit = 10.0 ** math.floor(math.log10(room))
-    digits = max(0, -math.floor(math.log10(unit)))
-    below = round(math.floor((low - room) / unit) * unit, digits)
-    above = round(math.ceil((high + room) / unit) * unit, digits)
-    return (0.0 if low >= 0 > below else below), above
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*( [\w.-]+)*")
@@ -74,11 +58,6 @@ _WORDS = {"y", "n", "yes", "no", "true", "false", "on", "off", "null", "none", "
 def quoted(text: str) -> str:
     """Text in double quotes: JSON's are YAML's."""
     return json.dumps(text, ensure_ascii=False)
-
-
-def ordered(values: Iterable[str]) -> list[str]:
-    """Numbers by size, then texts."""
-    return sorted(values, key=lambda v: (0, float(v), v) if re.fullmatch(r"-?\d+", v) else (1, 0.0, v))
 
 
 def scalar(value: Any) -> str:
@@ -119,7 +98,7 @@ def render(plan: Plan, rules: list[dict[str, Any]]) -> str:
     if plan.ignore:
         lines += ["  ignore:", *(f"    {scalar(c)}: {quoted(why)}" for c, why in plan.ignore.items())]
     lines += ["", "split:", f"  by: {'stratified' if plan.task == 'classification' else 'random'}"]
-    dates = [c for c, kind in plan.features.items() if kind == "date"]
+    dates = moments_of(plan)
     if dates:
         lines += ["  # to predict the future, test on the newest rows instead:", "  # by: time"]
         lines.append(f"  # column: {scalar(dates[0])}")

@@ -1,0 +1,84 @@
+"""What `init` sees of a column of unknown meaning, and what a type says of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEW = 12
+"""Whole numbers with at most so many different values are taken for codes, and so few texts for categories."""
+
+_ID = re.compile(r"(^|[_\W])(id|uuid|guid|key|instant|index|rowid|nr|no)$|^unnamed", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A column's role, the name of its type where it is a feature, and the reason. ``textual``: dates that are written as text."""
+
+    role: Literal["feature", "key", "ignore"]
+    kind: str | None
+    why: str
+    date_format: str | None = None
+    textual: bool = False
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A column's name, its values as the file's format gives them, and those that are not missing, of which there is one."""
+
+    name: str
+    values: pd.Series
+    known: pd.Series
+
+    @cached_property
+    def distinct(self) -> int:
+        """How many values differ."""
+        return int(self.known.nunique())
+
+    @cached_property
+    def texts(self) -> pd.Series:
+        """The text of each value."""
+        return self.known.astype(str)
+
+    @property
+    def is_called_an_id(self) -> bool:
+        """Whether the name says so."""
+        return _ID.search(self.name) is not None
+
+    @cached_property
+    def has_codes(self) -> bool:
+        """Whether texts begin with a zero as no number does: 01001 is a code, and not 1001."""
+        return has_codes(self.known)
+
+
+def has_codes(known: pd.Series) -> bool:
+    """As Specimen.has_codes."""
+    return bool(known.astype(str).str.fullmatch(r"\s*0\d+").any())
+
+
+def is_number(known: pd.Series) -> bool:
+    """Whether every value is a number or the text of one. ``known`` has no missing values; true and false are none."""
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(known.dtype) or pd.api.types.is_datetime64_any_dtype(known.dtype):
+        return False
+    if pd.api.types.is_numeric_dtype(known.dtype):
+        return True
+    if any(isinstance(value, bool) for value in known) or has_codes(known):
+        return False
+    return bool(numbers(known).notna().all())
+
+
+def numbers(column: pd.Series) -> pd.Series:
+    """As float64; what is no number is NaN."""
+    import pandas as pd
+
+    plain = column.astype(object).where(column.notna(), None)
+    return pd.to_numeric(plain, errors="coerce").astype(np.float64)
