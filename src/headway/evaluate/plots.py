@@ -1,4 +1,8 @@
-"""Pictures, where people would rather look. One style; colours that colour-blind eyes tell apart (Okabe and Ito 2008)."""
+"""Pictures, where people would rather look. One style; colours that colour-blind eyes tell apart (Okabe and Ito 2008).
+
+scikit-learn computes the curves; its display classes do not draw them: they round an AUC to two digits, where models differ in the third,
+have no intervals of a calibration, colour a confusion by what they print, and draw residuals of a thousand rows only.
+"""
 
 from __future__ import annotations
 
