@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from headway.files.atomic import read_json
-from headway.files.leftovers import remove as remove
 
 ASIDE = ".damaged"
 """The ending of what was set aside: nothing reads it any more, and a person may look at it."""

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from headway.doctor.finding import ASIDE, Finding, is_array, is_json, remove, set_aside
+from headway.doctor.finding import ASIDE, Finding, is_array, is_json, set_aside
 from headway.errors import ConfigError, HeadwayError
 from headway.files import checksums
 from headway.files.atomic import read_or_empty, write_atomically
+from headway.files.leftovers import remove
 from headway.pipeline import zombies
 from headway.run import lifetime
 from headway.run.directory import RunDirectory, event_of
