@@ -33,7 +33,7 @@ import numpy as np
 from bench.samples import FOLDER, options, origin_of
 from bench.side_by_side import Ratio, tell
 from headway.columns.number import Number
-from headway.data.prepare import Preparation, Target
+from headway.data.prepare import Preparation
 from headway.effect.findings import Findings
 from headway.effect.lab import Lab
 from headway.effect.main import describe
@@ -42,6 +42,7 @@ from headway.effect.study import Study
 from headway.effect.technique import Setting, Technique
 from headway.files.atomic import write_json
 from headway.run.directory import RunDirectory
+from headway.tasks import Target
 
 STUDIES = 100
 ROWS, COLUMNS = 20_000, 32

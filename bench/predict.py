@@ -23,11 +23,12 @@ from bench.samples import Samples, options
 from bench.side_by_side import Comparison, against_itself, conclude, measure
 from headway.columns.category import FIRST_CODE, UNKNOWN, Category
 from headway.columns.number import Number
-from headway.data.prepare import Preparation, Target
+from headway.data.prepare import Preparation
 from headway.models.mlp import MLP
 from headway.serve.bundle import Predictor, complete_bundle
 from headway.serve.faster import hastened
 from headway.serve.workers import Workers
+from headway.tasks import Target
 from headway.train.tune import physical_cores
 
 ROWS, FRAMES, PAIRS = 10_000, 4, 16

@@ -24,9 +24,10 @@ from safetensors.torch import load_file
 from bench.samples import FOLDER, Samples, options
 from bench.side_by_side import Ratio, tell
 from headway.columns.number import Number
-from headway.data.prepare import Preparation, Target
+from headway.data.prepare import Preparation
 from headway.files.atomic import write_json
 from headway.run.directory import RunDirectory
+from headway.tasks import Target
 from headway.train import main as training_process
 from headway.train import network, table  # noqa: F401 - loaded before the first fork
 

@@ -27,6 +27,7 @@ from bench.samples import Options, Samples, options
 from bench.side_by_side import OTHERS, Machine, Ratio, summarise, tell
 from headway.machine.cores import allowed_cores, spin_briefly
 from headway.machine.processes import die_with_parent, interrupt_on
+from headway.tasks import task_of
 
 GOAL = 1.3
 ROUNDS = 3
@@ -209,7 +210,7 @@ def boosting(way: str, busy: int) -> float:
             Inputs(30, (), (), 2),
             part,
             part,
-            regression=False,
+            task=task_of("classification"),
             seed=0,
             patience=100_000,
             threads=choice.most,
@@ -234,7 +235,7 @@ def baseline(way: str, busy: int) -> float:
 
     with busy_processes(busy):
         begun = time.perf_counter()
-        baselines.fit_baselines(["boosting"], "classification", part, part, classes=2, cardinalities=(), seed=0)
+        baselines.fit_baselines(["boosting"], "classification", part, part, outputs=2, cardinalities=(), seed=0)
         return time.perf_counter() - begun
 
 

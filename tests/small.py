@@ -11,9 +11,10 @@ import pytest
 
 from headway.columns.category import Category
 from headway.columns.number import Number
-from headway.data.prepare import Preparation, Target
+from headway.data.prepare import Preparation
 from headway.files.atomic import write_json
 from headway.run.directory import RunDirectory
+from headway.tasks import Target
 
 ROWS = {"train": 600, "validation": 200, "test": 200}
 

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from headway.columns.config import PrepareConfig
 from headway.config import Config, read_yaml, suggest
-from headway.data.config import DataConfig, SplitConfig, Task, ValidationConfig
+from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.credentials import refuse_credentials
 from headway.errors import ConfigError
 from headway.evaluate.config import EvaluateConfig, GateConfig
@@ -22,6 +22,7 @@ from headway.models.mlp import MLP
 from headway.serve.config import ServeConfig
 from headway.server.retention_config import RetentionConfig
 from headway.server.schedule import ScheduleConfig
+from headway.tasks import TaskName, names, task_of
 from headway.text_project import TextProject
 from headway.train.recipe import Recipe
 from headway.watch.config import WatchConfig
@@ -38,7 +39,7 @@ class Project(Config):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The file's name without .yaml.")
     description: str = Field("", description="One sentence on what is predicted and for whom.")
-    task: Task = Field(description="classification, regression or language.")
+    task: TaskName = Field(description=f"{', '.join(names())} or language.")
     data: DataConfig
     split: SplitConfig = SplitConfig()
     validation: ValidationConfig = ValidationConfig()
@@ -61,12 +62,12 @@ class Project(Config):
 
     @model_validator(mode="after")
     def _task_fits(self) -> Project:
-        wrong = {"classification": "mse", "regression": "cross_entropy"}[self.task]
-        if self.train.loss == wrong:
-            raise ValueError(f"train.loss must suit {self.task}, but is {wrong}; leave it auto")
-        if self.task == "regression" and self.train.label_smoothing:
-            raise ValueError("train.label_smoothing must be 0 for regression, but it is not: numbers have no classes")
-        if self.task == "regression" and self.split.by == "stratified":
+        task, loss = task_of(self.task), self.train.loss
+        if loss not in task.losses:
+            raise ValueError(f"train.loss must suit {self.task}, but is {loss}; leave it auto")
+        if self.train.label_smoothing and not task.has_classes:
+            raise ValueError(f"train.label_smoothing must be 0 for {self.task}, but it is not: numbers have no classes")
+        if self.split.by == "stratified" and not task.stratified:
             return self.model_copy(update={"split": self.split.model_copy(update={"by": "random"})})
         return self
 

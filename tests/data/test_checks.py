@@ -13,23 +13,24 @@ from sklearn.metrics import roc_auc_score
 
 from headway.data.alone import auc, exact_sum, power_alone
 from headway.data.checks import Finding, check_columns, check_leaks, check_overlap, check_shares
-from headway.data.config import DataConfig, SplitConfig, Task, ValidationConfig
+from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
 from headway.data.source import Table, open_table
 from headway.data.split import Division
+from headway.tasks import TaskName
 
 RNG = np.random.default_rng(1)
 
 
-def _table(tmp_path: Path, frame: pd.DataFrame, features: dict[str, Any], task: Task = "classification") -> Table:
+def _table(tmp_path: Path, frame: pd.DataFrame, features: dict[str, Any], task: TaskName = "classification") -> Table:
     frame.to_parquet(tmp_path / "rows.parquet")
     data = DataConfig.parse({"source": str(tmp_path / "rows.parquet"), "target": "y", "features": features}, "data")
     return open_table(data, task, tmp_path)
 
 
 def _columns(
-    tmp_path: Path, frame: pd.DataFrame, features: dict[str, Any], task: Task = "classification", **data: Any
+    tmp_path: Path, frame: pd.DataFrame, features: dict[str, Any], task: TaskName = "classification", **data: Any
 ) -> list[Finding]:
     table = _table(tmp_path, frame, features, task)
     config = DataConfig.parse({"source": "x", "target": "y", "features": features, **data}, "data")

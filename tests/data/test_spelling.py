@@ -15,7 +15,8 @@ from headway.columns.category import MISSING, UNKNOWN, Category
 from headway.columns.spelling import spell, spell_value, spelled, texts_of
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig
-from headway.data.prepare import Preparation, Target
+from headway.data.prepare import Preparation
+from headway.tasks import Target
 
 SAME: list[tuple[str, list[Any]]] = [
     ("4", [4, 4.0, "4", "4.0", "+4", "+4.0", Decimal("4"), Decimal("4.00"), np.int8(4), np.float32(4)]),

@@ -22,11 +22,12 @@ from headway.columns.text import Words
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.fit import column_edges, fit
-from headway.data.prepare import Preparation, Target
+from headway.data.prepare import Preparation
 from headway.data.source import Table, open_table
 from headway.data.split import TEST, TRAIN, VALIDATION, Division, assign
 from headway.data.store import make_store
 from headway.errors import ConfigError, DataError
+from headway.tasks import Target
 
 KINDS: dict[str, Kind] = {"x": "numeric", "z": "numeric", "c": "categorical", "day": "date", "note": "text"}
 

@@ -43,7 +43,7 @@ def make(rows: int, seed: int) -> dict[str, np.ndarray]:
 def fitted() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
     train, test = make(4000, 0), make(2000, 1)
     made = fit_baselines(
-        ("trivial", "linear", "boosting"), "classification", train, test, classes=2, cardinalities=(4, 600), seed=0
+        ("trivial", "linear", "boosting"), "classification", train, test, outputs=2, cardinalities=(4, 600), seed=0
     )
     return train, test, {name: b.prediction for name, b in made.items()}
 
@@ -70,7 +70,7 @@ def test_baselines_of_numbers_are_in_the_targets_own_unit() -> None:
     for part in (train, test):
         part["target"] = 1000 + 300 * part["numeric"][:, 0].astype(float)
     made = fit_baselines(
-        ("trivial", "linear", "boosting"), "regression", train, test, classes=1, cardinalities=(4, 600), seed=0
+        ("trivial", "linear", "boosting"), "regression", train, test, outputs=1, cardinalities=(4, 600), seed=0
     )
     assert made["trivial"].prediction[0] == pytest.approx(train["target"].mean())
     for name in ("linear", "boosting"):
@@ -140,7 +140,7 @@ def test_boosting_is_fitted_on_tables_of_few_rows_and_many_classes(counts: tuple
         "categorical": np.zeros((len(target), 0), int),
         "target": target,
     }
-    options = {"classes": len(counts), "cardinalities": (), "seed": 0}
+    options = {"outputs": len(counts), "cardinalities": (), "seed": 0}
     prediction = fit_baselines(("boosting",), "classification", arrays, arrays, **options)["boosting"].prediction
     np.testing.assert_allclose(prediction.sum(1), 1, atol=1e-5)
 
@@ -204,7 +204,7 @@ def test_a_class_of_one_row_does_not_stop_the_baselines() -> None:
     train, test = make(500, 4), make(100, 5)
     train["target"][7] = 2
     made = fit_baselines(
-        ("trivial", "linear", "boosting"), "classification", train, test, classes=3, cardinalities=(4, 600), seed=0
+        ("trivial", "linear", "boosting"), "classification", train, test, outputs=3, cardinalities=(4, 600), seed=0
     )
     for baseline in made.values():
         np.testing.assert_allclose(baseline.prediction.sum(1), 1, atol=1e-5)
@@ -214,9 +214,9 @@ def test_a_constant_column_does_not_move_the_linear_baseline() -> None:
     train, test = make(5000, 6), make(100, 7)
     train["numeric"][:, 2] = test["numeric"][:, 2] = 1234.567  # not a float32: its mean has a rounding error
     test["numeric"][0, 2] = 1300
-    made = fit_baselines(("linear",), "classification", train, test, classes=2, cardinalities=(4, 600), seed=0)
+    made = fit_baselines(("linear",), "classification", train, test, outputs=2, cardinalities=(4, 600), seed=0)
     test["numeric"][0, 2] = 1234.567
-    same = fit_baselines(("linear",), "classification", train, test, classes=2, cardinalities=(4, 600), seed=0)
+    same = fit_baselines(("linear",), "classification", train, test, outputs=2, cardinalities=(4, 600), seed=0)
     np.testing.assert_allclose(made["linear"].prediction, same["linear"].prediction, atol=1e-6)
 
 

@@ -16,11 +16,12 @@ from safetensors.torch import save_file
 from headway import tracking
 from headway.columns.category import Category
 from headway.columns.number import Number
-from headway.data.prepare import Preparation, Target
+from headway.data.prepare import Preparation
 from headway.errors import DataError
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
 from headway.serve.bundle import Interval, Predictor, complete_bundle
+from headway.tasks import Target
 from headway.tracking.store import quietly
 from tests.deciding import decide
 

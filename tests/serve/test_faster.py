@@ -9,11 +9,11 @@ import lightgbm
 import numpy as np
 import pytest
 
-from headway.data.prepare import Target
 from headway.errors import ConfigError
 from headway.serve import faster
 from headway.serve.bundle import Predictor
 from headway.serve.faster import Trial, fastest, hastened
+from headway.tasks import Target
 from tests.serve.bundles import CLASSES, VALUE, bundle_of, rows
 
 

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from headway import tracking
 from headway.columns.category import Category
 from headway.columns.number import Number
-from headway.data.prepare import Preparation, Target
+from headway.data.prepare import Preparation
 from headway.errors import DataError
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
@@ -27,6 +27,7 @@ from headway.serve.app import application
 from headway.serve.bundle import Predictor, complete_bundle
 from headway.serve.config import ServeConfig
 from headway.serve.rows import sift
+from headway.tasks import Target
 from tests.deciding import decide
 
 PROJECT = {"name": "small", "description": "", "task": "classification", "model": {"name": "mlp"}}

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headway.data.prepare import Target
 from headway.errors import DataError, HeadwayError
 from headway.serve.bundle import Predictor
 from headway.serve.workers import Workers
+from headway.tasks import Target
 from tests.serve.bundles import CLASSES, VALUE, bundle_of, rows
 
 

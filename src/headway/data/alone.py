@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from headway.columns import Kind, column_type
-from headway.data.config import Task
+from headway.tasks import TaskName, task_of
 
 SAMPLE = 100_000
 FOLDS = 5
@@ -18,7 +18,7 @@ FEWEST = 10
 """Rows a class needs to be told from the rest: with half as many, an honest column often orders all of them."""
 
 
-def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: Task) -> tuple[float, str]:
+def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: TaskName) -> tuple[float, str]:
     """Between 0 and 1, and the measure's name: AUC for classes (of many, the two largest, each against the rest), R² for numbers.
 
     Values are scored out of fold, so that a column with a value of its own in every row does not look good.
@@ -27,7 +27,7 @@ def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: Task) -
     feature, target = feature[rows], target[rows]
     line = column_type(kind).line(feature)
     groups = pd.factorize(feature, use_na_sentinel=False)[0] if line is None else _binned(line)
-    if task == "regression":
+    if not task_of(task).has_classes:
         return _r2(groups, target.to_numpy(np.float64)), "R²"
     counts = target.value_counts()
     best = 0.5

@@ -11,9 +11,10 @@ import pandas as pd
 
 from headway.columns import column_type
 from headway.data.alone import SAMPLE, exact_sum, power_alone
-from headway.data.config import DataConfig, Task, ValidationConfig
+from headway.data.config import DataConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.split import TEST, TRAIN, Division
+from headway.tasks import TaskName, task_of
 
 if TYPE_CHECKING:
     from headway.columns.summary import Summary
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from headway.data.profile import Profile
     from headway.data.source import Table
 
-MAX_CLASSES = 1000
 ID_VALUES = 1000
 ID_SHARE = 0.5
 
@@ -36,7 +36,7 @@ class Finding:
     examples: tuple[Any, ...] = ()
 
 
-def check_columns(profile: Profile, table: Table | None, data: DataConfig, task: Task) -> list[Finding]:
+def check_columns(profile: Profile, table: Table | None, data: DataConfig, task: TaskName) -> list[Finding]:
     """Columns that cannot be learnt from or that the project forgot. ``table`` may be absent where files do not matter."""
     found = _target(profile.columns[data.target], data, task)
     for name in data.features:
@@ -47,7 +47,7 @@ def check_columns(profile: Profile, table: Table | None, data: DataConfig, task:
     return found
 
 
-def _target(column: Summary, data: DataConfig, task: Task) -> list[Finding]:
+def _target(column: Summary, data: DataConfig, task: TaskName) -> list[Finding]:
     name = column.name
     if column.nulls == column.rows:
         return [Finding("stop", name, f"the target {name} must be given, but is missing in every row")]
@@ -58,23 +58,11 @@ def _target(column: Summary, data: DataConfig, task: Task) -> list[Finding]:
     if column.infinite:
         return [_infinite(column, "the target ", "; leave those rows out")]
     if column.distinct < 2:
-        what = "two classes" if task == "classification" else "different values"
+        what = "two classes" if task_of(task).has_classes else "different values"
         only = str(column.frequent[0][0]) if column.frequent else f"{column.min:g}"
         return [Finding("stop", name, f"the target {name} must have {what}, but every row has {only}", (only,))]
-    if task == "regression":
-        return []
-    if column.distinct > MAX_CLASSES:
-        text = f"the target {name} must have at most {MAX_CLASSES:,} classes, but it has {column.distinct:,}"
-        return [Finding("stop", name, f"{text}; is task: regression meant, or another column?")]
-    classes = column.counts or {}
-    if data.positive is not None and data.positive not in classes:
-        text = f"data.positive must be a class of {name}, but {data.positive} is none of {', '.join(classes)[:200]}"
-        return [Finding("stop", name, text)]
-    rare = tuple(value for value, count in classes.items() if count < 3)
-    if rare:
-        text = f"every class of {name} should have rows to train, validate and test on, but {_some(rare)} has under 3"
-        return [Finding("warn", name, text, rare[:5])]
-    return []
+    problems = task_of(task).problems(column, data.positive)
+    return [Finding(problem.severity, name, problem.text, problem.examples) for problem in problems]
 
 
 def _feature(column: Summary) -> list[Finding]:
@@ -103,11 +91,6 @@ def _infinite(column: Summary, role: str, fix: str) -> Finding:
     return Finding("stop", column.name, text)
 
 
-def _some(values: Sequence[Any]) -> str:
-    shown = ", ".join(str(v) for v in values[:5])
-    return shown + (f" and {len(values) - 5} more" if len(values) > 5 else "")
-
-
 def check_leaks(table: Table, parts: np.ndarray, validation: ValidationConfig) -> list[Finding]:
     """Features that alone all but tell the target, and numbers that add up to it. Looks at a sample of the training rows."""
     frame = sample(table, np.flatnonzero(parts == TRAIN), [*table.kinds, table.target])
@@ -125,7 +108,7 @@ def check_leaks(table: Table, parts: np.ndarray, validation: ValidationConfig) -
             found.append(Finding(validation.leaks, name, text))
     known = {finding.column for finding in found}
     numbers = {n: frame[n] for n, kind in table.kinds.items() if column_type(kind).adds_up and n not in known}
-    parts_of = exact_sum(numbers, target) if table.task == "regression" else ()
+    parts_of = () if task_of(table.task).has_classes else exact_sum(numbers, target)
     if parts_of:
         text = (
             f"features must not add up to the target, but {' + '.join(parts_of)} = {table.target} in every row; "

@@ -14,8 +14,6 @@ from headway.config import Config
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-Task = Literal["classification", "regression"]
-
 _SOME_DAY = datetime(2024, 12, 31, 22, 58, 59, tzinfo=UTC)
 
 

@@ -12,12 +12,10 @@ import pyarrow as pa
 from headway.columns import column_type, groups
 from headway.columns.base import Encoding, Fitter
 from headway.columns.config import PrepareConfig
-from headway.columns.summary import Summary
 from headway.data.config import DataConfig
-from headway.data.prepare import Preparation, Target
-from headway.data.profile import kinds_of
+from headway.data.prepare import Preparation
 from headway.data.split import TRAIN
-from headway.errors import ConfigError, DataError
+from headway.tasks import task_of
 
 if TYPE_CHECKING:
     from headway.data.source import Table
@@ -31,20 +29,21 @@ def fit(table: Table, parts: np.ndarray, data: DataConfig, config: PrepareConfig
     fitters = {
         name: column_type(kind).fitter(name, config, name in table.numbers) for name, kind in table.kinds.items()
     }
-    target = column_type(kinds_of(table)[table.target]).summary(table.target)
+    task = task_of(table.task)
+    target = column_type(task.kind).summary(table.target)
     chosen = _sample_rows(parts)
     sample: list[pa.RecordBatch] = []
     for chunk in table.chunks(columns=[*table.kinds, table.target]):
         here = parts[chunk.start : chunk.start + chunk.batch.num_rows] == TRAIN
         train = chunk.batch.filter(pa.array(here))
         target.update(train.column(table.target))
-        labels = _labels(train.column(table.target), table.task == "classification")
+        labels = _labels(train.column(table.target), task.has_classes)
         for name, fitter in fitters.items():
             fitter.update(train.column(name), labels)
         sample.append(chunk.batch.filter(pa.array(chosen[chunk.start : chunk.start + chunk.batch.num_rows])))
     preparation = Preparation(
         columns=_encodings(fitters.values()),
-        target=_target(target, table, data),
+        target=task.fit(target, data.positive),
         date_format=data.date_format,
         strip=table.csv.strip,
         null_values=table.csv.null_values,
@@ -77,29 +76,11 @@ def _sample_rows(parts: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _target(profile: Summary, table: Table, data: DataConfig) -> Target:
-    if table.task == "regression":
-        if profile.mean is None or not profile.std:
-            raise DataError(f"the target {table.target} must vary, but every training row has the same value")
-        return Target(table.target, "regression", (), profile.mean, profile.std)
-    classes = sorted(profile.counts or {})
-    if len(classes) < 2:
-        raise DataError(f"the target {table.target} must have two classes, but the training rows have {len(classes)}")
-    if data.positive is not None:
-        if data.positive not in classes:
-            raise ConfigError(
-                f"data.positive must be a class of {table.target}, but is {data.positive!r} and the classes are "
-                f"{', '.join(classes[:10])}"
-            )
-        classes = [c for c in classes if c != data.positive] + [data.positive]
-    return Target(table.target, "classification", tuple(classes))
-
-
 def _bins(preparation: Preparation, rows: pa.RecordBatch, config: PrepareConfig) -> tuple[tuple[float, ...], ...]:
     """Edges of each prepared numeric column in its prepared unit; none for 0/1 columns and for columns without two edges."""
     prepared = preparation.apply(rows)["numeric"]
     target = preparation.target.apply(rows.column(preparation.target.column))
-    regression = preparation.target.task == "regression"
+    regression = not task_of(preparation.target.task).has_classes
     edges = [
         column_edges(prepared[:, i], target, config, regression) if column.bins else ()
         for i, (_, column) in enumerate(preparation.by_array["numeric"])

@@ -71,7 +71,7 @@ def identity_of(table: Table, split: SplitConfig) -> Identity:
 def _of(by: Literal["group", "key", "content"], table: Table, names: Sequence[str]) -> Identity:
     kinds: dict[str, Kind | None] = {name: table.kinds.get(name) for name in names}
     if table.target in kinds:
-        kinds[table.target] = "categorical" if table.task == "classification" else "numeric"
+        kinds[table.target] = table.target_kind
     return Identity(by, tuple(sorted(kinds.items())))
 
 

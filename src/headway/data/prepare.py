@@ -12,58 +12,13 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headway.columns import Kind, groups, read_encoding
 from headway.columns.base import Encoding, Prepared
-from headway.data.config import CsvOptions, Task
+from headway.data.config import CsvOptions
 from headway.data.inputs import Inputs
-
-
-@dataclass(frozen=True)
-class Target:
-    """The column to predict: its ``classes`` in code order, or the mean and spread that a network trains on."""
-
-    column: str
-    task: Task
-    classes: tuple[str, ...] = ()
-    mean: float = 0.0
-    std: float = 1.0
-
-    @property
-    def outputs(self) -> int:
-        """How many numbers a model gives for a row."""
-        return len(self.classes) if self.task == "classification" else 1
-
-    def apply(self, column: pa.Array) -> np.ndarray:
-        """(B,) int64 codes, -1 for a class unknown in training, or float64 values in their own unit."""
-        if self.task == "regression":
-            return column.to_numpy(zero_copy_only=False).astype(np.float64)
-        return pc.fill_null(pc.index_in(column, value_set=pa.array(self.classes)), -1).to_numpy().astype(np.int64)
-
-    def standardise(self, values: np.ndarray) -> np.ndarray:
-        """Values in their own unit to what a network trains on."""
-        return ((values - self.mean) / self.std).astype(np.float32)
-
-    def restore(self, outputs: np.ndarray) -> np.ndarray:
-        """What a network gives back to the target's own unit."""
-        return outputs.astype(np.float64) * self.std + self.mean
-
-    def decode(self, predictions: np.ndarray) -> pd.DataFrame:
-        """`prediction`, and of classes `probability_<class>` for each: a lone `probability` beside a label reads as that label's."""
-        if self.task == "regression":
-            return pd.DataFrame({"prediction": np.asarray(predictions, np.float64)})
-        labels = np.asarray(self.classes, object)[predictions.argmax(1)]
-        frame = pd.DataFrame({"prediction": pd.Series(labels, dtype="str")})
-        shares = (predictions[:, i].astype(np.float64) for i in range(len(self.classes)))
-        return frame.assign(**dict(zip(probability_columns(self.classes), shares, strict=True)))
-
-
-def probability_columns(classes: Iterable[str]) -> list[str]:
-    """What the columns of probabilities are called, wherever rows are predicted."""
-    return [f"probability_{name}" for name in classes]
+from headway.tasks import Target
 
 
 def _side_by_side(columns: Iterable[np.ndarray], count: int, rows: int, kind: type[np.generic]) -> np.ndarray:

@@ -63,8 +63,8 @@ class Profiler:
 
 
 def kinds_of(table: Table) -> dict[str, Kind]:
-    """Every feature's kind, and the target's: categorical for classes, numeric for numbers."""
-    return {**table.kinds, table.target: "categorical" if table.task == "classification" else "numeric"}
+    """Every feature's kind, and the target's."""
+    return {**table.kinds, table.target: table.target_kind}
 
 
 def profile_table(table: Table) -> Profile:

@@ -18,10 +18,11 @@ from headway.columns import Kind
 from headway.columns.values import family, to_string_or_keep
 from headway.config import suggest
 from headway.data.canonical import canonical
-from headway.data.config import CsvOptions, DataConfig, Task
+from headway.data.config import CsvOptions, DataConfig
 from headway.data.files import find_files, format_of, read_batches, read_schema
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_or_empty, write_json
+from headway.tasks import TaskName, task_of
 
 __all__ = ["Chunk", "Table", "canonical", "newest_month", "open_table"]
 
@@ -45,7 +46,7 @@ class Table:
         self,
         files: Sequence[str],
         config: DataConfig,
-        task: Task,
+        task: TaskName,
         root: Path,
         extra: Sequence[str],
         csv: CsvOptions,
@@ -62,6 +63,11 @@ class Table:
         self.present = tuple(schema.names)
         self.numbers = frozenset(field.name for field in schema if family(field.type) == "a number")
         """Columns that the files hold as numbers, rather than as the texts of numbers."""
+
+    @property
+    def target_kind(self) -> Kind:
+        """What the target column holds."""
+        return task_of(self.task).kind
 
     @property
     def textual(self) -> bool:
@@ -148,7 +154,7 @@ class Table:
     def _canonical(self, batch: pa.RecordBatch, wanted: Sequence[str], where: str, start: int) -> pa.RecordBatch:
         kinds: dict[str, Kind] = {name: self.kinds[name] for name in wanted if name in self.kinds}
         if self.target in wanted:
-            kinds[self.target] = "categorical" if self.task == "classification" else "numeric"
+            kinds[self.target] = self.target_kind
         known = canonical(batch.select(list(kinds)), kinds, where, start, self._config.date_format)
         arrays = [known.column(name) if name in kinds else to_string_or_keep(batch.column(name)) for name in wanted]
         return pa.RecordBatch.from_arrays(arrays, names=list(wanted))
@@ -201,7 +207,7 @@ class Table:
                 )
 
 
-def open_table(data: DataConfig, task: Task, root: Path, extra: Sequence[str] = ()) -> Table:
+def open_table(data: DataConfig, task: TaskName, root: Path, extra: Sequence[str] = ()) -> Table:
     """The project's rows. ``extra`` columns (keys, slices, a split column) are carried along in their own type.
 
     Raises ConfigError for what the project says wrongly, DataError for what the files are.

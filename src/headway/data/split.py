@@ -22,6 +22,7 @@ from headway.data.identity import DIFFERENT_ROW, GOLDEN, Identity, identity_of, 
 from headway.data.learnt import Learnt, Rule, described
 from headway.data.moments import moments
 from headway.errors import ConfigError, DataError
+from headway.tasks import task_of
 
 if TYPE_CHECKING:
     from headway.data.source import Table
@@ -236,7 +237,7 @@ def _with_validation(division: Division, test: np.ndarray) -> np.ndarray:
     """Parts of a stated test (N,) bool; the validation is drawn from the other rows."""
     table, parts = division.table, np.full(len(test), TEST, np.uint8)
     position = positions(division.rows[~test], division.split.seed)
-    classes = _strata(_column(table, table.target)[~test]) if table.task == "classification" else None
+    classes = _strata(_column(table, table.target)[~test]) if task_of(table.task).stratified else None
     parts[~test] = _parts_of(position, 0.0, division.split.validation, classes)
     return parts
 

@@ -31,6 +31,7 @@ from headway.data.split import TEST, Division
 from headway.errors import DataError
 from headway.files import checksums
 from headway.files.atomic import digest, read_json, write_json
+from headway.tasks import task_of
 
 if TYPE_CHECKING:
     from headway.data.source import Table
@@ -155,14 +156,13 @@ def _write_units(folder: Path, division: Division, part: int) -> tuple[str, str]
 def _write_arrays(folder: Path, table: Table, parts: np.ndarray, preparation: Preparation) -> None:
     counts = np.bincount(parts, minlength=3)
     inputs = preparation.inputs()
-    target_type = np.dtype(np.int64 if preparation.target.task == "classification" else np.float64)
     arrays = []
     for split, rows in zip(SPLITS, counts.tolist(), strict=True):
         (folder / split).mkdir()
         shapes = {
             "numeric": ((rows, inputs.numeric), np.dtype(np.float32)),
             "categorical": ((rows, len(inputs.categorical)), np.dtype(np.int32)),
-            "target": ((rows,), target_type),
+            "target": ((rows,), task_of(preparation.target.task).dtype),
         }
         arrays.append({name: _reserve(folder / split / f"{name}.npy", *shape) for name, shape in shapes.items()})
     (folder / "raw").mkdir()
@@ -210,8 +210,9 @@ def _fill(arrays: dict[str, np.ndarray], at: int, batch: pa.RecordBatch, prepara
             f"the target {preparation.target.column} must be given in every row, but {column.null_count:,} lack it"
         )
     target = preparation.target.apply(column)
-    if preparation.target.task == "classification" and (target < 0).any():
-        unknown = column[int(np.flatnonzero(target < 0)[0])].as_py()
+    unlearnt = task_of(preparation.target.task).unlearnt(preparation.target, target)
+    if unlearnt.any():
+        unknown = column[int(np.flatnonzero(unlearnt)[0])].as_py()
         raise DataError(
             f"each class of {preparation.target.column} must occur in the training rows, but {unknown!r} does not"
         )

@@ -18,7 +18,7 @@ from headway.columns import column_type
 from headway.columns.recognition import Guess, is_number, numbers
 from headway.config import suggest
 from headway.data.alone import exact_sum, power_alone
-from headway.data.config import CsvOptions, DataConfig, Task, ValidationConfig
+from headway.data.config import CsvOptions, DataConfig, ValidationConfig
 from headway.data.files import find_files, format_of, read_batches, read_schema
 from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
@@ -28,6 +28,7 @@ from headway.draft.plan import Plan, moments_of
 from headway.draft.yaml import expectations, render
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import write_atomically
+from headway.tasks import TaskName, names, task_of
 
 SAMPLE = 100_000
 SMALL = 2_000
@@ -134,8 +135,8 @@ def _read(files: list[str], csv: Mapping[str, str]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _task(column: pd.Series, name: str) -> Task:
-    """Classes or numbers. Raises DataError for a target that cannot be learnt."""
+def _task(column: pd.Series, name: str) -> TaskName:
+    """The first task that suits the values. Raises DataError for a target that cannot be learnt."""
     known = column.dropna()
     distinct = known.nunique()
     if not len(known):
@@ -143,22 +144,22 @@ def _task(column: pd.Series, name: str) -> Task:
     if distinct < 2:
         raise DataError(f"the target must vary, but {name} is {known.iloc[0]} in every row; choose another --target")
     if is_number(known):
-        values = numbers(known)
-        whole = bool((values == np.floor(values)).all())
-        return "classification" if distinct == 2 or (whole and distinct <= 10) else "regression"
+        values = numbers(known).to_numpy()
+        return next(task for task in names() if task_of(task).suits(distinct, values))
     if pd.api.types.is_datetime64_any_dtype(known.dtype):
         raise DataError(f"the target must be classes or numbers, but {name} holds dates; choose another --target")
     if distinct > 20 and (distinct > 1000 or distinct > 0.5 * len(known)):
         fact = f"{name} has {distinct:,} different texts in {len(known):,} rows"
         raise DataError(f"the target must be classes or numbers, but {fact}; choose another --target")
-    return "classification"
+    return next(task for task in names() if task_of(task).suits(distinct, None))
 
 
 def _decide(plan: Plan, frame: pd.DataFrame) -> None:
     values = frame[plan.target]
     distinct = f"{values.nunique():,} different values"
-    plan.why["task"] = f"has {distinct}" if plan.task == "classification" else f"is a number with {distinct}"
-    if plan.task == "classification":
+    task = task_of(plan.task)
+    plan.why["task"] = task.why(distinct)
+    if task.has_classes:
         plan.positive, reason = _positive(values)
         if plan.positive is not None:
             plan.why["positive"] = reason
@@ -232,7 +233,7 @@ def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
     typed = {c: column_type(kind).drafted(frame[c], plan.date_format) for c, kind in plan.features.items()}
     limit = ValidationConfig().max_single_feature_auc
     target = frame[plan.target]
-    if plan.task == "regression":
+    if not task_of(plan.task).has_classes:
         summands = exact_sum({c: typed[c] for c, kind in plan.features.items() if column_type(kind).adds_up}, target)
         for column in summands:
             plan.ignore[column] = f"leak: {' + '.join(summands)} = {plan.target} in every row"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headway.columns import Kind, column_type
-from headway.data.config import Task
+from headway.tasks import TaskName
 
 
 @dataclass
@@ -15,7 +15,7 @@ class Plan:
     name: str
     source: str
     target: str
-    task: Task
+    task: TaskName
     positive: str | None = None
     features: dict[str, Kind] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)

@@ -82,7 +82,7 @@ def _targets(workload: TableWorkload) -> np.ndarray:
 
 def _predicted(workload: TableWorkload, network: nn.Module, arithmetic: Arithmetic) -> np.ndarray:
     predicted = predict(network, workload.tensors("validation"), workload.task, arithmetic)
-    return workload.task.finish(predicted.float().cpu().numpy())
+    return workload.task.finish(workload.target, predicted.float().cpu().numpy())
 
 
 def train_curve(

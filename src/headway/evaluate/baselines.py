@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from headway.data.config import Task
 from headway.evaluate.config import Baseline
 from headway.machine.cores import allowed_cores, free_cores, spin_briefly
 from headway.models.linear import Linear
+from headway.tasks import Task, TaskName, task_of
 
 MOST_CODES = 254
 """Category codes that scikit-learn's boosting takes; rarer ones share one."""
@@ -36,53 +36,46 @@ class Fitted:
 
 def fit_baselines(
     names: Sequence[Baseline],
-    task: Task,
+    task: TaskName,
     train: Arrays,
     test: Arrays,
     *,
-    classes: int,
+    outputs: int,
     cardinalities: Sequence[int],
     seed: int,
 ) -> dict[str, Fitted]:
     """Fit each on the training arrays (``numeric``, ``categorical``, ``target``) and predict the test rows.
 
-    Predictions are (N, classes) probabilities, or (N,) values in the target's own unit.
+    ``outputs``: how many numbers a model gives for a row. Predictions are (N, classes) probabilities, or (N,) values in
+    the target's own unit.
     """
     makers = {"trivial": _trivial, "linear": _linear, "boosting": _boosting}
     fitted = {}
     for name in names:
         begun = time.perf_counter()
-        prediction = makers[name](task, train, test, classes, cardinalities, seed)
+        prediction = makers[name](task_of(task), train, test, outputs, cardinalities, seed)
         fitted[str(name)] = Fitted(prediction, time.perf_counter() - begun)
     return fitted
 
 
 def _trivial(
-    task: Task, train: Arrays, test: Arrays, classes: int, cardinalities: Sequence[int], seed: int
+    task: Task, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int
 ) -> np.ndarray:
-    """Always the training rows' class shares, or their mean."""
+    """As of one who knows the training rows' target alone."""
     del cardinalities, seed
-    rows = len(test["target"])
-    if task == "regression":
-        return np.full(rows, float(np.mean(train["target"])))
-    shares = np.bincount(train["target"], minlength=classes) / len(train["target"])
-    return np.tile(shares.astype(np.float32), (rows, 1))
+    return task.trivial(np.asarray(train["target"]), outputs, len(test["target"]))
 
 
 def _linear(
-    task: Task, train: Arrays, test: Arrays, classes: int, cardinalities: Sequence[int], seed: int
+    task: Task, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int
 ) -> np.ndarray:
     """The model linear as it comes."""
-    from scipy.special import softmax
-
-    regression = task == "regression"
-    fit = Linear().fit(train, cardinalities, 1 if regression else classes, regression=regression, seed=seed)
-    outputs = fit.outputs(test)
-    return outputs[:, 0] if regression else softmax(outputs, 1).astype(np.float32)
+    fit = Linear().fit(train, cardinalities, outputs, task=task, seed=seed)
+    return task.linear_predictions(fit.outputs(test))
 
 
 def _boosting(
-    task: Task, train: Arrays, test: Arrays, classes: int, cardinalities: Sequence[int], seed: int
+    task: Task, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int
 ) -> np.ndarray:
     """scikit-learn's histogram gradient boosting with early stopping, otherwise as it comes."""
     spin_briefly()
@@ -104,27 +97,7 @@ def _boosting(
     useful = min(len(allowed_cores()), len(x) // ROWS_A_THREAD)
     threads = max(1, min(useful, round(free_cores()))) if useful > 1 else 1
     with threadpool_limits(threads, user_api="openmp"):
-        return _boosted(task, x, target, z, classes, options)
-
-
-def _boosted(
-    task: Task, x: np.ndarray, target: np.ndarray, z: np.ndarray, classes: int, options: Mapping[str, Any]
-) -> np.ndarray:
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    if task == "regression":
-        return np.asarray(HistGradientBoostingRegressor(**options).fit(x, target).predict(z), np.float64)
-    # Early stopping sets rows of every class aside, so a class with a single row has to be left out.
-    kept = np.bincount(target, minlength=classes)[target] > 1
-    present = len(np.unique(target[kept]))
-    if present < 2:
-        return np.tile((np.bincount(target, minlength=classes) / len(target)).astype(np.float32), (len(z), 1))
-    if kept.sum() * ASIDE <= present - 1:  # too few rows to set one of every class aside
-        options = {**options, "early_stopping": False, "max_iter": 100}
-    model = HistGradientBoostingClassifier(**options).fit(x[kept], target[kept])
-    out = np.zeros((len(z), classes), np.float32)
-    out[:, model.classes_] = model.predict_proba(z)
-    return out
+        return task.boosted(x, target, z, outputs, options)
 
 
 def _common_codes(codes: np.ndarray, cardinality: int) -> np.ndarray:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from headway.data.config import Task
 from headway.evaluate.calibration import reliability
 from headway.evaluate.config import EvaluateConfig, GateConfig
 from headway.evaluate.metrics import METRICS, Measured, differences, measure, primary, shown, told
@@ -16,10 +15,11 @@ from headway.evaluate.resample import Units
 from headway.evaluate.slices import measure_slices
 from headway.evaluate.standing import Standing
 from headway.evaluate.undefined import reasons
+from headway.tasks import TaskName, task_of
 
 
 def evaluate(
-    task: Task,
+    task: TaskName,
     config: EvaluateConfig,
     gate: GateConfig,
     classes: Sequence[str],
@@ -42,9 +42,8 @@ def evaluate(
         measured = dict(zip(predictions, pool.map(measured_on, predictions), strict=True))
     ordered = {name: _first(values, metric) for name, values in measured.items()}
     baselines = {name: values for name, values in ordered.items() if name != "model"}
-    calibration = []
-    if task == "classification" and len(classes) == 2:
-        calibration = reliability(target, predictions["model"][:, 1])
+    event = task_of(task).event(predictions["model"])
+    calibration = [] if event is None else reliability(target, event)
     standing = _standing(metric, target, predictions, baselines, config.resamples, model_name, units)
     return {
         "task": task,
@@ -53,7 +52,7 @@ def evaluate(
         "units": {"name": units.name, "count": units.count, "note": units.note},
         "classes": list(classes),
         "metrics": ordered["model"],
-        "undefined": {name: reasons(task, classes, target, predictions[name], m) for name, m in ordered.items()},
+        "undefined": {name: reasons(classes, target, predictions[name], m) for name, m in ordered.items()},
         "baselines": {name: {"metrics": m, "seconds": seconds.get(name)} for name, m in baselines.items()},
         "champion": None,
         "slices": measure_slices(task, target, predictions["model"], slice_values, config.resamples, units, classes),
@@ -83,7 +82,7 @@ def beside(
     if rows.any():
         held = target[rows], prediction[rows]
         metrics = _first(measure(task, *held, config.resamples, units=units.take(rows)), metric)
-        evaluation["undefined"]["champion"] = reasons(task, evaluation["classes"], *held, metrics)
+        evaluation["undefined"]["champion"] = reasons(evaluation["classes"], *held, metrics)
     evaluation["champion"] = {"version": version, "metrics": metrics}
 
 
@@ -93,7 +92,7 @@ def _first(values: Measured, metric: str) -> Measured:
 
 
 def _reference(
-    task: Task,
+    task: TaskName,
     config: EvaluateConfig,
     metric: str,
     target: np.ndarray,

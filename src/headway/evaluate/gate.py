@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headway.data.config import Task
 from headway.evaluate.config import GateConfig
 from headway.evaluate.decision import Decision
 from headway.evaluate.margin import Margin, margin_of
@@ -23,6 +22,7 @@ from headway.evaluate.metrics import METRICS, differences, primary, shown, told
 from headway.evaluate.resample import Units
 from headway.evaluate.slices import MIN_ROWS, groups
 from headway.evaluate.standing import Standing
+from headway.tasks import TaskName
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def first(
 
 def decide(
     gate: GateConfig,
-    task: Task,
+    task: TaskName,
     target: np.ndarray,
     candidate: np.ndarray,
     champion: np.ndarray | None,

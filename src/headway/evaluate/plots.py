@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headway.data.config import Task
 from headway.evaluate.metrics import shown
+from headway.tasks import TaskName, task_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ Told = Sequence[tuple[int, Mapping[str, float | None]]]
 
 def draw(
     folder: Path,
-    task: Task,
+    task: TaskName,
     classes: Sequence[str],
     target: np.ndarray,
     predictions: Predictions,
@@ -45,14 +45,14 @@ def draw(
         "learning_curve": lambda: _learning(told),
         "metrics": lambda: _metrics(evaluation),
     }
-    if task == "regression":
-        makers["residuals"] = lambda: _residuals(target, predictions["model"])
-    else:
-        makers["confusion"] = lambda: _confusion(classes, target, predictions["model"])
-    if task == "classification" and len(classes) == 2 and len(np.unique(target)) == 2:
-        makers["roc"] = lambda: _roc(target, predictions)
-        makers["precision_recall"] = lambda: _precision_recall(target, predictions)
-        makers["calibration"] = lambda: _calibration(evaluation["calibration"], predictions["model"][:, 1])
+    of_rows: dict[str, Callable[[], Figure | None]] = {
+        "residuals": lambda: _residuals(target, predictions["model"]),
+        "confusion": lambda: _confusion(classes, target, predictions["model"]),
+        "roc": lambda: _roc(target, predictions),
+        "precision_recall": lambda: _precision_recall(target, predictions),
+        "calibration": lambda: _calibration(evaluation["calibration"], predictions["model"][:, 1]),
+    }
+    makers |= {name: of_rows[name] for name in task_of(task).pictures(classes, target)}
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for name, make in makers.items():

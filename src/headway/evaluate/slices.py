@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from headway.data.config import Task
 from headway.evaluate.metrics import measure
 from headway.evaluate.resample import Units
 from headway.evaluate.undefined import reasons
+from headway.tasks import TaskName
 
 MOST_VALUES = 12
 MIN_ROWS = 30
@@ -60,7 +60,7 @@ def _distinct(numbers: np.ndarray) -> list[str]:
 
 
 def measure_slices(
-    task: Task,
+    task: TaskName,
     target: np.ndarray,
     prediction: np.ndarray,
     slice_values: Mapping[str, np.ndarray],
@@ -74,7 +74,7 @@ def measure_slices(
     def measured(rows: np.ndarray) -> dict[str, Any]:
         own, predicted, inside = target[rows], prediction[rows], units.take(rows)
         metrics = measure(task, own, predicted, resamples, seed, inside)
-        why = reasons(task, classes, own, predicted, metrics)
+        why = reasons(classes, own, predicted, metrics)
         return {"rows": int(rows.sum()), "units": inside.count, "metrics": metrics, "undefined": why}
 
     return {

@@ -7,14 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from headway.data.config import Task
-
-RANKING = ("auc", "average_precision")
-"""What is averaged over classes, each against the rest, and needs a row of every class."""
+from headway.evaluate.metrics import METRICS
 
 
 def reasons(
-    task: Task,
     classes: Sequence[str],
     target: np.ndarray,
     prediction: np.ndarray,
@@ -22,25 +18,23 @@ def reasons(
 ) -> dict[str, str]:
     """Each metric of ``measured`` without a value, and why; ``target`` and ``prediction`` as in headway.evaluate.metrics."""
     return {
-        name: _reason(name, task, classes, target, prediction)
-        for name, values in measured.items()
-        if values["value"] is None
+        name: _reason(name, classes, target, prediction) for name, values in measured.items() if values["value"] is None
     }
 
 
-def _reason(name: str, task: Task, classes: Sequence[str], target: np.ndarray, prediction: np.ndarray) -> str:
+def _reason(name: str, classes: Sequence[str], target: np.ndarray, prediction: np.ndarray) -> str:
     if len(target) == 0:
         return "there is no row"
     if not np.isfinite(prediction).all():
         return "a prediction is not a finite number"
-    if task == "classification" and name in RANKING:
+    if METRICS[name].needs == "every class":
         present = set(np.unique(target).tolist())
         missing = [str(label) for code, label in enumerate(classes) if code not in present]
         if missing:
             return f"no row has the class {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
     if len(target) < 2:
         return "there is only one row"
-    if name == "r2" and target.min() == target.max():
+    if METRICS[name].needs == "different values" and target.min() == target.max():
         return "every row has the same target"
     return "its value is not a finite number"
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from headway.data.inputs import Inputs
 from headway.errors import TrainingError
 from headway.models.base import ModelConfig
+from headway.tasks import Task
 
 if TYPE_CHECKING:
     import lightgbm
@@ -41,7 +42,7 @@ class Boosting(ModelConfig):
         train: Arrays,
         validation: Arrays,
         *,
-        regression: bool,
+        task: Task,
         seed: int,
         patience: int,
         threads: int,
@@ -53,10 +54,10 @@ class Boosting(ModelConfig):
         Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers.
         """
         lgb = load_lightgbm()
-        objective = "regression" if regression else "binary" if inputs.outputs == 2 else "multiclass"
+        objective, metric = task.lightgbm(inputs.outputs)
         parameters = {
             "objective": objective,
-            "metric": {"regression": "l2", "binary": "binary_logloss", "multiclass": "multi_logloss"}[objective],
+            "metric": metric,
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": self.min_leaf,

@@ -17,14 +17,12 @@ from pydantic import Field
 
 from headway.data.inputs import Inputs
 from headway.models.base import ModelConfig
+from headway.tasks import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
 Arrays = Mapping[str, np.ndarray]
-
-NEVER = -1e4
-"""The logit of a class that training lacks: a probability of zero."""
 
 CHUNK = 65_536
 """Rows predicted at once: in float64, all rows of a large table would take several times its memory."""
@@ -81,9 +79,7 @@ class Linear(ModelConfig):
 
         return LinearNetwork(inputs.numeric, inputs.categorical, inputs.outputs)
 
-    def fit(
-        self, train: Arrays, cardinalities: Sequence[int], outputs: int, *, regression: bool, seed: int
-    ) -> LinearFit:
+    def fit(self, train: Arrays, cardinalities: Sequence[int], outputs: int, *, task: Task, seed: int) -> LinearFit:
         """Fit on ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit."""
         rows = np.arange(len(train["target"]))
         if len(rows) > self.rows:
@@ -93,27 +89,9 @@ class Linear(ModelConfig):
         offsets = np.concatenate([[0], np.cumsum(cardinalities)])[: len(cardinalities)].astype(np.int64)
         codes = np.asarray(train["categorical"])[rows] + offsets
         x = _one_hot((numeric - center) / spread, codes, int(sum(cardinalities)))
-        weights_VO, bias_O = self._solve(x, np.asarray(train["target"])[rows], outputs, regression)
+        weights_VO, bias_O = task.solve_linear(x, np.asarray(train["target"])[rows], outputs, self.l2)
         split = numeric.shape[1]
         return LinearFit(center, spread, weights_VO[:split], weights_VO[split:], bias_O, offsets)
-
-    def _solve(self, x: Any, target: np.ndarray, outputs: int, regression: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Weights (F + V, O) and bias (O,)."""
-        from sklearn.linear_model import LogisticRegression, Ridge
-
-        if regression:
-            ridge = Ridge(alpha=self.l2).fit(x, target)
-            return np.asarray(ridge.coef_, np.float64)[:, None], np.array([ridge.intercept_], np.float64)
-        weights, bias = np.zeros((x.shape[1], outputs)), np.full(outputs, NEVER)
-        if len(np.unique(target)) < 2:
-            bias[int(target[0])] = 0.0
-            return weights, bias
-        model = LogisticRegression(C=1 / self.l2, max_iter=5000).fit(x, target)
-        if len(model.classes_) == 2:  # one score: the second class against the first
-            weights[:, model.classes_[1]], bias[model.classes_] = model.coef_[0], [0.0, model.intercept_[0]]
-        else:
-            weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
-        return weights, bias
 
 
 def _scale(numeric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,7 @@ from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
 from headway.serve.outcome import Outcome, await_end, outcome_of, outcomes
+from headway.tasks import task_of
 
 if TYPE_CHECKING:
     from headway.tracking import Holder
@@ -58,7 +59,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         project.task,
         store.arrays("train"),
         store.arrays("test"),
-        classes=preparation.target.outputs,
+        outputs=preparation.target.outputs,
         cardinalities=preparation.inputs().categorical,
         seed=project.train.seed,
     )
@@ -179,14 +180,14 @@ def columns_of(store: Store, names: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 def _reference(store: Store, project: Project) -> np.ndarray | None:
-    """The reference column as predictions: (N, 2) for two classes, (N,) for numbers; None where it is absent or incomplete."""
+    """The reference column as predictions; None where it is absent or incomplete, or where one column cannot say all."""
     name = project.evaluate.reference
-    if name is None or (project.task == "classification" and store.preparation.target.outputs != 2):
+    if name is None:
         return None
     values = store.raw_test([name]).column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
     if not np.isfinite(values).all():
         return None
-    return np.stack([1 - values, values], 1) if project.task == "classification" else values
+    return task_of(project.task).of_scores(values, store.preparation.target.outputs)
 
 
 def units_of(store: Store) -> Units:
@@ -226,8 +227,7 @@ def _finish_rehearsal(run: RunDirectory, preparation: Preparation, child: subpro
 
 
 def _check_same(bundle: np.ndarray, trained: np.ndarray, run: RunDirectory, preparation: Preparation) -> None:
-    scale = preparation.target.std if preparation.target.task == "regression" else 1.0
-    apart = float(np.abs(bundle.astype(float) - trained).max()) / scale
+    apart = float(np.abs(bundle.astype(float) - trained).max()) / preparation.target.std
     allowed = TOLERANCE.get(str((run.result or {}).get("precision")), 0.1)
     if not apart <= allowed:
         raise TrainingError(

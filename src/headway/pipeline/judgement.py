@@ -89,7 +89,7 @@ def _trivial(store: Store, project: Project) -> np.ndarray:
         project.task,
         arrays,
         test,
-        classes=store.preparation.target.outputs,
+        outputs=store.preparation.target.outputs,
         cardinalities=store.preparation.inputs().categorical,
         seed=0,
     )

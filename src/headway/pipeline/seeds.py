@@ -17,6 +17,7 @@ from headway.pipeline import runs, stages
 from headway.project import Project, load_table_project
 from headway.run.directory import Event, RunDirectory
 from headway.run.report import Reporter, number
+from headway.tasks import task_of
 
 MOST = 256
 
@@ -93,7 +94,7 @@ def _show(events: Sequence[Event], report: Reporter) -> None:
 
 
 def _measured(project: Project) -> list[str]:
-    return [metric.name for metric in METRICS.values() if metric.task == project.task]
+    return [metric.name for metric in task_of(project.task).metrics]
 
 
 def _measure(run: RunDirectory, project: Project, variants: Sequence[dict[str, float]]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _measure(run: RunDirectory, project: Project, variants: Sequence[dict[str, f
     for k, variant in enumerate(variants):
         predicted = np.load(run.predictions(f"test-{k}"))
         values = {name: value_of(METRICS[name], target, predicted) for name in _measured(project)}
-        why |= reasons(project.task, classes, target, predicted, {name: {"value": v} for name, v in values.items()})
+        why |= reasons(classes, target, predicted, {name: {"value": v} for name, v in values.items()})
         rows.append({**variant, "best_epoch": result["networks"][k]["best_epoch"], **values})
     summary = _summary(rows, _measured(project))
     return {"rows": rows, "summary": summary, "undefined": {"model": why}, "seconds": result["seconds"]}

@@ -138,12 +138,13 @@ def _complete(run: RunDirectory, project: Project | TextProject) -> None:
 
 
 def _interval(run: RunDirectory, store: Store) -> Interval | None:
-    """How far a regression's predictions are off on the validation rows."""
+    """How far predictions are off on the validation rows, where the task has an interval."""
     import numpy as np
 
     from headway.serve.bundle import Interval
+    from headway.tasks import task_of
 
-    if store.preparation.target.task != "regression":
+    if not task_of(store.preparation.target.task).has_interval:
         return None
     return Interval.fit(np.load(run.predictions("validation")), store.arrays("validation")["target"])
 

@@ -208,6 +208,6 @@ def _predict_network(network: nn.Module, arrays: dict[str, np.ndarray], preparat
         "numeric": torch.from_numpy(arrays["numeric"]),
         "categorical": torch.from_numpy(arrays["categorical"].astype(np.int64)),
     }
-    task = task_of(preparation.target)
+    task = task_of(preparation.target.task)
     decoded = predict(network, tensors, task, choose_precision("fp32", torch.device("cpu")))
-    return task.finish(decoded.numpy())
+    return task.finish(preparation.target, decoded.numpy())

@@ -1,40 +1,210 @@
-"""What every task offers the training loop."""
+"""What every task answers: all that is peculiar to what a project predicts. Only functions that train import torch.
+
+Shapes: N rows, B batch, K members of an ensemble, O outputs, F numeric columns, V codes of all categorical columns.
+"""
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from torch import Tensor
+import pyarrow as pa
 
-from headway.data.prepare import Target
+from headway.columns.summary import Summary
+from headway.tasks.metric import Metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+Weights = tuple[np.ndarray, np.ndarray]
+"""Of a linear model: (F + V, O), and the bias (O,)."""
 
 
-class TaskLoss(ABC):
-    """The meaning of a network's outputs: (B, O), or (B, K, O) for an ensemble of K members."""
+Answered = Literal["string", "double"]
+"""What a column of the answer holds, in MLflow's words."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a target. ``severity`` stop: nothing is to be trained on it."""
+
+    severity: Literal["stop", "warn"]
+    text: str
+    examples: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """The column to predict, fitted: its ``classes`` in code order, or the mean and spread that a network trains on."""
+
+    column: str
+    task: str
+    classes: tuple[str, ...] = ()
+    mean: float = 0.0
+    std: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model gives for a row."""
+        return self._task.outputs(self)
+
+    def apply(self, column: pa.Array) -> np.ndarray:
+        """(B,) the canonical column as it is stored; -1 for a class unknown in training."""
+        return self._task.encode(self, column)
+
+    def decode(self, predictions: np.ndarray) -> pd.DataFrame:
+        """Predictions as people read them: `prediction`, and what the task adds to it."""
+        return self._task.answer(self, predictions)
+
+    @property
+    def _task(self) -> Task:
+        return module_of(self.task).TASK
+
+
+def module_of(name: str) -> Any:
+    """The file of a task."""
+    return importlib.import_module(f"headway.tasks.{name}")
+
+
+class Task(ABC):
+    """One kind of prediction. An instance holds nothing: what is fitted is in the ``Target``, which it is handed."""
+
+    kind: ClassVar[str]
+    """The type of the target column, of headway.columns."""
+
+    dtype: ClassVar[np.dtype[Any]]
+    """The stored target's."""
+
+    has_classes: ClassVar[bool] = False
+    """Whether the target is one of some classes; else it is a number."""
+
+    stratified: ClassVar[bool] = False
+    """Whether the parts of a split get their shares of the target's values."""
+
+    has_interval: ClassVar[bool] = False
+    """Whether a prediction comes with the interval that the target lies in, read off the validation rows."""
+
+    losses: ClassVar[tuple[str, ...]] = ("auto",)
+    """What `train.loss` may say."""
+
+    metrics: ClassVar[tuple[Metric, ...]]
+
+    # The target
 
     @abstractmethod
-    def training_target(self, values: np.ndarray) -> np.ndarray:
+    def problems(self, summary: Summary, positive: str | None) -> list[Problem]:
+        """Why a column of some values can be no target, or a poor one. ``positive``: the stated class."""
+
+    @abstractmethod
+    def fit(self, summary: Summary, positive: str | None) -> Target:
+        """Fit to a column of the training rows. Raises ConfigError or DataError where it cannot be learnt."""
+
+    @abstractmethod
+    def outputs(self, target: Target) -> int:
+        """How many numbers a model gives for a row."""
+
+    @abstractmethod
+    def encode(self, target: Target, column: pa.Array) -> np.ndarray:
+        """(B,) of ``dtype``: the canonical column as it is stored."""
+
+    def unlearnt(self, target: Target, values: np.ndarray) -> np.ndarray:
+        """(B,) bool: the encoded values that training lacks."""
+        del target
+        return np.zeros(len(values), bool)
+
+    # Training
+
+    @abstractmethod
+    def training_target(self, target: Target, values: np.ndarray) -> np.ndarray:
         """The stored target as the loss takes it."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
         """Mean loss over rows and, in an ensemble, over members, each trained by itself. A scalar.
 
-        ``smoothing``: the share of a label that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
+        Outputs are (B, O), or (B, K, O) for an ensemble. ``smoothing``: the share of a label that is spread over all classes (Szegedy et
+        al. 2016, arXiv:1512.00567); a number has none, and the recipe of its project is refused with it.
         """
 
     @abstractmethod
     def decode(self, outputs: Tensor) -> Tensor:
-        """Predictions of the network, members averaged: (B, classes) probabilities, or (B,) standardised values."""
+        """Predictions of a network, members averaged: (B, classes) probabilities, or (B,) values that ``finish`` takes."""
 
     @abstractmethod
     def score(self, decoded: Tensor, target: Tensor) -> float:
         """The validation loss of decoded predictions: what early stopping watches."""
 
     @abstractmethod
-    def finish(self, decoded: np.ndarray) -> np.ndarray:
+    def finish(self, target: Target, decoded: np.ndarray) -> np.ndarray:
         """Decoded predictions in the target's own unit."""
+
+    @abstractmethod
+    def lightgbm(self, outputs: int) -> tuple[str, str]:
+        """The objective and the metric of LightGBM."""
+
+    @abstractmethod
+    def solve_linear(self, x: Any, target: np.ndarray, outputs: int, l2: float) -> Weights:
+        """A linear model of x (N, F + V), sparse, fitted to its optimum by scikit-learn."""
+
+    # Predictions
+
+    @abstractmethod
+    def answer(self, target: Target, predictions: np.ndarray) -> pd.DataFrame:
+        """`prediction`, and further columns of the task's own."""
+
+    @abstractmethod
+    def answered(self, classes: Sequence[str]) -> dict[str, Answered]:
+        """The columns of ``answer``, without the interval's."""
+
+    @abstractmethod
+    def no_predictions(self, outputs: int) -> np.ndarray:
+        """Predictions of no rows."""
+
+    # Evaluation
+
+    @abstractmethod
+    def default_metric(self, classes: int) -> str:
+        """The metric that decides where none is stated."""
+
+    @abstractmethod
+    def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
+        """The names of the pictures that show test rows, of those that headway.evaluate.plots can draw."""
+
+    def event(self, predictions: np.ndarray) -> np.ndarray | None:
+        """(N,) the probability of the event, where predictions are of two classes; else None."""
+        del predictions
+        return None
+
+    @abstractmethod
+    def of_scores(self, scores: np.ndarray, outputs: int) -> np.ndarray | None:
+        """A column that already holds a score, (N,), as predictions; None where one column cannot say all."""
+
+    @abstractmethod
+    def trivial(self, learnt: np.ndarray, outputs: int, rows: int) -> np.ndarray:
+        """The predictions for so many rows of who knows only the training rows' target."""
+
+    @abstractmethod
+    def linear_predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """Predictions of a linear model with ``solve_linear``'s weights, from its outputs (N, O)."""
+
+    @abstractmethod
+    def boosted(
+        self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]
+    ) -> np.ndarray:
+        """Predictions for the rows ``z`` of scikit-learn's histogram gradient boosting, fitted to the rows ``x``."""
+
+    # `headway init`
+
+    def suits(self, distinct: int, numbers: np.ndarray | None) -> bool:
+        """Whether `headway init` proposes this task for a target column: its values where they are numbers, else None."""
+        del distinct, numbers
+        return False
+
+    @abstractmethod
+    def why(self, distinct: str) -> str:
+        """For the reader of a draft, why it was proposed: `has 3 different values`."""

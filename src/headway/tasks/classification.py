@@ -1,24 +1,91 @@
 """Two classes or more: cross-entropy on logits, softmax to probabilities.
 
-Shapes: B rows, K members, O classes.
+Shapes: N rows, B batch, K members, O classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
 import numpy as np
-from torch import Tensor
-from torch.nn import functional
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from headway.tasks.base import TaskLoss
+from headway.columns.summary import Summary
+from headway.errors import ConfigError, DataError
+from headway.tasks.base import Answered, Problem, Target, Task, Weights
+from headway.tasks.class_metrics import METRICS
+from headway.tasks.metric import Metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+MAX_CLASSES = 1000
+
+NEVER = -1e4
+"""The logit of a class that training lacks: a probability of zero."""
 
 
-class Classification(TaskLoss):
+class Classification(Task):
     """Class codes and cross-entropy."""
 
-    def training_target(self, values: np.ndarray) -> np.ndarray:
+    kind = "categorical"
+    dtype = np.dtype(np.int64)
+    has_classes = True
+    stratified = True
+    losses = ("auto", "cross_entropy")
+    metrics: ClassVar[tuple[Metric, ...]] = METRICS
+
+    def problems(self, summary: Summary, positive: str | None) -> list[Problem]:
+        name = summary.name
+        if summary.distinct > MAX_CLASSES:
+            text = f"the target {name} must have at most {MAX_CLASSES:,} classes, but it has {summary.distinct:,}"
+            return [Problem("stop", f"{text}; is task: regression meant, or another column?")]
+        classes = summary.counts or {}
+        if positive is not None and positive not in classes:
+            text = f"data.positive must be a class of {name}, but {positive} is none of {', '.join(classes)[:200]}"
+            return [Problem("stop", text)]
+        rare = tuple(value for value, count in classes.items() if count < 3)
+        if rare:
+            shown = ", ".join(rare[:5]) + (f" and {len(rare) - 5} more" if len(rare) > 5 else "")
+            text = f"every class of {name} should have rows to train, validate and test on, but {shown} has under 3"
+            return [Problem("warn", text, rare[:5])]
+        return []
+
+    def fit(self, summary: Summary, positive: str | None) -> Target:
+        """Its classes in alphabetical order, the positive one last."""
+        name, classes = summary.name, sorted(summary.counts or {})
+        if len(classes) < 2:
+            raise DataError(f"the target {name} must have two classes, but the training rows have {len(classes)}")
+        if positive is not None:
+            if positive not in classes:
+                raise ConfigError(
+                    f"data.positive must be a class of {name}, but is {positive!r} and the classes are "
+                    f"{', '.join(classes[:10])}"
+                )
+            classes = [c for c in classes if c != positive] + [positive]
+        return Target(name, "classification", tuple(classes))
+
+    def outputs(self, target: Target) -> int:
+        return len(target.classes)
+
+    def encode(self, target: Target, column: pa.Array) -> np.ndarray:
+        """(B,) codes, -1 for a class unknown in training."""
+        return pc.fill_null(pc.index_in(column, value_set=pa.array(target.classes)), -1).to_numpy().astype(np.int64)
+
+    def unlearnt(self, target: Target, values: np.ndarray) -> np.ndarray:
+        del target
+        return values < 0
+
+    def training_target(self, target: Target, values: np.ndarray) -> np.ndarray:
+        del target
         return np.array(values, np.int64)
 
     def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        from torch.nn import functional
+
         if outputs.ndim == 3:
             target = target.repeat_interleave(outputs.shape[1])
             outputs = outputs.flatten(0, 1)
@@ -31,5 +98,98 @@ class Classification(TaskLoss):
     def score(self, decoded: Tensor, target: Tensor) -> float:
         return float(-decoded.gather(1, target[:, None]).clamp_min(1e-12).log().mean())
 
-    def finish(self, decoded: np.ndarray) -> np.ndarray:
+    def finish(self, target: Target, decoded: np.ndarray) -> np.ndarray:
+        del target
         return decoded.astype(np.float32)
+
+    def lightgbm(self, outputs: int) -> tuple[str, str]:
+        return ("binary", "binary_logloss") if outputs == 2 else ("multiclass", "multi_logloss")
+
+    def solve_linear(self, x: Any, target: np.ndarray, outputs: int, l2: float) -> Weights:
+        """Logistic regression."""
+        from sklearn.linear_model import LogisticRegression
+
+        weights, bias = np.zeros((x.shape[1], outputs)), np.full(outputs, NEVER)
+        if len(np.unique(target)) < 2:
+            bias[int(target[0])] = 0.0
+            return weights, bias
+        model = LogisticRegression(C=1 / l2, max_iter=5000).fit(x, target)
+        if len(model.classes_) == 2:  # one score: the second class against the first
+            weights[:, model.classes_[1]], bias[model.classes_] = model.coef_[0], [0.0, model.intercept_[0]]
+        else:
+            weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
+        return weights, bias
+
+    def answer(self, target: Target, predictions: np.ndarray) -> pd.DataFrame:
+        """`prediction`, and `probability_<class>` for each: a lone `probability` beside a label reads as that label's."""
+        import pandas as pd
+
+        labels = np.asarray(target.classes, object)[predictions.argmax(1)]
+        frame = pd.DataFrame({"prediction": pd.Series(labels, dtype="str")})
+        shares = (predictions[:, i].astype(np.float64) for i in range(len(target.classes)))
+        return frame.assign(**dict(zip(_probabilities(target.classes), shares, strict=True)))
+
+    def answered(self, classes: Sequence[str]) -> dict[str, Answered]:
+        shares: dict[str, Answered] = dict.fromkeys(_probabilities(classes), "double")
+        return {"prediction": "string", **shares}
+
+    def no_predictions(self, outputs: int) -> np.ndarray:
+        return np.zeros((0, outputs), np.float32)
+
+    def default_metric(self, classes: int) -> str:
+        return "auc" if classes == 2 else "log_loss"
+
+    def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
+        both = len(classes) == 2 and len(np.unique(target)) == 2
+        return ("confusion", "roc", "precision_recall", "calibration") if both else ("confusion",)
+
+    def event(self, predictions: np.ndarray) -> np.ndarray | None:
+        return predictions[:, 1] if predictions.shape[1] == 2 else None
+
+    def of_scores(self, scores: np.ndarray, outputs: int) -> np.ndarray | None:
+        """Of two classes the probability of the positive one."""
+        return np.stack([1 - scores, scores], 1) if outputs == 2 else None
+
+    def trivial(self, learnt: np.ndarray, outputs: int, rows: int) -> np.ndarray:
+        """Always the class shares."""
+        shares = np.bincount(learnt, minlength=outputs) / len(learnt)
+        return np.tile(shares.astype(np.float32), (rows, 1))
+
+    def linear_predictions(self, outputs: np.ndarray) -> np.ndarray:
+        from scipy.special import softmax
+
+        return softmax(outputs, 1).astype(np.float32)
+
+    def boosted(
+        self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]
+    ) -> np.ndarray:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        # Early stopping sets rows of every class aside, so a class with a single row has to be left out.
+        kept = np.bincount(target, minlength=outputs)[target] > 1
+        present = len(np.unique(target[kept]))
+        if present < 2:
+            return self.trivial(target, outputs, len(z))
+        if kept.sum() * options["validation_fraction"] <= present - 1:  # too few rows to set one of every class aside
+            options = {**options, "early_stopping": False, "max_iter": 100}
+        model = HistGradientBoostingClassifier(**options).fit(x[kept], target[kept])
+        predictions = np.zeros((len(z), outputs), np.float32)
+        predictions[:, model.classes_] = model.predict_proba(z)
+        return predictions
+
+    def suits(self, distinct: int, numbers: np.ndarray | None) -> bool:
+        """Texts, two values, or a few whole numbers."""
+        if numbers is None or distinct == 2:
+            return True
+        return distinct <= 10 and bool((numbers == np.floor(numbers)).all())
+
+    def why(self, distinct: str) -> str:
+        return f"has {distinct}"
+
+
+def _probabilities(classes: Iterable[str]) -> list[str]:
+    """What the columns of probabilities are called, wherever rows are predicted."""
+    return [f"probability_{name}" for name in classes]
+
+
+TASK = Classification()

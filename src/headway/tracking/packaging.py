@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import headway
 from headway.columns import column_type
 from headway.files import checksums
+from headway.tasks import task_of
 from headway.tracking.store import quietly
 
 if TYPE_CHECKING:
@@ -101,13 +102,9 @@ def _signature(described: Mapping[str, Any]) -> Any:
 def _outputs(described: Mapping[str, Any]) -> list[Any]:
     from mlflow.types import ColSpec
 
-    if described["task"] == "regression":
-        names = ["prediction", *(("low", "high") if described.get("interval") else ())]
-        return [ColSpec("double", name) for name in names]
-    from headway.data.prepare import probability_columns
-
-    names = probability_columns(described["classes"])
-    return [ColSpec("string", "prediction"), *(ColSpec("double", name) for name in names)]
+    columns = task_of(described["task"]).answered(described["classes"])
+    between = ("low", "high") if described.get("interval") else ()
+    return [ColSpec(kind, name) for name, kind in {**columns, **dict.fromkeys(between, "double")}.items()]
 
 
 def _example(rows: pd.DataFrame, described: Mapping[str, Any]) -> pd.DataFrame:

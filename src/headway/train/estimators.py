@@ -16,6 +16,7 @@ from headway.models import ModelConfig
 from headway.models.boosting import Boosting
 from headway.models.linear import Linear
 from headway.run.directory import Journal, RunDirectory
+from headway.tasks import task_of
 from headway.train.diagnosis import contention
 from headway.train.recipe import Recipe
 from headway.train.threads import Threads
@@ -48,25 +49,22 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
     import torch
     from safetensors.torch import save_file
 
-    from headway.tasks import task_of
     from headway.train.meter import peak_memory
 
     inputs, target = store.preparation.inputs(), store.preparation.target
-    regression, begun = target.task == "regression", time.perf_counter()
+    task, begun = task_of(target.task), time.perf_counter()
     train = store.arrays("train")
-    fit = model.fit(train, inputs.categorical, inputs.outputs, regression=regression, seed=recipe.seed)
+    fit = model.fit(train, inputs.categorical, inputs.outputs, task=task, seed=recipe.seed)
     seconds = time.perf_counter() - begun
-    if regression:
-        fit = fit.standardised(target.mean, target.std)
+    fit = fit.standardised(target.mean, target.std)
     state = {name: torch.from_numpy(np.ascontiguousarray(values, np.float32)) for name, values in fit.state().items()}
     save_file(state, str(run.bundle / "weights.safetensors"))
-    task = task_of(target)
     predictions, losses = {}, {}
     for split in ("train", "validation", "test"):
         arrays = store.arrays(split)
         decoded = task.decode(torch.from_numpy(fit.outputs(arrays).astype(np.float32)))
-        losses[split] = task.score(decoded, torch.from_numpy(task.training_target(arrays["target"])))
-        predictions[split] = task.finish(decoded.numpy())
+        losses[split] = task.score(decoded, torch.from_numpy(task.training_target(target, arrays["target"])))
+        predictions[split] = task.finish(target, decoded.numpy())
     journal = run.journal()
     values = {"train/loss": losses["train"], "validation/loss": losses["validation"]}
     journal.write("metric", step=1, values=values)
@@ -231,7 +229,7 @@ def _grow(model: Boosting, recipe: Recipe, store: Store, on_tree: OnTree) -> _Gr
         inputs,
         arrays["train"],
         arrays["validation"],
-        regression=store.preparation.target.task == "regression",
+        task=task_of(store.preparation.target.task),
         seed=recipe.seed,
         patience=max(recipe.patience, 50),
         threads=threads.most,

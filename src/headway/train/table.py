@@ -22,8 +22,7 @@ from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
 from headway.errors import ConfigError
 from headway.models import ModelConfig
-from headway.tasks import task_of
-from headway.tasks.base import TaskLoss
+from headway.tasks import Task, task_of
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
 from headway.train.workload import Workload
@@ -43,7 +42,8 @@ class TableWorkload(Workload):
 
     def __post_init__(self) -> None:
         preparation = self.store.preparation
-        self.task = task_of(preparation.target)
+        self.target = preparation.target
+        self.task = task_of(self.target.task)
         self._inputs = preparation.inputs()
         self._held: dict[str, dict[str, Tensor]] = {}
 
@@ -82,12 +82,12 @@ class TableWorkload(Workload):
     def predict_split(self, network: nn.Module, split: str, arithmetic: Arithmetic) -> np.ndarray:
         """A split's predictions in the target's own unit: (N, classes) or (N,)."""
         tensors = self.tensors(cast(Split, split))
-        return self.task.finish(predict(network, tensors, self.task, arithmetic).cpu().numpy())
+        return self.task.finish(self.target, predict(network, tensors, self.task, arithmetic).cpu().numpy())
 
     def tensors(self, split: Split) -> dict[str, Tensor]:
         """The split's arrays where they are on disk; the target as the loss takes it."""
         arrays = self.store.arrays(split, "c")
-        target = torch.from_numpy(self.task.training_target(arrays["target"]))
+        target = torch.from_numpy(self.task.training_target(self.target, arrays["target"]))
         return {name: torch.from_numpy(arrays[name]) for name in ("numeric", "categorical")} | {"target": target}
 
 
@@ -109,7 +109,7 @@ def _free_memory() -> int:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, tensors: Mapping[str, Tensor], task: TaskLoss, arithmetic: Arithmetic) -> Tensor:
+def predict(model: nn.Module, tensors: Mapping[str, Tensor], task: Task, arithmetic: Arithmetic) -> Tensor:
     """Decoded predictions of all rows, in order: (N, classes) probabilities, or (N,) standardised values."""
     model.eval()
     inputs = {name: tensor for name, tensor in tensors.items() if name != "target"}

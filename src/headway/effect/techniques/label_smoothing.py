@@ -1,10 +1,11 @@
 """A twentieth of each label is spread over all classes."""
 
 from headway.effect.technique import Setting, Technique
+from headway.tasks import has_classes
 
 
 def _lacks(setting: Setting) -> str | None:
-    return "needs classes" if setting.task == "regression" else None
+    return None if has_classes(setting.task) else "needs classes"
 
 
 TECHNIQUE = Technique(

@@ -1,0 +1,68 @@
+"""What a metric is, and the weighted sums that a metric's bootstrap is made of.
+
+Shapes: N rows, K classes, R resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+Resampled = Callable[[np.ndarray], np.ndarray]
+"""Weights (R, N) to values (R,)."""
+
+Shared = dict[int, Any]
+"""What the metrics of one model have in common, by class."""
+
+Maker = Callable[[np.ndarray, np.ndarray, Shared], Resampled]
+
+Value = Callable[[np.ndarray, np.ndarray], float]
+"""The metric of target and prediction, as headway.evaluate.metrics has them. Raises ValueError where the rows define none."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by name."""
+
+    name: str
+    title: str
+    higher_is_better: bool
+    value: Value
+    resampled: Maker
+    is_error: bool = False
+    """Whether its size depends on the target, so that a margin is a share of it."""
+    needs: Literal["rows", "every class", "different values"] = "rows"
+    """What the target must have for the metric to be defined."""
+    is_biased: bool = False
+    """Whether resampling alone moves it, as noise moves a sum of absolute gaps: its draws are brought back around the value."""
+
+
+def mean_of(losses: np.ndarray) -> Resampled:
+    """Weighted means of per-row values, as one product."""
+    return lambda weights: weights @ losses / weights.sum(1)
+
+
+def alone(of: Callable[[np.ndarray, np.ndarray], Resampled]) -> Maker:
+    """A metric that shares nothing with the others."""
+    return lambda target, prediction, _shared: of(target, prediction)
+
+
+def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a / b; NaN where b is zero."""
+    return np.divide(a, b, out=np.full(np.shape(a), np.nan), where=b != 0)
+
+
+def scikit_learns(name: str) -> Value:
+    """scikit-learn's metric of that name, of numbers."""
+
+    def value(target: np.ndarray, prediction: np.ndarray) -> float:
+        import sklearn.metrics
+
+        if len(target) < 2:
+            raise ValueError("one row defines no spread")
+        return float(getattr(sklearn.metrics, name)(target, prediction))
+
+    return value

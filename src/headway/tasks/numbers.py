@@ -1,0 +1,131 @@
+"""What tasks whose target is a number have in common.
+
+Shapes: N rows, B batch.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from headway.columns.summary import Summary
+from headway.errors import DataError
+from headway.tasks.base import Answered, Problem, Target, Task
+from headway.tasks.metric import Metric, Resampled, alone, mean_of, ratio, scikit_learns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _squared(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    return (target.astype(np.float64) - prediction) ** 2
+
+
+def _r2_of(target: np.ndarray, prediction: np.ndarray) -> float:
+    if len(target) >= 2 and target.min() == target.max():
+        raise ValueError("a constant target has no variance to explain")
+    return scikit_learns("r2_score")(target, prediction)
+
+
+def _r2(target: np.ndarray, prediction: np.ndarray) -> Resampled:
+    squared = _squared(target, prediction)
+    centered = target.astype(np.float64) - np.mean(target, dtype=np.float64)  # else the spread is lost far from zero
+
+    def resample(weights: np.ndarray) -> np.ndarray:
+        n = weights.sum(1)
+        mean = weights @ centered / n
+        spread = weights @ centered**2 - n * mean**2
+        return 1 - ratio(weights @ squared, np.where(spread > 0, spread, 0.0))
+
+    return resample
+
+
+def _rmse(target: np.ndarray, prediction: np.ndarray) -> Resampled:
+    mean = mean_of(_squared(target, prediction))
+    return lambda weights: np.sqrt(mean(weights))
+
+
+def _mae(target: np.ndarray, prediction: np.ndarray) -> Resampled:
+    return mean_of(np.abs(target - prediction))
+
+
+RMSE = Metric("rmse", "RMSE", False, scikit_learns("root_mean_squared_error"), alone(_rmse), is_error=True)
+MAE = Metric("mae", "MAE", False, scikit_learns("mean_absolute_error"), alone(_mae), is_error=True)
+R2 = Metric("r2", "R²", True, _r2_of, alone(_r2), needs="different values")
+
+
+class Numbers(Task):
+    """A target of numbers, of which a model gives one for a row."""
+
+    kind = "numeric"
+    dtype = np.dtype(np.float64)
+    metrics: ClassVar[tuple[Metric, ...]] = (RMSE, MAE, R2)
+
+    def problems(self, summary: Summary, positive: str | None) -> list[Problem]:
+        del summary, positive
+        return []
+
+    def fit(self, summary: Summary, positive: str | None) -> Target:
+        del positive
+        if summary.mean is None or not summary.std:
+            raise DataError(f"the target {summary.name} must vary, but every training row has the same value")
+        return self.fitted(summary.name, summary.mean, summary.std)
+
+    @abstractmethod
+    def fitted(self, column: str, mean: float, std: float) -> Target:
+        """Fitted to a column of this mean and spread."""
+
+    def outputs(self, target: Target) -> int:
+        del target
+        return 1
+
+    def encode(self, target: Target, column: pa.Array) -> np.ndarray:
+        del target
+        return column.to_numpy(zero_copy_only=False).astype(np.float64)
+
+    def answer(self, target: Target, predictions: np.ndarray) -> pd.DataFrame:
+        """`prediction` alone."""
+        import pandas as pd
+
+        del target
+        return pd.DataFrame({"prediction": np.asarray(predictions, np.float64)})
+
+    def answered(self, classes: Sequence[str]) -> dict[str, Answered]:
+        del classes
+        return {"prediction": "double"}
+
+    def no_predictions(self, outputs: int) -> np.ndarray:
+        del outputs
+        return np.zeros(0, np.float32)
+
+    def default_metric(self, classes: int) -> str:
+        del classes
+        return self.metrics[0].name
+
+    def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
+        del classes, target
+        return ("residuals",)
+
+    def of_scores(self, scores: np.ndarray, outputs: int) -> np.ndarray | None:
+        del outputs
+        return scores
+
+    def trivial(self, learnt: np.ndarray, outputs: int, rows: int) -> np.ndarray:
+        """Always their mean."""
+        del outputs
+        return np.full(rows, float(np.mean(learnt)))
+
+    def boosted(
+        self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]
+    ) -> np.ndarray:
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        del outputs
+        return np.asarray(HistGradientBoostingRegressor(**options).fit(x, target).predict(z), np.float64)
+
+    def why(self, distinct: str) -> str:
+        return f"is a number with {distinct}"
