@@ -182,12 +182,13 @@ def columns_of(store: Store, names: tuple[str, ...]) -> dict[str, np.ndarray]:
 def _reference(store: Store, project: Project) -> np.ndarray | None:
     """The reference column as predictions; None where it is absent or incomplete, or where one column cannot say all."""
     name = project.evaluate.reference
-    if name is None:
+    task, outputs = task_of(project.task), store.preparation.target.outputs
+    if name is None or not task.is_one_score(outputs):
         return None
     values = store.raw_test([name]).column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
     if not np.isfinite(values).all():
         return None
-    return task_of(project.task).of_scores(values, store.preparation.target.outputs)
+    return task.of_scores(values)
 
 
 def units_of(store: Store) -> Units:

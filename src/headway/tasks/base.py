@@ -181,8 +181,12 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def of_scores(self, scores: np.ndarray, outputs: int) -> np.ndarray | None:
-        """A column that already holds a score, (N,), as predictions; None where one column cannot say all."""
+    def is_one_score(self, outputs: int) -> bool:
+        """Whether one number says all of a prediction: a value, or the probability of one of two classes."""
+
+    @abstractmethod
+    def of_scores(self, scores: np.ndarray) -> np.ndarray:
+        """Such numbers, (N,), as predictions."""
 
     @abstractmethod
     def trivial(self, learnt: np.ndarray, outputs: int, rows: int) -> np.ndarray:

@@ -146,9 +146,12 @@ class Classification(Task):
     def event(self, predictions: np.ndarray) -> np.ndarray | None:
         return predictions[:, 1] if predictions.shape[1] == 2 else None
 
-    def of_scores(self, scores: np.ndarray, outputs: int) -> np.ndarray | None:
-        """Of two classes the probability of the positive one."""
-        return np.stack([1 - scores, scores], 1) if outputs == 2 else None
+    def is_one_score(self, outputs: int) -> bool:
+        return outputs == 2
+
+    def of_scores(self, scores: np.ndarray) -> np.ndarray:
+        """(N, 2) from the probability of the positive class."""
+        return np.stack([1 - scores, scores], 1)
 
     def trivial(self, learnt: np.ndarray, outputs: int, rows: int) -> np.ndarray:
         """Always the class shares."""

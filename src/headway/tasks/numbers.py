@@ -110,8 +110,10 @@ class Numbers(Task):
         del classes, target
         return ("residuals",)
 
-    def of_scores(self, scores: np.ndarray, outputs: int) -> np.ndarray | None:
-        del outputs
+    def is_one_score(self, outputs: int) -> bool:
+        return outputs == 1
+
+    def of_scores(self, scores: np.ndarray) -> np.ndarray:
         return scores
 
     def trivial(self, learnt: np.ndarray, outputs: int, rows: int) -> np.ndarray:
