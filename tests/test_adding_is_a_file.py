@@ -1,4 +1,4 @@
-"""A model, a technique, a type of column and a data set are one new file each: in a copy of the package, they take part in a retraining."""
+"""A model, a technique, a type of column, a data set and a task are one new file each: in a copy of the package, they run a retraining."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from headway.files.atomic import read_json
@@ -107,11 +109,11 @@ class HourColumn(NumericColumn):
 '''
 
 DATASET = '''
-"""Coins that mostly fall on the side that is up, and at night on their heads."""
+"""Calls, more of them the higher something is, and at night."""
 
-import math
-import random
 from pathlib import Path
+
+import numpy as np
 
 from headway.config import Config
 from headway.data.datasets import Dataset
@@ -122,33 +124,114 @@ class Options(Config):
 
 
 def generate(options: Options, folder: Path) -> tuple[Path, ...]:
-    path = folder / "coins.csv"
+    path = folder / "calls.csv"
     folder.mkdir(parents=True, exist_ok=True)
-    chance = random.Random(0)
-    falls = [(chance.gauss(0, 2), chance.uniform(0, 24)) for _ in range(options.rows)]
-    sides = [up + 4 * math.cos(hour * math.pi / 12) + chance.gauss(0, 1) > 0 for up, hour in falls]
-    lines = [f"{up:.4f},{hour:.2f},{'heads' if side else 'tails'}" for (up, hour), side in zip(falls, sides)]
-    path.write_text("up,at,side\\n" + "\\n".join(lines) + "\\n")
+    chance = np.random.default_rng(0)
+    ups, hours = chance.normal(size=options.rows), chance.uniform(0, 24, options.rows).round(2)
+    calls = chance.poisson(np.exp(0.5 * ups + np.cos(hours * np.pi / 12)))
+    lines = [f"{up:.4f},{at},{count}" for up, at, count in zip(ups, hours, calls, strict=True)]
+    path.write_text("up,at,calls\\n" + "\\n".join(lines) + "\\n")
     return (path,)
 
 
 DATASET = Dataset(options=Options, generate=generate)
 '''
 
+TASK = '''
+"""A count: the Poisson deviance of a rate, whose logarithm a model gives."""
+
+import numpy as np
+
+from headway.tasks.base import Problem, Target
+from headway.tasks.metric import Metric, alone, mean_of, scikit_learns
+from headway.tasks.numbers import MAE, RMSE, Numbers
+
+
+def deviances(target, rate):
+    """(N,) McCullagh and Nelder 1989, section 2.3."""
+    known = np.maximum(target, 1e-12)
+    return 2 * (np.where(target > 0, target * np.log(known / rate), 0.0) - target + rate)
+
+
+DEVIANCE = Metric(
+    "deviance",
+    "Poisson deviance",
+    False,
+    scikit_learns("mean_poisson_deviance"),
+    alone(lambda target, rate: mean_of(deviances(target, rate))),
+    is_error=True,
+)
+
+
+class Count(Numbers):
+    """A whole number of at least zero."""
+
+    metrics = (DEVIANCE, RMSE, MAE)
+
+    def problems(self, summary, positive):
+        if summary.min is not None and summary.min < 0:
+            return [Problem("stop", f"the target {summary.name} must be at least 0, but is {summary.min:g}")]
+        return []
+
+    def fitted(self, column, mean, std):
+        return Target(column, "count")
+
+    def training_target(self, target, values):
+        return np.array(values, np.float32)
+
+    def loss(self, outputs, target, smoothing=0.0):
+        from torch.nn import functional
+
+        logarithm = outputs.squeeze(-1).float()
+        if logarithm.ndim == 2:
+            target = target[:, None].expand_as(logarithm)
+        return functional.poisson_nll_loss(logarithm, target)
+
+    def decode(self, outputs):
+        rate = outputs.squeeze(-1).float().exp()
+        return rate.mean(1) if rate.ndim == 2 else rate
+
+    def score(self, decoded, target):
+        from torch.nn import functional
+
+        return float(functional.poisson_nll_loss(decoded, target, log_input=False))
+
+    def finish(self, target, decoded):
+        return decoded.astype(np.float64)
+
+    def lightgbm(self, outputs):
+        return "poisson", "poisson"
+
+    def solve_linear(self, x, target, outputs, l2):
+        from sklearn.linear_model import PoissonRegressor
+
+        model = PoissonRegressor(alpha=l2 / len(target)).fit(x, target)
+        return model.coef_[:, None], np.array([model.intercept_])
+
+    def linear_predictions(self, outputs):
+        return np.exp(outputs[:, 0])
+
+    def boosted(self, x, target, z, outputs, options):
+        return super().boosted(x, target, z, outputs, {**options, "loss": "poisson"})
+
+
+TASK = Count()
+'''
+
 PROJECT = """
-task: classification
-data: {dataset: coins, options: {rows: 3000}, target: side, positive: heads, features: {up: numeric, at: hour}}
-split: {by: random}
+task: count
+data: {dataset: calls, options: {rows: 3000}, target: calls, features: {up: numeric, at: hour}}
 model: {name: straight}
-train: {epochs: 2, batch_size: 64, threads: 1}
-evaluate: {resamples: 100, baselines: [trivial]}
+train: {epochs: 2, threads: 1}
+evaluate: {resamples: 100}
 """
 
 ADDED = {
     "models/straight.py": MODEL,
     "columns/hour.py": COLUMN,
     "effect/techniques/half_rate.py": TECHNIQUE,
-    "data/datasets/coins.py": DATASET,
+    "data/datasets/calls.py": DATASET,
+    "tasks/count.py": TASK,
 }
 
 
@@ -157,20 +240,24 @@ import json
 from pathlib import Path
 from headway.effect.technique import Setting
 from headway.effect.techniques import techniques
-from headway.files.atomic import read_json
-from headway.project import load_project
 from headway.pipeline import runs, stages
+from headway.pipeline.scoring import score
+from headway.project import load_project
 from headway.run.report import Silent
 from headway.train.recipe import Recipe
 
+root = Path.cwd()
 technique = techniques()["half rate"]
-recipe = Recipe(epochs=2, threads=1, learning_rate=0.1)
-fields = technique.edit(Setting(recipe, "straight", "classification", 2000, 2000, "cpu", 2))
-run = runs.start(load_project("coins", Path.cwd(), [f"train.{name}={value}" for name, value in fields.items()]), Path.cwd())
-runs.track(run, Path.cwd())
+recipe = Recipe(epochs=20, threads=1, learning_rate=0.04)
+fields = technique.edit(Setting(recipe, "straight", "count", 2000, 2000, "cpu", 2))
+settings = [f"train.{name}={value}" for name, value in {"epochs": 20, **fields}.items()]
+stages.check("calls", root, settings, Silent())
+run = runs.start(load_project("calls", root, settings), root)
+runs.track(run, root)
 for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
-    stage(run, Path.cwd(), Silent())
-runs.conclude(run, Path.cwd())
+    stage(run, root, Silent())
+runs.conclude(run, root)
+score("calls", root, Silent())
 print(json.dumps(runs.summary(run)))
 """
 
@@ -184,22 +271,37 @@ def retrain(root: Path) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_model_a_technique_a_column_and_a_data_set_are_a_file_each(tmp_path: Path) -> None:
-    package = tmp_path / "src" / "headway"
+def copy_of_the_package(root: Path) -> Path:
+    """With what is added to it and the project that needs it all."""
+    package = root / "src" / "headway"
     shutil.copytree(ROOT / "src" / "headway", package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "flows", tmp_path / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "conf").mkdir()
+    (root / "conf" / "calls.yaml").write_text(PROJECT)
+    return package
+
+
+def test_a_model_a_technique_a_column_a_data_set_and_a_task_are_a_file_each(tmp_path: Path) -> None:
+    package = copy_of_the_package(tmp_path)
     before = {path: sha256(path) for path in tmp_path.rglob("*.py")}
     for name, content in ADDED.items():
         assert not (package / name).exists()
         (package / name).write_text(content)
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "coins.yaml").write_text(PROJECT)
 
     summary = retrain(tmp_path)
-    assert summary["metrics"]["accuracy"]["value"] > 0.8, "without the hour it is 0.69"
     run = RunDirectory(Path(summary["run_directory"]))
-    assert run.plan["project"]["train"]["learning_rate"] == 0.1 / 2
+    evaluation = read_json(run.path / "evaluation.json")
+    deviance = {name: row["metrics"]["deviance"]["value"] for name, row in evaluation["baselines"].items()}
+    own = summary["metrics"]["deviance"]["value"]
+    assert own == pytest.approx(deviance["linear"], rel=0.03), "a log link on both sides: the same line"
+    assert own < 0.8 * deviance["trivial"]
+    assert deviance["boosting"] < 0.8 * deviance["trivial"]
+    assert run.plan["project"]["train"]["learning_rate"] == 0.02
     assert read_json(run.bundle / "bundle.json")["model"]["name"] == "straight"
     assert read_json(run.bundle / "preparation.json")["hours"] == [{"column": "at"}]
     assert summary["decision"]["promoted"]
+    scored = pd.read_parquet(tmp_path / "data" / "scored" / "calls" / "calls.csv.parquet")
+    assert list(scored.columns) == ["row", "prediction", "model_version"]
+    rates = np.load(run.predictions("test"))
+    assert set(rates.round(4)) <= set(scored["prediction"].to_numpy().round(4))
     assert {path: sha256(path) for path in before} == before, "nothing else had to change"

@@ -1,0 +1,94 @@
+"""The contract that every file of tasks/ meets, whoever adds it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from headway.data.profile import ColumnProfile
+from headway.errors import ConfigError
+from headway.evaluate.metrics import METRICS, primary
+from headway.tasks import Target, Task, names, task_of
+
+ROWS, MEMBERS = 60, 4
+VALUES = {"categorical": ["a", "b", "c"] * (ROWS // 3), "numeric": np.arange(ROWS, dtype=float).tolist()}
+
+tasks = pytest.mark.parametrize("name", names())
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def fitted(name: str) -> tuple[Task, Target, np.ndarray]:
+    """A task, fitted to some rows of the kind that it takes, and these rows as they are stored."""
+    task = task_of(name)
+    column = pa.array(VALUES[task.kind])
+    summary = ColumnProfile("y", task.kind)
+    summary.update(column)
+    assert task.problems(summary, None) == []
+    target = task.fit(summary, None)
+    return task, target, target.apply(column)
+
+
+@tasks
+def test_a_target_is_named_after_its_tasks_file_and_stored_as_the_task_says(name: str) -> None:
+    task, target, stored = fitted(name)
+    assert target.task == name
+    assert stored.dtype == task.dtype
+    assert not task.unlearnt(target, stored).any()
+
+
+@tasks
+def test_all_predictions_of_a_task_have_one_shape_and_the_columns_that_it_says(name: str) -> None:
+    task, target, stored = fitted(name)
+    outputs = torch.randn(ROWS, target.outputs)
+    network = task.finish(target, task.decode(outputs).numpy())
+    ensemble = task.finish(target, task.decode(torch.randn(ROWS, MEMBERS, target.outputs)).numpy())
+    shape = (ROWS, *task.no_predictions(target.outputs).shape[1:])
+    trivial = task.trivial(stored, target.outputs, ROWS)
+    linear = task.linear_predictions(outputs.numpy())
+    assert {p.shape for p in (network, ensemble, trivial, linear)} == {shape}
+    assert list(target.decode(network).columns) == list(task.answered(target.classes))
+
+
+@tasks
+def test_an_ensembles_loss_is_the_mean_of_its_members_losses(name: str) -> None:
+    task, target, stored = fitted(name)
+    wanted = torch.from_numpy(task.training_target(target, stored))
+    outputs = torch.randn(ROWS, MEMBERS, target.outputs)
+    alone = torch.stack([task.loss(outputs[:, k], wanted) for k in range(MEMBERS)])
+    torch.testing.assert_close(task.loss(outputs, wanted), alone.mean())
+
+
+@tasks
+def test_early_stopping_watches_the_loss_of_the_training(name: str) -> None:
+    task, target, stored = fitted(name)
+    wanted = torch.from_numpy(task.training_target(target, stored))
+    outputs = torch.randn(ROWS, target.outputs)
+    assert task.score(task.decode(outputs), wanted) == pytest.approx(float(task.loss(outputs, wanted)), rel=1e-5)
+
+
+@tasks
+def test_the_metric_that_decides_is_one_of_the_tasks_own(name: str) -> None:
+    task = task_of(name)
+    for classes in (0, 2, 3):
+        assert primary(name, classes, None) in {metric.name for metric in task.metrics}
+    assert all(METRICS[metric.name] is metric for metric in task.metrics), "a name means one metric"
+
+
+def test_an_unknown_task_is_refused_with_the_names_of_those_that_there_are() -> None:
+    with pytest.raises(ConfigError, match="task must be one of classification, regression, but is 'regresion'"):
+        task_of("regresion")
+
+
+def test_tasks_import_no_torch() -> None:
+    """The command line reads a project without it."""
+    code = "import sys; from headway.tasks import names, task_of; [task_of(n) for n in names()]; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
