@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from headway.data.profile import ColumnProfile
+from headway.columns import column_type
 from headway.errors import ConfigError
 from headway.evaluate.metrics import METRICS, primary
 from headway.tasks import Target, Task, names, task_of
@@ -30,7 +30,7 @@ def fitted(name: str) -> tuple[Task, Target, np.ndarray]:
     """A task, fitted to some rows of the kind that it takes, and these rows as they are stored."""
     task = task_of(name)
     column = pa.array(VALUES[task.kind])
-    summary = ColumnProfile("y", task.kind)
+    summary = column_type(task.kind).summary("y")
     summary.update(column)
     assert task.problems(summary, None) == []
     target = task.fit(summary, None)
