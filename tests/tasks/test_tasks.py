@@ -86,6 +86,8 @@ def test_the_metric_that_decides_is_one_of_the_tasks_own(name: str) -> None:
 def test_an_unknown_task_is_refused_with_the_names_of_those_that_there_are() -> None:
     with pytest.raises(ConfigError, match="task must be one of classification, regression, but is 'regresion'"):
         task_of("regresion")
+    with pytest.raises(ConfigError, match="but is 'ranking'"):  # of a bundle that another version made
+        _ = Target("y", "ranking").outputs
 
 
 def test_tasks_import_no_torch() -> None:

@@ -9,32 +9,11 @@ language         the next token: what the language task computes, which is no ta
 
 from __future__ import annotations
 
-import pkgutil
-from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from headway.config import suggest
-from headway.errors import ConfigError
-from headway.tasks.base import Problem, Target, Task, module_of
+from headway.tasks.base import Problem, Target, Task, names, task_of
 
 __all__ = ["Problem", "Target", "Task", "TaskName", "has_classes", "names", "task_of"]
-
-PARTS = frozenset({"base", "class_metrics", "language", "metric", "numbers"})
-"""Modules of this folder that are no task of tables."""
-
-
-@cache
-def names() -> tuple[str, ...]:
-    """The names that a table project's `task` can have: those of the files."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in PARTS))
-
-
-def task_of(name: str) -> Task:
-    """The task of that name. Raises ConfigError where there is none. Imports no torch."""
-    if name not in names():
-        known = ", ".join(names())
-        raise ConfigError(f"task must be one of {known}, but is {name!r}{suggest(name, list(names()))}")
-    return module_of(name).TASK
 
 
 def has_classes(name: str) -> bool:

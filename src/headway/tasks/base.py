@@ -6,15 +6,20 @@ Shapes: N rows, B batch, K members of an ensemble, O outputs, F numeric columns,
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from headway.columns.summary import Summary
+from headway.config import suggest
+from headway.errors import ConfigError
 from headway.tasks.metric import Metric
 
 if TYPE_CHECKING:
@@ -51,24 +56,33 @@ class Target:
     @property
     def outputs(self) -> int:
         """How many numbers a model gives for a row."""
-        return self._task.outputs(self)
+        return task_of(self.task).outputs(self)
 
     def apply(self, column: pa.Array) -> np.ndarray:
         """(B,) the canonical column as it is stored; -1 for a class unknown in training."""
-        return self._task.encode(self, column)
+        return task_of(self.task).encode(self, column)
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
         """Predictions as people read them: `prediction`, and what the task adds to it."""
-        return self._task.answer(self, predictions)
-
-    @property
-    def _task(self) -> Task:
-        return module_of(self.task).TASK
+        return task_of(self.task).answer(self, predictions)
 
 
-def module_of(name: str) -> Any:
-    """The file of a task."""
-    return importlib.import_module(f"headway.tasks.{name}")
+PARTS = frozenset({"base", "class_metrics", "language", "metric", "numbers"})
+"""Modules of this folder that are no task of tables."""
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The names that a table project's `task` can have: those of the files."""
+    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    return tuple(sorted(module.name for module in modules if module.name not in PARTS))
+
+
+def task_of(name: str) -> Task:
+    """The task of that name. Raises ConfigError where there is none, as for a bundle of another version. Imports no torch."""
+    if name not in names():
+        raise ConfigError(f"task must be one of {', '.join(names())}, but is {name!r}{suggest(name, list(names()))}")
+    return importlib.import_module(f"headway.tasks.{name}").TASK
 
 
 class Task(ABC):
