@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from headway.errors import ConfigError
 from headway.evaluate.config import GateConfig
@@ -98,6 +99,39 @@ def test_a_model_that_is_worse_by_the_margin_passes_as_seldom_when_rows_belong_t
     assert passed <= 0.035 * trials
 
 
+@pytest.mark.parametrize(
+    ("metric", "rows"), [("accuracy", 12), ("accuracy", 30), ("accuracy", 120), ("auc", 12), ("auc", 60)]
+)
+def test_few_rows_that_show_no_loss_do_not_let_a_worse_model_pass(metric: str, rows: int) -> None:
+    """.98 against .99, twice the margin; taken by the bootstrap alone, 12 rows let 70 of 100 pass: they hold no case of a loss."""
+    rng, trials, passed = np.random.default_rng(0), 150, 0
+    apart = norm.ppf([0.98, 0.99]) * 2**0.5  # of two normal scores whose AUC is this
+    for _ in range(trials):
+        target = rng.integers(0, 2, rows)
+        target[:2] = 0, 1
+        if metric == "accuracy":
+            models = [np.eye(2)[np.where(rng.random(rows) < share, target, 1 - target)] for share in (0.98, 0.99)]
+        else:
+            models = [np.stack([-x, x], 1) for x in (target * gap + rng.normal(size=rows) for gap in apart)]
+        passed += put(models[0], models[1], GateConfig(metric=metric, margin=0.005), target=target).promoted
+    assert passed <= 0.035 * trials
+
+
+def test_the_very_same_model_is_no_worse_whatever_the_margin() -> None:
+    model = right(np.random.default_rng(3), 0.8)
+    decision = put(model, model, GateConfig(metric="accuracy", margin=0))
+    assert decision.promoted
+    assert "difference +0.0000 [+0.0000, +0.0000]" in decision.reason
+    assert "no different from version 3 on any of these rows" in decision.reason
+
+
+def test_a_better_model_still_passes_on_few_rows() -> None:
+    rng = np.random.default_rng(4)
+    target = rng.integers(0, 2, 200)
+    models = [np.stack([-x, x], 1) for x in (target * gap + rng.normal(size=200) for gap in (3.0, 1.0))]
+    assert put(models[0], models[1], GateConfig(metric="auc", margin=0.005), target=target).promoted
+
+
 def test_the_default_margin_is_a_share_of_an_errors_own_size() -> None:
     rng = np.random.default_rng(6)
     target = rng.normal(200_000, 50_000, ROWS)
@@ -175,6 +209,18 @@ def test_a_first_model_that_a_baseline_beats_is_not_promoted_and_the_baseline_is
     assert "though the baseline boosting is better" in allowed.reason
     open_question = Standing.of("mlp", "boosting", "AUC 0.8 against 0.8", -0.01, -0.03, 0.01)
     assert put(model, None, trivial=trivial, standing=open_question).promoted
+
+
+def test_a_first_boosting_far_behind_scikit_learns_is_not_promoted_in_silence() -> None:
+    model, trivial = right(np.random.default_rng(8), 0.8), np.tile([0.6, 0.4], (ROWS, 1))
+    behind = Standing.of("boosting", "boosting", "accuracy 0.80 against 0.90", -0.1, -0.12, -0.08)
+    refused = put(model, None, trivial=trivial, standing=behind, model="boosting")
+    assert not refused.promoted
+    assert "scikit-learn's boosting is better (accuracy 0.80 against 0.90); train boosting longer" in refused.reason
+    near = Standing.of("boosting", "boosting", "accuracy 0.80 against 0.81", -0.01, -0.02, -0.005)
+    allowed = put(model, None, trivial=trivial, standing=near, model="boosting")
+    assert allowed.promoted
+    assert "and within the margin of scikit-learn's boosting" in allowed.reason
 
 
 def test_a_first_model_must_beat_the_trivial_baseline() -> None:

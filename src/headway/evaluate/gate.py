@@ -79,7 +79,7 @@ def against_champion(gate: GateConfig, comparison: Comparison, margin: Margin, b
     undecidable = comparison.undecidable(gate.min_units)
     if undecidable is not None:
         return undecidable
-    promoted = comparison.low > -margin.value
+    promoted = comparison.low >= -margin.value
     why = why_of(comparison.low, comparison.high, margin, comparison.other)
     if promoted and broken:
         return comparison.decision(False, "; ".join(broken))
@@ -97,16 +97,29 @@ def first(
         return undecidable
     if comparison.low <= 0:
         return comparison.decision(False, "a first model must beat the trivial baseline")
-    # The baseline named boosting is scikit-learn's: to a model of that name it is no better choice.
-    worse = standing if standing and standing.outcome == "worse" and standing.baseline != model else None
+    worse = standing if standing and standing.outcome == "worse" else None
+    # The baseline named boosting is scikit-learn's: to a model of that name it is no other choice, but what can be reached.
+    is_near = worse is not None and worse.baseline == model and worse.high >= -_margin_beside(gate, comparison, worse)
+    if is_near:
+        worse = None
     if worse and gate.first == "beat_baselines":
         return comparison.decision(False, f"but {worse.advice(model)}")
     if broken:
         return comparison.decision(False, "; ".join(broken))
     why = f"{'judged as a' if comparison.note else 'the'} first model, better than the trivial baseline"
     if worse:
-        why += f", though the baseline {worse.baseline} is better (gate.first: beat_trivial)"
+        why += f", though {worse.rival} is better (gate.first: beat_trivial)"
+    elif is_near and standing:
+        why += f", and within the margin of {standing.rival}"
     return comparison.decision(True, why)
+
+
+def _margin_beside(gate: GateConfig, comparison: Comparison, standing: Standing) -> float:
+    """The margin where the baseline is what a model is compared with."""
+    metric = METRICS[comparison.metric]
+    sign = 1.0 if metric.higher_is_better else -1.0
+    value = comparison.own_value - sign * standing.difference
+    return margin_of(gate.margin, value, metric.is_error, standing.baseline).value
 
 
 def decide(
@@ -176,9 +189,11 @@ def _compare(
 
 def why_of(low: float, high: float, margin: Margin, other: str) -> str:
     """What an interval says about a margin."""
+    if low == high == 0:
+        return f"no different from {other} on any of these rows"
     if low > 0:
         return "better"
-    if low > -margin.value:
+    if low >= -margin.value:
         return f"at most {margin.text} worse (the margin)"
     if high < -margin.value:
         return f"worse than {other} by more than the margin, {margin.text}"

@@ -18,6 +18,7 @@ import numpy as np
 from headway.config import suggest
 from headway.errors import ConfigError
 from headway.evaluate.resample import Bootstrap, Units, interval
+from headway.evaluate.unseen import most_apart, with_one_more
 from headway.tasks import TaskName, names, task_of
 from headway.tasks.metric import Metric
 
@@ -75,13 +76,20 @@ def differences(
     first, second = value_of(chosen, target, a), value_of(chosen, target, b)
     if first is None or second is None:
         return (float("nan"),) * 3
-    bootstrap = Bootstrap(units, resamples, seed)
+    bootstrap, sampled = Bootstrap(units, resamples, seed), units
     if bootstrap.rows is not None:
-        target, a, b = target[bootstrap.rows], a[bootstrap.rows], b[bootstrap.rows]
+        rows = bootstrap.rows
+        target, a, b, sampled = target[rows], a[rows], b[rows], units.take(rows)
     of_a, of_b = chosen.resampled(target, a, {}), chosen.resampled(target, b, {})
     difference = sign * (first - second)
-    drawn = bootstrap.draws({"difference": lambda w: sign * (of_a(w) - of_b(w))}, {"difference": difference})
-    low, high = interval(drawn["difference"], units.count)
+
+    def apart(weights: np.ndarray) -> np.ndarray:
+        return sign * (of_a(weights) - of_b(weights))
+
+    draws = bootstrap.draws({"difference": apart}, {"difference": difference})["difference"]
+    most = most_apart(apart, sampled, target, a, b) if chosen.counts_cases else 0.0
+    low, _ = interval(with_one_more(draws, -most, units.count, seed), units.count)
+    _, high = interval(with_one_more(draws, most, units.count, seed), units.count)
     return difference, float("nan") if low is None else low, float("nan") if high is None else high
 
 
@@ -105,6 +113,7 @@ def told(value: float | None, scale: float, sign: bool = False) -> str:
     if value is None or not np.isfinite(value):
         return "undefined"
     digits = 4 if abs(scale) < 10 else 2 if abs(scale) < 1000 else 0
+    value = round(value, digits) + 0.0  # no -0.0000
     return f"{value:{'+' if sign else ''},.{digits}f}"
 
 

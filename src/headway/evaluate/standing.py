@@ -33,13 +33,14 @@ class Standing:
         return cls(outcome, baseline, difference, low, high, numbers, model)
 
     @property
+    def rival(self) -> str:
+        """The baseline, as it is called beside the model: one of the model's own name is scikit-learn's."""
+        return f"scikit-learn's {self.baseline}" if self.model == self.baseline else f"the baseline {self.baseline}"
+
+    @property
     def text(self) -> str:
-        """One line for people. The model named boosting is LightGBM, the baseline of that name scikit-learn's."""
-        model, rival = self.model, f"the baseline {self.baseline}"
-        if self.model == self.baseline == "boosting":
-            model, rival = "LightGBM", "scikit-learn's boosting"
-        elif self.model == self.baseline:
-            rival = f"scikit-learn's {self.baseline}"
+        """One line for people. The model named boosting is LightGBM."""
+        model, rival = "LightGBM" if self.model == self.baseline == "boosting" else self.model, self.rival
         return {
             "better": f"{model} is better than its best baseline, {rival.removeprefix('the baseline ')} ({self.numbers})",
             "worse": f"{model} is worse than {rival} ({self.numbers})",
@@ -48,11 +49,13 @@ class Standing:
 
     def advice(self, model: str) -> str:
         """What to do where the baseline is better than a first model."""
-        if self.baseline in REGISTRABLE:
+        if self.baseline == model:
+            instead = f"train {model} longer or otherwise, or promote it all the same with gate.first: beat_trivial"
+        elif self.baseline in REGISTRABLE:
             instead = f"take it with --set model={self.baseline}, or promote {model} all the same with gate.first: beat_trivial"
         else:
             instead = f"train longer, or promote {model} all the same with gate.first: beat_trivial"
-        return f"the baseline {self.baseline} is better ({self.numbers}); {instead}"
+        return f"{self.rival} is better ({self.numbers}); {instead}"
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, the sentence among them."""

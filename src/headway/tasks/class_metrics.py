@@ -186,8 +186,17 @@ def _ece_value(target: np.ndarray, prediction: np.ndarray) -> float:
 
 
 METRICS = (
-    Metric("auc", "AUC", True, _sk_scores("roc_auc_score"), over_classes(auc_of), needs="every class"),
-    Metric("accuracy", "accuracy", True, _sk_labels("accuracy_score"), alone(lambda t, p: mean_of(_correct(t, p)))),
+    Metric(
+        "auc", "AUC", True, _sk_scores("roc_auc_score"), over_classes(auc_of), needs="every class", counts_cases=True
+    ),
+    Metric(
+        "accuracy",
+        "accuracy",
+        True,
+        _sk_labels("accuracy_score"),
+        alone(lambda t, p: mean_of(_correct(t, p))),
+        counts_cases=True,
+    ),
     Metric(
         "average_precision",
         "average precision",
@@ -195,8 +204,9 @@ METRICS = (
         _sk_scores("average_precision_score"),
         over_classes(precision_of),
         needs="every class",
+        counts_cases=True,
     ),
-    Metric("f1", "F1", True, _sk_labels("f1_score"), alone(f1)),
+    Metric("f1", "F1", True, _sk_labels("f1_score"), alone(f1), counts_cases=True),
     Metric("log_loss", "log loss", False, _sk_log_loss, alone(lambda t, p: mean_of(_log_losses(t, p))), is_error=True),
     Metric("brier", "Brier score", False, _brier, alone(lambda t, p: mean_of(_brier_losses(t, p))), is_error=True),
     Metric("ece", "calibration error", False, _ece_value, alone(ece), is_biased=True),

@@ -36,6 +36,8 @@ class Metric:
     """Whether its size depends on the target, so that a margin is a share of it."""
     needs: Literal["rows", "every class", "different values"] = "rows"
     """What the target must have for the metric to be defined."""
+    counts_cases: bool = False
+    """Whether it goes by which rows are right, or above others: few rows may show no case of a loss, by luck."""
     is_biased: bool = False
     """Whether resampling alone moves it, as noise moves a sum of absolute gaps: its draws are brought back around the value."""
 
