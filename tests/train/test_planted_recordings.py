@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import os
 import random
+import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,8 @@ from headway.train.recorded import KINDS
 from headway.train.recording import Misrecorded
 from headway.train.step import Loss, Step
 from headway.train.table import TableWorkload
+from tests.train import planted_schedule
+from tests.train.planted_schedule import Schedule, advance
 
 MakeRun = Callable[..., RunDirectory]
 ROWS, STEPS, CHANGE = 16, 60, 20
@@ -124,6 +129,89 @@ class CountsInAnIterator(Net):
 
     def leave(self, y: Tensor) -> Tensor:
         return y * (2.0 if next(self.counter) > CHANGE else 1.0)
+
+
+def late_factor(calls: int) -> float:
+    return 2.0 if calls % STEPS > CHANGE else 1.0
+
+
+class CountsInAModule(Net):
+    def leave(self, y: Tensor) -> Tensor:
+        planted_schedule.calls += 1
+        return y * late_factor(planted_schedule.calls)
+
+
+class CountsToTenInAModule(Net):
+    def leave(self, y: Tensor) -> Tensor:
+        planted_schedule.calls += 1
+        return y * (2.0 if planted_schedule.calls % 10 == 9 else 1.0)
+
+
+class CountsInAModuleImportedLate(Net):
+    def leave(self, y: Tensor) -> Tensor:
+        import tests.train.planted_schedule as late
+
+        late.calls += 1
+        return y * late_factor(late.calls)
+
+
+class CountsInAModuleNamedAsAStandardOne(Net):
+    def leave(self, y: Tensor) -> Tensor:
+        import sched
+
+        sched.calls += 1  # pyrefly: ignore
+        return y * late_factor(sched.calls)  # pyrefly: ignore
+
+
+class CountsInAModuleItHolds(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.schedule = planted_schedule
+
+    def leave(self, y: Tensor) -> Tensor:
+        return y * late_factor(self.schedule.advance())
+
+
+class CountsInAFunctionWithin(Net):
+    def leave(self, y: Tensor) -> Tensor:
+        return y * max(late_factor(planted_schedule.advance()) for _ in range(1))
+
+
+class CountsInAnotherClass(Net):
+    def leave(self, y: Tensor) -> Tensor:
+        Schedule.calls += 1
+        return y * late_factor(Schedule.calls)
+
+
+class CountsInAnObject(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.schedule = Schedule()
+
+    def leave(self, y: Tensor) -> Tensor:
+        return y * late_factor(self.schedule.advance())
+
+
+class CountsInAProperty(Net):
+    schedule = Schedule()
+
+    def leave(self, y: Tensor) -> Tensor:
+        return y * late_factor(self.schedule.next)
+
+
+class CountsInAPartial(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.advance = partial(advance)
+
+    def leave(self, y: Tensor) -> Tensor:
+        return y * late_factor(self.advance())
+
+
+class CountsInTheEnvironment(Net):
+    def leave(self, y: Tensor) -> Tensor:
+        os.environ["PLANTED_CALLS"] = str(int(os.environ.get("PLANTED_CALLS", "0")) + 1)
+        return y * late_factor(int(os.environ["PLANTED_CALLS"]))
 
 
 class CachesFirstBatch(Net):
@@ -305,6 +393,17 @@ REFUSED: list[tuple[type[Net], str]] = [
     (CountsInAClass, "CountsInAClass.calls changes in Python"),
     (CountsInAGlobal, "CountsInAGlobal.leave.CALLS changes in Python"),
     (CountsInAnIterator, "CountsInAnIterator.counter changes in Python"),
+    (CountsInAModule, "CountsInAModule.leave.planted_schedule.calls changes in Python"),
+    (CountsToTenInAModule, "CountsToTenInAModule.leave.planted_schedule.calls changes in Python"),
+    (CountsInAModuleImportedLate, ".calls changes in Python"),
+    (CountsInAModuleNamedAsAStandardOne, "CountsInAModuleNamedAsAStandardOne.leave.sched.calls changes in Python"),
+    (CountsInAModuleItHolds, "CountsInAModuleItHolds."),
+    (CountsInAFunctionWithin, "CountsInAFunctionWithin.leave.planted_schedule.calls changes in Python"),
+    (CountsInAnotherClass, "CountsInAnotherClass.leave.Schedule.calls changes in Python"),
+    (CountsInAnObject, ".calls changes in Python"),
+    (CountsInAProperty, ".calls changes in Python"),
+    (CountsInAPartial, ".calls changes in Python"),
+    (CountsInTheEnvironment, ".environ.PLANTED_CALLS changes in Python"),
     (PythonsRandom, "random changes in Python"),
     (OwnRandom, "OwnRandom.random changes in Python"),
     (NumPysRandom, "numpy.random changes in Python"),
@@ -318,7 +417,11 @@ REFUSED: list[tuple[type[Net], str]] = [
 
 
 @pytest.mark.parametrize(("build", "reason"), REFUSED, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_network_that_is_more_than_its_kernels_is_refused(build: type[Net], reason: str) -> None:
+def test_a_network_that_is_more_than_its_kernels_is_refused(
+    build: type[Net], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANTED_CALLS", "0")  # puts the environment back
+    monkeypatch.setitem(sys.modules, "sched", planted_schedule)
     one = trained(build, record=True)
     assert len(one.notices) == 1
     assert one.notices[0].startswith("steps are not recorded (train.record): ")

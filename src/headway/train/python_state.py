@@ -1,19 +1,23 @@
 """What a forward pass leaves behind in Python: counters, caches, lists, random numbers of Python and NumPy.
 
 A recorded step runs kernels and no Python, so that a network which changes Python's state cannot be recorded. The state is a flat list of
-leaves, reached from the network and its loss through attributes, containers, closures and the globals that their functions name.
+leaves, reached from the network and its loss through attributes, containers, closures, classes and the globals and modules that their
+functions name.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
+import os
 import random
 import sys
 import types
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,11 +31,16 @@ ARRAY_BYTES = 1 << 22
 """A larger NumPy array is compared by identity: a data set, not a statistic."""
 
 VALUES = (int, float, complex, str, bytes, bool, type(None), range, slice, torch.dtype, torch.device, torch.Size)
-ATOMS = (type, types.ModuleType, types.BuiltinFunctionType, torch.Tensor, torch.Generator)
+ATOMS = (types.BuiltinFunctionType, torch.Tensor, torch.Generator)
 """Compared by identity. What kernels do to a tensor, the tape holds; another tensor in its place is a change."""
 
-LIBRARIES = ("torch", "numpy", "builtins")
-"""Functions and classes of these are not entered."""
+LIBRARIES = frozenset(
+    {"torch", "numpy", "builtins", "pandas", "pyarrow", "pydantic", "pydantic_core", "scipy", "sklearn"}
+)
+"""Functions, classes and modules of these are not entered, nor are classes and modules of the standard library but for ``os.environ``."""
+
+STANDARD = str(Path(os.__file__).parent)
+"""Where the standard library is."""
 
 
 class Leaf(NamedTuple):
@@ -94,6 +103,10 @@ def _opened(value: object) -> tuple[object, Iterable[tuple[object, object]]]:
         return value, _of_function(value)
     if isinstance(value, types.MethodType):
         return value.__func__, [("__self__", value.__self__)]
+    if isinstance(value, types.ModuleType):
+        return value, _of_module(value)
+    if isinstance(value, type):
+        return value, list(_of_class(value))
     if isinstance(value, nn.Module):
         held = [(name, part) for name, part in vars(value).items() if not isinstance(part, (dict, set)) or part]
         return value, [*held, *_of_class(type(value))]
@@ -118,24 +131,84 @@ def _of_object(value: object) -> tuple[object, Iterable[tuple[object, object]]]:
     if isinstance(value, Iterator) and not hasattr(value, "__dict__"):
         return _position(value), ()
     slots = [(name, getattr(value, name, None)) for name in getattr(type(value), "__slots__", ()) if name != "__dict__"]
-    return value, [*slots, *getattr(value, "__dict__", {}).items()]
+    held = getattr(value, "__dict__", {}).items()
+    return value, [*slots, *held, *_wrapped(value), (type(value).__name__, type(value))]
+
+
+def _wrapped(value: object) -> list[tuple[str, object]]:
+    """What an object calls that holds a function out of sight."""
+    if isinstance(value, (staticmethod, classmethod)):
+        return [("", value.__func__)]
+    if isinstance(value, property):
+        return [("", value.fget), ("", value.fset)]
+    if isinstance(value, functools.partial):
+        return [("", value.func), ("", value.args), ("", value.keywords)]
+    return []
+
+
+def _is_library(module: str) -> bool:
+    """Whether a module of this name is of LIBRARIES or the standard library; a project's own ``sched.py`` is not."""
+    top = module.partition(".")[0]
+    if top not in sys.stdlib_module_names:
+        return top in LIBRARIES
+    origin = getattr(getattr(sys.modules.get(top), "__spec__", None), "origin", None) or ""
+    return origin in ("built-in", "frozen") or origin.startswith(STANDARD)
+
+
+def _of_module(module: types.ModuleType) -> list[tuple[str, object]]:
+    """What a module holds, but for modules, and functions and classes of others: those count where they are named."""
+    if module is os:
+        return [("environ", os.environ)]
+    if _is_library(module.__name__):
+        return []
+    return [
+        (name, part)
+        for name, part in vars(module).items()
+        if not name.startswith("__")
+        and not isinstance(part, types.ModuleType)
+        and (not isinstance(part, (types.FunctionType, type)) or part.__module__ == module.__name__)
+    ]
 
 
 def _of_class(kind: type) -> Iterator[tuple[str, object]]:
-    """The attributes of a network's class and of those it inherits from: a count can be kept there, or in what a method names."""
+    """The attributes of a class and of those it inherits from: a count can be kept there, or in what a method names."""
     for base in kind.__mro__:
-        if not base.__module__.startswith(LIBRARIES):
+        if not _is_library(base.__module__):
             yield from ((name, part) for name, part in vars(base).items() if not name.startswith("__"))
 
 
 def _of_function(function: types.FunctionType) -> list[tuple[object, object]]:
-    """A function's closure, defaults, attributes, and those globals that it names."""
-    if (function.__module__ or "").startswith(LIBRARIES):
+    """A function's closure, defaults, attributes, and those globals and modules that it names."""
+    if (function.__module__ or "").partition(".")[0] in LIBRARIES:
         return []
     parts: list[tuple[object, object]] = [("", cell) for cell in function.__closure__ or ()]
     parts += [("defaults", function.__defaults__), ("attributes", function.__dict__)]
-    names = [name for name in function.__code__.co_names if name in function.__globals__]
-    return parts + [(name, function.__globals__[name]) for name in names]
+    names = _names(function.__code__)
+    package = function.__globals__.get("__package__") or ""
+    absolute = {name: sys.modules.get(name) or sys.modules.get(f"{package}.{name}") for name in names}
+    imported = {name: module for name, module in absolute.items() if module is not None}  # by an import in the function
+    return parts + _named(function.__globals__, names) + _named(imported, names)
+
+
+def _names(code: types.CodeType) -> list[str]:
+    """What code names, and the functions within it: globals, attributes, and modules that it imports, in one list."""
+    within = [name for part in code.co_consts if isinstance(part, types.CodeType) for name in _names(part)]
+    return list(dict.fromkeys([*code.co_names, *within]))
+
+
+def _named(space: Mapping[str, object], names: Iterable[str]) -> list[tuple[object, object]]:
+    """The named parts of a name space, and those of the modules among them: ``package.schedule.calls`` is three names."""
+    parts, seen, modules = [], set(), [("", space)]
+    for path, held in modules:
+        for name in names:
+            if name not in held:
+                continue
+            part = held[name]
+            parts.append((path + name, part))
+            if isinstance(part, types.ModuleType) and id(part) not in seen and not _is_library(part.__name__):
+                seen.add(id(part))
+                modules.append((f"{path}{name}.", vars(part)))
+    return parts
 
 
 def _position(iterator: Iterator[Any]) -> object:
