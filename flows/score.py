@@ -30,15 +30,15 @@ def predict(project: str, root: Path, data: str | None, out: str | None, version
             _show(project, told)
     except (HeadwayError, OSError) as error:
         return refused(error)
-    return Completed(message=scoring.lines(told, Path(told["out"]))[0], data=told["out"])
+    return Completed(message=scoring.lines(told, Path(told.out))[0], data=told.out)
 
 
-def _show(project: str, told: dict[str, Any]) -> None:
+def _show(project: str, told: scoring.Manifest) -> None:
     """The counts, in all and by file, as a page."""
     names = ("output", "rows", "scored", "refused")
-    rows = [{name: str(file[name]) for name in names} for file in told["files"]]
-    page = "\n\n".join([f"# {project}: scored", *scoring.lines(told, Path(told["out"])), markdown_table(rows)])
-    text = f"{told['scored']:,} rows scored, {told['refused']:,} refused"
+    rows = [{name: str(getattr(file, name)) for name in names} for file in told.files]
+    page = "\n\n".join([f"# {project}: scored", *scoring.lines(told, Path(told.out)), markdown_table(rows)])
+    text = f"{told.scored:,} rows scored, {told.refused:,} refused"
     create_markdown_artifact(markdown=page, key=artifact_key(project, "scored"), description=text)
 
 

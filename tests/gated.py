@@ -41,7 +41,7 @@ class Gated:
 
     def aliases(self) -> dict[str, list[str]]:
         """Each version's."""
-        return {row["version"]: row["aliases"] for row in tracking.versions(self.root, self.name)}
+        return {row.version: list(row.aliases) for row in tracking.versions(self.root, self.name)}
 
     def restored(self) -> Gated:
         """As it was built."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,15 @@ data: {source: rows, target: paid, features: {age: numeric}}
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def registry(monkeypatch: pytest.MonkeyPatch) -> list[tracking.VersionRow]:
     """What MLflow would say of the versions, newest first."""
-    rows: list[dict[str, Any]] = []
+    rows: list[tracking.VersionRow] = []
     monkeypatch.setattr(tracking, "versions", lambda _root, _name: list(rows))
     return rows
 
 
 @pytest.fixture
-def made(tmp_path: Path, registry: list[dict[str, Any]]) -> Callable[..., RunDirectory]:
+def made(tmp_path: Path, registry: list[tracking.VersionRow]) -> Callable[..., RunDirectory]:
     """Leaves what a finished run leaves, and its version."""
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "people.yaml").write_text(PROJECT)
@@ -46,7 +47,7 @@ def made(tmp_path: Path, registry: list[dict[str, Any]]) -> Callable[..., RunDir
         write_json(run.path / "data.json", {"digest": table.digest})
         write_json(run.path / "tracking.json", {"run_id": f"run{version}"})
         write_json(run.path / "decision.json", {"version": version})
-        registry.insert(0, {"version": version, "run_id": f"run{version}", "created": 0.0, "aliases": [], **tags})
+        registry.insert(0, tracking.VersionRow(version, f"run{version}", 0.0, (), tags))
         return run
 
     return make
@@ -77,16 +78,16 @@ def test_the_same_inputs_are_up_to_date_and_each_change_is_not(
 
 
 def test_only_the_champion_and_the_newest_version_that_stands_count(
-    tmp_path: Path, made: Callable[..., RunDirectory], registry: list[dict[str, Any]]
+    tmp_path: Path, made: Callable[..., RunDirectory], registry: list[tracking.VersionRow]
 ) -> None:
     made()
     made("train.epochs=3")
     assert up_to_date(load_project("people", tmp_path), tmp_path) is None, "an older version that is not champion"
-    registry[0]["decision"] = "rolled back"
+    registry[0] = replace(registry[0], tags={"decision": "rolled back"})
     assert up_to_date(load_project("people", tmp_path, ["train.epochs=3"]), tmp_path) is None
     assert up_to_date(load_project("people", tmp_path), tmp_path) is not None
-    registry[0].pop("decision")
-    registry[1]["aliases"] = ["champion"]
+    registry[0] = replace(registry[0], tags={})
+    registry[1] = replace(registry[1], aliases=("champion",))
     assert up_to_date(load_project("people", tmp_path), tmp_path) is not None
     registry.clear()
     assert up_to_date(load_project("people", tmp_path), tmp_path) is None, "its version was deleted"

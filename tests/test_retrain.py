@@ -135,7 +135,7 @@ def test_a_worse_model_does_not_take_charge_and_becomes_the_challenger(root: Pat
     worse = retrain(root, "german-credit", "model.name=mlp", *settings)
     decision = read_json(worse.path / "decision.json")
     assert decision["promoted"] is False
-    aliases = {v["version"]: set(v["aliases"]) for v in tracking.versions(root, "german-credit")}
+    aliases = {v.version: set(v.aliases) for v in tracking.versions(root, "german-credit")}
     assert aliases["3"] == {"challenger"}
     assert aliases["2"] == {"champion"}
     assert aliases["1"] == {"previous"}
@@ -179,7 +179,7 @@ def test_a_run_that_was_paused_does_not_replace_a_better_champion_promoted_meanw
     assert (evaluation["in_charge"], evaluation["champion"]["version"]) == ("1", "1")
     own = read_json(better.path / "evaluation.json")["metrics"]["auc"]["value"]
     assert evaluation["champion"]["metrics"]["auc"]["value"] == pytest.approx(own)
-    aliases = {row["version"]: row["aliases"] for row in tracking.versions(racing, "german-credit")}
+    aliases = {row.version: list(row.aliases) for row in tracking.versions(racing, "german-credit")}
     assert aliases == {"1": ["champion"], "2": ["challenger"]}
     again = stages.register(paused, racing, Silent())
     assert (again.promoted, again.version, again.reason) == (False, "2", decision.reason)

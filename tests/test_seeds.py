@@ -66,8 +66,8 @@ def test_every_seed_is_measured_and_the_first_is_the_projects_own(
     from headway import tracking
 
     (tracked,) = tracking.list_runs(root, "rows")
-    assert tracked["status"] == "FINISHED"
-    assert tracked["metrics"]["seeds/auc"] == pytest.approx(values[-1])
+    assert tracked.status == "FINISHED"
+    assert tracked.metrics["seeds/auc"] == pytest.approx(values[-1])
     assert read_json(Path(told["run_directory"]) / "seeds.json")["rows"] == told["rows"]
 
 

@@ -177,7 +177,7 @@ def test_a_lost_database_without_a_backup_is_begun_anew_and_the_line_says_what_t
     assert "deliver the runs in data/runs/ to it: versions, aliases and decisions that cannot be read are lost" in line
     assert "unless you put a backup into backups/ first" in line
     assert_mended(project, "mlflow.db")
-    shown = {row["name"] for row in tracking.list_runs(project.root, "rows")}
+    shown = {row.name for row in tracking.list_runs(project.root, "rows")}
     assert {"champion", "rows-dead", "rows-later"} < shown
     with pytest.raises(HeadwayError, match="rows must have a champion, .*headway run rows"):
         tracking.version_of(project.root, "rows")

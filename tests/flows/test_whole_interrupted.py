@@ -66,7 +66,7 @@ def runs(root: Path) -> set[Path]:
 
 
 def statuses(root: Path) -> list[str]:
-    return [str(one["status"]) for one in reversed(tracking.list_runs(root, "rows"))]
+    return [str(one.status) for one in reversed(tracking.list_runs(root, "rows"))]
 
 
 def weights(run: Path) -> bytes:

@@ -40,7 +40,7 @@ def make(root: Path) -> RunDirectory:
 
 
 def statuses(root: Path) -> list[str]:
-    return sorted(one["status"] for one in tracking.list_runs(root, "flowers"))
+    return sorted(one.status for one in tracking.list_runs(root, "flowers"))
 
 
 def test_the_next_command_closes_a_dead_run_as_killed_and_one_that_was_decided_as_finished(
@@ -134,7 +134,7 @@ def test_a_run_that_goes_on_is_running_again_without_the_problem_of_before(root:
     tracking.conclude(run, root, "KILLED", {}, "its process was killed")
     begin(run, root, {}, "mlp", "")
     (seen,) = tracking.list_runs(root, "flowers")
-    assert (seen["status"], "problem" in seen["tags"]) == ("RUNNING", False)
+    assert (seen.status, "problem" in seen.tags) == ("RUNNING", False)
     tracking.conclude(run, root, "FINISHED", {})
     assert statuses(root) == ["FINISHED"]
 

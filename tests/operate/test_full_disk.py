@@ -104,9 +104,9 @@ def test_every_write_of_a_retraining_may_fail(tmp_path: Path, monkeypatch: pytes
     assert all(failed.values()), failed
     champion = tracking.champion(tmp_path, "rows")
     assert champion is not None
-    assert [version["aliases"] for version in tracking.versions(tmp_path, "rows")] == [["champion"]]
+    assert [version.aliases for version in tracking.versions(tmp_path, "rows")] == [("champion",)]
     (seen,) = tracking.list_runs(tmp_path, "rows")
-    assert seen["status"] == "FINISHED"
+    assert seen.status == "FINISHED"
 
 
 def test_a_database_that_cannot_grow_is_one_line_and_what_it_missed_is_delivered_later(

@@ -163,7 +163,7 @@ def test_a_run_that_was_under_way_is_delivered_by_the_copy_to_its_own_store(orig
     subprocess.run(command, cwd=copy, check=True, capture_output=True)
     assert content(original) == before
     (seen,) = tracking.list_runs(copy, "rows")
-    assert seen["metrics"]["late"] == 1.0
+    assert seen.metrics["late"] == 1.0
 
 
 def experiment(root: Path, name: str, artifact: bool = True) -> None:

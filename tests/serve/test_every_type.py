@@ -154,7 +154,7 @@ def test_a_row_gets_one_prediction_by_every_road(roads: Roads, tmp_path: Path) -
     with pa.OSFile(str(folder / "d.arrow"), "wb") as sink, pa.ipc.new_file(sink, rows.table().schema) as writer:
         writer.write_table(rows.table())
     told = score("roads", roads.root, Silent(), str(folder), tmp_path / "out")
-    assert (told["scored"], told["refused"]) == (4 * ROWS, 0)
+    assert (told.scored, told.refused) == (4 * ROWS, 0)
     predictions: dict[str, np.ndarray] = {}
     for name in ("b.parquet", "a.csv.parquet", "c.jsonl.parquet", "d.arrow.parquet"):
         scored = pd.read_parquet(tmp_path / "out" / name)
@@ -251,5 +251,5 @@ def _set_aside(roads: Roads, file: Path, out: Path) -> str:
         told = score("roads", roads.root, Silent(), str(file), out)
     except DataError as error:
         return str(error)
-    assert told["refused"] == 1
+    assert told.refused == 1
     return str(pd.read_parquet(next(out.glob("*.refused.parquet")))["reason"][0])

@@ -248,7 +248,7 @@ def test_ten_thousand_random_rows_get_the_same_predictions_by_five_roads(root: P
     lines = json_lines(rows, rng)
     (folder / "c.jsonl").write_text("\n".join(lines))
     told = score("roads", root, Silent(), str(folder), root / "out")
-    assert (told["scored"], told["refused"]) == (3 * ROWS, 0)
+    assert (told.scored, told.refused) == (3 * ROWS, 0)
     found = {}
     for name in ("a.csv.parquet", "b.parquet", "c.jsonl.parquet"):
         scored = pd.read_parquet(root / "out" / name)

@@ -102,7 +102,7 @@ def test_rows_that_no_number_comes_of_go_aside_with_the_reason(root: Path, tmp_p
     file = tmp_path / f"a.{ending}"
     file.write_text("\n".join(["id,x,k", *lines] if ending == "csv" else lines))
     told = score("classes", root, Silent(), str(file), tmp_path / "out")
-    assert (told["scored"], told["refused"]) == (2, 4)
+    assert (told.scored, told.refused) == (2, 4)
     refused = pd.read_parquet(tmp_path / "out" / f"a.{ending}.refused.parquet").set_index("row")["reason"]
     assert refused[2] == "x must be finite, but is 'inf'"
     assert refused[3] == f"x must be finite, but is '{'1' * 80}'"
@@ -120,7 +120,7 @@ def test_a_key_that_is_called_as_an_answer_is_kept_beside_it(tmp_path: Path, mon
     frame.loc[3, "x"] = np.inf
     frame.to_parquet(tmp_path / "a.parquet")
     told = score("classes", tmp_path, Silent(), str(tmp_path / "a.parquet"), tmp_path / "out")
-    assert (told["scored"], told["refused"]) == (19, 1)
+    assert (told.scored, told.refused) == (19, 1)
     scored = pd.read_parquet(tmp_path / "out" / "a.parquet")
     good = frame.drop(index=3)
     for key in keys[:3]:
@@ -159,7 +159,7 @@ def _until_it_fits(root: Path, data: Path, out: Path, rows: int) -> str:
         for whole in out.glob("*.parquet"):
             pd.read_parquet(whole)  # the manifest alone had no room
         return str(error)
-    assert told["scored"] == rows
+    assert told.scored == rows
     assert pd.read_parquet(out / "a.parquet")["id"].tolist() == list(range(rows))
     return ""
 

@@ -54,7 +54,7 @@ def test_every_file_of_a_folder_becomes_one_with_the_bundles_own_numbers(root: P
     first.to_parquet(data / "a.parquet")
     second.to_csv(data / "more" / "b.csv", index=False)
     told = score("classes", root, Silent(), str(data), tmp_path / "out")
-    assert (told["rows"], told["scored"], told["refused"]) == (5300, 5300, 0)
+    assert (told.rows, told.scored, told.refused) == (5300, 5300, 0)
     for frame, name in ((first, "a.parquet"), (second, "more/b.csv.parquet")):
         found = pd.read_parquet(tmp_path / "out" / name)
         expected = predictor(root, "classes").predict(frame)
@@ -83,7 +83,7 @@ def test_rows_that_break_the_schema_go_aside_with_the_reason_and_none_is_lost(ro
     lines[51:51] = ["51,1", "52,1,p,q"]
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
     told = score("classes", root, Silent(), str(tmp_path / "a.csv"), tmp_path / "out")
-    assert (told["rows"], told["scored"], told["refused"]) == (3002, 2970, 32)
+    assert (told.rows, told.scored, told.refused) == (3002, 2970, 32)
     good = pd.read_parquet(tmp_path / "out" / "a.csv.parquet")
     bad = pd.read_parquet(tmp_path / "out" / "a.csv.refused.parquet")
     assert sorted([*good["id"].astype(int), *bad["id"].dropna().astype(int)]) == list(range(3000))
@@ -98,11 +98,11 @@ def test_a_file_that_is_done_is_kept_and_a_changed_one_is_scored_again(root: Pat
     frame.to_parquet(file)
     score("classes", root, Silent(), str(file), out)
     before = (out / "a.parquet").stat().st_mtime_ns
-    assert score("classes", root, Silent(), str(file), out)["files"][0]["done_before"]
+    assert score("classes", root, Silent(), str(file), out).files[0].done_before
     assert (out / "a.parquet").stat().st_mtime_ns == before
     frame.head(30).to_parquet(file)
     told = score("classes", root, Silent(), str(file), out)
-    assert (told["files"][0]["done_before"], told["rows"]) == (False, 30)
+    assert (told.files[0].done_before, told.rows) == (False, 30)
     assert pq.read_metadata(out / "a.parquet").num_rows == 30
 
 
@@ -164,7 +164,7 @@ def test_killed_twice_on_the_way_it_ends_as_one_that_never_was(root: Path, tmp_p
         assert not list(out.glob("*.parquet"))
         parts = len(list(out.glob(".parts/*/*.parquet")))
     told = score("classes", root, Silent(), str(file), out)
-    assert (told["scored"], told["refused"]) == (200_000, 0)
+    assert (told.scored, told.refused) == (200_000, 0)
     found = pd.read_parquet(next(out.glob("*.parquet")))
     assert found["id"].astype(int).tolist() == frame["id"].tolist()
     expected = predictor(root, "classes").predict(frame)

@@ -62,7 +62,7 @@ def test_the_history_tells_every_one_of_ten_decisions_and_no_append_touches_an_e
     assert all(begun - 1 <= d.when <= time.time() and d.who == decisions.current_user() for d in history)
     assert [d.metric for d in history] == ["auc" if step[0] != "rollback" else None for step in steps]
     assert (history[1].difference, history[1].low, history[1].high) == (0.01, -0.002, 0.022)
-    runs = {row["version"]: row["run_id"] for row in tracking.versions(tmp_path, "loans")}
+    runs = {row.version: row.run_id for row in tracking.versions(tmp_path, "loans")}
     assert all(d.run_id == runs[d.version] for d in history)
 
     description = tracking.open_store(tmp_path).get_registered_model("loans").description

@@ -138,11 +138,13 @@ class Models:
             self._client.set_registered_model_alias(name, alias, version)
         return lambda: work(name)
 
-    def check(self, champion: str, previous: str, decisions: tuple[str, str], kind: str) -> dict[str, dict[str, Any]]:
+    def check(
+        self, champion: str, previous: str, decisions: tuple[str, str], kind: str
+    ) -> dict[str, tracking.VersionRow]:
         """The aliases, what both versions say, and that the decision was noted exactly once; the versions."""
-        rows = {row["version"]: row for row in tracking.versions(self._root, self.name)}
-        assert (rows[champion]["aliases"], rows[previous]["aliases"]) == (["champion"], ["previous"])
-        assert (rows[champion]["decision"], rows[previous]["decision"]) == decisions
+        rows = {row.version: row for row in tracking.versions(self._root, self.name)}
+        assert (rows[champion].aliases, rows[previous].aliases) == (("champion",), ("previous",))
+        assert (rows[champion].tags["decision"], rows[previous].tags["decision"]) == decisions
         (record,) = tracking.history(self._root, self.name)
         assert (record.kind, record.number, record.before, record.after) == (kind, 1, previous, champion)
         model = self._client.get_registered_model(self.name)
@@ -159,7 +161,7 @@ def test_a_promotion_killed_at_every_write_twice_is_done_exactly_once(
 
     def check() -> None:
         rows = models.check("2", "1", ("promoted", "replaced"), "promotion")
-        assert (rows["2"]["low"], rows["2"]["reason"]) == ("0", "so")
+        assert (rows["2"].tags["low"], rows["2"].tags["reason"]) == ("0", "so")
 
     def promote(name: str) -> None:
         assert tracking.settle(tmp_path, name, "2", "1", decision, never).promoted
@@ -178,7 +180,7 @@ def test_a_rollback_killed_at_every_write_twice_never_puts_the_bad_version_back(
 
     def check() -> None:
         rows = models.check("1", "2", ("put in charge", "rolled back"), "rollback")
-        assert rows["2"]["reason"] == "rolled back to version 1: complaints"
+        assert rows["2"].tags["reason"] == "rolled back to version 1: complaints"
 
     def back(name: str) -> None:
         assert tracking.rollback(tmp_path, name, reason="complaints").version == "1"
@@ -247,7 +249,7 @@ def test_what_cannot_be_finished_is_undone(run: RunDirectory, tmp_path: Path, ki
     assert killer.dies(lambda: decide(tmp_path, "loans", third, {"promoted": True, "reason": "best"}), 4)
     assert client.get_registered_model("loans").aliases["champion"] in (third, int(third))
     client.delete_model_version("loans", third)
-    seen = {row["version"]: row["aliases"] for row in tracking.versions(tmp_path, "loans")}
+    seen = {row.version: list(row.aliases) for row in tracking.versions(tmp_path, "loans")}
     assert seen == {first: ["previous"], second: ["champion"]}
     assert [one.version for one in tracking.history(tmp_path, "loans")] == [first, second]
 
@@ -292,7 +294,7 @@ def test_a_process_that_is_killed_in_a_rollback_leaves_no_lock_and_the_repetitio
     assert ended.returncode == -signal.SIGKILL
     told = tracking.rollback(tmp_path, "loans", reason="complaints")
     assert (told.version, told.before) == (first, second)
-    rows = {row["version"]: row["aliases"] for row in tracking.versions(tmp_path, "loans")}
+    rows = {row.version: list(row.aliases) for row in tracking.versions(tmp_path, "loans")}
     assert rows == {first: ["champion"], second: ["previous"]}
     assert [one.kind for one in tracking.history(tmp_path, "loans")] == ["first", "promotion", "rollback"]
 

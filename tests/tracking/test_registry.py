@@ -33,7 +33,7 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     first = registered(run, tmp_path)
     decision = {"promoted": True, "reason": "beats the trivial baseline", "metric": "auc", "difference": 0.1}
     decide(tmp_path, "loans", first, {**decision, "low": 0.05, "high": 0.15})
-    assert tracking.versions(tmp_path, "loans")[0]["low"] == "0.05"
+    assert tracking.versions(tmp_path, "loans")[0].tags["low"] == "0.05"
     found = tracking.champion(tmp_path, "loans")
     assert found is not None
     assert found.version == first
@@ -44,16 +44,18 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     third = registered(another(tmp_path), tmp_path)
     for _ in range(2):  # a promotion repeated after a crash changes nothing
         decide(tmp_path, "loans", third, {"promoted": True, "reason": "at least as good"})
-    seen = {row["version"]: row for row in tracking.versions(tmp_path, "loans")}
-    assert seen[first]["aliases"] == ["previous"]
-    assert seen[second]["aliases"] == ["challenger"]
-    assert seen[third]["aliases"] == ["champion"]
-    assert (seen[first]["decision"], seen[first]["reason"]) == ("replaced", f"replaced by version {third}")
-    assert "low" not in seen[first], "the gate's interval of an earlier decision is in the history, not among the tags"
-    assert seen[second]["decision"] == "not promoted"
+    seen = {row.version: row for row in tracking.versions(tmp_path, "loans")}
+    assert seen[first].aliases == ("previous",)
+    assert seen[second].aliases == ("challenger",)
+    assert seen[third].aliases == ("champion",)
+    assert (seen[first].tags["decision"], seen[first].tags["reason"]) == ("replaced", f"replaced by version {third}")
+    assert "low" not in seen[first].tags, (
+        "the gate's interval of an earlier decision is in the history, not among the tags"
+    )
+    assert seen[second].tags["decision"] == "not promoted"
     tracking.rollback(tmp_path, "loans", second, "by hand")
-    seen = {row["version"]: row for row in tracking.versions(tmp_path, "loans")}
-    assert (seen[second]["aliases"], seen[third]["aliases"]) == (["champion"], ["previous"])
+    seen = {row.version: row for row in tracking.versions(tmp_path, "loans")}
+    assert (seen[second].aliases, seen[third].aliases) == (("champion",), ("previous",))
 
 
 def test_a_run_is_registered_once(run: RunDirectory, tmp_path: Path) -> None:

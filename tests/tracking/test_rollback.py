@@ -14,8 +14,8 @@ from tests.deciding import decide
 from tests.tracking.test_registry import another, registered
 
 
-def rows(root: Path) -> dict[str, dict[str, object]]:
-    return {row["version"]: row for row in tracking.versions(root, "loans")}
+def rows(root: Path) -> dict[str, tracking.VersionRow]:
+    return {row.version: row for row in tracking.versions(root, "loans")}
 
 
 def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory, tmp_path: Path) -> None:
@@ -34,9 +34,9 @@ def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory
     assert (told.version, told.before, told.again) == (first, second, True)
     assert tracking.version_of(tmp_path, "loans").version == first
     seen = rows(tmp_path)
-    assert (seen[first]["aliases"], seen[second]["aliases"]) == (["champion"], ["previous"])
+    assert (seen[first].aliases, seen[second].aliases) == (("champion",), ("previous",))
     for version in (first, second):
-        assert str(seen[version]["reason"]).endswith("complaints since Monday")
+        assert str(seen[version].tags["reason"]).endswith("complaints since Monday")
 
     found = tracking.version_of(tmp_path, "loans", second)
     shutil.rmtree(found.bundle)
@@ -76,7 +76,7 @@ def test_a_version_that_never_was_champion_is_not_champion_again(run: RunDirecto
     done = tracking.rollback(tmp_path, "loans", refused)
     assert done.sentence() == "version 2 is champion, in place of version 1"
     assert tracking.rollback(tmp_path, "loans", "1").sentence() == "version 1 is champion again, in place of version 2"
-    assert rows(tmp_path)[refused]["decision"] == "rolled back"
+    assert rows(tmp_path)[refused].tags["decision"] == "rolled back"
 
 
 def test_a_rollback_that_is_repeated_says_that_it_was_done_and_changes_nothing(

@@ -205,8 +205,8 @@ def test_a_server_that_is_away_costs_nothing_but_lateness(
     run_id = tracking.sync(run, tmp_path)
     assert tracking.sync(run, tmp_path) == run_id
     seen = tracking.list_runs(tmp_path, "loans")
-    assert [(r["run_id"], r["status"]) for r in seen] == [(run_id, "FINISHED")]
-    assert seen[0]["metrics"]["test/auc"] == 0.9
+    assert [(r.run_id, r.status) for r in seen] == [(run_id, "FINISHED")]
+    assert seen[0].metrics["test/auc"] == 0.9
     assert histories(tmp_path, run_id, "train/loss") == [(s, 1 / (s + 1)) for s in range(4)]
     assert len(histories(tmp_path, run_id, "test/auc")) == 1
 
@@ -234,9 +234,9 @@ def test_a_run_made_without_mlflow_is_delivered_whole(run: RunDirectory, tmp_pat
     run.finish({"epochs": 3})
     tracking.sync(run, tmp_path)
     (seen,) = tracking.list_runs(tmp_path, "loans")
-    assert seen["status"] == "FINISHED"
-    assert seen["params"]["model.width"] == "64"
-    assert seen["metrics"]["test/auc"] == 0.7
+    assert seen.status == "FINISHED"
+    assert seen.params["model.width"] == "64"
+    assert seen.metrics["test/auc"] == 0.7
 
 
 def test_a_run_that_another_machine_tracked_is_delivered_whole(run: RunDirectory, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_run_that_another_machine_tracked_is_delivered_whole(run: RunDirectory
     run_id = tracking.sync(copy, here)
     assert run_id == run_id_of(copy) != run_id_of(run)
     (seen,) = tracking.list_runs(here, "loans")
-    assert (seen["run_id"], seen["status"], seen["metrics"]["test/auc"]) == (run_id, "FINISHED", 0.9)
+    assert (seen.run_id, seen.status, seen.metrics["test/auc"]) == (run_id, "FINISHED", 0.9)
     assert len(histories(here, run_id, "train/loss")) == 2
 
 
@@ -259,8 +259,8 @@ def test_a_failed_run_says_why(run: RunDirectory, tmp_path: Path) -> None:
     begin(run, tmp_path)
     tracking.conclude(run, tmp_path, "FAILED", {}, "column age must have no nulls, but 3 are")
     (seen,) = tracking.list_runs(tmp_path, "loans")
-    assert seen["status"] == "FAILED"
-    assert seen["tags"]["problem"].startswith("column age")
+    assert seen.status == "FAILED"
+    assert seen.tags["problem"].startswith("column age")
 
 
 def test_processes_that_start_at_once_make_one_store(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_system_metrics_reach_the_run_and_leave_no_thread(run: RunDirectory, tmp
         time.sleep(0.3)
     assert set(threading.enumerate()) == before
     (seen,) = tracking.list_runs(tmp_path, "loans")
-    assert "system/cpu_utilization_percentage" in seen["metrics"]
+    assert "system/cpu_utilization_percentage" in seen.metrics
 
 
 def test_tracking_never_imports_torch(run: RunDirectory, tmp_path: Path) -> None:

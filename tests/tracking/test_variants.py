@@ -63,4 +63,4 @@ def test_each_variant_is_a_run_under_the_study_delivered_once(run: RunDirectory,
     }
     assert fused.data.tags["verdict"] == "helps"
     assert children["baseline"].data.metrics["validation/quality"] == 0.8
-    assert [r["name"] for r in tracking.list_runs(tmp_path, "loans")] == ["effect"], "variants are no retrainings"
+    assert [r.name for r in tracking.list_runs(tmp_path, "loans")] == ["effect"], "variants are no retrainings"

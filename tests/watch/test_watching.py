@@ -95,10 +95,10 @@ def test_the_files_that_training_did_not_see_are_looked_at_and_the_run_is_in_mlf
     assert "Rows of one day are more alike" in page
     assert found.summary.endswith(f"(2,000 rows in {len(count)} days)")
     newest = tracking.list_runs(root, "loans")[0]
-    assert newest["tags"]["kind"] == "watch"
+    assert newest.tags["kind"] == "watch"
     psi = {c.column: c.psi for c in found.columns}
-    assert newest["metrics"]["psi/interest_rate"] == pytest.approx(psi["interest_rate"])
-    assert len(newest["metrics"]) <= 100
+    assert newest.metrics["psi/interest_rate"] == pytest.approx(psi["interest_rate"])
+    assert len(newest.metrics) <= 100
 
 
 def test_a_finished_watch_is_no_dead_run(root: Path, months: tuple[Path, ...]) -> None:

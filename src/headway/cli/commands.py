@@ -155,7 +155,7 @@ def _show(options: argparse.Namespace) -> int:
         terminal.line("Decisions, the newest first")
         terminal.table(overview.decision_rows(most), "no decision yet")
         terminal.line("Runs, the newest first")
-    terminal.table(overview.runs[:most], f"no run yet: headway run {options.project}")
+    terminal.table([run.to_json() for run in overview.runs[:most]], f"no run yet: headway run {options.project}")
     longest = max(len(overview.versions), len(overview.decisions), len(overview.runs))
     if most is not None and longest > most:
         terminal.line(f"the newest {most} of each; all of them: headway show {options.project} --all")
@@ -170,14 +170,14 @@ def _seeds(options: argparse.Namespace) -> int:
 
     terminal = terminal_of(options)
     with terminal.stage("seeds"):
-        told = seeds.train_many(
+        run, trained = seeds.train_many(
             options.project, find_root(), options.settings, options.count, options.rates, options.decays, terminal
         )
-    terminal.table(seeds.table(told), "nothing was measured")
-    for line in undefined.lines(told):
+    terminal.table(seeds.table(trained), "nothing was measured")
+    for line in undefined.lines({"undefined": trained.undefined}):
         terminal.line(line)
     if options.json:
-        print(json.dumps(told))
+        print(json.dumps({"project": options.project, "run_directory": str(run.path), **trained.to_json()}))
     return 0
 
 
@@ -243,7 +243,7 @@ def _score(options: argparse.Namespace) -> int:
     with terminal.stage("score"):
         told = score(options.project, root, terminal, data, out, options.version)
     if options.json:
-        print(json.dumps({"project": options.project, **told}))
+        print(json.dumps({"project": options.project, **told.to_json()}))
     return 0
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headway.errors import ConfigError, HeadwayError
+from headway.files.records import Record, plain
 from headway.machine.clock import moment
 from headway.project import Project, load_project, project_files
 from headway.run.directory import find_run
 from headway.text_project import TextProject
 
 if TYPE_CHECKING:
-    from headway.tracking import DecisionRecord
+    from headway.tracking import DecisionRecord, RunRow, VersionRow
 
 SHOWN = 10
 
@@ -22,37 +24,50 @@ SHOWN = 10
 class Overview:
     """Lines and rows to show; ``empty`` is said when there are no rows; ``problems`` are for standard error."""
 
-    rows: list[dict[str, Any]]
+    rows: list[Mapping[str, str | None]]
     empty: str
     problems: list[str] = field(default_factory=list)
 
 
 def projects(root: Path) -> Overview:
     """One row a YAML in conf/. A YAML that does not load is among the problems, as is an MLflow that cannot be read."""
-    rows, problems = [], []
+    rows: list[Mapping[str, str | None]] = []
+    problems: list[str] = []
     for path in project_files(root):
         try:
             project = load_project(path.stem, root)
             rows.append(_described(project))
-            rows[-1] |= _standing(project, root)
+            rows[-1] = {**rows[-1], **_standing(project, root)}
         except HeadwayError as error:
             problems.extend(str(error).splitlines())
     empty = "no project yet: headway init --data FILE --target COLUMN"
     return Overview(rows, empty, problems=list(dict.fromkeys(problems)))
 
 
-def _described(project: Project | TextProject) -> dict[str, Any]:
+def _described(project: Project | TextProject) -> Mapping[str, str | None]:
     return {"project": project.name, "task": project.task, "data": project.data.dataset or project.data.source}
 
 
-def _standing(project: Project | TextProject, root: Path) -> dict[str, Any]:
+def _standing(project: Project | TextProject, root: Path) -> Mapping[str, str | None]:
     versions, runs = _tracked(root, project.name)
-    champion = next((v for v in versions if "champion" in v["aliases"]), None)
+    champion = next((v for v in versions if "champion" in v.aliases), None)
     return {
-        "champion": None if champion is None else f"version {champion['version']}",
+        "champion": None if champion is None else f"version {champion.version}",
         "metric": None if champion is None else _measured(champion, runs),
-        "last run": f"{moment(runs[0]['start'])} {runs[0]['status'].lower()}" if runs else None,
+        "last run": f"{moment(runs[0].start)} {runs[0].status.lower()}" if runs else None,
     }
+
+
+@dataclass(frozen=True)
+class RunLine(Record):
+    """One run: when, what, how good, how long."""
+
+    started: str
+    run: str
+    status: str
+    result: str | None
+    took: str | None
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -60,33 +75,29 @@ class ProjectOverview:
     """One project: what is in charge, its versions, every decision about them, its latest runs. Rows are the newest first."""
 
     lines: list[str]
-    versions: list[dict[str, Any]]
+    versions: list[VersionRow]
     decisions: list[DecisionRecord]
-    runs: list[dict[str, Any]]
-    champion: dict[str, Any] | None
+    runs: list[RunLine]
+    champion: VersionRow | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """All of it as plain values."""
-        return {
-            "champion": self.champion,
-            "versions": self.versions,
-            "decisions": [record.to_json() for record in self.decisions],
-            "runs": self.runs,
-        }
+        kept = {"champion": self.champion, "versions": self.versions, "decisions": self.decisions, "runs": self.runs}
+        return {name: plain(value) for name, value in kept.items()}
 
-    def version_rows(self, most: int | None = SHOWN) -> list[dict[str, Any]]:
+    def version_rows(self, most: int | None = SHOWN) -> list[Mapping[str, str]]:
         """The versions as a table for people."""
         return [
             {
-                "version": row["version"],
-                "alias": ", ".join(row["aliases"]),
-                "registered": moment(row["created"]),
-                "last decision": row.get("decision", "none"),
+                "version": row.version,
+                "alias": ", ".join(row.aliases),
+                "registered": moment(row.created),
+                "last decision": row.tags.get("decision", "none"),
             }
             for row in self.versions[:most]
         ]
 
-    def decision_rows(self, most: int | None = SHOWN) -> list[dict[str, Any]]:
+    def decision_rows(self, most: int | None = SHOWN) -> list[Mapping[str, str]]:
         """The decisions as a table for people."""
         return [
             {
@@ -104,7 +115,7 @@ def project(name: str, root: Path) -> ProjectOverview:
     """One project: its champion, its versions, every decision about them, its latest runs."""
     project = load_project(name, root)
     versions, runs = _tracked(root, project.name)
-    champion = next((v for v in versions if "champion" in v["aliases"]), None)
+    champion = next((v for v in versions if "champion" in v.aliases), None)
     decisions: list[DecisionRecord] = []
     if versions:
         from headway import tracking
@@ -112,44 +123,37 @@ def project(name: str, root: Path) -> ProjectOverview:
         decisions = tracking.history(root, project.name)[::-1]
     lines = [f"{project.name}  {project.description}".rstrip()]
     if champion is not None:
-        since = next((d.when for d in decisions if d.after == champion["version"] and d.before != d.after), None)
+        since = next((d.when for d in decisions if d.after == champion.version and d.before != d.after), None)
         measured = _measured(champion, runs)
         lines.append(
-            f"champion: version {champion['version']}"
+            f"champion: version {champion.version}"
             + (f", in charge since {moment(since)}" if since else "")
             + (f", {measured} on its test rows" if measured else "")
         )
     elif versions:
         lines.append("no version is champion")
-    metric = champion.get("metric") if champion else None
-    rows = [_run_row(run, metric) for run in runs]
+    metric = champion.tags.get("metric") if champion else None
+    rows = [_line_of(run, metric) for run in runs]
     return ProjectOverview(lines, versions, decisions, rows, champion)
 
 
-def _run_row(run: dict[str, Any], metric: str | None) -> dict[str, Any]:
-    """One run: when, what, how good, how long."""
+def _line_of(run: RunRow, metric: str | None) -> RunLine:
     names = [f"test/{metric}"] if metric else ["test/auc", "test/log_loss", "test/rmse"]
-    name = next((n for n in names if n in run["metrics"]), None)
-    took = None if run["end"] is None else f"{run['end'] - run['start']:.0f} s"
-    return {
-        "started": moment(run["start"]),
-        "run": run["name"],
-        "status": run["status"].lower(),
-        "result": None if name is None else f"{name.removeprefix('test/')} {run['metrics'][name]:.4f}",
-        "took": took,
-        "run_id": run["run_id"],
-    }
+    name = next((n for n in names if n in run.metrics), None)
+    took = None if run.end is None else f"{run.end - run.start:.0f} s"
+    result = None if name is None else f"{name.removeprefix('test/')} {run.metrics[name]:.4f}"
+    return RunLine(moment(run.start), run.name, run.status.lower(), result, took, run.run_id)
 
 
-def _measured(champion: dict[str, Any], runs: list[dict[str, Any]]) -> str | None:
+def _measured(champion: VersionRow, runs: Sequence[RunRow]) -> str | None:
     """The deciding metric's value in the run that made the champion."""
-    metric = champion.get("metric")
-    run = next((r for r in runs if r["run_id"] == champion["run_id"]), None)
-    value = run["metrics"].get(f"test/{metric}") if run else None
+    metric = champion.tags.get("metric")
+    run = next((r for r in runs if r.run_id == champion.run_id), None)
+    value = run.metrics.get(f"test/{metric}") if run else None
     return None if value is None else f"{metric} {value:.4f}"
 
 
-def _tracked(root: Path, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _tracked(root: Path, name: str) -> tuple[list[VersionRow], list[RunRow]]:
     """Versions and runs, newest first. Nothing is created just to look at it."""
     from headway import tracking
     from headway.tracking.store import is_there
@@ -170,7 +174,7 @@ def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: floa
     if not isinstance(found, TextProject):
         raise ConfigError(f"{name} must be a language project to be sampled, but its task is {found.task}")
     versions, _ = _tracked(root, found.name)
-    if not any("champion" in version["aliases"] for version in versions):
+    if not any("champion" in version.aliases for version in versions):
         raise ConfigError(f"{name} must have a champion, but it has none yet; headway run {name}")
     from headway import tracking
     from headway.serve.text import TextPredictor

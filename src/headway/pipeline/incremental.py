@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class UpToDate:
         """One line for people."""
         return f"up to date: version {self.version} of {moment(self.created)} was made from the same data, project and code"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """What `headway run --json` prints."""
         told = {"version": self.version, "run_directory": str(self.run.path)}
         return {"project": self.project, "up_to_date": True, **told}
@@ -69,12 +69,12 @@ def _standing(root: Path, name: str, same: Sequence[RunDirectory]) -> UpToDate |
     unchanged = {_run_id(run): run for run in same}
     own = {_run_id(run) for run in _decided(root, name)} - {None}
     rows = tracking.versions(root, name)
-    standing = [row for row in rows if "champion" in row["aliases"]]
-    standing += [row for row in rows if row["run_id"] in own and row.get("decision") != "rolled back"][:1]
+    standing = [row for row in rows if "champion" in row.aliases]
+    standing += [row for row in rows if row.run_id in own and row.tags.get("decision") != "rolled back"][:1]
     for row in standing:
-        run = unchanged.get(row["run_id"])
+        run = unchanged.get(row.run_id)
         if run is not None:
-            return UpToDate(name, row["version"], row["created"], run)
+            return UpToDate(name, row.version, row.created, run)
     return None
 
 
@@ -89,7 +89,7 @@ def data_digest(project: Project | TextProject, root: Path) -> str:
     return open_text(project.data, root).digest
 
 
-def _made_of(run: RunDirectory) -> dict[str, Any]:
+def _made_of(run: RunDirectory) -> Mapping[str, Any]:
     plan = read_or_empty(run.path / "run.json")
     return {"project": plan["project"], "code": plan.get("code")} if "project" in plan else {}
 

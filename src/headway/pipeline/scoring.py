@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from headway import tracking
 from headway.data.arriving import Input, find_inputs
@@ -20,9 +19,10 @@ from headway.data.prepare import Preparation
 from headway.data.source import digest_files
 from headway.errors import ConfigError, DataError
 from headway.files import locks
-from headway.files.atomic import read_json, write_json
+from headway.files.atomic import read_json
 from headway.files.disk import disk_error
 from headway.files.leftovers import note_place
+from headway.files.records import Record
 from headway.project import load_table_project
 from headway.run.report import Reporter
 from headway.serve.bundle import Interval
@@ -35,9 +35,48 @@ FORMAT = 4
 """Raised when the same rows and model give other files, so that old ones are not taken for done."""
 
 
+@dataclass(frozen=True)
+class ScoredFile(Record):
+    """One input file, and what became of its rows. ``done_before``: by an earlier call."""
+
+    input: str
+    output: str
+    refused_file: str | None
+    rows: int
+    scored: int
+    refused: int
+    digest: str
+    done_before: bool
+
+
+@dataclass(frozen=True)
+class Coverage(Record):
+    """Of a regression's intervals: their level, and how many validation rows they come from."""
+
+    level: float
+    validation_rows: int
+
+
+@dataclass(frozen=True)
+class Manifest(Record):
+    """manifest.json. ``out``: the folder, empty in the file itself, which lies in it."""
+
+    model: str
+    version: str
+    run_id: str
+    rows: int
+    scored: int
+    refused: int
+    interval: Coverage | None
+    seconds: float
+    rows_per_second: float
+    files: tuple[ScoredFile, ...]
+    out: str = ""
+
+
 def score(
     name: str, root: Path, report: Reporter, data: str | None = None, out: Path | None = None, version: str = "champion"
-) -> dict[str, Any]:
+) -> Manifest:
     """Score ``data`` (a file, folder, glob or URL; None: the project's own) into the folder ``out``. Returns the manifest.
 
     ``version``: a number or an alias. Raises ConfigError without such a version or a place to write, DataError, before anything is
@@ -57,10 +96,10 @@ def score(
         _refuse_same(jobs)
         files = _score_all(jobs, model, report)
         manifest = _manifest(model, files, time.perf_counter() - begun)
-        write_json(folder / "manifest.json", manifest)
+        manifest.write(folder / "manifest.json")
     for line in lines(manifest, folder):
         report.line(line)
-    return {**manifest, "out": str(folder)}
+    return replace(manifest, out=str(folder))
 
 
 def settled(data: str, root: Path) -> str:
@@ -71,20 +110,18 @@ def settled(data: str, root: Path) -> str:
     return str(place.absolute()) if place.exists() or not (root / place).exists() else data
 
 
-def lines(manifest: dict[str, Any], folder: Path) -> list[str]:
+def lines(manifest: Manifest, folder: Path) -> list[str]:
     """What people read of a manifest."""
-    fresh = [file for file in manifest["files"] if not file["done_before"]]
-    counts = f"{manifest['rows']:,} rows: {manifest['scored']:,} scored, {manifest['refused']:,} refused"
-    kept = len(manifest["files"]) - len(fresh)
-    told = [
-        f"{counts}; {manifest['model']} version {manifest['version']}{f'; {kept} files done before' if kept else ''}"
-    ]
+    fresh = [file for file in manifest.files if not file.done_before]
+    counts = f"{manifest.rows:,} rows: {manifest.scored:,} scored, {manifest.refused:,} refused"
+    kept = len(manifest.files) - len(fresh)
+    told = [f"{counts}; {manifest.model} version {manifest.version}{f'; {kept} files done before' if kept else ''}"]
     told += [
-        f"refused: {file['refused']:,} rows, see {folder / file['refused_file']}"
-        for file in manifest["files"]
-        if file["refused"]
+        f"refused: {file.refused:,} rows, see {folder / (file.refused_file or '')}"
+        for file in manifest.files
+        if file.refused
     ]
-    return [*told, f"{folder}, {manifest['rows_per_second']:,.0f} rows/s"]
+    return [*told, f"{folder}, {manifest.rows_per_second:,.0f} rows/s"]
 
 
 def _as_it_stands(one: Input) -> Input:
@@ -151,7 +188,7 @@ def _held(folder: Path) -> Iterator[None]:
             raise disk_error(error, folder) or error from None
 
 
-def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[dict[str, Any]]:
+def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[ScoredFile]:
     """Every file in turn; the predicting processes are only started when one is not done."""
     before = {job.input.name: job.output.done() for job in jobs}
     told = []
@@ -167,31 +204,31 @@ def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[dict
     return told
 
 
-def _told(job: Job, counts: Counts, before: bool) -> dict[str, Any]:
+def _told(job: Job, counts: Counts, before: bool) -> ScoredFile:
     folder = job.output.path.parents[job.input.depth]
-    return {
-        "input": job.input.file,
-        "output": str(job.output.path.relative_to(folder)),
-        "refused_file": str(job.output.refused.relative_to(folder)) if counts.refused else None,
-        "rows": counts.scored + counts.refused,
-        "scored": counts.scored,
-        "refused": counts.refused,
-        "digest": job.output.digest,
-        "done_before": before,
-    }
+    return ScoredFile(
+        input=job.input.file,
+        output=str(job.output.path.relative_to(folder)),
+        refused_file=str(job.output.refused.relative_to(folder)) if counts.refused else None,
+        rows=counts.scored + counts.refused,
+        scored=counts.scored,
+        refused=counts.refused,
+        digest=job.output.digest,
+        done_before=before,
+    )
 
 
-def _manifest(model: Model, files: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    sums = {key: sum(file[key] for file in files) for key in ("rows", "scored", "refused")}
-    fresh = sum(file["rows"] for file in files if not file["done_before"])
-    interval = model.interval and {"level": model.interval.level, "validation_rows": model.interval.rows}
-    return {
-        "model": model.name,
-        "version": model.version,
-        "run_id": model.run_id,
-        **sums,
-        "interval": interval,
-        "seconds": round(seconds, 3),
-        "rows_per_second": round(fresh / seconds, 1),
-        "files": files,
-    }
+def _manifest(model: Model, files: Sequence[ScoredFile], seconds: float) -> Manifest:
+    fresh = sum(file.rows for file in files if not file.done_before)
+    return Manifest(
+        model=model.name,
+        version=model.version,
+        run_id=model.run_id,
+        rows=sum(file.rows for file in files),
+        scored=sum(file.scored for file in files),
+        refused=sum(file.refused for file in files),
+        interval=None if model.interval is None else Coverage(model.interval.level, model.interval.rows),
+        seconds=round(seconds, 3),
+        rows_per_second=round(fresh / seconds, 1),
+        files=tuple(files),
+    )

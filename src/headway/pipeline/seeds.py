@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from headway.errors import ConfigError
 from headway.evaluate.metrics import METRICS, value_of
 from headway.evaluate.undefined import reasons
 from headway.files.atomic import write_json
+from headway.files.records import Record
 from headway.pipeline import runs, stages
 from headway.project import Project, load_table_project
 from headway.run.directory import Event, RunDirectory
@@ -20,6 +21,46 @@ from headway.run.report import Reporter, number
 from headway.tasks import task_of
 
 MOST = 256
+
+
+@dataclass(frozen=True)
+class Network(Record):
+    """One of the networks: its seed and setting, its best epoch, and each metric on the test rows, None where it is undefined."""
+
+    seed: int
+    learning_rate: float
+    weight_decay: float
+    best_epoch: int
+    metrics: Mapping[str, float | None]
+
+    def to_json(self) -> dict[str, object]:
+        """With the metrics among the fields."""
+        own = super().to_json()
+        del own["metrics"]
+        return {**own, **self.metrics}
+
+
+@dataclass(frozen=True)
+class Spread(Record):
+    """A metric of one setting over its seeds: mean, standard deviation and range; None where it is undefined on the test rows."""
+
+    learning_rate: float
+    weight_decay: float
+    metric: str
+    mean: float | None = None
+    deviation: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Seeds(Record):
+    """seeds.json. ``rows``: one a network; ``undefined``: why a metric is."""
+
+    rows: tuple[Network, ...]
+    summary: tuple[Spread, ...]
+    undefined: Mapping[str, Mapping[str, str]]
+    seconds: float
 
 
 def variants_of(
@@ -51,10 +92,10 @@ def train_many(
     rates: Sequence[float],
     decays: Sequence[float],
     report: Reporter,
-) -> dict[str, Any]:
+) -> tuple[RunDirectory, Seeds]:
     """Validate, prepare, train all, measure each on the test rows; in MLflow it is one run with a step for each network.
 
-    Returns {"project", "run_directory", "rows": one a network, "summary": mean and deviation of each metric by setting}.
+    Returns the run, and what came of it.
     """
     from headway import tracking
     from headway.train.launch import launch
@@ -73,10 +114,10 @@ def train_many(
         with runs.timed(run, "train"):
             launch(run, lambda events: _show(events, report))
         told = _measure(run, project, variants)
-        write_json(run.path / "seeds.json", told)
+        told.write(run.path / "seeds.json")
         journal = run.journal()
-        for k, row in enumerate(told["rows"]):
-            journal.write("metric", step=k + 1, values={f"seeds/{n}": row[n] for n in _measured(project)})
+        for k, row in enumerate(told.rows):
+            journal.write("metric", step=k + 1, values={f"seeds/{n}": row.metrics[n] for n in _measured(project)})
         journal.close()
         tracking.Forwarder(run).poll()
     except BaseException as error:
@@ -84,7 +125,7 @@ def train_many(
         raise
     finally:
         runs.conclude(run, root, problem)
-    return {"project": name, "run_directory": str(run.path), **told}
+    return run, told
 
 
 def _show(events: Sequence[Event], report: Reporter) -> None:
@@ -97,60 +138,52 @@ def _measured(project: Project) -> list[str]:
     return [metric.name for metric in task_of(project.task).metrics]
 
 
-def _measure(run: RunDirectory, project: Project, variants: Sequence[dict[str, float]]) -> dict[str, Any]:
+def _measure(run: RunDirectory, project: Project, variants: Sequence[dict[str, float]]) -> Seeds:
     store = Store(run.store)
     target, classes = np.asarray(store.arrays("test")["target"]), store.preparation.target.classes
     why: dict[str, str] = {}
     result = run.result or {}
-    rows: list[dict[str, Any]] = []
+    rows: list[Network] = []
     for k, variant in enumerate(variants):
         predicted = np.load(run.predictions(f"test-{k}"))
         values = {name: value_of(METRICS[name], target, predicted) for name in _measured(project)}
         why |= reasons(classes, target, predicted, {name: {"value": v} for name, v in values.items()})
-        rows.append({**variant, "best_epoch": result["networks"][k]["best_epoch"], **values})
+        best = result["networks"][k]["best_epoch"]
+        rows.append(Network(int(variant["seed"]), variant["learning_rate"], variant["weight_decay"], best, values))
     summary = _summary(rows, _measured(project))
-    return {"rows": rows, "summary": summary, "undefined": {"model": why}, "seconds": result["seconds"]}
+    return Seeds(tuple(rows), tuple(summary), {"model": why}, result["seconds"])
 
 
-def _summary(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+def _summary(rows: Sequence[Network], names: Sequence[str]) -> list[Spread]:
     """By setting: mean, standard deviation and range over the seeds."""
-    settings = dict.fromkeys((row["learning_rate"], row["weight_decay"]) for row in rows)
+    settings = dict.fromkeys((row.learning_rate, row.weight_decay) for row in rows)
     found = []
     for rate, decay in settings:
         for name in names:
-            own = [row[name] for row in rows if (row["learning_rate"], row["weight_decay"]) == (rate, decay)]
+            own = [row.metrics[name] for row in rows if (row.learning_rate, row.weight_decay) == (rate, decay)]
             values = np.array([value for value in own if value is not None])
             if len(values) < len(own):  # undefined on the test rows, for whatever seed
-                nothing = dict.fromkeys(("mean", "deviation", "low", "high"))
-                found.append({"learning_rate": rate, "weight_decay": decay, "metric": name, **nothing})
+                found.append(Spread(rate, decay, name))
                 continue
-            spread = float(values.std(ddof=1)) if len(values) > 1 else None
-            shown = {"metric": name, "mean": float(values.mean()), "deviation": spread}
-            found.append(
-                {
-                    "learning_rate": rate,
-                    "weight_decay": decay,
-                    **shown,
-                    "low": float(values.min()),
-                    "high": float(values.max()),
-                }
-            )
+            deviation = float(values.std(ddof=1)) if len(values) > 1 else None
+            low, high = float(values.min()), float(values.max())
+            found.append(Spread(rate, decay, name, float(values.mean()), deviation, low, high))
     return found
 
 
-def table(told: dict[str, Any]) -> list[dict[str, str]]:
+def table(told: Seeds) -> list[dict[str, str]]:
     """The summary for people."""
-    several = len({(row["learning_rate"], row["weight_decay"]) for row in told["summary"]}) > 1
+    several = len({(row.learning_rate, row.weight_decay) for row in told.summary}) > 1
     rows = []
-    for row in told["summary"]:
-        setting = {"rate": f"{row['learning_rate']:g}", "decay": f"{row['weight_decay']:g}"} if several else {}
-        spread = "one seed" if row["deviation"] is None and row["mean"] is not None else "–"
-        spread = spread if row["deviation"] is None else f"± {row['deviation']:.4f}"
+    for row in told.summary:
+        setting = {"rate": f"{row.learning_rate:g}", "decay": f"{row.weight_decay:g}"} if several else {}
+        spread = "one seed" if row.deviation is None and row.mean is not None else "–"
+        spread = spread if row.deviation is None else f"± {row.deviation:.4f}"
         values = {
-            "mean": number(row["mean"]),
+            "mean": number(row.mean),
             "deviation": spread,
-            "lowest": number(row["low"]),
-            "highest": number(row["high"]),
+            "lowest": number(row.low),
+            "highest": number(row.high),
         }
-        rows.append({"metric": row["metric"].replace("_", " "), **setting, **values})
+        rows.append({"metric": row.metric.replace("_", " "), **setting, **values})
     return rows

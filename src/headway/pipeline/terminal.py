@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from headway.machine.interruption import reader_left
@@ -56,7 +56,7 @@ class Terminal:
         with self.console.status(text):
             yield
 
-    def table(self, rows: list[dict[str, Any]], empty: str) -> None:
+    def table(self, rows: Sequence[Mapping[str, object]], empty: str) -> None:
         """Any rows as a table; ``empty`` when there are none."""
         if not rows:
             self._print(empty)

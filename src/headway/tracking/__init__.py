@@ -30,6 +30,8 @@ from headway.tracking.registration import check_purpose, register
 from headway.tracking.registry import (
     Champion,
     Holder,
+    RunRow,
+    VersionRow,
     champion,
     earlier,
     history,
@@ -49,6 +51,8 @@ __all__ = [
     "Forwarder",
     "Holder",
     "Rollback",
+    "RunRow",
+    "VersionRow",
     "begin",
     "champion",
     "check_purpose",

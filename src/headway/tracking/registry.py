@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from headway.errors import ConfigError, DamagedError, HeadwayError
 from headway.files import checksums
 from headway.files.checksums import Damage
 from headway.files.locks import working_folder
+from headway.files.records import Record
 from headway.tracking import decisions, intent, lock
 from headway.tracking.contents import NUMBER_TAG
 from headway.tracking.decisions import DecisionRecord
@@ -30,6 +31,37 @@ class Champion:
     version: str
     run_id: str
     bundle: Path
+
+
+@dataclass(frozen=True)
+class VersionRow(Record):
+    """A version as lists show it: the MLflow run that made it, when (seconds since the epoch), and what its page says."""
+
+    version: str
+    run_id: str
+    created: float
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+    def to_json(self) -> dict[str, object]:
+        """With the tags among the fields."""
+        own = super().to_json()
+        del own["tags"]
+        return {**own, **self.tags}
+
+
+@dataclass(frozen=True)
+class RunRow(Record):
+    """A run as lists show it; times are seconds since the epoch."""
+
+    run_id: str
+    name: str
+    status: str
+    start: float
+    end: float | None
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -229,8 +261,8 @@ def history(root: Path, name: str) -> list[DecisionRecord]:
         return decisions.read(client, name)
 
 
-def versions(root: Path, name: str) -> list[dict[str, Any]]:
-    """A model's versions, newest first: version, run_id, created (seconds since the epoch), aliases, and its tags."""
+def versions(root: Path, name: str) -> list[VersionRow]:
+    """A model's versions, newest first."""
     with reading(root, name) as client:
         found = client.search_model_versions(f"name = '{name}'")
         aliases: dict[str, list[str]] = {}
@@ -238,23 +270,20 @@ def versions(root: Path, name: str) -> list[dict[str, Any]]:
             for alias, version in client.get_registered_model(name).aliases.items():
                 aliases.setdefault(str(version), []).append(alias)
         rows = [
-            {
-                "version": str(v.version),
-                "run_id": v.run_id,
-                "created": v.creation_timestamp / 1000,
-                "aliases": sorted(aliases.get(str(v.version), [])),
-                **v.tags,
-            }
+            VersionRow(
+                version=str(v.version),
+                run_id=v.run_id,
+                created=v.creation_timestamp / 1000,
+                aliases=tuple(sorted(aliases.get(str(v.version), []))),
+                tags=dict(v.tags),
+            )
             for v in found
         ]
-    return sorted(rows, key=lambda row: -int(row["version"]))
+    return sorted(rows, key=lambda row: -int(row.version))
 
 
-def list_runs(root: Path, project: str, most: int = 20) -> list[dict[str, Any]]:
-    """A project's runs, newest first: {"run_id", "name", "status", "start", "end", "params", "metrics", "tags"}.
-
-    The variants of effect studies are left out.
-    """
+def list_runs(root: Path, project: str, most: int = 20) -> list[RunRow]:
+    """A project's runs, newest first. The variants of effect studies are left out."""
     with opened(root) as client:
         experiment = client.get_experiment_by_name(project)
         if experiment is None:
@@ -266,15 +295,15 @@ def list_runs(root: Path, project: str, most: int = 20) -> list[dict[str, Any]]:
         newest = client.search_runs([experiment.experiment_id], max_results=1000, order_by=order)
         found = [r for r in newest if PARENT_TAG not in r.data.tags][:most]
     return [
-        {
-            "run_id": r.info.run_id,
-            "name": r.info.run_name,
-            "status": r.info.status,
-            "start": r.info.start_time / 1000,
-            "end": None if r.info.end_time is None else r.info.end_time / 1000,
-            "params": dict(r.data.params),
-            "metrics": dict(r.data.metrics),
-            "tags": {k: v for k, v in r.data.tags.items() if not k.startswith("mlflow.")},
-        }
+        RunRow(
+            run_id=r.info.run_id,
+            name=r.info.run_name,
+            status=r.info.status,
+            start=r.info.start_time / 1000,
+            end=None if r.info.end_time is None else r.info.end_time / 1000,
+            params=dict(r.data.params),
+            metrics=dict(r.data.metrics),
+            tags={k: v for k, v in r.data.tags.items() if not k.startswith("mlflow.")},
+        )
         for r in found
     ]

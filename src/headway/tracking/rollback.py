@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.errors import ConfigError, DamagedError
+from headway.files.records import Record
 from headway.machine.clock import moment
 from headway.tracking import decisions, intent, lock, registry
 from headway.tracking.decisions import DecisionRecord, current_user
@@ -20,7 +21,7 @@ PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Rollback:
+class Rollback(Record):
     """Which version is in charge now, which one was, why, and whether the one in charge had been champion before.
 
     ``since``: seconds since the epoch where this was decided before, and nothing was left to do.
@@ -31,10 +32,6 @@ class Rollback:
     reason: str
     again: bool
     since: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As the command prints it."""
-        return asdict(self)
 
     def sentence(self) -> str:
         """As people read it."""
