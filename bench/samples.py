@@ -101,10 +101,10 @@ def machine() -> dict[str, Any]:
 
     here = environment()
     return {
-        "cpu": here["cpu"],
-        "cores": here["cores"],
-        "memory_gib": round(here["memory_bytes"] / 2**30),
-        "gpus": here["gpus"],
-        "python": here["python"],
-        "torch": here["packages"].get("torch"),
+        "cpu": here.cpu,
+        "cores": here.cores,
+        "memory_gib": round(here.memory_bytes / 2**30),
+        "gpus": here.gpus,
+        "python": here.python,
+        "torch": here.packages.get("torch"),
     }

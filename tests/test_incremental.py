@@ -70,7 +70,7 @@ def test_the_same_inputs_are_up_to_date_and_each_change_is_not(
     assert up_to_date(load_project("people", tmp_path, ["train.epochs=3"]), tmp_path) is None
     with monkeypatch.context() as patched:
         patched.setattr(
-            "headway.pipeline.incremental.code_version", lambda root: {**code_version(root), "version": "0"}
+            "headway.pipeline.incremental.code_version", lambda root: replace(code_version(root), version="0")
         )
         assert up_to_date(load_project("people", tmp_path), tmp_path) is None
     shutil.copy(tmp_path / "rows" / "a.parquet", tmp_path / "rows" / "b.parquet")

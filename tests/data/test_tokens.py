@@ -80,9 +80,9 @@ def test_the_store_holds_every_part_and_is_used_again(tmp_path: Path) -> None:
         documents = [d.text for s, d in text.parts() if s == split]
         tokens = store.tokens(split)
         assert tokens.dtype == np.uint16
-        assert len(tokens) == store.described["tokens"][split]
+        assert len(tokens) == store.described.tokens[split]
         assert store.tokenizer.decode(tokens.tolist()) == "".join(documents)
-        assert (tokens == 0).sum() == len(documents) == store.described["documents"][split]
+        assert (tokens == 0).sum() == len(documents) == store.described.documents[split]
     assert list(store.test_documents()) == [d.text for s, d in text.parts() if s == "test"]
     assert make_token_store(tmp_path / "prepared", text, config, 8)[1]
 

@@ -44,22 +44,22 @@ def empty(tmp_path: Path) -> Path:
 
 def test_a_backup_comes_back_in_another_folder(full: Path, tmp_path: Path) -> None:
     made = backup(full, str(tmp_path / "kept") + "/")
-    with tarfile.open(made["file"]) as tar:
+    with tarfile.open(made.file) as tar:
         names = tar.getnames()
         content = tar.extractfile("manifest.json")
         assert content is not None
         assert json.load(content)["database"] == "sqlite"
     assert {"manifest.json", "databases/mlflow.db", "conf/flowers.yaml"} < set(names)
-    assert "not HEADWAY_AUTH" in made["what"]
-    assert Path(made["file"]).stat().st_mode & 0o777 == 0o600
+    assert "not HEADWAY_AUTH" in made.what
+    assert Path(made.file).stat().st_mode & 0o777 == 0o600
     other = empty(tmp_path)
-    restore(made["file"], other)
+    restore(made.file, other)
     assert (other / "mlruns" / "mlflow.db").stat().st_mode & 0o777 == 0o600
     assert read_back(other) == (0.75, "hello")
     assert (other / "conf" / "flowers.yaml").read_text() == "task: classification\n"
     assert not list(other.glob(".headway*"))
     with pytest.raises(ConfigError, match=r"into an empty project, but .*mlflow.db is there"):
-        restore(made["file"], other)
+        restore(made.file, other)
 
 
 def test_a_backup_is_taken_while_somebody_writes(full: Path, tmp_path: Path) -> None:
@@ -69,18 +69,18 @@ def test_a_backup_is_taken_while_somebody_writes(full: Path, tmp_path: Path) -> 
         writer.rollback()
     writer.close()
     other = empty(tmp_path)
-    restore(made["file"], other)
+    restore(made.file, other)
     assert read_back(other) == (0.75, "hello")
 
 
 def test_what_cannot_be_kept_or_restored_is_one_line_and_changes_nothing(full: Path, tmp_path: Path) -> None:
     made = backup(full, str(tmp_path / "b.tar"))
     with pytest.raises(ConfigError, match="must name a new file"):
-        backup(full, made["file"])
+        backup(full, made.file)
     other = empty(tmp_path)
     with pytest.raises(ConfigError, match="nothing ran here yet"):
         backup(other, "backups/")
-    content = Path(made["file"]).read_bytes()
+    content = Path(made.file).read_bytes()
     for part, fact in (
         (content[: len(content) // 2], "must be (a whole backup|what headway backup wrote)"),
         (b"hello", "must be what headway backup wrote"),
@@ -91,7 +91,7 @@ def test_what_cannot_be_kept_or_restored_is_one_line_and_changes_nothing(full: P
     (other / "conf").mkdir()
     (other / "conf" / "flowers.yaml").write_text("task: regression\n")
     with pytest.raises(ConfigError, match=r"flowers.yaml is another one"):
-        restore(made["file"], other)
+        restore(made.file, other)
     assert [p.name for p in other.rglob("*")] == ["conf", "flowers.yaml"]
 
 
@@ -106,10 +106,10 @@ def test_a_backup_of_postgresql_comes_back(
     made = backup(root, str(tmp_path / "b.tar"))
     other = empty(tmp_path)
     with pytest.raises(ConfigError, match="must be empty before a backup is restored"):
-        restore(made["file"], other)
+        restore(made.file, other)
     monkeypatch.setenv("HEADWAY_DATABASE", f"{setting}_new")
-    restore(made["file"], other)
+    restore(made.file, other)
     assert read_back(other) == (0.75, "hello")
     monkeypatch.delenv("HEADWAY_DATABASE")
     with pytest.raises(ConfigError, match="must be restored into postgresql, but this is sqlite"):
-        restore(made["file"], other)
+        restore(made.file, other)

@@ -83,7 +83,7 @@ WHOLE = {
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
     made = backup(make_project(tmp_path / "from"), str(tmp_path / "kept.tar"))
-    return Path(made["file"])
+    return Path(made.file)
 
 
 def empty(tmp_path: Path) -> Path:
@@ -95,10 +95,10 @@ def empty(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ODD)
 def test_a_backup_from_and_to_a_folder_of_any_name_holds_every_row(name: str, tmp_path: Path) -> None:
     made = backup(make_project(tmp_path / name), str(tmp_path / f"{name}.tar"))
-    assert made["rows"] == 2 * (ROWS + 1)
+    assert made.rows == 2 * (ROWS + 1)
     root = tmp_path / f"{name} again"
     root.mkdir()
-    restore(made["file"], root)
+    restore(made.file, root)
     assert content(root) == WHOLE
     with contextlib.closing(sqlite3.connect(sqlite_file(root, "mlflow"))) as database:
         assert database.execute("SELECT min(artifact_location) FROM experiments").fetchone() == (

@@ -70,7 +70,7 @@ def kept(setting: str, tmp_path: Path) -> Path:
                 cursor.execute(f"CREATE TABLE {table} (id INT PRIMARY KEY, {column} TEXT)")
                 places = [(number, str(root / "mlruns" / "artifacts" / str(number))) for number in range(ROWS)]
                 cursor.executemany(f"INSERT INTO {table} VALUES (%s, %s)", places)
-    return Path(backup(root, str(tmp_path / "kept.tar"))["file"])
+    return Path(backup(root, str(tmp_path / "kept.tar")).file)
 
 
 def check(root: Path) -> None:

@@ -58,11 +58,9 @@ def backup(options: argparse.Namespace) -> int:
     from headway.server.backup import backup
 
     made = backup(find_root(), options.to)
-    terminal_of(options).line(
-        f"wrote {made['file']} ({made['bytes'] / 1e6:.1f} MB): {made['what']}; read back and whole"
-    )
+    terminal_of(options).line(f"wrote {made.file} ({made.bytes / 1e6:.1f} MB): {made.what}; read back and whole")
     if options.json:
-        print(json.dumps(made))
+        print(json.dumps(made.to_json()))
     return 0
 
 
@@ -71,9 +69,9 @@ def restore(options: argparse.Namespace) -> int:
     from headway.server.restore import empty_root, restore
 
     restored = restore(options.file, empty_root())
-    terminal_of(options).line(f"restored {restored['what']} into {restored['root']}")
+    terminal_of(options).line(f"restored {restored.what} into {restored.root}")
     if options.json:
-        print(json.dumps(restored))
+        print(json.dumps(restored.to_json()))
     return 0
 
 

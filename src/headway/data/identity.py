@@ -43,7 +43,7 @@ class Identity:
         """Their names."""
         return tuple(name for name, _ in self.kinds)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain values."""
         return asdict(self)
 

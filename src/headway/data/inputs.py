@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from headway.files.records import Record
 
 
 @dataclass(frozen=True)
-class Inputs:
+class Inputs(Record):
     """The shape of prepared rows, all that a model needs to know of the data.
 
     numeric: number of float columns. categorical: number of codes of each integer column, buckets for missing and
@@ -19,28 +20,9 @@ class Inputs:
     bins: tuple[tuple[float, ...], ...]
     outputs: int
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Inputs:
-        return cls(
-            values["numeric"],
-            tuple(values["categorical"]),
-            tuple(tuple(b) for b in values["bins"]),
-            values["outputs"],
-        )
-
 
 @dataclass(frozen=True)
-class TokenInputs:
+class TokenInputs(Record):
     """What a language model needs to know of the data: how many different tokens there are."""
 
     vocabulary: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> TokenInputs:
-        return cls(values["vocabulary"])

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import Any
 
 from headway import __version__
 from headway.data.profile import Profile, Profiler, kinds_of
@@ -67,7 +67,7 @@ def _keep(path: Path, profile: Profile) -> None:
         return
 
 
-def _check(told: dict[str, Any]) -> str:
+def _check(told: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
 
 

@@ -33,7 +33,7 @@ IDENTITY = "the columns that tell rows apart"
 class Rule:
     """How rows were divided: the settings, the digest of the data, and of each file that was the test by its name."""
 
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     data: str
     test_files: tuple[str, ...] = ()
 
@@ -129,7 +129,7 @@ class Examinable:
         """How many rows are not among them."""
         return int((~self.mask).sum())
 
-    def to_json(self, unit: str = "test rows") -> dict[str, Any]:
+    def to_json(self, unit: str = "test rows") -> dict[str, object]:
         """The counts and the sentence, without the mask."""
         return {"rows": int(self.mask.sum()), "left_out": self.left_out, "why": self.sentence(unit)}
 
@@ -171,7 +171,7 @@ def _same_test_files(own: Rule, champion: Rule) -> bool:
     return bool(own.test_files) and set(own.test_files) <= set(champion.test_files)
 
 
-def described(settings: Mapping[str, Any], identity: Sequence[str], section: str = "split") -> dict[str, Any]:
+def described(settings: Mapping[str, Any], identity: Sequence[str], section: str = "split") -> Mapping[str, Any]:
     """A rule's settings as people compare them: those of a section of the YAML, and the columns that tell rows apart."""
     plain = {f"{section}.{name}": list(v) if isinstance(v, tuple) else v for name, v in settings.items()}
     return {**{k: v for k, v in plain.items() if v not in (None, [])}, IDENTITY: list(identity)}

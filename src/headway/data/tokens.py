@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +29,7 @@ from headway.data.text import Text, TextConfig
 from headway.errors import DataError
 from headway.files import checksums
 from headway.files.atomic import digest, read_json, write_json
+from headway.files.records import Record
 
 if TYPE_CHECKING:
     import tokenizers
@@ -61,7 +62,7 @@ class Tokenizer(ABC):
         """(V,) the UTF-8 bytes that each token stands for."""
 
     @abstractmethod
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain values."""
 
 
@@ -94,7 +95,7 @@ class Characters(Tokenizer):
     def byte_lengths(self) -> np.ndarray:
         return np.array([0, 1, *(len(c.encode("utf-8", "surrogatepass")) for c in self.characters)])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"kind": "characters", "characters": self.characters}
 
 
@@ -132,17 +133,29 @@ class BytePairs(Tokenizer):
         names = [self.model.id_to_token(t) or "" for t in range(self.size)]
         return np.array([0, *(len(name) for name in names[1:])])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"kind": "bpe", "model": json.loads(self.model.to_str())}
 
 
-def tokenizer_from_json(values: dict[str, Any]) -> Tokenizer:
+def tokenizer_from_json(values: Mapping[str, Any]) -> Tokenizer:
     """What to_json gave."""
     if values["kind"] == "characters":
         return Characters(values["characters"])
     from tokenizers import Tokenizer as Model
 
     return BytePairs(Model.from_str(json.dumps(values["model"])))
+
+
+@dataclass(frozen=True)
+class Contents(Record):
+    """store.json of a folder of tokens: how many different tokens, whether documents end with one, and the size of each part."""
+
+    vocabulary: int
+    ends: bool
+    bytes: Mapping[str, int]
+    documents: Mapping[str, int]
+    tokens: Mapping[str, int]
+    kind: str = "tokens"
 
 
 @dataclass(frozen=True)
@@ -162,9 +175,9 @@ class TokenStore:
         return tokenizer_from_json(read_json(self._file("tokenizer.json")))
 
     @cached_property
-    def described(self) -> dict[str, Any]:
+    def described(self) -> Contents:
         """store.json."""
-        return read_json(self._file("store.json"))
+        return Contents.read(self._file("store.json"))
 
     @property
     def learnt(self) -> Learnt:
@@ -200,7 +213,7 @@ def make_token_store(
         tokenizer = _fit(text, config)
         write_json(partial / "tokenizer.json", tokenizer.to_json())
         _learnt(text, config).write(partial)
-        write_json(partial / "store.json", _write(partial, text, tokenizer, smallest))
+        _write(partial, text, tokenizer, smallest).write(partial / "store.json")
     return TokenStore(path), False
 
 
@@ -244,25 +257,25 @@ class _Growing:
         self._file.close()
 
 
-def _write(folder: Path, text: Text, tokenizer: Tokenizer, smallest: int) -> dict[str, Any]:
-    """One pass over the documents. Returns store.json."""
+def _write(folder: Path, text: Text, tokenizer: Tokenizer, smallest: int) -> Contents:
+    """One pass over the documents."""
     ends = text.config.split == "documents"
     kind = np.dtype(np.uint16 if tokenizer.size <= 2**16 else np.uint32)
-    told: dict[str, Any] = {"kind": "tokens", "vocabulary": tokenizer.size, "ends": ends}
-    told |= {"bytes": dict.fromkeys(SPLITS, 0), "documents": dict.fromkeys(SPLITS, 0)}
+    sizes: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    documents: dict[str, int] = dict.fromkeys(SPLITS, 0)
     with ExitStack() as files:
         arrays = {split: files.enter_context(_Growing(folder / f"{split}.npy", kind)) for split in SPLITS}
         raw = files.enter_context(open(folder / "raw" / "test.jsonl", "w", encoding="utf-8"))
         for split, document in text.parts():
             arrays[split].append(tokenizer.encode_document(document.text, ends))
-            told["bytes"][split] += len(document.text.encode())
-            told["documents"][split] += 1
+            sizes[split] += len(document.text.encode())
+            documents[split] += 1
             if split == "test":
                 raw.write(json.dumps(document.text) + "\n")
-    told["tokens"] = {split: array.count for split, array in arrays.items()}
-    for split, count in told["tokens"].items():
+    tokens: dict[str, int] = {split: array.count for split, array in arrays.items()}
+    for split, count in tokens.items():
         if count <= smallest:
             raise DataError(
                 f"the {split} part must have more tokens than model.context, {smallest}, but it has {count:,}"
             )
-    return told
+    return Contents(tokenizer.size, ends, sizes, documents, tokens)

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from headway.data.profile import Profile
 
 
-def expectations(plan: Plan, profile: Profile) -> list[dict[str, Any]]:
+def expectations(plan: Plan, profile: Profile) -> list[dict[str, object]]:
     """What the rows of today suggest about those of tomorrow."""
-    found: list[dict[str, Any]] = [{"expect": "table_row_count_to_be_between", "min_value": max(1, profile.rows // 2)}]
+    found: list[dict[str, object]] = [
+        {"expect": "table_row_count_to_be_between", "min_value": max(1, profile.rows // 2)}
+    ]
     found.append({"expect": "column_values_to_not_be_null", "column": plan.target})
     if task_of(plan.task).has_classes:
         classes = ordered(profile.columns[plan.target].counts or {})
@@ -41,8 +43,8 @@ def _share(column: Summary) -> float:
     return math.floor(max(0.0, given - 0.05) * 100) / 100
 
 
-def _about(column: Summary) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+def _about(column: Summary) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
     if column.nulls == 0:
         found.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": 0.99})
     elif _share(column) > 0:
@@ -75,7 +77,7 @@ def scalar(value: Any) -> str:
     return str(value)
 
 
-def render(plan: Plan, rules: list[dict[str, Any]]) -> str:
+def render(plan: Plan, rules: list[dict[str, object]]) -> str:
     """The whole file."""
     lines = [
         f"# Drafted by `headway init` from {plan.source}. Read it, and change what you know better.",

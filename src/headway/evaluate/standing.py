@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
+
+from headway.files.records import Record
 
 Outcome = Literal["better", "worse", "not distinguishable"]
 
@@ -12,7 +14,7 @@ REGISTRABLE = ("linear", "boosting")
 
 
 @dataclass(frozen=True)
-class Standing:
+class Standing(Record):
     """The model beside its best baseline; ``difference`` is positive when the model is better, with its paired 95 % interval.
 
     ``numbers`` are the two values and the difference as people read them.
@@ -57,12 +59,6 @@ class Standing:
             instead = f"train longer, or promote {model} all the same with gate.first: beat_trivial"
         return f"{self.rival} is better ({self.numbers}); {instead}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain values, the sentence among them."""
-        return {**asdict(self), "verdict": self.outcome == "better", "text": self.text}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Standing:
-        """What to_json gave."""
-        names = ("outcome", "baseline", "difference", "low", "high", "numbers", "model")
-        return cls(**{name: values[name] for name in names})
+        return {**super().to_json(), "verdict": self.outcome == "better", "text": self.text}

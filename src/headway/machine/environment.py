@@ -7,10 +7,12 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from headway import __version__
+from headway.files.records import Record
 
 PACKAGES = (
     "torch",
@@ -27,7 +29,29 @@ PACKAGES = (
 )
 
 
-def code_version(root: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Code(Record):
+    """Headway's version; the commit of the project's folder, and whether tracked files differ from it; None where it is no git checkout."""
+
+    version: str
+    commit: str | None
+    dirty: bool | None
+
+
+@dataclass(frozen=True)
+class Environment(Record):
+    """The machine and the installed packages."""
+
+    python: str
+    system: str
+    cpu: str
+    cores: int | None
+    memory_bytes: int
+    gpus: tuple[str, ...]
+    packages: Mapping[str, str]
+
+
+def code_version(root: Path) -> Code:
     """Headway's version, and the commit of the project's folder where it is a git checkout."""
 
     def git(*words: str) -> str | None:
@@ -38,28 +62,24 @@ def code_version(root: Path) -> dict[str, Any]:
         return None
 
     changed = git("status", "--porcelain", "--untracked-files=no")
-    return {
-        "version": __version__,
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": None if changed is None else bool(changed),
-    }
+    return Code(__version__, git("rev-parse", "HEAD"), None if changed is None else bool(changed))
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Environment:
     """The machine and the installed versions, without names of hosts or users."""
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}",
-        "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "gpus": gpu_names(),
-        "packages": versions,
-    }
+    return Environment(
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.release()}",
+        cpu=cpu_name(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        gpus=tuple(gpu_names()),
+        packages=versions,
+    )
 
 
 def cpu_name() -> str:

@@ -43,7 +43,7 @@ def up_to_date(project: Project | TextProject, root: Path) -> UpToDate | None:
     None where anything differs or cannot be known; what is wrong then is for the retraining itself to say. Writes nothing but digests.
     """
     try:
-        wanted = {"project": _plain(project.model_dump(mode="json")), "code": _plain(code_version(root))}
+        wanted = {"project": _plain(project.model_dump(mode="json")), "code": code_version(root).to_json()}
         if wanted["code"]["dirty"]:  # what was changed since the commit, nobody wrote down
             return None
         same = [run for run in _decided(root, project.name) if _made_of(run) == wanted]

@@ -30,8 +30,8 @@ def start(project: Project | TextProject, root: Path, more: Mapping[str, Any] | 
     plan = {
         "project": project.model_dump(mode="json"),
         "seed": project.train.seed,
-        "code": code_version(root),
-        "environment": environment(),
+        "code": code_version(root).to_json(),
+        "environment": environment().to_json(),
         **(more or {}),
     }
     return RunDirectory.create(root, project.name, plan)

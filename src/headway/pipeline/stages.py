@@ -10,7 +10,7 @@ decision.json                                                 register
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
     return prepared
 
 
-def train(run: RunDirectory, _root: Path, report: Reporter) -> dict[str, Any]:
+def train(run: RunDirectory, _root: Path, report: Reporter) -> Mapping[str, Any]:
     """Train in a process of its own, forwarding what it tells to MLflow as it goes."""
     from headway import tracking
     from headway.train.launch import launch

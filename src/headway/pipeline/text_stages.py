@@ -65,11 +65,11 @@ def prepare(run: RunDirectory, project: TextProject, root: Path, report: Reporte
     """Fit the tokenizer on the training part and store the tokens."""
     text = open_text(project.data, root)
     store, reused = make_token_store(root / "data" / "prepared", text, project.data, project.model.context, report.warn)
-    tokens = store.described["tokens"]
+    tokens = store.described.tokens
     prepared = Prepared(run.from_root(store.path), store.path.name, reused, tokens, "tokens")
     prepared.write(run.path / "store.json")
     counts = ", ".join(f"{n:,} {split}" for split, n in tokens.items())
-    line = f"{counts} tokens, {store.described['vocabulary']:,} different{', prepared before' if reused else ''}"
+    line = f"{counts} tokens, {store.described.vocabulary:,} different{', prepared before' if reused else ''}"
     report.line(line)
     return prepared
 
@@ -195,7 +195,7 @@ def _examinable(store: TokenStore, version: str, learnt: Learnt | None, blocks: 
 
 
 def _units(store: TokenStore, model: Blocks) -> Units:
-    return units_of(model, store.described["documents"]["test"], store.described["bytes"]["test"])
+    return units_of(model, store.described.documents["test"], store.described.bytes["test"])
 
 
 def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any]) -> Decision:
@@ -206,7 +206,7 @@ def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any])
     store, broken = _store(run), limits(gate, evaluation["latency_ms"], evaluation["size_mb"])
     left_out, note = 0, note_of(evaluation)
     if champion is None:
-        model_of, _ = fit_ngram(store.tokens("train"), store.tokens("validation"), store.described["vocabulary"], (1,))
+        model_of, _ = fit_ngram(store.tokens("train"), store.tokens("validation"), store.described.vocabulary, (1,))
         other, label = _counted(store, model_of.losses(store.tokens("test"), 1)), "the trivial baseline"
     else:
         usable = np.load(run.path / champion["usable"])
@@ -222,7 +222,7 @@ def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any])
 
 
 def _baselines(store: TokenStore, project: TextProject) -> tuple[dict[str, Blocks], dict[str, float]]:
-    test, vocabulary = store.tokens("test"), store.described["vocabulary"]
+    test, vocabulary = store.tokens("test"), store.described.vocabulary
     found: dict[str, Blocks] = {}
     seconds: dict[str, float] = {}
     for name in project.evaluate.baselines:
@@ -238,7 +238,7 @@ def _baselines(store: TokenStore, project: TextProject) -> tuple[dict[str, Block
 def _counted(store: TokenStore, losses: np.ndarray) -> Blocks:
     tokens = np.asarray(store.tokens("test")).astype(np.int64)
     counts: list[int] = []
-    if by_document(store.described["documents"]["test"], store.described["bytes"]["test"]):
+    if by_document(store.described.documents["test"], store.described.bytes["test"]):
         counts = np.diff(np.flatnonzero(tokens == 0) + 1, prepend=0).tolist()
     return Blocks.of(losses, store.tokenizer.byte_lengths()[tokens], counts)
 

@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,7 @@ class Event:
     n: int
     time: float
     kind: EventKind
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -167,7 +167,7 @@ class RunDirectory:
     path: Path
 
     @classmethod
-    def create(cls, root: Path, project: str, plan: dict[str, Any]) -> RunDirectory:
+    def create(cls, root: Path, project: str, plan: Mapping[str, Any]) -> RunDirectory:
         """A new folder `data/runs/<project>-<time in UTC>Z` with its run.json.
 
         Its key is no other run's. Raises ConfigError if it cannot be written.
@@ -199,7 +199,7 @@ class RunDirectory:
         return 0
 
     @property
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> Mapping[str, Any]:
         """What run.json asks for."""
         return read_json(self.path / "run.json")
 
@@ -243,7 +243,7 @@ class RunDirectory:
         return JournalReader(self.path / "journal.jsonl")
 
     @property
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> Mapping[str, Any] | None:
         """What the training reported when it was done; None before that.
 
         A damaged result counts as none: the training goes on from its last checkpoint, and reports again.
@@ -253,7 +253,7 @@ class RunDirectory:
         except (FileNotFoundError, DamagedError):
             return None
 
-    def finish(self, result: dict[str, Any]) -> None:
+    def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json: from here on the run is done."""
         write_json(self.path / "result.json", result)
 

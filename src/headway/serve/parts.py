@@ -16,12 +16,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headway.files.atomic import replacing
+from headway.files.records import Record
 
 METADATA = b"headway"
 
@@ -53,9 +53,9 @@ class Output:
     def done(self) -> Counts | None:
         """The counts of a file that is whole and of the same input and model; None otherwise."""
         told, side = _told(self.path), _told(self.refused)
-        if told.get("digest") != self.digest or side != (told if told["refused"] else {}):
+        if told is None or told.digest != self.digest or side != (told if told.refused else None):
             return None
-        return Counts(told["scored"], told["refused"])
+        return Counts(told.scored, told.refused)
 
     def begin(self) -> int:
         """Make the place; the number of rows that earlier parts hold already. What other inputs or models left is removed."""
@@ -103,8 +103,8 @@ class Output:
         sides = [_beside(path) for path in parts if _beside(path).exists()]
         refused = sum(pq.read_metadata(p).num_rows for p in sides) + (0 if broken is None else broken.num_rows)
         counts = Counts(sum(pq.read_metadata(p).num_rows for p in parts), refused)
-        told = {"digest": self.digest, "scored": counts.scored, "refused": refused}
-        metadata = {METADATA: json.dumps(told).encode()}
+        made = Made(self.digest, counts.scored, refused)
+        metadata = {METADATA: json.dumps(made.to_json()).encode()}
         if refused:
             _join(self.refused, sides, broken, metadata)
         else:
@@ -114,13 +114,22 @@ class Output:
         return counts
 
 
-def _told(path: Path) -> dict[str, Any]:
-    """Of what a whole file was made; empty where it is none."""
+@dataclass(frozen=True)
+class Made(Record):
+    """What a whole file says, in its metadata, of how it was made."""
+
+    digest: str
+    scored: int
+    refused: int
+
+
+def _told(path: Path) -> Made | None:
+    """Of what a whole file was made; None where it is none."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-        return dict(json.loads(metadata[METADATA]))
+        return Made.from_json(json.loads(metadata[METADATA]))
     except (OSError, KeyError, ValueError, pa.ArrowInvalid):
-        return {}
+        return None
 
 
 def _beside(path: Path) -> Path:

@@ -143,7 +143,7 @@ def rehearse(store_path: str, out: str, prompts: Sequence[str], bundles: Sequenc
     for n, bundle in enumerate(bundles):
         try:
             predictor = TextPredictor.load(bundle)
-            blocks = predictor.losses(store.test_documents(), store.described["ends"])
+            blocks = predictor.losses(store.test_documents(), store.described.ends)
             np.savez(folder / f"{n}.npz", nats=blocks.nats, tokens=blocks.tokens, bytes=blocks.bytes)
             begun = time.perf_counter()
             predictor.losses([start])

@@ -12,9 +12,8 @@ import sqlite3
 import subprocess
 import tarfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from headway import __version__
 from headway.errors import ConfigError
@@ -22,13 +21,24 @@ from headway.files.atomic import naming, put_in_place
 from headway.files.database import PARTS, Database, database, disk_problem, reading, sqlite_file
 from headway.files.leftovers import note_place
 from headway.files.locks import working_folder
+from headway.files.records import Record
 from headway.files.versions import check_versions
 from headway.machine.clock import stamp
 from headway.server import archive
 from headway.server.archive import Manifest, Writer
 
 
-def backup(root: Path, to: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Backup(Record):
+    """A backup that was written: how large it is, what is in it in words, and how many rows of databases."""
+
+    file: str
+    bytes: int
+    what: str
+    rows: int
+
+
+def backup(root: Path, to: str) -> Backup:
     """Write a backup while everything runs; what it holds. Databases come first, so all that they name is inside.
 
     ``to``: a file, or a folder (one that exists, or ends in /). Raises ConfigError when there is nothing to keep, when
@@ -57,7 +67,7 @@ def backup(root: Path, to: str) -> dict[str, Any]:
         made.chmod(0o600)  # as private as the databases in it
         put_in_place(made, path)
     what = f"{' and '.join(kept)}, artifacts, conf/; not HEADWAY_AUTH, which stays in the environment"
-    return {"file": str(path), "bytes": path.stat().st_size, "what": what, "rows": sum(map(_sum, rows.values()))}
+    return Backup(str(path), path.stat().st_size, what, sum(map(_sum, rows.values())))
 
 
 def _sum(counts: dict[str, int]) -> int:

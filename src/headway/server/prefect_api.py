@@ -8,6 +8,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 from headway.errors import ConfigError
@@ -55,7 +56,7 @@ def _secret() -> str | None:
     return os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get("HEADWAY_AUTH")
 
 
-def _ask(address: str, path: str, body: dict[str, Any] | None = None) -> Any:
+def _ask(address: str, path: str, body: Mapping[str, object] | None = None) -> Any:
     """The answer as JSON; a body is posted. Raises what urllib raises."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address.rstrip("/") + path, data, {"Content-Type": "application/json"})

@@ -12,8 +12,8 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from headway.config import find_root
 from headway.errors import ConfigError
@@ -29,6 +29,7 @@ from headway.files.database import (
     place_database,
     sqlite_file,
 )
+from headway.files.records import Record
 from headway.files.versions import check_file
 from headway.run import lifetime
 from headway.run.places import rename
@@ -47,7 +48,16 @@ def empty_root() -> Path:
     return Path.cwd()
 
 
-def restore(file: str, root: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Restored(Record):
+    """What a backup brought into which folder, and when it was made."""
+
+    root: str
+    what: str
+    made: float
+
+
+def restore(file: str, root: Path) -> Restored:
     """Bring a backup back into a project where nothing is yet. Raises ConfigError when something is, and changes nothing.
 
     Repeated after a kill, it goes on where it was.
@@ -72,7 +82,7 @@ def restore(file: str, root: Path) -> dict[str, Any]:
     else:
         finish(root)
     kinds = f"{manifest.database} databases, artifacts, conf/"
-    return {"root": str(root), "what": kinds, "made": manifest.time}
+    return Restored(str(root), kinds, manifest.time)
 
 
 def _unpack(path: Path, manifest: Manifest, whole: Path, root: Path) -> None:

@@ -43,12 +43,13 @@ FILES = (
     "watch.json",
     "watch.md",
 )
+Scalar = str | int | float | bool
 SECTIONS = ("data", "split", "prepare", "model", "train", "gate")
 
 
-def flatten(project: Mapping[str, Any]) -> dict[str, Any]:
+def flatten(project: Mapping[str, Any]) -> dict[str, Scalar]:
     """A project's plain settings as dotted names."""
-    flat: dict[str, Any] = {"task": project["task"]}
+    flat: dict[str, Scalar] = {"task": project["task"]}
     for section in SECTIONS:
         for key, value in project.get(section, {}).items():
             if isinstance(value, (str, int, float, bool)):
@@ -180,7 +181,7 @@ def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
 
     MLflow sorts its charts' sections by name: the model's own results come first, the baselines it is held against last.
     """
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for name, metric in (summary.get("metrics") or {}).items():
         flat[f"test/{name}"] = metric["value"]
         flat[f"test/{name}_low"], flat[f"test/{name}_high"] = metric.get("low"), metric.get("high")

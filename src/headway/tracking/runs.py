@@ -195,7 +195,7 @@ def _sync(run: RunDirectory, root: Path) -> str:
         raise ConfigError(f"MLflow at {tracking_uri(root)} must answer, but: {explain(error)}; {fix}") from None
 
 
-def _told(run: RunDirectory) -> dict[str, Any]:
+def _told(run: RunDirectory) -> Mapping[str, Any]:
     """The parts of a summary that the files of a run without a conclusion hold."""
     evaluation = read_or_empty(run.path / "evaluation.json")
     baselines = {name: b["metrics"] for name, b in evaluation.get("baselines", {}).items()}

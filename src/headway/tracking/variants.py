@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headway.files.atomic import read_or_empty
@@ -41,10 +41,10 @@ def deliver_variants(client: MlflowClient, run: RunDirectory, run_id: str, exper
             _create(client, experiment, run_id, row, found["curves"].get(row["name"], []))
 
 
-def _together(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _together(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Several techniques at once, as rows: the stack, it with and without others (over the stack's own time), the recommended recipe."""
     whole = [("stack", found["stack"], {}), ("recommended", found["recommended"], found["recommended"]["fields"])]
-    rows = [
+    rows: list[Mapping[str, Any]] = [
         {**told, "name": name, "verdict": "", "edit": {**fields, "techniques": ", ".join(told["names"])}}
         for name, told, fields in whole
         if told["time"] is not None
@@ -58,7 +58,7 @@ def _together(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _create(
-    client: MlflowClient, experiment: str, parent: str, row: Mapping[str, Any], curves: list[dict[str, Any]]
+    client: MlflowClient, experiment: str, parent: str, row: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]
 ) -> None:
     """The tag that says that it is there is set last: a death in between leaves a run that is made again."""
     from mlflow.entities import Metric, Param, RunTag

@@ -39,7 +39,7 @@ class LanguageWorkload(Workload):
     model: GPT
 
     def build(self) -> nn.Module:
-        return self.model.build(TokenInputs(self.store.described["vocabulary"]))
+        return self.model.build(TokenInputs(self.store.described.vocabulary))
 
     def batches(self, recipe: Recipe, device: torch.device) -> Batches:
         size, tokens = recipe.batch_size, self.store.tokens("train")

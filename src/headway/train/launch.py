@@ -25,7 +25,7 @@ GRACE_SECONDS = 5.0
 
 def launch(
     run: RunDirectory, on_events: Callable[[Sequence[Event]], None], module: str = "headway.train.main"
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Train in a child process until it is done; ``on_events`` is called with what is new several times a second.
 
     ``module``: what runs in the child. Where there are GPUs it waits for one that no other training holds.
@@ -43,7 +43,7 @@ def launch(
 
 def _launch(
     run: RunDirectory, on_events: Callable[[Sequence[Event]], None], module: str, more: Mapping[str, str]
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     environment = {**os.environ, "HEADWAY_PARENT": str(os.getpid()), **more}
     spin_briefly(environment)
     reader = run.reader()
