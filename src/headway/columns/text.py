@@ -37,8 +37,8 @@ class Words(Encoding):
         rows, tokens = tokens_of(column)
         found = pc.index_in(tokens, value_set=pa.array(self.words, pa.string()))
         known = pc.is_valid(found).to_numpy(zero_copy_only=False)
-        present = np.zeros((len(self.words), len(column)), np.float32)
-        present[found.drop_null().to_numpy(zero_copy_only=False), rows[known]] = 1.0
+        present = np.zeros((len(self.words), len(column)), np.bool_)
+        present[found.drop_null().to_numpy(zero_copy_only=False), rows[known]] = True
         return list(present)
 
 
