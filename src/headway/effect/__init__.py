@@ -7,4 +7,5 @@ together     a session: variants in turns, there and back, beside one baseline
 trainers     trainings for their quality, on all cores at once
 lab          all of these on this machine
 study        what is measured next, and when it is settled
+results      effect.json: what a study found; told makes it from the notebook
 """
