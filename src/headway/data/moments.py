@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
@@ -68,12 +69,54 @@ _FIRST_LOOK = 200
 """Values on which a format is tried before it is tried on all."""
 
 
-def moments(table: Dated, split: SplitConfig) -> np.ndarray:
-    """Each row's moment, (N,) datetime64[us] of dates, else int64 or float64: later is larger, the same moment the same value.
+_EPOCHS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+"""How many are a second, of each unit in which programs count the time since 1970."""
+
+_EPOCH_YEARS = (np.datetime64("1990", "us"), np.datetime64("2040", "us"))
+"""Numbers that are all between these years are such a count, in whichever unit; a count of anything else is hardly ever there."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When each row happened, by the column ``name``: later is larger, the same moment the same value.
+
+    ``values`` (N,) datetime64[us] of dates, else int64 or float64. ``note`` says what a reader must know.
+    """
+
+    name: str
+    values: np.ndarray
+    note: str = ""
+
+    def take(self, rows: np.ndarray) -> Moments:
+        """Those of some rows: (N,) bool."""
+        return Moments(self.name, self.values[rows], self.note)
+
+
+def moments(table: Dated, split: SplitConfig) -> Moments:
+    """Each row's moment. Numbers that count the time since 1970 are read as dates, unless split.format says that they are numbers.
 
     Raises DataError where a row has no moment or one that cannot be read, ConfigError where the format must be stated.
     """
     name = str(split.column)
+    values = _values(table, split, name)
+    if values.dtype.kind == "M" or split.format in (NUMBER, TEXT):
+        return Moments(name, values)
+    return _since_1970(values, name)
+
+
+def _since_1970(values: np.ndarray, name: str) -> Moments:
+    """As dates where all are plausible as a count of time since 1970, else as they are."""
+    first, last = (year.astype("datetime64[s]").astype(np.int64) for year in _EPOCH_YEARS)
+    for unit, a_second in _EPOCHS.items():
+        if first <= values.min() / a_second and values.max() / a_second < last:
+            microseconds = values // (a_second // 10**6) if a_second > 10**6 else values * (10**6 // a_second)
+            dates = microseconds.astype(np.int64).view("datetime64[us]")
+            return Moments(name, dates, f"{name} is read as {unit} since 1970 (else state split.format: number)")
+    return Moments(name, values)
+
+
+def _values(table: Dated, split: SplitConfig, name: str) -> np.ndarray:
+    """(N,) datetime64[us], int64 or float64."""
     chunks = [plain(chunk.batch.column(name)) for chunk in table.chunks(columns=[name])]
     absent = sum(_missing(chunk) for chunk in chunks)
     if absent:
@@ -157,8 +200,15 @@ def _from_texts(texts: pd.Series, codes: np.ndarray, name: str, stated: str | No
             f"split.format must be given where it is ambiguous, but {name} ({texts.iloc[0]!r}, ...) may be written as "
             f"{first} or as {other}, and the newest rows differ"
         )
-    _check_zones(texts, first, name)
-    return readings[first]
+    form = next((form for form in readings if _is_date_in_digits(texts, form)), first)
+    _check_zones(texts, form, name)
+    return readings[form]
+
+
+def _is_date_in_digits(texts: pd.Series, form: str) -> bool:
+    """Whether all are dates without punctuation, as 20241231, none of which had to be filled with zeros."""
+    width = len(pd.Timestamp(2024, 12, 31).strftime(form))
+    return _COMPACT.fullmatch(form) is not None and bool((texts.str.len() == width).all())
 
 
 def _check_zones(texts: pd.Series, form: str, name: str) -> None:

@@ -20,7 +20,8 @@ import pyarrow as pa
 from headway.data.config import SPLITS, SplitConfig
 from headway.data.identity import DIFFERENT_ROW, GOLDEN, Identity, identity_of, row_hashes, spread
 from headway.data.learnt import Learnt, Rule, described
-from headway.data.moments import moments
+from headway.data.moments import Moments, moments
+from headway.data.periods import periods_of
 from headway.errors import ConfigError, DataError
 from headway.tasks import task_of
 
@@ -48,8 +49,8 @@ class Division:
         return row_hashes(self.table, self.identity.columns)
 
     @cached_property
-    def moments(self) -> np.ndarray:
-        """(N,) when each row happened, of a split by time: datetime64[us], or numbers."""
+    def moments(self) -> Moments:
+        """When each row happened, of a split by time."""
         return moments(self.table, self.split)
 
     @cached_property
@@ -87,7 +88,7 @@ class Division:
         Rows that belong together are not independent: they are resampled together.
         """
         if self.split.by == "time":
-            return _periods(self.moments[rows])
+            return periods_of(self.moments.take(rows))
         if self.split.by in ("files", "column") and self.table.keys:
             return "key", row_hashes(self.table, self.table.keys)[rows], ""
         name = {"group": "group", "key": "key", "content": DIFFERENT_ROW}[self.identity.by]
@@ -120,28 +121,6 @@ class Division:
 def assign(table: Table, split: SplitConfig) -> np.ndarray:
     """The part of each row: (N,) uint8, an index into SPLITS. Raises as `Division.parts`."""
     return Division(table, split).parts
-
-
-FEWEST_PERIODS = 20
-"""Days, or else hours, of which a test by time must have as many to be resampled by them: fewer tell little of how they vary."""
-
-
-def _periods(moments: np.ndarray) -> tuple[str, np.ndarray, str]:
-    """The day of each moment; of a test of few days the hour, else the moment itself, else each row by itself, which is said."""
-    for name, values in periods(moments).items():
-        if len(np.unique(values)) >= FEWEST_PERIODS:
-            return name, values, ""
-    count = len(np.unique(moments))
-    note = f"the test has {count} moment{'s' if count != 1 else ''} only, so rows are resampled as if independent"
-    return "row", np.arange(len(moments)), note
-
-
-def periods(moments: np.ndarray) -> dict[str, np.ndarray]:
-    """By name what may be a unit of rows at ``moments`` (N,): days, hours, the moments themselves."""
-    names: dict[str, np.ndarray] = {}
-    if moments.dtype.kind == "M":
-        names = {"day": moments.astype("datetime64[D]"), "hour": moments.astype("datetime64[h]")}
-    return {**names, "moment": moments}
 
 
 def _column(table: Table, name: str) -> pd.Series:
@@ -196,7 +175,7 @@ def _by_row(division: Division) -> np.ndarray:
 def _by_time(division: Division) -> np.ndarray:
     """The newest moments are the test, those before them validation; rows of one moment stay together."""
     split = division.split
-    instants, codes = np.unique(division.moments, return_inverse=True)
+    instants, codes = np.unique(division.moments.values, return_inverse=True)
     older = np.concatenate([[0], np.cumsum(np.bincount(codes))])[:-1] / len(codes)
     start_test = 1 - split.test
     start_validation = start_test * (1 - split.validation)

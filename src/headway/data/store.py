@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from headway.data.source import Table
 
 RAW_TEST = "raw/test.parquet"
-FORMAT = 5
+FORMAT = 6
 """Raised whenever the same settings would prepare other arrays than before."""
 
 

@@ -70,7 +70,7 @@ class Comparison:
             why = f"not promoted: {self.title} is not defined on these test rows"
         else:
             return None
-        reason = "; ".join(part for part in (why, self.note) if part)
+        reason = "; ".join(part for part in (why, self.note, self.units.note) if part)
         return Decision(False, reason, self.metric, *numbers, self.units.counted(), self.left_out)
 
 

@@ -1,7 +1,7 @@
 """A language model on the untouched test text, by documents, or by blocks of neighbouring bytes of one long text.
 
 Tokens of different tokenizers are not comparable, bytes are: the metric that decides is bits a byte, and every model's nats are summed
-over the same blocks of the same text. Neighbouring tokens are not independent. Documents are; of a text of few documents, blocks of some
+over the same blocks of the same text. Neighbouring tokens are not independent. Documents are; of one long text, blocks of some
 hundred bytes nearly are. They are what is resampled. Shapes: N tokens, K blocks, R resamples.
 """
 
@@ -20,8 +20,6 @@ from headway.evaluate.resample import Units, draw_weights, interval
 from headway.evaluate.standing import Standing
 
 BLOCK_BYTES = 512
-FEWEST_DOCUMENTS = 20
-"""Documents that a test must have to be resampled by them: fewer tell little of how documents vary."""
 
 METRICS = ("bits_per_byte", "loss", "perplexity")
 
@@ -61,14 +59,19 @@ class Blocks:
         return {"bits_per_byte": nats / size / math.log(2), "loss": nats / tokens, "perplexity": np.exp(nats / tokens)}
 
 
-def by_document(documents: int, size: int) -> bool:
-    """Whether documents are the blocks of a test of ``size`` bytes: where there are enough, or more of them than blocks of bytes."""
-    return documents >= min(FEWEST_DOCUMENTS, max(2, size // BLOCK_BYTES))
+def by_document(documents: int) -> bool:
+    """Whether documents are the blocks of a test: wherever there are several, however few. One text is cut into blocks of bytes."""
+    return documents > 1
 
 
-def units_of(blocks: Blocks, documents: int, size: int) -> Units:
-    """What is resampled of a test of so many documents and bytes."""
-    return Units("document" if by_document(documents, size) else "block", len(blocks.nats))
+def units_of(blocks: Blocks, documents: int, whole: bool) -> Units:
+    """What is resampled of a test of so many documents. ``whole``: whether it is whole ones, not a piece of one long text."""
+    if by_document(documents):
+        return Units("document", len(blocks.nats))
+    if whole:
+        return Units("document", documents)
+    note = f"the test is one text, so its blocks of {BLOCK_BYTES} bytes are resampled as if independent"
+    return Units("block", len(blocks.nats), None, note)
 
 
 def weights_of(blocks: int, resamples: int, seed: int = 0) -> np.ndarray:
@@ -113,7 +116,7 @@ def unlearnt(documents: Sequence[str], blocks: int, learnt: Learnt) -> np.ndarra
     """
     count, known = np.zeros(blocks), np.zeros(blocks)
     contents = [text.encode() for text in documents]
-    whole = by_document(len(contents), sum(map(len, contents)))
+    whole = by_document(len(contents))
     start = 0
     for number, content in enumerate(contents):
         starts, hashes = shingles(content)

@@ -195,7 +195,7 @@ def _examinable(store: TokenStore, version: str, learnt: Learnt | None, blocks: 
 
 
 def _units(store: TokenStore, model: Blocks) -> Units:
-    return units_of(model, store.described.documents["test"], store.described.bytes["test"])
+    return units_of(model, store.described.documents["test"], store.described.ends)
 
 
 def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any]) -> Decision:
@@ -238,7 +238,7 @@ def _baselines(store: TokenStore, project: TextProject) -> tuple[dict[str, Block
 def _counted(store: TokenStore, losses: np.ndarray) -> Blocks:
     tokens = np.asarray(store.tokens("test")).astype(np.int64)
     counts: list[int] = []
-    if by_document(store.described.documents["test"], store.described.bytes["test"]):
+    if by_document(store.described.documents["test"]):
         counts = np.diff(np.flatnonzero(tokens == 0) + 1, prepend=0).tolist()
     return Blocks.of(losses, store.tokenizer.byte_lengths()[tokens], counts)
 

@@ -80,8 +80,7 @@ class TextPredictor:
         if len(tokens) < 2:
             raise DataError("a text must have at least two tokens, but is shorter")
         nats = token_losses(lambda batch: self.network(tokens=batch), tokens, self.context, torch.device("cpu"))
-        whole = by_document(len(texts), sum(len(text.encode()) for text in texts))
-        counts = [len(one) for one in encoded] if whole else ()
+        counts = [len(one) for one in encoded] if by_document(len(texts)) else ()
         return Blocks.of(nats, self.tokenizer.byte_lengths()[tokens], counts)
 
     def sample(self, prompt: str, *, tokens: int = SAMPLE_TOKENS, temperature: float = 0.8, seed: int = 0) -> str:

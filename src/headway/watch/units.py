@@ -10,7 +10,7 @@ import pyarrow as pa
 from headway.data.config import SplitConfig
 from headway.data.identity import row_hashes
 from headway.data.moments import moments
-from headway.data.split import TEST, Division, periods
+from headway.data.split import TEST, Division
 from headway.errors import DataError, HeadwayError
 from headway.watch.clusters import ROW, Correlation, Sizes, Together, bucket_of
 from headway.watch.reference import Column, Reference
@@ -18,6 +18,9 @@ from headway.watch.rows import Rows
 
 FEWEST = 10
 """Units of which the test rows must have as many to say how alike the predictions of one unit are."""
+
+FEWEST_PERIODS = 20
+"""Days, or else hours or moments, of which a training by time must have as many to say how alike the rows of one are."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,10 @@ def units_of(division: Division) -> tuple[Together, np.ndarray]:
     """What the rows of a training belong to, and the value of each row, (N,). Copies of a row do not count as related."""
     split, table = division.split, division.table
     if split.by == "time":
-        times = division.moments
-        name, values, note = division.units(np.ones(len(times), bool))
+        name, values = _period(division.moments.values)
+        note = ""
         if name == ROW:
-            count = len(np.unique(times))
+            count = len(np.unique(division.moments.values))
             note = f"training has {count} moments of {split.column} only, so its rows count as independent"
         together = Together(name, (str(split.column),), True, split.format, replace(Sizes.of(values), note=note))
         return together, values
@@ -84,6 +87,22 @@ def units_of(division: Division) -> tuple[Together, np.ndarray]:
     sizes = Sizes.of(values)
     name = ROW if sizes.units == sizes.rows else "group" if split.by == "group" else "key"
     return Together(name, tuple(columns), sizes=sizes), values
+
+
+def _period(times: np.ndarray) -> tuple[str, np.ndarray]:
+    """The longest period of which there are enough to say how they vary, and that of each row."""
+    for name, values in _periods(times).items():
+        if len(np.unique(values)) >= FEWEST_PERIODS:
+            return name, values
+    return ROW, np.arange(len(times))
+
+
+def _periods(times: np.ndarray) -> dict[str, np.ndarray]:
+    """By name what rows at ``times`` (N,) may belong to."""
+    names: dict[str, np.ndarray] = {}
+    if times.dtype.kind == "M":
+        names = {"day": times.astype("datetime64[D]"), "hour": times.astype("datetime64[h]")}
+    return {**names, "moment": times}
 
 
 def sizes_of(rows: Rows, together: Together) -> Sizes:
@@ -104,7 +123,7 @@ def _values(rows: Rows, together: Together) -> np.ndarray:
     if not together.by_time:
         return row_hashes(rows, together.columns)
     split = SplitConfig(by="time", column=together.columns[0], format=together.format)
-    values = periods(moments(rows, split)).get(together.name)
+    values = _periods(moments(rows, split).values).get(together.name)
     if values is None:
         raise DataError(f"{together.columns[0]} must hold dates")
     return values

@@ -1,0 +1,28 @@
+"""What the rows of a test by time belong to: their day, or, of plain numbers, a block of consecutive ones.
+
+Rows of one day share what happened on it, so a test of twelve days tells twelve things, however many rows it has. Few units give a
+wide interval, which is right: taken by hours or rows instead, a model that is worse by the margin passes 30 to 40 times in 100.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headway.data.moments import Moments
+
+BLOCKS = 20
+"""Into how many blocks plain numbers are cut. How far apart they must be to be independent is not known: few blocks are long ones,
+and Student's factor of 20 is hardly above that of many (2.09 against 1.96)."""
+
+
+def periods_of(moments: Moments) -> tuple[str, np.ndarray, str]:
+    """The name of the unit, the unit of each row, (N,), and what a reader must know."""
+    values = moments.values
+    if values.dtype.kind == "M":
+        return "day", values.astype("datetime64[D]"), moments.note
+    _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if len(counts) <= BLOCKS:
+        return "moment", codes, moments.note
+    blocks = (np.cumsum(counts) - counts) * BLOCKS // len(values)
+    note = f"{moments.name} holds numbers, not dates, so blocks of consecutive ones are resampled"
+    return "block", blocks[codes], note
