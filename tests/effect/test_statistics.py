@@ -237,4 +237,8 @@ def test_a_limit_that_is_not_there_is_none_in_json() -> None:
 def test_the_pairs_that_are_missing_follow_from_the_noise() -> None:
     quiet, loud = (np.random.default_rng(0).normal(0, s, 32) for s in (0.01, 0.2))
     assert pairs_needed(quiet, 4) == 33
-    assert 400 < pairs_needed(loud, 4) < 1_200  # (2.5 * 0.2 / 0.0198)^2 = 640
+    many = pairs_needed(loud, 4)
+    assert many is not None
+    assert 400 < many < 1_200  # (2.5 * 0.2 / 0.0198)^2 = 640
+    assert pairs_needed(loud[:1], 4) is None, "one pair has no interval"
+    assert pairs_needed(np.array([-40.0, 40.0]), 4) is None, "two that differ by much have none either"

@@ -15,9 +15,10 @@ from headway.effect.confirmation import confirmed
 from headway.effect.findings import Findings
 from headway.effect.main import in_quality
 from headway.effect.notebook import Notebook
+from headway.effect.results import Surroundings
 from headway.effect.stack import recommended, stack
 from headway.effect.station import Unsupported
-from headway.effect.statistics import Verdict
+from headway.effect.statistics import Interval, Verdict
 from headway.effect.study import Study
 from headway.effect.technique import Technique
 from headway.effect.techniques import chosen
@@ -333,6 +334,18 @@ def test_time_goes_to_what_is_open_and_the_rest_is_said(tmp_path: Path) -> None:
     assert [row["name"] for row in left] == ["kept memory"]
     assert left[0]["seconds"] > 60
     assert plain(told(found))["noise"]["block"] > 0.1
+
+
+def test_no_time_is_foretold_from_a_busy_machine_or_without_an_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = study(tmp_path, Simulated(noise=0.3), ["kept memory"], budget=60.0)
+    assert told(found).open[0].seconds is not None
+    with monkeypatch.context() as busy:
+        busy.setattr("headway.effect.told._contention", lambda _: Surroundings("unusable", "load 15 on 2 cores"))
+        assert [(one.name, one.seconds) for one in told(found).open] == [("kept memory", None)]
+    monkeypatch.setattr(Findings, "time", lambda *_: Interval(1.2, 0.01, 144.0))
+    assert told(found).open[0].seconds is None, "what is too uncertain to say foretells nothing"
 
 
 def test_pairs_of_a_technique_lie_far_apart_in_time(tmp_path: Path) -> None:

@@ -271,10 +271,13 @@ def _exp(value: float) -> float:
     return math.exp(value) if value < 700 else math.inf
 
 
-def pairs_needed(logs: np.ndarray, looks: float, spread: Spread | None = None) -> int:
-    """Pairs after which the interval would be as narrow as `SAME` asks, from the noise of those so far; more than these."""
+def pairs_needed(logs: np.ndarray, looks: float, spread: Spread | None = None) -> int | None:
+    """Pairs after which the interval would be as narrow as `SAME` asks, from the noise of those so far; more than these.
+
+    None where there is no interval: then nothing is known of the noise.
+    """
     found = ratio(logs, looks, spread)
     if not 0 < found.low <= found.high < math.inf:
-        return max(4, 2 * len(logs))
+        return None
     half = (math.log(found.high) - math.log(found.low)) / 2
     return max(len(logs) + 1, math.ceil(len(logs) * (half / math.log1p(SAME)) ** 2))

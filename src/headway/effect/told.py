@@ -32,6 +32,7 @@ from headway.effect.results import (
 from headway.effect.stack import stack, to_add
 from headway.effect.statistics import Interval, Mean
 from headway.effect.technique import Setting, Technique
+from headway.effect.words import is_known
 
 NUMERIC = ("precision", "compile", "cuda_graphs", "checkpoint_activations")
 """Fields that change what is computed, or with what: a recipe that was measured in one is not the same in another."""
@@ -233,11 +234,20 @@ def _open(found: Findings, rows: Sequence[Row]) -> tuple[Unsettled, ...]:
             seeds = len(found.curves(row.name))
             text = f"{seeds} seeds could not tell when it reaches the target; --seeds {2 * seeds} tells more"
         elif sessions:
-            each = float(np.mean([s.seconds for s in sessions]))
-            needed = statistics.pairs_needed(found.pairs(key), found.share(key), found.spread())
-            text, seconds = "the interval of its time is still too wide", each * (needed - len(sessions))
+            text, seconds = "the interval of its time is still too wide", _seconds_more(found, row)
         missing.append(Unsettled(row.name, text, seconds))
     return tuple(missing)
+
+
+def _seconds_more(found: Findings, row: Row) -> float | None:
+    """The seconds that would settle a time; None where nothing says so: without an interval, and from figures of a busy machine."""
+    surroundings, key = _contention(found), f"technique/{row.name}"
+    busy = surroundings is not None and surroundings.state == "unusable"
+    needed = statistics.pairs_needed(found.pairs(key), found.share(key), found.spread())
+    if busy or needed is None or not is_known(row.time):
+        return None
+    sessions = found.book.sessions(key)
+    return float(np.mean([session.seconds for session in sessions])) * (needed - len(sessions))
 
 
 def _trained(found: Findings) -> list[str]:
