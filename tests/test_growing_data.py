@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.tree import DecisionTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.split import TEST, TRAIN, Division
@@ -32,6 +32,7 @@ def rows(count: int, seed: int, first_day: int) -> pd.DataFrame:
         {"a": rng.normal(size=count), "b": rng.normal(size=count), "c": rng.choice(list("xyz"), count)}
     )
     frame["y"] = frame["a"] + (frame["c"] == "x") + rng.normal(0, 1, count)
+    frame["grade"] = np.select([frame["y"] < 0, frame["y"] < 1, frame["y"] < 4], ["low", "middle", "high"], "rare")
     frame["id"] = np.arange(count) + 1_000_000 * seed
     frame["customer"] = rng.integers(0, 400, count)
     frame["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(first_day + np.arange(count) // 10, "D")
@@ -45,15 +46,18 @@ class Version:
 
     project: Project
     store: Store
-    tree: DecisionTreeRegressor
+    tree: DecisionTreeRegressor | DecisionTreeClassifier
     folder: Path
 
     def error(self, store: Store, mask: np.ndarray) -> dict[str, float | None]:
-        """RMSE with its interval on some test rows of a store."""
+        """RMSE, or accuracy of classes, with its interval on some test rows of a store."""
         units = Units.of(*store.units("test")).take(mask)
         applied = [self.store.preparation.apply(batch) for batch in store.raw_test_batches()]  # its own preparation
-        prediction = np.concatenate([self.tree.predict(inputs(arrays)) for arrays in applied])
-        return measure("regression", store.arrays("test")["target"][mask], prediction[mask], 400, units=units)["rmse"]
+        name = "rmse" if self.project.task == "regression" else "accuracy"
+        predict = self.tree.predict_proba if isinstance(self.tree, DecisionTreeClassifier) else self.tree.predict
+        prediction = np.concatenate([predict(inputs(arrays)) for arrays in applied])
+        target = store.arrays("test")["target"][mask]
+        return measure(self.project.task, target, prediction[mask], 400, units=units)[name]
 
 
 def inputs(arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -61,14 +65,18 @@ def inputs(arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def train(root: Path, name: str, split: dict[str, Any], **data: Any) -> Version:
-    """Prepare the rows in root/rows, and learn them by heart."""
-    told = {"source": "rows", "target": "y", "features": FEATURES, "keys": ["id"], **data}
-    project = Project.parse({"name": name, "task": "regression", "data": told, "split": split}, name)
+    """Prepare the rows in root/rows, and learn them by heart; classes where the split is by them."""
+    has_classes = split["by"] == "stratified"
+    task, target = ("classification", "grade") if has_classes else ("regression", "y")
+    told = {"source": "rows", "target": target, "features": FEATURES, "keys": ["id"], **data}
+    project = Project.parse({"name": name, "task": task, "data": told, "split": split}, name)
+    assert project.split.by == split["by"]
     store, _ = make_store(
         root / "prepared", Division(table_of(project, root), project.split), project.data, project.prepare
     )
     arrays = store.arrays("train")
-    tree = DecisionTreeRegressor(random_state=0).fit(inputs(arrays), arrays["target"])
+    kind = DecisionTreeClassifier if has_classes else DecisionTreeRegressor
+    tree = kind(random_state=0).fit(inputs(arrays), arrays["target"])
     folder = root / name
     folder.mkdir()
     store.learnt.write(folder)
@@ -108,6 +116,7 @@ def grow(root: Path) -> None:
 
 SPLITS: dict[str, dict[str, Any]] = {
     "random": {"by": "random"},
+    "stratified": {"by": "stratified"},
     "content": {"by": "random", "row_key": ["a", "b", "c", "y"]},
     "time": {"by": "time", "column": "day"},
     "group": {"by": "group", "column": "customer"},
