@@ -149,6 +149,24 @@ def test_whole_numbers_that_may_be_days_must_be_stated(tmp_path: Path, form: str
     assert_newest_are_the_test(numbers, days)
 
 
+@pytest.mark.parametrize("form", ["%y%m", "%m%y", "%y%m%d"])
+def test_years_of_two_digits_must_be_stated(tmp_path: Path, form: str) -> None:
+    """As numbers, 9912 is larger than 0001, but December 1999 came before January 2000."""
+    times = pd.Series(pd.date_range("1995-01-01", periods=ROWS // 2, freq="MS"))
+    table = opened(times.dt.strftime(form), tmp_path)
+    with pytest.raises(ConfigError, match=f"split.format must be given .* as number or as {form}"):
+        assign(table, SplitConfig(by="time", column="when"))
+    assert_newest_are_the_test(assign(table, SplitConfig(by="time", column="when", format=form)), times)
+
+
+@pytest.mark.parametrize(("text", "first"), [("{}", 100), ("{}", 1000), ("{:04}", 1)])
+def test_numbers_of_up_to_four_digits_are_numbers(tmp_path: Path, text: str, first: int) -> None:
+    """Without a zero in front 136 is no January of 1936; 0001 is no month of 2001."""
+    steps = np.random.default_rng(0).permutation(ROWS) + first
+    parts = assign(opened([text.format(step) for step in steps], tmp_path), SplitConfig(by="time", column="when"))
+    assert_newest_are_the_test(parts, pd.Series(steps))
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [

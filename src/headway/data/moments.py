@@ -60,6 +60,8 @@ _DAYS = (
     *("%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y"),
 )
 _MONTHS = ("%Y.%m", "%m.%Y", "%m/%Y", "%m-%Y", "%Y%m", "%m%Y", "%b-%Y", "%b-%y", "%b %Y", "%B %Y", "%Y-%b")
+_SHORT_MONTHS = ("%y%m", "%m%y")
+"""Of four digits: 9912 or 1299 is December 1999."""
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I %p", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p", " %I:%M:%S%p")
 _DIGIT_CLOCKS = ("%H%M", "%H%M%S")
 _COMPACT = re.compile(r"(%[YymdHMS])+")
@@ -226,9 +228,15 @@ def _check_zones(texts: pd.Series, form: str, name: str) -> None:
 def _formats(texts: pd.Series) -> Iterator[str]:
     """The formats that fit the first few values."""
     few, one = texts.head(_FIRST_LOOK), texts.head(1)
-    for form in (NUMBER, ISO, *_likely(str(texts.iloc[0]))):
+    short = _SHORT_MONTHS if _padded(texts) else ()
+    for form in (NUMBER, ISO, *short, *_likely(str(texts.iloc[0]))):
         if _read(one, form) is not None and (read := _read(few, form)) is not None and _plausible(read, form):
             yield form
+
+
+def _padded(texts: pd.Series) -> bool:
+    """Whether all are four digits and one begins with 0, as numbers hardly do: others below 1,300 would fit month and year, too."""
+    return bool(texts.str.fullmatch(r"\d{4}").all() and texts.str.startswith("0").any())
 
 
 def _plausible(read: np.ndarray, form: str) -> bool:
