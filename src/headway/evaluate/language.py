@@ -18,6 +18,7 @@ from headway.data.learnt import ENOUGH, Learnt
 from headway.data.shingles import shingles
 from headway.evaluate.resample import Units, draw_weights, interval
 from headway.evaluate.standing import Standing
+from headway.evaluate.studentised import widened
 
 BLOCK_BYTES = 512
 
@@ -102,9 +103,13 @@ def difference(a: Blocks, b: Blocks, resamples: int, metric: str = "bits_per_byt
     if not count:
         return (math.nan,) * 3
     a, b = a.take(np.arange(count)), b.take(np.arange(count))
+
+    def apart(weights: np.ndarray) -> np.ndarray:
+        return b.metrics(weights)[metric] - a.metrics(weights)[metric]
+
+    value = float(apart(np.ones((1, count)))[0])
     low, high = interval(_drawn(b, resamples)[metric] - _drawn(a, resamples)[metric], count)
-    one = np.ones((1, count))
-    value = float(b.metrics(one)[metric][0] - a.metrics(one)[metric][0])
+    low, high = widened(low, high, value, apart, np.arange(count), b.bytes, resamples, 0)
     return value, math.nan if low is None else low, math.nan if high is None else high
 
 

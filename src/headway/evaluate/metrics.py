@@ -18,6 +18,7 @@ import numpy as np
 from headway.config import suggest
 from headway.errors import ConfigError
 from headway.evaluate.resample import Bootstrap, Units, interval
+from headway.evaluate.studentised import widened
 from headway.evaluate.unseen import most_apart, with_one_more
 from headway.tasks import TaskName, names, task_of
 from headway.tasks.metric import Metric
@@ -90,6 +91,8 @@ def differences(
     most = most_apart(apart, sampled, target, a, b) if chosen.counts_cases else 0.0
     low, _ = interval(with_one_more(draws, -most, units.count, seed), units.count)
     _, high = interval(with_one_more(draws, most, units.count, seed), units.count)
+    if sampled.codes is not None:
+        low, high = widened(low, high, difference, apart, sampled.codes, np.ones(len(target)), resamples, seed)
     return difference, float("nan") if low is None else low, float("nan") if high is None else high
 
 

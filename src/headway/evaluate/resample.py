@@ -61,6 +61,13 @@ class Units:
         """How many units there are."""
         return self.rows if self.codes is None else int(self.codes.max(initial=-1)) + 1
 
+    @property
+    def equal(self) -> float:
+        """How many units of equal size would tell as much: (sum of sizes)^2 / sum of their squares (Kish 1965, "Survey Sampling")."""
+        if self.codes is None or not self.rows:
+            return float(self.rows)
+        return self.rows**2 / float((np.bincount(self.codes).astype(np.float64) ** 2).sum())
+
     def take(self, rows: np.ndarray) -> Units:
         """The units of some rows: (N,) bool or row numbers."""
         if self.codes is None:
@@ -88,12 +95,17 @@ class Units:
         return Sample(rows, share)
 
     def counted(self) -> str:
-        """In words: 2,000 rows, 2,000 rows (1,990 different), or 57 groups of 2,000 rows."""
+        """In words: 2,000 rows, 2,000 rows (1,990 different), or 57 groups of 2,000 rows, and when these are very unequal."""
         if self.codes is None:
             return f"{self.rows:,} rows"
         if self.name == DIFFERENT_ROW:
             return f"{self.rows:,} rows ({self.count:,} different)"
-        return f"{self.count:,} {self.name}{'s' if self.count != 1 else ''} of {self.rows:,} rows"
+        words = f"{self.count:,} {self.name}{'s' if self.count != 1 else ''} of {self.rows:,} rows"
+        return (
+            words
+            if self.equal >= self.count / 2
+            else f"{words} (so unequal in size that they count as {self.equal:,.0f})"
+        )
 
 
 class Bootstrap:
