@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from headway.data.learnt import Examinable, Learnt, examinable
+from headway.data.reading import FileReading
 from headway.data.split import TEST, TRAIN, Division
 from headway.data.store import Store, make_store
 from headway.evaluate.metrics import measure
 from headway.evaluate.resample import Units
-from headway.pipeline.other_columns import unlearnt_rows
+from headway.files.atomic import read_json, write_json
+from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
 from headway.pipeline.runs import table_of
 from headway.project import Project
 
@@ -59,6 +63,10 @@ class Version:
         target = store.arrays("test")["target"][mask]
         return measure(self.project.task, target, prediction[mask], 400, units=units)[name]
 
+    def project_reading(self, root: Path) -> FileReading:
+        """How it reads files."""
+        return table_of(self.project, root).reading
+
 
 def inputs(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate([arrays["numeric"], arrays["categorical"]], 1)
@@ -83,15 +91,25 @@ def train(root: Path, name: str, split: dict[str, Any], **data: Any) -> Version:
     return Version(project, store, tree, folder)
 
 
-def examine(root: Path, champion: Version, candidate: Version) -> Examinable:
+def examine(root: Path, champion: Version, candidate: Version, earlier: bool = False) -> Examinable:
+    """``earlier``: the champion's bundle is of code that did not keep how its rows were read."""
     learnt = Learnt.read(champion.folder)
+    if earlier:
+        described = read_json(champion.folder / "learnt.json")
+        del described["rule"]["reading"]
+        write_json(champion.folder / "learnt.json", described)
+        write_json(champion.folder / "preparation.json", champion.store.preparation.to_json())
+        (champion.folder / "project.yaml").write_text(champion.project.to_yaml())
+        learnt = Learnt.read(champion.folder)
+        assert learnt is not None
+        learnt = learnt.read_as(file_reading(champion.folder, table_of(candidate.project, root).reading))
     own = candidate.store.learnt
     return examinable(
         own,
         learnt,
         "version 1",
         candidate.store.rows["test"],
-        lambda it: unlearnt_rows(candidate.store, candidate.project, root, it),
+        lambda it: unlearnt_rows(candidate.store, candidate.project, lambda: table_of(candidate.project, root), it),
     )
 
 
@@ -193,6 +211,90 @@ def test_a_champion_that_reads_other_columns_is_examined_by_its_own(root: Path) 
     examined = examine(root, champion, candidate)
     assert not examined.mask.any()
     assert "the rows that version 1 learnt from cannot be told" in examined.sentence()
+
+
+@pytest.mark.parametrize(
+    ("split", "told", "csv"),
+    [
+        ({"by": "random"}, {"keys": []}, {"strip": True}),
+        ({"by": "group", "column": "customer"}, {}, {"strip": True}),
+        ({"by": "random", "row_key": ["customer", "b"]}, {}, {"strip": True}),
+        ({"by": "random"}, {"keys": []}, {"null_values": ["", " x"]}),
+    ],
+    ids=["content", "group", "row_key", "null_values"],
+)
+@pytest.mark.parametrize("earlier", [False, True], ids=["kept", "told by the bundle's project"])
+def test_rows_that_are_read_otherwise_are_still_those_that_the_champion_learnt(
+    root: Path, split: dict[str, Any], told: dict[str, Any], csv: dict[str, Any], earlier: bool
+) -> None:
+    for file in (root / "rows").iterdir():
+        pd.read_csv(file).assign(c=lambda f: " " + f["c"], customer=lambda f: " c" + f["customer"].astype(str)).to_csv(
+            file, index=False
+        )
+    champion = train(root, "one", split, **told)
+    candidate = train(root, "two", split, **told, csv=csv)
+    examined = examine(root, champion, candidate, earlier)
+    truth = Division(table_of(champion.project, root), champion.project.split).parts == TEST
+    here = Division(table_of(candidate.project, root), candidate.project.split).parts == TEST
+    np.testing.assert_array_equal(examined.mask, truth[here])
+    assert 100 < examined.left_out < len(examined.mask)
+    assert f"data.csv.{next(iter(csv))}" in examined.sentence()
+
+
+def test_dates_that_are_read_otherwise_are_still_those_that_the_champion_learnt(root: Path) -> None:
+    for file in (root / "rows").iterdir():
+        pd.read_csv(file).assign(
+            day=lambda f: f["a"].abs().mul(3).astype(int).clip(0, 8).add(1).map("0{}/05/2024".format)
+        ).to_csv(file, index=False)
+    told: dict[str, Any] = {"keys": [], "features": {**FEATURES, "day": "date"}}
+    champion = train(root, "one", {"by": "random"}, **told, date_format="%d/%m/%Y")
+    candidate = train(root, "two", {"by": "random"}, **told, date_format="%m/%d/%Y")
+    examined = examine(root, champion, candidate)
+    truth = Division(table_of(champion.project, root), champion.project.split).parts == TEST
+    here = Division(table_of(candidate.project, root), candidate.project.split).parts == TEST
+    np.testing.assert_array_equal(examined.mask, truth[here])
+    assert "data.date_format was %d/%m/%Y, is %m/%d/%Y" in examined.sentence()
+
+
+def test_a_new_word_for_null_does_not_keep_the_champion_from_reading_a_new_file(root: Path) -> None:
+    champion = train(root, "one", {"by": "random"}, keys=[])
+    new = rows(400, 3, 400)
+    new.assign(a=new["a"].where(new["a"] > 0, " ?").astype(str)).to_csv(root / "rows" / "a0.csv", index=False)
+    candidate = train(root, "two", {"by": "random"}, keys=[], csv={"null_values": ["", "?"], "strip": True})
+    assert examine(root, champion, candidate).mask.all()
+    reading = Reading(FEATURES, champion.project_reading(root), (), False)
+    given = write_test_rows(root / "given", candidate.project, table_of(candidate.project, root), reading).raw_test()
+    assert given.equals(candidate.store.raw_test(["a", "b", "c"]))
+
+
+def test_a_version_is_given_the_rows_as_it_reads_them(root: Path) -> None:
+    for file in (root / "rows").iterdir():
+        pd.read_csv(file).assign(c=lambda f: " " + f["c"]).to_csv(file, index=False)
+    champion = train(root, "one", {"by": "random"})
+    candidate = train(root, "two", {"by": "random"}, csv={"strip": True})
+    reading = Reading(FEATURES, champion.project_reading(root), (), False)
+    given = write_test_rows(root / "given", candidate.project, table_of(candidate.project, root), reading).raw_test()
+    assert set(given.column("c").to_pylist()) == {" x", " y", " z"}
+    assert given.column("a").equals(candidate.store.raw_test(["a"]).column("a"))
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["all rows are there", "some are gone"])
+def test_files_of_another_form_are_compared_only_where_every_row_that_was_learnt_is_found(
+    root: Path, gone: bool
+) -> None:
+    champion = train(root, "one", {"by": "random"}, keys=[])
+    (root / "packed").mkdir()
+    for file in sorted((root / "rows").iterdir())[gone:]:
+        pq.write_table(pacsv.read_csv(file), root / "packed" / f"{file.stem}.parquet")
+    candidate = train(root, "two", {"by": "random", "seed": 1}, keys=[], source="packed")
+    examined = examine(root, champion, candidate)
+    truth = Division(table_of(champion.project, root), champion.project.split).parts == TEST
+    here = Division(table_of(candidate.project, root), candidate.project.split).parts == TEST
+    if gone:
+        assert not examined.mask.any()
+        assert "its rows were read as csv, and are now read as parquet" in examined.sentence()
+    else:
+        np.testing.assert_array_equal(examined.mask, truth[here])
 
 
 def test_a_column_of_another_kind_divides_the_rows_anew(root: Path) -> None:

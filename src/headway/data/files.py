@@ -296,8 +296,12 @@ def _csv_batches(
             strings_can_be_null=False,
         ),
     )
-    nulls = pa.array(csv.null_values, pa.string())
     for batch in reader:
-        texts = [pc.utf8_trim_whitespace(c) if csv.strip else c for c in batch.columns]
-        known = [pc.if_else(pc.is_in(c, value_set=nulls), pa.scalar(None, pa.string()), c) for c in texts]
-        yield pa.RecordBatch.from_arrays(known, names=batch.schema.names)
+        yield pa.RecordBatch.from_arrays([known_texts(c, csv) for c in batch.columns], names=batch.schema.names)
+
+
+def known_texts(column: pa.Array, csv: CsvOptions) -> pa.Array:
+    """Texts as they are read: stripped where that is asked, and null where they stand for a missing value."""
+    texts = pc.utf8_trim_whitespace(column) if csv.strip else column
+    nulls = pa.array(csv.null_values, pa.string())
+    return pc.if_else(pc.is_in(texts, value_set=nulls), pa.scalar(None, pa.string()), texts)

@@ -10,13 +10,14 @@ hash lies above the sample is not decided on, unless many test rows lie in the s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headway.data.identity import Identity
+from headway.data.reading import FileReading
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json, write_json
 
@@ -31,16 +32,23 @@ IDENTITY = "the columns that tell rows apart"
 
 @dataclass(frozen=True)
 class Rule:
-    """How rows were divided: the settings, the digest of the data, and of each file that was the test by its name."""
+    """How rows were divided: the settings, the digest of the data, and of each file that was the test by its name.
+
+    ``reading``: how the files were read, which decides on the hash of a row. None of texts, and of versions older than this.
+    """
 
     settings: Mapping[str, Any]
     data: str
     test_files: tuple[str, ...] = ()
+    reading: FileReading | None = None
 
     def changes(self, later: Rule) -> list[str]:
         """What differs in a later rule, for people."""
-        names = sorted({*self.settings, *later.settings})
-        pairs = [(name, self.settings.get(name), later.settings.get(name)) for name in names]
+        before, after = dict(self.settings), dict(later.settings)
+        if self.reading is not None and later.reading is not None:
+            before |= self.reading.settings
+            after |= later.reading.settings
+        pairs = [(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]
         return [f"{name} {_change(old, new)}" for name, old, new in pairs if old != new]
 
 
@@ -72,6 +80,10 @@ class Learnt:
         below = int(kept[MOST]) if len(kept) > MOST else 2**64
         return cls(rule, identity, below, kept[:MOST])
 
+    def read_as(self, reading: FileReading) -> Learnt:
+        """The same, of files that were read so."""
+        return replace(self, rule=replace(self.rule, reading=reading))
+
     def contains(self, hashes: np.ndarray) -> np.ndarray:
         """(N,) bool: which identities are among those kept."""
         if not len(self.hashes):
@@ -100,6 +112,8 @@ class Learnt:
         np.save(folder / HASHES, self.hashes)
         identity = self.identity.to_json() if self.identity else None
         rule = {"settings": self.rule.settings, "data": self.rule.data, "test_files": list(self.rule.test_files)}
+        if self.rule.reading is not None:
+            rule["reading"] = self.rule.reading.to_json()
         write_json(folder / DESCRIPTION, {"format": FORMAT, "rule": rule, "identity": identity, "below": self.below})
 
     @classmethod
@@ -112,7 +126,9 @@ class Learnt:
             raise ConfigError(
                 f"{DESCRIPTION}'s format must be at most {FORMAT}, but is {values['format']}; update Headway"
             )
-        rule = Rule(values["rule"]["settings"], values["rule"]["data"], tuple(values["rule"]["test_files"]))
+        told = values["rule"]
+        reading = FileReading.from_json(told["reading"]) if "reading" in told else None
+        rule = Rule(told["settings"], told["data"], tuple(told["test_files"]), reading)
         identity = Identity.from_json(values["identity"]) if values["identity"] else None
         return cls(rule, identity, int(values["below"]), np.load(folder / HASHES, allow_pickle=False))
 
@@ -147,13 +163,13 @@ def examinable(
     """Which of the candidate's ``rows`` test rows the champion has not learnt from.
 
     ``unlearnt`` gives (rows,) bool for what the champion has learnt; it may raise ConfigError or DataError where the data no
-    longer has the columns that this takes, or not in the champion's kinds: then no row can be told.
+    longer has the columns that this takes, or not in the champion's kinds, or cannot be read as it was: then no row can be told.
     """
     everything = np.ones(rows, bool)
     if champion is None:
         why = f"{label} was registered before the rows that a version learnt from were kept, so its figure may be too good"
         return Examinable(everything, why)
-    same = not champion.rule.changes(own.rule) and champion.identity == own.identity
+    same = champion.rule.settings == own.rule.settings and champion.identity == own.identity
     if same and (champion.rule.data == own.rule.data or _same_test_files(own.rule, champion.rule)):
         return Examinable(everything)
     try:

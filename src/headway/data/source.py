@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,13 +21,13 @@ from headway.config import suggest
 from headway.data.canonical import canonical
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.files import find_files, format_of, read_batches, read_schema
+from headway.data.reading import Clean, FileReading, also_null, reading_of
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_or_empty, write_json
 from headway.tasks import TaskName, task_of
 
 __all__ = ["Chunk", "Table", "canonical", "newest_month", "open_table"]
 
-Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
 DIGESTS = ".cache/digests.json"
 
 
@@ -103,6 +104,32 @@ class Table:
         """How the files are read: what beside their content decides on the rows."""
         config = self._config
         return [self._form, self._csv.model_dump(), config.dataset, config.date_format, config.unlabelled]
+
+    @property
+    def reading(self) -> FileReading:
+        """The same, of what decides on the values of the rows that are there."""
+        return reading_of(self._config, self._form, self._csv)
+
+    def again(self, kinds: Mapping[str, Kind], others: Sequence[str], reading: FileReading) -> Table:
+        """All rows of the same files, also those without a target, with the columns ``kinds`` and ``others``, read as by ``reading``.
+
+        Raises ConfigError where the files do not have the columns, DataError where they cannot be read so.
+        """
+        clean = self._clean
+        if self.textual and reading.csv != self._csv:
+            numbers = {name for name, kind in kinds.items() if kind not in ("categorical", "text")}
+            clean = also_null(clean, numbers | ({self.target} if self.task == "regression" else set()), self._csv)
+        told = {"features": dict(kinds), "date_format": reading.date_format, "unlabelled": "stop"}
+        config = self._config.model_copy(update=told)
+        return Table(self.files, config, self.task, self._root, others, reading.csv, clean, self._form)
+
+    def labelled(self) -> np.ndarray:
+        """(N,) bool: which of all rows, in their order, are among this table's."""
+        whole = self.again({}, (), self.reading)
+        keep_all = self._config.unlabelled != "drop"
+        columns = (chunk.batch.column(self.target) for chunk in whole.chunks(columns=[self.target]))
+        valid = [column.is_valid().to_numpy(zero_copy_only=False) for column in columns]
+        return np.concatenate(valid) | keep_all
 
     @cached_property
     def digest(self) -> str:

@@ -103,6 +103,7 @@ class Division:
             described(self.split.model_dump(mode="json"), self.identity.columns),
             self.table.digest,
             tuple(sorted(contents[file] for file in files)),
+            self.table.reading,
         )
         return Learnt.of(rule, self.identity, self.rows[self.parts != TEST])
 

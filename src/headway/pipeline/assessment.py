@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.prepare import Preparation
+from headway.data.reading import FileReading
 from headway.data.store import Store
 from headway.errors import ConfigError, DataError, TrainingError
 from headway.evaluate.baselines import fit_baselines
@@ -20,8 +21,9 @@ from headway.evaluate.evaluation import beside, evaluate
 from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
 from headway.files.atomic import write_array
-from headway.pipeline.other_columns import Reading, unlearnt_rows, write_test_rows
-from headway.pipeline.rival import Attempt, attempted, attempting, look, meet
+from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
+from headway.pipeline.rival import UNREADABLE, Attempt, attempted, attempting, damaged, look, meet
+from headway.pipeline.runs import table_of
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
@@ -52,7 +54,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     store = Store(run.store)
     preparation = store.preparation
     holder = tracking.holder(root, project.name)
-    child = _start_rehearsal(run, store, _champion_of_these_rows(run, store, holder))
+    child = _start_rehearsal(run, store, _champion_of_these_rows(run, project, root, store, holder))
     report.progress(0.1, "fitting the baselines")
     baselines = fit_baselines(
         project.evaluate.baselines,
@@ -90,11 +92,21 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     return evaluation
 
 
-def _champion_of_these_rows(run: RunDirectory, store: Store, holder: Holder | None) -> Path | None:
+def _champion_of_these_rows(
+    run: RunDirectory, project: Project, root: Path, store: Store, holder: Holder | None
+) -> Path | None:
     """The bundle of the version in charge, where it can predict the test rows as the store holds them."""
     if holder is None or holder.bundle is None or look(holder, run.plan["project"]) is not None:
         return None
-    return holder.bundle if Reading.of(holder.bundle, store).same else None
+    try:
+        return holder.bundle if Reading.of(holder.bundle, store, _now(store, project, root)).same else None
+    except UNREADABLE:  # `compare` says so
+        return None
+
+
+def _now(store: Store, project: Project, root: Path) -> FileReading:
+    """How the candidate's files are read. A store of earlier code does not say."""
+    return store.learnt.rule.reading or table_of(project, root).reading
 
 
 def compare(
@@ -109,7 +121,7 @@ def compare(
     store = Store(run.store)
 
     def before(bundle: Path) -> Attempt:
-        return _attempted(bundle, run.path / "rehearsal" / "1.npy", outcome or Outcome(), store)
+        return _attempted(bundle, run.path / "rehearsal" / "1.npy", outcome or Outcome(), store, _now(store, project, root))
 
     def now(version: str, bundle: Path) -> Attempt:
         return _let_predict(run, project, root, store, version, bundle)
@@ -131,28 +143,37 @@ def compare(
 
 
 def _let_predict(run: RunDirectory, project: Project, root: Path, store: Store, version: str, bundle: Path) -> Attempt:
-    """Let a version predict the test rows in a process of its own; where it reads other columns, they are read from the data again."""
-    folder, rows, reading = run.path / f"rehearsal-{version}", store, Reading.of(bundle, store)
+    """Let a version predict the test rows in a process of its own; where it reads other columns, or the files otherwise, they are
+    read from the data again.
+    """
+    now = _now(store, project, root)
+    folder, rows = run.path / f"rehearsal-{version}", store
+    try:
+        reading = Reading.of(bundle, store, now)
+    except UNREADABLE as error:
+        return damaged(bundle, error)
     if not reading.same:
-        problem = reading.problem(project, root, bool(run.plan.get("replace_champion")))
+        table = table_of(project, root)
+        problem = reading.problem(project, table, bool(run.plan.get("replace_champion")))
         if problem:
             return Attempt(problem=problem)
         try:
-            rows = write_test_rows(folder, project, root, reading.kinds)
+            rows = write_test_rows(folder, project, table, reading)
         except (ConfigError, DataError) as error:
             return Attempt(problem=f"the rows cannot be read with its columns: {error}")
     await_end(_rehearsal(run, rows, folder, [bundle]))
-    made = _attempted(bundle, folder / "0.npy", outcome_of(folder), store)
+    made = _attempted(bundle, folder / "0.npy", outcome_of(folder), store, now)
     return replace(made, remark=reading.remark(version, project.name))
 
 
-def _attempted(bundle: Path, predictions: Path, outcome: Outcome, store: Store) -> Attempt:
-    """How a version fared; one that knows other classes is no rival."""
+def _attempted(bundle: Path, predictions: Path, outcome: Outcome, store: Store, now: FileReading) -> Attempt:
+    """How a version fared; one that knows other classes is no rival. ``now``: how the candidate's files are read."""
     own = tuple(store.preparation.target.classes)
     if outcome.problem is None and outcome.classes != own:
         known = ", ".join(outcome.classes)
         outcome = Outcome(problem=f"it knows the classes {known}, the candidate {', '.join(own)}")
-    return attempted(bundle, predictions, outcome)
+    made = attempted(bundle, predictions, outcome)
+    return made if made.learnt is None else replace(made, learnt=made.learnt.read_as(file_reading(bundle, now)))
 
 
 def draw_pictures(run: RunDirectory, project: Project, store: Store, evaluation: dict[str, Any]) -> None:
@@ -199,7 +220,10 @@ def units_of(store: Store) -> Units:
 def _examinable(store: Store, project: Project, root: Path, version: str, learnt: Learnt | None) -> Examinable:
     """The test rows that a version has not learnt from."""
     label, rows = f"version {version}", store.rows["test"]
-    return examinable(store.learnt, learnt, label, rows, lambda one: unlearnt_rows(store, project, root, one))
+    own = store.learnt.read_as(_now(store, project, root))
+    return examinable(
+        own, learnt, label, rows, lambda it: unlearnt_rows(store, project, lambda: table_of(project, root), it)
+    )
 
 
 def _start_rehearsal(run: RunDirectory, store: Store, champion: Path | None) -> subprocess.Popen[bytes]:

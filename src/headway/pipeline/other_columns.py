@@ -1,12 +1,12 @@
-"""The candidate's test rows for an earlier version that reads other columns, or the same ones as another kind.
+"""The candidate's test rows for an earlier version that reads other columns, the same ones as another kind, or the files otherwise.
 
-The YAML may have dropped a column since that version was trained. Where the data still has it, both are compared on the same rows, each
-with its own columns.
+Since that version was trained, the YAML may have dropped a column, or state other nulls or that spaces are stripped. Where the data
+still allows it, both are compared on the same rows, each with its own columns and its own reading of the files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,11 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headway.columns import Kind
-from headway.data.identity import Identity, row_hashes
+from headway.config import read_yaml
+from headway.data.identity import Identity, hash_batch
 from headway.data.learnt import Learnt
-from headway.data.source import Table, open_table
+from headway.data.prepare import Preparation
+from headway.data.reading import FileReading
+from headway.data.source import Table
 from headway.data.split import TEST, Division
 from headway.data.store import RAW_TEST, Store
+from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json
 from headway.project import Project
 
@@ -29,26 +33,25 @@ from headway.project import Project
 class Reading:
     """The columns that a version reads, with their kinds; ``others`` are those that the candidate does not read.
 
-    ``same``: whether the candidate's store holds all of them as the version reads them.
+    ``files``: how it reads files. ``same``: whether the candidate's store holds all of the columns as the version reads them.
     """
 
     kinds: Mapping[str, Kind]
+    files: FileReading
     others: tuple[str, ...]
     same: bool
 
     @classmethod
-    def of(cls, bundle: Path, store: Store) -> Reading:
-        """From a version's bundle."""
+    def of(cls, bundle: Path, store: Store, now: FileReading) -> Reading:
+        """From a version's bundle. ``now``: how the candidate reads files."""
         kinds = read_json(bundle / "bundle.json").get("features") or {}
-        own = store.preparation.kinds
-        return cls(kinds, tuple(name for name in kinds if name not in own), kinds.items() <= own.items())
+        own, files = store.preparation.kinds, file_reading(bundle, now)
+        same = kinds.items() <= own.items() and files.settings == now.settings
+        return cls(kinds, files, tuple(name for name in kinds if name not in own), same)
 
-    def problem(self, project: Project, root: Path, replace: bool) -> str:
+    def problem(self, project: Project, table: Table, replace: bool) -> str:
         """Why the candidate's test rows cannot be given to the version or, where it is to be replaced, need not; else empty."""
-        from headway.pipeline.runs import table_of
-
-        present = table_of(project, root).present
-        lost = [name for name in self.kinds if name not in present]
+        lost = [name for name in self.kinds if name not in table.present]
         if lost:
             return f"it reads {_shown(lost)}, which the data no longer has"
         if replace and self.others:
@@ -68,12 +71,23 @@ def _shown(names: Sequence[str]) -> str:
     return f"the column{'s' if len(names) > 1 else ''} {', '.join(names[:3])}{more}"
 
 
-def write_test_rows(folder: Path, project: Project, root: Path, kinds: Mapping[str, Kind]) -> Store:
-    """The candidate's test rows, in their order, with the columns of ``kinds``, as a store keeps them.
+def file_reading(bundle: Path, now: FileReading) -> FileReading:
+    """How a version's files were read: kept with what it learnt or, in a bundle of earlier code, told by its project."""
+    learnt = Learnt.read(bundle)
+    if learnt is not None and learnt.rule.reading is not None:
+        return learnt.rule.reading
+    typed = Preparation.from_json(read_json(bundle / "preparation.json")).typed
+    return FileReading.of_project(read_yaml(bundle / "project.yaml")["data"], not typed, now)
 
+
+def write_test_rows(folder: Path, project: Project, table: Table, reading: Reading) -> Store:
+    """The candidate's test rows, in their order, with the columns of ``reading``, as a store keeps them.
+
+    The files are read as the version did, where they can still be; a Parquet file of what was CSV is read as it is.
     Raises DataError where a value is not of its column's kind.
     """
-    batches = _test_batches(project, root, kinds)
+    files = reading.files if _can_read(reading.files, table) else table.reading
+    batches = _test_batches(table.again(reading.kinds, (), files), list(reading.kinds), _is_test(table, project))
     first = next(batches)
     path = folder / RAW_TEST
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,20 +97,49 @@ def write_test_rows(folder: Path, project: Project, root: Path, kinds: Mapping[s
     return Store(folder)
 
 
-def _test_batches(project: Project, root: Path, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
-    is_test = _is_test(project, root)
-    for chunk in _table(project, root, kinds).chunks(columns=list(kinds)):
-        yield chunk.batch.filter(pa.array(is_test[chunk.start : chunk.start + chunk.batch.num_rows]))
+def _test_batches(table: Table, columns: list[str], is_test: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """The test rows of a table of all rows. Raises DataError where it has more or fewer than ``is_test`` (N,)."""
+    end = 0
+    for chunk in table.chunks(columns=columns):
+        end = chunk.start + chunk.batch.num_rows
+        if end <= len(is_test):
+            yield chunk.batch.filter(pa.array(is_test[chunk.start : end]))
+    if end != len(is_test):
+        raise DataError(f"read as they were for it, the files have {end:,} rows, but read as now {len(is_test):,}")
 
 
-def unlearnt_rows(store: Store, project: Project, root: Path, learnt: Learnt) -> np.ndarray:
-    """(N,) bool: the test rows that are not among what a version has learnt.
+def _is_test(table: Table, project: Project) -> np.ndarray:
+    """(N,) bool: which of all rows of the files, also those without a target, are the candidate's test."""
+    is_test = table.labelled()
+    is_test[is_test] = Division(table, project.split).parts == TEST
+    return is_test
 
-    Raises ConfigError where the data does not have the columns any more by which that version told rows apart.
+
+def unlearnt_rows(store: Store, project: Project, open_rows: Callable[[], Table], learnt: Learnt) -> np.ndarray:
+    """(N,) bool: the test rows that are not among what a version has learnt. ``open_rows`` opens the candidate's rows.
+
+    Raises ConfigError or DataError where the data does not have the columns any more by which that version told rows apart, or
+    cannot be read any more as it was for that version.
     """
-    assert learnt.identity is not None, "only texts have none"
-    hashes = store.test_hashes(learnt.identity) if _same_kinds(learnt.identity, store.learnt.identity) else None
-    return learnt.unlearnt(_read_again(project, root, learnt.identity) if hashes is None else hashes)
+    identity, own = learnt.identity, store.learnt
+    assert identity is not None, "only texts have none"
+    now = own.rule.reading or open_rows().reading
+    before = learnt.rule.reading or now
+    stored = store.test_hashes(identity) if _same_kinds(identity, own.identity) else None
+    if stored is not None and before.settings == now.settings:
+        return learnt.unlearnt(stored)
+    table = open_rows()
+    try:
+        if not _can_read(before, table):
+            raise DataError(f"its rows were read as {_form(before)}, and are now read as {_form(table.reading)}")
+        read = _hashes(table, project, identity, before)
+    except (ConfigError, DataError):
+        every = _all_accounted_for(table, project, learnt)
+        if every is None:
+            raise
+        return every
+    # Files that were written anew may hold as they are what that version's reading made of them.
+    return learnt.unlearnt(read) & ~(learnt.contains(stored) if stored is not None else np.zeros(len(read), bool))
 
 
 def _same_kinds(champion: Identity, own: Identity | None) -> bool:
@@ -104,23 +147,40 @@ def _same_kinds(champion: Identity, own: Identity | None) -> bool:
     return own is not None and set(champion.kinds) <= set(own.kinds)
 
 
-def _read_again(project: Project, root: Path, identity: Identity) -> np.ndarray:
-    """(N,) the identities of the test rows from the files, with columns or kinds that only the champion knows.
+def _can_read(before: FileReading, table: Table) -> bool:
+    """Whether the files can be read with an earlier version's settings: they are of the same form and data set."""
+    return (before.form, before.dataset) == (table.reading.form, table.reading.dataset)
 
-    Raises ConfigError where the files do not have them any more.
+
+def _form(reading: FileReading) -> str:
+    return f"the data set {reading.dataset}" if reading.dataset else reading.form
+
+
+def _again(table: Table, identity: Identity, reading: FileReading) -> Table:
+    """All rows with the columns of an identity. Raises ConfigError where the files do not have them any more."""
+    kinds = {name: kind for name, kind in identity.kinds if kind is not None and name != table.target}
+    return table.again(kinds, tuple(name for name, kind in identity.kinds if kind is None), reading)
+
+
+def _hashes(table: Table, project: Project, identity: Identity, reading: FileReading) -> np.ndarray:
+    """(N,) the identities of the test rows from the files, with columns, kinds or a reading that only the champion knows."""
+    names = list(identity.columns)
+    batches = _test_batches(_again(table, identity, reading), names, _is_test(table, project))
+    return np.concatenate([hash_batch(batch, names) for batch in batches])
+
+
+def _all_accounted_for(table: Table, project: Project, learnt: Learnt) -> np.ndarray | None:
+    """What `unlearnt_rows` gives where today's reading finds every row that the version learnt, so that it tells the others
+    as well; None where it does not, or cannot read the files.
     """
-    kinds = {name: kind for name, kind in identity.kinds if kind is not None and name != project.data.target}
-    others = tuple(name for name, kind in identity.kinds if kind is None)
-    return row_hashes(_table(project, root, kinds, others), identity.columns)[_is_test(project, root)]
-
-
-def _table(project: Project, root: Path, kinds: Mapping[str, Kind], others: Sequence[str] = ()) -> Table:
-    """The project's rows with other columns than its own."""
-    return open_table(project.data.model_copy(update={"features": dict(kinds)}), project.task, root, others)
-
-
-def _is_test(project: Project, root: Path) -> np.ndarray:
-    """(N,) bool: the rows of the files that are the candidate's test."""
-    from headway.pipeline.runs import table_of
-
-    return Division(table_of(project, root), project.split).parts == TEST
+    identity = learnt.identity
+    assert identity is not None, "only texts have none"
+    names = list(identity.columns)
+    try:
+        chunks = _again(table, identity, table.reading).chunks(columns=names)
+        hashes = np.concatenate([hash_batch(chunk.batch, names) for chunk in chunks])
+    except (ConfigError, DataError):
+        return None
+    if not np.isin(learnt.hashes, hashes).all():
+        return None
+    return learnt.unlearnt(hashes[_is_test(table, project)])

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from headway.serve.outcome import Outcome
     from headway.tracking import Holder
 
+UNREADABLE = (HeadwayError, OSError, ValueError, KeyError, TypeError)
+"""What comes of reading a bundle whose files are damaged."""
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -112,7 +115,7 @@ def look(holder: Holder, project: Mapping[str, Any]) -> Attempt | None:
         described = read_json(holder.bundle / "bundle.json")
         other, own = Purpose.of_bundle(described), Purpose.of(project)
     except (OSError, ValueError, AttributeError) as error:
-        return _damaged(holder.bundle, error)
+        return damaged(holder.bundle, error)
     if own.differs(other):
         return Attempt(problem=f"it predicts {other.text}, the candidate {own.text}")
     return None
@@ -124,11 +127,12 @@ def attempted(bundle: Path, predictions: Path, outcome: Outcome) -> Attempt:
         return Attempt(problem=outcome.problem, damaged=outcome.damaged)
     try:
         return Attempt(predictions, Learnt.read(bundle))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return _damaged(bundle, error)
+    except UNREADABLE as error:
+        return damaged(bundle, error)
 
 
-def _damaged(bundle: Path, error: Exception) -> Attempt:
+def damaged(bundle: Path, error: Exception) -> Attempt:
+    """A version whose files cannot be read."""
     own = isinstance(error, HeadwayError)
     problem = str(error) if own else f"its files in {bundle} are damaged ({type(error).__name__}: {error})"
     return Attempt(problem=problem.splitlines()[0], damaged=True)

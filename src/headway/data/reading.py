@@ -1,0 +1,89 @@
+"""How files are read: what beside their content decides on the values of the rows, and so on which row is which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from headway.data.config import CsvOptions, DataConfig
+from headway.data.files import format_of, known_texts
+from headway.errors import ConfigError
+
+Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class FileReading:
+    """``form``: csv, parquet, jsonl or arrow. ``dataset``: the known data set whose cleaner mends the rows, if it is one."""
+
+    form: str
+    csv: CsvOptions
+    dataset: str | None = None
+    date_format: str | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What can make one file other rows, by the names that the project's YAML has for it."""
+        csv = self.csv.model_dump(mode="json") if self.form == "csv" else {}
+        settings = {"data.format": self.form, "data.dataset": self.dataset, "data.date_format": self.date_format}
+        settings |= {f"data.csv.{name}": value for name, value in csv.items()}
+        return {name: value for name, value in settings.items() if value not in (None, [])}
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        csv = self.csv.model_dump(mode="json")
+        return {"form": self.form, "csv": csv, "dataset": self.dataset, "date_format": self.date_format}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> FileReading:
+        """What to_json gave."""
+        csv = CsvOptions.model_validate(values["csv"])
+        return cls(values["form"], csv, values["dataset"], values["date_format"])
+
+    @classmethod
+    def of_project(cls, data: Mapping[str, Any], textual: bool, now: FileReading) -> FileReading:
+        """From the ``data`` section in the bundle of a version that was made before its reading was kept with what it learnt.
+
+        ``textual``: whether its files were CSV. What the section does not tell is taken from ``now``, the reading of today.
+        """
+        if data.get("dataset") is not None:
+            csv = now.csv if now.dataset == data["dataset"] else CsvOptions()
+        else:
+            stated = {name: value for name, value in (data.get("csv") or {}).items() if name in CsvOptions.model_fields}
+            csv = CsvOptions.model_validate(stated)
+        form = "csv" if textual else _other_form(data, now)
+        return cls(form, csv, data.get("dataset"), data.get("date_format"))
+
+
+def _other_form(data: Mapping[str, Any], now: FileReading) -> str:
+    """The form of files that are not CSV: stated, or by the source's ending, or else that of today."""
+    try:
+        form = format_of([str(data.get("source"))], data.get("format") or "auto")
+    except ConfigError:
+        form = now.form
+    return "other than csv" if form == "csv" else form
+
+
+def reading_of(config: DataConfig, form: str, csv: CsvOptions) -> FileReading:
+    """How a project's files are read, ``form`` and ``csv`` being what its settings or its data set come to."""
+    return FileReading(form, csv, config.dataset, config.date_format)
+
+
+def also_null(clean: Clean | None, names: Collection[str], csv: CsvOptions) -> Clean:
+    """``clean``, after which the texts in the columns ``names`` are null too where ``csv`` calls them null.
+
+    A word that is null today can be no number to an earlier version, which never learnt such a row: it must not stop the reading.
+    """
+
+    def cleaned(batch: pa.RecordBatch) -> pa.RecordBatch:
+        batch = clean(batch) if clean is not None else batch
+        columns = [
+            known_texts(column, csv) if name in names and pa.types.is_string(column.type) else column
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+    return cleaned
