@@ -25,14 +25,14 @@ class FileReading:
     date_format: str | None = None
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """What can make one file other rows, by the names that the project's YAML has for it."""
         csv = self.csv.model_dump(mode="json") if self.form == "csv" else {}
         settings = {"data.format": self.form, "data.dataset": self.dataset, "data.date_format": self.date_format}
         settings |= {f"data.csv.{name}": value for name, value in csv.items()}
         return {name: value for name, value in settings.items() if value not in (None, [])}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain values."""
         csv = self.csv.model_dump(mode="json")
         return {"form": self.form, "csv": csv, "dataset": self.dataset, "date_format": self.date_format}

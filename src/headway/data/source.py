@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.columns import Kind
+from headway.columns import Kind, column_type
 from headway.columns.values import family, to_string_or_keep
 from headway.config import suggest
 from headway.data.canonical import canonical
@@ -117,8 +117,9 @@ class Table:
         """
         clean = self._clean
         if self.textual and reading.csv != self._csv:
-            numbers = {name for name, kind in kinds.items() if kind not in ("categorical", "text")}
-            clean = also_null(clean, numbers | ({self.target} if self.task == "regression" else set()), self._csv)
+            every = {**kinds, self.target: self.target_kind}
+            spelt = {name for name, kind in every.items() if not column_type(kind).any_text}
+            clean = also_null(clean, spelt, self._csv)
         told = {"features": dict(kinds), "date_format": reading.date_format, "unlabelled": "stop"}
         config = self._config.model_copy(update=told)
         return Table(self.files, config, self.task, self._root, others, reading.csv, clean, self._form)
@@ -234,8 +235,11 @@ class Table:
                 )
 
 
-def open_table(data: DataConfig, task: TaskName, root: Path, extra: Sequence[str] = ()) -> Table:
-    """The project's rows. ``extra`` columns (keys, slices, a split column) are carried along in their own type.
+def open_table(
+    data: DataConfig, task: TaskName, root: Path, extra: Sequence[str] = (), only: Collection[str] | None = None
+) -> Table:
+    """The project's rows, or those in the files ``only``. ``extra`` columns (keys, slices, a split column) are carried along in
+    their own type.
 
     Raises ConfigError for what the project says wrongly, DataError for what the files are.
     """
@@ -243,10 +247,14 @@ def open_table(data: DataConfig, task: TaskName, root: Path, extra: Sequence[str
         from headway.data.datasets import locate
 
         found = locate(data.dataset, data.options, root)
-        files = [str(file) for file in found.files]
+        files = _chosen([str(file) for file in found.files], only)
         return Table(files, data, task, root, extra, found.csv, found.clean, found.format)
-    files = find_files(str(data.source), root)
+    files = _chosen(find_files(str(data.source), root), only)
     return Table(files, data, task, root, extra, data.csv, None, format_of(files, data.format))
+
+
+def _chosen(files: list[str], only: Collection[str] | None) -> list[str]:
+    return files if only is None else [file for file in files if file in only]
 
 
 def newest_month(data: DataConfig, root: Path) -> str | None:

@@ -23,7 +23,7 @@ from headway.evaluate.resample import Units
 from headway.files.atomic import write_array
 from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
 from headway.pipeline.rival import UNREADABLE, Attempt, attempted, attempting, damaged, look, meet
-from headway.pipeline.runs import table_of
+from headway.pipeline.runs import rows_of
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
@@ -99,14 +99,14 @@ def _champion_of_these_rows(
     if holder is None or holder.bundle is None or look(holder, run.plan["project"]) is not None:
         return None
     try:
-        return holder.bundle if Reading.of(holder.bundle, store, _now(store, project, root)).same else None
+        return holder.bundle if Reading.of(holder.bundle, store, _now(run, store, project, root)).same else None
     except UNREADABLE:  # `compare` says so
         return None
 
 
-def _now(store: Store, project: Project, root: Path) -> FileReading:
+def _now(run: RunDirectory, store: Store, project: Project, root: Path) -> FileReading:
     """How the candidate's files are read. A store of earlier code does not say."""
-    return store.learnt.rule.reading or table_of(project, root).reading
+    return store.learnt.rule.reading or rows_of(run, project, root).reading
 
 
 def compare(
@@ -121,7 +121,9 @@ def compare(
     store = Store(run.store)
 
     def before(bundle: Path) -> Attempt:
-        return _attempted(bundle, run.path / "rehearsal" / "1.npy", outcome or Outcome(), store, _now(store, project, root))
+        return _attempted(
+            bundle, run.path / "rehearsal" / "1.npy", outcome or Outcome(), store, _now(run, store, project, root)
+        )
 
     def now(version: str, bundle: Path) -> Attempt:
         return _let_predict(run, project, root, store, version, bundle)
@@ -131,7 +133,7 @@ def compare(
     evaluation |= {**rival.to_json(), "champion": None}
     if rival.version is None or rival.predictions is None:
         return
-    examined = _examinable(store, project, root, rival.version, rival.learnt)
+    examined = _examinable(run, store, project, root, rival.version, rival.learnt)
     usable = rival.predictions.with_suffix(".usable.npy")
     write_array(usable, examined.mask)
     target = np.asarray(store.arrays("test")["target"])
@@ -146,14 +148,14 @@ def _let_predict(run: RunDirectory, project: Project, root: Path, store: Store, 
     """Let a version predict the test rows in a process of its own; where it reads other columns, or the files otherwise, they are
     read from the data again.
     """
-    now = _now(store, project, root)
+    now = _now(run, store, project, root)
     folder, rows = run.path / f"rehearsal-{version}", store
     try:
         reading = Reading.of(bundle, store, now)
     except UNREADABLE as error:
         return damaged(bundle, error)
     if not reading.same:
-        table = table_of(project, root)
+        table = rows_of(run, project, root)
         problem = reading.problem(project, table, bool(run.plan.get("replace_champion")))
         if problem:
             return Attempt(problem=problem)
@@ -217,12 +219,14 @@ def units_of(store: Store) -> Units:
     return Units.of(*store.units("test"))
 
 
-def _examinable(store: Store, project: Project, root: Path, version: str, learnt: Learnt | None) -> Examinable:
+def _examinable(
+    run: RunDirectory, store: Store, project: Project, root: Path, version: str, learnt: Learnt | None
+) -> Examinable:
     """The test rows that a version has not learnt from."""
     label, rows = f"version {version}", store.rows["test"]
-    own = store.learnt.read_as(_now(store, project, root))
+    own = store.learnt.read_as(_now(run, store, project, root))
     return examinable(
-        own, learnt, label, rows, lambda it: unlearnt_rows(store, project, lambda: table_of(project, root), it)
+        own, learnt, label, rows, lambda it: unlearnt_rows(store, project, lambda: rows_of(run, project, root), it)
     )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headway.data.source import Table, open_table
-from headway.errors import ConfigError
+from headway.data.source import Table, file_digests, open_table
+from headway.errors import ConfigError, DataError
 from headway.files.atomic import naming, read_or_empty, write_json
 from headway.files.records import Record
 from headway.machine.clock import moment
@@ -43,12 +43,40 @@ def project_of(run: RunDirectory) -> Project | TextProject:
     return project_class(values["task"]).model_validate(values)
 
 
-def table_of(project: Project, root: Path) -> Table:
-    """The project's rows, with every column that any stage needs."""
+def table_of(project: Project, root: Path, only: Collection[str] | None = None) -> Table:
+    """The project's rows, or those in the files ``only``, with every column that any stage needs."""
     extra = [*project.data.keys, *project.split.row_key, *project.evaluate.slices]
     extra += [c for c in (project.split.column, project.evaluate.reference) if c is not None]
     known = {*project.data.features, project.data.target}
-    return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in known)))
+    return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in known)), only)
+
+
+def contents_of(run: RunDirectory, table: Table) -> dict[str, str]:
+    """What `rows_of` needs to find the files of a table again: each, from the project's folder, to its content's digest."""
+    return {_named(run, file): content for file, content in table.contents.items()}
+
+
+def rows_of(run: RunDirectory, project: Project, root: Path) -> Table:
+    """The project's rows in the files that the run's validation saw; a file that has come since is for the next run.
+
+    Raises DataError where one of them is gone or has changed. A run of earlier code does not say which they were: it reads all.
+    """
+    contents: dict[str, str] | None = read_or_empty(run.path / "data.json").get("contents")
+    if contents is None:
+        return table_of(project, root)
+    files = {name: name if "://" in name else str(run.root / name) for name in contents}
+    for name, file in files.items():
+        gone = "://" not in file and not Path(file).is_file()
+        if gone or file_digests([file], root)[file] != contents[name]:
+            fix = f"put it back and run: headway resume {run.path.name}; or start a new run: headway run {project.name}"
+            raise DataError(
+                f"{name} must stay as it was when {run.path.name} validated it, but it {'is gone' if gone else 'has changed'}; {fix}"
+            )
+    return table_of(project, root, set(files.values()))
+
+
+def _named(run: RunDirectory, file: str) -> str:
+    return file if "://" in file else run.from_root(Path(file))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.files import checksums
 from headway.files.atomic import write_atomically, write_json
-from headway.pipeline.runs import Prepared, project_of, table_of, timed
+from headway.pipeline.runs import Prepared, contents_of, project_of, rows_of, table_of, timed
 from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
 from headway.run.report import Reporter, tell
@@ -39,8 +39,11 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> Validation:
         with timed(run, "validate"):
             return text_stages.validate(run, project, root, report)
     with timed(run, "validate"):
-        examined = examine(project, table_of(project, root), report, root)
-        examined.validation.source.write(run.path / "data.json")
+        table = table_of(project, root)
+        examined = examine(project, table, report, root)
+        write_json(
+            run.path / "data.json", {**examined.validation.source.to_json(), "contents": contents_of(run, table)}
+        )
         write_json(run.path / "profile.json", examined.profile.to_json())
         examined.validation.write(run.path / "validation.json")
         write_atomically(run.path / "validation.html", examined.verdict.html(f"Validation of {examined.project}"))
@@ -59,7 +62,7 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
         with timed(run, "prepare"):
             return text_stages.prepare(run, project, root, report)
     with timed(run, "prepare"):
-        table = table_of(project, root)
+        table = rows_of(run, project, root)
         config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
         division = Division(table, project.split)
         store, reused = make_store(root / "data" / "prepared", division, project.data, config, report.warn)

@@ -40,7 +40,7 @@ def keep_reference(run: RunDirectory, project: Project, root: Path, store: Store
     from headway.watch.units import TestRows, relate
 
     profile = Profile.from_json(read_json(run.path / "profile.json"))
-    table, test = runs.table_of(project, root), np.load(run.predictions("test"))
+    table, test = runs.rows_of(run, project, root), np.load(run.predictions("test"))
     classes = store.preparation.target.classes
     files = file_digests(table.files, root)
     reference = summarise(profile, profile_predictions([test], classes), sorted(files.values()))
