@@ -54,8 +54,8 @@ def test_a_model_that_is_worse_by_the_margin_passes_as_seldom_as_stated_on_few_d
         champion = 1 + rng.normal(0, 0.05, len(times))
         candidate = champion + 0.01 + rng.normal(0, 0.1, days)[day] + rng.normal(0, 0.05, len(times))
         passed += differences("mae", target, candidate, champion, 200, trial, together)[1] > -0.01
-    # 2.5 to 3 in 100 expected: 8 or 9, with an sd of 2.9.
-    assert passed <= 0.05 * trials
+    # 2.5 in 100 expected: 7 or 8, with an sd of 2.7.
+    assert passed <= 0.035 * trials
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("seconds", 1), ("milliseconds", 10**3), ("nanoseconds", 10**9)])
