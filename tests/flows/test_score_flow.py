@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from headway.pipeline import scoring
 from headway.project import load_project
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-FILE = {"output": "a.parquet", "refused_file": "a.refused.parquet", "rows": 9, "scored": 7, "refused": 2}
-TOLD = {"model": "flowers", "version": "3", "rows": 9, "scored": 7, "refused": 2, "rows_per_second": 5.0}
+FILE = scoring.ScoredFile("in/a.parquet", "a.parquet", "a.refused.parquet", 9, 7, 2, digest="d", done_before=False)
+MANIFEST = scoring.Manifest("flowers", "3", "run", 9, 7, 2, None, seconds=1.8, rows_per_second=5.0, files=(FILE,))
 
 
 def run(**parameters: Any) -> State[Any]:
@@ -31,9 +32,9 @@ def test_every_parameter_of_the_form_has_a_sentence() -> None:
 
 
 def test_a_scoring_leaves_its_counts_as_a_page(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def scored(name: str, folder: Path, report: Any, data: Any, out: Any, version: str) -> dict[str, Any]:
+    def scored(name: str, folder: Path, report: Any, data: Any, out: Any, version: str) -> scoring.Manifest:
         assert (name, data, out, version) == ("flowers", "in", root / "there", "champion")
-        return {**TOLD, "out": str(root), "files": [{**FILE, "done_before": False}]}
+        return replace(MANIFEST, out=str(root))
 
     monkeypatch.setattr(scoring, "score", scored)
     state = run(data="in", out="there")
