@@ -11,18 +11,18 @@ from prefect.states import State
 
 from flows.deployments import deployments_of
 from flows.effect import effect
+from headway.effect.results import Effect, Row, StudyResult, Unsettled
 from headway.errors import TrainingError
 from headway.pipeline import effects
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-ROW = {"name": "bf16", "verdict": "hurts", "changes": "rounding", "reason": None, "bound": 0.4, "to_target": None}
-FOUND = {
-    "techniques": [{**ROW, "quality": None, "time": {"value": 2.2, "low": 2.1, "high": 2.3, "p": 0.0}}],
-    "open": [{"name": "EMA", "why": "there was no time to begin", "seconds": None}],
-    "summary": "1 hurts.",
-}
+FOUND = StudyResult(
+    (Row("bf16", "hurts", changes="rounding", bound=0.4, time=Effect(2.2, 2.1, 2.3, 0.0)),),
+    open=(Unsettled("EMA", "there was no time to begin", None),),
+    summary="1 hurts.",
+)
 
 
 def run(**parameters: Any) -> State[Any]:
@@ -36,7 +36,7 @@ def test_every_parameter_of_the_form_has_a_sentence() -> None:
 
 
 def test_a_study_leaves_its_verdicts_as_a_page(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def measured(directory: RunDirectory, folder: Path, report: Any) -> dict[str, Any]:
+    def measured(directory: RunDirectory, folder: Path, report: Any) -> StudyResult:
         report.progress(0.5, "technique/bf16")
         assert directory.plan["effect"]["budget"] == 90
         assert directory.plan["effect"]["techniques"] == ["bf16"]
