@@ -104,7 +104,7 @@ def machine() -> dict[str, Any]:
         "cpu": here.cpu,
         "cores": here.cores,
         "memory_gib": round(here.memory_bytes / 2**30),
-        "gpus": here.gpus,
+        "gpus": list(here.gpus),
         "python": here.python,
         "torch": here.packages.get("torch"),
     }
