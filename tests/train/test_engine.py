@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -512,17 +510,6 @@ def test_another_torch_is_a_warning(make_run: MakeRun, monkeypatch: pytest.Monke
     assert any("this is 9.9.9: the last digits may differ" in str(e.fields.get("text")) for e in run.events())
 
 
-class Full(io.FileIO):
-    """A file on a disk that becomes full in the middle of it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "wb")
-
-    def write(self, content: bytes) -> int:  # type: ignore[override]
-        super().write(content[: len(content) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
 def test_without_space_for_a_checkpoint_training_goes_on_and_keeps_the_last_good_one(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -531,11 +518,16 @@ def test_without_space_for_a_checkpoint_training_goes_on_and_keeps_the_last_good
     assert main(str(plain.path)) == 0
     files = [0]
 
-    def fill(path: Path, mode: str) -> io.BufferedWriter | Full:
-        files[0] += 1
-        return Full(path) if files[0] > 3 else open(path, "wb")
+    write = Path.write_bytes
 
-    monkeypatch.setattr(checkpoint, "open", fill, raising=False)
+    def fill(path: Path, content: bytes) -> int:
+        files[0] += path.parent == full.checkpoints
+        if files[0] <= 3 or path.parent != full.checkpoints:
+            return write(path, content)
+        write(path, content[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
     assert main(str(full.path)) == 0
     a, b = weights(plain), weights(full)
     assert all(torch.equal(a[name], b[name]) for name in a)
