@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from headway.data.config import SPLITS
 from headway.data.inputs import TokenInputs
+from headway.data.tokens import Contents
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.models.gpt import GPT
@@ -38,7 +39,7 @@ def store(tmp_path: Path) -> Path:
     path.mkdir()
     for split, count in TOKENS.items():
         np.save(path / f"{split}.npy", (rng.integers(1, 3, count).cumsum() % 8).astype(np.uint16))
-    write_json(path / "store.json", {"kind": "tokens", "vocabulary": 8, "ends": False, "tokens": TOKENS})
+    Contents(8, False, bytes=TOKENS, documents=dict.fromkeys(SPLITS, 1), tokens=TOKENS).write(path / "store.json")
     return path
 
 
