@@ -252,8 +252,9 @@ def _prefect(root: Path) -> None:
 
 
 def cut(path: Path) -> None:
-    """The second half is lost."""
-    os.truncate(path, path.stat().st_size // 2)
+    """The second half is lost, and not from the end of a line on: such a journal is a whole one."""
+    half = path.stat().st_size // 2
+    os.truncate(path, half - path.read_bytes()[:half].endswith(b"\n"))
 
 
 def empty(path: Path) -> None:

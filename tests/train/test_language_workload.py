@@ -28,7 +28,7 @@ from headway.train.recipe import Recipe
 
 CPU = torch.device("cpu")
 FP32 = Arithmetic("fp32", CPU, "")
-TOKENS = dict(zip(SPLITS, (4000, 500, 300), strict=True))
+TOKENS: dict[str, int] = dict(zip(SPLITS, (4000, 500, 300), strict=True))
 SMALL: dict[str, Any] = {"layers": 1, "heads": 2, "width": 16, "context": 16}
 
 
