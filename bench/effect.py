@@ -140,7 +140,7 @@ def work(path: str, minutes: float, core: int, first: int, studies: int, step: i
     deadline = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory() as folder:
         run = table_run(Path(folder))
-        setting = describe(run).setting()
+        setting = describe(run)
         lab = Lab(run.path, window=0.015, warm_up=0.1, pair=0.6)
         lab.load()
         for number in range(first, studies, step):

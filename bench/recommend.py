@@ -111,7 +111,7 @@ def measured_studies(deadline: float, count: int) -> Iterator[Findings]:
         os.sched_setaffinity(0, {min(cores)})
         try:
             run = table_run(Path(folder))
-            setting, lab = describe(run).setting(), _lab(run)
+            setting, lab = describe(run), _lab(run)
             for number in range(count):
                 if time.monotonic() >= deadline:
                     return
@@ -229,9 +229,7 @@ def record(seconds: float = 100.0, seeds: int = 20) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.sched_setaffinity(0, {min(cores)})
         run = table_run(Path(folder))
-        found = Study(
-            _lab(run), describe(run).setting(), no_ops(), Notebook(run.path / "e.jsonl"), plan, lambda *_: None
-        )
+        found = Study(_lab(run), describe(run), no_ops(), Notebook(run.path / "e.jsonl"), plan, lambda *_: None)
         found.run()
         keep([json.loads(line) for line in (run.path / "e.jsonl").read_text().splitlines()])
     os.sched_setaffinity(0, cores)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from headway.effect.technique import Setting
 from headway.effect.techniques import chosen
@@ -38,7 +38,6 @@ def study(run: RunDirectory) -> None:
     baseline = describe(run) if answer is None else Baseline.from_json(answer, book.path)
     if answer is None:
         book.add_answer("setting", baseline.to_json(), 0.0)
-    setting = baseline.setting()
     plan = in_quality(plan, baseline.higher_is_better)
     journal = run.journal()
     for text in baseline.warnings:
@@ -49,9 +48,9 @@ def study(run: RunDirectory) -> None:
         journal.flush()
 
     try:
-        lab = Lab(run.path, setting.device)
+        lab = Lab(run.path, baseline.device)
         lab.load()
-        found = Study(lab, setting, techniques, book, plan, say).run()
+        found = Study(lab, baseline, techniques, book, plan, say).run()
         replace(told(found), setting=baseline.to_json()).write(run.path / "effect.json")
     finally:
         journal.close()
@@ -64,42 +63,13 @@ def in_quality(plan: Mapping[str, Any], higher_is_better: bool) -> Mapping[str, 
     return {**plan, "target": -plan["target"]} if negated else plan
 
 
-@dataclass(frozen=True)
-class Baseline(Record):
-    """The baseline and the machine as the notebook keeps them: the fields of `Setting`, the metric, and what people are warned of."""
+@dataclass(frozen=True, kw_only=True)
+class Baseline(Setting, Record):
+    """The baseline and the machine as the notebook keeps them, the metric, and what people are warned of."""
 
-    recipe: Mapping[str, object]
-    model: str
-    task: str
-    rows: int
-    counts: int
-    device: Literal["cpu", "cuda"]
-    cores: int
-    capability: tuple[int, int] | None
-    compiler: bool
-    torchao: bool
-    convolutions: bool
-    stackable: bool
     metric: str
     higher_is_better: bool
     warnings: tuple[str, ...] = ()
-
-    def setting(self) -> Setting:
-        """As the techniques see it."""
-        return Setting(
-            recipe=Recipe.parse(self.recipe, "train"),
-            model=self.model,
-            task=self.task,
-            rows=self.rows,
-            counts=self.counts,
-            device=self.device,
-            cores=self.cores,
-            capability=self.capability,
-            compiler=self.compiler,
-            torchao=self.torchao,
-            convolutions=self.convolutions,
-            stackable=self.stackable,
-        )
 
 
 def describe(run: RunDirectory) -> Baseline:
@@ -133,7 +103,7 @@ def describe(run: RunDirectory) -> Baseline:
     network = workload.build()
     metric = metric_of(run, workload)
     return Baseline(
-        recipe=recipe.model_dump(mode="json"),
+        recipe=recipe,
         model=model.name,
         task=project["task"],
         rows=batches.steps * size,

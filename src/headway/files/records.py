@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from headway.errors import DamagedError
 from headway.files.atomic import read_json, write_json
@@ -44,6 +44,8 @@ def plain(value: Any) -> Any:
     """A value as JSON has it, with the records in it; what is plain stays as it is."""
     if isinstance(value, Record):
         return value.to_json()
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
