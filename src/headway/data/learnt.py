@@ -127,7 +127,7 @@ class Learnt:
                 f"{DESCRIPTION}'s format must be at most {FORMAT}, but is {values['format']}; update Headway"
             )
         told = values["rule"]
-        reading = FileReading.from_json(told["reading"]) if "reading" in told else None
+        reading = FileReading.from_json(told["reading"], folder / DESCRIPTION) if "reading" in told else None
         rule = Rule(told["settings"], told["data"], tuple(told["test_files"]), reading)
         identity = Identity.from_json(values["identity"]) if values["identity"] else None
         return cls(rule, identity, int(values["below"]), np.load(folder / HASHES, allow_pickle=False))

@@ -11,12 +11,13 @@ import pyarrow as pa
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.files import format_of, known_texts
 from headway.errors import ConfigError
+from headway.files.records import Record
 
 Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
 @dataclass(frozen=True)
-class FileReading:
+class FileReading(Record):
     """``form``: csv, parquet, jsonl or arrow. ``dataset``: the known data set whose cleaner mends the rows, if it is one."""
 
     form: str
@@ -31,17 +32,6 @@ class FileReading:
         settings = {"data.format": self.form, "data.dataset": self.dataset, "data.date_format": self.date_format}
         settings |= {f"data.csv.{name}": value for name, value in csv.items()}
         return {name: value for name, value in settings.items() if value not in (None, [])}
-
-    def to_json(self) -> dict[str, object]:
-        """As plain values."""
-        csv = self.csv.model_dump(mode="json")
-        return {"form": self.form, "csv": csv, "dataset": self.dataset, "date_format": self.date_format}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> FileReading:
-        """What to_json gave."""
-        csv = CsvOptions.model_validate(values["csv"])
-        return cls(values["form"], csv, values["dataset"], values["date_format"])
 
     @classmethod
     def of_project(cls, data: Mapping[str, Any], textual: bool, now: FileReading) -> FileReading:
