@@ -12,6 +12,7 @@ from scipy.stats import norm
 from headway.errors import ConfigError
 from headway.evaluate.config import GateConfig
 from headway.evaluate.gate import Decision, decide, replacing, stays
+from headway.evaluate.metrics import METRICS, differences
 from headway.evaluate.resample import Units
 from headway.evaluate.standing import Standing
 
@@ -115,6 +116,37 @@ def test_few_rows_that_show_no_loss_do_not_let_a_worse_model_pass(metric: str, r
             models = [np.stack([-x, x], 1) for x in (target * gap + rng.normal(size=rows) for gap in apart)]
         passed += put(models[0], models[1], GateConfig(metric=metric, margin=0.005), target=target).promoted
     assert passed <= 0.035 * trials
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "brier"])
+@pytest.mark.parametrize("rows", [12, 30, 100])
+def test_few_rows_without_a_mistake_do_not_let_an_overconfident_model_pass(metric: str, rows: int) -> None:
+    """Both are right for .97 of the rows; the candidate says .999 where .97 is true. By the bootstrap alone, 12 rows let 70 of 100 pass."""
+    rng, trials, passed = np.random.default_rng(0), 150, 0
+    margin = {"log_loss": 0.05, "brier": 0.0007}[metric]  # it is worse by .074 and .00084
+    for _ in range(trials):
+        target = rng.integers(0, 2, rows)
+        said = np.where(rng.random(rows) < 0.97, target, 1 - target)
+        models = [np.eye(2)[said] * (2 * sure - 1) + 1 - sure for sure in (0.999, 0.97)]
+        passed += put(models[0], models[1], GateConfig(metric=metric, margin=margin), target=target).promoted
+    assert passed <= 0.035 * trials
+
+
+@pytest.mark.parametrize(("metric", "share"), [("rmse", 0.13), ("mae", 0.08)])
+def test_few_rows_with_some_large_errors_let_a_worse_regression_pass_less_often(metric: str, share: float) -> None:
+    """Its errors' spread is lognormal. By percentiles 20 (RMSE) and 9 (MAE) of 100 pass on 30 rows; no 30 rows can show the whole tail."""
+    rng, trials, passed = np.random.default_rng(0), 400, 0
+
+    def drawn(rows: int) -> tuple[np.ndarray, np.ndarray]:
+        error = rng.normal(size=rows)
+        return error * np.sqrt(1 + 0.3 * rng.lognormal(0, 1, rows)), error
+
+    worse = METRICS[metric]
+    candidate, champion = drawn(1_000_000)
+    margin = worse.value(np.zeros(len(candidate)), candidate) - worse.value(np.zeros(len(candidate)), champion)
+    for trial in range(trials):
+        passed += differences(metric, np.zeros(30), *drawn(30), 300, trial)[1] >= -margin
+    assert passed <= share * trials
 
 
 def test_the_very_same_model_is_no_worse_whatever_the_margin() -> None:

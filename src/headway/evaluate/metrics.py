@@ -19,7 +19,7 @@ from headway.config import suggest
 from headway.errors import ConfigError
 from headway.evaluate.resample import Bootstrap, Units, interval
 from headway.evaluate.studentised import widened
-from headway.evaluate.unseen import most_apart, with_one_more
+from headway.evaluate.unseen import most_apart, with_a_mistake, with_one_more
 from headway.tasks import TaskName, names, task_of
 from headway.tasks.metric import Metric
 
@@ -91,9 +91,24 @@ def differences(
     most = most_apart(apart, sampled, target, a, b) if chosen.counts_cases else 0.0
     low, _ = interval(with_one_more(draws, -most, units.count, seed), units.count)
     _, high = interval(with_one_more(draws, most, units.count, seed), units.count)
-    if sampled.codes is not None:
-        low, high = widened(low, high, difference, apart, sampled.codes, np.ones(len(target)), resamples, seed)
+    if chosen.class_losses is not None and not np.array_equal(a, b):
+        won, expected = chosen.class_losses(b) - chosen.class_losses(a), (a + b) / 2
+        more = with_a_mistake(draws, difference, won, expected, target, units.rows, seed)
+        low, high = _outer((low, high), interval(more, units.count))
+    if sampled.codes is not None or not chosen.counts_cases:
+        codes = np.arange(len(target)) if sampled.codes is None else sampled.codes
+        low, high = widened(low, high, difference, apart, codes, np.ones(len(target)), resamples, seed)
     return difference, float("nan") if low is None else low, float("nan") if high is None else high
+
+
+def _outer(
+    one: tuple[float | None, float | None], other: tuple[float | None, float | None]
+) -> tuple[float | None, float | None]:
+    """The ends that are further out; None where an interval is not defined."""
+    (low, high), (lower, upper) = one, other
+    if low is None or high is None or lower is None or upper is None:
+        return one
+    return min(low, lower), max(high, upper)
 
 
 def primary(task: TaskName, classes: int, stated: str | None) -> str:

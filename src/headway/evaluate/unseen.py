@@ -6,7 +6,10 @@ quantile of Gamma(x + 1): that of x events and one more, whose weight is drawn f
 Poisson Distribution"; without events it is the rule of three: 3.7 events in 97.5 of 100 cases). So each draw gets one more unit with such
 a weight. It costs little where there are many units, and it is what few very bad ones need.
 
-Shapes: N rows, U units, R resamples.
+Of a mean of losses such as the log loss, the worst row seen says nothing of what a mistake costs where none was seen: there the one more
+row has one of the other classes, drawn as the two models expect it.
+
+Shapes: N rows, K classes, U units, R resamples.
 """
 
 from __future__ import annotations
@@ -47,6 +50,26 @@ def with_one_more(draws: np.ndarray, moves: float, count: int, seed: int) -> np.
     """(R,) draws over ``count`` units with one more that moves them so far from their value, its weight drawn from Gamma(1)."""
     weight = np.random.default_rng([seed, 2]).exponential(size=len(draws))
     return draws + moves * weight / (count + weight)
+
+
+def with_a_mistake(
+    draws: np.ndarray, value: float, won: np.ndarray, expected: np.ndarray, target: np.ndarray, rows: int, seed: int
+) -> np.ndarray:
+    """(R,) draws of a mean over ``rows`` rows with one more row, its class another one than it had, its weight drawn from Gamma(1).
+
+    ``won`` (N, K): what the mean is of, were a row of a class; ``expected`` (N, K): the classes' probabilities.
+    """
+    rng = np.random.default_rng([seed, 4])
+    other = expected.astype(np.float64)
+    other[np.arange(len(target)), target] = 0.0
+    of_row = np.cumsum(other.sum(1))
+    if not of_row[-1] > 0:  # both models are certain of every row, and right
+        return draws
+    row = np.searchsorted(of_row, rng.random(len(draws)) * of_row[-1], side="right").clip(max=len(target) - 1)
+    of_class = np.cumsum(other[row], axis=1)
+    code = (rng.random((len(draws), 1)) * of_class[:, -1:] >= of_class).sum(1).clip(max=other.shape[1] - 1)
+    weight = rng.exponential(size=len(draws))
+    return draws + (won[row, code] - value) * weight / (rows + weight)
 
 
 def _chosen(units: Units, codes: np.ndarray, target: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -126,12 +126,20 @@ def _log_losses(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return -np.log(_clipped(prediction)[np.arange(len(target)), target])
 
 
+def _log_losses_of_classes(prediction: np.ndarray) -> np.ndarray:
+    return -np.log(_clipped(prediction))
+
+
 def _brier_losses(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """(1 - p)^2 of the positive class for two classes, the sum over classes for more (Brier 1950)."""
-    if prediction.shape[1] == 2:
-        return (prediction[:, 1].astype(np.float64) - target) ** 2
-    hot = np.eye(prediction.shape[1])[target]
-    return ((prediction.astype(np.float64) - hot) ** 2).sum(1)
+    return _brier_losses_of_classes(prediction)[np.arange(len(target)), target]
+
+
+def _brier_losses_of_classes(prediction: np.ndarray) -> np.ndarray:
+    p = prediction.astype(np.float64)
+    if p.shape[1] == 2:
+        return np.stack([p[:, 1] ** 2, (p[:, 1] - 1) ** 2], 1)
+    return (p**2).sum(1, keepdims=True) - 2 * p + 1
 
 
 def _sk_scores(name: str) -> Value:
@@ -207,7 +215,23 @@ METRICS = (
         counts_cases=True,
     ),
     Metric("f1", "F1", True, _sk_labels("f1_score"), alone(f1), counts_cases=True),
-    Metric("log_loss", "log loss", False, _sk_log_loss, alone(lambda t, p: mean_of(_log_losses(t, p))), is_error=True),
-    Metric("brier", "Brier score", False, _brier, alone(lambda t, p: mean_of(_brier_losses(t, p))), is_error=True),
+    Metric(
+        "log_loss",
+        "log loss",
+        False,
+        _sk_log_loss,
+        alone(lambda t, p: mean_of(_log_losses(t, p))),
+        is_error=True,
+        class_losses=_log_losses_of_classes,
+    ),
+    Metric(
+        "brier",
+        "Brier score",
+        False,
+        _brier,
+        alone(lambda t, p: mean_of(_brier_losses(t, p))),
+        is_error=True,
+        class_losses=_brier_losses_of_classes,
+    ),
     Metric("ece", "calibration error", False, _ece_value, alone(ece), is_biased=True),
 )

@@ -38,6 +38,8 @@ class Metric:
     """What the target must have for the metric to be defined."""
     counts_cases: bool = False
     """Whether it goes by which rows are right, or above others: few rows may show no case of a loss, by luck."""
+    class_losses: Callable[[np.ndarray], np.ndarray] | None = None
+    """Of a mean of losses: (N, K) probabilities to the loss (N, K) of each row, were it of each class."""
     is_biased: bool = False
     """Whether resampling alone moves it, as noise moves a sum of absolute gaps: its draws are brought back around the value."""
 
