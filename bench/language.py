@@ -29,10 +29,10 @@ from torch.nn import functional
 
 from bench.samples import ROOT, Samples, options
 from bench.side_by_side import summarise, tell
+from headway.columns.tokenizer import Characters
 from headway.data.batches import Batch
 from headway.data.inputs import TokenInputs
 from headway.data.text import open_text
-from headway.data.tokens import Characters
 from headway.data.windows import TokenBatches
 from headway.project import load_project
 from headway.tasks import language

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from headway.columns.tokenizer import BytePairs, Characters, Tokenizer, tokenizer_from_json
 from headway.data.config import SPLITS
 from headway.data.loader import LoaderTokens
 from headway.data.text import TextConfig, open_text
-from headway.data.tokens import BytePairs, Characters, Tokenizer, make_token_store, tokenizer_from_json
+from headway.data.tokens import make_token_store
 from headway.data.windows import TokenBatches
 from headway.errors import DataError
 

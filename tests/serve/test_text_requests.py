@@ -11,8 +11,8 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
+from headway.columns.tokenizer import Characters
 from headway.data.inputs import TokenInputs
-from headway.data.tokens import Characters
 from headway.models.gpt import GPT
 from headway.serve.app import application
 from headway.serve.config import ServeConfig

@@ -3,11 +3,13 @@
 number      float64; filled, limited, scaled
 category    text in its one spelling; codes
 date        moments; days as numbers
-text        free text; one 0/1 column for each of some words
+text        free text; one 0/1 column for each of some words, or tokens
 base        what each of them answers
 config      what a project may state under `prepare`
 recognition what `init` sees of a column of unknown meaning
 summary     what a column holds, summed up as its rows stream by
+tokenizer   text as the numbers of its tokens, and back
+ragged      rows of different lengths as two arrays
 values      Arrow columns as they come, and the one-line refusal of those that cannot be read
 spelling    the one spelling of each value that is read as text
 """
@@ -44,14 +46,24 @@ def column_type(kind: str) -> ColumnType:
 @cache
 def groups() -> list[str]:
     """The lists of preparation.json that hold encodings, in order; types may share one."""
-    return list(dict.fromkeys(one.encoding.group for one in column_types().values()))
+    return list(dict.fromkeys(encoding.group for one in column_types().values() for encoding in encodings_of(one)))
+
+
+def encodings_of(kind: ColumnType) -> tuple[type[Encoding], ...]:
+    """All that a type's columns may become; the first is what they become for most models."""
+    return (kind.encoding, *kind.other_encodings)
 
 
 def read_encoding(group: str, values: Mapping[str, Any]) -> Encoding:
     """What its to_json gave, from a list of preparation.json. Where types share the list, the values name theirs."""
-    types = [one for one in column_types().values() if one.encoding.group == group]
-    named = [one for one in types if one.name == values.get("kind")]
-    return (named or types)[0].encoding.from_json(values)
+    encodings = [
+        (one.name, encoding)
+        for one in column_types().values()
+        for encoding in encodings_of(one)
+        if encoding.group == group
+    ]
+    named = [encoding for name, encoding in encodings if name == values.get("kind")]
+    return (named or [encoding for _, encoding in encodings])[0].from_json(values)
 
 
 if TYPE_CHECKING:

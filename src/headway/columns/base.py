@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 
+from headway.columns.ragged import Ragged
 from headway.columns.summary import Summary
 
 if TYPE_CHECKING:
@@ -59,6 +60,15 @@ class Encoding(ABC):
         Raises BadValues on infinities where it is ``strict``; else they count as missing.
         """
 
+    @property
+    def vocabulary(self) -> int | None:
+        """How many different tokens `ragged` gives; None where the column becomes none."""
+        return None
+
+    def ragged(self, column: pa.Array, missing: tuple[str, ...] = ()) -> Ragged:
+        """The tokens of each row, numbered from 1 on; 0 is left for padding. Only for an encoding with a vocabulary."""
+        raise AssertionError(f"{type(self).__name__} has no tokens")
+
     def respelled(self, column: pa.Array, holds_numbers: Callable[[], bool]) -> pa.Array:
         """Canonical values to predict from, as training's were written; ``holds_numbers``: whether they came as numbers."""
         return column
@@ -96,6 +106,10 @@ class ColumnType(ABC):
     """Its place in the list of types, and of its encodings in prepared rows. Equal ones are in the order of their names."""
 
     encoding: ClassVar[type[Encoding]]
+
+    other_encodings: ClassVar[tuple[type[Encoding], ...]] = ()
+    """What its columns may become instead, where the model takes it: see `fitter_for`."""
+
     summary_class: ClassVar[type[Summary]]
 
     any_text: ClassVar[bool] = False
@@ -150,3 +164,7 @@ class ColumnType(ABC):
     @abstractmethod
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         """What fits an encoding to column ``name``; ``numbers``: whether the files hold it as numbers, not as their texts."""
+
+    def fitter_for(self, takes: Collection[str], name: str, config: PrepareConfig, numbers: bool) -> Fitter:
+        """What fits the encoding that suits a model which ``takes`` these arrays beside numbers and codes."""
+        return self.fitter(name, config, numbers)

@@ -9,6 +9,18 @@ from pydantic import Field
 from headway.config import Config
 
 
+class TokensConfig(Config):
+    """How a text column becomes tokens, for a model that takes them (`model.text=tokens`)."""
+
+    vocabulary: int = Field(
+        2048,
+        ge=257,
+        le=1_000_000,
+        description="Different byte-pair tokens at most; the 256 bytes and an end are among them.",
+    )
+    most: int = Field(256, ge=1, le=65_536, description="Tokens of a text that count: its first ones.")
+
+
 class PrepareConfig(Config):
     """How rows become numbers. Everything is fitted on the training rows alone."""
 
@@ -25,3 +37,4 @@ class PrepareConfig(Config):
     )
     min_count: int = Field(3, ge=1, description="Rows that a category must have in training to get a code of its own.")
     words: int = Field(64, ge=0, le=10_000, description="Words per text column whose presence becomes a feature.")
+    tokens: TokensConfig = TokensConfig()

@@ -1,11 +1,12 @@
-"""Free text: one 0/1 column for each of the words that tell the classes apart most."""
+"""Free text: one 0/1 column for each of the words that tell the classes apart most, or tokens for a network that reads them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,17 @@ import pyarrow.compute as pc
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
 from headway.columns.category import canonical_text
 from headway.columns.config import PrepareConfig
+from headway.columns.ragged import Ragged
 from headway.columns.recognition import FEW, Guess, Specimen
 from headway.columns.summary import Counted
+from headway.columns.tokenizer import BytePairs
 from headway.columns.values import Place
+
+CHARACTERS_A_TOKEN = 16
+"""So many characters for each token that counts are looked at, so that a text of a megabyte costs no more than one of a page."""
+
+SAMPLE_CHARACTERS = 1 << 25
+"""Characters of training texts behind a tokenizer: more change no frequent pair, and all of a large table would not fit in memory."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,71 @@ class WordsFitter(Fitter):
         return tuple(words[i] for i in order)
 
 
+@dataclass(frozen=True)
+class Tokens(Encoding):
+    """A text column: the first ``most`` byte-pair tokens of each text. ``tokenizer`` is its JSON form."""
+
+    tokenizer: Mapping[str, Any]
+    most: int
+
+    group: ClassVar[str] = "tokens"
+
+    def kind_name(self) -> str:
+        return TextColumn.name
+
+    def prepared(self) -> Sequence[Prepared]:
+        return ()
+
+    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
+        return ()
+
+    @cached_property
+    def _byte_pairs(self) -> BytePairs:
+        return BytePairs.from_json(self.tokenizer)
+
+    @property
+    def vocabulary(self) -> int:
+        return self._byte_pairs.size
+
+    def ragged(self, column: pa.Array, missing: tuple[str, ...] = ()) -> Ragged:
+        """A null, an empty text and one that stands for null have no tokens. Every different text is encoded once."""
+        coded = beginnings(column, self.most).dictionary_encode()
+        texts = ["" if text in missing else text for text in coded.dictionary.to_pylist()]
+        return self._byte_pairs.encode_rows(texts, self.most).take(coded.indices.to_numpy())
+
+
+def beginnings(column: pa.Array, most: int) -> pa.Array:
+    """What is looked at of each text for its first ``most`` tokens: no spaces around it, and no more than these can need."""
+    return pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(pc.fill_null(column, "")), 0, most * CHARACTERS_A_TOKEN)
+
+
+class TokensFitter(Fitter):
+    """Keeps texts, evenly spread over the rows, for a tokenizer to be trained on."""
+
+    def __init__(self, name: str, config: PrepareConfig) -> None:
+        self._name, self._config = name, config.tokens
+        self._texts: list[str] = []
+        self._characters = self._rows = 0
+        self._stride = 1
+
+    def update(self, column: pa.Array, labels: pa.Array) -> None:
+        texts = beginnings(column, self._config.most).to_pylist()
+        kept = texts[-self._rows % self._stride :: self._stride]
+        self._rows += len(texts)
+        self._texts += kept
+        self._characters += sum(map(len, kept))
+        while self._characters > SAMPLE_CHARACTERS and len(self._texts) > 1:
+            self._texts, self._stride = self._texts[::2], 2 * self._stride
+            self._characters = sum(map(len, self._texts))
+
+    def finish(self) -> Tokens | None:
+        """None where no row holds a text."""
+        if not self._characters:
+            return None
+        tokenizer = BytePairs.fit((text for text in self._texts if text), self._config.vocabulary)
+        return Tokens(self._name, tokenizer.to_json(), self._config.most)
+
+
 class TextSummary(Counted):
     """Texts: their counts and their lengths. Of two samples only the nulls are compared."""
 
@@ -125,6 +199,7 @@ class TextColumn(ColumnType):
     name = "text"
     rank = 3
     encoding = Words
+    other_encodings = (Tokens,)
     summary_class = TextSummary
     any_text = True
     can_leak = False
@@ -141,3 +216,6 @@ class TextColumn(ColumnType):
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return WordsFitter(name, config)
+
+    def fitter_for(self, takes: Collection[str], name: str, config: PrepareConfig, numbers: bool) -> Fitter:
+        return TokensFitter(name, config) if Tokens.group in takes else self.fitter(name, config, numbers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,10 +24,16 @@ SAMPLE_ROWS = 100_000
 """Training rows behind the bins: more changes the edges by less than the data's own noise."""
 
 
-def fit(table: Table, parts: np.ndarray, data: DataConfig, config: PrepareConfig) -> Preparation:
-    """Fit on the rows of ``table`` whose part is TRAIN. Raises ConfigError or DataError on a target that cannot be learnt."""
+def fit(
+    table: Table, parts: np.ndarray, data: DataConfig, config: PrepareConfig, takes: Collection[str] = ()
+) -> Preparation:
+    """Fit on the rows of ``table`` whose part is TRAIN, for a model that ``takes`` these arrays beside numbers and codes.
+
+    Raises ConfigError or DataError on a target that cannot be learnt.
+    """
     fitters = {
-        name: column_type(kind).fitter(name, config, name in table.numbers) for name, kind in table.kinds.items()
+        name: column_type(kind).fitter_for(takes, name, config, name in table.numbers)
+        for name, kind in table.kinds.items()
     }
     task = task_of(table.task)
     target = column_type(task.kind).summary(table.target)

@@ -13,12 +13,14 @@ class Inputs(Record):
 
     numeric: number of float columns. categorical: number of codes of each integer column, buckets for missing and
     unknown included. bins: edges for piecewise-linear encoding of each numeric column, or empty. outputs: classes, or 1.
+    tokens: number of different tokens of each column of tokens, padding included.
     """
 
     numeric: int
     categorical: tuple[int, ...]
     bins: tuple[tuple[float, ...], ...]
     outputs: int
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Preparation: the one fitted transformation of training, batch scoring and serving, so that they cannot differ.
 
-Prepared rows are two arrays: ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32. `headway.data.fit` fits it.
+Prepared rows are two arrays, ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32, and a ragged one, ``tokens_0`` and so on, for
+each column that becomes tokens. `headway.data.fit` fits it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from headway.columns import Kind, groups, read_encoding
 from headway.columns.base import Encoding, Prepared
+from headway.columns.ragged import Ragged
 from headway.data.config import CsvOptions
 from headway.data.inputs import Inputs
 from headway.tasks import Target
@@ -62,6 +64,11 @@ class Preparation:
             for name in ("numeric", "categorical")
         }
 
+    @cached_property
+    def by_ragged(self) -> dict[str, Encoding]:
+        """The encodings that give tokens, by the names of their arrays; a column's own name may be that of another array."""
+        return {f"tokens_{i}": one for i, one in enumerate(one for one in self.columns if one.vocabulary is not None)}
+
     def inputs(self) -> Inputs:
         """The shape of what `apply` gives."""
         return Inputs(
@@ -69,6 +76,7 @@ class Preparation:
             categorical=tuple(prepared.codes or 0 for _, prepared in self.by_array["categorical"]),
             bins=self.bins,
             outputs=self.target.outputs,
+            tokens=tuple(one.vocabulary or 0 for one in self.by_ragged.values()),
         )
 
     def apply(self, batch: pa.RecordBatch, strict: bool = False) -> dict[str, np.ndarray]:
@@ -85,6 +93,11 @@ class Preparation:
             return _side_by_side(chain.from_iterable(encoded), len(self.by_array[name]), batch.num_rows, kind)
 
         return {"numeric": side_by_side("numeric", np.float32), "categorical": side_by_side("categorical", np.int32)}
+
+    def ragged(self, batch: pa.RecordBatch) -> dict[str, Ragged]:
+        """Canonical columns to the tokens of each row."""
+        missing = self.null_values if self.typed else ()
+        return {name: one.ragged(batch.column(one.column), missing) for name, one in self.by_ragged.items()}
 
     def to_json(self) -> dict[str, Any]:
         """As plain values: the encodings by their groups, then the rest."""

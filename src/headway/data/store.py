@@ -4,6 +4,7 @@
 <digest>/store.json         rows of each split; its presence means whole
 <digest>/checksums.json     written last
 <digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64
+<digest>/<split>/<name>.values.npy .offsets.npy   ragged rows, such as tokens_0: see `headway.data.arrays`
 <digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
 <digest>/<split>/unit.npy   (N,) int64, of validation and test: which rows belong together, for resampling
 <digest>/learnt.json .npy   which rows train and validation hold, for later comparisons
@@ -12,7 +13,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headway.columns.config import PrepareConfig
+from headway.columns.ragged import Ragged
+from headway.data.arrays import GrowingRagged, read_ragged
 from headway.data.config import SPLITS, DataConfig, Split
 from headway.data.identity import Identity, hash_batch
 from headway.data.learnt import LEARNT_FILES, Learnt
@@ -89,6 +93,13 @@ class Store:
             for name in ("numeric", "categorical", "target")
         }
 
+    def ragged(self, split: Split, mode: Literal["r", "c"] = "r") -> dict[str, Ragged]:
+        """The split's ragged rows by name, memory-mapped in the same way."""
+        names = read_json(self._file("store.json")).get(
+            "ragged", ()
+        )  # stores of before there were any do not name them
+        return {name: read_ragged(self._file, f"{split}/{name}", mode) for name in names}
+
     def raw_test(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The test rows as they came."""
         return pq.read_table(self._file(RAW_TEST), columns=list(columns) if columns else None)
@@ -99,7 +110,7 @@ class Store:
             yield from file.iter_batches(batch_size=rows)
 
 
-def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig) -> str:
+def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig, takes: Collection[str] = ()) -> str:
     """The name of the store that these would make."""
     table = division.table
     described: dict[str, Any] = {
@@ -110,8 +121,10 @@ def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig) -
         "target": [table.target, table.task, data.positive],
         "split": division.split.model_dump(),
         "identity": division.identity.to_json(),
-        "prepare": prepare.model_dump(),
+        "prepare": prepare.model_dump(exclude={"tokens"}),
     }
+    if takes:
+        described |= {"takes": sorted(takes), "tokens": prepare.tokens.model_dump()}
     return digest(described)
 
 
@@ -121,28 +134,30 @@ def make_store(
     data: DataConfig,
     prepare: PrepareConfig,
     warn: Callable[[str], None] = lambda _: None,
+    takes: Collection[str] = (),
 ) -> tuple[Store, bool]:
     """The store in ``folder``, and whether it was there already. The rows are divided only where it was not.
 
-    A damaged store is made again, which ``warn`` is told.
+    ``takes``: the arrays that the model takes beside numbers and codes. A damaged store is made again, which ``warn`` is told.
 
     Raises DataError when the target has nulls or, in validation or test, a class that training lacks.
     """
-    path = folder / store_digest(division, data, prepare)
+    path = folder / store_digest(division, data, prepare, takes)
     if is_ready(path, warn):
         return Store(path), True
     with checksums.replacing_folder(path) as partial:
         from headway.data.fit import fit  # not at the top: a machine that only trains needs none of what it imports
 
         table, parts = division.table, division.parts
-        preparation = fit(table, parts, data, prepare)
+        preparation = fit(table, parts, data, prepare, takes)
         write_json(partial / "preparation.json", preparation.to_json())
         _write_arrays(partial, table, parts, preparation)
         division.learnt.write(partial)
         units = {split: _write_units(partial / split, division, part) for part, split in enumerate(SPLITS) if part}
         counts = np.bincount(parts, minlength=3)
         rows = dict(zip(SPLITS, counts.tolist(), strict=True))
-        write_json(partial / "store.json", {"rows": rows, "data": table.digest, "units": units})
+        named = {"ragged": list(preparation.by_ragged)} if preparation.by_ragged else {}
+        write_json(partial / "store.json", {"rows": rows, "data": table.digest, "units": units, **named})
     return Store(path), False
 
 
@@ -154,39 +169,57 @@ def _write_units(folder: Path, division: Division, part: int) -> tuple[str, str]
 
 
 def _write_arrays(folder: Path, table: Table, parts: np.ndarray, preparation: Preparation) -> None:
-    counts = np.bincount(parts, minlength=3)
-    inputs = preparation.inputs()
-    arrays = []
-    for split, rows in zip(SPLITS, counts.tolist(), strict=True):
-        (folder / split).mkdir()
+    counts = np.bincount(parts, minlength=3).tolist()
+    (folder / "raw").mkdir()
+    with ExitStack() as files:
+        sinks = [_Sink(folder, split, rows, preparation, files) for split, rows in zip(SPLITS, counts, strict=True)]
+        for chunk in table.chunks():
+            here = parts[chunk.start : chunk.start + chunk.batch.num_rows]
+            for part, sink in enumerate(sinks):
+                batch = chunk.batch.filter(pa.array(here == part))
+                if batch.num_rows:
+                    sink.append(batch)
+                if batch.num_rows and part == TEST:
+                    sink.append_raw(batch)
+    for sink in sinks:
+        sink.flush()
+
+
+class _Sink:
+    """The files of one split, filled block by block; ``files`` closes those that grow."""
+
+    def __init__(self, folder: Path, split: Split, rows: int, preparation: Preparation, files: ExitStack) -> None:
+        own, inputs = folder / split, preparation.inputs()
+        own.mkdir()
         shapes = {
             "numeric": ((rows, inputs.numeric), np.dtype(np.float32)),
             "categorical": ((rows, len(inputs.categorical)), np.dtype(np.int32)),
             "target": ((rows,), task_of(preparation.target.task).dtype),
         }
-        arrays.append({name: _reserve(folder / split / f"{name}.npy", *shape) for name, shape in shapes.items()})
-    (folder / "raw").mkdir()
-    filled = [0, 0, 0]
-    writer: pq.ParquetWriter | None = None
-    try:
-        for chunk in table.chunks():
-            here = parts[chunk.start : chunk.start + chunk.batch.num_rows]
-            for part in range(3):
-                batch = chunk.batch.filter(pa.array(here == part))
-                if not batch.num_rows:
-                    continue
-                _fill(arrays[part], filled[part], batch, preparation)
-                filled[part] += batch.num_rows
-                if part == TEST:
-                    writer = writer or pq.ParquetWriter(
-                        folder / "raw" / "test.parquet", batch.schema, compression="zstd"
-                    )
-                    writer.write_batch(batch)
-    finally:
-        if writer is not None:
-            writer.close()
-    for named in arrays:
-        for array in named.values():
+        self._arrays = {name: _reserve(own / f"{name}.npy", *shape) for name, shape in shapes.items()}
+        self._ragged = {
+            name: files.enter_context(GrowingRagged(own, name, np.dtype(np.int32))) for name in preparation.by_ragged
+        }
+        self._preparation, self._files, self._filled = preparation, files, 0
+        self._raw_path = folder / RAW_TEST
+        self._raw: pq.ParquetWriter | None = None
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Prepare rows and write them behind those that are there."""
+        _fill(self._arrays, self._filled, batch, self._preparation)
+        for name, rows in self._preparation.ragged(batch).items():
+            self._ragged[name].append(rows)
+        self._filled += batch.num_rows
+
+    def append_raw(self, batch: pa.RecordBatch) -> None:
+        """Write rows as they came."""
+        if self._raw is None:
+            self._raw = self._files.enter_context(pq.ParquetWriter(self._raw_path, batch.schema, compression="zstd"))
+        self._raw.write_batch(batch)
+
+    def flush(self) -> None:
+        """Have what was filled on disk."""
+        for array in self._arrays.values():
             if isinstance(array, np.memmap):
                 array.flush()
 

@@ -1,4 +1,4 @@
-"""Text as numbers: tokenizers, and the store of a text's tokens.
+"""The store of a text's tokens.
 
 <digest>/tokenizer.json       the tokenizer, fitted on the training part
 <digest>/<split>.npy          (N,) uint16 or uint32: all documents of the part, an end token after each
@@ -11,16 +11,16 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
+from headway.columns.tokenizer import BytePairs, Characters, Tokenizer, tokenizer_from_json
+from headway.data.arrays import GrowingArray
 from headway.data.config import SPLITS, Split
 from headway.data.learnt import LEARNT_FILES, Learnt, Rule, described
 from headway.data.ready import is_ready
@@ -31,119 +31,7 @@ from headway.files import checksums
 from headway.files.atomic import digest, read_json, write_json
 from headway.files.records import Record
 
-if TYPE_CHECKING:
-    import tokenizers
-
 FORMAT = 4
-END = "<|end|>"
-UNKNOWN = "\ufffd"
-
-
-class Tokenizer(ABC):
-    """Text to token numbers and back. Token 0 ends a document."""
-
-    size: int
-
-    @abstractmethod
-    def encode(self, text: str) -> np.ndarray:
-        """(N,) int64."""
-
-    def encode_document(self, text: str, ends: bool) -> np.ndarray:
-        """(N,) int64; where documents end, the end token is the last."""
-        tokens = self.encode(text)
-        return np.append(tokens, 0) if ends else tokens
-
-    @abstractmethod
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of some tokens; an end token is nothing."""
-
-    @abstractmethod
-    def byte_lengths(self) -> np.ndarray:
-        """(V,) the UTF-8 bytes that each token stands for."""
-
-    @abstractmethod
-    def to_json(self) -> dict[str, object]:
-        """As plain values."""
-
-
-class Characters(Tokenizer):
-    """One token a character. Token 1 is every character that training did not hold."""
-
-    def __init__(self, characters: str) -> None:
-        self.characters = characters
-        self.size = len(characters) + 2
-        self._codes = np.array([ord(c) for c in characters], np.uint32)
-
-    @classmethod
-    def fit(cls, texts: Iterable[str]) -> Characters:
-        """All characters of the texts, in the order of their codes."""
-        found: set[str] = set()
-        for text in texts:
-            found |= set(text)
-        return cls("".join(sorted(found)))
-
-    def encode(self, text: str) -> np.ndarray:
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        at = np.searchsorted(self._codes, codes)
-        known = at < len(self._codes)
-        known[known] = self._codes[at[known]] == codes[known]
-        return np.where(known, at + 2, 1).astype(np.int64)
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        return "".join("" if t == 0 else UNKNOWN if t == 1 else self.characters[t - 2] for t in tokens)
-
-    def byte_lengths(self) -> np.ndarray:
-        return np.array([0, 1, *(len(c.encode("utf-8", "surrogatepass")) for c in self.characters)])
-
-    def to_json(self) -> dict[str, object]:
-        return {"kind": "characters", "characters": self.characters}
-
-
-class BytePairs(Tokenizer):
-    """Byte-pair tokens by Hugging Face's tokenizers, on bytes, so that no text is unknown."""
-
-    def __init__(self, model: tokenizers.Tokenizer) -> None:
-        self.model = model
-        self.size = model.get_vocab_size()
-
-    @classmethod
-    def fit(cls, texts: Iterable[str], size: int) -> BytePairs:
-        """``size`` tokens at most, the end token and the 256 bytes among them."""
-        from tokenizers import Tokenizer as Model
-        from tokenizers import decoders, models, pre_tokenizers, trainers
-
-        model = Model(models.BPE())
-        model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        model.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(
-            vocab_size=size, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
-        )
-        model.train_from_iterator(texts, trainer)
-        return cls(model)
-
-    def encode(self, text: str) -> np.ndarray:
-        return np.array(self.model.encode(text, add_special_tokens=False).ids, np.int64)
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        return self.model.decode([int(t) for t in tokens if t != 0], skip_special_tokens=False)
-
-    def byte_lengths(self) -> np.ndarray:
-        # In a byte-level vocabulary each character of a token's name stands for one byte.
-        names = [self.model.id_to_token(t) or "" for t in range(self.size)]
-        return np.array([0, *(len(name) for name in names[1:])])
-
-    def to_json(self) -> dict[str, object]:
-        return {"kind": "bpe", "model": json.loads(self.model.to_str())}
-
-
-def tokenizer_from_json(values: Mapping[str, Any]) -> Tokenizer:
-    """What to_json gave."""
-    if values["kind"] == "characters":
-        return Characters(values["characters"])
-    from tokenizers import Tokenizer as Model
-
-    return BytePairs(Model.from_str(json.dumps(values["model"])))
 
 
 @dataclass(frozen=True)
@@ -231,32 +119,6 @@ def _learnt(text: Text, config: TextConfig) -> Learnt:
     return Learnt.of(rule, None, hashes)
 
 
-class _Growing:
-    """A one-dimensional .npy file that is written piece by piece: a text's tokens need not fit in memory."""
-
-    def __init__(self, path: Path, kind: np.dtype[Any]) -> None:
-        self.count, self._kind = 0, kind
-        self._file: BinaryIO = open(path, "wb")  # noqa: SIM115
-        self._head()
-
-    def _head(self) -> None:
-        # NumPy pads the header, so that it is as long for many values as for none.
-        described = {"descr": np.lib.format.dtype_to_descr(self._kind), "fortran_order": False, "shape": (self.count,)}
-        np.lib.format.write_array_header_1_0(self._file, described)
-
-    def append(self, values: np.ndarray) -> None:
-        self._file.write(values.astype(self._kind).tobytes())
-        self.count += len(values)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.seek(0)
-        self._head()
-        self._file.close()
-
-
 def _write(folder: Path, text: Text, tokenizer: Tokenizer, smallest: int) -> Contents:
     """One pass over the documents."""
     ends = text.config.split == "documents"
@@ -264,7 +126,7 @@ def _write(folder: Path, text: Text, tokenizer: Tokenizer, smallest: int) -> Con
     sizes: dict[str, int] = dict.fromkeys(SPLITS, 0)
     documents: dict[str, int] = dict.fromkeys(SPLITS, 0)
     with ExitStack() as files:
-        arrays = {split: files.enter_context(_Growing(folder / f"{split}.npy", kind)) for split in SPLITS}
+        arrays = {split: files.enter_context(GrowingArray(folder / f"{split}.npy", kind)) for split in SPLITS}
         raw = files.enter_context(open(folder / "raw" / "test.jsonl", "w", encoding="utf-8"))
         for split, document in text.parts():
             arrays[split].append(tokenizer.encode_document(document.text, ends))

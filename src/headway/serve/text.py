@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from headway.columns.tokenizer import Tokenizer, tokenizer_from_json
 from headway.data.inputs import TokenInputs
 from headway.data.records import shown
-from headway.data.tokens import Tokenizer, TokenStore, tokenizer_from_json
+from headway.data.tokens import TokenStore
 from headway.errors import ConfigError, DataError, HeadwayError
 from headway.evaluate.language import Blocks, by_document, measure
 from headway.files.atomic import read_json, write_atomically, write_json

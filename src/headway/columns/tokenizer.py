@@ -1,0 +1,135 @@
+"""Tokenizers: text as the numbers of its tokens, and back."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headway.columns.ragged import Ragged
+
+if TYPE_CHECKING:
+    import tokenizers
+
+END = "<|end|>"
+UNKNOWN = "\ufffd"
+
+
+class Tokenizer(ABC):
+    """Text to token numbers and back. Token 0 ends a document."""
+
+    size: int
+
+    @abstractmethod
+    def encode(self, text: str) -> np.ndarray:
+        """(N,) int64."""
+
+    def encode_document(self, text: str, ends: bool) -> np.ndarray:
+        """(N,) int64; where documents end, the end token is the last."""
+        tokens = self.encode(text)
+        return np.append(tokens, 0) if ends else tokens
+
+    @abstractmethod
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of some tokens; an end token is nothing."""
+
+    @abstractmethod
+    def byte_lengths(self) -> np.ndarray:
+        """(V,) the UTF-8 bytes that each token stands for."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, object]:
+        """As plain values."""
+
+
+class Characters(Tokenizer):
+    """One token a character. Token 1 is every character that training did not hold."""
+
+    def __init__(self, characters: str) -> None:
+        self.characters = characters
+        self.size = len(characters) + 2
+        self._codes = np.array([ord(c) for c in characters], np.uint32)
+
+    @classmethod
+    def fit(cls, texts: Iterable[str]) -> Characters:
+        """All characters of the texts, in the order of their codes."""
+        found: set[str] = set()
+        for text in texts:
+            found |= set(text)
+        return cls("".join(sorted(found)))
+
+    def encode(self, text: str) -> np.ndarray:
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        at = np.searchsorted(self._codes, codes)
+        known = at < len(self._codes)
+        known[known] = self._codes[at[known]] == codes[known]
+        return np.where(known, at + 2, 1).astype(np.int64)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return "".join("" if t == 0 else UNKNOWN if t == 1 else self.characters[t - 2] for t in tokens)
+
+    def byte_lengths(self) -> np.ndarray:
+        return np.array([0, 1, *(len(c.encode("utf-8", "surrogatepass")) for c in self.characters)])
+
+    def to_json(self) -> dict[str, object]:
+        return {"kind": "characters", "characters": self.characters}
+
+
+class BytePairs(Tokenizer):
+    """Byte-pair tokens by Hugging Face's tokenizers, on bytes, so that no text is unknown."""
+
+    def __init__(self, model: tokenizers.Tokenizer) -> None:
+        self.model = model
+        self.size = model.get_vocab_size()
+
+    @classmethod
+    def fit(cls, texts: Iterable[str], size: int) -> BytePairs:
+        """``size`` tokens at most, the end token and the 256 bytes among them."""
+        from tokenizers import Tokenizer as Model
+        from tokenizers import decoders, models, pre_tokenizers, trainers
+
+        model = Model(models.BPE())
+        model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        model.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=size, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+        )
+        model.train_from_iterator(texts, trainer)
+        return cls(model)
+
+    def encode(self, text: str) -> np.ndarray:
+        return np.array(self.model.encode(text, add_special_tokens=False).ids, np.int64)
+
+    def encode_rows(self, texts: Sequence[str], most: int) -> Ragged:
+        """Each text's first ``most`` tokens."""
+        encoded = self.model.encode_batch_fast(list(texts), add_special_tokens=False)
+        return Ragged.of([one.ids[:most] for one in encoded])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self.model.decode([int(t) for t in tokens if t != 0], skip_special_tokens=False)
+
+    def byte_lengths(self) -> np.ndarray:
+        # In a byte-level vocabulary each character of a token's name stands for one byte.
+        names = [self.model.id_to_token(t) or "" for t in range(self.size)]
+        return np.array([0, *(len(name) for name in names[1:])])
+
+    def to_json(self) -> dict[str, object]:
+        return {"kind": "bpe", "model": json.loads(self.model.to_str())}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> BytePairs:
+        """What to_json gave."""
+        from tokenizers import Tokenizer as Model
+
+        return cls(Model.from_str(json.dumps(values["model"])))
+
+
+def tokenizer_from_json(values: Mapping[str, Any]) -> Tokenizer:
+    """What to_json gave."""
+    if values["kind"] == "characters":
+        return Characters(values["characters"])
+    return BytePairs.from_json(values)
