@@ -47,7 +47,9 @@ retention: {runs_days: 0, checkpoints_days: 0, prepared_days: 0, artifacts_days:
 """
 LETTERS = """
 task: language
-data: {source: texts, tokenizer: characters, test: 0.2, validation: 0.2}
+data: {source: texts}
+split: {test: 0.2, validation: 0.2}
+prepare: {tokens: {tokenizer: characters}}
 model: {name: gpt, layers: 1, heads: 2, width: 32, context: 16}
 train: {batch_size: 16, epochs: 2, learning_rate: 0.01, threads: 1}
 evaluate: {resamples: 100, prompts: ["the "]}

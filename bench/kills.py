@@ -60,7 +60,9 @@ evaluate: {baselines: [trivial], resamples: 100}
 """,
     "letters": """
 task: language
-data: {source: texts, tokenizer: characters, test: 0.2, validation: 0.2}
+data: {source: texts}
+split: {test: 0.2, validation: 0.2}
+prepare: {tokens: {tokenizer: characters}}
 model: {name: gpt, layers: 1, heads: 2, width: 32, context: 16}
 train: {batch_size: 16, epochs: 6, learning_rate: 0.01, threads: 1, checkpoint_seconds: 0.5}
 evaluate: {resamples: 100, prompts: ["the "]}

@@ -32,11 +32,11 @@ from bench.side_by_side import summarise, tell
 from headway.columns.tokenizer import Characters
 from headway.data.batches import Batch
 from headway.data.inputs import TokenInputs
-from headway.data.text import open_text
 from headway.data.windows import TokenBatches
-from headway.project import load_project
+from headway.models.gpt import GPT
+from headway.pipeline.runs import documents_of, table_of
+from headway.project import Project, load_project
 from headway.tasks import language
-from headway.text_project import TextProject
 from headway.train.memory import keep_memory
 from headway.train.optimizer import make_optimizer
 from headway.train.precision import Arithmetic
@@ -63,7 +63,8 @@ FACTORS = ((1.0, 1.0), (0.5, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0))
 class Texts:
     """The project, and its text as tokens."""
 
-    project: TextProject
+    project: Project
+    model: GPT
     vocabulary: int
     train: np.ndarray
     validation: np.ndarray
@@ -73,20 +74,21 @@ class Texts:
     def load(cls) -> Texts:
         """Shakespeare, in the parts that conf/shakespeare.yaml states."""
         project = load_project("shakespeare", ROOT)
-        assert isinstance(project, TextProject)
-        parts = {split: document.text for split, document in open_text(project.data, ROOT).parts()}
+        assert isinstance(project.model, GPT)
+        documents = documents_of(project, table_of(project, ROOT))
+        parts = {split: document.text for split, document in documents.parts()}
         tokenizer = Characters.fit([parts["train"]])
         tokens = {split: tokenizer.encode(text).astype(np.uint16) for split, text in parts.items()}
-        return cls(project, tokenizer.size, tokens["train"], tokens["validation"], tokens["test"])
+        return cls(project, project.model, tokenizer.size, tokens["train"], tokens["validation"], tokens["test"])
 
     def network(self, seed: int) -> nn.Module:
         """The project's model with this seed's weights."""
         torch.manual_seed(seed)
-        return self.project.model.build(TokenInputs(self.vocabulary))
+        return self.model.build(TokenInputs(self.vocabulary))
 
     def loss(self, network: nn.Module, tokens: np.ndarray) -> float:
         """Over all of a text in blocks, side by side; nanoGPT averages some such blocks drawn at random."""
-        block = self.project.model.context
+        block = self.model.context
         network.eval()
         rows = np.arange(0, len(tokens) - block - 1, block)[:, None] + np.arange(block + 1)
         windows = torch.from_numpy(tokens[rows].astype(np.int64))
@@ -169,7 +171,7 @@ class Anchor:
 
     def run(self) -> Iterator[float]:
         """Train until the test loss is at most the target; yields the loss whenever it was looked at."""
-        block, batch = self.texts.project.model.context, int(self.texts.project.train.batch_size)
+        block, batch = self.texts.model.context, int(self.texts.project.train.batch_size)
         data = torch.from_numpy(self.texts.train.astype(np.int64))
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         vectors = [p for p in self.model.parameters() if p.ndim == 1]
@@ -208,7 +210,7 @@ class Ours:
     def __init__(self, texts: Texts, seed: int, recipe: Recipe | None = None) -> None:
         self.texts, self.model = texts, texts.network(seed)
         self.recipe = (recipe or texts.project.train).model_copy(update={"precision": "fp32"})
-        batch, block = int(self.recipe.batch_size), texts.project.model.context
+        batch, block = int(self.recipe.batch_size), texts.model.context
         optimizers = make_optimizer(self.model, self.recipe)
         self.step = Step(self.model, optimizers, language.loss, Arithmetic("fp32", CPU, ""), self.recipe, batch)
         self.batches = TokenBatches(texts.train, batch, block, seed, CPU)

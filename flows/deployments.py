@@ -19,13 +19,13 @@ from headway import __version__
 from headway.errors import HeadwayError
 from headway.project import Project, load_project, project_files
 from headway.server.prefect_api import TAG
-from headway.text_project import TextProject
+from headway.tasks import has_target
 
 SLUG = "yaml"
 """Marks the schedule that comes from the YAML among those that people add in the UI."""
 
 
-def deployments_of(project: Project | TextProject) -> list[RunnerDeployment]:
+def deployments_of(project: Project) -> list[RunnerDeployment]:
     """All of a project: to retrain it and to roll it back; to study it where it trains a network; to score and watch a table."""
     name = project.name
     made = [
@@ -34,14 +34,14 @@ def deployments_of(project: Project | TextProject) -> list[RunnerDeployment]:
     ]
     if project.model.is_network:
         made.append(_of(effect, project, f"What each efficiency technique gains on {name}, at equal quality."))
-    if isinstance(project, Project):
+    if has_target(project.task):
         made.append(_of(score, project, f"Predict rows with the champion of {name}, to Parquet."))
         text = f"Whether the newest rows of {name} are still as its champion's training knew them."
         made.append(_of(watch, project, text))
     return made
 
 
-def _of(flow: Any, project: Project | TextProject, description: str, **more: Any) -> RunnerDeployment:
+def _of(flow: Any, project: Project, description: str, **more: Any) -> RunnerDeployment:
     """A flow of a project. ``more``: what its form begins with beside the project, under ``parameters``, and schedules."""
     made = flow.to_deployment(
         name=project.name,
@@ -56,7 +56,7 @@ def _of(flow: Any, project: Project | TextProject, description: str, **more: Any
     return made
 
 
-def deployment(project: Project | TextProject) -> RunnerDeployment:
+def deployment(project: Project) -> RunnerDeployment:
     """To retrain it: the form is filled with the project's own values."""
     own = {
         "model": project.model_dump()["model"]["name"],
@@ -72,12 +72,12 @@ def deployment(project: Project | TextProject) -> RunnerDeployment:
     return _of(retrain, project, text, parameters=own, schedules=schedules_of(project))
 
 
-def version_of(project: Project | TextProject) -> str:
+def version_of(project: Project) -> str:
     """Changes with headway and with anything in the resolved YAML."""
     return hashlib.sha256(f"{__version__}\n{project.to_yaml()}".encode()).hexdigest()[:12]
 
 
-def schedules_of(project: Project | TextProject) -> list[DeploymentScheduleCreate]:
+def schedules_of(project: Project) -> list[DeploymentScheduleCreate]:
     """The project's own schedule."""
     if project.schedule is None:
         return []

@@ -39,7 +39,6 @@ from headway.pipeline.resuming import STAGES, has_begun, prepare_again, remainin
 from headway.project import Project, load_project, recipe_settings, recipe_warning
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
-from headway.text_project import TextProject
 
 if TYPE_CHECKING:
     Model = str
@@ -118,7 +117,7 @@ def _name() -> str:
     with contextlib.suppress(HeadwayError, OSError):
         root = find_root()
         project = load_project(name, root)
-        month = newest_month(project.data, root) if isinstance(project, Project) else None
+        month = newest_month(project.data, root)
     return run_name(name, month)
 
 
@@ -174,7 +173,7 @@ def retrain(
     return Completed(message=decision["reason"], data=str(run.path))
 
 
-def _chosen(knobs: Mapping[str, Any], filled: Project | TextProject | None) -> list[str]:
+def _chosen(knobs: Mapping[str, Any], filled: Project | None) -> list[str]:
     """The form's values as settings. ``filled``: what the form was filled with; a value that is still that was nobody's choice, and
     must not stand over the recommended recipe."""
     own = {} if filled is None else filled.model_dump(mode="json")

@@ -8,7 +8,9 @@ from pathlib import Path
 YAML = """
 description: Little sentences.
 task: language
-data: {source: texts, tokenizer: characters, test: 0.2, validation: 0.2}
+data: {source: texts}
+split: {test: 0.2, validation: 0.2}
+prepare: {tokens: {tokenizer: characters}}
 model: {name: gpt, layers: 1, heads: 2, width: 32, context: 16}
 train: {epochs: 6, batch_size: 16, learning_rate: 0.01, threads: 1}
 evaluate: {resamples: 100, prompts: ["the "]}

@@ -31,7 +31,6 @@ FLOORS = (
     {"server"},
     {"serve"},
     {"effect", "watch"},
-    {"text_project"},
     {"project"},
     {"draft"},
     {"pipeline"},
@@ -40,7 +39,7 @@ FLOORS = (
 )
 """From the ground up: a room imports from floors below its own, and from itself."""
 
-LOOSE = {"__init__.py", "config.py", "errors.py", "project.py", "text_project.py"}
+LOOSE = {"__init__.py", "config.py", "errors.py", "project.py"}
 
 NAMES = {"headway.drift", "headway.key", "headway.folder", "headway.number", "headway.variant", "headway.pid"}
 """Events and tags, which are spelt like modules and are none."""
@@ -167,10 +166,8 @@ def test_no_code_outside_columns_asks_for_a_kind_of_column_by_its_name() -> None
 LANGUAGE_LINES = {
     "src/headway/effect/techniques/prefetch.py": 1,
     "src/headway/evaluate/language.py": 1,
-    "src/headway/project.py": 1,
     "src/headway/serve/bundle.py": 1,
     "src/headway/serve/text.py": 2,
-    "src/headway/text_project.py": 1,
     "src/headway/tracking/condition.py": 1,
     "src/headway/tracking/packaging.py": 2,
 }

@@ -11,7 +11,6 @@ import pytest
 
 from headway.cli import commands as cli
 from headway.cli.overview import sample
-from headway.data.text import open_text
 from headway.data.tokens import TokenStore, make_token_store
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json
@@ -20,7 +19,6 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve.text import rehearse
-from headway.text_project import TextProject
 from tests.letters import YAML, write_project
 
 LOAD = """
@@ -80,9 +78,9 @@ def test_a_second_model_meets_the_champion_on_the_same_text(root: Path, first: R
 def test_a_champion_with_another_tokenizer_is_measured_on_the_same_bytes(
     root: Path, first: RunDirectory, tmp_path: Path
 ) -> None:
-    project = load_project("little", root, ["data.tokenizer=bpe", "data.vocabulary=300"])
-    assert isinstance(project, TextProject)
-    store, _ = make_token_store(tmp_path / "prepared", open_text(project.data, root), project.data, 16)
+    project = load_project("little", root, ["prepare.tokens.tokenizer=bpe", "prepare.tokens.vocabulary=300"])
+    documents = runs.documents_of(project, runs.table_of(project, root))
+    store, _ = make_token_store(tmp_path / "prepared", documents, project.prepare, 16)
     assert store.tokens("test").size < TokenStore(first.store).tokens("test").size
     rehearse(str(store.path), str(tmp_path / "out"), [], [str(first.bundle)])
     with np.load(tmp_path / "out" / "0.npz") as told, np.load(first.path / "rehearsal" / "0.npz") as known:
@@ -101,8 +99,8 @@ def test_a_fresh_process_completes_a_prompt_as_the_command_line_does(root: Path,
 
 
 def test_copied_test_documents_and_wrong_settings_are_refused(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data.tokeniser: no such setting; did you mean tokenizer\?"):
-        load_project("little", root, ["data.tokeniser=bpe"])
+    with pytest.raises(ConfigError, match=r"prepare.tokens.tokeniser: no such setting; did you mean tokenizer\?"):
+        load_project("little", root, ["prepare.tokens.tokeniser=bpe"])
     with pytest.raises(ConfigError, match=r"width must be a multiple of twice the heads, but is 30"):
         load_project("little", root, ["model.width=30"])
     with pytest.raises(ConfigError, match=r"gate.metric must be bits_per_byte for language, but is auc"):

@@ -18,6 +18,7 @@ from headway.data.config import Expectation
 from headway.data.source import Chunk
 from headway.errors import ConfigError
 from headway.quality.judge import check, judge
+from headway.quality.page import page
 
 
 @dataclass
@@ -247,11 +248,11 @@ def test_names_and_arguments_are_checked_before_any_row_is_read() -> None:
 
 def test_the_page_needs_no_network_and_shows_failures_first() -> None:
     stated = [Expectation.model_validate(c) for c in CASES[:2]]
-    page = judge(stated, TABLE, "<adult>").html("<adult>")
-    assert "http" not in page
-    assert "<script" not in page
-    assert page.index('"failed"') < page.index('"passed"')
-    assert "&lt;adult&gt;" in page
+    shown = page("<adult>", [result.to_json() for result in judge(stated, TABLE, "<adult>").results])
+    assert "http" not in shown
+    assert "<script" not in shown
+    assert shown.index('"failed"') < shown.index('"passed"')
+    assert "&lt;adult&gt;" in shown
 
 
 def test_without_expectations_great_expectations_is_not_imported() -> None:

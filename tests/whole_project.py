@@ -52,7 +52,9 @@ train: {threads: 1}
 """,
     "little": """
 task: language
-data: {source: data/raw/texts, tokenizer: characters, test: 0.2, validation: 0.2}
+data: {source: data/raw/texts}
+split: {test: 0.2, validation: 0.2}
+prepare: {tokens: {tokenizer: characters}}
 model: {name: gpt, layers: 1, heads: 2, width: 16, context: 8}
 train: {epochs: 3, batch_size: 16, threads: 1}
 """,

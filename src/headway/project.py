@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from headway.columns.config import PrepareConfig
 from headway.config import Config, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.credentials import refuse_credentials
+from headway.data.earlier import renamed
+from headway.data.texts import TEXT
 from headway.errors import ConfigError
 from headway.evaluate.config import EvaluateConfig, GateConfig
 from headway.models import ModelConfig, model_configs
@@ -22,16 +25,16 @@ from headway.models.mlp import MLP
 from headway.serve.config import ServeConfig
 from headway.server.retention_config import RetentionConfig
 from headway.server.schedule import ScheduleConfig
-from headway.tasks import TaskName, names, task_of
-from headway.text_project import TextProject
+from headway.tasks import TaskName, has_classes, has_target, names, task_of
 from headway.train.recipe import Recipe
 from headway.watch.config import WatchConfig
 
 if TYPE_CHECKING:
     ModelChoice = ModelConfig
 else:
-    _ROW_MODELS = tuple(config for config in model_configs().values() if config.reads == "rows")
-    ModelChoice = Annotated[Union[_ROW_MODELS], Field(discriminator="name")]  # noqa: UP007
+    ModelChoice = Annotated[Union[tuple(model_configs().values())], Field(discriminator="name")]  # noqa: UP007
+
+_log = logging.getLogger(__name__)
 
 
 class Project(Config):
@@ -55,21 +58,75 @@ class Project(Config):
     retention: RetentionConfig = RetentionConfig()
     serve: ServeConfig = ServeConfig()
 
-    @field_validator("model", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _default_model(cls, value: Any) -> Any:
-        return {"name": "mlp", **value} if isinstance(value, dict) else value
+    def _as_today(cls, values: Any) -> Any:
+        """Earlier names of settings in their new places, and the task's own defaults where nothing is said."""
+        if not isinstance(values, Mapping):
+            return values
+        if has_target(str(values.get("task"))):
+            model = values.get("model")
+            return {**values, "model": {"name": MLP().name, **model}} if isinstance(model, Mapping) else values
+        values = dict(renamed(values)[0])
+        for section, defaults in DOCUMENTS.items():
+            values[section] = _filled(defaults, values.get(section, {}))
+        return values
 
     @model_validator(mode="after")
     def _task_fits(self) -> Project:
-        task, loss = task_of(self.task), self.train.loss
-        if loss not in task.losses:
+        """A model, a loss and baselines that suit the task."""
+        of_documents = not has_target(self.task)
+        reads = "tokens" if of_documents else "rows"
+        fitting = [name for name, config in model_configs().items() if config.reads == reads]
+        if self.model.name not in fitting:
+            raise ValueError(f"model must be {_any_of(fitting)} for {self.task}, but is {self.model.name}")
+        losses, loss = ("auto", "cross_entropy") if of_documents else task_of(self.task).losses, self.train.loss
+        if loss not in losses:
             raise ValueError(f"train.loss must suit {self.task}, but is {loss}; leave it auto")
-        if self.train.label_smoothing and not task.has_classes:
+        if self.train.label_smoothing and not has_classes(self.task):
             raise ValueError(f"train.label_smoothing must be 0 for {self.task}, but it is not: numbers have no classes")
-        if self.split.by == "stratified" and not task.stratified:
+        baselines = ("unigram", "ngram") if of_documents else ("trivial", "linear", "boosting")
+        if unknown := [name for name in self.evaluate.baselines if name not in baselines]:
+            raise ValueError(
+                f"evaluate.baselines must be of {', '.join(baselines)} for {self.task}, but one is {unknown[0]}"
+            )
+        if of_documents and self.gate.metric not in (None, "bits_per_byte"):
+            raise ValueError(
+                f"gate.metric must be bits_per_byte for {self.task}, but is {self.gate.metric}; leave it out"
+            )
+        if self.split.by == "stratified" and (of_documents or not task_of(self.task).stratified):
             return self.model_copy(update={"split": self.split.model_copy(update={"by": "random"})})
         return self
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Project:
+        """A task has a target or documents, and no setting is heeded by nothing."""
+        data, of_documents = self.data, not has_target(self.task)
+        if of_documents:
+            self._are_documents()
+        elif data.target is None:
+            raise ValueError(f"data.target must name the column to predict for {self.task}, but is missing")
+        elif not data.features:
+            raise ValueError("data.features must name at least one column to learn from, but is empty")
+        elif self.split.by == "position":
+            raise ValueError("split.by must not be position for a table: rows have no order; time divides by moments")
+        unread = self.prepare.unread(of_documents)
+        if unread:
+            name, value = unread[0]
+            raise ValueError(f"prepare.{name} must be left out for {self.task}, but is {value}: nothing reads it")
+        return self
+
+    def _are_documents(self) -> None:
+        data = self.data
+        if data.target is not None:
+            raise ValueError(f"data.target must be left out for {self.task}, but is {data.target}")
+        if list(data.features.values()) != ["text"]:
+            told = ", ".join(f"{name} as {kind}" for name, kind in data.features.items()) or "none"
+            raise ValueError(f"data.features must be one column of kind text for {self.task}, but is {told}")
+        if self.gate.slice_margin is not None or self.evaluate.slices or self.evaluate.reference:
+            raise ValueError(
+                f"gate.slice_margin, evaluate.slices and evaluate.reference must be left out for {self.task}: it has no slices"
+            )
 
     @model_validator(mode="after")
     def _reference_is_no_feature(self) -> Project:
@@ -86,13 +143,42 @@ class Project(Config):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
 
     def flat(self) -> dict[str, str | int | float | bool]:
-        """Settings that were not left at their default, or that people compare runs by, as dotted names."""
+        """Settings that people compare runs by, as dotted names; of `prepare` those that the task heeds."""
         flat: dict[str, str | int | float | bool] = {"task": self.task}
         for section in ("split", "prepare", "model", "train", "gate"):
             for key, value in getattr(self, section).model_dump(mode="json").items():
                 if isinstance(value, (str, int, float, bool)):
                     flat[f"{section}.{key}"] = value
+        if not has_target(self.task):
+            flat = {name: value for name, value in flat.items() if not name.startswith("prepare.")}
+            tokens = self.prepare.tokens
+            flat |= {"prepare.tokens.tokenizer": tokens.tokenizer, "prepare.tokens.vocabulary": tokens.vocabulary}
         return flat
+
+
+def _filled(defaults: Mapping[str, Any], own: Any) -> Any:
+    """What a YAML says, and the defaults where it says nothing, section within section."""
+    if not isinstance(own, Mapping):
+        return own
+    nested = {
+        k: _filled(v, own[k]) for k, v in defaults.items() if isinstance(v, Mapping) and k in own and k != "features"
+    }
+    return {**defaults, **own, **nested}
+
+
+def _any_of(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+DOCUMENTS: Mapping[str, Mapping[str, Any]] = {
+    "data": {"features": {TEXT: "text"}},
+    "split": {"by": "random", "test": 0.1, "validation": 0.05},
+    "prepare": {"tokens": {"vocabulary": 4096}},
+    "model": {"name": "gpt"},
+    "evaluate": {"baselines": ["unigram", "ngram"]},
+}
+"""What a project of documents is where its YAML says nothing."""
 
 
 RECIPE_SUFFIX = ".recipe"
@@ -103,7 +189,7 @@ def project_files(root: Path) -> list[Path]:
     return [path for path in sorted((root / "conf").glob("*.yaml")) if not path.stem.endswith(RECIPE_SUFFIX)]
 
 
-def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project | TextProject:
+def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project:
     """The project of `conf/<name>.yaml` (or of a path to a YAML file) with ``settings`` put over it.
 
     ``settings`` are `section.field=value` texts, values read as YAML, or a mapping of dotted names to values.
@@ -122,7 +208,9 @@ def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, A
     except ConfigError as error:
         raise ConfigError(f"{shown}: {error}") from None
     _check_name(path, root, values.get("name", path.stem))
-    return project_class(values.get("task")).parse({"name": path.stem, **values}, shown)
+    for line in [] if has_target(str(values.get("task"))) else renamed(values)[1]:
+        _log.warning("%s: %s", shown, line)
+    return Project.parse({"name": path.stem, **values}, shown)
 
 
 def _check_name(path: Path, root: Path, name: Any) -> None:
@@ -161,16 +249,11 @@ def recipe_warning(root: Path, name: str) -> str | None:
 
 
 def load_table_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project:
-    """As load_project. Raises ConfigError, too, for a project whose data is no table."""
+    """As load_project. Raises ConfigError, too, for a project without a column to predict."""
     project = load_project(name, root, settings)
-    if not isinstance(project, Project):
+    if not has_target(project.task):
         raise ConfigError(f"{name} must be a project on a table, but its task is {project.task}")
     return project
-
-
-def project_class(task: Any) -> type[Project] | type[TextProject]:
-    """What a project's YAML is read as: its task decides."""
-    return TextProject if task == "language" else Project
 
 
 def _pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from headway.columns import tokenizer as tokenizers
+from headway.columns.config import PrepareConfig
 from headway.columns.tokenizer import BytePairs, Characters, Tokenizer, tokenizer_from_json
 from headway.data.config import SPLITS
+from headway.data.documents import Documents
 from headway.data.loader import LoaderTokens
-from headway.data.text import TextConfig, open_text
 from headway.data.tokens import make_token_store
 from headway.data.windows import TokenBatches
 from headway.errors import DataError
+from headway.pipeline.runs import documents_of, table_of
+from headway.project import Project
 
 TEXT = "To be, or not to be: that is the question. \u00c0 la fin, \u4f60\u597d \U0001f600!\n" * 20
 
@@ -45,47 +49,38 @@ def test_a_character_that_training_lacked_is_unknown_and_bytes_never_are() -> No
     )
 
 
-def folder(root: Path, files: int = 60) -> Path:
+def documents_in(root: Path, files: int = 60, **sections: object) -> tuple[Documents, PrepareConfig]:
     path = root / "texts"
     path.mkdir()
     for n in range(files):
         (path / f"{n:03}.txt").write_text(f"document {n} " * 20)
-    return path
+    return _open(root, "texts", split={"test": 0.2, "validation": 0.2}, **sections)
 
 
-def test_documents_stay_whole_and_in_their_part_when_others_come(tmp_path: Path) -> None:
-    path = folder(tmp_path)
-    config = TextConfig(source="texts", tokenizer="characters", test=0.2, validation=0.2)
-    before = {d.name: split for split, d in open_text(config, tmp_path).parts()}
-    assert set(before.values()) == set(SPLITS)
-    (path / "new.txt").write_text("more")
-    after = {d.name: split for split, d in open_text(config, tmp_path).parts()}
-    assert {name: after[name] for name in before} == before
-
-
-def test_by_position_the_end_is_the_test(tmp_path: Path) -> None:
-    (tmp_path / "x.txt").write_text("".join(chr(97 + i % 26) for i in range(1000)))
-    config = TextConfig(source="x.txt", tokenizer="characters", split="position", test=0.1, validation=0.1)
-    parts = {split: d.text for split, d in open_text(config, tmp_path).parts()}
-    assert [len(parts[s]) for s in SPLITS] == [810, 90, 100]
-    assert parts["train"] + parts["validation"] + parts["test"] == (tmp_path / "x.txt").read_text()
+def _open(root: Path, source: str, **sections: object) -> tuple[Documents, PrepareConfig]:
+    values = {
+        "name": "x",
+        "task": "language",
+        "data": {"source": source},
+        "prepare": {"tokens": {"tokenizer": "characters"}},
+    }
+    project = Project.parse({**values, **sections}, "x")
+    return documents_of(project, table_of(project, root)), project.prepare
 
 
 def test_the_store_holds_every_part_and_is_used_again(tmp_path: Path) -> None:
-    folder(tmp_path)
-    config = TextConfig(source="texts", tokenizer="characters", test=0.2, validation=0.2)
-    text = open_text(config, tmp_path)
-    store, reused = make_token_store(tmp_path / "prepared", text, config, 8)
+    documents, prepare = documents_in(tmp_path)
+    store, reused = make_token_store(tmp_path / "prepared", documents, prepare, 8)
     assert not reused
     for split in SPLITS:
-        documents = [d.text for s, d in text.parts() if s == split]
+        held = [d.text for s, d in documents.parts() if s == split]
         tokens = store.tokens(split)
         assert tokens.dtype == np.uint16
         assert len(tokens) == store.described.tokens[split]
-        assert store.tokenizer.decode(tokens.tolist()) == "".join(documents)
-        assert (tokens == 0).sum() == len(documents) == store.described.documents[split]
-    assert list(store.test_documents()) == [d.text for s, d in text.parts() if s == "test"]
-    assert make_token_store(tmp_path / "prepared", text, config, 8)[1]
+        assert store.tokenizer.decode(tokens.tolist()) == "".join(held)
+        assert (tokens == 0).sum() == len(held) == store.described.documents[split]
+    assert list(store.test_documents()) == [d.text for s, d in documents.parts() if s == "test"]
+    assert make_token_store(tmp_path / "prepared", documents, prepare, 8)[1]
 
 
 @pytest.mark.parametrize(
@@ -97,15 +92,19 @@ def test_the_store_holds_every_part_and_is_used_again(tmp_path: Path) -> None:
 )
 def test_bad_text_is_one_line(tmp_path: Path, content: bytes, line: str) -> None:
     (tmp_path / "x.txt").write_bytes(content)
-    config = TextConfig(source="x.txt", tokenizer="characters", split="position")
+    documents, prepare = _open(tmp_path, "x.txt", split={"by": "position"})
     with pytest.raises(DataError, match=line):
-        make_token_store(tmp_path / "prepared", open_text(config, tmp_path), config, 64)
+        make_token_store(tmp_path / "prepared", documents, prepare, 64)
     assert not list(tmp_path.glob("prepared/*"))
 
 
-def test_a_missing_text_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="data.source must hold text files, but there is no nowhere"):
-        open_text(TextConfig(source="nowhere"), tmp_path)
+def test_a_long_document_has_the_same_tokens_in_pieces(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(f"line {n}\n{'  ' * (n % 3)}word\t\n\n{chr(10) * (n % 2)}next \u00e9\n" for n in range(400))
+    monkeypatch.setattr(tokenizers, "PIECE", 50)
+    divided = list(tokenizers.pieces(text))
+    assert len(divided) > 50
+    assert "".join(divided) == text
+    assert np.array_equal(tokenizer.encode_document(text, ends=False), tokenizer.encode(text))
 
 
 def batches(seed: int = 0) -> TokenBatches:

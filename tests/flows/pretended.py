@@ -12,7 +12,6 @@ from headway.pipeline.validation import Source, Validation
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
-from headway.text_project import TextProject
 
 
 class Pretended:
@@ -23,7 +22,7 @@ class Pretended:
         self.done: list[str] = []
         self.concluded: BaseException | None = None
 
-    def start(self, project: Project | TextProject, root: Path, more: Mapping[str, Any] | None = None) -> RunDirectory:
+    def start(self, project: Project, root: Path, more: Mapping[str, Any] | None = None) -> RunDirectory:
         return RunDirectory.create(root, project.name, {"project": project.model_dump(mode="json"), **(more or {})})
 
     def _do(self, name: str, report: Reporter) -> None:

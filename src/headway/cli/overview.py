@@ -12,7 +12,7 @@ from headway.files.records import Record, plain
 from headway.machine.clock import moment
 from headway.project import Project, load_project, project_files
 from headway.run.directory import find_run
-from headway.text_project import TextProject
+from headway.tasks import has_target
 
 if TYPE_CHECKING:
     from headway.tracking import DecisionRecord, RunRow, VersionRow
@@ -44,11 +44,11 @@ def projects(root: Path) -> Overview:
     return Overview(rows, empty, problems=list(dict.fromkeys(problems)))
 
 
-def _described(project: Project | TextProject) -> Mapping[str, str | None]:
+def _described(project: Project) -> Mapping[str, str | None]:
     return {"project": project.name, "task": project.task, "data": project.data.dataset or project.data.source}
 
 
-def _standing(project: Project | TextProject, root: Path) -> Mapping[str, str | None]:
+def _standing(project: Project, root: Path) -> Mapping[str, str | None]:
     versions, runs = _tracked(root, project.name)
     champion = next((v for v in versions if "champion" in v.aliases), None)
     return {
@@ -171,7 +171,7 @@ def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: floa
             f"--tokens must be at least 1 and --temperature at least 0, but they are {tokens} and {temperature:g}"
         )
     found = load_project(name, root)
-    if not isinstance(found, TextProject):
+    if has_target(found.task):
         raise ConfigError(f"{name} must be a language project to be sampled, but its task is {found.task}")
     versions, _ = _tracked(root, found.name)
     if not any("champion" in version.aliases for version in versions):

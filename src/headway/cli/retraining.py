@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from headway.pipeline.resuming import Unfinished
     from headway.pipeline.terminal import Terminal
     from headway.project import Project
-    from headway.text_project import TextProject
 
 
 def run(options: argparse.Namespace) -> int:
@@ -105,7 +104,7 @@ def _server_gone() -> Iterator[None]:
         ) from None
 
 
-def _is_up_to_date(project: Project | TextProject, options: argparse.Namespace, terminal: Terminal, root: Path) -> bool:
+def _is_up_to_date(project: Project, options: argparse.Namespace, terminal: Terminal, root: Path) -> bool:
     """Whether there is nothing to retrain, which is then told."""
     from headway.pipeline.incremental import up_to_date
 

@@ -10,15 +10,18 @@ from headway.config import Config
 
 
 class TokensConfig(Config):
-    """How a text column becomes tokens, for a model that takes them (`model.text=tokens`)."""
+    """How text becomes tokens: documents, or a text column for a model that takes them (`model.text=tokens`)."""
 
+    tokenizer: Literal["bpe", "characters"] = Field(
+        "bpe", description="Byte-pair tokens; or, of documents, one token a character."
+    )
     vocabulary: int = Field(
         2048,
         ge=257,
         le=1_000_000,
         description="Different byte-pair tokens at most; the 256 bytes and an end are among them.",
     )
-    most: int = Field(256, ge=1, le=65_536, description="Tokens of a text that count: its first ones.")
+    most: int = Field(256, ge=1, le=65_536, description="Of a text column: tokens that count, the first ones.")
 
 
 class PrepareConfig(Config):
@@ -38,3 +41,12 @@ class PrepareConfig(Config):
     min_count: int = Field(3, ge=1, description="Rows that a category must have in training to get a code of its own.")
     words: int = Field(64, ge=0, le=10_000, description="Words per text column whose presence becomes a feature.")
     tokens: TokensConfig = TokensConfig()
+
+    def unread(self, documents: bool) -> list[tuple[str, object]]:
+        """Settings that say something which nothing heeds: of documents all but their tokens, of a table the kind of tokenizer."""
+        stated = [(name, value) for name, value in self if name != "tokens"] if documents else []
+        fields, default = type(self).model_fields, TokensConfig()
+        found = [(name, value) for name, value in stated if value != fields[name].default]
+        name = "most" if documents else "tokenizer"
+        value = getattr(self.tokens, name)
+        return found if value == getattr(default, name) else [*found, (f"tokens.{name}", value)]

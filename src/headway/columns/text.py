@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ CHARACTERS_A_TOKEN = 16
 
 SAMPLE_CHARACTERS = 1 << 25
 """Characters of training texts behind a tokenizer: more change no frequent pair, and all of a large table would not fit in memory."""
+
+SHOWN = 200
+"""Characters of a text that a profile keeps."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ class TextSummary(Counted):
         lengths = pc.utf8_length(column)
         self.characters += int(pc.sum(lengths).as_py())
         self.longest = max(self.longest, int(pc.max(lengths).as_py()))
-        super()._add(column)
+        super()._add(_shortened(column, lengths))
 
     def _too_many(self, values: int) -> bool:
         return True
@@ -191,6 +195,18 @@ class TextSummary(Counted):
 
     def counted(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
         return np.zeros(0)
+
+
+def _shortened(column: pa.Array, lengths: pa.Array) -> pa.Array:
+    """Texts as they are counted: of a long one its beginning and a digest of the whole, so that a profile holds no documents."""
+    long = pc.greater(lengths, SHOWN)
+    if not pc.any(long).as_py():
+        return column
+    texts = [
+        text if len(text) <= SHOWN else f"{text[:SHOWN]}… {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        for text in column.to_pylist()
+    ]
+    return pa.array(texts, pa.string())
 
 
 class TextColumn(ColumnType):

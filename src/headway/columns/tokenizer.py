@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 END = "<|end|>"
 UNKNOWN = "\ufffd"
+PIECE = 1 << 20
+"""Characters of a long text that are encoded at once."""
 
 
 class Tokenizer(ABC):
@@ -29,7 +31,7 @@ class Tokenizer(ABC):
 
     def encode_document(self, text: str, ends: bool) -> np.ndarray:
         """(N,) int64; where documents end, the end token is the last."""
-        tokens = self.encode(text)
+        tokens = np.concatenate([self.encode(piece) for piece in pieces(text)])
         return np.append(tokens, 0) if ends else tokens
 
     @abstractmethod
@@ -43,6 +45,23 @@ class Tokenizer(ABC):
     @abstractmethod
     def to_json(self) -> dict[str, object]:
         """As plain values."""
+
+
+def pieces(text: str) -> Iterator[str]:
+    """A text in pieces of about PIECE characters, whose tokens are the whole's: cut after a single line break between two words.
+
+    Byte-pair tokens never join what such a break divides; other white space is looked at as a run.
+    """
+    first = 0
+    while len(text) - first > PIECE:
+        cut = text.find("\n", first + PIECE)
+        while cut != -1 and (text[cut - 1].isspace() or text[cut + 1 : cut + 2].isspace()):
+            cut = text.find("\n", cut + 1)
+        if cut == -1:
+            break
+        yield text[first : cut + 1]
+        first = cut + 1
+    yield text[first:]
 
 
 class Characters(Tokenizer):
@@ -98,7 +117,7 @@ class BytePairs(Tokenizer):
         trainer = trainers.BpeTrainer(
             vocab_size=size, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
         )
-        model.train_from_iterator(texts, trainer)
+        model.train_from_iterator((piece for text in texts for piece in pieces(text)), trainer)
         return cls(model)
 
     def encode(self, text: str) -> np.ndarray:

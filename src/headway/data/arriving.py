@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.datasets import dataset_of, locate
 from headway.data.files import find_files, format_of, read_batches, read_schema
-from headway.data.source import Clean
+from headway.data.naming import below
+from headway.data.reading import Clean
 from headway.errors import ConfigError
 
 
@@ -73,27 +74,29 @@ def find_inputs(config: DataConfig, data: str | None, root: Path) -> list[Input]
     CSV is read as the project's own is; where its files have no line of names and these have, the line is heeded.
     """
     csv, clean, own = config.csv, None, config.format
+    texts = own == "text" or (own == "auto" and config.target is None)
     if config.dataset is not None:
         known = dataset_of(config.dataset)
         csv, clean, own = known.csv, _cleaner(known.clean, config.target), known.format
     if data is None and config.dataset is not None:
         files = [str(file) for file in locate(config.dataset, config.options, root).files]
     else:
-        files = find_files(data or str(config.source), root, "--data" if data else "data.source")
+        files = find_files(data or str(config.source), root, "--data" if data else "data.source", texts)
     folder = os.path.commonpath([str(PurePath(file).parent) for file in files])
     found = []
     for file in files:
-        form = own if data is None and own != "auto" else _form(file, own)
+        form = own if data is None and own != "auto" else _form(file, own, texts)
         name = PurePath(file).relative_to(folder).as_posix()
-        made = Input(file, name, form, csv, clean if form == own else None)
+        mend = below(folder) if form == "text" else clean if form == own else None
+        made = Input(file, name, form, csv, mend)
         found.append(_with_header(made, config) if form == "csv" and csv.column_names else made)
     return found
 
 
-def _cleaner(clean: Clean | None, target: str) -> Clean | None:
+def _cleaner(clean: Clean | None, target: str | None) -> Clean | None:
     """A data set's own mending, for rows that may lack the target, which it may want to mend."""
-    if clean is None:
-        return None
+    if clean is None or target is None:
+        return clean
 
     def mend(batch: pa.RecordBatch) -> pa.RecordBatch:
         if target not in batch.schema.names:
@@ -103,10 +106,10 @@ def _cleaner(clean: Clean | None, target: str) -> Clean | None:
     return mend
 
 
-def _form(file: str, own: str) -> str:
+def _form(file: str, own: str, texts: bool) -> str:
     """By the file's ending; the project's own format where the ending tells nothing."""
     try:
-        return format_of([file], "auto")
+        return format_of([file], "auto", texts)
     except ConfigError:
         if own == "auto":
             raise

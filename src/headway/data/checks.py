@@ -38,7 +38,7 @@ class Finding:
 
 def check_columns(profile: Profile, table: Table | None, data: DataConfig, task: TaskName) -> list[Finding]:
     """Columns that cannot be learnt from or that the project forgot. ``table`` may be absent where files do not matter."""
-    found = _target(profile.columns[data.target], data, task)
+    found = [] if data.target is None else _target(profile.columns[data.target], data, task)
     for name in data.features:
         found += _feature(profile.columns[name])
     for name in getattr(table, "unknown", ()):
@@ -72,7 +72,7 @@ def _feature(column: Summary) -> list[Finding]:
         return [Finding("stop", name, text)]
     if column.infinite:
         return [_infinite(column, "", "; mend them or move it to data.ignore")]
-    if column.distinct < 2 and not column.nulls:
+    if column.distinct < 2 and column.rows > 1 and not column.nulls:
         text = f"{name} should vary, but is the same in every row; move it to data.ignore"
         return [Finding("warn", name, text)]
     known = column.rows - column.nulls

@@ -35,19 +35,29 @@ class DataConfig(Config):
     dataset: str | None = Field(None, description="A known data set by name, fetched or generated when it is absent.")
     options: dict[str, bool | int | float | str] = Field({}, description="Settings of a generated data set.")
     source: str | None = Field(
-        None, description="A file, a folder, a glob or a URL of Parquet, CSV, JSON lines or Arrow."
+        None,
+        description="A file, a folder, a glob or a URL of Parquet, CSV, JSON lines or Arrow; or of texts, each file a document.",
     )
-    format: Literal["auto", "csv", "parquet", "jsonl", "arrow"] = Field("auto", description="The files' format.")
+    format: Literal["auto", "csv", "parquet", "jsonl", "arrow", "text"] = Field(
+        "auto",
+        description="The files' format. text: each file is a row of two columns, name and text; so are files of other endings "
+        "where documents are learnt from.",
+    )
+    max_bytes: int | None = Field(
+        None, ge=10_000, description="Of files of text: read at most so many bytes; null reads everything."
+    )
     csv: CsvOptions = Field(CsvOptions(), description="How CSV files are read.")
     date_format: str | None = Field(
         None, description="How dates are written where that is ambiguous, for example %d/%m/%Y."
     )
-    target: str = Field(description="The column to predict.")
+    target: str | None = Field(
+        None, description="The column to predict; left out where documents alone are learnt from."
+    )
     unlabelled: Literal["stop", "drop"] = Field(
         "stop", description="What rows without a target do: stop the run, or be left out."
     )
     positive: str | None = Field(None, description="Which of two classes is the event whose probability is predicted.")
-    features: dict[str, Kind] = Field(min_length=1, description="Each column to learn from, and its kind.")
+    features: dict[str, Kind] = Field({}, description="Each column to learn from, and its kind.")
     keys: tuple[str, ...] = Field(
         (), description="Columns that identify a row: kept beside predictions, never learnt from."
     )
@@ -74,11 +84,12 @@ class DataConfig(Config):
 class SplitConfig(Config):
     """How rows are divided into training, validation and test."""
 
-    by: Literal["stratified", "random", "time", "group", "files", "column"] = Field(
+    by: Literal["stratified", "random", "time", "group", "files", "column", "position"] = Field(
         "stratified",
         description="random: by a hash of each row's key or content; stratified: the same, and every class has a "
         "training row; time: the newest rows are the test; group: a group stays together; files: the files matching "
-        "test_files are the test; column: a column says train, validation or test.",
+        "test_files are the test; column: a column says train, validation or test; position, of documents: all are one "
+        "text, whose end is the test.",
     )
     column: str | None = Field(None, description="The column of time, group or split names.")
     format: str | None = Field(

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from headway.data.config import CsvOptions
 from headway.data.credentials import refuse_credentials
 from headway.data.records import lines_batches, lines_schema
+from headway.data.texts import SCHEMA, text_row
 from headway.errors import ConfigError, DataError
 
 FORMATS = {
@@ -44,10 +45,11 @@ Broken = Callable[[str], None]
 """Told the text of a CSV line that has too few or too many values; such lines are then left out."""
 
 
-def find_files(source: str, root: Path, setting: str = "data.source") -> list[str]:
+def find_files(source: str, root: Path, setting: str = "data.source", texts: bool = False) -> list[str]:
     """The files of a path, a folder, a glob or a URL, sorted by name. Relative paths start at the project's root.
 
-    Raises DataError, naming the ``setting``, when there is none, and ConfigError for an address with credentials.
+    ``texts``: whether files of a folder may have any ending. Raises DataError, naming the ``setting``, when there is none, and
+    ConfigError for an address with credentials.
     """
     refuse_credentials(source, setting)
     if "://" in source:
@@ -55,22 +57,23 @@ def find_files(source: str, root: Path, setting: str = "data.source") -> list[st
         info = system.get_file_info(inner)
         if info.type == pafs.FileType.File:
             return [source]
-        inside = [i.path for i in system.get_file_info(pafs.FileSelector(inner, recursive=True, allow_not_found=True))]
+        infos = system.get_file_info(pafs.FileSelector(inner, recursive=True, allow_not_found=True))
+        inside = [info.path for info in infos if info.type == pafs.FileType.File]
         scheme = source.split("://", 1)[0]
-        found = sorted(f"{scheme}://{path}" for path in inside if _suffix(path) in FORMATS)
+        found = sorted(f"{scheme}://{path}" for path in inside if texts or _suffix(path) in FORMATS)
         if not found:
             raise DataError(f"{setting} must be a file or a folder of files, but there is none at {source}")
         return found
     path = Path(source).expanduser()
     path = path if path.is_absolute() else root / path
     if path.is_dir():
-        found = sorted(
-            str(p) for p in path.rglob("*") if p.is_file() and _suffix(p.name) in FORMATS and not _hidden(p, path)
-        )
-        certain = [p for p in found if _suffix(p) not in UNSURE]
-        found = certain or found
+        found = sorted(str(p) for p in path.rglob("*") if p.is_file() and not _hidden(p, path))
+        if not texts:
+            known = [p for p in found if _suffix(p) in FORMATS]
+            found = [p for p in known if _suffix(p) not in UNSURE] or known
         if not found:
-            raise DataError(f"{setting} must hold Parquet, CSV, JSON lines or Arrow files, but {source} holds none")
+            what = "files" if texts else "Parquet, CSV, JSON lines or Arrow files"
+            raise DataError(f"{setting} must hold {what}, but {source} holds none")
         return found
     if path.is_file():
         return [str(path)]
@@ -90,10 +93,16 @@ def _suffix(name: str) -> str:
     return PurePath(path.stem).suffix.lower() if path.suffix.lower() in PACKED else path.suffix.lower()
 
 
-def format_of(files: Sequence[str], stated: str) -> str:
-    """The one format of all files: the stated one, or that of their names' endings."""
+def format_of(files: Sequence[str], stated: str, texts: bool = False) -> str:
+    """The one format of all files: the stated one, or that of their names' endings.
+
+    ``texts``: whether files that are not all tables of one format are text; so are those whose ending says little.
+    """
     if stated != "auto":
         return stated
+    if texts:
+        forms = {"text" if _suffix(file) in UNSURE else FORMATS.get(_suffix(file), "text") for file in files}
+        return forms.pop() if len(forms) == 1 else "text"
     found = {FORMATS.get(_suffix(file), f"unknown ({_suffix(file) or 'no ending'})") for file in files}
     if len(found) > 1 or next(iter(found)).startswith("unknown"):
         raise ConfigError(
@@ -111,12 +120,12 @@ def open_url(url: str) -> tuple[pafs.FileSystem, str]:
 
 
 @contextlib.contextmanager
-def _opened(file: str) -> Iterator[Any]:
+def _opened(file: str, form: str) -> Iterator[Any]:
     """The file's bytes, unpacked where its name says that it is packed. Raises DataError when it cannot be read."""
     name = PurePath(file).name
     with explained(name):
         system, inner = open_url(file) if "://" in file else (pafs.LocalFileSystem(), file)
-        if system.get_file_info(inner).size == 0:
+        if form != "text" and system.get_file_info(inner).size == 0:
             raise DataError(f"{name} must have content, but is empty")
         if PurePath(file).suffix.lower() in PACKED:
             with system.open_input_stream(inner) as stream:
@@ -165,7 +174,9 @@ def _first(error: Exception) -> str:
 
 def read_schema(file: str, form: str, csv: CsvOptions) -> pa.Schema:
     """The file's columns. Those of CSV and of JSON lines are all text: what they mean is for the project to say."""
-    with _opened(file) as stream:
+    if form == "text":
+        return SCHEMA
+    with _opened(file, form) as stream:
         if form == "parquet":
             return pq.read_schema(stream)
         if form == "arrow":
@@ -183,7 +194,10 @@ def read_batches(
     Raises DataError at a CSV line with too few or too many values, unless ``broken`` takes such lines.
     """
     names = read_schema(file, form, csv).names if form == "csv" else []
-    with _opened(file) as stream:
+    with _opened(file, form) as stream:
+        if form == "text":
+            yield text_row(stream, file, columns)
+            return
         for batch in _raw(stream, PurePath(file).name, form, csv, columns, names, rows, broken):
             for at in range(0, batch.num_rows, rows):
                 yield batch.slice(at, rows)

@@ -63,15 +63,14 @@ def identity_of(table: Table, split: SplitConfig) -> Identity:
         return _of("group", table, [str(split.column)])
     named = split.row_key or table.keys
     if split.by in ("stratified", "random"):
-        return _of("key", table, named) if named else _of("content", table, [*table.kinds, table.target])
+        return _of("key", table, named) if named else _of("content", table, [*table.kinds, *table.targets])
     column = [split.column] if split.column is not None and split.by == "time" else []
-    return _of("content", table, [*table.kinds, table.target, *table.keys, *column])
+    return _of("content", table, [*table.kinds, *table.targets, *table.keys, *column])
 
 
 def _of(by: Literal["group", "key", "content"], table: Table, names: Sequence[str]) -> Identity:
     kinds: dict[str, Kind | None] = {name: table.kinds.get(name) for name in names}
-    if table.target in kinds:
-        kinds[table.target] = table.target_kind
+    kinds |= {name: table.target_kind for name in table.targets if name in kinds}
     return Identity(by, tuple(sorted(kinds.items())))
 
 

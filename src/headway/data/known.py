@@ -16,7 +16,7 @@ from headway.data.source import Table, file_digests
 from headway.errors import DataError
 from headway.files.atomic import read_json, write_json
 
-FORM = 2
+FORM = 3
 """Raised when a profile is computed or kept in another way."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from headway.data.earlier import renamed_rule
 from headway.data.identity import Identity
 from headway.data.reading import FileReading
 from headway.errors import ConfigError, DataError
@@ -128,7 +129,7 @@ class Learnt:
             )
         told = values["rule"]
         reading = FileReading.from_json(told["reading"], folder / DESCRIPTION) if "reading" in told else None
-        rule = Rule(told["settings"], told["data"], tuple(told["test_files"]), reading)
+        rule = Rule(renamed_rule(told["settings"]), told["data"], tuple(told["test_files"]), reading)
         identity = Identity.from_json(values["identity"]) if values["identity"] else None
         return cls(rule, identity, int(values["below"]), np.load(folder / HASHES, allow_pickle=False))
 

@@ -63,8 +63,8 @@ class Profiler:
 
 
 def kinds_of(table: Table) -> dict[str, Kind]:
-    """Every feature's kind, and the target's."""
-    return {**table.kinds, table.target: table.target_kind}
+    """Every feature's kind, and the target's where there is one."""
+    return {**table.kinds, **table.target_kinds}
 
 
 def profile_table(table: Table) -> Profile:

@@ -18,7 +18,7 @@ Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 @dataclass(frozen=True)
 class FileReading(Record):
-    """``form``: csv, parquet, jsonl or arrow. ``dataset``: the known data set whose cleaner mends the rows, if it is one."""
+    """``form``: csv, parquet, jsonl, arrow or text. ``dataset``: the known data set whose cleaner mends the rows, if it is one."""
 
     form: str
     csv: CsvOptions

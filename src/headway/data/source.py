@@ -21,7 +21,9 @@ from headway.config import suggest
 from headway.data.canonical import canonical
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.files import find_files, format_of, read_batches, read_schema
+from headway.data.naming import base_of, below
 from headway.data.reading import Clean, FileReading, also_null, reading_of
+from headway.data.texts import NAME
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_or_empty, write_json
 from headway.tasks import TaskName, task_of
@@ -56,9 +58,13 @@ class Table:
     ) -> None:
         self.files = tuple(files)
         self.task = task
-        self.target = config.target
+        self.targets = () if config.target is None else (config.target,)
+        """The column to predict; none where documents alone are learnt from."""
         self.kinds: dict[str, Kind] = dict(config.features)
-        self.columns = tuple(dict.fromkeys([*config.features, config.target, *extra]))
+        self.keys = config.keys or ((NAME,) if form == "text" else ())
+        """Columns that identify a row."""
+        named = [] if config.keys or form != "text" else [NAME]
+        self.columns = tuple(dict.fromkeys([*config.features, *self.targets, *extra, *named]))
         self._config, self._root, self._csv, self._clean, self._form = config, root, csv, clean, form
         schema = self._check_schemas()
         self.present = tuple(schema.names)
@@ -66,9 +72,25 @@ class Table:
         """Columns that the files hold as numbers, rather than as the texts of numbers."""
 
     @property
+    def target(self) -> str:
+        """The column to predict, for what only tables with one are asked."""
+        assert self.targets, "nobody asks documents for a target"
+        return self.targets[0]
+
+    @property
     def target_kind(self) -> Kind:
         """What the target column holds."""
         return task_of(self.task).kind
+
+    @property
+    def target_kinds(self) -> dict[str, Kind]:
+        """The target and what it holds, where there is one."""
+        return {self.target: self.target_kind} if self.targets else {}
+
+    @property
+    def is_text(self) -> bool:
+        """Whether each file is a document."""
+        return self._form == "text"
 
     @property
     def textual(self) -> bool:
@@ -86,24 +108,18 @@ class Table:
         return self._config.date_format
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """Columns that identify a row."""
-        return self._config.keys
-
-    @property
     def unknown(self) -> list[str]:
         """Columns of the files that the project says nothing of."""
         return [
-            c
-            for c in self.present
-            if c not in self.columns and c not in self._config.ignore and c not in self._config.keys
+            c for c in self.present if c not in self.columns and c not in self._config.ignore and c not in self.keys
         ]
 
     @property
     def how(self) -> list[Any]:
         """How the files are read: what beside their content decides on the rows."""
         config = self._config
-        return [self._form, self._csv.model_dump(), config.dataset, config.date_format, config.unlabelled]
+        how = [self._form, self._csv.model_dump(), config.dataset, config.date_format, config.unlabelled]
+        return how if config.max_bytes is None else [*how, config.max_bytes]
 
     @property
     def reading(self) -> FileReading:
@@ -134,8 +150,10 @@ class Table:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the files' names and contents and of how they are read."""
-        return digest_files(self.files, self._root, self.how)
+        """SHA-256 of the files' names and contents and of how they are read. Of documents, names are paths below their source."""
+        named = self.chunks(columns=[NAME]) if self.is_text else ()
+        names = [name for chunk in named for name in chunk.batch.column(NAME).to_pylist()]
+        return digest_files(self.files, self._root, [*self.how, *names])
 
     @property
     def contents(self) -> dict[str, str]:
@@ -144,7 +162,8 @@ class Table:
 
     @cached_property
     def _rows(self) -> int:
-        return sum(chunk.batch.num_rows for chunk in self.chunks(columns=[self.target]))
+        one = [*self.targets, *self.keys, *self.kinds][:1]
+        return sum(chunk.batch.num_rows for chunk in self.chunks(columns=one))
 
     def count(self) -> int:
         """Number of rows."""
@@ -169,10 +188,11 @@ class Table:
     ) -> Iterator[Chunk]:
         """As chunks, of one file alone, whose first row is number ``start`` of the whole table. It may have none."""
         wanted = list(columns if columns is not None else self.columns)
-        drop = self._config.unlabelled == "drop"
+        drop = self._config.unlabelled == "drop" and bool(self.targets)
         read = [*wanted, *([self.target] if drop and self.target not in wanted else [])]
         file = self.files[number]
-        for raw in read_batches(file, self._form, self._csv, None if self._clean else read, rows):
+        whole = self._clean is not None and not self.is_text
+        for raw in read_batches(file, self._form, self._csv, None if whole else read, rows):
             batch = self._canonical(self._clean(raw) if self._clean else raw, read, PurePath(file).name, start)
             if drop:
                 batch = batch.filter(pc.is_valid(batch.column(self.target))).select(wanted)
@@ -181,8 +201,7 @@ class Table:
 
     def _canonical(self, batch: pa.RecordBatch, wanted: Sequence[str], where: str, start: int) -> pa.RecordBatch:
         kinds: dict[str, Kind] = {name: self.kinds[name] for name in wanted if name in self.kinds}
-        if self.target in wanted:
-            kinds[self.target] = self.target_kind
+        kinds |= {name: self.target_kind for name in self.targets if name in wanted}
         known = canonical(batch.select(list(kinds)), kinds, where, start, self._config.date_format)
         arrays = [known.column(name) if name in kinds else to_string_or_keep(batch.column(name)) for name in wanted]
         return pa.RecordBatch.from_arrays(arrays, names=list(wanted))
@@ -211,7 +230,7 @@ class Table:
             if column not in schema.names:
                 role = (
                     "data.target"
-                    if column == self.target
+                    if column in self.targets
                     else f"data.features.{column}"
                     if column in self.kinds
                     else column
@@ -249,8 +268,16 @@ def open_table(
         found = locate(data.dataset, data.options, root)
         files = _chosen([str(file) for file in found.files], only)
         return Table(files, data, task, root, extra, found.csv, found.clean, found.format)
-    files = _chosen(find_files(str(data.source), root), only)
-    return Table(files, data, task, root, extra, data.csv, None, format_of(files, data.format))
+    every, form = _own_files(data, root)
+    clean = below(base_of(str(data.source), root, every)) if form == "text" else None
+    return Table(_chosen(every, only), data, task, root, extra, data.csv, clean, form)
+
+
+def _own_files(data: DataConfig, root: Path) -> tuple[list[str], str]:
+    """The files of a source, and their format."""
+    texts = data.format == "text" or (data.format == "auto" and data.target is None)
+    files = find_files(str(data.source), root, texts=texts)
+    return files, format_of(files, data.format, texts)
 
 
 def _chosen(files: list[str], only: Collection[str] | None) -> list[str]:
@@ -264,7 +291,7 @@ def newest_month(data: DataConfig, root: Path) -> str | None:
 
         files = [str(file) for file in locate(data.dataset, data.options, root).files]
     else:
-        files = find_files(str(data.source), root)
+        files, _ = _own_files(data, root)
     found = (re.search(r"(19|20)\d\d-(0[1-9]|1[0-2])(?!\d)", PurePath(file).stem) for file in files)
     return max((one[0] for one in found if one), default=None)
 

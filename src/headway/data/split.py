@@ -205,7 +205,7 @@ def _by_files(division: Division) -> np.ndarray:
             f"split.test_files must match some files and leave others, but {split.test_files!r} matches "
             f"{sum(official)} of {len(official)}: {', '.join(PurePath(f).name for f in table.files[:5])}"
         )
-    files = [np.full(chunk.batch.num_rows, chunk.file) for chunk in table.chunks(columns=[table.target])]
+    files = [np.full(chunk.batch.num_rows, chunk.file) for chunk in table.chunks(columns=table.columns[:1])]
     return _with_validation(division, np.asarray(official)[np.concatenate(files)])
 
 
@@ -217,7 +217,7 @@ def _with_validation(division: Division, test: np.ndarray) -> np.ndarray:
     """Parts of a stated test (N,) bool; the validation is drawn from the other rows."""
     table, parts = division.table, np.full(len(test), TEST, np.uint8)
     position = positions(division.rows[~test], division.split.seed)
-    classes = _strata(_column(table, table.target)[~test]) if task_of(table.task).stratified else None
+    classes = _strata(_column(table, table.target)[~test]) if table.targets and task_of(table.task).stratified else None
     parts[~test] = _parts_of(position, 0.0, division.split.validation, classes)
     return parts
 

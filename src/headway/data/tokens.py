@@ -19,19 +19,19 @@ from pathlib import Path
 
 import numpy as np
 
+from headway.columns.config import PrepareConfig
 from headway.columns.tokenizer import BytePairs, Characters, Tokenizer, tokenizer_from_json
 from headway.data.arrays import GrowingArray
 from headway.data.config import SPLITS, Split
-from headway.data.learnt import LEARNT_FILES, Learnt, Rule, described
+from headway.data.documents import Documents
+from headway.data.learnt import LEARNT_FILES, Learnt
 from headway.data.ready import is_ready
-from headway.data.shingles import all_shingles
-from headway.data.text import Text, TextConfig
 from headway.errors import DataError
 from headway.files import checksums
 from headway.files.atomic import digest, read_json, write_json
 from headway.files.records import Record
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True)
@@ -86,52 +86,60 @@ class TokenStore:
 
 
 def make_token_store(
-    folder: Path, text: Text, config: TextConfig, smallest: int, warn: Callable[[str], None] = lambda _: None
+    folder: Path,
+    documents: Documents,
+    prepare: PrepareConfig,
+    smallest: int,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> tuple[TokenStore, bool]:
     """The store in ``folder``, and whether it was there already. A damaged one is made again, which ``warn`` is told.
 
     Raises DataError when a part has no more than ``smallest`` tokens.
     """
-    described = config.model_dump(exclude={"max_overlap", "source", "dataset"})
-    path = folder / digest({"format": FORMAT, "data": text.digest, **described})
+    split = documents.split.model_dump(mode="json")
+    how = [
+        documents.column,
+        documents.table.keys,
+        split,
+        documents.most,
+        prepare.tokens.tokenizer,
+        prepare.tokens.vocabulary,
+    ]
+    path = folder / digest({"format": FORMAT, "data": documents.table.digest, "how": how})
     if is_ready(path, warn):
         return TokenStore(path), True
     with checksums.replacing_folder(path) as partial:
         (partial / "raw").mkdir()
-        tokenizer = _fit(text, config)
+        tokenizer = _fit(documents, prepare)
         write_json(partial / "tokenizer.json", tokenizer.to_json())
-        _learnt(text, config).write(partial)
-        _write(partial, text, tokenizer, smallest).write(partial / "store.json")
+        documents.learnt().write(partial)
+        _write(partial, documents, tokenizer, smallest).write(partial / "store.json")
     return TokenStore(path), False
 
 
-def _fit(text: Text, config: TextConfig) -> Tokenizer:
+def _fit(documents: Documents, prepare: PrepareConfig) -> Tokenizer:
     """On the training part only: a test character that training lacks is unknown, as it will be in use."""
-    training = (document.text for split, document in text.parts() if split == "train")
-    return Characters.fit(training) if config.tokenizer == "characters" else BytePairs.fit(training, config.vocabulary)
-
-
-def _learnt(text: Text, config: TextConfig) -> Learnt:
-    hashes = all_shingles(document.text for split, document in text.parts() if split != "test")
-    rule = Rule(
-        described(config.model_dump(include={"split", "test", "validation", "max_bytes"}), (), "data"), text.digest
+    training = (document.text for split, document in documents.parts() if split == "train")
+    return (
+        Characters.fit(training)
+        if prepare.tokens.tokenizer == "characters"
+        else BytePairs.fit(training, prepare.tokens.vocabulary)
     )
-    return Learnt.of(rule, None, hashes)
 
 
-def _write(folder: Path, text: Text, tokenizer: Tokenizer, smallest: int) -> Contents:
+def _write(folder: Path, documents: Documents, tokenizer: Tokenizer, smallest: int) -> Contents:
     """One pass over the documents."""
-    ends = text.config.split == "documents"
+    ends = documents.are_whole
     kind = np.dtype(np.uint16 if tokenizer.size <= 2**16 else np.uint32)
     sizes: dict[str, int] = dict.fromkeys(SPLITS, 0)
-    documents: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    counts: dict[str, int] = dict.fromkeys(SPLITS, 0)
     with ExitStack() as files:
         arrays = {split: files.enter_context(GrowingArray(folder / f"{split}.npy", kind)) for split in SPLITS}
         raw = files.enter_context(open(folder / "raw" / "test.jsonl", "w", encoding="utf-8"))
-        for split, document in text.parts():
+        for split, document in documents.parts():
             arrays[split].append(tokenizer.encode_document(document.text, ends))
             sizes[split] += len(document.text.encode())
-            documents[split] += 1
+            counts[split] += 1
             if split == "test":
                 raw.write(json.dumps(document.text) + "\n")
     tokens: dict[str, int] = {split: array.count for split, array in arrays.items()}
@@ -140,4 +148,4 @@ def _write(folder: Path, text: Text, tokenizer: Tokenizer, smallest: int) -> Con
             raise DataError(
                 f"the {split} part must have more tokens than model.context, {smallest}, but it has {count:,}"
             )
-    return Contents(tokenizer.size, ends, sizes, documents, tokens)
+    return Contents(tokenizer.size, ends, sizes, counts, tokens)

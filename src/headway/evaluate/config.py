@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from headway.config import Config
 from headway.evaluate.margin import check_margin
 
-Baseline = Literal["trivial", "linear", "boosting"]
+Baseline = Literal["trivial", "linear", "boosting", "unigram", "ngram"]
 
 
 class EvaluateConfig(Config):
@@ -18,8 +18,10 @@ class EvaluateConfig(Config):
     slices: tuple[str, ...] = Field((), description="Columns by whose values the metrics are also given.")
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples behind each interval.")
     baselines: tuple[Baseline, ...] = Field(
-        ("trivial", "linear", "boosting"), description="Cheap models that the network must beat to earn its keep."
+        ("trivial", "linear", "boosting"),
+        description="Cheap models that the network must beat to earn its keep; of documents unigram and ngram, which count tokens.",
     )
+    prompts: tuple[str, ...] = Field(("\n",), description="Of a language model: what the samples begin with.")
     reference: str | None = Field(
         None,
         description="A column that already holds a score of the positive class: an older model, or the truth of a generated "

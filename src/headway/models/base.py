@@ -22,6 +22,11 @@ class ModelConfig(Config):
 
     name: str = ""
 
+    @property
+    def window(self) -> int:
+        """Of a model of documents: how many tokens it is given at once, so that a part must have more."""
+        return 0
+
     def build(self, inputs: Inputs) -> nn.Module:
         """A network that maps ``numeric`` (B, numeric) float and ``categorical`` (B, columns) int to outputs.
 

@@ -34,6 +34,10 @@ class GPT(ModelConfig):
         None, description="A safetensors file with weights to start from; null for random ones."
     )
 
+    @property
+    def window(self) -> int:
+        return self.context
+
     @model_validator(mode="after")
     def _heads_divide(self) -> GPT:
         if self.width % (2 * self.heads):

@@ -14,7 +14,6 @@ from headway.machine.clock import moment
 from headway.machine.environment import code_version
 from headway.project import Project
 from headway.run.directory import RunDirectory
-from headway.text_project import TextProject
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class UpToDate:
         return {"project": self.project, "up_to_date": True, **told}
 
 
-def up_to_date(project: Project | TextProject, root: Path) -> UpToDate | None:
+def up_to_date(project: Project, root: Path) -> UpToDate | None:
     """The champion, or else the newest version that this folder made, if the same data, project and code went into it.
 
     None where anything differs or cannot be known; what is wrong then is for the retraining itself to say. Writes nothing but digests.
@@ -78,15 +77,11 @@ def _standing(root: Path, name: str, same: Sequence[RunDirectory]) -> UpToDate |
     return None
 
 
-def data_digest(project: Project | TextProject, root: Path) -> str:
-    """The digest of the rows, or of the text, that a project reads now."""
-    if isinstance(project, Project):
-        from headway.pipeline.runs import table_of
+def data_digest(project: Project, root: Path) -> str:
+    """The digest of the rows that a project reads now."""
+    from headway.pipeline.runs import table_of
 
-        return table_of(project, root).digest
-    from headway.data.text import open_text
-
-    return open_text(project.data, root).digest
+    return table_of(project, root).digest
 
 
 def _made_of(run: RunDirectory) -> Mapping[str, Any]:

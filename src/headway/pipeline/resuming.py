@@ -19,7 +19,6 @@ from headway.project import Project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory, find_run
 from headway.run.report import Reporter
-from headway.text_project import TextProject
 
 STAGES = ("validate", "prepare", "train", "evaluate", "register")
 OTHERS = {"effect": "headway effect {name}", "watch": "headway watch {name}", "variants": "headway seeds {name}"}
@@ -65,7 +64,7 @@ def unfinished(name: str, root: Path) -> Unfinished:
     return Unfinished(run, _reached(run))
 
 
-def newest(project: Project | TextProject, root: Path) -> Unfinished | None:
+def newest(project: Project, root: Path) -> Unfinished | None:
     """The newest run of a project, if it can go on as what would be started now: the same settings, the same rows. Else None."""
     with contextlib.suppress(HeadwayError, OSError, ValueError, KeyError):
         runs = [run for run in _retrainings(root) if run.plan["project"]["name"] == project.name]

@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headway.data.documents import Documents
 from headway.data.source import Table, file_digests, open_table
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import naming, read_or_empty, write_json
 from headway.files.records import Record
 from headway.machine.clock import moment
 from headway.machine.environment import code_version, environment
-from headway.project import Project, project_class
+from headway.project import Project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
-from headway.text_project import TextProject
 
 
-def start(project: Project | TextProject, root: Path, more: Mapping[str, Any] | None = None) -> RunDirectory:
+def start(project: Project, root: Path, more: Mapping[str, Any] | None = None) -> RunDirectory:
     """Open the run directory of a resolved project; ``more`` joins run.json."""
     plan = {
         "project": project.model_dump(mode="json"),
@@ -37,10 +37,9 @@ def start(project: Project | TextProject, root: Path, more: Mapping[str, Any] | 
     return RunDirectory.create(root, project.name, plan)
 
 
-def project_of(run: RunDirectory) -> Project | TextProject:
+def project_of(run: RunDirectory) -> Project:
     """The resolved project of a run."""
-    values = run.plan["project"]
-    return project_class(values["task"]).model_validate(values)
+    return Project.model_validate(run.plan["project"])
 
 
 def table_of(project: Project, root: Path, only: Collection[str] | None = None) -> Table:
@@ -49,6 +48,11 @@ def table_of(project: Project, root: Path, only: Collection[str] | None = None) 
     extra += [c for c in (project.split.column, project.evaluate.reference) if c is not None]
     known = {*project.data.features, project.data.target}
     return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in known)), only)
+
+
+def documents_of(project: Project, table: Table) -> Documents:
+    """The documents of a project that learns from these alone."""
+    return Documents(table, project.split, project.data.max_bytes)
 
 
 def contents_of(run: RunDirectory, table: Table) -> dict[str, str]:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from headway.files import checksums
 from headway.files.atomic import write_atomically, write_json
-from headway.pipeline.runs import Prepared, contents_of, project_of, rows_of, table_of, timed
+from headway.pipeline.runs import Prepared, contents_of, documents_of, project_of, rows_of, table_of, timed
 from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
 from headway.run.report import Reporter, tell
-from headway.text_project import TextProject
+from headway.tasks import has_target
 
 if TYPE_CHECKING:
     from headway.data.store import Store
@@ -31,13 +31,9 @@ if TYPE_CHECKING:
 
 def validate(run: RunDirectory, root: Path, report: Reporter) -> Validation:
     """Profile the rows, judge the expectations, look for leaks and overlap. Raises DataError when a rule is broken."""
-    from headway.pipeline import text_stages
     from headway.pipeline.validation import examine
 
     project = project_of(run)
-    if isinstance(project, TextProject):
-        with timed(run, "validate"):
-            return text_stages.validate(run, project, root, report)
     with timed(run, "validate"):
         table = table_of(project, root)
         examined = examine(project, table, report, root)
@@ -46,34 +42,48 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> Validation:
         )
         write_json(run.path / "profile.json", examined.profile.to_json())
         examined.validation.write(run.path / "validation.json")
-        write_atomically(run.path / "validation.html", examined.verdict.html(f"Validation of {examined.project}"))
+        write_atomically(run.path / "validation.html", examined.page())
     tell(report, examined.warnings, examined.failures, examined.summary)
     return examined.validation
 
 
 def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
     """Split, fit on the training rows, store. A store with the same digest is used again."""
+    project = project_of(run)
+    with timed(run, "prepare"):
+        how = _prepare_rows if has_target(project.task) else _prepare_documents
+        prepared, line = how(run, project, root, report)
+        prepared.write(run.path / "store.json")
+    report.line(f"{line}{', prepared before' if prepared.reused else ''}")
+    return prepared
+
+
+def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Reporter) -> tuple[Prepared, str]:
     from headway.data.split import Division
     from headway.data.store import make_store
-    from headway.pipeline import text_stages
 
-    project = project_of(run)
-    if isinstance(project, TextProject):
-        with timed(run, "prepare"):
-            return text_stages.prepare(run, project, root, report)
-    with timed(run, "prepare"):
-        table = rows_of(run, project, root)
-        config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
-        division = Division(table, project.split)
-        store, reused = make_store(root / "data" / "prepared", division, project.data, config, report.warn)
-        inputs = store.preparation.inputs()
-        prepared = Prepared(run.from_root(store.path), store.path.name, reused, store.rows)
-        prepared.write(run.path / "store.json")
+    table = rows_of(run, project, root)
+    config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
+    division = Division(table, project.split)
+    store, reused = make_store(root / "data" / "prepared", division, project.data, config, report.warn)
+    inputs = store.preparation.inputs()
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
-    columns = f"{inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
-    report.line(f"{rows} rows, {columns}{', prepared before' if reused else ''}")
-    return prepared
+    line = f"{rows} rows, {inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
+    return Prepared(run.from_root(store.path), store.path.name, reused, store.rows), line
+
+
+def _prepare_documents(run: RunDirectory, project: Project, root: Path, report: Reporter) -> tuple[Prepared, str]:
+    from headway.data.tokens import make_token_store
+
+    documents = documents_of(project, rows_of(run, project, root))
+    folder = root / "data" / "prepared"
+    store, reused = make_token_store(folder, documents, project.prepare, project.model.window, report.warn)
+    tokens = store.described.tokens
+    line = (
+        f"{', '.join(f'{n:,} {split}' for split, n in tokens.items())} tokens, {store.described.vocabulary:,} different"
+    )
+    return Prepared(run.from_root(store.path), store.path.name, reused, tokens, "tokens"), line
 
 
 def train(run: RunDirectory, _root: Path, report: Reporter) -> Mapping[str, Any]:
@@ -125,18 +135,22 @@ def _is_sealed(run: RunDirectory) -> bool:
     return False
 
 
-def _complete(run: RunDirectory, project: Project | TextProject) -> None:
+def _complete(run: RunDirectory, project: Project) -> None:
     """Make a bundle of the trained weights, and seal it."""
-    from headway.data.store import Store
-    from headway.pipeline import text_stages
-    from headway.serve.bundle import complete_bundle
+    if has_target(project.task):
+        from headway.data.store import Store
+        from headway.serve.bundle import complete_bundle
 
-    if isinstance(project, TextProject):
-        text_stages.complete_bundle(run, project)
-    else:
         store = Store(run.store)
         complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), _interval(run, store))
         store.learnt.write(run.bundle)
+    else:
+        from headway.data.tokens import TokenStore
+        from headway.serve.text import complete_text_bundle
+
+        tokens = TokenStore(run.store)
+        complete_text_bundle(run.bundle, tokens, project.model, project.to_yaml())
+        tokens.learnt.write(run.bundle)
     checksums.seal(run.bundle)
 
 
@@ -159,7 +173,7 @@ def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
 
     with timed(run, "evaluate"):
         project = project_of(run)
-        how = text_stages.assess if isinstance(project, TextProject) else assess
+        how = text_stages.assess if not has_target(project.task) else assess
         evaluation = how(run, project, root, report)  # pyrefly: ignore
         write_json(run.path / "evaluation.json", evaluation)
     if evaluation["earns_its_keep"] is not None:  # there is no verdict without baselines
@@ -174,7 +188,7 @@ def register(run: RunDirectory, root: Path, report: Reporter) -> Decision:
 
     with timed(run, "register"):
         project = project_of(run)
-        how = text_stages.put_before_gate if isinstance(project, TextProject) else put_before_gate
+        how = text_stages.put_before_gate if not has_target(project.task) else put_before_gate
         decision = how(run, project, root, report)  # pyrefly: ignore
         decision.write(run.path / "decision.json")
     report.line(decision.reason)
@@ -183,12 +197,9 @@ def register(run: RunDirectory, root: Path, report: Reporter) -> Decision:
 
 def check(name: str, root: Path, settings: Sequence[str], report: Reporter) -> Validation:
     """Configuration, data access and validation alone; nothing is written. Raises what a run would raise."""
-    from headway.pipeline import text_stages
     from headway.pipeline.validation import examine
 
     project = load_project(name, root, settings)
-    if isinstance(project, TextProject):
-        return text_stages.check(project, root, report)
     examined = examine(project, table_of(project, root), report)
     tell(report, examined.warnings, examined.failures, examined.summary)
     return examined.validation

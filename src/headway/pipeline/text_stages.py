@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 
 from headway.data.learnt import Examinable, Learnt, examinable
-from headway.data.text import open_text
-from headway.data.tokens import TokenStore, make_token_store
+from headway.data.tokens import TokenStore
 from headway.errors import TrainingError
 from headway.evaluate.decision import Decision
 from headway.evaluate.gate import Comparison, against_champion, first, limits, stays
@@ -25,65 +24,23 @@ from headway.evaluate.margin import margin_of
 from headway.evaluate.ngram import fit_ngram
 from headway.evaluate.resample import Units
 from headway.evaluate.standing import Standing
-from headway.files.atomic import read_json, write_array, write_atomically, write_json
+from headway.files.atomic import read_json, write_array, write_json
 from headway.pipeline.rival import Attempt, attempted, attempting, compared, is_barred, look, meet, note_of, overtaken
-from headway.pipeline.runs import Prepared
-from headway.pipeline.text_validation import examine, rules
-from headway.pipeline.validation import Validation
-from headway.quality.page import page
+from headway.project import Project
 from headway.run.directory import RunDirectory
-from headway.run.report import Reporter, tell
+from headway.run.report import Reporter
 from headway.serve.outcome import Outcome, await_end, outcome_of, outcomes
-from headway.text_project import METRIC, TextProject
 
 if TYPE_CHECKING:
     from headway.tracking import Holder
 
+METRIC = "bits_per_byte"
 OWN = Path("rehearsal") / "0.npz"
 TOLERANCE = {"fp32": 1e-3}
 """How far, in nats a token, the bundle in fp32 on the CPU may be from what training predicted; looser for half formats."""
 
 
-def check(project: TextProject, root: Path, report: Reporter) -> Validation:
-    """Validation alone. Raises DataError when a rule is broken."""
-    found = examine(project, open_text(project.data, root))
-    tell(report, found.warnings, found.failures, found.summary)
-    return found
-
-
-def validate(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> Validation:
-    """Read and judge the documents; the findings as files."""
-    found = examine(project, open_text(project.data, root))
-    found.source.write(run.path / "data.json")
-    found.write(run.path / "validation.json")
-    write_atomically(run.path / "validation.html", page(f"Validation of {project.name}", rules(found)))
-    tell(report, found.warnings, found.failures, found.summary)
-    return found
-
-
-def prepare(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> Prepared:
-    """Fit the tokenizer on the training part and store the tokens."""
-    text = open_text(project.data, root)
-    store, reused = make_token_store(root / "data" / "prepared", text, project.data, project.model.context, report.warn)
-    tokens = store.described.tokens
-    prepared = Prepared(run.from_root(store.path), store.path.name, reused, tokens, "tokens")
-    prepared.write(run.path / "store.json")
-    counts = ", ".join(f"{n:,} {split}" for split, n in tokens.items())
-    line = f"{counts} tokens, {store.described.vocabulary:,} different{', prepared before' if reused else ''}"
-    report.line(line)
-    return prepared
-
-
-def complete_bundle(run: RunDirectory, project: TextProject) -> None:
-    """Make the trained weights a model that a fresh process can use."""
-    from headway.serve.text import complete_text_bundle
-
-    store = _store(run)
-    complete_text_bundle(run.bundle, store, project.model, project.to_yaml())
-    store.learnt.write(run.bundle)
-
-
-def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> dict[str, Any]:
+def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) -> dict[str, Any]:
     """Measure model, counting baselines and champion on the same test text; samples; the learning curve."""
     from headway import tracking
     from headway.evaluate.plots import draw_learning
@@ -111,7 +68,7 @@ def assess(run: RunDirectory, project: TextProject, root: Path, report: Reporter
     return found
 
 
-def put_before_gate(run: RunDirectory, project: TextProject, root: Path, report: Reporter) -> Decision:
+def put_before_gate(run: RunDirectory, project: Project, root: Path, report: Reporter) -> Decision:
     """Decide by bits a byte on the same blocks, register, and set the aliases.
 
     Where another version took charge since the evaluation, the comparison is made again with that one, and evaluation.json says so.
@@ -148,7 +105,7 @@ def _rehearsal(
 
 def _compare(
     run: RunDirectory,
-    project: TextProject,
+    project: Project,
     root: Path,
     evaluation: dict[str, Any],
     holder: Holder | None,
@@ -198,7 +155,7 @@ def _units(store: TokenStore, model: Blocks) -> Units:
     return units_of(model, store.described.documents["test"], store.described.ends)
 
 
-def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any]) -> Decision:
+def _decide(run: RunDirectory, project: Project, evaluation: dict[str, Any]) -> Decision:
     """By bits a byte, on the blocks that the champion has not learnt from."""
     if is_barred(run, evaluation):
         return stays(METRIC, evaluation["in_charge"], evaluation["champion_problem"])
@@ -221,7 +178,7 @@ def _decide(run: RunDirectory, project: TextProject, evaluation: dict[str, Any])
     return against_champion(gate, comparison, margin_of(gate.margin, own + value, True, label), broken)
 
 
-def _baselines(store: TokenStore, project: TextProject) -> tuple[dict[str, Blocks], dict[str, float]]:
+def _baselines(store: TokenStore, project: Project) -> tuple[dict[str, Blocks], dict[str, float]]:
     test, vocabulary = store.tokens("test"), store.described.vocabulary
     found: dict[str, Blocks] = {}
     seconds: dict[str, float] = {}

@@ -173,7 +173,6 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> WatchResult:
     from headway.watch.judge import expectations, shifts, summary
 
     project, plan = runs.project_of(run), run.plan["watch"]
-    assert isinstance(project, Project)
     report.progress(0.1, f"profiling and predicting {', '.join(PurePath(f).name for f in plan['files'][:3])}")
     kinds = _kinds(Path(plan["bundle"]))
     reference = Reference.read(Path(plan["bundle"]), plan["champion"])

@@ -23,7 +23,6 @@ from headway.data.measure import Measured, Request, Streamed, measure
 from headway.data.rules import RULES, Rule, sentence
 from headway.errors import ConfigError
 from headway.files.records import Record
-from headway.quality.page import page
 
 Measure = Callable[[Streamed, Sequence[Request]], dict[str, Measured]]
 
@@ -66,10 +65,6 @@ class Verdict(Record):
     def to_json(self) -> dict[str, object]:
         """Whether all passed, too."""
         return {"passed": self.passed, **super().to_json()}
-
-    def html(self, title: str) -> str:
-        """A page that needs no network."""
-        return page(title, [result.to_json() for result in self.results])
 
 
 def check(expectations: Sequence[Expectation], columns: Sequence[str]) -> None:

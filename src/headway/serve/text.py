@@ -24,6 +24,7 @@ from headway.data.tokens import TokenStore
 from headway.errors import ConfigError, DataError, HeadwayError
 from headway.evaluate.language import Blocks, by_document, measure
 from headway.files.atomic import read_json, write_atomically, write_json
+from headway.models import ModelConfig
 from headway.models.gpt import GPT
 from headway.serve.outcome import Outcome, write_outcomes
 from headway.serve.whole import whole
@@ -37,7 +38,7 @@ SAMPLE_TOKENS = 300
 MOST_TOKENS = 10_000
 
 
-def complete_text_bundle(folder: Path, store: TokenStore, model: GPT, project_yaml: str) -> None:
+def complete_text_bundle(folder: Path, store: TokenStore, model: ModelConfig, project_yaml: str) -> None:
     """Add to the weights that training wrote all that predicting needs beside them."""
     write_json(folder / "tokenizer.json", store.tokenizer.to_json())
     write_atomically(folder / "project.yaml", project_yaml)

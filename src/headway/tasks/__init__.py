@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from headway.tasks.base import Problem, Target, Task, names, task_of
 
-__all__ = ["Problem", "Target", "Task", "TaskName", "has_classes", "names", "task_of"]
+__all__ = ["Problem", "Target", "Task", "TaskName", "has_classes", "has_target", "names", "task_of"]
 
 
 def has_classes(name: str) -> bool:
@@ -21,8 +21,13 @@ def has_classes(name: str) -> bool:
     return name == "language" or task_of(name).has_classes
 
 
+def has_target(name: str) -> bool:
+    """Whether a column is predicted; else documents alone are learnt from."""
+    return name != "language"
+
+
 if TYPE_CHECKING:
     TaskName = str
 else:
-    TaskName = Literal[names()]
+    TaskName = Literal[(*names(), "language")]
     """What `task` may say in a project's YAML."""

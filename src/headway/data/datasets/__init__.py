@@ -17,7 +17,7 @@ from headway.data.fetch import File, find
 from headway.errors import ConfigError
 
 Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
-Format = Literal["csv", "parquet"]
+Format = Literal["csv", "parquet", "text"]
 
 
 class NoOptions(Config):

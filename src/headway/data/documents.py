@@ -1,0 +1,190 @@
+"""Documents: the rows of a table whose one column of text is all that is learnt, each with the part that it belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headway.data.checks import Finding, check_shares
+from headway.data.config import SPLITS, Split, SplitConfig, ValidationConfig
+from headway.data.learnt import Learnt, Rule, described
+from headway.data.shingles import all_shingles
+from headway.data.split import Division
+
+if TYPE_CHECKING:
+    from headway.data.source import Table
+
+EXAMPLES = 3
+ROWS = 1024
+"""Documents in memory at once."""
+WORTH_KNOWING = 0.001
+"""Share of the test's characters that training lacks above which a model of characters is warned of."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """What its keys call it, or its row, and its text."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents of a table. ``most``: how many bytes of them are read, None for all."""
+
+    table: Table
+    split: SplitConfig
+    most: int | None = None
+
+    @property
+    def column(self) -> str:
+        """The column that holds them."""
+        (column,) = self.table.kinds
+        return column
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether a part holds whole documents, rather than a piece of one text."""
+        return self.split.by != "position"
+
+    @property
+    def division(self) -> Division:
+        """The rows, divided."""
+        return Division(self.table, self.split)
+
+    def each(self) -> Iterator[tuple[int, Document]]:
+        """Every document that holds text, with the number of its row. Raises DataError where one cannot be read."""
+        left, keys = self.most, self.table.keys
+        for chunk in self.table.chunks(list(dict.fromkeys([*keys, self.column])), ROWS):
+            for number, values in enumerate(chunk.batch.to_pylist(), chunk.start):
+                text = values[self.column] or ""
+                if left is not None:
+                    content = text.encode()
+                    text, left = content[:left].decode("utf-8", "ignore"), left - len(content)
+                if text.strip():
+                    name = "/".join(str(values[key]) for key in keys) or f"row {number + 1:,}"
+                    yield number, Document(name, text)
+                if left is not None and left <= 0:
+                    return
+
+    def parts(self) -> Iterator[tuple[Split, Document]]:
+        """Every document, or by position every piece of the whole, with the part that it belongs to.
+
+        By position the last share is the test, and the validation is the end of what is left.
+        """
+        if self.are_whole:
+            parts = self.division.parts
+            for number, document in self.each():
+                yield SPLITS[parts[number]], document
+            return
+        whole = "\n".join(document.text for _, document in self.each())
+        test = int(len(whole) * (1 - self.split.test))
+        validation = int(test * (1 - self.split.validation))
+        bounds = (0, validation, test, len(whole))
+        for split, first, last in zip(SPLITS, bounds, bounds[1:], strict=False):
+            yield split, Document(split, whole[first:last])
+
+    def learnt(self) -> Learnt:
+        """The passages of train and validation."""
+        hashes = all_shingles(document.text for split, document in self.parts() if split != "test")
+        settings = described(self.split.model_dump(mode="json"), ())
+        read = {} if self.most is None else {"data.max_bytes": self.most}
+        return Learnt.of(Rule({**settings, **read}, self.table.digest), None, hashes)
+
+
+class _Seen:
+    """What one pass over the documents keeps: counts, and a digest of each document, never the text."""
+
+    def __init__(self, characters: bool) -> None:
+        self.documents: Counter[Split] = Counter()
+        self.bytes = self.copies = 0
+        self._names: dict[Split, dict[bytes, str]] = {split: {} for split in SPLITS}
+        self._characters = characters
+        self._known: set[str] = set()
+        self._tested: Counter[str] = Counter()
+
+    def add(self, split: Split, document: Document) -> None:
+        """Look at one document."""
+        content = document.text.encode()
+        key = hashlib.sha256(content).digest()
+        self.copies += key in self._names[split]
+        self._names[split][key] = document.name
+        self.documents[split] += 1
+        self.bytes += len(content)
+        if self._characters and split == "train":
+            self._known.update(document.text)
+        elif self._characters and split == "test":
+            self._tested.update(document.text)
+
+    @property
+    def shared(self) -> list[str]:
+        """Names of the test documents that training holds too."""
+        return [name for key, name in self._names["test"].items() if key in self._names["train"]]
+
+    @property
+    def unknown(self) -> tuple[float, list[str]]:
+        """The share of the test's characters that training lacks, and the most frequent of them."""
+        lacking = Counter({c: n for c, n in self._tested.items() if c not in self._known})
+        return lacking.total() / max(1, self._tested.total()), [c for c, _ in lacking.most_common(EXAMPLES)]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a pass over documents found: how many hold text, their bytes, and what is wrong with them."""
+
+    count: int
+    bytes: int
+    findings: tuple[Finding, ...]
+
+
+def check_documents(documents: Documents, validation: ValidationConfig, characters: bool) -> Examined:
+    """Read every document. ``characters``: whether tokens are characters. Raises DataError where one cannot be read."""
+    seen = _Seen(characters)
+    for split, document in documents.parts():
+        seen.add(split, document)
+    count = seen.documents.total()
+    findings = [Finding("stop", documents.column, text) for text in _broken(seen)]
+    findings += [Finding("warn", documents.column, text) for text in _odd(documents, seen, count)]
+    findings += _shared(documents.column, seen, validation.max_overlap)
+    if documents.are_whole:
+        findings += check_shares(documents.division)
+    return Examined(count, seen.bytes, tuple(findings))
+
+
+def _broken(seen: _Seen) -> list[str]:
+    return [f"the {split} part must hold text, but is empty" for split in SPLITS if not seen.documents[split]]
+
+
+def _odd(documents: Documents, seen: _Seen, count: int) -> list[str]:
+    """What is worth knowing: one line each."""
+    texts = []
+    blank = documents.table.count() - count if documents.are_whole and documents.most is None else 0
+    if blank:
+        verb = "1 holds none and is" if blank == 1 else f"{blank:,} hold none and are"
+        texts.append(f"documents should hold text, but {verb} left out")
+    if seen.copies:
+        verb = "1 is a copy of another" if seen.copies == 1 else f"{seen.copies:,} are copies of others"
+        texts.append(f"documents should differ, but {verb} in their part")
+    share, characters = seen.unknown
+    if share > WORTH_KNOWING:
+        texts.append(
+            f"test characters should occur in training, but {share:.1%} do not, for example "
+            f"{', '.join(map(repr, characters))}; prepare.tokens.tokenizer: bpe knows every character"
+        )
+    return texts
+
+
+def _shared(column: str, seen: _Seen, most: float) -> list[Finding]:
+    shared = seen.shared
+    if not shared:
+        return []
+    share, shown = len(shared) / seen.documents["test"], ", ".join(shared[:EXAMPLES])
+    text = (
+        f"test documents must not also be training documents, but {len(shared):,} ({share:.1%}) are, "
+        f"for example {shown}"
+    )
+    return [Finding("stop" if share > most else "warn", column, text, tuple(shared[:EXAMPLES]))]
