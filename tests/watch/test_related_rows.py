@@ -73,6 +73,21 @@ def test_unchanged_groups_raise_no_more_alarms_than_stated(alike: float, before:
     assert alarms / watches <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / watches)
 
 
+@pytest.mark.parametrize(("days", "most", "least"), [(1, 0.0, 0.0), (3, 0.075, 0.0), (5, 0.075, 0.5), (12, 0.075, 0.8)])
+def test_few_days_of_training_raise_no_more_alarms_than_stated(days: int, most: float, least: float) -> None:
+    """Stated: 5 %. Taken by hours, 3 to 19 days raise an alarm in 73 to 99 % of the watches: what a day's hours share is no chance then."""
+    rng, alarms, hits, watches = np.random.default_rng(days), 0, 0, 240
+    limits = WatchConfig(psi=0.001, jensen_shannon=0.01, false_alarms=0.05)
+    references = [trained(rng, days, 0.1) for _ in range(80)]
+    for watch in range(watches):
+        reference = references[watch % len(references)]
+        group, values = drawn(rng, 3, 0.1)
+        alarms += any(s.drifted for s in shifts(reference, columns_of(values), None, limits, Sizes.of(group)))
+        hits += any(s.drifted for s in shifts(reference, columns_of(values + 1.5), None, limits, Sizes.of(group)))
+    assert alarms <= most * watches
+    assert hits >= least * watches
+
+
 def test_a_single_new_unit_is_judged_by_how_much_units_differ_in_training() -> None:
     rng = np.random.default_rng(1)
     limits = WatchConfig(psi=0.001, jensen_shannon=0.01, false_alarms=0.05)
@@ -245,6 +260,37 @@ def test_a_registration_keeps_how_alike_rows_of_one_unit_are_and_a_watch_how_man
     sizes = sizes_of(open_rows(DATA, DATA.features, tmp_path, str(tmp_path / "c.parquet")), together)
     assert (sizes.units, sizes.size) == (0, GROUP)
     assert sizes.note.endswith(f"is not in these files, so {unit}s are taken to be as large as in training, 40.0 rows")
+
+
+@pytest.mark.parametrize("days", [1, 4, 30])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_few_days_and_plain_numbers_are_the_units_of_the_gate(days: int, numbers: bool, tmp_path: Path) -> None:
+    def file(folder: str, first: int, count: int) -> str:
+        steps = np.repeat(np.arange(first * 40, (first + count) * 40), 6)  # 40 moments of 6 rows a day
+        moments = steps if numbers else np.datetime64("2024-01-01", "s") + (steps * 2160).astype("timedelta64[s]")
+        (tmp_path / folder).mkdir()
+        table = pa.table({"day": moments, "price": np.random.default_rng(0).normal(size=len(steps))})
+        pq.write_table(
+            table.append_column("sold", pa.array(["yes", "no"] * (len(steps) // 2))), tmp_path / folder / "a.parquet"
+        )
+        return str(tmp_path / folder)
+
+    file("shops", 0, days)
+    data = DataConfig(source="shops", target="sold", features={"price": "numeric"})
+    table = open_table(data, "classification", tmp_path, ("day",))
+    division = Division(table, SPLITS["day"])
+    test = TestRows(pa.array(np.zeros(int((division.parts == TEST).sum()))), "row", np.zeros(0, np.int64))
+    together = relate(summarise(profile_table(table), None, ()), division, test).together
+    assert together is not None
+    newest = open_rows(data, data.features, tmp_path, file("new", days, 2))
+    sizes = sizes_of(newest, together)
+    if numbers:
+        assert (together.name, together.sizes.units) == ("block", 20)
+        assert sizes.units == pytest.approx(20 * 2 / days, abs=2), "as long as those of training"
+    else:
+        assert (together.name, together.sizes.units, sizes.units) == ("day", days, 2)
+    few = f"training has {days} day{'' if days == 1 else 's'} of day only, so that small changes cannot be told from chance"
+    assert (few in together.sizes.note) == (days < 10 and not numbers)
 
 
 def test_rows_with_keys_of_their_own_or_without_any_stand_for_themselves(tmp_path: Path) -> None:

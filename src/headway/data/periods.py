@@ -20,9 +20,14 @@ def periods_of(moments: Moments) -> tuple[str, np.ndarray, str]:
     values = moments.values
     if values.dtype.kind == "M":
         return "day", values.astype("datetime64[D]"), moments.note
-    _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
-    if len(counts) <= BLOCKS:
+    different, codes = np.unique(values, return_inverse=True)
+    if len(different) <= BLOCKS:
         return "moment", codes, moments.note
-    blocks = (np.cumsum(counts) - counts) * BLOCKS // len(values)
     note = f"{moments.name} holds numbers, not dates, so blocks of consecutive ones are resampled"
-    return "block", blocks[codes], note
+    return "block", blocks_of(values, len(values)), note
+
+
+def blocks_of(values: np.ndarray, rows: int) -> np.ndarray:
+    """(N,) the block of each row: of consecutive numbers, as long as where ``rows`` rows are cut into BLOCKS."""
+    _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return ((np.cumsum(counts) - counts) * BLOCKS // rows)[codes]

@@ -215,7 +215,8 @@ def _units(reference: Reference, project: Project, rows: int, sizes: Sizes | Non
         return Belonging("row", rows, 1.0, f"{rows:,} rows", note)
     count = sizes.units or None
     text = f"{rows:,} rows in {'an unknown number of' if count is None else f'{count:,}'} {together.name}{'' if count == 1 else 's'}"
-    return Belonging(together.name, count, sizes.size, text, sizes.note)
+    note = "; ".join(part for part in (sizes.note, together.sizes.note) if part)
+    return Belonging(together.name, count, sizes.size, text, note)
 
 
 def _measured(

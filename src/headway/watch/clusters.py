@@ -144,6 +144,8 @@ class Clusters:
         samples = int((self._counts.sum(1) > 0).sum())
         if size <= 1:
             return Correlation(0.0, 0.0, 0.0, 1.0, samples)
+        if samples < 2:  # nothing says how units differ: each may be all alike
+            return Correlation(1.0, 1.0, 1.0, size, samples)
         nulls = self._counts[:, self._bins]
         null = design_effects(np.stack([nulls, self._counts.sum(1) - nulls], 1))[0]
         mean, largest = design_effects(self._counts[:, : self._bins])

@@ -10,7 +10,8 @@ Where rows belong together, PSI is about a sum of independent chi-squared values
 design effects d and d' of one contrast of the bins (Rao and Scott 1981; see clusters). The sum's law is that of a scaled
 and moved chi-squared value with the same three moments (Hall 1983; Buckley and Eagleson 1988). The largest effects of both samples are
 taken to be of one contrast, which makes the tail longer, never shorter. Few units leave the effects themselves uncertain: F takes
-the place of chi-squared (Thomas and Rao 1987).
+the place of chi-squared (Thomas and Rao 1987), with the degrees of freedom of the units alone, since what differs from unit to unit is
+mostly one contrast: with as many for each contrast, unchanged rows raised an alarm 9 to 25 times in 100, not 5, against 3 to 5 days.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def weighted_chi2(weights: np.ndarray, freedom: int, tail: float) -> float:
     degrees = squares**3 / cubes**2
     limit = float(chi2.isf(tail, degrees))
     known = mean + math.sqrt(squares / degrees) * (limit - degrees)
-    return known * float(f.isf(tail, degrees, degrees * freedom)) * degrees / limit if freedom > 0 else math.inf
+    return known * float(f.isf(tail, degrees, freedom)) * degrees / limit if freedom > 0 else math.inf
 
 
 def _weights(one: np.ndarray, other: np.ndarray, related: Related) -> np.ndarray:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from headway.data.config import SplitConfig
 from headway.data.identity import row_hashes
 from headway.data.moments import moments
+from headway.data.periods import blocks_of, periods_of
 from headway.data.split import TEST, Division
 from headway.errors import DataError, HeadwayError
 from headway.watch.clusters import ROW, Correlation, Sizes, Together, bucket_of
@@ -19,8 +20,8 @@ from headway.watch.rows import Rows
 FEWEST = 10
 """Units of which the test rows must have as many to say how alike the predictions of one unit are."""
 
-FEWEST_PERIODS = 20
-"""Days, or else hours or moments, of which a training by time must have as many to say how alike the rows of one are."""
+FEW = 10
+"""Units of which a training with fewer says too little of how they differ to tell small changes from chance."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def relate(reference: Reference, division: Division, test: TestRows) -> Referenc
     }
     prediction = reference.prediction
     if prediction is not None:
-        codes = test.codes if test.unit == together.name else values[division.parts == TEST]
+        same = test.unit == together.name and test.unit != "block"  # the test's blocks are shorter than training's
+        codes = test.codes if same else values[division.parts == TEST]
         measured = _of_predictions(prediction, test.predictions, codes)
         alike = max((c.correlation for c in columns.values() if c.correlation), key=lambda c: c.mean, default=None)
         prediction = replace(prediction, correlation=measured or alike)
@@ -71,13 +73,13 @@ def units_of(division: Division) -> tuple[Together, np.ndarray]:
     """What the rows of a training belong to, and the value of each row, (N,). Copies of a row do not count as related."""
     split, table = division.split, division.table
     if split.by == "time":
-        name, values = _period(division.moments.values)
-        note = ""
-        if name == ROW:
-            count = len(np.unique(division.moments.values))
-            note = f"training has {count} moments of {split.column} only, so its rows count as independent"
-        together = Together(name, (str(split.column),), True, split.format, replace(Sizes.of(values), note=note))
-        return together, values
+        name, values, note = periods_of(division.moments)
+        sizes = Sizes.of(values)
+        if sizes.units < FEW:
+            count = f"{sizes.units} {name}{'' if sizes.units == 1 else 's'}"
+            few = f"training has {count} of {split.column} only, so that small changes cannot be told from chance"
+            note = "; ".join(part for part in (few, note) if part)
+        return Together(name, (str(split.column),), True, split.format, replace(sizes, note=note)), values
     by = division.identity
     named = () if by.by == "content" else by.columns
     columns = table.keys if split.by in ("files", "column") else named
@@ -87,22 +89,6 @@ def units_of(division: Division) -> tuple[Together, np.ndarray]:
     sizes = Sizes.of(values)
     name = ROW if sizes.units == sizes.rows else "group" if split.by == "group" else "key"
     return Together(name, tuple(columns), sizes=sizes), values
-
-
-def _period(times: np.ndarray) -> tuple[str, np.ndarray]:
-    """The longest period of which there are enough to say how they vary, and that of each row."""
-    for name, values in _periods(times).items():
-        if len(np.unique(values)) >= FEWEST_PERIODS:
-            return name, values
-    return ROW, np.arange(len(times))
-
-
-def _periods(times: np.ndarray) -> dict[str, np.ndarray]:
-    """By name what rows at ``times`` (N,) may belong to."""
-    names: dict[str, np.ndarray] = {}
-    if times.dtype.kind == "M":
-        names = {"day": times.astype("datetime64[D]"), "hour": times.astype("datetime64[h]")}
-    return {**names, "moment": times}
 
 
 def sizes_of(rows: Rows, together: Together) -> Sizes:
@@ -123,7 +109,11 @@ def _values(rows: Rows, together: Together) -> np.ndarray:
     if not together.by_time:
         return row_hashes(rows, together.columns)
     split = SplitConfig(by="time", column=together.columns[0], format=together.format)
-    values = _periods(moments(rows, split).values).get(together.name)
-    if values is None:
+    values = moments(rows, split).values
+    if together.name == "block":
+        return blocks_of(values, together.sizes.rows)
+    if together.name == "moment":
+        return values
+    if values.dtype.kind != "M":
         raise DataError(f"{together.columns[0]} must hold dates")
-    return values
+    return values.astype("datetime64[h]" if together.name == "hour" else "datetime64[D]")
