@@ -58,7 +58,9 @@ def check(profile: Profile, frame: pd.DataFrame) -> None:
     assert day.distinct == frame["day"].nunique()
     note = profile.columns["note"]
     assert note.longest == frame["note"].str.len().max()
-    assert note.characters == frame["note"].str.len().sum()
+    lengths = frame["note"].str.len()
+    assert note.characters == lengths.sum()
+    assert (note.min, note.max, note.mean) == (lengths.min(), lengths.max(), pytest.approx(lengths.mean()))
     assert profile.columns["id"].counts is None, "too many values to keep"
     assert profile.columns["id"].distinct == pytest.approx(ROWS, rel=0.06)
 
@@ -80,6 +82,16 @@ def test_a_profile_survives_json_and_can_be_merged_again(frame: pd.DataFrame) ->
     rest = profiled(frame.iloc[ROWS // 2 :])
     rest.merge(again)
     check(rest.profile(), frame)
+
+
+def test_a_profile_holds_no_long_text_and_still_tells_them_apart() -> None:
+    texts = ["a" * 1000 + str(n % 5) for n in range(50)]
+    profiler = Profiler({"note": "text"})
+    profiler.update(pa.record_batch({"note": texts}))
+    note = profiler.profile().columns["note"]
+    assert note.distinct == 5
+    assert note.longest == 1001
+    assert all(len(value) < 300 for value, _ in note.frequent)
 
 
 def test_columns_without_values_are_profiled_without_a_fuss() -> None:

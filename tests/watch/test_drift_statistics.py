@@ -52,6 +52,23 @@ def test_psi_of_two_shifted_normals_is_the_squared_shift() -> None:
     assert psi(np.array(kept.counts), kept.counted(now)) == pytest.approx(0.09, rel=0.08)
 
 
+def test_texts_that_become_longer_drift_and_others_do_not() -> None:
+    rng = np.random.default_rng(1)
+
+    def texts(mean: float) -> Summary:
+        made = column_type("text").summary("note")
+        made.update(pa.array(["x" * int(length) for length in rng.poisson(mean, 20_000)]))
+        return made
+
+    kept = summarise(profile(texts(80)), None, ())
+    told = {
+        name: shifts(kept, profile(texts(mean)), None, WatchConfig())[0]
+        for name, mean in (("same", 80), ("longer", 90))
+    }
+    assert not told["same"].drifted
+    assert told["longer"].drifted
+
+
 def test_jensen_shannon_is_0_for_equal_and_1_for_disjoint_shares_and_an_eighth_of_psi_between() -> None:
     assert jensen_shannon(np.array([1.0, 3]), np.array([10.0, 30])) == pytest.approx(0, abs=1e-7)
     assert jensen_shannon(np.array([1.0, 0]), np.array([0.0, 9])) == pytest.approx(1)

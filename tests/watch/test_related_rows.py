@@ -44,6 +44,17 @@ def drawn(rng: np.random.Generator, groups: int, alike: float) -> tuple[np.ndarr
     return group, np.sqrt(alike) * effect + np.sqrt(1 - alike) * rng.normal(size=effect.shape)
 
 
+def test_texts_are_counted_by_unit_in_the_bins_of_their_lengths() -> None:
+    made = column_type("text").summary("note")
+    texts = pa.array(["x" * n for n in range(1, 101)])
+    made.update(texts)
+    column = shape(made)
+    clusters = column.clusters()
+    clusters.update(texts, np.zeros(100, int))
+    assert len(column.counts) == 10
+    assert clusters._counts.sum(0)[:10].tolist() == pytest.approx(list(column.counts))
+
+
 def trained(rng: np.random.Generator, groups: int, alike: float) -> Reference:
     """What a training on such groups keeps."""
     group, values = drawn(rng, groups, alike)

@@ -157,6 +157,10 @@ class ColumnType(ABC):
         """Values as a file's format gives them, in a type of pandas that `line` takes; what cannot be read is missing."""
         return values.astype("string")
 
+    def doubt(self, summary: Summary) -> str | None:
+        """Why a column is likely of another type, as what follows "NAME should be ..."; None where nothing says so."""
+        return None
+
     def expectations(self, summary: Summary) -> list[dict[str, Any]]:
         """What the values of today suggest about those of tomorrow, beside how many are missing: expectations without their column."""
         return []

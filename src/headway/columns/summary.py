@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 EXACT_VALUES = 100_000
 """Distinct values counted exactly; beyond, the most frequent stay and the rest is estimated."""
@@ -113,6 +114,31 @@ class Summary(ABC):
     def counted(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
         """Rows in each of these bins, and of all other categories together in a last one: (bins,)."""
 
+    def _measure(self, values: np.ndarray) -> None:
+        """Add finite numbers (N,), which ``known`` counts already, to the quantiles and the moments."""
+        import datasketches
+
+        if self.sketch is None:
+            self.sketch = datasketches.kll_doubles_sketch(SKETCH_K)
+        self.sketch.update(np.array(values))  # a copy: Arrow's memory is read-only, which the sketch refuses
+        self._merge_moments(len(values), float(values.mean()), float(((values - values.mean()) ** 2).sum()))
+        low, high = float(values.min()), float(values.max())
+        self.min = low if self.min is None else min(self.min, low)
+        self.max = high if self.max is None else max(self.max, high)
+
+    def _tenths(self, bins: int) -> tuple[float, ...]:
+        """The edges between ``bins`` equal parts of the measured numbers; fewer where many are equal."""
+        if not self.known:
+            return ()
+        return tuple(np.unique(self.quantiles([i / bins for i in range(1, bins)])).tolist())
+
+    def _between(self, edges: Sequence[float]) -> np.ndarray:
+        """How many of the measured numbers lie between such edges: (len(edges) + 1,)."""
+        if self.sketch is None:
+            return np.zeros(len(edges) + 1)
+        below = np.asarray(self.sketch.get_cdf(list(edges), inclusive=True), float)
+        return np.diff(below, prepend=0.0) * self.known
+
     def _merge_moments(self, n: int, mean: float, squares: float) -> None:
         """Add ``n`` values, which ``known`` counts already, to the moments."""
         before = self.known - n
@@ -199,7 +225,6 @@ class Measured(Summary):
     """Values on a line: numbers, or moments as seconds since the epoch."""
 
     def _add(self, column: pa.Array) -> None:
-        import datasketches
         import pandas as pd
 
         values = numbers(column)
@@ -207,27 +232,15 @@ class Measured(Summary):
         if not finite.all():
             self.infinite += int((~finite).sum())
             values = values[finite]
-        if not len(values):
-            return
-        if self.sketch is None:
-            self.sketch = datasketches.kll_doubles_sketch(SKETCH_K)
-        self.sketch.update(np.array(values))  # a copy: Arrow's memory is read-only, which the sketch refuses
-        self._merge_moments(len(values), float(values.mean()), float(((values - values.mean()) ** 2).sum()))
-        low, high = float(values.min()), float(values.max())
-        self.min = low if self.min is None else min(self.min, low)
-        self.max = high if self.max is None else max(self.max, high)
-        self._update_hashes(pd.util.hash_array(np.unique(values)))
+        if len(values):
+            self._measure(values)
+            self._update_hashes(pd.util.hash_array(np.unique(values)))
 
     def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
-        if not self.known:
-            return (), ()
-        return tuple(np.unique(self.quantiles([i / bins for i in range(1, bins)])).tolist()), ()
+        return self._tenths(bins), ()
 
     def counted(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
-        if self.sketch is None or not edges:
-            return np.array([float(self.known)] if not edges else [0.0] * (len(edges) + 1))
-        below = np.asarray(self.sketch.get_cdf(list(edges), inclusive=True), float)
-        return np.diff(below, prepend=0.0) * self.known
+        return self._between(edges) if edges else np.array([float(self.known)])
 
 
 class Counted(Summary):
@@ -273,7 +286,9 @@ _PLAIN = ("name", "kind", "rows", "nulls", "infinite", "mean", "sum_of_squares",
 
 
 def numbers(column: pa.Array) -> np.ndarray:
-    """A canonical column of numbers or dates without nulls as float64; dates in seconds since the epoch."""
+    """A canonical column without nulls as numbers on a line, float64: dates in seconds since the epoch, texts by their length."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return pc.utf8_length(column).to_numpy(zero_copy_only=False).astype(np.float64)
     if pa.types.is_timestamp(column.type):
         return column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6
     return column.to_numpy(zero_copy_only=False)

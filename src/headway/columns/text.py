@@ -18,7 +18,7 @@ from headway.columns.category import canonical_text
 from headway.columns.config import PrepareConfig
 from headway.columns.ragged import Ragged
 from headway.columns.recognition import FEW, Guess, Specimen
-from headway.columns.summary import Counted
+from headway.columns.summary import Counted, Summary, numbers
 from headway.columns.tokenizer import BytePairs
 from headway.columns.values import Place
 
@@ -176,31 +176,31 @@ class TokensFitter(Fitter):
 
 
 class TextSummary(Counted):
-    """Texts: their counts and their lengths. Of two samples only the nulls are compared."""
+    """Texts: their counts and their lengths in characters, by which two samples are compared; moments and extremes are the lengths'."""
 
     def _add(self, column: pa.Array) -> None:
-        lengths = pc.utf8_length(column)
-        self.characters += int(pc.sum(lengths).as_py())
-        self.longest = max(self.longest, int(pc.max(lengths).as_py()))
+        lengths = numbers(column)
+        self._measure(lengths)
+        self.characters += int(lengths.sum())
+        self.longest = max(self.longest, int(lengths.max()))
         super()._add(_shortened(column, lengths))
 
     def _too_many(self, values: int) -> bool:
         return True
 
     def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
-        return (), ()
+        return self._tenths(bins), ()
 
     def every(self, most: int) -> tuple[str, ...] | None:
         return None
 
     def counted(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
-        return np.zeros(0)
+        return self._between(edges) if edges else np.zeros(0)
 
 
-def _shortened(column: pa.Array, lengths: pa.Array) -> pa.Array:
+def _shortened(column: pa.Array, lengths: np.ndarray) -> pa.Array:
     """Texts as they are counted: of a long one its beginning and a digest of the whole, so that a profile holds no documents."""
-    long = pc.greater(lengths, SHOWN)
-    if not pc.any(long).as_py():
+    if lengths.max() <= SHOWN:
         return column
     texts = [
         text if len(text) <= SHOWN else f"{text[:SHOWN]}… {hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -229,6 +229,12 @@ class TextColumn(ColumnType):
         if specimen.distinct > FEW and specimen.distinct > 0.5 * len(specimen.texts) and words >= 3:
             return Guess("feature", self.name, f"free text of {words:.0f} words on average")
         return None
+
+    def doubt(self, summary: Summary) -> str | None:
+        values = [value for value, _ in summary.frequent]
+        if not values or any(letter.isalpha() for value in values for letter in value):
+            return None
+        return f"text, but its values have no letters, for example {values[0]!r}; is it numeric or categorical?"
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return WordsFitter(name, config)

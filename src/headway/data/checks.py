@@ -75,6 +75,9 @@ def _feature(column: Summary) -> list[Finding]:
     if column.distinct < 2 and column.rows > 1 and not column.nulls:
         text = f"{name} should vary, but is the same in every row; move it to data.ignore"
         return [Finding("warn", name, text)]
+    doubt = column_type(column.kind).doubt(column)
+    if doubt is not None:
+        return [Finding("warn", name, f"{name} should be {doubt} change data.features.{name}")]
     known = column.rows - column.nulls
     if column_type(column.kind).recurs and column.distinct > ID_VALUES and column.distinct > ID_SHARE * known:
         text = (

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns import Kind, column_type
-from headway.columns.values import family, to_string_or_keep
+from headway.columns.values import BadValues, family, to_string_or_keep
 from headway.config import suggest
 from headway.data.canonical import canonical
 from headway.data.config import CsvOptions, DataConfig
@@ -202,7 +202,12 @@ class Table:
     def _canonical(self, batch: pa.RecordBatch, wanted: Sequence[str], where: str, start: int) -> pa.RecordBatch:
         kinds: dict[str, Kind] = {name: self.kinds[name] for name in wanted if name in self.kinds}
         kinds |= {name: self.target_kind for name in self.targets if name in wanted}
-        known = canonical(batch.select(list(kinds)), kinds, where, start, self._config.date_format)
+        try:
+            known = canonical(batch.select(list(kinds)), kinds, where, start, self._config.date_format)
+        except BadValues as error:
+            if error.column in self.kinds and len(error.bad) > 1 and error.bad.all():
+                raise DataError(f"{error}; change data.features.{error.column}") from None
+            raise
         arrays = [known.column(name) if name in kinds else to_string_or_keep(batch.column(name)) for name in wanted]
         return pa.RecordBatch.from_arrays(arrays, names=list(wanted))
 

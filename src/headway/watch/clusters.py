@@ -133,7 +133,7 @@ class Clusters:
         self._counts += counts.reshape(self._counts.shape)
 
     def _places(self, column: pa.Array) -> np.ndarray:
-        if pa.types.is_string(column.type):
+        if pa.types.is_string(column.type) and not len(self._edges):
             places = pc.index_in(column, value_set=self._categories)
             return pc.fill_null(places, self._bins - 1).to_numpy(zero_copy_only=False)
         values = numbers(column)

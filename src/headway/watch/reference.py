@@ -1,6 +1,7 @@
 """What a registered bundle keeps of the rows that it was trained on: reference.json, a few kilobytes.
 
-Numbers and dates are kept as counts between ten quantiles, categories as counts of the most frequent; PSI needs no more.
+Numbers, dates and the lengths of texts are kept as counts between ten quantiles, categories as counts of the most frequent; PSI needs
+no more.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def summarise(profile: Profile, prediction: Summary | None, files: Sequence[str]
 
 
 def shape(column: Summary) -> Column:
-    """A summary as bins: each tenth of the rows, or each frequent category. Texts are left to their nulls."""
+    """A summary as bins: each tenth of the rows, or each frequent category."""
     edges, categories = column.bins(BINS, CATEGORIES)
     counts = tuple(column.counted(edges, categories).tolist())
     return Column(column.kind, column.rows, column.nulls, edges, categories, column.every(KNOWN), counts)
