@@ -310,6 +310,20 @@ def test_a_column_of_another_kind_divides_the_rows_anew(root: Path) -> None:
     assert examined.left_out > 100
 
 
+def test_rows_that_all_have_other_values_are_said_to_be_unknown(root: Path) -> None:
+    """As after a column was computed anew, or written with fewer digits: the champion learnt these rows, and nothing can tell."""
+    champion = train(root, "one", {"by": "random"}, keys=[])
+    for file in (root / "rows").iterdir():
+        pd.read_csv(file).round(6).to_csv(file, index=False)
+    candidate = train(root, "two", {"by": "random"}, keys=[])
+    examined = examine(root, champion, candidate)
+    assert examined.mask.all()
+    assert examined.sentence() == (
+        "none of the rows that version 1 learnt from is in these files (told apart by a, b, c, y): where they are the same rows with "
+        "other values, its figure may be too good"
+    )
+
+
 def test_a_champions_column_that_is_no_number_any_more_leaves_every_row_out(root: Path) -> None:
     champion = train(root, "one", {"by": "random"}, keys=[])
     for file in (root / "rows").iterdir():

@@ -72,13 +72,17 @@ DAY, HOUR = 86_400.0, 3_600.0
 )
 def test_the_newest_rows_of_texts_are_the_test(tmp_path: Path, form: str, apart: float) -> None:
     times = shuffled_times(apart)
-    stated = {"%d%m%Y": "%d%m%Y", "text %Y %m %d": "text", "%d.%m.%y %H:%M": form}.get(form)  # these alone could be others
+    stated = {"%d%m%Y": "%d%m%Y", "text %Y %m %d": "text", "%d.%m.%y %H:%M": form}.get(
+        form
+    )  # these alone could be others
     parts = assign(opened(times.dt.strftime(form), tmp_path), SplitConfig(by="time", column="when", format=stated))
     assert_newest_are_the_test(parts, pd.to_datetime(times.dt.strftime(form), format=form, utc=True))
 
 
 @pytest.mark.parametrize("form", ["%y.%m.%d", "%y-%m-%d", "%y/%m/%d", "%d.%m.%y", "%d-%m-%y"])
-def test_years_of_two_digits_that_could_be_days_are_refused_until_the_format_is_stated(tmp_path: Path, form: str) -> None:
+def test_years_of_two_digits_that_could_be_days_are_refused_until_the_format_is_stated(
+    tmp_path: Path, form: str
+) -> None:
     """23.11.20 is 20 November 2023 or 23 November 2020."""
     times = pd.Series(pd.date_range("2023-11-20", periods=60, freq="D"))
     table = opened(times.dt.strftime(form), tmp_path)

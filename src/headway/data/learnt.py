@@ -178,9 +178,21 @@ def examinable(
     except (ConfigError, DataError) as error:
         return Examinable(np.zeros(rows, bool), f"the rows that {label} learnt from cannot be told: {error}")
     if mask.all():
-        return Examinable(mask)
+        return Examinable(mask, _nothing_known(own, champion, label))
     changes = "; ".join(champion.rule.changes(own.rule)[:3])
     return Examinable(mask, f"{label} learnt from them" + (f" ({changes})" if changes else ""))
+
+
+def _nothing_known(own: Learnt, champion: Learnt, label: str) -> str:
+    """Said where no row that the champion learnt is there any more, as after new values for all of them: then none can be recognised."""
+    if champion.identity is None or champion.identity != own.identity or own.contains(champion.hashes).any():
+        return ""
+    names = champion.identity.columns
+    columns = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+    return (
+        f"none of the rows that {label} learnt from is in these files (told apart by {columns}): where they are the same rows "
+        "with other values, its figure may be too good"
+    )
 
 
 def _same_test_files(own: Rule, champion: Rule) -> bool:
