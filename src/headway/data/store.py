@@ -35,7 +35,7 @@ from headway.data.split import TEST, Division
 from headway.errors import DataError
 from headway.files import checksums
 from headway.files.atomic import digest, read_json, write_json
-from headway.tasks import task_of
+from headway.tasks import target_task
 
 if TYPE_CHECKING:
     from headway.data.source import Table
@@ -194,7 +194,7 @@ class _Sink:
         shapes = {
             "numeric": ((rows, inputs.numeric), np.dtype(np.float32)),
             "categorical": ((rows, len(inputs.categorical)), np.dtype(np.int32)),
-            "target": ((rows,), task_of(preparation.target.task).dtype),
+            "target": ((rows,), target_task(preparation.target.task).dtype),
         }
         self._arrays = {name: _reserve(own / f"{name}.npy", *shape) for name, shape in shapes.items()}
         self._ragged = {
@@ -243,7 +243,7 @@ def _fill(arrays: dict[str, np.ndarray], at: int, batch: pa.RecordBatch, prepara
             f"the target {preparation.target.column} must be given in every row, but {column.null_count:,} lack it"
         )
     target = preparation.target.apply(column)
-    unlearnt = task_of(preparation.target.task).unlearnt(preparation.target, target)
+    unlearnt = target_task(preparation.target.task).unlearnt(preparation.target, target)
     if unlearnt.any():
         unknown = column[int(np.flatnonzero(unlearnt)[0])].as_py()
         raise DataError(

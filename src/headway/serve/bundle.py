@@ -9,6 +9,7 @@ checksums.json       of all of these, once the bundle is finished; older ones ha
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ import pyarrow as pa
 from headway.columns.category import FIRST_CODE, UNKNOWN
 from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
+from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models import ModelConfig, model_configs
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from headway.serve.text import TextPredictor
 
 FORMAT = 1
+LATENCY_ROWS = 1000
+LATENCY_REPEATS = 5
 FEWEST_TO_WARN = 20
 """Rows that a warning of unknown values needs."""
 
@@ -150,6 +154,27 @@ class Predictor:
         """The columns that the preparation needs, in canonical types. Raises DataError as `predict` does."""
         return canonical_rows(self.preparation, rows)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the target."""
+        return self.preparation.target.classes
+
+    def test_predictions(self, store: Path) -> np.ndarray:
+        """For the raw test rows that a store holds, in order."""
+        return np.concatenate([self.predict(batch) for batch in Store(store).raw_test_batches()])
+
+    def latency_ms(self, store: Path) -> float:
+        """To predict 1,000 of these rows; where there are fewer, again and again the same."""
+        first = next(Store(store).raw_test_batches(LATENCY_ROWS))
+        rows = pa.Table.from_batches([first] * -(-LATENCY_ROWS // first.num_rows)).slice(0, LATENCY_ROWS)
+        batch = rows.combine_chunks().to_batches()[0]
+        seconds = []
+        for _ in range(LATENCY_REPEATS):
+            begun = time.perf_counter()
+            self.predict(batch)
+            seconds.append(time.perf_counter() - begun)
+        return 1000 * float(np.median(seconds))
+
     def _compute(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
         if not isinstance(self.model, _network_type()):
             from headway.models.boosting import predict
@@ -168,8 +193,7 @@ def decode(preparation: Preparation, interval: Interval | None, predictions: np.
 
 def load_predictor(folder: str | Path) -> Predictor | TextPredictor:
     """Read any bundle: a table's or a language model's."""
-    path = Path(folder) / "bundle.json"
-    if path.is_file() and read_json(path).get("task") == "language":
+    if (Path(folder) / "tokenizer.json").is_file():
         from headway.serve.text import TextPredictor
 
         return TextPredictor.load(folder)
@@ -200,7 +224,7 @@ def _predict_network(network: nn.Module, arrays: dict[str, np.ndarray], preparat
     """On the CPU, in full precision: a registered model gives the same numbers everywhere."""
     import torch
 
-    from headway.tasks import task_of
+    from headway.tasks import target_task
     from headway.train.precision import choose_precision
     from headway.train.table import predict
 
@@ -208,6 +232,6 @@ def _predict_network(network: nn.Module, arrays: dict[str, np.ndarray], preparat
         "numeric": torch.from_numpy(arrays["numeric"]),
         "categorical": torch.from_numpy(arrays["categorical"].astype(np.int64)),
     }
-    task = task_of(preparation.target.task)
+    task = target_task(preparation.target.task)
     decoded = predict(network, tensors, task, choose_precision("fp32", torch.device("cpu")))
     return task.finish(preparation.target, decoded.numpy())

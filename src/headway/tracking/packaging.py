@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import headway
 from headway.columns import column_type
 from headway.files import checksums
-from headway.tasks import task_of
+from headway.tasks import target_task
 from headway.tracking.store import quietly
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _signature(described: Mapping[str, Any]) -> Any:
 def _outputs(described: Mapping[str, Any]) -> list[Any]:
     from mlflow.types import ColSpec
 
-    columns = task_of(described["task"]).answered(described["classes"])
+    columns = target_task(described["task"]).answered(described["classes"])
     between = ("low", "high") if described.get("interval") else ()
     return [ColSpec(kind, name) for name, kind in {**columns, **dict.fromkeys(between, "double")}.items()]
 

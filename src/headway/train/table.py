@@ -22,7 +22,7 @@ from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
 from headway.errors import ConfigError
 from headway.models import ModelConfig
-from headway.tasks import Task, task_of
+from headway.tasks import TargetTask, target_task
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
 from headway.train.workload import Workload
@@ -43,7 +43,7 @@ class TableWorkload(Workload):
     def __post_init__(self) -> None:
         preparation = self.store.preparation
         self.target = preparation.target
-        self.task = task_of(self.target.task)
+        self.task = target_task(self.target.task)
         self._inputs = preparation.inputs()
         self._held: dict[str, dict[str, Tensor]] = {}
 
@@ -109,7 +109,7 @@ def _free_memory() -> int:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, tensors: Mapping[str, Tensor], task: Task, arithmetic: Arithmetic) -> Tensor:
+def predict(model: nn.Module, tensors: Mapping[str, Tensor], task: TargetTask, arithmetic: Arithmetic) -> Tensor:
     """Decoded predictions of all rows, in order: (N, classes) probabilities, or (N,) standardised values."""
     model.eval()
     inputs = {name: tensor for name, tensor in tensors.items() if name != "target"}
