@@ -14,7 +14,7 @@ from pydantic import Field
 from headway.data.inputs import Inputs
 from headway.errors import TrainingError
 from headway.models.base import ModelConfig
-from headway.tasks import TargetTask
+from headway.tasks import Task
 
 if TYPE_CHECKING:
     import lightgbm
@@ -42,7 +42,7 @@ class Boosting(ModelConfig):
         train: Arrays,
         validation: Arrays,
         *,
-        task: TargetTask,
+        task: Task,
         seed: int,
         patience: int,
         threads: int,
