@@ -110,7 +110,7 @@ def gpt(
         tokens = torch.randint(0, vocabulary, (batch, chosen.context + 1), generator=made).to(device)
         return {"tokens": tokens[:, :-1], "target": tokens[:, 1:]}
 
-    return _formats("GPT", (build, language.loss, fresh), batch, device, steps, pairs)
+    return _formats("GPT", (build, language.TASK.loss, fresh), batch, device, steps, pairs)
 
 
 Parts = tuple[Callable[[], nn.Module], Callable[[Tensor, Tensor, float], Tensor], Callable[[int], Batch]]

@@ -93,7 +93,9 @@ class Texts:
         rows = np.arange(0, len(tokens) - block - 1, block)[:, None] + np.arange(block + 1)
         windows = torch.from_numpy(tokens[rows].astype(np.int64))
         with torch.no_grad():
-            sums = [float(language.loss(network(some[:, :-1]), some[:, 1:])) * len(some) for some in windows.split(128)]
+            sums = [
+                float(language.TASK.loss(network(some[:, :-1]), some[:, 1:])) * len(some) for some in windows.split(128)
+            ]
         network.train()
         return sum(sums) / len(windows)
 
@@ -212,7 +214,7 @@ class Ours:
         self.recipe = (recipe or texts.project.train).model_copy(update={"precision": "fp32"})
         batch, block = int(self.recipe.batch_size), texts.model.context
         optimizers = make_optimizer(self.model, self.recipe)
-        self.step = Step(self.model, optimizers, language.loss, Arithmetic("fp32", CPU, ""), self.recipe, batch)
+        self.step = Step(self.model, optimizers, language.TASK.loss, Arithmetic("fp32", CPU, ""), self.recipe, batch)
         self.batches = TokenBatches(texts.train, batch, block, seed, CPU)
         self.seconds, self.steps, self.loss = 0.0, 0, math.inf
 

@@ -27,7 +27,7 @@ from bench.samples import Options, Samples, options
 from bench.side_by_side import OTHERS, Machine, Ratio, summarise, tell
 from headway.machine.cores import allowed_cores, spin_briefly
 from headway.machine.processes import die_with_parent, interrupt_on
-from headway.tasks import task_of
+from headway.tasks import target_task
 
 GOAL = 1.3
 ROUNDS = 3
@@ -210,7 +210,7 @@ def boosting(way: str, busy: int) -> float:
             Inputs(30, (), (), 2),
             part,
             part,
-            task=task_of("classification"),
+            task=target_task("classification"),
             seed=0,
             patience=100_000,
             threads=choice.most,

@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Path:
             "model.name=mpl",
             "conf/good.yaml: model.name must be one of 'boosting', 'gpt', 'linear', 'mlp', 'tabm', but is 'mpl'",
         ),
-        ("task=clustering", "conf/good.yaml: task must be one of 'classification', 'regression' or 'language'"),
+        ("task=clustering", "conf/good.yaml: task must be one of 'classification', 'language' or 'regression'"),
         ("data.source=null", "conf/good.yaml: data: exactly one of dataset and source must be given"),
         ("data.target=a", "conf/good.yaml: data: the target a must not be among the features"),
         ("train.loss=mse", "conf/good.yaml: train.loss must suit classification, but is mse"),

@@ -18,7 +18,7 @@ from headway.pipeline.seeds import variants_of
 from headway.project import load_project, load_table_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
-from headway.tasks import task_of
+from headway.tasks import target_task
 
 YAML = """
 task: classification
@@ -97,7 +97,7 @@ def test_seeds_of_boosting_are_fits_of_their_own(root: Path, capsys: pytest.Capt
         inputs,
         arrays["train"],
         arrays["validation"],
-        task=task_of("classification"),
+        task=target_task("classification"),
         seed=1,
         patience=50,
         threads=1,

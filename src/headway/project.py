@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 import yaml
 from pydantic import Field, model_validator
 
-from headway.columns import column_types, gives
 from headway.columns.config import PrepareConfig
 from headway.config import Config, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
@@ -26,7 +25,7 @@ from headway.models.mlp import MLP
 from headway.serve.config import ServeConfig
 from headway.server.retention_config import RetentionConfig
 from headway.server.schedule import ScheduleConfig
-from headway.tasks import TaskName, has_classes, has_target, names, task_of
+from headway.tasks import TaskName, has_target, names, task_of
 from headway.train.recipe import Recipe
 from headway.watch.config import WatchConfig
 
@@ -43,7 +42,7 @@ class Project(Config):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The file's name without .yaml.")
     description: str = Field("", description="One sentence on what is predicted and for whom.")
-    task: TaskName = Field(description=f"{', '.join(names())} or language.")
+    task: TaskName = Field(description=f"{', '.join(names())}.")
     data: DataConfig
     split: SplitConfig = SplitConfig()
     validation: ValidationConfig = ValidationConfig()
@@ -75,27 +74,24 @@ class Project(Config):
 
     @model_validator(mode="after")
     def _task_fits(self) -> Project:
-        """A model, a loss and baselines that suit the task."""
-        of_documents = not has_target(self.task)
-        reads = "tokens" if of_documents else "rows"
+        """A model, a loss, baselines and a metric that suit the task."""
+        task, reads = task_of(self.task), "rows" if has_target(self.task) else "tokens"
         fitting = [name for name, config in model_configs().items() if config.reads == reads]
         if self.model.name not in fitting:
             raise ValueError(f"model must be {_any_of(fitting)} for {self.task}, but is {self.model.name}")
-        losses, loss = ("auto", "cross_entropy") if of_documents else task_of(self.task).losses, self.train.loss
-        if loss not in losses:
+        if (loss := self.train.loss) not in task.losses:
             raise ValueError(f"train.loss must suit {self.task}, but is {loss}; leave it auto")
-        if self.train.label_smoothing and not has_classes(self.task):
+        if self.train.label_smoothing and not task.has_classes:
             raise ValueError(f"train.label_smoothing must be 0 for {self.task}, but it is not: numbers have no classes")
-        baselines = ("unigram", "ngram") if of_documents else ("trivial", "linear", "boosting")
-        if unknown := [name for name in self.evaluate.baselines if name not in baselines]:
+        if unknown := [name for name in self.evaluate.baselines if name not in task.baselines]:
             raise ValueError(
-                f"evaluate.baselines must be of {', '.join(baselines)} for {self.task}, but one is {unknown[0]}"
+                f"evaluate.baselines must be of {', '.join(task.baselines)} for {self.task}, but one is {unknown[0]}"
             )
-        if of_documents and self.gate.metric not in (None, "bits_per_byte"):
-            raise ValueError(
-                f"gate.metric must be bits_per_byte for {self.task}, but is {self.gate.metric}; leave it out"
-            )
-        if self.split.by == "stratified" and (of_documents or not task_of(self.task).stratified):
+        deciding = [metric.name for metric in task.metrics if metric.decides]
+        if (metric := self.gate.metric) not in (None, *deciding):
+            fix = suggest(str(metric), deciding) or "; leave it out"
+            raise ValueError(f"gate.metric must be {_any_of(deciding)} for {self.task}, but is {metric}{fix}")
+        if self.split.by == "stratified" and not task.stratified:
             return self.model_copy(update={"split": self.split.model_copy(update={"by": "random"})})
         return self
 
@@ -128,17 +124,6 @@ class Project(Config):
             raise ValueError(
                 f"gate.slice_margin, evaluate.slices and evaluate.reference must be left out for {self.task}: it has no slices"
             )
-
-    @model_validator(mode="after")
-    def _features_give_what_the_model_takes(self) -> Project:
-        for array in self.model.takes:
-            kinds = [kind for kind in column_types() if gives(kind, {array})]
-            if not set(kinds) & set(self.data.features.values()):
-                raise ValueError(
-                    f"data.features must have a column of type {' or '.join(kinds)}, for {self.model.name} is set to take "
-                    f"{array}, but it has none"
-                )
-        return self
 
     @model_validator(mode="after")
     def _reference_is_no_feature(self) -> Project:

@@ -18,8 +18,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from headway.evaluate.baselines import fit_baselines
 from headway.evaluate.calibration import reliability
-from headway.evaluate.config import EvaluateConfig, GateConfig
-from headway.evaluate.evaluation import beside, evaluate
+from headway.evaluate.config import GateConfig
+from headway.evaluate.evaluation import Reference, beside, evaluate
 from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
 from headway.evaluate.slices import groups, measure_slices
@@ -166,7 +166,6 @@ def evaluated(
 ) -> dict[str, Any]:
     return evaluate(
         task,
-        EvaluateConfig(resamples=100),
         GateConfig(),
         classes,
         target,
@@ -176,6 +175,7 @@ def evaluated(
         slice_values={"region": region},
         reference=None,
         model_name=model_name,
+        resamples=100,
     )
 
 
@@ -238,7 +238,6 @@ def test_the_evaluation_says_plainly_when_a_baseline_is_better(
     predictions = {"model": np.stack([1 - p, p], 1), **baselines}
     evaluation = evaluate(
         "classification",
-        EvaluateConfig(resamples=200, reference="old_score"),
         GateConfig(),
         ("no", "yes"),
         test["target"],
@@ -246,8 +245,9 @@ def test_the_evaluation_says_plainly_when_a_baseline_is_better(
         units=Units("row", len(p)),
         seconds={"linear": 1.0},
         slice_values={"c": test["categorical"][:, 0].astype(str)},
-        reference=baselines["linear"],
+        reference=Reference("old_score", baselines["linear"]),
         model_name="mlp",
+        resamples=200,
     )
     assert json.loads(json.dumps(evaluation, allow_nan=False)) == evaluation
     assert evaluation["earns_its_keep"]["verdict"] is False
@@ -274,10 +274,8 @@ def test_a_champion_is_measured_on_the_rows_that_it_has_not_learnt_from() -> Non
     target, rows = rng.integers(0, 2, 2000), np.arange(2000) < 900
     noise = rng.random(2000)
     p = np.where(rows, noise, target)  # what it learnt it knows by heart
-    config = EvaluateConfig(resamples=200)
     evaluation = evaluate(
         "classification",
-        config,
         GateConfig(),
         ("no", "yes"),
         target,
@@ -287,8 +285,39 @@ def test_a_champion_is_measured_on_the_rows_that_it_has_not_learnt_from() -> Non
         slice_values={},
         reference=None,
         model_name="mlp",
+        resamples=200,
     )
-    beside(evaluation, config, target, np.stack([1 - p, p], 1), units=Units("row", 2000), rows=rows, version="3")
+    own = {"units": Units("row", 2000), "rows": rows, "version": "3", "resamples": 200}
+    beside(evaluation, target, np.stack([1 - p, p], 1), **own)
     expected = roc_auc_score(target[rows], p[rows])
     assert evaluation["champion"]["metrics"]["auc"]["value"] == pytest.approx(expected)
     assert evaluation["metrics"]["auc"]["value"] == pytest.approx(roc_auc_score(target, noise))
+
+
+def test_of_a_single_unit_nothing_is_said_of_a_difference_and_the_evaluation_is_json_all_the_same() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.normal(size=100)
+    predictions = {"model": target + 0.1 * rng.normal(size=100), "trivial": np.zeros(100)}
+    evaluation = evaluate(
+        "regression",
+        GateConfig(),
+        (),
+        target,
+        predictions,
+        units=Units("group", 100, np.zeros(100, np.int64)),
+        seconds={},
+        slice_values={},
+        reference=None,
+        model_name="mlp",
+        resamples=100,
+    )
+    assert json.loads(json.dumps(evaluation, allow_nan=False))["earns_its_keep"] is None
+    assert evaluation["metrics"]["rmse"] == {"value": pytest.approx(0.1, rel=0.3), "low": None, "high": None}
+
+
+def test_a_champion_that_has_learnt_from_every_row_is_no_part_of_the_picture(tmp_path: Path) -> None:
+    whole = {"value": 1.0, "low": 0.9, "high": 1.1}
+    evaluation = {"primary": "rmse", "metrics": {"rmse": whole}, "baselines": {}, "champion": {"metrics": {}}}
+    target = np.arange(100.0)
+    drawn = draw(tmp_path, "regression", (), target, {"model": target + 1}, evaluation, [])
+    assert {p.stem for p in drawn} == {"metrics", "residuals"}

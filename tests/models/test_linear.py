@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from headway.data.inputs import Inputs
 from headway.models import linear
 from headway.models.linear import Linear
-from headway.tasks import task_of
+from headway.tasks import target_task
 
 
 @pytest.mark.parametrize("classes", [0, 2, 3])
@@ -27,7 +27,7 @@ def test_a_linear_model_predicts_as_scikit_learns_pipeline(classes: int, monkeyp
     target = np.digitize(score, np.quantile(score, [1 / 3, 2 / 3][: classes - 1])) if classes else 1000 + score
     arrays = {"numeric": numbers, "categorical": codes, "target": target}
     outputs = max(1, classes)
-    fit = Linear().fit(arrays, [4, 3], outputs, task=task_of("classification" if classes else "regression"), seed=0)
+    fit = Linear().fit(arrays, [4, 3], outputs, task=target_task("classification" if classes else "regression"), seed=0)
     frame = pd.DataFrame(np.concatenate([numbers.astype(float), codes], 1))
     columns = make_column_transformer((StandardScaler(), [0, 1]), (OneHotEncoder(), [2, 3]))
     trusted = make_pipeline(columns, LogisticRegression(max_iter=5000) if classes else Ridge()).fit(frame, target)
@@ -51,7 +51,7 @@ def test_a_class_that_training_lacks_has_no_probability() -> None:
         "target": np.arange(50) % 2,
     }
     ours = torch.from_numpy(
-        Linear().fit(arrays, [], 3, task=task_of("classification"), seed=0).outputs(arrays)
+        Linear().fit(arrays, [], 3, task=target_task("classification"), seed=0).outputs(arrays)
     ).softmax(1)
     assert ours[:, 2].max() == 0
     np.testing.assert_allclose(ours.sum(1).numpy(), 1)

@@ -13,12 +13,13 @@ import torch
 from headway.columns import column_type
 from headway.errors import ConfigError
 from headway.evaluate.metrics import METRICS, primary
-from headway.tasks import Target, Task, names, task_of
+from headway.tasks import Target, TargetTask, names, target_names, target_task, task_of
 
 ROWS, MEMBERS = 60, 4
 VALUES = {"categorical": ["a", "b", "c"] * (ROWS // 3), "numeric": np.arange(ROWS, dtype=float).tolist()}
 
-tasks = pytest.mark.parametrize("name", names())
+every_task = pytest.mark.parametrize("name", names())
+tasks = pytest.mark.parametrize("name", target_names())
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +27,9 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def fitted(name: str) -> tuple[Task, Target, np.ndarray]:
+def fitted(name: str) -> tuple[TargetTask, Target, np.ndarray]:
     """A task, fitted to some rows of the kind that it takes, and these rows as they are stored."""
-    task = task_of(name)
+    task = target_task(name)
     column = pa.array(VALUES[task.kind])
     summary = column_type(task.kind).summary("y")
     summary.update(column)
@@ -75,19 +76,26 @@ def test_early_stopping_watches_the_loss_of_the_training(name: str) -> None:
     assert task.score(task.decode(outputs), wanted) == pytest.approx(float(task.loss(outputs, wanted)), rel=1e-5)
 
 
-@tasks
+@every_task
 def test_the_metric_that_decides_is_one_of_the_tasks_own(name: str) -> None:
     task = task_of(name)
+    assert task.name == name
     for classes in (0, 2, 3):
-        assert primary(name, classes, None) in {metric.name for metric in task.metrics}
+        assert primary(name, classes, None) in {metric.name for metric in task.metrics if metric.decides}
     assert all(METRICS[metric.name] is metric for metric in task.metrics), "a name means one metric"
 
 
 def test_an_unknown_task_is_refused_with_the_names_of_those_that_there_are() -> None:
-    with pytest.raises(ConfigError, match="task must be one of classification, regression, but is 'regresion'"):
+    with pytest.raises(
+        ConfigError, match="task must be one of classification, language, regression, but is 'regresion'"
+    ):
         task_of("regresion")
     with pytest.raises(ConfigError, match="but is 'ranking'"):  # of a bundle that another version made
         _ = Target("y", "ranking").outputs
+    with pytest.raises(
+        ConfigError, match="must be one that predicts a target column, but is language: classification, regr"
+    ):
+        _ = Target("y", "language").outputs
 
 
 def test_tasks_import_no_torch() -> None:

@@ -93,7 +93,7 @@ def test_the_loss_is_the_definition(smoothing: float) -> None:
     log_chances = logits.log_softmax(-1)
     wanted = functional.one_hot(target, 7) * (1 - smoothing) + smoothing / 7
     expected = -(wanted * log_chances).sum(-1).mean()
-    torch.testing.assert_close(language.loss(logits, target, smoothing), expected)
+    torch.testing.assert_close(language.TASK.loss(logits, target, smoothing), expected)
 
 
 def test_each_tokens_loss_is_what_one_window_gives(store: Path) -> None:

@@ -17,7 +17,7 @@ from headway.machine.cores import Use
 from headway.models.boosting import Boosting
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
-from headway.tasks import task_of
+from headway.tasks import target_task
 from headway.train import estimators, follow, threads
 from headway.train.diagnosis import Diagnosis, diagnose
 from headway.train.follow import Follower
@@ -180,7 +180,7 @@ def grown(threads: int, number_after: Callable[[int], int | None] = lambda _: No
         Inputs(8, (), (), 2),
         parts[0],
         parts[1],
-        task=task_of("classification"),
+        task=target_task("classification"),
         seed=1,
         patience=50,
         threads=threads,

@@ -14,7 +14,7 @@ from headway.data.alone import SAMPLE, exact_sum, power_alone
 from headway.data.config import DataConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.split import TEST, TRAIN, Division
-from headway.tasks import TaskName, task_of
+from headway.tasks import TaskName, target_task
 
 if TYPE_CHECKING:
     from headway.columns.summary import Summary
@@ -58,10 +58,10 @@ def _target(column: Summary, data: DataConfig, task: TaskName) -> list[Finding]:
     if column.infinite:
         return [_infinite(column, "the target ", "; leave those rows out")]
     if column.distinct < 2:
-        what = "two classes" if task_of(task).has_classes else "different values"
+        what = "two classes" if target_task(task).has_classes else "different values"
         only = str(column.frequent[0][0]) if column.frequent else f"{column.min:g}"
         return [Finding("stop", name, f"the target {name} must have {what}, but every row has {only}", (only,))]
-    problems = task_of(task).problems(column, data.positive)
+    problems = target_task(task).problems(column, data.positive)
     return [Finding(problem.severity, name, problem.text, problem.examples) for problem in problems]
 
 
@@ -111,7 +111,7 @@ def check_leaks(table: Table, parts: np.ndarray, validation: ValidationConfig) -
             found.append(Finding(validation.leaks, name, text))
     known = {finding.column for finding in found}
     numbers = {n: frame[n] for n, kind in table.kinds.items() if column_type(kind).adds_up and n not in known}
-    parts_of = () if task_of(table.task).has_classes else exact_sum(numbers, target)
+    parts_of = () if target_task(table.task).has_classes else exact_sum(numbers, target)
     if parts_of:
         text = (
             f"features must not add up to the target, but {' + '.join(parts_of)} = {table.target} in every row; "

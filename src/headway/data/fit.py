@@ -15,7 +15,7 @@ from headway.columns.config import PrepareConfig
 from headway.data.config import DataConfig
 from headway.data.prepare import Preparation
 from headway.data.split import TRAIN
-from headway.tasks import task_of
+from headway.tasks import target_task
 
 if TYPE_CHECKING:
     from headway.data.source import Table
@@ -35,7 +35,7 @@ def fit(
         name: column_type(kind).fitter_for(takes, name, config, name in table.numbers)
         for name, kind in table.kinds.items()
     }
-    task = task_of(table.task)
+    task = target_task(table.task)
     target = column_type(task.kind).summary(table.target)
     chosen = _sample_rows(parts)
     sample: list[pa.RecordBatch] = []
@@ -86,7 +86,7 @@ def _bins(preparation: Preparation, rows: pa.RecordBatch, config: PrepareConfig)
     """Edges of each prepared numeric column in its prepared unit; none for 0/1 columns and for columns without two edges."""
     prepared = preparation.apply(rows)["numeric"]
     target = preparation.target.apply(rows.column(preparation.target.column))
-    regression = not task_of(preparation.target.task).has_classes
+    regression = not target_task(preparation.target.task).has_classes
     edges = [
         column_edges(prepared[:, i], target, config, regression) if column.bins else ()
         for i, (_, column) in enumerate(preparation.by_array["numeric"])

@@ -26,7 +26,7 @@ from headway.data.reading import Clean, FileReading, also_null, reading_of
 from headway.data.texts import NAME
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_or_empty, write_json
-from headway.tasks import TaskName, task_of
+from headway.tasks import TaskName, target_task
 
 __all__ = ["Chunk", "Table", "canonical", "newest_month", "open_table"]
 
@@ -80,7 +80,7 @@ class Table:
     @property
     def target_kind(self) -> Kind:
         """What the target column holds."""
-        return task_of(self.task).kind
+        return target_task(self.task).kind
 
     @property
     def target_kinds(self) -> dict[str, Kind]:

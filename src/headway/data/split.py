@@ -217,7 +217,7 @@ def _with_validation(division: Division, test: np.ndarray) -> np.ndarray:
     """Parts of a stated test (N,) bool; the validation is drawn from the other rows."""
     table, parts = division.table, np.full(len(test), TEST, np.uint8)
     position = positions(division.rows[~test], division.split.seed)
-    classes = _strata(_column(table, table.target)[~test]) if table.targets and task_of(table.task).stratified else None
+    classes = _strata(_column(table, table.target)[~test]) if task_of(table.task).stratified else None
     parts[~test] = _parts_of(position, 0.0, division.split.validation, classes)
     return parts
 

@@ -35,7 +35,7 @@ from headway.data.split import TEST, Division
 from headway.errors import DataError
 from headway.files import checksums
 from headway.files.atomic import digest, read_json, write_json
-from headway.tasks import task_of
+from headway.tasks import target_task
 
 if TYPE_CHECKING:
     from headway.data.source import Table
@@ -140,8 +140,7 @@ def make_store(
 
     ``takes``: the arrays that the model takes beside numbers and codes. A damaged store is made again, which ``warn`` is told.
 
-    Raises DataError when no feature holds anything to learn from, when the target has nulls or, in validation or test, a class that
-    training lacks.
+    Raises DataError when the target has nulls or, in validation or test, a class that training lacks.
     """
     path = folder / store_digest(division, data, prepare, takes)
     if is_ready(path, warn):
@@ -151,11 +150,6 @@ def make_store(
 
         table, parts = division.table, division.parts
         preparation = fit(table, parts, data, prepare, takes)
-        inputs = preparation.inputs()
-        if not (inputs.numeric or inputs.categorical or inputs.tokens):
-            raise DataError(
-                f"a feature must hold something to learn from in the training rows, but {', '.join(table.kinds)} does not"
-            )
         write_json(partial / "preparation.json", preparation.to_json())
         _write_arrays(partial, table, parts, preparation)
         division.learnt.write(partial)
@@ -200,7 +194,7 @@ class _Sink:
         shapes = {
             "numeric": ((rows, inputs.numeric), np.dtype(np.float32)),
             "categorical": ((rows, len(inputs.categorical)), np.dtype(np.int32)),
-            "target": ((rows,), task_of(preparation.target.task).dtype),
+            "target": ((rows,), target_task(preparation.target.task).dtype),
         }
         self._arrays = {name: _reserve(own / f"{name}.npy", *shape) for name, shape in shapes.items()}
         self._ragged = {
@@ -249,7 +243,7 @@ def _fill(arrays: dict[str, np.ndarray], at: int, batch: pa.RecordBatch, prepara
             f"the target {preparation.target.column} must be given in every row, but {column.null_count:,} lack it"
         )
     target = preparation.target.apply(column)
-    unlearnt = task_of(preparation.target.task).unlearnt(preparation.target, target)
+    unlearnt = target_task(preparation.target.task).unlearnt(preparation.target, target)
     if unlearnt.any():
         unknown = column[int(np.flatnonzero(unlearnt)[0])].as_py()
         raise DataError(

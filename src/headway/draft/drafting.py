@@ -28,7 +28,7 @@ from headway.draft.plan import Plan, moments_of
 from headway.draft.yaml import expectations, render
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import write_atomically
-from headway.tasks import TaskName, names, task_of
+from headway.tasks import TaskName, target_names, target_task
 
 SAMPLE = 100_000
 SMALL = 2_000
@@ -145,19 +145,19 @@ def _task(column: pd.Series, name: str) -> TaskName:
         raise DataError(f"the target must vary, but {name} is {known.iloc[0]} in every row; choose another --target")
     if is_number(known):
         values = numbers(known).to_numpy()
-        return next(task for task in names() if task_of(task).suits(distinct, values))
+        return next(task for task in target_names() if target_task(task).suits(distinct, values))
     if pd.api.types.is_datetime64_any_dtype(known.dtype):
         raise DataError(f"the target must be classes or numbers, but {name} holds dates; choose another --target")
     if distinct > 20 and (distinct > 1000 or distinct > 0.5 * len(known)):
         fact = f"{name} has {distinct:,} different texts in {len(known):,} rows"
         raise DataError(f"the target must be classes or numbers, but {fact}; choose another --target")
-    return next(task for task in names() if task_of(task).suits(distinct, None))
+    return next(task for task in target_names() if target_task(task).suits(distinct, None))
 
 
 def _decide(plan: Plan, frame: pd.DataFrame) -> None:
     values = frame[plan.target]
     distinct = f"{values.nunique():,} different values"
-    task = task_of(plan.task)
+    task = target_task(plan.task)
     plan.why["task"] = task.why(distinct)
     if task.has_classes:
         plan.positive, reason = _positive(values)
@@ -233,7 +233,7 @@ def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
     typed = {c: column_type(kind).drafted(frame[c], plan.date_format) for c, kind in plan.features.items()}
     limit = ValidationConfig().max_single_feature_auc
     target = frame[plan.target]
-    if not task_of(plan.task).has_classes:
+    if not target_task(plan.task).has_classes:
         summands = exact_sum({c: typed[c] for c, kind in plan.features.items() if column_type(kind).adds_up}, target)
         for column in summands:
             plan.ignore[column] = f"leak: {' + '.join(summands)} = {plan.target} in every row"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from headway.columns import column_type
 from headway.columns.category import ordered
 from headway.draft.plan import Plan, moments_of
-from headway.tasks import task_of
+from headway.tasks import target_task
 
 if TYPE_CHECKING:
     from headway.columns.summary import Summary
@@ -27,7 +27,7 @@ def expectations(plan: Plan, profile: Profile) -> list[dict[str, object]]:
         {"expect": "table_row_count_to_be_between", "min_value": max(1, profile.rows // 2)}
     ]
     found.append({"expect": "column_values_to_not_be_null", "column": plan.target})
-    if task_of(plan.task).has_classes:
+    if target_task(plan.task).has_classes:
         classes = ordered(profile.columns[plan.target].counts or {})
         found.append({"expect": "column_values_to_be_in_set", "column": plan.target, "value_set": classes})
     if profile.columns[plan.target].nulls:
@@ -100,7 +100,7 @@ def render(plan: Plan, rules: list[dict[str, object]]) -> str:
         lines.append(f"  keys: {scalar(plan.keys)}  # identify a row; kept beside predictions, never learnt from")
     if plan.ignore:
         lines += ["  ignore:", *(f"    {scalar(c)}: {quoted(why)}" for c, why in plan.ignore.items())]
-    lines += ["", "split:", f"  by: {'stratified' if task_of(plan.task).stratified else 'random'}"]
+    lines += ["", "split:", f"  by: {'stratified' if target_task(plan.task).stratified else 'random'}"]
     dates = moments_of(plan)
     if dates:
         lines += ["  # to predict the future, test on the newest rows instead:", "  # by: time"]
@@ -130,7 +130,7 @@ def _gate(plan: Plan) -> list[str]:
     from headway.evaluate.margin import default_margin
     from headway.evaluate.metrics import METRICS
 
-    metric = task_of(plan.task).default_metric(0 if plan.positive is None else 2)
+    metric = target_task(plan.task).default_metric(0 if plan.positive is None else 2)
     margin = default_margin(METRICS[metric].is_error)
     of = "of the champion's own" if isinstance(margin, str) else "in the metric's unit"
     return [f"  metric: {metric}", f"  margin: {margin}  # {of}"]

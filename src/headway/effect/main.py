@@ -116,7 +116,7 @@ def describe(run: RunDirectory) -> Baseline:
         convolutions=any(isinstance(m, nn.modules.conv._ConvNd) for m in network.modules()),
         stackable=model.name == "mlp" and _stackable(recipe),
         metric=metric,
-        higher_is_better=metric != "loss" and METRICS[metric].higher_is_better,
+        higher_is_better=METRICS[metric].higher_is_better,
         warnings=tuple(_neighbours(device.type)),
     )
 

@@ -14,9 +14,8 @@ from torch import nn
 
 from headway.effect.statistics import Bound
 from headway.evaluate.config import GateConfig
-from headway.evaluate.language import weights_of
 from headway.evaluate.metrics import METRICS, differences, primary
-from headway.evaluate.resample import Units
+from headway.evaluate.resample import Units, draw_weights
 from headway.run.directory import RunDirectory
 from headway.train.language import LanguageWorkload
 from headway.train.network import make_training
@@ -71,7 +70,7 @@ def difference(
     assert isinstance(workload, LanguageWorkload)
     gained = workload.validation_losses(network, arithmetic) - workload.validation_losses(other, arithmetic)
     blocks = np.array([block.mean() for block in np.array_split(gained, max(2, len(gained) // BLOCK_TOKENS))])
-    drawn = weights_of(len(blocks), RESAMPLES) @ blocks / len(blocks)
+    drawn = np.concatenate([w @ blocks for w in draw_weights(Units("block", len(blocks)), RESAMPLES, 0)]) / len(blocks)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return {"value": float(gained.mean()), "low": float(low), "high": float(high)}
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from headway.evaluate.config import Baseline
 from headway.machine.cores import allowed_cores, free_cores, spin_briefly
 from headway.models.linear import Linear
-from headway.tasks import Task, TaskName, task_of
+from headway.tasks import TargetTask, TaskName, target_task
 
 MOST_CODES = 254
 """Category codes that scikit-learn's boosting takes; rarer ones share one."""
@@ -35,7 +34,7 @@ class Fitted:
 
 
 def fit_baselines(
-    names: Sequence[Baseline],
+    names: Sequence[str],
     task: TaskName,
     train: Arrays,
     test: Arrays,
@@ -50,20 +49,16 @@ def fit_baselines(
     the target's own unit.
     """
     makers = {"trivial": _trivial, "linear": _linear, "boosting": _boosting}
-    if not train["numeric"].shape[1] and not len(
-        cardinalities
-    ):  # a model of tokens alone: nothing for the others to learn from
-        makers = dict.fromkeys(makers, _trivial)
     fitted = {}
     for name in names:
         begun = time.perf_counter()
-        prediction = makers[name](task_of(task), train, test, outputs, cardinalities, seed)
-        fitted[str(name)] = Fitted(prediction, time.perf_counter() - begun)
+        prediction = makers[name](target_task(task), train, test, outputs, cardinalities, seed)
+        fitted[name] = Fitted(prediction, time.perf_counter() - begun)
     return fitted
 
 
 def _trivial(
-    task: Task, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int
+    task: TargetTask, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int
 ) -> np.ndarray:
     """As of one who knows the training rows' target alone."""
     del cardinalities, seed
@@ -71,7 +66,7 @@ def _trivial(
 
 
 def _linear(
-    task: Task, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int
+    task: TargetTask, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int
 ) -> np.ndarray:
     """The model linear as it comes."""
     fit = Linear().fit(train, cardinalities, outputs, task=task, seed=seed)
@@ -79,7 +74,7 @@ def _linear(
 
 
 def _boosting(
-    task: Task, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int
+    task: TargetTask, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int
 ) -> np.ndarray:
     """scikit-learn's histogram gradient boosting with early stopping, otherwise as it comes."""
     spin_briefly()

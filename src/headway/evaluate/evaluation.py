@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from headway.evaluate.calibration import reliability
-from headway.evaluate.config import EvaluateConfig, GateConfig
+from headway.evaluate.config import GateConfig
 from headway.evaluate.metrics import METRICS, Measured, differences, measure, primary, shown, told
 from headway.evaluate.resample import Units
 from headway.evaluate.slices import measure_slices
@@ -18,9 +19,16 @@ from headway.evaluate.undefined import reasons
 from headway.tasks import TaskName, task_of
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A column that holds a score already, and what it says of the test rows, as predictions."""
+
+    column: str
+    scores: np.ndarray
+
+
 def evaluate(
     task: TaskName,
-    config: EvaluateConfig,
     gate: GateConfig,
     classes: Sequence[str],
     target: np.ndarray,
@@ -29,14 +37,15 @@ def evaluate(
     units: Units,
     seconds: Mapping[str, float],
     slice_values: Mapping[str, np.ndarray],
-    reference: np.ndarray | None,
+    reference: Reference | None,
     model_name: str,
+    resamples: int,
 ) -> dict[str, Any]:
     """Measure `model` and every baseline of ``predictions`` on the test rows; the champion is added by ``beside``."""
     metric = primary(task, len(classes), gate.metric)
 
     def measured_on(name: str) -> Measured:
-        return measure(task, target, predictions[name], config.resamples, units=units)
+        return measure(task, target, predictions[name], resamples, units=units)
 
     with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter's lock
         measured = dict(zip(predictions, pool.map(measured_on, predictions), strict=True))
@@ -44,33 +53,33 @@ def evaluate(
     baselines = {name: values for name, values in ordered.items() if name != "model"}
     event = task_of(task).event(predictions["model"])
     calibration = [] if event is None else reliability(target, event)
-    standing = _standing(metric, target, predictions, baselines, config.resamples, model_name, units)
+    standing = _standing(metric, target, predictions, baselines, resamples, model_name, units)
     return {
         "task": task,
         "primary": metric,
-        "rows": len(target),
+        "rows": task_of(task).count(predictions["model"]),
         "units": {"name": units.name, "count": units.count, "note": units.note},
         "classes": list(classes),
         "metrics": ordered["model"],
         "undefined": {name: reasons(classes, target, predictions[name], m) for name, m in ordered.items()},
         "baselines": {name: {"metrics": m, "seconds": seconds.get(name)} for name, m in baselines.items()},
         "champion": None,
-        "slices": measure_slices(task, target, predictions["model"], slice_values, config.resamples, units, classes),
+        "slices": measure_slices(task, target, predictions["model"], slice_values, resamples, units, classes),
         "calibration": calibration,
-        "reference": _reference(task, config, metric, target, predictions["model"], reference, units),
+        "reference": _reference(task, metric, target, predictions["model"], reference, units, resamples),
         "earns_its_keep": standing.to_json() if standing else None,
     }
 
 
 def beside(
     evaluation: dict[str, Any],
-    config: EvaluateConfig,
     target: np.ndarray,
     prediction: np.ndarray,
     *,
     units: Units,
     rows: np.ndarray,
     version: str,
+    resamples: int,
 ) -> None:
     """Add the version that the model is compared with to an evaluation.
 
@@ -81,7 +90,7 @@ def beside(
     metrics: Measured = {}
     if rows.any():
         held = target[rows], prediction[rows]
-        metrics = _first(measure(task, *held, config.resamples, units=units.take(rows)), metric)
+        metrics = _first(measure(task, *held, resamples, units=units.take(rows)), metric)
         evaluation["undefined"]["champion"] = reasons(evaluation["classes"], *held, metrics)
     evaluation["champion"] = {"version": version, "metrics": metrics}
 
@@ -93,20 +102,20 @@ def _first(values: Measured, metric: str) -> Measured:
 
 def _reference(
     task: TaskName,
-    config: EvaluateConfig,
     metric: str,
     target: np.ndarray,
     model: np.ndarray,
-    reference: np.ndarray | None,
+    reference: Reference | None,
     units: Units,
+    resamples: int,
 ) -> dict[str, Any] | None:
     """The score that a column of the data holds already, beside the model's."""
     if reference is None:
         return None
-    metrics = measure(task, target, reference, config.resamples, units=units)
+    metrics = measure(task, target, reference.scores, resamples, units=units)
     own = METRICS[metric].value(target, model)
-    text = f"{config.reference} reaches {shown(metric)} {told(metrics[metric]['value'], own)} on the same rows, the model {told(own, own)}"
-    return {"column": config.reference, "metrics": _first(metrics, metric), "text": text}
+    text = f"{reference.column} reaches {shown(metric)} {told(metrics[metric]['value'], own)} on the same rows, the model {told(own, own)}"
+    return {"column": reference.column, "metrics": _first(metrics, metric), "text": text}
 
 
 def _standing(
@@ -118,7 +127,7 @@ def _standing(
     model_name: str,
     units: Units,
 ) -> Standing | None:
-    """The model beside the best of the baselines, itself left out; None where there is none."""
+    """The model beside the best of the baselines, itself left out; None where there is none, or too few units tell of a difference."""
     values = {
         name: m[metric]["value"]
         for name, m in baselines.items()
@@ -129,6 +138,8 @@ def _standing(
         return None
     best = (max if METRICS[metric].higher_is_better else min)(defined, key=lambda name: defined[name])
     difference, low, high = differences(metric, target, predictions["model"], predictions[best], resamples, units=units)
+    if not np.isfinite([difference, low, high]).all():
+        return None
     own = METRICS[metric].value(target, predictions["model"])
     scale = max(own, defined[best], key=abs)
     numbers = f"{shown(metric)} {told(own, scale)} against {told(defined[best], scale)}"

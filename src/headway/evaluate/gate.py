@@ -128,7 +128,7 @@ def decide(
     target: np.ndarray,
     candidate: np.ndarray,
     champion: np.ndarray | None,
-    trivial: np.ndarray,
+    trivial: np.ndarray | None,
     *,
     model: str,
     standing: Standing | None,
@@ -144,12 +144,13 @@ def decide(
 ) -> Decision:
     """Put the candidate's predictions for the test rows before the gate, beside the champion's for the same rows.
 
-    ``usable`` (N,) bool: the rows that the champion has not learnt from, None for all; ``note`` says why the others are left out,
-    or, without ``champion``, which one is replaced on request.
+    ``trivial``: the trivial baseline's, where there is no champion. ``usable`` (N,) bool: the rows that the champion has not learnt
+    from, None for all; ``note`` says why the others are left out, or, without ``champion``, which one is replaced on request.
     """
     metric = primary(task, candidate.shape[1] if candidate.ndim == 2 else 1, gate.metric)
     broken = limits(gate, latency_ms, size_mb)
     if champion is None:
+        assert trivial is not None, "a first model is held against something"
         other = "the trivial baseline"
         comparison = _compare(metric, target, candidate, trivial, units, resamples, seed, other, note=note)
         return first(gate, comparison, standing, model, broken)

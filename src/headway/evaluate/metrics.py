@@ -6,7 +6,7 @@ resample is a weighted metric. Resampled values come from weighted sums, and for
 they equal scikit-learn's with `sample_weight`.
 
 Shapes: N rows, K classes, R resamples. Classification: target (N,) codes, prediction (N, K) probabilities, class 1 positive when K is 2.
-Regression: target and prediction (N,).
+Regression: target and prediction (N,). Language: a row is a block of text, target (N,) bytes, prediction (N, 3) nats, tokens, bytes.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def differences(
         low, high = _outer((low, high), interval(more, units.count))
     if sampled.codes is not None or not chosen.counts_cases:
         codes = np.arange(len(target)) if sampled.codes is None else sampled.codes
-        low, high = widened(low, high, difference, apart, codes, np.ones(len(target)), resamples, seed)
+        sizes = np.ones(len(target)) if chosen.sizes is None else chosen.sizes(target, b)
+        low, high = widened(low, high, difference, apart, codes, sizes, resamples, seed)
     return difference, float("nan") if low is None else low, float("nan") if high is None else high
 
 
@@ -113,7 +114,7 @@ def _outer(
 
 def primary(task: TaskName, classes: int, stated: str | None) -> str:
     """The metric that decides; ``stated``: the gate's own. Raises ConfigError where that does not fit."""
-    fitting = [m.name for m in task_of(task).metrics]
+    fitting = [m.name for m in task_of(task).metrics if m.decides]
     if stated is None:
         return task_of(task).default_metric(classes)
     if stated not in fitting:

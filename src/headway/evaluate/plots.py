@@ -43,7 +43,7 @@ def draw(
     """Draw every picture that fits the task into ``folder``; ``told`` are a journal's metrics by step."""
     makers: dict[str, Callable[[], Figure | None]] = {
         "learning_curve": lambda: _learning(told),
-        "metrics": lambda: _metrics(evaluation),
+        "metrics": lambda: _metrics(evaluation, task_of(task).baselines[0]),
     }
     of_rows: dict[str, Callable[[], Figure | None]] = {
         "residuals": lambda: _residuals(target, predictions["model"]),
@@ -62,14 +62,6 @@ def draw(
             figure.savefig(path, dpi=DOTS, facecolor="white")
             made.append(path)
     return made
-
-
-def draw_learning(folder: Path, told: Told) -> None:
-    """The learning curve alone."""
-    figure = _learning(told)
-    if figure is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / "learning_curve.png", dpi=DOTS, facecolor="white")
 
 
 def _figure(title: str, across: str, up: str, width: float = 5.6, height: float = 4.4) -> tuple[Figure, Axes]:
@@ -256,15 +248,15 @@ def _residuals(target: np.ndarray, prediction: np.ndarray) -> Figure:
     return figure
 
 
-def _metrics(evaluation: Mapping[str, Any]) -> Figure | None:
-    """The deciding metric of the model, the champion and the baselines, with intervals."""
+def _metrics(evaluation: Mapping[str, Any], trivial: str) -> Figure | None:
+    """The deciding metric of the model, the champion and the baselines, with intervals; ``trivial``: the one that knows next to nothing."""
     metric = evaluation["primary"]
     rows = {"model": evaluation["metrics"][metric]}
-    if evaluation.get("champion"):
+    if (evaluation.get("champion") or {}).get("metrics"):  # none where it has learnt from every row
         rows["champion"] = evaluation["champion"]["metrics"][metric]
     # The trivial baseline is so far away that the others would fall onto one point.
     others = {
-        name: b for name, b in evaluation["baselines"].items() if name != "trivial" or len(evaluation["baselines"]) == 1
+        name: b for name, b in evaluation["baselines"].items() if name != trivial or len(evaluation["baselines"]) == 1
     }
     rows |= {name: b["metrics"][metric] for name, b in others.items()}
     if evaluation.get("reference"):

@@ -97,7 +97,7 @@ class Units:
     def counted(self) -> str:
         """In words: 2,000 rows, 2,000 rows (1,990 different), or 57 groups of 2,000 rows, and when these are very unequal."""
         if self.codes is None:
-            return f"{self.rows:,} rows"
+            return f"{self.rows:,} {self.name}{'s' if self.rows != 1 else ''}"
         if self.name == DIFFERENT_ROW:
             return f"{self.rows:,} rows ({self.count:,} different)"
         words = f"{self.count:,} {self.name}{'s' if self.count != 1 else ''} of {self.rows:,} rows"

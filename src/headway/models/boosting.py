@@ -14,7 +14,7 @@ from pydantic import Field
 from headway.data.inputs import Inputs
 from headway.errors import TrainingError
 from headway.models.base import ModelConfig
-from headway.tasks import Task
+from headway.tasks import TargetTask
 
 if TYPE_CHECKING:
     import lightgbm
@@ -42,7 +42,7 @@ class Boosting(ModelConfig):
         train: Arrays,
         validation: Arrays,
         *,
-        task: Task,
+        task: TargetTask,
         seed: int,
         patience: int,
         threads: int,

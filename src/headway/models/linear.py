@@ -17,7 +17,7 @@ from pydantic import Field
 
 from headway.data.inputs import Inputs
 from headway.models.base import ModelConfig
-from headway.tasks import Task
+from headway.tasks import TargetTask
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,7 +79,9 @@ class Linear(ModelConfig):
 
         return LinearNetwork(inputs.numeric, inputs.categorical, inputs.outputs)
 
-    def fit(self, train: Arrays, cardinalities: Sequence[int], outputs: int, *, task: Task, seed: int) -> LinearFit:
+    def fit(
+        self, train: Arrays, cardinalities: Sequence[int], outputs: int, *, task: TargetTask, seed: int
+    ) -> LinearFit:
         """Fit on ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit."""
         rows = np.arange(len(train["target"]))
         if len(rows) > self.rows:

@@ -1,8 +1,9 @@
 """What is done with a project.
 
 runs         a run of it: opened, timed, tracked, concluded, summed up
-stages       validate, prepare, train, evaluate, register: plain functions of a run's folder (text_stages: the last two, of documents)
+stages       validate, prepare, train, evaluate, register: plain functions of a run's folder
 validation   the findings of the first stage
+exam         the test data of a run, and what is asked of them: exam_of_rows, exam_of_text
 assessment   the model, the baselines and the champion on the same test rows
 other_columns  rows of a champion that was trained with columns which the YAML names no more
 rival        the champion that a candidate is held against

@@ -65,15 +65,11 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
     table = rows_of(run, project, root)
     config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
     division = Division(table, project.split)
-    folder, takes = root / "data" / "prepared", project.model.takes
-    store, reused = make_store(folder, division, project.data, config, report.warn, takes)
-    for name in store.preparation.lacking(table.kinds, takes):
-        report.warn(f"{name} has no text in any training row, so the model does not see it")
+    store, reused = make_store(root / "data" / "prepared", division, project.data, config, report.warn)
     inputs = store.preparation.inputs()
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
     line = f"{rows} rows, {inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
-    line += f", tokens of {len(inputs.tokens)}" if inputs.tokens else ""
     return Prepared(run.from_root(store.path), store.path.name, reused, store.rows), line
 
 
@@ -163,22 +159,19 @@ def _interval(run: RunDirectory, store: Store) -> Interval | None:
     import numpy as np
 
     from headway.serve.bundle import Interval
-    from headway.tasks import task_of
+    from headway.tasks import target_task
 
-    if not task_of(store.preparation.target.task).has_interval:
+    if not target_task(store.preparation.target.task).has_interval:
         return None
     return Interval.fit(np.load(run.predictions("validation")), store.arrays("validation")["target"])
 
 
 def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
     """Measure the model, the baselines and the champion on the same untouched test rows."""
-    from headway.pipeline import text_stages
     from headway.pipeline.assessment import assess
 
     with timed(run, "evaluate"):
-        project = project_of(run)
-        how = text_stages.assess if not has_target(project.task) else assess
-        evaluation = how(run, project, root, report)  # pyrefly: ignore
+        evaluation = assess(run, project_of(run), root, report)
         write_json(run.path / "evaluation.json", evaluation)
     if evaluation["earns_its_keep"] is not None:  # there is no verdict without baselines
         report.line(evaluation["earns_its_keep"]["text"])
@@ -187,13 +180,10 @@ def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
 
 def register(run: RunDirectory, root: Path, report: Reporter) -> Decision:
     """Put the model before the gate and into the registry, with the decision and its reason on it."""
-    from headway.pipeline import text_stages
     from headway.pipeline.judgement import put_before_gate
 
     with timed(run, "register"):
-        project = project_of(run)
-        how = text_stages.put_before_gate if not has_target(project.task) else put_before_gate
-        decision = how(run, project, root, report)  # pyrefly: ignore
+        decision = put_before_gate(run, project_of(run), root, report)
         decision.write(run.path / "decision.json")
     report.line(decision.reason)
     return decision

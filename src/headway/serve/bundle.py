@@ -9,6 +9,7 @@ checksums.json       of all of these, once the bundle is finished; older ones ha
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,9 +21,9 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.columns.category import FIRST_CODE, UNKNOWN
-from headway.columns.ragged import Ragged
 from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
+from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models import ModelConfig, model_configs
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 
     from headway.serve.text import TextPredictor
 
-FORMAT, WITHOUT_TOKENS = 2, 1
-"""The newest format, and that of a bundle without tokens, which earlier versions can read."""
+FORMAT = 1
+LATENCY_ROWS = 1000
+LATENCY_REPEATS = 5
 FEWEST_TO_WARN = 20
 """Rows that a warning of unknown values needs."""
 
@@ -79,12 +81,11 @@ def complete_bundle(
     """Add to the weights that training wrote all that predicting needs beside them."""
     write_json(folder / "preparation.json", preparation.to_json())
     write_atomically(folder / "project.yaml", project_yaml)
-    inputs = preparation.inputs()
     described = {
-        "format": FORMAT if inputs.tokens else WITHOUT_TOKENS,
+        "format": FORMAT,
         "task": preparation.target.task,
         "model": model.model_dump(mode="json"),
-        "inputs": inputs.to_json(),
+        "inputs": preparation.inputs().to_json(),
         "classes": list(preparation.target.classes),
         "features": preparation.kinds,
         "target": preparation.target.column,
@@ -122,15 +123,14 @@ class Predictor:
         Raises DataError when a column is missing or holds what its kind cannot be. Columns not needed are ignored;
         categories never seen in training fall into the unknown bucket; nulls are imputed. So are infinities, unless it is ``strict``.
         """
-        batch = self.canonical(rows)
-        return self._compute(batch, self.preparation.apply(batch, strict))
+        return self._compute(self.preparation.apply(self.canonical(rows), strict))
 
     def answer(self, rows: pd.DataFrame | pa.RecordBatch, _params: Mapping[str, Any]) -> pd.DataFrame:
         """What MLflow's predict gives: `prediction`, and `probability_<class>` columns or `low` and `high`. Raises as `predict`."""
         batch = self.canonical(rows)
         arrays = self.preparation.apply(batch, strict=True)
         self._warn_of_unknown(batch, arrays["categorical"])
-        predictions = self._compute(batch, arrays)
+        predictions = self._compute(arrays)
         refuse_unpredicted(predictions)
         return self.decode(predictions)
 
@@ -154,12 +154,33 @@ class Predictor:
         """The columns that the preparation needs, in canonical types. Raises DataError as `predict` does."""
         return canonical_rows(self.preparation, rows)
 
-    def _compute(self, batch: pa.RecordBatch, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the target."""
+        return self.preparation.target.classes
+
+    def test_predictions(self, store: Path) -> np.ndarray:
+        """For the raw test rows that a store holds, in order."""
+        return np.concatenate([self.predict(batch) for batch in Store(store).raw_test_batches()])
+
+    def latency_ms(self, store: Path) -> float:
+        """To predict 1,000 of these rows; where there are fewer, again and again the same."""
+        first = next(Store(store).raw_test_batches(LATENCY_ROWS))
+        rows = pa.Table.from_batches([first] * -(-LATENCY_ROWS // first.num_rows)).slice(0, LATENCY_ROWS)
+        batch = rows.combine_chunks().to_batches()[0]
+        seconds = []
+        for _ in range(LATENCY_REPEATS):
+            begun = time.perf_counter()
+            self.predict(batch)
+            seconds.append(time.perf_counter() - begun)
+        return 1000 * float(np.median(seconds))
+
+    def _compute(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
         if not isinstance(self.model, _network_type()):
             from headway.models.boosting import predict
 
             return predict(self.model, arrays, self.inputs)
-        return _predict_network(self.model, arrays, self.preparation.ragged(batch), self.preparation)
+        return _predict_network(self.model, arrays, self.preparation)
 
 
 def decode(preparation: Preparation, interval: Interval | None, predictions: np.ndarray) -> pd.DataFrame:
@@ -172,8 +193,7 @@ def decode(preparation: Preparation, interval: Interval | None, predictions: np.
 
 def load_predictor(folder: str | Path) -> Predictor | TextPredictor:
     """Read any bundle: a table's or a language model's."""
-    path = Path(folder) / "bundle.json"
-    if path.is_file() and read_json(path).get("task") == "language":
+    if (Path(folder) / "tokenizer.json").is_file():
         from headway.serve.text import TextPredictor
 
         return TextPredictor.load(folder)
@@ -200,22 +220,18 @@ def _load_model(folder: Path, config: ModelConfig, inputs: Inputs) -> nn.Module 
     return folded(network.eval(), inputs.categorical)
 
 
-def _predict_network(
-    network: nn.Module, arrays: dict[str, np.ndarray], ragged: Mapping[str, Ragged], preparation: Preparation
-) -> np.ndarray:
+def _predict_network(network: nn.Module, arrays: dict[str, np.ndarray], preparation: Preparation) -> np.ndarray:
     """On the CPU, in full precision: a registered model gives the same numbers everywhere."""
     import torch
 
-    from headway.data.padded import PaddedRows, Rows
-    from headway.tasks import task_of
+    from headway.tasks import target_task
     from headway.train.precision import choose_precision
     from headway.train.table import predict
 
-    tensors: dict[str, Rows] = {
+    tensors = {
         "numeric": torch.from_numpy(arrays["numeric"]),
         "categorical": torch.from_numpy(arrays["categorical"].astype(np.int64)),
-        **{name: PaddedRows.of(rows) for name, rows in ragged.items()},
     }
-    task = task_of(preparation.target.task)
+    task = target_task(preparation.target.task)
     decoded = predict(network, tensors, task, choose_precision("fp32", torch.device("cpu")))
     return task.finish(preparation.target, decoded.numpy())

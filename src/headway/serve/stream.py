@@ -23,7 +23,7 @@ from headway.serve.parts import Counts, Output
 from headway.serve.reading import UNPREDICTED, unpredicted
 from headway.serve.rows import sift
 from headway.serve.workers import AHEAD, Workers
-from headway.tasks import task_of
+from headway.tasks import target_task
 
 BATCH_ROWS = 2048
 """Few, so that a small file, too, keeps every core busy."""
@@ -160,7 +160,7 @@ class Scoring:
 
     def _no_predictions(self) -> np.ndarray:
         target = self.model.preparation.target
-        return task_of(target.task).no_predictions(target.outputs)
+        return target_task(target.task).no_predictions(target.outputs)
 
     def _lines(self, broken: Sequence[str]) -> pa.Table | None:
         """Lines of CSV that are no rows, as refused rows without a number."""

@@ -6,9 +6,8 @@ bundle.json  tokenizer.json  project.yaml  weights.safetensors
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,13 +20,14 @@ from headway.columns.tokenizer import Tokenizer, tokenizer_from_json
 from headway.data.inputs import TokenInputs
 from headway.data.records import shown
 from headway.data.tokens import TokenStore
-from headway.errors import ConfigError, DataError, HeadwayError
-from headway.evaluate.language import Blocks, by_document, measure
+from headway.errors import ConfigError, DataError
+from headway.evaluate.blocks import blocks_of, by_document, sizes_of
+from headway.evaluate.metrics import value_of
 from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models import ModelConfig
 from headway.models.gpt import GPT
-from headway.serve.outcome import Outcome, write_outcomes
 from headway.serve.whole import whole
+from headway.tasks import language
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,11 @@ def complete_text_bundle(folder: Path, store: TokenStore, model: ModelConfig, pr
     """Add to the weights that training wrote all that predicting needs beside them."""
     write_json(folder / "tokenizer.json", store.tokenizer.to_json())
     write_atomically(folder / "project.yaml", project_yaml)
-    described = {"format": FORMAT, "task": "language", "model": model.model_dump(mode="json", exclude={"weights"})}
+    described = {
+        "format": FORMAT,
+        "task": language.TASK.name,
+        "model": model.model_dump(mode="json", exclude={"weights"}),
+    }
     write_json(folder / "bundle.json", {**described, "vocabulary": store.tokenizer.size})
 
 
@@ -61,7 +65,7 @@ class TextPredictor:
 
         folder = Path(folder)
         with whole(folder) as described:
-            if described.get("task") != "language":
+            if described.get("task") != language.TASK.name:
                 raise ConfigError(
                     f"{folder} must be a language model's bundle, but its task is {described.get('task')}"
                 )
@@ -70,30 +74,51 @@ class TextPredictor:
             network.load_state_dict(load_file(folder / "weights.safetensors"))
             return cls(tokenizer_from_json(read_json(folder / "tokenizer.json")), config.context, network.eval())
 
-    def losses(self, documents: Iterable[str], ends: bool = False) -> Blocks:
-        """The nats of every token but the first, by blocks of the text. ``ends``: whether each document's end is predicted too."""
-        import torch
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """None: models of other tokens can be compared."""
+        return ()
 
-        from headway.tasks.language import token_losses
+    def test_predictions(self, store: Path) -> np.ndarray:
+        """For the test's documents that a store of tokens holds, of this or another tokenizer."""
+        tokens = TokenStore(store)
+        return self.losses(tokens.test_documents(), tokens.described.ends)
+
+    def latency_ms(self, store: Path) -> float:
+        """To predict the first 1,000 characters of these."""
+        start = "".join(islice(TokenStore(store).test_documents(), LATENCY_CHARACTERS))[:LATENCY_CHARACTERS]
+        begun = time.perf_counter()
+        self.losses([start])
+        return 1000 * (time.perf_counter() - begun)
+
+    def losses(self, documents: Iterable[str], ends: bool = False) -> np.ndarray:
+        """(K, 3) the nats, tokens and bytes of each block of the text, the first token left out.
+
+        ``ends``: whether each document's end is predicted too. Raises DataError where there is nothing to predict.
+        """
+        import torch
 
         texts = list(documents)
         encoded = [self.tokenizer.encode_document(text, ends) for text in texts]
         tokens = np.concatenate(encoded)
         if len(tokens) < 2:
             raise DataError("a text must have at least two tokens, but is shorter")
-        nats = token_losses(lambda batch: self.network(tokens=batch), tokens, self.context, torch.device("cpu"))
+        nats = language.token_losses(
+            lambda batch: self.network(tokens=batch), tokens, self.context, torch.device("cpu")
+        )
         counts = [len(one) for one in encoded] if by_document(len(texts)) else ()
-        return Blocks.of(nats, self.tokenizer.byte_lengths()[tokens], counts)
+        blocks = len(sizes_of([len(text.encode()) for text in texts]))
+        return blocks_of(nats, self.tokenizer.byte_lengths()[tokens], blocks, counts)
 
     def sample(self, prompt: str, *, tokens: int = SAMPLE_TOKENS, temperature: float = 0.8, seed: int = 0) -> str:
         """What follows a prompt."""
         import torch
 
-        from headway.tasks.language import complete
-
         given = self.tokenizer.encode(prompt).tolist()
         device = torch.device("cpu")
-        found = complete(self.network, given, tokens, self.context, temperature=temperature, seed=seed, device=device)
+        found = language.complete(
+            self.network, given, tokens, self.context, temperature=temperature, seed=seed, device=device
+        )
         return self.tokenizer.decode(found)
 
     def answer(self, rows: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
@@ -116,8 +141,9 @@ class TextPredictor:
             temperature = _parameter(params, "temperature", 0.8, 0, 100)
             shape = {"tokens": tokens, "seed": seed}
             return pd.DataFrame({"completion": [self.sample(text, temperature=temperature, **shape) for text in texts]})
-        found = [measure(self.losses([text]), 2) for text in texts]
-        return pd.DataFrame([{name: metric["value"] for name, metric in one.items()} for one in found])
+        sums = [self.losses([text]) for text in texts]
+        metrics = language.TASK.metrics
+        return pd.DataFrame([{m.name: value_of(m, np.zeros(len(one)), one) for m in metrics} for one in sums])
 
 
 def _parameter(
@@ -133,31 +159,3 @@ def _parameter(
         what = "a whole number" if whole else "a number"
         raise DataError(f"params.{name} must be {what} from {least:,} to {most:,}, but is {shown(told)}")
     return value
-
-
-def rehearse(store_path: str, out: str, prompts: Sequence[str], bundles: Sequence[str]) -> None:
-    """For each bundle its blocks on the store's test text, `OUT/<n>.npz`; the first one's samples; `OUT/rehearsal.json`, after each."""
-    store, folder = TokenStore(Path(store_path)), Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    start = "".join(islice(store.test_documents(), LATENCY_CHARACTERS))[:LATENCY_CHARACTERS]
-    done: list[Outcome] = []
-    for n, bundle in enumerate(bundles):
-        try:
-            predictor = TextPredictor.load(bundle)
-            blocks = predictor.losses(store.test_documents(), store.described.ends)
-            np.savez(folder / f"{n}.npz", nats=blocks.nats, tokens=blocks.tokens, bytes=blocks.bytes)
-            begun = time.perf_counter()
-            predictor.losses([start])
-            size = sum(file.stat().st_size for file in Path(bundle).rglob("*") if file.is_file())
-            done.append(Outcome(size, 1000 * (time.perf_counter() - begun)))
-            if n == 0:
-                samples = [f"{p}{predictor.sample(p)}" for p in prompts]
-                write_atomically(folder / "samples.txt", "\n\n---\n\n".join(samples) + "\n")
-        except (HeadwayError, OSError, KeyError) as error:
-            done.append(Outcome.of_problem(error))
-        write_outcomes(folder, done)
-
-
-if __name__ == "__main__":
-    arguments = read_json(Path(sys.argv[1]))
-    rehearse(arguments["store"], arguments["out"], arguments["prompts"], arguments["bundles"])

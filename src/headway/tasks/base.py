@@ -1,5 +1,7 @@
 """What every task answers: all that is peculiar to what a project predicts. Only functions that train import torch.
 
+`Task` is any kind of prediction, that of the next token too; `TargetTask` predicts a target column, to which it is fitted.
+
 Shapes: N rows, B batch, K members of an ensemble, O outputs, F numeric columns, V codes of all categorical columns.
 """
 
@@ -56,24 +58,24 @@ class Target:
     @property
     def outputs(self) -> int:
         """How many numbers a model gives for a row."""
-        return task_of(self.task).outputs(self)
+        return target_task(self.task).outputs(self)
 
     def apply(self, column: pa.Array) -> np.ndarray:
         """(B,) the canonical column as it is stored; -1 for a class unknown in training."""
-        return task_of(self.task).encode(self, column)
+        return target_task(self.task).encode(self, column)
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
         """Predictions as people read them: `prediction`, and what the task adds to it."""
-        return task_of(self.task).answer(self, predictions)
+        return target_task(self.task).answer(self, predictions)
 
 
-PARTS = frozenset({"base", "class_metrics", "language", "metric", "numbers"})
-"""Modules of this folder that are no task of tables."""
+PARTS = frozenset({"base", "class_metrics", "metric", "numbers"})
+"""Modules of this folder that are no task."""
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """The names that a table project's `task` can have: those of the files."""
+    """The names that a project's `task` can have: those of the files."""
     modules = pkgutil.iter_modules([str(Path(__file__).parent)])
     return tuple(sorted(module.name for module in modules if module.name not in PARTS))
 
@@ -85,8 +87,72 @@ def task_of(name: str) -> Task:
     return importlib.import_module(f"headway.tasks.{name}").TASK
 
 
+def target_names() -> tuple[str, ...]:
+    """The names of the tasks that predict a target column."""
+    return tuple(name for name in names() if isinstance(task_of(name), TargetTask))
+
+
+def target_task(name: str) -> TargetTask:
+    """The task of that name, which predicts a target column. Raises ConfigError where there is none."""
+    task = task_of(name)
+    if not isinstance(task, TargetTask):
+        raise ConfigError(f"task must be one that predicts a target column, but is {name}: {', '.join(target_names())}")
+    return task
+
+
 class Task(ABC):
     """One kind of prediction. An instance holds nothing: what is fitted is in the ``Target``, which it is handed."""
+
+    @property
+    def name(self) -> str:
+        """What a project's `task` says: the name of the file that defines the task."""
+        return type(self).__module__.rpartition(".")[2]
+
+    has_classes: ClassVar[bool] = False
+    """Whether what is predicted is one of some classes: a label, or the next of the tokens. Else it is a number."""
+
+    stratified: ClassVar[bool] = False
+    """Whether the parts of a split get their shares of the target's values."""
+
+    losses: ClassVar[tuple[str, ...]] = ("auto",)
+    """What `train.loss` may say."""
+
+    metrics: ClassVar[tuple[Metric, ...]]
+
+    baselines: ClassVar[tuple[str, ...]]
+    """Cheap models that a project of the task is held against; the first knows next to nothing: a first model must beat it."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Mean loss of a network's outputs. A scalar.
+
+        ``smoothing``: the share of a label that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567); a number has
+        none, and the recipe of its project is refused with it.
+        """
+
+    @abstractmethod
+    def default_metric(self, classes: int) -> str:
+        """The metric that decides where none is stated."""
+
+    @abstractmethod
+    def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
+        """The names of the pictures that show test rows, of those that headway.evaluate.plots can draw."""
+
+    def count(self, predictions: np.ndarray) -> int:
+        """How many single predictions the rows (N, ...) hold: of a block of text, one for each token."""
+        return len(predictions)
+
+    def event(self, predictions: np.ndarray) -> np.ndarray | None:
+        """(N,) the probability of the event, where predictions are of two classes; else None."""
+        del predictions
+        return None
+
+
+class TargetTask(Task):
+    """A task that predicts a target column of a table.
+
+    A network's outputs are (B, O), or (B, K, O) for an ensemble; each member's loss counts by itself.
+    """
 
     kind: ClassVar[str]
     """The type of the target column, of headway.columns."""
@@ -94,19 +160,10 @@ class Task(ABC):
     dtype: ClassVar[np.dtype[Any]]
     """The stored target's."""
 
-    has_classes: ClassVar[bool] = False
-    """Whether the target is one of some classes; else it is a number."""
-
-    stratified: ClassVar[bool] = False
-    """Whether the parts of a split get their shares of the target's values."""
-
     has_interval: ClassVar[bool] = False
     """Whether a prediction comes with the interval that the target lies in, read off the validation rows."""
 
-    losses: ClassVar[tuple[str, ...]] = ("auto",)
-    """What `train.loss` may say."""
-
-    metrics: ClassVar[tuple[Metric, ...]]
+    baselines = ("trivial", "linear", "boosting")
 
     # The target
 
@@ -136,14 +193,6 @@ class Task(ABC):
     @abstractmethod
     def training_target(self, target: Target, values: np.ndarray) -> np.ndarray:
         """The stored target as the loss takes it."""
-
-    @abstractmethod
-    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Mean loss over rows and, in an ensemble, over members, each trained by itself. A scalar.
-
-        Outputs are (B, O), or (B, K, O) for an ensemble. ``smoothing``: the share of a label that is spread over all classes (Szegedy et
-        al. 2016, arXiv:1512.00567); a number has none, and the recipe of its project is refused with it.
-        """
 
     @abstractmethod
     def decode(self, outputs: Tensor) -> Tensor:
@@ -180,19 +229,6 @@ class Task(ABC):
         """Predictions of no rows."""
 
     # Evaluation
-
-    @abstractmethod
-    def default_metric(self, classes: int) -> str:
-        """The metric that decides where none is stated."""
-
-    @abstractmethod
-    def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
-        """The names of the pictures that show test rows, of those that headway.evaluate.plots can draw."""
-
-    def event(self, predictions: np.ndarray) -> np.ndarray | None:
-        """(N,) the probability of the event, where predictions are of two classes; else None."""
-        del predictions
-        return None
 
     @abstractmethod
     def is_one_score(self, outputs: int) -> bool:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from headway.columns.summary import Summary
 from headway.errors import ConfigError, DataError
-from headway.tasks.base import Answered, Problem, Target, Task, Weights
+from headway.tasks.base import Answered, Problem, Target, TargetTask, Weights
 from headway.tasks.class_metrics import METRICS
 from headway.tasks.metric import Metric
 
@@ -28,7 +28,7 @@ NEVER = -1e4
 """The logit of a class that training lacks: a probability of zero."""
 
 
-class Classification(Task):
+class Classification(TargetTask):
     """Class codes and cross-entropy."""
 
     kind = "categorical"

@@ -1,26 +1,97 @@
-"""The next token: cross-entropy on logits.
+"""The next token of a text: cross-entropy on logits. There is no target column.
 
-Shapes: B windows, T tokens, V vocabulary, N tokens of a text.
+Predictions are (K, 3) float64: nats, tokens and bytes of the blocks that a text is cut into (headway.evaluate.blocks). Tokens of different
+tokenizers are not comparable, bytes are, so bits a byte decides. Shapes: B windows, T tokens, V vocabulary, N tokens of a text,
+K blocks, R resamples.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+
+from headway.tasks.base import Task
+from headway.tasks.metric import Metric, Resampled, alone, ratio
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+NATS, TOKENS, BYTES = range(3)
 
 Tokens = np.ndarray
 
 
-def loss(logits_BTV: Tensor, target_BT: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy in nats a token."""
-    return functional.cross_entropy(logits_BTV.flatten(0, 1).float(), target_BT.flatten(), label_smoothing=smoothing)
+def _sums(target: np.ndarray, prediction: np.ndarray, over: int) -> Resampled:
+    """The nats for each of what is in the column ``over``."""
+    del target
+    nats, divisor = (np.ascontiguousarray(prediction[:, column]) for column in (NATS, over))
+    return lambda weights: ratio(weights @ nats, weights @ divisor)
 
 
-@torch.no_grad()
+def _bits_per_byte(target: np.ndarray, prediction: np.ndarray) -> Resampled:
+    nats_a_byte = _sums(target, prediction, BYTES)
+    return lambda weights: nats_a_byte(weights) / math.log(2)
+
+
+def _loss(target: np.ndarray, prediction: np.ndarray) -> Resampled:
+    return _sums(target, prediction, TOKENS)
+
+
+def _perplexity(target: np.ndarray, prediction: np.ndarray) -> Resampled:
+    nats_a_token = _sums(target, prediction, TOKENS)
+    return lambda weights: np.exp(nats_a_token(weights))
+
+
+def _bytes(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    del target
+    return prediction[:, BYTES]
+
+
+def _metric(name: str, title: str, of: Callable[[np.ndarray, np.ndarray], Resampled], decides: bool) -> Metric:
+    def value(target: np.ndarray, prediction: np.ndarray) -> float:
+        return float(of(target, prediction)(np.ones((1, len(prediction))))[0])
+
+    return Metric(name, title, False, value, alone(of), is_error=True, decides=decides, sizes=_bytes)
+
+
+BITS_PER_BYTE = _metric("bits_per_byte", "bits a byte", _bits_per_byte, decides=True)
+LOSS = _metric("loss", "nats a token", _loss, decides=False)
+PERPLEXITY = _metric("perplexity", "perplexity", _perplexity, decides=False)
+
+
+class Language(Task):
+    """The next of the tokens, each a class."""
+
+    has_classes = True
+    losses = ("auto", "cross_entropy")
+    metrics: ClassVar[tuple[Metric, ...]] = (BITS_PER_BYTE, LOSS, PERPLEXITY)
+    baselines = ("unigram", "ngram")
+
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy in nats a token, of logits (B, T, V)."""
+        from torch.nn import functional
+
+        return functional.cross_entropy(outputs.flatten(0, 1).float(), target.flatten(), label_smoothing=smoothing)
+
+    def default_metric(self, classes: int) -> str:
+        del classes
+        return BITS_PER_BYTE.name
+
+    def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
+        del classes, target
+        return ()
+
+    def count(self, predictions: np.ndarray) -> int:
+        return int(predictions[:, TOKENS].sum())
+
+
+TASK = Language()
+
+
 def token_losses(
     forward: Callable[[Tensor], Tensor], tokens: Tokens, context: int, device: torch.device, windows: int = 64
 ) -> np.ndarray:
@@ -29,6 +100,9 @@ def token_losses(
     Windows of ``context`` tokens overlap by half, and only their second half counts (of the first window all of it), so that every token
     is predicted from at least half a context.
     """
+    import torch
+    from torch.nn import functional
+
     count, half = len(tokens) - 1, max(1, context // 2)
     losses = np.empty(count, np.float32)
     starts = [0, *range(half, max(half, count - context) + half, half)] if count > context else [0]
@@ -38,7 +112,8 @@ def token_losses(
         some = starts[at : at + windows]
         rows = np.array(some)[:, None] + np.arange(length + 1)
         batch = torch.from_numpy(np.asarray(tokens)[rows].astype(np.int64)).to(device)
-        logits = forward(batch[:, :-1]).float()
+        with torch.no_grad():
+            logits = forward(batch[:, :-1]).float()
         found = functional.cross_entropy(logits.transpose(1, 2), batch[:, 1:], reduction="none").cpu().numpy()
         for start, nats in zip(some, found, strict=True):
             first = 0 if start == 0 else half
@@ -46,7 +121,6 @@ def token_losses(
     return losses
 
 
-@torch.no_grad()
 def complete(
     network: nn.Module,
     prompt: Sequence[int],
@@ -58,10 +132,13 @@ def complete(
     device: torch.device,
 ) -> list[int]:
     """``length`` tokens after a prompt, drawn with ``seed``; temperature 0 takes the likeliest. Stops at an end token."""
+    import torch
+
     generator = torch.Generator().manual_seed(seed)
     tokens = list(prompt) or [0]
     for _ in range(length):
-        logits = network(torch.tensor([tokens[-context:]], device=device))[0, -1].float().cpu()
+        with torch.no_grad():
+            logits = network(torch.tensor([tokens[-context:]], device=device))[0, -1].float().cpu()
         if temperature <= 0:
             token = int(logits.argmax())
         else:

@@ -23,6 +23,9 @@ Value = Callable[[np.ndarray, np.ndarray], float]
 """The metric of target and prediction, as headway.evaluate.metrics has them. Raises ValueError where the rows define none."""
 
 
+Sizes = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric by name."""
@@ -40,6 +43,10 @@ class Metric:
     """Whether it goes by which rows are right, or above others: few rows may show no case of a loss, by luck."""
     class_losses: Callable[[np.ndarray], np.ndarray] | None = None
     """Of a mean of losses: (N, K) probabilities to the loss (N, K) of each row, were it of each class."""
+    decides: bool = True
+    """Whether the gate may decide by it: models of different tokenizers cannot be compared in nats a token."""
+    sizes: Sizes | None = None
+    """(N,) how much each row counts, of target and prediction, where rows are as unequal as documents are; None where they are alike."""
     is_biased: bool = False
     """Whether resampling alone moves it, as noise moves a sum of absolute gaps: its draws are brought back around the value."""
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headway.columns.summary import Summary
 from headway.errors import DataError
-from headway.tasks.base import Answered, Problem, Target, Task
+from headway.tasks.base import Answered, Problem, Target, TargetTask
 from headway.tasks.metric import Metric, Resampled, alone, mean_of, ratio, scikit_learns
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ MAE = Metric("mae", "MAE", False, scikit_learns("mean_absolute_error"), alone(_m
 R2 = Metric("r2", "R²", True, _r2_of, alone(_r2), needs="different values")
 
 
-class Numbers(Task):
+class Numbers(TargetTask):
     """A target of numbers, of which a model gives one for a row."""
 
     kind = "numeric"

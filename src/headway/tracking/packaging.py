@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import headway
 from headway.columns import column_type
 from headway.files import checksums
-from headway.tasks import task_of
+from headway.tasks import target_task
 from headway.tracking.store import quietly
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def save(
             code_paths=[str(Path(code) / "headway")],
             signature=_signature(described),
             input_example=_example(example, described),
-            pip_requirements=_requirements(described),
+            pip_requirements=_requirements(described["model"]["name"]),
             mlflow_model=made,
         )
     for cache in list(folder.rglob("__pycache__")):
@@ -66,11 +66,9 @@ def _temporary_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def _requirements(described: Mapping[str, Any]) -> list[str]:
+def _requirements(model: str) -> list[str]:
     """The packages that a model needs, at the versions it was made with."""
-    further = set(REQUIRED_BY.get(described["model"]["name"], ()))
-    further |= {"tokenizers"} if described.get("inputs", {}).get("tokens") else set()
-    return [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIRED, *sorted(further))]
+    return [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIRED, *REQUIRED_BY.get(model, ()))]
 
 
 def _signature(described: Mapping[str, Any]) -> Any:
@@ -104,7 +102,7 @@ def _signature(described: Mapping[str, Any]) -> Any:
 def _outputs(described: Mapping[str, Any]) -> list[Any]:
     from mlflow.types import ColSpec
 
-    columns = task_of(described["task"]).answered(described["classes"])
+    columns = target_task(described["task"]).answered(described["classes"])
     between = ("low", "high") if described.get("interval") else ()
     return [ColSpec(kind, name) for name, kind in {**columns, **dict.fromkeys(between, "double")}.items()]
 

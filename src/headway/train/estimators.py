@@ -16,7 +16,7 @@ from headway.models import ModelConfig
 from headway.models.boosting import Boosting
 from headway.models.linear import Linear
 from headway.run.directory import Journal, RunDirectory
-from headway.tasks import task_of
+from headway.tasks import target_task
 from headway.train.diagnosis import contention
 from headway.train.recipe import Recipe
 from headway.train.threads import Threads
@@ -52,7 +52,7 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
     from headway.train.meter import peak_memory
 
     inputs, target = store.preparation.inputs(), store.preparation.target
-    task, begun = task_of(target.task), time.perf_counter()
+    task, begun = target_task(target.task), time.perf_counter()
     train = store.arrays("train")
     fit = model.fit(train, inputs.categorical, inputs.outputs, task=task, seed=recipe.seed)
     seconds = time.perf_counter() - begun
@@ -229,7 +229,7 @@ def _grow(model: Boosting, recipe: Recipe, store: Store, on_tree: OnTree) -> _Gr
         inputs,
         arrays["train"],
         arrays["validation"],
-        task=task_of(store.preparation.target.task),
+        task=target_task(store.preparation.target.task),
         seed=recipe.seed,
         patience=max(recipe.patience, 50),
         threads=threads.most,

@@ -56,7 +56,7 @@ class LanguageWorkload(Workload):
         return TokenBatches(tokens, size, self.model.context, recipe.seed, device, resident)
 
     def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
-        return language.loss(outputs, target, smoothing)
+        return language.TASK.loss(outputs, target, smoothing)
 
     def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:
         return float(self.validation_losses(network, arithmetic).mean())

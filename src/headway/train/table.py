@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from headway.data.batches import Batches, ResidentBatches
 from headway.data.config import Split
 from headway.data.loader import LoaderBatches
-from headway.data.padded import PaddedRows, Rows
 from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
 from headway.errors import ConfigError
 from headway.models import ModelConfig
-from headway.tasks import Task, task_of
+from headway.tasks import TargetTask, target_task
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
 from headway.train.workload import Workload
@@ -44,9 +43,9 @@ class TableWorkload(Workload):
     def __post_init__(self) -> None:
         preparation = self.store.preparation
         self.target = preparation.target
-        self.task = task_of(self.target.task)
+        self.task = target_task(self.target.task)
         self._inputs = preparation.inputs()
-        self._held: dict[str, dict[str, Rows]] = {}
+        self._held: dict[str, dict[str, Tensor]] = {}
 
     def build(self) -> nn.Module:
         return self.model.build(self._inputs)
@@ -74,9 +73,8 @@ class TableWorkload(Workload):
             where = arithmetic.device if fits(tensors, "auto", arithmetic.device) else torch.device("cpu")
             self._held["validation"] = {name: tensor.to(where) for name, tensor in tensors.items()}
         held = self._held["validation"]
-        target = cast(Tensor, held["target"])
         decoded = predict(network, held, self.task, arithmetic)
-        return self.task.score(decoded, target.to(decoded.device))
+        return self.task.score(decoded, held["target"].to(decoded.device))
 
     def predictions(self, network: nn.Module, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
         return {split: self.predict_split(network, split, arithmetic) for split in ("validation", "test")}
@@ -86,19 +84,18 @@ class TableWorkload(Workload):
         tensors = self.tensors(cast(Split, split))
         return self.task.finish(self.target, predict(network, tensors, self.task, arithmetic).cpu().numpy())
 
-    def tensors(self, split: Split) -> dict[str, Rows]:
+    def tensors(self, split: Split) -> dict[str, Tensor]:
         """The split's arrays where they are on disk; the target as the loss takes it."""
         arrays = self.store.arrays(split, "c")
-        rows: dict[str, Rows] = {name: torch.from_numpy(arrays[name]) for name in ("numeric", "categorical")}
-        rows |= {name: PaddedRows.of(ragged) for name, ragged in self.store.ragged(split, "c").items()}
-        return {**rows, "target": torch.from_numpy(self.task.training_target(self.target, arrays["target"]))}
+        target = torch.from_numpy(self.task.training_target(self.target, arrays["target"]))
+        return {name: torch.from_numpy(arrays[name]) for name in ("numeric", "categorical")} | {"target": target}
 
 
-def fits(tensors: Mapping[str, Rows], residence: str, device: torch.device) -> bool:
+def fits(tensors: Mapping[str, Tensor], residence: str, device: torch.device) -> bool:
     """Whether rows are held on the device: half of the free memory is theirs, the rest is the network's."""
     if residence != "auto":
         return residence == "device"
-    size = sum(t.nbytes for t in tensors.values())
+    size = sum(t.numel() * t.element_size() for t in tensors.values())
     return size <= (torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_memory()) / 2
 
 
@@ -112,7 +109,7 @@ def _free_memory() -> int:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, tensors: Mapping[str, Rows], task: Task, arithmetic: Arithmetic) -> Tensor:
+def predict(model: nn.Module, tensors: Mapping[str, Tensor], task: TargetTask, arithmetic: Arithmetic) -> Tensor:
     """Decoded predictions of all rows, in order: (N, classes) probabilities, or (N,) standardised values."""
     model.eval()
     inputs = {name: tensor for name, tensor in tensors.items() if name != "target"}

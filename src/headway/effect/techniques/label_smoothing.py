@@ -1,11 +1,11 @@
 """A twentieth of each label is spread over all classes."""
 
 from headway.effect.technique import Setting, Technique
-from headway.tasks import has_classes
+from headway.tasks import task_of
 
 
 def _lacks(setting: Setting) -> str | None:
-    return None if has_classes(setting.task) else "needs classes"
+    return None if task_of(setting.task).has_classes else "needs classes"
 
 
 TECHNIQUE = Technique(

@@ -11,11 +11,28 @@ import torch
 
 from headway.data.learnt import Learnt, Rule
 from headway.data.shingles import all_shingles
-from headway.evaluate.language import Blocks, difference, evaluate, measure, units_of, unlearnt
+from headway.errors import ConfigError
+from headway.evaluate.blocks import blocks_of, sizes_of, units_of, unlearnt
+from headway.evaluate.config import GateConfig
+from headway.evaluate.evaluation import evaluate
+from headway.evaluate.metrics import Measured, differences, measure, primary
 from headway.evaluate.ngram import NGram, fit_ngram
 from headway.tasks.language import token_losses
 
 RNG = np.random.default_rng(0)
+
+
+def of_one_text(losses: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Its blocks of 512 bytes."""
+    return blocks_of(losses, lengths, len(sizes_of([int(lengths.sum())])))
+
+
+def measured(blocks: np.ndarray, resamples: int) -> Measured:
+    return measure("language", np.zeros(len(blocks)), blocks, resamples)
+
+
+def difference(a: np.ndarray, b: np.ndarray, resamples: int) -> tuple[float, float, float]:
+    return differences("bits_per_byte", np.zeros(len(a)), a, b, resamples)
 
 
 def chances(train: list[int], context: list[int], token: int, vocabulary: int, order: int) -> float:
@@ -59,7 +76,7 @@ def test_the_order_is_the_one_that_fits() -> None:
 
 def test_bits_a_byte_are_those_of_the_definition() -> None:
     losses, lengths = np.array([1.0, 2.0, 3.0]), np.array([1, 2, 3, 1])
-    found = measure(Blocks.of(losses, lengths), 100)
+    found = measured(of_one_text(losses, lengths), 100)
     assert found["bits_per_byte"]["value"] == pytest.approx(6 / math.log(2) / 6)
     assert found["loss"]["value"] == pytest.approx(2)
     assert found["perplexity"]["value"] == pytest.approx(math.exp(2))
@@ -69,7 +86,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     held = 0
     for _ in range(150):
         losses = RNG.gamma(2, 0.5, 20_000)
-        interval = measure(Blocks.of(losses, np.full(20_001, 4)), 200)["loss"]
+        interval = measured(of_one_text(losses, np.full(20_001, 4)), 200)["loss"]
         low, high = interval["low"], interval["high"]
         assert low is not None
         assert high is not None
@@ -79,10 +96,26 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
 
 def test_two_models_are_compared_on_the_same_blocks() -> None:
     lengths, common = np.full(10_001, 3), RNG.gamma(2, 1, 10_000)
-    better, worse = Blocks.of(common, lengths), Blocks.of(common + 0.01 + RNG.normal(0, 0.01, 10_000), lengths)
+    better = of_one_text(common, lengths)
+    worse = of_one_text(common + 0.01 + RNG.normal(0, 0.01, 10_000), lengths)
     value, low, high = difference(better, worse, 300)
     assert 0 < low < value < high < 0.02
-    keep = evaluate(better, {"5-gram": worse}, units_of(better, 1, False), {}, 200)["earns_its_keep"]
+    evaluation = evaluate(
+        "language",
+        GateConfig(),
+        (),
+        sizes_of([30_003]),
+        {"model": better, "5-gram": worse},
+        units=units_of(len(better), 1, False),
+        seconds={},
+        slice_values={},
+        reference=None,
+        model_name="gpt",
+        resamples=200,
+    )
+    assert (evaluation["primary"], evaluation["rows"]) == ("bits_per_byte", 10_000)
+    assert list(evaluation["metrics"]) == ["bits_per_byte", "loss", "perplexity"]
+    keep = evaluation["earns_its_keep"]
     assert keep["verdict"]
     assert keep["text"].startswith("gpt is better than its best baseline, 5-gram")
 
@@ -90,18 +123,33 @@ def test_two_models_are_compared_on_the_same_blocks() -> None:
 def test_documents_are_the_blocks_where_there_are_several() -> None:
     counts = RNG.integers(5, 30, 40)
     losses, lengths = RNG.gamma(2, 1, counts.sum() - 1), RNG.integers(1, 5, counts.sum())
-    blocks = Blocks.of(losses, lengths, counts.tolist())
+    blocks = blocks_of(losses, lengths, 40, counts.tolist())
     pieces = np.split(np.concatenate([[0.0], losses]), np.cumsum(counts)[:-1])  # the first token is not predicted
-    np.testing.assert_allclose(blocks.nats, [piece.sum() for piece in pieces])
-    assert blocks.tokens.sum() == len(losses)
-    assert units_of(blocks, 40, True).name == "document"
-    one = units_of(blocks, 1, True)
+    np.testing.assert_allclose(blocks[:, 0], [piece.sum() for piece in pieces])
+    assert blocks[:, 1].sum() == len(losses)
+    assert units_of(40, 40, True).counted() == "40 documents"
+    one = units_of(40, 1, True)
     assert (one.name, one.count) == ("document", 1), "a single document says nothing of others, however long it is"
-    piece = units_of(blocks, 1, False)
+    piece = units_of(40, 1, False)
     assert (piece.name, piece.count) == ("block", 40)
     assert piece.note == "the test is one text, so its blocks of 512 bytes are resampled as if independent"
-    few = Blocks.of(losses, lengths)
-    assert len(few.nats) == (lengths.sum() - 1 - lengths[-1]) // 512 + 1
+    assert sizes_of([1025]).tolist() == [512, 512, 1]
+    assert sizes_of([7, 1025]).tolist() == [7, 1025]
+
+
+def test_blocks_are_those_of_the_text_whatever_the_tokens() -> None:
+    """A long last token begins in the block before the last: a champion of other tokens had fewer blocks, and was not compared."""
+    short = of_one_text(np.ones(1024), np.ones(1025, int))
+    long = of_one_text(np.ones(2), np.array([1000, 23, 2]))
+    assert short[:, 2].tolist() == [511, 512, 1]
+    assert long.tolist() == [[0, 0, 0], [2, 2, 25], [0, 0, 0]]
+    assert difference(short, long, 100)[0] == pytest.approx((2 / 25 - 1) / math.log(2))
+
+
+def test_the_gate_decides_by_nothing_in_which_other_tokens_cannot_be_compared() -> None:
+    assert primary("language", 0, "bits_per_byte") == "bits_per_byte"
+    with pytest.raises(ConfigError, match="gate.metric must be a metric of language, but is 'loss'"):
+        primary("language", 0, "loss")
 
 
 @pytest.mark.parametrize("documents", [12, 19])
@@ -112,8 +160,8 @@ def test_a_model_that_is_worse_by_the_margin_in_few_documents_passes_as_seldom_a
     for _ in range(trials):
         champion = rng.normal(2.0, 0.02, documents)
         candidate = champion + 0.02 + rng.normal(0, 0.02, documents)
-        a, b = (Blocks(bits * size * np.log(2), tokens, size) for bits in (candidate, champion))
-        assert units_of(a, documents, True).count == documents
+        a, b = (np.stack([bits * size * np.log(2), tokens, size], 1) for bits in (candidate, champion))
+        assert units_of(len(a), documents, True).count == documents
         passed += difference(a, b, 200)[1] > -0.02
     # 2.5 in 100 expected: 10, with an sd of 3.1.
     assert passed <= 0.035 * trials

@@ -1,0 +1,168 @@
+"""The untouched test data of a run: what evaluation and gate ask of them, whatever they are.
+
+`exam_of_rows` answers for the rows of a table, `exam_of_text` for the documents or blocks of a text. `assessment` and `judgement` know
+this alone. Shapes: N rows of the exam.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headway.data.learnt import Examinable, Learnt, examinable
+from headway.evaluate.baselines import Fitted
+from headway.evaluate.evaluation import Reference
+from headway.evaluate.resample import Units
+from headway.pipeline.rival import Attempt, attempted
+from headway.project import Project
+from headway.run.directory import RunDirectory
+from headway.serve.outcome import Outcome, await_end, outcome_of
+from headway.tasks import Task, task_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REHEARSAL = "rehearsal"
+"""The folder of a run in which the candidate's bundle, the first, and the champion's predict the test rows."""
+
+
+@dataclass(frozen=True)
+class Exam(ABC):
+    """The test rows of a run, and how models are examined on them. ``root``: the project's folder."""
+
+    run: RunDirectory
+    project: Project
+    root: Path
+
+    @property
+    def task(self) -> Task:
+        """The project's."""
+        return task_of(self.project.task)
+
+    @property
+    @abstractmethod
+    def row(self) -> str:
+        """What one row is called, for people."""
+
+    @property
+    @abstractmethod
+    def target(self) -> np.ndarray:
+        """(N,) what the metrics compare predictions with."""
+
+    @property
+    @abstractmethod
+    def units(self) -> Units:
+        """What is resampled: the rows, or what they belong to."""
+
+    @property
+    @abstractmethod
+    def learnt(self) -> Learnt:
+        """What the candidate has learnt from."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the target, in the order of their codes."""
+        return ()
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What the candidate's samples begin with, where it writes texts."""
+        return ()
+
+    @property
+    def slices(self) -> Mapping[str, np.ndarray]:
+        """(N,) the columns by whose values metrics are given, too."""
+        return {}
+
+    @property
+    def reference(self) -> Reference | None:
+        """The score that a column of the data holds already."""
+        return None
+
+    # What predicts
+
+    @abstractmethod
+    def baselines(self, names: Sequence[str]) -> dict[str, Fitted]:
+        """Some of the task's baselines, fitted to the training rows: their predictions for the test rows."""
+
+    def trivial(self) -> np.ndarray:
+        """The predictions of the baseline that a first model must beat."""
+        (fitted,) = self.baselines(self.task.baselines[:1]).values()
+        return fitted.prediction
+
+    @abstractmethod
+    def check(self, bundle: np.ndarray) -> None:
+        """Raise TrainingError where the bundle, in a fresh process, does not predict what training predicted."""
+
+    def keep(self, predictions: Mapping[str, np.ndarray]) -> None:
+        """Keep predictions of the candidate, `test`, and of the baselines, where somebody reads them later."""
+        del predictions
+
+    def read(self, path: Path) -> np.ndarray:
+        """(N, ...) predictions, as a rehearsal wrote them."""
+        return np.load(path)
+
+    def candidate(self) -> np.ndarray:
+        """Its predictions, of its bundle."""
+        return self.read(self.run.path / REHEARSAL / "0.npy")
+
+    def kept(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """`model` and the baselines ``names``, as far as pictures show their predictions."""
+        del names
+        return {}
+
+    # The version in charge
+
+    def takes(self, bundle: Path) -> bool:
+        """Whether a version can predict the test rows as the store holds them."""
+        del bundle
+        return True
+
+    def let_predict(self, version: str, bundle: Path) -> Attempt:
+        """Let a version predict the test rows in a process of its own."""
+        return self._predicted(self.run.store, version, bundle)
+
+    def _predicted(self, store: Path, version: str, bundle: Path) -> Attempt:
+        folder = self.run.path / f"{REHEARSAL}-{version}"
+        await_end(self.rehearse(folder, [bundle], store))
+        return self.attempted(bundle, folder / "0.npy", outcome_of(folder))
+
+    def attempted(self, bundle: Path, predictions: Path, outcome: Outcome) -> Attempt:
+        """How a version fared that was asked to predict."""
+        return attempted(bundle, predictions, outcome)
+
+    def rehearse(
+        self, out: Path, bundles: Sequence[Path], store: Path | None = None, prompts: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start a fresh process in which the bundles predict the test rows; ``store``: where these are, if not in the run's."""
+        (out / "rehearsal.json").unlink(missing_ok=True)  # of an earlier try
+        words = [str(store or self.run.store), str(out), json.dumps(list(prompts)), *map(str, bundles)]
+        with open(self.run.path / f"{out.name}.log", "wb") as log:
+            command = [sys.executable, "-m", "headway.serve.rehearse", *words]
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def examinable(self, version: str, learnt: Learnt | None) -> Examinable:
+        """The rows that a version has not learnt from. ``learnt``: what it has."""
+        return examinable(self.learnt, learnt, f"version {version}", len(self.target), self.unlearnt)
+
+    @abstractmethod
+    def unlearnt(self, learnt: Learnt) -> np.ndarray:
+        """(N,) bool: the rows that are not among what a version has learnt. Raises ConfigError or DataError where that cannot be told."""
+
+    # Registration
+
+    @abstractmethod
+    def example(self) -> pd.DataFrame:
+        """A few inputs, as the registry shows them."""
+
+    def keep_reference(self) -> None:
+        """Put into the bundle what watching compares newer data with, where such data are watched."""
+        return

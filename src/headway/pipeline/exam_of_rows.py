@@ -1,0 +1,173 @@
+"""The test rows of a table: slices, a reference column, champions that read other columns, or the files otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from headway.data.learnt import Learnt
+from headway.data.prepare import Preparation
+from headway.data.reading import FileReading
+from headway.data.store import Store
+from headway.errors import ConfigError, DataError, TrainingError
+from headway.evaluate.baselines import Fitted, fit_baselines
+from headway.evaluate.evaluation import Reference
+from headway.evaluate.resample import Units
+from headway.files.atomic import write_array
+from headway.pipeline.exam import REHEARSAL, Exam
+from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
+from headway.pipeline.rival import UNREADABLE, Attempt, attempted, damaged
+from headway.pipeline.runs import rows_of
+from headway.serve.outcome import Outcome
+from headway.tasks import target_task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOLERANCE = {"fp32": 1e-4, "fp64": 1e-4}
+"""How far the bundle, in fp32 on the CPU, may be from what training predicted; looser for half formats."""
+
+EXAMPLE_ROWS = 5
+
+
+class ExamOfRows(Exam):
+    """A table's."""
+
+    @property
+    def row(self) -> str:
+        return "test row"
+
+    @property
+    def store(self) -> Store:
+        """The prepared rows."""
+        return Store(self.run.store)
+
+    @cached_property
+    def _preparation(self) -> Preparation:
+        return self.store.preparation
+
+    @cached_property
+    def _reading(self) -> FileReading:
+        """How the candidate's files are read. A store of earlier code does not say."""
+        return self.store.learnt.rule.reading or rows_of(self.run, self.project, self.root).reading
+
+    @cached_property
+    def target(self) -> np.ndarray:
+        return np.asarray(self.store.arrays("test")["target"])
+
+    @property
+    def units(self) -> Units:
+        return Units.of(*self.store.units("test"))
+
+    @property
+    def learnt(self) -> Learnt:
+        return self.store.learnt.read_as(self._reading)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._preparation.target.classes
+
+    @property
+    def slices(self) -> Mapping[str, np.ndarray]:
+        """Numbers as float64, all else as text with `missing` for null."""
+        values: dict[str, np.ndarray] = {}
+        for name in self.project.evaluate.slices:
+            column = self.store.raw_test([name]).column(name)
+            if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+                values[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            else:
+                texts = column.cast(pa.string()).fill_null("missing")
+                values[name] = texts.to_numpy(zero_copy_only=False).astype(str)
+        return values
+
+    @property
+    def reference(self) -> Reference | None:
+        """None where the column is absent or incomplete, or where one column cannot say all of a prediction."""
+        name = self.project.evaluate.reference
+        task, outputs = target_task(self.project.task), self._preparation.target.outputs
+        if name is None or not task.is_one_score(outputs):
+            return None
+        scores = self.store.raw_test([name]).column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return Reference(name, task.of_scores(scores)) if np.isfinite(scores).all() else None
+
+    def baselines(self, names: Sequence[str]) -> dict[str, Fitted]:
+        return fit_baselines(
+            names,
+            self.project.task,
+            self.store.arrays("train"),
+            self.store.arrays("test"),
+            outputs=self._preparation.target.outputs,
+            cardinalities=self._preparation.inputs().categorical,
+            seed=self.project.train.seed,
+        )
+
+    def check(self, bundle: np.ndarray) -> None:
+        trained = np.load(self.run.predictions("test"))
+        apart = float(np.abs(bundle.astype(float) - trained).max()) / self._preparation.target.std
+        allowed = TOLERANCE.get(str((self.run.result or {}).get("precision")), 0.1)
+        if not apart <= allowed:
+            raise TrainingError(
+                f"the bundle must predict what training predicted to {allowed}, but they are {apart:.2g} apart; see {self.run.path}"
+            )
+
+    def keep(self, predictions: Mapping[str, np.ndarray]) -> None:
+        for name, values in predictions.items():
+            write_array(self.run.predictions(name), values)
+
+    def candidate(self) -> np.ndarray:
+        return np.load(self.run.predictions("test"))
+
+    def kept(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        return {"model": self.candidate(), **{name: np.load(self.run.predictions(name)) for name in names}}
+
+    def takes(self, bundle: Path) -> bool:
+        try:
+            return Reading.of(bundle, self.store, self._reading).same
+        except UNREADABLE:  # said where it is compared with
+            return False
+
+    def let_predict(self, version: str, bundle: Path) -> Attempt:
+        """Where it reads other columns, or the files otherwise, they are read from the data again."""
+        rows = self.run.store
+        try:
+            reading = Reading.of(bundle, self.store, self._reading)
+        except UNREADABLE as error:
+            return damaged(bundle, error)
+        if not reading.same:
+            table = rows_of(self.run, self.project, self.root)
+            problem = reading.problem(self.project, table, bool(self.run.plan.get("replace_champion")))
+            if problem:
+                return Attempt(problem=problem)
+            try:
+                folder = self.run.path / f"{REHEARSAL}-{version}"
+                rows = write_test_rows(folder, self.project, table, reading).path
+            except (ConfigError, DataError) as error:
+                return Attempt(problem=f"the rows cannot be read with its columns: {error}")
+        return replace(self._predicted(rows, version, bundle), remark=reading.remark(version, self.project.name))
+
+    def attempted(self, bundle: Path, predictions: Path, outcome: Outcome) -> Attempt:
+        """One that knows other classes is no rival."""
+        if outcome.problem is None and outcome.classes != self.classes:
+            known = ", ".join(outcome.classes)
+            outcome = Outcome(problem=f"it knows the classes {known}, the candidate {', '.join(self.classes)}")
+        made = attempted(bundle, predictions, outcome)
+        if made.learnt is None:
+            return made
+        return replace(made, learnt=made.learnt.read_as(file_reading(bundle, self._reading)))
+
+    def unlearnt(self, learnt: Learnt) -> np.ndarray:
+        return unlearnt_rows(self.store, self.project, lambda: rows_of(self.run, self.project, self.root), learnt)
+
+    def example(self) -> pd.DataFrame:
+        return self.store.raw_test(list(self._preparation.kinds)).slice(0, EXAMPLE_ROWS).to_pandas()
+
+    def keep_reference(self) -> None:
+        from headway.pipeline.watching import keep_reference
+
+        keep_reference(self.run, self.project, self.root, self.store)

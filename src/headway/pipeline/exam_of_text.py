@@ -1,0 +1,104 @@
+"""The test documents of a text, or the blocks of the one that is its test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headway.data.learnt import Learnt
+from headway.data.tokens import TokenStore
+from headway.errors import TrainingError
+from headway.evaluate.baselines import Fitted
+from headway.evaluate.blocks import blocks_of, by_document, sizes_of, units_of, unlearnt
+from headway.evaluate.ngram import fit_ngram
+from headway.evaluate.resample import Units
+from headway.pipeline.exam import Exam
+from headway.tasks.language import NATS, TOKENS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOLERANCE = {"fp32": 1e-3}
+"""How far, in nats a token, the bundle in fp32 on the CPU may be from what training predicted; looser for half formats."""
+
+
+class ExamOfText(Exam):
+    """A text's. Predictions are (K, 3): nats, tokens and bytes of each document or block."""
+
+    @property
+    def row(self) -> str:
+        return self.units.name
+
+    @cached_property
+    def store(self) -> TokenStore:
+        """The tokens."""
+        return TokenStore(self.run.store)
+
+    @cached_property
+    def target(self) -> np.ndarray:
+        """(K,) bytes: what is the same for every model."""
+        return sizes_of([len(text.encode()) for text in self.store.test_documents()])
+
+    @property
+    def units(self) -> Units:
+        return units_of(len(self.target), self.store.described.documents["test"], self.store.described.ends)
+
+    @property
+    def learnt(self) -> Learnt:
+        return self.store.learnt
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        return self.project.evaluate.prompts
+
+    def baselines(self, names: Sequence[str]) -> dict[str, Fitted]:
+        """Models that count; one of several tokens is named after as many as predict the validation best."""
+        train, validation, test = (self.store.tokens(split) for split in ("train", "validation", "test"))
+        fitted: dict[str, Fitted] = {}
+        for name in names:
+            begun = time.perf_counter()
+            orders = (1,) if name == "unigram" else (1, 2, 3, 4, 5, 6)
+            model, order = fit_ngram(train, validation, self.store.described.vocabulary, orders)
+            blocks = self._blocks(model.losses(test, order))
+            shown = name if name == "unigram" else f"{order}-gram"
+            fitted[shown] = Fitted(blocks, time.perf_counter() - begun)
+        return fitted
+
+    def _blocks(self, losses: np.ndarray) -> np.ndarray:
+        tokens = np.asarray(self.store.tokens("test")).astype(np.int64)
+        counts: list[int] = []
+        if by_document(self.store.described.documents["test"]):
+            counts = np.diff(np.flatnonzero(tokens == 0) + 1, prepend=0).tolist()
+        return blocks_of(losses, self.store.tokenizer.byte_lengths()[tokens], len(self.target), counts)
+
+    def check(self, bundle: np.ndarray) -> None:
+        nats, tokens = bundle[:, NATS].sum(), bundle[:, TOKENS].sum()
+        trained = np.load(self.run.predictions("test"))
+        apart = abs(float(nats / tokens) - float(trained.mean(dtype=np.float64)))
+        allowed = TOLERANCE.get(str((self.run.result or {}).get("precision")), 0.05)
+        if len(trained) != tokens or not apart <= allowed:
+            raise TrainingError(
+                f"the bundle must predict what training predicted to {allowed} nats a token, but they are {apart:.2g} apart; "
+                f"see {self.run.path}"
+            )
+
+    def read(self, path: Path) -> np.ndarray:
+        """Earlier code kept the three sums apart, in a .npz."""
+        before = path.with_suffix(".npz")
+        if path.with_suffix(".npy").exists() or not before.exists():
+            return np.load(path)
+        with np.load(before) as sums:
+            return np.stack([sums[name] for name in ("nats", "tokens", "bytes")], 1)
+
+    def unlearnt(self, learnt: Learnt) -> np.ndarray:
+        return unlearnt(list(self.store.test_documents()), len(self.target), learnt)
+
+    def example(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame({"prompt": list(self.prompts)})
