@@ -48,7 +48,10 @@ class GateConfig(Config):
         description="What the first model must beat: the trivial baseline, and by default it must not be worse than any other.",
     )
     min_units: int = Field(
-        10, ge=2, description="Rows (or groups, days, documents) on which two models must be compared at least."
+        10,
+        ge=2,
+        description="Rows (or groups, days, documents) on which two models must be compared at least; by AUC, average "
+        "precision and F1 of two classes, as many with the rarer class.",
     )
     max_latency_ms: float | None = Field(None, gt=0, description="Longest time to predict 1,000 rows.")
     max_size_mb: float | None = Field(None, gt=0, description="Largest size of the model's files.")

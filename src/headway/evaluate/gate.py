@@ -18,7 +18,7 @@ import numpy as np
 from headway.evaluate.config import GateConfig
 from headway.evaluate.decision import Decision
 from headway.evaluate.margin import Margin, margin_of
-from headway.evaluate.metrics import METRICS, differences, primary, shown, told
+from headway.evaluate.metrics import METRICS, deciding_units, differences, primary, shown, told
 from headway.evaluate.resample import Units
 from headway.evaluate.slices import MIN_ROWS, groups
 from headway.evaluate.standing import Standing
@@ -29,7 +29,8 @@ from headway.tasks import TaskName
 class Comparison:
     """The candidate beside one other model on the same rows.
 
-    ``other`` is what the other is called: version 3, the trivial baseline. ``note`` says which rows were not used.
+    ``other`` is what the other is called: version 3, the trivial baseline. ``note`` says which rows were not used. ``deciding``: how
+    many of the units the metric goes by, where these are not all.
     """
 
     metric: str
@@ -43,6 +44,7 @@ class Comparison:
     units: Units
     left_out: int = 0
     note: str = ""
+    deciding: int | None = None
 
     @property
     def text(self) -> str:
@@ -63,15 +65,22 @@ class Comparison:
         """The decision where the rows cannot tell: too few units, or an undefined metric. None where they can."""
         numbers = (None, None, None)
         if self.units.count < fewest:
-            name, count = self.units.name, self.units.count
-            what = f"is 1 {name}" if count == 1 else f"are {count} {name}s"
-            why = f"not promoted: nothing is decided on fewer than {fewest} {name}s (gate.min_units), but there {what}"
+            why = self._too_few(fewest, self.units.count, "")
+        elif self.deciding is not None and 0 < self.deciding < fewest:
+            why = self._too_few(fewest, self.deciding, " with the rarer class")
         elif not np.isfinite([self.difference, self.low, self.high]).all():
             why = f"not promoted: {self.title} is not defined on these test rows"
         else:
             return None
         reason = "; ".join(part for part in (why, self.note, self.units.note) if part)
         return Decision(False, reason, self.metric, *numbers, self.units.counted(), self.left_out)
+
+    def _too_few(self, fewest: int, count: int, which: str) -> str:
+        name = self.units.name
+        what = f"is 1 {name}" if count == 1 else f"are {count} {name}s"
+        return (
+            f"not promoted: nothing is decided on fewer than {fewest} {name}s{which} (gate.min_units), but there {what}"
+        )
 
 
 def against_champion(gate: GateConfig, comparison: Comparison, margin: Margin, broken: list[str]) -> Decision:
@@ -185,7 +194,8 @@ def _compare(
         numbers = differences(metric, target, candidate, other, resamples, seed, units)
         defined = np.isfinite(numbers[0])
         values = tuple(METRICS[metric].value(target, p) if defined else np.nan for p in (candidate, other))
-    return Comparison(metric, shown(metric), label, values[0], values[1], *numbers, units, left_out, note)
+    deciding = deciding_units(metric, target, candidate, units)
+    return Comparison(metric, shown(metric), label, values[0], values[1], *numbers, units, left_out, note, deciding)
 
 
 def why_of(low: float, high: float, margin: Margin, other: str) -> str:

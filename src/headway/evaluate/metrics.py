@@ -77,7 +77,7 @@ def differences(
     first, second = value_of(chosen, target, a), value_of(chosen, target, b)
     if first is None or second is None:
         return (float("nan"),) * 3
-    bootstrap, sampled = Bootstrap(units, resamples, seed), units
+    bootstrap, sampled, deciding = Bootstrap(units, resamples, seed), units, deciding_units(metric, target, a, units)
     if bootstrap.rows is not None:
         rows = bootstrap.rows
         target, a, b, sampled = target[rows], a[rows], b[rows], units.take(rows)
@@ -89,8 +89,8 @@ def differences(
 
     draws = bootstrap.draws({"difference": apart}, {"difference": difference})["difference"]
     most = most_apart(apart, sampled, target, a, b) if chosen.counts_cases else 0.0
-    low, _ = interval(with_one_more(draws, -most, units.count, seed), units.count)
-    _, high = interval(with_one_more(draws, most, units.count, seed), units.count)
+    low, _ = interval(with_one_more(draws, -most, units.count, seed), deciding)
+    _, high = interval(with_one_more(draws, most, units.count, seed), deciding)
     if chosen.class_losses is not None and not np.array_equal(a, b):
         won, expected = chosen.class_losses(b) - chosen.class_losses(a), (a + b) / 2
         more = with_a_mistake(draws, difference, won, expected, target, units.rows, seed)
@@ -100,6 +100,15 @@ def differences(
         sizes = np.ones(len(target)) if chosen.sizes is None else chosen.sizes(target, b)
         low, high = widened(low, high, difference, apart, codes, sizes, resamples, seed)
     return difference, float("nan") if low is None else low, float("nan") if high is None else high
+
+
+def deciding_units(metric: str, target: np.ndarray, prediction: np.ndarray, units: Units) -> int:
+    """How many units a metric goes by: all, or those that hold the rarer of two classes, where that class decides."""
+    if not (METRICS[metric].needs_rarer and prediction.ndim == 2 and prediction.shape[1] == 2):
+        return units.count
+    if units.codes is None:
+        return int(np.bincount(target.astype(np.int64), minlength=2).min())
+    return min(len(np.unique(units.codes[target == code])) for code in (0, 1))
 
 
 def _outer(

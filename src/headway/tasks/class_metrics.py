@@ -195,7 +195,14 @@ def _ece_value(target: np.ndarray, prediction: np.ndarray) -> float:
 
 METRICS = (
     Metric(
-        "auc", "AUC", True, _sk_scores("roc_auc_score"), over_classes(auc_of), needs="every class", counts_cases=True
+        "auc",
+        "AUC",
+        True,
+        _sk_scores("roc_auc_score"),
+        over_classes(auc_of),
+        needs="every class",
+        counts_cases=True,
+        needs_rarer=True,
     ),
     Metric(
         "accuracy",
@@ -213,8 +220,9 @@ METRICS = (
         over_classes(precision_of),
         needs="every class",
         counts_cases=True,
+        needs_rarer=True,
     ),
-    Metric("f1", "F1", True, _sk_labels("f1_score"), alone(f1), counts_cases=True),
+    Metric("f1", "F1", True, _sk_labels("f1_score"), alone(f1), counts_cases=True, needs_rarer=True),
     Metric(
         "log_loss",
         "log loss",

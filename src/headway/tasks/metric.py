@@ -41,6 +41,8 @@ class Metric:
     """What the target must have for the metric to be defined."""
     counts_cases: bool = False
     """Whether it goes by which rows are right, or above others: few rows may show no case of a loss, by luck."""
+    needs_rarer: bool = False
+    """Whether, of two classes, the rarer one's rows decide: a thousand others tell nothing of where three positives are ranked."""
     class_losses: Callable[[np.ndarray], np.ndarray] | None = None
     """Of a mean of losses: (N, K) probabilities to the loss (N, K) of each row, were it of each class."""
     decides: bool = True
