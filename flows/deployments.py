@@ -26,7 +26,7 @@ SLUG = "yaml"
 
 
 def deployments_of(project: Project) -> list[RunnerDeployment]:
-    """All of a project: to retrain it and to roll it back; to study it where it trains a network; to score and watch a table."""
+    """All of a project: to retrain it and to roll it back; to study it where it trains a network; to score; to watch a table."""
     name = project.name
     made = [
         deployment(project),
@@ -34,8 +34,8 @@ def deployments_of(project: Project) -> list[RunnerDeployment]:
     ]
     if project.model.is_network:
         made.append(_of(effect, project, f"What each efficiency technique gains on {name}, at equal quality."))
+    made.append(_of(score, project, f"Predict rows with the champion of {name}, to Parquet."))
     if has_target(project.task):
-        made.append(_of(score, project, f"Predict rows with the champion of {name}, to Parquet."))
         text = f"Whether the newest rows of {name} are still as its champion's training knew them."
         made.append(_of(watch, project, text))
     return made

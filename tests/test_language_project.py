@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from headway.cli import commands as cli
@@ -14,11 +15,12 @@ from headway.cli.overview import sample
 from headway.data.tokens import TokenStore, make_token_store
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json
-from headway.pipeline import runs, stages
+from headway.pipeline import runs, scoring, stages
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve import rehearse
+from headway.serve.text import TextPredictor
 from tests.letters import YAML, write_project
 
 LOAD = """
@@ -97,6 +99,36 @@ def test_a_fresh_process_completes_a_prompt_as_the_command_line_does(root: Path,
     assert sample("little", root, "the ", tokens=20, temperature=0.0, seed=0) == sample(
         "little", root, "the ", tokens=20, temperature=0.0, seed=1
     )
+
+
+def test_documents_are_scored_by_every_road_alike_and_blank_ones_are_refused(
+    root: Path, first: RunDirectory, tmp_path: Path
+) -> None:
+    texts = {f"{n}.txt": f"the {'cat' if n % 2 else 'dog'} sees the fish. number {n}" for n in range(5)}
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    for name, text in {**texts, "blank.txt": " \n", "empty.txt": ""}.items():
+        (incoming / name).write_text(text)
+    frame = pd.DataFrame({"name": list(texts), "text": list(texts.values())})
+    frame.to_parquet(tmp_path / "rows.parquet")
+    frame.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    told = scoring.score("little", root, Silent(), str(incoming), tmp_path / "out")
+    assert (told.rows, told.scored, told.refused) == (7, 5, 2)
+    scored = pd.read_parquet(tmp_path / "out" / "incoming.parquet").set_index("name").sort_index()
+    assert list(scored.columns) == ["bits_per_byte", "loss", "perplexity", "model_version"]
+    assert np.allclose(scored["perplexity"], np.exp(scored["loss"]))
+    (path,) = (tmp_path / "out").glob("*refused*")
+    refused = pd.read_parquet(path)
+    assert set(refused["name"]) == {"blank.txt", "empty.txt"}
+    assert refused["reason"].str.startswith("text must be a text of two tokens or more, but is").all()
+    predictor = TextPredictor.load(first.bundle)
+    by_frame = predictor.answer(frame[["text"]], {}).set_index(frame["name"])
+    assert np.allclose(by_frame["loss"], scored["loss"].loc[by_frame.index], atol=1e-6)
+    for form in ("parquet", "jsonl"):
+        scoring.score("little", root, Silent(), str(tmp_path / f"rows.{form}"), tmp_path / form)
+        (path,) = (tmp_path / form).glob("rows*.parquet")
+        assert np.allclose(pd.read_parquet(path)["loss"], by_frame["loss"], atol=1e-6)
+    assert scoring.score("little", root, Silent(), str(incoming), tmp_path / "out").files[0].done_before
 
 
 def test_copied_test_documents_and_wrong_settings_are_refused(root: Path, tmp_path: Path) -> None:

@@ -13,10 +13,16 @@ from starlette.testclient import TestClient
 
 from headway.columns.tokenizer import Characters
 from headway.data.inputs import TokenInputs
+from headway.data.prepare import Preparation
 from headway.models.gpt import GPT
 from headway.serve.app import application
 from headway.serve.config import ServeConfig
-from headway.serve.text import TextPredictor
+from headway.serve.text import Documents, TextPredictor
+from headway.tasks import Target
+
+
+def reading(tokenizer: Characters) -> Preparation:
+    return Preparation((Documents("text", tokenizer),), Target("", "language"))
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +30,7 @@ def client() -> Iterator[TestClient]:
     torch.manual_seed(0)
     tokenizer = Characters("abc \n")
     config = GPT(layers=1, heads=1, width=8, context=8)
-    predictor = TextPredictor(tokenizer, 8, config.build(TokenInputs(tokenizer.size)).eval())
+    predictor = TextPredictor(reading(tokenizer), 8, config.build(TokenInputs(tokenizer.size)).eval())
     with TestClient(application(predictor, ServeConfig())) as client:
         yield client
 
@@ -51,7 +57,7 @@ def test_a_prompt_is_continued_and_a_text_measured(client: TestClient) -> None:
         ([{"prompt": None}], {}, "prompt must be a text in every row, but 1 have none"),
         ([{"prompt": ""}], {}, "prompt must be a text in every row"),
         ([{"prompt": ["a"]}], {}, "prompt must be a text in every row"),
-        ([{"text": "a"}], {}, "a text must have at least two tokens"),
+        ([{"text": "a"}], {}, "column text must be a text of two tokens or more, but 1 value is not (row 1: 'a')"),
         ([{"prompt": "a"}], {"tokens": 10**9}, "params.tokens must be a whole number from 1 to 10,000"),
         (
             [{"prompt": "a"}],
@@ -77,7 +83,7 @@ def test_a_mistake_of_ours_is_one_line_without_its_trace() -> None:
         def answer(self, rows: pd.DataFrame, params: Any) -> pd.DataFrame:
             raise RuntimeError("secret detail")
 
-    broken = Broken(Characters("a"), 8, torch.nn.Identity())
+    broken = Broken(reading(Characters("a")), 8, torch.nn.Identity())
     with TestClient(application(broken, ServeConfig()), raise_server_exceptions=False) as client:
         answer = client.post("/invocations", json={"inputs": [{"prompt": "a"}]})
     assert answer.status_code == 500

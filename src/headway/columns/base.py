@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from headway.columns.config import PrepareConfig
     from headway.columns.recognition import Guess, Specimen
-    from headway.columns.values import Place
+    from headway.columns.values import BadValues, Place
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,10 @@ class Encoding(ABC):
     def ragged(self, column: pa.Array, missing: tuple[str, ...] = ()) -> Ragged:
         """The tokens of each row, numbered from 1 on; 0 is left for padding. Only for an encoding with a vocabulary."""
         raise AssertionError(f"{type(self).__name__} has no tokens")
+
+    def unfit(self, column: pa.Array, where: str) -> BadValues | None:
+        """The refusal of canonical values to predict from that are no input; None where every value is one."""
+        return None
 
     def respelled(self, column: pa.Array, holds_numbers: Callable[[], bool]) -> pa.Array:
         """Canonical values to predict from, as training's were written; ``holds_numbers``: whether they came as numbers."""

@@ -29,6 +29,11 @@ class Input:
     clean: Clean | None = None
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """What its rows are read from."""
+        return (self.file,)
+
+    @property
     def how(self) -> list[object]:
         """What else than the file's bytes decides what its rows are."""
         return [self.form, self.csv.model_dump(), self.clean is not None]
@@ -66,6 +71,45 @@ class Input:
                 cleaned = (self.clean(rest) if self.clean else rest).select(list(columns))
                 yield end - rest.num_rows, cleaned
             at = end
+
+
+@dataclass(frozen=True)
+class Folder(Input):
+    """Files of text as one input: each is a row. ``file``: the folder that they share."""
+
+    parts: tuple[Input, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(one.file for one in self.parts)
+
+    @property
+    def how(self) -> list[object]:
+        return [*super().how, [one.name for one in self.parts]]
+
+    def rows(self) -> int | None:
+        return len(self.parts)
+
+    def batches(
+        self, columns: Sequence[str], rows: int, start: int = 0, broken: Callable[[str], None] | None = None
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        del broken
+        held: list[pa.RecordBatch] = []
+        for number, one in enumerate(self.parts[start:], start):
+            held += [batch for _, batch in one.batches(columns, rows)]
+            if len(held) >= rows or number == len(self.parts) - 1:
+                yield number + 1 - len(held), pa.Table.from_batches(held).combine_chunks().to_batches()[0]
+                held = []
+
+
+def as_one(inputs: Sequence[Input]) -> list[Input]:
+    """Files of text together, all others by themselves."""
+    texts = tuple(one for one in inputs if one.form == "text")
+    others = [one for one in inputs if one.form != "text"]
+    if len(texts) < 2:
+        return [*inputs]
+    folder = os.path.commonpath([str(PurePath(one.file).parent) for one in texts])
+    return [Folder(folder, PurePath(folder).name, "text", texts[0].csv, texts[0].clean, texts), *others]
 
 
 def find_inputs(config: DataConfig, data: str | None, root: Path) -> list[Input]:

@@ -13,19 +13,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headway import tracking
-from headway.data.arriving import Input, find_inputs
+from headway.data.arriving import Input, as_one, find_inputs
 from headway.data.config import CsvOptions
-from headway.data.prepare import Preparation
 from headway.data.source import digest_files
+from headway.data.texts import NAME
 from headway.errors import ConfigError, DataError
 from headway.files import locks
 from headway.files.atomic import read_json
 from headway.files.disk import disk_error
 from headway.files.leftovers import note_place
 from headway.files.records import Record
-from headway.project import load_table_project
+from headway.project import load_project
 from headway.run.report import Reporter
-from headway.serve.bundle import Interval
+from headway.serve.bundle import Interval, preparation_of
 from headway.serve.parts import Counts, Output
 from headway.serve.rows import refuse_unfit
 from headway.serve.stream import Job, Model, Scoring
@@ -83,9 +83,10 @@ def score(
     written, for a file that lacks a column or cannot be read.
     """
     begun = time.perf_counter()
-    project = load_table_project(name, root)
-    model = model_of(root, project.name, version, project.data.keys, project.data.csv)
-    inputs = [_as_it_stands(one) for one in find_inputs(project.data, data, root)]
+    project = load_project(name, root)
+    inputs = [_as_it_stands(one) for one in as_one(find_inputs(project.data, data, root))]
+    named = (NAME,) if all(one.form == "text" for one in inputs) else ()
+    model = model_of(root, project.name, version, project.data.keys or named, project.data.csv)
     for one in inputs:
         refuse_unfit(one, model.preparation, model.keys)
     folder = (out or root / "data" / "scored" / project.name).resolve()
@@ -133,7 +134,7 @@ def model_of(root: Path, name: str, version: str, keys: Sequence[str], csv: CsvO
     """The version's bundle. Raises ConfigError when there is no such version."""
     found = tracking.version_of(root, name, version)
     described = read_json(found.bundle / "bundle.json")
-    preparation = Preparation.from_json(read_json(found.bundle / "preparation.json"))
+    preparation = preparation_of(found.bundle)
     interval, csv = Interval.of(described), csv or CsvOptions()
     return Model(name, found.version, found.run_id, found.bundle, preparation, interval, tuple(keys), csv)
 
@@ -146,7 +147,7 @@ def _output_name(name: str) -> str:
 def _digest(one: Input, model: Model, root: Path) -> str:
     """Of the input's content, how it is read, and the model."""
     how = [FORMAT, one.how, model.name, model.version, model.run_id, model.keys]
-    return digest_files([one.file], root, how)
+    return digest_files(one.files, root, how)
 
 
 def _refuse_circle(inputs: Sequence[Input], folder: Path) -> None:
@@ -157,7 +158,8 @@ def _refuse_circle(inputs: Sequence[Input], folder: Path) -> None:
             continue
         if path.is_relative_to(folder):
             raise ConfigError(f"--out must be another folder than the data's, but {folder} holds {one.name}")
-        if len(inputs) > 1 and folder.is_relative_to(path.parents[one.depth]):
+        held = path if path.is_dir() else path.parents[one.depth]
+        if (len(inputs) > 1 or path.is_dir()) and folder.is_relative_to(held):
             raise ConfigError(f"--out must not be within the data's folder, but {folder} is; give another")
 
 

@@ -149,7 +149,7 @@ def _complete(run: RunDirectory, project: Project) -> None:
         from headway.serve.text import complete_text_bundle
 
         tokens = TokenStore(run.store)
-        complete_text_bundle(run.bundle, tokens, project.model, project.to_yaml())
+        complete_text_bundle(run.bundle, tokens, project.model, project.to_yaml(), *project.data.features)
         tokens.learnt.write(run.bundle)
     checksums.seal(run.bundle)
 

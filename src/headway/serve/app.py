@@ -40,7 +40,6 @@ from headway.server.credentials import auth
 if TYPE_CHECKING:
     from headway.serve.text import TextPredictor
 
-TEXT_COLUMNS = ("prompt", "text")
 CODES = {
     404: "ENDPOINT_NOT_FOUND",
     408: "REQUEST_TIMEOUT",
@@ -125,8 +124,7 @@ class Scorer:
 
     def _read(self, body: bytes, kind: str) -> Question:
         table = isinstance(self.predictor, Predictor)
-        needed = tuple(self.predictor.preparation.kinds) if isinstance(self.predictor, Predictor) else TEXT_COLUMNS
-        return read_body(body, kind, needed, table, self.limits)
+        return read_body(body, kind, self.predictor.columns, table, self.limits)
 
     def _predict(self, question: Question) -> Any:
         if isinstance(self.predictor, Predictor):

@@ -117,6 +117,11 @@ class Predictor:
             config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
             return cls(preparation, inputs, _load_model(folder, config, inputs), Interval.of(described))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a row must hold."""
+        return tuple(self.preparation.kinds)
+
     def predict(self, rows: pd.DataFrame | pa.RecordBatch, strict: bool = True) -> np.ndarray:
         """(N, classes) float32 probabilities or (N,) float64 values, rows in order.
 
@@ -198,6 +203,15 @@ def load_predictor(folder: str | Path) -> Predictor | TextPredictor:
 
         return TextPredictor.load(folder)
     return Predictor.load(folder)
+
+
+def preparation_of(folder: Path) -> Preparation:
+    """What a bundle reads and answers, without its model."""
+    if (folder / "tokenizer.json").is_file():
+        from headway.serve.text import documents_preparation
+
+        return documents_preparation(folder)
+    return Preparation.from_json(read_json(folder / "preparation.json"))
 
 
 def _network_type() -> type[Any]:

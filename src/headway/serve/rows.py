@@ -39,7 +39,8 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
     The rules are the preparation's own, asked column by column.
     """
     reasons: dict[int, str] = {}
-    for name, kind in preparation.kinds.items():
+    for encoding in preparation.columns:
+        name, kind = encoding.column, encoding.kind_name()
         column = read_column(preparation, kind, batch.column(name))
         one = pa.RecordBatch.from_arrays([column], names=[name])
         error: BadValues | None = None
@@ -47,6 +48,7 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
             known = canonical(one, {name: kind}, WHERE, date_format=preparation.date_format).column(name)
             if pa.types.is_floating(known.type):
                 error = infinite(known.to_numpy(zero_copy_only=False), name, WHERE)
+            error = error or encoding.unfit(known, WHERE)
         except BadValues as bad:
             error = bad
         if error is not None:

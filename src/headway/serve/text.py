@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,30 +15,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from headway.columns.base import Encoding, Prepared
+from headway.columns.text import TextColumn
 from headway.columns.tokenizer import Tokenizer, tokenizer_from_json
+from headway.columns.values import BadValues, Place, refusal
 from headway.data.inputs import TokenInputs
+from headway.data.prepare import Preparation
 from headway.data.records import shown
+from headway.data.texts import TEXT
 from headway.data.tokens import TokenStore
 from headway.errors import ConfigError, DataError
 from headway.evaluate.blocks import blocks_of, by_document, sizes_of
-from headway.evaluate.metrics import value_of
 from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models import ModelConfig
 from headway.models.gpt import GPT
+from headway.serve.reading import WHERE, canonical_rows
 from headway.serve.whole import whole
-from headway.tasks import language
+from headway.tasks import Target, language
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT = 1
+PROMPT = "prompt"
+"""The column of texts to go on with."""
+
 LATENCY_CHARACTERS = 1000
 SAMPLE_TOKENS = 300
 MOST_TOKENS = 10_000
 
 
-def complete_text_bundle(folder: Path, store: TokenStore, model: ModelConfig, project_yaml: str) -> None:
+def complete_text_bundle(folder: Path, store: TokenStore, model: ModelConfig, project_yaml: str, column: str) -> None:
     """Add to the weights that training wrote all that predicting needs beside them."""
     write_json(folder / "tokenizer.json", store.tokenizer.to_json())
     write_atomically(folder / "project.yaml", project_yaml)
@@ -47,14 +56,47 @@ def complete_text_bundle(folder: Path, store: TokenStore, model: ModelConfig, pr
         "task": language.TASK.name,
         "model": model.model_dump(mode="json", exclude={"weights"}),
     }
-    write_json(folder / "bundle.json", {**described, "vocabulary": store.tokenizer.size})
+    features = {column: TextColumn.name}
+    write_json(folder / "bundle.json", {**described, "vocabulary": store.tokenizer.size, "features": features})
+
+
+@dataclass(frozen=True)
+class Documents(Encoding):
+    """The column of documents that a language model reads."""
+
+    tokenizer: Tokenizer
+
+    def kind_name(self) -> str:
+        return TextColumn.name
+
+    def prepared(self) -> Sequence[Prepared]:
+        return ()
+
+    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
+        del column, missing, strict
+        return ()
+
+    def unfit(self, column: pa.Array, where: str) -> BadValues | None:
+        texts = ["" if text is None or text.isspace() else text for text in column.to_pylist()]
+        short = np.array([len(self.tokenizer.encode(text)) < 2 for text in texts], bool)
+        if not short.any():
+            return None
+        return refusal(column, short, Place(self.column, where), "a text of two tokens or more")
+
+
+def documents_preparation(folder: Path) -> Preparation:
+    """What a language model's bundle reads: one column of documents. Bundles of before call it text."""
+    features = read_json(folder / "bundle.json").get("features") or {TEXT: TextColumn.name}
+    (column,) = features
+    tokenizer = tokenizer_from_json(read_json(folder / "tokenizer.json"))
+    return Preparation((Documents(column, tokenizer),), Target("", language.TASK.name))
 
 
 @dataclass(frozen=True)
 class TextPredictor:
     """A loaded bundle."""
 
-    tokenizer: Tokenizer
+    preparation: Preparation
     context: int
     network: torch.nn.Module
 
@@ -72,7 +114,28 @@ class TextPredictor:
             config = GPT.parse(described["model"], "model")
             network = config.build(TokenInputs(described["vocabulary"]))
             network.load_state_dict(load_file(folder / "weights.safetensors"))
-            return cls(tokenizer_from_json(read_json(folder / "tokenizer.json")), config.context, network.eval())
+            return cls(documents_preparation(folder), config.context, network.eval())
+
+    @property
+    def _documents(self) -> Documents:
+        (documents,) = self.preparation.columns
+        assert isinstance(documents, Documents)
+        return documents
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What makes tokens of a text."""
+        return self._documents.tokenizer
+
+    @property
+    def column(self) -> str:
+        """The name of the documents' column."""
+        return self._documents.column
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a row may hold: the one or the other."""
+        return (PROMPT, self.column)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -110,6 +173,15 @@ class TextPredictor:
         blocks = len(sizes_of([len(text.encode()) for text in texts]))
         return blocks_of(nats, self.tokenizer.byte_lengths()[tokens], blocks, counts)
 
+    def predict(self, rows: pd.DataFrame | pa.RecordBatch) -> np.ndarray:
+        """(N, 3) the nats, tokens and bytes of each document, its first token left out. Raises DataError where one is too short."""
+        (column,) = canonical_rows(self.preparation, rows).columns
+        problem = self._documents.unfit(column, WHERE)
+        if problem is not None:
+            raise problem
+        sums = [self.losses([text]).sum(0) for text in column.to_pylist()]
+        return np.stack(sums) if sums else language.TASK.no_predictions(3)
+
     def sample(self, prompt: str, *, tokens: int = SAMPLE_TOKENS, temperature: float = 0.8, seed: int = 0) -> str:
         """What follows a prompt."""
         import torch
@@ -122,28 +194,26 @@ class TextPredictor:
         return self.tokenizer.decode(found)
 
     def answer(self, rows: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
-        """`completion` for each `prompt`; or `loss` and `bits_per_byte` for each `text`.
+        """`completion` for each `prompt`; or `loss` and `bits_per_byte` for each document.
 
         Raises DataError without either column, without a text in a row, and on parameters that are none.
         """
-        name = "prompt" if "prompt" in rows.columns else "text"
+        name = PROMPT if PROMPT in rows.columns else self.column
         if name not in rows.columns:
             have = ", ".join(shown(c) for c in rows.columns[:8])
-            raise DataError(f"rows to predict must have a column prompt or text, but they have {have}")
+            raise DataError(f"rows to predict must have a column {PROMPT} or {self.column}, but they have {have}")
         texts = [str(text) for text in rows[name] if isinstance(text, str) and text]
         if len(texts) < len(rows):
             raise DataError(
                 f"rows to predict: {name} must be a text in every row, but {len(rows) - len(texts)} have none"
             )
-        if name == "prompt":
+        if name == PROMPT:
             tokens = int(_parameter(params, "tokens", SAMPLE_TOKENS, 1, MOST_TOKENS, whole=True))
             seed = int(_parameter(params, "seed", 0, 0, 2**63 - 1, whole=True))
             temperature = _parameter(params, "temperature", 0.8, 0, 100)
             shape = {"tokens": tokens, "seed": seed}
             return pd.DataFrame({"completion": [self.sample(text, temperature=temperature, **shape) for text in texts]})
-        sums = [self.losses([text]) for text in texts]
-        metrics = language.TASK.metrics
-        return pd.DataFrame([{m.name: value_of(m, np.zeros(len(one)), one) for m in metrics} for one in sums])
+        return self.preparation.target.decode(self.predict(rows))
 
 
 def _parameter(

@@ -170,7 +170,7 @@ def main(bundle: str, parent: str, file: str) -> int:
     import signal
 
     from headway.machine.processes import die_with_parent
-    from headway.serve.bundle import Predictor
+    from headway.serve.bundle import load_predictor
     from headway.train.memory import keep_memory
 
     keep_memory()
@@ -179,7 +179,7 @@ def main(bundle: str, parent: str, file: str) -> int:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints does not belong between the answers
     try:
-        predictor = Predictor.load(bundle)
+        predictor = load_predictor(bundle)
     except HeadwayError as error:
         print(error, file=sys.stderr)
         return 2

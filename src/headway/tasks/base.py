@@ -58,7 +58,7 @@ class Target:
     @property
     def outputs(self) -> int:
         """How many numbers a model gives for a row."""
-        return target_task(self.task).outputs(self)
+        return task_of(self.task).outputs(self)
 
     def apply(self, column: pa.Array) -> np.ndarray:
         """(B,) the canonical column as it is stored; -1 for a class unknown in training."""
@@ -66,7 +66,7 @@ class Target:
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
         """Predictions as people read them: `prediction`, and what the task adds to it."""
-        return target_task(self.task).answer(self, predictions)
+        return task_of(self.task).answer(self, predictions)
 
 
 PARTS = frozenset({"base", "class_metrics", "metric", "numbers"})
@@ -119,6 +119,9 @@ class Task(ABC):
 
     metrics: ClassVar[tuple[Metric, ...]]
 
+    completes: ClassVar[bool] = False
+    """Whether a model goes on with a text that it is given."""
+
     baselines: ClassVar[tuple[str, ...]]
     """Cheap models that a project of the task is held against; the first knows next to nothing: a first model must beat it."""
 
@@ -137,6 +140,22 @@ class Task(ABC):
     @abstractmethod
     def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
         """The names of the pictures that show test rows, of those that headway.evaluate.plots can draw."""
+
+    @abstractmethod
+    def outputs(self, target: Target) -> int:
+        """How many numbers a model gives for a row."""
+
+    @abstractmethod
+    def answer(self, target: Target, predictions: np.ndarray) -> pd.DataFrame:
+        """Predictions as people read them, a row a row: of a target `prediction`, and further columns of the task's own."""
+
+    @abstractmethod
+    def answered(self, classes: Sequence[str]) -> dict[str, Answered]:
+        """The columns of ``answer``, without the interval's."""
+
+    @abstractmethod
+    def no_predictions(self, outputs: int) -> np.ndarray:
+        """Predictions of no rows."""
 
     def count(self, predictions: np.ndarray) -> int:
         """How many single predictions the rows (N, ...) hold: of a block of text, one for each token."""
@@ -176,10 +195,6 @@ class TargetTask(Task):
         """Fit to a column of the training rows. Raises ConfigError or DataError where it cannot be learnt."""
 
     @abstractmethod
-    def outputs(self, target: Target) -> int:
-        """How many numbers a model gives for a row."""
-
-    @abstractmethod
     def encode(self, target: Target, column: pa.Array) -> np.ndarray:
         """(B,) of ``dtype``: the canonical column as it is stored."""
 
@@ -215,18 +230,6 @@ class TargetTask(Task):
         """A linear model of x (N, F + V), sparse, fitted to its optimum by scikit-learn."""
 
     # Predictions
-
-    @abstractmethod
-    def answer(self, target: Target, predictions: np.ndarray) -> pd.DataFrame:
-        """`prediction`, and further columns of the task's own."""
-
-    @abstractmethod
-    def answered(self, classes: Sequence[str]) -> dict[str, Answered]:
-        """The columns of ``answer``, without the interval's."""
-
-    @abstractmethod
-    def no_predictions(self, outputs: int) -> np.ndarray:
-        """Predictions of no rows."""
 
     # Evaluation
 

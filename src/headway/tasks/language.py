@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from headway.tasks.base import Task
+from headway.tasks.base import Answered, Target, Task
 from headway.tasks.metric import Metric, Resampled, alone, ratio
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     from torch import Tensor, nn
 
@@ -67,6 +68,7 @@ class Language(Task):
     """The next of the tokens, each a class."""
 
     has_classes = True
+    completes = True
     losses = ("auto", "cross_entropy")
     metrics: ClassVar[tuple[Metric, ...]] = (BITS_PER_BYTE, LOSS, PERPLEXITY)
     baselines = ("unigram", "ngram")
@@ -84,6 +86,27 @@ class Language(Task):
     def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
         del classes, target
         return ()
+
+    def outputs(self, target: Target) -> int:
+        del target
+        return 3
+
+    def answer(self, target: Target, predictions: np.ndarray) -> pd.DataFrame:
+        """Each metric of each document: (N, 3) sums of its nats, tokens and bytes."""
+        import pandas as pd
+
+        del target
+        nats, tokens, size = predictions.T
+        loss = ratio(nats, tokens)
+        values = {BITS_PER_BYTE.name: ratio(nats, size) / math.log(2), LOSS.name: loss, PERPLEXITY.name: np.exp(loss)}
+        return pd.DataFrame(values)
+
+    def answered(self, classes: Sequence[str]) -> dict[str, Answered]:
+        del classes
+        return {metric.name: "double" for metric in self.metrics}
+
+    def no_predictions(self, outputs: int) -> np.ndarray:
+        return np.zeros((0, outputs))
 
     def count(self, predictions: np.ndarray) -> int:
         return int(predictions[:, TOKENS].sum())

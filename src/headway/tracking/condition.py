@@ -15,6 +15,7 @@ from headway.files.atomic import read_json, read_or_empty, sync
 from headway.files.checksums import sync_tree
 from headway.files.locks import working_folder
 from headway.run.directory import RunDirectory
+from headway.tasks import task_of
 from headway.tracking import decisions, intent, lock
 from headway.tracking.contents import is_final
 from headway.tracking.intent import TAG as INTENT
@@ -188,7 +189,7 @@ def _example(folder: Path, described: Mapping[str, Any]) -> pd.DataFrame:
     kept = read_or_empty(folder / "input_example.json")
     if "data" in kept and "columns" in kept:
         return pd.DataFrame(kept["data"], columns=kept["columns"])
-    names = ["prompt"] if described["task"] == "language" else list(described["features"])
+    names = ["prompt"] if task_of(described["task"]).completes else list(described["features"])
     return pd.DataFrame({name: [None] for name in names})
 
 

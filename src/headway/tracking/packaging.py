@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import headway
 from headway.columns import column_type
 from headway.files import checksums
-from headway.tasks import target_task
+from headway.tasks import target_task, task_of
 from headway.tracking.store import quietly
 
 if TYPE_CHECKING:
@@ -81,15 +81,15 @@ def _signature(described: Mapping[str, Any]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    if described["task"] == "language":
+    if task_of(described["task"]).completes:
         from mlflow.types import ParamSchema, ParamSpec
 
         options = (("tokens", "long", 300), ("temperature", "double", 0.8), ("seed", "long", 0))
         params = ParamSchema([ParamSpec(name, kind, default) for name, kind, default in options])
         # A prompt is completed; a text is measured. A frame holds the one or the other.
-        asked = [ColSpec("string", name, required=False) for name in ("prompt", "text")]
+        asked = [ColSpec("string", name, required=False) for name in ("prompt", *described.get("features", ("text",)))]
         told = [ColSpec("string", "completion", required=False)]
-        told += [ColSpec("double", name, required=False) for name in ("loss", "bits_per_byte", "perplexity")]
+        told += [ColSpec(kind, name, required=False) for name, kind in task_of(described["task"]).answered(()).items()]
         return ModelSignature(inputs=Schema(asked), outputs=Schema(told), params=params)
     columns = [
         ColSpec(column_type(kind).mlflow_type, name, required=False) for name, kind in described["features"].items()
@@ -110,7 +110,7 @@ def _outputs(described: Mapping[str, Any]) -> list[Any]:
 def _example(rows: pd.DataFrame, described: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
-    if described["task"] == "language":
+    if task_of(described["task"]).completes:
         return rows
     example = rows[list(described["features"])].head(5).reset_index(drop=True)
     for name, kind in described["features"].items():

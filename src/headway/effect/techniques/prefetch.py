@@ -1,10 +1,11 @@
 """Blocks of rows are read ahead by threads while the step computes; rows are shuffled by blocks."""
 
 from headway.effect.technique import Setting, Technique
+from headway.tasks import has_target
 
 
 def _lacks(setting: Setting) -> str | None:
-    return "a text is not streamed in blocks" if setting.task == "language" else None
+    return "a text is not streamed in blocks" if not has_target(setting.task) else None
 
 
 TECHNIQUE = Technique(
