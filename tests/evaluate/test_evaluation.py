@@ -24,6 +24,7 @@ from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
 from headway.evaluate.slices import groups, measure_slices
 from headway.evaluate.undefined import lines
+from headway.files.atomic import write_json
 from headway.pipeline.terminal import metric_rows
 
 
@@ -321,3 +322,28 @@ def test_a_champion_that_has_learnt_from_every_row_is_no_part_of_the_picture(tmp
     target = np.arange(100.0)
     drawn = draw(tmp_path, "regression", (), target, {"model": target + 1}, evaluation, [])
     assert {p.stem for p in drawn} == {"metrics", "residuals"}
+
+
+@pytest.mark.parametrize(
+    "units", [Units("row", 40), Units("day", 40, np.zeros(40, np.int64))], ids=["one positive", "one day"]
+)
+def test_an_evaluation_without_an_interval_beside_the_baselines_can_be_written_down(
+    units: Units, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    models = {name: np.stack([1 - p, p], 1) for name in ("model", "linear") for p in [rng.random(40)]}
+    evaluation = evaluate(
+        "classification",
+        GateConfig(),
+        ["no", "yes"],
+        (np.arange(40) == 7).astype(int),
+        {**models, "trivial": np.tile([0.9, 0.1], (40, 1))},
+        units=units,
+        seconds={},
+        slice_values={},
+        reference=None,
+        model_name="mlp",
+        resamples=100,
+    )
+    assert evaluation["earns_its_keep"] is None
+    write_json(tmp_path / "evaluation.json", evaluation)
