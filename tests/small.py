@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from headway.columns.category import Category
+from headway.columns.config import PrepareConfig, TokensConfig
 from headway.columns.number import Number
+from headway.columns.ragged import Ragged
+from headway.columns.text import TokensFitter
+from headway.data.arrays import GrowingRagged
 from headway.data.prepare import Preparation
-from headway.files.atomic import write_json
+from headway.files.atomic import read_json, write_json
 from headway.run.directory import RunDirectory
 from headway.tasks import Target
 
@@ -66,3 +72,25 @@ def make_run(tmp_path: Path) -> Callable[..., RunDirectory]:
         return run
 
     return make
+
+
+VOCABULARY = 260
+
+
+def add_tokens(store: Path) -> None:
+    """Beside the numbers of a small store a column of up to six tokens a row, one of which the class decides on."""
+    preparation = Preparation.from_json(read_json(store / "preparation.json"))
+    texts = pa.array(["some text", None], pa.string())
+    fitter = TokensFitter("note", PrepareConfig(tokens=TokensConfig(vocabulary=VOCABULARY)))
+    fitter.update(texts, texts)
+    tokens = fitter.finish()
+    assert tokens is not None
+    write_json(store / "preparation.json", replace(preparation, columns=(*preparation.columns, tokens)).to_json())
+    write_json(store / "store.json", {**read_json(store / "store.json"), "ragged": ["tokens_0"]})
+    for seed, split in enumerate(ROWS):
+        rng, target = np.random.default_rng(seed), np.load(store / split / "target.npy")
+        lists = [
+            [*rng.integers(1, 257, rng.integers(6)), *([257 + label] if rng.random() < 0.7 else [])] for label in target
+        ]
+        with GrowingRagged(store / split, "tokens_0", np.dtype(np.int32)) as growing:
+            growing.append(Ragged.of(lists))

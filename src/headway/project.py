@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 import yaml
 from pydantic import Field, model_validator
 
+from headway.columns import column_types, gives
 from headway.columns.config import PrepareConfig
 from headway.config import Config, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
@@ -124,6 +125,17 @@ class Project(Config):
             raise ValueError(
                 f"gate.slice_margin, evaluate.slices and evaluate.reference must be left out for {self.task}: it has no slices"
             )
+
+    @model_validator(mode="after")
+    def _features_give_what_the_model_takes(self) -> Project:
+        for array in self.model.takes:
+            kinds = [kind for kind in column_types() if gives(kind, {array})]
+            if not set(kinds) & set(self.data.features.values()):
+                raise ValueError(
+                    f"data.features must have a column of type {' or '.join(kinds)}, for {self.model.name} is set to take "
+                    f"{array}, but it has none"
+                )
+        return self
 
     @model_validator(mode="after")
     def _reference_is_no_feature(self) -> Project:

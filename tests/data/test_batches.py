@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from headway.columns.ragged import Ragged
 from headway.data.batches import Batch, Batches, ResidentBatches
 from headway.data.loader import LoaderBatches
+from headway.data.padded import PaddedRows
 from headway.data.streamed import StreamedBatches
 
 CPU = torch.device("cpu")
@@ -111,3 +113,58 @@ def test_a_plain_loader_gives_the_resident_batches_and_draws_nothing_from_torchs
     before = torch.get_rng_state()
     assert targets(make("loader"), 2) == targets(make("resident"), 2)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def ragged(rows: int) -> list[list[int]]:
+    rng = np.random.default_rng(1)
+    return [rng.integers(1, 1000, rng.integers(0, 6)).tolist() for _ in range(rows)]
+
+
+def with_tokens(kind: str, lists: list[list[int]], batch_size: int = 64) -> Batches:
+    tensors = {**table(len(lists)), "tokens_0": PaddedRows.of(Ragged.of(lists))}
+    if kind == "loader":
+        return LoaderBatches(tensors, batch_size, 0, CPU)
+    if kind == "resident":
+        return ResidentBatches(tensors, batch_size, 0)
+    return StreamedBatches(tensors, batch_size, 0, CPU, workers=2, window_bytes=2048, blocks=8)
+
+
+def padded(row: list[int], width: int) -> list[int]:
+    return (row + [0] * width)[:width]
+
+
+@KINDS
+@pytest.mark.parametrize("rows", [ROWS, 5, 1])
+def test_ragged_rows_come_padded_beside_their_own_row(kind: str, rows: int) -> None:
+    lists = ragged(rows)
+    width = max(1, *(len(row) for row in lists))
+    seen = []
+    for batch in with_tokens(kind, lists).epoch(1):
+        assert batch["tokens_0"].dtype == torch.int32
+        assert batch["tokens_0"].tolist() == [padded(lists[i], width) for i in batch["target"].tolist()]
+        seen += batch["target"].tolist()
+    assert sorted(seen) == list(range(rows))
+
+
+@KINDS
+def test_ragged_batches_begin_at_any_step_and_all_residences_but_the_stream_have_one_order(kind: str) -> None:
+    lists = ragged(ROWS)
+    batches = [batch["tokens_0"].tolist() for batch in with_tokens(kind, lists).epoch(2)]
+    for start in (1, 9, 15):
+        assert [batch["tokens_0"].tolist() for batch in with_tokens(kind, lists).epoch(2, start)] == batches[start:]
+    if kind != "streamed":
+        assert targets(with_tokens(kind, lists), 2) == targets(make("resident"), 2)
+
+
+@KINDS
+def test_ragged_rows_that_are_all_empty_are_a_column_of_padding(kind: str) -> None:
+    for batch in with_tokens(kind, [[] for _ in range(70)]).epoch(0):
+        assert batch["tokens_0"].tolist() == [[0]] * len(batch["target"])
+
+
+def test_a_row_that_is_longer_than_the_width_is_cut() -> None:
+    rows = PaddedRows.of(Ragged.of([[1, 2, 3], [4]]), 2)
+    assert rows[:].tolist() == rows.index_select(0, torch.tensor([0, 1])).tolist() == [[1, 2], [4, 0]]
+    out = np.ones((2, 2), np.int32)
+    rows.gather(np.array([1, 0]), out)
+    assert out.tolist() == [[4, 0], [1, 2]]

@@ -10,7 +10,7 @@ from torch.nn import functional
 from headway.data.inputs import Inputs
 from headway.models import model_configs
 from headway.models.boosting import Boosting
-from headway.models.layers import Columns, Dropout, OneHot
+from headway.models.layers import Columns, Dropout, OneHot, TokenBags
 from headway.models.mlp import MLP
 
 NETWORKS = [name for name, config in model_configs().items() if config is not Boosting and config.reads == "rows"]
@@ -110,3 +110,45 @@ def test_a_folded_network_predicts_the_same(depth: int, codes: tuple[int, ...]) 
     quick = folded(network, codes)
     assert isinstance(quick, FoldedNetwork)
     torch.testing.assert_close(quick(numeric, categorical), network(numeric, categorical), atol=1e-5, rtol=1e-5)
+
+
+def test_tokens_enter_as_the_mean_of_their_embeddings_whatever_the_padding() -> None:
+    torch.manual_seed(0)
+    bags = TokenBags([9, 5], size=4)
+    assert not bags([torch.tensor([[3, 8]]), torch.tensor([[1]])]).any(), (
+        "a token that training never shows adds nothing"
+    )
+    for bag in bags.bags:
+        torch.nn.init.normal_(bag.get_parameter("weight"))
+    first, second = (bag.get_parameter("weight") for bag in bags.bags)
+    tokens = [torch.tensor([[3, 8, 3], [0, 0, 0]], dtype=torch.int32), torch.tensor([[1], [2]], dtype=torch.int32)]
+    out = bags(tokens)
+    expected = torch.stack(
+        [torch.cat([(2 * first[3] + first[8]) / 3, second[1]]), torch.cat([torch.zeros(4), second[2]])]
+    )
+    torch.testing.assert_close(out, expected)
+    wider = [functional.pad(tokens[0], (0, 7)), tokens[1]]
+    assert torch.equal(bags(wider), out)
+
+
+@pytest.mark.parametrize(
+    "inputs", [Inputs(2, (5,), (), 2, (9, 5)), Inputs(0, (), (), 2, (9,))], ids=["mixed", "tokens"]
+)
+def test_an_mlp_learns_from_tokens_beside_other_columns_and_alone(inputs: Inputs) -> None:
+    from headway.models.folded import folded
+
+    torch.manual_seed(0)
+    network = MLP(width=16, text="tokens").build(inputs)
+    rows = {"numeric": torch.randn(64, inputs.numeric), "categorical": torch.zeros(64, len(inputs.categorical)).int()}
+    rows |= {f"tokens_{i}": torch.randint(0, n, (64, 3)).int() for i, n in enumerate(inputs.tokens)}
+    target = (rows["tokens_0"] == 4).any(1).long()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
+    losses = []
+    for _ in range(80):
+        optimizer.zero_grad()
+        value = functional.cross_entropy(network(**rows), target)
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    assert losses[-1] < 0.3 * losses[0]
+    assert folded(network, inputs.categorical) is network, "only a look-up of codes is folded"

@@ -17,6 +17,7 @@ from headway.data.inputs import Inputs, TokenInputs
 from headway.models import model_configs
 from headway.models.gpt import GPT
 from headway.models.layers import Dropout
+from headway.models.mlp import MLP
 from headway.train import recorded
 from headway.train.optimizer import make_optimizer, pack_optimizers
 from headway.train.precision import Arithmetic
@@ -93,6 +94,27 @@ def test_every_network_of_a_table_is_recorded_and_learns_the_same(name: str, pre
 
     batches = table_batches(6)
     last = {key: tensor[:7] for key, tensor in batches[-1].items()}  # an epoch's last batch, of another shape
+    assert_same(build, [*batches, last, *batches], arithmetic=Arithmetic(precision, CPU, ""))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_network_of_tokens_is_recorded_and_learns_the_same(precision: Any) -> None:
+    """Ragged rows come in one width, so that one recording holds for all full batches."""
+
+    def build() -> nn.Module:
+        return MLP(width=16, text="tokens").build(Inputs(3, (5, 90), (), 2, (40,)))
+
+    generator = torch.Generator().manual_seed(2)
+    batches = [
+        {
+            **batch,
+            "tokens_0": torch.randint(0, 40, (ROWS, 9), generator=generator).int()
+            * (torch.rand(ROWS, 9, generator=generator) < 0.5),
+        }
+        for batch in table_batches(8)
+    ]
+    batches[5]["tokens_0"] = torch.zeros(ROWS, 9, dtype=torch.int32)  # a batch in which no row has a token
+    last = {key: tensor[:7] for key, tensor in batches[-1].items()}
     assert_same(build, [*batches, last, *batches], arithmetic=Arithmetic(precision, CPU, ""))
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,6 +52,11 @@ def groups() -> list[str]:
 def encodings_of(kind: ColumnType) -> tuple[type[Encoding], ...]:
     """All that a type's columns may become; the first is what they become for most models."""
     return (kind.encoding, *kind.other_encodings)
+
+
+def gives(kind: str, takes: Collection[str]) -> bool:
+    """Whether a column of this type can become one of the arrays that a model ``takes`` beside numbers and codes."""
+    return any(encoding.group in takes for encoding in column_type(kind).other_encodings)
 
 
 def read_encoding(group: str, values: Mapping[str, Any]) -> Encoding:

@@ -8,6 +8,8 @@ from itertools import chain
 
 import numpy as np
 
+BLOCK_ROWS = 1 << 20
+
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
@@ -30,6 +32,12 @@ class Ragged:
     def lengths(self) -> np.ndarray:
         """(N,) int64."""
         return np.diff(self.offsets)
+
+    @property
+    def longest(self) -> int:
+        """The largest length, 0 without rows. Block by block: the offsets may be a large file."""
+        starts = range(0, len(self), BLOCK_ROWS)
+        return max((int(np.diff(self.offsets[at : at + BLOCK_ROWS + 1]).max()) for at in starts), default=0)
 
     def take(self, rows: np.ndarray) -> Ragged:
         """The rows of these numbers, in their order."""

@@ -47,12 +47,18 @@ class Words(Encoding):
         return [Prepared(f"{self.column}: {word}") for word in self.words]
 
     def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
-        rows, tokens = tokens_of(column)
+        rows, tokens = tokens_of(without(column, missing))
         found = pc.index_in(tokens, value_set=pa.array(self.words, pa.string()))
         known = pc.is_valid(found).to_numpy(zero_copy_only=False)
         present = np.zeros((len(self.words), len(column)), np.bool_)
         present[found.drop_null().to_numpy(zero_copy_only=False), rows[known]] = True
         return list(present)
+
+
+def without(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
+    """Null for a text that is nothing but a word for null: a CSV says so what a file that knows null need not spell out."""
+    words = pc.is_in(column, value_set=pa.array(missing, pa.string()))
+    return pc.if_else(words, pa.scalar(None, pa.string()), column) if pc.any(words).as_py() else column
 
 
 def tokens_of(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
@@ -138,9 +144,8 @@ class Tokens(Encoding):
 
     def ragged(self, column: pa.Array, missing: tuple[str, ...] = ()) -> Ragged:
         """A null, an empty text and one that stands for null have no tokens. Every different text is encoded once."""
-        coded = beginnings(column, self.most).dictionary_encode()
-        texts = ["" if text in missing else text for text in coded.dictionary.to_pylist()]
-        return self._byte_pairs.encode_rows(texts, self.most).take(coded.indices.to_numpy())
+        coded = beginnings(without(column, missing), self.most).dictionary_encode()
+        return self._byte_pairs.encode_rows(coded.dictionary.to_pylist(), self.most).take(coded.indices.to_numpy())
 
 
 def beginnings(column: pa.Array, most: int) -> pa.Array:

@@ -13,6 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from headway.data.padded import Rows, row_bytes
+
 GATHER_BYTES = 1 << 22
 """Rows gathered at once: enough to drown the call's cost, small enough to stay in a core's cache until they are used."""
 
@@ -48,11 +50,6 @@ def permutation(rows: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(rows, generator=generator)
 
 
-def row_bytes(tensors: Mapping[str, Tensor]) -> int:
-    """Bytes of one row over all tensors."""
-    return max(1, sum(t[:1].numel() * t.element_size() for t in tensors.values()))
-
-
 def slices(block: Mapping[str, Tensor], batch_size: int) -> Iterator[Batch]:
     """A block of rows as batches: views, split by torch in one call for each tensor; the last may be smaller."""
     names = list(block)
@@ -62,12 +59,12 @@ def slices(block: Mapping[str, Tensor], batch_size: int) -> Iterator[Batch]:
 
 @dataclass(frozen=True)
 class RowBatches:
-    """Named tensors of one length, in batches.
+    """Named tensors of one length, or ragged rows, in batches.
 
     The last rows of an epoch that do not fill a batch form a smaller one, so that every row counts once an epoch.
     """
 
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, Rows]
     batch_size: int
     seed: int
 

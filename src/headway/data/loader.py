@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -30,7 +31,8 @@ class LoaderBatches(RowBatches):
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         order = permutation(self.rows, self.seed, epoch)[start * self.batch_size :].tolist()
-        loader = DataLoader(TensorDataset(*self.tensors.values()), self.batch_size, sampler=order, generator=_own())
+        rows = TensorDataset(*cast("list[Tensor]", list(self.tensors.values())))  # ragged ones answer as tensors do
+        loader = DataLoader(rows, self.batch_size, sampler=order, generator=_own())
         for parts in loader:
             yield {name: part.to(self.device) for name, part in zip(self.tensors, parts, strict=True)}
 

@@ -6,7 +6,7 @@ each column that becomes tokens. `headway.data.fit` fits it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import chain
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headway.columns import Kind, groups, read_encoding
+from headway.columns import Kind, gives, groups, read_encoding
 from headway.columns.base import Encoding, Prepared
 from headway.columns.ragged import Ragged
 from headway.data.config import CsvOptions
@@ -98,6 +98,10 @@ class Preparation:
         """Canonical columns to the tokens of each row."""
         missing = self.null_values if self.typed else ()
         return {name: one.ragged(batch.column(one.column), missing) for name, one in self.by_ragged.items()}
+
+    def lacking(self, kinds: Mapping[str, Kind], takes: Collection[str]) -> list[str]:
+        """Of the columns that could become what a model ``takes``, those that training could learn nothing from."""
+        return [name for name, kind in kinds.items() if name not in self.kinds and gives(kind, takes)]
 
     def to_json(self) -> dict[str, Any]:
         """As plain values: the encodings by their groups, then the rest."""

@@ -140,7 +140,8 @@ def make_store(
 
     ``takes``: the arrays that the model takes beside numbers and codes. A damaged store is made again, which ``warn`` is told.
 
-    Raises DataError when the target has nulls or, in validation or test, a class that training lacks.
+    Raises DataError when no feature holds anything to learn from, when the target has nulls or, in validation or test, a class that
+    training lacks.
     """
     path = folder / store_digest(division, data, prepare, takes)
     if is_ready(path, warn):
@@ -150,6 +151,11 @@ def make_store(
 
         table, parts = division.table, division.parts
         preparation = fit(table, parts, data, prepare, takes)
+        inputs = preparation.inputs()
+        if not (inputs.numeric or inputs.categorical or inputs.tokens):
+            raise DataError(
+                f"a feature must hold something to learn from in the training rows, but {', '.join(table.kinds)} does not"
+            )
         write_json(partial / "preparation.json", preparation.to_json())
         _write_arrays(partial, table, parts, preparation)
         division.learnt.write(partial)

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headway.data.batches import Batch, RowBatches, permutation, row_bytes, slices
+from headway.data.batches import Batch, RowBatches, permutation, slices
+from headway.data.padded import PaddedRows, Rows, row_bytes
 
 WINDOW_BYTES = 1 << 23
 BLOCKS_A_WINDOW = 128
@@ -107,8 +108,12 @@ class StreamedBatches(RowBatches):
         rows = rows[permutation(len(rows), self.seed, epoch * 1_000_003 + number + 1)]
         return {name: self._gather(tensor, rows) for name, tensor in self.tensors.items()}
 
-    def _gather(self, tensor: Tensor, rows: Tensor) -> Tensor:
+    def _gather(self, tensor: Rows, rows: Tensor) -> Tensor:
         """By numpy: one thread, while torch would start a pool of its own in each reader, whose idle threads spin."""
+        if isinstance(tensor, PaddedRows):
+            padded = tensor.values.new_empty((len(rows), tensor.width), pin_memory=self.device.type == "cuda")
+            tensor.gather(rows.numpy(), padded.numpy())
+            return padded
         found = tensor.new_empty((len(rows), *tensor.shape[1:]), pin_memory=self.device.type == "cuda")
         if tensor.numel():
             np.take(
@@ -120,16 +125,25 @@ class StreamedBatches(RowBatches):
         return {name: tensor.to(self.device, non_blocking=True) for name, tensor in rows.items()}
 
 
-def _will_need(tensor: Tensor, starts: Sequence[int], rows: int) -> None:
+def _will_need(tensor: Rows, starts: Sequence[int], rows: int) -> None:
     """Ask the system to read these rows of a mapped file, all blocks at once; where it cannot be asked, they are read as they are met."""
+    if isinstance(tensor, PaddedRows):
+        _will_need(tensor.offsets, starts, rows + 1)
+        bounds = [(tensor.offsets[at], tensor.offsets[min(at + rows, len(tensor))]) for at in starts]
+        _advise(tensor.values, [(int(first), int(end)) for first, end in bounds])
+    else:
+        _advise(tensor, [(at, at + rows) for at in starts])
+
+
+def _advise(tensor: Tensor, spans: Sequence[tuple[int, int]]) -> None:
     if sys.platform != "linux" or not tensor.numel():
         return
     stride = tensor.stride(0) * tensor.element_size()
     base, end = tensor.data_ptr(), tensor.data_ptr() + len(tensor) * stride
     page = mmap.PAGESIZE
-    for at in starts:
-        first = (base + at * stride) // page * page
-        length = min(base + (at + rows) * stride, end) - first
+    for start, stop in spans:
+        first = (base + start * stride) // page * page
+        length = min(base + stop * stride, end) - first
         _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), mmap.MADV_WILLNEED)
 
 

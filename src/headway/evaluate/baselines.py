@@ -49,6 +49,8 @@ def fit_baselines(
     the target's own unit.
     """
     makers = {"trivial": _trivial, "linear": _linear, "boosting": _boosting}
+    if not train["numeric"].shape[1] and not cardinalities:  # tokens alone: nothing for the others to learn from
+        makers = dict.fromkeys(makers, _trivial)
     fitted = {}
     for name in names:
         begun = time.perf_counter()

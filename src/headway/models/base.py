@@ -20,6 +20,11 @@ class ModelConfig(Config):
 
     reads: ClassVar[Literal["rows", "tokens"]] = "rows"
 
+    @property
+    def takes(self) -> frozenset[str]:
+        """The arrays that it takes beside numbers and codes. A column becomes what the model takes, or numbers and codes."""
+        return frozenset()
+
     name: str = ""
 
     @property
@@ -29,6 +34,8 @@ class ModelConfig(Config):
 
     def build(self, inputs: Inputs) -> nn.Module:
         """A network that maps ``numeric`` (B, numeric) float and ``categorical`` (B, columns) int to outputs.
+
+        One that takes tokens is given ``tokens_0`` (B, width) int and so on as well; 0 is padding.
 
         Outputs are (B, outputs) logits or values, or (B, K, outputs) for an ensemble of K members.
         """

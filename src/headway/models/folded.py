@@ -55,7 +55,8 @@ def folded(network: nn.Module, codes: Sequence[int]) -> nn.Module:
     layers = list(network.body)
     inner = list(layers[0]) if isinstance(layers[0], nn.Sequential) else layers[:1]
     linear, columns = inner[0], network.columns
-    if not isinstance(linear, nn.Linear) or columns.encoder is not None or not codes or sum(codes) > MOST_CODES:
+    plain = columns.encoder is None and columns.bags is None
+    if not isinstance(linear, nn.Linear) or not plain or not codes or sum(codes) > MOST_CODES:
         return network
     weight = linear.weight.detach().t()
     at = linear.in_features - _width(columns, codes)

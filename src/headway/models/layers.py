@@ -47,10 +47,29 @@ class Embeddings(nn.Module):
         return self.table(codes_BC + self.offsets).flatten(1)
 
 
-class Columns(nn.Module):
-    """Numbers (through ``encoder`` if given), narrow categories one-hot, wide ones embedded, side by side.
+class TokenBags(nn.Module):
+    """Columns of tokens, (B, W) int each, to (B, columns * size): the mean of each row's embeddings, zero for a row without tokens.
 
-    Shape: x_BF float and codes_BC int to (B, width). ``chunks`` lists the width of each part that comes from one column.
+    Embeddings begin at zero, so that a token which training never shows adds nothing.
+    """
+
+    def __init__(self, vocabularies: Sequence[int], size: int = 32) -> None:
+        super().__init__()
+        self.width = len(vocabularies) * size
+        self.bags = nn.ModuleList(
+            nn.EmbeddingBag(count, size, mode="mean", padding_idx=0, _weight=torch.zeros(count, size))
+            for count in vocabularies
+        )
+
+    def forward(self, tokens: Sequence[Tensor]) -> Tensor:
+        return torch.cat([bag(one) for bag, one in zip(self.bags, tokens, strict=True)], -1)
+
+
+class Columns(nn.Module):
+    """Numbers (through ``encoder`` if given), narrow categories one-hot, wide ones embedded, tokens in bags, side by side.
+
+    Shape: x_BF float, codes_BC int and tokens (B, W) int each to (B, width). ``chunks`` lists the width of each part that comes from one
+    column.
     """
 
     narrow: Tensor
@@ -62,6 +81,7 @@ class Columns(nn.Module):
         categorical: Sequence[int],
         encoder: nn.Module | None = None,
         encoded: Sequence[int] | None = None,
+        tokens: Sequence[int] = (),
     ) -> None:
         super().__init__()
         narrow = [i for i, codes in enumerate(categorical) if codes <= ONE_HOT_CODES]
@@ -75,9 +95,12 @@ class Columns(nn.Module):
         self.chunks = [*(encoded if encoded is not None else [1] * numeric), *(categorical[i] for i in narrow)]
         if self.embeddings is not None:
             self.chunks += [self.embeddings.width // len(wide)] * len(wide)
+        self.bags = TokenBags(tokens) if tokens else None
+        if self.bags is not None:
+            self.chunks += [self.bags.width // len(tokens)] * len(tokens)
         self.width = sum(self.chunks)
 
-    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+    def forward(self, numeric: Tensor, categorical: Tensor, tokens: Sequence[Tensor] = ()) -> Tensor:
         parts = []
         if self.has_numeric:
             parts.append(numeric if self.encoder is None else self.encoder(numeric))
@@ -85,11 +108,13 @@ class Columns(nn.Module):
             parts.append(self.one_hot(categorical.index_select(-1, self.narrow)))
         if self.embeddings is not None:
             parts.append(self.embeddings(categorical.index_select(-1, self.wide)))
+        if self.bags is not None:
+            parts.append(self.bags(tokens))
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 
 class TableNetwork(nn.Module):
-    """A network on columns: ``columns`` takes the two named tensors, ``body`` what they become."""
+    """A network on columns: ``columns`` takes the named tensors, ``body`` what they become."""
 
     def __init__(self, columns: Columns, body: nn.Module) -> None:
         super().__init__()
@@ -102,8 +127,8 @@ class TableNetwork(nn.Module):
         inner = [block for part in self.body.modules() if isinstance(part, nn.ModuleList) for block in part]
         return inner or [part for part in self.body.children() if isinstance(part, nn.Sequential)]
 
-    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
-        return self.body(self.columns(numeric, categorical))
+    def forward(self, numeric: Tensor, categorical: Tensor, **tokens: Tensor) -> Tensor:
+        return self.body(self.columns(numeric, categorical, [tokens[f"tokens_{i}"] for i in range(len(tokens))]))
 
 
 class Dropout(nn.Module):

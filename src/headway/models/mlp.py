@@ -3,6 +3,9 @@
 Gorishniy et al. 2021, "Revisiting Deep Learning Models for Tabular Data" (arXiv:2106.11959), section 3.1.
 
 Shapes: B batch, F numeric columns, C categorical columns, O outputs.
+
+Texts enter as words present, or as the mean of their tokens' embeddings: Joulin et al. 2017, "Bag of Tricks for Efficient Text
+Classification" (arXiv:1607.01759).
 """
 
 from __future__ import annotations
@@ -27,6 +30,15 @@ class MLP(ModelConfig):
     activation: Literal["relu", "tanh", "sigmoid", "gelu"] = Field("relu", description="The hidden layers' activation.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units dropped at each step of training.")
 
+    text: Literal["words", "tokens"] = Field(
+        "words",
+        description="How a text column enters: as a 0/1 column for each of some words, or as the mean of its tokens.",
+    )
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return frozenset({"tokens"} if self.text == "tokens" else ())
+
     def build(self, inputs: Inputs) -> nn.Module:
         """x_BF and codes_BC to outputs_BO."""
         from torch import nn
@@ -34,7 +46,7 @@ class MLP(ModelConfig):
         from headway.models.layers import Columns, Dropout, TableNetwork
 
         activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
-        columns = Columns(inputs.numeric, inputs.categorical)
+        columns = Columns(inputs.numeric, inputs.categorical, tokens=inputs.tokens)
         layers: list[nn.Module] = []
         width = columns.width
         for _ in range(self.depth):

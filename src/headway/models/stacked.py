@@ -79,6 +79,27 @@ class StackedEmbeddings(nn.Module):
         return {"table.weight": self.table.detach()[k * self.rows : (k + 1) * self.rows].clone()}
 
 
+class StackedBag(nn.Module):
+    """tokens_KBW to (K, B, size): one table in which each network has its own rows. Padding is row 0 for all of them."""
+
+    starts: Tensor
+
+    def __init__(self, bags: Sequence[nn.EmbeddingBag]) -> None:
+        super().__init__()
+        self.rows = bags[0].num_embeddings
+        self.table = nn.Parameter(torch.cat([bag.weight.detach() for bag in bags]))
+        self.register_buffer("starts", torch.arange(len(bags))[:, None, None] * self.rows, persistent=False)
+
+    def forward(self, tokens_KBW: Tensor) -> Tensor:
+        own = torch.where(tokens_KBW > 0, tokens_KBW + self.starts, 0).flatten(0, 1)
+        means = nn.functional.embedding_bag(own, self.table, mode="mean", padding_idx=0)
+        return means.unflatten(0, tokens_KBW.shape[:2])
+
+    def single(self, k: int) -> dict[str, Tensor]:
+        """The table of network ``k``."""
+        return {"weight": self.table.detach()[k * self.rows : (k + 1) * self.rows].clone()}
+
+
 class StackedDropout(nn.Module):
     """Each network draws from a generator of its own, as it would alone."""
 
@@ -103,6 +124,8 @@ def _stacked(name: str, modules: list[nn.Module], generators: Sequence[torch.Gen
         return StackedLinear([m for m in modules if isinstance(m, nn.Linear)])
     if isinstance(first, Embeddings):
         return StackedEmbeddings([m for m in modules if isinstance(m, Embeddings)])
+    if isinstance(first, nn.EmbeddingBag):
+        return StackedBag([m for m in modules if isinstance(m, nn.EmbeddingBag)])
     if isinstance(first, Dropout):
         return StackedDropout(first, generators)
     if isinstance(first, nn.ReLU):
@@ -128,7 +151,7 @@ def single(stacked: nn.Module, k: int) -> dict[str, Tensor]:
     """The state of network ``k``, as the network alone would name it."""
     found: dict[str, Tensor] = {}
     for name, module in stacked.named_modules():
-        if isinstance(module, (StackedLinear, StackedEmbeddings)):
+        if isinstance(module, (StackedLinear, StackedEmbeddings, StackedBag)):
             found |= {f"{name}.{key}".strip("."): tensor for key, tensor in module.single(k).items()}
     return found
 
@@ -141,6 +164,6 @@ def decayed(stacked: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]
         if isinstance(module, StackedLinear):
             with_decay.append(module.weight)
             without += [module.bias] if module.bias is not None else []
-        elif isinstance(module, StackedEmbeddings):
+        elif isinstance(module, (StackedEmbeddings, StackedBag)):
             with_decay.append(module.table)
     return with_decay, without

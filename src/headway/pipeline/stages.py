@@ -65,11 +65,15 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
     table = rows_of(run, project, root)
     config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
     division = Division(table, project.split)
-    store, reused = make_store(root / "data" / "prepared", division, project.data, config, report.warn)
+    folder, takes = root / "data" / "prepared", project.model.takes
+    store, reused = make_store(folder, division, project.data, config, report.warn, takes)
+    for name in store.preparation.lacking(table.kinds, takes):
+        report.warn(f"{name} has no text in any training row, so the model does not see it")
     inputs = store.preparation.inputs()
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
     line = f"{rows} rows, {inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
+    line += f", tokens of {len(inputs.tokens)}" if inputs.tokens else ""
     return Prepared(run.from_root(store.path), store.path.name, reused, store.rows), line
 
 

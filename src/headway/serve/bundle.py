@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.columns.category import FIRST_CODE, UNKNOWN
+from headway.columns.ragged import Ragged
 from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
 from headway.data.store import Store
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
     from headway.serve.text import TextPredictor
 
-FORMAT = 1
+FORMAT, WITHOUT_TOKENS = 2, 1
+"""The newest format, and that of a bundle without tokens, which earlier versions can read."""
 LATENCY_ROWS = 1000
 LATENCY_REPEATS = 5
 FEWEST_TO_WARN = 20
@@ -81,11 +83,12 @@ def complete_bundle(
     """Add to the weights that training wrote all that predicting needs beside them."""
     write_json(folder / "preparation.json", preparation.to_json())
     write_atomically(folder / "project.yaml", project_yaml)
+    inputs = preparation.inputs()
     described = {
-        "format": FORMAT,
+        "format": FORMAT if inputs.tokens else WITHOUT_TOKENS,
         "task": preparation.target.task,
         "model": model.model_dump(mode="json"),
-        "inputs": preparation.inputs().to_json(),
+        "inputs": inputs.to_json(),
         "classes": list(preparation.target.classes),
         "features": preparation.kinds,
         "target": preparation.target.column,
@@ -128,14 +131,15 @@ class Predictor:
         Raises DataError when a column is missing or holds what its kind cannot be. Columns not needed are ignored;
         categories never seen in training fall into the unknown bucket; nulls are imputed. So are infinities, unless it is ``strict``.
         """
-        return self._compute(self.preparation.apply(self.canonical(rows), strict))
+        batch = self.canonical(rows)
+        return self._compute(batch, self.preparation.apply(batch, strict))
 
     def answer(self, rows: pd.DataFrame | pa.RecordBatch, _params: Mapping[str, Any]) -> pd.DataFrame:
         """What MLflow's predict gives: `prediction`, and `probability_<class>` columns or `low` and `high`. Raises as `predict`."""
         batch = self.canonical(rows)
         arrays = self.preparation.apply(batch, strict=True)
         self._warn_of_unknown(batch, arrays["categorical"])
-        predictions = self._compute(arrays)
+        predictions = self._compute(batch, arrays)
         refuse_unpredicted(predictions)
         return self.decode(predictions)
 
@@ -180,12 +184,12 @@ class Predictor:
             seconds.append(time.perf_counter() - begun)
         return 1000 * float(np.median(seconds))
 
-    def _compute(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    def _compute(self, batch: pa.RecordBatch, arrays: dict[str, np.ndarray]) -> np.ndarray:
         if not isinstance(self.model, _network_type()):
             from headway.models.boosting import predict
 
             return predict(self.model, arrays, self.inputs)
-        return _predict_network(self.model, arrays, self.preparation)
+        return _predict_network(self.model, arrays, self.preparation.ragged(batch), self.preparation)
 
 
 def decode(preparation: Preparation, interval: Interval | None, predictions: np.ndarray) -> pd.DataFrame:
@@ -234,17 +238,21 @@ def _load_model(folder: Path, config: ModelConfig, inputs: Inputs) -> nn.Module 
     return folded(network.eval(), inputs.categorical)
 
 
-def _predict_network(network: nn.Module, arrays: dict[str, np.ndarray], preparation: Preparation) -> np.ndarray:
+def _predict_network(
+    network: nn.Module, arrays: dict[str, np.ndarray], ragged: Mapping[str, Ragged], preparation: Preparation
+) -> np.ndarray:
     """On the CPU, in full precision: a registered model gives the same numbers everywhere."""
     import torch
 
+    from headway.data.padded import PaddedRows, Rows
     from headway.tasks import target_task
     from headway.train.precision import choose_precision
     from headway.train.table import predict
 
-    tensors = {
+    tensors: dict[str, Rows] = {
         "numeric": torch.from_numpy(arrays["numeric"]),
         "categorical": torch.from_numpy(arrays["categorical"].astype(np.int64)),
+        **{name: PaddedRows.of(rows) for name, rows in ragged.items()},
     }
     task = target_task(preparation.target.task)
     decoded = predict(network, tensors, task, choose_precision("fp32", torch.device("cpu")))

@@ -47,7 +47,7 @@ def save(
             code_paths=[str(Path(code) / "headway")],
             signature=_signature(described),
             input_example=_example(example, described),
-            pip_requirements=_requirements(described["model"]["name"]),
+            pip_requirements=_requirements(described),
             mlflow_model=made,
         )
     for cache in list(folder.rglob("__pycache__")):
@@ -66,9 +66,11 @@ def _temporary_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def _requirements(model: str) -> list[str]:
+def _requirements(described: Mapping[str, Any]) -> list[str]:
     """The packages that a model needs, at the versions it was made with."""
-    return [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIRED, *REQUIRED_BY.get(model, ()))]
+    further = set(REQUIRED_BY.get(described["model"]["name"], ()))
+    further |= {"tokenizers"} if described.get("inputs", {}).get("tokens") else set()
+    return [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIRED, *sorted(further))]
 
 
 def _signature(described: Mapping[str, Any]) -> Any:

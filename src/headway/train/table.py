@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from headway.data.batches import Batches, ResidentBatches
 from headway.data.config import Split
 from headway.data.loader import LoaderBatches
+from headway.data.padded import PaddedRows, Rows
 from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
 from headway.errors import ConfigError
@@ -45,7 +46,7 @@ class TableWorkload(Workload):
         self.target = preparation.target
         self.task = target_task(self.target.task)
         self._inputs = preparation.inputs()
-        self._held: dict[str, dict[str, Tensor]] = {}
+        self._held: dict[str, dict[str, Rows]] = {}
 
     def build(self) -> nn.Module:
         return self.model.build(self._inputs)
@@ -73,8 +74,9 @@ class TableWorkload(Workload):
             where = arithmetic.device if fits(tensors, "auto", arithmetic.device) else torch.device("cpu")
             self._held["validation"] = {name: tensor.to(where) for name, tensor in tensors.items()}
         held = self._held["validation"]
+        target = cast(Tensor, held["target"])
         decoded = predict(network, held, self.task, arithmetic)
-        return self.task.score(decoded, held["target"].to(decoded.device))
+        return self.task.score(decoded, target.to(decoded.device))
 
     def predictions(self, network: nn.Module, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
         return {split: self.predict_split(network, split, arithmetic) for split in ("validation", "test")}
@@ -84,18 +86,19 @@ class TableWorkload(Workload):
         tensors = self.tensors(cast(Split, split))
         return self.task.finish(self.target, predict(network, tensors, self.task, arithmetic).cpu().numpy())
 
-    def tensors(self, split: Split) -> dict[str, Tensor]:
+    def tensors(self, split: Split) -> dict[str, Rows]:
         """The split's arrays where they are on disk; the target as the loss takes it."""
         arrays = self.store.arrays(split, "c")
-        target = torch.from_numpy(self.task.training_target(self.target, arrays["target"]))
-        return {name: torch.from_numpy(arrays[name]) for name in ("numeric", "categorical")} | {"target": target}
+        rows: dict[str, Rows] = {name: torch.from_numpy(arrays[name]) for name in ("numeric", "categorical")}
+        rows |= {name: PaddedRows.of(ragged) for name, ragged in self.store.ragged(split, "c").items()}
+        return {**rows, "target": torch.from_numpy(self.task.training_target(self.target, arrays["target"]))}
 
 
-def fits(tensors: Mapping[str, Tensor], residence: str, device: torch.device) -> bool:
+def fits(tensors: Mapping[str, Rows], residence: str, device: torch.device) -> bool:
     """Whether rows are held on the device: half of the free memory is theirs, the rest is the network's."""
     if residence != "auto":
         return residence == "device"
-    size = sum(t.numel() * t.element_size() for t in tensors.values())
+    size = sum(t.nbytes for t in tensors.values())
     return size <= (torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_memory()) / 2
 
 
@@ -109,7 +112,7 @@ def _free_memory() -> int:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, tensors: Mapping[str, Tensor], task: TargetTask, arithmetic: Arithmetic) -> Tensor:
+def predict(model: nn.Module, tensors: Mapping[str, Rows], task: TargetTask, arithmetic: Arithmetic) -> Tensor:
     """Decoded predictions of all rows, in order: (N, classes) probabilities, or (N,) standardised values."""
     model.eval()
     inputs = {name: tensor for name, tensor in tensors.items() if name != "target"}

@@ -1,0 +1,94 @@
+"""Ragged rows as batches take them: each padded with zeros to one width, so that all batches have one shape.
+
+Shapes: N rows, T values of all rows, B rows that are taken, W the width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headway.columns.ragged import Ragged
+
+
+@dataclass(frozen=True, eq=False)
+class PaddedRows:
+    """``values`` (T,) and ``offsets`` (N + 1,), which answer as a tensor (N, W) does. What does not fit the width is cut off."""
+
+    values: Tensor
+    offsets: Tensor
+    width: int
+
+    @classmethod
+    def of(cls, rows: Ragged, width: int | None = None) -> PaddedRows:
+        """Where the rows lie, without a copy; ``width``: by default that of the longest row, and at least 1."""
+        width = max(1, rows.longest) if width is None else width
+        return cls(torch.from_numpy(rows.values), torch.from_numpy(rows.offsets), width)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def size(self, _dim: int = 0) -> int:
+        """The number of rows."""
+        return len(self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the values are."""
+        return self.values.device
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row that was taken."""
+        return self.width * self.values.element_size()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are held."""
+        return self.values.nbytes + self.offsets.nbytes
+
+    def to(self, device: torch.device) -> PaddedRows:
+        """The same on another device."""
+        return PaddedRows(self.values.to(device), self.offsets.to(device), self.width)
+
+    def index_select(self, _dim: int, rows: Tensor) -> Tensor:
+        """(B, W): the rows of these numbers (B,)."""
+        starts, ends = self.offsets.index_select(0, rows), self.offsets.index_select(0, rows + 1)
+        if not len(self.values):
+            return self.values.new_zeros(len(rows), self.width)
+        places = starts[:, None] + torch.arange(self.width, device=self.device)
+        outside = places >= ends[:, None]
+        return self.values[places.clamp_(max=len(self.values) - 1)].masked_fill_(outside, 0)
+
+    def __getitem__(self, rows: int | slice) -> Tensor:
+        """(B, W) of a slice, (W,) of one row."""
+        if isinstance(rows, slice):
+            return self.index_select(0, torch.arange(*rows.indices(len(self)), device=self.device))
+        return self.index_select(0, torch.tensor([rows], device=self.device))[0]
+
+    def gather(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """The rows of these numbers into ``out`` (B, W). By numpy, in the calling thread alone."""
+        values, offsets = self.values.numpy(), self.offsets.numpy()
+        lengths = np.minimum(offsets[rows + 1] - offsets[rows], self.width)
+        inside = np.arange(self.width) < lengths[:, None]
+        out[:] = 0
+        ends = np.cumsum(lengths)
+        out[inside] = values[
+            np.arange(ends[-1] if len(ends) else 0) + np.repeat(offsets[rows] - ends + lengths, lengths)
+        ]
+
+
+Rows = Tensor | PaddedRows
+"""One of the named inputs of a network for all rows of a split."""
+
+
+def row_bytes(rows: Mapping[str, Rows]) -> int:
+    """Bytes of one row over all tensors, as a batch holds it."""
+    sizes = [
+        one.row_bytes if isinstance(one, PaddedRows) else one[:1].numel() * one.element_size() for one in rows.values()
+    ]
+    return max(1, sum(sizes))

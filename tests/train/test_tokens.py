@@ -1,0 +1,125 @@
+"""A network on numbers, codes and tokens: it learns, repeats itself bit for bit, and goes on where it was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from headway.files.atomic import read_json
+from headway.models.mlp import MLP
+from headway.run.directory import RunDirectory
+from headway.train import step as step_module
+from headway.train.main import main
+from headway.train.many import ManyTraining, Variant
+from headway.train.recipe import Recipe
+from headway.train.step import Step
+from headway.train.table import table_workload
+from tests.small import add_tokens
+
+MakeRun = Callable[..., RunDirectory]
+MODEL: dict[str, Any] = {"name": "mlp", "width": 16, "depth": 2, "dropout": 0.1, "text": "tokens"}
+SWITCHES = (
+    {},
+    {"residence": "stream"},
+    {"residence": "loader"},
+    {"record": False},
+    {"ema": 0.9, "clip": 1.0, "accumulate": 2},
+    {"precision": "bf16"},
+)
+
+
+@pytest.fixture
+def tokens_run(make_run: MakeRun) -> MakeRun:
+    """As make_run, of a store with a column of tokens."""
+    added: list[bool] = []
+
+    def make(model: dict[str, Any] | None = None, train: dict[str, Any] | None = None) -> RunDirectory:
+        run = make_run(model=model or MODEL, train={"precision": "fp32", **(train or {})})
+        if not added:
+            add_tokens(run.store)
+            added.append(True)
+        return run
+
+    return make
+
+
+def weights(run: RunDirectory) -> dict[str, Tensor]:
+    return load_file(run.bundle / "weights.safetensors")
+
+
+def test_tokens_beside_numbers_make_the_prediction_better(tokens_run: MakeRun, make_run: MakeRun) -> None:
+    plain = make_run(model={**MODEL, "text": "words"}, train={"precision": "fp32"})
+    assert main(str(plain.path)) == 0
+    run = tokens_run()
+    assert main(str(run.path)) == 0
+    assert plain.result is not None
+    assert run.result is not None
+    assert run.result["validation_loss"] < 0.8 * plain.result["validation_loss"]
+    assert np.load(run.predictions("test")).shape == (200, 2)
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=lambda s: "+".join(s) or "plain")
+def test_a_training_with_tokens_resumes_bit_for_bit(
+    tokens_run: MakeRun, monkeypatch: pytest.MonkeyPatch, switches: dict[str, Any]
+) -> None:
+    settings = {"checkpoint_seconds": 0.0001, **switches}
+    whole, broken = (tokens_run(train=settings) for _ in range(2))
+    assert main(str(whole.path)) == 0
+    call, calls = step_module.Step.__call__, [0]
+
+    def dies(self: Step, batch: dict[str, Tensor]) -> None:
+        calls[0] += 1
+        if calls[0] in (13, 40, 75):
+            raise KeyboardInterrupt
+        call(self, batch)
+
+    monkeypatch.setattr(step_module.Step, "__call__", dies)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            main(str(broken.path))
+    assert main(str(broken.path)) == 0
+    a, b = weights(whole), weights(broken)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert any("bags" in name for name in a)
+
+
+def test_recorded_or_not_and_by_a_loader_the_weights_are_the_same(tokens_run: MakeRun) -> None:
+    runs = [tokens_run(train=settings) for settings in ({}, {"record": False}, {"residence": "loader"})]
+    for run in runs:
+        assert main(str(run.path)) == 0
+        assert not [event for event in run.events() if "not recorded" in str(event.fields.get("text"))]
+    first, *others = map(weights, runs)
+    assert all(torch.equal(first[name], other[name]) for other in others for name in first)
+
+
+def test_batch_size_and_threads_can_be_left_to_be_chosen(tokens_run: MakeRun) -> None:
+    run = tokens_run(train={"batch_size": "auto", "threads": "auto", "epochs": 1})
+    assert main(str(run.path)) == 0
+    assert read_json(run.path / "tuned.json")["flops_a_step"] > 0
+
+
+def test_each_of_many_seeds_ends_as_its_own_run(tokens_run: MakeRun) -> None:
+    run = tokens_run()
+    variants = [Variant(0, 0.01, 0.0003), Variant(1, 0.01, 0.0003), Variant(1, 0.003, 0.1)]
+    training = ManyTraining(
+        table_workload(run.store, MLP.parse(MODEL, "model")),
+        Recipe.parse(run.plan["project"]["train"], "train"),
+        variants,
+        torch.device("cpu"),
+    )
+    for _ in training.run():
+        pass
+    for variant, fitted in zip(variants, training.fitted, strict=True):
+        settings = {"seed": variant.seed, "learning_rate": variant.learning_rate, "weight_decay": variant.weight_decay}
+        alone = tokens_run(train=settings)
+        assert main(str(alone.path)) == 0
+        assert alone.result is not None
+        assert fitted.best_loss == pytest.approx(alone.result["validation_loss"], abs=1e-4)
+        for name, weight in weights(alone).items():
+            torch.testing.assert_close(fitted.weights[name], weight, atol=1e-3, rtol=1e-2)
