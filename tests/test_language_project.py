@@ -16,6 +16,7 @@ from headway.data.tokens import TokenStore, make_token_store
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json
 from headway.pipeline import runs, scoring, stages
+from headway.pipeline.assessment import exam_of
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
@@ -88,6 +89,17 @@ def test_a_champion_with_another_tokenizer_is_measured_on_the_same_bytes(
     told, known = (np.load(folder / "0.npy") for folder in (tmp_path / "out", first.path / "rehearsal"))
     np.testing.assert_array_equal(told, known)
     assert not (tmp_path / "out" / "samples.txt").exists()
+
+
+def test_sums_of_a_run_that_earlier_code_evaluated_are_read_too(
+    root: Path, first: RunDirectory, tmp_path: Path
+) -> None:
+    """Evaluated before an update of Headway, and registered after it."""
+    exam = exam_of(first, load_project("little", root), root)
+    known = exam.candidate()
+    np.savez(tmp_path / "0.npz", **dict(zip(("nats", "tokens", "bytes"), known.T, strict=True)))
+    for name in ("0.npz", "0.npy"):  # as evaluation.json has the champion's, and as the candidate's is looked for
+        np.testing.assert_array_equal(exam.read(tmp_path / name), known)
 
 
 def test_a_fresh_process_completes_a_prompt_as_the_command_line_does(root: Path, first: RunDirectory) -> None:
