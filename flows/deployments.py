@@ -19,14 +19,13 @@ from headway import __version__
 from headway.errors import HeadwayError
 from headway.project import Project, load_project, project_files
 from headway.server.prefect_api import TAG
-from headway.tasks import has_target
 
 SLUG = "yaml"
 """Marks the schedule that comes from the YAML among those that people add in the UI."""
 
 
 def deployments_of(project: Project) -> list[RunnerDeployment]:
-    """All of a project: to retrain it and to roll it back; to study it where it trains a network; to score; to watch a table."""
+    """All of a project: to retrain it and to roll it back; to study it where it trains a network; to score and to watch."""
     name = project.name
     made = [
         deployment(project),
@@ -35,9 +34,8 @@ def deployments_of(project: Project) -> list[RunnerDeployment]:
     if project.model.is_network:
         made.append(_of(effect, project, f"What each efficiency technique gains on {name}, at equal quality."))
     made.append(_of(score, project, f"Predict rows with the champion of {name}, to Parquet."))
-    if has_target(project.task):
-        text = f"Whether the newest rows of {name} are still as its champion's training knew them."
-        made.append(_of(watch, project, text))
+    text = f"Whether the newest rows of {name} are still as its champion's training knew them."
+    made.append(_of(watch, project, text))
     return made
 
 

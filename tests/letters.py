@@ -22,10 +22,17 @@ def write_project(root: Path) -> None:
     (root / "conf").mkdir()
     (root / "conf" / "little.yaml").write_text(YAML)
     (root / "texts").mkdir()
-    words = random.Random(0)
-    for n in range(80):
+    for n, text in enumerate(texts(80)):
+        (root / "texts" / f"{n}.txt").write_text(text)
+
+
+def texts(count: int, seed: int = 0) -> list[str]:
+    """Documents of four short lines, each of which may come again in another order."""
+    words, made = random.Random(seed), []
+    for n in range(count):
         lines = [
             f"the {words.choice(['cat', 'dog'])} {words.choice(['sees', 'hears'])} the {words.choice(['bird', 'fish'])}."
         ] * 3
         words.shuffle(lines)
-        (root / "texts" / f"{n}.txt").write_text("\n".join([*lines, f"number {n}"]))
+        made.append("\n".join([*lines, f"number {n}"]))
+    return made

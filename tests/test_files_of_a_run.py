@@ -15,8 +15,8 @@ from headway.data.store import Store
 from headway.errors import DataError
 from headway.files import checksums
 from headway.pipeline import runs, stages
+from headway.pipeline.exam_of_rows import ExamOfRows
 from headway.pipeline.other_columns import Reading, unlearnt_rows, write_test_rows
-from headway.pipeline.watching import keep_reference
 from headway.project import Project, load_table_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
@@ -64,7 +64,7 @@ def test_a_file_that_arrives_while_a_run_trains_is_no_part_of_it(run: RunDirecto
     checksums.seal(run.bundle)
     run.predictions("test").parent.mkdir()
     np.save(run.predictions("test"), np.linspace(0, 1, store.rows["test"]))
-    keep_reference(run, project, root, store)
+    ExamOfRows(run, project, root).keep_reference()
     seen = file_digests([str(root / "rows" / name) for name in ("1.csv", "2.csv")], root)
     assert Reference.read(run.bundle, "1").files == tuple(sorted(seen.values()))
 

@@ -15,14 +15,14 @@ from headway.cli.overview import sample
 from headway.data.tokens import TokenStore, make_token_store
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json
-from headway.pipeline import runs, scoring, stages
+from headway.pipeline import runs, scoring, stages, watching
 from headway.pipeline.assessment import exam_of
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve import rehearse
 from headway.serve.text import TextPredictor
-from tests.letters import YAML, write_project
+from tests.letters import YAML, texts, write_project
 
 LOAD = """
 import sys, mlflow, pandas as pd
@@ -141,6 +141,30 @@ def test_documents_are_scored_by_every_road_alike_and_blank_ones_are_refused(
         (path,) = (tmp_path / form).glob("rows*.parquet")
         assert np.allclose(pd.read_parquet(path)["loss"], by_frame["loss"], atol=1e-6)
     assert scoring.score("little", root, Silent(), str(incoming), tmp_path / "out").files[0].done_before
+
+
+def test_longer_and_stranger_documents_drift_and_others_do_not(root: Path, first: RunDirectory, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    usual = texts(80, seed=1)
+    kinds = {
+        "same": usual,
+        "longer": [text * 3 for text in usual],
+        "stranger": ["".join(rng.permutation(list(text))) for text in usual],
+    }
+    drifted = {}
+    for name, documents in kinds.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        for n, text in enumerate([*documents, ""]):
+            (folder / f"{n}.txt").write_text(text)
+        run = watching.open_watch("little", root, str(folder))
+        assert isinstance(run, RunDirectory)
+        found = watching.watch(run, root, Silent())
+        assert found.rows == 81
+        drifted[name] = found.drifted_columns
+    assert drifted["same"] == []
+    assert "text" in drifted["longer"]
+    assert drifted["stranger"] == ["predictions"]
 
 
 def test_copied_test_documents_and_wrong_settings_are_refused(root: Path, tmp_path: Path) -> None:

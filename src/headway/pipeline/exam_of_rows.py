@@ -169,5 +169,9 @@ class ExamOfRows(Exam):
 
     def keep_reference(self) -> None:
         from headway.pipeline.watching import keep_reference
+        from headway.watch.reference import as_column
+        from headway.watch.units import TestRows
 
-        keep_reference(self.run, self.project, self.root, self.store)
+        unit, codes, _ = self.store.units("test")
+        predictions = as_column(self.task.name, np.load(self.run.predictions("test")), self.classes)
+        keep_reference(self.run, self.project, self.root, self.classes, TestRows(predictions, unit, codes))

@@ -102,3 +102,15 @@ class ExamOfText(Exam):
         import pandas as pd
 
         return pd.DataFrame({"prompt": list(self.prompts)})
+
+    def keep_reference(self) -> None:
+        """Newer documents are predicted by themselves, as those of the test are; a piece of one text is no document."""
+        from headway.pipeline.watching import keep_reference
+        from headway.watch.reference import as_column
+        from headway.watch.units import TestRows
+
+        test = None
+        if by_document(self.store.described.documents["test"]):
+            predictions = as_column(self.task.name, self.candidate(), ())
+            test = TestRows(predictions, self.units.name, np.arange(len(predictions)))
+        keep_reference(self.run, self.project, self.root, (), test, divided=self.store.described.ends)

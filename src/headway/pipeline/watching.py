@@ -11,41 +11,46 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from headway.columns import Kind
 from headway.data.profile import Profile, read_summary
 from headway.data.source import file_digests
 from headway.data.split import Division
-from headway.data.store import Store
 from headway.errors import ConfigError, DataError, TrainingError
 from headway.files import checksums
 from headway.files.atomic import digest, read_json, read_or_empty, write_atomically, write_json
 from headway.pipeline import runs
-from headway.project import Project, load_table_project
+from headway.project import Project, load_project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
 from headway.watch.clusters import Sizes, Together
 from headway.watch.reference import FILE as REFERENCE_FILE
-from headway.watch.reference import Reference, as_column, profile_predictions, summarise
+from headway.watch.reference import Reference, profile_predictions, summarise
 from headway.watch.result import Belonging, WatchResult, page
 from headway.watch.rows import open_rows
 
+if TYPE_CHECKING:
+    from headway.watch.units import TestRows
 
-def keep_reference(run: RunDirectory, project: Project, root: Path, store: Store) -> None:
-    """Put reference.json into the bundle, before it is registered: the rows that the run read, and its test predictions."""
-    from headway.watch.units import TestRows, relate
+
+def keep_reference(
+    run: RunDirectory, project: Project, root: Path, classes: Sequence[str], test: TestRows | None, divided: bool = True
+) -> None:
+    """Put reference.json into the bundle, before it is registered: the rows that the run read, and its test predictions.
+
+    ``test``: None where newer rows have no predictions of that kind. ``divided``: whether rows are, rather than one text.
+    """
+    from headway.watch.units import relate
 
     profile = Profile.from_json(read_json(run.path / "profile.json"))
-    table, test = runs.rows_of(run, project, root), np.load(run.predictions("test"))
-    classes = store.preparation.target.classes
-    files = file_digests(table.files, root)
-    reference = summarise(profile, profile_predictions([test], classes), sorted(files.values()))
-    unit, codes, _ = store.units("test")
-    relate(reference, Division(table, project.split), TestRows(as_column(test, classes), unit, codes)).write(run.bundle)
+    table = runs.rows_of(run, project, root)
+    prediction = None if test is None else profile_predictions([test.predictions], classes)
+    reference = summarise(profile, prediction, sorted(file_digests(table.files, root).values()))
+    if divided:
+        reference = relate(reference, Division(table, project.split), test)
+    reference.write(run.bundle)
     checksums.seal(run.bundle, REFERENCE_FILE)
 
 
@@ -79,7 +84,7 @@ def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory |
     """
     from headway import tracking
 
-    project = load_table_project(name, root)
+    project = load_project(name, root)
     champion = tracking.champion(root, project.name)
     if champion is None:
         raise ConfigError(f"{name} has no champion to watch yet. Run: headway run {name}")

@@ -173,14 +173,20 @@ class TextPredictor:
         blocks = len(sizes_of([len(text.encode()) for text in texts]))
         return blocks_of(nats, self.tokenizer.byte_lengths()[tokens], blocks, counts)
 
-    def predict(self, rows: pd.DataFrame | pa.RecordBatch) -> np.ndarray:
-        """(N, 3) the nats, tokens and bytes of each document, its first token left out. Raises DataError where one is too short."""
+    def predict(self, rows: pd.DataFrame | pa.RecordBatch, strict: bool = True) -> np.ndarray:
+        """(N, 3) the nats, tokens and bytes of each document, its first token left out.
+
+        Raises DataError where one is too short; where it is not ``strict``, such a one has NaN.
+        """
         (column,) = canonical_rows(self.preparation, rows).columns
         problem = self._documents.unfit(column, WHERE)
-        if problem is not None:
+        if problem is not None and strict:
             raise problem
-        sums = [self.losses([text]).sum(0) for text in column.to_pylist()]
-        return np.stack(sums) if sums else language.TASK.no_predictions(3)
+        sums = np.full((len(column), 3), np.nan)
+        for row, text in enumerate(column.to_pylist()):
+            if problem is None or not problem.bad[row]:
+                sums[row] = self.losses([text]).sum(0)
+        return sums
 
     def sample(self, prompt: str, *, tokens: int = SAMPLE_TOKENS, temperature: float = 0.8, seed: int = 0) -> str:
         """What follows a prompt."""

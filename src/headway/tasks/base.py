@@ -157,6 +157,10 @@ class Task(ABC):
     def no_predictions(self, outputs: int) -> np.ndarray:
         """Predictions of no rows."""
 
+    @abstractmethod
+    def watched(self, predictions: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """(N,) of predictions what is compared with those of newer rows: a number, or the name of a class; NaN where there is none."""
+
     def count(self, predictions: np.ndarray) -> int:
         """How many single predictions the rows (N, ...) hold: of a block of text, one for each token."""
         return len(predictions)
@@ -183,6 +187,12 @@ class TargetTask(Task):
     """Whether a prediction comes with the interval that the target lies in, read off the validation rows."""
 
     baselines = ("trivial", "linear", "boosting")
+
+    def watched(self, predictions: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """The event's probability, the value, or of more than two classes the likeliest."""
+        if len(classes) > 2:
+            return np.asarray(classes, object)[predictions.argmax(1)]
+        return np.asarray(predictions[:, 1] if predictions.ndim == 2 else predictions, np.float64)
 
     # The target
 

@@ -108,6 +108,11 @@ class Language(Task):
     def no_predictions(self, outputs: int) -> np.ndarray:
         return np.zeros((0, outputs))
 
+    def watched(self, predictions: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """Bits a byte."""
+        del classes
+        return ratio(predictions[:, NATS], predictions[:, BYTES]) / math.log(2)
+
     def count(self, predictions: np.ndarray) -> int:
         return int(predictions[:, TOKENS].sum())
 

@@ -19,6 +19,7 @@ from headway.columns.summary import Summary
 from headway.data.profile import Profile
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
+from headway.tasks import task_of
 from headway.watch.clusters import Clusters, Correlation, Together
 
 FILE = "reference.json"
@@ -101,19 +102,17 @@ def shape(column: Summary) -> Column:
     return Column(column.kind, column.rows, column.nulls, edges, categories, column.every(KNOWN), counts)
 
 
-def profile_predictions(predictions: Sequence[np.ndarray], classes: Sequence[str]) -> Summary:
-    """Predictions as a column: the event's probability, the value, or of more than two classes the likeliest."""
-    column = column_type("categorical" if len(classes) > 2 else "numeric").summary(PREDICTION)
-    for values in predictions:
-        column.update(as_column(values, classes))
-    return column
+def profile_predictions(columns: Sequence[pa.Array], classes: Sequence[str]) -> Summary:
+    """Predictions, as `as_column` gives them, summed up as a column."""
+    summary = column_type("categorical" if len(classes) > 2 else "numeric").summary(PREDICTION)
+    for column in columns:
+        summary.update(column)
+    return summary
 
 
-def as_column(predictions: np.ndarray, classes: Sequence[str]) -> pa.Array:
-    """(N, classes) probabilities or (N,) values as one column."""
-    if len(classes) > 2:
-        return pa.array(np.asarray(classes, object)[predictions.argmax(1)].tolist(), pa.string())
-    return pa.array(np.asarray(predictions[:, 1] if predictions.ndim == 2 else predictions, np.float64))
+def as_column(task: str, predictions: np.ndarray, classes: Sequence[str]) -> pa.Array:
+    """What the task watches of predictions, null where there is none."""
+    return pa.array(task_of(task).watched(predictions, classes).tolist(), from_pandas=True)
 
 
 def _column(told: Mapping[str, Any]) -> Column:

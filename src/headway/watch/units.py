@@ -35,7 +35,7 @@ class TestRows:
     codes: np.ndarray
 
 
-def relate(reference: Reference, division: Division, test: TestRows) -> Reference:
+def relate(reference: Reference, division: Division, test: TestRows | None) -> Reference:
     """The reference with what it knows of rows that belong together. Passes over the rows only where there are such rows."""
     together, values = units_of(division)
     if together.name == ROW:
@@ -51,7 +51,7 @@ def relate(reference: Reference, division: Division, test: TestRows) -> Referenc
         for name, column in reference.columns.items()
     }
     prediction = reference.prediction
-    if prediction is not None:
+    if prediction is not None and test is not None:
         same = test.unit == together.name and test.unit != "block"  # the test's blocks are shorter than training's
         codes = test.codes if same else values[division.parts == TEST]
         measured = _of_predictions(prediction, test.predictions, codes)
