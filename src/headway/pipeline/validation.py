@@ -77,9 +77,9 @@ class Examined:
     @property
     def summary(self) -> str:
         """One line on data that passed."""
-        held = sum(r.passed for r in self.verdict.results)
-        count = len(self.verdict.results)
-        holding = "" if not count else f", {'all ' if held == count else f'{held} of '}{count} expectations hold"
+        held, count = sum(r.passed for r in self.verdict.results), len(self.verdict.results)
+        every = "its expectation holds" if count == 1 else f"all {count} expectations hold"
+        holding = "" if not count else f", {every}" if held == count else f", {held} of {count} expectations hold"
         if self.documents is None:
             return f"{self.profile.rows:,} rows, {len(self.table.kinds)} features{holding}"
         number, size = self.documents.count, self.documents.bytes
