@@ -190,7 +190,11 @@ def test_the_programs_run(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_yaml_is_read(retrained: Path) -> None:
-    (text,) = (text for language, text in FENCED if language == "yaml")
+    documents, text = (text for language, text in FENCED if language == "yaml")
+    (retrained / "conf" / "pages.yaml").write_text(documents)
+    pages = load_project("pages", retrained)
+    assert (pages.model.name, pages.data.features, pages.data.keys) == ("gpt", {"body": "text"}, ("page",))
+    (retrained / "conf" / "pages.yaml").unlink()
     path = retrained / "conf" / "scheduled.yaml"
     project = (retrained / "conf" / "flowers.yaml").read_text().replace("name: flowers\n", "")
     path.write_text(project + text)
