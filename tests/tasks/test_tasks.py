@@ -95,7 +95,7 @@ def test_an_unknown_task_is_refused_with_the_names_of_those_that_there_are() -> 
     with pytest.raises(
         ConfigError, match="must be one that predicts a target column, but is language: classification, regr"
     ):
-        _ = Target("y", "language").outputs
+        Target("y", "language").apply(pa.array([1.0]))
 
 
 def test_tasks_import_no_torch() -> None:

@@ -84,9 +84,10 @@ def score(
     """
     begun = time.perf_counter()
     project = load_project(name, root)
+    model = model_of(root, project.name, version, project.data.keys, project.data.csv)
     inputs = [_as_it_stands(one) for one in as_one(find_inputs(project.data, data, root))]
-    named = (NAME,) if all(one.form == "text" for one in inputs) else ()
-    model = model_of(root, project.name, version, project.data.keys or named, project.data.csv)
+    if not model.keys and all(one.form == "text" for one in inputs):
+        model = replace(model, keys=(NAME,))
     for one in inputs:
         refuse_unfit(one, model.preparation, model.keys)
     folder = (out or root / "data" / "scored" / project.name).resolve()
