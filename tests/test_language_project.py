@@ -23,6 +23,7 @@ from headway.run.report import Silent
 from headway.serve import rehearse
 from headway.serve.text import TextPredictor
 from tests.letters import YAML, texts, write_project
+from tests.retraining import retrained
 
 LOAD = """
 import sys, mlflow, pandas as pd
@@ -42,12 +43,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def retrain(root: Path, *settings: str) -> RunDirectory:
-    run = runs.start(load_project("little", root, settings), root)
-    runs.track(run, root)
-    for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
-        stage(run, root, Silent())
-    runs.conclude(run, root)
-    return run
+    return retrained(root, "little", *settings)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from tests.gated import repeated
 from tests.hearing import Heard
+from tests.retraining import retrained
 
 CONF = Path(__file__).parents[1] / "conf"
 FEW = ["train.epochs=4", "train.patience=4", "evaluate.resamples=100", "train.threads=1"]
@@ -39,13 +40,7 @@ print(list(found.columns), found["prediction"].iloc[0])
 
 
 def retrain(root: Path, name: str, *settings: str) -> RunDirectory:
-    """All stages as the flow runs them, without Prefect around them."""
-    run = runs.start(load_project(name, root, [*FEW, *settings]), root)
-    runs.track(run, root)
-    for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
-        stage(run, root, Silent())
-    runs.conclude(run, root)
-    return run
+    return retrained(root, name, *FEW, *settings)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve.bundle import FORMAT, WITHOUT_TOKENS, Predictor
 from tests.hearing import Heard
+from tests.retraining import retrained
 
 CONF = Path(__file__).parents[1] / "conf"
 FEW = (
@@ -39,13 +40,7 @@ FEW = (
 
 
 def retrain(root: Path, *settings: str) -> RunDirectory:
-    """All stages as the flow runs them, without Prefect around them."""
-    run = runs.start(load_project("loans", root, [*FEW, *settings]), root)
-    runs.track(run, root)
-    for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, stages.register):
-        stage(run, root, Silent())
-    runs.conclude(run, root)
-    return run
+    return retrained(root, "loans", *FEW, *settings)
 
 
 @pytest.fixture(scope="module")

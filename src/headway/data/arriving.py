@@ -118,7 +118,7 @@ def find_inputs(config: DataConfig, data: str | None, root: Path) -> list[Input]
     CSV is read as the project's own is; where its files have no line of names and these have, the line is heeded.
     """
     csv, clean, own = config.csv, None, config.format
-    texts = own == "text" or (own == "auto" and config.target is None)
+    texts = config.may_be_texts
     if config.dataset is not None:
         known = dataset_of(config.dataset)
         csv, clean, own = known.csv, _cleaner(known.clean, config.target), known.format

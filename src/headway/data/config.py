@@ -63,6 +63,11 @@ class DataConfig(Config):
     )
     ignore: dict[str, str] = Field({}, description="Columns left out, each with the reason.")
 
+    @property
+    def may_be_texts(self) -> bool:
+        """Whether files of any ending are read, those that are no tables as documents."""
+        return self.format == "text" or (self.format == "auto" and self.target is None)
+
     @field_validator("positive")
     @classmethod
     def _spelled(cls, value: str | None) -> str | None:

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from headway.data.checks import Finding, check_shares
@@ -51,9 +52,9 @@ class Documents:
         """Whether a part holds whole documents, rather than a piece of one text."""
         return self.split.by != "position"
 
-    @property
+    @cached_property
     def division(self) -> Division:
-        """The rows, divided."""
+        """The rows, divided once for every pass over the documents."""
         return Division(self.table, self.split)
 
     def each(self) -> Iterator[tuple[int, Document]]:

@@ -280,9 +280,8 @@ def open_table(
 
 def _own_files(data: DataConfig, root: Path) -> tuple[list[str], str]:
     """The files of a source, and their format."""
-    texts = data.format == "text" or (data.format == "auto" and data.target is None)
-    files = find_files(str(data.source), root, texts=texts)
-    return files, format_of(files, data.format, texts)
+    files = find_files(str(data.source), root, texts=data.may_be_texts)
+    return files, format_of(files, data.format, data.may_be_texts)
 
 
 def _chosen(files: list[str], only: Collection[str] | None) -> list[str]:
