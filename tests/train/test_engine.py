@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,7 +19,6 @@ from headway.errors import ConfigError, TrainingError
 from headway.files.atomic import read_json, write_json
 from headway.run.directory import RunDirectory
 from headway.train import checkpoint
-from headway.train import step as step_module
 from headway.train.diagnosis import diagnose
 from headway.train.main import main
 from headway.train.meter import Meter, count_flops, read_energy
@@ -31,6 +29,7 @@ from headway.train.recipe import Recipe
 from headway.train.schedule import rate
 from headway.train.step import Step, check_compiler
 from headway.train.table import TableWorkload
+from tests.train.killed import check_killed_ends_as_whole, weights
 
 MakeRun = Callable[..., RunDirectory]
 CPU = torch.device("cpu")
@@ -149,8 +148,8 @@ def test_the_average_is_the_recursion() -> None:
         step(batch)
         seen.append([p.detach().clone() for p in network.parameters()])
     average = seen[0]  # the first weights begin the average
-    for weights in seen[1:]:
-        average = [0.8 * a + 0.2 * w for a, w in zip(average, weights, strict=True)]
+    for later in seen[1:]:
+        average = [0.8 * a + 0.2 * w for a, w in zip(average, later, strict=True)]
     for expected, found in zip(average, step.kept.parameters(), strict=True):
         torch.testing.assert_close(found, expected)
     assert step.kept is not network
@@ -428,10 +427,6 @@ EVERYTHING = {
 }
 
 
-def weights(run: RunDirectory) -> dict[str, Tensor]:
-    return load_file(run.bundle / "weights.safetensors")
-
-
 @pytest.mark.parametrize("switches", [*({k: v} for k, v in EVERYTHING.items()), EVERYTHING], ids=lambda s: "+".join(s))
 def test_every_switch_resumes_bit_for_bit(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, switches: dict[str, Any]
@@ -439,22 +434,7 @@ def test_every_switch_resumes_bit_for_bit(
     model = {"name": "mlp", "width": 16, "depth": 3, "dropout": 0.2}
     settings = {"checkpoint_seconds": 0.0001, **switches}
     whole, broken = (make_run(model=model, train=settings) for _ in range(2))
-    assert main(str(whole.path)) == 0
-    call, calls = step_module.Step.__call__, [0]
-
-    def dies(self: Step, batch: dict[str, Tensor]) -> None:
-        calls[0] += 1
-        if calls[0] in (13, 40, 75):
-            raise KeyboardInterrupt
-        call(self, batch)
-
-    monkeypatch.setattr(step_module.Step, "__call__", dies)
-    for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
-            main(str(broken.path))
-    assert main(str(broken.path)) == 0
-    a, b = weights(whole), weights(broken)
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    check_killed_ends_as_whole(whole, broken, monkeypatch)
     told = [[(e.step, e.metrics) for e in run.events() if "train/loss" in e.metrics] for run in (whole, broken)]
     assert told[0] == told[1]
 

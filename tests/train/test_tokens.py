@@ -8,19 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from headway.files.atomic import read_json
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
-from headway.train import step as step_module
 from headway.train.main import main
 from headway.train.many import ManyTraining, Variant
 from headway.train.recipe import Recipe
-from headway.train.step import Step
 from headway.train.table import table_workload
 from tests.small import add_tokens
+from tests.train.killed import check_killed_ends_as_whole, weights
 
 MakeRun = Callable[..., RunDirectory]
 MODEL: dict[str, Any] = {"name": "mlp", "width": 16, "depth": 2, "dropout": 0.1, "text": "tokens"}
@@ -49,10 +46,6 @@ def tokens_run(make_run: MakeRun) -> MakeRun:
     return make
 
 
-def weights(run: RunDirectory) -> dict[str, Tensor]:
-    return load_file(run.bundle / "weights.safetensors")
-
-
 def test_tokens_beside_numbers_make_the_prediction_better(tokens_run: MakeRun, make_run: MakeRun) -> None:
     plain = make_run(model={**MODEL, "text": "words"}, train={"precision": "fp32"})
     assert main(str(plain.path)) == 0
@@ -70,23 +63,8 @@ def test_a_training_with_tokens_resumes_bit_for_bit(
 ) -> None:
     settings = {"checkpoint_seconds": 0.0001, **switches}
     whole, broken = (tokens_run(train=settings) for _ in range(2))
-    assert main(str(whole.path)) == 0
-    call, calls = step_module.Step.__call__, [0]
-
-    def dies(self: Step, batch: dict[str, Tensor]) -> None:
-        calls[0] += 1
-        if calls[0] in (13, 40, 75):
-            raise KeyboardInterrupt
-        call(self, batch)
-
-    monkeypatch.setattr(step_module.Step, "__call__", dies)
-    for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
-            main(str(broken.path))
-    assert main(str(broken.path)) == 0
-    a, b = weights(whole), weights(broken)
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    assert any("bags" in name for name in a)
+    check_killed_ends_as_whole(whole, broken, monkeypatch)
+    assert any("bags" in name for name in weights(broken))
 
 
 def test_recorded_or_not_and_by_a_loader_the_weights_are_the_same(tokens_run: MakeRun) -> None:

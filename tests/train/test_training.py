@@ -13,7 +13,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from sklearn.metrics import log_loss
 
 from headway.errors import ConfigError, TrainingError
@@ -22,12 +21,9 @@ from headway.run.directory import RunDirectory
 from headway.train.checkpoint import load_newest, save_checkpoint
 from headway.train.launch import launch
 from headway.train.main import main
+from tests.train.killed import weights
 
 MakeRun = Callable[..., RunDirectory]
-
-
-def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
-    return load_file(run.bundle / "weights.safetensors")
 
 
 def same(a: RunDirectory, b: RunDirectory) -> bool:
