@@ -26,7 +26,7 @@ from tests.gated import repeated
 from tests.hearing import Heard
 from tests.retraining import retrained
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 FEW = ["train.epochs=4", "train.patience=4", "evaluate.resamples=100", "train.threads=1"]
 
 FRESH = """

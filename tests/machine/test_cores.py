@@ -12,7 +12,7 @@ import pytest
 from headway.machine import cores
 from headway.machine.cores import Use, Watch, spin_briefly
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 

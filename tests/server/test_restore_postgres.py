@@ -19,7 +19,7 @@ from headway.files.versions import revisions_of
 from headway.server import restore as restores
 from headway.server.backup import backup
 from headway.server.restore import PENDING, restore
-from tests.operate.test_restore import Step, killed_at
+from tests.server.test_restore import Step, killed_at
 
 ROWS = 50
 STEPS: tuple[Step, ...] = (
