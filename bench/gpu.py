@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bench.side_by_side import Ratio, compare, write
 from headway.data.batches import Batch, ResidentBatches
-from headway.data.inputs import Inputs, TokenInputs
+from headway.data.inputs import Inputs
 from headway.errors import ConfigError
 from headway.models.gpt import GPT
 from headway.models.mlp import MLP
@@ -103,7 +103,7 @@ def gpt(
 
     def build() -> nn.Module:
         torch.manual_seed(0)
-        return chosen.build(TokenInputs(vocabulary)).to(device)
+        return chosen.build(Inputs.of_documents(vocabulary)).to(device)
 
     def fresh(seed: int) -> Batch:
         made = torch.Generator().manual_seed(seed)

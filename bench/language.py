@@ -31,7 +31,7 @@ from bench.samples import ROOT, Samples, options
 from bench.side_by_side import summarise, tell
 from headway.columns.tokenizer import Characters
 from headway.data.batches import Batch
-from headway.data.inputs import TokenInputs
+from headway.data.inputs import Inputs
 from headway.data.windows import TokenBatches
 from headway.models.gpt import GPT
 from headway.pipeline.runs import documents_of, table_of
@@ -84,7 +84,7 @@ class Texts:
     def network(self, seed: int) -> nn.Module:
         """The project's model with this seed's weights."""
         torch.manual_seed(seed)
-        return self.model.build(TokenInputs(self.vocabulary))
+        return self.model.build(Inputs.of_documents(self.vocabulary))
 
     def loss(self, network: nn.Module, tokens: np.ndarray) -> float:
         """Over all of a text in blocks, side by side; nanoGPT averages some such blocks drawn at random."""

@@ -76,8 +76,8 @@ class Project(Config):
     @model_validator(mode="after")
     def _task_fits(self) -> Project:
         """A model, a loss, baselines and a metric that suit the task."""
-        task, reads = task_of(self.task), "rows" if has_target(self.task) else "tokens"
-        fitting = [name for name, config in model_configs().items() if config.reads == reads]
+        task = task_of(self.task)
+        fitting = [name for name, config in model_configs().items() if config.completes == task.completes]
         if self.model.name not in fitting:
             raise ValueError(f"model must be {_any_of(fitting)} for {self.task}, but is {self.model.name}")
         if (loss := self.train.loss) not in task.losses:

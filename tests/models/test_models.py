@@ -13,7 +13,7 @@ from headway.models.boosting import Boosting
 from headway.models.layers import Columns, Dropout, OneHot, TokenBags
 from headway.models.mlp import MLP
 
-NETWORKS = [name for name, config in model_configs().items() if config is not Boosting and config.reads == "rows"]
+NETWORKS = [name for name, config in model_configs().items() if config is not Boosting and not config.completes]
 EDGES = tuple(float(x) for x in np.linspace(-2, 2, 6))
 
 

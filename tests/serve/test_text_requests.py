@@ -12,7 +12,7 @@ import torch
 from starlette.testclient import TestClient
 
 from headway.columns.tokenizer import Characters
-from headway.data.inputs import TokenInputs
+from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
 from headway.models.gpt import GPT
 from headway.serve.app import application
@@ -30,7 +30,7 @@ def client() -> Iterator[TestClient]:
     torch.manual_seed(0)
     tokenizer = Characters("abc \n")
     config = GPT(layers=1, heads=1, width=8, context=8)
-    predictor = TextPredictor(reading(tokenizer), 8, config.build(TokenInputs(tokenizer.size)).eval())
+    predictor = TextPredictor(reading(tokenizer), 8, config.build(Inputs.of_documents(tokenizer.size)).eval())
     with TestClient(application(predictor, ServeConfig())) as client:
         yield client
 

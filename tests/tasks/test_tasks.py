@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from headway.cli.commands import COMMANDS, parser
 from headway.columns import column_type
 from headway.errors import ConfigError
 from headway.evaluate.metrics import METRICS, primary
@@ -102,3 +103,19 @@ def test_tasks_import_no_torch() -> None:
     """The command line reads a project without it."""
     code = "import sys; from headway.tasks import names, task_of; [task_of(n) for n in names()]; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_documents_are_answered_what_the_metrics_say_of_each_alone() -> None:
+    language = task_of("language")
+    sums = np.array([[8.0, 4, 9], [3.0, 5, 7]])
+    answer = language.answer(Target("", "language"), sums)
+    for metric in language.metrics:
+        alone = [metric.value(sums[:1], sums[:1]), metric.value(sums[1:], sums[1:])]
+        np.testing.assert_allclose(answer[metric.name], alone, rtol=1e-12)
+
+
+def test_the_command_line_goes_on_with_a_prompt_as_a_request_does() -> None:
+    stated = vars(parser(COMMANDS).parse_args(["sample", "shakespeare"]))
+    assert {one.name: stated[one.name] for one in task_of("language").parameters} == {
+        one.name: one.default for one in task_of("language").parameters
+    }

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from headway.data.config import SPLITS
-from headway.data.inputs import TokenInputs
+from headway.data.inputs import Inputs
 from headway.data.tokens import Contents
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
@@ -63,7 +63,7 @@ def test_a_text_is_learnt_to_its_entropy(tmp_path: Path, store: Path, tied: bool
     assert losses.shape == (TOKENS["test"] - 1,)
     assert math.log(2) - 0.03 < losses.mean() < math.log(2) + 0.1
     assert (run.result or {})["unit"] == "tokens"
-    network = GPT(**SMALL, tied=tied).build(TokenInputs(8))
+    network = GPT(**SMALL, tied=tied).build(Inputs.of_documents(8))
     network.load_state_dict(load_file(run.bundle / "weights.safetensors"))
     again = LanguageWorkload(workload(store).store, GPT(**SMALL)).predictions(network, FP32)["test"]
     np.testing.assert_allclose(again, losses, atol=1e-5)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headway.data.batches import Batch
-from headway.data.inputs import Inputs, TokenInputs
+from headway.data.inputs import Inputs
 from headway.models import model_configs
 from headway.models.gpt import GPT
 from headway.models.layers import Dropout
@@ -121,7 +121,9 @@ def test_a_network_of_tokens_is_recorded_and_learns_the_same(precision: Any) -> 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_gpt_is_recorded_and_learns_the_same(precision: Any) -> None:
     config = GPT.parse({"name": "gpt", "layers": 2, "heads": 2, "width": 16, "context": 12, "dropout": 0.1}, "model")
-    assert_same(lambda: config.build(TokenInputs(50)), text_batches(5), arithmetic=Arithmetic(precision, CPU, ""))
+    assert_same(
+        lambda: config.build(Inputs.of_documents(50)), text_batches(5), arithmetic=Arithmetic(precision, CPU, "")
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a model is given: the shape of prepared rows, or of tokens."""
+"""What a model is given: the shape of prepared rows, or of documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class Inputs(Record):
 
     numeric: number of float columns. categorical: number of codes of each integer column, buckets for missing and
     unknown included. bins: edges for piecewise-linear encoding of each numeric column, or empty. outputs: classes, or 1.
-    tokens: number of different tokens of each column of tokens, padding included.
+    tokens: number of different tokens of each column of tokens, padding included; of documents, whose next token is predicted, that
+    of their one column.
     """
 
     numeric: int
@@ -22,9 +23,7 @@ class Inputs(Record):
     outputs: int
     tokens: tuple[int, ...] = ()
 
-
-@dataclass(frozen=True)
-class TokenInputs(Record):
-    """What a language model needs to know of the data: how many different tokens there are."""
-
-    vocabulary: int
+    @classmethod
+    def of_documents(cls, vocabulary: int) -> Inputs:
+        """The next of so many different tokens is predicted."""
+        return cls(numeric=0, categorical=(), bins=(), outputs=vocabulary, tokens=(vocabulary,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from headway.config import Config
 from headway.data.inputs import Inputs
@@ -18,7 +18,8 @@ class ModelConfig(Config):
     is_network: ClassVar[bool] = True
     """Whether the training loop trains it; others have a fit of their own."""
 
-    reads: ClassVar[Literal["rows", "tokens"]] = "rows"
+    completes: ClassVar[bool] = False
+    """Whether it goes on with a text: the task must do so, too (`Task.completes`)."""
 
     @property
     def takes(self) -> frozenset[str]:

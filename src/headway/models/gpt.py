@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from headway.data.inputs import Inputs, TokenInputs
+from headway.data.inputs import Inputs
 from headway.models.base import ModelConfig
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class GPT(ModelConfig):
     """A language model of 1 million to 1.5 billion weights: about 12 · layers · width² of them, and the embeddings."""
 
-    reads: ClassVar[Literal["rows", "tokens"]] = "tokens"
+    completes: ClassVar[bool] = True
 
     name: Literal["gpt"] = "gpt"
     layers: int = Field(4, ge=1, le=200, description="Transformer blocks.")
@@ -46,13 +46,13 @@ class GPT(ModelConfig):
             )
         return self
 
-    def build(self, inputs: Inputs | TokenInputs) -> nn.Module:
+    def build(self, inputs: Inputs) -> nn.Module:
         """tokens_BT to logits_BTV. Raises ConfigError when the file of weights does not fit."""
         from headway.models.transformer import Transformer, load_weights
 
-        assert isinstance(inputs, TokenInputs)
+        (vocabulary,) = inputs.tokens
         network = Transformer(
-            inputs.vocabulary,
+            vocabulary,
             self.layers,
             self.heads,
             self.width,

@@ -21,7 +21,7 @@ from headway.columns.base import Encoding, Prepared
 from headway.columns.text import TextColumn
 from headway.columns.tokenizer import Tokenizer, tokenizer_from_json
 from headway.columns.values import BadValues, Place, refusal
-from headway.data.inputs import TokenInputs
+from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
 from headway.data.records import shown
 from headway.data.texts import TEXT
@@ -34,17 +34,13 @@ from headway.models.gpt import GPT
 from headway.serve.reading import WHERE, canonical_rows
 from headway.serve.whole import whole
 from headway.tasks import Target, language
+from headway.tasks.base import PROMPT, Parameter
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT = 1
-PROMPT = "prompt"
-"""The column of texts to go on with."""
-
 LATENCY_CHARACTERS = 1000
-SAMPLE_TOKENS = 300
-MOST_TOKENS = 10_000
 
 
 def complete_text_bundle(folder: Path, store: TokenStore, model: ModelConfig, project_yaml: str, column: str) -> None:
@@ -112,7 +108,7 @@ class TextPredictor:
                     f"{folder} must be a language model's bundle, but its task is {described.get('task')}"
                 )
             config = GPT.parse(described["model"], "model")
-            network = config.build(TokenInputs(described["vocabulary"]))
+            network = config.build(Inputs.of_documents(described["vocabulary"]))
             network.load_state_dict(load_file(folder / "weights.safetensors"))
             return cls(documents_preparation(folder), config.context, network.eval())
 
@@ -188,7 +184,14 @@ class TextPredictor:
                 sums[row] = self.losses([text]).sum(0)
         return sums
 
-    def sample(self, prompt: str, *, tokens: int = SAMPLE_TOKENS, temperature: float = 0.8, seed: int = 0) -> str:
+    def sample(
+        self,
+        prompt: str,
+        *,
+        tokens: int = int(language.TOKENS_ADDED.default),
+        temperature: float = language.TEMPERATURE.default,
+        seed: int = int(language.SEED.default),
+    ) -> str:
         """What follows a prompt."""
         import torch
 
@@ -214,24 +217,22 @@ class TextPredictor:
                 f"rows to predict: {name} must be a text in every row, but {len(rows) - len(texts)} have none"
             )
         if name == PROMPT:
-            tokens = int(_parameter(params, "tokens", SAMPLE_TOKENS, 1, MOST_TOKENS, whole=True))
-            seed = int(_parameter(params, "seed", 0, 0, 2**63 - 1, whole=True))
-            temperature = _parameter(params, "temperature", 0.8, 0, 100)
-            shape = {"tokens": tokens, "seed": seed}
-            return pd.DataFrame({"completion": [self.sample(text, temperature=temperature, **shape) for text in texts]})
+            tokens, seed = int(_number(params, language.TOKENS_ADDED)), int(_number(params, language.SEED))
+            temperature = _number(params, language.TEMPERATURE)
+            completions = [self.sample(text, tokens=tokens, temperature=temperature, seed=seed) for text in texts]
+            return pd.DataFrame({"completion": completions})
         return self.preparation.target.decode(self.predict(rows))
 
 
-def _parameter(
-    params: Mapping[str, Any], name: str, default: float, least: float, most: float, whole: bool = False
-) -> float:
-    """A number of the parameters. Raises DataError where it is none, or outside its bounds."""
-    told = params.get(name, default)
+def _number(params: Mapping[str, Any], parameter: Parameter) -> float:
+    """What is given of a parameter, or its default. Raises DataError where that is no number, or outside its bounds."""
+    told, whole = params.get(parameter.name, parameter.default), parameter.kind == "long"
     try:
         value = int(told) if whole else float(told)
     except (TypeError, ValueError, OverflowError):
         value = math.nan
-    if isinstance(told, bool) or not least <= value <= most:
+    if isinstance(told, bool) or not parameter.least <= value <= parameter.most:
         what = "a whole number" if whole else "a number"
-        raise DataError(f"params.{name} must be {what} from {least:,} to {most:,}, but is {shown(told)}")
+        bounds = f"from {parameter.least:,} to {parameter.most:,}"
+        raise DataError(f"params.{parameter.name} must be {what} {bounds}, but is {shown(told)}")
     return value

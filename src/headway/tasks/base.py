@@ -36,6 +36,21 @@ Answered = Literal["string", "double"]
 """What a column of the answer holds, in MLflow's words."""
 
 
+PROMPT = "prompt"
+"""The column of texts to go on with, where a task completes."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that whoever asks for completions may give: its name, its type in MLflow's words, its default and its bounds."""
+
+    name: str
+    kind: Literal["long", "double"]
+    default: float
+    least: float
+    most: float
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is wrong with a target. ``severity`` stop: nothing is to be trained on it."""
@@ -121,6 +136,9 @@ class Task(ABC):
 
     completes: ClassVar[bool] = False
     """Whether a model goes on with a text that it is given."""
+
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    """What a request for completions may say beside the prompts."""
 
     baselines: ClassVar[tuple[str, ...]]
     """Cheap models that a project of the task is held against; the first knows next to nothing: a first model must beat it."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from headway.tasks.base import Answered, Target, Task
+from headway.tasks.base import Answered, Parameter, Target, Task
 from headway.tasks.metric import Metric, Resampled, alone, ratio
 
 if TYPE_CHECKING:
@@ -26,25 +27,34 @@ NATS, TOKENS, BYTES = range(3)
 Tokens = np.ndarray
 
 
-def _sums(target: np.ndarray, prediction: np.ndarray, over: int) -> Resampled:
-    """The nats for each of what is in the column ``over``."""
-    del target
-    nats, divisor = (np.ascontiguousarray(prediction[:, column]) for column in (NATS, over))
-    return lambda weights: ratio(weights @ nats, weights @ divisor)
+def _as_it_is(nats: np.ndarray) -> np.ndarray:
+    return nats
 
 
-def _bits_per_byte(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    nats_a_byte = _sums(target, prediction, BYTES)
-    return lambda weights: nats_a_byte(weights) / math.log(2)
+def _bits(nats: np.ndarray) -> np.ndarray:
+    return nats / math.log(2)
 
 
-def _loss(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    return _sums(target, prediction, TOKENS)
+@dataclass(frozen=True)
+class _Average:
+    """``of`` the nats for each of what is in the column ``over``: of one row, or of many together."""
 
+    over: int
+    of: Callable[[np.ndarray], np.ndarray] = _as_it_is
 
-def _perplexity(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    nats_a_token = _sums(target, prediction, TOKENS)
-    return lambda weights: np.exp(nats_a_token(weights))
+    def each(self, predictions: np.ndarray) -> np.ndarray:
+        """(N,) of each row alone; NaN where it has nothing."""
+        return self.of(ratio(predictions[:, NATS], predictions[:, self.over]))
+
+    def resampled(self, target: np.ndarray, predictions: np.ndarray) -> Resampled:
+        """Of weighted rows together."""
+        del target
+        nats, divisor = (np.ascontiguousarray(predictions[:, column]) for column in (NATS, self.over))
+        return lambda weights: self.of(ratio(weights @ nats, weights @ divisor))
+
+    def value(self, target: np.ndarray, predictions: np.ndarray) -> float:
+        """Of all rows together."""
+        return float(self.resampled(target, predictions)(np.ones((1, len(predictions))))[0])
 
 
 def _bytes(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -52,16 +62,24 @@ def _bytes(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return prediction[:, BYTES]
 
 
-def _metric(name: str, title: str, of: Callable[[np.ndarray, np.ndarray], Resampled], decides: bool) -> Metric:
-    def value(target: np.ndarray, prediction: np.ndarray) -> float:
-        return float(of(target, prediction)(np.ones((1, len(prediction))))[0])
-
-    return Metric(name, title, False, value, alone(of), is_error=True, decides=decides, sizes=_bytes)
+def _metric(name: str, title: str, average: _Average, decides: bool) -> Metric:
+    made = alone(average.resampled)
+    return Metric(name, title, False, average.value, made, is_error=True, decides=decides, sizes=_bytes)
 
 
-BITS_PER_BYTE = _metric("bits_per_byte", "bits a byte", _bits_per_byte, decides=True)
-LOSS = _metric("loss", "nats a token", _loss, decides=False)
-PERPLEXITY = _metric("perplexity", "perplexity", _perplexity, decides=False)
+AVERAGES = {
+    "bits_per_byte": _Average(BYTES, _bits),
+    "loss": _Average(TOKENS),
+    "perplexity": _Average(TOKENS, np.exp),
+}
+BITS_PER_BYTE = _metric("bits_per_byte", "bits a byte", AVERAGES["bits_per_byte"], decides=True)
+LOSS = _metric("loss", "nats a token", AVERAGES["loss"], decides=False)
+PERPLEXITY = _metric("perplexity", "perplexity", AVERAGES["perplexity"], decides=False)
+
+
+TOKENS_ADDED = Parameter("tokens", "long", 300, 1, 10_000)
+TEMPERATURE = Parameter("temperature", "double", 0.8, 0, 100)
+SEED = Parameter("seed", "long", 0, 0, 2**63 - 1)
 
 
 class Language(Task):
@@ -69,6 +87,7 @@ class Language(Task):
 
     has_classes = True
     completes = True
+    parameters: ClassVar[tuple[Parameter, ...]] = (TOKENS_ADDED, TEMPERATURE, SEED)
     losses = ("auto", "cross_entropy")
     metrics: ClassVar[tuple[Metric, ...]] = (BITS_PER_BYTE, LOSS, PERPLEXITY)
     baselines = ("unigram", "ngram")
@@ -96,10 +115,7 @@ class Language(Task):
         import pandas as pd
 
         del target
-        nats, tokens, size = predictions.T
-        loss = ratio(nats, tokens)
-        values = {BITS_PER_BYTE.name: ratio(nats, size) / math.log(2), LOSS.name: loss, PERPLEXITY.name: np.exp(loss)}
-        return pd.DataFrame(values)
+        return pd.DataFrame({metric.name: AVERAGES[metric.name].each(predictions) for metric in self.metrics})
 
     def answered(self, classes: Sequence[str]) -> dict[str, Answered]:
         del classes
@@ -111,7 +127,7 @@ class Language(Task):
     def watched(self, predictions: np.ndarray, classes: Sequence[str]) -> np.ndarray:
         """Bits a byte."""
         del classes
-        return ratio(predictions[:, NATS], predictions[:, BYTES]) / math.log(2)
+        return AVERAGES[BITS_PER_BYTE.name].each(predictions)
 
     def count(self, predictions: np.ndarray) -> int:
         return int(predictions[:, TOKENS].sum())

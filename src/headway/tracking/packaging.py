@@ -14,6 +14,7 @@ import headway
 from headway.columns import column_type
 from headway.files import checksums
 from headway.tasks import target_task, task_of
+from headway.tasks.base import PROMPT
 from headway.tracking.store import quietly
 
 if TYPE_CHECKING:
@@ -86,12 +87,12 @@ def _signature(described: Mapping[str, Any]) -> Any:
     if task_of(described["task"]).completes:
         from mlflow.types import ParamSchema, ParamSpec
 
-        options = (("tokens", "long", 300), ("temperature", "double", 0.8), ("seed", "long", 0))
-        params = ParamSchema([ParamSpec(name, kind, default) for name, kind, default in options])
+        task = task_of(described["task"])
+        params = ParamSchema([ParamSpec(one.name, one.kind, one.default) for one in task.parameters])
         # A prompt is completed; a text is measured. A frame holds the one or the other.
-        asked = [ColSpec("string", name, required=False) for name in ("prompt", *described.get("features", ("text",)))]
+        asked = [ColSpec("string", name, required=False) for name in (PROMPT, *described.get("features", ("text",)))]
         told = [ColSpec("string", "completion", required=False)]
-        told += [ColSpec(kind, name, required=False) for name, kind in task_of(described["task"]).answered(()).items()]
+        told += [ColSpec(kind, name, required=False) for name, kind in task.answered(()).items()]
         return ModelSignature(inputs=Schema(asked), outputs=Schema(told), params=params)
     columns = [
         ColSpec(column_type(kind).mlflow_type, name, required=False) for name, kind in described["features"].items()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from headway.data.batches import Batches
 from headway.data.config import Split
-from headway.data.inputs import TokenInputs
+from headway.data.inputs import Inputs
 from headway.data.loader import LoaderTokens
 from headway.data.tokens import TokenStore
 from headway.data.windows import TokenBatches
@@ -39,7 +39,7 @@ class LanguageWorkload(Workload):
     model: GPT
 
     def build(self) -> nn.Module:
-        return self.model.build(TokenInputs(self.store.described.vocabulary))
+        return self.model.build(Inputs.of_documents(self.store.described.vocabulary))
 
     def batches(self, recipe: Recipe, device: torch.device) -> Batches:
         size, tokens = recipe.batch_size, self.store.tokens("train")
