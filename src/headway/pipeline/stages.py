@@ -118,7 +118,8 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> Mapping[str, Any]
             report.warn(forwarder.warning)
         if not is_sealed:
             _complete(run, project)
-    rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s, peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
+    rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s{_arithmetic(result.get('cost', {}))}"
+    rate += f", peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
     unit = "trees" if project.model.name == "boosting" else "epochs"
     best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
     best = "fitted at once" if project.model.name == "linear" else best
@@ -126,6 +127,14 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> Mapping[str, Any]
     if result.get("diagnosis"):
         report.line(result["diagnosis"])
     return result
+
+
+def _arithmetic(cost: Mapping[str, float]) -> str:
+    """What a network's training computed a second, and which share of the chip's peak that is, where both are known."""
+    if "compute/tflops" not in cost:
+        return ""
+    share = f" (MFU {cost['compute/mfu']:.1%})" if "compute/mfu" in cost else ""
+    return f", {cost['compute/tflops']:.3g} TFLOP/s{share}"
 
 
 def _is_sealed(run: RunDirectory) -> bool:

@@ -7,6 +7,7 @@ epoch is over. What cannot be measured (energy without a counter, utilisation wi
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
 import sys
 import time
@@ -18,28 +19,22 @@ import torch
 
 from headway.machine.cores import Watch
 
-PEAK_FLOPS = {
-    ("H200", "bf16"): 989e12,
-    ("H200", "fp16"): 989e12,
-    ("H200", "fp8"): 1979e12,
-    ("H200", "tf32"): 494.7e12,
-    ("H200", "fp32"): 66.9e12,
-    ("H100 PCIe", "bf16"): 756e12,
-    ("H100", "bf16"): 989e12,
-    ("H100", "fp16"): 989e12,
-    ("H100", "fp8"): 1979e12,
-    ("H100", "tf32"): 494.7e12,
-    ("H100", "fp32"): 66.9e12,
-    ("A100", "bf16"): 312e12,
-    ("A100", "fp16"): 312e12,
-    ("A100", "tf32"): 156e12,
-    ("A100", "fp32"): 19.5e12,
-    ("L4", "bf16"): 121e12,
-    ("L4", "fp32"): 30.3e12,
-    ("T4", "fp16"): 65e12,
-    ("T4", "fp32"): 8.1e12,
-}
-"""Dense peak by chip and format, from NVIDIA's data sheets (without sparsity)."""
+PEAK_TFLOPS: tuple[tuple[str, dict[str, float]], ...] = (
+    (r"B200", {"fp8": 4500, "bf16": 2250, "fp16": 2250, "tf32": 1125, "fp32": 75}),
+    (r"H200 NVL", {"fp8": 1671, "bf16": 835.5, "fp16": 835.5, "tf32": 417.5, "fp32": 60}),
+    (r"H200", {"fp8": 1979, "bf16": 989, "fp16": 989, "tf32": 494.7, "fp32": 66.9}),
+    (r"H100 PCIe", {"fp8": 1513, "bf16": 756, "fp16": 756, "tf32": 378, "fp32": 51}),
+    (r"H100 NVL", {"fp8": 1671, "bf16": 835.5, "fp16": 835.5, "tf32": 417.5, "fp32": 60}),
+    (r"H100", {"fp8": 1979, "bf16": 989, "fp16": 989, "tf32": 494.7, "fp32": 66.9}),
+    (r"A100", {"bf16": 312, "fp16": 312, "tf32": 156, "fp32": 19.5}),
+    (r"L40S", {"fp8": 733, "bf16": 362, "fp16": 362, "tf32": 183, "fp32": 91.6}),
+    (r"L4", {"fp8": 242.5, "bf16": 121, "fp16": 121, "tf32": 60, "fp32": 30.3}),
+    (r"RTX 4090", {"fp8": 330.3, "bf16": 165.2, "fp16": 165.2, "tf32": 82.6, "fp32": 82.6}),
+    (r"RTX 3090", {"bf16": 71, "fp16": 71, "tf32": 35.6, "fp32": 35.6}),
+    (r"T4", {"fp16": 65, "fp32": 8.1}),
+)
+"""Dense peak by chip and format, products summed in fp32, without sparsity: from NVIDIA's data sheets, of RTX cards from the white papers
+of GA102 and Ada. The chip is a whole word of the device's name; the first that is there counts."""
 
 RAPL = Path("/sys/class/powercap")
 
@@ -54,10 +49,15 @@ def peak_memory() -> int:
 
 def peak_flops(device: torch.device, precision: str) -> float | None:
     """The chip's dense peak in this format; None where it is not known."""
-    if device.type != "cuda":
+    return None if device.type != "cuda" else peak_of(torch.cuda.get_device_name(device), precision)
+
+
+def peak_of(chip: str, precision: str) -> float | None:
+    """As ``peak_flops``, by the device's name. A part of a chip (MIG) has a part of the peak, which its name does not say."""
+    if re.search(r"\bMIG\b", chip):
         return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak for (chip, kind), peak in PEAK_FLOPS.items() if chip in name and kind == precision), None)
+    peaks = next((peaks for name, peaks in PEAK_TFLOPS if re.search(rf"\b{name}\b", chip)), {})
+    return peaks[precision] * 1e12 if precision in peaks else None
 
 
 def read_energy(device: torch.device) -> float | None:
@@ -90,6 +90,9 @@ class Meter:
     wait: float = 0.0
     compute: float = 0.0
     flops_a_unit: float = 0.0
+    """Floating-point operations of a row, or a token, forward and backward, as counted; 0 where they cannot be."""
+    usual_flops_a_unit: float = 0.0
+    """By the formula that publications use for this kind of network; 0 where there is none."""
     cores: int = 0
     """Those that this process may use; 0 where the system does not say what they do."""
     ours: float = 0.0
@@ -171,12 +174,13 @@ class Meter:
             found["cores/all"] = float(self.cores)
         if self._marked:
             found["time/device_ms"] = self._device_ms / self._marked
-        if self.flops_a_unit:
-            achieved = self.flops_a_unit * self.per_second
-            found["compute/tflops"] = achieved / 1e12
-            peak = peak_flops(self.device, precision)
-            if peak:
-                found["compute/mfu"] = achieved / peak
+        peak = peak_flops(self.device, precision)
+        for suffix, flops in (("", self.flops_a_unit), ("_palm", self.usual_flops_a_unit)):
+            if flops:
+                achieved = flops * self.per_second
+                found[f"compute/tflops{suffix}"] = achieved / 1e12
+                if peak:
+                    found[f"compute/mfu{suffix}"] = achieved / peak
         joules = read_energy(self.device)
         if joules is not None and self._energy is not None and joules >= self._energy:  # RAPL's counter wraps
             found["energy/wh"] = (joules - self._energy) / 3600

@@ -34,6 +34,8 @@ def fit_network(
     arithmetic = choose_precision(recipe.precision, device)
     stated, recipe = recipe, _tuned(run, recipe, workload, arithmetic)
     training = make_training(workload, recipe, arithmetic)
+    training.meter.flops_a_unit = read_json(run.path / "tuned.json")["flops_a_step"] / training.batches.count(0)
+    training.meter.usual_flops_a_unit = workload.usual_flops(training.step.network)
     auto = stated.threads in ("auto", 0) and device.type == "cpu"
     most = torch.get_num_threads()
     threads = KeptThreads(run.path / "tuned.json", most, torch.set_num_threads) if auto else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from headway.data.batches import Batch
 from headway.train.meter import count_flops
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
@@ -66,15 +67,31 @@ def physical_cores() -> int:
 
 
 def flops_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> float:
-    """Floating-point operations of one full step, forward and backward."""
+    """Floating-point operations of one full step, forward and backward; 0 where they cannot be counted.
+
+    Counted on the meta device, which computes nothing. Where a network cannot be there, it takes one step.
+    """
     state = torch.get_rng_state()
     plain = recipe.model_copy(update={"device": "cpu"})
-    network = workload.build().to(arithmetic.device)
     batch = next(iter(workload.batches(plain, arithmetic.device).epoch(0)))
+    try:
+        return _counted(workload, batch, torch.device("meta")) or _counted(workload, batch, arithmetic.device)
+    finally:
+        torch.set_rng_state(state)
+
+
+def _counted(workload: Workload, batch: Batch, device: torch.device) -> float:
+    batch = {name: tensor.to(device) for name, tensor in batch.items()}
     target = batch.pop("target")
-    flops = count_flops(network, lambda: workload.loss(network(**batch), target, 0.0).backward())
-    torch.set_rng_state(state)
-    return flops
+    try:
+        if device.type == "meta":
+            with device:
+                network = workload.build()
+        else:
+            network = workload.build().to(device)
+    except (RuntimeError, NotImplementedError):  # a network whose weights follow from values
+        return 0.0
+    return count_flops(network, lambda: workload.loss(network(**batch), target, 0.0).backward())
 
 
 def batch_size_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic, make: Maker) -> int:

@@ -37,6 +37,11 @@ class Workload(ABC):
     def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:
         """The validation loss: what early stopping watches."""
 
+    def usual_flops(self, network: nn.Module) -> float:
+        """Floating-point operations of a unit by the formula that publications use; 0 where there is none."""
+        del network
+        return 0.0
+
     @abstractmethod
     def predictions(self, network: nn.Module, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
         """Predictions by split (validation, test), in the store's order."""
