@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 import yaml
 from pydantic import Field, model_validator
 
-from headway.columns import column_types, gives
+from headway.columns import column_type, column_types, gives
 from headway.columns.config import PrepareConfig
 from headway.config import Config, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
@@ -134,6 +134,16 @@ class Project(Config):
                 raise ValueError(
                     f"data.features must have a column of type {' or '.join(kinds)}, for {self.model.name} is set to take "
                     f"{array}, but it has none"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _calendars_are_of_dates(self) -> Project:
+        dates = [name for name, kind in self.data.features.items() if column_type(kind).is_time]
+        for name in self.prepare.dates.columns:
+            if name not in dates:
+                raise ValueError(
+                    f"prepare.dates.columns must name features that are dates, but {name} is none{suggest(name, dates)}"
                 )
         return self
 

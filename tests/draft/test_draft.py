@@ -138,6 +138,24 @@ def test_dates_that_only_one_order_explains_get_their_format_and_others_are_left
     assert "state data.date_format" in load_project("others", root).data.ignore["since"]
 
 
+def test_the_zone_that_a_file_has_for_its_moments_says_their_hours(root: Path) -> None:
+    moments = pd.Series(pd.date_range("2024-01-01", periods=400, freq="h"))
+    frame = _frame().drop(columns="since").assign(seen=moments.dt.tz_localize("Europe/Berlin", ambiguous=False))
+    frame.to_parquet(root / "visits.parquet")
+    draft("visits.parquet", "churned", None, root)
+    project = load_project("visits", root)
+    assert project.prepare.dates.of("seen").zone == "Europe/Berlin"
+    text = frame.assign(seen=moments.dt.strftime("%Y-%m-%dT%H:%M:%S+02:00"))
+    text.to_csv(root / "texts.csv", index=False)
+    said = draft("texts.csv", "churned", None, root).decisions
+    assert [line for line in said if line.startswith("seen: date") and "state prepare.dates.zone" in line]
+    assert load_project("texts", root).prepare.dates.of("seen").zone == "UTC"
+    with pytest.raises(
+        ConfigError, match=r"prepare\.dates\.columns must name .* dates, but sen is none; did you mean seen"
+    ):
+        load_project("texts", root, ["prepare.dates.columns={sen: {zone: UTC}}"])
+
+
 def test_semicolons_are_noticed(root: Path) -> None:
     _frame().to_csv(root / "customers.csv", index=False, sep=";")
     draft("customers.csv", "churned", None, root)

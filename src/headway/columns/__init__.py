@@ -2,7 +2,8 @@
 
 number      float64; filled, limited, scaled
 category    text in its one spelling; codes
-date        moments; days as numbers
+date        moments; parts of the calendar
+calendar    what the parts are: hour, weekday, holiday and others, by the clocks of a zone
 text        free text; one 0/1 column for each of some words, or tokens
 base        what each of them answers
 config      what a project may state under `prepare`

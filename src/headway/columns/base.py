@@ -60,6 +60,10 @@ class Encoding(ABC):
         Raises BadValues on infinities where it is ``strict``; else they count as missing.
         """
 
+    def remark(self) -> str:
+        """What people should know of what the column becomes; empty where its name says it."""
+        return ""
+
     @property
     def vocabulary(self) -> int | None:
         """How many different tokens `ragged` gives; None where the column becomes none."""

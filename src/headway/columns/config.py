@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from headway.config import Config
 
@@ -24,6 +25,45 @@ class TokensConfig(Config):
     most: int = Field(256, ge=1, le=65_536, description="Of a text column: tokens that count, the first ones.")
 
 
+class DateConfig(Config):
+    """What the calendar is of a column of dates."""
+
+    zone: str = Field(
+        "UTC",
+        description="Whose clocks say the hour and the day, for example Europe/Berlin, daylight saving included. Moments that are "
+        "written without a zone are read as UTC: where they are local times already, leave it out.",
+    )
+    holidays: str | None = Field(
+        None,
+        description="A country such as DE, or its region such as DE-BY, whose holidays count; of the package holidays.",
+    )
+    trend: Literal["held", "free", "none"] = Field(
+        "held",
+        description="The days since 1970. held: rows after the training's have its last day; free: they go on, as a model may that "
+        "extrapolates a trend; none: left out.",
+    )
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (KeyError, ValueError, OSError):  # KeyError: not found; OSError: the name of a folder such as Europe
+            raise ValueError(f"must be an IANA name, but is {value!r}; write for example Europe/Berlin") from None
+        return value
+
+
+class DatesConfig(DateConfig):
+    """The calendar of all columns of dates, and of those that differ."""
+
+    columns: dict[str, DateConfig] = Field({}, description="Columns of dates whose settings differ.")
+
+    def of(self, column: str) -> DateConfig:
+        """What holds for one column: its own settings, and where it has none, those of all."""
+        own = self.columns.get(column, DateConfig())
+        return DateConfig(**{**self.model_dump(exclude={"columns"}), **own.model_dump(include=own.model_fields_set)})
+
+
 class PrepareConfig(Config):
     """How rows become numbers. Everything is fitted on the training rows alone."""
 
@@ -41,6 +81,7 @@ class PrepareConfig(Config):
     min_count: int = Field(3, ge=1, description="Rows that a category must have in training to get a code of its own.")
     words: int = Field(64, ge=0, le=10_000, description="Words per text column whose presence becomes a feature.")
     tokens: TokensConfig = TokensConfig()
+    dates: DatesConfig = DatesConfig()
 
     def unread(self, documents: bool) -> list[tuple[str, object]]:
         """Settings that say something which nothing heeds: of documents all but their tokens, of a table the kind of tokenizer."""

@@ -1,18 +1,17 @@
-"""Dates and moments: timestamp[us] in UTC without a zone; prepared as days since the epoch, like numbers."""
+"""Dates and moments: timestamp[us] in UTC without a zone; prepared as parts of the calendar."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns.base import ColumnType, Fitter
+from headway.columns.calendar import Calendar, CalendarFitter, Day
 from headway.columns.config import PrepareConfig
-from headway.columns.number import Number, NumberFitter
 from headway.columns.recognition import Guess, Specimen
 from headway.columns.spelling import moments, texts_of
 from headway.columns.summary import Measured
@@ -21,34 +20,14 @@ from headway.columns.values import BadValues, Place, family, refusal, unfit
 if TYPE_CHECKING:
     import pandas as pd
 
-SECONDS_A_DAY = 86_400.0
-
-
-@dataclass(frozen=True)
-class Day(Number):
-    """A moment in days, limited to the training range: a network must not extrapolate time."""
-
-    lenient: ClassVar[bool] = False
-    unit: ClassVar[float] = SECONDS_A_DAY
-    limited: ClassVar[bool] = True
-
-    def values(self, column: pa.Array) -> np.ndarray:
-        """(B,) float64, the caller's own, with NaN for null; days since the epoch."""
-        micros = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
-        days = pc.cast(micros, pa.float64(), safe=False).to_numpy(zero_copy_only=False) / (SECONDS_A_DAY * 1e6)
-        return np.asarray(days)
-
-    def near(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """As they are: half a 32-bit step is more than a minute, and moments come from no narrow column."""
-        return values
-
 
 class DateColumn(ColumnType):
     """Dates and timestamps of any unit and zone, also as texts and as numbers such as 20241231."""
 
     name = "date"
     rank = 2
-    encoding = Day
+    encoding = Calendar
+    other_encodings = (Day,)  # of bundles that were made before there were parts
     summary_class = Measured
     is_time = True
     turn = 1
@@ -79,13 +58,16 @@ class DateColumn(ColumnType):
         import pandas as pd
 
         if pd.api.types.is_datetime64_any_dtype(specimen.known.dtype):
-            return Guess("feature", self.name, "it holds dates")
+            zone = _zone_of(specimen.known)
+            return Guess("feature", self.name, f"it holds dates{f' in {zone}' if zone else ''}", zone=zone)
         if _DATE.match(specimen.texts.iloc[0]) is None:
             return None
         some = specimen.texts.drop_duplicates()
         for form in UNAMBIGUOUS:
             if pd.to_datetime(some, format=form, errors="coerce", utc=True).notna().all():
-                return Guess("feature", self.name, "texts that are dates", textual=True)
+                zoned = some.str.contains(_OFFSET).any()
+                why = "texts that are dates" + (f" with their zone, so that hours are UTC's; {_STATE}" if zoned else "")
+                return Guess("feature", self.name, why, textual=True)
         fits = [f for f in AMBIGUOUS if pd.to_datetime(some, format=f, errors="coerce").notna().all()]
         if len(fits) == 1:
             return Guess("feature", self.name, f"texts that are dates only as {fits[0]}", fits[0], textual=True)
@@ -102,7 +84,7 @@ class DateColumn(ColumnType):
         return max(tries, key=lambda times: int(times.notna().sum()))
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
-        return NumberFitter(Measured(name, self.name), config, Day)
+        return CalendarFitter(name, config)
 
 
 UNAMBIGUOUS = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d", "%d-%b-%Y", "%d %b %Y")
@@ -110,6 +92,15 @@ UNAMBIGUOUS = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d", "%d-%b-%Y", "%d %b %
 
 AMBIGUOUS = ("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M")
 _DATE = re.compile(r"^\s*\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}")
+
+_OFFSET = re.compile(r"[T ]\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)\s*$")
+_STATE = "state prepare.dates.zone for those of a place"
+
+
+def _zone_of(known: pd.Series) -> str | None:
+    """The place whose zone a file has for its moments; None for UTC, for a mere offset, and without."""
+    zone = str(getattr(known.dtype, "tz", None))
+    return zone if "/" in zone else None
 
 
 def _parse(column: pa.Array, place: Place, date_format: str | None) -> pa.Array:

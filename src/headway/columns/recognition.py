@@ -20,13 +20,17 @@ _ID = re.compile(r"(^|[_\W])(id|uuid|guid|key|instant|index|rowid|nr|no)$|^unnam
 
 @dataclass(frozen=True)
 class Guess:
-    """A column's role, the name of its type where it is a feature, and the reason. ``textual``: dates that are written as text."""
+    """A column's role, the name of its type where it is a feature, and the reason. ``textual``: dates that are written as text.
+
+    ``zone``: whose clocks the file says that moments were read from, where these are not UTC's.
+    """
 
     role: Literal["feature", "key", "ignore"]
     kind: str | None
     why: str
     date_format: str | None = None
     textual: bool = False
+    zone: str | None = None
 
 
 @dataclass(frozen=True)

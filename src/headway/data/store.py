@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from headway.data.source import Table
 
 RAW_TEST = "raw/test.parquet"
-FORMAT = 6
+FORMAT = 7
 """Raised whenever the same settings would prepare other arrays than before."""
 
 

@@ -209,6 +209,7 @@ def _place(plan: Plan, column: str, found: Guess, mixed: bool) -> None:
     else:
         plan.features[column] = found.kind
         plan.date_format = found.date_format or plan.date_format
+        plan.zones |= {} if found.zone is None else {column: found.zone}
     plan.why[column] = found.why
 
 

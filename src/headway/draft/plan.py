@@ -22,6 +22,7 @@ class Plan:
     ignore: dict[str, str] = field(default_factory=dict)
     csv: dict[str, str] = field(default_factory=dict)
     date_format: str | None = None
+    zones: dict[str, str] = field(default_factory=dict)
     max_overlap: float | None = None
     batch_size: int | None = None
     unlabelled: bool = False

@@ -105,6 +105,7 @@ def render(plan: Plan, rules: list[dict[str, object]]) -> str:
     if dates:
         lines += ["  # to predict the future, test on the newest rows instead:", "  # by: time"]
         lines.append(f"  # column: {scalar(dates[0])}")
+    lines += _clocks(plan)
     lines += [
         "",
         "# A little wider than the rows of today; severity: warn only reports.",
@@ -124,6 +125,12 @@ def render(plan: Plan, rules: list[dict[str, object]]) -> str:
         *_gate(plan),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _clocks(plan: Plan) -> list[str]:
+    """Whose clocks say the hour of each column of dates, where the files say it."""
+    named = ", ".join(f"{scalar(column)}: {{zone: {scalar(zone)}}}" for column, zone in plan.zones.items())
+    return ["", "prepare:", f"  dates: {{columns: {{{named}}}}}  # whose clocks say the hour"] if named else []
 
 
 def _gate(plan: Plan) -> list[str]:

@@ -74,6 +74,7 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
     line = f"{rows} rows, {inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
     line += f", tokens of {len(inputs.tokens)}" if inputs.tokens else ""
+    line = "; ".join([line, *(remark for one in store.preparation.columns if (remark := one.remark()))])
     return Prepared(run.from_root(store.path), store.path.name, reused, store.rows), line
 
 

@@ -1,0 +1,287 @@
+"""A moment as parts of the calendar: hour, minute, weekday, month, day of the year, holiday, and the days since the epoch.
+
+Trees split the plain numbers; for networks and linear models there is the place in each cycle too, as sine and cosine, so that 23:00 is
+near 0:00. Every model is given both: what a baseline shows is then the model's doing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway.columns.base import Encoding, Fitter, Prepared
+from headway.columns.config import DateConfig, PrepareConfig
+from headway.columns.number import Number, NumberFitter
+from headway.columns.summary import Measured
+from headway.errors import ConfigError
+
+SECONDS_A_DAY = 86_400.0
+_MINUTE, _HOUR, _DAY = 60_000_000, 3_600_000_000, 86_400_000_000
+"""In microseconds."""
+
+_FIRST, _LAST = (int(np.datetime64(day, "us").astype(np.int64)) for day in ("0001-01-02", "9999-12-30"))
+"""Moments further out have the calendar of these days: no clock has a zone for them."""
+
+HOLIDAY_YEARS = 10
+"""A bundle knows the holidays up to so many years after the last training row."""
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A part that comes back every ``days``: ``most`` is its largest number, ``waves`` how many waves go round in it."""
+
+    days: float
+    most: int
+    waves: int
+
+
+CYCLES = {
+    "hour": Cycle(1, 23, 2),
+    "minute": Cycle(1 / 24, 59, 0),
+    "weekday": Cycle(7, 6, 2),
+    "month": Cycle(365.25, 12, 0),  # its waves are those of the day of the year
+    "day of year": Cycle(365.25, 366, 1),
+}
+
+WHOLE = 0.9
+"""Training rows that span this share of a cycle show it; of less, the part only grows with time, as the days do."""
+
+
+def number_of(part: str, moments: np.ndarray) -> np.ndarray:
+    """(B,) int64: a part of local moments (B,) in microseconds since 1970. Monday is 0."""
+    if part == "hour":
+        return moments // _HOUR % 24
+    if part == "minute":
+        return moments // _MINUTE % 60
+    days = moments // _DAY
+    if part == "weekday":
+        return (days + 3) % 7
+    months = days.view("datetime64[D]").astype("datetime64[M]")
+    if part == "month":
+        return months.astype(np.int64) % 12 + 1
+    return days - months.astype("datetime64[Y]").astype("datetime64[D]").astype(np.int64) + 1
+
+
+def turn_of(part: str, moments: np.ndarray) -> np.ndarray:
+    """(B,) float64 in [0, 1): the place in the part's cycle; that in the day is to the microsecond."""
+    if part == "hour":
+        return moments % _DAY / _DAY
+    if part == "weekday":
+        return number_of(part, moments) / 7
+    return (number_of(part, moments) - 1) / 366
+
+
+def local(moments: np.ndarray, zone: str) -> np.ndarray:
+    """(B,) int64: moments in UTC by the clocks of a zone, daylight saving included."""
+    moments = moments.clip(_FIRST, _LAST)
+    if zone == "UTC":
+        return moments
+    import pandas as pd
+
+    there = pd.DatetimeIndex(moments.view("datetime64[us]")).tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    return np.asarray(there.as_unit("us").asi8)
+
+
+@dataclass(frozen=True)
+class Day(Number):
+    """A moment in days since the epoch, limited to the training range: a network must not extrapolate time."""
+
+    lenient: ClassVar[bool] = False
+    unit: ClassVar[float] = SECONDS_A_DAY
+    limited: ClassVar[bool] = True
+
+    def values(self, column: pa.Array) -> np.ndarray:
+        """(B,) float64, the caller's own, with NaN for null; days since the epoch."""
+        micros = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
+        days = pc.cast(micros, pa.float64(), safe=False).to_numpy(zero_copy_only=False) / (SECONDS_A_DAY * 1e6)
+        return np.asarray(days)
+
+    def near(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """As they are: half a 32-bit step is more than a minute, and moments come from no narrow column."""
+        return values
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that varies in the training rows: (number - mean) / std, and its waves. ``held``: of moments within the training range."""
+
+    name: str
+    mean: float
+    std: float
+    held: bool = False
+
+
+@dataclass(frozen=True)
+class Calendar(Encoding):
+    """The parts of a moment, null as their means; ``missing`` adds a 0/1 column for nulls.
+
+    ``ends``: the first and the last training row, in microseconds since 1970. ``holidays``: days since 1970; None where no country's
+    are asked for. ``days``: the trend, None without.
+    """
+
+    ends: tuple[int, int]
+    parts: tuple[Part, ...]
+    days: Day | None = None
+    zone: str = "UTC"
+    holidays: tuple[int, ...] | None = None
+    missing: bool = False
+
+    group: ClassVar[str] = "dates"
+
+    def kind_name(self) -> str:
+        return "date"
+
+    def prepared(self) -> Sequence[Prepared]:
+        trend = [Prepared(f"{self.column}: days", bins=True)] if self.days else []
+        numbers = [Prepared(f"{self.column}: {part.name}", bins=True) for part in self.parts]
+        waves = [
+            Prepared(f"{self.column}: {part.name} {wave}{'' if times == 1 else f' {times}'}")
+            for part in self.parts
+            for times in _waves(part)
+            for wave in ("sine", "cosine")
+        ]
+        holiday = [Prepared(f"{self.column}: holiday")] if self.holidays is not None else []
+        missing = [Prepared(f"{self.column} missing")] if self.missing else []
+        return [*trend, *numbers, *waves, *holiday, *missing]
+
+    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
+        known = column.is_valid().to_numpy(zero_copy_only=False)
+        moments = _micros(column)
+        as_is = local(moments, self.zone)
+        held = local(moments.clip(*self.ends), self.zone) if any(part.held for part in self.parts) else as_is
+        trend = self.days.apply(column, missing, strict) if self.days else []
+        numbers = [_scaled(part, held if part.held else as_is) for part in self.parts]
+        waves = [wave for part in self.parts for wave in _waved(part, held if part.held else as_is)]
+        holiday = [np.isin(as_is // _DAY, self.holidays).astype(np.float64)] if self.holidays is not None else []
+        filled = [np.where(known, one, 0.0) for one in (*numbers, *waves, *holiday)]
+        return [*trend, *filled, *([(~known).astype(np.float64)] if self.missing else [])]
+
+    def remark(self) -> str:
+        names = [part.name for part in self.parts] + ["holiday"] * (self.holidays is not None)
+        if self.days is not None:
+            names.append("days" if self.days.limits is None else "days, which stop at the last training row's")
+        zone = "" if self.zone == "UTC" else f" in {self.zone}"
+        return f"{self.column} gives {', '.join(names)}{zone}"
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        days, holidays = values["days"], values["holidays"]
+        nested: dict[str, Any] = {
+            "ends": tuple(values["ends"]),
+            "parts": tuple(Part(**part) for part in values["parts"]),
+            "days": None if days is None else Day.from_json(days),
+            "holidays": None if holidays is None else tuple(holidays),
+        }
+        return cls(**{**values, **nested})
+
+
+def _micros(column: pa.Array) -> np.ndarray:
+    """(B,) int64 since 1970; 0 for null."""
+    moments = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
+    return np.asarray(pc.fill_null(moments, 0).to_numpy(zero_copy_only=False))
+
+
+def _waves(part: Part) -> range:
+    return range(1, CYCLES[part.name].waves + 1)
+
+
+def _scaled(part: Part, moments: np.ndarray) -> np.ndarray:
+    return (number_of(part.name, moments) - part.mean) / part.std
+
+
+def _waved(part: Part, moments: np.ndarray) -> Iterator[np.ndarray]:
+    """Sine and cosine of each wave, of variance 1 over a cycle."""
+    if CYCLES[part.name].waves:
+        angle = 2 * np.pi * turn_of(part.name, moments)
+        for times in _waves(part):
+            yield np.sqrt(2) * np.sin(times * angle)
+            yield np.sqrt(2) * np.cos(times * angle)
+
+
+class CalendarFitter(Fitter):
+    """Counts how often each number of each part occurs, by the clocks of the column's zone."""
+
+    def __init__(self, name: str, config: PrepareConfig) -> None:
+        self._name, self._config, self._date = name, config, config.dates.of(name)
+        free = config.model_copy(update={"scale": "standard"})  # ranks end at the training range
+        self._days = NumberFitter(Measured(name, "date"), free if self._date.trend == "free" else config, Day)
+        self._counts = {part: np.zeros(cycle.most + 1, np.int64) for part, cycle in CYCLES.items()}
+        self._ends: tuple[int, int] | None = None
+        self._missing = False
+
+    def update(self, column: pa.Array, labels: pa.Array) -> None:
+        self._days.update(column, labels)
+        self._missing |= column.null_count > 0
+        moments = _micros(column.drop_null())
+        if not len(moments):
+            return
+        first, last = int(moments.min()), int(moments.max())
+        before = self._ends or (first, last)
+        self._ends = (min(first, before[0]), max(last, before[1]))
+        there = local(moments, self._date.zone)
+        for part, counts in self._counts.items():
+            counts += np.bincount(number_of(part, there), minlength=len(counts))
+
+    def finish(self) -> Calendar | None:
+        """None for a column without two moments: there is nothing to learn from it."""
+        days = self._days.finish()
+        if days is None or self._ends is None:
+            return None
+        assert isinstance(days, Day)
+        return Calendar(
+            column=self._name,
+            ends=self._ends,
+            parts=tuple(self._parts(self._ends)),
+            days=self._trend(days),
+            zone=self._date.zone,
+            holidays=self._holidays(self._ends),
+            missing=self._missing,
+        )
+
+    def _trend(self, days: Day) -> Day | None:
+        if self._date.trend == "none":
+            return None
+        days = replace(days, missing=False)  # the calendar says so itself
+        return replace(days, limits=None) if self._date.trend == "free" else days
+
+    def _parts(self, whole: tuple[int, int]) -> Iterator[Part]:
+        """Those that vary. One whose cycle the rows do not show grows with time: it goes as far as the trend may."""
+        span = (whole[1] - whole[0]) / _DAY
+        for name, counts in self._counts.items():
+            grows = span < WHOLE * CYCLES[name].days
+            if np.count_nonzero(counts) < 2 or (grows and self._date.trend == "none"):
+                continue
+            numbers, shares = np.arange(len(counts)), counts / counts.sum()
+            mean = float(numbers @ shares)
+            std = float(np.sqrt((numbers - mean) ** 2 @ shares))
+            scaled = (mean, std) if self._config.scale != "none" else (mean, 1.0)
+            yield Part(name, *scaled, held=grows and self._date.trend == "held")
+
+    def _holidays(self, whole: tuple[int, int]) -> tuple[int, ...] | None:
+        if self._date.holidays is None:
+            return None
+        first, last = (int(year) for year in np.array(whole).view("datetime64[us]").astype("datetime64[Y]").astype(int))
+        return holiday_dates(self._date, range(first + 1970, last + 1971 + HOLIDAY_YEARS))
+
+
+def holiday_dates(date: DateConfig, years: range) -> tuple[int, ...]:
+    """A country's holidays of these years, in order, as days since 1970. Raises ConfigError without the package, or such a country."""
+    try:
+        holidays = importlib.import_module("holidays")
+    except ImportError:
+        raise ConfigError(
+            "prepare.dates.holidays needs the package holidays, but it is not installed; pip install holidays"
+        ) from None
+    country, _, region = str(date.holidays).partition("-")
+    try:
+        dates = holidays.country_holidays(country, subdiv=region or None, years=list(years))
+    except NotImplementedError:
+        rule = "prepare.dates.holidays must be a country such as DE, or its region such as DE-BY"
+        raise ConfigError(f"{rule}, but the package holidays has no {date.holidays}") from None
+    return tuple(sorted(int(np.datetime64(day, "D").astype(np.int64)) for day in dates))
