@@ -5,12 +5,18 @@ BIN := .venv/bin
 # What is installed in a .venv names its folder: in a project that was moved or copied it is made again.
 MOVED := $(shell test -s .venv/ready -a ! -L .venv && test "$$(cat .venv/ready)" != "$(CURDIR)" && echo moved)
 
-.PHONY: run test up lint bench bench-gpu clean $(if $(MOVED),.venv/ready)
+.PHONY: run test test-all up lint bench bench-gpu clean $(if $(MOVED),.venv/ready)
 run: .venv/ready
 	$(BIN)/headway run loans
 
+# Files of tests are dealt to as many processes as there are cores, those that hold the longest first.
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
 test: lint
-	$(BIN)/pytest
+	$(PYTEST) -m "not slow and not browser"
+
+test-all: lint
+	$(PYTEST)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -13,6 +13,11 @@ from headway.machine.cores import spin_briefly
 spin_briefly()  # before any library is loaded: tests run beside other processes
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: files are dealt to processes in this order, and none waits at the end for one that began last."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None and item.get_closest_marker("browser") is None)
+
+
 @pytest.fixture(autouse=True)
 def own_environment() -> Iterator[None]:
     """What a test leaves in the environment, no later test sees: MLflow writes the store in use there."""

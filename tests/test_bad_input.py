@@ -88,6 +88,7 @@ def run_command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=root, env=kept, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_whole_runs_that_cannot_go_on_say_one_line_and_train_nothing(tmp_path: Path) -> None:
     make(tmp_path, content=CHECKED["one class only"][0])
     (tmp_path / "mlruns").write_text("not a folder")  # root may write into any folder, but not into a file
@@ -123,6 +124,7 @@ def fill(folder: Path, leave: int) -> None:
     (folder / "filler").write_bytes(bytes(max(0, room.f_bavail * room.f_frsize - leave)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["start", "validate", "prepare", "train"])
 def test_a_full_disk_is_one_line_and_with_room_again_the_stage_succeeds(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, stage: str

@@ -27,6 +27,8 @@ from headway.tracking import condition, decisions, intent
 from tests.doctor.mending import assert_mended, lines_of, settled
 from tests.whole_project import WholeProject, cut, flip, gone, zeros
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["evaluation.json", "decision.json", "result.json"])
 def test_a_finished_runs_damaged_finding_comes_back_from_mlflow(project: WholeProject, name: str) -> None:

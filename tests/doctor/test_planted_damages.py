@@ -43,6 +43,8 @@ from tests.doctor.planted import (
 )
 from tests.whole_project import WholeProject
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def holder(case: Planted, request: pytest.FixtureRequest) -> WholeProject:

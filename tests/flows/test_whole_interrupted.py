@@ -18,6 +18,8 @@ from headway import tracking
 from headway.files.atomic import read_json
 from tests.whole import make
 
+pytestmark = pytest.mark.slow
+
 LONG = ("train.epochs=400", "train.patience=400", "train.checkpoint_seconds=0.2")
 """Long enough that it is met while it trains, and not longer."""
 

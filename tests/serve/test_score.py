@@ -149,6 +149,7 @@ def dying() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_killed_twice_on_the_way_it_ends_as_one_that_never_was(root: Path, tmp_path: Path, ending: str) -> None:
     frame, out = table(200_000), tmp_path / "out"

@@ -172,6 +172,7 @@ store.open_store(Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["half", "whole"])
 def test_a_kill_while_the_database_is_made_blocks_nothing(where: str, root: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(root), where], check=False)

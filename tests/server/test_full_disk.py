@@ -31,6 +31,8 @@ from headway.server.local import reach_prefect
 from tests.small_disk import mounted
 from tests.whole import make
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def own_store(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ from headway.server.backup import backup
 from headway.server.restore import PENDING, restore
 from tests.server.test_restore import Step, killed_at
 
+pytestmark = pytest.mark.slow
+
 ROWS = 50
 STEPS: tuple[Step, ...] = (
     (restores, "make_databases"),

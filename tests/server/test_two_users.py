@@ -26,6 +26,8 @@ sys.path.insert(0, sys.argv[1])
 from headway.machine import gpus
 from headway.pipeline import runs
 from tests.whole import make, retrain
+
+pytestmark = pytest.mark.slow
 gpus.installed = lambda: [sys.argv[2]]
 make(Path("."))
 print(runs.summary(retrain(Path.cwd(), "model=linear"))["decision"]["promoted"])

@@ -23,6 +23,8 @@ from tests.deciding import decide
 from tests.tracking.test_registry import ROWS, another, registered
 from tests.tracking.tracked import pretend_bundle
 
+pytestmark = pytest.mark.slow
+
 WRITES = (
     "create_logged_model",
     "log_model_artifacts",

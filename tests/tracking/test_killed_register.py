@@ -31,6 +31,8 @@ from headway import tracking
 from headway.run.directory import RunDirectory
 from tests.tracking.test_registry import ROWS
 
+pytestmark = pytest.mark.slow
+
 def register(root, run, name, number):
     module = next(one for one in (os, shutil, MlflowClient) if hasattr(one, name))
     real, left = getattr(module, name), [int(number)]

@@ -54,6 +54,7 @@ def test_two_runs_with_one_seed_end_with_the_same_weights_bit_for_bit(make_run: 
     assert not same(runs[0], runs[2])
 
 
+@pytest.mark.slow
 def test_a_training_killed_again_and_again_ends_as_if_it_had_not_been(make_run: MakeRun) -> None:
     settings = {"epochs": 30, "patience": 30, "checkpoint_seconds": 0.05}
     whole, killed = make_run(train=settings), make_run(train=settings)
