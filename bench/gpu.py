@@ -103,7 +103,7 @@ def gpt(
 
     def build() -> nn.Module:
         torch.manual_seed(0)
-        return chosen.build(Inputs.of_documents(vocabulary)).to(device)
+        return chosen.build(Inputs(tokens=(vocabulary,))).to(device)
 
     def fresh(seed: int) -> Batch:
         made = torch.Generator().manual_seed(seed)

@@ -84,7 +84,7 @@ class Texts:
     def network(self, seed: int) -> nn.Module:
         """The project's model with this seed's weights."""
         torch.manual_seed(seed)
-        return self.model.build(Inputs.of_documents(self.vocabulary))
+        return self.model.build(Inputs(tokens=(self.vocabulary,)))
 
     def loss(self, network: nn.Module, tokens: np.ndarray) -> float:
         """Over all of a text in blocks, side by side; nanoGPT averages some such blocks drawn at random."""

@@ -14,7 +14,7 @@ from headway.columns.tokenizer import BytePairs, Characters, Tokenizer, tokenize
 from headway.data.config import SPLITS
 from headway.data.documents import Documents
 from headway.data.loader import LoaderTokens
-from headway.data.tokens import make_token_store
+from headway.data.store import make_document_store
 from headway.data.windows import TokenBatches
 from headway.errors import DataError
 from headway.pipeline.runs import documents_of, table_of
@@ -70,17 +70,16 @@ def _open(root: Path, source: str, **sections: object) -> tuple[Documents, Prepa
 
 def test_the_store_holds_every_part_and_is_used_again(tmp_path: Path) -> None:
     documents, prepare = documents_in(tmp_path)
-    store, reused = make_token_store(tmp_path / "prepared", documents, prepare, 8)
+    store, reused = make_document_store(tmp_path / "prepared", documents, prepare, 8)
     assert not reused
     for split in SPLITS:
         held = [d.text for s, d in documents.parts() if s == split]
         tokens = store.tokens(split)
         assert tokens.dtype == np.uint16
-        assert len(tokens) == store.described.tokens[split]
-        assert store.tokenizer.decode(tokens.tolist()) == "".join(held)
-        assert (tokens == 0).sum() == len(held) == store.described.documents[split]
+        assert store.preparation.documents.reader.decode(tokens.tolist()) == "".join(held)
+        assert (tokens == 0).sum() == len(held) == store.rows[split]
     assert list(store.test_documents()) == [d.text for s, d in documents.parts() if s == "test"]
-    assert make_token_store(tmp_path / "prepared", documents, prepare, 8)[1]
+    assert make_document_store(tmp_path / "prepared", documents, prepare, 8)[1]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +93,7 @@ def test_bad_text_is_one_line(tmp_path: Path, content: bytes, line: str) -> None
     (tmp_path / "x.txt").write_bytes(content)
     documents, prepare = _open(tmp_path, "x.txt", split={"by": "position"})
     with pytest.raises(DataError, match=line):
-        make_token_store(tmp_path / "prepared", documents, prepare, 64)
+        make_document_store(tmp_path / "prepared", documents, prepare, 64)
     assert not list(tmp_path.glob("prepared/*"))
 
 

@@ -22,7 +22,7 @@ from headway.train.activations import checkpoint_activations
 def network(**settings: object) -> Transformer:
     torch.manual_seed(0)
     config = GPT.parse({"layers": 2, "heads": 2, "width": 16, "context": 12, **settings}, "model")
-    built = config.build(Inputs.of_documents(11))
+    built = config.build(Inputs(tokens=(11,)))
     assert isinstance(built, Transformer)
     with torch.no_grad():
         for weight in built.parameters():
@@ -85,16 +85,16 @@ def test_checkpointed_activations_give_the_same_gradients() -> None:
 def test_weights_are_loaded_or_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save_file(network().state_dict(), path)
-    loaded = GPT(layers=2, heads=2, width=16, context=12, weights=str(path)).build(Inputs.of_documents(11))
+    loaded = GPT(layers=2, heads=2, width=16, context=12, weights=str(path)).build(Inputs(tokens=(11,)))
     tokens = torch.randint(0, 11, (1, 12))
     torch.testing.assert_close(loaded.eval()(tokens), network()(tokens))
     with pytest.raises(ConfigError, match="model.weights must hold embedding.weight of shape"):
-        GPT(layers=2, heads=2, width=32, context=12, weights=str(path)).build(Inputs.of_documents(11))
+        GPT(layers=2, heads=2, width=32, context=12, weights=str(path)).build(Inputs(tokens=(11,)))
     with pytest.raises(ConfigError, match="model.weights must name a safetensors file, but there is no"):
-        GPT(weights="nowhere").build(Inputs.of_documents(11))
+        GPT(weights="nowhere").build(Inputs(tokens=(11,)))
     path.write_bytes(b"no")
     with pytest.raises(ConfigError, match="model.weights must be a safetensors file"):
-        GPT(weights=str(path)).build(Inputs.of_documents(11))
+        GPT(weights=str(path)).build(Inputs(tokens=(11,)))
 
 
 def test_the_stages_of_a_text_load_without_torch() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from headway.cli import commands as cli
 from headway.cli.overview import sample
-from headway.data.tokens import TokenStore, make_token_store
+from headway.data.store import Store, make_document_store
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json
 from headway.pipeline import runs, scoring, stages, watching
@@ -79,8 +79,8 @@ def test_a_champion_with_another_tokenizer_is_measured_on_the_same_bytes(
 ) -> None:
     project = load_project("little", root, ["prepare.tokens.tokenizer=bpe", "prepare.tokens.vocabulary=300"])
     documents = runs.documents_of(project, runs.table_of(project, root))
-    store, _ = make_token_store(tmp_path / "prepared", documents, project.prepare, 16)
-    assert store.tokens("test").size < TokenStore(first.store).tokens("test").size
+    store, _ = make_document_store(tmp_path / "prepared", documents, project.prepare, 16)
+    assert store.tokens("test").size < Store(first.store).tokens("test").size
     rehearse.main(str(store.path), str(tmp_path / "out"), [], [str(first.bundle)])
     told, known = (np.load(folder / "0.npy") for folder in (tmp_path / "out", first.path / "rehearsal"))
     np.testing.assert_array_equal(told, known)

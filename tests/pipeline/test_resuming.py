@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from headway.cli import commands as cli
+from headway.data.ready import is_ready
+from headway.doctor import stores
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.pipeline import stages
@@ -75,6 +77,24 @@ def test_a_run_goes_on_behind_what_it_has_done(root: Path) -> None:
     assert unfinished(run.path.name, root).reached == "before its decision"
     write_json(run.path / "decision.json", {})
     assert remaining(run) == ()
+
+
+def test_documents_that_an_earlier_version_prepared_are_prepared_again_or_refused_in_one_line(root: Path) -> None:
+    """As tokens.npy and tokenizer.json, beside a store.json that says so."""
+    run, store = begun(root), root / "data" / "prepared" / "abc"
+    prepared(run, store)
+    write_json(store / "store.json", {"vocabulary": 8, "kind": "tokens"})
+    assert unfinished(run.path.name, root).is_ahead is False  # nothing was learnt: it is prepared again
+    assert list(stores.examine(root)) == []  # no damage: the next clearing up takes it
+    said: list[str] = []
+    learnt(run)
+    with pytest.raises(
+        ConfigError, match="an earlier version of Headway made it .* start a new run: headway run flowers"
+    ):
+        unfinished(run.path.name, root)
+    assert newest(load_project("flowers", root), root) is None
+    assert is_ready(store, said.append) is False
+    assert said[0].endswith("is made again: an earlier version made it")
 
 
 @pytest.mark.parametrize("content", [None, b'{"metrics": '], ids=["gone", "cut"])

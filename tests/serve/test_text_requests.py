@@ -11,18 +11,19 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
+from headway.columns.text import DocumentTokens
 from headway.columns.tokenizer import Characters
 from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
 from headway.models.gpt import GPT
 from headway.serve.app import application
 from headway.serve.config import ServeConfig
-from headway.serve.text import Documents, TextPredictor
+from headway.serve.text import TextPredictor
 from headway.tasks import Target
 
 
 def reading(tokenizer: Characters) -> Preparation:
-    return Preparation((Documents("text", tokenizer),), Target("", "language"))
+    return Preparation((DocumentTokens("text", tokenizer.to_json()),), Target("", "language"))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def client() -> Iterator[TestClient]:
     torch.manual_seed(0)
     tokenizer = Characters("abc \n")
     config = GPT(layers=1, heads=1, width=8, context=8)
-    predictor = TextPredictor(reading(tokenizer), 8, config.build(Inputs.of_documents(tokenizer.size)).eval())
+    predictor = TextPredictor(reading(tokenizer), 8, config.build(Inputs(tokens=(tokenizer.size,))).eval())
     with TestClient(application(predictor, ServeConfig())) as client:
         yield client
 

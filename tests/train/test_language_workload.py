@@ -12,15 +12,20 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
+from headway.columns.ragged import Ragged
+from headway.columns.text import DocumentTokens
+from headway.columns.tokenizer import Characters
+from headway.data.arrays import GrowingRagged
 from headway.data.config import SPLITS
 from headway.data.inputs import Inputs
-from headway.data.tokens import Contents
+from headway.data.prepare import Preparation
+from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.models.gpt import GPT
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
-from headway.tasks import language
+from headway.tasks import Target, language
 from headway.train.language import LanguageWorkload, language_workload
 from headway.train.main import main
 from headway.train.precision import Arithmetic
@@ -36,10 +41,13 @@ SMALL: dict[str, Any] = {"layers": 1, "heads": 2, "width": 16, "context": 16}
 def store(tmp_path: Path) -> Path:
     """A text of eight tokens in which each is followed by one of two."""
     path, rng = tmp_path / "store", np.random.default_rng(0)
-    path.mkdir()
+    tokens = DocumentTokens("text", Characters("abcdef").to_json(), ends=False)
     for split, count in TOKENS.items():
-        np.save(path / f"{split}.npy", (rng.integers(1, 3, count).cumsum() % 8).astype(np.uint16))
-    Contents(8, False, bytes=TOKENS, documents=dict.fromkeys(SPLITS, 1), tokens=TOKENS).write(path / "store.json")
+        (path / split).mkdir(parents=True)
+        with GrowingRagged(path / split, "tokens_0", tokens.token_type) as growing:
+            growing.append(Ragged.joined([rng.integers(1, 3, count).cumsum() % 8], np.dtype(np.int64)))
+    write_json(path / "preparation.json", Preparation((tokens,), Target("", "language")).to_json())
+    write_json(path / "store.json", {"rows": dict.fromkeys(SPLITS, 1), "ragged": ["tokens_0"]})
     return path
 
 
@@ -63,7 +71,7 @@ def test_a_text_is_learnt_to_its_entropy(tmp_path: Path, store: Path, tied: bool
     assert losses.shape == (TOKENS["test"] - 1,)
     assert math.log(2) - 0.03 < losses.mean() < math.log(2) + 0.1
     assert (run.result or {})["unit"] == "tokens"
-    network = GPT(**SMALL, tied=tied).build(Inputs.of_documents(8))
+    network = GPT(**SMALL, tied=tied).build(Inputs(tokens=(8,)))
     network.load_state_dict(load_file(run.bundle / "weights.safetensors"))
     again = LanguageWorkload(workload(store).store, GPT(**SMALL)).predictions(network, FP32)["test"]
     np.testing.assert_allclose(again, losses, atol=1e-5)
@@ -97,7 +105,7 @@ def test_the_loss_is_the_definition(smoothing: float) -> None:
 
 
 def test_each_tokens_loss_is_what_one_window_gives(store: Path) -> None:
-    found, tokens = workload(store), np.load(store / "test.npy").astype(np.int64)
+    found, tokens = workload(store), Store(store).tokens("test").astype(np.int64)
     network = found.build().eval()
     with torch.no_grad():
         for weight in network.parameters():

@@ -121,9 +121,7 @@ def test_a_network_of_tokens_is_recorded_and_learns_the_same(precision: Any) -> 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_gpt_is_recorded_and_learns_the_same(precision: Any) -> None:
     config = GPT.parse({"name": "gpt", "layers": 2, "heads": 2, "width": 16, "context": 12, "dropout": 0.1}, "model")
-    assert_same(
-        lambda: config.build(Inputs.of_documents(50)), text_batches(5), arithmetic=Arithmetic(precision, CPU, "")
-    )
+    assert_same(lambda: config.build(Inputs(tokens=(50,))), text_batches(5), arithmetic=Arithmetic(precision, CPU, ""))
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,13 @@ class Encoding(ABC):
         """How many different tokens `ragged` gives; None where the column becomes none."""
         return None
 
+    @property
+    def token_type(self) -> np.dtype[Any]:
+        """How the numbers of tokens are kept. Only for an encoding with a vocabulary."""
+        return np.dtype(np.int32)
+
     def ragged(self, column: pa.Array, missing: tuple[str, ...] = ()) -> Ragged:
-        """The tokens of each row, numbered from 1 on; 0 is left for padding. Only for an encoding with a vocabulary."""
+        """The tokens of each row; 0 stands for none, be it padding or a document's end. Only for an encoding with a vocabulary."""
         raise AssertionError(f"{type(self).__name__} has no tokens")
 
     def unfit(self, column: pa.Array, where: str) -> BadValues | None:

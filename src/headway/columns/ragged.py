@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,13 @@ class Ragged:
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         return cls(np.fromiter(chain.from_iterable(rows), kind, offsets[-1]), offsets)
+
+    @classmethod
+    def joined(cls, rows: Sequence[np.ndarray], kind: np.dtype[Any]) -> Ragged:
+        """Rows that are arrays of the type ``kind`` already."""
+        offsets = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        return cls(np.concatenate([np.empty(0, kind), *rows]), offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -1,10 +1,13 @@
-"""Free text: one 0/1 column for each of the words that tell the classes apart most, or tokens for a network that reads them."""
+"""Free text: one 0/1 column for each of the words that tell the classes apart most, or tokens for a network that reads them.
+
+`Tokens` are the first ones of a text beside other columns, `DocumentTokens` all of a document that alone is learnt from.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,12 +18,12 @@ import pyarrow.compute as pc
 
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
 from headway.columns.category import canonical_text
-from headway.columns.config import PrepareConfig
+from headway.columns.config import PrepareConfig, TokensConfig
 from headway.columns.ragged import Ragged
 from headway.columns.recognition import FEW, Guess, Specimen
 from headway.columns.summary import Counted, Summary, numbers
-from headway.columns.tokenizer import BytePairs
-from headway.columns.values import Place
+from headway.columns.tokenizer import BytePairs, Characters, Tokenizer, tokenizer_from_json
+from headway.columns.values import BadValues, Place, refusal
 
 CHARACTERS_A_TOKEN = 16
 """So many characters for each token that counts are looked at, so that a text of a megabyte costs no more than one of a page."""
@@ -180,6 +183,56 @@ class TokensFitter(Fitter):
         return Tokens(self._name, tokenizer.to_json(), self._config.most)
 
 
+@dataclass(frozen=True)
+class DocumentTokens(Encoding):
+    """A column of documents: all tokens of each. ``tokenizer`` is its JSON form; ``ends``: whether token 0 ends each."""
+
+    tokenizer: Mapping[str, Any]
+    ends: bool = True
+
+    group: ClassVar[str] = "documents"
+
+    @classmethod
+    def fit(cls, column: str, texts: Iterable[str], config: TokensConfig, ends: bool) -> DocumentTokens:
+        """On the training documents only: a test character that training lacks is unknown, as it will be in use."""
+        characters = config.tokenizer == "characters"
+        tokenizer = Characters.fit(texts) if characters else BytePairs.fit(texts, config.vocabulary)
+        return cls(column, tokenizer.to_json(), ends)
+
+    def kind_name(self) -> str:
+        return TextColumn.name
+
+    def prepared(self) -> Sequence[Prepared]:
+        return ()
+
+    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
+        return ()
+
+    @cached_property
+    def reader(self) -> Tokenizer:
+        """What makes tokens of a text."""
+        return tokenizer_from_json(self.tokenizer)
+
+    @property
+    def vocabulary(self) -> int:
+        return self.reader.size
+
+    @property
+    def token_type(self) -> np.dtype[Any]:
+        return np.dtype(np.uint16 if self.vocabulary <= 2**16 else np.uint32)
+
+    def ragged(self, column: pa.Array, missing: tuple[str, ...] = ()) -> Ragged:
+        documents = (self.reader.encode_document(text.as_py(), self.ends) for text in column)
+        return Ragged.joined([tokens.astype(self.token_type) for tokens in documents], self.token_type)
+
+    def unfit(self, column: pa.Array, where: str) -> BadValues | None:
+        texts = ["" if text is None or text.isspace() else text for text in column.to_pylist()]
+        short = np.array([len(self.reader.encode(text)) < 2 for text in texts], bool)
+        if not short.any():
+            return None
+        return refusal(column, short, Place(self.column, where), "a text of two tokens or more")
+
+
 class TextSummary(Counted):
     """Texts: their counts and their lengths in characters, by which two samples are compared; moments and extremes are the lengths'."""
 
@@ -220,7 +273,7 @@ class TextColumn(ColumnType):
     name = "text"
     rank = 3
     encoding = Words
-    other_encodings = (Tokens,)
+    other_encodings = (Tokens, DocumentTokens)
     summary_class = TextSummary
     any_text = True
     can_leak = False

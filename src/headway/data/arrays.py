@@ -50,6 +50,11 @@ class GrowingRagged:
         self._offsets = GrowingArray(folder / f"{name}.offsets.npy", np.dtype(np.int64))
         self._offsets.append(np.zeros(1, np.int64))
 
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return self._values.count
+
     def append(self, rows: Ragged) -> None:
         """Write rows behind those that are there."""
         self._offsets.append(rows.offsets[1:] - rows.offsets[0] + self._values.count)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from headway.data.checks import Finding, check_shares
 from headway.data.config import SPLITS, Split, SplitConfig, ValidationConfig
 from headway.data.learnt import Learnt, Rule, described
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 EXAMPLES = 3
 ROWS = 1024
 """Documents in memory at once."""
+BATCH_CHARACTERS = 1 << 22
+"""Of one part, in memory at once, the last document beyond them."""
 WORTH_KNOWING = 0.001
 """Share of the test's characters that training lacks above which a model of characters is warned of."""
 
@@ -88,6 +92,35 @@ class Documents:
         bounds = (0, validation, test, len(whole))
         for split, first, last in zip(SPLITS, bounds, bounds[1:], strict=False):
             yield split, Document(split, whole[first:last])
+
+    def batches(self) -> Iterator[tuple[Split, pa.RecordBatch]]:
+        """The documents of each part as rows of their one column, so many together as fit in memory; the order in a part stays."""
+        held: dict[Split, list[str]] = {split: [] for split in SPLITS}
+        sizes: Counter[Split] = Counter()
+        for split, document in self.parts():
+            held[split].append(document.text)
+            sizes[split] += len(document.text)
+            if len(held[split]) == ROWS or sizes[split] >= BATCH_CHARACTERS:
+                yield split, self._batch(held[split])
+                held[split], sizes[split] = [], 0
+        for split, texts in held.items():
+            if texts:
+                yield split, self._batch(texts)
+
+    def _batch(self, texts: list[str]) -> pa.RecordBatch:
+        """Large strings: by position, a part is one text of any length."""
+        return pa.record_batch({self.column: pa.array(texts, pa.large_string())})
+
+    def described(self) -> dict[str, object]:
+        """All that decides which documents there are, and in which part."""
+        split = self.split.model_dump(mode="json")
+        return {
+            "data": self.table.digest,
+            "column": self.column,
+            "keys": self.table.keys,
+            "split": split,
+            "most": self.most,
+        }
 
     def learnt(self) -> Learnt:
         """The passages of train and validation."""

@@ -12,12 +12,14 @@ import pyarrow as pa
 from headway.columns import column_type, groups
 from headway.columns.base import Encoding, Fitter
 from headway.columns.config import PrepareConfig
+from headway.columns.text import DocumentTokens
 from headway.data.config import DataConfig
 from headway.data.prepare import Preparation
 from headway.data.split import TRAIN
-from headway.tasks import target_task
+from headway.tasks import Target, target_task
 
 if TYPE_CHECKING:
+    from headway.data.documents import Documents
     from headway.data.source import Table
 
 SAMPLE_ROWS = 100_000
@@ -59,6 +61,13 @@ def fit(
         return preparation
     rows = pa.Table.from_batches(sample).combine_chunks().to_batches()[0]
     return replace(preparation, bins=_bins(preparation, rows, config))
+
+
+def fit_documents(documents: Documents, config: PrepareConfig) -> Preparation:
+    """Fit to the training documents: how they become tokens. There is no target."""
+    training = (document.text for split, document in documents.parts() if split == "train")
+    tokens = DocumentTokens.fit(documents.column, training, config.tokens, ends=documents.are_whole)
+    return Preparation((tokens,), Target("", documents.table.task))
 
 
 def _labels(target: pa.Array, classes: bool) -> pa.Array:

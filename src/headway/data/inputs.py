@@ -17,13 +17,8 @@ class Inputs(Record):
     of their one column.
     """
 
-    numeric: int
-    categorical: tuple[int, ...]
-    bins: tuple[tuple[float, ...], ...]
-    outputs: int
+    numeric: int = 0
+    categorical: tuple[int, ...] = ()
+    bins: tuple[tuple[float, ...], ...] = ()
+    outputs: int = 1
     tokens: tuple[int, ...] = ()
-
-    @classmethod
-    def of_documents(cls, vocabulary: int) -> Inputs:
-        """The next of so many different tokens is predicted."""
-        return cls(numeric=0, categorical=(), bins=(), outputs=vocabulary, tokens=(vocabulary,))

@@ -1,7 +1,7 @@
 """Preparation: the one fitted transformation of training, batch scoring and serving, so that they cannot differ.
 
 Prepared rows are two arrays, ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32, and a ragged one, ``tokens_0`` and so on, for
-each column that becomes tokens. `headway.data.fit` fits it.
+each column that becomes tokens; documents are a ragged one alone. `headway.data.fit` fits it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow as pa
 from headway.columns import Kind, gives, groups, read_encoding
 from headway.columns.base import Encoding, Prepared
 from headway.columns.ragged import Ragged
+from headway.columns.text import DocumentTokens
 from headway.data.config import CsvOptions
 from headway.data.inputs import Inputs
 from headway.tasks import Target
@@ -68,6 +69,13 @@ class Preparation:
     def by_ragged(self) -> dict[str, Encoding]:
         """The encodings that give tokens, by the names of their arrays; a column's own name may be that of another array."""
         return {f"tokens_{i}": one for i, one in enumerate(one for one in self.columns if one.vocabulary is not None)}
+
+    @property
+    def documents(self) -> DocumentTokens:
+        """How documents become tokens, of a preparation of these."""
+        (documents,) = self.columns
+        assert isinstance(documents, DocumentTokens)
+        return documents
 
     def inputs(self) -> Inputs:
         """The shape of what `apply` gives."""

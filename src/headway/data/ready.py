@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headway.files import checksums, leftovers, locks
+from headway.files.atomic import read_or_empty
 
 
 def in_use(path: Path) -> bool:
@@ -42,10 +43,17 @@ def take_away(path: Path) -> str | None:
     return problem
 
 
+def is_earlier(path: Path) -> bool:
+    """Whether an earlier version made a store in a form that is not read any more: documents had one of their own."""
+    return read_or_empty(path / "store.json").get("kind") == "tokens"
+
+
 def problem_of(path: Path) -> str | None:
     """Why a store cannot be used; None where it is whole."""
     if not (path / "store.json").exists():
         return "store.json is gone"
+    if is_earlier(path):
+        return "an earlier version made it"
     if not (path / checksums.NAME).exists():
         return "it has no checksums, for an older version made it"
     damage = next(checksums.damages(path), None)

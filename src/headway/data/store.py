@@ -1,18 +1,19 @@
 """Prepared rows as memory-mapped arrays, in a folder named by the digest of all that made them: same digest, no work.
 
+The rows are those of a table, or documents, which have ragged arrays alone: all tokens of each, tokens_0.
+
 <digest>/preparation.json   the fitted preparation
 <digest>/store.json         rows of each split; its presence means whole
 <digest>/checksums.json     written last
-<digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64
+<digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64; not of documents
 <digest>/<split>/<name>.values.npy .offsets.npy   ragged rows, such as tokens_0: see `headway.data.arrays`
 <digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
-<digest>/<split>/unit.npy   (N,) int64, of validation and test: which rows belong together, for resampling
+<digest>/<split>/unit.npy   (N,) int64, of a table's validation and test: which rows belong together, for resampling
 <digest>/learnt.json .npy   which rows train and validation hold, for later comparisons
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,24 +26,26 @@ import pyarrow.parquet as pq
 
 from headway.columns.config import PrepareConfig
 from headway.columns.ragged import Ragged
-from headway.data.arrays import GrowingRagged, read_ragged
+from headway.data.arrays import read_ragged
 from headway.data.config import SPLITS, DataConfig, Split
 from headway.data.identity import Identity, hash_batch
 from headway.data.learnt import LEARNT_FILES, Learnt
 from headway.data.prepare import Preparation
 from headway.data.ready import is_ready
-from headway.data.split import TEST, Division
+from headway.data.sink import RAW_TEST, Sink
+from headway.data.split import Division
 from headway.errors import DataError
 from headway.files import checksums
 from headway.files.atomic import digest, read_json, write_json
-from headway.tasks import target_task
 
 if TYPE_CHECKING:
+    from headway.data.documents import Documents
     from headway.data.source import Table
 
-RAW_TEST = "raw/test.parquet"
 FORMAT = 7
 """Raised whenever the same settings would prepare other arrays than before."""
+DOCUMENTS = 16
+"""Read at once."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,16 @@ class Store:
             "ragged", ()
         )  # stores of before there were any do not name them
         return {name: read_ragged(self._file, f"{split}/{name}", mode) for name in names}
+
+    def tokens(self, split: Split) -> np.ndarray:
+        """(T,) of documents: the tokens of all of a part, one document after the other, memory-mapped."""
+        (rows,) = self.ragged(split).values()
+        return rows.values
+
+    def test_documents(self) -> Iterator[str]:
+        """The test's documents as they came."""
+        for batch in self.raw_test_batches(DOCUMENTS):
+            yield from batch.column(0).to_pylist()
 
     def raw_test(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The test rows as they came."""
@@ -178,83 +191,53 @@ def _write_arrays(folder: Path, table: Table, parts: np.ndarray, preparation: Pr
     counts = np.bincount(parts, minlength=3).tolist()
     (folder / "raw").mkdir()
     with ExitStack() as files:
-        sinks = [_Sink(folder, split, rows, preparation, files) for split, rows in zip(SPLITS, counts, strict=True)]
+        sinks = [Sink(folder, split, rows, preparation, files) for split, rows in zip(SPLITS, counts, strict=True)]
         for chunk in table.chunks():
             here = parts[chunk.start : chunk.start + chunk.batch.num_rows]
             for part, sink in enumerate(sinks):
                 batch = chunk.batch.filter(pa.array(here == part))
                 if batch.num_rows:
                     sink.append(batch)
-                if batch.num_rows and part == TEST:
-                    sink.append_raw(batch)
     for sink in sinks:
         sink.flush()
 
 
-class _Sink:
-    """The files of one split, filled block by block; ``files`` closes those that grow."""
+def make_document_store(
+    folder: Path,
+    documents: Documents,
+    prepare: PrepareConfig,
+    smallest: int,
+    warn: Callable[[str], None] = lambda _: None,
+) -> tuple[Store, bool]:
+    """As `make_store`, of documents. Raises DataError when a part has no more than ``smallest`` tokens."""
+    path = folder / digest(
+        {"format": FORMAT, "documents": documents.described(), "tokens": prepare.tokens.model_dump()}
+    )
+    if is_ready(path, warn):
+        return Store(path), True
+    with checksums.replacing_folder(path) as partial:
+        from headway.data.fit import fit_documents
 
-    def __init__(self, folder: Path, split: Split, rows: int, preparation: Preparation, files: ExitStack) -> None:
-        own, inputs = folder / split, preparation.inputs()
-        own.mkdir()
-        shapes = {
-            "numeric": ((rows, inputs.numeric), np.dtype(np.float32)),
-            "categorical": ((rows, len(inputs.categorical)), np.dtype(np.int32)),
-            "target": ((rows,), target_task(preparation.target.task).dtype),
-        }
-        self._arrays = {name: _reserve(own / f"{name}.npy", *shape) for name, shape in shapes.items()}
-        self._ragged = {
-            name: files.enter_context(GrowingRagged(own, name, np.dtype(np.int32))) for name in preparation.by_ragged
-        }
-        self._preparation, self._files, self._filled = preparation, files, 0
-        self._raw_path = folder / RAW_TEST
-        self._raw: pq.ParquetWriter | None = None
-
-    def append(self, batch: pa.RecordBatch) -> None:
-        """Prepare rows and write them behind those that are there."""
-        _fill(self._arrays, self._filled, batch, self._preparation)
-        for name, rows in self._preparation.ragged(batch).items():
-            self._ragged[name].append(rows)
-        self._filled += batch.num_rows
-
-    def append_raw(self, batch: pa.RecordBatch) -> None:
-        """Write rows as they came."""
-        if self._raw is None:
-            self._raw = self._files.enter_context(pq.ParquetWriter(self._raw_path, batch.schema, compression="zstd"))
-        self._raw.write_batch(batch)
-
-    def flush(self) -> None:
-        """Have what was filled on disk."""
-        for array in self._arrays.values():
-            if isinstance(array, np.memmap):
-                array.flush()
+        preparation = fit_documents(documents, prepare)
+        write_json(partial / "preparation.json", preparation.to_json())
+        rows = _write_documents(partial, documents, preparation, smallest)
+        documents.learnt().write(partial)
+        ragged = list(preparation.by_ragged)
+        write_json(partial / "store.json", {"rows": rows, "data": documents.table.digest, "ragged": ragged})
+    return Store(path), False
 
 
-def _reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    """A new .npy file on disk to fill. Its room is taken at once, so that a full disk is an error, not a crash later."""
-    if 0 in shape:
-        np.save(path, np.zeros(shape, dtype))
-        return np.zeros(shape, dtype)
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    with open(path, "r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
-
-
-def _fill(arrays: dict[str, np.ndarray], at: int, batch: pa.RecordBatch, preparation: Preparation) -> None:
-    prepared = preparation.apply(batch)
-    column = batch.column(preparation.target.column)
-    if column.null_count:
-        raise DataError(
-            f"the target {preparation.target.column} must be given in every row, but {column.null_count:,} lack it"
-        )
-    target = preparation.target.apply(column)
-    unlearnt = target_task(preparation.target.task).unlearnt(preparation.target, target)
-    if unlearnt.any():
-        unknown = column[int(np.flatnonzero(unlearnt)[0])].as_py()
-        raise DataError(
-            f"each class of {preparation.target.column} must occur in the training rows, but {unknown!r} does not"
-        )
-    for name, values in {**prepared, "target": target}.items():
-        if arrays[name].size:
-            arrays[name][at : at + batch.num_rows] = values
+def _write_documents(folder: Path, documents: Documents, preparation: Preparation, smallest: int) -> dict[str, int]:
+    """How many there are of each part."""
+    (folder / "raw").mkdir()
+    (name,) = preparation.by_ragged
+    with ExitStack() as files:
+        sinks = {split: Sink(folder, split, 0, preparation, files) for split in SPLITS}
+        for split, batch in documents.batches():
+            sinks[split].append(batch)
+    for split, sink in sinks.items():
+        if (count := sink.count(name)) <= smallest:
+            raise DataError(
+                f"the {split} part must have more tokens than model.context, {smallest}, but it has {count:,}"
+            )
+    return {split: sink.filled for split, sink in sinks.items()}

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from headway.data.known import is_whole
-from headway.data.ready import problem_of, take_away
+from headway.data.ready import is_earlier, problem_of, take_away
 from headway.doctor.finding import Finding, is_json
 from headway.files import checksums
 from headway.files.leftovers import remove
@@ -34,8 +34,9 @@ def _stores(prepared: Path) -> Iterator[Finding]:
     for path in sorted(prepared.glob("[!.]*")):
         if path.name != "profiles" and path.is_dir():
             problem = problem_of(path)
-            # One from before there were checksums is made again by the run that wants it.
-            if problem is not None and ((path / checksums.NAME).exists() or not (path / "store.json").exists()):
+            # One from before there were checksums, or of an earlier form, is made again by the run that wants it.
+            is_old = is_earlier(path) or ((path / "store.json").exists() and not (path / checksums.NAME).exists())
+            if problem is not None and not is_old:
                 yield Finding(f"the prepared data is damaged: {problem}", path, AGAIN, partial(take_away, path))
     for path in sorted((prepared / "profiles").glob("[!.]*.json")):
         if not is_whole(path):

@@ -35,6 +35,10 @@ class GPT(ModelConfig):
     )
 
     @property
+    def takes(self) -> frozenset[str]:
+        return frozenset({"documents"})
+
+    @property
     def window(self) -> int:
         return self.context
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headway.columns.text import DocumentTokens
 from headway.data.learnt import Learnt
-from headway.data.tokens import TokenStore
+from headway.data.store import Store
 from headway.errors import TrainingError
 from headway.evaluate.baselines import Fitted
 from headway.evaluate.blocks import blocks_of, by_document, sizes_of, units_of, unlearnt
@@ -35,9 +36,19 @@ class ExamOfText(Exam):
         return self.units.name
 
     @cached_property
-    def store(self) -> TokenStore:
-        """The tokens."""
-        return TokenStore(self.run.store)
+    def store(self) -> Store:
+        """The documents' tokens."""
+        return Store(self.run.store)
+
+    @cached_property
+    def tokens(self) -> DocumentTokens:
+        """How the documents became tokens."""
+        return self.store.preparation.documents
+
+    @cached_property
+    def documents(self) -> int:
+        """How many the test has."""
+        return self.store.rows["test"]
 
     @cached_property
     def target(self) -> np.ndarray:
@@ -46,7 +57,7 @@ class ExamOfText(Exam):
 
     @property
     def units(self) -> Units:
-        return units_of(len(self.target), self.store.described.documents["test"], self.store.described.ends)
+        return units_of(len(self.target), self.documents, self.tokens.ends)
 
     @property
     def learnt(self) -> Learnt:
@@ -63,18 +74,17 @@ class ExamOfText(Exam):
         for name in names:
             begun = time.perf_counter()
             orders = (1,) if name == "unigram" else (1, 2, 3, 4, 5, 6)
-            model, order = fit_ngram(train, validation, self.store.described.vocabulary, orders)
+            model, order = fit_ngram(train, validation, self.tokens.vocabulary, orders)
             blocks = self._blocks(model.losses(test, order))
             shown = name if name == "unigram" else f"{order}-gram"
             fitted[shown] = Fitted(blocks, time.perf_counter() - begun)
         return fitted
 
     def _blocks(self, losses: np.ndarray) -> np.ndarray:
-        tokens = np.asarray(self.store.tokens("test")).astype(np.int64)
-        counts: list[int] = []
-        if by_document(self.store.described.documents["test"]):
-            counts = np.diff(np.flatnonzero(tokens == 0) + 1, prepend=0).tolist()
-        return blocks_of(losses, self.store.tokenizer.byte_lengths()[tokens], len(self.target), counts)
+        (rows,) = self.store.ragged("test").values()
+        counts = rows.lengths.tolist() if by_document(self.documents) else ()
+        lengths = self.tokens.reader.byte_lengths()[rows.values]
+        return blocks_of(losses, lengths, len(self.target), counts)
 
     def check(self, bundle: np.ndarray) -> None:
         nats, tokens = bundle[:, NATS].sum(), bundle[:, TOKENS].sum()
@@ -110,7 +120,7 @@ class ExamOfText(Exam):
         from headway.watch.units import TestRows
 
         test = None
-        if by_document(self.store.described.documents["test"]):
+        if by_document(self.documents):
             predictions = as_column(self.task.name, self.candidate(), ())
             test = TestRows(predictions, self.units.name, np.arange(len(predictions)))
-        keep_reference(self.run, self.project, self.root, (), test, divided=self.store.described.ends)
+        keep_reference(self.run, self.project, self.root, (), test, divided=self.tokens.ends)

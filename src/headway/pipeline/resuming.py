@@ -10,6 +10,7 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from headway.data.ready import is_earlier
 from headway.errors import ConfigError, DamagedError, HeadwayError
 from headway.files.atomic import read_json, read_or_empty
 from headway.pipeline import runs, stages
@@ -59,6 +60,12 @@ def unfinished(name: str, root: Path) -> Unfinished:
     if run.result is not None and not (run.bundle.is_dir() and run.predictions("test").exists()):
         fix = f"start a new run: headway run {project}"
         raise ConfigError(f"{run.path.name} must have its bundle to go on, but headway gc has removed it; {fix}")
+    if has_begun(run) and not is_decided(run) and _has_store(run) and is_earlier(run.store):
+        fix = f"start a new run: headway run {project}"
+        raise ConfigError(
+            f"{run.path.name} must go on with its prepared data, but an earlier version of Headway made it in a form that this one "
+            f"does not read; {fix}"
+        )
     if "prepare" in remaining(run) and has_begun(run):  # the same rows are to be made again
         _rows_of(run)
     return Unfinished(run, _reached(run))

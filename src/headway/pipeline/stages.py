@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headway.data.config import SPLITS
 from headway.files import checksums
 from headway.files.atomic import write_atomically, write_json
 from headway.pipeline.runs import Prepared, contents_of, documents_of, project_of, rows_of, table_of, timed
@@ -79,15 +80,14 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
 
 
 def _prepare_documents(run: RunDirectory, project: Project, root: Path, report: Reporter) -> tuple[Prepared, str]:
-    from headway.data.tokens import make_token_store
+    from headway.data.store import make_document_store
 
     documents = documents_of(project, rows_of(run, project, root))
     folder = root / "data" / "prepared"
-    store, reused = make_token_store(folder, documents, project.prepare, project.model.window, report.warn)
-    tokens = store.described.tokens
-    line = (
-        f"{', '.join(f'{n:,} {split}' for split, n in tokens.items())} tokens, {store.described.vocabulary:,} different"
-    )
+    store, reused = make_document_store(folder, documents, project.prepare, project.model.window, report.warn)
+    tokens: dict[str, int] = {split: len(store.tokens(split)) for split in SPLITS}
+    (different,) = store.preparation.inputs().tokens
+    line = f"{', '.join(f'{n:,} {split}' for split, n in tokens.items())} tokens, {different:,} different"
     return Prepared(run.from_root(store.path), store.path.name, reused, tokens, "tokens"), line
 
 
@@ -151,20 +151,18 @@ def _is_sealed(run: RunDirectory) -> bool:
 
 def _complete(run: RunDirectory, project: Project) -> None:
     """Make a bundle of the trained weights, and seal it."""
+    from headway.data.store import Store
+
+    store = Store(run.store)
     if has_target(project.task):
-        from headway.data.store import Store
         from headway.serve.bundle import complete_bundle
 
-        store = Store(run.store)
         complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), _interval(run, store))
-        store.learnt.write(run.bundle)
     else:
-        from headway.data.tokens import TokenStore
         from headway.serve.text import complete_text_bundle
 
-        tokens = TokenStore(run.store)
-        complete_text_bundle(run.bundle, tokens, project.model, project.to_yaml(), *project.data.features)
-        tokens.learnt.write(run.bundle)
+        complete_text_bundle(run.bundle, store.preparation, project.model, project.to_yaml())
+    store.learnt.write(run.bundle)
     checksums.seal(run.bundle)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,15 +17,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headway.columns.base import Encoding, Prepared
-from headway.columns.text import TextColumn
-from headway.columns.tokenizer import Tokenizer, tokenizer_from_json
-from headway.columns.values import BadValues, Place, refusal
-from headway.data.inputs import Inputs
+from headway.columns.text import DocumentTokens, TextColumn
+from headway.columns.tokenizer import Tokenizer
 from headway.data.prepare import Preparation
 from headway.data.records import shown
+from headway.data.store import Store
 from headway.data.texts import TEXT
-from headway.data.tokens import TokenStore
 from headway.errors import ConfigError, DataError
 from headway.evaluate.blocks import blocks_of, by_document, sizes_of
 from headway.files.atomic import read_json, write_atomically, write_json
@@ -43,49 +40,26 @@ FORMAT = 1
 LATENCY_CHARACTERS = 1000
 
 
-def complete_text_bundle(folder: Path, store: TokenStore, model: ModelConfig, project_yaml: str, column: str) -> None:
+def complete_text_bundle(folder: Path, preparation: Preparation, model: ModelConfig, project_yaml: str) -> None:
     """Add to the weights that training wrote all that predicting needs beside them."""
-    write_json(folder / "tokenizer.json", store.tokenizer.to_json())
+    documents = preparation.documents
+    write_json(folder / "tokenizer.json", documents.tokenizer)
     write_atomically(folder / "project.yaml", project_yaml)
     described = {
         "format": FORMAT,
         "task": language.TASK.name,
         "model": model.model_dump(mode="json", exclude={"weights"}),
     }
-    features = {column: TextColumn.name}
-    write_json(folder / "bundle.json", {**described, "vocabulary": store.tokenizer.size, "features": features})
-
-
-@dataclass(frozen=True)
-class Documents(Encoding):
-    """The column of documents that a language model reads."""
-
-    tokenizer: Tokenizer
-
-    def kind_name(self) -> str:
-        return TextColumn.name
-
-    def prepared(self) -> Sequence[Prepared]:
-        return ()
-
-    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
-        del column, missing, strict
-        return ()
-
-    def unfit(self, column: pa.Array, where: str) -> BadValues | None:
-        texts = ["" if text is None or text.isspace() else text for text in column.to_pylist()]
-        short = np.array([len(self.tokenizer.encode(text)) < 2 for text in texts], bool)
-        if not short.any():
-            return None
-        return refusal(column, short, Place(self.column, where), "a text of two tokens or more")
+    known = {"vocabulary": documents.vocabulary, "features": preparation.kinds}
+    write_json(folder / "bundle.json", {**described, **known})
 
 
 def documents_preparation(folder: Path) -> Preparation:
     """What a language model's bundle reads: one column of documents. Bundles of before call it text."""
     features = read_json(folder / "bundle.json").get("features") or {TEXT: TextColumn.name}
     (column,) = features
-    tokenizer = tokenizer_from_json(read_json(folder / "tokenizer.json"))
-    return Preparation((Documents(column, tokenizer),), Target("", language.TASK.name))
+    documents = DocumentTokens(column, read_json(folder / "tokenizer.json"))
+    return Preparation((documents,), Target("", language.TASK.name))
 
 
 @dataclass(frozen=True)
@@ -108,25 +82,20 @@ class TextPredictor:
                     f"{folder} must be a language model's bundle, but its task is {described.get('task')}"
                 )
             config = GPT.parse(described["model"], "model")
-            network = config.build(Inputs.of_documents(described["vocabulary"]))
+            preparation = documents_preparation(folder)
+            network = config.build(preparation.inputs())
             network.load_state_dict(load_file(folder / "weights.safetensors"))
-            return cls(documents_preparation(folder), config.context, network.eval())
-
-    @property
-    def _documents(self) -> Documents:
-        (documents,) = self.preparation.columns
-        assert isinstance(documents, Documents)
-        return documents
+            return cls(preparation, config.context, network.eval())
 
     @property
     def tokenizer(self) -> Tokenizer:
         """What makes tokens of a text."""
-        return self._documents.tokenizer
+        return self.preparation.documents.reader
 
     @property
     def column(self) -> str:
         """The name of the documents' column."""
-        return self._documents.column
+        return self.preparation.documents.column
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -139,13 +108,13 @@ class TextPredictor:
         return ()
 
     def test_predictions(self, store: Path) -> np.ndarray:
-        """For the test's documents that a store of tokens holds, of this or another tokenizer."""
-        tokens = TokenStore(store)
-        return self.losses(tokens.test_documents(), tokens.described.ends)
+        """For the test's documents that a store holds, made with this or another tokenizer."""
+        prepared = Store(store)
+        return self.losses(prepared.test_documents(), prepared.preparation.documents.ends)
 
     def latency_ms(self, store: Path) -> float:
         """To predict the first 1,000 characters of these."""
-        start = "".join(islice(TokenStore(store).test_documents(), LATENCY_CHARACTERS))[:LATENCY_CHARACTERS]
+        start = "".join(islice(Store(store).test_documents(), LATENCY_CHARACTERS))[:LATENCY_CHARACTERS]
         begun = time.perf_counter()
         self.losses([start])
         return 1000 * (time.perf_counter() - begun)
@@ -175,7 +144,7 @@ class TextPredictor:
         Raises DataError where one is too short; where it is not ``strict``, such a one has NaN.
         """
         (column,) = canonical_rows(self.preparation, rows).columns
-        problem = self._documents.unfit(column, WHERE)
+        problem = self.preparation.documents.unfit(column, WHERE)
         if problem is not None and strict:
             raise problem
         sums = np.full((len(column), 3), np.nan)

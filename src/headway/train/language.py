@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from headway.data.batches import Batches
 from headway.data.config import Split
-from headway.data.inputs import Inputs
 from headway.data.loader import LoaderTokens
-from headway.data.tokens import TokenStore
+from headway.data.store import Store
 from headway.data.windows import TokenBatches
 from headway.errors import ConfigError
 from headway.models import ModelConfig
@@ -31,15 +30,15 @@ VALIDATION_TOKENS = 100_000
 
 @dataclass
 class LanguageWorkload(Workload):
-    """A store of tokens, and the model that is to predict them."""
+    """A store of documents, and the model that is to predict them."""
 
     unit: ClassVar[str] = "tokens"
 
-    store: TokenStore
+    store: Store
     model: GPT
 
     def build(self) -> nn.Module:
-        return self.model.build(Inputs.of_documents(self.store.described.vocabulary))
+        return self.model.build(self.store.preparation.inputs())
 
     def batches(self, recipe: Recipe, device: torch.device) -> Batches:
         size, tokens = recipe.batch_size, self.store.tokens("train")
@@ -87,7 +86,7 @@ class LanguageWorkload(Workload):
 
 
 def language_workload(path: Path, model: ModelConfig) -> LanguageWorkload:
-    """The workload of a store of tokens. Raises ConfigError for a model that is not for text."""
+    """The workload of a store of documents. Raises ConfigError for a model that is not for text."""
     if not isinstance(model, GPT):
         raise ConfigError(f"model must be gpt for text, but is {model.name}")
-    return LanguageWorkload(TokenStore(path), model)
+    return LanguageWorkload(Store(path), model)
