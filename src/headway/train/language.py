@@ -60,7 +60,8 @@ class LanguageWorkload(Workload):
     def usual_flops(self, network: nn.Module) -> float:
         """6 N + 12 L D T a token (Chowdhery et al. 2022, arXiv:2204.02311, appendix B); N: weights, without an untied embedding."""
         model, weights = self.model, sum(weight.numel() for weight in network.parameters())
-        read = 0 if model.tied else self.store.described.vocabulary * model.width
+        (vocabulary,) = self.store.preparation.inputs().tokens
+        read = 0 if model.tied else vocabulary * model.width
         return 6.0 * (weights - read) + 12.0 * model.layers * model.width * model.context
 
     def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:
