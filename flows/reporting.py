@@ -26,8 +26,8 @@ from prefect.states import Failed, State
 from headway.config import find_root
 from headway.effect.results import StudyResult
 from headway.errors import HeadwayError
-from headway.evaluate import undefined
 from headway.evaluate.decision import Decision
+from headway.evaluate.result import Evaluation
 from headway.files.atomic import read_or_empty, write_json
 from headway.files.disk import disk_error
 from headway.machine.clock import moment
@@ -180,12 +180,11 @@ def show_validation(project: str, found: Validation | None, problem: str | None 
     create_markdown_artifact(markdown="\n".join(lines), key=artifact_key(project, "validation"), description=text)
 
 
-def show_metrics(project: str, evaluation: dict[str, Any]) -> None:
+def show_metrics(project: str, evaluation: Evaluation) -> None:
     """Metrics with intervals beside champion and baselines, as a table."""
     rows = metric_rows(evaluation)
     if rows:
-        keep = (evaluation.get("earns_its_keep") or {}).get("text", "")
-        text = ". ".join(line for line in (keep, *undefined.lines(evaluation)) if line)
+        text = ". ".join(evaluation.remarks)
         create_table_artifact(table=rows, key=artifact_key(project, "metrics"), description=text)
     slices = slice_rows(evaluation)
     if slices:
@@ -194,13 +193,11 @@ def show_metrics(project: str, evaluation: dict[str, Any]) -> None:
         )
 
 
-def show_decision(project: str, decision: Decision, evaluation: dict[str, Any], run: RunDirectory) -> None:
+def show_decision(project: str, decision: Decision, evaluation: Evaluation, run: RunDirectory) -> None:
     """The decision with its reason, and where everything lies; the run's page in MLflow also as a link of its own."""
     verdict = "promoted to champion" if decision.promoted else "not promoted"
-    keep = (evaluation.get("earns_its_keep") or {}).get("text", "")
     model = f"Model `{decision.name}` version {decision.version}. " if decision.version is not None else ""
-    parts = [f"# {project}: {verdict}", decision.reason, keep, markdown_table(metric_rows(evaluation))]
-    parts += undefined.lines(evaluation)
+    parts = [f"# {project}: {verdict}", decision.reason, *evaluation.remarks, markdown_table(metric_rows(evaluation))]
     parts.append(f"{model}Files: `{run.path}`")
     address = mlflow_page(run)
     if address:

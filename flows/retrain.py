@@ -30,6 +30,7 @@ from flows.zombies import close_now
 from headway.config import find_root
 from headway.data.source import newest_month
 from headway.errors import HeadwayError
+from headway.evaluate.result import Evaluation
 from headway.files.atomic import read_json
 from headway.machine.interruption import undisturbed
 from headway.models import model_configs
@@ -94,7 +95,7 @@ def register(run: Path, root: Path) -> Any:
 
     def work(directory: RunDirectory, report: Both) -> None:
         decision = stages.register(directory, root, report)
-        show_decision(report.project, decision, read_json(directory.path / "evaluation.json"), directory)
+        show_decision(report.project, decision, Evaluation.read(directory.path / "evaluation.json"), directory)
 
     return _stage("register", run, work)
 

@@ -258,7 +258,7 @@ for stage in (stages.validate, stages.prepare, stages.train, stages.evaluate, st
     stage(run, root, Silent())
 runs.conclude(run, root)
 score("calls", root, Silent())
-print(json.dumps(runs.summary(run)))
+print(json.dumps(runs.summary(run).to_json()))
 """
 
 

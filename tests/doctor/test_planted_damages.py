@@ -72,7 +72,7 @@ def test_a_damaged_file_of_a_dead_run_ends_no_command(killed: WholeProject, case
     assert any(where in line for line in lines_of(killed)), lines_of(killed)
     assert run.result is None
     assert isinstance(list(run.events()), list)
-    assert runs.summary(run)["run_directory"] == str(run.path)
+    assert runs.summary(run).to_json()["run_directory"] == str(run.path)
     assert status.status(root).runs
     assert retention.collect(root, [], False).applied is False
     up_to_date(load_project(name, root), root)

@@ -15,8 +15,9 @@ from headway.errors import ConfigError
 from headway.evaluate.blocks import blocks_of, sizes_of, units_of, unlearnt
 from headway.evaluate.config import GateConfig
 from headway.evaluate.evaluation import evaluate
-from headway.evaluate.metrics import Measured, differences, measure, primary
+from headway.evaluate.metrics import differences, measure, primary
 from headway.evaluate.ngram import NGram, fit_ngram
+from headway.evaluate.result import Metrics
 from headway.tasks.language import token_losses
 
 RNG = np.random.default_rng(0)
@@ -27,7 +28,7 @@ def of_one_text(losses: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return blocks_of(losses, lengths, len(sizes_of([int(lengths.sum())])))
 
 
-def measured(blocks: np.ndarray, resamples: int) -> Measured:
+def measured(blocks: np.ndarray, resamples: int) -> Metrics:
     return measure("language", np.zeros(len(blocks)), blocks, resamples)
 
 
@@ -77,9 +78,9 @@ def test_the_order_is_the_one_that_fits() -> None:
 def test_bits_a_byte_are_those_of_the_definition() -> None:
     losses, lengths = np.array([1.0, 2.0, 3.0]), np.array([1, 2, 3, 1])
     found = measured(of_one_text(losses, lengths), 100)
-    assert found["bits_per_byte"]["value"] == pytest.approx(6 / math.log(2) / 6)
-    assert found["loss"]["value"] == pytest.approx(2)
-    assert found["perplexity"]["value"] == pytest.approx(math.exp(2))
+    assert found["bits_per_byte"].value == pytest.approx(6 / math.log(2) / 6)
+    assert found["loss"].value == pytest.approx(2)
+    assert found["perplexity"].value == pytest.approx(math.exp(2))
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
@@ -87,7 +88,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     for _ in range(150):
         losses = RNG.gamma(2, 0.5, 20_000)
         interval = measured(of_one_text(losses, np.full(20_001, 4)), 200)["loss"]
-        low, high = interval["low"], interval["high"]
+        low, high = interval.low, interval.high
         assert low is not None
         assert high is not None
         held += low <= 1.0 <= high
@@ -113,11 +114,12 @@ def test_two_models_are_compared_on_the_same_blocks() -> None:
         model_name="gpt",
         resamples=200,
     )
-    assert (evaluation["primary"], evaluation["rows"]) == ("bits_per_byte", 10_000)
-    assert list(evaluation["metrics"]) == ["bits_per_byte", "loss", "perplexity"]
-    keep = evaluation["earns_its_keep"]
-    assert keep["verdict"]
-    assert keep["text"].startswith("gpt is better than its best baseline, 5-gram")
+    assert (evaluation.primary, evaluation.rows) == ("bits_per_byte", 10_000)
+    assert list(evaluation.metrics) == ["bits_per_byte", "loss", "perplexity"]
+    keep = evaluation.earns_its_keep
+    assert keep is not None
+    assert keep.verdict
+    assert keep.text.startswith("gpt is better than its best baseline, 5-gram")
 
 
 def test_documents_are_the_blocks_where_there_are_several() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ from headway.evaluate.config import GateConfig
 from headway.evaluate.evaluation import Reference, beside, evaluate
 from headway.evaluate.plots import draw
 from headway.evaluate.resample import Units
+from headway.evaluate.result import ChampionResult, Estimate, Evaluation
 from headway.evaluate.slices import groups, measure_slices
-from headway.evaluate.undefined import lines
 from headway.files.atomic import write_json
 from headway.pipeline.terminal import metric_rows
 
@@ -84,13 +84,11 @@ def test_calibration_bins_and_their_intervals_equal_scikit_learns_and_scipys() -
     target = (rng.random(3000) < p).astype(int)
     table = reliability(target, p)
     observed, predicted = calibration_curve(target, p, n_bins=15, strategy="quantile")
-    np.testing.assert_allclose([row["observed"] for row in table], observed, atol=0.01)
-    np.testing.assert_allclose([row["predicted"] for row in table], predicted, atol=0.01)
+    np.testing.assert_allclose([row.observed for row in table], observed, atol=0.01)
+    np.testing.assert_allclose([row.predicted for row in table], predicted, atol=0.01)
     row = table[4]
-    interval = scipy.stats.binomtest(round(row["observed"] * row["rows"]), int(row["rows"])).proportion_ci(
-        method="wilson"
-    )
-    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high), abs=1e-6)
+    interval = scipy.stats.binomtest(round(row.observed * row.rows), row.rows).proportion_ci(method="wilson")
+    assert (row.low, row.high) == pytest.approx((interval.low, interval.high), abs=1e-6)
 
 
 def test_slices_cover_every_row_once_and_are_measured_on_their_own_rows() -> None:
@@ -103,9 +101,9 @@ def test_slices_cover_every_row_once_and_are_measured_on_their_own_rows() -> Non
     target = rng.integers(0, 2, 1000)
     p = rng.random(1000)
     sliced = measure_slices("classification", target, np.stack([1 - p, p], 1), {"name": names}, 200, Units("row", 1000))
-    assert sliced["name"]["a"]["rows"] == (names == "a").sum()
+    assert sliced["name"]["a"].rows == (names == "a").sum()
     expected = roc_auc_score(target[names == "a"], p[names == "a"])
-    assert sliced["name"]["a"]["metrics"]["auc"]["value"] == pytest.approx(expected)
+    assert sliced["name"]["a"].metrics["auc"].value == pytest.approx(expected)
 
 
 def test_a_metric_without_a_value_says_why_for_the_model_a_baseline_and_a_slice() -> None:
@@ -115,19 +113,19 @@ def test_a_metric_without_a_value_says_why_for_the_model_a_baseline_and_a_slice(
     region = np.repeat(["north", "south"], 100)
     target[:50] = 1  # in the north alone
     sliced = evaluated("classification", ("no", "yes"), target, {"model": good, "linear": broken}, region)
-    assert sliced["undefined"]["model"] == {}
-    assert sliced["metrics"]["auc"]["value"] == pytest.approx(roc_auc_score(target, p))
-    assert lines(sliced) == [
+    assert sliced.undefined["model"] == {}
+    assert sliced.metrics["auc"].value == pytest.approx(roc_auc_score(target, p))
+    assert sliced.gaps == [
         "undefined for linear: auc, average precision, log loss, brier, ece (a prediction is not a finite number)",
         "undefined: auc where region = south (no row has the class yes)",
     ]
     every = evaluated("classification", ("no", "yes"), target * 0, {"model": good, "trivial": good}, region)
-    assert every["metrics"]["auc"]["value"] is None
-    assert lines(every)[0] == "undefined: auc, average precision (no row has the class yes)"
-    assert len(lines(every)) == 2, "what is undefined for every model is said once, and once for the slices"
+    assert every.metrics["auc"].value is None
+    assert every.gaps[0] == "undefined: auc, average precision (no row has the class yes)"
+    assert len(every.gaps) == 2, "what is undefined for every model is said once, and once for the slices"
 
     constant = evaluated("regression", (), np.full(200, 3.0), {"model": p, "trivial": p}, region)
-    assert lines(constant)[0] == "undefined: r2 (every row has the same target)"
+    assert constant.gaps[0] == "undefined: r2 (every row has the same target)"
     rows = {row["metric"]: row for row in metric_rows(constant)}
     assert (rows["r2"]["model"], rows["r2"]["trivial"]) == ("undefined", "undefined")
     assert not [name for row in rows.values() for name, cell in row.items() if not cell and name != "95 % interval"]
@@ -151,10 +149,12 @@ def test_a_linear_model_stands_beside_other_baselines_than_itself() -> None:
     target, region = rng.normal(size=200), np.repeat("a", 200)
     near, far = target + rng.normal(0, 0.1, 200), target + rng.normal(0, 0.5, 200)
     both = {"model": near.astype(np.float32), "linear": near, "boosting": far}
-    assert evaluated("regression", (), target, both, region, "linear")["earns_its_keep"]["baseline"] == "boosting"
-    assert evaluated("regression", (), target, both, region, "mlp")["earns_its_keep"]["baseline"] == "linear"
+    for name, best in (("linear", "boosting"), ("mlp", "linear")):
+        standing = evaluated("regression", (), target, both, region, name).earns_its_keep
+        assert standing is not None
+        assert standing.baseline == best
     alone = {"model": near, "linear": near}
-    assert evaluated("regression", (), target, alone, region, "linear")["earns_its_keep"] is None
+    assert evaluated("regression", (), target, alone, region, "linear").earns_its_keep is None
 
 
 def evaluated(
@@ -164,7 +164,7 @@ def evaluated(
     predictions: dict[str, np.ndarray],
     region: np.ndarray,
     model_name: str = "mlp",
-) -> dict[str, Any]:
+) -> Evaluation:
     return evaluate(
         task,
         GateConfig(),
@@ -223,10 +223,9 @@ def test_a_constant_column_does_not_move_the_linear_baseline() -> None:
 
 def test_pictures_of_a_constant_target_and_of_a_loss_that_was_not_a_number_are_drawn(tmp_path: Path) -> None:
     five = np.full(100, 5.0)
-    whole = {"value": 0.0, "low": 0.0, "high": 0.0}
-    evaluation = {"primary": "rmse", "metrics": {"rmse": whole}, "baselines": {}}
+    evaluation = Evaluation("regression", "rmse", metrics={"rmse": Estimate(0.0, 0.0, 0.0)})
     told = [(0, {"validation/loss": float("nan")}), (1, {"validation/loss": 0.3})]
-    drawn = draw(tmp_path, "regression", (), five, {"model": five}, evaluation, told)
+    drawn = draw(tmp_path, (), five, {"model": five}, evaluation, told)
     assert {p.stem for p in drawn} == {"learning_curve", "metrics", "residuals"}
 
 
@@ -250,13 +249,17 @@ def test_the_evaluation_says_plainly_when_a_baseline_is_better(
         model_name="mlp",
         resamples=200,
     )
-    assert json.loads(json.dumps(evaluation, allow_nan=False)) == evaluation
-    assert evaluation["earns_its_keep"]["verdict"] is False
-    assert evaluation["earns_its_keep"]["text"].startswith("mlp is worse than the baseline linear (AUC")
-    assert "old_score reaches AUC" in evaluation["reference"]["text"]
-    assert set(evaluation["baselines"]) == {"trivial", "linear", "boosting"}
+    standing, reference = evaluation.earns_its_keep, evaluation.reference
+    assert standing is not None
+    assert standing.verdict is False
+    assert standing.text.startswith("mlp is worse than the baseline linear (AUC")
+    assert reference is not None
+    assert "old_score reaches AUC" in reference.text
+    assert set(evaluation.baselines) == {"trivial", "linear", "boosting"}
+    evaluation.write(tmp_path / "evaluation.json")
+    assert Evaluation.read(tmp_path / "evaluation.json") == evaluation
     told = [(step, {"train/loss": 1 / (1 + step), "validation/loss": 1.1 / (1 + step)}) for step in range(50)]
-    pictures = draw(tmp_path, "classification", ("no", "yes"), test["target"], predictions, evaluation, told)
+    pictures = draw(tmp_path, ("no", "yes"), test["target"], predictions, evaluation, told)
     assert {p.stem for p in pictures} == {
         "learning_curve",
         "metrics",
@@ -288,11 +291,13 @@ def test_a_champion_is_measured_on_the_rows_that_it_has_not_learnt_from() -> Non
         model_name="mlp",
         resamples=200,
     )
-    own = {"units": Units("row", 2000), "rows": rows, "version": "3", "resamples": 200}
-    beside(evaluation, target, np.stack([1 - p, p], 1), **own)
+    champion, units = ChampionResult("3", rows=900, left_out=1100), Units("row", 2000)
+    prediction = np.stack([1 - p, p], 1)
+    evaluation = beside(evaluation, champion, target, prediction, units=units, rows=rows, resamples=200)
     expected = roc_auc_score(target[rows], p[rows])
-    assert evaluation["champion"]["metrics"]["auc"]["value"] == pytest.approx(expected)
-    assert evaluation["metrics"]["auc"]["value"] == pytest.approx(roc_auc_score(target, noise))
+    assert evaluation.champion is not None
+    assert evaluation.champion.metrics["auc"].value == pytest.approx(expected)
+    assert evaluation.metrics["auc"].value == pytest.approx(roc_auc_score(target, noise))
 
 
 def test_of_a_single_unit_nothing_is_said_of_a_difference_and_the_evaluation_is_json_all_the_same() -> None:
@@ -312,15 +317,17 @@ def test_of_a_single_unit_nothing_is_said_of_a_difference_and_the_evaluation_is_
         model_name="mlp",
         resamples=100,
     )
-    assert json.loads(json.dumps(evaluation, allow_nan=False))["earns_its_keep"] is None
-    assert evaluation["metrics"]["rmse"] == {"value": pytest.approx(0.1, rel=0.3), "low": None, "high": None}
+    assert json.loads(json.dumps(evaluation.to_json(), allow_nan=False))["earns_its_keep"] is None
+    rmse = evaluation.metrics["rmse"]
+    assert rmse.value == pytest.approx(0.1, rel=0.3)
+    assert (rmse.low, rmse.high) == (None, None)
 
 
 def test_a_champion_that_has_learnt_from_every_row_is_no_part_of_the_picture(tmp_path: Path) -> None:
-    whole = {"value": 1.0, "low": 0.9, "high": 1.1}
-    evaluation = {"primary": "rmse", "metrics": {"rmse": whole}, "baselines": {}, "champion": {"metrics": {}}}
+    metrics = {"rmse": Estimate(1.0, 0.9, 1.1)}
+    evaluation = Evaluation("regression", "rmse", metrics=metrics, champion=ChampionResult("3"))
     target = np.arange(100.0)
-    drawn = draw(tmp_path, "regression", (), target, {"model": target + 1}, evaluation, [])
+    drawn = draw(tmp_path, (), target, {"model": target + 1}, evaluation, [])
     assert {p.stem for p in drawn} == {"metrics", "residuals"}
 
 
@@ -345,5 +352,32 @@ def test_an_evaluation_without_an_interval_beside_the_baselines_can_be_written_d
         model_name="mlp",
         resamples=100,
     )
-    assert evaluation["earns_its_keep"] is None
-    write_json(tmp_path / "evaluation.json", evaluation)
+    assert evaluation.earns_its_keep is None
+    evaluation.write(tmp_path / "evaluation.json")
+
+
+def test_what_earlier_code_wrote_is_read_and_what_it_said_is_shown(tmp_path: Path) -> None:
+    """It said neither what was resampled, nor who was in charge, nor the numbers of its sentence."""
+    sentence = "mlp earns its keep: better than the best baseline, trivial (AUC 0.8641 against 0.5000)"
+    standing = {"verdict": True, "outcome": "better", "baseline": "trivial", "difference": 0.4, "low": 0.3, "high": 0.4}
+    metrics = {"auc": {"value": 0.86, "low": 0.8, "high": 0.9}}
+    earlier = {
+        "task": "classification",
+        "primary": "auc",
+        "rows": 1200,
+        "metrics": metrics,
+        "baselines": {"trivial": {"metrics": metrics, "seconds": 0.01}},
+        "champion": {"version": "1", "metrics": metrics},
+        "slices": {"region": {"south": {"rows": 40, "metrics": metrics}}},
+        "calibration": [{"predicted": 0.1, "observed": 0.2, "low": 0.1, "high": 0.3, "rows": 40}],
+        "reference": None,
+        "earns_its_keep": {**standing, "text": sentence},
+        "champion_problem": None,
+    }
+    write_json(tmp_path / "evaluation.json", earlier)
+    evaluation = Evaluation.read(tmp_path / "evaluation.json")
+    assert evaluation.remarks == [sentence]
+    assert [list(row) for row in metric_rows(evaluation)] == [
+        ["metric", "model", "95 % interval", "champion v1", "trivial"]
+    ]
+    assert evaluation.rival is None

@@ -100,9 +100,9 @@ def test_the_interval_of_an_accuracy_covers_the_truth_as_often_as_it_says() -> N
         prediction = np.where(hit, 0.9, 0.1)
         target = np.ones(400, int)
         interval = measure("classification", target, np.stack([1 - prediction, prediction], 1), 200, trial)["accuracy"]
-        assert interval["low"] is not None
-        assert interval["high"] is not None
-        covered += interval["low"] <= 0.8 <= interval["high"]
+        assert interval.low is not None
+        assert interval.high is not None
+        covered += interval.low <= 0.8 <= interval.high
     assert 180 <= covered <= 199
 
 
@@ -113,18 +113,18 @@ def test_the_interval_of_an_auc_has_the_width_that_delong_gives() -> None:
     above = (positive[:, None] > negative).mean(1), (positive[:, None] > negative).mean(0)
     delong = np.sqrt(above[0].var(ddof=1) / len(positive) + above[1].var(ddof=1) / len(negative))
     interval = measure("classification", target, prediction, 2000, 0)["auc"]
-    assert interval["low"] is not None
-    assert interval["high"] is not None
-    assert interval["high"] - interval["low"] == pytest.approx(2 * 1.96 * delong, rel=0.08)
+    assert interval.low is not None
+    assert interval.high is not None
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * delong, rel=0.08)
 
 
 def test_rows_that_define_no_metric_give_null_not_a_crash() -> None:
     target = np.zeros(20, int)
     measured = measure("classification", target, np.tile([0.7, 0.3], (20, 1)), 100, 0)
     assert measured["auc"] == {"value": None, "low": None, "high": None}
-    assert measured["accuracy"]["value"] == 1.0
+    assert measured["accuracy"].value == 1.0
     constant = measure("regression", np.ones(20), np.ones(20), 100, 0)
-    assert constant["rmse"]["value"] == 0.0
+    assert constant["rmse"].value == 0.0
     assert constant["r2"] == {"value": None, "low": None, "high": None}
 
 
@@ -159,10 +159,10 @@ def test_the_calibration_errors_interval_holds_its_own_value() -> None:
     for _ in range(10):
         p = rng.random(1000)
         found = measure("classification", (rng.random(1000) < p).astype(int), np.stack([1 - p, p], 1), 200, 0)["ece"]
-        assert found["value"] is not None
-        assert found["low"] is not None
-        assert found["high"] is not None
-        assert found["low"] <= found["value"] <= found["high"]
+        assert found.value is not None
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low <= found.value <= found.high
 
 
 def test_the_interval_of_few_groups_covers_the_truth_as_often_as_it_says() -> None:
@@ -174,9 +174,9 @@ def test_the_interval_of_few_groups_covers_the_truth_as_often_as_it_says() -> No
             residual = np.exp(0.3 * truth + 0.3 * rng.normal(size=len(codes)))
             units = Units("group", len(codes), codes)
             found = measure("regression", np.zeros(len(codes)), residual, 400, trial, units)["mae"]
-            assert found["low"] is not None
-            assert found["high"] is not None
-            covered += found["low"] <= np.exp(0.09) <= found["high"]
+            assert found.low is not None
+            assert found.high is not None
+            covered += found.low <= np.exp(0.09) <= found.high
         # 95 in 100 are promised; plain percentiles of eight groups cover 88.
         assert covered / trials >= 0.92
 
@@ -195,11 +195,11 @@ def test_of_very_many_rows_a_sample_is_resampled_and_its_interval_is_that_of_all
     below = 1 - np.searchsorted(np.sort(positive), negative) / len(positive)
     delong = np.sqrt(above.var(ddof=1) / len(positive) + below.var(ddof=1) / len(negative))
     found = measure("classification", target, prediction, 500, 0)["auc"]
-    assert found["value"] == pytest.approx(sk.roc_auc_score(target, score))
-    assert found["low"] is not None
-    assert found["high"] is not None
-    assert found["low"] < sk.roc_auc_score(target, score) < found["high"]
-    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * delong, rel=0.12)
+    assert found.value == pytest.approx(sk.roc_auc_score(target, score))
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < sk.roc_auc_score(target, score) < found.high
+    assert found.high - found.low == pytest.approx(2 * 1.96 * delong, rel=0.12)
 
 
 def test_units_of_some_rows_are_numbered_without_gaps() -> None:
@@ -218,9 +218,9 @@ def test_few_groups_of_very_many_rows_are_all_resampled(monkeypatch: pytest.Monk
     errors = np.abs(5 + means[np.repeat(np.arange(groups), rows)] + rng.normal(0, 1, groups * rows))
     units = Units("group", groups * rows, np.repeat(np.arange(groups), rows))
     measured = measure("regression", np.zeros(len(errors)), errors, 2000, 0, units)["mae"]
-    assert measured["low"] is not None
-    assert measured["high"] is not None
+    assert measured.low is not None
+    assert measured.high is not None
     of_groups = errors.reshape(groups, rows).mean(1)
     student = 2.045 * of_groups.std(ddof=1) / np.sqrt(groups)  # of 29 degrees of freedom
-    assert measured["value"] == pytest.approx(errors.mean())
-    assert (measured["high"] - measured["low"]) / 2 == pytest.approx(student, rel=0.15)
+    assert measured.value == pytest.approx(errors.mean())
+    assert (measured.high - measured.low) / 2 == pytest.approx(student, rel=0.15)

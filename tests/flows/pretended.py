@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from headway.evaluate.decision import Decision
-from headway.files.atomic import read_json, write_json
+from headway.evaluate.result import Estimate, Evaluation
+from headway.evaluate.standing import Standing
+from headway.pipeline.runs import Summary
 from headway.pipeline.validation import Source, Validation
 from headway.project import Project
 from headway.run.directory import RunDirectory
@@ -45,12 +47,11 @@ class Pretended:
         self._do("train", report)
         return {}
 
-    def evaluate(self, run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+    def evaluate(self, run: RunDirectory, root: Path, report: Reporter) -> Evaluation:
         self._do("evaluate", report)
-        keep = {"verdict": True, "text": "The network earns its keep."}
-        metrics = {"auc": {"value": 0.9, "low": 0.8, "high": 0.95}}
-        evaluation = {"primary": "auc", "metrics": metrics, "baselines": {}, "earns_its_keep": keep}
-        write_json(run.path / "evaluation.json", evaluation)
+        standing = Standing.of("mlp", "linear", "AUC 0.9 against 0.8", 0.1, 0.05, 0.15)
+        evaluation = Evaluation(primary="auc", metrics={"auc": Estimate(0.9, 0.8, 0.95)}, earns_its_keep=standing)
+        evaluation.write(run.path / "evaluation.json")
         return evaluation
 
     def register(self, run: RunDirectory, root: Path, report: Reporter) -> Decision:
@@ -66,6 +67,5 @@ class Pretended:
         self.done.append("conclude")
         self.concluded = error
 
-    def summary(self, run: RunDirectory) -> dict[str, Any]:
-        decision = read_json(run.path / "decision.json")
-        return {"project": "flowers", "run_directory": str(run.path), "decision": decision}
+    def summary(self, run: RunDirectory) -> Summary:
+        return Summary(run, "flowers", None, {}, None, Decision.read(run.path / "decision.json"))

@@ -59,10 +59,10 @@ def test_mlflow_has_them_in_their_order_and_none_that_ends_before_it_begins(
         run = RunDirectory.create(tmp_path, "rows", PLAN)
         assert tracking.begin(run, tmp_path, {}, f"day {days}", "") is None
         set_clock(days - 1)
-        assert tracking.conclude(run, tmp_path, "FINISHED", {"stages": {"train": 10.0}}) is None
+        assert tracking.conclude(run, tmp_path, "FINISHED", {"timing/train": 10.0}) is None
         runs.append(run)
     set_clock(-300)  # concluded again, as a run that is resumed: what it tells now is the newer
-    assert tracking.conclude(runs[0], tmp_path, "FINISHED", {"stages": {"train": 20.0}}) is None
+    assert tracking.conclude(runs[0], tmp_path, "FINISHED", {"timing/train": 20.0}) is None
     seen = tracking.list_runs(tmp_path, "rows")
     assert [run.name for run in seen] == ["day 5", "day -30", "day 0"]
     assert all((run.end or 0) >= run.start for run in seen)

@@ -20,6 +20,7 @@ from headway.data.split import TEST, TRAIN, Division
 from headway.data.store import Store, make_store
 from headway.evaluate.metrics import measure
 from headway.evaluate.resample import Units
+from headway.evaluate.result import Estimate
 from headway.files.atomic import read_json, write_json
 from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
 from headway.pipeline.runs import table_of
@@ -53,7 +54,7 @@ class Version:
     tree: DecisionTreeRegressor | DecisionTreeClassifier
     folder: Path
 
-    def error(self, store: Store, mask: np.ndarray) -> dict[str, float | None]:
+    def error(self, store: Store, mask: np.ndarray) -> Estimate:
         """RMSE, or accuracy of classes, with its interval on some test rows of a store."""
         units = Units.of(*store.units("test")).take(mask)
         applied = [self.store.preparation.apply(batch) for batch in store.raw_test_batches()]  # its own preparation
@@ -151,10 +152,10 @@ def test_on_grown_data_the_champions_figure_is_its_honest_one(root: Path, name: 
     candidate = train(root, "two", SPLITS[name])
     examined = examine(root, champion, candidate)
     figure = champion.error(candidate.store, examined.mask)
-    assert honest["low"] is not None
-    assert honest["high"] is not None
-    assert figure["value"] is not None
-    assert honest["low"] <= figure["value"] <= honest["high"]
+    assert honest.low is not None
+    assert honest.high is not None
+    assert figure.value is not None
+    assert honest.low <= figure.value <= honest.high
     assert examined.mask.mean() > 0.8, "rows that keep their part are still used"
     assert bool(examined.left_out) == bool(examined.sentence()), "nothing is said where no row is left out"
 
@@ -181,17 +182,17 @@ def test_a_changed_split_leaves_out_what_the_champion_learnt_and_says_why(
     everything = champion.error(candidate.store, np.ones(candidate.store.rows["test"], bool))
     examined = examine(root, champion, candidate)
     figure = champion.error(candidate.store, examined.mask)
-    assert honest["low"] is not None
-    assert honest["high"] is not None
-    assert figure["value"] is not None
-    assert everything["value"] is not None
-    assert everything["value"] < honest["low"], "without leaving rows out, it would look better than it is"
-    assert figure["low"] is not None
-    assert figure["high"] is not None
-    assert honest["value"] is not None
+    assert honest.low is not None
+    assert honest.high is not None
+    assert figure.value is not None
+    assert everything.value is not None
+    assert everything.value < honest.low, "without leaving rows out, it would look better than it is"
+    assert figure.low is not None
+    assert figure.high is not None
+    assert honest.value is not None
     # Few rows are left, whose chance differs from that of the honest figure's.
-    widths = (honest["high"] - honest["low"]) / 2, (figure["high"] - figure["low"]) / 2
-    assert abs(figure["value"] - honest["value"]) <= math.hypot(*widths)
+    widths = (honest.high - honest.low) / 2, (figure.high - figure.low) / 2
+    assert abs(figure.value - honest.value) <= math.hypot(*widths)
     assert examined.left_out > 100
     assert "test rows are left out: version 1 learnt from them (" in examined.sentence()
     assert "was" in examined.sentence() or "lost" in examined.sentence()

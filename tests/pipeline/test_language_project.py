@@ -61,8 +61,10 @@ def test_text_becomes_a_champion_with_samples(root: Path, first: RunDirectory) -
     assert "the" in (first.path / "rehearsal" / "samples.txt").read_text()
     assert (first.path / "plots" / "learning_curve.png").stat().st_size > 5000
     told = runs.summary(first)
-    assert told["model"] == {"name": "little", "version": "1"}
-    assert set(told["baselines"]) >= {"unigram"}
+    assert told.decision is not None
+    assert (told.decision.name, told.decision.version) == ("little", "1")
+    assert told.evaluation is not None
+    assert set(told.evaluation.baselines) >= {"unigram"}
 
 
 def test_a_second_model_meets_the_champion_on_the_same_text(root: Path, first: RunDirectory) -> None:

@@ -16,6 +16,8 @@ from sklearn.metrics import roc_auc_score
 
 from headway.data.store import Store
 from headway.errors import DamagedError
+from headway.evaluate.decision import Decision
+from headway.evaluate.result import Evaluation
 from headway.files.atomic import read_json
 from headway.pipeline import runs, stages
 from headway.project import load_project
@@ -40,6 +42,10 @@ def retrain(root: Path, name: str, *settings: str) -> RunDirectory:
     return retrained(root, name, *FEW, *settings)
 
 
+def evaluation_of(run: RunDirectory) -> Evaluation:
+    return Evaluation.read(run.path / "evaluation.json")
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
@@ -60,11 +66,12 @@ def second(root: Path, first: RunDirectory) -> RunDirectory:
 def test_a_first_retraining_ends_with_a_champion_and_every_finding_as_a_file(root: Path, first: RunDirectory) -> None:
     from headway import tracking
 
-    summary = runs.summary(first)
-    assert summary["decision"]["promoted"] is True
+    summary = runs.summary(first).to_json()
     champion = tracking.champion(root, "german-credit")
     assert champion is not None
-    assert champion.version == summary["model"]["version"] == "1"
+    assert champion.version == "1"
+    assert summary["model"] == {"name": "german-credit", "version": "1"}
+    assert summary["decision"] == {"promoted": True, "reason": read_json(first.path / "decision.json")["reason"]}
     names = {path.name for path in first.path.iterdir()}
     files = {
         "data.json",
@@ -82,7 +89,7 @@ def test_a_first_retraining_ends_with_a_champion_and_every_finding_as_a_file(roo
 def test_what_is_reported_is_what_scikit_learn_finds_in_the_predictions(first: RunDirectory) -> None:
     target = np.asarray(Store(first.store).arrays("test")["target"])
     auc = roc_auc_score(target, np.load(first.predictions("test"))[:, 1])
-    assert runs.summary(first)["metrics"]["auc"]["value"] == pytest.approx(auc)
+    assert evaluation_of(first).metrics["auc"].value == pytest.approx(auc)
     assert 150 < len(target) < 250, "about a fifth of a thousand rows"
 
 
@@ -142,7 +149,7 @@ def test_mlflow_holds_what_a_person_needs_to_compare_runs(root: Path, first: Run
     assert run.info.status == "FINISHED"
     assert run.data.params["model.name"] == "mlp"
     assert run.data.params["train.seed"] == "0"
-    assert run.data.metrics["test/auc"] == pytest.approx(runs.summary(first)["metrics"]["auc"]["value"])
+    assert run.data.metrics["test/auc"] == pytest.approx(evaluation_of(first).metrics["auc"].value)
     history = client.get_metric_history(run_id, "validation/loss")
     told = [(e.step, e.metrics["validation/loss"]) for e in first.events() if "validation/loss" in e.metrics]
     assert [(m.step, m.value) for m in history] == told
@@ -160,17 +167,20 @@ def test_boosting_is_trained_gated_and_registered_like_the_others(root: Path, se
     run = retrain(root, "german-credit", "model.name=boosting")
     assert (run.bundle / "model.txt").read_text().startswith("tree")
     assert read_json(run.path / "decision.json")["version"] is not None
-    assert set(runs.summary(run)["baselines"]) == {"trivial", "linear", "boosting"}
+    assert set(evaluation_of(run).baselines) == {"trivial", "linear", "boosting"}
 
 
 def test_a_regression_with_tabm_goes_all_the_way(root: Path, datasets: Path) -> None:
     settings = ["model.members=4", "model.width=32", "train.epochs=3", "train.batch_size=512"]
     run = retrain(root, "california-housing", *settings, "gate.first=beat_trivial")
-    summary = runs.summary(run)
-    assert set(summary["metrics"]) == {"rmse", "mae", "r2"}
-    assert summary["metrics"]["rmse"]["value"] < 0.8 * summary["baselines"]["trivial"]["rmse"]["value"]
-    assert summary["decision"]["promoted"] is True
-    assert "though the baseline boosting is better" in summary["decision"]["reason"]
+    evaluation, decision = evaluation_of(run), Decision.read(run.path / "decision.json")
+    assert set(evaluation.metrics) == {"rmse", "mae", "r2"}
+    own, trivial = evaluation.metrics["rmse"].value, evaluation.baselines["trivial"].metrics["rmse"].value
+    assert own is not None
+    assert trivial is not None
+    assert own < 0.8 * trivial
+    assert decision.promoted
+    assert "though the baseline boosting is better" in decision.reason
     assert (run.path / "plots" / "residuals.png").exists()
 
 

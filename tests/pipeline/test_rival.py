@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from headway import tracking
+from headway.evaluate.result import ChampionResult, Evaluation
 from headway.files.atomic import write_json
-from headway.pipeline.rival import Attempt, attempted, compared, is_barred, look, meet, note_of
+from headway.pipeline.rival import Attempt, attempted, compared, is_barred, look, meet, note_of, without_champion
 from headway.run.directory import RunDirectory
 from headway.serve.outcome import Outcome
 from headway.tracking import Holder
@@ -45,7 +46,9 @@ def test_the_version_before_is_compared_with_only_where_the_one_in_charge_is_dam
     rival = meet(tmp_path, "loans", Holder("3", tmp_path), lambda holder: attempts[holder.version] or WHOLE)
     assert (rival.in_charge, rival.version, rival.problem) == ("3", version, problem)
     assert bool(rival.warning) == (problem is not None)
-    evaluation: dict[str, Any] = {**rival.to_json(), "champion": {"why": "9 rows are left out"} if version else None}
+    evaluation = without_champion(Evaluation(), rival)
+    if version:
+        evaluation = replace(evaluation, champion=ChampionResult(version, why="9 rows are left out"))
     plain, asking = (
         RunDirectory.create(tmp_path, "loans", {"project": PROJECT, **more})
         for more in ({}, {"replace_champion": True})
@@ -68,12 +71,12 @@ def test_of_several_damaged_versions_the_newest_whole_one_is_compared_with(
 
 def test_without_a_champion_there_is_no_rival_and_nothing_to_say(tmp_path: Path) -> None:
     rival = meet(tmp_path, "loans", None, lambda _: WHOLE)
-    evaluation = {**rival.to_json(), "champion": None}
+    evaluation = without_champion(Evaluation(), rival)
     assert (rival.in_charge, rival.warning, note_of(evaluation)) == (None, "", "")
     assert not is_barred(RunDirectory.create(tmp_path, "loans", {"project": PROJECT}), evaluation)
     assert compared(evaluation) == evaluation
-    older = compared({"champion": {"version": "3"}, "rows": 9})
-    assert (older["in_charge"], older["champion"], older["rows"]) == (None, None, 9), "then it is compared again"
+    older = compared(Evaluation(rows=9, champion=ChampionResult("3")))
+    assert (older.in_charge, older.champion, older.rows) == (None, None, 9), "then it is compared again"
 
 
 def test_files_that_cannot_be_read_are_damage_and_another_target_is_not(tmp_path: Path) -> None:

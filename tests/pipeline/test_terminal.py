@@ -5,24 +5,29 @@ from __future__ import annotations
 import io
 import os
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from headway.evaluate.decision import Decision
+from headway.evaluate.result import BaselineResult, ChampionResult, Estimate, Evaluation
+from headway.evaluate.standing import Standing
 from headway.machine.interruption import ReaderLeft, undisturbed
+from headway.pipeline.runs import Summary
 from headway.pipeline.terminal import Terminal, metric_rows
+from headway.run.directory import RunDirectory
 from headway.run.report import markdown_table, number
 
-EVALUATION = {
-    "primary": "auc",
-    "metrics": {"auc": {"value": 0.918, "low": 0.914, "high": 0.922}, "average_precision": {"value": 0.8}},
-    "champion": {"version": 3, "metrics": {"auc": {"value": 0.917}}},
-    "baselines": {name: {"metrics": {"auc": {"value": 0.9}}} for name in ("trivial", "linear", "boosting")},
-}
-SUMMARY = {
-    "earns_its_keep": {"verdict": False, "text": "The network does not earn its keep: boosting is better."},
-    "decision": {"promoted": True, "reason": "promoted: auc 0.918 against 0.917"},
-    "model": {"name": "adult", "version": "4"},
-}
+EVALUATION = Evaluation(
+    primary="auc",
+    metrics={"auc": Estimate(0.918, 0.914, 0.922), "average_precision": Estimate(0.8)},
+    champion=ChampionResult("3", {"auc": Estimate(0.917)}),
+    baselines={name: BaselineResult({"auc": Estimate(0.9)}) for name in ("trivial", "linear", "boosting")},
+    earns_its_keep=Standing.of("mlp", "boosting", "AUC 0.918 against 0.930", -0.012, -0.014, -0.01),
+)
+DECISION = Decision(True, "promoted: auc 0.918 against 0.917", name="adult", version="4")
+SUMMARY = Summary(RunDirectory(Path("run")), "adult", None, {}, EVALUATION, DECISION)
 
 
 class Screen(io.StringIO):
@@ -72,7 +77,7 @@ def test_without_a_terminal_nothing_is_drawn_over_and_nothing_is_coloured(monkey
     terminal = Terminal(stream)
     with terminal.stage("train"):
         terminal.progress(0.25, "epoch 1 of 4")
-    terminal.results(SUMMARY, EVALUATION, "adult")
+    terminal.results(SUMMARY)
     assert "\x1b" not in stream.getvalue()
     assert "  train  25%  epoch 1 of 4" in stream.getvalue().splitlines()
 
@@ -90,7 +95,7 @@ def test_colours_are_off_where_no_color_is_set(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     screen = Screen()
-    Terminal(screen, width=80).results(SUMMARY, EVALUATION, "adult")
+    Terminal(screen, width=80).results(SUMMARY)
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", screen.getvalue())
 
 
@@ -102,15 +107,15 @@ def test_nothing_is_wider_than_eighty_columns(monkeypatch: pytest.MonkeyPatch) -
         terminal.warn("a warning that goes on and on " * 5)
         terminal.progress(0.5, "epoch 5 of 10, validation loss 0.3123, best 0.3010, 104,000 rows/s, 12 s to go")
         terminal.line("tabm in fp32 on cpu, best of 31 epochs: 15, 12,345 rows/s, peak memory 1,234 MB and more")
-    terminal.results(SUMMARY, EVALUATION, "adult")
+    terminal.results(SUMMARY)
     assert max(len(line) for line in lines_of(screen.getvalue())) <= 80
 
 
-def test_results_say_whether_the_network_earns_its_keep_what_was_decided_and_where_the_model_is() -> None:
+def test_results_say_how_the_model_stands_beside_its_baselines_what_was_decided_and_where_the_model_is() -> None:
     stream = io.StringIO()
-    Terminal(stream).results(SUMMARY, EVALUATION, "adult")
+    Terminal(stream).results(SUMMARY)
     text = stream.getvalue()
-    assert "The network does not earn its keep: boosting is better." in text
+    assert "mlp is worse than the baseline boosting (AUC 0.918 against 0.930)" in text
     assert "promoted: auc 0.918 against 0.917" in text
     assert "models:/adult@champion" in text
 
@@ -119,10 +124,10 @@ def test_metrics_stand_beside_the_champion_and_the_baselines() -> None:
     auc, precision = metric_rows(EVALUATION)
     assert list(auc) == ["metric", "model", "95 % interval", "champion v3", "trivial", "linear", "boosting"]
     assert list(auc.values()) == ["auc *", "0.9180", "0.9140–0.9220", "0.9170", "0.9000", "0.9000", "0.9000"]
-    assert list(precision.values()) == ["average precision", "0.8000", "", "", "", "", ""]
+    assert list(precision.values()) == ["average precision", "0.8000", "too few rows", "", "", "", ""]
     assert markdown_table([auc]).count("|") == 3 * 8
-    champion = EVALUATION["champion"] | {"rows": 1280, "left_out": 5}
-    assert "champion v3 on 1,280 rows" in metric_rows(EVALUATION | {"champion": champion})[0]
+    champion = ChampionResult("3", {"auc": Estimate(0.917)}, rows=1280, left_out=5)
+    assert "champion v3 on 1,280 rows" in metric_rows(replace(EVALUATION, champion=champion))[0]
 
 
 def test_numbers_keep_four_digits_where_they_matter() -> None:

@@ -137,7 +137,7 @@ def test_a_copy_says_so_and_leaves_the_original_as_it_was(
     assert cli.main(["gc", "--apply"]) == 0
     assert content(original) == before
     assert naming(copy, original) == []
-    assert (copy / "mlruns" / "artifacts" / "rows" / runs.summary(run)["run_id"]).is_dir()
+    assert (copy / "mlruns" / "artifacts" / "rows" / str(runs.summary(run).run_id)).is_dir()
     assert tracking.history(copy, "rows") == history
     for root in (original, copy):
         champion = tracking.champion(root, "rows")

@@ -30,7 +30,7 @@ from tests.whole import make, retrain
 pytestmark = pytest.mark.slow
 gpus.installed = lambda: [sys.argv[2]]
 make(Path("."))
-print(runs.summary(retrain(Path.cwd(), "model=linear"))["decision"]["promoted"])
+print(runs.summary(retrain(Path.cwd(), "model=linear")).decision.promoted)
 """
 
 AS_USER = """

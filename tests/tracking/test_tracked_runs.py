@@ -15,17 +15,22 @@ import pytest
 
 from headway import tracking
 from headway.errors import ConfigError
+from headway.evaluate.result import BaselineResult, Estimate, Evaluation
+from headway.evaluate.standing import Standing
 from headway.files.atomic import read_json, write_json
 from headway.run.directory import RunDirectory
 from headway.tracking.condition import find_again
-from headway.tracking.contents import MOST_METRICS, final_metrics
+from headway.tracking.contents import MOST_METRICS, is_final
 from tests.tracking.tracked import histories, journal, run_id_of
 
-SUMMARY = {
-    "metrics": {"auc": {"value": 0.9, "low": 0.88, "high": 0.92}},
-    "baselines": {"linear": {"auc": {"value": 0.85, "low": 0.83, "high": 0.87}}},
-    "stages": {"train": 12.5},
-    "train": {"precision": "fp32", "rows_per_second": 1000.0, "epochs": 3},
+METRICS = {
+    "test/auc": 0.9,
+    "test/auc_low": 0.88,
+    "test/auc_high": 0.92,
+    "training/rows_per_second": 1000.0,
+    "training/epochs": 3.0,
+    "timing/train": 12.5,
+    "versus/linear/auc": 0.85,
 }
 DEAD = "http://127.0.0.1:9"  # the discard port: nothing listens
 
@@ -42,11 +47,11 @@ def test_a_run_shows_its_parameters_data_metrics_files_and_end(run: RunDirectory
     journal(run, 5)
     tracking.Forwarder(run).poll()
     nothing = {"model": {"auc": "no row has the class yes"}}
-    kept = {"earns_its_keep": {"verdict": True, "text": "It does."}, "undefined": nothing}
-    write_json(run.path / "evaluation.json", kept)
+    standing = Standing.of("mlp", "linear", "AUC 0.9 against 0.8", 0.1, 0.05, 0.15)
+    Evaluation(earns_its_keep=standing, undefined=nothing).write(run.path / "evaluation.json")
     write_json(run.path / "decision.json", {"promoted": False, "reason": "not promoted: AUC .7 against .8; worse"})
     (run.path / "validation.html").write_text("<html></html>")
-    assert tracking.conclude(run, tmp_path, "FINISHED", SUMMARY) is None
+    assert tracking.conclude(run, tmp_path, "FINISHED", METRICS) is None
 
     client = tracking.open_store(tmp_path)
     seen = client.get_run(run_id_of(run))
@@ -57,7 +62,7 @@ def test_a_run_shows_its_parameters_data_metrics_files_and_end(run: RunDirectory
     assert seen.data.metrics["versus/linear/auc"] == 0.85
     assert seen.data.tags["prefect.flow_run_id"] == "f1"
     note = seen.data.tags["mlflow.note.content"]
-    assert "It does.\n\nundefined: auc (no row has the class yes)" in note
+    assert f"{standing.text}\n\nundefined: auc (no row has the class yes)" in note
     assert "**Not promoted**: AUC .7 against .8; worse" in note
     assert "4200" in note
     assert seen.data.tags["mlflow.source.git.commit"] == "a" * 40
@@ -85,11 +90,15 @@ def test_a_run_that_ends_twice_tells_each_result_once_and_the_last_value_counts(
 ) -> None:
     """Killed after its evaluation and closed as killed, then resumed: first what was measured again the same, then what changed."""
     begin(run, tmp_path)
-    tracking.conclude(run, tmp_path, "KILLED", {key: SUMMARY[key] for key in ("metrics", "train")})
+    tracking.conclude(
+        run,
+        tmp_path,
+        "KILLED",
+        {key: value for key, value in METRICS.items() if key.startswith(("test/", "training/"))},
+    )
     for better in (0.9, 0.9, 0.95, 0.95):
         begin(run, tmp_path)
-        metrics = {"auc": {"value": better, "low": 0.88, "high": 0.92}}
-        tracking.conclude(run, tmp_path, "FINISHED", {**SUMMARY, "metrics": metrics})
+        tracking.conclude(run, tmp_path, "FINISHED", {**METRICS, "test/auc": better})
     assert histories(tmp_path, run_id_of(run), "test/auc") == [(0, 0.9), (0, 0.95)]
     assert histories(tmp_path, run_id_of(run), "test/auc_low") == [(0, 0.88)]
     assert histories(tmp_path, run_id_of(run), "timing/train") == [(0, 12.5)]
@@ -106,14 +115,14 @@ def test_a_run_whose_tracking_is_lost_is_the_same_run_and_tells_nothing_twice(
         write_json(run.path / "run.json", {key: value for key, value in plan.items() if key != "key"})
     begin(run, tmp_path)
     journal(run, 3)
-    tracking.conclude(run, tmp_path, "KILLED", SUMMARY)
+    tracking.conclude(run, tmp_path, "KILLED", METRICS)
     first = run_id_of(run)
     (run.path / "tracking.json").unlink()
     assert tracking.sync(run, tmp_path) == first
     (run.path / "tracking.json").write_text("{")
     assert find_again(tmp_path, run)
     begin(run, tmp_path)
-    tracking.conclude(run, tmp_path, "FINISHED", SUMMARY)
+    tracking.conclude(run, tmp_path, "FINISHED", METRICS)
     assert run_id_of(run) == first
     assert len(tracking.list_runs(tmp_path, "loans")) == 1
     assert histories(tmp_path, first, "test/auc") == [(0, 0.9)]
@@ -124,11 +133,11 @@ def test_a_clock_that_was_set_back_before_a_resumption_leaves_the_last_value_the
     run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin(run, tmp_path)
-    tracking.conclude(run, tmp_path, "KILLED", SUMMARY)
+    tracking.conclude(run, tmp_path, "KILLED", METRICS)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now - 3600)
     begin(run, tmp_path)
-    tracking.conclude(run, tmp_path, "FINISHED", {**SUMMARY, "metrics": {"auc": {"value": 0.95}}})
+    tracking.conclude(run, tmp_path, "FINISHED", {**METRICS, "test/auc": 0.95})
     assert tracking.open_store(tmp_path).get_run(run_id_of(run)).data.metrics["test/auc"] == 0.95
 
 
@@ -197,7 +206,7 @@ def test_a_server_that_is_away_costs_nothing_but_lateness(
     tracking.Forwarder(run).poll()
     with tracking.system_metrics(run):
         pass
-    assert "headway sync" in (tracking.conclude(run, tmp_path, "FINISHED", SUMMARY) or "")
+    assert "headway sync" in (tracking.conclude(run, tmp_path, "FINISHED", METRICS) or "")
     with pytest.raises(ConfigError, match="must answer"):
         tracking.sync(run, tmp_path)
 
@@ -229,21 +238,25 @@ def test_a_server_lost_midway_is_one_warning_and_sync_delivers_the_rest(run: Run
 
 def test_a_run_made_without_mlflow_is_delivered_whole(run: RunDirectory, tmp_path: Path) -> None:
     journal(run, 2)
-    metrics = {"auc": {"value": 0.7, "low": 0.6, "high": 0.8}}
-    write_json(run.path / "evaluation.json", {"metrics": metrics, "baselines": {}})
-    run.finish({"epochs": 3})
+    linear = BaselineResult({"auc": Estimate(0.65, 0.6, 0.7), "f1": Estimate(None)}, 0.5)
+    evaluation = Evaluation(metrics={"auc": Estimate(0.7, 0.6, 0.8)}, baselines={"linear": linear})
+    evaluation.write(run.path / "evaluation.json")
+    write_json(run.path / "stages.json", {"train": 12.5})
+    run.finish({"epochs": 3, "precision": "fp32"})
     tracking.sync(run, tmp_path)
     (seen,) = tracking.list_runs(tmp_path, "loans")
     assert seen.status == "FINISHED"
     assert seen.params["model.width"] == "64"
-    assert seen.metrics["test/auc"] == 0.7
+    results = {"test/auc": 0.7, "test/auc_low": 0.6, "test/auc_high": 0.8, "versus/linear/auc": 0.65}
+    results |= {"training/epochs": 3.0, "timing/train": 12.5}
+    assert {name: value for name, value in seen.metrics.items() if is_final(name)} == results
 
 
 def test_a_run_that_another_machine_tracked_is_delivered_whole(run: RunDirectory, tmp_path: Path) -> None:
     """Its id there is unknown here."""
     begin(run, tmp_path)
     journal(run, 2)
-    assert tracking.conclude(run, tmp_path, "FINISHED", SUMMARY) is None
+    assert tracking.conclude(run, tmp_path, "FINISHED", METRICS) is None
     here = tmp_path / "here"
     tracking.open_store(here)
     shutil.copytree(run.path, here / run.path.relative_to(tmp_path))
@@ -337,6 +350,9 @@ def test_a_full_disk_is_one_clear_line(run: RunDirectory, tmp_path: Path, monkey
         tracking.open_store(tmp_path)
 
 
-def test_metric_keys_are_capped() -> None:
-    many = {f"metric{i}": {"value": 0.5, "low": 0.4, "high": 0.6} for i in range(200)}
-    assert len(final_metrics({"metrics": many})) == MOST_METRICS
+def test_metric_keys_are_capped(run: RunDirectory, tmp_path: Path) -> None:
+    begin(run, tmp_path)
+    tracking.conclude(run, tmp_path, "FINISHED", {f"test/metric{i:03d}": 0.5 for i in range(200)})
+    told = tracking.open_store(tmp_path).get_run(run_id_of(run)).data.metrics
+    assert len(told) == MOST_METRICS
+    assert "test/metric000" in told, "the first are told"

@@ -165,7 +165,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _seeds(options: argparse.Namespace) -> int:
-    from headway.evaluate import undefined
+    from headway.evaluate.result import Evaluation
     from headway.pipeline import seeds
 
     terminal = terminal_of(options)
@@ -174,7 +174,7 @@ def _seeds(options: argparse.Namespace) -> int:
             options.project, find_root(), options.settings, options.count, options.rates, options.decays, terminal
         )
     terminal.table(seeds.table(trained), "nothing was measured")
-    for line in undefined.lines({"undefined": trained.undefined}):
+    for line in Evaluation(undefined=trained.undefined).gaps:
         terminal.line(line)
     if options.json:
         print(json.dumps({"project": options.project, "run_directory": str(run.path), **trained.to_json()}))

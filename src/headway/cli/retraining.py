@@ -125,14 +125,13 @@ def _import_meanwhile() -> None:
 
 def _conclude(options: argparse.Namespace, terminal: Terminal, path: Path) -> int:
     """The results of a run that is done; without the metrics where the file that holds them is gone or damaged."""
-    from headway.files.atomic import read_or_empty
     from headway.pipeline.runs import summary
     from headway.run.directory import RunDirectory
 
-    told, evaluation = summary(RunDirectory(path)), read_or_empty(path / "evaluation.json")
-    if not evaluation:
+    told = summary(RunDirectory(path))
+    if told.evaluation is None:
         terminal.warn(f"the metrics are not shown: {path / 'evaluation.json'} is gone or damaged")
-    terminal.results(told, evaluation, told["project"])
+    terminal.results(told)
     if options.json:
-        print(json.dumps(told))
+        print(json.dumps(told.to_json()))
     return 0

@@ -146,10 +146,6 @@ class Examinable:
         """How many rows are not among them."""
         return int((~self.mask).sum())
 
-    def to_json(self, unit: str = "test rows") -> dict[str, object]:
-        """The counts and the sentence, without the mask."""
-        return {"rows": int(self.mask.sum()), "left_out": self.left_out, "why": self.sentence(unit)}
-
     def sentence(self, unit: str = "test rows") -> str:
         """One clause for the decision; empty where nothing is left out and nothing is to be said."""
         if not self.left_out:

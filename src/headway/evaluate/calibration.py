@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from headway.evaluate.result import CalibrationBin
+
 BINS = 15
 Z = 1.959964
 
 
-def reliability(target: np.ndarray, probability: np.ndarray) -> list[dict[str, float]]:
+def reliability(target: np.ndarray, probability: np.ndarray) -> tuple[CalibrationBin, ...]:
     """Equal-mass bins: mean predicted probability, observed share with its Wilson interval (Wilson 1927), rows.
 
     ``target`` (N,) 0 or 1, ``probability`` (N,).
@@ -22,7 +24,5 @@ def reliability(target: np.ndarray, probability: np.ndarray) -> list[dict[str, f
         center = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
         half = Z / (1 + Z**2 / n) * float(np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)))
         low, high = max(0.0, center - half), min(1.0, center + half)
-        table.append(
-            {"predicted": float(probability[rows].mean()), "observed": share, "low": low, "high": high, "rows": n}
-        )
-    return table
+        table.append(CalibrationBin(float(probability[rows].mean()), share, low, high, n))
+    return tuple(table)

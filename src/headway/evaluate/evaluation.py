@@ -1,18 +1,26 @@
-"""Everything that is measured on the test rows, as one JSON value."""
+"""Measures the model, the baselines and the version in charge on the test rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from headway.evaluate.calibration import reliability
 from headway.evaluate.config import GateConfig
-from headway.evaluate.metrics import METRICS, Measured, differences, measure, primary, shown, told
+from headway.evaluate.metrics import METRICS, differences, measure, primary, shown, told
 from headway.evaluate.resample import Units
+from headway.evaluate.result import (
+    BaselineResult,
+    ChampionResult,
+    Estimate,
+    Evaluation,
+    Metrics,
+    ReferenceResult,
+    UnitCount,
+)
 from headway.evaluate.slices import measure_slices
 from headway.evaluate.standing import Standing
 from headway.evaluate.undefined import reasons
@@ -40,11 +48,11 @@ def evaluate(
     reference: Reference | None,
     model_name: str,
     resamples: int,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Measure `model` and every baseline of ``predictions`` on the test rows; the champion is added by ``beside``."""
     metric = primary(task, len(classes), gate.metric)
 
-    def measured_on(name: str) -> Measured:
+    def measured_on(name: str) -> Metrics:
         return measure(task, target, predictions[name], resamples, units=units)
 
     with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter's lock
@@ -52,50 +60,42 @@ def evaluate(
     ordered = {name: _first(values, metric) for name, values in measured.items()}
     baselines = {name: values for name, values in ordered.items() if name != "model"}
     event = task_of(task).event(predictions["model"])
-    calibration = [] if event is None else reliability(target, event)
-    standing = _standing(metric, target, predictions, baselines, resamples, model_name, units)
-    return {
-        "task": task,
-        "primary": metric,
-        "rows": task_of(task).count(predictions["model"]),
-        "units": {"name": units.name, "count": units.count, "note": units.note},
-        "classes": list(classes),
-        "metrics": ordered["model"],
-        "undefined": {name: reasons(classes, target, predictions[name], m) for name, m in ordered.items()},
-        "baselines": {name: {"metrics": m, "seconds": seconds.get(name)} for name, m in baselines.items()},
-        "champion": None,
-        "slices": measure_slices(task, target, predictions["model"], slice_values, resamples, units, classes),
-        "calibration": calibration,
-        "reference": _reference(task, metric, target, predictions["model"], reference, units, resamples),
-        "earns_its_keep": standing.to_json() if standing else None,
-    }
+    return Evaluation(
+        task=task,
+        primary=metric,
+        rows=task_of(task).count(predictions["model"]),
+        units=UnitCount(units.name, units.count, units.note),
+        classes=tuple(classes),
+        metrics=ordered["model"],
+        undefined={name: reasons(classes, target, predictions[name], m) for name, m in ordered.items()},
+        baselines={name: BaselineResult(m, seconds.get(name)) for name, m in baselines.items()},
+        slices=measure_slices(task, target, predictions["model"], slice_values, resamples, units, classes),
+        calibration=() if event is None else reliability(target, event),
+        reference=_reference(task, metric, target, predictions["model"], reference, units, resamples),
+        earns_its_keep=_standing(metric, target, predictions, baselines, resamples, model_name, units),
+    )
 
 
 def beside(
-    evaluation: dict[str, Any],
+    evaluation: Evaluation,
+    champion: ChampionResult,
     target: np.ndarray,
     prediction: np.ndarray,
     *,
     units: Units,
     rows: np.ndarray,
-    version: str,
     resamples: int,
-) -> None:
-    """Add the version that the model is compared with to an evaluation.
-
-    ``rows`` (N,) bool: the rows that it has not learnt from; it is measured on these alone.
-    """
-    task, metric = evaluation["task"], evaluation["primary"]
-    evaluation["undefined"].pop("champion", None)
-    metrics: Measured = {}
-    if rows.any():
-        held = target[rows], prediction[rows]
-        metrics = _first(measure(task, *held, resamples, units=units.take(rows)), metric)
-        evaluation["undefined"]["champion"] = reasons(evaluation["classes"], *held, metrics)
-    evaluation["champion"] = {"version": version, "metrics": metrics}
+) -> Evaluation:
+    """The evaluation with the version that the model is compared with, measured on ``rows`` (N,) bool alone."""
+    if not rows.any():
+        return replace(evaluation, champion=champion)
+    held = target[rows], prediction[rows]
+    metrics = _first(measure(evaluation.task, *held, resamples, units=units.take(rows)), evaluation.primary)
+    undefined = {**evaluation.undefined, "champion": reasons(evaluation.classes, *held, metrics)}
+    return replace(evaluation, undefined=undefined, champion=replace(champion, metrics=metrics))
 
 
-def _first(values: Measured, metric: str) -> Measured:
+def _first(values: Metrics, metric: str) -> dict[str, Estimate]:
     """The metric that decides before the others."""
     return {metric: values[metric], **{k: v for k, v in values.items() if k != metric}}
 
@@ -108,28 +108,28 @@ def _reference(
     reference: Reference | None,
     units: Units,
     resamples: int,
-) -> dict[str, Any] | None:
+) -> ReferenceResult | None:
     """The score that a column of the data holds already, beside the model's."""
     if reference is None:
         return None
     metrics = measure(task, target, reference.scores, resamples, units=units)
     own = METRICS[metric].value(target, model)
-    text = f"{reference.column} reaches {shown(metric)} {told(metrics[metric]['value'], own)} on the same rows, the model {told(own, own)}"
-    return {"column": reference.column, "metrics": _first(metrics, metric), "text": text}
+    text = f"{reference.column} reaches {shown(metric)} {told(metrics[metric].value, own)} on the same rows, the model {told(own, own)}"
+    return ReferenceResult(reference.column, _first(metrics, metric), text)
 
 
 def _standing(
     metric: str,
     target: np.ndarray,
     predictions: Mapping[str, np.ndarray],
-    baselines: Mapping[str, Measured],
+    baselines: Mapping[str, Metrics],
     resamples: int,
     model_name: str,
     units: Units,
 ) -> Standing | None:
     """The model beside the best of the baselines, itself left out; None where there is none, or too few units tell of a difference."""
     values = {
-        name: m[metric]["value"]
+        name: m[metric].value
         for name, m in baselines.items()
         if name != model_name or not np.allclose(predictions[name], predictions["model"], rtol=1e-3, atol=1e-3)
     }

@@ -213,7 +213,7 @@ def why_of(low: float, high: float, margin: Margin, other: str) -> str:
     return f"whether it is worse than {other} by more than the margin, {margin.text}, is open"
 
 
-def stays(metric: str, version: str, problem: str) -> Decision:
+def stays(metric: str, version: str | None, problem: str | None) -> Decision:
     """The decision where the version in charge cannot be compared: nothing says that the candidate is as good, so it stays."""
     reason = (
         f"not promoted: version {version} is in charge and cannot be compared: {problem}; "

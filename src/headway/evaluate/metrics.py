@@ -18,13 +18,11 @@ import numpy as np
 from headway.config import suggest
 from headway.errors import ConfigError
 from headway.evaluate.resample import Bootstrap, Units, interval
+from headway.evaluate.result import Estimate
 from headway.evaluate.studentised import widened
 from headway.evaluate.unseen import most_apart, with_a_mistake, with_one_more
 from headway.tasks import TaskName, names, task_of
 from headway.tasks.metric import Metric
-
-Measured = dict[str, dict[str, float | None]]
-
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for name in names() for metric in task_of(name).metrics}
 """The metrics of all tasks."""
@@ -37,7 +35,7 @@ def measure(
     resamples: int = 1000,
     seed: int = 0,
     units: Units | None = None,
-) -> Measured:
+) -> dict[str, Estimate]:
     """Every metric of the task: value, and low and high of its 95 % interval; null where the rows define none."""
     units = units or Units("row", len(target))
     event = task_of(task).event(prediction)
@@ -49,12 +47,12 @@ def measure(
     metrics = {m.name: m for m in task_of(task).metrics}
     values = {name: value_of(metric, target, prediction) for name, metric in metrics.items()}
     draws = bootstrap.draws({name: m.resampled(t, p, shared) for name, m in metrics.items()}, values)
-    measured: Measured = {}
+    measured: dict[str, Estimate] = {}
     for name, value in values.items():
         if metrics[name].is_biased and value is not None:
             draws[name] = _without_bias(draws[name], value)
         low, high = (None, None) if value is None else interval(draws[name], units.count)
-        measured[name] = {"value": value, "low": low, "high": high}
+        measured[name] = Estimate(value, low, high)
     return measured
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headway.evaluate.metrics import shown
-from headway.tasks import TaskName, task_of
+from headway.evaluate.result import CalibrationBin, Evaluation
+from headway.tasks import task_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,26 +34,26 @@ Told = Sequence[tuple[int, Mapping[str, float | None]]]
 
 def draw(
     folder: Path,
-    task: TaskName,
     classes: Sequence[str],
     target: np.ndarray,
     predictions: Predictions,
-    evaluation: Mapping[str, Any],
+    evaluation: Evaluation,
     told: Told,
 ) -> list[Path]:
     """Draw every picture that fits the task into ``folder``; ``told`` are a journal's metrics by step."""
+    task = task_of(evaluation.task)
     makers: dict[str, Callable[[], Figure | None]] = {
         "learning_curve": lambda: _learning(told),
-        "metrics": lambda: _metrics(evaluation, task_of(task).baselines[0]),
+        "metrics": lambda: _metrics(evaluation, task.baselines[0]),
     }
     of_rows: dict[str, Callable[[], Figure | None]] = {
         "residuals": lambda: _residuals(target, predictions["model"]),
         "confusion": lambda: _confusion(classes, target, predictions["model"]),
         "roc": lambda: _roc(target, predictions),
         "precision_recall": lambda: _precision_recall(target, predictions),
-        "calibration": lambda: _calibration(evaluation["calibration"], predictions["model"][:, 1]),
+        "calibration": lambda: _calibration(evaluation.calibration, predictions["model"][:, 1]),
     }
-    makers |= {name: of_rows[name] for name in task_of(task).pictures(classes, target)}
+    makers |= {name: of_rows[name] for name in task.pictures(classes, target)}
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for name, make in makers.items():
@@ -184,7 +185,7 @@ def _precision_recall(target: np.ndarray, predictions: Predictions) -> Figure:
     return figure
 
 
-def _calibration(table: Sequence[Mapping[str, float]], probability: np.ndarray) -> Figure:
+def _calibration(table: Sequence[CalibrationBin], probability: np.ndarray) -> Figure:
     """Observed against predicted with Wilson intervals; below, how often each probability is given."""
     figure, _ = _figure("", "", "", 4.8, 5.2)
     figure.clear()
@@ -192,11 +193,8 @@ def _calibration(table: Sequence[Mapping[str, float]], probability: np.ndarray) 
     _style(top, "Calibration", "", "observed share")
     _style(bottom, "", "predicted probability", "rows")
     top.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="perfect")
-    x = [row["predicted"] for row in table]
-    y = np.array([row["observed"] for row in table])
-    around = np.array(
-        [[row["observed"] - row["low"] for row in table], [row["high"] - row["observed"] for row in table]]
-    )
+    x, y = [row.predicted for row in table], np.array([row.observed for row in table])
+    around = np.array([[row.observed - row.low for row in table], [row.high - row.observed for row in table]])
     style = {"color": BLUE, "markersize": 4, "capsize": 2, "linewidth": 1.2}
     top.errorbar(x, y, yerr=np.maximum(around, 0), fmt="o-", label="model, 95 % interval", **style)
     bottom.hist(probability, bins=40, range=(0, 1), color=BLUE, alpha=0.7)
@@ -248,32 +246,31 @@ def _residuals(target: np.ndarray, prediction: np.ndarray) -> Figure:
     return figure
 
 
-def _metrics(evaluation: Mapping[str, Any], trivial: str) -> Figure | None:
+def _metrics(evaluation: Evaluation, trivial: str) -> Figure | None:
     """The deciding metric of the model, the champion and the baselines, with intervals; ``trivial``: the one that knows next to nothing."""
-    metric = evaluation["primary"]
-    rows = {"model": evaluation["metrics"][metric]}
-    if (evaluation.get("champion") or {}).get("metrics"):  # none where it has learnt from every row
-        rows["champion"] = evaluation["champion"]["metrics"][metric]
+    metric, baselines = evaluation.primary, evaluation.baselines
+    rows = {"model": evaluation.metrics[metric]}
+    if evaluation.champion is not None and evaluation.champion.metrics:  # none where it has learnt from every row
+        rows["champion"] = evaluation.champion.metrics[metric]
     # The trivial baseline is so far away that the others would fall onto one point.
-    others = {
-        name: b for name, b in evaluation["baselines"].items() if name != trivial or len(evaluation["baselines"]) == 1
+    rows |= {name: b.metrics[metric] for name, b in baselines.items() if name != trivial or len(baselines) == 1}
+    if evaluation.reference is not None:
+        rows[evaluation.reference.column] = evaluation.reference.metrics[metric]
+    points = {
+        name: (row.low, row.value, row.high)
+        for name, row in rows.items()
+        if row.low is not None and row.value is not None and row.high is not None
     }
-    rows |= {name: b["metrics"][metric] for name, b in others.items()}
-    if evaluation.get("reference"):
-        rows[evaluation["reference"]["column"]] = evaluation["reference"]["metrics"][metric]
-    rows = {name: row for name, row in rows.items() if row["value"] is not None and row["low"] is not None}
-    if not rows:
+    if not points:
         return None
-    figure, axes = _figure(f"{shown(metric)}, 95 % interval", shown(metric), "", 5.6, 1.4 + 0.42 * len(rows))
-    for i, (name, row) in enumerate(rows.items()):
+    figure, axes = _figure(f"{shown(metric)}, 95 % interval", shown(metric), "", 5.6, 1.4 + 0.42 * len(points))
+    for i, (name, (low, value, high)) in enumerate(points.items()):
         colour = COLOURS.get(name, GREY)
-        axes.plot([row["low"], row["high"]], [i, i], color=colour, linewidth=3, solid_capstyle="round", alpha=0.5)
-        axes.plot(row["value"], i, "o", color=colour, markersize=7)
-        axes.annotate(
-            _number(row["value"]), (row["value"], i), (0, 7), textcoords="offset points", ha="center", fontsize=8
-        )
-    axes.set_yticks(range(len(rows)), list(rows))
-    axes.set_ylim(len(rows) - 0.4, -0.7)
+        axes.plot([low, high], [i, i], color=colour, linewidth=3, solid_capstyle="round", alpha=0.5)
+        axes.plot(value, i, "o", color=colour, markersize=7)
+        axes.annotate(_number(value), (value, i), (0, 7), textcoords="offset points", ha="center", fontsize=8)
+    axes.set_yticks(range(len(points)), list(points))
+    axes.set_ylim(len(points) - 0.4, -0.7)
     axes.margins(x=0.12)
     _plain(axes.xaxis)
     return figure

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from headway.evaluate.metrics import measure
 from headway.evaluate.resample import Units
+from headway.evaluate.result import SliceResult
 from headway.evaluate.undefined import reasons
 from headway.tasks import TaskName
 
@@ -68,14 +68,14 @@ def measure_slices(
     units: Units,
     classes: Sequence[str] = (),
     seed: int = 0,
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Column, then group, to its rows, its units, its metrics, and why some of them are undefined."""
+) -> dict[str, dict[str, SliceResult]]:
+    """The model on each group of each column's values."""
 
-    def measured(rows: np.ndarray) -> dict[str, Any]:
+    def measured(rows: np.ndarray) -> SliceResult:
         own, predicted, inside = target[rows], prediction[rows], units.take(rows)
         metrics = measure(task, own, predicted, resamples, seed, inside)
         why = reasons(classes, own, predicted, metrics)
-        return {"rows": int(rows.sum()), "units": inside.count, "metrics": metrics, "undefined": why}
+        return SliceResult(int(rows.sum()), inside.count, metrics, why)
 
     return {
         column: {name: measured(rows) for name, rows in groups(values).items()}

@@ -17,7 +17,8 @@ REGISTRABLE = ("linear", "boosting")
 class Standing(Record):
     """The model beside its best baseline; ``difference`` is positive when the model is better, with its paired 95 % interval.
 
-    ``numbers`` are the two values and the difference as people read them.
+    ``numbers`` are the two values and the difference as people read them, ``text`` is one line for people. Files of earlier code have
+    neither ``numbers`` nor ``model``.
     """
 
     outcome: Outcome
@@ -25,29 +26,22 @@ class Standing(Record):
     difference: float
     low: float
     high: float
-    numbers: str
-    model: str
+    numbers: str = ""
+    model: str = ""
+    verdict: bool = False
+    text: str = ""
 
     @classmethod
     def of(cls, model: str, baseline: str, numbers: str, difference: float, low: float, high: float) -> Standing:
         """From an interval."""
         outcome: Outcome = "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
-        return cls(outcome, baseline, difference, low, high, numbers, model)
+        text = _sentence(outcome, model, baseline, numbers)
+        return cls(outcome, baseline, difference, low, high, numbers, model, outcome == "better", text)
 
     @property
     def rival(self) -> str:
-        """The baseline, as it is called beside the model: one of the model's own name is scikit-learn's."""
-        return f"scikit-learn's {self.baseline}" if self.model == self.baseline else f"the baseline {self.baseline}"
-
-    @property
-    def text(self) -> str:
-        """One line for people. The model named boosting is LightGBM."""
-        model, rival = "LightGBM" if self.model == self.baseline == "boosting" else self.model, self.rival
-        return {
-            "better": f"{model} is better than its best baseline, {rival.removeprefix('the baseline ')} ({self.numbers})",
-            "worse": f"{model} is worse than {rival} ({self.numbers})",
-            "not distinguishable": f"{rival} does as well as {model} ({self.numbers})",
-        }[self.outcome]
+        """The baseline, as it is called beside the model."""
+        return _rival(self.model, self.baseline)
 
     def advice(self, model: str) -> str:
         """What to do where the baseline is better than a first model."""
@@ -59,6 +53,17 @@ class Standing(Record):
             instead = f"train longer, or promote {model} all the same with gate.first: beat_trivial"
         return f"{self.rival} is better ({self.numbers}); {instead}"
 
-    def to_json(self) -> dict[str, object]:
-        """As plain values, the sentence among them."""
-        return {**super().to_json(), "verdict": self.outcome == "better", "text": self.text}
+
+def _rival(model: str, baseline: str) -> str:
+    """A baseline of the model's own name is scikit-learn's."""
+    return f"scikit-learn's {baseline}" if model == baseline else f"the baseline {baseline}"
+
+
+def _sentence(outcome: Outcome, model: str, baseline: str, numbers: str) -> str:
+    """The model named boosting is LightGBM."""
+    name, rival = "LightGBM" if model == baseline == "boosting" else model, _rival(model, baseline)
+    return {
+        "better": f"{name} is better than its best baseline, {rival.removeprefix('the baseline ')} ({numbers})",
+        "worse": f"{name} is worse than {rival} ({numbers})",
+        "not distinguishable": f"{rival} does as well as {name} ({numbers})",
+    }[outcome]

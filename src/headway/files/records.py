@@ -35,6 +35,14 @@ class Record:
         """The record that a file holds. Raises DamagedError where it is damaged or holds something else."""
         return cls.from_json(read_json(path), path)
 
+    @classmethod
+    def read_if_whole(cls, path: Path) -> Self | None:
+        """As read; None where the file is gone or damaged, for what can be done without it."""
+        try:
+            return cls.read(path)
+        except (OSError, DamagedError):
+            return None
+
     def write(self, path: Path) -> None:
         """Write a file whole."""
         write_json(path, self.to_json())

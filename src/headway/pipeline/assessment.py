@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headway.evaluate.evaluation import beside, evaluate
 from headway.evaluate.plots import draw
+from headway.evaluate.result import ChampionResult, Evaluation
 from headway.files.atomic import write_array
 from headway.pipeline.exam import REHEARSAL, Exam
 from headway.pipeline.exam_of_rows import ExamOfRows
 from headway.pipeline.exam_of_text import ExamOfText
-from headway.pipeline.rival import Attempt, attempting, look, meet
+from headway.pipeline.rival import Attempt, attempting, look, meet, without_champion
 from headway.pipeline.runs import Prepared
 from headway.project import Project
 from headway.run.directory import RunDirectory
@@ -30,7 +32,7 @@ def exam_of(run: RunDirectory, project: Project, root: Path) -> Exam:
     return EXAMS[Prepared.read(run.path / "store.json").kind](run, project, root)
 
 
-def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) -> dict[str, Any]:
+def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) -> Evaluation:
     """Measure model, baselines, champion and reference; draw the pictures. Returns the evaluation."""
     from headway import tracking
 
@@ -63,10 +65,10 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         model_name=project.model.name,
         resamples=project.evaluate.resamples,
     )
-    evaluation |= {"latency_ms": own.latency_ms, "size_mb": own.size_bytes / 1e6}
-    compare(exam, evaluation, holder, others[0] if others else None)
-    if evaluation["rival"]:
-        report.warn(evaluation["rival"])
+    evaluation = replace(evaluation, latency_ms=own.latency_ms, size_mb=own.size_bytes / 1e6)
+    evaluation = compare(exam, evaluation, holder, others[0] if others else None)
+    if evaluation.rival:
+        report.warn(evaluation.rival)
     report.progress(0.8, "drawing")
     draw_pictures(exam, evaluation)
     return evaluation
@@ -79,13 +81,8 @@ def _champion_of_these_rows(exam: Exam, holder: Holder | None) -> list[Path]:
     return [holder.bundle] if exam.takes(holder.bundle) else []
 
 
-def compare(
-    exam: Exam,
-    evaluation: dict[str, Any],
-    holder: Holder | None,
-    outcome: Outcome | None = None,
-) -> None:
-    """Put the rival into the evaluation. ``holder``: the version in charge; ``outcome``: how it fared where it has predicted already."""
+def compare(exam: Exam, evaluation: Evaluation, holder: Holder | None, outcome: Outcome | None = None) -> Evaluation:
+    """With the rival. ``holder``: the version in charge; ``outcome``: how it fared where it has predicted already."""
     run = exam.run
 
     def before(bundle: Path) -> Attempt:
@@ -93,31 +90,31 @@ def compare(
 
     attempt = attempting(run.plan["project"], holder, None if outcome is None else before, exam.let_predict)
     rival = meet(exam.root, exam.project.name, holder, attempt)
-    evaluation |= {**rival.to_json(), "champion": None}
+    evaluation = without_champion(evaluation, rival)
     if rival.version is None or rival.predictions is None:
-        return
+        return evaluation
     examined = exam.examinable(rival.version, rival.learnt)
     usable = rival.predictions.with_suffix(".usable.npy")
     write_array(usable, examined.mask)
-    beside(
-        evaluation,
-        exam.target,
-        exam.read(rival.predictions),
-        units=exam.units,
-        rows=examined.mask,
+    champion = ChampionResult(
         version=rival.version,
-        resamples=exam.project.evaluate.resamples,
+        rows=int(examined.mask.sum()),
+        left_out=examined.left_out,
+        why=examined.sentence(f"{exam.row}s"),
+        predictions=str(rival.predictions.relative_to(run.path)),
+        usable=str(usable.relative_to(run.path)),
     )
-    files = {"predictions": rival.predictions, "usable": usable}
-    evaluation["champion"] |= examined.to_json(f"{exam.row}s")
-    evaluation["champion"] |= {name: str(file.relative_to(run.path)) for name, file in files.items()}
+    predictions, resamples = exam.read(rival.predictions), exam.project.evaluate.resamples
+    return beside(
+        evaluation, champion, exam.target, predictions, units=exam.units, rows=examined.mask, resamples=resamples
+    )
 
 
-def draw_pictures(exam: Exam, evaluation: dict[str, Any]) -> None:
+def draw_pictures(exam: Exam, evaluation: Evaluation) -> None:
     """The pictures. They show all test rows, hence no champion that is examined on some of them."""
-    predictions = exam.kept(list(evaluation["baselines"]))
-    champion = evaluation["champion"]
-    if predictions and champion is not None and not champion["left_out"]:
-        predictions["champion"] = exam.read(exam.run.path / champion["predictions"])
+    predictions = exam.kept(list(evaluation.baselines))
+    champion = evaluation.champion
+    if predictions and champion is not None and not champion.left_out:
+        predictions["champion"] = exam.read(exam.run.path / champion.predictions)
     told = [(event.step, event.metrics) for event in exam.run.events() if event.kind == "metric"]
-    draw(exam.run.path / "plots", evaluation["task"], exam.classes, exam.target, predictions, evaluation, told)
+    draw(exam.run.path / "plots", exam.classes, exam.target, predictions, evaluation, told)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headway.evaluate.decision import Decision
 from headway.evaluate.gate import decide, stays
-from headway.evaluate.standing import Standing
-from headway.files.atomic import read_json, write_json
+from headway.evaluate.result import Evaluation
 from headway.pipeline.assessment import compare, draw_pictures, exam_of
 from headway.pipeline.exam import Exam
 from headway.pipeline.rival import compared, is_barred, note_of, overtaken
@@ -32,46 +30,47 @@ def put_before_gate(run: RunDirectory, project: Project, root: Path, report: Rep
     from headway import tracking
 
     exam = exam_of(run, project, root)
-    evaluation = compared(read_json(run.path / "evaluation.json"))
+    evaluation = compared(Evaluation.read(run.path / "evaluation.json"))
     decision = _decide(exam, evaluation)
     exam.keep_reference()
     version = tracking.register(run, root, project.name, exam.example())
 
     def again(holder: Holder | None) -> Decision:
-        report.warn(overtaken(evaluation["in_charge"], holder))
-        compare(exam, evaluation, holder)
-        write_json(run.path / "evaluation.json", evaluation)
+        nonlocal evaluation
+        report.warn(overtaken(evaluation.in_charge, holder))
+        evaluation = compare(exam, evaluation, holder)
+        evaluation.write(run.path / "evaluation.json")
         return _decide(exam, evaluation)
 
-    before = evaluation["in_charge"]
+    before = evaluation.in_charge
     decision = tracking.settle(root, project.name, version, before, decision, again)
-    if evaluation["in_charge"] != before:
+    if evaluation.in_charge != before:
         draw_pictures(exam, evaluation)
     return replace(decision, name=project.name, version=version)
 
 
-def _decide(exam: Exam, evaluation: Mapping[str, Any]) -> Decision:
+def _decide(exam: Exam, evaluation: Evaluation) -> Decision:
     """What the gate says of the candidate beside the rival that the evaluation names."""
     run, project = exam.run, exam.project
-    champion, standing = evaluation["champion"], evaluation["earns_its_keep"]
+    champion = evaluation.champion
     if is_barred(run, evaluation):
-        return stays(evaluation["primary"], evaluation["in_charge"], evaluation["champion_problem"])
+        return stays(evaluation.primary, evaluation.in_charge, evaluation.champion_problem)
     return decide(
         project.gate,
         project.task,
         exam.target,
         exam.candidate(),
-        exam.read(run.path / champion["predictions"]) if champion else None,
+        exam.read(run.path / champion.predictions) if champion else None,
         None if champion else exam.trivial(),
         model=project.model.name,
-        standing=Standing.from_json(standing) if standing else None,
+        standing=evaluation.earns_its_keep,
         units=exam.units,
-        usable=np.load(run.path / champion["usable"]) if champion else None,
+        usable=np.load(run.path / champion.usable) if champion else None,
         note=note_of(evaluation),
         slice_values=exam.slices,
-        latency_ms=evaluation["latency_ms"],
-        size_mb=evaluation["size_mb"],
-        champion_label=str(champion["version"]) if champion else None,
+        latency_ms=evaluation.latency_ms,
+        size_mb=evaluation.size_mb,
+        champion_label=champion.version if champion else None,
         resamples=project.evaluate.resamples,
         seed=0,
     )

@@ -7,13 +7,14 @@ no earlier version beside them) is a rival all the same: it stays in charge, unl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.data.learnt import Learnt
 from headway.errors import HeadwayError
 from headway.evaluate.gate import replacing
+from headway.evaluate.result import Evaluation
 from headway.files.atomic import read_json
 from headway.run.directory import RunDirectory
 from headway.tracking.purpose import Purpose
@@ -61,10 +62,6 @@ class Rival:
         text = f"version {self.in_charge} is in charge and cannot be compared: {self.problem}"
         instead = "" if self.version is None else f"compared with version {self.version}, the newest whole one before"
         return "; ".join(part for part in (text, instead, self.remark) if part)
-
-    def to_json(self) -> dict[str, Any]:
-        """For evaluation.json."""
-        return {"in_charge": self.in_charge, "champion_problem": self.problem, "rival": self.warning}
 
 
 def meet(root: Path, name: str, holder: Holder | None, attempt: Callable[[Holder], Attempt]) -> Rival:
@@ -138,9 +135,22 @@ def damaged(bundle: Path, error: Exception) -> Attempt:
     return Attempt(problem=problem.splitlines()[0], damaged=True)
 
 
-def compared(evaluation: dict[str, Any]) -> dict[str, Any]:
+def without_champion(evaluation: Evaluation, rival: Rival) -> Evaluation:
+    """With who is in charge, before the rival is measured."""
+    undefined = {name: reasons for name, reasons in evaluation.undefined.items() if name != "champion"}
+    return replace(
+        evaluation,
+        undefined=undefined,
+        champion=None,
+        in_charge=rival.in_charge,
+        champion_problem=rival.problem,
+        rival=rival.warning,
+    )
+
+
+def compared(evaluation: Evaluation) -> Evaluation:
     """The evaluation, with nobody in charge where an earlier version of this code made it: then the comparison is made again."""
-    return evaluation if "rival" in evaluation else {**evaluation, **Rival(None).to_json(), "champion": None}
+    return evaluation if evaluation.rival is not None else without_champion(evaluation, Rival(None))
 
 
 def overtaken(before: str | None, holder: Holder | None) -> str:
@@ -152,15 +162,14 @@ def overtaken(before: str | None, holder: Holder | None) -> str:
     return f"when this model was evaluated, {first}, and {now}"
 
 
-def is_barred(run: RunDirectory, evaluation: Mapping[str, Any]) -> bool:
+def is_barred(run: RunDirectory, evaluation: Evaluation) -> bool:
     """Whether the version in charge cannot be compared and nobody wants it replaced (`--replace-champion`, kept in run.json)."""
-    incomparable = evaluation["in_charge"] is not None and evaluation["champion"] is None
+    incomparable = evaluation.in_charge is not None and evaluation.champion is None
     return incomparable and not run.plan.get("replace_champion", False)
 
 
-def note_of(evaluation: Mapping[str, Any]) -> str:
+def note_of(evaluation: Evaluation) -> str:
     """What a decision says beside its numbers: which rows were left out, and which version could not be compared."""
-    champion = evaluation["champion"]
-    if champion is None:
-        return replacing(evaluation["in_charge"], evaluation["champion_problem"])
-    return "; ".join(text for text in (champion["why"], evaluation["rival"]) if text)
+    if evaluation.champion is None:
+        return replacing(evaluation.in_charge, evaluation.champion_problem)
+    return "; ".join(text for text in (evaluation.champion.why, evaluation.rival) if text)

@@ -16,8 +16,10 @@ from typing import Any
 from headway.data.documents import Documents
 from headway.data.source import Table, file_digests, open_table
 from headway.errors import ConfigError, DataError
+from headway.evaluate.decision import Decision
+from headway.evaluate.result import Evaluation
 from headway.files.atomic import naming, read_or_empty, write_json
-from headway.files.records import Record
+from headway.files.records import Record, plain
 from headway.machine.clock import moment
 from headway.machine.environment import code_version, environment
 from headway.project import Project
@@ -147,42 +149,50 @@ def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) 
     status = "FINISHED"
     if error is not None:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
-    warning = tracking.conclude(run, root, status, summary(run), None if error is None else str(error) or "interrupted")
+    warning = tracking.conclude(
+        run, root, status, tracking.final_metrics(run), None if error is None else str(error) or "interrupted"
+    )
     lifetime.release(run)  # not where we are killed before: then the run is still to be closed
     return warning
 
 
-def summary(run: RunDirectory) -> dict[str, Any]:
-    """What `headway run --json` prints: everything that the finished stages left; without what is damaged."""
+@dataclass(frozen=True)
+class Summary:
+    """Everything that the finished stages of a run left; without what is damaged."""
 
-    def read(name: str) -> dict[str, Any]:
-        return read_or_empty(run.path / name)
+    run: RunDirectory
+    project: str | None
+    run_id: str | None
+    stages: Mapping[str, float]
+    evaluation: Evaluation | None
+    decision: Decision | None
 
-    evaluation, decision, result = read("evaluation.json"), read("decision.json"), run.result or {}
-    return {
-        "project": read("run.json").get("project", {}).get("name"),
-        "run_id": read("tracking.json").get("run_id"),
-        "run_directory": str(run.path),
-        "stages": read("stages.json"),
-        "metrics": evaluation.get("metrics", {}),
-        "baselines": {name: b["metrics"] for name, b in evaluation.get("baselines", {}).items()},
-        "undefined": evaluation.get("undefined", {}),
-        "reference": evaluation.get("reference"),
-        "earns_its_keep": evaluation.get("earns_its_keep"),
-        "decision": {key: decision[key] for key in ("promoted", "reason") if key in decision},
-        "model": {key: decision[key] for key in ("name", "version") if key in decision},
-        "train": {
-            key: result[key]
-            for key in (
-                "precision",
-                "device",
-                "epochs",
-                "best_epoch",
-                "rows_per_second",
-                "peak_memory_bytes",
-                "seconds",
-                "parameters",
-            )
-            if key in result
-        },
-    }
+    def to_json(self) -> dict[str, object]:
+        """As `headway run --json` prints it."""
+        evaluation, decision = self.evaluation or Evaluation(), self.decision
+        return {
+            "project": self.project,
+            "run_id": self.run_id,
+            "run_directory": str(self.run.path),
+            "stages": self.stages,
+            "metrics": plain(evaluation.metrics),
+            "baselines": {name: plain(baseline.metrics) for name, baseline in evaluation.baselines.items()},
+            "undefined": plain(evaluation.undefined),
+            "reference": plain(evaluation.reference),
+            "earns_its_keep": plain(evaluation.earns_its_keep),
+            "decision": {} if decision is None else {"promoted": decision.promoted, "reason": decision.reason},
+            "model": {} if decision is None else {"name": decision.name, "version": decision.version},
+            "train": self.run.figures,
+        }
+
+
+def summary(run: RunDirectory) -> Summary:
+    """What a run has come to."""
+    return Summary(
+        run,
+        read_or_empty(run.path / "run.json").get("project", {}).get("name"),
+        read_or_empty(run.path / "tracking.json").get("run_id"),
+        read_or_empty(run.path / "stages.json"),
+        Evaluation.read_if_whole(run.path / "evaluation.json"),
+        Decision.read_if_whole(run.path / "decision.json"),
+    )

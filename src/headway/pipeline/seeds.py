@@ -11,6 +11,7 @@ import numpy as np
 from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.evaluate.metrics import METRICS, value_of
+from headway.evaluate.result import Estimate
 from headway.evaluate.undefined import reasons
 from headway.files.atomic import write_json
 from headway.files.records import Record
@@ -147,7 +148,7 @@ def _measure(run: RunDirectory, project: Project, variants: Sequence[dict[str, f
     for k, variant in enumerate(variants):
         predicted = np.load(run.predictions(f"test-{k}"))
         values = {name: value_of(METRICS[name], target, predicted) for name in _measured(project)}
-        why |= reasons(classes, target, predicted, {name: {"value": v} for name, v in values.items()})
+        why |= reasons(classes, target, predicted, {name: Estimate(v) for name, v in values.items()})
         best = result["networks"][k]["best_epoch"]
         rows.append(Network(int(variant["seed"]), variant["learning_rate"], variant["weight_decay"], best, values))
     summary = _summary(rows, _measured(project))

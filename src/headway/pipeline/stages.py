@@ -26,6 +26,7 @@ from headway.tasks import has_target
 if TYPE_CHECKING:
     from headway.data.store import Store
     from headway.evaluate.decision import Decision
+    from headway.evaluate.result import Evaluation
     from headway.pipeline.validation import Validation
     from headway.serve.bundle import Interval
 
@@ -178,15 +179,15 @@ def _interval(run: RunDirectory, store: Store) -> Interval | None:
     return Interval.fit(np.load(run.predictions("validation")), store.arrays("validation")["target"])
 
 
-def evaluate(run: RunDirectory, root: Path, report: Reporter) -> dict[str, Any]:
+def evaluate(run: RunDirectory, root: Path, report: Reporter) -> Evaluation:
     """Measure the model, the baselines and the champion on the same untouched test rows."""
     from headway.pipeline.assessment import assess
 
     with timed(run, "evaluate"):
         evaluation = assess(run, project_of(run), root, report)
-        write_json(run.path / "evaluation.json", evaluation)
-    if evaluation["earns_its_keep"] is not None:  # there is no verdict without baselines
-        report.line(evaluation["earns_its_keep"]["text"])
+        evaluation.write(run.path / "evaluation.json")
+    if evaluation.earns_its_keep is not None:  # there is no verdict without baselines
+        report.line(evaluation.earns_its_keep.text)
     return evaluation
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from headway.machine.interruption import reader_left
 from headway.run.report import number
@@ -19,6 +19,9 @@ from headway.run.report import number
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
+
+    from headway.evaluate.result import Estimate, Evaluation, Metrics
+    from headway.pipeline.runs import Summary
 
 PLAIN_SECONDS = 10.0
 """Without a terminal, progress is a line of its own, at most this often."""
@@ -148,36 +151,34 @@ class Terminal:
     def _sign(self, sign: str, plain: str) -> str:
         return sign if self.console.encoding.lower().startswith("utf") else plain
 
-    def results(self, summary: Mapping[str, Any], evaluation: Mapping[str, Any], project: str) -> None:
-        """Metrics beside champion and baselines, whether the network earns its keep, the decision, where to look."""
+    def results(self, summary: Summary) -> None:
+        """Metrics beside champion and baselines, how the model stands beside these, the decision, where to look."""
         from rich.text import Text
 
-        from headway.evaluate import undefined
-
-        rows = metric_rows(evaluation)
-        if rows:
-            self.console.print()
-            self.console.print(_table(rows))
-        slices = slice_rows(evaluation)
-        if slices:
-            self.console.print()
-            self.console.print(_table(slices))
-        for text in undefined.lines(evaluation):
-            self.console.print(Text(text, style="yellow"))
-        keep = summary.get("earns_its_keep") or {}
-        if keep.get("text"):
-            self.console.print()
-            self.console.print(Text(keep["text"], style="" if keep.get("verdict") else "bold yellow"))
-        reference = summary.get("reference")
-        if isinstance(reference, Mapping) and reference.get("text"):
-            self.console.print(Text(str(reference["text"])))
-        decision = summary.get("decision") or {}
-        if decision:
-            promoted = bool(decision.get("promoted"))
-            self.console.print(Text(decision["reason"], style="bold green" if promoted else "bold yellow"))
+        if summary.evaluation is not None:
+            self._metrics(summary.evaluation)
+        if summary.decision is not None:
+            style = "bold green" if summary.decision.promoted else "bold yellow"
+            self.console.print(Text(summary.decision.reason, style=style))
         self._print("")
-        for left, right in _next(summary, project):
+        for left, right in _next(summary):
             self._row(Text(f"{left:<9}", style="dim"), "", Text(right))
+
+    def _metrics(self, evaluation: Evaluation) -> None:
+        from rich.text import Text
+
+        for rows in (metric_rows(evaluation), slice_rows(evaluation)):
+            if rows:
+                self.console.print()
+                self.console.print(_table(rows))
+        for text in evaluation.gaps:
+            self.console.print(Text(text, style="yellow"))
+        standing, reference = evaluation.earns_its_keep, evaluation.reference
+        if standing is not None:
+            self.console.print()
+            self.console.print(Text(standing.text, style="" if standing.verdict else "bold yellow"))
+        if reference is not None:
+            self.console.print(Text(reference.text))
 
 
 def _console(stream: TextIO, width: int | None) -> Console:
@@ -197,63 +198,56 @@ def terminal_of(options: argparse.Namespace) -> Terminal:
     return Terminal(sys.stderr if getattr(options, "json", False) else sys.stdout)
 
 
-def _next(summary: Mapping[str, Any], project: str) -> list[tuple[str, str]]:
+def _next(summary: Summary) -> list[tuple[str, str]]:
     """Where to look next."""
-    model = summary.get("model") or {}
-    lines = []
-    if model.get("version") is not None:
-        alias = "champion" if (summary.get("decision") or {}).get("promoted") else model["version"]
-        uri = f"models:/{model['name']}@{alias}" if alias == "champion" else f"models:/{model['name']}/{alias}"
-        lines.append(("model", uri))
-    if summary.get("run_directory"):
-        lines.append(("files", str(summary["run_directory"])))
-    lines.append(("look", f"headway show {project}, or headway up for the two web pages"))
+    decision, lines = summary.decision, []
+    if decision is not None and decision.version is not None:
+        lines.append(
+            ("model", f"models:/{decision.name}{'@champion' if decision.promoted else f'/{decision.version}'}")
+        )
+    lines.append(("files", str(summary.run.path)))
+    lines.append(("look", f"headway show {summary.project}, or headway up for the two web pages"))
     return lines
 
 
-def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+def metric_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     """One row a metric: its name, the value with its interval, then champion and baselines. All text, for any table."""
-    others = {}
-    champion = evaluation.get("champion")
-    if isinstance(champion, Mapping) and champion.get("metrics"):
-        version = champion.get("version")
-        name = "champion" if version is None else f"champion v{version}"
-        some = f" on {champion['rows']:,} {champion.get('unit', 'row')}s" if champion.get("left_out") else ""
-        others[name + some] = champion["metrics"]
-    others.update({name: b.get("metrics", {}) for name, b in (evaluation.get("baselines") or {}).items()})
+    others: dict[str, Metrics] = {}
+    champion = evaluation.champion
+    if champion is not None and champion.metrics:
+        some = f" on {champion.rows:,} rows" if champion.left_out else ""
+        others[f"champion v{champion.version}{some}"] = champion.metrics
+    others |= {name: baseline.metrics for name, baseline in evaluation.baselines.items()}
     rows = []
-    for name, measured in (evaluation.get("metrics") or {}).items():
-        interval = ""
-        if measured.get("low") is not None and measured.get("high") is not None:
-            interval = f"{number(measured['low'])}–{number(measured['high'])}"
-        elif measured["value"] is not None and "low" in measured:
-            interval = "too few rows"  # hardly a resample holds what the metric needs
-        star = " *" if name == evaluation.get("primary") else ""
+    for name, metric in evaluation.metrics.items():
+        few = metric.value is not None and metric.low is None  # hardly a resample holds what the metric needs
         row = {
-            "metric": name.replace("_", " ") + star,
-            "model": number(measured["value"]),
-            "95 % interval": interval,
+            "metric": name.replace("_", " ") + (" *" if name == evaluation.primary else ""),
+            "model": number(metric.value),
+            "95 % interval": "too few rows" if few else _interval(metric),
         }
-        for other, metrics in others.items():
-            row[other] = number(metrics[name]["value"]) if name in metrics else ""
-        rows.append(row)
+        rows.append(row | {other: number(m[name].value) if name in m else "" for other, m in others.items()})
     return rows
 
 
-def slice_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+def slice_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     """One row a slice: its rows and the deciding metric with its interval."""
-    metric, rows = str(evaluation.get("primary")), []
-    for column, groups in (evaluation.get("slices") or {}).items():
-        for name, told in groups.items():
-            measured = told["metrics"].get(metric) or {}
-            if "value" not in measured:
-                continue
-            interval = (
-                f"{number(measured['low'])}–{number(measured['high'])}" if measured.get("low") is not None else ""
-            )
-            shown = {"slice": f"{column} = {name}", "rows": f"{told['rows']:,}"}
-            rows.append({**shown, metric.replace("_", " "): number(measured["value"]), "95 % interval": interval})
-    return rows
+    metric = evaluation.primary
+    return [
+        {
+            "slice": f"{column} = {name}",
+            "rows": f"{group.rows:,}",
+            metric.replace("_", " "): number(group.metrics[metric].value),
+            "95 % interval": _interval(group.metrics[metric]),
+        }
+        for column, groups in evaluation.slices.items()
+        for name, group in groups.items()
+        if metric in group.metrics
+    ]
+
+
+def _interval(metric: Estimate) -> str:
+    return "" if metric.low is None or metric.high is None else f"{number(metric.low)}–{number(metric.high)}"
 
 
 def _table(rows: list[dict[str, str]], numbers: bool = True) -> RenderableType:

@@ -168,7 +168,7 @@ def _conclude(run: RunDirectory, root: Path, found: WatchResult | None, problem:
         drifted = len(found.drifted_columns)
         metrics = {"watch/drifted": float(found.drifted), "watch/columns": drifted, "watch/psi": largest, **metrics}
     status = "FINISHED" if problem is None else "FAILED" if isinstance(problem, Exception) else "KILLED"
-    warning = tracking.conclude(run, root, status, {"watch": metrics}, None if problem is None else str(problem))
+    warning = tracking.conclude(run, root, status, metrics, None if problem is None else str(problem))
     lifetime.release(run)  # else `headway up` takes a finished watch for one whose process died
     return warning
 

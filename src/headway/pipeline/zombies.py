@@ -57,7 +57,7 @@ def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
     ended = record.ending is not None
     # A run that knew its end had not told all of it.
     status, why = ("FINISHED", None) if is_done(run) else ("KILLED", problem)
-    warning = _deliver(run, root) if ended else tracking.conclude(run, root, status, runs.summary(run), why)
+    warning = _deliver(run, root) if ended else tracking.conclude(run, root, status, tracking.final_metrics(run), why)
     if warning is not None:
         return warning, False
     ending = (read_tracking(run) or record).ending

@@ -28,6 +28,18 @@ from headway.files import locks
 from headway.files.atomic import named, naming, read_json, write_json
 from headway.machine.clock import stamp
 
+FIGURES = (
+    "precision",
+    "device",
+    "epochs",
+    "best_epoch",
+    "rows_per_second",
+    "peak_memory_bytes",
+    "seconds",
+    "parameters",
+)
+"""What of a result.json is shown beside a model's metrics."""
+
 EventKind = Literal["stage", "metric", "progress", "warning", "checkpoint"]
 
 
@@ -252,6 +264,12 @@ class RunDirectory:
             return read_json(self.path / "result.json")
         except (FileNotFoundError, DamagedError):
             return None
+
+    @property
+    def figures(self) -> dict[str, object]:
+        """The part of the result that is shown beside the metrics; empty before there is one."""
+        result = self.result or {}
+        return {name: result[name] for name in FIGURES if name in result}
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json: from here on the run is done."""

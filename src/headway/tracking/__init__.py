@@ -23,6 +23,7 @@ variants      the variants of an effect study as runs under the study's own
 server        MLflow's server as an application
 """
 
+from headway.tracking.contents import final_metrics
 from headway.tracking.deciding import decided, settle
 from headway.tracking.decisions import DecisionRecord
 from headway.tracking.forwarder import Forwarder
@@ -59,6 +60,7 @@ __all__ = [
     "conclude",
     "decided",
     "earlier",
+    "final_metrics",
     "history",
     "holder",
     "list_runs",

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.columns import column_type
+from headway.evaluate.decision import Decision
+from headway.evaluate.result import Evaluation
 from headway.files.atomic import read_or_empty
 from headway.run.directory import RunDirectory
 from headway.tracking.decisions import reason_of
@@ -101,46 +103,19 @@ def prefect_tags(run: RunDirectory) -> dict[str, str]:
 
 def note_of(run: RunDirectory, ending: Ending | None) -> str:
     """Markdown at the top of the run's page: what it predicts, what came out, where else to look."""
-    lines = [read_or_empty(run.path / "run.json").get("project", {}).get("description", "")]
-    for name, pick in _NOTES:
-        findings = read_or_empty(run.path / name)
-        if findings:
-            lines.append(pick(findings))
+    evaluation = Evaluation.read_if_whole(run.path / "evaluation.json") or Evaluation()
+    decision = Decision.read_if_whole(run.path / "decision.json")
+    lines = [read_or_empty(run.path / "run.json").get("project", {}).get("description", ""), *evaluation.remarks]
+    if decision is not None:
+        lines.append(f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {reason_of(decision.reason)}")
+    lines.append(str((run.result or {}).get("diagnosis", "")))
+    lines += [str(read_or_empty(run.path / name).get("summary", "")) for name in ("effect.json", "watch.json")]
     if ending and ending.problem:
         lines.append(f"**{ending.status.lower()}**: {ending.problem}")
     tags = prefect_tags(run)
     if "prefect.url" in tags:
         lines.append(f"[Prefect run]({tags['prefect.url']})")
     return "\n\n".join(line for line in lines if line)
-
-
-def _verdict(evaluation: Mapping[str, Any]) -> str:
-    from headway.evaluate import undefined
-
-    text = str((evaluation.get("earns_its_keep") or {}).get("text", ""))
-    return "\n\n".join(line for line in (text, *undefined.lines(evaluation)) if line)
-
-
-def _decision(decision: Mapping[str, Any]) -> str:
-    verdict = "Promoted" if decision.get("promoted") else "Not promoted"
-    return f"**{verdict}**: {reason_of(str(decision.get('reason', '')))}"
-
-
-def _diagnosis(result: Mapping[str, Any]) -> str:
-    return str(result.get("diagnosis", ""))
-
-
-def _effects(found: Mapping[str, Any]) -> str:
-    return str(found.get("summary", ""))
-
-
-_NOTES = (
-    ("evaluation.json", _verdict),
-    ("decision.json", _decision),
-    ("result.json", _diagnosis),
-    ("effect.json", _effects),
-    ("watch.json", _effects),
-)
 
 
 def dataset_of(run: RunDirectory) -> DatasetInput | None:
@@ -176,25 +151,20 @@ def is_final(key: str) -> bool:
     return key.startswith(("test/", "training/", "timing/", "versus/"))
 
 
-def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
-    """test/auc, test/auc_low, timing/train, training/epochs, versus/linear/auc ...: at most MOST_METRICS.
+def final_metrics(run: RunDirectory) -> dict[str, float]:
+    """test/auc, test/auc_low, timing/train, training/epochs, versus/linear/auc ...: of what the run's folder holds whole.
 
     MLflow sorts its charts' sections by name: the model's own results come first, the baselines it is held against last.
     """
+    evaluation = Evaluation.read_if_whole(run.path / "evaluation.json") or Evaluation()
     flat: dict[str, object] = {}
-    for name, metric in (summary.get("metrics") or {}).items():
-        flat[f"test/{name}"] = metric["value"]
-        flat[f"test/{name}_low"], flat[f"test/{name}_high"] = metric.get("low"), metric.get("high")
-    for key, value in (summary.get("train") or {}).items():
-        flat[f"training/{key}"] = value
-    for stage, seconds in (summary.get("stages") or {}).items():
-        flat[f"timing/{stage}"] = seconds
-    for baseline, metrics in (summary.get("baselines") or {}).items():
-        for name, metric in metrics.items():
-            flat[f"versus/{baseline}/{name}"] = metric["value"] if isinstance(metric, Mapping) else metric
-    flat |= summary.get("watch") or {}
-    numbers = {k: float(v) for k, v in flat.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-    return dict(list(numbers.items())[:MOST_METRICS])
+    for name, metric in evaluation.metrics.items():
+        flat |= {f"test/{name}": metric.value, f"test/{name}_low": metric.low, f"test/{name}_high": metric.high}
+    flat |= {f"training/{key}": value for key, value in run.figures.items()}
+    flat |= {f"timing/{stage}": seconds for stage, seconds in read_or_empty(run.path / "stages.json").items()}
+    for baseline, result in evaluation.baselines.items():
+        flat |= {f"versus/{baseline}/{name}": metric.value for name, metric in result.metrics.items()}
+    return {k: float(v) for k, v in flat.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
 def deliver_artifacts(client: MlflowClient, run: RunDirectory, run_id: str) -> list[str]:

@@ -17,10 +17,10 @@ import yaml
 
 from headway.errors import ConfigError
 from headway.files import locks
-from headway.files.atomic import read_or_empty
 from headway.machine.clock import moment
 from headway.run.directory import RunDirectory
 from headway.tracking.contents import (
+    MOST_METRICS,
     dataset_of,
     deliver_artifacts,
     final_metrics,
@@ -151,11 +151,12 @@ def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) ->
 
 
 def conclude(
-    run: RunDirectory, root: Path, status: str, summary: Mapping[str, Any], problem: str | None = None
+    run: RunDirectory, root: Path, status: str, metrics: Mapping[str, float], problem: str | None = None
 ) -> str | None:
     """Deliver all that the run directory holds and close the run as FINISHED, FAILED or KILLED.
 
-    Returns a warning when MLflow could not be told; never raises for that, the run is whole without it.
+    Of the final ``metrics`` MLflow gets the first MOST_METRICS. Returns a warning when MLflow could not be told; never raises for
+    that, the run is whole without it.
     """
     if read_tracking(run) is None:
         return None
@@ -163,7 +164,7 @@ def conclude(
         with _alone(run):
             tracking = read_tracking(run)
             assert tracking is not None
-            write_tracking(run, tracking.ended(status, final_metrics(summary), problem))
+            write_tracking(run, tracking.ended(status, dict(list(metrics.items())[:MOST_METRICS]), problem))
             _deliver(run, root)
     except (ConfigError, *problems()) as error:
         return late(run, error)
@@ -187,19 +188,12 @@ def _sync(run: RunDirectory, root: Path) -> str:
         text = yaml.safe_dump(project, sort_keys=False, allow_unicode=True)
         opening = Opening(name, flatten(project), text, stamp)
         status = "FINISHED" if run.result is not None else "KILLED"
-        write_tracking(run, unopened(key_of(run), opening).ended(status, final_metrics(_told(run)), None))
+        write_tracking(run, unopened(key_of(run), opening).ended(status, final_metrics(run), None))
     try:
         return _deliver(run, root)
     except problems() as error:
         fix = f"start it, then headway sync {run.path.name}"
         raise ConfigError(f"MLflow at {tracking_uri(root)} must answer, but: {explain(error)}; {fix}") from None
-
-
-def _told(run: RunDirectory) -> Mapping[str, Any]:
-    """The parts of a summary that the files of a run without a conclusion hold."""
-    evaluation = read_or_empty(run.path / "evaluation.json")
-    baselines = {name: b["metrics"] for name, b in evaluation.get("baselines", {}).items()}
-    return {"metrics": evaluation.get("metrics", {}), "baselines": baselines, "train": run.result or {}}
 
 
 def _deliver(run: RunDirectory, root: Path) -> str:

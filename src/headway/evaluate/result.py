@@ -1,0 +1,147 @@
+"""evaluation.json: everything that is measured on the test rows, beside the baselines and the version in charge.
+
+Each field has a default, so that files of earlier code, which lack some, are still read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headway.evaluate.standing import Standing
+from headway.files.records import Record
+
+
+@dataclass(frozen=True)
+class Estimate(Record):
+    """A metric's value on some rows, and its 95 % interval; None where the rows define none."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+Metrics = Mapping[str, Estimate]
+Reasons = Mapping[str, str]
+"""Each metric without a value, and why."""
+
+
+@dataclass(frozen=True)
+class UnitCount(Record):
+    """What was resampled: its name, how many there are, and what a reader must know of it."""
+
+    name: str
+    count: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class BaselineResult(Record):
+    """A baseline on the test rows; ``seconds``: how long it took to fit and predict."""
+
+    metrics: Metrics
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class ChampionResult(Record):
+    """The version that the model is compared with, on the ``rows`` test rows that it has not learnt from; no metrics where these are none.
+
+    ``why``: why the others are left out. ``predictions`` and ``usable`` (N,) bool: files in the run's folder.
+    """
+
+    version: str
+    metrics: Metrics = field(default_factory=dict)
+    rows: int = 0
+    left_out: int = 0
+    why: str = ""
+    predictions: str = ""
+    usable: str = ""
+
+
+@dataclass(frozen=True)
+class SliceResult(Record):
+    """The model on the rows with one value of a column."""
+
+    rows: int
+    units: int | None = None
+    metrics: Metrics = field(default_factory=dict)
+    undefined: Reasons = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CalibrationBin(Record):
+    """Rows of about one predicted probability: the share that came true, with its 95 % interval."""
+
+    predicted: float
+    observed: float
+    low: float
+    high: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class ReferenceResult(Record):
+    """The score that a column of the data holds already; ``text``: how it stands beside the model."""
+
+    column: str
+    metrics: Metrics
+    text: str
+
+
+@dataclass(frozen=True)
+class Evaluation(Record):
+    """The model's ``metrics``, ``primary`` first, which decides. ``undefined``: for `model`, `champion` and each baseline.
+
+    ``in_charge``: the champion's version, None where there is none; ``champion_problem``: why it cannot be compared; ``rival``: what
+    people must know of the comparison, None in files of earlier code, which did not say who was in charge.
+    """
+
+    task: str = ""
+    primary: str = ""
+    rows: int = 0
+    units: UnitCount | None = None
+    classes: tuple[str, ...] = ()
+    metrics: Metrics = field(default_factory=dict)
+    undefined: Mapping[str, Reasons] = field(default_factory=dict)
+    baselines: Mapping[str, BaselineResult] = field(default_factory=dict)
+    champion: ChampionResult | None = None
+    slices: Mapping[str, Mapping[str, SliceResult]] = field(default_factory=dict)
+    calibration: tuple[CalibrationBin, ...] = ()
+    reference: ReferenceResult | None = None
+    earns_its_keep: Standing | None = None
+    latency_ms: float = 0.0
+    size_mb: float = 0.0
+    in_charge: str | None = None
+    champion_problem: str | None = None
+    rival: str | None = None
+
+    @property
+    def remarks(self) -> list[str]:
+        """For any page: how the model stands beside its baselines, and what could not be measured."""
+        standing = [] if self.earns_its_keep is None else [self.earns_its_keep.text]
+        return [*standing, *self.gaps]
+
+    @property
+    def gaps(self) -> list[str]:
+        """What could not be measured, and why: one line for each reason, for any page."""
+        places: dict[tuple[str, str], list[str]] = {}
+        for model, reasons in self.undefined.items():
+            for name, why in reasons.items():
+                places.setdefault((why, "" if model == "model" else f" for {model}"), []).append(name.replace("_", " "))
+        shared = {why: names for (why, model), names in places.items() if not model}
+        lines = [
+            f"undefined{model}: {', '.join(names)} ({why})"
+            for (why, model), names in places.items()
+            if not model or shared.get(why) != names  # what is undefined for every model is said once
+        ]
+        return [*lines, *self._gaps_of_slices()]
+
+    def _gaps_of_slices(self) -> list[str]:
+        slices: dict[str, list[str]] = {}
+        for column, groups in self.slices.items():
+            for name, group in groups.items():
+                if self.primary in group.undefined:
+                    slices.setdefault(group.undefined[self.primary], []).append(f"{column} = {name}")
+        metric = self.primary.replace("_", " ")
+        return [f"undefined: {metric} where {', '.join(names)} ({why})" for why, names in slices.items()]
