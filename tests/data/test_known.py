@@ -27,9 +27,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     inner = source.read_batches
 
-    def counted(file: str, *rest: Any) -> Iterator[Any]:
+    def counted(file: str, *rest: Any, **more: Any) -> Iterator[Any]:
         names.append(Path(file).name)
-        return inner(file, *rest)
+        return inner(file, *rest, **more)
 
     monkeypatch.setattr(source, "read_batches", counted)
     return names

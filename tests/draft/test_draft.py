@@ -74,7 +74,7 @@ def test_a_draft_of_each_format_loads_and_has_the_roles_that_a_person_would_give
         "age": "numeric",
         "income": "numeric",
         "plan": "categorical",
-        "rooms": "categorical",
+        "rooms": "numeric",
         "member": "categorical",
         "since": "date",
         "note": "text",
@@ -107,11 +107,11 @@ def test_the_counts_that_add_up_to_the_rentals_are_left_out(root: Path) -> None:
 
 
 @pytest.mark.skipif(not DATASETS.exists(), reason="the data sets are not here")
-def test_defaults_on_credit_are_the_event_and_codes_are_categories(root: Path) -> None:
+def test_defaults_on_credit_are_the_event_and_grades_are_numbers(root: Path) -> None:
     draft(str(DATASETS / "credit_default_uci" / "UCI_Credit_Card.csv"), "Y", "credit", root)
     data = load_project("credit", root).data
     assert (data.positive, data.keys) == ("1", ("ID",))
-    assert [data.features[f"X{i}"] for i in (1, 2, 3, 4, 5)] == ["numeric", *["categorical"] * 3, "numeric"]
+    assert [data.features[f"X{i}"] for i in (1, 2, 3, 4, 5)] == ["numeric", "categorical", *["numeric"] * 3]
 
 
 def test_a_column_that_tells_the_target_is_left_out_with_the_reason(root: Path) -> None:

@@ -73,13 +73,14 @@ def test_a_date_that_only_the_event_writes_down_is_a_leak(project_root: Path) ->
     assert data["ignore"]["cancelled"].startswith("leak: tells y alone, AUC 1.0")
 
 
-def test_codes_with_leading_zeros_are_no_numbers_and_separated_numbers_no_ids(project_root: Path) -> None:
+def test_codes_with_leading_zeros_are_no_numbers_and_separated_numbers_are(project_root: Path) -> None:
     rng = np.random.default_rng(1)
     zips = [f"{n:05}" for n in rng.choice([1011, 90210, 60601, 10115], 400)]
     income = [f"{n:,.2f}" for n in rng.normal(30_000, 5_000, 400)]
     data = drafted(project_root, frame(zip=zips, income=income))
     assert data["features"]["zip"] == "categorical"
-    assert data["ignore"]["income"].startswith("numbers with separators, such as ")
+    assert data["features"]["income"] == "numeric"
+    assert data["written"]["income"]["thousands"] == ","
 
 
 def test_infinities_and_rows_without_a_target_are_left_out(project_root: Path) -> None:

@@ -13,6 +13,7 @@ tokenizer   text as the numbers of its tokens, and back
 ragged      rows of different lengths as two arrays
 values      Arrow columns as they come, and the one-line refusal of those that cannot be read
 spelling    the one spelling of each value that is read as text
+written     values that are not written plainly, such as $4,210.18, as `data.written` says
 """
 
 from __future__ import annotations

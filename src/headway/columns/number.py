@@ -23,6 +23,9 @@ from headway.columns.values import Place, family, infinite, refusal, unfit
 if TYPE_CHECKING:
     import pandas as pd
 
+FIRST_YEAR, LAST_YEAR, YEARS = 1900, 2100, 10
+"""Numbers between the first two may be years; more of these are to come."""
+
 RANKS = 1000
 """Points of the quantile scale, as many as scikit-learn's QuantileTransformer takes."""
 
@@ -167,12 +170,7 @@ class NumericColumn(ColumnType):
         return values.to_numpy(np.float64, na_value=np.nan)
 
     def recognise(self, specimen: Specimen) -> Guess | None:
-        if is_number(specimen.known):
-            return self._recognise_number(specimen)
-        if not specimen.has_codes and specimen.texts.str.fullmatch(_SEPARATED).mean() > 0.9:
-            example = specimen.texts.iloc[0]
-            return Guess("ignore", None, f"numbers with separators, such as {example}; write them plainly to use it")
-        return None
+        return self._recognise_number(specimen) if is_number(specimen.known) else None
 
     def _recognise_number(self, specimen: Specimen) -> Guess:
         values = numbers(specimen.known).to_numpy()
@@ -184,9 +182,18 @@ class NumericColumn(ColumnType):
         if whole and unique and (specimen.is_called_an_id or bool((np.diff(values) == 1).all())):
             return Guess("key", None, "a different whole number in every row")
         if whole and distinct <= FEW and len(values) > 4 * distinct:
-            kind = CategoricalColumn.name
-            return Guess("feature", kind, f"whole numbers with {distinct} different values, so likely codes")
+            return self._recognise_few(specimen, values)
         return Guess("feature", self.name, f"numbers from {finite.min():g} to {finite.max():g}")
+
+    def _recognise_few(self, specimen: Specimen, values: np.ndarray) -> Guess:
+        """Grades, counts and years have an order, and next year is a number that no code is; flags and codes have none."""
+        low, high, codes = values.min(), values.max(), CategoricalColumn.name
+        if specimen.distinct == 2 and high - low == 1 and low in (0, 1):
+            return Guess("feature", codes, f"{low:g} or {high:g}, so likely a flag")
+        what = f"whole numbers from {low:g} to {high:g}, {specimen.distinct} different ones"
+        if specimen.is_called_a_code:
+            return Guess("feature", codes, f"{what}, codes by the name; where their order counts: numeric")
+        return Guess("feature", self.name, f"{what}; if they are codes without an order: categorical")
 
     def drafted(self, values: pd.Series, date_format: str | None) -> pd.Series:
         return numbers(values)
@@ -195,6 +202,8 @@ class NumericColumn(ColumnType):
         if summary.min is None or summary.max is None:
             return []
         low, high = widened(summary.min, summary.max)
+        if FIRST_YEAR <= summary.min <= summary.max <= LAST_YEAR:
+            high = max(high, summary.max + YEARS)
         return [
             {"expect": "column_values_to_be_between", "min_value": low, "max_value": high, "mostly": 0.999},
         ]
@@ -213,7 +222,6 @@ def widened(low: float, high: float) -> tuple[float, float]:
     return (0.0 if low >= 0 > below else below), above
 
 
-_SEPARATED = r"\s*[-+]?(\d{1,3}([.,' ]\d{3})+([.,]\d+)?|\d+,\d+|\d+)\s*"
 _NUMBER = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity)")
 _WORDS = {"": math.nan, "nan": math.nan, "true": 1.0, "false": 0.0}
 
@@ -221,14 +229,15 @@ _WORDS = {"": math.nan, "nan": math.nan, "true": 1.0, "false": 0.0}
 def _parse(column: pa.Array, place: Place) -> pa.Array:
     """What Arrow's cast refuses (`+5`, `1e400`, `inf`, `true`), or the values that are no numbers. Each different text is read once."""
     coded = pc.utf8_trim_whitespace(column).dictionary_encode()
-    numbers = [_number_of(text.lower()) for text in coded.dictionary.to_pylist()]
+    numbers = [plain_number(text.lower()) for text in coded.dictionary.to_pylist()]
     wrong = pa.array([number is None for number in numbers], pa.bool_()).take(coded.indices).fill_null(False)
     if pc.any(wrong).as_py():
         raise refusal(column, wrong.to_numpy(zero_copy_only=False), place, "numeric")
     return pa.array(numbers, pa.float64()).take(coded.indices)
 
 
-def _number_of(text: str) -> float | None:
+def plain_number(text: str) -> float | None:
+    """The number that a text in small letters is without any setting, NaN for a missing one; None for another text."""
     if text in _WORDS:
         return _WORDS[text]
     return float(text) if _NUMBER.fullmatch(text) else None

@@ -17,6 +17,16 @@ FEW = 12
 
 _ID = re.compile(r"(^|[_\W])(id|uuid|guid|key|instant|index|rowid|nr|no)$|^unnamed", re.IGNORECASE)
 
+_CODE = re.compile(
+    r"(^|[_\W])(code|type|kind|class|categor\w*|cat|zip|zipcode|plz|postcode|group|segment|region|district|status|state|flag|label|sex"
+    r"|gender|marital\w*|race|ethnicity|colou?r|cluster|brand|department|dept|sector|branch|store|shop|channel|method|mode|occupation"
+    r"|job|season|weather\w*|species|breed|party|religion|country|city)([_\W\d]|$)",
+    re.IGNORECASE,
+)
+"""Names of columns whose numbers stand for something else."""
+
+_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
 
 @dataclass(frozen=True)
 class Guess:
@@ -55,6 +65,11 @@ class Specimen:
     def is_called_an_id(self) -> bool:
         """Whether the name says so."""
         return _ID.search(self.name) is not None
+
+    @property
+    def is_called_a_code(self) -> bool:
+        """Whether the name says that its numbers stand for something without an order."""
+        return _CODE.search(_HUMPS.sub("_", self.name)) is not None
 
     @cached_property
     def has_codes(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 import pyarrow as pa
@@ -27,6 +27,8 @@ class Input:
     form: str
     csv: CsvOptions
     clean: Clean | None = None
+    commas: frozenset[str] = frozenset()
+    """Columns that have a decimal comma."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -64,7 +66,7 @@ class Input:
         """
         read = None if self.clean else list(columns)
         at = 0
-        for raw in read_batches(self.file, self.form, self.csv, read, rows, broken):
+        for raw in read_batches(self.file, self.form, self.csv, read, rows, broken, self.commas):
             end = at + raw.num_rows
             if end > start:
                 rest = raw.slice(max(0, start - at))
@@ -109,7 +111,7 @@ def as_one(inputs: Sequence[Input]) -> list[Input]:
     if len(texts) < 2:
         return [*inputs]
     folder = os.path.commonpath([str(PurePath(one.file).parent) for one in texts])
-    return [Folder(folder, PurePath(folder).name, "text", texts[0].csv, texts[0].clean, texts), *others]
+    return [Folder(folder, PurePath(folder).name, "text", texts[0].csv, texts[0].clean, parts=texts), *others]
 
 
 def find_inputs(config: DataConfig, data: str | None, root: Path) -> list[Input]:
@@ -132,7 +134,7 @@ def find_inputs(config: DataConfig, data: str | None, root: Path) -> list[Input]
         form = own if data is None and own != "auto" else _form(file, own, texts)
         name = PurePath(file).relative_to(folder).as_posix()
         mend = below(folder) if form == "text" else clean if form == own else None
-        made = Input(file, name, form, csv, mend)
+        made = Input(file, name, form, csv, mend, config.commas)
         found.append(_with_header(made, config) if form == "csv" and csv.column_names else made)
     return found
 
@@ -163,7 +165,7 @@ def _form(file: str, own: str, texts: bool) -> str:
 def _with_header(found: Input, config: DataConfig) -> Input:
     named = found.csv.model_copy(update={"column_names": ()})
     has = set(read_schema(found.file, "csv", named).names)
-    return Input(found.file, found.name, "csv", named, found.clean) if set(config.features) <= has else found
+    return replace(found, csv=named) if set(config.features) <= has else found
 
 
 def empty(schema: pa.Schema) -> pa.RecordBatch:

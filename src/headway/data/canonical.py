@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import pyarrow as pa
 
 from headway.columns import Kind, column_type
 from headway.columns.values import Place, plain
+from headway.columns.written import Written, read_written
 
 
 def canonical(
@@ -17,17 +19,18 @@ def canonical(
     start: int = 0,
     date_format: str | None = None,
     lenient: Collection[str] = (),
+    written: Mapping[str, Written] = MappingProxyType({}),
 ) -> pa.RecordBatch:
     """The columns of ``kinds`` in canonical types; ``start`` is the number of the first row, for messages.
 
     ``lenient``: columns whose taker reads NaN as null, or respells what it does not know, by itself; looking takes a tenth of the time
-    of predicting. Raises DataError naming ``where``, the column, the rule, how many rows break it and the first of them. Whether a value
-    is taken, and for what, depends on nothing but the value.
+    of predicting. ``written``: how columns are written that are not written plainly. Whether a value is taken, and for what, depends on
+    nothing but the value. Raises DataError naming ``where``, the column, the rule, how many rows break it and the first of them.
     """
-    arrays = [
-        column_type(kind).canonical(
-            plain(batch.column(name)), Place(name, where, start), date_format, look=name not in lenient
-        )
-        for name, kind in kinds.items()
-    ]
+    arrays = []
+    for name, kind in kinds.items():
+        place, column = Place(name, where, start), plain(batch.column(name))
+        if name in written:
+            column = read_written(column, written[name], place)
+        arrays.append(column_type(kind).canonical(column, place, date_format, look=name not in lenient))
     return pa.RecordBatch.from_arrays(arrays, names=list(kinds))

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from headway.columns import Kind
 from headway.columns.spelling import spell
+from headway.columns.written import Written
 from headway.config import Config
 
 Split = Literal["train", "validation", "test"]
@@ -50,6 +51,9 @@ class DataConfig(Config):
     date_format: str | None = Field(
         None, description="How dates are written where that is ambiguous, for example %d/%m/%Y."
     )
+    written: dict[str, Written] = Field(
+        {}, description='Columns whose values are not written plainly, and how they are: {price: {thousands: ","}}.'
+    )
     target: str | None = Field(
         None, description="The column to predict; left out where documents alone are learnt from."
     )
@@ -68,6 +72,11 @@ class DataConfig(Config):
         """Whether files of any ending are read, those that are no tables as documents."""
         return self.format == "text" or (self.format == "auto" and self.target is None)
 
+    @property
+    def commas(self) -> frozenset[str]:
+        """The columns that have a decimal comma."""
+        return frozenset(name for name, one in self.written.items() if one.decimal == ",")
+
     @field_validator("positive")
     @classmethod
     def _spelled(cls, value: str | None) -> str | None:
@@ -78,6 +87,9 @@ class DataConfig(Config):
     def _consistent(self) -> DataConfig:
         if (self.dataset is None) == (self.source is None):
             raise ValueError("exactly one of dataset and source must be given")
+        stray = [name for name in self.written if name not in self.features and name != self.target]
+        if stray:
+            raise ValueError(f"written must name features or the target, but {stray[0]} is neither")
         if self.target in self.features:
             raise ValueError(f"the target {self.target} must not be among the features")
         twice = sorted((set(self.features) & set(self.ignore)) | (set(self.features) & set(self.keys)))

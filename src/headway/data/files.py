@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import IO, Any
 
@@ -187,9 +187,16 @@ def read_schema(file: str, form: str, csv: CsvOptions) -> pa.Schema:
 
 
 def read_batches(
-    file: str, form: str, csv: CsvOptions, columns: Sequence[str] | None, rows: int, broken: Broken | None = None
+    file: str,
+    form: str,
+    csv: CsvOptions,
+    columns: Sequence[str] | None,
+    rows: int,
+    broken: Broken | None = None,
+    commas: Collection[str] = (),
 ) -> Iterator[pa.RecordBatch]:
-    """The file's rows as they are, only ``columns`` where given, at most ``rows`` at a time.
+    """The file's rows as they are, only ``columns`` where given, at most ``rows`` at a time. ``commas``: columns of texts that have a
+    decimal comma, as numbers of JSON get then, too.
 
     Raises DataError at a CSV line with too few or too many values, unless ``broken`` takes such lines.
     """
@@ -198,14 +205,14 @@ def read_batches(
         if form == "text":
             yield text_row(stream, file, columns)
             return
-        for batch in _raw(stream, PurePath(file).name, form, csv, columns, names, rows, broken):
+        lines = lines_batches(stream, columns, PurePath(file).name, commas)
+        for batch in lines if form == "jsonl" else _raw(stream, form, csv, columns, names, rows, broken):
             for at in range(0, batch.num_rows, rows):
                 yield batch.slice(at, rows)
 
 
 def _raw(
     stream: IO[bytes],
-    name: str,
     form: str,
     csv: CsvOptions,
     columns: Sequence[str] | None,
@@ -219,8 +226,6 @@ def _raw(
             yield from (_sound(batch) for batch in parquet.iter_batches(batch_size=rows, columns=chosen))
     elif form == "arrow":
         yield from (_sound(_select(batch, columns)) for batch in _arrow_reader(stream)[1])
-    elif form == "jsonl":
-        yield from lines_batches(stream, columns, name)
     else:
         yield from _csv_batches(stream, csv, columns, names, broken)
 

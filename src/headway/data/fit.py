@@ -53,6 +53,7 @@ def fit(
         columns=_encodings(fitters.values()),
         target=task.fit(target, data.positive),
         date_format=data.date_format,
+        written=dict(data.written),
         strip=table.csv.strip,
         null_values=table.csv.null_values,
         typed=not table.textual,

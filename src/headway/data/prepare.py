@@ -7,7 +7,7 @@ each column that becomes tokens; documents are a ragged one alone. `headway.data
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -19,6 +19,7 @@ from headway.columns import Kind, gives, groups, read_encoding
 from headway.columns.base import Encoding, Prepared
 from headway.columns.ragged import Ragged
 from headway.columns.text import DocumentTokens
+from headway.columns.written import Written
 from headway.data.config import CsvOptions
 from headway.data.inputs import Inputs
 from headway.tasks import Target
@@ -46,6 +47,8 @@ class Preparation:
     typed: bool = True
     """Whether the training's files know null by itself, as Parquet does and CSV does not. Then a category may be called NA or None, and
     these words are null only where they are none. Else text is read as the training's was: stripped or not, what stands for null null."""
+    written: Mapping[str, Written] = field(default_factory=dict)
+    """How columns are written that are not written plainly."""
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -121,6 +124,9 @@ class Preparation:
             "strip": self.strip,
             "null_values": self.null_values,
             "typed": self.typed,
+            **(
+                {"written": {k: one.model_dump(mode="json") for k, one in self.written.items()}} if self.written else {}
+            ),
         }
 
     @classmethod
@@ -132,6 +138,7 @@ class Preparation:
             bins=tuple(tuple(edges) for edges in values["bins"]),
             date_format=values.get("date_format"),
             strip=values.get("strip", False),
+            written={name: Written.model_validate(one) for name, one in values.get("written", {}).items()},
             **_nulls(values),
         )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from headway.columns.written import Written
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.files import format_of, known_texts
 from headway.errors import ConfigError
@@ -24,6 +25,7 @@ class FileReading(Record):
     csv: CsvOptions
     dataset: str | None = None
     date_format: str | None = None
+    written: dict[str, Written] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, object]:
@@ -31,6 +33,7 @@ class FileReading(Record):
         csv = self.csv.model_dump(mode="json") if self.form == "csv" else {}
         settings = {"data.format": self.form, "data.dataset": self.dataset, "data.date_format": self.date_format}
         settings |= {f"data.csv.{name}": value for name, value in csv.items()}
+        settings |= {f"data.written.{name}": one.model_dump(mode="json") for name, one in self.written.items()}
         return {name: value for name, value in settings.items() if value not in (None, [])}
 
     @classmethod
@@ -45,7 +48,7 @@ class FileReading(Record):
             stated = {name: value for name, value in (data.get("csv") or {}).items() if name in CsvOptions.model_fields}
             csv = CsvOptions.model_validate(stated)
         form = "csv" if textual else _other_form(data, now)
-        return cls(form, csv, data.get("dataset"), data.get("date_format"))
+        return cls(form, csv, data.get("dataset"), data.get("date_format"))  # none of them has a data.written
 
 
 def _other_form(data: Mapping[str, Any], now: FileReading) -> str:
@@ -59,7 +62,7 @@ def _other_form(data: Mapping[str, Any], now: FileReading) -> str:
 
 def reading_of(config: DataConfig, form: str, csv: CsvOptions) -> FileReading:
     """How a project's files are read, ``form`` and ``csv`` being what its settings or its data set come to."""
-    return FileReading(form, csv, config.dataset, config.date_format)
+    return FileReading(form, csv, config.dataset, config.date_format, dict(config.written))
 
 
 def also_null(clean: Clean | None, names: Collection[str], csv: CsvOptions) -> Clean:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any, NoReturn
 
 import pyarrow as pa
@@ -46,11 +46,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
+class Digits(str):
+    """The digits of a number of JSON, which has a decimal point everywhere."""
+
+    __slots__ = ()
+
+
 def _no_number(word: str) -> NoReturn:
     raise DataError(f"numbers must be finite, but one is {word}; write null for a missing value")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=_no_number)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=Digits, parse_float=Digits, parse_constant=_no_number)
 
 
 def shown(name: object) -> str:
@@ -59,10 +65,15 @@ def shown(name: object) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def column_of(values: Sequence[Any], name: str, where: str) -> pa.Array:
-    """Values of `parse` as texts; empty lists where some are lists or objects, so that whoever needs single values refuses them."""
+def column_of(values: Sequence[Any], name: str, where: str, comma: bool = False) -> pa.Array:
+    """Values of `parse` as texts; empty lists where some are lists or objects, so that whoever needs single values refuses them.
+
+    ``comma``: whether the column's texts have a decimal comma; then its numbers get one, too.
+    """
     if any(isinstance(value, (list, dict)) for value in values):
         return pa.array([None if value is None else [""] for value in values], pa.list_(pa.string()))
+    if comma:
+        values = [value.replace(".", ",") if isinstance(value, Digits) else value for value in values]
     texts = [value if value is None or isinstance(value, str) else "true" if value else "false" for value in values]
     try:
         return pa.array(texts, pa.string())
@@ -78,9 +89,11 @@ def names_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(names)
 
 
-def batch_of(records: Sequence[Mapping[str, Any]], names: Sequence[str], where: str) -> pa.RecordBatch:
-    """The columns ``names`` of some records; what a record lacks is null."""
-    columns = [column_of([record.get(name) for record in records], name, where) for name in names]
+def batch_of(
+    records: Sequence[Mapping[str, Any]], names: Sequence[str], where: str, commas: Collection[str] = ()
+) -> pa.RecordBatch:
+    """The columns ``names`` of some records; what a record lacks is null. ``commas``: those that have a decimal comma."""
+    columns = [column_of([record.get(name) for record in records], name, where, name in commas) for name in names]
     return pa.RecordBatch.from_arrays(columns, names=list(names))
 
 
@@ -90,11 +103,13 @@ def lines_schema(stream: IO[bytes], where: str) -> pa.Schema:
     return pa.schema([(name, pa.string()) for name in names])
 
 
-def lines_batches(stream: IO[bytes], columns: Sequence[str] | None, where: str) -> Iterator[pa.RecordBatch]:
-    """The rows of JSON lines, a block at a time; without ``columns``, those of the first block."""
+def lines_batches(
+    stream: IO[bytes], columns: Sequence[str] | None, where: str, commas: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """The rows of JSON lines, a block at a time; without ``columns``, those of the first block. ``commas`` as `batch_of`."""
     for records in _blocks(stream, where):
         columns = names_of(records) if columns is None else columns
-        yield batch_of(records, columns, where)
+        yield batch_of(records, columns, where, commas)
 
 
 def _blocks(stream: IO[bytes], where: str) -> Iterator[list[dict[str, Any]]]:

@@ -119,7 +119,8 @@ class Table:
         """How the files are read: what beside their content decides on the rows."""
         config = self._config
         how = [self._form, self._csv.model_dump(), config.dataset, config.date_format, config.unlabelled]
-        return how if config.max_bytes is None else [*how, config.max_bytes]
+        how += [] if config.max_bytes is None else [config.max_bytes]
+        return [*how, {name: one.model_dump() for name, one in config.written.items()}] if config.written else how
 
     @property
     def reading(self) -> FileReading:
@@ -137,7 +138,7 @@ class Table:
             spelt = {name for name, kind in every.items() if not column_type(kind).any_text}
             clean = also_null(clean, spelt, self._csv)
         told = {"features": dict(kinds), "date_format": reading.date_format, "unlabelled": "stop"}
-        config = self._config.model_copy(update=told)
+        config = self._config.model_copy(update={**told, "written": reading.written})
         return Table(self.files, config, self.task, self._root, others, reading.csv, clean, self._form)
 
     def labelled(self) -> np.ndarray:
@@ -192,7 +193,8 @@ class Table:
         read = [*wanted, *([self.target] if drop and self.target not in wanted else [])]
         file = self.files[number]
         whole = self._clean is not None and not self.is_text
-        for raw in read_batches(file, self._form, self._csv, None if whole else read, rows):
+        commas = self._config.commas
+        for raw in read_batches(file, self._form, self._csv, None if whole else read, rows, commas=commas):
             batch = self._canonical(self._clean(raw) if self._clean else raw, read, PurePath(file).name, start)
             if drop:
                 batch = batch.filter(pc.is_valid(batch.column(self.target))).select(wanted)
@@ -200,10 +202,13 @@ class Table:
             start += batch.num_rows
 
     def _canonical(self, batch: pa.RecordBatch, wanted: Sequence[str], where: str, start: int) -> pa.RecordBatch:
+        config = self._config
         kinds: dict[str, Kind] = {name: self.kinds[name] for name in wanted if name in self.kinds}
         kinds |= {name: self.target_kind for name in self.targets if name in wanted}
         try:
-            known = canonical(batch.select(list(kinds)), kinds, where, start, self._config.date_format)
+            known = canonical(
+                batch.select(list(kinds)), kinds, where, start, config.date_format, written=config.written
+            )
         except BadValues as error:
             if error.column in self.kinds and len(error.bad) > 1 and error.bad.all():
                 raise DataError(f"{error}; change data.features.{error.column}") from None

@@ -16,6 +16,7 @@ import yaml
 
 from headway.columns import column_type
 from headway.columns.recognition import Guess, is_number, numbers
+from headway.columns.written import Written
 from headway.config import suggest
 from headway.data.alone import exact_sum, power_alone
 from headway.data.config import CsvOptions, DataConfig, ValidationConfig
@@ -25,6 +26,7 @@ from headway.data.profile import profile_table
 from headway.data.source import open_table
 from headway.draft.guess import guess
 from headway.draft.plan import Plan, moments_of
+from headway.draft.writing import Writing, as_written
 from headway.draft.yaml import expectations, render
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import write_atomically
@@ -64,9 +66,10 @@ def draft(data: str, target: str, name: str | None, root: Path) -> Draft:
     frame = _read(files, csv)
     if target not in frame.columns:
         raise ConfigError(f"--target must be a column, but {target} is none{suggest(target, list(frame.columns))}")
+    frame, writings = as_written(frame)
     plan = Plan(name, source, target, _task(frame[target], target))
     plan.csv = csv
-    _decide(plan, frame)
+    _decide(plan, frame, writings)
     text = _text(plan, root)
     from headway.project import Project
 
@@ -154,7 +157,7 @@ def _task(column: pd.Series, name: str) -> TaskName:
     return next(task for task in target_names() if target_task(task).suits(distinct, None))
 
 
-def _decide(plan: Plan, frame: pd.DataFrame) -> None:
+def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) -> None:
     values = frame[plan.target]
     distinct = f"{values.nunique():,} different values"
     task = target_task(plan.task)
@@ -165,7 +168,8 @@ def _decide(plan: Plan, frame: pd.DataFrame) -> None:
             plan.why["positive"] = reason
     else:
         frame = frame.assign(**{plan.target: numbers(values)})
-    guesses = {str(c): guess(str(c), frame[c]) for c in frame.columns if c != plan.target}
+    doubts = {name: writing.doubt for name, writing in writings.items()}
+    guesses = {str(c): guess(str(c), frame[c], doubts.get(str(c), "")) for c in frame.columns if c != plan.target}
     leaks = _date_leaks(plan, frame, guesses)
     formats = {g.date_format for c, g in guesses.items() if g.textual and c not in leaks}
     for column, found in guesses.items():
@@ -174,6 +178,7 @@ def _decide(plan: Plan, frame: pd.DataFrame) -> None:
         else:
             _place(plan, column, found, len(formats) > 1)
     _leave_leaks(plan, frame)
+    _write_down(plan, writings)
     dates = moments_of(plan)
     if dates:
         plan.notes.append(f"rows have a time, {dates[0]}: if the model is to predict the future, split by it")
@@ -184,6 +189,15 @@ def _decide(plan: Plan, frame: pd.DataFrame) -> None:
         out = [f"{c} ({plan.why.get(c, 'a key')})" for c in [*plan.keys, *plan.ignore]]
         shown = "; ".join(out[:5]) + (" ..." if len(out) > 5 else "")
         raise DataError(f"there must be a column to learn {plan.target} from, but every other one is left out: {shown}")
+
+
+def _write_down(plan: Plan, writings: Mapping[str, Writing]) -> None:
+    """How the columns are written that are learnt from, and the target."""
+    for name in (plan.target, *plan.features):
+        if name in writings:
+            plan.written[name] = writings[name].written
+            reason = "task" if name == plan.target else name
+            plan.why[reason] = f"{plan.why[reason]}; {writings[name].example}"
 
 
 def _date_leaks(plan: Plan, frame: pd.DataFrame, guesses: Mapping[str, Guess]) -> dict[str, str]:
@@ -204,12 +218,13 @@ def _place(plan: Plan, column: str, found: Guess, mixed: bool) -> None:
         plan.keys.append(column)
     elif found.role == "ignore" or found.kind is None:
         plan.ignore[column] = found.why
-    elif found.date_format is not None and mixed:
-        plan.ignore[column] = f"dates like {found.date_format} beside dates written otherwise; bring them to one form"
     else:
         plan.features[column] = found.kind
-        plan.date_format = found.date_format or plan.date_format
         plan.zones |= {} if found.zone is None else {column: found.zone}
+        if found.date_format is not None and mixed:
+            plan.written[column] = Written(dates=(found.date_format,))
+        else:
+            plan.date_format = found.date_format or plan.date_format
     plan.why[column] = found.why
 
 
@@ -251,6 +266,7 @@ def _text(plan: Plan, root: Path) -> str:
     """The file's text, with expectations from a profile of all rows."""
     told: dict[str, Any] = {"source": plan.source, "target": plan.target, "features": plan.features}
     told |= {"csv": plan.csv, "date_format": plan.date_format, "unlabelled": "drop" if plan.unlabelled else "stop"}
+    told["written"] = plan.written
     data = DataConfig.parse(told, "data")
     table = open_table(data, plan.task, root)
     profile = profile_table(table)

@@ -9,9 +9,11 @@ from headway.columns import column_types
 from headway.columns.recognition import Guess, Specimen
 
 
-def guess(name: str, column: pd.Series) -> Guess:
-    """Judge by the values, and for ids by the name too."""
+def guess(name: str, column: pd.Series, doubt: str = "") -> Guess:
+    """Judge by the values, and for ids by the name too. ``doubt``: why the values cannot be read as they are."""
     known = column.dropna()
+    if doubt:
+        return Guess("ignore", None, doubt)
     if not len(known):
         return Guess("ignore", None, "missing in every row")
     if any(isinstance(value, (list, dict, np.ndarray)) for value in known.head(100)):

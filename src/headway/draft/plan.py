@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headway.columns import Kind, column_type
+from headway.columns.written import Written
 from headway.tasks import TaskName
 
 
@@ -23,6 +24,7 @@ class Plan:
     csv: dict[str, str] = field(default_factory=dict)
     date_format: str | None = None
     zones: dict[str, str] = field(default_factory=dict)
+    written: dict[str, Written] = field(default_factory=dict)
     max_overlap: float | None = None
     batch_size: int | None = None
     unlabelled: bool = False

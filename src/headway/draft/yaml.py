@@ -89,6 +89,7 @@ def render(plan: Plan, rules: list[dict[str, object]]) -> str:
         f"  source: {scalar(plan.source)}",
         *(["  csv:", *(f"    {k}: {quoted(v)}" for k, v in plan.csv.items())] if plan.csv else []),
         *([f"  date_format: {scalar(plan.date_format)}"] if plan.date_format else []),
+        *_written(plan),
         f"  target: {scalar(plan.target)}",
         *(["  unlabelled: drop  # rows without a target teach nothing"] if plan.unlabelled else []),
     ]
@@ -131,6 +132,22 @@ def _clocks(plan: Plan) -> list[str]:
     """Whose clocks say the hour of each column of dates, where the files say it."""
     named = ", ".join(f"{scalar(column)}: {{zone: {scalar(zone)}}}" for column, zone in plan.zones.items())
     return ["", "prepare:", f"  dates: {{columns: {{{named}}}}}  # whose clocks say the hour"] if named else []
+
+
+def _written(plan: Plan) -> list[str]:
+    """How the columns are written that are not written plainly; what differs from the default."""
+    lines = []
+    for name, one in plan.written.items():
+        told = one.model_dump(mode="json", exclude_defaults=True)
+        inner = ", ".join(f"{setting}: {_inline(value)}" for setting, value in told.items())
+        lines.append(f"    {scalar(name)}: {{{inner}}}")
+    return ["  written:  # how values are written; new rows are read the same", *lines] if lines else []
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{quoted(key)}: {scalar(inner)}" for key, inner in value.items()) + "}"
+    return scalar(value)
 
 
 def _gate(plan: Plan) -> list[str]:

@@ -123,8 +123,10 @@ class Scorer:
         return json.dumps({"predictions": frame.to_dict("records")}, allow_nan=False, ensure_ascii=False).encode()
 
     def _read(self, body: bytes, kind: str) -> Question:
-        table = isinstance(self.predictor, Predictor)
-        return read_body(body, kind, self.predictor.columns, table, self.limits)
+        predictor = self.predictor
+        if isinstance(predictor, Predictor):
+            return read_body(body, kind, predictor.columns, True, self.limits, predictor.commas)
+        return read_body(body, kind, predictor.columns, False, self.limits)
 
     def _predict(self, question: Question) -> Any:
         if isinstance(self.predictor, Predictor):

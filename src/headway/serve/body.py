@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,14 +37,24 @@ class Question:
     params: Mapping[str, Any]
 
 
-def read_body(body: bytes, content_type: str, needed: Sequence[str], every: bool, limits: ServeConfig) -> Question:
-    """The columns ``needed``: ``every`` one must be there, or those that are. Raises DataError, one line."""
+def read_body(
+    body: bytes,
+    content_type: str,
+    needed: Sequence[str],
+    every: bool,
+    limits: ServeConfig,
+    commas: Collection[str] = (),
+) -> Question:
+    """The columns ``needed``: ``every`` one must be there, or those that are. ``commas``: those that have a decimal comma.
+
+    Raises DataError, one line.
+    """
     kind, _, parameters = (part.strip().lower() for part in content_type.partition(";"))
     if parameters and parameters.replace('"', "").replace(" ", "") != "charset=utf-8":
         raise DataError(f"Content-Type must be {kind} in UTF-8, but it says {shown(parameters)}")
     if not body.strip():
         raise DataError(f"{BODY} must hold rows, but is empty")
-    read = {JSON: _read_json, CSV: _read_csv, PARQUET: _read_parquet}.get(kind)
+    read = {JSON: partial(_read_json, commas=commas), CSV: _read_csv, PARQUET: _read_parquet}.get(kind)
     if read is None:
         said = shown(kind) if kind else "missing"
         raise DataError(f"Content-Type must be {JSON}, {CSV} or {PARQUET}, but is {said}")
@@ -54,7 +65,9 @@ def read_body(body: bytes, content_type: str, needed: Sequence[str], every: bool
     return question
 
 
-def _read_json(body: bytes, required: Sequence[str] | None, wanted: Sequence[str], limits: ServeConfig) -> Question:
+def _read_json(
+    body: bytes, required: Sequence[str] | None, wanted: Sequence[str], limits: ServeConfig, commas: Collection[str]
+) -> Question:
     told = parse(body, BODY)
     named = [name for name in FORMATS if isinstance(told, dict) and name in told]
     if len(named) != 1:
@@ -65,15 +78,20 @@ def _read_json(body: bytes, required: Sequence[str] | None, wanted: Sequence[str
     if not isinstance(params, dict):
         raise DataError("params must be an object of names and values")
     read = _read_split if named[0] == "dataframe_split" else _read_records
-    return Question(read(told[named[0]], named[0], required, wanted, limits), params)
+    return Question(read(told[named[0]], named[0], required, wanted, limits, commas), params)
 
 
 def _read_records(
-    told: Any, where: str, required: Sequence[str] | None, wanted: Sequence[str], limits: ServeConfig
+    told: Any,
+    where: str,
+    required: Sequence[str] | None,
+    wanted: Sequence[str],
+    limits: ServeConfig,
+    commas: Collection[str],
 ) -> pa.RecordBatch:
     """Either a list of records or an object of columns."""
     if isinstance(told, dict) and told and all(isinstance(column, list) for column in told.values()):
-        return _of_columns(told, required, wanted, limits)
+        return _of_columns(told, required, wanted, limits, commas)
     if not isinstance(told, list) or not all(isinstance(row, dict) for row in told):
         raise DataError(f"{where} must be a list of records, or an object with a list for each column")
     _refuse_rows(len(told), limits)
@@ -82,11 +100,16 @@ def _read_records(
     names = names_of(told)
     refuse_missing(list(required or ()), names)
     have = set(names)
-    return batch_of(told, [name for name in wanted if name in have], BODY)
+    return batch_of(told, [name for name in wanted if name in have], BODY, commas)
 
 
 def _read_split(
-    told: Any, where: str, required: Sequence[str] | None, wanted: Sequence[str], limits: ServeConfig
+    told: Any,
+    where: str,
+    required: Sequence[str] | None,
+    wanted: Sequence[str],
+    limits: ServeConfig,
+    commas: Collection[str],
 ) -> pa.RecordBatch:
     names, rows = (told.get("columns"), told.get("data")) if isinstance(told, dict) else (None, None)
     if not isinstance(names, list) or not isinstance(rows, list) or not all(isinstance(name, str) for name in names):
@@ -98,7 +121,9 @@ def _read_split(
     if wrong is not None:
         raise DataError(f"{where}.data: row {wrong + 1} must be a list of {len(names)} values, but is none")
     places = {name: names.index(name) for name in wanted if name in names}
-    return _of_columns({name: [row[i] for row in rows] for name, i in places.items()}, required, wanted, limits, names)
+    return _of_columns(
+        {name: [row[i] for row in rows] for name, i in places.items()}, required, wanted, limits, commas, names
+    )
 
 
 def _of_columns(
@@ -106,6 +131,7 @@ def _of_columns(
     required: Sequence[str] | None,
     wanted: Sequence[str],
     limits: ServeConfig,
+    commas: Collection[str],
     names: Sequence[str] | None = None,
 ) -> pa.RecordBatch:
     refuse_missing(list(required or ()), list(names or columns))
@@ -114,7 +140,8 @@ def _of_columns(
         raise DataError(f"{BODY}: all columns must have the same number of values")
     _refuse_rows(max(lengths, default=0), limits)
     kept = [name for name in wanted if name in columns]
-    return pa.RecordBatch.from_arrays([column_of(columns[name], name, BODY) for name in kept], names=kept)
+    read = [column_of(columns[name], name, BODY, name in commas) for name in kept]
+    return pa.RecordBatch.from_arrays(read, names=kept)
 
 
 def _read_csv(body: bytes, required: Sequence[str] | None, wanted: Sequence[str], limits: ServeConfig) -> Question:

@@ -121,6 +121,11 @@ class Predictor:
             return cls(preparation, inputs, _load_model(folder, config, inputs), Interval.of(described))
 
     @property
+    def commas(self) -> frozenset[str]:
+        """The columns that have a decimal comma."""
+        return frozenset(name for name, one in self.preparation.written.items() if one.decimal == ",")
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """What a row must hold."""
         return tuple(self.preparation.kinds)

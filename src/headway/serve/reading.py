@@ -34,7 +34,8 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
     }
     read = [read_column(preparation, kind, columns[name]) for name, kind in kinds.items()]
     batch = pa.RecordBatch.from_arrays(read, names=list(kinds))
-    batch = canonical(batch, kinds, WHERE, date_format=preparation.date_format, lenient=preparation.lenient)
+    form, written = preparation.date_format, preparation.written
+    batch = canonical(batch, kinds, WHERE, date_format=form, lenient=preparation.lenient, written=written)
     for i, encoding in enumerate(preparation.columns):
         name, column = encoding.column, batch.column(i)
         respelled = encoding.respelled(column, partial(_holds_numbers, rows, columns, name))

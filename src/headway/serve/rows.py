@@ -45,7 +45,8 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
         one = pa.RecordBatch.from_arrays([column], names=[name])
         error: BadValues | None = None
         try:
-            known = canonical(one, {name: kind}, WHERE, date_format=preparation.date_format).column(name)
+            form, written = preparation.date_format, preparation.written
+            known = canonical(one, {name: kind}, WHERE, date_format=form, written=written).column(name)
             if pa.types.is_floating(known.type):
                 error = infinite(known.to_numpy(zero_copy_only=False), name, WHERE)
             error = error or encoding.unfit(known, WHERE)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headway.columns import Kind
 from headway.columns.values import to_string_or_keep
+from headway.columns.written import Written
 from headway.config import suggest
 from headway.data.arriving import Input, find_inputs
 from headway.data.canonical import canonical
@@ -26,6 +27,7 @@ class Rows:
     inputs: tuple[Input, ...]
     kinds: Mapping[str, Kind]
     date_format: str | None
+    written: Mapping[str, Written]
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ class Rows:
         start = 0
         for number, one in enumerate(self.inputs):
             for _, read in one.batches(wanted, rows):
-                known = canonical(read, kinds, one.name, start, self.date_format)
+                known = canonical(read, kinds, one.name, start, self.date_format, written=self.written)
                 arrays = [known.column(n) if n in kinds else to_string_or_keep(read.column(n)) for n in wanted]
                 batch = pa.RecordBatch.from_arrays(arrays, names=list(wanted))
                 yield Chunk(number, start, batch)
@@ -87,4 +89,4 @@ class Rows:
 
 def open_rows(data: DataConfig, kinds: Mapping[str, Kind], root: Path, source: str | None = None) -> Rows:
     """The project's files, or those of ``source``. Raises ConfigError or DataError when there are none."""
-    return Rows(tuple(find_inputs(data, source, root)), kinds, data.date_format)
+    return Rows(tuple(find_inputs(data, source, root)), kinds, data.date_format, data.written)

@@ -1,0 +1,177 @@
+"""How the values of one column are written, where that is not plain: read the same in training, scoring and watching.
+
+$4,210.18    {thousands: ",", units: {$: 1}}     4210.18
+1.234,5 kg   {decimal: ",", thousands: ".", units: {kg: 1}}     1234.5
+19M, 201k    {units: {M: 1000000, k: 1000}}      19000000, 201000
+(12)         {negative: (12)}                    -12
+?            {missing: ["?"]}                    null
+" YES"       {fold: true}                        yes
+Y, 1, true   {truth: true}                       true
+11/23/2024   {dates: ["%m/%d/%Y", ISO8601]}      2024-11-23
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from headway.columns.values import Place, family, plain, refusal
+from headway.config import Config
+
+TRUE = ("true", "yes", "y", "t", "on", "1")
+FALSE = ("false", "no", "n", "f", "off", "0")
+
+_TYPED = {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2013": "-", "\u2019": "'"}
+"""What word processors put for a space, a minus and an apostrophe."""
+
+
+class Written(Config):
+    """How a column's values are written. Text is read so; what a file holds as numbers, dates or truth values is these already."""
+
+    decimal: Literal[".", ","] = Field(".", description="What stands before the decimals of a number.")
+    thousands: Literal["", ",", ".", " ", "'"] = Field("", description="What stands between groups of three digits.")
+    units: dict[str, float] = Field(
+        {}, description="What may stand beside a number, and what the number is multiplied by then: {$: 1}, {k: 1000}."
+    )
+    negative: Literal["-12", "(12)", "12-"] = Field("-12", description="How negative numbers may be written, too.")
+    missing: tuple[str, ...] = Field((), description="What stands for a missing value in this column.")
+    fold: bool = Field(False, description="Whether capitals and spaces around a text make no difference.")
+    truth: bool = Field(
+        False, description="Whether yes, y, t, on and 1 are true, and no, n, f, off and 0 false, in capitals or not."
+    )
+    dates: tuple[str, ...] = Field(
+        (), description="The formats of its dates, tried in this order: %d/%m/%Y; ISO8601 is 2024-12-31."
+    )
+
+    @property
+    def is_number(self) -> bool:
+        """Whether texts of numbers are written otherwise than plainly."""
+        return bool(self.decimal != "." or self.thousands or self.units or self.negative != "-12")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Written:
+        if self.decimal == self.thousands:
+            raise ValueError(f"thousands must differ from decimal, but both are {self.decimal!r}")
+        asked = {"numbers": self.is_number, "dates": bool(self.dates), "texts": self.fold or self.truth}
+        if sum(asked.values()) > 1:
+            raise ValueError(
+                f"a column is of one kind, but its settings are for {' and '.join(k for k, v in asked.items() if v)}"
+            )
+        return self
+
+
+def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:
+    """The values that the texts of a column stand for; values that are read already stay as they are.
+
+    Raises BadValues on texts that are written otherwise.
+    """
+    column = plain(column)
+    form = family(column.type)
+    if written.truth and form in ("true or false", "a number"):
+        column = pc.cast(column, pa.string()) if form == "true or false" else _whole_texts(column)
+        form = "text"
+    if form != "text":
+        return column
+    coded = pc.utf8_trim_whitespace(column).dictionary_encode()
+    texts = coded.dictionary
+    if written.missing:
+        lowered = pa.array([word.lower() for word in written.missing], pa.string())
+        texts = pc.if_else(pc.is_in(pc.utf8_lower(texts), value_set=lowered), pa.scalar(None, pa.string()), texts)
+    if not (written.is_number or written.dates or written.fold or written.truth):
+        return column if not texts.null_count else pc.if_else(texts.is_null().take(coded.indices), None, column)
+    read, rule = _read(texts, written)
+    wrong = pc.and_(read.is_null(), texts.is_valid()) if rule else None
+    if wrong is not None and pc.any(wrong).as_py():
+        bad = wrong.take(coded.indices).fill_null(False).to_numpy(zero_copy_only=False)
+        raise refusal(column, bad, place, rule)
+    return read.take(coded.indices)
+
+
+def _read(texts: pa.Array, written: Written) -> tuple[pa.Array, str]:
+    """What each different text stands for, null where it is none, and what it should have been."""
+    if written.dates:
+        return read_dates(texts, written.dates), f"a date like {' or '.join(written.dates)}"
+    if written.is_number:
+        return read_numbers(texts, written), "numeric, written as data.written says"
+    folded = pc.utf8_lower(texts)
+    if written.truth:
+        for word, spellings in (("true", TRUE), ("false", FALSE)):
+            folded = pc.if_else(pc.is_in(folded, value_set=pa.array(spellings)), word, folded)
+    return pc.if_else(pc.equal(folded, ""), pa.scalar(None, pa.string()), folded), ""
+
+
+def _whole_texts(column: pa.Array) -> pa.Array:
+    from headway.columns.spelling import texts_of
+
+    texts = texts_of(column)
+    assert texts is not None, "numbers have texts"
+    return texts
+
+
+def read_numbers(texts: pa.Array, written: Written) -> pa.Array:
+    """The number of each text, float64; null where it is none, NaN where it stands for a missing one."""
+    from headway.columns.number import plain_number
+
+    for typed, usual in _TYPED.items():
+        texts = pc.replace_substring(texts, typed, usual)
+    parts = pc.extract_regex(texts, _pattern(written))
+    part = {field.name: pc.struct_field(parts, field.name) for field in parts.type}
+    body = pc.replace_substring(part["body"], written.thousands, "") if written.thousands else part["body"]
+    numbers = pc.cast(pc.replace_substring(body, ",", ".") if written.decimal == "," else body, pa.float64())
+    factors = pa.array(list(written.units.values()), pa.float64())
+    for side in ("before", "after"):
+        place = pc.index_in(part[side], value_set=pa.array(list(written.units), pa.string()))
+        if written.units:
+            numbers = pc.multiply(numbers, pc.fill_null(factors.take(place), 1.0))
+    minus = pc.not_equal(part["open"], "")
+    for mark, sign in (("inner", "("), ("sign", "-"), ("second", "-"), ("last", "-")):
+        minus = pc.or_(minus, pc.equal(part[mark], sign))
+    numbers = pc.if_else(minus, pc.negate(numbers), numbers)
+    others = np.flatnonzero(pc.and_(numbers.is_null(), texts.is_valid()).to_numpy(zero_copy_only=False))
+    if not len(others):
+        return numbers
+    values = numbers.to_pylist()
+    for i in others.tolist():
+        values[i] = plain_number(texts[i].as_py().lower())
+    return pa.array(values, pa.float64())
+
+
+def _pattern(written: Written) -> str:
+    """A number as it is written: its sign, what stands beside it, its digits."""
+    units = "".join(f"{re.escape(unit)}|" for unit in sorted(written.units, key=len, reverse=True))
+    left, right = (r"\(?", r"\)?") if written.negative == "(12)" else ("", "")
+    last = "-?" if written.negative == "12-" else ""
+    return (
+        rf"^(?P<open>{left})\s*(?P<sign>[-+]?)\s*(?P<before>{units})\s*(?P<inner>{left})(?P<second>[-+]?)\s*"
+        rf"(?P<body>{digits(written.decimal, written.thousands)})\s*(?P<after>{units})\s*{right}(?P<last>{last})$"
+    )
+
+
+def digits(decimal: str, thousands: str) -> str:
+    """The pattern of a number's digits. Groups have three; with commas, as in India, all but the last may have two."""
+    groups = ""
+    if thousands:
+        between = re.escape(thousands)
+        inner = r"\d{2,3}" if thousands == "," else r"\d{3}"
+        groups = rf"[1-9]\d{{0,2}}(?:{between}{inner})*{between}\d{{3}}|"
+    point = re.escape(decimal)
+    return rf"(?:(?:{groups}\d+)(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?"
+
+
+def read_dates(texts: pa.Array, formats: tuple[str, ...]) -> pa.Array:
+    """The moment of each text by the first format that fits it, timestamp[us] in UTC without a zone; null where none does."""
+    import pandas as pd
+
+    values = pd.Series(texts.to_pylist(), dtype="object")
+    times = pd.Series(pd.NaT, index=range(len(values)), dtype="datetime64[us, UTC]")
+    for form in formats:
+        left = values.notna() & times.isna()
+        if left.any():
+            parsed = pd.to_datetime(values[left], format=form, errors="coerce", utc=True)
+            times[left] = parsed.astype("datetime64[us, UTC]")
+    return pa.Array.from_pandas(times.dt.tz_localize(None))

@@ -1,0 +1,91 @@
+"""How dates are written that are not all written in one way which tells itself."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from itertools import product
+
+MOST_SHAPES = 8
+"""Of dates that people wrote there are fewer ways than this; codes have more."""
+
+_ISO = "ISO8601"
+_DAYS = (
+    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d"),
+    *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y"),
+    *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%b %d, %Y", "%b %d %Y", "%b-%d-%Y", "%d %B %Y", "%d. %B %Y", "%d-%B-%Y"),
+    *("%B %d, %Y", "%B %d %Y", "%d %b %y", "%d-%b-%y"),
+)
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p", "T%H:%M:%S", ", %H:%M", ", %I:%M %p")
+_SOME_DAY = datetime(2024, 3, 5, 10, 20, 30)
+
+
+@dataclass(frozen=True)
+class Dating:
+    """``formats`` of all dates, in the order in which they are tried; or, where a date may be two days, ``doubt``: the two formats."""
+
+    formats: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    doubt: tuple[str, ...] = ()
+
+
+def dating_of(texts: Mapping[str, int], missing: frozenset[str]) -> Dating | None:
+    """How texts are written that are all dates, but for words that stand for ``missing`` ones; None where they are something else."""
+    words = tuple(sorted(text for text in texts if text.lower() in missing))
+    shapes: dict[str, list[str]] = defaultdict(list)
+    for text in texts:
+        if text not in words:
+            shapes[_shape(text)].append(text)
+            if len(shapes) > MOST_SHAPES:
+                return None
+    fits = {shape: _fitting(shape, some) for shape, some in shapes.items()}
+    if not fits or not all(fits.values()):
+        return None
+    chosen: dict[str, str] = {shape: forms[0] for shape, forms in fits.items() if len({*map(_order, forms)}) == 1}
+    orders = {order for form in chosen.values() if (order := _order(form)) is not None}
+    for shape, forms in fits.items():
+        if shape not in chosen:
+            agreeing = [form for form in forms if _order(form) in orders]
+            if len(orders) != 1 or not agreeing:
+                return Dating((), words, tuple(forms[:2]))
+            chosen[shape] = agreeing[0]
+    usual = sorted(chosen, key=lambda shape: -sum(texts[text] for text in shapes[shape]))
+    return Dating(tuple(dict.fromkeys(chosen[shape] for shape in usual)), words)
+
+
+def _shape(text: str) -> str:
+    """The text with 9 for one or two digits, 9999 for more, and a for letters beside each other."""
+    digits = re.sub(r"\d+", lambda run: "9" if len(run[0]) < 3 else "9999", " ".join(text.split()))
+    return re.sub(r"[^\W\d_]+", "a", digits)
+
+
+@cache
+def _formats() -> dict[str, list[str]]:
+    """The formats of each shape."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for day, clock in product(_DAYS, _CLOCKS):
+        found[_shape(_SOME_DAY.strftime(day + clock))].append(day + clock)
+    return found
+
+
+def _fitting(shape: str, texts: list[str]) -> list[str]:
+    """The formats that every text is written in."""
+    import pandas as pd
+
+    forms = [_ISO] if re.match(r"\d{4}-\d\d-\d\d", texts[0]) else _formats().get(shape, [])
+    few, every = pd.Series(texts[:20], dtype=object), pd.Series(texts, dtype=object)
+    return [
+        form
+        for form in forms
+        if all(pd.to_datetime(some, format=form, errors="coerce", utc=True).notna().all() for some in (few, every))
+    ]
+
+
+def _order(form: str) -> str | None:
+    """Whether the day or the month comes first; None where a date tells it itself."""
+    numeric = re.match(r"%([dm])[/-]%[dm]", form)
+    return numeric[1] if numeric else None

@@ -1,0 +1,160 @@
+"""How the values of a column seem to be written, told from the column alone: what `init` writes under `data.written`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from headway.columns import column_types
+from headway.columns.recognition import Specimen, has_codes, is_number
+from headway.columns.values import Place
+from headway.columns.written import FALSE, TRUE, Written, read_written
+from headway.draft.dating import dating_of
+from headway.draft.numerals import MISSING, numbers_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How a column is written, with an example for people; ``comma``: whether it has decimal commas for certain.
+
+    ``doubt``: the question to people where its dates may be two days each; then it is not read.
+    """
+
+    written: Written
+    example: str
+    comma: bool = False
+    doubt: str = ""
+
+
+def as_written(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Writing]]:
+    """A table as its columns seem to be written, and how those are that are not written plainly.
+
+    Blanks among numbers are missing. What is 1,234 in one column depends on whether another one has decimal commas.
+    """
+    frame = frame.copy(deep=False)
+    for name in frame.columns:
+        frame[name] = _without_blanks(frame[name])
+    specimens = {str(name): Specimen(str(name), frame[name], frame[name].dropna()) for name in frame.columns}
+    texts = {name: one for name, one in specimens.items() if len(one.known) and _is_text(one.known)}
+    writings = {name: writing for name, one in texts.items() if (writing := writing_of(one))}
+    if any(writing.comma for writing in writings.values()):
+        writings |= {name: writing for name, one in texts.items() if (writing := writing_of(one, comma=True))}
+    for name, writing in writings.items():
+        if not writing.doubt:
+            frame[name] = _as_read(frame[name], writing.written)
+    return frame, writings
+
+
+def _is_text(known: pd.Series) -> bool:
+    return all(isinstance(value, str) for value in known.head(1000))
+
+
+def _without_blanks(column: pd.Series) -> pd.Series:
+    """Blank texts among numbers or dates are missing."""
+    known = column.dropna()
+    if not len(known) or not _is_text(known):
+        return column
+    blank = known.astype(str).str.strip() == ""
+    rest = known[~blank]
+    if not blank.any() or not len(rest) or not is_number(rest):
+        return column
+    return column.where(~column.index.isin(known.index[blank]), None)
+
+
+def writing_of(specimen: Specimen, comma: bool = False) -> Writing | None:
+    """How the texts of a column are written, where that is not plainly. ``comma``: whether other columns have decimal commas."""
+    known = specimen.known
+    if is_plain(known, comma):
+        return None
+    counts = known.astype(str).str.strip().value_counts()
+    texts = {str(text): int(count) for text, count in counts.items() if text != ""}
+    if not texts:
+        return None
+    written, certain = numbers_of(texts, comma)
+    if written is None and (dated := _dated(specimen, texts)) is not None:
+        return dated
+    written = written or _truth(texts) or _folded(known)
+    return None if written is None else Writing(written, _example(written, texts), certain)
+
+
+def _dated(specimen: Specimen, texts: Mapping[str, int]) -> Writing | None:
+    """How dates are written that are not in one form which tells itself."""
+    if sum(any(c.isdigit() for c in text) for text in list(texts)[:50]) < 25 <= len(texts):
+        return None
+    if any(one.is_time and one.recognise(specimen) is not None for one in column_types().values()):
+        return None
+    dating = dating_of(texts, MISSING)
+    if dating is None:
+        return None
+    if dating.doubt:
+        which = " or ".join(dating.doubt)
+        column = specimen.name
+        return Writing(
+            Written(), "", doubt=f"dates that may be {which}; --set data.written.{column}.dates=[...] says which"
+        )
+    written = Written(dates=dating.formats, missing=dating.missing)
+    return Writing(written, f"dates as {', '.join(dating.formats)}")
+
+
+def is_plain(known: pd.Series, comma: bool) -> bool:
+    """Whether all are numbers by themselves; 1.234 is 1234 where other columns have decimal commas."""
+    if not is_number(known):
+        return False
+    texts = known.astype(str).str.strip()
+    return not (
+        comma
+        and bool(texts.str.fullmatch(r"-?[1-9]\d{0,2}(\.\d{3})+|-?\d{1,3}").all())
+        and bool(texts.str.contains(".", regex=False).any())
+    )
+
+
+def _as_read(column: pd.Series, written: Written) -> pd.Series:
+    """The values that a column's texts stand for."""
+    array = pa.array(column.astype(object).where(column.notna(), None).tolist(), pa.string())
+    read = read_written(array, written, Place(str(column.name), "the data"))
+    return read.to_pandas().set_axis(column.index)
+
+
+def _truth(texts: Mapping[str, int]) -> Written | None:
+    """Whether these are true and false in more than one word for each."""
+    words = {text.lower() for text in texts}
+    true, false = words & set(TRUE), words & set(FALSE)
+    return Written(truth=True) if words == true | false and true and false and len(words) > 2 else None
+
+
+def _folded(known: pd.Series) -> Written | None:
+    """Whether texts differ only by capitals and by spaces around them."""
+    raw = known.astype(str)
+    if has_codes(known) or raw.nunique() > 1000:
+        return None
+    alike = raw.drop_duplicates().groupby(raw.drop_duplicates().str.strip().str.lower()).size()
+    again = alike[alike > 1]
+    short = {"y", "n", "m", "f", "t"}
+    if not len(again) or not all(len(word) > 1 or word in short for word in again.index):
+        return None
+    return Written(fold=True)
+
+
+def _example(written: Written, texts: Mapping[str, int]) -> str:
+    """What people see: the oddest of the usual texts, and what it is read as."""
+    if written.truth:
+        return "yes, y, t, on and 1 are read as true, in capitals or not"
+    if written.fold:
+        return "capitals and spaces around a text make no difference"
+    shown = []
+    usual = [text for text in list(texts)[:200] if text not in written.missing]
+    if written.is_number and usual:
+        odd = max(usual, key=lambda text: (len(set(re.sub(r"\d", "", text))), len(text)))
+        value = read_written(pa.array([odd]), written, Place("", ""))[0].as_py()
+        shown.append(f"{odd} is read as {value:.12g}")
+    if written.missing:
+        some = ", ".join(written.missing[:3])
+        shown.append(f"{some} {'is' if len(written.missing) == 1 else 'are'} read as missing")
+    return "; ".join(shown)

@@ -1,0 +1,218 @@
+"""How columns are written that are not written plainly: told from their texts, kept as a setting, read the same everywhere."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headway.columns.written import Written
+from headway.data.arriving import find_inputs
+from headway.data.fit import fit
+from headway.data.source import open_table
+from headway.data.split import TRAIN
+from headway.draft.drafting import draft
+from headway.draft.writing import as_written
+from headway.pipeline import stages
+from headway.project import load_table_project
+from headway.run.report import Silent
+from headway.serve.body import CSV, JSON, read_body
+from headway.serve.config import ServeConfig
+from headway.serve.reading import canonical_rows
+from headway.serve.rows import sift
+
+NUMBERS: list[tuple[list[str], list[float | None]]] = [
+    (["$4,210.18", "($12.10)", "-$5", "$7", "$ 1,000", "$.50"], [4210.18, -12.1, -5, 7, 1000, 0.5]),
+    (["11.4%", "77 %", "5%", "100.0%", "8%"], [11.4, 77, 5, 100, 8]),
+    (["85 m2", "18 m2", "66 m2", "5.5 m2", "1 m2"], [85, 18, 66, 5.5, 1]),
+    (["1.234,5", "3", "4,25", "12.000", "7,0"], [1234.5, 3, 4.25, 12000, 7]),
+    (["1 234,5", "2", "3,5", "5\u00a0000", "\u22126"], [1234.5, 2, 3.5, 5000, -6]),
+    (["0,309", "-1,505", "0,300", "1,200", "2,100"], [0.309, -1.505, 0.3, 1.2, 2.1]),
+    (["1,234", "2,345", "12,500", "999", "3,100"], [1234, 2345, 12500, 999, 3100]),
+    (["12,34,567", "1,00,000", "5,000", "70", "2,345"], [1234567, 100000, 5000, 70, 2345]),
+    (["CHF 1'200.50", "CHF 300", "CHF 5", "CHF 6", "CHF 7"], [1200.5, 300, 5, 6, 7]),
+    (["19M", "201k", "8.7M", "20k", "3M"], [19e6, 201e3, 8.7e6, 20e3, 3e6]),
+    (["5 kg", "600 g", "7 kg", "8 kg", "1.5 kg"], [5000, 600, 7000, 8000, 1500]),
+    (["(12)", "13", "14", "15", "16"], [-12, 13, 14, 15, 16]),
+    (["12-", "13", "14", "15", "16"], [-12, 13, 14, 15, 16]),
+    (["< 1 year", "10+ years", "3 years", "2 years", "n/a", "6 years"], [1, 10, 3, 2, None, 6]),
+    (["<0.01", "0.5", ">100", "0.7", "0.8"], [0.01, 0.5, 100, 0.7, 0.8]),
+    (["?", "1", "2.5", "-3", "4", "5"], [None, 1, 2.5, -3, 4, 5]),
+    (["-", "#DIV/0!", "2.5", "3", "4", "5", "6"], [None, None, 2.5, 3, 4, 5, 6]),
+    (["1", " ", "2.5", "3", "", "5"], [1, None, 2.5, 3, None, 5]),
+]
+
+
+def read(values: list[Any], beside: list[str] | None = None) -> list[Any]:
+    """A column as it seems to be written; ``beside``: another column of the same table."""
+    table = {"c": pd.Series(values, dtype=object)}
+    if beside is not None:
+        table["beside"] = pd.Series(beside, dtype=object)
+    column = as_written(pd.DataFrame(table))[0]["c"]
+    return [None if pd.isna(value) else value for value in column.tolist()]
+
+
+@pytest.mark.parametrize(("texts", "values"), NUMBERS, ids=lambda case: str(case[0]))
+def test_numbers_as_people_write_them_are_read_as_the_numbers_that_they_are(
+    texts: list[str], values: list[float]
+) -> None:
+    assert [None if value is None else float(value) for value in read(texts)] == values
+
+
+def test_a_word_among_many_numbers_is_a_missing_one() -> None:
+    assert read(["1", "2", "refused"] * 2 + [str(n) for n in range(40)])[2] is None
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["K00000", "K00001", "K00002", "K00003", "K00004"],
+        ["A12", "A13", "B14", "C15", "D16"],
+        ["12A", "13B", "14C", "15D", "5"],
+        ["536365", "C536379", "536366", "536367", "536368"],
+        ["007", "012", "123", "456", "789"],
+        ["192.168.1.1", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"],
+        ["1.2.3", "1.2.4", "1.2.5", "1.3.1", "2.0.0"],
+        ["12:30", "13:30", "01:30", "02:30", "03:30"],
+        ["1/2", "3/4", "5/6", "1/3", "1/4"],
+        ["10-20", "20-30", "30-40", "40-50", "50-60"],
+        ["$5", "€6", "$7", "€8", "$9"],
+        ["5 kg", "6 m", "7 kg", "8 m", "9 kg"],
+        ["red", "blue", "green", "5", "pink"],
+        ["a", "A", "b", "B", "c"],
+    ],
+    ids=lambda texts: texts[0],
+)
+def test_codes_versions_ranges_and_mixed_units_stay_texts(texts: list[str]) -> None:
+    assert read(texts) == texts
+
+
+def test_a_point_or_a_comma_before_three_digits_is_read_as_the_columns_beside_it_are() -> None:
+    points, commas = ["1.234", "2.345", "12.500", "1.000", "900"], ["1,234", "2,345", "12,500", "1,000", "3,100"]
+    german, plain = ["1,5", "2,25", "3,5", "4,0", "5,1"], ["1.5", "2.5", "3.5", "4.5", "5.5"]
+    assert read(points, german) == [1234, 2345, 12500, 1000, 900]
+    assert read(points, plain) == points
+    assert read(commas, german) == [1.234, 2.345, 12.5, 1, 3.1]
+    assert read(commas, plain) == [1234, 2345, 12500, 1000, 3100]
+
+
+def test_true_and_false_in_several_words_are_two_values_and_capitals_make_no_class() -> None:
+    assert read(["y", "1", "No", "0", "TRUE", "f"]) == ["true", "true", "false", "false", "true", "false"]
+    assert read(["yes", "Yes", " YES", "no"]) == ["yes", "yes", "yes", "no"]
+    assert read(["yes", "no"]) == ["yes", "no"]
+
+
+DATES = [
+    (
+        ["11/23/2024", "2024-06-24", "9 Mar 2024", "06/17/2024"],
+        ["2024-11-23", "2024-06-24", "2024-03-09", "2024-06-17"],
+    ),
+    (["03/29/2024 12:00:00 AM", "03/29/2024 1:05:00 PM"], ["2024-03-29 00:00", "2024-03-29 13:05"]),
+    (["23.11.2024", "24.11.24"], ["2024-11-23", "2024-11-24"]),
+    (["March 5, 2024", "June 17, 2024"], ["2024-03-05", "2024-06-17"]),
+    (["23/11/2024 08:30", "24/11/2024", "?"], ["2024-11-23 08:30", "2024-11-24", None]),
+]
+
+
+@pytest.mark.parametrize(("texts", "moments"), DATES, ids=lambda case: str(case[0]))
+def test_dates_in_several_forms_are_read_each_in_its_own(texts: list[str], moments: list[str | None]) -> None:
+    column, _ = as_written(pd.DataFrame({"c": pd.Series(texts * 5, dtype=object)}))
+    assert column["c"].head(len(texts)).tolist() == [pd.NaT if m is None else pd.Timestamp(m) for m in moments]
+
+
+def test_dates_that_may_be_two_days_are_a_question_and_no_guess(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    days = [f"0{1 + n % 9}/0{1 + n % 8}/2024 0{1 + n % 9}:00 PM" for n in range(90)]
+    pd.DataFrame({"when": days, "x": np.arange(90) / 7, "y": [0, 1] * 45}).to_csv(tmp_path / "d.csv", index=False)
+    told = draft("d.csv", "y", None, tmp_path).decisions
+    assert any("dates that may be %d/%m/%Y %I:%M %p or %m/%d/%Y %I:%M %p" in line for line in told)
+
+
+def table(rows: int = 300) -> pd.DataFrame:
+    """A table as a shop in Germany would export it."""
+    rng = random.Random(0)
+    price = [round(rng.uniform(0, 4000), 2) for _ in range(rows)]
+    return pd.DataFrame(
+        {
+            "price": [f"{p:,.2f}".replace(",", " ").replace(".", ",").replace(" ", ".") + " €" for p in price],
+            "rate": ["?" if n % 10 == 0 else f"{n % 97}%" for n in range(rows)],
+            "open": [rng.choice(["yes", "Y", "no", "0"]) for _ in range(rows)],
+            "size": [rng.choice(["Big", "big ", "small"]) for _ in range(rows)],
+            "day": [rng.choice(["23.11.2024", "2024-11-24"]) for _ in range(rows)],
+            "y": [int(p + rng.gauss(0, 1000) > 2000) for p in price],
+        }
+    )
+
+
+def test_what_init_writes_passes_check_and_rows_to_predict_are_read_as_the_training_was(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    table().to_csv(tmp_path / "shop.csv", index=False, sep=";")
+    lines = draft("shop.csv", "y", None, tmp_path).decisions
+    (rate,) = (line for line in lines if line.startswith("rate: "))
+    assert re.search(r"numeric, .*; (\d+)% is read as \1; \? is read as missing", rate)
+    stages.check("shop", tmp_path, [], Silent())
+    project = load_table_project("shop", tmp_path)
+    assert project.data.written["price"] == Written(decimal=",", thousands=".", units={"€": 1})
+    opened = open_table(project.data, project.task, tmp_path)
+    preparation = fit(opened, np.full(300, TRAIN), project.data, project.prepare)
+    preparation = type(preparation).from_json(json.loads(json.dumps(preparation.to_json())))
+    trained = next(opened.chunks(columns=list(preparation.kinds), rows=20)).batch
+    raw = table().head(20)
+    typed = raw.assign(price=trained.column("price").to_pylist(), rate=trained.column("rate").to_pylist())
+    limits, names = ServeConfig(), tuple(preparation.kinds)
+    body = raw.to_csv(index=False).encode()
+    records = [
+        {k: v for k, v in row.items() if k != "y"}
+        for row in typed.astype(object).where(typed.notna(), None).to_dict("records")
+    ]
+    ways = [
+        raw,
+        typed,
+        pa.RecordBatch.from_pandas(raw, preserve_index=False),
+        pa.RecordBatch.from_pandas(typed, preserve_index=False),
+        read_body(body, CSV, names, True, limits).rows,
+        read_body(json.dumps({"inputs": raw.to_dict("records")}).encode(), JSON, names, True, limits, {"price"}).rows,
+        read_body(json.dumps({"inputs": records}).encode(), JSON, names, True, limits, {"price"}).rows,
+    ]
+    for rows in ways:
+        assert canonical_rows(preparation, rows).to_pydict() == trained.to_pydict()
+
+
+def test_a_number_of_json_has_a_point_also_where_the_column_has_commas(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    table().to_csv(tmp_path / "shop.csv", index=False, sep=";")
+    draft("shop.csv", "y", None, tmp_path)
+    project = load_table_project("shop", tmp_path)
+    (tmp_path / "new.jsonl").write_text('{"price": 1.234}\n{"price": "1.234"}\n')
+    (found,) = find_inputs(project.data, str(tmp_path / "new.jsonl"), tmp_path)
+    _, batch = next(found.batches(["price"], 10))
+    assert batch.column("price").to_pylist() == ["1,234", "1.234"]
+
+
+def test_a_row_that_is_written_otherwise_is_refused_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    table().to_parquet(tmp_path / "shop.parquet")
+    draft("shop.parquet", "y", None, tmp_path)
+    project = load_table_project("shop", tmp_path)
+    opened = open_table(project.data, project.task, tmp_path)
+    preparation = fit(opened, np.full(300, TRAIN), project.data, project.prepare)
+    rows = table().head(3)
+    rows.loc[1, "price"] = "12 $"
+    pq.write_table(pa.Table.from_pandas(rows, preserve_index=False), tmp_path / "new.parquet")
+    batch = pq.read_table(tmp_path / "new.parquet").combine_chunks().to_batches()[0]
+    assert sift(preparation, batch) == {1: "price must be numeric, written as data.written says, but is '12 $'"}
+
+
+def test_settings_of_two_kinds_of_values_are_one_line() -> None:
+    from headway.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="a column is of one kind, but its settings are for numbers and texts"):
+        Written.parse({"decimal": ",", "fold": True}, "data.written.x")
