@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from headway.data.source import open_table
-from headway.project import Project, load_project, load_table_project
+from headway.project import Project, load_project
 from headway.tasks import has_target
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ def _read(project: Project, root: Path, *columns: str) -> dict[str, list[Any]]:
 def project(request: pytest.FixtureRequest) -> Project:
     if request.param not in OWN:
         request.getfixturevalue("datasets")
-    return load_table_project(request.param, ROOT, OWN.get(request.param, {}))
+    return load_project(request.param, ROOT, OWN.get(request.param, {}))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -79,7 +79,7 @@ def test_values_are_of_the_kinds_stated(project: Project, root: Path) -> None:
 def test_classes_are_as_many_as_published(name: str, root: Path, request: pytest.FixtureRequest) -> None:
     if name not in OWN:
         request.getfixturevalue("datasets")
-    project = load_table_project(name, ROOT)
+    project = load_project(name, ROOT)
     target = str(project.data.target)
     found = Counter(_read(project, root, target)[target])
     assert found == PUBLISHED[name]
@@ -87,7 +87,7 @@ def test_classes_are_as_many_as_published(name: str, root: Path, request: pytest
 
 
 def test_adult_keeps_the_official_files_apart(datasets: Path, root: Path) -> None:
-    project = load_table_project("adult", ROOT)
+    project = load_project("adult", ROOT)
     table = open_table(project.data, project.task, root)
     rows = Counter[str]()
     for chunk in table.chunks(["income"]):
@@ -98,14 +98,14 @@ def test_adult_keeps_the_official_files_apart(datasets: Path, root: Path) -> Non
 
 
 def test_missing_values_of_adult_are_nulls(datasets: Path, root: Path) -> None:
-    read = _read(load_table_project("adult", ROOT), root, "workclass", "occupation", "native_country")
+    read = _read(load_project("adult", ROOT), root, "workclass", "occupation", "native_country")
     nulls = {name: sum(value is None for value in values) for name, values in read.items()}
     assert nulls == {"workclass": 1_836 + 963, "occupation": 1_843 + 966, "native_country": 583 + 274}
     assert all(value == value.strip() != "?" for values in read.values() for value in values if value is not None)
 
 
 def test_california_has_the_blanks_that_were_made(datasets: Path, root: Path) -> None:
-    read = _read(load_table_project("california-housing", ROOT), root, "total_bedrooms", "median_house_value")
+    read = _read(load_project("california-housing", ROOT), root, "total_bedrooms", "median_house_value")
     values = np.array(read["median_house_value"])
     assert len(values) == 20_640
     assert sum(v is None for v in read["total_bedrooms"]) == 207
@@ -116,7 +116,7 @@ def test_california_has_the_blanks_that_were_made(datasets: Path, root: Path) ->
 def test_breast_cancer_is_scikit_learns_own(root: Path) -> None:
     from sklearn.datasets import load_breast_cancer
 
-    read = _read(load_table_project("breast-cancer", ROOT), root, "mean_radius", "worst_fractal_dimension")
+    read = _read(load_project("breast-cancer", ROOT), root, "mean_radius", "worst_fractal_dimension")
     expected = load_breast_cancer()["data"]
     np.testing.assert_array_equal(read["mean_radius"], expected[:, 0])
     np.testing.assert_array_equal(read["worst_fractal_dimension"], expected[:, 29])

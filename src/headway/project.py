@@ -267,14 +267,6 @@ def recipe_warning(root: Path, name: str) -> str | None:
     )
 
 
-def load_table_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project:
-    """As load_project. Raises ConfigError, too, for a project without a column to predict."""
-    project = load_project(name, root, settings)
-    if not has_target(project.task):
-        raise ConfigError(f"{name} must be a project on a table, but its task is {project.task}")
-    return project
-
-
 def _pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
     if isinstance(settings, Mapping):
         return list(settings.items())

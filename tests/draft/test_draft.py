@@ -16,7 +16,7 @@ from headway.data.source import open_table
 from headway.draft.drafting import draft
 from headway.errors import ConfigError, DataError, HeadwayError
 from headway.pipeline import stages
-from headway.project import load_table_project as load_project
+from headway.project import load_project
 from headway.quality.judge import judge
 from headway.run.report import Silent
 

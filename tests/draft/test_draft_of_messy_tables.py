@@ -12,7 +12,7 @@ import pytest
 from headway.draft.drafting import draft
 from headway.errors import DataError
 from headway.pipeline import runs, stages
-from headway.project import load_project, load_table_project
+from headway.project import load_project
 from headway.run.report import Silent
 
 
@@ -33,7 +33,7 @@ def drafted(root: Path, table: pd.DataFrame) -> dict[str, Any]:
     table.to_csv(root / "rows.csv", index=False)
     draft("rows.csv", "y", None, root)
     stages.check("rows", root, [], Silent())
-    return load_table_project("rows", root).data.model_dump()
+    return load_project("rows", root).data.model_dump()
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -47,7 +47,7 @@ def test_a_folder_of_files_with_classes_in_words(project_root: Path, suffix: str
     draft("rows", "y", None, project_root)
     found = stages.check("rows", project_root, [], Silent())
     assert found.source.rows == 400
-    assert load_table_project("rows", project_root).data.positive == "yes"
+    assert load_project("rows", project_root).data.positive == "yes"
 
 
 @pytest.mark.parametrize(

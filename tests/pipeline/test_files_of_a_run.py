@@ -17,7 +17,7 @@ from headway.files import checksums
 from headway.pipeline import runs, stages
 from headway.pipeline.exam_of_rows import ExamOfRows
 from headway.pipeline.other_columns import Reading, unlearnt_rows, write_test_rows
-from headway.project import Project, load_table_project
+from headway.project import Project, load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.watch.reference import Reference
@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> RunDirectory:
     (tmp_path / "conf" / "w.yaml").write_text(yaml.safe_dump({**told, "split": {"by": "random"}}))
     write_rows(tmp_path, "1.csv", 1)
     write_rows(tmp_path, "2.csv", 2)
-    run = runs.start(load_table_project("w", tmp_path), tmp_path)
+    run = runs.start(load_project("w", tmp_path), tmp_path)
     stages.validate(run, tmp_path, Silent())
     return run
 

@@ -16,7 +16,7 @@ from headway.files.atomic import write_json
 from headway.machine.environment import code_version
 from headway.pipeline.incremental import up_to_date
 from headway.pipeline.runs import start, table_of
-from headway.project import load_project, load_table_project
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 
 PROJECT = """task: classification
@@ -42,7 +42,7 @@ def made(tmp_path: Path, registry: list[tracking.VersionRow]) -> Callable[..., R
 
     def make(*settings: str, **tags: Any) -> RunDirectory:
         run = start(load_project("people", tmp_path, settings), tmp_path)
-        table = table_of(load_table_project("people", tmp_path, settings), tmp_path)
+        table = table_of(load_project("people", tmp_path, settings), tmp_path)
         version = str(len(registry) + 1)
         write_json(run.path / "data.json", {"digest": table.digest})
         write_json(run.path / "tracking.json", {"run_id": f"run{version}"})

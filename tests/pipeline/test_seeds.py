@@ -15,7 +15,7 @@ from headway.files.atomic import read_json
 from headway.models.boosting import Boosting, predict
 from headway.pipeline import runs, stages
 from headway.pipeline.seeds import variants_of
-from headway.project import load_project, load_table_project
+from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.tasks import target_task
@@ -72,7 +72,7 @@ def test_every_seed_is_measured_and_the_first_is_the_projects_own(
 
 
 def test_settings_are_crossed_with_seeds(root: Path) -> None:
-    project = load_table_project("rows", root)
+    project = load_project("rows", root)
     found = variants_of(project, 2, [0.1, 0.01], [0.0])
     assert [(v["seed"], v["learning_rate"]) for v in found] == [(0, 0.1), (1, 0.1), (0, 0.01), (1, 0.01)]
     with pytest.raises(ConfigError, match="networks trained at once must be 2 to 256, but they are 1"):
@@ -105,6 +105,43 @@ def test_seeds_of_boosting_are_fits_of_their_own(root: Path, capsys: pytest.Capt
     )
     second = np.load(Path(told["run_directory"]) / "predictions" / "test-1.npy")
     np.testing.assert_array_equal(second, predict(alone, arrays["test"], inputs))
+
+
+LITTLE = """
+task: language
+data: {source: little.txt}
+split: {by: position, test: 0.2, validation: 0.2}
+prepare: {tokens: {tokenizer: characters}}
+model: {layers: 1, heads: 1, width: 8, context: 16}
+train: {epochs: 2, batch_size: 8, learning_rate: 0.01, threads: 1, optimizer: muon}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "metric", "warning"),
+    [
+        ("little", [], "bits_per_byte", ""),
+        ("rows", ["train.ema=0.9"], "auc", "many seeds at once need train.ema 0.0, but it is 0.9"),
+    ],
+)
+def test_networks_that_cannot_be_trained_at_once_are_trained_one_after_the_other(
+    root: Path, capsys: pytest.CaptureFixture[str], name: str, settings: list[str], metric: str, warning: str
+) -> None:
+    (root / "conf" / "little.yaml").write_text(LITTLE)
+    (root / "little.txt").write_text("the cat sees the dog, and the dog sees the cat. " * 60)
+    words = [word for setting in [*settings, "train.precision=fp32"] for word in ("--set", setting)]
+    assert cli.main(["seeds", name, "--count", "2", "--json", *words]) == 0
+    output = capsys.readouterr()
+    told = json.loads(output.out)
+    first, second = (row[metric] for row in told["rows"])
+    assert first != second
+    assert warning in " ".join(output.err.split())
+
+    run = runs.start(load_project(name, root, [*settings, "train.precision=fp32"]), root)
+    for stage in (stages.validate, stages.prepare, stages.train):
+        stage(run, root, Silent())
+    many = Path(told["run_directory"]) / "predictions" / "test-0.npy"
+    np.testing.assert_array_equal(np.load(many), np.load(run.predictions("test")))
 
 
 def test_rates_for_boosting_are_refused_before_anything_is_trained(

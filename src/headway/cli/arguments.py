@@ -48,7 +48,7 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     _project(show)
     show.add_argument("--all", action="store_true", help="every version, decision and run, not the newest ten of each")
     _json(show)
-    seeds = command("seeds", do["seeds"], "Train a project with many seeds at once, for error bars.", _SEEDS_EXAMPLE)
+    seeds = command("seeds", do["seeds"], "Train a project with many seeds, for error bars.", _SEEDS_EXAMPLE)
     _project(seeds)
     _settings(seeds)
     seeds.add_argument("--count", type=int, default=16, metavar="K", help="seeds (default 16)")

@@ -17,6 +17,10 @@ from headway.errors import ConfigError
 from headway.models.layers import Dropout, Embeddings
 
 
+class NotAtOnce(ConfigError):
+    """Networks that can only be trained one after the other."""
+
+
 class _Product(torch.autograd.Function):
     """x_KBI times each network's weight_KOI, plus bias_K1O.
 
@@ -114,7 +118,7 @@ class StackedDropout(nn.Module):
 
 
 def stack(networks: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> nn.Module:
-    """One network of K. Raises ConfigError for a network of which a layer cannot be stacked."""
+    """One network of K. Raises NotAtOnce for a network of which a layer cannot be stacked."""
     return _stacked("", list(networks), generators)
 
 
@@ -131,7 +135,7 @@ def _stacked(name: str, modules: list[nn.Module], generators: Sequence[torch.Gen
     if isinstance(first, nn.ReLU):
         return nn.ReLU(inplace=True)  # K times the memory: each copy less counts
     if next(first.parameters(recurse=False), None) is not None:
-        raise ConfigError(
+        raise NotAtOnce(
             f"many seeds at once need a model of plain layers, but {name} is a {type(first).__name__}; set model=mlp"
         )
     shell = copy.copy(first)

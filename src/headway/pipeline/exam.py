@@ -110,6 +110,10 @@ class Exam(ABC):
         """(N, ...) predictions, as a rehearsal wrote them."""
         return np.load(path)
 
+    def of_training(self, predictions: np.ndarray) -> np.ndarray:
+        """(N, ...) as the metrics take them: what the training process predicted for the test rows."""
+        return predictions
+
     def candidate(self) -> np.ndarray:
         """Its predictions, of its bundle."""
         return self.read(self.run.path / REHEARSAL / "0.npy")

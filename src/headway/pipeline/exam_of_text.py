@@ -75,16 +75,17 @@ class ExamOfText(Exam):
             begun = time.perf_counter()
             orders = (1,) if name == "unigram" else (1, 2, 3, 4, 5, 6)
             model, order = fit_ngram(train, validation, self.tokens.vocabulary, orders)
-            blocks = self._blocks(model.losses(test, order))
+            blocks = self.of_training(model.losses(test, order))
             shown = name if name == "unigram" else f"{order}-gram"
             fitted[shown] = Fitted(blocks, time.perf_counter() - begun)
         return fitted
 
-    def _blocks(self, losses: np.ndarray) -> np.ndarray:
+    def of_training(self, predictions: np.ndarray) -> np.ndarray:
+        """From the nats of every token but the first."""
         (rows,) = self.store.ragged("test").values()
         counts = rows.lengths.tolist() if by_document(self.documents) else ()
         lengths = self.tokens.reader.byte_lengths()[rows.values]
-        return blocks_of(losses, lengths, len(self.target), counts)
+        return blocks_of(predictions, lengths, len(self.target), counts)
 
     def check(self, bundle: np.ndarray) -> None:
         nats, tokens = bundle[:, NATS].sum(), bundle[:, TOKENS].sum()

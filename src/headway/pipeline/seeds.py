@@ -1,4 +1,4 @@
-"""Error bars: one project trained with many seeds at once, or one seed with many settings."""
+"""Error bars: one project trained with many seeds, or one seed with many settings; at once where its networks can be stacked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.evaluate.metrics import METRICS, value_of
 from headway.evaluate.result import Estimate
@@ -16,7 +15,9 @@ from headway.evaluate.undefined import reasons
 from headway.files.atomic import write_json
 from headway.files.records import Record
 from headway.pipeline import runs, stages
-from headway.project import Project, load_table_project
+from headway.pipeline.assessment import exam_of
+from headway.pipeline.exam import Exam
+from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
 from headway.run.report import Reporter, number
 from headway.tasks import task_of
@@ -101,7 +102,7 @@ def train_many(
     from headway import tracking
     from headway.train.launch import launch
 
-    project = load_table_project(name, root, settings)
+    project = load_project(name, root, settings)
     variants = variants_of(project, count, rates, decays)
     run = runs.start(project, root)
     write_json(run.path / "run.json", {**run.plan, "variants": variants})
@@ -114,7 +115,7 @@ def train_many(
         stages.prepare(run, root, report)
         with runs.timed(run, "train"):
             launch(run, lambda events: _show(events, report))
-        told = _measure(run, project, variants)
+        told = _measure(exam_of(run, project, root), variants)
         told.write(run.path / "seeds.json")
         journal = run.journal()
         for k, row in enumerate(told.rows):
@@ -133,20 +134,21 @@ def _show(events: Sequence[Event], report: Reporter) -> None:
     for event in events:
         if event.kind == "progress":
             report.progress(event.step / event.fields["steps"], event.fields["text"])
+        elif event.kind == "warning":
+            report.warn(event.fields["text"])
 
 
 def _measured(project: Project) -> list[str]:
     return [metric.name for metric in task_of(project.task).metrics]
 
 
-def _measure(run: RunDirectory, project: Project, variants: Sequence[dict[str, float]]) -> Seeds:
-    store = Store(run.store)
-    target, classes = np.asarray(store.arrays("test")["target"]), store.preparation.target.classes
+def _measure(exam: Exam, variants: Sequence[dict[str, float]]) -> Seeds:
+    run, project, target, classes = exam.run, exam.project, exam.target, exam.classes
     why: dict[str, str] = {}
     result = run.result or {}
     rows: list[Network] = []
     for k, variant in enumerate(variants):
-        predicted = np.load(run.predictions(f"test-{k}"))
+        predicted = exam.of_training(np.load(run.predictions(f"test-{k}")))
         values = {name: value_of(METRICS[name], target, predicted) for name in _measured(project)}
         why |= reasons(classes, target, predicted, {name: Estimate(v) for name, v in values.items()})
         best = result["networks"][k]["best_epoch"]

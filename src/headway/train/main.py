@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from headway.train.recipe import Recipe
 from headway.train.threads import WINDOW_STEPS, Threads
 
 if TYPE_CHECKING:
-    from headway.train.many import ManyTraining
+    from headway.train.many import Fitted, ManyTraining, Variant
     from headway.train.workload import Workload
 
 
@@ -106,17 +106,26 @@ def train(run: RunDirectory) -> None:
 
 
 def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: float) -> None:
-    """Train the networks of run.json's variants at once."""
+    """Train the networks of run.json's variants: at once, or one after the other where they cannot be."""
+    from headway.models.stacked import NotAtOnce
     from headway.train.many import ManyTraining, Variant
     from headway.train.precision import choose_device
     from headway.train.recording import Misrecorded
     from headway.train.table import TableWorkload
 
     workload = workload_of(run, model)
-    assert isinstance(workload, TableWorkload)
     variants = [Variant(**values) for values in run.plan["variants"]]
-    training = ManyTraining(workload, recipe, variants, choose_device(recipe.device))
+    run.predictions("test").parent.mkdir(exist_ok=True)
     journal = run.journal()
+    if not isinstance(workload, TableWorkload):
+        _fit_each(run, workload, recipe, variants, journal, started)
+        return
+    try:
+        training = ManyTraining(workload, recipe, variants, choose_device(recipe.device))
+    except NotAtOnce as error:
+        journal.write("warning", text=f"the networks are trained one after the other: {error}")
+        _fit_each(run, workload, recipe, variants, journal, started)
+        return
     try:
         _follow_many(training, journal)
     except Misrecorded as error:  # there are no checkpoints: all networks begin anew
@@ -126,12 +135,40 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
         training = ManyTraining(workload, unrecorded, variants, choose_device(recipe.device))
         _follow_many(training, journal)
     journal.close()
-    run.predictions("test").parent.mkdir(exist_ok=True)
     for k, values in enumerate(training.predictions("test")):
         write_array(run.predictions(f"test-{k}"), values)
-    networks = [
-        {"best_epoch": f.best_epoch, "epochs": f.epochs, "validation_loss": f.best_loss} for f in training.fitted
-    ]
+    _finish_many(run, training.fitted, started)
+
+
+def _fit_each(
+    run: RunDirectory,
+    workload: Workload,
+    recipe: Recipe,
+    variants: Sequence[Variant],
+    journal: Journal,
+    started: float,
+) -> None:
+    from headway.train.each import fit_each
+    from headway.train.network import tuned
+    from headway.train.precision import choose_device, choose_precision
+
+    arithmetic = choose_precision(recipe.precision, choose_device(recipe.device))
+    recipe = tuned(run, recipe, workload, arithmetic)
+
+    def show(step: int, steps: int, text: str) -> None:
+        journal.write("progress", step=step, steps=steps, text=text)
+        journal.flush()
+
+    fitted: list[Fitted] = []
+    for one, predictions in fit_each(workload, recipe, variants, arithmetic, show):
+        write_array(run.predictions(f"test-{len(fitted)}"), predictions)
+        fitted.append(one)
+    journal.close()
+    _finish_many(run, fitted, started)
+
+
+def _finish_many(run: RunDirectory, fitted: Sequence[Fitted], started: float) -> None:
+    networks = [{"best_epoch": f.best_epoch, "epochs": f.epochs, "validation_loss": f.best_loss} for f in fitted]
     run.finish({"networks": networks, "seconds": round(time.perf_counter() - started, 3)})
 
 

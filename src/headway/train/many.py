@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from headway.data.batches import Batch, permutation
 from headway.errors import ConfigError
-from headway.models.stacked import decayed, single, stack
+from headway.models.stacked import NotAtOnce, decayed, single, stack
 from headway.train.optimizer import Optimizers
 from headway.train.precision import choose_precision
 from headway.train.recipe import Recipe
@@ -224,15 +224,15 @@ class ManyTraining:
 
 
 def _check(recipe: Recipe, workload: TableWorkload) -> None:
-    """Raises ConfigError for what many networks at once cannot do."""
+    """Raises ConfigError for a batch that is too large, NotAtOnce for what many networks at once cannot do."""
     rows = workload.store.rows["train"]
-    if recipe.batch_size == "auto" or recipe.batch_size > rows:
-        raise ConfigError(
-            f"train.batch_size must be a number of at most the {rows:,} training rows, but is {recipe.batch_size}"
-        )
+    if recipe.batch_size == "auto":
+        raise NotAtOnce("many seeds at once need a number as train.batch_size, but it is auto")
+    if recipe.batch_size > rows:
+        raise ConfigError(f"train.batch_size must be at most the {rows:,} training rows, but is {recipe.batch_size:,}")
     wanted = {"optimizer": "adamw", "accumulate": 1, "clip": 0.0, "ema": 0.0, "compile": "none", "cuda_graphs": False}
     for name, value in wanted.items():
         if getattr(recipe, name) != value:
-            raise ConfigError(f"many seeds at once need train.{name} {value}, but it is {getattr(recipe, name)}")
+            raise NotAtOnce(f"many seeds at once need train.{name} {value}, but it is {getattr(recipe, name)}")
     if recipe.precision not in ("auto", "fp32"):
-        raise ConfigError(f"many seeds at once are trained in fp32, but train.precision is {recipe.precision}")
+        raise NotAtOnce(f"many seeds at once are trained in fp32, but train.precision is {recipe.precision}")

@@ -32,7 +32,7 @@ def fit_network(
     device = choose_device(recipe.device)
     check_compiler(recipe, device)
     arithmetic = choose_precision(recipe.precision, device)
-    stated, recipe = recipe, _tuned(run, recipe, workload, arithmetic)
+    stated, recipe = recipe, tuned(run, recipe, workload, arithmetic)
     training = make_training(workload, recipe, arithmetic)
     training.meter.flops_a_unit = read_json(run.path / "tuned.json")["flops_a_step"] / training.batches.count(0)
     training.meter.usual_flops_a_unit = workload.usual_flops(training.step.network)
@@ -99,7 +99,7 @@ def identity(run: RunDirectory, model: ModelConfig, recipe: Recipe) -> dict[str,
     }
 
 
-def _tuned(run: RunDirectory, recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> Recipe:
+def tuned(run: RunDirectory, recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> Recipe:
     """The recipe with numbers for what was left to be chosen. Chosen once a run: a restart must take the same."""
     path = run.path / "tuned.json"
     if "threads" not in read_or_empty(path):

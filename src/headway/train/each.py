@@ -1,0 +1,63 @@
+"""Several seeds or settings of one network, one training after the other: where `headway.train.many` cannot train them at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from headway.errors import TrainingError
+from headway.train.loop import NonFinite, Training
+from headway.train.many import Fitted, Variant
+from headway.train.network import make_training
+from headway.train.precision import Arithmetic
+from headway.train.recipe import Recipe
+from headway.train.recording import Misrecorded
+from headway.train.workload import Workload
+
+SHOWN_SECONDS = 0.5
+
+
+def fit_each(
+    workload: Workload,
+    recipe: Recipe,
+    variants: Sequence[Variant],
+    arithmetic: Arithmetic,
+    show: Callable[[int, int, str], None],
+) -> Iterator[tuple[Fitted, np.ndarray]]:
+    """What became of each network, and its test predictions. Batch size and threads are numbers by now.
+
+    ``show`` is given the steps done, the steps of all trainings, and a text. Raises TrainingError where a loss becomes non-finite.
+    """
+    for k, variant in enumerate(variants):
+        own = recipe.model_copy(update=vars(variant))
+
+        def show_own(training: Training, k: int = k) -> None:
+            steps = training.batches.steps * recipe.epochs
+            text = f"network {k + 1} of {len(variants)}: epoch {training.progress.epoch + 1} of at most {recipe.epochs}"
+            show(k * steps + training.progress.step, len(variants) * steps, text)
+
+        try:
+            training = _trained(workload, own, arithmetic, show_own)
+        except Misrecorded:  # there are no checkpoints: it begins anew
+            training = _trained(workload, own.model_copy(update={"record": False}), arithmetic, show_own)
+        except NonFinite as error:
+            raise TrainingError(f"seed {variant.seed}, learning rate {variant.learning_rate:g}: {error}") from None
+        done, network = training.progress, training.step.kept
+        network.load_state_dict(training.best)
+        fitted = Fitted(variant, done.best_loss, done.best_epoch, done.epoch)
+        yield fitted, workload.predictions(network, arithmetic)["test"]
+
+
+def _trained(workload: Workload, recipe: Recipe, arithmetic: Arithmetic, show: Callable[[Training], None]) -> Training:
+    """A training that is done."""
+    training = make_training(workload, recipe, arithmetic)
+    shown = 0.0
+    for what in training.run():
+        if what == "epoch":
+            training.mean_loss()  # raises where it is lost
+        elif time.perf_counter() - shown > SHOWN_SECONDS:
+            shown = time.perf_counter()
+            show(training)
+    return training
