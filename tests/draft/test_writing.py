@@ -22,7 +22,7 @@ from headway.data.split import TRAIN
 from headway.draft.drafting import draft
 from headway.draft.writing import as_written
 from headway.pipeline import stages
-from headway.project import load_table_project
+from headway.project import load_project
 from headway.run.report import Silent
 from headway.serve.body import CSV, JSON, read_body
 from headway.serve.config import ServeConfig
@@ -159,7 +159,7 @@ def test_what_init_writes_passes_check_and_rows_to_predict_are_read_as_the_train
     (rate,) = (line for line in lines if line.startswith("rate: "))
     assert re.search(r"numeric, .*; (\d+)% is read as \1; \? is read as missing", rate)
     stages.check("shop", tmp_path, [], Silent())
-    project = load_table_project("shop", tmp_path)
+    project = load_project("shop", tmp_path)
     assert project.data.written["price"] == Written(decimal=",", thousands=".", units={"€": 1})
     opened = open_table(project.data, project.task, tmp_path)
     preparation = fit(opened, np.full(300, TRAIN), project.data, project.prepare)
@@ -190,7 +190,7 @@ def test_a_number_of_json_has_a_point_also_where_the_column_has_commas(tmp_path:
     (tmp_path / "conf").mkdir()
     table().to_csv(tmp_path / "shop.csv", index=False, sep=";")
     draft("shop.csv", "y", None, tmp_path)
-    project = load_table_project("shop", tmp_path)
+    project = load_project("shop", tmp_path)
     (tmp_path / "new.jsonl").write_text('{"price": 1.234}\n{"price": "1.234"}\n')
     (found,) = find_inputs(project.data, str(tmp_path / "new.jsonl"), tmp_path)
     _, batch = next(found.batches(["price"], 10))
@@ -201,7 +201,7 @@ def test_a_row_that_is_written_otherwise_is_refused_by_itself(tmp_path: Path) ->
     (tmp_path / "conf").mkdir()
     table().to_parquet(tmp_path / "shop.parquet")
     draft("shop.parquet", "y", None, tmp_path)
-    project = load_table_project("shop", tmp_path)
+    project = load_project("shop", tmp_path)
     opened = open_table(project.data, project.task, tmp_path)
     preparation = fit(opened, np.full(300, TRAIN), project.data, project.prepare)
     rows = table().head(3)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -68,11 +69,23 @@ class PaddedRows:
         """(B, W) of a slice, (W,) of one row."""
         if isinstance(rows, slice):
             return self.index_select(0, torch.arange(*rows.indices(len(self)), device=self.device))
-        return self.index_select(0, torch.tensor([rows], device=self.device))[0]
+        # By numpy, for a plain DataLoader takes row by row: eight small calls of torch would be most of its time.
+        start, end = self._offsets[rows], self._offsets[rows + 1]
+        row = np.zeros(self.width, self._values.dtype)
+        row[: end - start] = self._values[start : min(end, start + self.width)]
+        return torch.from_numpy(row).to(self.device)
+
+    @cached_property
+    def _values(self) -> np.ndarray:
+        return self.values.cpu().numpy()
+
+    @cached_property
+    def _offsets(self) -> np.ndarray:
+        return self.offsets.cpu().numpy()
 
     def gather(self, rows: np.ndarray, out: np.ndarray) -> None:
         """The rows of these numbers into ``out`` (B, W). By numpy, in the calling thread alone."""
-        values, offsets = self.values.numpy(), self.offsets.numpy()
+        values, offsets = self._values, self._offsets
         lengths = np.minimum(offsets[rows + 1] - offsets[rows], self.width)
         inside = np.arange(self.width) < lengths[:, None]
         out[:] = 0
