@@ -49,8 +49,9 @@ CYCLES = {
     "day of year": Cycle(365.25, 366, 1),
 }
 
-WHOLE = 0.9
-"""Training rows that span this share of a cycle show it; of less, the part only grows with time, as the days do."""
+SHOWN = 1.9
+"""Training rows must span nearly two of a cycle: of one alone, season and trend cannot be told apart. On bicycle rentals of 17 months the
+month made a network's error in the next four a quarter larger (RMSE 87 against 67)."""
 
 
 def number_of(part: str, moments: np.ndarray) -> np.ndarray:
@@ -109,23 +110,20 @@ class Day(Number):
 
 @dataclass(frozen=True)
 class Part:
-    """A part that varies in the training rows: (number - mean) / std, and its waves. ``held``: of moments within the training range."""
+    """A part that varies in the training rows: (number - mean) / std, and its waves."""
 
     name: str
     mean: float
     std: float
-    held: bool = False
 
 
 @dataclass(frozen=True)
 class Calendar(Encoding):
     """The parts of a moment, null as their means; ``missing`` adds a 0/1 column for nulls.
 
-    ``ends``: the first and the last training row, in microseconds since 1970. ``holidays``: days since 1970; None where no country's
-    are asked for. ``days``: the trend, None without.
+    ``days``: the trend, None without. ``holidays``: days since 1970; None where no country's are asked for.
     """
 
-    ends: tuple[int, int]
     parts: tuple[Part, ...]
     days: Day | None = None
     zone: str = "UTC"
@@ -152,13 +150,11 @@ class Calendar(Encoding):
 
     def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
         known = column.is_valid().to_numpy(zero_copy_only=False)
-        moments = _micros(column)
-        as_is = local(moments, self.zone)
-        held = local(moments.clip(*self.ends), self.zone) if any(part.held for part in self.parts) else as_is
+        moments = local(_micros(column), self.zone)
         trend = self.days.apply(column, missing, strict) if self.days else []
-        numbers = [_scaled(part, held if part.held else as_is) for part in self.parts]
-        waves = [wave for part in self.parts for wave in _waved(part, held if part.held else as_is)]
-        holiday = [np.isin(as_is // _DAY, self.holidays).astype(np.float64)] if self.holidays is not None else []
+        numbers = [_scaled(part, moments) for part in self.parts]
+        waves = [wave for part in self.parts for wave in _waved(part, moments)]
+        holiday = [np.isin(moments // _DAY, self.holidays).astype(np.float64)] if self.holidays is not None else []
         filled = [np.where(known, one, 0.0) for one in (*numbers, *waves, *holiday)]
         return [*trend, *filled, *([(~known).astype(np.float64)] if self.missing else [])]
 
@@ -173,7 +169,6 @@ class Calendar(Encoding):
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         days, holidays = values["days"], values["holidays"]
         nested: dict[str, Any] = {
-            "ends": tuple(values["ends"]),
             "parts": tuple(Part(**part) for part in values["parts"]),
             "days": None if days is None else Day.from_json(days),
             "holidays": None if holidays is None else tuple(holidays),
@@ -229,20 +224,20 @@ class CalendarFitter(Fitter):
             counts += np.bincount(number_of(part, there), minlength=len(counts))
 
     def finish(self) -> Calendar | None:
-        """None for a column without two moments: there is nothing to learn from it."""
+        """None where there is nothing to learn: a column without two moments, or without a part."""
         days = self._days.finish()
         if days is None or self._ends is None:
             return None
         assert isinstance(days, Day)
-        return Calendar(
+        encoding = Calendar(
             column=self._name,
-            ends=self._ends,
             parts=tuple(self._parts(self._ends)),
             days=self._trend(days),
             zone=self._date.zone,
             holidays=self._holidays(self._ends),
             missing=self._missing,
         )
+        return encoding if encoding.prepared() else None
 
     def _trend(self, days: Day) -> Day | None:
         if self._date.trend == "none":
@@ -251,17 +246,16 @@ class CalendarFitter(Fitter):
         return replace(days, limits=None) if self._date.trend == "free" else days
 
     def _parts(self, whole: tuple[int, int]) -> Iterator[Part]:
-        """Those that vary. One whose cycle the rows do not show grows with time: it goes as far as the trend may."""
+        """Those that vary, of cycles that the rows show."""
         span = (whole[1] - whole[0]) / _DAY
         for name, counts in self._counts.items():
-            grows = span < WHOLE * CYCLES[name].days
-            if np.count_nonzero(counts) < 2 or (grows and self._date.trend == "none"):
+            if np.count_nonzero(counts) < 2 or span < SHOWN * CYCLES[name].days:
                 continue
             numbers, shares = np.arange(len(counts)), counts / counts.sum()
             mean = float(numbers @ shares)
             std = float(np.sqrt((numbers - mean) ** 2 @ shares))
             scaled = (mean, std) if self._config.scale != "none" else (mean, 1.0)
-            yield Part(name, *scaled, held=grows and self._date.trend == "held")
+            yield Part(name, *scaled)
 
     def _holidays(self, whole: tuple[int, int]) -> tuple[int, ...] | None:
         if self._date.holidays is None:
