@@ -79,7 +79,7 @@ class Circle(Encoding):
     def kind_name(self):
         return HourColumn.name
 
-    def prepared(self):
+    def outputs(self):
         return [Prepared(f"{self.column} sine"), Prepared(f"{self.column} cosine")]
 
     def apply(self, column, missing=(), strict=False):

@@ -63,7 +63,7 @@ def test_every_column_of_the_files_has_a_role(project: Project, root: Path) -> N
     named += [project.split.column] if project.split.column else []
     named += [e.column for e in project.validation.expectations if e.column]
     table = open_table(project.data, project.task, root, named)
-    assert table.unknown == []
+    assert table.unlisted == []
     assert set(project.data.ignore) <= set(table.present)
     chunk = next(table.chunks())
     assert chunk.batch.num_rows > 0

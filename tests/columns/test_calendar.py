@@ -37,7 +37,7 @@ def fitted(moments: pd.DatetimeIndex | Sequence[object], **dates: object) -> Cal
 
 
 def applied(encoding: Calendar, moments: pd.DatetimeIndex | Sequence[object]) -> Mapping[str, np.ndarray]:
-    names = [one.name for one in encoding.prepared()]
+    names = [one.name for one in encoding.outputs()]
     return dict(zip(names, encoding.apply(column(moments)), strict=True))
 
 
@@ -73,7 +73,7 @@ def test_the_hour_is_that_of_the_zones_clocks_over_both_changes_of_daylight_savi
 
 def test_only_parts_that_vary_in_a_cycle_that_rows_show_twice_are_made_and_each_has_a_name() -> None:
     def names(moments: pd.DatetimeIndex) -> list[str]:
-        return [one.name.removeprefix("when: ") for one in fitted(moments).prepared() if "sine" not in one.name]
+        return [one.name.removeprefix("when: ") for one in fitted(moments).outputs() if "sine" not in one.name]
 
     assert names(pd.date_range("2022-01-01", "2023-12-31")) == ["days", "weekday", "month", "day of year"]
     assert names(pd.date_range("2022-01-01", "2023-06-30")) == ["days", "weekday"], "one year's season may be a trend"

@@ -95,7 +95,7 @@ def test_an_encoding_fills_its_columns_and_is_the_same_from_json(kind: str) -> N
     assert encoding.group in groups()
     again = read_encoding(encoding.group, json.loads(json.dumps(encoding.to_json())))
     assert again == encoding
-    prepared, arrays = encoding.prepared(), encoding.apply(column)
+    prepared, arrays = encoding.outputs(), encoding.apply(column)
     assert len(arrays) == len(prepared)
     for one, array, same in zip(prepared, arrays, again.apply(column), strict=True):
         assert array.shape == (len(column),)

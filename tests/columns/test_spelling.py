@@ -157,13 +157,13 @@ def test_a_word_for_null_is_a_category_where_training_knew_it_as_one() -> None:
     target = Target("t", "classification", ("no", "yes"))
     rows = pa.record_batch({"c": ["None", "NA", "", "a", "b", None]})
     for typed, expected in ((True, [3, MISSING, MISSING, 2, UNKNOWN, MISSING]), (False, [3, 0, 0, 2, 0, MISSING])):
-        preparation = Preparation((Category("c", ("a", "None")),), target, typed=typed)
+        preparation = Preparation((Category("c", ("a", "None")),), target, null_is_value=typed)
         np.testing.assert_array_equal(preparation.apply(rows)["categorical"][:, 0], expected)
     again = Preparation.from_json({**preparation.to_json(), "null_values": ["?"]})
-    assert (again.typed, again.null_values) == (False, ("?",))
+    assert (again.null_is_value, again.null_values) == (False, ("?",))
     told = preparation.to_json()
     del told["typed"]
-    assert Preparation.from_json(told).typed is False, "it had words for null, so its files were CSV"
+    assert Preparation.from_json(told).null_is_value is False, "it had words for null, so its files were CSV"
 
 
 def _convert(values: Any, kind: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headway.data.config import CsvOptions
-from headway.data.files import read_batches, read_schema
+from headway.data.formats import read_batches, read_schema
 from headway.errors import DataError
 
 

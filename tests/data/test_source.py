@@ -200,7 +200,7 @@ def test_a_month_whose_schema_changed_names_the_file_the_column_and_the_types(tm
     write(FRAME.rename(columns={"n": "nn"}), tmp_path / "m" / "02.parquet")
     with pytest.raises(
         DataError,
-        match=r"02.parquet: all files must have the same columns, but n, which 01.parquet has, is not here; did you mean nn\?",
+        match=r"02.parquet: all files must have the same columns, but it lacks n, which 01.parquet has; did you mean nn\?",
     ):
         opened("m", tmp_path)
 
@@ -240,7 +240,7 @@ def test_a_file_address_is_read_like_the_file(tmp_path: Path) -> None:
 
 def test_columns_that_the_project_does_not_know_are_told(tmp_path: Path) -> None:
     path = write(FRAME.assign(new=1, old=2), tmp_path / "x.csv")
-    assert opened(path, tmp_path, ignore={"old": "not used"}).unknown == ["new"]
+    assert opened(path, tmp_path, ignore={"old": "not used"}).unlisted == ["new"]
 
 
 def test_the_newest_month_is_read_from_the_files_names(tmp_path: Path) -> None:

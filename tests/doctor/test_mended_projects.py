@@ -225,7 +225,6 @@ LEFT = [
     (".prefect/serving.json", "", b"{"),
     (".prefect/up.json", "", b""),
     ("data/watch/rows.json", "", b"\0\0"),
-    (".cache/checked.json", "", b"[1"),
     (".cache/digests.json", "", b"[1]"),
 ]
 

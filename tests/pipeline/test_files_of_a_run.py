@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from headway.data.digests import file_digests
 from headway.data.learnt import Learnt
-from headway.data.source import file_digests
 from headway.data.store import Store
 from headway.errors import DataError
 from headway.files import checksums

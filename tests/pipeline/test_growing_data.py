@@ -211,7 +211,7 @@ def test_a_champion_that_reads_other_columns_is_examined_by_its_own(root: Path) 
         pd.read_csv(file).drop(columns="c").to_csv(file, index=False)
     examined = examine(root, champion, candidate)
     assert not examined.mask.any()
-    assert "the rows that version 1 learnt from cannot be told" in examined.sentence()
+    assert "the training rows of version 1 cannot be recognised" in examined.sentence()
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_rows_that_all_have_other_values_are_said_to_be_unknown(root: Path) -> N
     examined = examine(root, champion, candidate)
     assert examined.mask.all()
     assert examined.sentence() == (
-        "none of the rows that version 1 learnt from is in these files (told apart by a, b, c, y): where they are the same rows with "
+        "no training row of version 1 is in these files (told apart by a, b, c, y): if these are the same rows with "
         "other values, its figure may be too good"
     )
 
@@ -332,7 +332,7 @@ def test_a_champions_column_that_is_no_number_any_more_leaves_every_row_out(root
     candidate = train(root, "two", {"by": "random"}, keys=[], features={"a": "numeric", "c": "categorical"})
     examined = examine(root, champion, candidate)
     assert not examined.mask.any()
-    assert "the rows that version 1 learnt from cannot be told: " in examined.sentence()
+    assert "the training rows of version 1 cannot be recognised: " in examined.sentence()
 
 
 def test_groups_keep_their_part_when_rows_without_a_group_come(root: Path) -> None:

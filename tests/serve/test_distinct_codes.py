@@ -91,7 +91,7 @@ def test_a_model_reads_different_codes_apart(tmp_path: Path, frame: str, typed: 
     _parquet(path)
     known = tuple(dict.fromkeys(_read(path)))
     target = Target("y", "classification", ("no", "yes"))
-    preparation = Preparation((Category("code", known),), target, typed=typed)
+    preparation = Preparation((Category("code", known),), target, null_is_value=typed)
     values = pd.Series([*TEXTS, 4, 4.0, 1.1, 250.0] if frame == "mixed" else TEXTS, dtype=object)
     rows: pd.DataFrame | pa.RecordBatch = pd.DataFrame(
         {"code": values if frame in ("mixed", "arrow") else values.astype(pd.api.types.pandas_dtype(frame))}

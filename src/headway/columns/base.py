@@ -50,7 +50,7 @@ class Encoding(ABC):
         """The name of the column's type."""
 
     @abstractmethod
-    def prepared(self) -> Sequence[Prepared]:
+    def outputs(self) -> Sequence[Prepared]:
         """The prepared columns, in order."""
 
     @abstractmethod

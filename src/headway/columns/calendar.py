@@ -135,7 +135,7 @@ class Calendar(Encoding):
     def kind_name(self) -> str:
         return "date"
 
-    def prepared(self) -> Sequence[Prepared]:
+    def outputs(self) -> Sequence[Prepared]:
         trend = [Prepared(f"{self.column}: days", bins=True)] if self.days else []
         numbers = [Prepared(f"{self.column}: {part.name}", bins=True) for part in self.parts]
         waves = [

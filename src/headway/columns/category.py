@@ -43,7 +43,7 @@ class Category(Encoding):
     def kind_name(self) -> str:
         return CategoricalColumn.name
 
-    def prepared(self) -> Sequence[Prepared]:
+    def outputs(self) -> Sequence[Prepared]:
         return (Prepared(self.column, codes=len(self.values) + FIRST_CODE),)
 
     def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:

@@ -55,7 +55,7 @@ class Number(Encoding):
     def kind_name(self) -> str:
         return self.kind
 
-    def prepared(self) -> Sequence[Prepared]:
+    def outputs(self) -> Sequence[Prepared]:
         plain = Prepared(self.column, bins=True)
         return (plain, Prepared(f"{self.column} missing")) if self.missing else (plain,)
 

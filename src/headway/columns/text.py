@@ -46,7 +46,7 @@ class Words(Encoding):
     def kind_name(self) -> str:
         return TextColumn.name
 
-    def prepared(self) -> Sequence[Prepared]:
+    def outputs(self) -> Sequence[Prepared]:
         return [Prepared(f"{self.column}: {word}") for word in self.words]
 
     def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
@@ -131,7 +131,7 @@ class Tokens(Encoding):
     def kind_name(self) -> str:
         return TextColumn.name
 
-    def prepared(self) -> Sequence[Prepared]:
+    def outputs(self) -> Sequence[Prepared]:
         return ()
 
     def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
@@ -202,7 +202,7 @@ class DocumentTokens(Encoding):
     def kind_name(self) -> str:
         return TextColumn.name
 
-    def prepared(self) -> Sequence[Prepared]:
+    def outputs(self) -> Sequence[Prepared]:
         return ()
 
     def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:

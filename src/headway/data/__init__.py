@@ -1,1 +1,29 @@
-"""From a source to batches: source, profile, checks, split, prepare, store, batches."""
+"""From a source to batches.
+
+source      a table of rows from one or many files, streamed in canonical types
+files       which files a source names, and their format
+formats     the rows of one file in its own format
+records     JSON records
+texts       files of text as rows; naming: what documents are called
+reading     the settings that decide on the values of each row
+fetch       public files with a known SHA-256; datasets: the known data sets
+credentials addresses that hold a secret, refused
+digests     digests of files, cached
+canonical   values in one type and one spelling for each kind
+arriving    rows to be predicted or watched
+config      the `data`, `split` and `validation` sections of a project
+earlier     settings in the YAML of earlier versions
+profile     a summary of each column; known: kept for each file
+checks      constant columns, ids, leaks, overlap; alone: how well one column predicts the target
+rules       the expectations that a project may state; conditions: on single rows
+measure     the metrics that expectations need; distinct: a column's distinct values
+identity    what tells rows apart; shingles: what tells passages of text apart
+split       training, validation and test
+moments     when each row happened; date_formats: the formats of texts; periods: the units of a test by time
+learnt      the rows that a model was trained on
+documents   the documents of a project without a target
+prepare     the fitted preparation; fit: fits it; inputs: the shape of its arrays
+store       prepared arrays on disk; arrays: written piece by piece; ready: whether a store can be used again
+batches     batches of a table; streamed: one that does not fit; padded: ragged rows; loader: by a plain DataLoader
+tokens      the tokens of documents; windows: their batches
+"""

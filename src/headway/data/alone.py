@@ -1,4 +1,4 @@
-"""How well one column alone tells the target, without training anything: the sign of a leak."""
+"""How well one column alone predicts the target, without training anything: the sign of a leak."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAMPLE = 100_000
 FOLDS = 5
 BINS = 200
 FEWEST = 10
-"""Rows a class needs to be told from the rest: with half as many, an honest column often orders all of them."""
+"""A class with fewer rows is not judged: of half as many rows, an honest column often orders all correctly."""
 
 
 def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: TaskName) -> tuple[float, str]:
@@ -44,12 +44,12 @@ def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: TaskNam
 
 
 def _binned(numbers: np.ndarray) -> np.ndarray:
-    """Codes of neighbouring values, binned by rank. Missing values are a group of their own."""
-    known = ~np.isnan(numbers)
+    """Codes of bins of neighbouring values, by rank. Missing values are a bin of their own."""
+    present = ~np.isnan(numbers)
     codes = np.zeros(len(numbers), np.int64)
-    if known.any():
-        cuts = np.unique(np.quantile(numbers[known], np.linspace(0, 1, BINS + 1)[1:-1], method="nearest"))
-        codes[known] = 1 + np.searchsorted(cuts, numbers[known], side="right")
+    if present.any():
+        cuts = np.unique(np.quantile(numbers[present], np.linspace(0, 1, BINS + 1)[1:-1], method="nearest"))
+        codes[present] = 1 + np.searchsorted(cuts, numbers[present], side="right")
     return codes
 
 
@@ -60,8 +60,8 @@ def _out_of_fold(groups: np.ndarray, target: np.ndarray, prior: float = 1.0) -> 
     counts = np.bincount(groups, minlength=n)
     sums = np.bincount(groups, target, minlength=n)
     score = np.empty(len(groups))
-    for held in range(FOLDS):
-        inside = fold == held
+    for number in range(FOLDS):
+        inside = fold == number
         rest = counts - np.bincount(groups[inside], minlength=n)
         total = sums - np.bincount(groups[inside], target[inside], minlength=n)
         score[inside] = ((total + prior * overall) / (rest + prior))[groups[inside]]
@@ -80,8 +80,8 @@ def _r2(groups: np.ndarray, target: np.ndarray) -> float:
     spread = float(((target - target.mean()) ** 2).sum())
     if spread == 0 or len(target) < FOLDS:
         return 0.0
-    left = float(((target - _out_of_fold(groups, target, 1e-9)) ** 2).sum())
-    return max(0.0, 1 - left / spread)
+    residual = float(((target - _out_of_fold(groups, target, 1e-9)) ** 2).sum())
+    return max(0.0, 1 - residual / spread)
 
 
 def exact_sum(numbers: Mapping[str, pd.Series], target: pd.Series) -> tuple[str, ...]:
@@ -92,18 +92,18 @@ def exact_sum(numbers: Mapping[str, pd.Series], target: pd.Series) -> tuple[str,
     frame = pd.DataFrame({**numbers, "\0target": target}).dropna()
     if len(frame) < 10:
         return ()
-    values, wanted = frame.drop(columns="\0target").to_numpy(np.float64), frame["\0target"].to_numpy(np.float64)
+    values, sums = frame.drop(columns="\0target").to_numpy(np.float64), frame["\0target"].to_numpy(np.float64)
     varied = [i for i in range(values.shape[1]) if np.ptp(values[:, i]) > 0]
     rows = np.linspace(0, len(frame) - 1, min(50, len(frame))).astype(int)
-    few, aim = values[rows], wanted[rows]
-    scale = max(1.0, float(np.abs(wanted).max())) * 1e-9
+    few, aim = values[rows], sums[rows]
+    scale = max(1.0, float(np.abs(sums).max())) * 1e-9
     names = list(numbers)
     for size in (2, 3) if len(varied) <= 60 else (2,):
-        for chosen in itertools.combinations(varied, size):
-            columns = list(chosen)
+        for indices in itertools.combinations(varied, size):
+            columns = list(indices)
             if (
                 np.abs(few[:, columns].sum(axis=1) - aim).max() <= scale
-                and np.abs(values[:, columns].sum(axis=1) - wanted).max() <= scale
+                and np.abs(values[:, columns].sum(axis=1) - sums).max() <= scale
             ):
-                return tuple(names[i] for i in chosen)
+                return tuple(names[i] for i in indices)
     return ()

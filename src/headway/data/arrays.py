@@ -29,7 +29,7 @@ class GrowingArray:
         np.lib.format.write_array_header_1_0(self._file, described)
 
     def append(self, values: np.ndarray) -> None:
-        """Write them behind those that are there."""
+        """Write values at the end."""
         self._file.write(values.astype(self._kind, copy=False).tobytes())
         self.count += len(values)
 
@@ -43,7 +43,7 @@ class GrowingArray:
 
 
 class GrowingRagged:
-    """The two files of ragged rows, written in the same way."""
+    """The two files of ragged rows, each a GrowingArray."""
 
     def __init__(self, folder: Path, name: str, kind: np.dtype[Any]) -> None:
         self._values = GrowingArray(folder / f"{name}.values.npy", kind)
@@ -56,7 +56,7 @@ class GrowingRagged:
         return self._values.count
 
     def append(self, rows: Ragged) -> None:
-        """Write rows behind those that are there."""
+        """Write rows at the end."""
         self._offsets.append(rows.offsets[1:] - rows.offsets[0] + self._values.count)
         self._values.append(rows.values[rows.offsets[0] : rows.offsets[-1]])
 

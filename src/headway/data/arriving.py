@@ -1,4 +1,4 @@
-"""Rows as they arrive, to be predicted or watched: which files, and how each is read. They may lack the target, or hold more."""
+"""Rows to be predicted or watched: which files, and how each is read. They may lack the target or have further columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.datasets import dataset_of, locate
-from headway.data.files import find_files, format_of, read_batches, read_schema
+from headway.data.files import find_files, format_of
+from headway.data.formats import read_batches, read_schema
 from headway.data.naming import below
 from headway.data.reading import Clean
 from headway.errors import ConfigError
@@ -37,7 +38,7 @@ class Input:
 
     @property
     def how(self) -> list[object]:
-        """What else than the file's bytes decides what its rows are."""
+        """What decides on its rows beside the file's bytes."""
         return [self.form, self.csv.model_dump(), self.clean is not None]
 
     @property
@@ -57,21 +58,21 @@ class Input:
         return int(pq.read_metadata(self.file).num_rows)
 
     def batches(
-        self, columns: Sequence[str], rows: int, start: int = 0, broken: Callable[[str], None] | None = None
+        self, columns: Sequence[str], rows: int, start: int = 0, on_bad_line: Callable[[str], None] | None = None
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """The rows from number ``start`` on (from 0), with the number of each batch's first.
 
-        Lines of CSV with too few or too many values have no number; they are told to ``broken``, all of them at every reading. Without
+        Lines of CSV with too few or too many values have no number; every reading passes all of them to ``on_bad_line``. Without
         it, they raise DataError.
         """
-        read = None if self.clean else list(columns)
+        names = None if self.clean else list(columns)
         at = 0
-        for raw in read_batches(self.file, self.form, self.csv, read, rows, broken, self.commas):
+        for raw in read_batches(self.file, self.form, self.csv, names, rows, on_bad_line, self.commas):
             end = at + raw.num_rows
             if end > start:
                 rest = raw.slice(max(0, start - at))
-                cleaned = (self.clean(rest) if self.clean else rest).select(list(columns))
-                yield end - rest.num_rows, cleaned
+                batch = (self.clean(rest) if self.clean else rest).select(list(columns))
+                yield end - rest.num_rows, batch
             at = end
 
 
@@ -93,15 +94,15 @@ class Folder(Input):
         return len(self.parts)
 
     def batches(
-        self, columns: Sequence[str], rows: int, start: int = 0, broken: Callable[[str], None] | None = None
+        self, columns: Sequence[str], rows: int, start: int = 0, on_bad_line: Callable[[str], None] | None = None
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        del broken
-        held: list[pa.RecordBatch] = []
+        del on_bad_line
+        pieces: list[pa.RecordBatch] = []
         for number, one in enumerate(self.parts[start:], start):
-            held += [batch for _, batch in one.batches(columns, rows)]
-            if len(held) >= rows or number == len(self.parts) - 1:
-                yield number + 1 - len(held), pa.Table.from_batches(held).combine_chunks().to_batches()[0]
-                held = []
+            pieces += [batch for _, batch in one.batches(columns, rows)]
+            if len(pieces) >= rows or number == len(self.parts) - 1:
+                yield number + 1 - len(pieces), pa.Table.from_batches(pieces).combine_chunks().to_batches()[0]
+                pieces = []
 
 
 def as_one(inputs: Sequence[Input]) -> list[Input]:
@@ -117,30 +118,30 @@ def as_one(inputs: Sequence[Input]) -> list[Input]:
 def find_inputs(config: DataConfig, data: str | None, root: Path) -> list[Input]:
     """The files of ``data``, or the project's own. Raises ConfigError or DataError when there is none or no way to read it.
 
-    CSV is read as the project's own is; where its files have no line of names and these have, the line is heeded.
+    CSV is read as the project's own is. Where the project's files have no header line and these have one, it gives the names.
     """
     csv, clean, own = config.csv, None, config.format
     texts = config.may_be_texts
     if config.dataset is not None:
-        known = dataset_of(config.dataset)
-        csv, clean, own = known.csv, _cleaner(known.clean, config.target), known.format
+        dataset = dataset_of(config.dataset)
+        csv, clean, own = dataset.csv, _cleaner(dataset.clean, config.target), dataset.format
     if data is None and config.dataset is not None:
         files = [str(file) for file in locate(config.dataset, config.options, root).files]
     else:
         files = find_files(data or str(config.source), root, "--data" if data else "data.source", texts)
     folder = os.path.commonpath([str(PurePath(file).parent) for file in files])
-    found = []
+    inputs = []
     for file in files:
         form = own if data is None and own != "auto" else _form(file, own, texts)
         name = PurePath(file).relative_to(folder).as_posix()
         mend = below(folder) if form == "text" else clean if form == own else None
-        made = Input(file, name, form, csv, mend, config.commas)
-        found.append(_with_header(made, config) if form == "csv" and csv.column_names else made)
-    return found
+        item = Input(file, name, form, csv, mend, config.commas)
+        inputs.append(_with_header(item, config) if form == "csv" and csv.column_names else item)
+    return inputs
 
 
 def _cleaner(clean: Clean | None, target: str | None) -> Clean | None:
-    """A data set's own mending, for rows that may lack the target, which it may want to mend."""
+    """The data set's cleaner; it tolerates a missing target column."""
     if clean is None or target is None:
         return clean
 
@@ -153,7 +154,7 @@ def _cleaner(clean: Clean | None, target: str | None) -> Clean | None:
 
 
 def _form(file: str, own: str, texts: bool) -> str:
-    """By the file's ending; the project's own format where the ending tells nothing."""
+    """By the file's ending; the project's own format where the ending does not say."""
     try:
         return format_of([file], "auto", texts)
     except ConfigError:
@@ -162,10 +163,10 @@ def _form(file: str, own: str, texts: bool) -> str:
         return own
 
 
-def _with_header(found: Input, config: DataConfig) -> Input:
-    named = found.csv.model_copy(update={"column_names": ()})
-    has = set(read_schema(found.file, "csv", named).names)
-    return replace(found, csv=named) if set(config.features) <= has else found
+def _with_header(item: Input, config: DataConfig) -> Input:
+    csv = item.csv.model_copy(update={"column_names": ()})
+    has = set(read_schema(item.file, "csv", csv).names)
+    return replace(item, csv=csv) if set(config.features) <= has else item
 
 
 def empty(schema: pa.Schema) -> pa.RecordBatch:

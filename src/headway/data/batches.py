@@ -1,4 +1,4 @@
-"""Batches that never touch rows one by one: deterministic in (seed, epoch, step), and resumable at any step.
+"""Batches by whole blocks of rows, never row by row: deterministic in (seed, epoch, step), resumable at any step.
 
 Shapes: N rows, B rows in a batch. `ResidentBatches` holds the table on its device and draws a full permutation an epoch. A table
 that does not fit is read by `headway.data.streamed`, in the same order on any number of readers.
@@ -16,7 +16,7 @@ from torch import Tensor
 from headway.data.padded import Rows, row_bytes
 
 GATHER_BYTES = 1 << 22
-"""Rows gathered at once: enough to drown the call's cost, small enough to stay in a core's cache until they are used."""
+"""Bytes gathered at once: enough that the call's cost does not count, few enough to stay in a core's cache until they are used."""
 
 Batch = dict[str, Tensor]
 """Named inputs of the network, and `target`."""
@@ -92,6 +92,6 @@ class ResidentBatches(RowBatches):
         block: Batch = {}
         for first in range(start * self.batch_size, self.rows, at_once):
             rows = order[first : first + at_once]
-            block.clear()  # before the next is gathered: its memory is then taken again, still warm
+            block.clear()  # before the next block is gathered, so that it reuses this memory while it is in the cache
             block = {name: tensor.index_select(0, rows) for name, tensor in self.tensors.items()}
             yield from slices(block, self.batch_size)

@@ -1,4 +1,4 @@
-"""What is wrong with data in ways that people do not think of stating: dead columns, ids, leaks, test rows among training rows."""
+"""Faults of the data that nobody writes an expectation for: constant columns, ids, leaks, test rows among training rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ID_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found. ``severity`` stop: nothing is to be trained on this."""
+    """One fault of the data. ``severity`` stop: no model is trained on it."""
 
     severity: Literal["stop", "warn"]
     column: str | None
@@ -37,14 +37,14 @@ class Finding:
 
 
 def check_columns(profile: Profile, table: Table | None, data: DataConfig, task: TaskName) -> list[Finding]:
-    """Columns that cannot be learnt from or that the project forgot. ``table`` may be absent where files do not matter."""
-    found = [] if data.target is None else _target(profile.columns[data.target], data, task)
+    """Columns that no model can learn from, and columns without a role. ``table`` may be absent where files do not matter."""
+    findings = [] if data.target is None else _target(profile.columns[data.target], data, task)
     for name in data.features:
-        found += _feature(profile.columns[name])
-    for name in getattr(table, "unknown", ()):
+        findings += _feature(profile.columns[name])
+    for name in getattr(table, "unlisted", ()):
         text = f"every column should have a role, but {name} is not named; add it to data.features or data.ignore"
-        found.append(Finding("warn", name, text))
-    return found
+        findings.append(Finding("warn", name, text))
+    return findings
 
 
 def _target(column: Summary, data: DataConfig, task: TaskName) -> list[Finding]:
@@ -71,17 +71,17 @@ def _feature(column: Summary) -> list[Finding]:
         text = f"{name} must hold values, but is missing in every row; move it to data.ignore"
         return [Finding("stop", name, text)]
     if column.infinite:
-        return [_infinite(column, "", "; mend them or move it to data.ignore")]
+        return [_infinite(column, "", "; correct them or move it to data.ignore")]
     if column.distinct < 2 and column.rows > 1 and not column.nulls:
         text = f"{name} should vary, but is the same in every row; move it to data.ignore"
         return [Finding("warn", name, text)]
     doubt = column_type(column.kind).doubt(column)
     if doubt is not None:
         return [Finding("warn", name, f"{name} should be {doubt} change data.features.{name}")]
-    known = column.rows - column.nulls
-    if column_type(column.kind).recurs and column.distinct > ID_VALUES and column.distinct > ID_SHARE * known:
+    present = column.rows - column.nulls
+    if column_type(column.kind).recurs and column.distinct > ID_VALUES and column.distinct > ID_SHARE * present:
         text = (
-            f"{name} should be a category, but {column.distinct:,} of its {known:,} values differ, so it is likely "
+            f"{name} should be a category, but {column.distinct:,} of its {present:,} values differ, so it is likely "
             "an id; move it to data.keys or data.ignore"
         )
         return [Finding("stop", name, text, tuple(value for value, _ in column.frequent[:3]))]
@@ -95,45 +95,45 @@ def _infinite(column: Summary, role: str, fix: str) -> Finding:
 
 
 def check_leaks(table: Table, parts: np.ndarray, validation: ValidationConfig) -> list[Finding]:
-    """Features that alone all but tell the target, and numbers that add up to it. Looks at a sample of the training rows."""
+    """Features that alone nearly determine the target, and numbers that add up to it, on a sample of the training rows."""
     frame = sample(table, np.flatnonzero(parts == TRAIN), [*table.kinds, table.target])
     target = frame[table.target]
-    found = []
+    findings = []
     for name, kind in table.kinds.items():
         if not column_type(kind).can_leak:
             continue
-        power, measured = power_alone(frame[name], kind, target, table.task)
+        power, measure = power_alone(frame[name], kind, target, table.task)
         if power > validation.max_single_feature_auc:
             text = (
-                f"no feature alone may tell the target, but {name} does with {measured} {power:.4f}, above "
+                f"no feature alone may determine the target, but {name} does with {measure} {power:.4f}, above "
                 f"{validation.max_single_feature_auc:g}; if it is only known afterwards, move it to data.ignore"
             )
-            found.append(Finding(validation.leaks, name, text))
-    known = {finding.column for finding in found}
-    numbers = {n: frame[n] for n, kind in table.kinds.items() if column_type(kind).adds_up and n not in known}
+            findings.append(Finding(validation.leaks, name, text))
+    leaks = {finding.column for finding in findings}
+    numbers = {n: frame[n] for n, kind in table.kinds.items() if column_type(kind).adds_up and n not in leaks}
     parts_of = () if target_task(table.task).has_classes else exact_sum(numbers, target)
     if parts_of:
         text = (
             f"features must not add up to the target, but {' + '.join(parts_of)} = {table.target} in every row; "
             "move them to data.ignore"
         )
-        found.append(Finding(validation.leaks, parts_of[0], text, parts_of))
-    return found
+        findings.append(Finding(validation.leaks, parts_of[0], text, parts_of))
+    return findings
 
 
 def sample(table: Streamed, rows: np.ndarray, columns: Sequence[str], size: int = SAMPLE) -> pd.DataFrame:
     """At most ``size`` of the ``rows`` (increasing numbers), always the same ones, of the whole table; one pass."""
     if len(rows) > size:
         rows = np.sort(np.random.default_rng(0).choice(rows, size, replace=False))
-    kept = []
+    pieces = []
     for chunk in table.chunks(columns=list(columns)):
         first, last = np.searchsorted(rows, [chunk.start, chunk.start + chunk.batch.num_rows])
-        kept.append(chunk.batch.take(rows[first:last] - chunk.start).to_pandas())
-    return pd.concat(kept, ignore_index=True)
+        pieces.append(chunk.batch.take(rows[first:last] - chunk.start).to_pandas())
+    return pd.concat(pieces, ignore_index=True)
 
 
 def check_overlap(table: Table, parts: np.ndarray, validation: ValidationConfig) -> list[Finding]:
-    """Test rows that are, value for value, also training rows: what a model can know by heart."""
+    """Test rows that are, value for value, also training rows: a model can memorise them."""
     hashes = row_hashes(table, [*table.kinds, table.target])
     test = np.flatnonzero(parts == TEST)
     twice = test[np.isin(hashes[test], hashes[parts == TRAIN])]
@@ -152,13 +152,13 @@ def check_overlap(table: Table, parts: np.ndarray, validation: ValidationConfig)
 
 
 def check_shares(division: Division) -> list[Finding]:
-    """Parts far from the shares asked for, because many rows count as one: equal ones, or those of one key or group."""
+    """Parts far from the shares in `split`, because many rows stay together: equal ones, or those of one key or group."""
     split = division.split
     if split.by not in ("stratified", "random", "group"):
         return []
-    reached, rows = division.shares[TEST], len(division.parts)
+    share, rows = division.shares[TEST], len(division.parts)
     deviation = (split.test * (1 - split.test) / rows) ** 0.5
-    if abs(reached - split.test) <= max(0.02, 5 * deviation):
+    if abs(share - split.test) <= max(0.02, 5 * deviation):
         return []
     what = {"content": "equal rows", "key": "rows of one key", "group": "rows of one group"}[division.identity.by]
     fix = {
@@ -168,7 +168,7 @@ def check_shares(division: Division) -> list[Finding]:
     }[division.identity.by]
     most = np.unique(division.rows, return_counts=True)[1].max()
     text = (
-        f"the test should hold {split.test:.0%} of the rows, but holds {reached:.1%}: {what} stay together, "
+        f"the test should hold {split.test:.0%} of the rows, but holds {share:.1%}: {what} stay together, "
         f"{most:,} in the largest case{fix}"
     )
     return [Finding("warn", None, text)]

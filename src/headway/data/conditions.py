@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def broken(condition: str, arrays: Sequence[pa.Array], parameters: Mapping[str, Any]) -> pa.BooleanArray:
+def violations(condition: str, arrays: Sequence[pa.Array], parameters: Mapping[str, Any]) -> pa.BooleanArray:
     """True for each row that breaks the condition; a missing value breaks only conditions on missing values and on pairs."""
     array = arrays[0]
     if condition == "column_values.nonnull":
@@ -19,10 +19,10 @@ def broken(condition: str, arrays: Sequence[pa.Array], parameters: Mapping[str, 
         return pc.is_valid(array)
     if condition.startswith("column_pair_values."):
         return _pair(condition, array, arrays[1], parameters)
-    return pc.and_(pc.is_valid(array), pc.invert(pc.fill_null(_met(condition, array, parameters), False)))
+    return pc.and_(pc.is_valid(array), pc.invert(pc.fill_null(_fulfilment(condition, array, parameters), False)))
 
 
-def _met(condition: str, array: pa.Array, parameters: Mapping[str, Any]) -> pa.BooleanArray:
+def _fulfilment(condition: str, array: pa.Array, parameters: Mapping[str, Any]) -> pa.BooleanArray:
     if condition == "column_values.between":
         return _within(array, parameters)
     if condition == "column_values.value_length.between":
@@ -35,15 +35,15 @@ def _met(condition: str, array: pa.Array, parameters: Mapping[str, Any]) -> pa.B
 
 
 def _within(array: pa.Array, parameters: Mapping[str, Any]) -> pa.BooleanArray:
-    met = pc.is_valid(array)
+    mask = pc.is_valid(array)
     low, high = parameters.get("min_value"), parameters.get("max_value")
     if low is not None:
         above = pc.greater if parameters.get("strict_min") else pc.greater_equal
-        met = pc.and_(met, above(array, low))
+        mask = pc.and_(mask, above(array, low))
     if high is not None:
         below = pc.less if parameters.get("strict_max") else pc.less_equal
-        met = pc.and_(met, below(array, high))
-    return met
+        mask = pc.and_(mask, below(array, high))
+    return mask
 
 
 def _matching(array: pa.Array, regex: str) -> pa.BooleanArray:
@@ -54,7 +54,7 @@ def _matching(array: pa.Array, regex: str) -> pa.BooleanArray:
     return hits.take(encoded.indices)
 
 
-def _ignored(a: pa.Array, b: pa.Array, parameters: Mapping[str, Any]) -> pa.BooleanArray:
+def _exempt(a: pa.Array, b: pa.Array, parameters: Mapping[str, Any]) -> pa.BooleanArray:
     how = parameters.get("ignore_row_if", "both_values_are_missing")
     if how == "neither":
         return pa.array([False] * len(a), pa.bool_())
@@ -62,15 +62,15 @@ def _ignored(a: pa.Array, b: pa.Array, parameters: Mapping[str, Any]) -> pa.Bool
     return join(pc.is_null(a), pc.is_null(b))
 
 
-def judged(arrays: Sequence[pa.Array], parameters: Mapping[str, Any]) -> int:
+def rows_at_stake(arrays: Sequence[pa.Array], parameters: Mapping[str, Any]) -> int:
     """Rows of a pair that are not ignored for missing values."""
-    return len(arrays[0]) - (pc.sum(_ignored(arrays[0], arrays[1], parameters)).as_py() or 0)
+    return len(arrays[0]) - (pc.sum(_exempt(arrays[0], arrays[1], parameters)).as_py() or 0)
 
 
 def _pair(condition: str, a: pa.Array, b: pa.Array, parameters: Mapping[str, Any]) -> pa.BooleanArray:
     if condition == "column_pair_values.equal":
-        met = pc.equal(a, b)
+        mask = pc.equal(a, b)
     else:
         assert condition == "column_pair_values.a_greater_than_b"
-        met = (pc.greater_equal if parameters.get("or_equal") else pc.greater)(a, b)
-    return pc.and_(pc.invert(pc.fill_null(met, False)), pc.invert(_ignored(a, b, parameters)))
+        mask = (pc.greater_equal if parameters.get("or_equal") else pc.greater)(a, b)
+    return pc.and_(pc.invert(pc.fill_null(mask, False)), pc.invert(_exempt(a, b, parameters)))

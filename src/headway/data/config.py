@@ -58,18 +58,18 @@ class DataConfig(Config):
         None, description="The column to predict; left out where documents alone are learnt from."
     )
     unlabelled: Literal["stop", "drop"] = Field(
-        "stop", description="What rows without a target do: stop the run, or be left out."
+        "stop", description="What happens to rows without a target: they stop the run, or are dropped."
     )
     positive: str | None = Field(None, description="Which of two classes is the event whose probability is predicted.")
     features: dict[str, Kind] = Field({}, description="Each column to learn from, and its kind.")
     keys: tuple[str, ...] = Field(
-        (), description="Columns that identify a row: kept beside predictions, never learnt from."
+        (), description="Columns that identify a row: kept beside predictions, never features."
     )
     ignore: dict[str, str] = Field({}, description="Columns left out, each with the reason.")
 
     @property
     def may_be_texts(self) -> bool:
-        """Whether files of any ending are read, those that are no tables as documents."""
+        """Whether files of any ending are read: those that are no tables are documents."""
         return self.format == "text" or (self.format == "auto" and self.target is None)
 
     @property
@@ -80,7 +80,7 @@ class DataConfig(Config):
     @field_validator("positive")
     @classmethod
     def _spelled(cls, value: str | None) -> str | None:
-        """As the target's classes are: 1.0 is 1."""
+        """Spelt as the target's classes are: 1.0 is 1."""
         return None if value is None else spell(value)
 
     @model_validator(mode="after")
@@ -127,7 +127,7 @@ class SplitConfig(Config):
     seed: int = Field(
         0,
         ge=0,
-        description="Seed of the random assignment. Another one divides anew: champions have learnt most test rows then.",
+        description="Seed of the random assignment. With another seed, most test rows are training rows of the champion.",
     )
 
     @model_validator(mode="after")
@@ -139,7 +139,9 @@ class SplitConfig(Config):
         if self.format is not None:
             _check_format(self.format, self.by)
         if self.row_key and self.by not in ("stratified", "random"):
-            raise ValueError(f"row_key must be left out when rows are split by {self.by}: nothing reads it then")
+            raise ValueError(
+                f"row_key is only for a stratified or random split, but the split is by {self.by}; remove it"
+            )
         return self
 
 
@@ -178,4 +180,6 @@ class ValidationConfig(Config):
     max_single_feature_auc: float = Field(
         0.995, gt=0.5, le=1, description="A feature that alone predicts the target better than this is a leak."
     )
-    leaks: Literal["stop", "warn"] = Field("stop", description="What a suspected leak does.")
+    leaks: Literal["stop", "warn"] = Field(
+        "stop", description="Whether a suspected leak stops the run or is only reported."
+    )

@@ -1,7 +1,7 @@
 """Addresses that hold a password, a key or a signature, refused before anything is written down.
 
-An address of data is kept with each run: in run.json, in MLflow, in logs, in what Prefect shows. What must stay secret goes another
-way: by the environment or a profile, which every file system reads by itself.
+An address of data is kept with each run: in run.json, in MLflow, in logs, in what Prefect shows. Secrets belong in the environment or
+in a profile, which every file system reads by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SECRET = re.compile(
 _HOST = re.compile(r"([^:\[\]]*|\[[^\]]*\])(:[0-9]*)?")
 _BUCKETS = ("s3", "s3a", "s3n", "gs", "gcs")
 _TOKENS = (*_BUCKETS, "http", "https")
-"""Where a name without a password is a secret, too; elsewhere it is a user's, or a container's."""
+"""Schemes in which a name without a password is a secret, too; in others it is a user's or a container's name."""
 _WAYS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or AWS_PROFILE",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS in the environment",
@@ -54,7 +54,7 @@ def credentials_in(address: str) -> str | None:
     user, at, host = place.partition("/")[0].rpartition("@")
     if ":" in user:
         return "a user and a password before the @"
-    # A password that holds one of / ? # ends the host for whoever reads the address by the rules; its user wrote it all the same.
+    # In a password, one of / ? # ends the host by the rules of addresses, so that the rest of the password stands elsewhere.
     if not at and (not _HOST.fullmatch(host) or (":" in host and scheme.lower() in _BUCKETS)):
         return "a user and a password instead of a host"
     if user and user != "anonymous" and scheme.lower() in _TOKENS:
@@ -65,7 +65,7 @@ def credentials_in(address: str) -> str | None:
 def _parameters(address: str) -> list[str]:
     try:
         parts = urlsplit(address)
-    except ValueError:  # a host in brackets that is none; whatever opens it will say so
+    except ValueError:  # a host in brackets that is none: opening it raises the error
         return []
     return [name for text in (parts.query, parts.fragment) for name, value in parse_qsl(text) if value]
 

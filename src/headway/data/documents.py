@@ -1,4 +1,4 @@
-"""Documents: the rows of a table whose one column of text is all that is learnt, each with the part that it belongs to."""
+"""Documents: the rows of a table with one column of text and no target, each with the part that it belongs to."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ ROWS = 1024
 BATCH_CHARACTERS = 1 << 22
 """Of one part, in memory at once, the last document beyond them."""
 WORTH_KNOWING = 0.001
-"""Share of the test's characters that training lacks above which a model of characters is warned of."""
+"""A model of characters is warned of when training lacks more than this share of the test's characters."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """What its keys call it, or its row, and its text."""
+    """Its name (its keys, or its row) and its text."""
 
     name: str
     text: str
@@ -63,23 +63,23 @@ class Documents:
 
     def each(self) -> Iterator[tuple[int, Document]]:
         """Every document that holds text, with the number of its row. Raises DataError where one cannot be read."""
-        left, keys = self.most, self.table.keys
+        rest, keys = self.most, self.table.keys
         for chunk in self.table.chunks(list(dict.fromkeys([*keys, self.column])), ROWS):
             for number, values in enumerate(chunk.batch.to_pylist(), chunk.start):
                 text = values[self.column] or ""
-                if left is not None:
+                if rest is not None:
                     content = text.encode()
-                    text, left = content[:left].decode("utf-8", "ignore"), left - len(content)
+                    text, rest = content[:rest].decode("utf-8", "ignore"), rest - len(content)
                 if text.strip():
                     name = "/".join(str(values[key]) for key in keys) or f"row {number + 1:,}"
                     yield number, Document(name, text)
-                if left is not None and left <= 0:
+                if rest is not None and rest <= 0:
                     return
 
     def parts(self) -> Iterator[tuple[Split, Document]]:
         """Every document, or by position every piece of the whole, with the part that it belongs to.
 
-        By position the last share is the test, and the validation is the end of what is left.
+        By position the last share is the test, and the end of the rest is the validation.
         """
         if self.are_whole:
             parts = self.division.parts
@@ -126,20 +126,20 @@ class Documents:
         """The passages of train and validation."""
         hashes = all_shingles(document.text for split, document in self.parts() if split != "test")
         settings = described(self.split.model_dump(mode="json"), ())
-        read = {} if self.most is None else {"data.max_bytes": self.most}
-        return Learnt.of(Rule({**settings, **read}, self.table.digest), None, hashes)
+        limit = {} if self.most is None else {"data.max_bytes": self.most}
+        return Learnt.of(Rule({**settings, **limit}, self.table.digest), None, hashes)
 
 
-class _Seen:
-    """What one pass over the documents keeps: counts, and a digest of each document, never the text."""
+class _Census:
+    """Counts of one pass over the documents, and a digest of each document, never its text."""
 
     def __init__(self, characters: bool) -> None:
         self.documents: Counter[Split] = Counter()
         self.bytes = self.copies = 0
-        self._names: dict[Split, dict[bytes, str]] = {split: {} for split in SPLITS}
+        self._names: dict[Split, dict[bytes, str]] = {name: {} for name in SPLITS}
         self._characters = characters
-        self._known: set[str] = set()
-        self._tested: Counter[str] = Counter()
+        self._train_characters: set[str] = set()
+        self._test_characters: Counter[str] = Counter()
 
     def add(self, split: Split, document: Document) -> None:
         """Look at one document."""
@@ -150,25 +150,25 @@ class _Seen:
         self.documents[split] += 1
         self.bytes += len(content)
         if self._characters and split == "train":
-            self._known.update(document.text)
+            self._train_characters.update(document.text)
         elif self._characters and split == "test":
-            self._tested.update(document.text)
+            self._test_characters.update(document.text)
 
     @property
-    def shared(self) -> list[str]:
+    def overlap(self) -> list[str]:
         """Names of the test documents that training holds too."""
         return [name for key, name in self._names["test"].items() if key in self._names["train"]]
 
     @property
-    def unknown(self) -> tuple[float, list[str]]:
+    def new_characters(self) -> tuple[float, list[str]]:
         """The share of the test's characters that training lacks, and the most frequent of them."""
-        lacking = Counter({c: n for c, n in self._tested.items() if c not in self._known})
-        return lacking.total() / max(1, self._tested.total()), [c for c, _ in lacking.most_common(EXAMPLES)]
+        lacking = Counter({c: n for c, n in self._test_characters.items() if c not in self._train_characters})
+        return lacking.total() / max(1, self._test_characters.total()), [c for c, _ in lacking.most_common(EXAMPLES)]
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What a pass over documents found: how many hold text, their bytes, and what is wrong with them."""
+    """The result of a pass over documents: how many hold text, their bytes, and their faults."""
 
     count: int
     bytes: int
@@ -177,33 +177,33 @@ class Examined:
 
 def check_documents(documents: Documents, validation: ValidationConfig, characters: bool) -> Examined:
     """Read every document. ``characters``: whether tokens are characters. Raises DataError where one cannot be read."""
-    seen = _Seen(characters)
+    census = _Census(characters)
     for split, document in documents.parts():
-        seen.add(split, document)
-    count = seen.documents.total()
-    findings = [Finding("stop", documents.column, text) for text in _broken(seen)]
-    findings += [Finding("warn", documents.column, text) for text in _odd(documents, seen, count)]
-    findings += _shared(documents.column, seen, validation.max_overlap)
+        census.add(split, document)
+    count = census.documents.total()
+    findings = [Finding("stop", documents.column, text) for text in _empty_parts(census)]
+    findings += [Finding("warn", documents.column, text) for text in _odd(documents, census, count)]
+    findings += _overlap(documents.column, census, validation.max_overlap)
     if documents.are_whole:
         findings += check_shares(documents.division)
-    return Examined(count, seen.bytes, tuple(findings))
+    return Examined(count, census.bytes, tuple(findings))
 
 
-def _broken(seen: _Seen) -> list[str]:
-    return [f"the {split} part must hold text, but is empty" for split in SPLITS if not seen.documents[split]]
+def _empty_parts(census: _Census) -> list[str]:
+    return [f"the {split} part must hold text, but is empty" for split in SPLITS if not census.documents[split]]
 
 
-def _odd(documents: Documents, seen: _Seen, count: int) -> list[str]:
-    """What is worth knowing: one line each."""
+def _odd(documents: Documents, census: _Census, count: int) -> list[str]:
+    """Warnings, one line each."""
     texts = []
     blank = documents.table.count() - count if documents.are_whole and documents.most is None else 0
     if blank:
         verb = "1 holds none and is" if blank == 1 else f"{blank:,} hold none and are"
         texts.append(f"documents should hold text, but {verb} left out")
-    if seen.copies:
-        verb = "1 is a copy of another" if seen.copies == 1 else f"{seen.copies:,} are copies of others"
+    if census.copies:
+        verb = "1 is a copy of another" if census.copies == 1 else f"{census.copies:,} are copies of others"
         texts.append(f"documents should differ, but {verb} in their part")
-    share, characters = seen.unknown
+    share, characters = census.new_characters
     if share > WORTH_KNOWING:
         texts.append(
             f"test characters should occur in training, but {share:.1%} do not, for example "
@@ -212,13 +212,13 @@ def _odd(documents: Documents, seen: _Seen, count: int) -> list[str]:
     return texts
 
 
-def _shared(column: str, seen: _Seen, most: float) -> list[Finding]:
-    shared = seen.shared
-    if not shared:
+def _overlap(column: str, census: _Census, most: float) -> list[Finding]:
+    copies = census.overlap
+    if not copies:
         return []
-    share, shown = len(shared) / seen.documents["test"], ", ".join(shared[:EXAMPLES])
+    share, examples = len(copies) / census.documents["test"], ", ".join(copies[:EXAMPLES])
     text = (
-        f"test documents must not also be training documents, but {len(shared):,} ({share:.1%}) are, "
-        f"for example {shown}"
+        f"test documents must not also be training documents, but {len(copies):,} ({share:.1%}) are, "
+        f"for example {examples}"
     )
-    return [Finding("stop" if share > most else "warn", column, text, tuple(shared[:EXAMPLES]))]
+    return [Finding("stop" if share > most else "warn", column, text, tuple(copies[:EXAMPLES]))]

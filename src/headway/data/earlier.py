@@ -1,4 +1,4 @@
-"""The settings of texts as YAML had them before documents were rows: read as ever, and called by their new names."""
+"""Settings of texts in the YAML of earlier versions: still read, each under its new name."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def renamed(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     data = values.get("data")
     if not isinstance(data, Mapping) or not set(data) & set(RENAMED):
         return values, []
-    moved = {name: value for name, value in data.items() if name in RENAMED}
+    earlier = {name: value for name, value in data.items() if name in RENAMED}
     result: Mapping[str, Any] = {**values, "data": {name: value for name, value in data.items() if name not in RENAMED}}
     lines = []
-    for name, value in moved.items():
-        told = WAYS.get(value, value) if name == "split" else value
-        result = _with(result, RENAMED[name], told)
-        shown = "" if told == value else f", and {value} is {told}"
-        lines.append(f"data.{name} is called {'.'.join(RENAMED[name])} now{shown}")
+    for name, value in earlier.items():
+        word = WAYS.get(value, value) if name == "split" else value
+        result = _with(result, RENAMED[name], word)
+        note = "" if word == value else f", and {value} is {word}"
+        lines.append(f"data.{name} is called {'.'.join(RENAMED[name])} now{note}")
     return result, lines
 
 
 def _with(values: Mapping[str, Any], path: Sequence[str], value: object) -> Mapping[str, Any]:
-    """The same with one nested setting put over what is there."""
+    """A copy of ``values`` in which one nested setting is replaced."""
     first, *rest = path
     inner = values.get(first)
     section = inner if isinstance(inner, Mapping) else {}
@@ -44,10 +44,10 @@ def _with(values: Mapping[str, Any], path: Sequence[str], value: object) -> Mapp
 
 
 def renamed_rule(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """How rows were divided, as a version from before said it, in today's words."""
-    told = dict(settings)
+    """How an earlier version divided the rows, by today's names of the settings."""
+    rule = dict(settings)
     for name in ("split", "test", "validation"):
-        if f"data.{name}" in told:
-            value = told.pop(f"data.{name}")
-            told[".".join(RENAMED[name])] = WAYS.get(value, value) if name == "split" else value
-    return told
+        if f"data.{name}" in rule:
+            value = rule.pop(f"data.{name}")
+            rule[".".join(RENAMED[name])] = WAYS.get(value, value) if name == "split" else value
+    return rule

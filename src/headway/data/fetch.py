@@ -1,4 +1,4 @@
-"""Files with a known SHA-256: found in the mirror, else among the project's own, else fetched by HTTPS."""
+"""Files with a known SHA-256: from the mirror, else from the project's own folder, else fetched by HTTPS."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from headway.data.digests import sha256_of
 from headway.errors import ConfigError, DataError
-from headway.files.atomic import read_or_empty, replacing, write_json
+from headway.files.atomic import replacing
 
 MIRROR = "HEADWAY_DATASETS"
 """Environment variable that names a folder of data sets, read where they lie."""
@@ -44,55 +45,38 @@ def find(file: File, folder: Path, root: Path) -> Path:
 
     Raises ConfigError for a mirror that is no folder, DataError for wrong bytes and for a fetch that fails.
     """
-    named = os.environ.get(MIRROR, "")
-    if named:
-        mirror = Path(named).expanduser()
+    folder_of_mirror = os.environ.get(MIRROR, "")
+    if folder_of_mirror:
+        mirror = Path(folder_of_mirror).expanduser()
         if not mirror.is_dir():
-            raise ConfigError(f"{MIRROR} must name a folder, but {named} is none")
+            raise ConfigError(f"{MIRROR} must name a folder, but {folder_of_mirror} is none")
         if (mirror / file.mirror).is_file():
-            return _checked(file, mirror / file.mirror, root, f"restore it, or unset {MIRROR}")
+            return _check(file, mirror / file.mirror, root, f"restore it, or unset {MIRROR}")
     path = folder / file.name
     if path.is_file():
-        return _checked(file, path, root, "delete it and it is fetched again")
+        return _check(file, path, root, "delete it and it is fetched again")
     return _fetch(file, path)
 
 
-def _checked(file: File, path: Path, root: Path, fix: str) -> Path:
+def _check(file: File, path: Path, root: Path, fix: str) -> Path:
     try:
-        found = sha256_of(path, root)
+        digest = sha256_of(path, root)
     except OSError as error:
         raise DataError(f"{path} must be readable, but: {error.strerror}; {fix}") from None
-    if found != file.sha256:
-        raise DataError(f"{path} must have SHA-256 {file.sha256[:12]}…, but it has {found[:12]}…; {fix}")
+    if digest != file.sha256:
+        raise DataError(f"{path} must have SHA-256 {file.sha256[:12]}…, but it has {digest[:12]}…; {fix}")
     return path
 
 
-def sha256_of(path: Path, root: Path) -> str:
-    """SHA-256 in hex. A file whose path, size and time have not changed is not read again (`.cache/checked.json`)."""
-    cache = root / ".cache" / "checked.json"
-    stat = path.stat()
-    key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
-    known = read_or_empty(cache)
-    if key in known:
-        return str(known[key])
-    with open(path, "rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    try:
-        write_json(cache, {**known, key: found})
-    except OSError:  # the cache only saves time
-        return found
-    return found
-
-
 def _fetch(file: File, path: Path) -> Path:
-    """Download to a temporary name beside ``path``, check, rename: nobody ever finds a part of a file."""
+    """Download to a temporary name beside ``path``, check, rename: no other process sees part of a file."""
     fix = f"set {MIRROR} to a folder that has {file.mirror}, or put the file at {path}"
     try:
         with replacing(path) as partial:
-            found = _download(file.address, partial)
-            if found != file.sha256:
+            digest = _download(file.address, partial)
+            if digest != file.sha256:
                 raise DataError(
-                    f"{file.address} must have SHA-256 {file.sha256[:12]}…, but what came has {found[:12]}…; {fix}"
+                    f"{file.address} must have SHA-256 {file.sha256[:12]}…, but the download has {digest[:12]}…; {fix}"
                 )
     except (OSError, http.client.HTTPException) as error:
         raise DataError(f"{file.address} must be fetched, but: {_reason(error)}; {fix}") from None
@@ -100,7 +84,7 @@ def _fetch(file: File, path: Path) -> Path:
 
 
 def _download(address: str, path: Path) -> str:
-    """Stream to ``path``; the SHA-256 of what came."""
+    """Stream to ``path``; the SHA-256 of the content."""
     whole = hashlib.sha256()
     request = urllib.request.Request(address, headers={"User-Agent": "headway"})
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer, open(path, "wb") as out:

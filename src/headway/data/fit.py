@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headway.data.source import Table
 
 SAMPLE_ROWS = 100_000
-"""Training rows behind the bins: more changes the edges by less than the data's own noise."""
+"""Training rows from which bins are computed: with more, the edges change by less than the data's own noise."""
 
 
 def fit(
@@ -39,7 +39,7 @@ def fit(
     }
     task = target_task(table.task)
     target = column_type(task.kind).summary(table.target)
-    chosen = _sample_rows(parts)
+    in_sample = _sample_rows(parts)
     sample: list[pa.RecordBatch] = []
     for chunk in table.chunks(columns=[*table.kinds, table.target]):
         here = parts[chunk.start : chunk.start + chunk.batch.num_rows] == TRAIN
@@ -48,7 +48,7 @@ def fit(
         labels = _labels(train.column(table.target), task.has_classes)
         for name, fitter in fitters.items():
             fitter.update(train.column(name), labels)
-        sample.append(chunk.batch.filter(pa.array(chosen[chunk.start : chunk.start + chunk.batch.num_rows])))
+        sample.append(chunk.batch.filter(pa.array(in_sample[chunk.start : chunk.start + chunk.batch.num_rows])))
     preparation = Preparation(
         columns=_encodings(fitters.values()),
         target=task.fit(target, data.positive),
@@ -56,7 +56,7 @@ def fit(
         written=dict(data.written),
         strip=table.csv.strip,
         null_values=table.csv.null_values,
-        typed=not table.textual,
+        null_is_value=not table.textual,
     )
     if not config.bins:
         return preparation
@@ -77,9 +77,9 @@ def _labels(target: pa.Array, classes: bool) -> pa.Array:
 
 
 def _encodings(fitters: Iterable[Fitter]) -> tuple[Encoding, ...]:
-    """Those that there are, by the order of their groups."""
-    finished = [one for fitter in fitters if (one := fitter.finish()) is not None]
-    return tuple(sorted(finished, key=lambda one: groups().index(one.group)))
+    """Every fitter's encoding, where it gives one, in the order of the groups."""
+    encodings = [one for fitter in fitters if (one := fitter.finish()) is not None]
+    return tuple(sorted(encodings, key=lambda one: groups().index(one.group)))
 
 
 def _sample_rows(parts: np.ndarray) -> np.ndarray:
@@ -87,18 +87,18 @@ def _sample_rows(parts: np.ndarray) -> np.ndarray:
     rows = np.flatnonzero(parts == TRAIN)
     if len(rows) > SAMPLE_ROWS:
         rows = np.random.default_rng(0).choice(rows, SAMPLE_ROWS, replace=False)
-    chosen = np.zeros(len(parts), bool)
-    chosen[rows] = True
-    return chosen
+    mask = np.zeros(len(parts), bool)
+    mask[rows] = True
+    return mask
 
 
 def _bins(preparation: Preparation, rows: pa.RecordBatch, config: PrepareConfig) -> tuple[tuple[float, ...], ...]:
     """Edges of each prepared numeric column in its prepared unit; none for 0/1 columns and for columns without two edges."""
-    prepared = preparation.apply(rows)["numeric"]
+    numeric = preparation.apply(rows)["numeric"]
     target = preparation.target.apply(rows.column(preparation.target.column))
     regression = not target_task(preparation.target.task).has_classes
     edges = [
-        column_edges(prepared[:, i], target, config, regression) if column.bins else ()
+        column_edges(numeric[:, i], target, config, regression) if column.bins else ()
         for i, (_, column) in enumerate(preparation.by_array["numeric"])
     ]
     return tuple(e if len(e) >= 3 else () for e in edges)
@@ -110,15 +110,15 @@ def column_edges(column: np.ndarray, target: np.ndarray, config: PrepareConfig, 
     Gorishniy et al. 2022 (arXiv:2203.05556), section 3.2; the same edges as `rtdl_num_embeddings.compute_bins`.
     """
     if config.bins_by == "quantile":
-        found = np.quantile(column, np.linspace(0, 1, config.bins + 1))
+        edges = np.quantile(column, np.linspace(0, 1, config.bins + 1))
     else:
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-        found = np.array([column.min(), column.max()])
+        edges = np.array([column.min(), column.max()])
         if config.bins > 1:
             tree_class = DecisionTreeRegressor if regression else DecisionTreeClassifier
             smallest = max(1, min(64, len(column) // 64))
             tree = tree_class(max_leaf_nodes=config.bins, min_samples_leaf=smallest, random_state=0)
             splits = tree.fit(column[:, None], target).tree_
-            found = np.concatenate([found, splits.threshold[splits.children_left != splits.children_right]])
-    return tuple(float(x) for x in np.unique(found.astype(np.float32)))
+            edges = np.concatenate([edges, splits.threshold[splits.children_left != splits.children_right]])
+    return tuple(float(x) for x in np.unique(edges.astype(np.float32)))

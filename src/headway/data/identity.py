@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headway.data.source import Table
 
 DIFFERENT_ROW = "different row"
-"""What equal rows are called as a unit of resampling."""
+"""The name of the unit of resampling where equal rows are one unit."""
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -32,7 +32,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 class Identity:
     """The columns that tell rows apart, in alphabetical order, and their kinds; None for a column that is only carried along.
 
-    ``by`` is group or key where the columns name what a row belongs to, content where all that a row says is taken.
+    ``by`` is group or key where the columns name what a row belongs to, content where all of a row's values are used.
     """
 
     by: Literal["group", "key", "content"]
@@ -57,13 +57,13 @@ def identity_of(table: Table, split: SplitConfig) -> Identity:
     """What tells the rows of ``table`` apart under ``split``.
 
     A group, or the key of a random split, stands for all its rows. Where the split is by time, file or column, one key may
-    rightly stand on both sides, so that a row is told by its whole content there.
+    rightly be in several parts, so that there a row's identity is its whole content.
     """
     if split.by == "group":
         return _of("group", table, [str(split.column)])
-    named = split.row_key or table.keys
+    key = split.row_key or table.keys
     if split.by in ("stratified", "random"):
-        return _of("key", table, named) if named else _of("content", table, [*table.kinds, *table.targets])
+        return _of("key", table, key) if key else _of("content", table, [*table.kinds, *table.targets])
     column = [split.column] if split.column is not None and split.by == "time" else []
     return _of("content", table, [*table.kinds, *table.targets, *table.keys, *column])
 

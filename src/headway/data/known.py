@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from headway import __version__
+from headway.data.digests import file_digests
 from headway.data.profile import Profile, Profiler, kinds_of
-from headway.data.source import Table, file_digests
+from headway.data.source import Table
 from headway.errors import DataError
 from headway.files.atomic import read_json, write_json
 
 FORM = 3
-"""Raised when a profile is computed or kept in another way."""
+"""To be increased when a profile is computed or kept in another way."""
 
 
 def profile_known(table: Table, root: Path, folder: Path) -> Profile:
@@ -30,13 +31,13 @@ def profile_known(table: Table, root: Path, folder: Path) -> Profile:
     whole, rows = Profiler(kinds_of(table)), 0
     for number, file in enumerate(table.files):
         path = folder / f"{_key(table, file, digests[file])}.json"
-        seen = _read(path, list(kinds_of(table)))
-        if seen is None:
-            seen = _profile_file(table, number, rows)
-            if file_digests([file], root)[file] == digests[file]:  # else it was changed while it was read
-                _keep(path, seen)
-        whole.merge(seen)
-        rows += seen.rows
+        part = _read(path, list(kinds_of(table)))
+        if part is None:
+            part = _profile_file(table, number, rows)
+            if file_digests([file], root)[file] == digests[file]:  # else the file changed while it was read
+                _keep(path, part)
+        whole.merge(part)
+        rows += part.rows
     if not rows:
         names = ", ".join(PurePath(file).name for file in table.files[:3])
         raise DataError(f"the data must have rows, but {names} has none")
@@ -51,31 +52,31 @@ def _profile_file(table: Table, number: int, start: int) -> Profile:
 
 
 def _key(table: Table, file: str, digest: str) -> str:
-    said = [FORM, __version__, table.how, table.task, list(kinds_of(table).items()), PurePath(file).suffix, digest]
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+    values = [FORM, __version__, table.how, table.task, list(kinds_of(table).items()), PurePath(file).suffix, digest]
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _keep(path: Path, profile: Profile) -> None:
-    """Write a profile whole: every value in the order in which it was met, so that reading it back changes nothing."""
-    told = profile.to_json()
+    """Write a profile with its values in their order, so that a profile that is read back is the same."""
+    values = profile.to_json()
     for name, column in profile.columns.items():
-        told["columns"][name]["values"] = None if column.values is None else dict(column.values)
-        told["columns"][name]["heavy"] = dict(column.heavy)
+        values["columns"][name]["values"] = None if column.values is None else dict(column.values)
+        values["columns"][name]["heavy"] = dict(column.heavy)
     try:
-        write_json(path, {**told, "check": _check(told)})
+        write_json(path, {**values, "check": _check(values)})
     except OSError:  # a kept profile only saves time
         return
 
 
-def _check(told: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
+def _check(values: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a kept profile is what was written."""
+    """Whether a kept profile is undamaged."""
     try:
-        told = read_json(path)
-        return told.pop("check") == _check(told)
+        values = read_json(path)
+        return values.pop("check") == _check(values)
     except (OSError, ValueError, KeyError):
         return False
 
@@ -83,10 +84,10 @@ def is_whole(path: Path) -> bool:
 def _read(path: Path, columns: list[str]) -> Profile | None:
     """The kept profile; None where there is none, or it is damaged."""
     try:
-        told = read_json(path)
-        check = told.pop("check")
-        if check != _check(told) or list(told["columns"]) != columns:
+        values = read_json(path)
+        check = values.pop("check")
+        if check != _check(values) or list(values["columns"]) != columns:
             return None
-        return Profile.from_json(told)
+        return Profile.from_json(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -1,10 +1,10 @@
-"""What a model has learnt from, kept beside it, so that no later comparison examines it on those rows.
+"""The rows that a model was trained on, kept beside it, so that no later comparison tests it on those rows.
 
 learnt.json   the rule that divided the rows, in words for people
-learnt.npy    (M,) uint64, sorted: the identities of the rows that trained it or decided when to stop
+learnt.npy    (M,) uint64, sorted: the identities of the rows of its training and its validation
 
-Up to a million identities are kept whole. Of more rows only the lowest hashes are kept, a random sample of identities: a row whose
-hash lies above the sample is not decided on, unless many test rows lie in the sample and none of them was learnt.
+Up to a million identities are all kept. Of more rows only the lowest hashes are kept, which is a random sample. Whether a row above
+the sample was learnt is unknown, unless many test rows lie in the sample and none of them was learnt.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class Rule:
 
 
 def _change(old: Any, new: Any) -> str:
-    """Of two lists only what came and went, since rows may be told apart by hundreds of columns."""
+    """Of two lists only their difference, since rows may be told apart by hundreds of columns."""
     if isinstance(old, list) and isinstance(new, list):
-        gone, added = [x for x in old if x not in new], [x for x in new if x not in old]
+        losses, gains = [x for x in old if x not in new], [x for x in new if x not in old]
         parts = [
-            f"lost {', '.join(map(str, gone[:3]))}" if gone else "",
-            f"gained {', '.join(map(str, added[:3]))}" if added else "",
+            f"lost {', '.join(map(str, losses[:3]))}" if losses else "",
+            f"gained {', '.join(map(str, gains[:3]))}" if gains else "",
         ]
         return " and ".join(part for part in parts if part)
     return f"was {'left out' if old is None else old}, is {'left out' if new is None else new}"
@@ -77,9 +77,9 @@ class Learnt:
     @classmethod
     def of(cls, rule: Rule, identity: Identity | None, hashes: np.ndarray) -> Learnt:
         """From the hashes of all rows of training and validation."""
-        kept = np.unique(hashes)
-        below = int(kept[MOST]) if len(kept) > MOST else 2**64
-        return cls(rule, identity, below, kept[:MOST])
+        identities = np.unique(hashes)
+        below = int(identities[MOST]) if len(identities) > MOST else 2**64
+        return cls(rule, identity, below, identities[:MOST])
 
     def read_as(self, reading: FileReading) -> Learnt:
         """The same, of files that were read so."""
@@ -97,16 +97,16 @@ class Learnt:
         """Whether every identity is kept."""
         return self.below >= 2**64
 
-    def sampled(self, hashes: np.ndarray) -> np.ndarray:
-        """(N,) bool: of which identities it is known whether they were learnt."""
+    def covers(self, hashes: np.ndarray) -> np.ndarray:
+        """(N,) bool: the identities of which it is known whether they were learnt."""
         return np.ones(len(hashes), bool) if self.whole else hashes < np.uint64(self.below)
 
     def unlearnt(self, hashes: np.ndarray) -> np.ndarray:
         """(N,) bool: which rows it has not learnt from, as far as the sample says."""
-        learnt, sampled = self.contains(hashes), self.sampled(hashes)
-        if not learnt.any() and sampled.sum() >= ENOUGH:
+        hits, in_sample = self.contains(hashes), self.covers(hashes)
+        if not hits.any() and in_sample.sum() >= ENOUGH:
             return np.ones(len(hashes), bool)
-        return ~learnt & sampled
+        return ~hits & in_sample
 
     def write(self, folder: Path) -> None:
         """Keep it in a folder. The description is written last."""
@@ -127,9 +127,9 @@ class Learnt:
             raise ConfigError(
                 f"{DESCRIPTION}'s format must be at most {FORMAT}, but is {values['format']}; update Headway"
             )
-        told = values["rule"]
-        reading = FileReading.from_json(told["reading"], folder / DESCRIPTION) if "reading" in told else None
-        rule = Rule(renamed_rule(told["settings"]), told["data"], tuple(told["test_files"]), reading)
+        division = values["rule"]
+        reading = FileReading.from_json(division["reading"], folder / DESCRIPTION) if "reading" in division else None
+        rule = Rule(renamed_rule(division["settings"]), division["data"], tuple(division["test_files"]), reading)
         identity = Identity.from_json(values["identity"]) if values["identity"] else None
         return cls(rule, identity, int(values["below"]), np.load(folder / HASHES, allow_pickle=False))
 
@@ -160,11 +160,11 @@ def examinable(
     """Which of the candidate's ``rows`` test rows the champion has not learnt from.
 
     ``unlearnt`` gives (rows,) bool for what the champion has learnt; it may raise ConfigError or DataError where the data no
-    longer has the columns that this takes, or not in the champion's kinds, or cannot be read as it was: then no row can be told.
+    longer has the columns that this needs, or has them in other kinds, or cannot be read as it was: then no row can be used.
     """
     everything = np.ones(rows, bool)
     if champion is None:
-        why = f"{label} was registered before the rows that a version learnt from were kept, so its figure may be too good"
+        why = f"the training rows of {label}, an early version, are not known, so its figure may be too good"
         return Examinable(everything, why)
     same = champion.rule.settings == own.rule.settings and champion.identity == own.identity
     if same and (champion.rule.data == own.rule.data or _same_test_files(own.rule, champion.rule)):
@@ -172,7 +172,7 @@ def examinable(
     try:
         mask = unlearnt(champion)
     except (ConfigError, DataError) as error:
-        return Examinable(np.zeros(rows, bool), f"the rows that {label} learnt from cannot be told: {error}")
+        return Examinable(np.zeros(rows, bool), f"the training rows of {label} cannot be recognised: {error}")
     if mask.all():
         return Examinable(mask, _nothing_known(own, champion, label))
     changes = "; ".join(champion.rule.changes(own.rule)[:3])
@@ -180,19 +180,19 @@ def examinable(
 
 
 def _nothing_known(own: Learnt, champion: Learnt, label: str) -> str:
-    """Said where no row that the champion learnt is there any more, as after new values for all of them: then none can be recognised."""
+    """The warning where the data holds no training row of the champion any more: if their values changed, none can be recognised."""
     if champion.identity is None or champion.identity != own.identity or own.contains(champion.hashes).any():
         return ""
     names = champion.identity.columns
     columns = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
     return (
-        f"none of the rows that {label} learnt from is in these files (told apart by {columns}): where they are the same rows "
+        f"no training row of {label} is in these files (told apart by {columns}): if these are the same rows "
         "with other values, its figure may be too good"
     )
 
 
 def _same_test_files(own: Rule, champion: Rule) -> bool:
-    """Whether every official test file was one of the champion's: what happens to stand in both parts was not learnt anew."""
+    """Whether every official test file was one of the champion's, which trained on none of them."""
     return bool(own.test_files) and set(own.test_files) <= set(champion.test_files)
 
 

@@ -19,7 +19,7 @@ from headway.data.windows import TokenBatches
 
 
 def _own() -> torch.Generator:
-    """A DataLoader draws a seed each epoch; from torch's own generator, dropout would no longer be what it is without one."""
+    """A DataLoader draws a seed each epoch. Drawn from torch's own generator, it would change dropout's random numbers."""
     return torch.Generator()
 
 

@@ -6,10 +6,8 @@ that fits all rows. Where these formats order the rows differently, the project 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns.values import family, plain
+from headway.data.date_formats import COMPACT, ISO, NUMBER, TEXT, WITH_ZONE, dates_in, formats_of, misfits, values_in
 from headway.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -38,45 +37,11 @@ class Dated(Protocol):
         ...
 
 
-NUMBER, TEXT, ISO = "number", "text", "ISO8601"
-"""Formats beside those of `strftime`. ISO8601 is pandas' name: 2024-12-31, with or without time and zone."""
-
-_DAYS = (
-    *(
-        "%Y-%m-%d",
-        "%Y/%m/%d",
-        "%Y.%m.%d",
-        "%Y%m%d",
-        "%d.%m.%Y",
-        "%d/%m/%Y",
-        "%m/%d/%Y",
-        "%d-%m-%Y",
-        "%m-%d-%Y",
-        "%d%m%Y",
-        "%m%d%Y",
-    ),
-    *("%y/%m/%d", "%y-%m-%d", "%y.%m.%d", "%y%m%d"),
-    *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%d%m%y", "%m%d%y"),
-    *("%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y", "%d%b%Y", "%b-%d-%Y", "%d %b %Y", "%d %B %Y", "%d. %B %Y"),
-    *("%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y"),
-)
-_MONTHS = ("%Y.%m", "%m.%Y", "%m/%Y", "%m-%Y", "%Y%m", "%m%Y", "%b-%Y", "%b-%y", "%b %Y", "%B %Y", "%Y-%b")
-_SHORT_MONTHS = ("%y%m", "%m%y")
-"""Of four digits: 9912 or 1299 is December 1999."""
-_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I %p", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p", " %I:%M:%S%p")
-_DIGIT_CLOCKS = ("%H%M", "%H%M%S")
-_COMPACT = re.compile(r"(%[YymdHMS])+")
-_ZONE = r"\s*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
-_WITH_ZONE = r"[T ]\d.*" + _ZONE
-_FIRST_LOOK = 200
-"""Values on which a format is tried before it is tried on all."""
-
-
 _EPOCHS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
-"""How many are a second, of each unit in which programs count the time since 1970."""
+"""How many of each unit are a second. Programs count the time since 1970 in these units."""
 
 _EPOCH_YEARS = (np.datetime64("1990", "us"), np.datetime64("2040", "us"))
-"""Numbers that are all between these years are such a count, in whichever unit; a count of anything else is hardly ever there."""
+"""Numbers that all lie between these years, in one of the units, are read as dates: other counts hardly ever lie there."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +92,7 @@ def _values(table: Dated, split: SplitConfig, name: str) -> np.ndarray:
     kinds = {family(chunk.type) for chunk in chunks}
     if kinds == {"a date"}:
         if split.format is not None:
-            raise ConfigError(f"split.format is for texts and numbers, but {name} holds dates already; remove it")
+            raise ConfigError(f"split.format is for texts and numbers, but {name} holds dates; remove it")
         return _from_dates(chunks, name)
     if kinds == {"a number"}:
         return _from_numbers(chunks, name, split.format)
@@ -149,7 +114,7 @@ def _missing(column: pa.Array) -> int:
 def _usual(table: Dated, texts: Sequence[str]) -> str | None:
     """The project's own date format where every value is written in it."""
     usual = table.date_format
-    return usual if usual and _dates(pd.Series(texts, dtype=object), usual) is not None else None
+    return usual if usual and dates_in(pd.Series(texts, dtype=object), usual) is not None else None
 
 
 def _from_dates(chunks: Sequence[pa.Array], name: str) -> np.ndarray:
@@ -161,41 +126,41 @@ def _from_dates(chunks: Sequence[pa.Array], name: str) -> np.ndarray:
     return np.concatenate(times).view("datetime64[us]")
 
 
-def _from_numbers(chunks: Sequence[pa.Array], name: str, stated: str | None) -> np.ndarray:
+def _from_numbers(chunks: Sequence[pa.Array], name: str, form: str | None) -> np.ndarray:
     whole = all(pa.types.is_integer(chunk.type) for chunk in chunks)
     kind = pa.int64() if whole else pa.float64()
     values = np.concatenate([pc.cast(chunk, kind, safe=False).to_numpy(zero_copy_only=False) for chunk in chunks])
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise DataError(f"{name} must be finite to split by time, but row {row + 1} is {values[row]}")
-    if stated == NUMBER:
+    if form == NUMBER:
         return values
     distinct, codes = np.unique(values, return_inverse=True)
     if (distinct == np.floor(distinct)).all() and np.abs(distinct).max() < 2**62:
         texts = pd.Series(distinct.astype(np.int64).astype(str), dtype=object)
     else:
         texts = pd.Series(distinct.astype(str), dtype=object)
-    return _from_texts(texts, codes, name, stated)[codes]
+    return _from_texts(texts, codes, name, form)[codes]
 
 
-def _from_texts(texts: pd.Series, codes: np.ndarray, name: str, stated: str | None) -> np.ndarray:
+def _from_texts(texts: pd.Series, codes: np.ndarray, name: str, form_of_project: str | None) -> np.ndarray:
     """The moment of each of the distinct ``texts``; ``codes`` (N,) says which one each row has."""
-    if stated is not None:
-        moments = _read(texts, stated)
+    if form_of_project is not None:
+        moments = values_in(texts, form_of_project)
         if moments is None:
-            row, text = _first_wrong(texts, codes, stated)
-            raise DataError(f"{name} must be written as {stated} (split.format), but row {row:,} is {text!r}")
-        _check_zones(texts, stated, name)
+            row, text = _first_misfit(texts, codes, form_of_project)
+            raise DataError(f"{name} must be written as {form_of_project} (split.format), but row {row:,} is {text!r}")
+        _check_zones(texts, form_of_project, name)
         return moments
-    readings = {form: read for form in _formats(texts) if (read := _read(texts, form)) is not None}
+    readings = {form: values for form in formats_of(texts) if (values := values_in(texts, form)) is not None}
     if not readings:
-        likely = min(_formats(texts.head(1)), key=lambda form: len(_wrong(texts, form)), default=NUMBER)
-        row, text = _first_wrong(texts, codes, likely)
+        likely = min(formats_of(texts.head(1)), key=lambda form: len(misfits(texts, form)), default=NUMBER)
+        row, text = _first_misfit(texts, codes, likely)
         raise DataError(
             f"{name} must hold numbers, or dates in one format, to split by time, but row {row:,} is {text!r}; "
             "state split.format, for example '%d.%m.%Y'"
         )
-    orders = {form: np.unique(read, return_inverse=True)[1] for form, read in readings.items()}
+    orders = {form: np.unique(values, return_inverse=True)[1] for form, values in readings.items()}
     first, *others = orders
     other = next((form for form in others if not np.array_equal(orders[first], orders[form])), None)
     if other is not None:
@@ -211,14 +176,14 @@ def _from_texts(texts: pd.Series, codes: np.ndarray, name: str, stated: str | No
 def _is_date_in_digits(texts: pd.Series, form: str) -> bool:
     """Whether all are dates without punctuation, as 20241231, none of which had to be filled with zeros."""
     width = len(pd.Timestamp(2024, 12, 31).strftime(form))
-    return _COMPACT.fullmatch(form) is not None and bool((texts.str.len() == width).all())
+    return COMPACT.fullmatch(form) is not None and bool((texts.str.len() == width).all())
 
 
 def _check_zones(texts: pd.Series, form: str, name: str) -> None:
-    """ISO dates without a zone are read beside those with one as if they were in UTC, which nobody has stated."""
+    """Refuse ISO dates without a zone beside dates with one: pandas would read them as UTC."""
     if form != ISO:
         return
-    zoned = texts.str.contains(_WITH_ZONE)
+    zoned = texts.str.contains(WITH_ZONE)
     if zoned.any() and not zoned.all():
         raise DataError(
             f"{name} must have a time zone in every row or in none, but {texts[zoned].iloc[0]!r} has one and "
@@ -226,83 +191,7 @@ def _check_zones(texts: pd.Series, form: str, name: str) -> None:
         )
 
 
-def _formats(texts: pd.Series) -> Iterator[str]:
-    """The formats that fit the first few values."""
-    few, one = texts.head(_FIRST_LOOK), texts.head(1)
-    short = _SHORT_MONTHS if _padded(texts) else ()
-    for form in (NUMBER, ISO, *short, *_likely(str(texts.iloc[0]))):
-        if _read(one, form) is not None and (read := _read(few, form)) is not None and _plausible(read, form):
-            yield form
-
-
-def _padded(texts: pd.Series) -> bool:
-    """Whether all are four digits and one begins with 0, as numbers hardly do: others below 1,300 would fit month and year, too."""
-    return bool(texts.str.fullmatch(r"\d{4}").all() and texts.str.startswith("0").any())
-
-
-def _plausible(read: np.ndarray, form: str) -> bool:
-    """Whether digits that fit a date format are dates of these centuries: most numbers are none."""
-    years = read.astype("datetime64[us]").astype("datetime64[Y]").astype(int) + 1970 if form != NUMBER else read
-    return _COMPACT.fullmatch(form) is None or bool(((years >= 1900) & (years <= 2100)).all())
-
-
-def _likely(text: str) -> Iterator[str]:
-    """The formats with the punctuation of ``text``: trying all others takes a second."""
-    zoned = re.search(_WITH_ZONE, text) is not None
-    bare = re.sub(_ZONE, "", text) if zoned else text
-    compact = (day + clock for day, clock in product(_DAYS, _DIGIT_CLOCKS) if _COMPACT.fullmatch(day))
-    dated = (day + clock for day, clock in product(_DAYS, _CLOCKS))
-    for form in (*_MONTHS, *dated, *compact):
-        if _punctuation(re.sub("%.", "", form)) == _punctuation(bare):
-            yield from (form + zone for zone in (("%z", " %z") if zoned else ("",)))
-
-
-def _punctuation(text: str) -> list[str]:
-    return sorted(re.sub(r"[\w\s]", "", text))
-
-
-def _read(texts: pd.Series, form: str) -> np.ndarray | None:
-    """The values in this format; None where one does not fit."""
-    if form == NUMBER:
-        values = _numbers(texts).to_numpy()
-        return values if np.isfinite(values).all() else None
-    if form == TEXT:
-        return np.unique(texts.to_numpy(str), return_inverse=True)[1]
-    return _dates(texts, form)
-
-
-def _numbers(texts: pd.Series) -> pd.Series:
-    """As int64 where all are whole, else float64; NaN for what is none, as 03.2024 is: that is a month."""
-    numbers = pd.to_numeric(texts.where(~texts.str.match(r"0\d+\.")), errors="coerce")
-    return numbers if numbers.dtype == np.int64 else numbers.astype(np.float64)
-
-
-def _dates(texts: pd.Series, form: str) -> np.ndarray | None:
-    times = _parsed(texts, form)
-    return None if times.isna().any() else times.to_numpy("datetime64[us]")
-
-
-def _parsed(texts: pd.Series, form: str) -> pd.Series:
-    """In UTC; NaT for what does not fit.
-
-    Digits alone are filled with zeros to the format's width: a number has lost its first zero, and 1012024 could be 1 or 10 January.
-    """
-    if form == ISO:
-        texts = texts.where(~texts.str.fullmatch(r"\d+"))
-    elif _COMPACT.fullmatch(form):
-        width = len(pd.Timestamp(2024, 12, 31).strftime(form))
-        texts = texts.str.zfill(width)
-        texts = texts.where(texts.str.fullmatch(rf"\d{{{width}}}"))
-    return pd.Series(pd.to_datetime(texts, format=form, errors="coerce", utc=True), index=texts.index)
-
-
-def _wrong(texts: pd.Series, form: str) -> np.ndarray:
-    """Indices of the values that do not fit."""
-    read = _numbers(texts) if form == NUMBER else _parsed(texts, form)
-    return np.flatnonzero(read.isna().to_numpy() | read.isin([np.inf, -np.inf]).to_numpy())
-
-
-def _first_wrong(texts: pd.Series, codes: np.ndarray, form: str) -> tuple[int, str]:
+def _first_misfit(texts: pd.Series, codes: np.ndarray, form: str) -> tuple[int, str]:
     """The first row, counted from 1, whose value does not fit, and the value."""
-    row = int(np.flatnonzero(np.isin(codes, _wrong(texts, form)))[0])
+    row = int(np.flatnonzero(np.isin(codes, misfits(texts, form)))[0])
     return row + 1, str(texts.iloc[codes[row]])

@@ -15,13 +15,13 @@ from headway.data.texts import NAME
 def below(base: str) -> Clean:
     """Names documents by their path below ``base``."""
 
-    def named(batch: pa.RecordBatch) -> pa.RecordBatch:
+    def with_short_names(batch: pa.RecordBatch) -> pa.RecordBatch:
         if NAME not in batch.schema.names:
             return batch
         short = [name_below(base, file) for file in batch.column(NAME).to_pylist()]
         return batch.set_column(batch.schema.get_field_index(NAME), NAME, pa.array(short, pa.string()))
 
-    return named
+    return with_short_names
 
 
 def name_below(base: str, file: str) -> str:
@@ -38,5 +38,5 @@ def base_of(source: str, root: Path, files: Sequence[str]) -> str:
     path = path if path.is_absolute() else root / path
     if path.is_dir():
         return str(path)
-    fixed = next((n for n, part in enumerate(path.parts) if set(part) & set("*?[")), len(path.parts) - 1)
-    return str(Path(*path.parts[:fixed]))
+    depth = next((n for n, part in enumerate(path.parts) if set(part) & set("*?[")), len(path.parts) - 1)
+    return str(Path(*path.parts[:depth]))

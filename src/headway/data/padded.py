@@ -18,7 +18,7 @@ from headway.columns.ragged import Ragged
 
 @dataclass(frozen=True, eq=False)
 class PaddedRows:
-    """``values`` (T,) and ``offsets`` (N + 1,), which answer as a tensor (N, W) does. What does not fit the width is cut off."""
+    """``values`` (T,) and ``offsets`` (N + 1,), with the methods of a tensor (N, W). Longer rows are cut to the width."""
 
     values: Tensor
     offsets: Tensor

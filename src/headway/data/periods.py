@@ -1,7 +1,7 @@
-"""What the rows of a test by time belong to: their day, or, of plain numbers, a block of consecutive ones.
+"""The units of a test by time: days, or, of plain numbers, blocks of consecutive ones.
 
-Rows of one day share what happened on it, so a test of twelve days tells twelve things, however many rows it has. Few units give a
-wide interval, which is right: taken by hours or rows instead, a model that is worse by the margin passes 30 to 40 times in 100.
+Rows of one day are not independent, so a test of twelve days has twelve independent units, whatever its rows. Few units give a wide
+interval. That is right: with hours or rows as units, a model that is worse by the margin passes 30 to 40 times in 100.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 from headway.data.moments import Moments
 
 BLOCKS = 20
-"""Into how many blocks plain numbers are cut. How far apart they must be to be independent is not known: few blocks are long ones,
-and Student's factor of 20 is hardly above that of many (2.09 against 1.96)."""
+"""Into how many blocks plain numbers are cut. At what distance they are independent is not known, so blocks should be long; Student's
+factor of 20 blocks is hardly above that of many (2.09 against 1.96)."""
 
 
 def periods_of(moments: Moments) -> tuple[str, np.ndarray, str]:

@@ -1,4 +1,4 @@
-"""Preparation: the one fitted transformation of training, batch scoring and serving, so that they cannot differ.
+"""Preparation: one fitted transformation for training, batch scoring and serving, so that they cannot differ.
 
 Prepared rows are two arrays, ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32, and a ragged one, ``tokens_0`` and so on, for
 each column that becomes tokens; documents are a ragged one alone. `headway.data.fit` fits it.
@@ -26,9 +26,9 @@ from headway.tasks import Target
 
 
 def _side_by_side(columns: Iterable[np.ndarray], count: int, rows: int, kind: type[np.generic]) -> np.ndarray:
-    """(rows, count) of ``kind``. Each column is made, converted and gone while it lies in the cache; all are turned at once."""
+    """(rows, count) of ``kind``. Each column is converted and copied while it lies in the cache; one transposition at the end."""
     turned = np.empty((count, rows), kind)
-    with np.errstate(over="ignore"):  # whoever predicts looks whether the prediction is finite
+    with np.errstate(over="ignore"):  # whether a prediction is finite is checked where it is made
         for i, column in enumerate(columns):
             turned[i] = column
     return np.ascontiguousarray(turned.T)
@@ -44,9 +44,9 @@ class Preparation:
     date_format: str | None = None
     strip: bool = False
     null_values: tuple[str, ...] = CsvOptions().null_values
-    typed: bool = True
-    """Whether the training's files know null by itself, as Parquet does and CSV does not. Then a category may be called NA or None, and
-    these words are null only where they are none. Else text is read as the training's was: stripped or not, what stands for null null."""
+    null_is_value: bool = True
+    """Whether the training's files have null as a value, as Parquet does and CSV does not. Then a category may be called NA or None, and
+    these words are null only where they are none. Else text is read as in training, by ``strip`` and ``null_values``."""
     written: Mapping[str, Written] = field(default_factory=dict)
     """How columns are written that are not written plainly."""
 
@@ -64,7 +64,7 @@ class Preparation:
     def by_array(self) -> dict[str, list[tuple[Encoding, Prepared]]]:
         """The columns of each of the two arrays, with the encoding that makes them."""
         return {
-            name: [(one, prepared) for one in self.columns if one.array == name for prepared in one.prepared()]
+            name: [(one, output) for one in self.columns if one.array == name for output in one.outputs()]
             for name in ("numeric", "categorical")
         }
 
@@ -84,7 +84,7 @@ class Preparation:
         """The shape of what `apply` gives."""
         return Inputs(
             numeric=len(self.by_array["numeric"]),
-            categorical=tuple(prepared.codes or 0 for _, prepared in self.by_array["categorical"]),
+            categorical=tuple(output.codes or 0 for _, output in self.by_array["categorical"]),
             bins=self.bins,
             outputs=self.target.outputs,
             tokens=tuple(one.vocabulary or 0 for one in self.by_ragged.values()),
@@ -95,7 +95,7 @@ class Preparation:
 
         Infinities count as missing; where it is ``strict``, they raise BadValues.
         """
-        missing = self.null_values if self.typed else ()
+        missing = self.null_values if self.null_is_value else ()
 
         def side_by_side(name: str, kind: type[np.generic]) -> np.ndarray:
             encoded = (
@@ -107,11 +107,11 @@ class Preparation:
 
     def ragged(self, batch: pa.RecordBatch) -> dict[str, Ragged]:
         """Canonical columns to the tokens of each row."""
-        missing = self.null_values if self.typed else ()
+        missing = self.null_values if self.null_is_value else ()
         return {name: one.ragged(batch.column(one.column), missing) for name, one in self.by_ragged.items()}
 
     def lacking(self, kinds: Mapping[str, Kind], takes: Collection[str]) -> list[str]:
-        """Of the columns that could become what a model ``takes``, those that training could learn nothing from."""
+        """Of the columns that could become what a model ``takes``, those without an encoding: training could learn nothing from them."""
         return [name for name, kind in kinds.items() if name not in self.kinds and gives(kind, takes)]
 
     def to_json(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Preparation:
             "date_format": self.date_format,
             "strip": self.strip,
             "null_values": self.null_values,
-            "typed": self.typed,
+            "typed": self.null_is_value,
             **(
                 {"written": {k: one.model_dump(mode="json") for k, one in self.written.items()}} if self.written else {}
             ),
@@ -147,5 +147,5 @@ def _nulls(values: Mapping[str, Any]) -> dict[str, Any]:
     """How nulls are written. Versions made before `typed` was kept had words for null where their files were CSV."""
     words = tuple(values.get("null_values", ()))
     if "typed" in values:
-        return {"null_values": words, "typed": values["typed"]}
-    return {"null_values": words or CsvOptions().null_values, "typed": not words}
+        return {"null_values": words, "null_is_value": values["typed"]}
+    return {"null_values": words or CsvOptions().null_values, "null_is_value": not words}

@@ -1,4 +1,4 @@
-"""What the rows are like, in one streaming pass: a summary of each column, mergeable."""
+"""A summary of each column from one streaming pass; summaries of parts can be merged."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class Profiler:
             column.update(batch.column(name))
 
     def merge(self, other: Profiler | Profile) -> None:
-        """Add what another one has seen."""
-        seen = other.profile() if isinstance(other, Profiler) else other
-        self._rows += seen.rows
+        """Add the rows of another profile."""
+        profile = other.profile() if isinstance(other, Profiler) else other
+        self._rows += profile.rows
         for name, column in self._columns.items():
-            column.merge(seen.columns[name])
+            column.merge(profile.columns[name])
 
     def profile(self) -> Profile:
-        """What has been seen so far."""
+        """The profile of the rows so far."""
         return Profile(self._rows, self._columns)
 
 

@@ -1,4 +1,4 @@
-"""How files are read: what beside their content decides on the values of the rows, and so on which row is which."""
+"""How files are read: the settings that decide, beside the content, on the values of the rows and so on their identities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from headway.columns.written import Written
 from headway.data.config import CsvOptions, DataConfig
-from headway.data.files import format_of, known_texts
+from headway.data.files import format_of
+from headway.data.formats import known_texts
 from headway.errors import ConfigError
 from headway.files.records import Record
 
@@ -19,7 +20,7 @@ Clean = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 @dataclass(frozen=True)
 class FileReading(Record):
-    """``form``: csv, parquet, jsonl, arrow or text. ``dataset``: the known data set whose cleaner mends the rows, if it is one."""
+    """``form``: csv, parquet, jsonl, arrow or text. ``dataset``: the known data set whose cleaner is applied, if any."""
 
     form: str
     csv: CsvOptions
@@ -29,7 +30,7 @@ class FileReading(Record):
 
     @property
     def settings(self) -> dict[str, object]:
-        """What can make one file other rows, by the names that the project's YAML has for it."""
+        """The settings that change a file's rows, by their names in the project's YAML."""
         csv = self.csv.model_dump(mode="json") if self.form == "csv" else {}
         settings = {"data.format": self.form, "data.dataset": self.dataset, "data.date_format": self.date_format}
         settings |= {f"data.csv.{name}": value for name, value in csv.items()}
@@ -38,15 +39,17 @@ class FileReading(Record):
 
     @classmethod
     def of_project(cls, data: Mapping[str, Any], textual: bool, now: FileReading) -> FileReading:
-        """From the ``data`` section in the bundle of a version that was made before its reading was kept with what it learnt.
+        """From the ``data`` section in the bundle of an early version, which did not keep its reading.
 
         ``textual``: whether its files were CSV. What the section does not tell is taken from ``now``, the reading of today.
         """
         if data.get("dataset") is not None:
             csv = now.csv if now.dataset == data["dataset"] else CsvOptions()
         else:
-            stated = {name: value for name, value in (data.get("csv") or {}).items() if name in CsvOptions.model_fields}
-            csv = CsvOptions.model_validate(stated)
+            options = {
+                name: value for name, value in (data.get("csv") or {}).items() if name in CsvOptions.model_fields
+            }
+            csv = CsvOptions.model_validate(options)
         form = "csv" if textual else _other_form(data, now)
         return cls(form, csv, data.get("dataset"), data.get("date_format"))  # none of them has a data.written
 
@@ -68,10 +71,11 @@ def reading_of(config: DataConfig, form: str, csv: CsvOptions) -> FileReading:
 def also_null(clean: Clean | None, names: Collection[str], csv: CsvOptions) -> Clean:
     """``clean``, after which the texts in the columns ``names`` are null too where ``csv`` calls them null.
 
-    A word that is null today can be no number to an earlier version, which never learnt such a row: it must not stop the reading.
+    To an earlier version, a word that is null today may be text in a column of numbers. It never learnt such a row, so the word must
+    not stop the reading.
     """
 
-    def cleaned(batch: pa.RecordBatch) -> pa.RecordBatch:
+    def clean_and_null(batch: pa.RecordBatch) -> pa.RecordBatch:
         batch = clean(batch) if clean is not None else batch
         columns = [
             known_texts(column, csv) if name in names and pa.types.is_string(column.type) else column
@@ -79,4 +83,4 @@ def also_null(clean: Clean | None, names: Collection[str], csv: CsvOptions) -> C
         ]
         return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
-    return cleaned
+    return clean_and_null

@@ -1,4 +1,4 @@
-"""Whether a store that was prepared before can be used again: it is whole, or it is taken away and made anew."""
+"""Whether a prepared store can be used again. A damaged one is removed and made anew."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from headway.files.atomic import read_or_empty
 
 
 def in_use(path: Path) -> bool:
-    """Whether a store lies there; it is marked as used now, so that no clearing up takes it from a run."""
+    """Whether a store is there. It is marked as in use, so that `headway gc` does not remove it during a run."""
     try:
         os.utime(path / "store.json")
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except PermissionError:  # somebody else's, to be read only
+    except PermissionError:  # another user's, which is read only
         return (path / "store.json").exists()
     return True
 
@@ -36,7 +36,7 @@ def is_ready(path: Path, warn: Callable[[str], None]) -> bool:
 
 def take_away(path: Path) -> str | None:
     """Remove a store that is still damaged, and say why; None where it is whole by now."""
-    with locks.held(path.parent / ".lock"):  # two processes must not take away what the other has made anew
+    with locks.held(path.parent / ".lock"):  # a second process must not remove what the first has made anew
         problem = problem_of(path)
         if problem is not None:
             leftovers.remove(path)

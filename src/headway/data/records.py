@@ -1,7 +1,7 @@
-"""Records of JSON, from a file of lines or a request's body: every value as the text that stands there, null as null.
+"""Records of JSON, from a file of lines or a request's body: every value as unchanged text, null as null.
 
-Numbers keep their digits, so that 4, 4.0 and "4.0" mean what they mean in a CSV, and a number of 5,000 digits is a text like another until
-its column says what it is. Python's parser bounds its recursion; Arrow's ends the process on a line of 200 kB of brackets.
+Numbers keep their digits, so that 4, 4.0 and "4.0" are read as in a CSV, and a number of 5,000 digits is text until its column's type
+is applied. Python's parser bounds its recursion; Arrow's crashes the process on a line of 200 kB of brackets.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         ((twice, count),) = Counter(name for name, _ in pairs).most_common(1)
-        raise DataError(f"each name of an object must be there once, but {shown(twice)} is there {count} times")
+        raise DataError(f"each name of an object must be there once, but {name_in_line(twice)} is there {count} times")
     return values
 
 
@@ -59,14 +59,14 @@ def _no_number(word: str) -> NoReturn:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=Digits, parse_float=Digits, parse_constant=_no_number)
 
 
-def shown(name: object) -> str:
+def name_in_line(name: object) -> str:
     """A name in one line, whatever it holds."""
     text = str(name)[:60]
     return text if text.isprintable() else repr(text)
 
 
 def column_of(values: Sequence[Any], name: str, where: str, comma: bool = False) -> pa.Array:
-    """Values of `parse` as texts; empty lists where some are lists or objects, so that whoever needs single values refuses them.
+    """Values of `parse` as texts; a column of lists where some are lists or objects, so that a column of single values refuses it.
 
     ``comma``: whether the column's texts have a decimal comma; then its numbers get one, too.
     """
@@ -78,7 +78,9 @@ def column_of(values: Sequence[Any], name: str, where: str, comma: bool = False)
     try:
         return pa.array(texts, pa.string())
     except UnicodeEncodeError:
-        raise DataError(f"{where}: column {shown(name)} must hold text, but one value holds half a character") from None
+        raise DataError(
+            f"{where}: column {name_in_line(name)} must hold text, but one value holds half a character"
+        ) from None
 
 
 def names_of(records: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -14,11 +14,11 @@ TEXT = ("text",)
 
 @dataclass(frozen=True)
 class Rule:
-    """``about``: families of columns it suits, none for rules on the table. ``counts``: the metric of rows that break it."""
+    """``about``: families of columns it suits, none for rules on the table. ``counts``: the metric that counts its violations."""
 
     words: str
     arguments: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
     has_column: bool = True
     counts: str = "-"
@@ -35,15 +35,17 @@ def _rows(
     words: str,
     metric: str,
     arguments: tuple[str, ...] = (),
-    required: tuple[str, ...] = (),
+    needs: tuple[str, ...] = (),
     about: tuple[str, ...] = ANY,
-    typed: tuple[str, ...] = (),
+    in_column_type: tuple[str, ...] = (),
 ) -> Rule:
-    return Rule(words, (*arguments, "mostly"), required, about, counts=f"column_values.{metric}.", in_column_type=typed)
+    return Rule(
+        words, (*arguments, "mostly"), needs, about, counts=f"column_values.{metric}.", in_column_type=in_column_type
+    )
 
 
-def _whole(words: str, about: tuple[str, ...] = NUMBER, typed: tuple[str, ...] = ()) -> Rule:
-    return Rule(words, _BOUNDS, about=about, in_column_type=typed)
+def _whole(words: str, about: tuple[str, ...] = NUMBER, in_column_type: tuple[str, ...] = ()) -> Rule:
+    return Rule(words, _BOUNDS, about=about, in_column_type=in_column_type)
 
 
 def _set(words: str, *more: str) -> Rule:
@@ -55,28 +57,32 @@ def _pair(words: str, metric: str, *more: str) -> Rule:
     return Rule(words, arguments, _PAIR, ANY, has_column=False, counts=f"column_pair_values.{metric}.")
 
 
-def _table(words: str, *arguments: str, required: tuple[str, ...] = ()) -> Rule:
-    return Rule(words, arguments, required, has_column=False)
+def _table(words: str, *arguments: str, needs: tuple[str, ...] = ()) -> Rule:
+    return Rule(words, arguments, needs, has_column=False)
 
 
 RULES: dict[str, Rule] = {
     "table_row_count_to_be_between": _table("the number of rows must be {range}", *_ENDS, "strict_min", "strict_max"),
-    "table_row_count_to_equal": _table("the number of rows must be {value}", "value", required=("value",)),
+    "table_row_count_to_equal": _table("the number of rows must be {value}", "value", needs=("value",)),
     "column_to_exist": Rule("{column} must be a column", ("column_index",)),
     "table_columns_to_match_set": _table(
-        "the columns must be {column_set}", "column_set", "exact_match", required=("column_set",)
+        "the columns must be {column_set}", "column_set", "exact_match", needs=("column_set",)
     ),
     "table_columns_to_match_ordered_list": _table(
-        "the columns must be, in order, {column_list}", "column_list", required=("column_list",)
+        "the columns must be, in order, {column_list}", "column_list", needs=("column_list",)
     ),
-    "column_values_to_be_between": _rows("{column} must be {range}", "between", _BOUNDS, typed=_ENDS),
+    "column_values_to_be_between": _rows("{column} must be {range}", "between", _BOUNDS, in_column_type=_ENDS),
     "column_values_to_not_be_null": _rows("{column} must be given", "nonnull"),
     "column_values_to_be_null": _rows("{column} must be missing", "null"),
     "column_values_to_be_in_set": _rows(
-        "{column} must be one of {value_set}", "in_set", ("value_set",), ("value_set",), typed=("value_set",)
+        "{column} must be one of {value_set}", "in_set", ("value_set",), ("value_set",), in_column_type=("value_set",)
     ),
     "column_values_to_not_be_in_set": _rows(
-        "{column} must be none of {value_set}", "not_in_set", ("value_set",), ("value_set",), typed=("value_set",)
+        "{column} must be none of {value_set}",
+        "not_in_set",
+        ("value_set",),
+        ("value_set",),
+        in_column_type=("value_set",),
     ),
     "column_values_to_match_regex": _rows("{column} must match {regex}", "match_regex", ("regex",), ("regex",), TEXT),
     "column_value_lengths_to_be_between": _rows(
@@ -116,14 +122,14 @@ def sentence(
     name: str,
     column: str | None,
     arguments: Mapping[str, Any],
-    passed: bool,
-    observed: Any,
+    success: bool,
+    result: Any,
     count: int | None,
     rows: int,
     examples: Sequence[tuple[int, Any]],
 ) -> str:
     """The rule, then the fact: `age must be between 0 and 120, but 3 of 48,842 rows are not (row 17: 130)`."""
-    fields = {k: shown(v) for k, v in arguments.items()} | {"column": column, "range": _range(arguments)}
+    fields = {k: plain_value(v) for k, v in arguments.items()} | {"column": column, "range": _range(arguments)}
     fields["or_equal"] = "or equal to " if arguments.get("or_equal") else ""
     if "quantile_ranges" in arguments:
         fields["quantile_ranges"] = _quantile_ranges(arguments["quantile_ranges"])
@@ -131,42 +137,42 @@ def sentence(
     if arguments.get("mostly", 1) < 1:
         rule += f" in at least {100 * arguments['mostly']:g} % of the rows"
     if count is None:
-        joint = "it is" if passed else "but is"
-        return f"{rule}, {joint} {shown(_inner(observed))}{_mistaken(name, passed)}"
+        joint = "it is" if success else "but is"
+        return f"{rule}, {joint} {plain_value(_inner(result))}{_mistaken(name, success)}"
     if count == 0:
-        return f"{rule}, and so it is in all {rows:,} rows"
-    found = ", ".join(f"row {row}: {shown(value)}" for row, value in examples[:3])
+        return f"{rule}; all {rows:,} rows meet it"
+    examples_text = ", ".join(f"row {row}: {plain_value(value)}" for row, value in examples[:3])
     verb = "is" if count == 1 else "are"
-    joint = "and" if passed else "but"
-    return f"{rule}, {joint} {count:,} of {rows:,} rows {verb} not ({found})"
+    joint = "and" if success else "but"
+    return f"{rule}, {joint} {count:,} of {rows:,} rows {verb} not ({examples_text})"
 
 
-def _mistaken(name: str, passed: bool) -> str:
-    return " that differ" if "distinct_values_to" in name and not passed else ""
+def _mistaken(name: str, success: bool) -> str:
+    return " that differ" if "distinct_values_to" in name and not success else ""
 
 
-def _inner(observed: Any) -> Any:
-    return observed if not isinstance(observed, list) or len(observed) != 1 else observed[0]
+def _inner(value: Any) -> Any:
+    return value if not isinstance(value, list) or len(value) != 1 else value[0]
 
 
-def _quantile_ranges(stated: Any) -> str:
-    pairs = zip(stated["quantiles"], stated["value_ranges"], strict=True)
+def _quantile_ranges(ranges: Any) -> str:
+    pairs = zip(ranges["quantiles"], ranges["value_ranges"], strict=True)
     return ", ".join(f"{_range({'min_value': r[0], 'max_value': r[1]})} at {q:g}" for q, r in pairs)
 
 
 def _range(arguments: Mapping[str, Any]) -> str:
     low, high = arguments.get("min_value"), arguments.get("max_value")
     if low is not None and high is not None:
-        return f"between {shown(low)} and {shown(high)}"
+        return f"between {plain_value(low)} and {plain_value(high)}"
     if low is not None:
-        return f"{'more than' if arguments.get('strict_min') else 'at least'} {shown(low)}"
-    return f"{'less than' if arguments.get('strict_max') else 'at most'} {shown(high)}"
+        return f"{'more than' if arguments.get('strict_min') else 'at least'} {plain_value(low)}"
+    return f"{'less than' if arguments.get('strict_max') else 'at most'} {plain_value(high)}"
 
 
-def shown(value: Any) -> str:
+def plain_value(value: Any) -> str:
     """A value as people write it: short, numbers with thousands marked."""
     if isinstance(value, (list, tuple, set)):
-        items = [shown(v) for v in list(value)[:10]]
+        items = [plain_value(v) for v in list(value)[:10]]
         return (", ".join(items) or "nothing") + (f" and {len(value) - 10} more" if len(value) > 10 else "")
     if value is None:
         return "missing"

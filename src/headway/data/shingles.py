@@ -1,4 +1,4 @@
-"""Which passages a text holds: hashes of runs of bytes, sampled by the bytes themselves, so that a passage is known wherever it stands.
+"""The passages of a text: hashes of runs of bytes, sampled by the bytes themselves, so that a passage is recognised at any place.
 
 A text has no rows: a document may grow, and by position a part may begin anywhere. What a model has learnt from is therefore kept as
 shingles (Broder 1997, "On the resemblance and containment of documents"): of all runs of WINDOW bytes, one in ONE_IN, chosen by its hash.
@@ -24,20 +24,20 @@ CHUNK = 1 << 20
 def shingles(text: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Where the sampled runs begin, (M,) int64, and their hashes, (M,) uint64.
 
-    Every text has one: a text shorter than a run is one, and of a short text without a sampled run it is that of the lowest hash.
+    Every text has at least one: a text shorter than a run is one; of a short text without a sampled run, the lowest hash is taken.
     """
     if len(text) <= WINDOW:
         return np.zeros(1, np.int64), _hashes(np.frombuffer(text.ljust(WINDOW, b"\0"), np.uint8))
     content = np.frombuffer(text, np.uint8)
-    starts, kept = [], []
+    starts, hashes_of_starts = [], []
     for first in range(0, len(content) - WINDOW + 1, CHUNK):
         hashes = _hashes(content[first : first + CHUNK + WINDOW - 1])
-        chosen = np.flatnonzero(hashes % np.uint64(ONE_IN) == 0)
-        if not len(chosen) and len(content) <= CHUNK:
-            chosen = np.array([hashes.argmin()])
-        starts.append(first + chosen)
-        kept.append(hashes[chosen])
-    return np.concatenate(starts), np.concatenate(kept)
+        places = np.flatnonzero(hashes % np.uint64(ONE_IN) == 0)
+        if not len(places) and len(content) <= CHUNK:
+            places = np.array([hashes.argmin()])
+        starts.append(first + places)
+        hashes_of_starts.append(hashes[places])
+    return np.concatenate(starts), np.concatenate(hashes_of_starts)
 
 
 def _hashes(content: np.ndarray) -> np.ndarray:
@@ -52,5 +52,5 @@ def _hashes(content: np.ndarray) -> np.ndarray:
 
 def all_shingles(texts: Iterable[str]) -> np.ndarray:
     """The hashes of many texts, (M,) uint64."""
-    found = [shingles(text.encode())[1] for text in texts]
-    return np.concatenate(found) if found else np.zeros(0, np.uint64)
+    hashes = [shingles(text.encode())[1] for text in texts]
+    return np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)

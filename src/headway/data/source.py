@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,17 +18,16 @@ from headway.columns.values import BadValues, family, to_string_or_keep
 from headway.config import suggest
 from headway.data.canonical import canonical
 from headway.data.config import CsvOptions, DataConfig
-from headway.data.files import find_files, format_of, read_batches, read_schema
+from headway.data.digests import digest_files, file_digests
+from headway.data.files import find_files, format_of
+from headway.data.formats import read_batches, read_schema
 from headway.data.naming import base_of, below
 from headway.data.reading import Clean, FileReading, also_null, reading_of
 from headway.data.texts import NAME
 from headway.errors import ConfigError, DataError
-from headway.files.atomic import read_or_empty, write_json
 from headway.tasks import TaskName, target_task
 
 __all__ = ["Chunk", "Table", "canonical", "newest_month", "open_table"]
-
-DIGESTS = ".cache/digests.json"
 
 
 @dataclass(frozen=True)
@@ -59,12 +56,12 @@ class Table:
         self.files = tuple(files)
         self.task = task
         self.targets = () if config.target is None else (config.target,)
-        """The column to predict; none where documents alone are learnt from."""
+        """The column to predict; empty where the data is documents alone."""
         self.kinds: dict[str, Kind] = dict(config.features)
         self.keys = config.keys or ((NAME,) if form == "text" else ())
         """Columns that identify a row."""
-        named = [] if config.keys or form != "text" else [NAME]
-        self.columns = tuple(dict.fromkeys([*config.features, *self.targets, *extra, *named]))
+        names = [] if config.keys or form != "text" else [NAME]
+        self.columns = tuple(dict.fromkeys([*config.features, *self.targets, *extra, *names]))
         self._config, self._root, self._csv, self._clean, self._form = config, root, csv, clean, form
         schema = self._check_schemas()
         self.present = tuple(schema.names)
@@ -73,8 +70,8 @@ class Table:
 
     @property
     def target(self) -> str:
-        """The column to predict, for what only tables with one are asked."""
-        assert self.targets, "nobody asks documents for a target"
+        """The column to predict. Only for tables that have one."""
+        assert self.targets, "documents have no target"
         return self.targets[0]
 
     @property
@@ -94,7 +91,7 @@ class Table:
 
     @property
     def textual(self) -> bool:
-        """Whether its files are CSV, where a null is a word."""
+        """Whether its files are CSV, where null is written as a word."""
         return self._form == "csv"
 
     @property
@@ -108,15 +105,15 @@ class Table:
         return self._config.date_format
 
     @property
-    def unknown(self) -> list[str]:
-        """Columns of the files that the project says nothing of."""
+    def unlisted(self) -> list[str]:
+        """Columns of the files that have no role in the project."""
         return [
             c for c in self.present if c not in self.columns and c not in self._config.ignore and c not in self.keys
         ]
 
     @property
     def how(self) -> list[Any]:
-        """How the files are read: what beside their content decides on the rows."""
+        """How the files are read: the settings that decide, beside the content, on the rows."""
         config = self._config
         how = [self._form, self._csv.model_dump(), config.dataset, config.date_format, config.unlabelled]
         how += [] if config.max_bytes is None else [config.max_bytes]
@@ -124,7 +121,7 @@ class Table:
 
     @property
     def reading(self) -> FileReading:
-        """The same, of what decides on the values of the rows that are there."""
+        """The settings that decide on the values of each row."""
         return reading_of(self._config, self._form, self._csv)
 
     def again(self, kinds: Mapping[str, Kind], others: Sequence[str], reading: FileReading) -> Table:
@@ -137,8 +134,8 @@ class Table:
             every = {**kinds, self.target: self.target_kind}
             spelt = {name for name, kind in every.items() if not column_type(kind).any_text}
             clean = also_null(clean, spelt, self._csv)
-        told = {"features": dict(kinds), "date_format": reading.date_format, "unlabelled": "stop"}
-        config = self._config.model_copy(update={**told, "written": reading.written})
+        changes = {"features": dict(kinds), "date_format": reading.date_format, "unlabelled": "stop"}
+        config = self._config.model_copy(update={**changes, "written": reading.written})
         return Table(self.files, config, self.task, self._root, others, reading.csv, clean, self._form)
 
     def labelled(self) -> np.ndarray:
@@ -152,8 +149,8 @@ class Table:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the files' names and contents and of how they are read. Of documents, names are paths below their source."""
-        named = self.chunks(columns=[NAME]) if self.is_text else ()
-        names = [name for chunk in named for name in chunk.batch.column(NAME).to_pylist()]
+        chunks = self.chunks(columns=[NAME]) if self.is_text else ()
+        names = [name for chunk in chunks for name in chunk.batch.column(NAME).to_pylist()]
         return digest_files(self.files, self._root, [*self.how, *names])
 
     @property
@@ -173,7 +170,7 @@ class Table:
     def chunks(self, columns: Sequence[str] | None = None, rows: int = 65_536) -> Iterator[Chunk]:
         """The rows in order, files sorted by name, at most ``rows`` at a time, in canonical types.
 
-        Raises DataError on a value that its column's kind cannot be, with its row, and on a file that cannot be read.
+        Raises DataError on a value that does not fit its column's kind, with its row, and on a file that cannot be read.
         """
         start = 0
         for number in range(len(self.files)):
@@ -187,37 +184,37 @@ class Table:
     def file_chunks(
         self, number: int, start: int, columns: Sequence[str] | None = None, rows: int = 65_536
     ) -> Iterator[Chunk]:
-        """As chunks, of one file alone, whose first row is number ``start`` of the whole table. It may have none."""
-        wanted = list(columns if columns is not None else self.columns)
+        """As chunks, but of one file, whose first row is number ``start`` of the whole table. It may have no rows."""
+        names = list(columns if columns is not None else self.columns)
         drop = self._config.unlabelled == "drop" and bool(self.targets)
-        read = [*wanted, *([self.target] if drop and self.target not in wanted else [])]
+        needed_names = [*names, *([self.target] if drop and self.target not in names else [])]
         file = self.files[number]
         whole = self._clean is not None and not self.is_text
         commas = self._config.commas
-        for raw in read_batches(file, self._form, self._csv, None if whole else read, rows, commas=commas):
-            batch = self._canonical(self._clean(raw) if self._clean else raw, read, PurePath(file).name, start)
+        for raw in read_batches(file, self._form, self._csv, None if whole else needed_names, rows, commas=commas):
+            batch = self._canonical(self._clean(raw) if self._clean else raw, needed_names, PurePath(file).name, start)
             if drop:
-                batch = batch.filter(pc.is_valid(batch.column(self.target))).select(wanted)
+                batch = batch.filter(pc.is_valid(batch.column(self.target))).select(names)
             yield Chunk(number, start, batch)
             start += batch.num_rows
 
-    def _canonical(self, batch: pa.RecordBatch, wanted: Sequence[str], where: str, start: int) -> pa.RecordBatch:
+    def _canonical(self, batch: pa.RecordBatch, names: Sequence[str], where: str, start: int) -> pa.RecordBatch:
         config = self._config
-        kinds: dict[str, Kind] = {name: self.kinds[name] for name in wanted if name in self.kinds}
-        kinds |= {name: self.target_kind for name in self.targets if name in wanted}
+        kinds: dict[str, Kind] = {name: self.kinds[name] for name in names if name in self.kinds}
+        kinds |= {name: self.target_kind for name in self.targets if name in names}
         try:
-            known = canonical(
+            values = canonical(
                 batch.select(list(kinds)), kinds, where, start, config.date_format, written=config.written
             )
         except BadValues as error:
             if error.column in self.kinds and len(error.bad) > 1 and error.bad.all():
                 raise DataError(f"{error}; change data.features.{error.column}") from None
             raise
-        arrays = [known.column(name) if name in kinds else to_string_or_keep(batch.column(name)) for name in wanted]
-        return pa.RecordBatch.from_arrays(arrays, names=list(wanted))
+        arrays = [values.column(name) if name in kinds else to_string_or_keep(batch.column(name)) for name in names]
+        return pa.RecordBatch.from_arrays(arrays, names=list(names))
 
     def _check_schemas(self) -> pa.Schema:
-        """Look at every file's columns before any is read. Returns the first one's."""
+        """Check the columns of every file before any is read. Returns the schema of the first."""
         first: pa.Schema | None = None
         for file in self.files:
             schema = read_schema(file, self._form, self._csv)
@@ -254,7 +251,7 @@ class Table:
         for column in self.columns:
             if column not in schema.names:
                 raise DataError(
-                    f"{name}: all files must have the same columns, but {column}, which {before} has, is not here"
+                    f"{name}: all files must have the same columns, but it lacks {column}, which {before} has"
                     f"{suggest(column, [c for c in schema.names if c not in first.names])}"
                 )
             old, new = family(first.field(column).type), family(schema.field(column).type)
@@ -270,17 +267,17 @@ def open_table(
     """The project's rows, or those in the files ``only``. ``extra`` columns (keys, slices, a split column) are carried along in
     their own type.
 
-    Raises ConfigError for what the project says wrongly, DataError for what the files are.
+    Raises ConfigError for wrong settings, DataError for wrong files.
     """
     if data.dataset is not None:
         from headway.data.datasets import locate
 
-        found = locate(data.dataset, data.options, root)
-        files = _chosen([str(file) for file in found.files], only)
-        return Table(files, data, task, root, extra, found.csv, found.clean, found.format)
+        location = locate(data.dataset, data.options, root)
+        files = _selection([str(file) for file in location.files], only)
+        return Table(files, data, task, root, extra, location.csv, location.clean, location.format)
     every, form = _own_files(data, root)
     clean = below(base_of(str(data.source), root, every)) if form == "text" else None
-    return Table(_chosen(every, only), data, task, root, extra, data.csv, clean, form)
+    return Table(_selection(every, only), data, task, root, extra, data.csv, clean, form)
 
 
 def _own_files(data: DataConfig, root: Path) -> tuple[list[str], str]:
@@ -289,55 +286,17 @@ def _own_files(data: DataConfig, root: Path) -> tuple[list[str], str]:
     return files, format_of(files, data.format, data.may_be_texts)
 
 
-def _chosen(files: list[str], only: Collection[str] | None) -> list[str]:
+def _selection(files: list[str], only: Collection[str] | None) -> list[str]:
     return files if only is None else [file for file in files if file in only]
 
 
 def newest_month(data: DataConfig, root: Path) -> str | None:
-    """The newest month that the files' names tell, such as 2025-12; None where they tell none. Raises as `open_table`."""
+    """The newest month in the files' names, such as 2025-12; None where no name has one. Raises as `open_table`."""
     if data.dataset is not None:
         from headway.data.datasets import locate
 
         files = [str(file) for file in locate(data.dataset, data.options, root).files]
     else:
         files, _ = _own_files(data, root)
-    found = (re.search(r"(19|20)\d\d-(0[1-9]|1[0-2])(?!\d)", PurePath(file).stem) for file in files)
-    return max((one[0] for one in found if one), default=None)
-
-
-def digest_files(files: Sequence[str], root: Path, how: Any) -> str:
-    """SHA-256 of names and contents; a file whose path, size and time have not changed is not read again."""
-    cache = root / DIGESTS
-    known = read_or_empty(cache)
-    whole = hashlib.sha256(json.dumps(how, sort_keys=True, default=str).encode())
-    fresh = dict(known)
-    for file in files:
-        whole.update(PurePath(file).name.encode() + b"\0" + _digest_file(file, fresh).encode())
-    if fresh != known:
-        try:
-            write_json(cache, fresh)
-        except OSError:  # the cache only saves time
-            return whole.hexdigest()
-    return whole.hexdigest()
-
-
-def file_digests(files: Sequence[str], root: Path) -> dict[str, str]:
-    """Each file to the SHA-256 of its content; a file that has not changed is not read again."""
-    known = read_or_empty(root / DIGESTS)
-    return {file: _digest_file(file, known) for file in files}
-
-
-def _digest_file(file: str, known: dict[str, Any]) -> str:
-    path = Path(file)
-    if not path.exists():  # a URL: its size and time are all that is known without reading it
-        from headway.data.files import open_url
-
-        system, inner = open_url(file)
-        info = system.get_file_info(inner)
-        return f"{info.size}:{info.mtime_ns}"
-    stat = path.stat()
-    key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
-    if not isinstance(known.get(key), str):
-        with open(path, "rb") as content:
-            known[key] = hashlib.file_digest(content, "sha256").hexdigest()
-    return str(known[key])
+    matches = (re.search(r"(19|20)\d\d-(0[1-9]|1[0-2])(?!\d)", PurePath(file).stem) for file in files)
+    return max((one[0] for one in matches if one), default=None)

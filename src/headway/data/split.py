@@ -1,8 +1,8 @@
 """Which rows train, which validate, which test.
 
 A row's part follows from the row itself (a hash of its key, group or content, its moment, its file), never from its position or from
-how many others there are: it does not move when rows are added, and equal rows are on one side. Shares are therefore close to what is
-asked, not exact.
+how many others there are: it does not move when rows are added, and equal rows are on one side. Shares are therefore close to the
+settings, not exact.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TRAIN, VALIDATION, TEST = range(3)
 
 @dataclass(frozen=True)
 class Division:
-    """The rows of a table, divided. What is not asked for is not computed: each of the properties passes over the rows once."""
+    """The rows of a table, divided. Each property is computed at its first use, in one pass over the rows."""
 
     table: Table
     split: SplitConfig
@@ -83,7 +83,7 @@ class Division:
         return f": equal rows stay together, and {different:,} are different; name columns that tell rows apart in data.keys"
 
     def units(self, rows: np.ndarray) -> tuple[str, np.ndarray, str]:
-        """What rows belong to, for (N,) bool ``rows``: the name, the value of each row, and what a reader must know.
+        """The unit of resampling of ``rows``, (N,) bool: its name, its value for each row, and a note for the reader.
 
         Rows that belong together are not independent: they are resampled together.
         """
@@ -96,7 +96,7 @@ class Division:
 
     @property
     def learnt(self) -> Learnt:
-        """The rows that train, or decide when to stop."""
+        """The rows of training and validation."""
         files = [file for file in self.table.files if self.split.by == "files" and _matches(file, self.split)]
         contents = self.table.contents
         rule = Rule(
@@ -139,7 +139,7 @@ def positions(hashes: np.ndarray, seed: int) -> np.ndarray:
 def _parts_of(position: np.ndarray, test: float, validation: float, classes: np.ndarray | None = None) -> np.ndarray:
     """The lowest positions are the test, the next the validation; ``classes`` (N,) each get a training row.
 
-    With a few dozen rows a part or a class's training can stay empty: then it takes the identity nearest to it.
+    Of a few dozen rows, a part can stay empty, or a class without training rows: then it takes the identity nearest to it.
     """
     limit = test + (1 - test) * validation
     parts = np.where(position < test, TEST, np.where(position < limit, VALIDATION, TRAIN)).astype(np.uint8)

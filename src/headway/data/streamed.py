@@ -58,26 +58,26 @@ class StreamedBatches(RowBatches):
         while first < len(windows) and skip >= self._size(windows[first]):
             skip -= self._size(windows[first])
             first += 1
-        left: Batch = {}
+        remainder: Batch = {}
         for rows in self._read_ahead(windows, epoch, first):
             block = {name: tensor[skip:] for name, tensor in rows.items()} if skip else rows
             skip = 0
-            if left:  # a batch across two windows; only its rows are copied
-                need = self.batch_size - len(next(iter(left.values())))
-                joined = {name: torch.cat([left[name], tensor[:need]]) for name, tensor in block.items()}
+            if remainder:  # a batch across two windows; only its rows are copied
+                need = self.batch_size - len(next(iter(remainder.values())))
+                whole = {name: torch.cat([remainder[name], tensor[:need]]) for name, tensor in block.items()}
                 block = {name: tensor[need:] for name, tensor in block.items()}
-                left = {}
-                if len(next(iter(joined.values()))) < self.batch_size:
-                    left = joined
+                remainder = {}
+                if len(next(iter(whole.values()))) < self.batch_size:
+                    remainder = whole
                     continue
-                yield joined
+                yield whole
             for batch in slices(block, self.batch_size) if len(next(iter(block.values()))) else ():
                 if len(next(iter(batch.values()))) < self.batch_size:
-                    left = batch
+                    remainder = batch
                 else:
                     yield batch
-        if left:
-            yield left
+        if remainder:
+            yield remainder
 
     def _size(self, window: Tensor) -> int:
         """Rows of a window: the table's last block may be short."""
@@ -96,7 +96,7 @@ class StreamedBatches(RowBatches):
                 yield self._arrived(pending.pop(0).result())
 
     def _read(self, window: Tensor, epoch: int, number: int) -> Batch:
-        """One window's rows, shuffled: in pinned memory where they go to a GPU, so that the copy needs no one to wait for it."""
+        """One window's rows, shuffled: in pinned memory where they go to a GPU, so that nothing waits for the copy."""
         size = self.block_rows
         starts = window * size
         places = starts.tolist()
@@ -114,19 +114,19 @@ class StreamedBatches(RowBatches):
             padded = tensor.values.new_empty((len(rows), tensor.width), pin_memory=self.device.type == "cuda")
             tensor.gather(rows.numpy(), padded.numpy())
             return padded
-        found = tensor.new_empty((len(rows), *tensor.shape[1:]), pin_memory=self.device.type == "cuda")
+        out = tensor.new_empty((len(rows), *tensor.shape[1:]), pin_memory=self.device.type == "cuda")
         if tensor.numel():
             np.take(
-                tensor.numpy(), rows.numpy(), axis=0, out=found.numpy(), mode="clip"
+                tensor.numpy(), rows.numpy(), axis=0, out=out.numpy(), mode="clip"
             )  # clip: raise would copy it all once more
-        return found
+        return out
 
     def _arrived(self, rows: Batch) -> Batch:
         return {name: tensor.to(self.device, non_blocking=True) for name, tensor in rows.items()}
 
 
 def _will_need(tensor: Rows, starts: Sequence[int], rows: int) -> None:
-    """Ask the system to read these rows of a mapped file, all blocks at once; where it cannot be asked, they are read as they are met."""
+    """Ask the system to read these rows of a mapped file ahead, all blocks at once. Without it, they are read at their first use."""
     if isinstance(tensor, PaddedRows):
         _will_need(tensor.offsets, starts, rows + 1)
         bounds = [(tensor.offsets[at], tensor.offsets[min(at + rows, len(tensor))]) for at in starts]

@@ -18,9 +18,9 @@ MOST_BYTES = 1 << 30
 
 def text_row(stream: IO[bytes], file: str, columns: Sequence[str] | None) -> pa.RecordBatch:
     """The one row of a file. Raises DataError where it is no UTF-8 text."""
-    wanted = SCHEMA.names if columns is None else list(columns)
-    values = {NAME: file, TEXT: _text(stream, PurePath(file).name) if TEXT in wanted else None}
-    return pa.RecordBatch.from_arrays([pa.array([values[name]], pa.string()) for name in wanted], names=wanted)
+    names = SCHEMA.names if columns is None else list(columns)
+    values = {NAME: file, TEXT: _text(stream, PurePath(file).name) if TEXT in names else None}
+    return pa.RecordBatch.from_arrays([pa.array([values[name]], pa.string()) for name in names], names=names)
 
 
 def _text(stream: IO[bytes], name: str) -> str:

@@ -25,7 +25,7 @@ class TokenBatches:
     seed: int
     device: torch.device
     resident: bool = True
-    _held: Tensor | None = field(default=None, repr=False)
+    _resident_tokens: Tensor | None = field(default=None, repr=False)
 
     @property
     def steps(self) -> int:
@@ -55,8 +55,8 @@ class TokenBatches:
         """(steps, B, T + 1), by one index."""
         rows = places[..., None] + torch.arange(self.context + 1)
         if self.device.type != "cpu" and self.resident:
-            if self._held is None:
-                self._held = torch.from_numpy(self.tokens.astype(np.int32)).to(self.device)
-            return self._held[rows.to(self.device)].long()
-        found = torch.from_numpy(self.tokens[rows.numpy()].astype(np.int64))
-        return found if self.device.type == "cpu" else found.pin_memory().to(self.device, non_blocking=True)
+            if self._resident_tokens is None:
+                self._resident_tokens = torch.from_numpy(self.tokens.astype(np.int32)).to(self.device)
+            return self._resident_tokens[rows.to(self.device)].long()
+        windows = torch.from_numpy(self.tokens[rows.numpy()].astype(np.int64))
+        return windows if self.device.type == "cpu" else windows.pin_memory().to(self.device, non_blocking=True)

@@ -20,7 +20,8 @@ from headway.columns.written import Written
 from headway.config import suggest
 from headway.data.alone import exact_sum, power_alone
 from headway.data.config import CsvOptions, DataConfig, ValidationConfig
-from headway.data.files import find_files, format_of, read_batches, read_schema
+from headway.data.files import find_files, format_of
+from headway.data.formats import read_batches, read_schema
 from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
 from headway.data.source import open_table

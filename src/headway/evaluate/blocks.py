@@ -67,7 +67,7 @@ def unlearnt(documents: Sequence[str], blocks: int, learnt: Learnt) -> np.ndarra
     for number, content in enumerate(contents):
         starts, hashes = shingles(content)
         at = np.full(len(starts), number) if whole else (start + starts) // BLOCK_BYTES
-        at, seen = at.clip(max=blocks - 1), learnt.sampled(hashes)
+        at, seen = at.clip(max=blocks - 1), learnt.covers(hashes)
         np.add.at(count, at[seen], 1)
         np.add.at(known, at[seen & learnt.contains(hashes)], 1)
         start += len(content)

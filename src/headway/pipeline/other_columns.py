@@ -76,7 +76,7 @@ def file_reading(bundle: Path, now: FileReading) -> FileReading:
     learnt = Learnt.read(bundle)
     if learnt is not None and learnt.rule.reading is not None:
         return learnt.rule.reading
-    typed = Preparation.from_json(read_json(bundle / "preparation.json")).typed
+    typed = Preparation.from_json(read_json(bundle / "preparation.json")).null_is_value
     return FileReading.of_project(read_yaml(bundle / "project.yaml")["data"], not typed, now)
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headway.data.digests import file_digests
 from headway.data.documents import Documents
-from headway.data.source import Table, file_digests, open_table
+from headway.data.source import Table, open_table
 from headway.errors import ConfigError, DataError
 from headway.evaluate.decision import Decision
 from headway.evaluate.result import Evaluation

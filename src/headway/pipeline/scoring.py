@@ -15,7 +15,7 @@ from pathlib import Path
 from headway import tracking
 from headway.data.arriving import Input, as_one, find_inputs
 from headway.data.config import CsvOptions
-from headway.data.source import digest_files
+from headway.data.digests import digest_files
 from headway.data.texts import NAME
 from headway.errors import ConfigError, DataError
 from headway.files import locks

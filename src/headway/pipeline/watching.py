@@ -14,8 +14,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from headway.columns import Kind
+from headway.data.digests import file_digests
 from headway.data.profile import Profile, read_summary
-from headway.data.source import file_digests
 from headway.data.split import Division
 from headway.errors import ConfigError, DataError, TrainingError
 from headway.files import checksums

@@ -107,7 +107,7 @@ def _rule(expectation: Expectation, number: int, present: Sequence[str]) -> Rule
     for argument in extra:
         if argument not in rule.arguments:
             raise ConfigError(f"{where}.{argument}: {name} has no such argument{_argument(argument, rule)}")
-    needed = [*(["column"] if rule.has_column else []), *rule.required]
+    needed = [*(["column"] if rule.has_column else []), *rule.needs]
     given = {*extra, *(["column"] if expectation.column is not None else [])}
     for argument in needed:
         if argument not in given:

@@ -29,7 +29,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from headway.data.records import shown
+from headway.data.records import name_in_line
 from headway.errors import HeadwayError
 from headway.serve.body import EXPANDED, Question, TooLarge, read_body
 from headway.serve.bundle import Predictor, load_predictor
@@ -118,7 +118,7 @@ class Scorer:
             raise
         except Exception:  # whatever else a parser says of a body that a stranger wrote
             logging.getLogger("uvicorn.error").exception("a body could not be read")
-            raise _Refused(400, f"the body must be {shown(kind)}, but it cannot be read as that") from None
+            raise _Refused(400, f"the body must be {name_in_line(kind)}, but it cannot be read as that") from None
         frame = self._predict(question)
         return json.dumps({"predictions": frame.to_dict("records")}, allow_nan=False, ensure_ascii=False).encode()
 

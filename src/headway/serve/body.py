@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headway.columns.values import plain
-from headway.data.files import explained, read_csv
-from headway.data.records import batch_of, column_of, names_of, parse, shown
+from headway.data.formats import plain_errors, read_csv
+from headway.data.records import batch_of, column_of, name_in_line, names_of, parse
 from headway.errors import DataError
 from headway.serve.config import ServeConfig
 from headway.serve.reading import refuse_missing
@@ -51,12 +51,12 @@ def read_body(
     """
     kind, _, parameters = (part.strip().lower() for part in content_type.partition(";"))
     if parameters and parameters.replace('"', "").replace(" ", "") != "charset=utf-8":
-        raise DataError(f"Content-Type must be {kind} in UTF-8, but it says {shown(parameters)}")
+        raise DataError(f"Content-Type must be {kind} in UTF-8, but it says {name_in_line(parameters)}")
     if not body.strip():
         raise DataError(f"{BODY} must hold rows, but is empty")
     read = {JSON: partial(_read_json, commas=commas), CSV: _read_csv, PARQUET: _read_parquet}.get(kind)
     if read is None:
-        said = shown(kind) if kind else "missing"
+        said = name_in_line(kind) if kind else "missing"
         raise DataError(f"Content-Type must be {JSON}, {CSV} or {PARQUET}, but is {said}")
     question = read(body, needed if every else None, needed, limits)
     if not question.rows.num_rows:
@@ -152,7 +152,7 @@ def _read_csv(body: bytes, required: Sequence[str] | None, wanted: Sequence[str]
     names, batches = read_csv(body, wanted, BODY)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{BODY}: column names must differ, but {shown(twice[0])} occurs more than once")
+        raise DataError(f"{BODY}: column names must differ, but {name_in_line(twice[0])} occurs more than once")
     refuse_missing(list(required or ()), names)
     kept: list[pa.RecordBatch] = []
     for batch in batches:
@@ -163,7 +163,7 @@ def _read_csv(body: bytes, required: Sequence[str] | None, wanted: Sequence[str]
 
 def _read_parquet(body: bytes, required: Sequence[str] | None, wanted: Sequence[str], limits: ServeConfig) -> Question:
     """Texts are kept as a dictionary until it is known how long they are: a small file may stand for very many bytes."""
-    with explained(BODY):
+    with plain_errors(BODY):
         file = pq.ParquetFile(pa.BufferReader(body))
         names = file.schema_arrow.names
         refuse_missing(list(required or ()), names)

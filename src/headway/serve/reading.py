@@ -15,7 +15,7 @@ from headway.columns.spelling import spell_value
 from headway.columns.values import as_read, family
 from headway.data.canonical import canonical
 from headway.data.prepare import Preparation
-from headway.data.records import shown
+from headway.data.records import name_in_line
 from headway.errors import DataError
 
 WHERE = "rows to predict"
@@ -28,7 +28,7 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
     refuse_missing(list(kinds), have)
     twice = [name for name in kinds if have.count(name) > 1] if len(set(have)) < len(have) else []
     if twice:
-        raise DataError(f"{WHERE}: column names must differ, but {shown(twice[0])} occurs more than once")
+        raise DataError(f"{WHERE}: column names must differ, but {name_in_line(twice[0])} occurs more than once")
     columns = {
         name: _arrow_column(rows[name], name) if isinstance(rows, pd.DataFrame) else rows.column(name) for name in kinds
     }
@@ -57,7 +57,7 @@ def refuse_missing(needed: list[str], have: list[Any]) -> None:
     there = set(have)
     missing = [name for name in needed if name not in there]
     if missing:
-        first = f"{', '.join(map(shown, have[:8]))}{' ...' if len(have) > 8 else ''}" if have else "none"
+        first = f"{', '.join(map(name_in_line, have[:8]))}{' ...' if len(have) > 8 else ''}" if have else "none"
         raise DataError(f"{WHERE} must have the column {missing[0]}, but they have {first}")
 
 
@@ -65,7 +65,7 @@ def read_column(preparation: Preparation, kind: Kind, column: pa.Array) -> pa.Ar
     """One column as the training's reader would have given it: what stands for null is null, spaces are stripped where they were."""
     if pa.types.is_primitive(column.type):
         return column
-    if not preparation.typed:
+    if not preparation.null_is_value:
         return as_read(column, preparation.strip, preparation.null_values)
     if column_type(kind).any_text:
         return column  # a category may be called None; its codes say what is null
@@ -95,13 +95,17 @@ def _as_texts(column: pd.Series, name: str) -> pa.Array:
     try:
         return pa.array([None if pd.isna(value) else spell_value(value) for value in values], pa.string())
     except UnicodeEncodeError:
-        raise DataError(f"{WHERE}: column {shown(name)} must hold text, but one value holds half a character") from None
+        raise DataError(
+            f"{WHERE}: column {name_in_line(name)} must hold text, but one value holds half a character"
+        ) from None
     except ValueError as error:  # a whole number of more digits than Python writes out
-        raise DataError(f"{WHERE}: column {shown(name)} must hold values that can be written, but: {error}") from None
+        raise DataError(
+            f"{WHERE}: column {name_in_line(name)} must hold values that can be written, but: {error}"
+        ) from None
 
 
 def _not_single(name: str, what: object) -> DataError:
-    return DataError(f"{WHERE}: column {shown(name)} must hold single values, but it holds {what}")
+    return DataError(f"{WHERE}: column {name_in_line(name)} must hold single values, but it holds {what}")
 
 
 UNPREDICTED = (

@@ -20,7 +20,7 @@ import pyarrow as pa
 from headway.columns.text import DocumentTokens, TextColumn
 from headway.columns.tokenizer import Tokenizer
 from headway.data.prepare import Preparation
-from headway.data.records import shown
+from headway.data.records import name_in_line
 from headway.data.store import Store
 from headway.data.texts import TEXT
 from headway.errors import ConfigError, DataError
@@ -178,7 +178,7 @@ class TextPredictor:
         """
         name = PROMPT if PROMPT in rows.columns else self.column
         if name not in rows.columns:
-            have = ", ".join(shown(c) for c in rows.columns[:8])
+            have = ", ".join(name_in_line(c) for c in rows.columns[:8])
             raise DataError(f"rows to predict must have a column {PROMPT} or {self.column}, but they have {have}")
         texts = [str(text) for text in rows[name] if isinstance(text, str) and text]
         if len(texts) < len(rows):
@@ -203,5 +203,5 @@ def _number(params: Mapping[str, Any], parameter: Parameter) -> float:
     if isinstance(told, bool) or not parameter.least <= value <= parameter.most:
         what = "a whole number" if whole else "a number"
         bounds = f"from {parameter.least:,} to {parameter.most:,}"
-        raise DataError(f"params.{parameter.name} must be {what} {bounds}, but is {shown(told)}")
+        raise DataError(f"params.{parameter.name} must be {what} {bounds}, but is {name_in_line(told)}")
     return value

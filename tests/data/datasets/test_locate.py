@@ -15,8 +15,8 @@ import pytest
 
 from headway.data import fetch
 from headway.data.datasets import locate, names
+from headway.data.digests import digest_files, file_digests
 from headway.data.fetch import File
-from headway.data.source import digest_files, file_digests
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json
 
@@ -107,7 +107,7 @@ def test_a_file_is_hashed_once_while_it_does_not_change(root: Path) -> None:
     path = root / "x.csv"
     path.write_bytes(CONTENT)
     assert fetch.sha256_of(path, root) == SHA256
-    cache = root / ".cache" / "checked.json"
+    cache = root / ".cache" / "digests.json"
     [key] = read_json(cache)
     cache.write_text(f'{{"{key}": "remembered"}}')
     assert fetch.sha256_of(path, root) == "remembered"
@@ -120,7 +120,6 @@ def test_a_spoilt_cache_is_ignored(root: Path, broken: str) -> None:
     path = root / "x.csv"
     path.write_bytes(CONTENT)
     (root / ".cache").mkdir()
-    (root / ".cache" / "checked.json").write_text(broken)
     (root / ".cache" / "digests.json").write_text(broken)
     assert fetch.sha256_of(path, root) == SHA256
     assert file_digests([str(path)], root) == {str(path): SHA256}

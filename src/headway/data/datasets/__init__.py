@@ -21,14 +21,14 @@ Format = Literal["csv", "parquet", "text"]
 
 
 class NoOptions(Config):
-    """For data sets that are what they are."""
+    """For data sets without options."""
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A known data set: public ``files``, or ``generate`` that writes files below a folder from options.
 
-    ``clean`` mends each raw batch (all text for CSV), where the published file has quirks that mean nothing.
+    ``clean`` corrects each raw batch (all text for CSV) where the published file has quirks without meaning.
     """
 
     files: tuple[File, ...] = ()
@@ -57,13 +57,13 @@ def names() -> list[str]:
 def locate(name: str, options: Mapping[str, Any], root: Path) -> Located:
     """Find, fetch or generate the files of a data set.
 
-    Raises ConfigError for an unknown name or option, DataError when files cannot be had or are not what they must be.
+    Raises ConfigError for an unknown name or option, DataError when files cannot be fetched or have the wrong content.
     """
     dataset = dataset_of(name)
-    chosen = dataset.options.parse(options, "data.options")
+    values = dataset.options.parse(options, "data.options")
     folder = root / "data" / "raw" / name
-    made = dataset.generate(chosen, folder) if dataset.generate is not None else ()
-    files = (*made, *(find(file, folder, root) for file in dataset.files))
+    outputs = dataset.generate(values, folder) if dataset.generate is not None else ()
+    files = (*outputs, *(find(file, folder, root) for file in dataset.files))
     return Located(files, dataset.csv, dataset.clean, dataset.format)
 
 

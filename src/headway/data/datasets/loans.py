@@ -1,4 +1,4 @@
-"""A synthetic loan book: nobody's loans, generated here, one Parquet file a month, so that the best possible model is known.
+"""A synthetic loan book, generated here, one Parquet file a month, so that the best possible model is known.
 
 Each loan defaults with probability p, its column `true_probability` (never a feature). With [x] = 1 if x else 0, and d the
 drift, 0 until the last six months and then 1/6, 2/6, ... 1 (of fewer than twelve months, half of them drift),
@@ -15,8 +15,8 @@ drift, 0 until the last six months and then 1/6, 2/6, ... 1 (of fewer than twelv
       + 0.20 d
 
 so p is a function of the file's own columns but for d. The drift also moves the columns: rates rise by up to 1.5 points,
-utilisation by about 0.06, incomes fall by up to 10 %, and more loans consolidate debts. A further month arrives broken: rates as
-fractions, unknown codes in `home`, nulls in `amount`, negative incomes. It lies apart, in `broken/`.
+utilisation by about 0.06, incomes fall by up to 10 %, and more loans consolidate debts. A further month has faults: rates as
+fractions, unknown codes in `home`, nulls in `amount`, negative incomes. It lies in the folder `broken`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from headway.errors import DataError
 from headway.files.atomic import digest, replacing
 
 VERSION = 1
-"""Raised when the generator's output changes, so that old files are not taken for new ones."""
+"""To be increased when the generator's output changes, so that old files are not taken for new ones."""
 
 FIRST_YEAR = 2024
 BLOCK_ROWS = 250_000
@@ -85,9 +85,7 @@ class Options(Config):
     rows_per_month: int = Field(10_000, ge=1, le=100_000_000, description="Loans in each month.")
     months: int = Field(24, ge=1, le=240, description="Months, one file each, the first being January 2024.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the loans; the probability model stays as it is.")
-    broken: bool = Field(
-        False, description="Whether the month after the last, which arrives broken, is among the files."
-    )
+    broken: bool = Field(False, description="Whether the month after the last, which has faults, is among the files.")
 
 
 def generate(options: Options, folder: Path) -> tuple[Path, ...]:
@@ -150,7 +148,7 @@ def _issued(number: int, share: np.ndarray) -> np.ndarray:
 
 def _draw(rng: np.random.Generator, rows: int, drift: float) -> Columns:
     """The borrowers and their loans: floats with NaN for null, and codes of the categories."""
-    thrift = rng.standard_normal(rows)  # what a bank cannot see ties the columns together
+    thrift = rng.standard_normal(rows)  # unobserved by the bank; it makes the columns depend on one another
     years = np.round(np.minimum(rng.gamma(1.3, 5.0, rows), 45), 1)
     income = np.exp(10.72 + 0.42 * rng.standard_normal(rows) + 0.012 * np.minimum(years, 20) + 0.10 * thrift)
     income = np.round(income * (1 - 0.10 * drift), -2)
@@ -189,7 +187,7 @@ def _notes(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]
     codes = rng.integers(0, len(WORDS), (rows, 5))
     codes[np.arange(5) >= rng.integers(2, 6, rows)[:, None]] = -1
     codes[rng.random(rows) < 0.15] = -1
-    again = np.zeros(codes.shape, bool)  # a word counts once, however often it is said
+    again = np.zeros(codes.shape, bool)  # a word counts once, also where the note repeats it
     for i in range(1, codes.shape[1]):
         again[:, i] = (codes[:, :i] == codes[:, i : i + 1]).any(1)
     return codes, np.where(again, 0.0, effects[codes]).sum(1)
@@ -240,16 +238,16 @@ SCHEMA = pa.schema(
 
 
 def _arrow(columns: Columns) -> pa.RecordBatch:
-    made = {n: pa.array(columns[n], kind, from_pandas=True) for n, kind in _NUMBERS.items()}
-    made |= {n: _texts(columns[n], values) for n, values in _CATEGORIES.items()}
+    arrays = {n: pa.array(columns[n], kind, from_pandas=True) for n, kind in _NUMBERS.items()}
+    arrays |= {n: _texts(columns[n], values) for n, values in _CATEGORIES.items()}
     words = [_texts(column, tuple(WORDS)) for column in columns["note"].T]
     words[0] = pc.fill_null(words[0], "")  # a join of nulls alone would leave its row out
     note = pc.binary_join_element_wise(*words, " ", null_handling="skip")
-    made["note"] = pc.if_else(pc.equal(note, ""), pa.scalar(None, pa.string()), note)
+    arrays["note"] = pc.if_else(pc.equal(note, ""), pa.scalar(None, pa.string()), note)
     number = pc.utf8_lpad(pc.cast(pa.array(columns["loan_id"]), pa.string()), 9, "0")
-    made["loan_id"] = pc.binary_join_element_wise("L", number, "")
-    made["issued"] = pa.array(columns["issued"]).cast(pa.timestamp("s")).cast(pa.timestamp("us"))
-    return pa.RecordBatch.from_arrays([made[name] for name in SCHEMA.names], schema=SCHEMA)
+    arrays["loan_id"] = pc.binary_join_element_wise("L", number, "")
+    arrays["issued"] = pa.array(columns["issued"]).cast(pa.timestamp("s")).cast(pa.timestamp("us"))
+    return pa.RecordBatch.from_arrays([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
 def _break(batch: pa.RecordBatch, rng: np.random.Generator) -> pa.RecordBatch:

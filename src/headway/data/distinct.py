@@ -1,0 +1,88 @@
+"""A column's distinct values and how often each occurs, from which medians, quantiles and uniqueness follow exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+EXAMPLES = 5
+MERGE_ROWS = 1_000_000
+
+
+class Values:
+    """A column's distinct values, how often each occurs, and optionally the last row where it does."""
+
+    def __init__(self, with_rows: bool) -> None:
+        self.with_rows = with_rows
+        self._parts: list[pa.Table] = []
+        self._pending = 0
+        self._merged_rows = 0
+
+    def update(self, array: pa.Array, start: int) -> None:
+        """Add rows."""
+        names = {"value": array, "count": pa.array(np.ones(len(array), np.int64))}
+        if self.with_rows:
+            names["row"] = pa.array(np.arange(start + 1, start + len(array) + 1))
+        part = self._merge(pa.table(names).filter(pc.is_valid(array)))
+        self._parts.append(part)
+        self._pending += part.num_rows
+        if self._pending > max(MERGE_ROWS, self._merged_rows):
+            self.table()
+
+    def _merge(self, table: pa.Table) -> pa.Table:
+        sums = [("count", "sum"), ("row", "max")] if self.with_rows else [("count", "sum")]
+        groups = table.group_by("value").aggregate(sums)
+        order = ["value", "count_sum", "row_max"][: len(sums) + 1]
+        return groups.select(order).rename_columns(["value", "count", "row"][: len(order)])
+
+    def table(self) -> pa.Table:
+        """Columns value, count and perhaps row, in no order."""
+        if len(self._parts) > 1:
+            self._parts = [self._merge(pa.concat_tables(self._parts))]
+        self._merged_rows, self._pending = self._parts[0].num_rows, 0
+        return self._parts[0]
+
+    def duplicates(self) -> tuple[int, tuple[tuple[int, Any], ...]]:
+        """Rows whose value occurs more than once, and some of them."""
+        copies = self.table().filter(pc.greater(self.table()["count"], 1))
+        first = copies.sort_by("row").slice(0, EXAMPLES)
+        pairs = zip(first["row"].to_pylist(), first["value"].to_pylist(), strict=True)
+        return int(pc.sum(copies["count"]).as_py() or 0), tuple(pairs)
+
+    def quantiles(self, shares: Sequence[float], method: str) -> list[Any]:
+        """Exact quantiles, by the method's name as in numpy (nearest, linear, lower, higher, midpoint); NaN without rows."""
+        table = self.table().sort_by("value")
+        n = int(pc.sum(table["count"]).as_py() or 0)
+        if n == 0:
+            return [math.nan for _ in shares]
+        ends = np.cumsum(table["count"].to_numpy())
+
+        def at(position: int) -> Any:
+            return table["value"][int(np.searchsorted(ends, position, side="right"))].as_py()
+
+        return [_between(at, share * (n - 1), method) for share in shares]
+
+    def most_common(self) -> list[Any]:
+        """Every value that occurs most often, sorted."""
+        table = self.table()
+        if not table.num_rows:
+            return []
+        return sorted(table.filter(pc.equal(table["count"], pc.max(table["count"])))["value"].to_pylist())
+
+
+def _between(at: Any, position: float, method: str) -> Any:
+    """The value at a position that may lie between two rows."""
+    low, high = math.floor(position), math.ceil(position)
+    if low == high or method == "lower":
+        return at(low)
+    if method == "higher":
+        return at(high)
+    if method == "nearest":
+        return at(round(position))
+    share = 0.5 if method == "midpoint" else position - low
+    return at(low) + (at(high) - at(low)) * share

@@ -1,0 +1,228 @@
+"""The rows of one file in its own format (Parquet, CSV, JSON lines, Arrow, text), as a stream of raw batches."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import PurePath
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from headway.data.config import CsvOptions
+from headway.data.files import FORMATS, PACKED, first_line, open_url, suffix_of
+from headway.data.records import lines_batches, lines_schema
+from headway.data.texts import SCHEMA, text_row
+from headway.errors import ConfigError, DataError
+
+BLOCK_BYTES = 1 << 22
+
+
+OnBadLine = Callable[[str], None]
+"""Called with the text of a CSV line that has too few or too many values; the line is then left out."""
+
+
+@contextlib.contextmanager
+def _stream_of(file: str, form: str) -> Iterator[Any]:
+    """The file's bytes, unpacked where its name says that it is packed. Raises DataError when it cannot be read."""
+    name = PurePath(file).name
+    with plain_errors(name):
+        system, inner = open_url(file) if "://" in file else (pafs.LocalFileSystem(), file)
+        if form != "text" and system.get_file_info(inner).size == 0:
+            raise DataError(f"{name} must have content, but is empty")
+        if PurePath(file).suffix.lower() in PACKED:
+            with system.open_input_stream(inner) as stream:
+                yield stream
+        else:
+            with system.open_input_file(inner) as stream:
+                yield stream
+
+
+@contextlib.contextmanager
+def plain_errors(name: str) -> Iterator[None]:
+    """Turns pyarrow's errors on a file that cannot be read into a DataError of one line."""
+    try:
+        yield
+    except (pa.ArrowException, MemoryError, OSError) as error:
+        raise _explain(error, name) from None
+    except UnicodeDecodeError as error:
+        raise _encoding(name, f"byte {error.start}") from None
+
+
+def _explain(error: Exception, name: str) -> DataError:
+    text = first_line(error)
+    if "UTF8" in text or "UTF-8" in text or "codec" in text:
+        return _encoding(name, "some bytes")
+    if "Expected" in text and "columns" in text:
+        return DataError(f"{name}: each line must have as many values as the header, but: {text}")
+    if "straddling" in text or "block boundaries" in text:
+        most = f"{BLOCK_BYTES >> 20} MiB"
+        return DataError(
+            f"{name}: a line must be at most {most} long, but one is longer, or a quote in it is not closed"
+        )
+    if isinstance(error, OSError) and getattr(error, "errno", None) is not None:
+        return DataError(f"{name} must be readable, but: {error.strerror or text}")
+    return DataError(f"{name} must be whole and readable, but: {text}")
+
+
+def _encoding(name: str, where: str) -> DataError:
+    fix = "; set data.csv.encoding, for example to latin-1" if FORMATS.get(suffix_of(name)) == "csv" else ""
+    return DataError(f"{name} must be UTF-8 text, but {where} is not{fix}")
+
+
+def read_schema(file: str, form: str, csv: CsvOptions) -> pa.Schema:
+    """The file's columns. Those of CSV and of JSON lines are all text; the project's YAML says what they hold."""
+    if form == "text":
+        return SCHEMA
+    with _stream_of(file, form) as stream:
+        if form == "parquet":
+            return pq.read_schema(stream)
+        if form == "arrow":
+            return _arrow_reader(stream)[0]
+        if form == "csv":
+            return pa.schema([(name, pa.string()) for name in _csv_names(stream, csv, PurePath(file).name)])
+        return lines_schema(stream, PurePath(file).name)
+
+
+def read_batches(
+    file: str,
+    form: str,
+    csv: CsvOptions,
+    columns: Sequence[str] | None,
+    rows: int,
+    on_bad_line: OnBadLine | None = None,
+    commas: Collection[str] = (),
+) -> Iterator[pa.RecordBatch]:
+    """The file's rows as they are, only ``columns`` where given, at most ``rows`` at a time. ``commas``: columns of texts with a decimal
+    comma, which numbers of JSON get then, too.
+
+    Raises DataError at a CSV line with too few or too many values, unless ``on_bad_line`` takes such lines.
+    """
+    names = read_schema(file, form, csv).names if form == "csv" else []
+    with _stream_of(file, form) as stream:
+        if form == "text":
+            yield text_row(stream, file, columns)
+            return
+        lines = lines_batches(stream, columns, PurePath(file).name, commas)
+        for batch in lines if form == "jsonl" else _raw(stream, form, csv, columns, names, rows, on_bad_line):
+            for at in range(0, batch.num_rows, rows):
+                yield batch.slice(at, rows)
+
+
+def _raw(
+    stream: IO[bytes],
+    form: str,
+    csv: CsvOptions,
+    columns: Sequence[str] | None,
+    names: list[str],
+    rows: int,
+    on_bad_line: OnBadLine | None,
+) -> Iterator[pa.RecordBatch]:
+    if form == "parquet":
+        with pq.ParquetFile(stream) as parquet:
+            names_to_read = None if columns is None else list(columns)
+            yield from (_sound(batch) for batch in parquet.iter_batches(batch_size=rows, columns=names_to_read))
+    elif form == "arrow":
+        yield from (_sound(_select(batch, columns)) for batch in _arrow_reader(stream)[1])
+    else:
+        yield from _csv_batches(stream, csv, columns, names, on_bad_line)
+
+
+def read_csv(content: bytes, names_to_read: Sequence[str], name: str) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+    """The names of all columns of a CSV in memory, and the rows of those of ``wanted`` that it has, as unchanged text."""
+    plain = CsvOptions(null_values=())
+    with plain_errors(name):
+        names = _csv_names(pa.BufferReader(content), plain, name)
+    columns = [column for column in names_to_read if column in names]
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        with plain_errors(name):
+            yield from _csv_batches(pa.BufferReader(content), plain, columns, names, None)
+
+    return names, rows()
+
+
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Check that texts are UTF-8 and offsets lie within the data: otherwise a damaged file would crash the process later."""
+    batch.validate(full=True)
+    return batch
+
+
+def _select(batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
+    return batch if columns is None else batch.select(list(columns))
+
+
+def _arrow_reader(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Either Arrow format: the file with a footer, or the stream."""
+    try:
+        file = pa.ipc.open_file(stream)
+    except pa.ArrowInvalid:
+        stream.seek(0)
+        reader = pa.ipc.open_stream(stream)
+        return reader.schema, iter(reader)
+    return file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
+
+
+def _csv_names(stream: IO[bytes], csv: CsvOptions, name: str) -> list[str]:
+    """The header's names. Read by themselves: pyarrow cannot give a column a type before it is known."""
+    if csv.column_names:
+        return list(csv.column_names)
+    head = stream.read(1 << 20)
+    try:
+        line = head.decode(csv.encoding, errors="strict" if len(head) < 1 << 20 else "ignore").lstrip("\ufeff")
+    except UnicodeDecodeError as error:
+        if b"\n" in head[: error.start]:  # the header itself is fine; the rows are checked when they are read
+            line = head[: error.start].decode(csv.encoding)
+        else:
+            raise
+    except LookupError:
+        raise ConfigError(f"data.csv.encoding must be a character encoding, but is {csv.encoding!r}") from None
+    import csv as stdlib_csv
+
+    try:
+        names = next(stdlib_csv.reader(line.splitlines(), delimiter=csv.delimiter), [])
+    except stdlib_csv.Error as error:  # a name of more than 131,072 characters
+        raise DataError(
+            f"{name} must begin with the columns' names, but its first line cannot be read: {error}"
+        ) from None
+    names = [n.strip() for n in names]
+    if not any(names):
+        raise DataError(f"{name} must begin with the columns' names, but its first line is blank")
+    return names
+
+
+def _csv_batches(
+    stream: IO[bytes], csv: CsvOptions, columns: Sequence[str] | None, names: list[str], on_bad_line: OnBadLine | None
+) -> Iterator[pa.RecordBatch]:
+    def leave_out(row: pacsv.InvalidRow) -> str:
+        assert on_bad_line is not None
+        on_bad_line(row.text)
+        return "skip"
+
+    reader = pacsv.open_csv(
+        stream,
+        read_options=pacsv.ReadOptions(
+            block_size=BLOCK_BYTES, encoding=csv.encoding, column_names=names, skip_rows=0 if csv.column_names else 1
+        ),
+        parse_options=pacsv.ParseOptions(
+            delimiter=csv.delimiter, newlines_in_values=True, invalid_row_handler=leave_out if on_bad_line else None
+        ),
+        convert_options=pacsv.ConvertOptions(
+            column_types={n: pa.string() for n in names},
+            include_columns=list(columns) if columns is not None else None,
+            strings_can_be_null=False,
+        ),
+    )
+    for batch in reader:
+        yield pa.RecordBatch.from_arrays([known_texts(c, csv) for c in batch.columns], names=batch.schema.names)
+
+
+def known_texts(column: pa.Array, csv: CsvOptions) -> pa.Array:
+    """Texts after `data.csv`: stripped where `strip` is set, and null where they are among `null_values`."""
+    texts = pc.utf8_trim_whitespace(column) if csv.strip else column
+    nulls = pa.array(csv.null_values, pa.string())
+    return pc.if_else(pc.is_in(texts, value_set=nulls), pa.scalar(None, pa.string()), texts)
