@@ -25,7 +25,7 @@ import numpy as np
 from bench.effect import table_run
 from bench.samples import Samples, options
 from bench.side_by_side import Ratio, tell
-from headway.effect.confirmation import confirmations, confirmed
+from headway.effect.confirmation import confirmations, winner
 from headway.effect.findings import Findings
 from headway.effect.lab import Lab
 from headway.effect.main import describe
@@ -76,7 +76,7 @@ def conclude(samples: Samples) -> None:
 
 def _is_wrong(found: Findings, name: str) -> float:
     """1 where anything is recommended."""
-    one = confirmed(found)
+    one = winner(found)
     tried = "; ".join(f"{', '.join(t.name for t in each.techniques)}: {each.outcome}" for each in confirmations(found))
     print(f"{name}: {tried or 'no candidate'}", flush=True)
     return float(one is not None)
@@ -142,7 +142,7 @@ class Pool:
         """Everything in these notebooks of studies of the baseline against itself."""
         pool = cls()
         for book in books:
-            pool.sessions += [session for key in book.compared() for session in book.sessions(key)]
+            pool.sessions += [session for key in book.comparisons() for session in book.sessions(key)]
             pool.curves += [curve for name, curve in book.answers("curve/").items() if name.startswith("baseline")]
         return pool
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from headway.effect.conclusions import conclusions
 from headway.effect.notebook import Notebook
 from headway.effect.report import summary
 from headway.effect.results import StudyResult
 from headway.effect.study import Study
-from headway.effect.techniques import chosen
-from headway.effect.told import told
+from headway.effect.techniques import select
 from tests.effect.simulated import Simulated, setting
 
 NAMES = ["fused optimizer", "resident data", "bf16", "one-cycle", "label smoothing", "tf32", "int8 prediction"]
@@ -37,5 +37,5 @@ def studied() -> StudyResult:
     plan = {"budget": 3600.0, "seeds": 5, "target": None}
     with tempfile.TemporaryDirectory() as folder:
         book = Notebook(Path(folder) / "effect.jsonl")
-        found = told(Study(bench, setting(), chosen(NAMES), book, plan, lambda *_: None).run())
+        found = conclusions(Study(bench, setting(), select(NAMES), book, plan, lambda *_: None).run())
     return replace(found, summary=summary(found))

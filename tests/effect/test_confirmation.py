@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bench.recommend import Unwritten, drawn_study, recorded_pool
+from headway.effect.conclusions import conclusions
 from headway.effect.confirmation import (
     ATTEMPTS,
     CONFIRM_LOOKS,
@@ -19,16 +20,15 @@ from headway.effect.confirmation import (
     FRESH_BASELINE,
     candidates,
     confirmations,
-    confirmed,
     key_of,
     names_of,
+    winner,
 )
 from headway.effect.findings import Findings
 from headway.effect.lab import Session
 from headway.effect.study import Study
 from headway.effect.technique import Technique
-from headway.effect.techniques import chosen
-from headway.effect.told import told
+from headway.effect.techniques import select
 from headway.files.records import plain
 from tests.effect.simulated import Simulated, setting
 
@@ -37,7 +37,7 @@ PLAN = {"budget": 3600.0, "seeds": 5, "target": None}
 
 def study(bench: Simulated, names: list[str], **plan: Any) -> Findings:
     book = Unwritten(Path(os.devnull) / "none")
-    return Study(bench, setting(), chosen(names), book, {**PLAN, **plan}, lambda *_: None).run()
+    return Study(bench, setting(), select(names), book, {**PLAN, **plan}, lambda *_: None).run()
 
 
 def fused(factor: float) -> Any:
@@ -82,7 +82,7 @@ def test_the_best_of_many_that_do_nothing_seems_to_gain_and_is_not_confirmed() -
         found = chosen_and_measured(rng, 0.0, many())
         best = candidates(found)[0][0]
         seemed.append(math.log(found.time(f"technique/{best.name}").value))
-        wrong += confirmed(found) is not None
+        wrong += winner(found) is not None
     assert np.mean(seemed) < -0.015, "the winner's curse: its own samples say that it gains"
     assert wrong <= 2  # the three looks of an attempt allow 1.25 % on this side: .5 of 40
 
@@ -116,31 +116,31 @@ def test_studies_with_nothing_to_find_recommend_nothing() -> None:
         "int8 prediction",
         "early stopping",
     ]
-    recommended = [confirmed(drawn_study(1000 + seed, names, pool)) for seed in range(3)]
+    recommended = [winner(drawn_study(1000 + seed, names, pool)) for seed in range(3)]
     assert sum(one is not None for one in recommended) <= 1
 
 
 def test_a_gain_is_confirmed_on_sessions_of_its_own() -> None:
     found = study(Simulated(fused(0.8), noise=0.04), ["fused optimizer", "kept memory"])
-    one = confirmed(found)
+    one = winner(found)
     assert one is not None
     assert names_of(one.techniques) == ["fused optimizer"]
     assert one.time is not None
     assert one.time.value == pytest.approx(0.8, rel=0.05)
     assert one.sessions == len(found.book.sessions(key_of(0))) >= CONFIRM_LOOKS[0]
-    shown = plain(told(found))["recommended"]
+    shown = plain(conclusions(found))["recommended"]
     assert shown["time"]["value"] == one.time.value != found.time("technique/fused optimizer").value
 
 
 def test_what_was_confirmed_stays_so_whatever_else_is_measured_later() -> None:
     found = study(Simulated(fused(0.8), noise=0.04), ["fused optimizer", "kept memory"])
-    before = plain(told(found))["recommended"]
+    before = plain(conclusions(found))["recommended"]
     rng = np.random.default_rng(0)
     for number in range(6):
         for shift in rng.normal(0, 2.0, 4):  # far noisier than all before
             found.book.add_session(f"with/{number}", sessions(rng, 1, shift)[0])
     assert found.spread() is not None
-    assert plain(told(found))["recommended"] == before
+    assert plain(conclusions(found))["recommended"] == before
 
 
 class Lucky(Simulated):
@@ -161,8 +161,8 @@ def test_what_was_lucky_is_not_recommended_and_the_study_says_so() -> None:
     )  # breakdown and two readings of losses come between
     found = study(bench, ["fused optimizer"])
     assert found.verdicts() == {"fused optimizer": "helps"}
-    assert confirmed(found) is None
-    shown = plain(told(found))["recommended"]
+    assert winner(found) is None
+    shown = plain(conclusions(found))["recommended"]
     assert (shown["names"], shown["fields"], shown["time"]) == ([], {}, None)
     assert [one["outcome"] for one in shown["confirmations"]] == ["not confirmed"]
 
@@ -170,7 +170,7 @@ def test_what_was_lucky_is_not_recommended_and_the_study_says_so() -> None:
 def test_quality_is_confirmed_from_fresh_seeds() -> None:
     bench = Simulated(half=lambda recipe: 0.4 if recipe["schedule"] == "one_cycle" else 1.0, noise=0.04)
     found = study(bench, ["one-cycle"])
-    one = confirmed(found)
+    one = winner(found)
     assert one is not None
     assert one.seeds == 5
     assert one.passes is not None
@@ -191,7 +191,7 @@ class Forgets(Simulated):
 def test_what_loses_quality_from_fresh_seeds_is_not_recommended() -> None:
     found = study(Forgets(half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0, noise=0.04), ["one-cycle"])
     assert found.verdicts() == {"one-cycle": "helps"}
-    assert confirmed(found) is None
+    assert winner(found) is None
     assert confirmations(found)[0].why == "its quality is worse"
 
 
@@ -211,7 +211,7 @@ def test_a_whole_that_diverges_from_fresh_seeds_gives_way_to_the_best_of_its_par
     assert (first.outcome, first.why) == ("not confirmed", "a loss did not stay finite")
     assert names_of(second.techniques) == ["one-cycle"]
     assert second.outcome == "not confirmed", "it diverges, too"
-    assert confirmed(found) is None
+    assert winner(found) is None
 
 
 def test_without_time_for_trainings_the_part_that_leaves_the_quality_alone_is_confirmed() -> None:
@@ -241,13 +241,13 @@ def test_what_seems_to_help_and_is_not_settled_may_be_part_of_what_is_confirmed(
     together = []
     for seed in range(4):
         found = study(Simulated(cost, noise=0.05, life=0.01, seed=seed), names, budget=60.0)
-        one = confirmed(found)
+        one = winner(found)
         together.append(0 if one is None else len(one.techniques))
     assert sum(count >= 2 for count in together) >= 3
 
 
 def test_pairs_of_trainings_are_matched_by_their_seed() -> None:
-    found = Findings(setting(), chosen(["one-cycle"]), Unwritten(Path(os.devnull) / "none"), PLAN)
+    found = Findings(setting(), select(["one-cycle"]), Unwritten(Path(os.devnull) / "none"), PLAN)
     curve = {"passes": [1.0], "loss": [1.0], "seconds": 1.0, "diverged": False}
     for name, seeds in (("baseline", (0, 1, 2)), ("one-cycle", (2, 0))):
         for seed in seeds:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headway.effect.conclusions import conclusions
 from headway.effect.cost import cost_ratio, money, ready_seconds, run_seconds
 from headway.effect.lab import Session
 from headway.effect.notebook import Notebook
 from headway.effect.statistics import Interval
 from headway.effect.study import Study
-from headway.effect.techniques import chosen
-from headway.effect.told import told
+from headway.effect.techniques import select
 from headway.files.records import plain
 from tests.effect.simulated import BASE, Simulated, setting
 
@@ -54,7 +54,9 @@ def test_every_timed_technique_has_its_cost(tmp_path: Path) -> None:
     bench = Simulated(half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0)
     plan = {"budget": 3600.0, "seeds": 5, "target": None}
     names = ["resident data", "one-cycle", "int8 prediction", "tf32"]
-    found = plain(told(Study(bench, HOUR, chosen(names), Notebook(tmp_path / "e.jsonl"), plan, lambda *_: None).run()))
+    found = plain(
+        conclusions(Study(bench, HOUR, select(names), Notebook(tmp_path / "e.jsonl"), plan, lambda *_: None).run())
+    )
     rows = {row["name"]: row for row in found["techniques"]}
     assert rows["tf32"]["cost"] is None
     assert rows["int8 prediction"]["cost"] == rows["int8 prediction"]["time"]

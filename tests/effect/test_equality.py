@@ -36,7 +36,7 @@ def test_seeds_that_agree_in_every_digit_leave_a_small_margin_that_is_exact() ->
     ("value", "says"), [(0.0, "equal"), (0.1, "better"), (-0.1, "worse"), (-0.04, "open"), (0.04, "equal")]
 )
 def test_quality_is_judged_beside_the_margin(value: float, says: Equality) -> None:
-    assert exactly(value).judged(1) == says
+    assert exactly(value).verdict_among(1) == says
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -63,7 +63,7 @@ def test_a_margin_from_few_seeds_asks_for_more() -> None:
 
 def test_verdicts_of_a_study_are_corrected_for_their_number() -> None:
     difference = -0.05 + 0.01 * stats.t.isf(0.01, 30)  # equal with p = .02 by itself
-    assert exactly(difference).judged(1) == "equal"
+    assert exactly(difference).verdict_among(1) == "equal"
     many = {str(k): exactly(difference) for k in range(5)}
     assert set(judge_together(many).values()) == {"open"}
     assert judge_together({**many, "clear": exactly(0.0)})["clear"] == "equal"

@@ -17,7 +17,7 @@ import pytest
 
 from headway.effect.lab import Lab
 from headway.effect.main import plain
-from headway.effect.quality import Curve, kept, passes_to
+from headway.effect.quality import Curve, final_quality, passes_to
 from headway.effect.station import Station, Unsupported
 from headway.effect.statistics import log_ratios
 from headway.files.atomic import read_json, write_json
@@ -114,7 +114,7 @@ def test_passes_are_counted_to_the_first_crossing() -> None:
     assert passes_to(curve, 0.6) == pytest.approx(1.5)
     assert passes_to(curve, 0.4) == 1
     assert passes_to(curve, 0.8) is None
-    assert kept(curve) == 0.6
+    assert final_quality(curve) == 0.6
 
 
 def child(run: RunDirectory) -> subprocess.Popen[bytes]:

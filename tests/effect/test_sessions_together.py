@@ -15,10 +15,10 @@ from headway.effect.findings import Findings
 from headway.effect.lab import Lab
 from headway.effect.main import plain
 from headway.effect.notebook import Notebook
+from headway.effect.sessions import sessions_of
 from headway.effect.station import Unsupported
 from headway.effect.statistics import correlation, estimate, holm, judge_time, log_ratios, ratio, spread_of
-from headway.effect.study import sessions_of
-from headway.effect.techniques import chosen
+from headway.effect.techniques import select
 from headway.effect.together import Session, Together, Variant, Window, beside, share_a_process, there_and_back
 from headway.effect.trainers import Job
 from headway.run.directory import RunDirectory
@@ -40,8 +40,8 @@ def lab(make_run: MakeRun) -> tuple[Lab, RunDirectory]:
 
 
 def test_what_changes_the_process_has_one_of_its_own() -> None:
-    found = Findings(setting(), chosen([]), Notebook.__new__(Notebook), {})
-    together = {t.name: share_a_process(found.variant(), found.variant(t)) for t in chosen([])}
+    found = Findings(setting(), select([]), Notebook.__new__(Notebook), {})
+    together = {t.name: share_a_process(found.variant(), found.variant(t)) for t in select([])}
     alone = {
         "kept memory",
         "compile default",
@@ -179,9 +179,9 @@ def test_intervals_cover_and_hardly_anything_false_is_called_with_one_baseline_f
 
 
 def test_a_study_measures_what_shares_a_process_in_one_session() -> None:
-    found = Findings(setting(), chosen([]), Notebook.__new__(Notebook), {})
+    found = Findings(setting(), select([]), Notebook.__new__(Notebook), {})
     names = ["fused optimizer", "kept memory", "bf16", "compile default", "compile max-autotune", "thread count"]
-    pairs = {t.name: (found.variant(), found.variant(t)) for t in chosen(names)}
+    pairs = {t.name: (found.variant(), found.variant(t)) for t in select(names)}
     groups = {frozenset(group) for group in sessions_of(pairs)}
     assert groups == {
         frozenset({"fused optimizer", "bf16"}),

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway.effect.confirmation import confirmed
+from headway.effect.conclusions import conclusions
+from headway.effect.confirmation import winner
 from headway.effect.findings import Findings
 from headway.effect.main import in_quality
 from headway.effect.notebook import Notebook
 from headway.effect.results import Surroundings
-from headway.effect.stack import recommended, stack
+from headway.effect.stack import proposal, stack
 from headway.effect.station import Unsupported
 from headway.effect.statistics import Interval, Verdict
 from headway.effect.study import Study
 from headway.effect.technique import Technique
-from headway.effect.techniques import chosen
-from headway.effect.told import told
+from headway.effect.techniques import select
 from headway.errors import ConfigError, TrainingError
 from headway.files.records import plain
 from tests.effect.simulated import Simulated, setting
@@ -33,7 +33,7 @@ PLAN = {"budget": 3600.0, "seeds": 5, "target": None}
 def study(folder: Path, bench: Simulated, names: Sequence[str] = (), **plan: Any) -> Findings:
     folder.mkdir(exist_ok=True)
     return Study(
-        bench, setting(), chosen(names), Notebook(folder / "effect.jsonl"), {**PLAN, **plan}, lambda *_: None
+        bench, setting(), select(names), Notebook(folder / "effect.jsonl"), {**PLAN, **plan}, lambda *_: None
     ).run()
 
 
@@ -52,7 +52,7 @@ def cost(**factors: float) -> Any:
 
 def proven(found: Findings) -> list[Technique]:
     """What is recommended: what was confirmed."""
-    one = confirmed(found)
+    one = winner(found)
     return [] if one is None else list(one.techniques)
 
 
@@ -90,8 +90,8 @@ def test_a_stack_is_measured_without_each_and_leaves_out_what_no_longer_helps(tm
     found = study(tmp_path, Simulated(clash, noise=0.04), ["fused optimizer", "resident data"])
     assert len(stack(found)) == 2
     assert len(proven(found)) == 1
-    assert plain(told(found))["recommended"]["time"]["value"] == pytest.approx(0.8, rel=0.05)
-    assert {row["name"] for row in plain(told(found))["without"]} == {"fused optimizer", "resident data"}
+    assert plain(conclusions(found))["recommended"]["time"]["value"] == pytest.approx(0.8, rel=0.05)
+    assert {row["name"] for row in plain(conclusions(found))["without"]} == {"fused optimizer", "resident data"}
 
 
 @pytest.mark.parametrize(("quality", "taken"), [(0.9, ["kept memory", "bf16"]), (0.8, ["kept memory"])])
@@ -107,11 +107,11 @@ def test_what_gains_only_on_the_stack_is_found_there_and_taken_at_equal_quality(
     found = study(tmp_path, bench, ["kept memory", "bf16", "activation checkpointing"])
     assert found.verdicts()["bf16"] in ("no measurable effect", "changes quality")
     assert [t.name for t in stack(found)] == ["kept memory"]
-    assert [row["name"] for row in plain(told(found))["with"]] == ["bf16"], "what cannot gain is not tried"
-    assert plain(told(found))["with"][0]["time"]["value"] == pytest.approx(0.667, rel=0.05)
+    assert [row["name"] for row in plain(conclusions(found))["with"]] == ["bf16"], "what cannot gain is not tried"
+    assert plain(conclusions(found))["with"][0]["time"]["value"] == pytest.approx(0.667, rel=0.05)
     assert [t.name for t in proven(found)] == taken
     if len(taken) > 1:
-        assert plain(told(found))["recommended"]["to_target"]["value"] == pytest.approx(0.6, rel=0.1)
+        assert plain(conclusions(found))["recommended"]["to_target"]["value"] == pytest.approx(0.6, rel=0.1)
 
 
 def test_a_stack_that_was_measured_stays_what_it_was_whatever_is_found_later(tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_maths_is_judged_by_quality_then_by_time_to_it(tmp_path: Path) -> None:
     )
     found = study(tmp_path, bench, ["label smoothing", "one-cycle"])
     assert found.verdicts() == {"label smoothing": "changes quality", "one-cycle": "helps"}
-    assert [t.name for t in recommended(found)] == ["one-cycle"]
-    row = next(row for row in plain(told(found))["techniques"] if row["name"] == "one-cycle")
+    assert [t.name for t in proposal(found)] == ["one-cycle"]
+    row = next(row for row in plain(conclusions(found))["techniques"] if row["name"] == "one-cycle")
     assert row["to_target"]["value"] < 0.9
     assert row["quality"]["says"] == "equal"
     assert found.margin is not None
@@ -160,7 +160,7 @@ def test_what_disappoints_as_a_whole_gives_way_to_the_best_of_its_parts(tmp_path
     bench = Simulated(fused_and_cycled(4.0), half=sooner, noise=0.04)
     found = study(tmp_path, bench, ["fused optimizer", "one-cycle"])
     assert found.verdicts() == {"fused optimizer": "helps", "one-cycle": "helps"}
-    assert {t.name for t in recommended(found)} == {"fused optimizer", "one-cycle"}
+    assert {t.name for t in proposal(found)} == {"fused optimizer", "one-cycle"}
     assert [t.name for t in proven(found)] == ["one-cycle"]
 
 
@@ -172,11 +172,11 @@ def test_what_loses_quality_as_a_whole_or_does_not_run_is_not_recommended(tmp_pa
 
     bench = Simulated(fused_and_cycled(0.8), quality=spoiled, half=sooner, noise=0.04)
     found = study(tmp_path, bench, names)
-    assert len(recommended(found)) == 3
+    assert len(proposal(found)) == 3
     assert len(proven(found)) == 1
-    assert plain(told(found))["recommended"]["quality"]["says"] == "equal"
+    assert plain(conclusions(found))["recommended"]["quality"]["says"] == "equal"
     stopped = study(tmp_path / "other", Together(fused_and_cycled(0.8), half=sooner, noise=0.04), names)
-    assert len(recommended(stopped)) == 3
+    assert len(proposal(stopped)) == 3
     assert len(proven(stopped)) == 1
 
 
@@ -192,7 +192,7 @@ class Together(Simulated):
 def test_a_recipe_holds_what_it_was_measured_with(tmp_path: Path) -> None:
     bench = Simulated(cost(optimizer_kernel__fused=0.8, precision__bf16=2.0, keep_memory__True=1.3), noise=0.04)
     found = study(tmp_path, bench, ["fused optimizer", "bf16", "kept memory"])
-    fields = plain(told(found))["recommended"]["fields"]
+    fields = plain(conclusions(found))["recommended"]["fields"]
     assert fields["optimizer_kernel"] == "fused"
     assert (fields["precision"], fields["keep_memory"]) == ("fp32", False), "what hurts is left out by name"
     assert "residence" not in fields, "the project's own, not the loader that is there to compare with"
@@ -201,15 +201,15 @@ def test_a_recipe_holds_what_it_was_measured_with(tmp_path: Path) -> None:
 def test_a_training_that_loses_its_loss_changes_the_quality(tmp_path: Path) -> None:
     class Diverges(Simulated):
         def ask(self, variant: Any, what: str, **values: Any) -> Any:
-            told = super().ask(variant, what, **values)
+            answer = super().ask(variant, what, **values)
             lost = what == "train" and variant["recipe"]["schedule"] == self.schedule
-            return {**told, "passes": [], "quality": [], "loss": [], "diverged": True} if lost else told
+            return {**answer, "passes": [], "quality": [], "loss": [], "diverged": True} if lost else answer
 
         schedule = "one_cycle"
 
     found = study(tmp_path, Diverges(), ["one-cycle", "label smoothing"])
     assert found.verdicts()["one-cycle"] == "changes quality"
-    row = next(row for row in plain(told(found))["techniques"] if row["name"] == "one-cycle")
+    row = next(row for row in plain(conclusions(found))["techniques"] if row["name"] == "one-cycle")
     assert row["reason"] == "its loss did not stay finite"
     everything = Diverges()
     everything.schedule = "constant"
@@ -221,15 +221,15 @@ def test_trainings_that_no_budget_allows_are_not_begun(tmp_path: Path) -> None:
     bench = Slow()
     found = study(tmp_path, bench, ["one-cycle"])
     assert "train" not in bench.asked
-    assert plain(told(found))["open"][0]["why"] == "its quality was not compared: no time for trainings"
+    assert plain(conclusions(found))["open"][0]["why"] == "its quality was not compared: no time for trainings"
 
 
 class Slow(Simulated):
     """An epoch takes an hour."""
 
     def ask(self, variant: Any, what: str, **values: Any) -> Any:
-        told = super().ask(variant, what, **values)
-        return {**told, "seconds": 3600.0 * told["count"] / 6400} if what == "steps" else told
+        answer = super().ask(variant, what, **values)
+        return {**answer, "seconds": 3600.0 * answer["count"] / 6400} if what == "steps" else answer
 
 
 def test_a_process_that_dies_after_others_ran_leaves_what_these_measured(tmp_path: Path) -> None:
@@ -250,26 +250,29 @@ def test_what_needs_longer_than_the_budget_allows_is_not_called_unsupported(tmp_
 
     found = study(tmp_path, Late(), ["compile default"])
     assert found.verdicts() == {"compile default": "not settled"}
-    assert plain(told(found))["open"][0]["why"] == "was not ready within 90 s"
+    assert plain(conclusions(found))["open"][0]["why"] == "was not ready within 90 s"
 
 
 def test_a_technique_that_does_something_else_is_found_by_its_losses(tmp_path: Path) -> None:
     class Wrong(Simulated):
         def ask(self, variant: Any, what: str, **values: Any) -> Any:
-            told = super().ask(variant, what, **values)
+            answer = super().ask(variant, what, **values)
             wrong = what == "losses" and variant["recipe"]["optimizer_kernel"] == "fused"
-            return {"losses": [0.62] * values["count"]} if wrong else told
+            return {"losses": [0.62] * values["count"]} if wrong else answer
 
     found = study(tmp_path, Wrong(cost(optimizer_kernel__fused=0.5), noise=0.04), ["fused optimizer"])
     assert found.verdicts() == {"fused optimizer": "changes quality"}
-    assert plain(told(found))["techniques"][0]["reason"] == "the losses of its first steps are 3.3% from the baseline's"
+    assert (
+        plain(conclusions(found))["techniques"][0]["reason"]
+        == "the losses of its first steps are 3.3% from the baseline's"
+    )
 
 
 def test_a_study_goes_on_though_its_budget_is_all_but_spent(tmp_path: Path) -> None:
     study(tmp_path, Simulated(), ["kept memory"], budget=30.0)
     book = Notebook(tmp_path / "effect.jsonl")
     book.add_answer("long", {}, 30.0)
-    assert study(tmp_path, Simulated(), ["kept memory"], budget=30.0).book.spent > 30.0
+    assert study(tmp_path, Simulated(), ["kept memory"], budget=30.0).book.seconds > 30.0
 
 
 def test_where_not_all_can_be_settled_those_are_that_could_gain_the_most(tmp_path: Path) -> None:
@@ -330,22 +333,22 @@ def test_time_goes_to_what_is_open_and_the_rest_is_said(tmp_path: Path) -> None:
     found = study(tmp_path, bench, ["fused optimizer", "kept memory"], budget=60.0)
     blocks = {name: len(found.book.blocks(f"technique/{name}")) for name in ("fused optimizer", "kept memory")}
     assert blocks["fused optimizer"] < blocks["kept memory"]
-    left = plain(told(found))["open"]
+    left = plain(conclusions(found))["open"]
     assert [row["name"] for row in left] == ["kept memory"]
     assert left[0]["seconds"] > 60
-    assert plain(told(found))["noise"]["block"] > 0.1
+    assert plain(conclusions(found))["noise"]["block"] > 0.1
 
 
 def test_no_time_is_foretold_from_a_busy_machine_or_without_an_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = study(tmp_path, Simulated(noise=0.3), ["kept memory"], budget=60.0)
-    assert told(found).open[0].seconds is not None
+    assert conclusions(found).open[0].seconds is not None
     with monkeypatch.context() as busy:
-        busy.setattr("headway.effect.told._contention", lambda _: Surroundings("unusable", "load 15 on 2 cores"))
-        assert [(one.name, one.seconds) for one in told(found).open] == [("kept memory", None)]
+        busy.setattr("headway.effect.conclusions._contention", lambda _: Surroundings("unusable", "load 15 on 2 cores"))
+        assert [(one.name, one.seconds) for one in conclusions(found).open] == [("kept memory", None)]
     monkeypatch.setattr(Findings, "time", lambda *_: Interval(1.2, 0.01, 144.0))
-    assert told(found).open[0].seconds is None, "what is too uncertain to say foretells nothing"
+    assert conclusions(found).open[0].seconds is None, "what is too uncertain to say foretells nothing"
 
 
 def test_pairs_of_a_technique_lie_far_apart_in_time(tmp_path: Path) -> None:
@@ -360,7 +363,7 @@ def test_pairs_of_a_technique_lie_far_apart_in_time(tmp_path: Path) -> None:
 def test_what_cannot_be_had_is_unsupported_with_its_reason(tmp_path: Path) -> None:
     found = study(tmp_path, Simulated(cannot={"compile": "max-autotune"}), ["compile max-autotune"])
     assert found.verdicts() == {"compile max-autotune": "unsupported here"}
-    assert plain(told(found))["techniques"][0]["reason"] == "cannot do max-autotune"
+    assert plain(conclusions(found))["techniques"][0]["reason"] == "cannot do max-autotune"
 
 
 def test_a_budget_too_small_for_one_pair_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from headway.effect import techniques as package
 from headway.effect.technique import Technique
-from headway.effect.techniques import chosen, techniques
+from headway.effect.techniques import select, techniques
 from headway.errors import ConfigError
 from headway.train.recipe import Recipe
 from tests.effect.simulated import BASE, setting
@@ -102,10 +102,10 @@ def test_a_larger_batch_scales_its_rate_by_the_root_for_adamw_and_in_full_for_sg
 
 
 def test_names_are_found_however_they_are_written_and_unknown_ones_refused() -> None:
-    assert [t.name for t in chosen(["Fused-Optimizer", "cuda graphs"])] == ["fused optimizer", "CUDA graphs"]
-    assert len(chosen([])) == len(ALL)
+    assert [t.name for t in select(["Fused-Optimizer", "cuda graphs"])] == ["fused optimizer", "CUDA graphs"]
+    assert len(select([])) == len(ALL)
     with pytest.raises(ConfigError, match="there is no technique 'bf61'; did you mean bf16?"):
-        chosen(["bf61"])
+        select(["bf61"])
 
 
 def test_a_technique_is_frozen() -> None:

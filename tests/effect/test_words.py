@@ -11,7 +11,7 @@ import pytest
 from headway.effect.pictures import CLAMP, forest, waterfall
 from headway.effect.results import Confirmed, Effect, Reached, Recommended, Row, StudyResult, Whole
 from headway.effect.statistics import Interval
-from headway.effect.words import difference, faster, further, ratio, reached, recommendation
+from headway.effect.words import difference, faster, further, ratio, recommendation, target_counts
 
 
 def effect(value: float, low: float, high: float) -> Effect:
@@ -57,8 +57,8 @@ def test_how_much_longer_is_said_as_people_say_it(seconds: float | None, text: s
 
 
 def test_trainings_that_never_reached_the_target_are_counted() -> None:
-    assert reached(Reached(5, 5, 5)) == reached(None) == ""
-    assert reached(Reached(5, 2, 5)) == (
+    assert target_counts(Reached(5, 5, 5)) == target_counts(None) == ""
+    assert target_counts(Reached(5, 2, 5)) == (
         "the target was reached in 2 of 5 trainings with it and in 5 of the baseline's"
     )
 

@@ -1,9 +1,9 @@
-"""What else the machine did while something was measured: how much of its cores other programs and other machines took.
+"""Contention: how much of the machine's cores other programs and other machines used during a measurement.
 
-Three figures, because each misses something. CPU seconds against wall seconds of the measured windows say whether a process that computes
-had a core; they miss a second thread that had none. `/proc/stat` says what all programs used, and what the hypervisor gave to other virtual
-machines (steal); less what the measured processes used, that is what others used. The load average is what people know; it counts the
-measured processes, too. Where the system has no such file a figure is None, never a guess.
+There are three figures, because each misses something. CPU seconds against wall seconds of the measured windows show whether a computing
+process had a core; they do not show a second thread without one. `/proc/stat` has what all programs used, and what the hypervisor gave to
+other virtual machines (steal); minus what the measured processes used, that is what others used. The load average is what people know; it
+counts the measured processes, too. Where the system has no such file a figure is None, never a guess.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class Contention:
 
     @property
     def state(self) -> State:
-        """Whether times measured meanwhile say something about a quiet machine."""
-        taken = max((self.others or 0.0) / self.cores, self.stolen or 0.0)
+        """Whether times measured meanwhile hold for a quiet machine."""
+        loss = max((self.others or 0.0) / self.cores, self.stolen or 0.0)
         granted = 1.0 if self.granted is None else self.granted
         crowded = (self.load or 0.0) >= UNUSABLE_LOAD * (self.machine or self.cores)
-        if crowded or taken >= UNUSABLE_SHARE or granted < UNUSABLE_GRANT:
+        if crowded or loss >= UNUSABLE_SHARE or granted < UNUSABLE_GRANT:
             return "unusable"
-        return "disturbed" if taken >= DISTURBED_SHARE or granted < DISTURBED_GRANT else "quiet"
+        return "disturbed" if loss >= DISTURBED_SHARE or granted < DISTURBED_GRANT else "quiet"
 
     def to_json(self) -> dict[str, float | None]:
         """The fields."""
@@ -90,7 +90,7 @@ def over(samples: Sequence[Contention]) -> Contention | None:
 
 @dataclass(frozen=True)
 class Counters:
-    """What the system counted until now, in seconds of all cores that this process may use."""
+    """The system's counters, in seconds of all cores that this process may use."""
 
     at: float
     busy: float | None
@@ -106,7 +106,7 @@ class Counters:
         return cls(time.perf_counter(), busy, stolen)
 
     def until_now(self, own: float, granted: float | None) -> Contention:
-        """What happened since: ``own`` CPU seconds were the measured processes' and their parent's."""
+        """The contention since then. ``own``: CPU seconds of the measured processes and their parent."""
         now, count = Counters.read(), len(cores())
         wall = max(1e-9, now.at - self.at)
         others = stolen = None

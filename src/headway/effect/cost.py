@@ -1,4 +1,4 @@
-"""What a run of the project costs with a technique: until it is ready, and then to the target quality."""
+"""The cost of a run of the project with a technique: the time until it is ready, then the time to the target quality."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headway.effect.technique import Setting
 
 
 def ready_seconds(sessions: Sequence[Session]) -> tuple[float, float]:
-    """Until the baseline and the variant are ready: medians, as only the first compiles and the others find the code."""
+    """Until the baseline and the variant are ready: medians, because only the first compiles and the others reuse its code."""
     first, second = np.median([session.startup for session in sessions], axis=0)
     return float(first), float(second)
 
@@ -24,7 +24,7 @@ def run_seconds(sessions: Sequence[Session], setting: Setting) -> float:
 
 
 def cost_ratio(effect: Interval, sessions: Sequence[Session], setting: Setting) -> Interval:
-    """The variant's cost over the baseline's, on one machine: of all the time that it is occupied, whatever its hour costs.
+    """The variant's cost over the baseline's, on one machine: the ratio of all the time that it is occupied.
 
     ``effect``: the ratio of their times to the target.
     """
@@ -34,7 +34,7 @@ def cost_ratio(effect: Interval, sessions: Sequence[Session], setting: Setting) 
     def of(ratio: float) -> float:
         return (after + run * ratio) / (before + run)
 
-    low = of(effect.low) if effect.low > 0 else 0.0  # what it costs to be ready is no estimate of the rest
+    low = of(effect.low) if effect.low > 0 else 0.0  # the time to be ready says nothing about the rest
     return Interval(of(effect.value), low, of(effect.high), effect.p)
 
 

@@ -1,4 +1,4 @@
-"""What a variant can be asked for while its process lives: to step, to predict, to train many networks; and what that took.
+"""The requests that a variant's process answers: step, predict, train many networks; each answer holds the time that it took.
 
 step        optimizer steps on the training batches; prediction: forward passes in blocks; seeds: steps of sixteen networks at once
 """
@@ -32,14 +32,14 @@ from headway.train.workload import Workload
 
 SEEDS = 16
 TAUGHT = 20
-"""Steps before a network's predictions are timed: weights that are not drawn any more, but learnt."""
+"""Steps before a network's predictions are timed, so that its weights are trained rather than random."""
 
 REST_SECONDS = 0.002
-"""After a window: the threads of this process spin for a while before they sleep, and would be in the other's way."""
+"""Pause after a window: the threads of this process spin for a while before they sleep, which would slow down the other process."""
 
 
 class Desk(ABC):
-    """What a variant can be asked for."""
+    """The requests to one variant."""
 
     unit: ClassVar[str] = "rows"
 
@@ -55,35 +55,35 @@ class Desk(ABC):
 
     @abstractmethod
     def one(self) -> int:
-        """One step; returns what it got through, in rows or tokens."""
+        """One step; returns its number of rows or tokens."""
 
     def steps(self, count: int, lead: int = 0) -> dict[str, float]:
         """{"seconds", "count", "cpu", "joules" where there is a counter} of ``count`` steps, the device's work included; "cpu": the CPU
         seconds of all threads of this process.
 
-        ``lead`` steps go before, unmeasured: they bring back what the other process drove out of the caches.
+        ``lead`` unmeasured steps come first: they bring back into the caches what the other process displaced.
         """
         device = self.arithmetic.device
         for _ in range(lead):
             self.one()
         joules = read_energy(device)
         _wait(device)
-        begun, cpu = time.perf_counter(), time.process_time()
-        done = sum(self.one() for _ in range(count))
+        start, cpu = time.perf_counter(), time.process_time()
+        total = sum(self.one() for _ in range(count))
         _wait(device)
-        told = {"seconds": time.perf_counter() - begun, "cpu": time.process_time() - cpu, "count": float(done)}
+        answer = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "count": float(total)}
         after = read_energy(device)
         if joules is not None and after is not None and after >= joules:
-            told["joules"] = after - joules
+            answer["joules"] = after - joules
         time.sleep(REST_SECONDS)
-        return told
+        return answer
 
     def clock(self) -> dict[str, float]:
         """{"cpu"}: CPU seconds of all threads of this process so far."""
         return {"cpu": time.process_time()}
 
     def memory(self) -> dict[str, float]:
-        """{"peak"}: most bytes that this variant held beyond what every process holds."""
+        """{"peak"}: the most bytes that this variant held beyond those at its start."""
         if self.arithmetic.device.type == "cuda":
             return {"peak": float(torch.cuda.max_memory_allocated())}
         return {"peak": max(0.0, _status("VmHWM") - self._at_start)}
@@ -99,28 +99,28 @@ class StepDesk(Desk):
         self._batches = _endless(self._training)
 
     def one(self) -> int:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         batch, count = next(self._batches)
         self._training.step(batch)
         if self._slower:
             _wait(self.arithmetic.device)
-            _spin_until(begun + (time.perf_counter() - begun) * (1 + self._slower))
+            _spin_until(start + (time.perf_counter() - start) * (1 + self._slower))
         return count
 
     def breakdown(self, seconds: float) -> dict[str, float]:
         """Seconds a step of the parts: batches, forward, backward, optimizer; over about ``seconds``, after a rehearsal."""
         step, device = self._training.step, self.arithmetic.device
-        spent = {"batches": 0.0, "forward": 0.0, "backward": 0.0, "optimizer": 0.0}
-        done, until = 0, time.perf_counter() + seconds
+        parts = {"batches": 0.0, "forward": 0.0, "backward": 0.0, "optimizer": 0.0}
+        steps, until = 0, time.perf_counter() + seconds
 
         def part(name: str, do: Callable[[], Any]) -> Any:
-            begun = time.perf_counter()
-            made = do()
+            start = time.perf_counter()
+            result = do()
             _wait(device)
-            spent[name] += time.perf_counter() - begun
-            return made
+            parts[name] += time.perf_counter() - start
+            return result
 
-        while time.perf_counter() < until or done < 3:
+        while time.perf_counter() < until or steps < 3:
             batch, _ = part("batches", lambda: next(self._batches))
             target = batch["target"]
             inputs = {name: tensor for name, tensor in batch.items() if name != "target"}
@@ -132,11 +132,11 @@ class StepDesk(Desk):
             loss = part("forward", forward)
             part("backward", lambda loss=loss: step.scaler.scale(loss).backward())
             part("optimizer", step.update)
-            done += 1
-        return {name: value / done for name, value in spent.items()}
+            steps += 1
+        return {name: value / steps for name, value in parts.items()}
 
     def losses(self, count: int) -> dict[str, list[float]]:
-        """The training losses of the next steps, each read: whether two variants do the same."""
+        """The training losses of the next steps, by which two variants are compared."""
         return {"losses": [self._loss() for _ in range(count)]}
 
     def _loss(self) -> float:
@@ -150,22 +150,22 @@ class StepDesk(Desk):
 
 
 class PredictionDesk(Desk):
-    """Predicts blocks of training rows with a network that has learnt a little, plainly or another way."""
+    """Predicts blocks of training rows with a network after a short training, plainly, compiled or in int8."""
 
     def __init__(self, *what: Any, way: str = "plain") -> None:
         super().__init__(*what)
         self._way = way
-        training = self._trained(TAUGHT)
+        training = self._train_for(TAUGHT)
         self._network = _hastened(training.step.kept.eval(), way)
         size = min(PREDICT_ROWS[self.arithmetic.device.type], self._rows(training))
-        wanted = self.recipe.model_copy(update={"batch_size": size, "residence": "auto"})
+        recipe = self.recipe.model_copy(update={"batch_size": size, "residence": "auto"})
         if not isinstance(self.workload, TableWorkload):
-            wanted = wanted.model_copy(update={"batch_size": self.recipe.batch_size})
-        block = next(iter(self.workload.batches(wanted, self.arithmetic.device).epoch(0)))
+            recipe = recipe.model_copy(update={"batch_size": self.recipe.batch_size})
+        block = next(iter(self.workload.batches(recipe, self.arithmetic.device).epoch(0)))
         self._count = block.pop("target").numel()
         self._block = block
 
-    def _trained(self, steps: int) -> Training:
+    def _train_for(self, steps: int) -> Training:
         training = make_training(self.workload, self.recipe, self.arithmetic)
         for batch in itertools.islice(training.batches.epoch(0), steps):
             training.step(batch)
@@ -181,8 +181,8 @@ class PredictionDesk(Desk):
         return self._count
 
     def quality(self) -> dict[str, float]:
-        """How much better than plainly it predicts in this way, after an epoch: see ``difference``."""
-        plain = self._trained(sys.maxsize).step.kept.eval()
+        """How much better its predictions are in this way than plainly, after an epoch: see ``difference``."""
+        plain = self._train_for(sys.maxsize).step.kept.eval()
         return difference(self.run, self.workload, plain, _hastened(plain, self._way), self.arithmetic)
 
 
@@ -218,7 +218,7 @@ def _hastened(network: nn.Module, way: str) -> nn.Module:
 
 
 def _spin_until(end: float) -> None:
-    """A sleep would give the core away, and what comes after it would be slower, too: more than was planted."""
+    """Not a sleep, which would give the core away and slow down what follows: more than the planted share."""
     while time.perf_counter() < end:
         pass
 

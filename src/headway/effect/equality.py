@@ -27,20 +27,20 @@ import numpy as np
 from headway.effect.statistics import ALPHA, Mean, holm
 
 MARGIN_DEVIATIONS = 2.0
-"""The non-inferiority margin, in standard deviations of the baseline over its seeds: what another seed might do just as well."""
+"""The non-inferiority margin, in standard deviations of the baseline over its seeds: a difference that another seed can make."""
 
 LEAST_MARGIN = 1e-4
-"""Of the baseline's mean quality: seeds that agree in every digit must not ask the same of a technique."""
+"""The least margin, as a share of the baseline's mean quality, for seeds that agree in every digit."""
 
 FINEST = 1e-9
-"""The smallest p-value that is told."""
+"""The smallest p-value that is reported."""
 
 Equality = Literal["equal", "better", "worse", "open"]
 
 
 @dataclass(frozen=True)
 class Margin:
-    """What may be lost; ``freedom``: the degrees of freedom of the deviation that it was made from, infinite where it is exact."""
+    """The loss of quality that is allowed; ``freedom``: the degrees of freedom of its deviation, infinite where it is exact."""
 
     value: float
     freedom: float
@@ -114,20 +114,20 @@ class Comparison:
         return cls(difference, side_of(difference, margin, -1), side_of(difference, margin, 1))
 
     def judge(self, lower_p: float, upper_p: float) -> Equality:
-        """What it says, with the p-values corrected for however many such verdicts there are."""
+        """The verdict, from p-values that are corrected for the number of verdicts."""
         if lower_p >= ALPHA:
             return "open"
         if not self.lower.above:
             return "worse"
         return "better" if self.upper.above and upper_p < ALPHA else "equal"
 
-    def judged(self, times: float) -> Equality:
-        """What it says as one of so many looks (Bonferroni)."""
+    def verdict_among(self, times: float) -> Equality:
+        """The verdict as one of so many looks (Bonferroni)."""
         return self.judge(min(1.0, times * self.lower.p), min(1.0, times * self.upper.p))
 
 
 def judge_together(comparisons: Mapping[str, Comparison]) -> dict[str, Equality]:
-    """The verdicts of a study, which hold together: Holm's correction for each of the two bounds."""
+    """The verdicts of a study, which hold jointly: Holm's correction for each of the two bounds."""
     names = list(comparisons)
     lower, upper = (_holm([getattr(comparisons[name], bound) for name in names]) for bound in ("lower", "upper"))
     return {name: comparisons[name].judge(lower[at], upper[at]) for at, name in enumerate(names)}

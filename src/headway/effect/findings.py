@@ -1,4 +1,4 @@
-"""What the notebook says so far: intervals, verdicts, the stack, the recommended recipe. A pure function of what was measured."""
+"""What follows from the notebook so far: intervals and verdicts. A pure function of the measurements."""
 
 from __future__ import annotations
 
@@ -10,47 +10,22 @@ import numpy as np
 
 from headway.effect import statistics
 from headway.effect.equality import Comparison, Equality, Margin, judge_together, margin_of
+from headway.effect.looks import LOOKS, share_at
 from headway.effect.notebook import Notebook
-from headway.effect.quality import Curve, Passes, differences_of, ended, kept, passes_until
+from headway.effect.quality import Curve, Passes, differences_of, final_quality, passes_until, stop_early
 from headway.effect.statistics import EXACT, Interval, Mean, Verdict
-from headway.effect.technique import Setting, Technique
+from headway.effect.technique import PARTS, Setting, Technique
 from headway.effect.together import Variant
 from headway.errors import ConfigError
 from headway.train.recipe import Recipe
 
-LOOKS = (2, 4, 8, 16, 32, 64, 128)
-"""Sessions after which a comparison is looked at: the first finds what is far off, which would cost the others time."""
-
-COMMON_LOOKS = 5
-SHARES = (5.3125, 34.0)
-"""Each of the first five looks spends 1/5.3125 of the error that is allowed, each of the last two, which few come to, 1/34."""
-
-SESSION = 4
-"""Blocks of a session at least. Two processes of one program differ by a per cent or two for all of their lives; only more sessions, each
-way round, average that out, not more blocks."""
-
 TOO_LONG = "was not ready within"
-"""What the lab says of a variant that would need a larger budget."""
+"""How the lab's reason begins for a variant that would need a larger budget."""
 
 APART = 0.01
-"""Where the maths is left alone, losses differ by the order of sums, which is far less than this."""
-
-PARTS: dict[str, tuple[str, ...]] = {
-    "batches": ("batches",),
-    "compute": ("forward", "backward"),
-    "optimizer": ("optimizer",),
-    "arithmetic": ("forward", "backward", "optimizer"),
-    "step": ("batches", "forward", "backward", "optimizer"),
-    "nothing": (),
-}
-
+"""Where a technique leaves the maths alone, losses differ only by the order of sums, far less than this share."""
 
 T = TypeVar("T")
-
-
-def share_at(pairs: int) -> float:
-    """By how much a look at so many pairs must be stricter than a single one."""
-    return SHARES[pairs > LOOKS[COMMON_LOOKS - 1]]
 
 
 class Findings:
@@ -68,18 +43,18 @@ class Findings:
     # ---- variants
 
     def variant(self, technique: Technique | None = None, measure: str | None = None) -> Variant:
-        """The baseline, or the baseline with one technique, as a process is told."""
+        """The baseline, or the baseline with one technique, as it is sent to a process."""
         recipe = self.setting.recipe if technique is None else technique.applied(self.setting)
-        measured = measure or (technique.measure if technique is not None else "step")
-        if technique is None and measured == "seeds":  # a step of many is compared with a step of one
-            measured = "step"
-        variant: Variant = {"recipe": recipe.model_dump(mode="json"), "measure": measured}
-        if measured == "prediction" and technique is not None:
+        quantity = measure or (technique.measure if technique is not None else "step")
+        if technique is None and quantity == "seeds":  # a step of many is compared with a step of one
+            quantity = "step"
+        variant: Variant = {"recipe": recipe.model_dump(mode="json"), "measure": quantity}
+        if quantity == "prediction" and technique is not None:
             variant = {**variant, "way": technique.name.split()[0]}
         slower = self._baseline_slower if technique is None else technique.slower
         return {**variant, "slower": slower} if slower else variant
 
-    def combined(self, techniques: Sequence[Technique]) -> Variant:
+    def combination(self, techniques: Sequence[Technique]) -> Variant:
         """The baseline with several techniques."""
         fields = self.setting.recipe.model_dump(mode="json")
         for technique in techniques:
@@ -105,13 +80,13 @@ class Findings:
         """How much pairs usually differ, over all comparisons so far."""
 
         def work() -> statistics.Spread | None:
-            logs = [self.pairs(key) for key in self.book.compared()]
+            logs = [self.pairs(key) for key in self.book.comparisons()]
             return statistics.spread_of(logs, statistics.correlation(max(1, len(logs))))
 
         return self._remembered("spread", work)
 
     def _remembered(self, name: str, work: Callable[[], T]) -> T:
-        """What this gives, worked out once for a state of the notebook: verdicts ask for it after every pair, once a technique."""
+        """The value of ``work``, computed once for a state of the notebook: verdicts need it after every pair, once a technique."""
         version, value = self._memory.get(name, (-1, None))
         if version != self.book.version:
             value = work()
@@ -120,9 +95,9 @@ class Findings:
 
     def pairs(self, key: str) -> np.ndarray:
         """The log-ratios (P,) of a comparison's pairs of processes."""
-        known = self._estimates.setdefault(key, [])
-        known += [statistics.estimate(session.blocks) for session in self.book.sessions(key)[len(known) :]]
-        return np.array(known)
+        estimates = self._estimates.setdefault(key, [])
+        estimates += [statistics.estimate(session.blocks) for session in self.book.sessions(key)[len(estimates) :]]
+        return np.array(estimates)
 
     def looks(self, key: str) -> int:
         """How many looks a comparison has had."""
@@ -130,22 +105,22 @@ class Findings:
         return sum(look <= pairs for look in LOOKS)
 
     def open(self, key: str) -> bool:
-        """Whether a further look at a comparison could settle what is not."""
+        """Whether a comparison is not settled, and a further look could settle it."""
         if self.book.failure(key) is not None:
             return False
         return not self.book.sessions(key) or self.by_time(key) == "not settled"
 
     def by_time(self, key: str) -> Verdict:
-        """What the times of a comparison say so far; corrected by Bonferroni, which is stricter than the verdict's Holm."""
-        found = self.time(key)
-        return statistics.judge_time(found, min(1.0, found.p * max(1, len(self.measured()))))
+        """The verdict of a comparison's times so far; corrected by Bonferroni, which is stricter than the final verdict's Holm."""
+        interval = self.time(key)
+        return statistics.judge_time(interval, min(1.0, interval.p * max(1, len(self.available()))))
 
-    def measured(self) -> list[Technique]:
-        """Those that can be had here."""
+    def available(self) -> list[Technique]:
+        """The techniques that this machine and project support."""
         return [t for t in self.techniques if self.unsupported(t) is None]
 
     def unsupported(self, technique: Technique) -> str | None:
-        """Why a technique cannot be had here."""
+        """Why a technique is not supported here."""
         try:
             reason = technique.unsupported(self.setting)
             if reason is None:
@@ -153,21 +128,21 @@ class Findings:
         except ConfigError as error:
             reason = str(error)
         key = f"technique/{technique.name}"
-        failure = self.book.failure(key)  # one that ran has shown that it can, whatever became of a later process
+        failure = self.book.failure(key)  # a technique that ran once is supported, even where a later process failed
         if failure is None and not self.book.answers(f"curve/{technique.name}/"):
             failure = self.book.failure(f"curve/{technique.name}/0")
         return reason or (None if failure is None or TOO_LONG in failure or self.book.sessions(key) else failure)
 
     def bound(self, technique: Technique) -> float:
-        """The least ratio of step times that it could reach: what it cannot touch stays."""
+        """The least ratio of step times that it could reach: the parts of the step that it does not change stay."""
         parts = self.book.answer("breakdown") or {}
         total = sum(parts.values())
         return 1 - sum(parts[part] for part in PARTS[technique.part]) / total if total else 0.0
 
     def in_order(self) -> list[Technique]:
-        """The timed ones, those first that could gain the most."""
-        timed = [t for t in self.measured() if t.measure != "run"]
-        return sorted(timed, key=self.bound)
+        """The techniques that are timed, those first that could gain the most."""
+        techniques = [t for t in self.available() if t.measure != "run"]
+        return sorted(techniques, key=self.bound)
 
     # ---- quality
 
@@ -191,19 +166,23 @@ class Findings:
     @property
     def margin(self) -> Margin | None:
         """The non-inferiority margin; None before the baseline's seeds are there."""
-        qualities = [kept(curve) for curve in self.curves("baseline")]
+        qualities = [final_quality(curve) for curve in self.curves("baseline")]
         return margin_of(np.array(qualities)) if len(qualities) > 1 else None
 
     @property
     def target(self) -> float | None:
-        """The quality that counts as the same: what was asked for, or the baseline's mean less the margin."""
+        """The quality that counts as the same: --target, or the baseline's mean minus the margin."""
         if self.wanted_target is not None:
             return self.wanted_target
         margin = self.margin
-        return None if margin is None else float(np.mean([kept(c) for c in self.curves("baseline")])) - margin.value
+        return (
+            None
+            if margin is None
+            else float(np.mean([final_quality(c) for c in self.curves("baseline")])) - margin.value
+        )
 
     def quality(self, technique: Technique) -> tuple[Mean, Equality] | None:
-        """The difference of quality over the seeds that both have, and what it says beside all others; None while there is none."""
+        """The difference of quality over the seeds that both have, and its verdict among all others; None while there is none."""
         return self._qualities().get(technique.name)
 
     def quality_spread(self) -> statistics.Spread | None:
@@ -212,7 +191,7 @@ class Findings:
 
     def _differences(self) -> dict[str, np.ndarray]:
         """The differences (S,) of quality of each technique that was trained, technique less baseline."""
-        pairs = {t.name: self._pairs(t) for t in self.measured() if t.changes != "nothing"}
+        pairs = {t.name: self._pairs(t) for t in self.available() if t.changes != "nothing"}
         return {name: differences_of(both) for name, both in pairs.items() if len(both) > 1}
 
     def _qualities(self) -> dict[str, tuple[Mean, Equality]]:
@@ -223,7 +202,7 @@ class Findings:
         if margin is None:
             return {}
         means = {name: statistics.mean_of(values, spread) for name, values in self._differences().items()}
-        for technique in self.measured():
+        for technique in self.available():
             answer = self.book.answer(f"quality/{technique.name}")
             if technique.measure == "prediction" and answer is not None:
                 means[technique.name] = statistics.mean_from(answer["value"], answer["low"], answer["high"])
@@ -233,7 +212,7 @@ class Findings:
     def _pairs(self, technique: Technique) -> list[tuple[Curve, Curve]]:
         if technique.measure == "run":
             patience, baseline = technique.edit(self.setting)["patience"], self.curves("baseline")
-            return [(curve, ended(curve, patience)) for curve in baseline if len(curve["loss"]) > patience]
+            return [(curve, stop_early(curve, patience)) for curve in baseline if len(curve["loss"]) > patience]
         return self.trained_pairs("baseline", technique.name)
 
     def passes(self, technique: Technique) -> Passes | None:
@@ -245,7 +224,7 @@ class Findings:
         return None if target is None or not pairs else passes_until(pairs, target)
 
     def apart(self, technique: Technique) -> float | None:
-        """How far the mean loss of the first steps is from the baseline's, as a share of it; None where nobody looked."""
+        """How far the mean loss of the first steps is from the baseline's, as a share of it; None where it was not measured."""
         ours, theirs = self.book.answer(f"losses/{technique.name}"), self.book.answer("losses/baseline")
         if ours is None or theirs is None:
             return None
@@ -253,34 +232,34 @@ class Findings:
         return float(abs(b - a) / abs(a))
 
     def differs(self, technique: Technique) -> str | None:
-        """Why its weights are plainly others than the baseline's, though it may be faster; None where they are not."""
+        """Why its weights clearly differ from the baseline's; None where they do not."""
         if technique.changes == "nothing" and (self.apart(technique) or 0.0) > APART:
             return f"the losses of its first steps are {self.apart(technique):.1%} from the baseline's"
         return "its loss did not stay finite" if self.diverged(technique.name) else None
 
     def runs_again(self, technique: Technique) -> bool:
-        """Whether its quality takes trainings of its own."""
+        """Whether its quality needs trainings of its own."""
         return technique.measure == "step" and technique.changes != "nothing"
 
     def to_judge(self) -> list[Technique]:
-        """Those whose quality must be known: they change the maths, or round and are not slower, alone or on the stack.
+        """Techniques whose quality must be measured: they change the maths, or round and are not slower, alone or on the stack.
 
-        Fast ones first, then those that could be, before them those whose step need not be timed.
+        The fastest first; among equally fast ones, first those whose step need not be timed, then those that could gain the most.
         """
-        found = []
-        for technique in self.measured():
+        rows = []
+        for technique in self.available():
             keys = [key for key in (f"technique/{technique.name}", f"with/{technique.name}") if self.book.sessions(key)]
             slower = bool(keys) and all(self.by_time(key) == "hurts" for key in keys)
             if technique.changes == "maths" or (technique.changes == "rounding" and not slower):
                 time = min((self.time(key).value for key in keys), default=1.0)
                 bound = 0.0 if technique.keeps_the_step(self.setting) else self.bound(technique)
-                found.append((time, bound, technique))
-        return [technique for *_, technique in sorted(found, key=lambda row: row[:2])]
+                rows.append((time, bound, technique))
+        return [technique for *_, technique in sorted(rows, key=lambda row: row[:2])]
 
     # ---- verdicts
 
     def effect(self, technique: Technique) -> Interval | None:
-        """What its verdict rests on: the step time, or the time to the target where the maths differs; None while open."""
+        """The ratio that its verdict is based on: of step times, or of times to the target where the maths differs; None while open."""
         key = f"technique/{technique.name}"
         if technique.measure == "run" or technique.keeps_the_step(self.setting):
             return self.to_target(EXACT, self.passes(technique))
@@ -296,26 +275,26 @@ class Findings:
 
     def verdicts(self) -> dict[str, Verdict]:
         """Of every technique, corrected for their number."""
-        effects = {t.name: self.effect(t) for t in self.measured()}
-        known = {name: effect for name, effect in effects.items() if effect is not None}
-        corrected = dict(zip(known, statistics.holm([e.p for e in known.values()]), strict=True))
-        return {t.name: self._verdict(t, known.get(t.name), corrected.get(t.name, 1.0)) for t in self.techniques}
+        effects = {t.name: self.effect(t) for t in self.available()}
+        present = {name: effect for name, effect in effects.items() if effect is not None}
+        corrected = dict(zip(present, statistics.holm([e.p for e in present.values()]), strict=True))
+        return {t.name: self._verdict(t, present.get(t.name), corrected.get(t.name, 1.0)) for t in self.techniques}
 
     def _verdict(self, technique: Technique, effect: Interval | None, p: float) -> Verdict:
         if self.unsupported(technique) is not None:
             return "unsupported here"
         if self.differs(technique):
             return "changes quality"
-        judged = self.quality(technique) if technique.changes != "nothing" else None
-        if effect is None:  # what loses quality is settled, however long its step takes
-            return "changes quality" if judged is not None and judged[1] == "worse" else "not settled"
+        quality = self.quality(technique) if technique.changes != "nothing" else None
+        if effect is None:  # a loss of quality settles it, whatever its step time
+            return "changes quality" if quality is not None and quality[1] == "worse" else "not settled"
         by_time = statistics.judge_time(effect, p)
         if technique.changes == "nothing" or (technique.changes == "rounding" and by_time == "hurts"):
             return by_time
         if (
-            judged is None or judged[1] == "open"
+            quality is None or quality[1] == "open"
         ):  # later at the baseline's quality is later, whatever its own is in the end
-            return "hurts" if judged is not None and by_time == "hurts" else "not settled"
-        if judged[1] == "worse" or (judged[1] == "better" and by_time not in ("helps", "hurts")):
+            return "hurts" if quality is not None and by_time == "hurts" else "not settled"
+        if quality[1] == "worse" or (quality[1] == "better" and by_time not in ("helps", "hurts")):
             return "changes quality"
         return by_time

@@ -18,19 +18,19 @@ from headway.effect.together import Introduction, Session, Together, Variant, sh
 from headway.effect.trainers import Job, train_all
 
 WINDOW_SECONDS = 0.1
-"""One window: short beside what disturbs a machine, long beside the clock, the switch, and the step that goes before."""
+"""One window: shorter than most disturbances, longer than the clock's resolution, the switch and the leading step."""
 
 WARM_UP_SECONDS = 0.3
 
 PAIR_SECONDS = 2.0
-"""A session measures for at least as long for two variants, half of it more for each further one."""
+"""The least measuring time of a session of two variants; each further one adds half of it."""
 
 INTRODUCTIONS = 2
-"""Variants that share a process are begun so many times in one of their own, for their memory and their time to be ready."""
+"""Variants that share a process are first started so many times in a process of their own, for their memory and their start-up time."""
 
 
 class Bench(Protocol):
-    """Whatever measures variants: processes, or a simulation whose truth is known."""
+    """Measures variants: by processes, or by a simulation whose truth is known."""
 
     def compare_all(
         self,
@@ -42,7 +42,7 @@ class Bench(Protocol):
     ) -> dict[str, Session | Unsupported]:
         """One session of several variants beside the first, for at least ``blocks``; ``swapped``: the other way round.
 
-        What cannot be had, or is not ready within ``limit`` seconds, has its reason instead. Raises Unsupported where the first cannot.
+        A variant that is not supported, or not ready within ``limit`` seconds, has the reason instead. Raises Unsupported for the first.
         """
         ...
 
@@ -51,7 +51,7 @@ class Bench(Protocol):
         ...
 
     def ask(self, variant: Variant, what: str, **values: Any) -> Answer:
-        """One answer of a variant that lives only for it."""
+        """One answer of a variant, from a process of its own."""
         ...
 
 
@@ -68,7 +68,7 @@ class Lab:
     _apart: list[str] = field(default_factory=list)
     """Why variants do not share a process any more."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
-    """Of sessions: what is drawn in one follows from it."""
+    """Numbers of sessions, each of which seeds the session's random order."""
 
     def load(self) -> None:
         """Have the fork server load everything, so that no measured time counts it."""
@@ -91,44 +91,44 @@ class Lab:
         limit: float | None = None,
         swapped: bool = False,
     ) -> dict[str, Session | Unsupported]:
-        """As a bench. A shared process that ends is a reason to give every variant its own from then on."""
-        begun = time.perf_counter()
+        """As a bench. After a shared process has ended, every variant has its own from then on."""
+        start = time.perf_counter()
         answers: dict[str, Session | Unsupported] = {}
-        shared = {key: v for key, v in seconds.items() if not self._apart and share_a_process(first, v)}
-        for key in list(shared):
+        companions = {key: v for key, v in seconds.items() if not self._apart and share_a_process(first, v)}
+        for key in list(companions):
             try:
-                self._introduce(shared[key], limit)
+                self._introduce(companions[key], limit)
             except Unsupported as error:
                 answers[key] = error
-                del shared[key]
-        if shared:
+                del companions[key]
+        if companions:
             self._introduce(first)
-        own = {key: variant for key, variant in seconds.items() if key not in shared and key not in answers}
+        own = {key: variant for key, variant in seconds.items() if key not in companions and key not in answers}
         try:
             with contextlib.ExitStack() as stack:
                 chance = random.Random(next(self._numbers))
-                session = Together(stack, self, first, shared, own, limit, swapped, chance)
+                session = Together(stack, self, first, companions, own, limit, swapped, chance)
                 session.measure(blocks)
                 answers |= session.failures
-                answers |= session.sessions(time.perf_counter() - begun)
+                answers |= session.sessions(time.perf_counter() - start)
         except Unsupported as error:
-            if not shared:
+            if not companions:
                 raise
             self._apart.append(str(error))
             return self.compare_all(first, seconds, blocks, limit, swapped)
         return answers
 
     def _introduce(self, variant: Variant, limit: float | None = None) -> None:
-        met = self._introductions.setdefault(json.dumps(variant, sort_keys=True), Introduction())
-        met.fresh = len(met.peaks) < INTRODUCTIONS
-        if met.fresh:
+        introduction = self._introductions.setdefault(json.dumps(variant, sort_keys=True), Introduction())
+        introduction.fresh = len(introduction.peaks) < INTRODUCTIONS
+        if introduction.fresh:
             with self.station([variant], limit) as alone:
                 alone.ask("steps", count=2)
-                met.startups.append(alone.startups[0])
-                met.peaks.append(alone.ask("memory")["peak"])
+                introduction.startups.append(alone.startups[0])
+                introduction.peaks.append(alone.ask("memory")["peak"])
 
     def introduction(self, variant: Variant) -> Introduction:
-        """What a variant that shares a process took in one of its own."""
+        """Start-up time and memory of a variant that shares a process, measured in one of its own."""
         return self._introductions[json.dumps(variant, sort_keys=True)]
 
     def train(self, jobs: Iterator[Job]) -> Iterator[tuple[str, Answer | Unsupported]]:
@@ -136,7 +136,7 @@ class Lab:
         return train_all(self.path, jobs, self.device)
 
     def ask(self, variant: Variant, what: str, **values: Any) -> Answer:
-        """One answer of a variant's process, which lives only for it."""
+        """One answer of a variant, from a process of its own."""
         with self.station([variant]) as alone:
             return alone.ask(what, **values)
 

@@ -1,6 +1,6 @@
 """The process of a study: `python -m headway.effect.main RUN_DIRECTORY`. Reads run.json and store.json, writes effect.jsonl, effect.json.
 
-Started again after it was killed, it goes on where it was. Exit codes are those of training.
+Started again after it was killed, it resumes. Exit codes are those of training.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.effect.technique import Setting
-from headway.effect.techniques import chosen
+from headway.effect.techniques import select
 from headway.errors import ConfigError
 from headway.files.records import Record
 from headway.models import model_configs
@@ -25,14 +25,14 @@ from headway.train.recipe import Recipe
 
 
 def study(run: RunDirectory) -> None:
-    """Measure what run.json's "effect" asks for."""
+    """Measure as run.json's "effect" says."""
+    from headway.effect.conclusions import conclusions
     from headway.effect.lab import Lab
     from headway.effect.notebook import Notebook
     from headway.effect.study import Study
-    from headway.effect.told import told
 
     plan = run.plan["effect"]
-    techniques = chosen(plan["techniques"])
+    techniques = select(plan["techniques"])
     book = Notebook(run.path / "effect.jsonl")
     answer = book.answer("setting")
     baseline = describe(run) if answer is None else Baseline.from_json(answer, book.path)
@@ -50,11 +50,11 @@ def study(run: RunDirectory) -> None:
     try:
         lab = Lab(run.path, baseline.device)
         lab.load()
-        found = Study(lab, baseline, techniques, book, plan, say).run()
-        replace(told(found), setting=baseline.to_json()).write(run.path / "effect.json")
+        findings = Study(lab, baseline, techniques, book, plan, say).run()
+        replace(conclusions(findings), setting=baseline.to_json()).write(run.path / "effect.json")
     finally:
         journal.close()
-    run.finish({"seconds": round(book.spent, 3)})
+    run.finish({"seconds": round(book.seconds, 3)})
 
 
 def in_quality(plan: Mapping[str, Any], higher_is_better: bool) -> Mapping[str, Any]:
@@ -65,7 +65,7 @@ def in_quality(plan: Mapping[str, Any], higher_is_better: bool) -> Mapping[str, 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline(Setting, Record):
-    """The baseline and the machine as the notebook keeps them, the metric, and what people are warned of."""
+    """The baseline and the machine as the notebook keeps them, the metric, and warnings."""
 
     metric: str
     higher_is_better: bool
@@ -73,7 +73,7 @@ class Baseline(Setting, Record):
 
 
 def describe(run: RunDirectory) -> Baseline:
-    """The baseline and the machine, once a study: a study that goes on elsewhere would not be the same.
+    """The baseline and the machine, described once a study: a study that is resumed on another machine would not be the same.
 
     The baseline is the project's recipe computed as a plainly written PyTorch program does: a DataLoader, fp32, unfused, torch's own number
     of threads. Raises ConfigError for a model that is no network.
@@ -125,7 +125,7 @@ def plain(recipe: Recipe, device: str, cores: int) -> Recipe:
     """The same maths without anything that makes it fast."""
     slow = {
         "residence": "loader",
-        "optimizer_kernel": "foreach" if device == "cuda" else "plain",  # what torch takes by itself
+        "optimizer_kernel": "foreach" if device == "cuda" else "plain",  # torch's own default
         "precision": "fp32",
         "compile": "none",
         "cuda_graphs": False,
@@ -146,21 +146,19 @@ def _neighbours(device: str) -> list[str]:
     """A warning where other processes compute on the same GPU."""
     if device != "cuda":
         return []
-    with suppress(Exception):  # no driver library: nobody can tell
+    with suppress(Exception):  # without the driver's library it is unknown
         import pynvml
 
         from headway.machine.gpus import handle
 
         others = [p for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle(0)) if p.pid != os.getpid()]
         if others:
-            return [
-                f"the GPU is shared with {len(others)} other processes: times will be noisy, and what they do is in them"
-            ]
+            return [f"the GPU is shared with {len(others)} other processes, which make times noisier and longer"]
     return []
 
 
 def main(path: str) -> int:
-    """Study what the run directory asks for. Returns the exit code."""
+    """Run the study of a run directory. Returns the exit code."""
     return guarded(RunDirectory(Path(path).resolve()), study)
 
 

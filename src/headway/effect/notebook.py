@@ -1,4 +1,4 @@
-"""What a study measured, on disk as soon as it was measured: a study that was killed goes on, and measures nothing twice.
+"""The measurements of a study, each on disk at once: a study that was killed resumes and measures nothing twice.
 
 effect.jsonl, one line a finding: {"what": "session" | "failure" | "answer", "key", ..., "seconds"}. A key names a comparison
 (`technique/bf16`, `stack`, `without/fused optimizer`) or a question (`breakdown`, `curve/baseline/3`).
@@ -48,16 +48,16 @@ class Notebook:
 
     @property
     def version(self) -> int:
-        """How many lines there are: another number, another state."""
+        """The number of lines, which identifies the notebook's state."""
         return len(self._lines)
 
     @property
-    def spent(self) -> float:
+    def seconds(self) -> float:
         """Seconds of measuring so far."""
         return float(sum(line["seconds"] for line in self._lines))
 
     def add_session(self, key: str, session: Session) -> None:
-        """Keep what two processes gave."""
+        """Keep a session."""
         self._add(
             what="session",
             key=key,
@@ -70,7 +70,7 @@ class Notebook:
         )
 
     def add_failure(self, key: str, reason: str, seconds: float) -> None:
-        """Keep why something cannot be measured."""
+        """Keep the reason why something cannot be measured."""
         self._add(what="failure", key=key, reason=reason, seconds=seconds)
 
     def add_answer(self, key: str, answer: Answer, seconds: float) -> None:
@@ -91,7 +91,7 @@ class Notebook:
             for line in self._of("session", key)
         ]
 
-    def compared(self) -> list[str]:
+    def comparisons(self) -> list[str]:
         """The keys of all comparisons that have a session, in the order of their first."""
         return list(dict.fromkeys(line["key"] for line in self._lines if line["what"] == "session"))
 
@@ -101,13 +101,13 @@ class Notebook:
 
     def failure(self, key: str) -> str | None:
         """Why it cannot be measured."""
-        found = self._of("failure", key)
-        return found[-1]["reason"] if found else None
+        lines = self._of("failure", key)
+        return lines[-1]["reason"] if lines else None
 
     def answer(self, key: str) -> Answer | None:
         """The answer to a question."""
-        found = self._of("answer", key)
-        return found[-1]["answer"] if found else None
+        lines = self._of("answer", key)
+        return lines[-1]["answer"] if lines else None
 
     def answers(self, start: str) -> dict[str, Answer]:
         """All answers whose key begins so, by the rest of it."""
@@ -122,7 +122,7 @@ class Notebook:
 
 
 def _line(text: bytes) -> Line | None:
-    """A line of the file; None where it is damaged: what it told is measured again."""
+    """A line of the file; None where it is damaged, so that it is measured again."""
     try:
         line = json.loads(text)
     except ValueError:

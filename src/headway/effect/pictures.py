@@ -26,20 +26,20 @@ WIDTH = 8.6
 
 
 def shown_effect(row: Row) -> Effect | None:
-    """What a technique's verdict rests on: the time to the target where it is known, else the step's."""
+    """The ratio that a technique's verdict is based on: of the time to the target where it is known, else of the step's."""
     return row.to_target or row.time
 
 
 def forest(rows: Sequence[Row]) -> str | None:
     """Ratios of times with their intervals, the most helpful on top; None where nothing was measured."""
-    drawn = [(row, shown_effect(row)) for row in rows]
-    known = [(row, effect) for row, effect in drawn if effect is not None and ratio(effect) != UNKNOWN]
-    if not known:
+    effects = [(row, shown_effect(row)) for row in rows]
+    bars = [(row, effect) for row, effect in effects if effect is not None and ratio(effect) != UNKNOWN]
+    if not bars:
         return None
-    known.sort(key=lambda pair: -pair[1].value)
-    figure, axes = _figure(0.9 + 0.3 * len(known))
-    ends = [_ends(effect) for _, effect in known]
-    for y, ((row, effect), (low, high)) in enumerate(zip(known, ends, strict=True)):
+    bars.sort(key=lambda pair: -pair[1].value)
+    figure, axes = _figure(0.9 + 0.3 * len(bars))
+    ends = [_ends(effect) for _, effect in bars]
+    for y, ((row, effect), (low, high)) in enumerate(zip(bars, ends, strict=True)):
         colour = COLOURS.get(row.verdict, GREY)
         axes.plot([low, high], [y, y], color=colour, linewidth=2, solid_capstyle="round")
         for end, limit, arrow in ((low, effect.low, "<"), (high, effect.high, ">")):
@@ -49,7 +49,7 @@ def forest(rows: Sequence[Row]) -> str | None:
             axes.plot([effect.value], [y], "o", color=colour, markersize=5)
         text = f"{ratio(effect)}  {row.verdict}"
         axes.annotate(text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(8, 0), **_WORDS, color=colour)
-    axes.set_yticks(range(len(known)), [row.name for row, _ in known])
+    axes.set_yticks(range(len(bars)), [row.name for row, _ in bars])
     axes.axvline(1.0, color=INK, linewidth=1)
     axes.set_xscale("log")
     _ratio_ticks(axes, [low for low, _ in ends], [high for _, high in ends])
@@ -58,7 +58,7 @@ def forest(rows: Sequence[Row]) -> str | None:
 
 
 CLAMP = (0.1, 10.0)
-"""What is drawn of an interval; an arrow says that it goes on."""
+"""The part of an interval that is drawn; an arrow shows that it goes on."""
 
 
 def _ends(effect: Effect) -> tuple[float, float]:
@@ -80,10 +80,10 @@ def _ratio_ticks(axes: Axes, lows: Sequence[float], highs: Sequence[float]) -> N
     axes.minorticks_off()
 
 
-def waterfall(found: StudyResult) -> str | None:
-    """From the baseline's time to the stack's: each technique's own effect, then what they do to one another."""
-    names, together = found.stack.names, found.stack.time
-    alone = {row.name: row.time for row in found.techniques if row.time is not None and is_known(row.time)}
+def waterfall(result: StudyResult) -> str | None:
+    """From the baseline's time to the stack's: each technique's own effect, then their interaction."""
+    names, together = result.stack.names, result.stack.time
+    alone = {row.name: row.time for row in result.techniques if row.time is not None and is_known(row.time)}
     if together is None or not is_known(together) or len(names) < 2 or not all(name in alone for name in names):
         return None
     bars, level = [("baseline", 0.0, 1.0, GREY, "")], 1.0
@@ -92,7 +92,7 @@ def waterfall(found: StudyResult) -> str | None:
         bars.append((name, after, level, GREEN if after < level else ORANGE, _lines(alone[name])))
         level = after
     end = together.value
-    bars.append(("on one another", min(level, end), max(level, end), GREEN if end < level else ORANGE, ""))
+    bars.append(("interaction", min(level, end), max(level, end), GREEN if end < level else ORANGE, ""))
     bars.append(("together", 0.0, end, BLUE, _lines(together)))
     figure, axes = _figure(3.6)
     for x, (_, low, high, colour, text) in enumerate(bars):
@@ -109,9 +109,9 @@ def _lines(effect: Effect) -> str:
     return ratio(effect).replace(" [", "\n[")
 
 
-def pareto(found: StudyResult) -> str | None:
+def pareto(result: StudyResult) -> str | None:
     """Quality against time to the target; None where no quality was compared."""
-    points = _points(found)
+    points = _points(result)
     if len(points) < 2:
         return None
     figure, axes = _figure(4.0)
@@ -124,8 +124,8 @@ def pareto(found: StudyResult) -> str | None:
             axes.plot([time, time], [better.low, better.high], color=colour, linewidth=1)
         axes.plot([time], [quality], "o", color=colour, markersize=6)
         axes.annotate(name, (time, quality), xytext=(7, 0), **_WORDS, color=colour)
-    if found.margin:
-        axes.axhspan(-found.margin, found.margin, color=GRID, alpha=0.5, zorder=0)
+    if result.margin:
+        axes.axhspan(-result.margin, result.margin, color=GRID, alpha=0.5, zorder=0)
     axes.set_xscale("log")
     ends = [_ends(sooner) if sooner else (1.0, 1.0) for _, _, _, sooner, _ in points]
     _ratio_ticks(axes, [low for low, _ in ends], [high * 1.2 for _, high in ends])
@@ -138,11 +138,11 @@ Point = tuple[str, float, float, Effect | None, Effect | None]
 """Name, time, quality, the interval of each or None."""
 
 
-def _points(found: StudyResult) -> list[Point]:
-    """What has an interval in both."""
+def _points(result: StudyResult) -> list[Point]:
+    """Everything that has an interval of time and of quality."""
     points: list[Point] = [("baseline", 1.0, 0.0, None, None)]
-    own = [(row.name, row.to_target, row.quality) for row in found.techniques]
-    for name, time, quality in [*own, ("recommended", found.recommended.to_target, found.recommended.quality)]:
+    own = [(row.name, row.to_target, row.quality) for row in result.techniques]
+    for name, time, quality in [*own, ("recommended", result.recommended.to_target, result.recommended.quality)]:
         if time is not None and is_known(time) and (quality or name == "recommended"):
             points.append((name, time.value, quality.value if quality else 0.0, time, quality))
     return points

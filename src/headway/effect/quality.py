@@ -1,4 +1,4 @@
-"""Quality by epoch: what two variants are compared at. Larger is better, whatever the metric."""
+"""Quality by epoch, by which two variants are compared. Larger is better, whatever the metric."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BLOCK_TOKENS, RESAMPLES = 512, 1000
 
 class Curve(TypedDict):
     """``passes``, ``quality`` and ``loss`` after each epoch: passes over the data, the deciding metric (negated where smaller is
-    better) and the validation loss; ``seconds`` of training alone; ``diverged``: it was ended, for its loss was not finite any more."""
+    better) and the validation loss; ``seconds`` of training alone; ``diverged``: its loss became non-finite, so that it was ended."""
 
     passes: list[float]
     quality: list[float]
@@ -39,7 +39,7 @@ class Curve(TypedDict):
 
 
 def metric_of(run: RunDirectory, workload: Workload) -> str:
-    """The metric's name: what the project's gate decides by; the loss for a text."""
+    """The name of the metric by which the project's gate decides; for a text, the loss."""
     if not isinstance(workload, TableWorkload):
         return "loss"
     project, target = run.plan["project"], workload.store.preparation.target
@@ -60,7 +60,7 @@ def difference(
 ) -> dict[str, float]:
     """{"value", "low", "high"}: how much better ``other`` predicts the validation data, with the paired bootstrap's 95 % interval.
 
-    Rows, or what they belong to, are resampled; of a text, blocks of neighbouring tokens.
+    Rows, or the units that they belong to, are resampled; of a text, blocks of neighbouring tokens.
     """
     if isinstance(workload, TableWorkload):
         ours, theirs = (_predicted(workload, one, arithmetic) for one in (other, network))
@@ -70,8 +70,10 @@ def difference(
     assert isinstance(workload, LanguageWorkload)
     gained = workload.validation_losses(network, arithmetic) - workload.validation_losses(other, arithmetic)
     blocks = np.array([block.mean() for block in np.array_split(gained, max(2, len(gained) // BLOCK_TOKENS))])
-    drawn = np.concatenate([w @ blocks for w in draw_weights(Units("block", len(blocks)), RESAMPLES, 0)]) / len(blocks)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    resamples = np.concatenate([w @ blocks for w in draw_weights(Units("block", len(blocks)), RESAMPLES, 0)]) / len(
+        blocks
+    )
+    low, high = np.quantile(resamples, [0.025, 0.975])
     return {"value": float(gained.mean()), "low": float(low), "high": float(high)}
 
 
@@ -92,22 +94,22 @@ def train_curve(
     torch.manual_seed(seed)
     training = make_training(workload, recipe, arithmetic)
     curve = Curve(passes=[], quality=[], loss=[], seconds=0.0, diverged=False)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for what in training.run():
         if what != "epoch":
             continue
-        curve["seconds"] += time.perf_counter() - begun
+        curve["seconds"] += time.perf_counter() - start
         curve["diverged"] = not (training.is_finite and math.isfinite(training.validation_loss))
         if curve["diverged"]:
             break
         curve["passes"].append(float(training.progress.epoch))
         curve["loss"].append(training.validation_loss)
         curve["quality"].append(quality_of(run, workload, training.step.kept, arithmetic))
-        begun = time.perf_counter()
+        start = time.perf_counter()
     return curve
 
 
-def kept(curve: Curve) -> float:
+def final_quality(curve: Curve) -> float:
     """The quality of the weights that a run keeps: those of the best validation loss."""
     return curve["quality"][int(np.argmin(curve["loss"]))]
 
@@ -116,8 +118,8 @@ def kept(curve: Curve) -> float:
 class Passes:
     """Log-ratios (S,) of passes over the data until a quality was reached, technique over baseline, by seed.
 
-    ``first``, ``second``: how many of the ``seeds`` trainings of each reached it. Where only one of the two did, the other's passes are at
-    least those that it had, so that the log-ratio is a bound (``censored``); a seed of which neither did says nothing.
+    ``first``, ``second``: how many of the ``seeds`` trainings of each reached it. Where only one of the two did, the other would need at
+    least as many passes as it had, so that the log-ratio is a bound (``censored``). A seed of which neither did is left out.
     """
 
     logs: np.ndarray
@@ -128,7 +130,7 @@ class Passes:
 
     @property
     def bound(self) -> Bound | None:
-        """What the mean of the log-ratios is a bound of; None where some bound it from below and others from above."""
+        """The side from which the mean of the log-ratios is a bound; None where some bound it from below and others from above."""
         return next(iter(self.censored), "none") if len(self.censored) < 2 else None
 
     @property
@@ -141,8 +143,8 @@ def passes_until(pairs: Sequence[tuple[Curve, Curve]], target: float) -> Passes:
     """Until the target, of the baseline's and the technique's trainings with the same seeds."""
     logs: list[float] = []
     censored: set[Bound] = set()
-    reached = [(passes_to(a, target), passes_to(b, target)) for a, b in pairs]
-    for (a, b), (first, second) in zip(pairs, reached, strict=True):
+    counts_to_target = [(passes_to(a, target), passes_to(b, target)) for a, b in pairs]
+    for (a, b), (first, second) in zip(pairs, counts_to_target, strict=True):
         if first is None and second is None:
             continue
         if second is None:
@@ -150,29 +152,29 @@ def passes_until(pairs: Sequence[tuple[Curve, Curve]], target: float) -> Passes:
         if first is None:
             censored.add("above")
         logs.append(math.log((second or b["passes"][-1]) / (first or a["passes"][-1])))
-    counts = [sum(one[side] is not None for one in reached) for side in (0, 1)]
+    counts = [sum(one[side] is not None for one in counts_to_target) for side in (0, 1)]
     return Passes(np.array(logs), counts[0], counts[1], len(pairs), frozenset(censored))
 
 
 def passes_to(curve: Curve, target: float) -> float | None:
     """Passes over the data until the target is first reached, between two epochs by a straight line; None where it never is."""
     before: tuple[float, float] | None = None
-    for passed, quality in zip(curve["passes"], curve["quality"], strict=True):
+    for passes, quality in zip(curve["passes"], curve["quality"], strict=True):
         if quality >= target:
             if before is None or quality == before[1]:
-                return passed
-            return before[0] + (passed - before[0]) * (target - before[1]) / (quality - before[1])
-        before = passed, quality
+                return passes
+            return before[0] + (passes - before[0]) * (target - before[1]) / (quality - before[1])
+        before = passes, quality
     return None
 
 
 def differences_of(pairs: Sequence[tuple[Curve, Curve]]) -> np.ndarray:
     """(S,) differences of the quality that a training keeps, second less first."""
-    return np.array([kept(second) - kept(first) for first, second in pairs])
+    return np.array([final_quality(second) - final_quality(first) for first, second in pairs])
 
 
-def ended(curve: Curve, patience: int) -> Curve:
-    """The run as it would have been, had it ended early: a run that does not end is the same until then."""
+def stop_early(curve: Curve, patience: int) -> Curve:
+    """The same run with early stopping: until then it is the same as the whole run."""
     best, at = math.inf, 0
     for epoch, loss in enumerate(curve["loss"]):
         if loss < best:

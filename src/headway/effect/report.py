@@ -1,4 +1,4 @@
-"""The report of a study: one HTML file that needs nothing else, with the pictures, the table, the method and every sample."""
+"""The report of a study: one self-contained HTML file with the pictures, the table, the method and every sample."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import Any
 
 from headway.effect.confirmation import ATTEMPTS, CONFIRM_LOOKS
 from headway.effect.equality import MARGIN_DEVIATIONS
-from headway.effect.findings import LOOKS, SESSION, share_at
 from headway.effect.lab import WINDOW_SECONDS
+from headway.effect.looks import LOOKS, SESSION, share_at
 from headway.effect.pictures import COLOURS, forest, pareto, shown_effect, waterfall
 from headway.effect.results import Row, StudyResult
 from headway.effect.statistics import ALPHA, CALLED, FEWEST_COMPARISONS, LEAST, SAME
-from headway.effect.words import difference, further, machine, ratio, reached, recommendation
+from headway.effect.words import difference, further, machine, ratio, recommendation, target_counts
 from headway.files.atomic import write_atomically
 from headway.files.pages import render
 from headway.files.records import plain
 from headway.machine.clock import moment
 
 
-def write_report(path: Path, project: str, found: StudyResult, environment: Mapping[str, Any]) -> Path:
-    """Write the report of what a study found."""
-    raw = {row.name: row.samples for row in found.techniques if row.samples}
+def write_report(path: Path, project: str, result: StudyResult, environment: Mapping[str, Any]) -> Path:
+    """Write the report of a study."""
+    raw = {row.name: row.samples for row in result.techniques if row.samples}
     page = render(
         Path(__file__).with_name("report.html"),
         project=project,
         machine=_machine(environment),
         moment=moment(),
-        busy=machine(found.contention),
-        findings=findings(found),
-        found=found,
-        techniques=sorted(found.techniques, key=_rank),
-        forest=forest(found.techniques),
-        waterfall=waterfall(found),
-        pareto=pareto(found),
+        busy=machine(result.contention),
+        findings=findings(result),
+        result=result,
+        techniques=sorted(result.techniques, key=_rank),
+        forest=forest(result.techniques),
+        waterfall=waterfall(result),
+        pareto=pareto(result),
         log_ratios="\n".join(f"{name}: {' | '.join(map(_pair, pairs))}" for name, pairs in raw.items()),
-        samples={"log_ratios": raw, "curves": plain(found.curves)},
+        samples={"log_ratios": raw, "curves": plain(result.curves)},
         ratio=ratio,
         difference=difference,
-        reached=reached,
+        target_counts=target_counts,
         further=further,
         cost=_cost,
         colour=lambda verdict: COLOURS.get(verdict, "#6b7684"),
@@ -79,30 +79,30 @@ def _machine(environment: Mapping[str, Any]) -> str:
     return f"{environment.get('cpu')}, {environment.get('cores')} cores, {gpus}, torch {torch}"
 
 
-def summary(found: StudyResult) -> str:
+def summary(result: StudyResult) -> str:
     """The study in a few sentences; first whether its figures can be used."""
-    return machine(found.contention) + findings(found)
+    return machine(result.contention) + findings(result)
 
 
-def findings(found: StudyResult) -> str:
-    """What was measured and what is recommended."""
+def findings(result: StudyResult) -> str:
+    """The verdicts, the recommendation and the size of the study."""
     counts: dict[str, int] = {}
-    for row in found.techniques:
+    for row in result.techniques:
         counts[row.verdict] = counts.get(row.verdict, 0) + 1
-    told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
-    text = f"{told}. {recommendation(found)}"
-    if found.noise is not None:
-        text += f"Noise of one block: {found.noise.block:.1%}. "
-    if found.seeds:
-        own = f" ({found.baseline_seeds} of the baseline)" if found.baseline_seeds != found.seeds else ""
-        text += f"Quality: {found.seeds} seeds{own} of {found.epochs} epochs. "
-    return text + f"{found.spent / 60:.1f} minutes of measuring."
+    verdicts = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    text = f"{verdicts}. {recommendation(result)}"
+    if result.noise is not None:
+        text += f"Noise of one block: {result.noise.block:.1%}. "
+    if result.seeds:
+        own = f" ({result.baseline_seeds} of the baseline)" if result.baseline_seeds != result.seeds else ""
+        text += f"Quality: {result.seeds} seeds{own} of {result.epochs} epochs. "
+    return text + f"{result.spent / 60:.1f} minutes of measuring."
 
 
 def _cost(row: Row) -> str:
-    """The ratio, and what a run costs without and with it where an hour has a price."""
-    paid = "" if row.money is None else f" ({row.money[0]:.3g} → {row.money[1]:.3g})"
-    return ratio(row.cost) + paid
+    """The ratio, and the price of a run without and with it where an hour has a price."""
+    price = "" if row.money is None else f" ({row.money[0]:.3g} → {row.money[1]:.3g})"
+    return ratio(row.cost) + price
 
 
 def _rank(row: Row) -> tuple[int, float]:

@@ -1,4 +1,4 @@
-"""effect.json: what a study found, as the report draws it, the recipe is made from and MLflow keeps it. Made by `told`."""
+"""effect.json: the result of a study, for the report, the recipe and MLflow. `conclusions` makes it from the notebook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headway.files.records import Record
 
 @dataclass(frozen=True)
 class Effect(Record):
-    """A ratio or a difference with its interval; None for a limit that is not there, and for the p-value of what has none."""
+    """A ratio or a difference with its interval; None for a limit or a p-value that does not exist."""
 
     value: float
     low: float | None
@@ -24,14 +24,14 @@ class Effect(Record):
 
     @classmethod
     def of(cls, interval: Interval) -> Effect:
-        """From the interval; a lower limit of 0 beside no upper says nothing, and is not there either."""
+        """From the interval; a lower limit of 0 without an upper one says nothing, and is None, too."""
         plain = interval.to_json()
         return cls(interval.value, plain["low"], plain["high"], plain["p"])
 
 
 @dataclass(frozen=True)
 class Gap(Effect):
-    """A difference of quality, and what it says when corrected for the number of techniques: equal, better, worse, open."""
+    """A difference of quality, and its verdict when corrected for the number of techniques: equal, better, worse, open."""
 
     says: str = ""
 
@@ -54,7 +54,7 @@ class Noise(Record):
 
 @dataclass(frozen=True)
 class Surroundings(Record):
-    """What else the machine did while the study measured: in a word, in words, in the figures of `Contention`."""
+    """Contention during the study: a state, a text, and the figures of `Contention`."""
 
     state: State
     text: str
@@ -73,7 +73,7 @@ class Surroundings(Record):
 
 @dataclass(frozen=True)
 class Row(Record):
-    """One technique: its verdict and what that rests on. None stands for what was not measured."""
+    """One technique: its verdict and the figures behind it. None where nothing was measured."""
 
     name: str
     verdict: str
@@ -118,7 +118,7 @@ class Whole(Record):
 
 @dataclass(frozen=True)
 class Confirmed(Whole):
-    """A candidate's fresh samples: what they say of its times and its quality. A study of an earlier version counted no ``sessions``."""
+    """The result of a candidate's fresh samples: times and quality. A study of an earlier version has no ``sessions``."""
 
     outcome: str | None = None
     why: str = ""
@@ -139,7 +139,7 @@ class Recommended(Confirmed):
 
 @dataclass(frozen=True)
 class Unsettled(Record):
-    """What could not be settled: why, and the seconds that it would take where they are known."""
+    """A technique that could not be settled: why, and the seconds that would settle it where they are known."""
 
     name: str
     why: str

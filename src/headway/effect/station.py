@@ -1,6 +1,6 @@
-"""A process in which variants live: forked from one that has loaded everything and computed nothing.
+"""The process of one variant or several: forked from a server that has loaded everything and computed nothing.
 
-lab ── fork server ── station: the baseline and what can live beside it
+lab ── fork server ── station: the baseline and the variants that share its process
                   └── station: a variant that changes the process, such as its threads
 """
 
@@ -19,8 +19,8 @@ from typing import Any
 from headway.errors import TrainingError
 
 LEAD = 8
-"""An eighth of a window is stepped before it is measured, at least one step: it brings back what others drove out of the caches, and pays
-for the state in which they left the process's memory. A window of a single long step has none."""
+"""Before a window, an eighth of its steps run unmeasured, at least one: they refill the caches and take the page faults that other variants
+left behind. A window of a single long step has none."""
 
 PRELOADED = [
     "headway.effect.worker",
@@ -30,15 +30,15 @@ PRELOADED = [
     "sklearn.metrics",
     "tabm",
 ]
-"""What takes seconds to load, loaded once for all processes."""
+"""Modules that take seconds to load, loaded once for all processes."""
 
 
 Answer = Mapping[str, Any]
-"""What a process answers, as the JSON object that comes through the pipe; each request says under its name what is in it."""
+"""The JSON object that a process answers; each request describes its answer."""
 
 
 class Unsupported(TrainingError):
-    """A variant that cannot be had here; the text is the reason."""
+    """A variant that is not supported here; the text is the reason."""
 
 
 class Station:
@@ -47,7 +47,7 @@ class Station:
     def __init__(
         self, path: Path, variants: Sequence[Mapping[str, Any]], limit: float | None = None, wait: bool = True
     ) -> None:
-        """Raises Unsupported where it is not ready within ``limit`` seconds. Without ``wait`` that is for `wait` to find out."""
+        """Raises Unsupported where it is not ready within ``limit`` seconds; with ``wait`` false, only `wait` raises it."""
         context = _context()
         self._pipe, theirs = context.Pipe()
         arguments = (theirs, str(path), [dict(variant) for variant in variants])
@@ -55,15 +55,15 @@ class Station:
         self._process.start()
         theirs.close()
         self._steps = [1] * len(variants)
-        self._limit, self._begun = limit, time.monotonic()
+        self._limit, self._start = limit, time.monotonic()
         if wait:
             self.wait()
 
     def wait(self) -> None:
         """Until its variants are ready."""
         try:
-            left = None if self._limit is None else max(0.0, self._begun + self._limit - time.monotonic())
-            if not self._pipe.poll(left):
+            rest = None if self._limit is None else max(0.0, self._start + self._limit - time.monotonic())
+            if not self._pipe.poll(rest):
                 raise Unsupported(f"was not ready within {self._limit:.0f} s")
             self.startups = [float(seconds) for seconds in self.read()["ready"]]
         except BaseException:
@@ -76,7 +76,7 @@ class Station:
         return self._pipe
 
     def ask(self, what: str, place: int = 0, **values: Any) -> Answer:
-        """One request to the variant at a place, one answer. Raises Unsupported with what the process says, or how it ended."""
+        """One request to the variant at a place, one answer. Raises Unsupported with the process's problem, or how it ended."""
         self.send(what, place=place, **values)
         return self.read()
 
@@ -85,25 +85,25 @@ class Station:
         try:
             self._pipe.send_bytes(json.dumps({"do": what, **values}).encode())
         except OSError:
-            raise Unsupported(self._ended()) from None
+            raise Unsupported(self._exit_reason()) from None
 
     def read(self) -> Answer:
-        """The answer to what was sent."""
+        """The answer to the request that was sent."""
         try:
             answer = json.loads(self._pipe.recv_bytes())
         except (EOFError, OSError):
-            raise Unsupported(self._ended()) from None
+            raise Unsupported(self._exit_reason()) from None
         if "problem" in answer:
             raise Unsupported(answer["problem"])
         return answer
 
-    def _ended(self) -> str:
+    def _exit_reason(self) -> str:
         self._process.join(5)
         code = self._process.exitcode
         return "its process was killed (out of memory?)" if code == -9 else f"its process ended with code {code}"
 
     def warm_up(self, place: int, seconds: float, window: float) -> None:
-        """Step until the speed is what it will be, and choose how many steps make a window."""
+        """Step until the speed is stable, and choose how many steps make a window."""
         until = time.perf_counter() + seconds
         while True:
             took = self.ask("steps", place, count=self._steps[place])["seconds"]

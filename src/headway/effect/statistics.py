@@ -74,10 +74,10 @@ class Interval:
         return {"value": self.value, "low": low, "high": self.high if math.isfinite(self.high) else None, "p": self.p}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, float | None]) -> Interval:
+    def from_json(cls, values: Mapping[str, float | None]) -> Interval:
         """What to_json gave."""
-        low, high = told["low"], told["high"]
-        value, p = told["value"], told["p"]
+        low, high = values["low"], values["high"]
+        value, p = values["value"], values["p"]
         assert value is not None
         assert p is not None
         return cls(value, -math.inf if low is None else low, math.inf if high is None else high, p)
@@ -161,8 +161,8 @@ def ratio(logs: np.ndarray, looks: float = 1, spread: Spread | None = None) -> I
     """
     if len(logs) == 0:
         return Interval(1.0, 0.0, math.inf)
-    found = mean_difference(logs, ALPHA / looks, spread)
-    return Interval(_exp(found.value), _exp(found.low), _exp(found.high), min(1.0, found.p * looks))
+    interval = mean_difference(logs, ALPHA / looks, spread)
+    return Interval(_exp(interval.value), _exp(interval.low), _exp(interval.high), min(1.0, interval.p * looks))
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -176,15 +176,15 @@ def holm(values: Sequence[float]) -> list[float]:
     return [float(v) for v in corrected]
 
 
-def judge_time(found: Interval, p: float) -> Verdict:
+def judge_time(interval: Interval, p: float) -> Verdict:
     """What a ratio of times says; ``p`` is corrected for the number of techniques."""
-    if p < CALLED and abs(math.log(found.value)) >= math.log1p(LEAST):
-        if found.high < 1:
+    if p < CALLED and abs(math.log(interval.value)) >= math.log1p(LEAST):
+        if interval.high < 1:
             return "helps"
-        if found.low > 1:
+        if interval.low > 1:
             return "hurts"
-    settled = found.low >= 1 / (1 + SAME) and found.high <= 1 + SAME
-    return "no measurable effect" if settled else "not settled"
+    negligible = interval.low >= 1 / (1 + SAME) and interval.high <= 1 + SAME
+    return "no measurable effect" if negligible else "not settled"
 
 
 @dataclass(frozen=True)
@@ -257,14 +257,14 @@ def product(time: Mean, passes: Mean, looks: float = 1, bound: Bound = "none") -
     those that they had. A mean of lower bounds has an interval of its own, whose lower limit holds for what it bounds; there is no upper.
     """
     log = time.plus(passes)
-    found = log.interval(ALPHA / looks)
-    low, high = _exp(found.low), _exp(found.high)
-    p = min(1.0, found.p * looks)
+    interval = log.interval(ALPHA / looks)
+    low, high = _exp(interval.low), _exp(interval.high)
+    p = min(1.0, interval.p * looks)
     if bound == "below":
-        return Interval(_exp(found.value), low, math.inf, p if found.value > 0 else 1.0)
+        return Interval(_exp(interval.value), low, math.inf, p if interval.value > 0 else 1.0)
     if bound == "above":
-        return Interval(_exp(found.value), 0.0, high, p if found.value < 0 else 1.0)
-    return Interval(_exp(found.value), low, high, p)
+        return Interval(_exp(interval.value), 0.0, high, p if interval.value < 0 else 1.0)
+    return Interval(_exp(interval.value), low, high, p)
 
 
 def _exp(value: float) -> float:
@@ -276,8 +276,8 @@ def pairs_needed(logs: np.ndarray, looks: float, spread: Spread | None = None) -
 
     None where there is no interval: then nothing is known of the noise.
     """
-    found = ratio(logs, looks, spread)
-    if not 0 < found.low <= found.high < math.inf:
+    interval = ratio(logs, looks, spread)
+    if not 0 < interval.low <= interval.high < math.inf:
         return None
-    half = (math.log(found.high) - math.log(found.low)) / 2
+    half = (math.log(interval.high) - math.log(interval.low)) / 2
     return max(len(logs) + 1, math.ceil(len(logs) * (half / math.log1p(SAME)) ** 2))

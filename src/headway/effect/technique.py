@@ -9,13 +9,23 @@ from typing import Any, Literal
 from headway.train.recipe import Recipe
 
 Part = Literal["batches", "compute", "optimizer", "arithmetic", "step", "nothing"]
-"""Which part of a step's time it can shorten; arithmetic is compute and optimizer; nothing: it saves something else."""
+"""Which part of a step's time it can shorten. arithmetic: compute and optimizer; nothing: it saves something else."""
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "batches": ("batches",),
+    "compute": ("forward", "backward"),
+    "optimizer": ("optimizer",),
+    "arithmetic": ("forward", "backward", "optimizer"),
+    "step": ("batches", "forward", "backward", "optimizer"),
+    "nothing": (),
+}
+"""The measured parts of a step's time that each of these is."""
 
 Change = Literal["nothing", "rounding", "maths"]
-"""What it changes of the weights that come out: nothing beyond the order of a sum, the number format, or the maths itself."""
+"""What it changes in the resulting weights: nothing beyond the order of a sum, the number format, or the maths itself."""
 
 SCHEDULE = frozenset({"schedule", "learning_rate", "warmup"})
-"""Fields that say how far a step goes, and nothing of how it is computed."""
+"""Fields that change how far a step goes, but not how it is computed."""
 
 Measure = Literal["step", "prediction", "seeds", "run"]
 """What is timed: a training step, a prediction, a step of many networks, or when a whole run ends."""
@@ -53,7 +63,7 @@ def _nothing(_setting: Setting) -> None:
 
 @dataclass(frozen=True)
 class Technique:
-    """``edit`` gives the fields of the recipe that it sets; ``lacks`` the reason why it cannot be had, or None."""
+    """``edit`` gives the fields of the recipe that it sets; ``lacks`` the reason why it is not supported, or None."""
 
     name: str
     sentence: str
@@ -64,7 +74,7 @@ class Technique:
     lacks: Callable[[Setting], str | None] = _nothing
     measure: Measure = "step"
     slower: float = 0.0
-    """Planted: the share of each step that is idled away after it. The proof of the method needs effects that are known."""
+    """An artificial delay after each step, as a share of it: the method is tested with effects that are known."""
 
     def applied(self, setting: Setting) -> Recipe:
         """The baseline's recipe with this technique. Raises ConfigError where the two do not go together."""
@@ -86,7 +96,7 @@ class Technique:
 
 
 def needs_gpu(setting: Setting, capability: tuple[int, int] = (0, 0)) -> str | None:
-    """The reason why a GPU's technique cannot be had; None where it can."""
+    """The reason why a GPU's technique is not supported; None where it is."""
     if capability == (0, 0):
         return None if setting.device == "cuda" else "needs an NVIDIA GPU"
     if setting.capability is None or setting.capability < capability:
@@ -95,5 +105,5 @@ def needs_gpu(setting: Setting, capability: tuple[int, int] = (0, 0)) -> str | N
 
 
 def needs_compiler(setting: Setting) -> str | None:
-    """The reason why nothing can be compiled; None where it can."""
+    """The reason why nothing can be compiled; None where something can."""
     return None if setting.compiler else "needs a C++ compiler such as g++"

@@ -1,11 +1,11 @@
-"""One session: variants that work in turns, there and back, the baseline (A) after every few of the others.
+"""One session: variants run in turns, forwards and backwards, with the baseline (A) after every few of the others.
 
     A B C A D E | A E D A C B | A B C ... A
 
-What leaves the process alone lives in one process with the baseline, so that a session costs one start and one baseline. What changes
-the process (its threads, memory, compiler) has a process of its own, which gives it its own peak and takes only itself down; its baseline
-should be alone in a process, too, as companions leave memory behind that makes steps faster. A session's processes end with it: two
-processes of one program differ for all of their lives, so that a session is one sample, however long.
+Variants that do not change their process share one with the baseline, so that a session costs one start and one baseline. A variant that
+changes its process (threads, memory, compiler) has its own: its peak is its own, and its failure ends no other. Its baseline should be
+alone in a process, too, because companions leave memory behind that makes steps faster. A session's processes end with it: two processes
+of one program differ as long as they live, so that a session is one sample, however long.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from headway.effect.contention import Contention, Counters
 from headway.effect.station import Station, Unsupported
 
 Variant = Mapping[str, Any]
-"""What a process is told, as JSON: see `worker`."""
+"""The JSON that describes a variant to its process: see `worker`."""
 
 Window = tuple[str | None, dict[str, float]]
-"""Whose it was, None for the baseline, and what it told a row: "seconds", "cpu", "joules"."""
+"""The variant, None for the baseline, and its figures a row: "seconds", "cpu", "joules"."""
 
 LONGEST_PAIRS = 3.0
-"""Slow starts make a session measure for as long as they took, so that half of its time tells something; up to so many times the least."""
+"""After slow starts a session measures for as long as they took, up to so many times the least, so that half of its time is measuring."""
 
 PROCESS_FIELDS = ("device", "threads", "keep_memory", "compile", "cuda_graphs", "workers")
 """Fields of a recipe that set something for its whole process."""
@@ -41,12 +41,12 @@ SHAREABLE = {
     "residence": ("auto", "device", "loader"),
     "compile": ("none",),
 }
-"""Values with which a variant leaves others in its process alone: streams read ahead in threads, tf32 sets a switch of torch's."""
+"""Values with which a variant does not affect others in its process: streams read ahead in threads, tf32 sets a global switch of torch."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """What two variants side by side gave: ``blocks`` (N, 4) seconds a row, in the order first, second, second, first."""
+    """The figures of two variants side by side: ``blocks`` (N, 4) seconds a row, in the order first, second, second, first."""
 
     blocks: np.ndarray
     startup: tuple[float, float]
@@ -58,11 +58,11 @@ class Session:
     seconds: float
     """What it took; of a session of several, its share."""
     contention: Contention | None = None
-    """What else the machine did meanwhile; None where nobody looked."""
+    """None where it was not measured."""
 
 
 def share_a_process(first: Variant, second: Variant) -> bool:
-    """Whether two variants can live in one process, neither of them noticing the other."""
+    """Whether two variants can share a process without affecting each other."""
     one, other = first["recipe"], second["recipe"]
     return (
         first["measure"] == second["measure"] == "step"
@@ -72,22 +72,22 @@ def share_a_process(first: Variant, second: Variant) -> bool:
 
 
 def starts_slowly(variant: Variant) -> bool:
-    """Whether it takes seconds until it is ready: it is then measured longer, and only beside others that do."""
+    """Whether it takes seconds to start: it is then measured longer, and only beside others that do."""
     return variant["recipe"]["compile"] != "none" or variant.get("way") == "compiled"
 
 
 @dataclass
 class Introduction:
-    """What a variant took in processes of its own."""
+    """Start-up times and peaks of a variant in processes of its own."""
 
     startups: list[float] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
     fresh: bool = False
-    """Whether the latest session took them."""
+    """Whether the latest session measured them."""
 
 
 class Processes(Protocol):
-    """Where a session has its processes from, and how long it measures."""
+    """Gives a session its processes, and says how long it measures."""
 
     @property
     def window(self) -> float: ...
@@ -121,10 +121,10 @@ class _Seat:
 
 
 class Together:
-    """One session: its processes, its windows in their order, and what these say of each variant beside the first.
+    """One session: its processes, its windows in their order, and each variant's figures beside the first.
 
-    Who is built before whom, and who comes after whom, is drawn for each session: a step pays for the state in which the one before left
-    the process's memory, thousands of page faults or none, and what is drawn anew averages out and is in an interval.
+    The orders of building and of stepping are random in each session. A step depends on the state in which the one before left the
+    process's memory, thousands of page faults or none; with random orders this averages out and is covered by the interval.
     """
 
     def __init__(
@@ -132,23 +132,25 @@ class Together:
         stack: contextlib.ExitStack,
         bench: Processes,
         first: Variant,
-        shared: Mapping[str, Variant],
+        companions: Mapping[str, Variant],
         own: Mapping[str, Variant],
         limit: float | None,
         swapped: bool,
         chance: random.Random,
     ) -> None:
-        self._bench, self._first, self._shared, self._swapped = bench, first, shared, swapped
+        self._bench, self._first, self._companions, self._swapped = bench, first, companions, swapped
         self.failures: dict[str, Session | Unsupported] = {}
         self._windows: list[Window] = []
-        begun = time.perf_counter()
-        seats: dict[str | None, _Seat] = self._compiled(stack, own, limit)
+        start = time.perf_counter()
+        seats: dict[str | None, _Seat] = self._slow_seats(stack, own, limit)
         own = {key: variant for key, variant in own.items() if not starts_slowly(variant)}
-        room: list[str | None] = chance.sample([None, *shared], 1 + len(shared))
+        room: list[str | None] = chance.sample([None, *companions], 1 + len(companions))
         starts: list[str | None] = chance.sample([None, *own], 1 + len(own))
         for key in starts:
             if key is None:
-                station = stack.enter_context(bench.station([first if name is None else shared[name] for name in room]))
+                station = stack.enter_context(
+                    bench.station([first if name is None else companions[name] for name in room])
+                )
                 seats |= {name: _Seat(station, place) for place, name in enumerate(room)}
                 continue
             try:
@@ -157,19 +159,19 @@ class Together:
                 self.failures[key] = error
         self._baseline = seats.pop(None)
         self._seats = {key: seat for key, seat in seats.items() if key is not None}
-        self._starting = time.perf_counter() - begun
+        self._starting = time.perf_counter() - start
 
-    def _compiled(
+    def _slow_seats(
         self, stack: contextlib.ExitStack, own: Mapping[str, Variant], limit: float | None
     ) -> dict[str | None, _Seat]:
-        """The seats of what starts slowly, all begun at once and before the others, whose start they would slow down."""
-        begun = {
+        """The seats of variants that start slowly, all started at once and before the others, which they would slow down."""
+        stations = {
             key: stack.enter_context(self._bench.station([variant], limit, wait=False))
             for key, variant in own.items()
             if starts_slowly(variant)
         }
         seats: dict[str | None, _Seat] = {}
-        for key, station in begun.items():
+        for key, station in stations.items():
             try:
                 station.wait()
                 seats[key] = _Seat(station, 0)
@@ -183,10 +185,10 @@ class Together:
         stations = {seat.station for seat in [self._baseline, *self._seats.values()]}
         least = self._bench.pair * (1 + len(self._seats)) / 2
         until = time.perf_counter() + max(least, min(self._starting, LONGEST_PAIRS * least))
-        counters, cpu, done = Counters.read(), _cpu(*stations), 0
-        while self._seats and (done < blocks or time.perf_counter() < until):
+        counters, cpu, rounds = Counters.read(), _cpu(*stations), 0
+        while self._seats and (rounds < blocks or time.perf_counter() < until):
             self._there_and_back()
-            done += 1
+            rounds += 1
         self._windows.append((None, self._baseline.window()))
         stations = {seat.station for seat in [self._baseline, *self._seats.values()]}
         self._contention = counters.until_now(_cpu(*stations) - cpu, _granted([w for _, w in self._windows]))
@@ -209,7 +211,7 @@ class Together:
 
     @contextlib.contextmanager
     def _guard(self, key: str | None, seat: _Seat) -> Iterator[None]:
-        """A variant in a process of its own takes only itself down."""
+        """The failure of a variant in a process of its own ends only this variant."""
         try:
             yield
         except Unsupported as error:
@@ -219,24 +221,24 @@ class Together:
             del self._seats[key]
 
     def sessions(self, seconds: float) -> dict[str, Session]:
-        """What each variant gave beside the first; ``seconds``: what all of it took."""
+        """Each variant's session beside the first; ``seconds``: the time of all of them."""
         share = seconds / max(1, len(self._seats))
         startup, peak = self._costs(None)
-        found = {}
+        results = {}
         for key in self._seats:
-            ready, held = self._costs(key)
-            new = key not in self._shared or self._bench.introduction(self._shared[key]).fresh
-            peaks = (peak, held) if new else None
+            ready, bytes_held = self._costs(key)
+            new = key not in self._companions or self._bench.introduction(self._companions[key]).fresh
+            peaks = (peak, bytes_held) if new else None
             blocks, joules = beside(self._windows, key, "seconds"), self._joules(key)
-            found[key] = Session(blocks, (startup, ready), peaks, joules, share, self._contention)
-        return found
+            results[key] = Session(blocks, (startup, ready), peaks, joules, share, self._contention)
+        return results
 
     def _costs(self, key: str | None) -> tuple[float, float]:
         """Seconds until a variant was ready, and its most bytes: in this session, or when it was introduced."""
         seat = self._baseline if key is None else self._seats[key]
-        if self._shared and seat.station is self._baseline.station:
-            met = self._bench.introduction(self._first if key is None else self._shared[key])
-            return float(np.median(met.startups)), met.peaks[-1]
+        if self._companions and seat.station is self._baseline.station:
+            introduction = self._bench.introduction(self._first if key is None else self._companions[key])
+            return float(np.median(introduction.startups)), introduction.peaks[-1]
         return seat.station.startups[seat.place], seat.station.ask("memory")["peak"]
 
     def _joules(self, key: str) -> tuple[float, float] | None:

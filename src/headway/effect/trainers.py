@@ -1,7 +1,7 @@
-"""Trainings for their quality, not for their time: as many at once as there are cores, each process on its own share of them.
+"""Trainings that measure quality, not time: as many at once as there are cores, each process on its own share of them.
 
-Two trainings of one thread on two cores end sooner than the same two after each other on both, and a process trains one after the
-other without starting again. One seed gives the same weights whichever process trains it.
+On two cores, two trainings of one thread each end sooner together than one after the other on both cores. A process trains one job after
+the other without starting again. One seed gives the same weights in every process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def cores_each(device: str) -> tuple[int, int]:
 
 
 def train_all(path: Path, jobs: Iterator[Job], device: str) -> Iterator[tuple[str, Answer | Unsupported]]:
-    """The curve of each job, or why it has none, as they end. A job is taken when a process is free for it."""
+    """The curve of each job, or the reason why it has none, as they end. A job starts when a process is free for it."""
     count, threads = cores_each(device)
     busy: dict[Connection, tuple[Job, Station]] = {}
     idle: list[Station] = []

@@ -20,17 +20,17 @@ FEWEST_EPOCHS = 2
 BASELINE = "baseline"
 
 BASELINE_TIMES = 2
-"""As many times the seeds of a technique, where there is time for them: every technique is judged against the baseline's deviation."""
+"""The baseline has so many times the seeds of a technique, if there is time: its deviation is the margin of every technique."""
 
 SLACK = 1.3
-"""Validation, starting, and what a training is slower by with others beside it."""
+"""Factor for validation, starting, and the slow-down by other trainings at the same time."""
 
 Recipes = Mapping[str, Mapping[str, Any]]
 """The recipes of variants by their names."""
 
 
 class Trainings:
-    """Trains variants seed by seed. ``budget``: the study's, in seconds; ``say`` hears what ended."""
+    """Trains variants seed by seed. ``budget``: the study's, in seconds; ``say`` is called with the key of each training that ended."""
 
     def __init__(
         self, bench: Bench, setting: Setting, findings: Findings, budget: float, seeds: int, say: Callable[[str], None]
@@ -39,35 +39,35 @@ class Trainings:
         self._book, self._budget, self._seeds = findings.book, budget, seeds
 
     def epochs(self, variants: int, share: float) -> int:
-        """How many epochs a run has: all of the project's where the budget allows it, else as many as it allows; 0 where it allows none."""
-        kept = self._book.answer("epochs")
-        if kept is None:
+        """The epochs of a run: the project's where the budget allows them, else as many as it allows; 0 where it allows none."""
+        answer = self._book.answer("epochs")
+        if answer is None:
             trainings, threads = cores_each(self._setting.device)
             alone = {**self._setting.recipe.model_dump(mode="json"), "threads": threads}
             epoch = SLACK * self._setting.counts * self._row_seconds(self.carried(alone)) / trainings
-            left = max(0.0, share * self._budget - self._book.spent)
-            affordable = left / (self._seeds * max(2, min(variants, 8)) * epoch)
-            if 2 * self._seeds * FEWEST_EPOCHS * epoch > self._budget - self._book.spent:
+            rest = max(0.0, share * self._budget - self._book.seconds)
+            affordable = rest / (self._seeds * max(2, min(variants, 8)) * epoch)
+            if 2 * self._seeds * FEWEST_EPOCHS * epoch > self._budget - self._book.seconds:
                 return 0  # not even one technique beside the baseline
-            kept = {"epochs": min(self._setting.recipe.epochs, max(FEWEST_EPOCHS, int(affordable)))}
-            self._book.add_answer("epochs", kept, 0.0)
-        return int(kept["epochs"])
+            answer = {"epochs": min(self._setting.recipe.epochs, max(FEWEST_EPOCHS, int(affordable)))}
+            self._book.add_answer("epochs", answer, 0.0)
+        return int(answer["epochs"])
 
     def _row_seconds(self, variant: Mapping[str, Any]) -> float:
-        """What a row, or a token, of a training takes; infinite where it cannot be had."""
+        """Seconds for a row, or a token, of a training; infinite where it fails."""
         if self._book.answer("pace") is None:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             try:
                 pace = self._bench.ask(variant, "steps", count=20, lead=5)
             except Unsupported:
                 return math.inf
-            self._book.add_answer("pace", pace, time.perf_counter() - begun)
+            self._book.add_answer("pace", pace, time.perf_counter() - start)
         pace = self._book.answer("pace")
         assert pace is not None
         return float(pace["seconds"] / pace["count"])
 
     def carried(self, recipe: Mapping[str, Any]) -> Variant:
-        """A variant whose maths is the recipe's, computed in the way that is fastest in general: only its quality counts."""
+        """A variant with the recipe's maths, computed in the way that is usually fastest, because only its quality counts."""
         fast = {"residence": "auto", "keep_memory": True, "record": True}
         if recipe["residence"] == "stream":
             fast.pop("residence")
@@ -99,15 +99,15 @@ class Trainings:
         return all(self._book.answer(f"curve/{name}/{seed}") is not None for name in recipes for seed in seeds)
 
     def _jobs(self, recipes: Recipes, seeds: Sequence[int], epochs: int, share: float) -> Iterator[Job]:
-        """The trainings that are missing. Each is decided on when a process is free for it: what diverged or failed has no further seed."""
+        """The trainings that are missing. Each is chosen when a process is free: what diverged or failed has no further seed."""
         order = [(name, seed) for name in recipes for seed in seeds]
         if BASELINE in recipes:  # its own deviation is the margin of all the others
             order += [(BASELINE, seed) for seed in range(len(seeds), BASELINE_TIMES * len(seeds))]
         for name, seed in order:
-            if self._book.spent >= share * self._budget:
+            if self._book.seconds >= share * self._budget:
                 return
-            failed = any(self._book.failure(f"curve/{name}/{k}") for k in seeds)
-            if self._findings.diverged(name) or failed:
+            failure = any(self._book.failure(f"curve/{name}/{k}") for k in seeds)
+            if self._findings.diverged(name) or failure:
                 continue
             key = f"curve/{name}/{seed}"
             if self._book.answer(key) is None:

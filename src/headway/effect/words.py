@@ -1,29 +1,29 @@
-"""The figures of a study as people say them. A ratio never stands without its interval; what is not known is said in words."""
+"""The figures of a study in words. A ratio is never shown without its interval; an unknown figure is replaced by words."""
 
 from __future__ import annotations
 
 from headway.effect.results import Confirmed, Effect, Reached, StudyResult, Surroundings
 
 UNCERTAIN = 10.0
-"""An interval of a ratio whose ends differ by more than this factor says nothing, and its estimate less."""
+"""A ratio whose interval's ends differ by more than this factor is too uncertain to show."""
 
 UNKNOWN = "too uncertain to say"
 
 
 def is_known(effect: Effect | None) -> bool:
-    """Whether a ratio has an interval that says something to both sides."""
+    """Whether a ratio has an informative interval, bounded on both sides."""
     return limits(effect) is not None
 
 
 def limits(effect: Effect | None) -> tuple[float, float] | None:
-    """The ends of a ratio's interval; None where it does not say something to both sides."""
+    """The ends of a ratio's interval; None where it is not informative."""
     if effect is None or not effect.low or effect.high is None or effect.high > UNCERTAIN * effect.low:
         return None
     return effect.low, effect.high
 
 
 def ratio(effect: Effect | None) -> str:
-    """A ratio with its interval in brackets; a bound where it is all that is known; nothing where nothing was measured."""
+    """A ratio with its interval in brackets; the bound where only one is known; empty where nothing was measured."""
     if effect is None:
         return ""
     if ends := limits(effect):
@@ -58,7 +58,7 @@ def faster(effect: Effect) -> str:
     return f"a speed that is {UNKNOWN}"
 
 
-def reached(counts: Reached | None) -> str:
+def target_counts(counts: Reached | None) -> str:
     """How many trainings reached the target, where not all did."""
     if counts is None or counts.baseline == counts.with_ == counts.of:
         return ""
@@ -69,7 +69,7 @@ def reached(counts: Reached | None) -> str:
 
 
 def further(seconds: float | None) -> str:
-    """How much longer a study would have to be, to go after a reason; nothing where that is not known."""
+    """A clause that follows a reason: how much longer the study would have to be; empty where that is not known."""
     if seconds is None:
         return ""
     minutes = seconds / 60
@@ -81,36 +81,36 @@ def further(seconds: float | None) -> str:
 
 
 def machine(contention: Surroundings | None) -> str:
-    """What must be known before any figure is read: that the machine was busy; nothing where it was quiet or nobody looked."""
+    """The warning that the machine was busy, to be read before the figures; empty where it was quiet or was not measured."""
     if contention is None or contention.state == "quiet":
         return ""
     text = contention.text[:1].upper() + contention.text[1:]
     if contention.state == "unusable":
         return f"{text}: these figures cannot be used. Repeat the study while nothing else runs. "
-    return f"The machine was not quiet ({contention.text}), so that intervals are wider than they need be. "
+    return f"The machine was not quiet ({contention.text}), so intervals are wider than necessary. "
 
 
-def recommendation(found: StudyResult) -> str:
-    """What is recommended and how that was confirmed, or why nothing is."""
-    told = found.recommended
-    if told.to_target is not None:
-        names = ", ".join(told.names)
-        fresh = _fresh(told)
-        return f"Recommended: {names}; {faster(told.to_target)} as plain PyTorch to the same quality{fresh}. "
+def recommendation(result: StudyResult) -> str:
+    """The recommendation and its confirmation, or why there is none."""
+    recommended = result.recommended
+    if recommended.to_target is not None:
+        names = ", ".join(recommended.names)
+        fresh = _fresh(recommended)
+        return f"Recommended: {names}; {faster(recommended.to_target)} as plain PyTorch to the same quality{fresh}. "
     text = "".join(
-        f"{', '.join(one.names)} was chosen, but not confirmed: {one.why}{_measured(one)}. "
-        for one in told.confirmations
+        f"{', '.join(one.names)} was chosen, but not confirmed: {one.why}{_time_of(one)}. "
+        for one in recommended.confirmations
     )
     return f"{text}Nothing is recommended beyond plain PyTorch. "
 
 
-def _fresh(told: Confirmed) -> str:
+def _fresh(confirmation: Confirmed) -> str:
     """The samples of a confirmation; a study of an earlier version had none."""
-    if told.sessions is None:
+    if confirmation.sessions is None:
         return ", not confirmed on fresh samples (a study of an earlier version)"
-    seeds = f" and {told.seeds} fresh seeds" if told.seeds else ""
-    return f", confirmed on {told.sessions} fresh sessions{seeds}"
+    seeds = f" and {confirmation.seeds} fresh seeds" if confirmation.seeds else ""
+    return f", confirmed on {confirmation.sessions} fresh sessions{seeds}"
 
 
-def _measured(one: Confirmed) -> str:
+def _time_of(one: Confirmed) -> str:
     return f" ({ratio(one.to_target)} of plain PyTorch's time)" if one.to_target is not None else ""

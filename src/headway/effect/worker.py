@@ -1,4 +1,4 @@
-"""The process of one variant or several: they step, predict or train when asked to, and answer what that took; between it waits.
+"""The process of one variant or several: it steps, predicts or trains on request and answers with the time that it took.
 
 A variant is {"recipe": fields, "measure": "step" | "prediction" | "seeds", "way": how it predicts, "slower": a planted share}. Requests and
 answers are JSON objects over a pipe; a request names its variant by its place. The process ends when the pipe's other end does.
@@ -35,18 +35,18 @@ from headway.train.workload import Workload
 
 
 def work(pipe: Connection, path: str, variants: Sequence[Mapping[str, Any]]) -> None:
-    """Serve variants until the pipe closes; without any, train. What a user can mend is answered as {"problem": text}."""
+    """Serve variants until the pipe closes; without any, train. A user's error is answered as {"problem": text}."""
     with suppress(EOFError, ConnectionError, KeyboardInterrupt), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch about a variant; they are the study's to tell
+        warnings.simplefilter("ignore")  # torch's warnings about a variant: the study reports what matters
         try:
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(path).parent.parent / "compiled"))
             run, desks, ready = RunDirectory(Path(path)), [], []
             for variant in variants:
-                begun = time.perf_counter()
+                start = time.perf_counter()
                 desks.append(_desk(run, variant))
                 desks[-1].steps(3)
-                ready.append(time.perf_counter() - begun)
-            gc.freeze()  # all that was loaded for every variant; going through it takes 180 ms, which would be somebody's window
+                ready.append(time.perf_counter() - start)
+            gc.freeze()  # collecting all that was loaded takes 180 ms, which would fall into some window
             _answer(pipe, {"ready": ready})
             while True:
                 request = json.loads(pipe.recv_bytes())
@@ -64,7 +64,7 @@ def _answer(pipe: Connection, value: Mapping[str, Any]) -> None:
 
 
 def _desk(run: RunDirectory, variant: Mapping[str, Any]) -> Desk:
-    what = _prepared(run, variant)
+    what = _setup(run, variant)
     torch.manual_seed(what[2].seed)
     if variant["measure"] == "prediction":
         return PredictionDesk(*what, way=variant.get("way", "plain"))
@@ -75,11 +75,11 @@ def _desk(run: RunDirectory, variant: Mapping[str, Any]) -> Desk:
 
 def _train(run: RunDirectory, variant: Mapping[str, Any], seed: int, epochs: int) -> Curve:
     """A whole training of a variant."""
-    return train_curve(*_prepared(run, variant), seed, epochs)
+    return train_curve(*_setup(run, variant), seed, epochs)
 
 
-def _prepared(run: RunDirectory, variant: Mapping[str, Any]) -> tuple[RunDirectory, Workload, Recipe, Arithmetic]:
-    """What a variant trains with; this process is set to its threads and memory."""
+def _setup(run: RunDirectory, variant: Mapping[str, Any]) -> tuple[RunDirectory, Workload, Recipe, Arithmetic]:
+    """The run, workload, recipe and arithmetic of a variant; sets this process's threads and memory."""
     recipe = Recipe.parse(variant["recipe"], "train")
     if recipe.keep_memory:
         keep_memory()
@@ -87,11 +87,11 @@ def _prepared(run: RunDirectory, variant: Mapping[str, Any]) -> tuple[RunDirecto
     check_compiler(recipe, device)
     arithmetic = choose_precision(recipe.precision, device)
     workload = _workload(run.path)
-    fixed = recipe.threads not in (
+    is_number = recipe.threads not in (
         "auto",
         0,
     )  # counting a step's arithmetic, for a rule that is not asked, takes a step
-    torch.set_num_threads(int(recipe.threads) if fixed else threads_of(recipe, workload, arithmetic).count)
+    torch.set_num_threads(int(recipe.threads) if is_number else threads_of(recipe, workload, arithmetic).count)
     return run, workload, recipe, arithmetic
 
 

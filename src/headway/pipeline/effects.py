@@ -13,8 +13,8 @@ import yaml
 from headway.effect.contention import Contention, cores, load
 from headway.effect.report import summary, write_report
 from headway.effect.results import StudyResult
-from headway.effect.techniques import chosen
-from headway.effect.words import difference, faster, further, machine, ratio, reached
+from headway.effect.techniques import select
+from headway.effect.words import difference, faster, further, machine, ratio, target_counts
 from headway.errors import ConfigError
 from headway.files.atomic import digest, read_or_empty, write_atomically
 from headway.machine.clock import moment
@@ -61,7 +61,7 @@ def open_study(name: str, root: Path, settings: Sequence[str], asked: Asked) -> 
         fix = "--set model=tabm or model=mlp"
         raise ConfigError(f"an effect study needs a network, but the model is {project.model.name}; {fix}")
     plan = {
-        "techniques": [technique.name for technique in chosen(asked.techniques)],
+        "techniques": [technique.name for technique in select(asked.techniques)],
         "budget": asked.budget,
         "seeds": asked.seeds,
         "target": asked.target,
@@ -135,7 +135,7 @@ def keep_recipe(run: RunDirectory, root: Path, found: StudyResult) -> Path:
 def _is_full(run: RunDirectory, found: StudyResult) -> bool:
     """Whether a study may replace an earlier one's recipe: it was of all techniques, settled at least one of them, on a machine that was
     not too busy, and had the time to confirm what it chose."""
-    whole = set(run.plan["effect"]["techniques"]) == {technique.name for technique in chosen(())}
+    whole = set(run.plan["effect"]["techniques"]) == {technique.name for technique in select(())}
     settled = any(row.pairs and row.verdict != "not settled" for row in found.techniques)
     usable = found.contention is None or found.contention.state != "unusable"
     return whole and settled and usable and all(one.outcome != "open" for one in found.recommended.confirmations)
@@ -174,7 +174,7 @@ def table(found: StudyResult) -> list[dict[str, str]]:
                 "time to target": ratio(row.to_target) if row.changes == "maths" else "",
                 "quality": difference(row.quality),
                 "at best": "" if row.bound is None or row.verdict == "unsupported here" else f"{row.bound:.2f}",
-                "why": row.reason or reached(row.reached),
+                "why": row.reason or target_counts(row.reached),
             }
         )
     return rows

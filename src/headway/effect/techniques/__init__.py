@@ -1,4 +1,4 @@
-"""The techniques of the effect study, one file each. A new file with a TECHNIQUE in it is all that another one takes."""
+"""The techniques of the effect study, one file each. A new technique is a new file with a TECHNIQUE in it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from headway.errors import ConfigError
 
 def techniques() -> dict[str, Technique]:
     """All by name, in the order of their files."""
-    files = sorted(found.name for found in pkgutil.iter_modules(__path__))
-    found = [importlib.import_module(f"{__name__}.{file}").TECHNIQUE for file in files]
-    return {technique.name: technique for technique in found}
+    files = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    every = [importlib.import_module(f"{__name__}.{file}").TECHNIQUE for file in files]
+    return {technique.name: technique for technique in every}
 
 
-def chosen(names: Sequence[str]) -> list[Technique]:
+def select(names: Sequence[str]) -> list[Technique]:
     """The named ones, or all. Spaces, dashes and capitals do not matter. Raises ConfigError for an unknown one."""
-    known = {_plain(name): technique for name, technique in techniques().items()}
+    by_name = {_plain(name): technique for name, technique in techniques().items()}
     for name in names:
-        if _plain(name) not in known:
-            shown = [technique.name for technique in known.values()]
-            raise ConfigError(f"--techniques: there is no technique {name!r}{suggest(name, shown)}")
-    return list(dict.fromkeys(known[_plain(name)] for name in names)) if names else list(known.values())
+        if _plain(name) not in by_name:
+            names_of_all = [technique.name for technique in by_name.values()]
+            raise ConfigError(f"--techniques: there is no technique {name!r}{suggest(name, names_of_all)}")
+    return list(dict.fromkeys(by_name[_plain(name)] for name in names)) if names else list(by_name.values())
 
 
 def _plain(name: str) -> str:
