@@ -84,7 +84,7 @@ class Act:
 def acts(project: str) -> list[Act]:
     """All commands that write, and some that only look."""
     run = ("run", project, "--force")
-    back, nothing = ("rollback", project), ("must have a previous champion to go back to",)
+    back, nothing = ("rollback", project), ("has no previous champion",)
     effect = ("effect", project, "--budget", "20s", "--seeds", "2", "--techniques", "foreach optimizer")
     own = [
         Act("run", run, run, 3),

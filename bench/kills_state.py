@@ -20,7 +20,7 @@ from headway.files.atomic import read_json
 from headway.files.database import reading, sqlite_file
 from headway.files.leftovers import leftovers
 from headway.run.lifetime import dead
-from headway.server.restore import PENDING
+from headway.server.placing import PENDING
 from headway.tracking.decisions import MOVES
 
 KINDS = (

@@ -85,9 +85,9 @@ class WholeProject:
     @property
     def model(self) -> Path:
         """The champion's MLflow model."""
-        with tracking.registry.opened(self.root) as client:
+        with tracking.registry.store_client(self.root) as client:
             version = client.get_model_version_by_alias(self.name, "champion")
-            folder = tracking.registry.model_folder(client, version)
+            folder = tracking.bundles.model_folder(client, version)
         assert folder is not None
         return folder
 
@@ -98,7 +98,7 @@ class WholeProject:
     def status(self, name: str) -> str:
         """How MLflow shows a run."""
         run_id = read_json(self.kept / "data" / "runs" / f"{self.name}-{name}" / "tracking.json")["run_id"]
-        with tracking.registry.opened(self.root) as client:
+        with tracking.registry.store_client(self.root) as client:
             return client.get_run(run_id).info.status
 
     def restore(self, kept: Path) -> None:

@@ -61,7 +61,7 @@ def test_no_command_uses_a_damaged_champion(
     monkeypatch.chdir(whole.root)
     assert cli.main([command, name]) == DamagedError.exit_code
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("headway: ")]
-    assert line.startswith(f"headway: {name} version 2 must be what was registered, but {file} holds other bytes ")
+    assert line.startswith(f"headway: {name} version 2 must be undamaged, but {file} holds other bytes ")
 
 
 def test_the_doctor_says_what_it_would_do_and_changes_nothing_until_it_is_told(
@@ -289,7 +289,7 @@ def _flipped_without_copy(project: WholeProject) -> tuple[Path, bytes]:
     """Version 1's weights, damaged where its run has no copy any more, and what they were before."""
     shutil.rmtree(project.run("finished").bundle)
     client = tracking.open_store(project.root)
-    folder = tracking.registry.model_folder(client, client.get_model_version("rows", "1"))
+    folder = tracking.bundles.model_folder(client, client.get_model_version("rows", "1"))
     assert folder is not None
     path = folder / "artifacts" / "bundle" / "weights.safetensors"
     before = path.read_bytes()
@@ -326,7 +326,7 @@ def test_looking_finishes_no_decision_and_does_not_choose_who_takes_over_before(
 
 def test_a_replacement_that_was_killed_is_finished_by_the_doctor_and_not_by_looking(project: WholeProject) -> None:
     client = tracking.open_store(project.root)
-    artifacts = tracking.registry.model_folder(client, client.get_model_version("rows", "1"))
+    artifacts = tracking.bundles.model_folder(client, client.get_model_version("rows", "1"))
     assert artifacts is not None
     artifacts.rename(artifacts.with_name(artifacts.name + ".damaged"))
     assert any("was being replaced" in line for line in lines_of(project))

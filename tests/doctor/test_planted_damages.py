@@ -130,7 +130,9 @@ def test_a_damaged_champion_is_refused_in_one_line_and_taken_again_from_its_run(
     case.plant(bundle / case.file)
     said = refusal(lambda: tracking.version_of(root, name))
     assert case.file in said
-    assert said.endswith(f"headway doctor --apply mends it where a copy is left; else: headway rollback {name} --to 1")
+    assert said.endswith(
+        f"headway doctor --apply repairs it from a copy, if there is one; else: headway rollback {name} --to 1"
+    )
     assert case.file in refusal(lambda: load_predictor(bundle))
     assert_mended(project, case.file)
     assert {path.name: path.read_bytes() for path in project.bundle.iterdir()} == before

@@ -60,8 +60,8 @@ def test_values_of_another_form_are_refused_in_one_line_that_names_the_file_and_
 
 def test_a_run_that_ends_again_with_the_clock_set_back_ends_later_and_keeps_when_each_value_was_first_told() -> None:
     opened = Tracking(None, "key", Opening("mlp", {}, "", 4e9), None)
-    killed = opened.ended("KILLED", {"test/auc": 0.9, "timing/train": 1.0}, "its process was killed")
-    again = killed.ended("FINISHED", {"test/auc": 0.9, "timing/train": 2.0}, None)
+    killed = opened.with_end("KILLED", {"test/auc": 0.9, "timing/train": 1.0}, "its process was killed")
+    again = killed.with_end("FINISHED", {"test/auc": 0.9, "timing/train": 2.0}, None)
     first, last = killed.ending, again.ending
     assert isinstance(first, Ending)
     assert isinstance(last, Ending)

@@ -196,7 +196,7 @@ def test_what_cannot_be_sampled_is_one_line(
     assert cli.main(["sample", "rows"]) == 2
     assert cli.main(["sample", "little", "--tokens", "0"]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "headway: little must have a champion, but it has none yet; headway run little"
+    assert lines[0] == "headway: little has no champion yet. Run: headway run little"
     assert lines[1] == "headway: rows must be a language project to be sampled, but its task is regression"
     assert lines[2].startswith("headway: --tokens must be at least 1")
     assert len(lines) == 3

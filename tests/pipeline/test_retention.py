@@ -103,7 +103,7 @@ def test_what_one_limit_removes_does_not_make_the_rest_look_new(root: Path) -> N
 @pytest.mark.parametrize("lock", ["owner.lock", ".lock"])
 def test_a_run_whose_process_lives_is_kept_with_its_store(root: Path, lock: str) -> None:
     run = made(root, 40)
-    with locks.held(run.path / lock):
+    with locks.hold(run.path / lock):
         age(run.path / lock, 40)
         assert retention.collect(root, [], True).items == ()
     assert len(retention.collect(root, [], False).items) == 4
@@ -209,7 +209,7 @@ def test_killed_in_the_middle_nothing_half_is_left_and_the_next_time_ends_it(roo
 
 def test_only_one_process_clears_up(root: Path) -> None:
     made(root, 40)
-    with locks.held(root / "data" / "gc.lock"), pytest.raises(ConfigError, match="another one is at work"):
+    with locks.hold(root / "data" / "gc.lock"), pytest.raises(ConfigError, match="another one is at work"):
         retention.collect(root, [], True)
 
 

@@ -198,7 +198,7 @@ def test_a_version_that_is_not_there_is_one_line(root: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=r"'9' is none; there is version 1$"):
         score("classes", root, Silent(), str(tmp_path), tmp_path / "out", "9")
     (root / "conf" / "new.yaml").write_text((root / "conf" / "classes.yaml").read_text())
-    with pytest.raises(ConfigError, match=r"^new must have a champion, but it has none yet; headway run new$"):
+    with pytest.raises(ConfigError, match=r"^new has no champion yet\. Run: headway run new$"):
         score("new", root, Silent(), str(tmp_path), tmp_path / "out")
 
 

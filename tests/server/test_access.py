@@ -68,7 +68,7 @@ def test_a_server_for_other_machines_goes_by_its_addresses_its_own_name_and_the_
 
 
 def test_a_page_behind_a_proxy_is_the_servers_own_by_its_given_name() -> None:
-    rules = Rules(trusted=frozenset({"headway.example.com"}))
+    rules = Rules(proxy_names=frozenset({"headway.example.com"}))
     assert asked(rules, host="127.0.0.1:4200", origin="https://headway.example.com") == 200
     assert asked(rules, host="127.0.0.1:4200", origin="https://headway.example.com.evil.example") == 403
     assert asked(rules, host="headway.example.com", origin="https://headway.example.com:443") == 200
@@ -147,9 +147,9 @@ BEN = "ben:x:20002:100::/home/ben:/usr/bin/zsh"
     [
         ([], True, "", None),
         ([ME], True, "", None),
-        ([BEN, ANNA], True, "", "(anna, ben) are refused; HEADWAY_AUTH=user:password lets in whoever has the password"),
+        ([BEN, ANNA], True, "", "(anna, ben) are refused; HEADWAY_AUTH=user:password gives access by password"),
         ([BEN, ANNA], True, SECRET, None),
-        ([], False, "", "can open what is served; HEADWAY_AUTH=user:password asks for a password"),
+        ([], False, "", "can open these pages; set HEADWAY_AUTH=user:password to ask for a password"),
         ([ANNA], False, SECRET, None),
     ],
     ids=["nobody else", "only we", "others", "password", "others unknown", "others unknown, password"],
@@ -163,7 +163,7 @@ def test_up_says_what_holds_for_other_users_of_the_machine(
     accounts = [line.split(":") for line in [*ACCOUNTS.split(), *people]]
     listed = [pwd.struct_passwd((a[0], a[1], int(a[2]), int(a[3]), *a[4:])) for a in accounts]
     monkeypatch.setattr(peers.pwd, "getpwall", lambda: listed)
-    lines = [line for line in up._greeting(root, up.Asked(1, 2), None) if "other users" in line]
+    lines = [line for line in up._greeting(root, up.UpOptions(1, 2), None) if "other users" in line]
     assert lines == ([f"other users of this machine {said}"] if said else [])
 
 

@@ -13,7 +13,8 @@ from mlflow import MlflowClient
 from headway.errors import ConfigError
 from headway.server.backup import backup
 from headway.server.restore import restore
-from headway.tracking.store import experiment_of, open_store, tracking_uri
+from headway.tracking.addresses import tracking_uri
+from headway.tracking.store import experiment_of, open_store
 
 
 @pytest.fixture
@@ -82,8 +83,8 @@ def test_what_cannot_be_kept_or_restored_is_one_line_and_changes_nothing(full: P
         backup(other, "backups/")
     content = Path(made.file).read_bytes()
     for part, fact in (
-        (content[: len(content) // 2], "must be (a whole backup|what headway backup wrote)"),
-        (b"hello", "must be what headway backup wrote"),
+        (content[: len(content) // 2], "must be (a whole backup|an undamaged file)"),
+        (b"hello", "must be an undamaged file of headway backup"),
     ):
         (tmp_path / "bad.tar").write_bytes(part)
         with pytest.raises(ConfigError, match=fact):

@@ -18,7 +18,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from headway.tracking import lock
-with lock.held(Path(sys.argv[1]), "loans"):
+with lock.hold(Path(sys.argv[1]), "loans"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -41,12 +41,12 @@ def test_a_model_is_held_for_all_machines_until_its_process_dies(
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with lock.held(here, "loans", seconds=0) as held:
+        with lock.hold(here, "loans", seconds=0) as held:
             assert held is None
-        with lock.held(here, "others", seconds=0) as held:
+        with lock.hold(here, "others", seconds=0) as held:
             assert held is not None
         other.send_signal(signal.SIGKILL)
-    with lock.held(here, "loans") as held:
+    with lock.hold(here, "loans") as held:
         assert held is not None
         held.check()
         with contextlib.closing(connect(found, found.database("mlflow"))) as connection:
@@ -54,5 +54,5 @@ def test_a_model_is_held_for_all_machines_until_its_process_dies(
             with connection.cursor() as cursor:
                 query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
                 cursor.execute(query, ("headway: deciding%",))
-        with pytest.raises(ConfigError, match="must stay up while loans is decided about"):
+        with pytest.raises(ConfigError, match="must stay up during a decision about loans"):
             held.check()

@@ -153,9 +153,9 @@ def test_looking_refuses_nobody_who_wants_to_be_alone_and_another_holder_does(tm
     assert looking is not None
     threading.Timer(0.1, os.close, [looking]).start()
     with (
-        locks.held(tmp_path / "lock", busy),
+        locks.hold(tmp_path / "lock", busy),
         pytest.raises(ConfigError, match="busy"),
-        locks.held(tmp_path / "lock", busy),
+        locks.hold(tmp_path / "lock", busy),
     ):
         raise AssertionError("two hold it")
 

@@ -266,7 +266,7 @@ def test_a_moved_project_on_postgresql_is_followed_and_a_copy_is_refused(tmp_pat
     shutil.copytree(before, after)
     from headway.tracking import store
 
-    store._made.clear()  # as in a new process
+    store._made_uris.clear()  # as in a new process
     with pytest.raises(ConfigError, match=f"{after} is a copy of {before} and HEADWAY_DATABASE names") as error:
         open_store(after)
     assert len(str(error.value).splitlines()) == 1

@@ -23,11 +23,11 @@ from headway.files import locks
 from headway.files.database import making_lock, sqlite_file
 from headway.files.leftovers import leftovers
 from headway.files.versions import revisions_of
-from headway.server import archive
-from headway.server import restore as restores
+from headway.server import archive, placing
 from headway.server.backup import backup
 from headway.server.owner import lock_file, owning
-from headway.server.restore import PENDING, restore
+from headway.server.placing import PENDING
+from headway.server.restore import restore
 
 ODD = ("a b", "a#b", "a%20b", "a?b", "ä'\"b")
 ROWS = 500
@@ -339,11 +339,11 @@ def begin_up(root: Path) -> contextlib.AbstractContextManager[object]:
 
 
 def begin_temporary_server(root: Path) -> contextlib.AbstractContextManager[object]:
-    return locks.held(root / ".prefect" / "temporary.server")
+    return locks.hold(root / ".prefect" / "temporary.server")
 
 
 def begin_run(root: Path) -> contextlib.AbstractContextManager[object]:
-    return locks.held(root / "data" / "runs" / "flowers-1" / "owner.lock")
+    return locks.hold(root / "data" / "runs" / "flowers-1" / "owner.lock")
 
 
 @contextlib.contextmanager
@@ -380,14 +380,14 @@ def test_nothing_that_writes_to_the_databases_begins_while_they_come_to_their_pl
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, held = empty(tmp_path), []
-    place = restores.place_database
+    place = placing.place_database
 
     def looking(made: Path, path: Path) -> None:
         files = (lock_file(root), root / ".prefect" / "temporary.start", making_lock(sqlite_file(root, "mlflow")))
         held.append([locks.is_held(file) for file in files])
         place(made, path)
 
-    monkeypatch.setattr(restores, "place_database", looking)
+    monkeypatch.setattr(placing, "place_database", looking)
     restore(str(kept), root)
     assert held == [[True] * 3] * 2
 
@@ -403,7 +403,7 @@ def test_no_command_goes_on_in_a_project_whose_restore_cannot_be_finished(
     with make_database(root):
         for command in (["list"], ["gc"], ["backup"], ["deploy"]):
             assert cli.main(command) == 2
-            assert "mlflow.db must not be there until a restore is finished, but it is" in capsys.readouterr().err
+            assert "mlflow.db must not exist before the restore is finished, but it does" in capsys.readouterr().err
         assert cli.main(["status"]) == 0
         assert cli.main(["down"]) == 0
         assert "could not be finished" in capsys.readouterr().err
@@ -419,7 +419,7 @@ def test_a_half_restored_backup_does_not_replace_a_database_that_came_meanwhile(
         assert killed_at(number, lambda root=root: restore(str(kept), root))
     with (
         make_database(root),
-        pytest.raises(ConfigError, match=r"mlflow.db must not be there until .*, but it is; move"),
+        pytest.raises(ConfigError, match=r"mlflow.db must not exist before .*, but it does; move"),
     ):
         restore(str(kept), root)
     assert content(root) == {"mlflow": ROWS}

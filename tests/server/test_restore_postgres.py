@@ -16,19 +16,20 @@ import pytest
 
 from headway.files import database as db
 from headway.files.versions import revisions_of
-from headway.server import restore as restores
+from headway.server import placing
 from headway.server.backup import backup
-from headway.server.restore import PENDING, restore
+from headway.server.placing import PENDING
+from headway.server.restore import restore
 from tests.server.test_restore import Step, killed_at
 
 pytestmark = pytest.mark.slow
 
 ROWS = 50
 STEPS: tuple[Step, ...] = (
-    (restores, "make_databases"),
-    (restores, "run_postgres"),
-    (restores, "connect"),
-    (restores, "rename"),
+    (placing, "make_databases"),
+    (placing, "run_postgres"),
+    (placing, "connect"),
+    (placing, "rename"),
     (os, "rename"),
 )
 """What a restore does to the server and, last of all, to the folder that it takes the dumps from."""

@@ -68,7 +68,7 @@ def keepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keepers]:
     ports = itertools.cycle([free_port(), free_port()])
     monkeypatch.setattr(temporary, "_keep_apart", kept.start)
     monkeypatch.setattr(temporary, "free_port", lambda: next(ports))
-    monkeypatch.setattr(temporary, "_held", [])
+    monkeypatch.setattr(temporary, "_user_locks", [])
     monkeypatch.setattr(temporary, "LOOK_SECONDS", 0.01)
     yield kept
     kept.kill()
@@ -80,8 +80,8 @@ def keepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keepers]:
 
 
 def users_leave() -> None:
-    while temporary._held:
-        os.close(temporary._held.pop())
+    while temporary._user_locks:
+        os.close(temporary._user_locks.pop())
 
 
 def test_a_run_that_begins_starts_a_killed_server_where_those_that_use_it_look_for_it(
@@ -108,7 +108,7 @@ def reviving(root: Path, port: int) -> threading.Thread:
     (root / ".prefect").mkdir(exist_ok=True)
     users = locks.take(root / ".prefect" / "temporary.users", shared=True)
     assert users is not None
-    temporary._held.append(users)
+    temporary._user_locks.append(users)
     thread = threading.Thread(target=temporary._revive, args=(root, {}, port, users), name="temporary server")
     thread.daemon = True
     thread.start()

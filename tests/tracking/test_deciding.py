@@ -95,7 +95,7 @@ def test_an_alias_that_is_moved_while_a_decision_is_written_down_is_not_moved_ba
 
     with monkeypatch.context() as patched:
         patched.setattr(MlflowClient, "set_registered_model_tag", moved)
-        with pytest.raises(ConfigError, match="another machine does so now; try again"):
+        with pytest.raises(ConfigError, match="another does so now; try again"):
             decide(tmp_path, "loans", second, BETTER)
     assert tracking.version_of(tmp_path, "loans").version == third
     assert intent.TAG not in tracking.open_store(tmp_path).get_registered_model("loans").tags
@@ -104,13 +104,13 @@ def test_an_alias_that_is_moved_while_a_decision_is_written_down_is_not_moved_ba
 def test_whoever_only_looks_waits_for_no_decision(run: RunDirectory, tmp_path: Path) -> None:
     first = registered(run, tmp_path)
     decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
-    with lock.held(tmp_path, "loans") as held:
+    with lock.hold(tmp_path, "loans") as held:
         assert held is not None
         tracking.open_store(tmp_path).set_registered_model_tag("loans", intent.TAG, "{}")
         assert tracking.version_of(tmp_path, "loans").version == first
-        with lock.held(tmp_path, "loans", seconds=0) as second:
+        with lock.hold(tmp_path, "loans", seconds=0) as second:
             assert second is None
-        with lock.held(tmp_path, "others", seconds=0) as other:
+        with lock.hold(tmp_path, "others", seconds=0) as other:
             assert other is not None
 
 
@@ -192,5 +192,5 @@ def test_a_version_that_a_person_registered_under_another_name_is_not_taken_for_
     known = str(read_json(other.path / "tracking.json")["run_id"])
     made = client.create_model_version("staging", client.get_model_version("loans", version).source, known)
     assert str(made.version) == version
-    assert tracking.decided(tmp_path, "loans", known) is None
+    assert tracking.decision_of_run(tmp_path, "loans", known) is None
     assert tracking.register(other, tmp_path, "loans", ROWS) == "2"

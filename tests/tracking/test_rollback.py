@@ -58,7 +58,7 @@ def test_where_the_previous_champion_is_damaged_the_newest_whole_one_is_named(
     before = rows(tmp_path)
     with pytest.raises(
         DamagedError,
-        match=r"version 2 must be what was registered, .* or an earlier one: headway rollback loans --to 1$",
+        match=r"version 2 must be undamaged, .* or an earlier one: headway rollback loans --to 1$",
     ):
         tracking.rollback(tmp_path, "loans")
     assert rows(tmp_path) == before
@@ -107,7 +107,7 @@ def test_a_rollback_says_that_it_waits_for_another_decision_and_gives_up(
     decide(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
     refused = registered(another(tmp_path), tmp_path)
     monkeypatch.setattr(lock, "QUIET_SECONDS", 0.0)
-    with monkeypatch.context() as patch, lock.held(tmp_path, "loans"):
+    with monkeypatch.context() as patch, lock.hold(tmp_path, "loans"):
         patch.setattr(sys.modules["headway.tracking.rollback"], "PATIENCE_SECONDS", 0.2)
         with pytest.raises(ConfigError, match="loans must have one process that decides about it") as told:
             tracking.rollback(tmp_path, "loans", refused)
@@ -130,5 +130,5 @@ def test_a_rollback_that_was_taken_back_bars_no_version(run: RunDirectory, tmp_p
     assert earlier(first) == []
     tracking.rollback(tmp_path, "loans", second)
     assert earlier(second) == [first]
-    with pytest.raises(ConfigError, match=r"version 1 must be in charge, but version 2 is by now"):
+    with pytest.raises(ConfigError, match=r"version 1 must be in charge, but now version 2 is"):
         tracking.rollback(tmp_path, "loans", first, instead_of=first)

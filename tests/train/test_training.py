@@ -117,7 +117,7 @@ def test_a_batch_larger_than_the_data_is_refused(make_run: MakeRun) -> None:
 
 def test_a_run_directory_has_one_process_at_a_time(make_run: MakeRun) -> None:
     run = make_run()
-    with locks.held(run.path / ".lock"), pytest.raises(TrainingError, match="another one is at work"):
+    with locks.hold(run.path / ".lock"), pytest.raises(TrainingError, match="another one is at work"):
         launch(run, lambda events: None)
 
 

@@ -19,7 +19,7 @@ def settle_restore(root: Path, must: bool) -> list[str]:
     """
     if not (root / ".headway-restore").is_dir():
         return []
-    from headway.server.restore import finish
+    from headway.server.placing import finish
 
     try:
         return ["a restore that was interrupted is finished now"] * finish(root)

@@ -17,11 +17,11 @@ from headway.pipeline.terminal import terminal_of
 def up(options: argparse.Namespace) -> int:
     """Serve until interrupted."""
     from headway.pipeline.zombies import close_dead
-    from headway.server.up import Asked, up
+    from headway.server.up import UpOptions, up
 
     interrupt_on(signal.SIGINT, signal.SIGTERM, *hangup())
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
-        asked = Asked(options.prefect_port, options.mlflow_port, options.host, options.only)
+        asked = UpOptions(options.prefect_port, options.mlflow_port, options.host, options.only)
         up(find_root(), asked, lambda text: print(text, flush=True), close_dead)
     return 0
 

@@ -175,7 +175,7 @@ def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: floa
         raise ConfigError(f"{name} must be a language project to be sampled, but its task is {found.task}")
     versions, _ = _tracked(root, found.name)
     if not any("champion" in version.aliases for version in versions):
-        raise ConfigError(f"{name} must have a champion, but it has none yet; headway run {name}")
+        raise ConfigError(f"{name} has no champion yet. Run: headway run {name}")
     from headway import tracking
     from headway.serve.text import TextPredictor
 

@@ -36,7 +36,7 @@ def is_ready(path: Path, warn: Callable[[str], None]) -> bool:
 
 def take_away(path: Path) -> str | None:
     """Remove a store that is still damaged, and say why; None where it is whole by now."""
-    with locks.held(path.parent / ".lock"):  # a second process must not remove what the first has made anew
+    with locks.hold(path.parent / ".lock"):  # a second process must not remove what the first has made anew
         problem = problem_of(path)
         if problem is not None:
             leftovers.remove(path)

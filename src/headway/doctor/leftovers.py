@@ -16,7 +16,7 @@ from pathlib import Path
 from headway.doctor.finding import Finding, is_json
 from headway.files.leftovers import leftovers, remove
 from headway.run.lifetime import lives
-from headway.server.restore import PENDING, finish
+from headway.server.placing import PENDING, finish
 
 PLACES = ("conf", ".prefect", "backups", "data", "mlruns")
 _PARTIAL = re.compile(r"\..*?(?:\.(\d+))?\.partial")

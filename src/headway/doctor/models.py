@@ -17,8 +17,8 @@ from headway.files.checksums import Damage
 from headway.run import lifetime, places
 from headway.run.directory import RunDirectory
 from headway.tracking import condition
+from headway.tracking.bundles import sealed_damage
 from headway.tracking.condition import Model, Version
-from headway.tracking.registry import sealed_damage
 
 TAG = "damaged"
 """On the page of a version that nothing can mend any more."""

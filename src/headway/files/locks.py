@@ -94,7 +94,7 @@ def is_held(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def held(path: Path, refusal: HeadwayError | None = None) -> Iterator[None]:
+def hold(path: Path, refusal: HeadwayError | None = None) -> Iterator[None]:
     """Hold ``path`` for the block. Where another process has it, wait for its end, or raise ``refusal`` where one is given."""
     descriptor = take(path, seconds=PATIENCE_SECONDS if refusal else math.inf)
     if descriptor is None:

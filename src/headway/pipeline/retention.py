@@ -101,7 +101,7 @@ def collect(root: Path, projects: Sequence[str], apply: bool) -> Collected:
     if not apply:
         return _told(plan(root, asked), root, False)
     busy = ConfigError("headway gc --apply must run alone, but another one is at work; wait for it")
-    with locks.held(root / "data" / "gc.lock", busy):  # whatever is called trash is nobody's
+    with locks.hold(root / "data" / "gc.lock", busy):  # whatever is called trash is nobody's
         return _told([item for item in plan(root, asked) if _remove(item)], root, True)
 
 

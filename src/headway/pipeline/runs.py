@@ -120,7 +120,7 @@ def recall(run: RunDirectory, root: Path) -> None:
     if made is None or (run.path / "decision.json").exists() or not (run.path / "evaluation.json").exists():
         return
     with contextlib.suppress(ConfigError):
-        decision = tracking.decided(root, run.plan["project"]["name"], made)
+        decision = tracking.decision_of_run(root, run.plan["project"]["name"], made)
         if decision is not None:
             decision.write(run.path / "decision.json")
 

@@ -184,7 +184,7 @@ def _held(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(f"--out must be a folder that can be written, but {folder}: {error.strerror}") from None
     busy = f"one scoring at a time may write to {folder}, but another does; wait, or give another --out"
-    with locks.held(folder / ".lock", ConfigError(busy)):
+    with locks.hold(folder / ".lock", ConfigError(busy)):
         try:
             yield
         except OSError as error:

@@ -2,11 +2,11 @@
 
 up           start them, keep them, stop them
 owner        one `up` for each folder
-local        the servers of this folder: those of `up`, or
-temporary    a Prefect server for as long as runs go on
-access       who may ask them; peers says which user of this machine asks, credentials what the password is
-prefect_api  Prefect's API without Prefect
+local        the servers of this folder: those of `up`, or a temporary one
+temporary    one temporary Prefect server for all runs of a folder
+access       who may use them; peers: which user of this machine asks; credentials: the password
+prefect_api  requests to Prefect's server without importing prefect
 status       what runs here
-backup       databases and artifacts into one file; restore brings them back, archive is that file
+backup       databases and artifacts into one file; restore: back into a project; archive: the file itself
 retention_config, schedule  sections of the YAML
 """

@@ -1,11 +1,11 @@
-"""Who may speak to the web servers: Prefect's, MLflow's and the scoring server each run inside `Protected`.
+"""Access to the web servers: Prefect's, MLflow's and the scoring server each run inside `Protected`.
 
     python -m headway.server.access MODULE:APP --host HOST --port PORT --ask app|all
 
-A request is answered when it names the server as we do (`Host`: a foreign name that is made to point here is refused), when it
-comes from a page of this server or from no page at all (`Origin`, `Sec-Fetch-Site`), and when whoever sends it may: with
-HEADWAY_AUTH the password decides; without, the server listens on this machine only, and the user who started it is let in.
-docs/security.md says what that defends against, and what not.
+A request is answered under three conditions: it names this server (`Host`; a foreign name that points here is refused); it comes
+from a page of this server or from no page (`Origin`, `Sec-Fetch-Site`); its sender has access. With HEADWAY_AUTH the password decides
+about access; without it, the server listens on this machine only and admits the user who started it. docs/security.md describes the
+attacks that this prevents, and those that it does not.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SETTING = "HEADWAY_HOSTS"
 ASK = ("app", "all")
 EVERYWHERE = {"0.0.0.0", "::"}
 HEALTH = frozenset({"/health", "/ping", "/api/health", "/api/ready"})
-"""What is answered to everybody who names the server rightly: whether it works."""
+"""Paths without a password: they only tell whether the server works."""
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _PRIVATE = {
-    b"cross-origin-resource-policy": b"same-origin",  # no foreign page shows what a server of ours sends
-    b"x-frame-options": b"SAMEORIGIN",  # nor has people click on it unseen
+    b"cross-origin-resource-policy": b"same-origin",  # no foreign page can embed what our servers send
+    b"x-frame-options": b"SAMEORIGIN",  # nor show it in a frame
 }
 
 Scope = MutableMapping[str, Any]
@@ -56,22 +56,22 @@ class Refusal:
     status: int
     text: str
     asks: bool = False
-    """Whether a password would help."""
+    """Whether to ask for a password."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a server goes by. ``names``: what `Host` may call it beside this machine's loopback addresses."""
+    """The rules of a server. ``names``: the names that `Host` may have beside this machine's loopback addresses."""
 
     names: frozenset[str] = frozenset()
-    trusted: frozenset[str] = frozenset()
-    """Names of HEADWAY_HOSTS: pages of these, too, may speak to it, for a proxy may call the server otherwise."""
+    proxy_names: frozenset[str] = frozenset()
+    """Names of HEADWAY_HOSTS: their pages have access, too, because a proxy may use another name for the server."""
     addresses: bool = False
-    """Whether it may be called by any address: only a name can be made to point elsewhere."""
+    """Whether `Host` may be any address: only a name can be made to point elsewhere."""
     password: str | None = None
-    """`user:password`, where this is asked for here."""
+    """`user:password`, where this server asks for it."""
     users: frozenset[int] | None = None
-    """The users of this machine who need no password; None: nobody is looked at."""
+    """The users of this machine who need no password; None: the user is not checked."""
 
     def refusal(self, scope: Scope) -> Refusal | None:
         """Why this request is not answered; None where it is."""
@@ -81,9 +81,9 @@ class Rules:
     def _wrong_host(self, headers: _Headers) -> Refusal | None:
         host = headers.one("host")
         name = _host_of(host)
-        if name is not None and (self._is_ours(name) or name in self.names | self.trusted):
+        if name is not None and (self._is_ours(name) or name in self.names | self.proxy_names):
             return None
-        fix = f"another name for it is given where it is started: {SETTING}={name or 'NAME'}"
+        fix = f"to allow another name, start the server with {SETTING}={name or 'NAME'}"
         return Refusal(403, f"Host must name this server, but is {host[:100]!r}; {fix}")
 
     def _is_ours(self, name: str) -> bool:
@@ -99,38 +99,38 @@ class Rules:
         if headers.has("origin"):
             origin = headers.one("origin")
             if not self._is_own(origin, headers.one("host")):
-                return Refusal(403, f"a page must be this server's own to speak to it, but is of {origin[:100]!r}")
+                return Refusal(403, f"a request must come from a page of this server, but comes from {origin[:100]!r}")
         elif headers.one("sec-fetch-site") in ("cross-site", "same-site") and not _is_link(headers, scope):
-            return Refusal(403, "a page must be this server's own to speak to it, but is another's")
+            return Refusal(403, "a request must come from a page of this server, but comes from another")
         return None
 
     def _is_own(self, origin: str, host: str) -> bool:
         try:
             parts = urlsplit(origin)
-            named = parts.hostname or ""
+            hostname = parts.hostname or ""
         except ValueError:
             return False
         if parts.scheme not in ("http", "https") or "@" in parts.netloc:
             return False
-        return _plain(parts.netloc) == _plain(host) or named in self.trusted
+        return _plain(parts.netloc) == _plain(host) or hostname in self.proxy_names
 
     def _wrong_user(self, headers: _Headers, scope: Scope) -> Refusal | None:
         if self.password is None and self.users is None:
             return None
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] in HEALTH:
             return None
-        if self.password is not None and _same(_sent(headers.one("authorization")), self.password):
+        if self.password is not None and _same(_credentials_of(headers.one("authorization")), self.password):
             return None
         if self.users is not None and _user(scope) in self.users:
             return None
         if self.password is not None:
             return Refusal(401, "user and password must be those of HEADWAY_AUTH, but are not", asks=True)
-        fix = "HEADWAY_AUTH=user:password, set where it is started, asks everybody for a password instead"
-        return Refusal(403, f"this server is for the user who started it, but another asks; {fix}")
+        fix = "start it with HEADWAY_AUTH=user:password to ask for a password instead"
+        return Refusal(403, f"this server is for the user who started it, but another user sent this request; {fix}")
 
 
 class _Headers:
-    """A request's headers. One that stands there twice has no value, for two readers might choose differently."""
+    """A request's headers. One that occurs twice has no value, because two programs could read different ones."""
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         self._values: dict[str, list[str]] = {}
@@ -156,12 +156,12 @@ def _plain(authority: str) -> str:
 
 
 def _is_link(headers: _Headers, scope: Scope) -> bool:
-    """Whether somebody follows a link to a page here: that is shown as a page of its own, and changes nothing."""
-    seen = headers.one("sec-fetch-mode"), headers.one("sec-fetch-dest")
-    return scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and seen == ("navigate", "document")
+    """Whether the request follows a link to a page here. It opens a page of its own, and changes nothing."""
+    mode = headers.one("sec-fetch-mode"), headers.one("sec-fetch-dest")
+    return scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and mode == ("navigate", "document")
 
 
-def _sent(authorization: str) -> str:
+def _credentials_of(authorization: str) -> str:
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() != "basic":
         return ""
@@ -183,7 +183,7 @@ def _user(scope: Scope) -> int | None:
 
 
 class Protected:
-    """An ASGI application behind the rules; `lifespan` goes through."""
+    """An ASGI application behind the rules; `lifespan` messages pass."""
 
     def __init__(self, app: App, rules: Rules) -> None:
         self.app, self.rules = app, rules
@@ -206,8 +206,8 @@ def _private(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
             present = {name.lower() for name, _ in headers}
-            added = [(name, value) for name, value in _PRIVATE.items() if name not in present]
-            message = {**message, "headers": [*headers, *added]}
+            additions = [(name, value) for name, value in _PRIVATE.items() if name not in present]
+            message = {**message, "headers": [*headers, *additions]}
         await send(message)
 
     return sends
@@ -242,16 +242,16 @@ def named_hosts(environment: Mapping[str, str]) -> frozenset[str]:
 
 
 def rules_of(host: str, ask: str, credentials: tuple[str, str] | None, environment: Mapping[str, str]) -> Rules:
-    """The rules of a server that listens on ``host``. ``ask``: whom it asks for HEADWAY_AUTH, where that is set.
+    """The rules of a server that listens on ``host``. ``ask``: whether it asks for HEADWAY_AUTH, where that is set.
 
-    app: nobody, for the application itself asks; all: everybody, the user who started it included: a proxy of that user passes on the
-    requests of others.
+    app: no, because the application itself asks. all: it asks everybody, also the user who started it, because a proxy of that user passes
+    on the requests of others.
     """
     outside = not is_loopback(host)
     names = {name.lower() for name in (host, socket.gethostname(), socket.getfqdn()) if outside} - EVERYWHERE
     password = ":".join(credentials) if credentials is not None and ask != "app" else None
     looks = credentials is None and not outside and peers.are_known()
-    users = frozenset({os.geteuid(), 0}) if looks else None  # whoever is root reads our files anyway
+    users = frozenset({os.geteuid(), 0}) if looks else None  # root can read our files anyway
     return Rules(frozenset(names), named_hosts(environment), outside, password, users)
 
 
@@ -276,9 +276,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)  # databases and whatever else a server writes are for its user alone
     rules = rules_of(options.host, options.ask, auth(), os.environ)
     module, _, name = options.app.partition(":")
-    made = getattr(importlib.import_module(module), name)
-    app = made() if inspect.isfunction(made) else made
-    # What a proxy writes into X-Forwarded-For would be taken for the other end of the connection, whose user is looked at.
+    application = getattr(importlib.import_module(module), name)
+    app = application() if inspect.isfunction(application) else application
+    # With a proxy's X-Forwarded-For, the address would no longer be the connection's other end, whose user is checked.
     forwarded = rules.users is None
     uvicorn.run(
         Protected(app, rules),

@@ -1,4 +1,4 @@
-"""The file that `headway backup` writes: one plain tar whose end says what must be in it, so that nothing can be missing unseen.
+"""The file that `headway backup` writes: one plain tar. A list at its end makes every missing or changed file noticeable.
 
 manifest.json        kind of database, versions, the folder it was made in
 databases/           prefect.db and mlflow.db (SQLite), or prefect.dump and mlflow.dump (pg_dump -Fc)
@@ -33,7 +33,7 @@ from headway.files.disk import disk_error
 
 FORMAT = 2
 READ_FORMATS = (1, 2)
-"""Format 1 has no contents.json: what it lacks cannot be seen, but its databases are checked."""
+"""Format 1 has no contents.json: missing files are not noticed, but its databases are checked."""
 
 FOLDERS = ("databases", "artifacts", "conf")
 MANIFEST, CONTENTS = "manifest.json", "contents.json"
@@ -46,7 +46,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an archive says of itself. ``root``: the folder that it was made in; ``time``: seconds since the epoch."""
+    """The description of an archive. ``root``: the folder that it was made in; ``time``: seconds since the epoch."""
 
     format: int
     database: Literal["sqlite", "postgresql"]
@@ -65,13 +65,13 @@ class Contents:
 
 @dataclass(frozen=True)
 class _Format:
-    """What is read of a manifest first: a later format may have other fields, or the same with other types."""
+    """The part of a manifest that is read first: a later format may have other fields, or other types."""
 
     format: int
 
 
 class Writer:
-    """Adds files to a tar and notes what they were."""
+    """Adds files to a tar and notes their sizes and digests."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
@@ -94,7 +94,7 @@ class Writer:
         self._write(entry, io.BytesIO(content))
 
     def finish(self, rows: Rows) -> None:
-        """Add the list of what is in the archive, as its last file."""
+        """Add the list of the archive's files, as its last file."""
         self.add_json(CONTENTS, asdict(Contents(self._files, rows)))
 
     def _write(self, entry: tarfile.TarInfo, content: IO[bytes]) -> None:
@@ -104,7 +104,7 @@ class Writer:
 
 
 class _Hashed:
-    """A file whose digest is known once it was read."""
+    """A file that computes its digest while it is read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._sha = file, hashlib.sha256()
@@ -118,10 +118,10 @@ class _Hashed:
         return self._sha.hexdigest()
 
 
-def broken(path: Path, fact: object) -> ConfigError:
-    """What is said of a file that is no whole backup."""
+def damage_error(path: Path, fact: object) -> ConfigError:
+    """The error for a file that is no whole backup."""
     line = " ".join(str(fact).splitlines())  # a name in the archive may hold an end of line
-    return ConfigError(f"{path} must be what headway backup wrote, but: {line}; nothing was restored")
+    return ConfigError(f"{path} must be an undamaged file of headway backup, but: {line}; nothing was restored")
 
 
 @contextlib.contextmanager
@@ -133,15 +133,15 @@ def reading_archive(path: Path) -> Iterator[tarfile.TarFile]:
     except FileNotFoundError:
         raise ConfigError(f"{path} must exist, but there is no such file") from None
     except OSError as error:
-        raise disk_error(error) or broken(path, error.strerror or error) from None
+        raise disk_error(error) or damage_error(path, error.strerror or error) from None
     except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise broken(path, error) from None
+        raise damage_error(path, error) from None
 
 
 def manifest_of(tar: tarfile.TarFile, path: Path) -> Manifest:
-    """What the archive says of itself. Raises ConfigError where it is no archive of ours, or of a later format."""
+    """The archive's description. Raises ConfigError where the file is no archive of ours, or has a later format."""
     number = _read(tar, MANIFEST, _Format, path).format
     if number not in READ_FORMATS:
         raise ConfigError(f"{path} must have format {FORMAT}, but has {number}; use the newer Headway")
@@ -149,7 +149,7 @@ def manifest_of(tar: tarfile.TarFile, path: Path) -> Manifest:
 
 
 def _read(tar: tarfile.TarFile, name: str, kind: type[Value], path: Path) -> Value:
-    """A JSON file of the archive, with the types of all its values checked: nobody after us looks at them again."""
+    """A JSON file of the archive, with the types of all its values checked: later code relies on them."""
     with contextlib.suppress(KeyError):
         entry = tar.getmember(name)
         file = tar.extractfile(entry) if entry.isreg() and entry.size <= MOST_JSON else None
@@ -159,30 +159,30 @@ def _read(tar: tarfile.TarFile, name: str, kind: type[Value], path: Path) -> Val
             except ValidationError as error:
                 problem = error.errors()[0]
                 place = ".".join([name, *map(str, problem["loc"])])
-                raise broken(path, f"{place}: {problem['msg']}") from None
-    raise broken(path, f"it has no {name} that can be read")
+                raise damage_error(path, f"{place}: {problem['msg']}") from None
+    raise damage_error(path, f"it has no {name} that can be read")
 
 
 def entries(tar: tarfile.TarFile, path: Path) -> list[tarfile.TarInfo]:
     """The files of an archive. Raises ConfigError for links, devices, names that lead elsewhere or stand there twice."""
-    found: dict[str, tarfile.TarInfo] = {}
+    files: dict[str, tarfile.TarInfo] = {}
     for entry in tar:
         name = PurePosixPath(entry.name)
         if name.is_absolute() or ".." in name.parts or "\0" in entry.name or not name.parts:
-            raise broken(path, f"{entry.name!r} leads out of it")
+            raise damage_error(path, f"{entry.name!r} leads out of it")
         if not (entry.isreg() or entry.isdir()) or entry.issparse():
-            raise broken(path, f"{entry.name} is neither a file nor a folder")
+            raise damage_error(path, f"{entry.name} is neither a file nor a folder")
         if name.parts[0] not in FOLDERS and entry.name not in (MANIFEST, CONTENTS):
-            raise broken(path, f"{entry.name} does not belong there")
+            raise damage_error(path, f"{entry.name} does not belong there")
         if entry.isreg():
-            if str(name) in found:
-                raise broken(path, f"{entry.name} is there twice")
-            found[str(name)] = entry
-    return list(found.values())
+            if str(name) in files:
+                raise damage_error(path, f"{entry.name} is there twice")
+            files[str(name)] = entry
+    return list(files.values())
 
 
 def unpack(path: Path, folder: Path | None) -> Rows:
-    """Read a whole archive, and write its files below ``folder`` where there is one; the rows that its tables must have.
+    """Read a whole archive, and write its files below ``folder`` if given. Returns the rows that its tables must have.
 
     Raises ConfigError where anything is missing, differs from the list, or has no room.
     """
@@ -190,13 +190,15 @@ def unpack(path: Path, folder: Path | None) -> Rows:
         manifest, files = manifest_of(tar, path), entries(tar, path)
         _refuse_full(folder, files)
         contents = _read(tar, CONTENTS, Contents, path) if manifest.format > 1 else None
-        seen = {entry.name: (entry.size, _copied(tar, entry, folder)) for entry in files if entry.name != CONTENTS}
-    if contents is not None and seen != (listed := contents.files):
-        names = [name for name in sorted(seen.keys() | listed.keys()) if seen.get(name) != listed.get(name)]
-        missing = names[0] not in seen
-        raise broken(path, f"{names[0]} {'is missing' if missing else 'is not what was kept'}")
-    if not any(name.startswith("databases/") for name in seen):
-        raise broken(path, "it holds no database")
+        digests = {entry.name: (entry.size, _copy(tar, entry, folder)) for entry in files if entry.name != CONTENTS}
+    if contents is not None and digests != (list_at_end := contents.files):
+        names = [
+            name for name in sorted(digests.keys() | list_at_end.keys()) if digests.get(name) != list_at_end.get(name)
+        ]
+        missing = names[0] not in digests
+        raise damage_error(path, f"{names[0]} {'is missing' if missing else 'is changed'}")
+    if not any(name.startswith("databases/") for name in digests):
+        raise damage_error(path, "it holds no database")
     return {} if contents is None else contents.rows
 
 
@@ -209,11 +211,11 @@ def _refuse_full(folder: Path | None, files: list[tarfile.TarInfo]) -> None:
         raise ConfigError(f"the disk must have room for the backup's {need / 1e6:.0f} MB, but {fact}; free some space")
 
 
-def _copied(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path | None) -> str:
+def _copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path | None) -> str:
     """The digest of an entry, which is written below ``folder`` on the way and synced."""
     file, sha, size = tar.extractfile(entry), hashlib.sha256(), 0
     assert file is not None
-    with _written(folder / entry.name) if folder is not None else contextlib.nullcontext() as out:
+    with _new_file(folder / entry.name) if folder is not None else contextlib.nullcontext() as out:
         while block := file.read(1 << 20):
             sha.update(block)
             size += len(block)
@@ -225,7 +227,7 @@ def _copied(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path | None) -
 
 
 @contextlib.contextmanager
-def _written(path: Path) -> Iterator[IO[bytes]]:
+def _new_file(path: Path) -> Iterator[IO[bytes]]:
     """A new file, which is on the disk after the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     is_private = path.parent.name == "databases"  # they hold Prefect's secrets
@@ -258,9 +260,9 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
 
 
 def refuse_other_rows(path: Path, rows: Mapping[str, int]) -> None:
-    """Raises ConfigError where a database of an archive is damaged, or has other rows than were kept. Without ``rows``, only the first."""
+    """Raises ConfigError where a database of an archive is damaged or, with ``rows``, has other numbers of rows."""
     counts = rows_of(path)
     if rows and counts != dict(rows):
         name = next(name for name in sorted(counts.keys() | rows.keys()) if counts.get(name) != rows.get(name))
         fact = f"table {name} has {counts.get(name)} rows, not {rows.get(name)}"
-        raise ConfigError(f"{path.name} must hold what was kept, but {fact}")
+        raise ConfigError(f"{path.name} must have the rows that the backup lists, but {fact}")

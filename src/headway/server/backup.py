@@ -1,6 +1,6 @@
-"""`headway backup`: both databases, the artifacts and conf/ in one plain tar file, which is read back before it counts.
+"""`headway backup`: both databases, the artifacts and conf/ in one plain tar file, which is verified before it is done.
 
-What is in it is described in archive.py; restore.py brings it back. Users and passwords are not in it.
+archive.py describes the file; restore.py brings it back. Users and passwords are not in it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from headway.server.archive import Manifest, Writer
 
 @dataclass(frozen=True)
 class Backup(Record):
-    """A backup that was written: how large it is, what is in it in words, and how many rows of databases."""
+    """A backup: its file, its size, its contents in words, and the number of database rows."""
 
     file: str
     bytes: int
@@ -39,34 +39,34 @@ class Backup(Record):
 
 
 def backup(root: Path, to: str) -> Backup:
-    """Write a backup while everything runs; what it holds. Databases come first, so all that they name is inside.
+    """Write a backup while everything runs. Databases are copied first, so that every file that they name is inside.
 
     ``to``: a file, or a folder (one that exists, or ends in /). Raises ConfigError when there is nothing to keep, when
     PostgreSQL does not answer, when the file exists, or when what was written does not read back.
     """
     path = _target(root, to)
-    found = database()
-    check_versions(root, found)
-    if found is None and not any(sqlite_file(root, part).exists() for part in PARTS):
+    setting = database()
+    check_versions(root, setting)
+    if setting is None and not any(sqlite_file(root, part).exists() for part in PARTS):
         raise ConfigError(f"{root} must have a database to keep, but nothing ran here yet; headway run NAME")
     note_place(root, path.parent)
     with working_folder(path.parent, "headway-backup") as folder:
-        kept, rows = _dump_databases(root, found, folder)
-        if not kept:
+        names, rows = _dump_databases(root, setting, folder)
+        if not names:
             raise ConfigError(f"{root} must have a database to keep, but nothing ran here yet; headway run NAME")
-        made = folder / "backup.tar"
-        with naming(path, made), tarfile.open(made, mode="w") as tar:
+        partial = folder / "backup.tar"
+        with naming(path, partial), tarfile.open(partial, mode="w") as tar:
             writer = Writer(tar)
-            writer.add_json(archive.MANIFEST, asdict(_manifest(root, found)))
-            for name in kept:
+            writer.add_json(archive.MANIFEST, asdict(_manifest(root, setting)))
+            for name in names:
                 writer.add(folder / name, f"databases/{name}")
             _add_folder(writer, root / "mlruns" / "artifacts", "artifacts")
             _add_folder(writer, root / "conf", "conf")
             writer.finish(rows)
-        archive.unpack(made, None)  # every byte of it, against the list at its end
-        made.chmod(0o600)  # as private as the databases in it
-        put_in_place(made, path)
-    what = f"{' and '.join(kept)}, artifacts, conf/; not HEADWAY_AUTH, which stays in the environment"
+        archive.unpack(partial, None)  # every byte of it, against the list at its end
+        partial.chmod(0o600)  # as private as the databases in it
+        put_in_place(partial, path)
+    what = f"{' and '.join(names)}, artifacts, conf/; not HEADWAY_AUTH, which stays in the environment"
     return Backup(str(path), path.stat().st_size, what, sum(map(_sum, rows.values())))
 
 
@@ -77,7 +77,7 @@ def _sum(counts: dict[str, int]) -> int:
 def _target(root: Path, to: str) -> Path:
     path = Path(to)
     if to.endswith("/") or path.is_dir():
-        # The default folder belongs to the project, wherever below it one stands.
+        # The default folder is the project's, also when the command runs in a folder below it.
         base = root / path if to == "backups/" else path
         path = base / f"headway-{stamp()}.tar"
     if path.exists():
@@ -85,26 +85,26 @@ def _target(root: Path, to: str) -> Path:
     return path
 
 
-def _manifest(root: Path, found: Database | None) -> Manifest:
+def _manifest(root: Path, setting: Database | None) -> Manifest:
     packages = {name: importlib.metadata.version(name) for name in PARTS}
-    kind = "sqlite" if found is None else "postgresql"
+    kind = "sqlite" if setting is None else "postgresql"
     return Manifest(archive.FORMAT, kind, str(root), time.time(), {"headway": __version__, **packages})
 
 
 def _add_folder(writer: Writer, folder: Path, name: str) -> None:
-    """Add a folder's files; one that goes while we read was not registered yet, or is not any more."""
+    """Add a folder's files. A file that disappears meanwhile is not registered yet, or is no longer."""
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         if path.is_file() and not path.name.endswith(".partial"):
             with contextlib.suppress(FileNotFoundError):
                 writer.add(path, f"{name}/{path.relative_to(folder)}")
 
 
-def _dump_databases(root: Path, found: Database | None, folder: Path) -> tuple[list[str], archive.Rows]:
+def _dump_databases(root: Path, setting: Database | None, folder: Path) -> tuple[list[str], archive.Rows]:
     """Copies of the databases that exist, each opened and checked; their names, and the rows of the SQLite ones."""
-    if found is not None:
+    if setting is not None:
         names = [f"{part}.dump" for part in PARTS]
         for part, name in zip(PARTS, names, strict=True):
-            run_postgres("pg_dump", found, part, "-Fc", "--no-owner", "-f", str(folder / name))
+            run_postgres("pg_dump", setting, part, "-Fc", "--no-owner", "-f", str(folder / name))
             run_postgres("pg_restore", None, part, "--list", str(folder / name))
         return names, {}
     rows: archive.Rows = {}
@@ -129,18 +129,18 @@ def _copy_sqlite(source: Path, copy: Path) -> None:
         raise problem or ConfigError(f"{source} must be a whole database to be kept, but: {error}") from None
 
 
-def run_postgres(tool: str, found: Database | None, part: str, *words: str) -> None:
-    """Run one of PostgreSQL's own tools; the password goes by the environment. Raises ConfigError in one line."""
+def run_postgres(tool: str, setting: Database | None, part: str, *words: str) -> None:
+    """Run one of PostgreSQL's own tools; it reads the password from the environment. Raises ConfigError in one line."""
     program = shutil.which(tool) or next(
         iter(sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{tool}"), reverse=True)), None
     )
     if program is None:
         raise ConfigError(f"{tool} must be installed, but is not; install PostgreSQL's client tools")
     place: list[str] = []
-    if found is not None:  # else a file is looked at
-        place = ["-h", found.host, "-p", str(found.port), "-d", found.database(part), "--no-password"]
-        place += ["-U", found.user] if found.user else []
-    done = subprocess.run([str(program), *place, *words], capture_output=True, text=True)
-    if done.returncode:
-        said = next(iter(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
-        raise ConfigError(f"{tool} of {part}'s database must succeed, but: {said}")
+    if setting is not None:  # else a file is looked at
+        place = ["-h", setting.host, "-p", str(setting.port), "-d", setting.database(part), "--no-password"]
+        place += ["-U", setting.user] if setting.user else []
+    result = subprocess.run([str(program), *place, *words], capture_output=True, text=True)
+    if result.returncode:
+        message = next(iter(result.stderr.strip().splitlines()), f"exit code {result.returncode}")
+        raise ConfigError(f"{tool} of {part}'s database must succeed, but: {message}")

@@ -6,7 +6,7 @@ import os
 
 from headway.errors import ConfigError
 
-PASSWORD_LENGTH = 12  # MLflow takes no shorter one
+PASSWORD_LENGTH = 12  # MLflow accepts no shorter one
 
 
 def auth() -> tuple[str, str] | None:

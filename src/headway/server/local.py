@@ -1,7 +1,7 @@
-"""The servers of this project's folder: those that `headway up` keeps, or a temporary one for a single run.
+"""The servers of this project's folder: those of `headway up`, or a temporary one for the runs.
 
     .prefect/            PREFECT_HOME: Prefect's database, its logs
-    .prefect/up.json     {"pid", "prefect", "mlflow"}: the process of `headway up` here, and the two addresses; owner.py says if it lives
+    .prefect/up.json     {"pid", "prefect", "mlflow"}: the process of `headway up` and the two addresses; owner.py knows whether it lives
     .prefect/logs/       one file for each child process
 
 Nothing here imports prefect: its settings are environment variables, read when it is first imported.
@@ -38,17 +38,17 @@ class Servers:
 
 
 def state_file(root: Path) -> Path:
-    """Where `headway up` says that it runs."""
+    """The file in which `headway up` notes its process and addresses."""
     return root / ".prefect" / "up.json"
 
 
 def write_servers(root: Path, servers: Servers) -> None:
-    """Say that `headway up` runs."""
+    """Note that `headway up` runs."""
     write_json(state_file(root), asdict(servers))
 
 
 def running(root: Path) -> Servers | None:
-    """The `headway up` of this folder; None when there is none, or when it died without saying so."""
+    """The `headway up` of this folder; None when there is none, or when it was killed."""
     holder = owner(root, parts=())  # a part that is served alone does not write its address
     if holder is None or not holder.is_here:  # in another container, its addresses are not ours either
         return None
@@ -64,16 +64,16 @@ def environment(root: Path) -> dict[str, str]:
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        # Our own lines are for people; Prefect's go to its web page, and an unexpected error is raised to us anyway.
+        # The terminal shows only our own lines; Prefect's are on its web page, and unexpected errors are raised anyway.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    found = database()
-    if found is not None:
-        defaults["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = found.url("asyncpg", "prefect")
+    setting = database()
+    if setting is not None:
+        defaults["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = setting.url("asyncpg", "prefect")
     credentials = auth()
     if credentials is not None:
         defaults["PREFECT_SERVER_API_AUTH_STRING"] = defaults["PREFECT_API_AUTH_STRING"] = ":".join(credentials)
@@ -84,10 +84,10 @@ def environment(root: Path) -> dict[str, str]:
 def reach_prefect(root: Path) -> Callable[[], None]:
     """Point Prefect at a server: the user's, that of `headway up`, or a temporary one that ends with its last user.
 
-    Call it once, before prefect is imported. The temporary server is shared by the runs of this folder, and outlives what Prefect
-    still has to tell it at their end. Returns a function that waits until the server answers, so that the caller can do something
-    useful meanwhile. The temporary server has no web page; what ran on it is shown by the next `headway up`, for they share the
-    database. Raises ConfigError where no server can be had, or the disk has no room for one.
+    Call it once, before prefect is imported. The runs of this folder share the temporary server, which lives until the last of them has
+    reported its end. Returns a function that waits until the server answers, so that the caller can do something useful meanwhile. The
+    temporary server has no web page; the next `headway up` shows its runs, because they share the database. Raises ConfigError where no
+    server starts, or the disk has no room for one.
     """
     os.environ.update(environment(root))
     servers = running(root)
@@ -97,10 +97,10 @@ def reach_prefect(root: Path) -> Callable[[], None]:
         address = os.environ["PREFECT_API_URL"]
         return lambda: check_reachable(address)
     require_room(root)
-    found = database()
-    if found is not None:
-        make_databases(found)
-    check_versions(root, found)
+    setting = database()
+    if setting is not None:
+        make_databases(setting)
+    check_versions(root, setting)
     logs(root)
     keep_private(root)
     address, ready = share_server(root, os.environ, START_SECONDS)

@@ -1,9 +1,9 @@
-"""Who runs `headway up` in this folder: one, by a lock of the kernel's, and no number of a process is ever believed alone.
+"""The one process that runs `headway up` in this folder, by a kernel lock. A process number alone is never trusted.
 
     .prefect/up.lock            held by `headway up`; by `headway up --only PART` together with others of other parts
-    .prefect/up.PART.lock       held by whoever serves this part
+    .prefect/up.PART.lock       held by the process that serves this part
 
-What is written in a lock says which process holds it: its number, and what tells it from every later process of that number.
+The lock file holds the process: its number, and its start, which tells it from every later process of that number.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PARTS = ("prefect", "mlflow")
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that holds a lock. ``start``: what `start_of` says of it; ``host``: the machine or container that it sees itself on."""
+    """The process that holds a lock. ``start``: its `start_of`; ``host``: the name of its machine or container."""
 
     pid: int
     start: str
@@ -37,12 +37,12 @@ class Owner:
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs among the processes that we see; in another container, its number is another's."""
+        """Whether it runs among the processes that we see. In another container, its number names another process."""
         return bool(self.start) and start_of(self.pid) == self.start
 
 
 def start_of(pid: int) -> str | None:
-    """When a process began, in ticks of this boot of the machine: no later process of the same number shares it, and no set clock moves it.
+    """The start of a process in ticks since the machine's boot: unique for its number, and independent of the clock's setting.
 
     None where no such process lives.
     """
@@ -55,7 +55,7 @@ def start_of(pid: int) -> str | None:
 
 
 def _boot() -> str:
-    """What tells this boot of the machine from others; nothing in a container that hides it."""
+    """The id of this boot of the machine; empty in a container that hides it."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
@@ -75,7 +75,7 @@ def lock_file(root: Path, part: str = "") -> Path:
 
 
 def owners(root: Path, parts: tuple[str, ...] = PARTS) -> list[Owner]:
-    """Who runs `headway up` here, whole or one of these ``parts``, also while it starts and stops. Nothing is made by looking."""
+    """The processes that run `headway up` here, all of it or one of these ``parts``, also while it starts and stops. Creates nothing."""
     whole = _holder(lock_file(root))
     if whole is not None:  # it holds the parts, too
         return [whole]
@@ -97,13 +97,13 @@ def _holder(path: Path) -> Owner | None:
                 return holder
         if time.monotonic() >= deadline:
             return Owner(0, "", "")
-        time.sleep(locks.LOOK_SECONDS)  # it has the lock, and is about to write its name
+        time.sleep(locks.LOOK_SECONDS)  # it has the lock, and is about to sign it
     return None
 
 
 @contextlib.contextmanager
 def owning(root: Path, parts: tuple[str, ...], only: str | None) -> Iterator[None]:
-    """Be the one `headway up` of this folder, or the one that serves the part ``only``. Raises ConfigError where another is."""
+    """Become the one `headway up` of this folder, or of the part ``only``. Raises ConfigError where there is another."""
     with contextlib.ExitStack() as stack:
         whole = locks.take(lock_file(root), shared=only is not None)
         if whole is None:
@@ -127,7 +127,7 @@ def _sign(lock: int) -> None:
 
 
 def refusal(other: Owner | None, where: str = "") -> ConfigError:
-    """What is said to a second `headway up`; ``where``: its addresses."""
+    """The error of a second `headway up`; ``where``: the addresses of the first."""
     who = "another process" if other is None or not other.pid else f"process {other.pid}"
     who += f" on {other.host}" if other is not None and other.pid and not other.is_here else ""
     fix = "headway down stops it" if other is not None and other.is_here else "stop it there"
@@ -135,12 +135,12 @@ def refusal(other: Owner | None, where: str = "") -> ConfigError:
 
 
 def ask_to_stop(holder: Owner) -> None:
-    """Send SIGTERM to this very process, never to one that has its number by now. Raises ConfigError where that is not allowed."""
+    """Send SIGTERM to this process, never to a later one of its number. Raises ConfigError where that is not allowed."""
     try:
         if hasattr(os, "pidfd_open"):
             process = os.pidfd_open(holder.pid)
             try:
-                if holder.is_here:  # looked at while the descriptor holds on to the process
+                if holder.is_here:  # checked while the descriptor refers to the process
                     signal.pidfd_send_signal(process, signal.SIGTERM)
             finally:
                 os.close(process)
@@ -150,5 +150,5 @@ def ask_to_stop(holder: Owner) -> None:
         return
     except PermissionError:
         raise ConfigError(
-            f"headway up (process {holder.pid}) must be yours to be stopped, but is another user's; ask them"
+            f"headway up (process {holder.pid}) must be your own to be stopped, but is another user's; ask them"
         ) from None

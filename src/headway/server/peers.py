@@ -1,7 +1,7 @@
-"""Which user of this machine is at the other end of a connection, as the kernel says it (Linux, sock_diag(7)); and who else has a login.
+"""The user of this machine at the other end of a connection, from the kernel (Linux, sock_diag(7)); and other users with a login.
 
-What the kernel says cannot be forged: a socket belongs to the user who opened it. Asking for one connection takes about 15
-microseconds, however many connections there are; reading /proc/net/tcp takes milliseconds.
+The kernel's answer cannot be forged: a socket belongs to the user who opened it. One question takes about 15 microseconds, whatever
+the number of connections; reading /proc/net/tcp takes milliseconds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Address = tuple[str, int]
 def user_of(peer: Address, here: Address) -> int | None:
     """The user whose process holds the end ``peer`` of a connection to ``here``; None where the kernel does not say.
 
-    None, too, for an end that no process holds any more: the kernel gives such ones to root.
+    None, too, for an end that no process holds any more: the kernel assigns such ends to root.
     """
     try:
         answer = _ask(peer, here)
@@ -66,7 +66,7 @@ def _port(address: Address) -> bytes:
 
 
 def are_known() -> bool:
-    """Whether this system says who is at the other end: tried with a connection of our own."""
+    """Whether this system tells the user at the other end: tried with a connection of our own."""
     if not hasattr(socket, "AF_NETLINK"):
         return False
     with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", 0)) as listener:
@@ -77,16 +77,18 @@ def are_known() -> bool:
 
 
 def notice() -> list[str]:
-    """What holds for the other users of this machine where no password is set: one line; none where nobody else has a login."""
-    if not are_known():  # nor need their accounts be listed
-        return ["other users of this machine can open what is served; HEADWAY_AUTH=user:password asks for a password"]
+    """One line about the other users of this machine where no password is set; empty where nobody else has a login."""
+    if not are_known():  # then it does not matter who they are
+        return [
+            "other users of this machine can open these pages; set HEADWAY_AUTH=user:password to ask for a password"
+        ]
     others = other_logins()
     names = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
-    refused = f"other users of this machine ({names}) are refused"
-    return [f"{refused}; HEADWAY_AUTH=user:password lets in whoever has the password"] if others else []
+    rule = f"other users of this machine ({names}) are refused"
+    return [f"{rule}; HEADWAY_AUTH=user:password gives access by password"] if others else []
 
 
 def other_logins() -> list[str]:
-    """The people beside us with a login on this machine, as far as it lists them: a directory (LDAP) need not tell its accounts."""
+    """Other people with a login on this machine, as far as it lists them: a directory (LDAP) may hide its accounts."""
     people = [one for one in pwd.getpwall() if one.pw_uid >= _FIRST_PERSON and one.pw_uid != os.geteuid()]
     return sorted({one.pw_name for one in people if Path(one.pw_shell).name not in _NO_SHELLS})

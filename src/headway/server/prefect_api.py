@@ -1,4 +1,4 @@
-"""The few questions that are put to Prefect's server without importing prefect, which takes seconds."""
+"""A few requests to Prefect's server without importing prefect, which takes seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from headway.errors import ConfigError
 
 TAG = "headway"
-"""What our deployments are tagged with."""
+"""The tag of our deployments."""
 
 
 def check_reachable(address: str) -> None:
@@ -26,7 +26,7 @@ def check_reachable(address: str) -> None:
             fact = " ".join(error.read(300).decode(errors="replace").split())
             raise ConfigError(f"Prefect at {address} must let us in, but says: {fact}") from None
         if error.code != 401:
-            return  # it is there: Prefect's own client will say more
+            return  # the server is there: Prefect's own client reports the rest
         fact = "it refuses HEADWAY_AUTH" if _secret() else "it wants a password"
         raise ConfigError(f"Prefect at {address} must let us in, but {fact}; set HEADWAY_AUTH=user:password") from None
     except (OSError, http.client.HTTPException) as error:
@@ -36,7 +36,7 @@ def check_reachable(address: str) -> None:
 
 
 def crash_unfinished(address: str, reason: str) -> None:
-    """End as Crashed what our deployments' runs were at. Raises ConfigError when the server does not answer."""
+    """Set our deployments' unfinished runs to Crashed. Raises ConfigError when the server does not answer."""
     going_on = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
     crashed = {"type": "CRASHED", "name": "Crashed", "message": reason}
     try:

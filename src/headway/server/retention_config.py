@@ -1,4 +1,4 @@
-"""How long what a retraining leaves behind is kept."""
+"""How long the files of retrainings are kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from headway.config import Config
 
 
 class RetentionConfig(Config):
-    """The limits of `headway gc`. What a registered version needs is kept, whatever they say."""
+    """The limits of `headway gc`. Files that a registered version needs are always kept."""
 
     runs_days: int = Field(30, ge=0, description="Days that an unregistered run's model and predictions are kept.")
     checkpoints_days: int = Field(7, ge=0, description="Days that an unregistered run's checkpoints are kept.")

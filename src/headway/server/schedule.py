@@ -1,4 +1,4 @@
-"""When a project is retrained unattended."""
+"""When a project is retrained by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`headway status` and `headway down`: what runs in this folder, and its end."""
+"""`headway status` and `headway down`: what runs in this folder, and stopping it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Up(Record):
 
 @dataclass(frozen=True)
 class DatabaseState(Record):
-    """Where Prefect and MLflow keep theirs, and what is wrong with it."""
+    """Where Prefect and MLflow have their databases, and the problem with them, if any."""
 
     kind: str
     problem: str | None = None
@@ -50,7 +50,7 @@ class DatabaseState(Record):
 
 @dataclass(frozen=True)
 class RunState(Record):
-    """A run directory, and how it stands with it."""
+    """A run directory and its state."""
 
     run: str
     state: str
@@ -58,7 +58,7 @@ class RunState(Record):
 
 @dataclass(frozen=True)
 class Disk(Record):
-    """Bytes that the folders take, and that are free."""
+    """Bytes of the folders, and free bytes."""
 
     used: Mapping[str, int]
     free: int
@@ -66,7 +66,7 @@ class Disk(Record):
 
 @dataclass(frozen=True)
 class Status(Record):
-    """What `headway status` says."""
+    """The output of `headway status`."""
 
     root: str
     up: Up | None
@@ -78,7 +78,7 @@ class Status(Record):
 
 
 def status(root: Path) -> Status:
-    """Servers and whether they answer, database, versions, last runs, disk. Never raises for what is down."""
+    """Servers and whether they answer, database, versions, last runs, disk. Does not raise where a server is down."""
     servers = running(root)
     up = None
     if servers is not None:
@@ -86,7 +86,7 @@ def status(root: Path) -> Status:
         answering = {name: answers(address) for name, address in checks.items()}
         up = Up(servers.pid, servers.prefect, servers.mlflow, answering)
     packages = ("prefect", "mlflow")
-    used = {name: _size(root / name) for name in FOLDERS if (root / name).is_dir()}
+    sizes = {name: _size(root / name) for name in FOLDERS if (root / name).is_dir()}
     return Status(
         root=str(root),
         up=up,
@@ -94,43 +94,43 @@ def status(root: Path) -> Status:
         database=_database(root),
         versions={"headway": __version__, **{name: importlib.metadata.version(name) for name in packages}},
         runs=tuple(_runs(root)),
-        disk=Disk(used, shutil.disk_usage(root).free),
+        disk=Disk(sizes, shutil.disk_usage(root).free),
     )
 
 
 def _temporary(root: Path) -> str | None:
-    kept = keeper(root / ".prefect")
-    return None if kept is None else kept.address
+    server = keeper(root / ".prefect")
+    return None if server is None else server.address
 
 
 def _database(root: Path) -> DatabaseState:
     try:
-        found = database()
-        if found is None:
+        setting = database()
+        if setting is None:
             return DatabaseState("sqlite", **{part: str(sqlite_file(root, part)) for part in PARTS})
-        told = DatabaseState("postgresql", **{part: found.shown(part) for part in PARTS})
+        state = DatabaseState("postgresql", **{part: setting.shown(part) for part in PARTS})
         try:
             for part in PARTS:
-                connect(found, found.database(part)).close()
+                connect(setting, setting.database(part)).close()
         except ConfigError as error:
-            return replace(told, problem=str(error))
-        return told
+            return replace(state, problem=str(error))
+        return state
     except HeadwayError as error:
         return DatabaseState("postgresql", str(error))
 
 
 def _runs(root: Path) -> list[RunState]:
-    """The newest run directories: their name, and how it stands with them."""
+    """The newest run directories and their states."""
     folders = [path.parent for path in (root / "data" / "runs").glob("*/run.json")]
-    lost = {run.path for run in dead(root)}
+    dead_paths = {run.path for run in dead(root)}
     rows = []
     for path in sorted(folders, key=lambda path: (RunDirectory(path).number, path.name), reverse=True)[:RUNS_SHOWN]:
-        rows.append(RunState(path.name, _state(RunDirectory(path), path in lost)))
+        rows.append(RunState(path.name, _state(RunDirectory(path), path in dead_paths)))
     return rows
 
 
-def _state(run: RunDirectory, lost: bool) -> str:
-    if lost or (run.path / "owner.gone").exists():
+def _state(run: RunDirectory, is_dead: bool) -> str:
+    if is_dead or (run.path / "owner.gone").exists():
         return "its process was killed"
     if (run.path / "owner.lock").exists():
         return "running"
@@ -141,7 +141,7 @@ def _state(run: RunDirectory, lost: bool) -> str:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of a folder's files; what goes while we look does not count."""
+    """Bytes of a folder's files, without those that disappear meanwhile."""
     total = 0
     for base, _, names in os.walk(folder):
         for name in names:
@@ -150,29 +150,29 @@ def _size(folder: Path) -> int:
     return total
 
 
-def lines(found: Status) -> list[str]:
-    """What `status` found, for people."""
-    up, base = found.up, found.database
-    told = ["headway up does not run here"]
+def lines(status: Status) -> list[str]:
+    """The status as lines for people."""
+    up, base = status.up, status.database
+    texts = ["headway up does not run here"]
     if up is not None:
-        told = [f"headway up  process {up.pid}"]
+        texts = [f"headway up  process {up.pid}"]
         for name in PARTS:
-            told.append(
+            texts.append(
                 f"{PARTS[name]:10}  {getattr(up, name)}  {'answers' if up.answers[name] else 'does not answer'}"
             )
-    if found.temporary_server:
-        told.append(f"temporary Prefect server  {found.temporary_server}")
-    told.append(f"database    {base.prefect or base.kind}, {base.mlflow or ''}".rstrip(", "))
+    if status.temporary_server:
+        texts.append(f"temporary Prefect server  {status.temporary_server}")
+    texts.append(f"database    {base.prefect or base.kind}, {base.mlflow or ''}".rstrip(", "))
     if base.problem:
-        told.append(f"problem     {base.problem}")
-    told.append("versions    " + ", ".join(f"{name} {version}" for name, version in found.versions.items()))
-    told += [f"run         {run.run}  {run.state}" for run in found.runs]
-    used = ", ".join(f"{name}/ {size / 1e6:.0f} MB" for name, size in found.disk.used.items())
-    return [*told, f"disk        {used or 'nothing yet'}; {found.disk.free / 1e9:.1f} GB free"]
+        texts.append(f"problem     {base.problem}")
+    texts.append("versions    " + ", ".join(f"{name} {version}" for name, version in status.versions.items()))
+    texts += [f"run         {run.run}  {run.state}" for run in status.runs]
+    sizes = ", ".join(f"{name}/ {size / 1e6:.0f} MB" for name, size in status.disk.used.items())
+    return [*texts, f"disk        {sizes or 'nothing yet'}; {status.disk.free / 1e9:.1f} GB free"]
 
 
 def down(root: Path) -> list[int]:
-    """Stop this folder's `headway up`, or each that serves a part, and wait; their processes. Raises ConfigError if one stays."""
+    """Stop this folder's `headway up`, or each that serves a part, and wait. Returns their processes. Raises ConfigError if one stays."""
     return [_stop(holder) for holder in owners(root)]
 
 

@@ -1,14 +1,14 @@
-"""One temporary Prefect server for all runs of a folder that go on at the same time: twenty runs start one, not twenty.
+"""One temporary Prefect server for all concurrent runs of a folder: twenty runs start one, not twenty.
 
-    .prefect/temporary.json    {"pid", "address"}: the server's keeper, and where the server answers; left where the keeper is killed
-    .prefect/temporary.server  locked by the keeper for as long as it lives; without that, nothing answers at the address any more
-    .prefect/temporary.start   locked while somebody looks whether there is a server, and starts one
-    .prefect/temporary.users   locked, shared, by every process that uses it: the kernel lets go of it whatever ends them
+    .prefect/temporary.json    {"pid", "address"}: the server's keeper, and the server's address; it stays where the keeper is killed
+    .prefect/temporary.server  locked by the keeper while it lives; unlocked, no server answers at the address any more
+    .prefect/temporary.start   locked while a process checks whether there is a server, and starts one
+    .prefect/temporary.users   locked, shared, by every process that uses it: the kernel unlocks it whatever ends the process
 
-`python -m headway.server.temporary`, the keeper, starts the server and waits until nobody uses it any more. A newcomer that
-meets the last one leaving waits until the old server has gone, and then starts a new one. Where the keeper or the server is killed
-(a machine short of memory picks its victim by size), a run that goes on, or one that begins, starts another at the same address: Prefect's
-client, which tries again for a minute, then finds it.
+`python -m headway.server.temporary`, the keeper, starts the server and waits until no process uses it any more. A new run that comes
+while the last one leaves waits until the old server has ended, and then starts a new one. Where the keeper or the server is killed (the
+kernel does so by size where memory is short), a running or a new run starts another at the same address. Prefect's client, which retries
+for a minute, then reaches it.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ from headway.server import access
 LOOK_SECONDS = 0.2
 STARTING_SECONDS = 30.0
 REVIVING_SECONDS = 5.0
-"""So long a run that begins waits for others, which have seen the server work, to start it again."""
+"""How long a new run waits for running ones to restart the server."""
 REVIVALS = 5
 REVIVALS_WITHIN_SECONDS = 600.0
-"""So often a run starts the server again: one that ends at once (its port was taken meanwhile) is not started for ever."""
-_held: list[int] = []
-"""What says that this process is a user, until it ends."""
+"""How often a run restarts the server, so that one that ends at once (its port is taken) is not restarted for ever."""
+_user_locks: list[int] = []
+"""The descriptors of the locks that make this process a user until it ends."""
 
 
 def share_server(root: Path, environment: Mapping[str, str], seconds: float) -> tuple[str, Callable[[], None]]:
-    """The address of this folder's temporary server, and what waits until it answers.
+    """The address of this folder's temporary server, and a function that waits until it answers.
 
     This process counts as a user of it until it ends. Raises ConfigError when the server ends or stays silent.
     """
     folder = root / ".prefect"
-    with locks.held(folder / "temporary.start"):
+    with locks.hold(folder / "temporary.start"):
         users, is_first = _use(folder)
-        kept = keeper(folder, STARTING_SECONDS) or _start(root, environment, _port(folder, is_first))
-    how = (root, dict(environment), kept.port, users)
+        server = keeper(folder, STARTING_SECONDS) or _start(root, environment, _port(folder, is_first))
+    how = (root, dict(environment), server.port, users)
 
     def ready() -> None:
-        _await(folder, kept, 0.0 if is_first else REVIVING_SECONDS, seconds)
+        _await(folder, server, 0.0 if is_first else REVIVING_SECONDS, seconds)
         threading.Thread(target=_revive, args=how, name="temporary server", daemon=True).start()
 
-    return kept.address, ready
+    return server.address, ready
 
 
 def _use(folder: Path) -> tuple[int, bool]:
-    """Count as a user: the descriptor that is held until this process ends, and whether there is no other user.
+    """Become a user: the descriptor that is held until this process ends, and whether this is the only user.
 
     Waits for a keeper that leaves.
     """
@@ -74,13 +74,13 @@ def _use(folder: Path) -> tuple[int, bool]:
         assert users is not None
     else:
         locks.lock(users, path, shared=True, seconds=math.inf)
-    _held.append(users)
+    _user_locks.append(users)
     return users, is_first
 
 
 def _port(folder: Path, is_first: bool) -> int:
-    """Where others use a server that was killed, its port: they know no other. Else, or where that is taken, a free one."""
-    last = None if is_first else _said(folder)
+    """Where other runs use a server that was killed, its port, which they know. Else, or where that is taken, a free one."""
+    last = None if is_first else _record(folder)
     if last is not None and _becomes_free(last.port):
         return last.port
     (folder / "temporary.json").unlink(missing_ok=True)
@@ -111,12 +111,12 @@ class Keeper:
 
 
 def keeper(folder: Path, seconds: float = 0.0) -> Keeper | None:
-    """The keeper that lives, by the lock that it holds; None without one. One that has just begun has ``seconds`` to say where."""
+    """The keeper that lives, by the lock that it holds; None without one. A new one has ``seconds`` to write its address."""
     deadline = time.monotonic() + seconds
     while locks.is_held(folder / "temporary.server"):
-        said = _said(folder)
-        if said is not None:
-            return said
+        record = _record(folder)
+        if record is not None:
+            return record
         if time.monotonic() >= deadline:
             break
         time.sleep(locks.LOOK_SECONDS)
@@ -125,31 +125,31 @@ def keeper(folder: Path, seconds: float = 0.0) -> Keeper | None:
 
 @contextlib.contextmanager
 def kept_away(root: Path) -> Iterator[None]:
-    """No temporary server starts during the block: whoever wants one waits. Raises ConfigError where one runs."""
+    """No temporary server starts during the block: other processes wait. Raises ConfigError where one runs."""
     folder = root / ".prefect"
-    with locks.held(folder / "temporary.start"):
+    with locks.hold(folder / "temporary.start"):
         if locks.is_held(folder / "temporary.server"):
-            fact = "Prefect's temporary server still runs for one"
-            raise ConfigError(f"no run may go on here meanwhile, but {fact}; wait for the end of the runs")
+            fact = "Prefect's temporary server still serves one"
+            raise ConfigError(f"no run may go on here now, but {fact}; wait for the end of the runs")
         yield
 
 
-def _said(folder: Path) -> Keeper | None:
-    """What temporary.json says; it may be of the past."""
+def _record(folder: Path) -> Keeper | None:
+    """The content of temporary.json, which may be outdated."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Keeper(**read_json(folder / "temporary.json"))
     return None
 
 
 def _revive(root: Path, environment: Mapping[str, str], port: int, users: int) -> None:
-    """Start the server again, at the same address, whenever nobody keeps it any more; until this process ends."""
+    """Restart the server at the same address whenever it has no keeper any more, until this process ends."""
     folder = root / ".prefect"
     revivals: list[float] = []
     while len(revivals) < REVIVALS:
         time.sleep(LOOK_SECONDS)
         with contextlib.suppress(OSError, ConfigError):  # tried again
             if _is_missing(folder, users):
-                with locks.held(folder / "temporary.start"):
+                with locks.hold(folder / "temporary.start"):
                     if _is_missing(folder, users):
                         revivals.append(time.monotonic())
                         _start(root, environment, port)
@@ -157,13 +157,13 @@ def _revive(root: Path, environment: Mapping[str, str], port: int, users: int) -
 
 
 def _is_missing(folder: Path, users: int) -> bool:
-    """Whether nobody keeps the server of the folder that ``users`` lies in: one that was moved or removed is not made anew."""
+    """Whether the server of the folder that ``users`` is in has no keeper. A folder that was moved or removed is not made anew."""
     return locks.is_at(folder / "temporary.users", users) and not locks.is_held(folder / "temporary.server")
 
 
 def _start(root: Path, environment: Mapping[str, str], port: int) -> Keeper:
     folder = root / ".prefect"
-    lock = locks.take(folder / "temporary.server", seconds=STARTING_SECONDS)  # one that ends holds it to its end
+    lock = locks.take(folder / "temporary.server", seconds=STARTING_SECONDS)  # a keeper holds the lock to its very end
     if lock is None:
         raise ConfigError(
             f"Prefect's temporary server must start, but an earlier one does not end; see {folder / 'logs'}"
@@ -175,7 +175,7 @@ def _start(root: Path, environment: Mapping[str, str], port: int) -> Keeper:
 
 
 def _keep_apart(root: Path, port: int, environment: Mapping[str, str], lock: int) -> Keeper:
-    """Start the keeper, which takes the lock over: there is no moment at which neither of us holds it."""
+    """Start the keeper, which inherits the lock, so that it is held at every moment."""
     log = root / ".prefect" / "logs" / "temporary-server.keeper.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as file:
@@ -189,7 +189,7 @@ def _keep_apart(root: Path, port: int, environment: Mapping[str, str], lock: int
             start_new_session=True,  # it outlives the run that started it while others go on
             pass_fds=(lock,),
         )
-    process.returncode = 0  # nobody waits for it: it ends after us
+    process.returncode = 0  # no one waits for this process, which ends after ours
     return Keeper(process.pid, _address(port))
 
 
@@ -197,15 +197,15 @@ def _address(port: int) -> str:
     return f"http://127.0.0.1:{port}/api"
 
 
-def _await(folder: Path, kept: Keeper, patience: float, seconds: float) -> None:
+def _await(folder: Path, server: Keeper, patience: float, seconds: float) -> None:
     log = folder / "logs" / "temporary-server.log"
-    seen = time.monotonic()
-    deadline = seen + seconds
-    while not answers(f"{kept.address}/health"):
+    last_seen = time.monotonic()
+    deadline = last_seen + seconds
+    while not answers(f"{server.address}/health"):
         now = keeper(folder, STARTING_SECONDS)
-        if now is not None and now.address == kept.address:  # of another keeper, where one was killed
-            seen = time.monotonic()
-        elif now is not None or time.monotonic() - seen >= patience:
+        if now is not None and now.address == server.address:  # of another keeper, where the first was killed
+            last_seen = time.monotonic()
+        elif now is not None or time.monotonic() - last_seen >= patience:
             raise full_disk(folder) or ConfigError(
                 f"Prefect's temporary server must keep running, but it ended; see {log}"
             )
@@ -215,7 +215,7 @@ def _await(folder: Path, kept: Keeper, patience: float, seconds: float) -> None:
 
 
 def keep(root: Path, port: int) -> None:
-    """Run the server until nobody uses it, or it has ended by itself."""
+    """Run the server until no process uses it, or it has ended by itself."""
     folder = root / ".prefect"
     write_json(folder / "temporary.json", asdict(Keeper(os.getpid(), _address(port))))
     _becomes_free(port)
@@ -227,7 +227,7 @@ def keep(root: Path, port: int) -> None:
         try:
             while child.guard.poll() is None:
                 if locks.lock(users.fileno(), path):
-                    _forget(folder)  # under the lock: whoever comes now waits, and then finds no server
+                    _forget(folder)  # under the lock: a new run waits for it, and then finds no server
                     break
                 time.sleep(LOOK_SECONDS)
         finally:
@@ -235,9 +235,9 @@ def keep(root: Path, port: int) -> None:
 
 
 def _forget(folder: Path) -> None:
-    """Remove what says where our server is, if it is ours."""
-    said = _said(folder)
-    if said is not None and said.pid == os.getpid():
+    """Remove temporary.json, if it is of this process."""
+    record = _record(folder)
+    if record is not None and record.pid == os.getpid():
         (folder / "temporary.json").unlink(missing_ok=True)
 
 

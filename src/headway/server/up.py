@@ -42,14 +42,14 @@ RUNNER = "the runner"
 
 
 class CloseDead(Protocol):
-    """Closes the runs of a folder whose process has died, for a reason; one line for each."""
+    """Closes the runs of a folder whose process was killed, with a reason; one line for each."""
 
     def __call__(self, root: Path, problem: str = ...) -> list[str]: ...
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What `headway up` is asked for: the address to bind to, the two ports, and one server alone where ``only`` says."""
+class UpOptions:
+    """The options of `headway up`: the address to bind to, the two ports, and ``only``, one server alone."""
 
     prefect_port: int
     mlflow_port: int
@@ -58,39 +58,38 @@ class Asked:
 
     @property
     def open(self) -> bool:
-        """Whether other machines could reach it."""
+        """Whether other machines can reach it."""
         return not access.is_loopback(self.host)
 
     @property
     def servers(self) -> Servers:
-        """Where this machine finds them."""
+        """The addresses by which this machine reaches them."""
         here = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-        shown = f"[{here}]" if ":" in here else here
-        return Servers(os.getpid(), f"http://{shown}:{self.prefect_port}", f"http://{shown}:{self.mlflow_port}")
+        host = f"[{here}]" if ":" in here else here
+        return Servers(os.getpid(), f"http://{host}:{self.prefect_port}", f"http://{host}:{self.mlflow_port}")
 
 
-def up(root: Path, asked: Asked, say: Callable[[str], None], close_dead: CloseDead) -> None:
-    """Serve until interrupted. A part that ends is started again, RESTARTS times within RESTARTS_WITHIN_SECONDS.
+def up(root: Path, options: UpOptions, say: Callable[[str], None], close_dead: CloseDead) -> None:
+    """Serve until interrupted. A part that ends is restarted, at most RESTARTS times within RESTARTS_WITHIN_SECONDS.
 
-    Raises ConfigError when a port is taken, a database is not fit or held, a server does not start, or keeps ending,
-    when other machines could reach it without a password, or the disk has no room for what is begun.
-    ``close_dead`` is asked again and again.
+    Raises ConfigError when a port is taken, a database is unusable or in use, a server does not start or keeps ending, other
+    machines could reach it without a password, or the disk is full. ``close_dead`` is called regularly.
     """
-    _refuse_open(asked)
+    _refuse_open(options)
     require_room(root)
-    _refuse_taken(root, asked)
-    parts = (asked.only,) if asked.only else PARTS
-    with owning(root, parts, asked.only), contextlib.ExitStack() as held:
-        if asked.only is None:
+    _refuse_taken(root, options)
+    parts = (options.only,) if options.only else PARTS
+    with owning(root, parts, options.only), contextlib.ExitStack() as stack:
+        if options.only is None:
             state_file(root).unlink(missing_ok=True)  # of one that was killed
-        found = database()
-        if found is not None:
-            make_databases(found)
-        check_versions(root, found)
+        setting = database()
+        if setting is not None:
+            make_databases(setting)
+        check_versions(root, setting)
         for part in parts:
-            held.enter_context(owned(found, part))
-        with serving(root, asked, say, close_dead, found) as kept:
-            _watch(root, kept, say, close_dead)
+            stack.enter_context(owned(setting, part))
+        with serving(root, options, say, close_dead, setting) as running_parts:
+            _watch(root, running_parts, say, close_dead)
 
 
 @dataclass
@@ -126,108 +125,108 @@ def _restart(part: _Part, say: Callable[[str], None]) -> None:
     say(f"{part.child.name} ended; started again ({len(part.again)} of {RESTARTS}), see {part.child.log}.1")
     with contextlib.suppress(
         ProcessLookupError, PermissionError
-    ):  # a killed guard leaves its server, and the port taken
+    ):  # a killed guard leaves its server running, and the port taken
         os.killpg(part.child.guard.pid, signal.SIGKILL)
     part.child = part.start()
-    with contextlib.suppress(ConfigError):  # seen again at the next look, and counted
+    with contextlib.suppress(ConfigError):  # noticed and counted at the next look
         part.ready(part.child)
 
 
 @contextlib.contextmanager
 def serving(
-    root: Path, asked: Asked, say: Callable[[str], None], close_dead: CloseDead, found: Database | None = None
+    root: Path, options: UpOptions, say: Callable[[str], None], close_dead: CloseDead, setting: Database | None = None
 ) -> Iterator[list[_Part]]:
-    """Start all, wait until each answers, say where they are; stop all in the end, the runner first."""
+    """Start all parts, wait until each answers, show their addresses; at the end stop all, the runner first."""
     parts: list[_Part] = []
     keep_private(root)
     say("starting Prefect and MLflow; the first time takes half a minute")
     try:
-        for start, ready in _starts(root, asked, found):
+        for start, ready in _starts(root, options, setting):
             parts.append(_Part(start, ready, start(), []))
-            if asked.only is None and parts[-1].child.name == "MLflow":
+            if options.only is None and parts[-1].child.name == "MLflow":
                 parts[0].ready(parts[0].child)  # the runner, which comes next, needs Prefect
-                _served(root).unlink(missing_ok=True)
+                _serving_file(root).unlink(missing_ok=True)
         for part in parts:
             part.ready(part.child)
-        if asked.only is None:
-            write_servers(root, asked.servers)
-        for text in _greeting(root, asked, found):
+        if options.only is None:
+            write_servers(root, options.servers)
+        for text in _greeting(root, options, setting):
             say(text)
         yield parts
     finally:
-        if asked.only is None:
+        if options.only is None:
             state_file(root).unlink(missing_ok=True)
-        for part in reversed(parts):  # the runner is the last: with it, what it runs has ended
+        for part in reversed(parts):  # the runner is the last in the list, and stops first: its runs end with it
             stop(part.child)
             if part.child.name == RUNNER:
-                for text in _close_runs(root, asked, close_dead):
+                for text in _close_runs(root, options, close_dead):
                     say(text)
 
 
 STOPPED = "headway up was stopped while it ran"
 
 
-def _close_runs(root: Path, asked: Asked, close_dead: CloseDead) -> list[str]:
-    """Close in both pages the runs that ended with the runner; one line for each. What is on disk can be resumed."""
+def _close_runs(root: Path, options: UpOptions, close_dead: CloseDead) -> list[str]:
+    """Close the runs that ended with the runner in Prefect and MLflow; one line for each. They can be resumed from disk."""
     lines = close_dead(root, STOPPED)
-    with contextlib.suppress(ConfigError):  # Prefect has died: the next `headway up` closes its runs
-        crash_unfinished(f"{asked.servers.prefect}/api", STOPPED)
+    with contextlib.suppress(ConfigError):  # Prefect has ended: the next `headway up` closes its runs
+        crash_unfinished(f"{options.servers.prefect}/api", STOPPED)
     return lines
 
 
 def _starts(
-    root: Path, asked: Asked, found: Database | None
+    root: Path, options: UpOptions, setting: Database | None
 ) -> Iterator[tuple[Callable[[], Child], Callable[[Child], None]]]:
-    """What starts each part, and what waits until it is ready."""
-    servers, settings, folder = asked.servers, _environment(root, asked), logs(root)
+    """For each part, the function that starts it and the one that waits until it is ready."""
+    servers, settings, folder = options.servers, _environment(root, options), logs(root)
 
     def answering(address: str) -> Callable[[Child], None]:
         return lambda child: await_answer(child, address, START_SECONDS)
 
-    if asked.only in (None, "prefect"):
-        command = access.command("prefect.server.api.server:create_app", asked.host, asked.prefect_port, "app")
+    if options.only in (None, "prefect"):
+        command = access.command("prefect.server.api.server:create_app", options.host, options.prefect_port, "app")
         start = partial(spawn, "Prefect", command, folder / "prefect.log", settings, root)
         yield start, answering(f"{servers.prefect}/api/health")
-    if asked.only in (None, "mlflow"):
-        _make_store(root, found)
-        command = access.command("headway.tracking.server:tracking_app", asked.host, asked.mlflow_port, "all")
-        stored = {**settings, **_store(root, found)}
-        start = partial(spawn, "MLflow", command, folder / "mlflow.log", stored, root)
+    if options.only in (None, "mlflow"):
+        _make_store(root, setting)
+        command = access.command("headway.tracking.server:tracking_app", options.host, options.mlflow_port, "all")
+        store_settings = {**settings, **_store(root, setting)}
+        start = partial(spawn, "MLflow", command, folder / "mlflow.log", store_settings, root)
         yield start, answering(f"{servers.mlflow}/health")
-    if asked.only is None:
+    if options.only is None:
         runner = {**settings, "PREFECT_API_URL": f"{servers.prefect}/api"}
         command = [sys.executable, "-m", "flows.serve"]
         start = partial(spawn, RUNNER, command, folder / "runner.log", runner, root)
-        yield start, lambda child: await_truth(child, _served(root).exists, START_SECONDS)
+        yield start, lambda child: await_truth(child, _serving_file(root).exists, START_SECONDS)
 
 
-def _served(root: Path) -> Path:
-    """Where the runner says what it serves."""
+def _serving_file(root: Path) -> Path:
+    """The file in which the runner notes the projects that it serves."""
     return root / ".prefect" / "serving.json"
 
 
-def _greeting(root: Path, asked: Asked, found: Database | None) -> list[str]:
-    servers = asked.servers
-    served: Mapping[str, list[str]] = {"problems": [], "names": []}
-    if asked.only is None:
-        served = {**served, **read_or_empty(_served(root))}
-    lines = [f"left out: {text}" for text in served["problems"]]
-    names = ", ".join(served["names"])
+def _greeting(root: Path, options: UpOptions, setting: Database | None) -> list[str]:
+    servers = options.servers
+    serving_state: Mapping[str, list[str]] = {"problems": [], "names": []}
+    if options.only is None:
+        serving_state = {**serving_state, **read_or_empty(_serving_file(root))}
+    lines = [f"left out: {text}" for text in serving_state["problems"]]
+    names = ", ".join(serving_state["names"])
     names = names or "no project yet: headway init --data FILE --target COLUMN"
-    if asked.only in (None, "prefect"):
+    if options.only in (None, "prefect"):
         lines.append(f"Prefect  {servers.prefect}  start and schedule retrainings: {names}")
-    if asked.only in (None, "mlflow"):
+    if options.only in (None, "mlflow"):
         lines.append(f"MLflow   {servers.mlflow}  compare runs, look at models")
-    if found is not None:
-        lines.append(f"database {found.shown('prefect')} and {found.database('mlflow')}")
+    if setting is not None:
+        lines.append(f"database {setting.shown('prefect')} and {setting.database('mlflow')}")
     if auth() is None:
         lines += peers.notice()
     return [*lines, f"logs     {logs(root)}", "Ctrl-C stops all of it."]
 
 
-def _environment(root: Path, asked: Asked) -> dict[str, str]:
-    """The children's settings. Secrets go this way only: a command line is there for everybody to read."""
-    servers, settings = asked.servers, environment(root)
+def _environment(root: Path, options: UpOptions) -> dict[str, str]:
+    """The children's environment. Secrets are only passed here: everybody can read a command line."""
+    servers, settings = options.servers, environment(root)
     settings.update(
         PREFECT_UI_URL=servers.prefect,
         PREFECT_SERVER_UI_API_URL="/api",  # else the page calls port 4200, whatever port serves it
@@ -236,48 +235,48 @@ def _environment(root: Path, asked: Asked) -> dict[str, str]:
         PYTHONUNBUFFERED="1",
     )
     settings["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = servers.prefect
-    settings["MLFLOW_SERVER_ALLOWED_HOSTS"] = "*"  # headway.server.access looks at Host, for all servers alike
+    settings["MLFLOW_SERVER_ALLOWED_HOSTS"] = "*"  # headway.server.access checks Host for all servers
     settings.pop("PREFECT_API_URL", None)
     return settings
 
 
-def _make_store(root: Path, found: Database | None) -> None:
-    """Make MLflow's database where it is missing: its own first start races with a run that starts now, and is not to be killed."""
-    if found is not None or not holds_anything(sqlite_file(root, "mlflow")):
+def _make_store(root: Path, setting: Database | None) -> None:
+    """Create MLflow's database where it is missing: MLflow's own first start would race with a run, and must not be killed."""
+    if setting is not None or not holds_anything(sqlite_file(root, "mlflow")):
         from headway.tracking.store import open_store
 
         open_store(root)
 
 
-def _store(root: Path, found: Database | None) -> dict[str, str]:
-    """What MLflow's server is told of its store."""
+def _store(root: Path, setting: Database | None) -> dict[str, str]:
+    """The settings of MLflow's server for its store."""
     folder = root / "mlruns"
-    url = f"sqlite:///{folder / 'mlflow.db'}" if found is None else found.url("psycopg2", "mlflow")
+    url = f"sqlite:///{folder / 'mlflow.db'}" if setting is None else setting.url("psycopg2", "mlflow")
     return {"MLFLOW_BACKEND_STORE_URI": url, "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts")}
 
 
-def _refuse_open(asked: Asked) -> None:
+def _refuse_open(options: UpOptions) -> None:
     """Raises ConfigError when other machines could reach the servers without a password, or HEADWAY_HOSTS is wrong."""
     access.named_hosts(os.environ)
-    if asked.open and auth() is None:
+    if options.open and auth() is None:
         fix = "set HEADWAY_AUTH=user:password in the environment, or leave --host out"
         raise ConfigError(
-            f"servers that other machines reach must ask for a password, but --host is {asked.host} and "
+            f"servers that other machines reach must ask for a password, but --host is {options.host} and "
             f"HEADWAY_AUTH is not set; {fix}"
         )
 
 
-def _refuse_taken(root: Path, asked: Asked) -> None:
+def _refuse_taken(root: Path, options: UpOptions) -> None:
     """Raises ConfigError when a port is taken, or this folder is served already."""
-    ports = {"Prefect": asked.prefect_port, "MLflow": asked.mlflow_port}
-    other = owner(root, (asked.only,) if asked.only else PARTS)
+    ports = {"Prefect": options.prefect_port, "MLflow": options.mlflow_port}
+    other = owner(root, (options.only,) if options.only else PARTS)
     if other is not None:
         servers = running(root)
         raise refusal(other, f": {servers.prefect} and {servers.mlflow}" if servers else "")
     if len(set(ports.values())) < len(ports):
         raise ConfigError(f"the two ports must differ, but both are {ports['Prefect']}")
     for name, port in ports.items():
-        if asked.only in (None, name.lower()) and not _becomes_free(root, port, asked.host):
+        if options.only in (None, name.lower()) and not _becomes_free(root, port, options.host):
             fix = f"stop what listens there, or give --{name.lower()}-port"
             raise ConfigError(f"{name}'s port {port} must be free, but is taken; {fix}")
 

@@ -1,30 +1,33 @@
 """Runs, metrics and models in MLflow; with serve/pyfunc.py the only importer of mlflow.
 
-store         where MLflow keeps things, and how to speak to it
-runs          a run's opening and its end; all of it repeatable from the run directory alone
-forwarder     a journal's metrics, as they come
-record        tracking.json: what a run's folder knows of the run in MLflow
+addresses     the address of MLflow's store
+store         the client of the store, which is created where it is missing
+runs          opening and concluding a run; all of it can be repeated from the run directory alone
+forwarder     sends a journal's metrics during the run
+record        tracking.json: the state of a run in MLflow
 system        the machine's load while a run trains
-registry      versions with their bundles, and who has which alias
+registry      versions and aliases
+bundles       where versions' files are, and their damage
 registration  a run's bundle as a version
-purpose       what a registered model is for: project, task, target
-lock          one decider at a time for each model
+purpose       project, task and target of a registered model
+lock          one deciding process at a time for each model
 tickets       the same for machines that share an MLflow server
-decisions     the history of a model: every decision, appended
-intent        a decision carried out whole, whatever dies on the way
-deciding      the gate's decisions: from the version compared with, or compared again
-rollback      an earlier version in charge again
-state         what a version's page says
-condition     what the doctor looks at in all this, and what mends it
-contents      what MLflow shows of a run: tags, the note, the data, final metrics, files
-kept          what MLflow has on this machine's disk, and which of it versions need
+decisions     the history of a model, which is only appended to
+intent        carries a decision out completely, also after a kill
+deciding      carries out the gate's decisions; compares again where the champion has changed
+rollback      puts an earlier version in charge again
+state         the tags and the description of a version's page
+condition     what `headway doctor` checks and repairs here
+contents      a run's tags, note, data, final metrics and files in MLflow
+kept          MLflow's files on this machine, and which of them versions need
 packaging     a bundle as an MLflow model: its code, signature, example and packages
 variants      the variants of an effect study as runs under the study's own
 server        MLflow's server as an application
 """
 
+from headway.tracking.addresses import tracking_uri
 from headway.tracking.contents import final_metrics
-from headway.tracking.deciding import decided, settle
+from headway.tracking.deciding import decision_of_run, settle
 from headway.tracking.decisions import DecisionRecord
 from headway.tracking.forwarder import Forwarder
 from headway.tracking.registration import check_purpose, register
@@ -43,7 +46,7 @@ from headway.tracking.registry import (
 )
 from headway.tracking.rollback import Rollback, rollback
 from headway.tracking.runs import begin, conclude, sync
-from headway.tracking.store import open_store, tracking_uri
+from headway.tracking.store import open_store
 from headway.tracking.system import system_metrics
 
 __all__ = [
@@ -58,7 +61,7 @@ __all__ = [
     "champion",
     "check_purpose",
     "conclude",
-    "decided",
+    "decision_of_run",
     "earlier",
     "final_metrics",
     "history",

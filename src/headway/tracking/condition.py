@@ -1,4 +1,4 @@
-"""The condition of what MLflow keeps, as `headway doctor` looks at it, and what mends it."""
+"""What `headway doctor` checks in MLflow's store, and how it is repaired."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from headway.files.locks import working_folder
 from headway.run.directory import RunDirectory
 from headway.tasks import task_of
 from headway.tracking import decisions, intent, lock
+from headway.tracking.addresses import OWN, kept_uri, tracking_uri, uri_of
+from headway.tracking.bundles import model_folder
 from headway.tracking.contents import is_final
 from headway.tracking.intent import TAG as INTENT
 from headway.tracking.kept import pages
 from headway.tracking.packaging import save
 from headway.tracking.record import Ending, Opening, Results, Tracking, unopened, write_tracking
-from headway.tracking.registry import earlier_of, model_folder, opened
+from headway.tracking.registry import earlier_of, store_client
 from headway.tracking.runs import FOLDER_TAG, KEY_TAG
 from headway.tracking.runs import sync as deliver
-from headway.tracking.store import OWN, is_there, kept_uri, tracking_uri, uri_of
+from headway.tracking.store import is_there
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 class Version:
     """A registered version; ``folder`` is that of its MLflow model, where this project's folder keeps it.
 
-    A database that several folders and machines share names folders of theirs, too: those are for them to look after.
+    A database that several folders and machines share also names their folders, which are not checked here.
     """
 
     number: str
@@ -61,7 +63,7 @@ def models(root: Path) -> Iterator[Model]:
     """Every registered model; none where there is no store. Raises ConfigError when MLflow does not answer."""
     if not is_there(root):
         return
-    with opened(root) as client:
+    with store_client(root) as client:
         for model in list(pages(client.search_registered_models)):
             versions = pages(client.search_model_versions, filter_string=f"name = '{model.name}'")
             rows = [_version(v, _own_folder(root, model_folder(client, v))) for v in versions]
@@ -75,36 +77,36 @@ def _own_folder(root: Path, folder: Path | None) -> Path | None:
 
 
 def _version(version: Any, folder: Path | None) -> Version:
-    """MLflow does not keep the model's id with a version whose source is a folder; the folder's name tells it."""
-    named = None if folder is None or not folder.parent.name.startswith("m-") else folder.parent.name
-    return Version(str(version.version), str(version.run_id), version.model_id or named, folder, dict(version.tags))
+    """MLflow does not keep the model's id with a version whose source is a folder; it is the folder's name."""
+    folder_id = None if folder is None or not folder.parent.name.startswith("m-") else folder.parent.name
+    return Version(str(version.version), str(version.run_id), version.model_id or folder_id, folder, dict(version.tags))
 
 
 def settle(root: Path, name: str) -> None:
-    """Finish, or undo, a decision whose process died; one whose text was spoilt by hand says nothing, and goes."""
-    with lock.held(root, name) as held, opened(root) as client:
-        assert held is not None
-        intent.recover(client, name, held.check)
+    """Finish, or undo, a decision whose process was killed; one whose text was spoilt by hand is removed."""
+    with lock.hold(root, name) as model_lock, store_client(root) as client:
+        assert model_lock is not None
+        intent.recover(client, name, model_lock.check)
         if client.get_registered_model(name).tags.get(INTENT):
             client.delete_registered_model_tag(name, INTENT)
 
 
 def drop_alias(root: Path, name: str, alias: str) -> None:
-    """Take an alias away whose version still does not exist."""
-    with lock.held(root, name), opened(root) as client:
+    """Remove an alias whose version does not exist."""
+    with lock.hold(root, name), store_client(root) as client:
         number = intent.aliases_of(client.get_registered_model(name)).get(alias)
         if number is not None and not intent.exists(client, name, number):
             client.delete_registered_model_alias(name, alias)
 
 
 def give_up(root: Path, name: str, number: str, tag: str, damage_of: Callable[[], object | None]) -> None:
-    """Note on a version's page that it is lost, and take away the aliases by which it could take charge again.
+    """Note on a version's page that it is lost, and remove the aliases by which it could take charge again.
 
-    `previous` names the newest whole version that was in charge, if there is one.
+    `previous` is moved to the newest whole version that was in charge, if there is one.
 
-    Nothing is done where it is whole by now, or has taken charge: then it is the champion's damage that is mended.
+    Nothing is done where it is whole by now, or has taken charge: damage of the champion is repaired elsewhere.
     """
-    with lock.held(root, name), opened(root) as client:
+    with lock.hold(root, name), store_client(root) as client:
         damage, aliases = damage_of(), intent.aliases_of(client.get_registered_model(name))
         if damage is None or aliases.get("champion") == number:
             return
@@ -119,37 +121,37 @@ def give_up(root: Path, name: str, number: str, tag: str, damage_of: Callable[[]
 
 
 def say_whole(root: Path, name: str, number: str, tag: str) -> None:
-    """Take what `give_up` noted off a version's page."""
-    with opened(root) as client:
+    """Remove the note of `give_up` from a version's page."""
+    with store_client(root) as client:
         client.delete_model_version_tag(name, number, tag)
 
 
 def repackage(root: Path, version: Version, bundle: Path) -> None:
-    """Make a version's MLflow model anew around a whole bundle, and put it in the old one's place.
+    """Make a version's MLflow model anew around a whole bundle, and replace the old one with it.
 
-    The bundle may lie in the old one, and be the only whole copy: the old one stays beside until the new one has its place.
+    The bundle may be part of the old one, and be the only whole copy, so the old one stays until the new one is in its place.
     """
     folder = version.folder
     assert folder is not None
     assert version.model_id is not None
-    with opened(root) as client:
+    with store_client(root) as client:
         model = client.get_logged_model(version.model_id)
         described = read_json(bundle / "bundle.json")
-        with lock.held(root, model.name), working_folder(folder.parent, "mending") as working:
-            made = working / "made"
-            save(made, bundle, described, _example(folder, described), model, version.run_id)
-            sync_tree(made)
-            _replace(folder, made)
+        with lock.hold(root, model.name), working_folder(folder.parent, "mending") as working:
+            partial = working / "made"
+            save(partial, bundle, described, _example(folder, described), model, version.run_id)
+            sync_tree(partial)
+            _replace(folder, partial)
 
 
-def _replace(folder: Path, made: Path) -> None:
-    """Put ``made`` in a folder's place; where that fails, the folder is back in it."""
+def _replace(folder: Path, new: Path) -> None:
+    """Replace a folder with ``new``; where that fails, the folder is back in its place."""
     old = _beside(folder)
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)  # of a replacement that was killed at its end
         folder.rename(old)
     try:
-        made.rename(folder)
+        new.rename(folder)
     except BaseException:
         if old.exists():
             old.rename(folder)
@@ -159,45 +161,45 @@ def _replace(folder: Path, made: Path) -> None:
 
 
 def _beside(folder: Path) -> Path:
-    """Where a version's folder lies while another one takes its place."""
+    """The place of a version's folder while another one replaces it."""
     return folder.with_name(folder.name + ".damaged")
 
 
 def ways_back(root: Path, name: str, number: str) -> list[str]:
     """The versions that were in charge before this one, the newest first."""
-    with opened(root) as client:
+    with store_client(root) as client:
         return decisions.ways_back(decisions.read(client, name), number)
 
 
 def was_replaced(version: Version) -> bool:
-    """Whether a replacement of the version's folder was killed between its two renames: nothing else has its files."""
+    """Whether a replacement of the version's folder was killed between its two renames."""
     return version.folder is not None and not version.folder.exists() and _beside(version.folder).exists()
 
 
 def put_back(root: Path, name: str, version: Version) -> None:
-    """Undo a replacement that was killed, unless another doctor has done so meanwhile."""
-    with lock.held(root, name):
+    """Undo a replacement that was killed, unless another process has done so."""
+    with lock.hold(root, name):
         if was_replaced(version):
             assert version.folder is not None
             _beside(version.folder).rename(version.folder)
 
 
 def _example(folder: Path, described: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows that were kept as an example; where they are damaged, too, one row of nulls."""
+    """The example rows of the model; where they are damaged, too, one row of nulls."""
     import pandas as pd
 
-    kept = read_or_empty(folder / "input_example.json")
-    if "data" in kept and "columns" in kept:
-        return pd.DataFrame(kept["data"], columns=kept["columns"])
+    example = read_or_empty(folder / "input_example.json")
+    if "data" in example and "columns" in example:
+        return pd.DataFrame(example["data"], columns=example["columns"])
     names = ["prompt"] if task_of(described["task"]).completes else list(described["features"])
     return pd.DataFrame({name: [None] for name in names})
 
 
 def answers(root: Path) -> bool:
-    """Whether the store can be asked; also where there is none yet."""
+    """Whether the store answers; also true where there is none yet."""
     try:
         if is_there(root):
-            with opened(root) as client:
+            with store_client(root) as client:
                 client.search_experiments(max_results=1)
     except HeadwayError:
         return False
@@ -210,40 +212,40 @@ def is_own(root: Path) -> bool:
 
 
 def is_delivered(root: Path, run: RunDirectory) -> bool:
-    """Whether a run says that the store has it."""
+    """Whether a run is in the store, by its tracking.json."""
     tracking = read_or_empty(run.path / "tracking.json")
     return tracking.get("run_id") is not None and uri_of(str(tracking.get("uri")), root) == tracking_uri(root)
 
 
 def runs(root: Path) -> dict[str, tuple[str, bool]]:
-    """Every run of a store, deleted ones, too: its project, and whether it is one of Headway's that is shown as running."""
+    """Every run of a store, also deleted ones: its project, and whether it is a run of Headway that is shown as running."""
     from mlflow.entities import ViewType
 
-    found: dict[str, tuple[str, bool]] = {}
-    with opened(root) as client:
+    runs_by_id: dict[str, tuple[str, bool]] = {}
+    with store_client(root) as client:
         for experiment in list(pages(client.search_experiments, view_type=ViewType.ALL)):
-            asked = {"experiment_ids": [experiment.experiment_id], "run_view_type": ViewType.ALL}
-            for run in pages(client.search_runs, **asked):
+            query = {"experiment_ids": [experiment.experiment_id], "run_view_type": ViewType.ALL}
+            for run in pages(client.search_runs, **query):
                 is_running = run.info.status == "RUNNING" and KEY_TAG in run.data.tags
-                found[run.info.run_id] = experiment.name, is_running and run.info.lifecycle_stage == "active"
-    return found
+                runs_by_id[run.info.run_id] = experiment.name, is_running and run.info.lifecycle_stage == "active"
+    return runs_by_id
 
 
 def find_again(root: Path, run: RunDirectory) -> bool:
-    """Write a run's damaged tracking.json anew, from what MLflow has of it. False where it has no such run, or more than one."""
+    """Write a run's damaged tracking.json anew, from MLflow. False where MLflow has no such run, or more than one."""
     from mlflow.entities import ViewType
 
     if not is_there(root):
         return False
-    with opened(root) as client:
+    with store_client(root) as client:
         experiments = [experiment.experiment_id for experiment in pages(client.search_experiments)]
         key = read_or_empty(run.path / "run.json").get("key")
         name, value = (FOLDER_TAG, run.path.name) if key is None else (KEY_TAG, key)
-        found = client.search_runs(experiments, f"tags.`{name}` = '{value}'", ViewType.ALL, max_results=2)
-        if len(found) != 1:
+        matches = client.search_runs(experiments, f"tags.`{name}` = '{value}'", ViewType.ALL, max_results=2)
+        if len(matches) != 1:
             return False
-        results = _results(client, found[0])
-    info, data = found[0].info, found[0].data
+        results = _results(client, matches[0])
+    info, data = matches[0].info, matches[0].data
     text = yaml.safe_dump(read_or_empty(run.path / "run.json").get("project", {}), sort_keys=False)
     opening = Opening(info.run_name, data.params, text, info.start_time / 1000)
     problem, ending = data.tags.get("problem"), None
@@ -253,14 +255,14 @@ def find_again(root: Path, run: RunDirectory) -> bool:
     return True
 
 
-def _results(client: MlflowClient, found: Run) -> Results:
-    """What the run told at an earlier end, and when: it is not told again."""
-    last = {key: client.get_metric_history(found.info.run_id, key) for key in found.data.metrics if is_final(key)}
+def _results(client: MlflowClient, run: Run) -> Results:
+    """The final metrics that MLflow has, and their times: they are not sent again."""
+    last = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics if is_final(key)}
     return {key: (values[-1].value, values[-1].timestamp / 1000) for key, values in last.items()}
 
 
 def deliver_again(root: Path, run: RunDirectory) -> None:
-    """Bring a run to MLflow that has lost it, under another id."""
+    """Send a run to MLflow again where MLflow has lost it, under a new id."""
     tracking = Tracking.read(run.path / "tracking.json")
     write_tracking(run, replace(tracking, run_id=None, experiment_id=None))
     deliver(run, root)
@@ -268,6 +270,6 @@ def deliver_again(root: Path, run: RunDirectory) -> None:
 
 def end(root: Path, run_id: str) -> None:
     """Close a run as killed."""
-    with opened(root) as client:
+    with store_client(root) as client:
         client.set_tag(run_id, "problem", "its process was killed, and its folder is gone")
         client.set_terminated(run_id, "KILLED")

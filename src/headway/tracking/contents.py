@@ -1,4 +1,4 @@
-"""What MLflow shows of a run: tags, the note, the data, final metrics, files."""
+"""The contents of a run in MLflow: tags, the note, the data, final metrics, files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 NUMBER_TAG = "headway.number"
-"""Which run of its folder it is, as text that sorts as the number does; only where the store is the folder's own."""
+"""The run's number in its folder, as text that sorts like the number; only where the store is the folder's own."""
 
 # More metric keys make MLflow's comparison of runs slow; system metrics and the curves come on top.
 MOST_METRICS = 100
@@ -60,7 +60,7 @@ def flatten(project: Mapping[str, Any]) -> dict[str, Scalar]:
 
 
 def opening_tags(plan: Mapping[str, Any]) -> dict[str, str]:
-    """What the run was made with."""
+    """Code, environment, project and model of the run."""
     code, environment = plan.get("code") or {}, plan.get("environment") or {}
     tags = {
         "mlflow.source.name": f"headway {code.get('version', '')}".strip(),
@@ -89,20 +89,20 @@ def number_tag(plan: Mapping[str, Any]) -> dict[str, str]:
 
 
 def number_of(tags: Mapping[str, str]) -> int:
-    """What NUMBER_TAG says; 0 for a run from before there were numbers."""
+    """The number in NUMBER_TAG; 0 for a run of an early version, which has none."""
     text = tags.get(NUMBER_TAG, "")
     return int(text) if text.isdecimal() else 0
 
 
 def prefect_tags(run: RunDirectory) -> dict[str, str]:
-    """The orchestrator's run, where there is one."""
+    """The run in Prefect, where there is one."""
     flow = read_or_empty(run.path / "flow.json")
     tags = {"prefect.flow_run_id": flow.get("flow_run_id"), "prefect.url": flow.get("url")}
     return {key: str(value) for key, value in tags.items() if value}
 
 
 def note_of(run: RunDirectory, ending: Ending | None) -> str:
-    """Markdown at the top of the run's page: what it predicts, what came out, where else to look."""
+    """Markdown at the top of the run's page: its description, its results, the link to Prefect."""
     evaluation = Evaluation.read_if_whole(run.path / "evaluation.json") or Evaluation()
     decision = Decision.read_if_whole(run.path / "decision.json")
     lines = [read_or_empty(run.path / "run.json").get("project", {}).get("description", ""), *evaluation.remarks]
@@ -127,15 +127,15 @@ def dataset_of(run: RunDirectory) -> DatasetInput | None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     project = plan["project"]
-    named = project.get("data", {})
-    source = {"uri": named.get("source") or f"dataset:{named.get('dataset')}", "sha256": data["digest"]}
+    data_section = project.get("data", {})
+    source = {"uri": data_section.get("source") or f"dataset:{data_section.get('dataset')}", "sha256": data["digest"]}
     schema = [
         {"name": name, "type": column_type(kind).mlflow_type, "required": False}
-        for name, kind in named.get("features", {}).items()
+        for name, kind in data_section.get("features", {}).items()
     ]
     profile = {key: data[key] for key in ("rows", "files") if key in data}
-    made = Dataset(
-        name=str(named.get("dataset") or project["name"]),
+    dataset = Dataset(
+        name=str(data_section.get("dataset") or project["name"]),
         digest=str(data["digest"])[:12],
         source_type="code",
         source=json.dumps(source),
@@ -143,18 +143,18 @@ def dataset_of(run: RunDirectory) -> DatasetInput | None:
         schema=json.dumps({"mlflow_colspec": schema}) if len(schema) <= 500 else None,
         profile=json.dumps(profile)[:60_000] if profile else None,
     )
-    return DatasetInput(made, [InputTag("mlflow.data.context", "training")])
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
 def is_final(key: str) -> bool:
-    """Whether a metric's key is one of `final_metrics`', but for those of a watch."""
+    """Whether a metric's key is one of `final_metrics`, except those of a watch."""
     return key.startswith(("test/", "training/", "timing/", "versus/"))
 
 
 def final_metrics(run: RunDirectory) -> dict[str, float]:
     """test/auc, test/auc_low, timing/train, training/epochs, versus/linear/auc ...: of what the run's folder holds whole.
 
-    MLflow sorts its charts' sections by name: the model's own results come first, the baselines it is held against last.
+    MLflow sorts its charts' sections by name: the model's own results come first, the baselines last.
     """
     evaluation = Evaluation.read_if_whole(run.path / "evaluation.json") or Evaluation()
     flat: dict[str, object] = {}
@@ -168,7 +168,7 @@ def final_metrics(run: RunDirectory) -> dict[str, float]:
 
 
 def deliver_artifacts(client: MlflowClient, run: RunDirectory, run_id: str) -> list[str]:
-    """Copy the run's findings into MLflow; copied again, a file replaces itself. Returns what is damaged, and stays here."""
+    """Copy the run's files into MLflow; copied again, a file replaces itself. Returns the damaged files, which are not copied."""
     damaged = []
     for name in FILES:
         path = run.path / name
@@ -195,7 +195,7 @@ def _picture(path: Path) -> Image.Image | None:
     try:
         with Image.open(path) as picture:
             return picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError):  # the last two are how PIL, too, says that a PNG is broken
+    except (OSError, SyntaxError, ValueError):  # PIL raises the last two, too, for a damaged PNG
         return None
 
 

@@ -1,7 +1,7 @@
-"""The gate's decisions, carried out: a candidate takes charge only from the version that it was compared with.
+"""Carries out the gate's decisions: a candidate replaces only the version that it was compared with.
 
-This is a compare-and-set on the alias champion, under the model's lock (``tracking.lock``): where another version took charge while
-the candidate was trained, evaluated or paused, the comparison is made again with that one before anything is decided.
+This is a compare-and-set on the alias champion, under the model's lock (``tracking.lock``). Where another version took charge while
+the candidate was trained, evaluated or paused, the candidate is first compared with that one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from headway.evaluate.decision import Decision
 from headway.tracking import decisions, intent, lock
 from headway.tracking.decisions import GATE, DecisionRecord, current_user, reason_of
-from headway.tracking.registry import Holder, holder_of, opened, reading
+from headway.tracking.registry import Holder, holder_of, reading, store_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,53 +27,53 @@ def settle(
     root: Path,
     name: str,
     version: str,
-    compared: str | None,
+    rival: str | None,
     decision: Decision,
     again: Callable[[Holder | None], Decision],
 ) -> Decision:
-    """Carry out what the gate decides about a version; the decision that holds.
+    """Carry out the gate's decision about a version. Returns the decision that holds.
 
-    ``compared``: the version in charge when the candidate was compared, None where there was none; ``decision`` is what came of
-    it. Where another one is in charge now, ``again`` compares with that one and decides anew; nobody else decides about the model
-    meanwhile. A version that the gate has decided about already, in a process that was killed, keeps that decision.
+    ``rival``: the version in charge when the candidate was compared, None where there was none; ``decision``: the result of that.
+    Where another one is in charge now, ``again`` compares with that one and decides anew; no other process decides about the model
+    meanwhile. A version that has a decision already, from a process that was killed, keeps it.
     """
-    with lock.held(root, name) as held:
-        assert held is not None
-        with opened(root) as client:
-            intent.recover(client, name, held.check)
-            earlier = _decided(client, name, version)
+    with lock.hold(root, name) as model_lock:
+        assert model_lock is not None
+        with store_client(root) as client:
+            intent.recover(client, name, model_lock.check)
+            earlier = _newest_record(client, name, version)
         if earlier is not None:
-            return _told(earlier)
+            return _decision_of(earlier)
         while True:
-            with opened(root) as client:
+            with store_client(root) as client:
                 now = holder_of(client, root, name, "champion")
             in_charge = None if now is None else now.version
-            if in_charge == compared:
+            if in_charge == rival:
                 break
-            decision, compared = again(now), in_charge
-        with opened(root) as client:
-            _carry_out(client, name, version, compared, decision, held)
+            decision, rival = again(now), in_charge
+        with store_client(root) as client:
+            _carry_out(client, name, version, rival, decision, model_lock)
         return decision
 
 
-def decided(root: Path, name: str, run_id: str) -> Decision | None:
-    """What the gate has decided about the version that a run made, as decision.json says it; None where it has not, or there is none."""
+def decision_of_run(root: Path, name: str, run_id: str) -> Decision | None:
+    """The gate's decision about a run's version, as in decision.json; None where there is no decision or no version."""
     with reading(root, name) as client:
         for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-            record = _decided(client, name, str(version.version))
+            record = _newest_record(client, name, str(version.version))
             if record is not None:
-                return replace(_told(record), name=name, version=record.version)
+                return replace(_decision_of(record), name=name, version=record.version)
     return None
 
 
-def _decided(client: MlflowClient, name: str, version: str) -> DecisionRecord | None:
-    """The gate's newest decision about a version that was written down."""
+def _newest_record(client: MlflowClient, name: str, version: str) -> DecisionRecord | None:
+    """The gate's newest recorded decision about a version."""
     history = decisions.read(client, name)
     return next((one for one in reversed(history) if one.number and one.version == version and one.kind in GATE), None)
 
 
 def _carry_out(
-    client: MlflowClient, name: str, version: str, before: str | None, decision: Decision, held: Lock
+    client: MlflowClient, name: str, version: str, before: str | None, decision: Decision, model_lock: Lock
 ) -> None:
     record = DecisionRecord(
         kind="refusal" if not decision.promoted else "first" if before is None else "promotion",
@@ -89,11 +89,11 @@ def _carry_out(
         low=decision.low,
         high=decision.high,
     )
-    intent.carry_out(client, name, record, held.check)
+    intent.carry_out(client, name, record, model_lock.check)
 
 
-def _told(record: DecisionRecord) -> Decision:
-    """A decision of the gate as the stage `register` gives it."""
-    promoted = record.kind != "refusal"
-    reason = f"{'promoted' if promoted else 'not promoted'}: {record.why}"
-    return Decision(promoted, reason, record.metric, record.difference, record.low, record.high)
+def _decision_of(record: DecisionRecord) -> Decision:
+    """A record as the gate's decision."""
+    is_promoted = record.kind != "refusal"
+    reason = f"{'promoted' if is_promoted else 'not promoted'}: {record.why}"
+    return Decision(is_promoted, reason, record.metric, record.difference, record.low, record.high)

@@ -1,8 +1,8 @@
 """The history of a model: every decision about which version is in charge, as a list that is only ever appended to.
 
 Each decision is one tag of the registered model, `decision.00012.<id>`, whose value is the record as JSON. A new decision is a
-new tag, so that no write touches an earlier one, also when two machines decide at the same moment. The model's
-description repeats the newest as a table for people; what was written above that table by hand is kept.
+new tag, so that no write changes an earlier one, also when two machines decide at the same moment. The model's description shows
+the newest as a table; text that people wrote above the table is kept.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["first", "promotion", "refusal", "rollback", "outside"]
 GATE: tuple[Kind, ...] = ("first", "promotion", "refusal")
-"""What the gate decides; `outside` is an alias that was moved in MLflow itself."""
+"""The kinds that the gate decides. `outside`: the alias was moved in MLflow itself."""
 MOVES: tuple[Kind, ...] = ("first", "promotion", "rollback", "outside")
 """The kinds after which another version may be in charge."""
 
@@ -38,13 +38,13 @@ LEAST_ROOM = 800  # for one decision with a long reason
 OUTSIDE = "the alias champion was moved outside Headway"
 HEADING = "## Decisions"
 TOLD_BY_TAGS = "tags"
-"""The end of the keys of decisions from before this list, which the versions' tags told."""
+"""The end of the keys of decisions that an early version kept in the versions' tags."""
 _KEY = re.compile(r"decision\.(\d+)\.\w+")
 
 
 @dataclass(frozen=True)
 class DecisionRecord(Record):
-    """One decision: about which version, who was in charge before and after it, who decided, when and why.
+    """One decision: the version, the versions in charge before and after, who decided, when and why.
 
     ``when``: seconds since the epoch. ``before`` and ``after``: versions, None where none was in charge. ``run_id``: the MLflow
     run that made ``version``. ``metric`` to ``high``: the gate's measurement with its 95 % interval, where there is one.
@@ -78,7 +78,7 @@ class DecisionRecord(Record):
         return super().from_json({**values, "before": values["from"], "after": values["to"], "when": when}, where)
 
     def change(self) -> str:
-        """Who was in charge before and after: `1 → 2`."""
+        """The versions in charge before and after: `1 → 2`."""
         if self.kind == "refusal":
             return f"{self.before or 'none'} stays, {self.version} refused"
         return f"{self.before or 'none'} → {self.after or 'none'}"
@@ -87,7 +87,7 @@ class DecisionRecord(Record):
 def read(client: MlflowClient, name: str) -> list[DecisionRecord]:
     """A model's decisions, the oldest first; empty where there is no such model.
 
-    A model from before there was this list has the decisions that its versions' tags still tell.
+    The decisions of a model of an early version are read from its versions' tags.
     """
     from mlflow.exceptions import MlflowException
 
@@ -97,45 +97,47 @@ def read(client: MlflowClient, name: str) -> list[DecisionRecord]:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return []
         raise
-    kept = {}
+    records = {}
     for key, value in model.tags.items():
         if _KEY.fullmatch(key):
             with contextlib.suppress(ValueError, KeyError, TypeError):  # edited by hand in MLflow
-                kept[key] = DecisionRecord.from_json(json.loads(value))
-    if all(key.endswith(f".{TOLD_BY_TAGS}") for key in kept):  # none, or a process died while it wrote them down
+                records[key] = DecisionRecord.from_json(json.loads(value))
+    if all(key.endswith(f".{TOLD_BY_TAGS}") for key in records):  # none, or a process was killed while it wrote them
         return _from_versions(client, name)
-    return sorted(kept.values(), key=lambda record: (record.number, record.when))
+    return sorted(records.values(), key=lambda record: (record.number, record.when))
 
 
-def catch_up(client: MlflowClient, name: str, coming: DecisionRecord) -> list[DecisionRecord]:
-    """Note what is missing before a decision that is coming; the whole list. The caller holds the model (``lock.held``).
+def catch_up(client: MlflowClient, name: str, upcoming: DecisionRecord) -> list[DecisionRecord]:
+    """Add the missing records before a new decision; the whole list. The caller holds the model (``lock.hold``).
 
-    Missing is what the versions' tags alone told, and, where another version is in charge than the list says, that its alias
-    was moved outside Headway. Done again after a kill, it changes nothing more.
+    Missing are decisions that only the versions' tags hold, and, where the version in charge differs from the list, that the alias
+    was moved outside Headway. Repeated after a kill, this changes nothing more.
     """
     history = read(client, name)
-    written = [one for one in history if one.number]
-    moves = [one for one in written if one.kind in MOVES]
+    records = [one for one in history if one.number]
+    moves = [one for one in records if one.kind in MOVES]
     for one in history:
         if not one.number:
-            number = len(written) + 1
-            written.append(append(client, name, _key(number, TOLD_BY_TAGS), replace(one, number=number)))
-    if moves and moves[-1].after != coming.before:
-        version = coming.before or moves[-1].after or coming.version
-        outside = DecisionRecord("outside", version, moves[-1].after, coming.before, OUTSIDE, "unknown", coming.when)
-        number = following(written)
-        written.append(append(client, name, new_key(number), replace(outside, number=number)))
-    return written
+            number = len(records) + 1
+            records.append(append(client, name, _key(number, TOLD_BY_TAGS), replace(one, number=number)))
+    if moves and moves[-1].after != upcoming.before:
+        version = upcoming.before or moves[-1].after or upcoming.version
+        outside = DecisionRecord(
+            "outside", version, moves[-1].after, upcoming.before, OUTSIDE, "unknown", upcoming.when
+        )
+        number = following(records)
+        records.append(append(client, name, new_key(number), replace(outside, number=number)))
+    return records
 
 
 def append(client: MlflowClient, name: str, key: str, record: DecisionRecord) -> DecisionRecord:
-    """Write a record under its key, shortened where MLflow would not keep it whole; the record as it is kept."""
-    record = fitted(record)
+    """Write a record under its key, shortened where it is too long for MLflow. Returns the record as it is kept."""
+    record = shorten(record)
     client.set_registered_model_tag(name, key, json.dumps(record.to_json(), ensure_ascii=False))
     return record
 
 
-def fitted(record: DecisionRecord) -> DecisionRecord:
+def shorten(record: DecisionRecord) -> DecisionRecord:
     """The record with a reason that is short enough for one tag."""
     while len(json.dumps(record.to_json(), ensure_ascii=False)) > LONGEST_TAG:
         record = replace(record, why=record.why[: len(record.why) * 3 // 4])
@@ -157,12 +159,12 @@ def _key(number: int, end: str) -> str:
 
 
 def reason_of(reason: str) -> str:
-    """Why the gate decided, without the verdict that its sentence begins with: it stands beside it wherever it is shown."""
+    """The gate's reason without the verdict at its start, which is shown beside it."""
     return reason.removeprefix("not promoted: ").removeprefix("promoted: ")
 
 
 def describe(client: MlflowClient, name: str, history: list[DecisionRecord]) -> None:
-    """Put the newest decisions below what people wrote into the model's description; left as it is where that fills the room."""
+    """Put the newest decisions below people's text in the model's description; nothing changes where that text fills the space."""
     text = client.get_registered_model(name).description or ""
     own = text.partition(HEADING)[0].rstrip()
     lines = [HEADING, "", "| # | when | decision | why | by |", "|---|---|---|---|---|"]
@@ -188,16 +190,16 @@ def _row(record: DecisionRecord) -> str:
 
 
 def ways_back(history: list[DecisionRecord], champion: str) -> list[str]:
-    """The versions that were in charge before the champion, the newest first, without those that were rolled back from last.
+    """The versions that were in charge before the champion, the newest first, without those that a rollback replaced last.
 
-    A rollback to a version that had been rolled back from takes that back, and says nothing against the one that leaves.
+    A rollback to a version that a rollback had replaced undoes that one; the version that it replaces stays in the list.
     """
     moves = [one for one in history if one.kind in MOVES]
-    left: dict[str | None, str] = {}
+    departures: dict[str | None, str] = {}
     for one in moves:
-        left[one.before] = "undo" if one.kind == "rollback" == left.get(one.after) else one.kind
-    found = dict.fromkeys(version for one in reversed(moves) for version in (one.after, one.before) if version)
-    return [version for version in found if version != champion and left.get(version) != "rollback"]
+        departures[one.before] = "undo" if one.kind == "rollback" == departures.get(one.after) else one.kind
+    candidates = dict.fromkeys(version for one in reversed(moves) for version in (one.after, one.before) if version)
+    return [version for version in candidates if version != champion and departures.get(version) != "rollback"]
 
 
 def of_version(history: list[DecisionRecord], version: str) -> str:
@@ -212,10 +214,10 @@ def of_version(history: list[DecisionRecord], version: str) -> str:
 
 
 def current_user() -> str:
-    """Who decides: the user of this process and the machine."""
+    """The user of this process and the machine."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a user without a name, in a container
         user = f"user {os.getuid()}"
     return f"{user}@{socket.gethostname()}"
 
@@ -225,7 +227,7 @@ _ROLLED = re.compile(r"rolled back to version (\d+): (.*)", re.DOTALL)
 
 
 def _from_versions(client: MlflowClient, name: str) -> list[DecisionRecord]:
-    """What the tags of versions still tell, as records without a number. A rollback is told by the version that left."""
+    """The decisions in the versions' tags, as records without a number. A rollback is in the tags of the version that it replaced."""
     records: list[DecisionRecord] = []
     before: str | None = None
     for version in sorted(client.search_model_versions(f"name = '{name}'"), key=lambda v: int(v.version)):
@@ -233,13 +235,13 @@ def _from_versions(client: MlflowClient, name: str) -> list[DecisionRecord]:
         if kind is None:
             continue
         number, why = str(version.version), reason_of(version.tags.get("reason", ""))
-        made, changed = version.creation_timestamp / 1000, version.last_updated_timestamp / 1000
+        creation, change = version.creation_timestamp / 1000, version.last_updated_timestamp / 1000
         back = _ROLLED.fullmatch(why)
         if kind == "rollback" and back:
-            records.append(DecisionRecord(kind, back[1], number, back[1], back[2], "unknown", changed, version.run_id))
+            records.append(DecisionRecord(kind, back[1], number, back[1], back[2], "unknown", change, version.run_id))
             continue
         after = number if kind == "promotion" else before
         kind = "first" if kind == "promotion" and before is None else kind
-        records.append(DecisionRecord(kind, number, before, after, why, "unknown", made, version.run_id))
+        records.append(DecisionRecord(kind, number, before, after, why, "unknown", creation, version.run_id))
         before = after
     return sorted(records, key=lambda record: record.when)

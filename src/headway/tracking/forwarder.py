@@ -1,4 +1,4 @@
-"""A journal's metrics, brought to MLflow as they come.
+"""Sends a journal's metrics to MLflow during the run.
 
 tracking-cursor.json  {"n"}: the last journal event that MLflow has
 """
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from headway.files.atomic import read_or_empty, write_json
 from headway.run.directory import Event, RunDirectory
+from headway.tracking.addresses import uri_of
 from headway.tracking.record import read_tracking
-from headway.tracking.store import client_of, explain, problems, uri_of
+from headway.tracking.store import client_of, explain, problems
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,19 +25,19 @@ RETRY_SECONDS = 30.0
 
 
 def late(run: RunDirectory, error: BaseException) -> str:
-    """What people are told where MLflow is away."""
-    return f"MLflow is away ({explain(error)}); when it is back: headway sync {run.path.name}"
+    """The warning where MLflow does not answer."""
+    return f"MLflow does not answer ({explain(error)}); later run: headway sync {run.path.name}"
 
 
 class Forwarder:
-    """Brings a journal's metrics to MLflow as they come. It has no thread: its owner calls `poll` now and then.
+    """Sends a journal's metrics to MLflow during the run. It has no thread: its owner calls `poll` regularly.
 
-    An event counts as delivered once the cursor file says so, after its batch. A death in between sends a batch again,
-    and MLflow keeps rows of equal key, time, step and value once: each event arrives exactly once.
+    An event counts as delivered once it is in the cursor file, which is written after the batch. After a kill in between, a batch is
+    sent again; MLflow keeps rows of equal key, time, step and value once, so each event arrives exactly once.
     """
 
     def __init__(self, run: RunDirectory, root: Path | None = None) -> None:
-        """``root``: the project's folder, where it is not the one that the run lies in."""
+        """``root``: the project's folder, where it is not the run's own."""
         self.warning: str | None = None
         self._run, self._root = run, root or run.root
         self._reader = run.reader()
@@ -46,17 +47,17 @@ class Forwarder:
         self._not_before = 0.0
 
     def poll(self, patient: bool = True) -> None:
-        """Forward what is new. MLflow being away is remembered as one warning and tried again half a minute later.
+        """Send new events. Where MLflow does not answer, one warning is kept, and the next try is half a minute later.
 
-        With ``patient`` off, what MLflow raises is raised.
+        With ``patient`` false, MLflow's errors are raised.
         """
         tracking = read_tracking(self._run)
         if tracking is None or tracking.run_id is None or (patient and time.monotonic() < self._not_before):
             return
         events = [*self._waiting, *self._reader.poll()]
         self._last = max([self._last, *(event.n for event in events)])
-        after = int(read_or_empty(self._cursor).get("n", 0))  # damaged: all are sent again, and arrive once
-        if after > self._last:  # the journal was cut since: its numbers come a second time, for other events
+        after = int(read_or_empty(self._cursor).get("n", 0))  # a damaged file: all are sent again, and are kept once
+        if after > self._last:  # the journal was cut since: its numbers are used again, for other events
             after = 0
         self._waiting = [event for event in events if event.n > after]
         if not self._waiting:
@@ -76,7 +77,7 @@ class Forwarder:
         from mlflow.entities import Metric
 
         metrics = [
-            # The journal writes null for what is not finite; a loss that diverged is worth seeing.
+            # The journal writes null for a value that is not finite; a diverged loss should be visible.
             Metric(key, math.nan if value is None else float(value), int(event.time * 1000), event.step)
             for event in events
             for key, value in event.metrics.items()

@@ -1,4 +1,4 @@
-"""A decision is carried out whole: it is written down as an intent before the first change, and the intent goes after the last.
+"""Carries a decision out completely: it is written as an intent before the first change, and the intent is removed after the last.
 
 Whatever ends the process in between, the next command of the project finds the intent and finishes what it says. Every change is made
 from the intent alone, so that doing it again changes nothing more. Where it cannot be finished, because its version was deleted or a
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TAG = "intent"
-"""Of the registered model."""
+"""The tag of the registered model that holds the intent."""
 
 Check = Callable[[], Any]
 """Raises ConfigError where the model is no longer held."""
@@ -33,7 +33,7 @@ Check = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Intent:
-    """A decision that is being carried out. ``key``: where the list will keep it. ``previous``: who had that alias before."""
+    """A decision that is being carried out. ``key``: its key in the history. ``previous``: the version that had that alias before."""
 
     key: str
     record: DecisionRecord
@@ -46,7 +46,7 @@ class Intent:
 
 
 def intent_of(model: Any) -> Intent | None:
-    """The intent that a registered model holds; None where there is none, or where its text was spoilt by hand."""
+    """A registered model's intent; None where there is none, or where its text was spoilt by hand."""
     with contextlib.suppress(KeyError, TypeError, ValueError):
         plain = json.loads(model.tags[TAG])
         return Intent(plain["key"], DecisionRecord.from_json(plain["record"]), plain["previous"])
@@ -54,40 +54,40 @@ def intent_of(model: Any) -> Intent | None:
 
 
 def carry_out(client: MlflowClient, name: str, record: DecisionRecord, check: Check = lambda: None) -> DecisionRecord:
-    """Write the intent, and do what it says; the decision as the list keeps it. The caller holds the model (``lock.held``).
+    """Write the intent and carry it out. Returns the decision as it is kept. The caller holds the model (``lock.hold``).
 
     ``check`` raises where the lock was lost. A decision that another machine has finished meanwhile counts as done. Raises
-    ConfigError, with nothing changed, where another machine, which no lock reaches, decides about the model at this moment.
+    ConfigError, and changes nothing, where another machine, which this lock does not reach, decides at the same moment.
     """
     check()
     history = decisions.catch_up(client, name, record)
     number = decisions.following(history)
     previous = aliases_of(client.get_registered_model(name)).get("previous")
-    made = Intent(decisions.new_key(number), decisions.fitted(replace(record, number=number)), previous)
+    intent = Intent(decisions.new_key(number), decisions.shorten(replace(record, number=number)), previous)
     check()
     try:
-        _begin(client, name, made)
-        _finish(client, name, made, check)
+        _begin(client, name, intent)
+        _finish(client, name, intent, check)
     except ConfigError:
-        if not _is_finished_elsewhere(client, name, made):
+        if not _is_finished_elsewhere(client, name, intent):
             raise
-    return made.record
+    return intent.record
 
 
-def _begin(client: MlflowClient, name: str, made: Intent) -> None:
-    client.set_registered_model_tag(name, TAG, made.to_json())
+def _begin(client: MlflowClient, name: str, intent: Intent) -> None:
+    client.set_registered_model_tag(name, TAG, intent.to_json())
     model = client.get_registered_model(name)
-    own = (model.tags.get(TAG), aliases_of(model).get("champion")) == (made.to_json(), made.record.before)
+    own = (model.tags.get(TAG), aliases_of(model).get("champion")) == (intent.to_json(), intent.record.before)
     if not own:
-        if model.tags.get(TAG) == made.to_json():
+        if model.tags.get(TAG) == intent.to_json():
             client.delete_registered_model_tag(name, TAG)
-        raise ConfigError(f"{name} must be decided about by one at a time, but another machine does so now; try again")
+        raise ConfigError(f"only one machine at a time may decide about {name}, but another does so now; try again")
 
 
 def _is_finished_elsewhere(client: MlflowClient, name: str, intent: Intent) -> bool:
-    """Whether another machine, which took this one for dead, has finished its decision.
+    """Whether another machine, to which this one seemed dead, has finished this decision.
 
-    Where this one's alias champion came after that, the version that was decided on last is put in charge again.
+    If this process set the alias champion after that, the version of the last decision is put in charge again.
     """
     model = client.get_registered_model(name)
     if intent.key not in model.tags:
@@ -100,24 +100,24 @@ def _is_finished_elsewhere(client: MlflowClient, name: str, intent: Intent) -> b
 
 
 def recover(client: MlflowClient, name: str, check: Check = lambda: None) -> DecisionRecord | None:
-    """Finish, or undo, what a killed process began; the decision that was finished. The caller holds the model.
+    """Finish, or undo, the decision of a killed process. Returns a finished decision. The caller holds the model.
 
     ``check`` raises where the lock was lost.
     """
     model = registered_model(client, name)
-    left = None if model is None else intent_of(model)
-    if left is None:
+    intent = None if model is None else intent_of(model)
+    if intent is None:
         return None
-    aliases, record = aliases_of(model), left.record
+    aliases, record = aliases_of(model), intent.record
     is_there = exists(client, name, record.version)
     if is_there and aliases.get("champion") in (record.before, record.after):
         try:
-            _finish(client, name, left, check)
+            _finish(client, name, intent, check)
         except ConfigError:
-            if not _is_finished_elsewhere(client, name, left):
+            if not _is_finished_elsewhere(client, name, intent):
                 raise
         return record
-    _undo(client, name, left, aliases)
+    _undo(client, name, intent, aliases)
     return None
 
 
@@ -139,13 +139,13 @@ def aliases_of(model: Any) -> dict[str, str]:
 
 
 def _finish(client: MlflowClient, name: str, intent: Intent, check: Check) -> None:
-    record, replaced = intent.record, _replaced(client, name, intent.record)
+    record, predecessor = intent.record, _predecessor(client, name, intent.record)
     check()
     if record.kind in MOVES:
         client.set_registered_model_alias(name, "champion", record.version)
         check()
-        if replaced is not None:
-            client.set_registered_model_alias(name, "previous", replaced)
+        if predecessor is not None:
+            client.set_registered_model_alias(name, "previous", predecessor)
         model = client.get_registered_model(name)
         if aliases_of(model).get("challenger") == record.version:
             client.delete_registered_model_alias(name, "challenger")
@@ -155,20 +155,20 @@ def _finish(client: MlflowClient, name: str, intent: Intent, check: Check) -> No
     check()
     decisions.append(client, name, intent.key, record)
     history = decisions.read(client, name)
-    state.tell(client, name, record, replaced, history)
+    state.tell(client, name, record, predecessor, history)
     decisions.describe(client, name, history)
     check()
     client.delete_registered_model_tag(name, TAG)
 
 
-def _replaced(client: MlflowClient, name: str, record: DecisionRecord) -> str | None:
-    """The version that leaves with this decision, if it was not deleted."""
+def _predecessor(client: MlflowClient, name: str, record: DecisionRecord) -> str | None:
+    """The version that this decision replaces, if it was not deleted."""
     leaves = record.kind in MOVES and record.before is not None and record.before != record.version
     return record.before if leaves and exists(client, name, str(record.before)) else None
 
 
 def _undo(client: MlflowClient, name: str, intent: Intent, aliases: dict[str, str]) -> None:
-    """The version in charge before is in charge again, unless a person has put another there."""
+    """Put the version that was in charge before in charge again, unless a person has moved the alias."""
     record = intent.record
     if record.kind in MOVES and "champion" not in aliases and record.before is not None:
         if exists(client, name, record.before):
@@ -191,3 +191,15 @@ def exists(client: MlflowClient, name: str, version: str) -> bool:
             return False
         raise
     return True
+
+
+def aliased(client: MlflowClient, name: str, alias: str) -> Any:
+    """The version that an alias names; None when there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise

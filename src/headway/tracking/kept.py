@@ -1,4 +1,4 @@
-"""What MLflow's runs have on this machine's disk, and which of it registered versions need."""
+"""The files of MLflow's runs on this machine's disk, and which of them registered versions need."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headway.tracking.bundles import model_folder
 from headway.tracking.contents import number_of
-from headway.tracking.registry import model_folder, opened
+from headway.tracking.registry import store_client
 from headway.tracking.store import is_there
 from headway.tracking.variants import PARENT_TAG
 
@@ -22,7 +23,7 @@ PAGE = 1000
 class Tracked:
     """A run in MLflow. ``started`` and ``ended`` are seconds since the epoch; ``ended`` is None while it goes on.
 
-    ``number``: which run of its folder it is; 0 where nothing tells.
+    ``number``: its number in its folder; 0 where it is unknown.
     ``folders`` lie in this project's mlruns/: the run's artifacts, and its logged models.
     """
 
@@ -37,22 +38,22 @@ class Tracked:
 
 
 def tracked_runs(root: Path) -> dict[str, Tracked]:
-    """Every run that MLflow knows, deleted ones too, by its id; none where there is no store yet: looking makes none.
+    """Every run in MLflow, also deleted ones, by its id; none where there is no store. Creates no store.
 
-    Raises ConfigError when MLflow does not answer: without it nobody knows what is registered.
+    Raises ConfigError when MLflow does not answer: without it, it is unknown what is registered.
     """
     if not is_there(root):
         return {}
-    with opened(root) as client:
+    with store_client(root) as client:
         versions = list(pages(client.search_model_versions))
         # A version made by hand may name no run or no logged model; each of the two is enough to keep it.
         runs, models = {v.run_id for v in versions}, {v.model_id for v in versions}
         sources = {_local(str(v.source)) for v in versions}
-        found: dict[str, Tracked] = {}
+        runs_by_id: dict[str, Tracked] = {}
         for experiment in _experiments(client):
-            for made in _tracked(client, experiment, root.resolve() / "mlruns", runs, models, sources):
-                found[made.run_id] = made
-    return found
+            for run in _tracked(client, experiment, root.resolve() / "mlruns", runs, models, sources):
+                runs_by_id[run.run_id] = run
+    return runs_by_id
 
 
 def _experiments(client: MlflowClient) -> list[Any]:
@@ -64,16 +65,16 @@ def _experiments(client: MlflowClient) -> list[Any]:
 def _tracked(
     client: MlflowClient, experiment: Any, base: Path, runs: set[Any], models: set[Any], sources: set[Path | None]
 ) -> Iterator[Tracked]:
-    """The runs of one experiment. One whose model is registered is registered, however the version names it."""
+    """The runs of one experiment. A run counts as registered if its model is, in whichever way the version refers to it."""
     from mlflow.entities import ViewType
 
     ids = [experiment.experiment_id]
     folders: dict[str, list[Path]] = {}
-    needed = set(runs)
+    run_ids = set(runs)
     for model in pages(client.search_logged_models, experiment_ids=ids):
         path = _local(model.artifact_location)
         if model.model_id in models or (path is not None and path in sources):
-            needed.add(model.source_run_id)
+            run_ids.add(model.source_run_id)
         folders.setdefault(model.source_run_id, []).extend(_inside(path, model.model_id, base))
     for run in pages(client.search_runs, experiment_ids=ids, run_view_type=ViewType.ALL):
         info = run.info
@@ -82,7 +83,7 @@ def _tracked(
         yield Tracked(
             run_id=info.run_id,
             project=experiment.name,
-            registered=info.run_id in needed or inner,
+            registered=info.run_id in run_ids or inner,
             variant=PARENT_TAG in run.data.tags,
             number=number_of(run.data.tags),
             started=info.start_time / 1000,
@@ -91,11 +92,11 @@ def _tracked(
         )
 
 
-def pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
-    """All that a search finds, page after page."""
+def pages(search: Callable[..., Any], **query: Any) -> Iterator[Any]:
+    """All results of a search, page after page."""
     token = None
     while True:
-        page = search(**asked, max_results=PAGE, page_token=token)
+        page = search(**query, max_results=PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:
@@ -116,12 +117,12 @@ def _inside(path: Path | None, name: str, base: Path) -> list[Path]:
 
 
 def run_folder(root: Path, run_id: str) -> Path | None:
-    """Where a run's artifacts lie on this machine; None where MLflow does not know it, or keeps them elsewhere."""
+    """The folder of a run's artifacts on this machine; None where MLflow has no such run, or has them elsewhere."""
     from mlflow.exceptions import MlflowException
 
     if not is_there(root):
         return None
-    with opened(root) as client:
+    with store_client(root) as client:
         try:
             folder = _local(client.get_run(run_id).info.artifact_uri)
         except MlflowException:
@@ -133,6 +134,6 @@ def model_folders(root: Path, run_id: str) -> list[Path]:
     """The folders of the versions that a run made, on this machine."""
     if not is_there(root):
         return []
-    with opened(root) as client:
+    with store_client(root) as client:
         versions = client.search_model_versions(f"run_id = '{run_id}'")
         return [folder for v in versions if (folder := model_folder(client, v)) is not None]

@@ -1,4 +1,4 @@
-"""One decider at a time for each model, by locks that do not outlive their process.
+"""One deciding process at a time for each model, by locks that end with their process.
 
 | the store of runs and models | what keeps others out |
 |---|---|
@@ -27,7 +27,7 @@ from headway.errors import ConfigError
 from headway.files import locks
 from headway.files.database import WAIT_SECONDS, connect, database
 from headway.tracking import tickets
-from headway.tracking.store import database_file, is_file, tracking_uri
+from headway.tracking.addresses import database_file, is_file, tracking_uri
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -39,18 +39,18 @@ LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Lock:
-    """A model's lock in this process. ``check`` raises ConfigError where it was lost meanwhile: a database that was restarted."""
+    """A model's lock in this process. ``check`` raises ConfigError where it was lost, for example by a restart of the database."""
 
     check: Callable[[], Any]
 
 
 @contextlib.contextmanager
-def held(root: Path, name: str, seconds: float = math.inf) -> Iterator[Lock | None]:
-    """Hold the model for the block; None where another process still has it after ``seconds``. A longer wait is said, once."""
+def hold(root: Path, name: str, seconds: float = math.inf) -> Iterator[Lock | None]:
+    """Hold the model for the block; None where another process still has it after ``seconds``. A longer wait prints one line."""
     uri, wait = tracking_uri(root), _Wait(name, seconds)
     file = _file(root, uri, name)
-    with _kernel(file, wait) as locked:
-        if not locked:
+    with _kernel(file, wait) as is_locked:
+        if not is_locked:
             yield None
         elif is_file(uri):
             yield Lock(lambda: None)
@@ -58,7 +58,7 @@ def held(root: Path, name: str, seconds: float = math.inf) -> Iterator[Lock | No
             with contextlib.closing(_connect(uri, name)) as connection:
                 yield _advisory(connection, name, wait)
         else:
-            with tickets.held(uri, name, file, wait.until) as check:
+            with tickets.hold(uri, name, file, wait.until) as check:
                 yield None if check is None else Lock(check)
 
 
@@ -68,18 +68,18 @@ class _Wait:
 
     name: str
     seconds: float
-    begun: float = field(default_factory=time.monotonic)
+    start: float = field(default_factory=time.monotonic)
     is_said: bool = False
 
     def until(
         self, is_taken: Callable[[], bool], may_end: Callable[[], bool] = lambda: True, pause: float = LOOK_SECONDS
     ) -> bool:
-        """Try again and again; False where the time is up, and it may end."""
+        """Try repeatedly; False where the time is up and the wait may end."""
         while not is_taken():
-            waited = time.monotonic() - self.begun
-            if waited >= self.seconds and may_end():
+            seconds_so_far = time.monotonic() - self.start
+            if seconds_so_far >= self.seconds and may_end():
                 return False
-            if waited >= QUIET_SECONDS and not self.is_said:
+            if seconds_so_far >= QUIET_SECONDS and not self.is_said:
                 self.is_said = True
                 print(f"headway: another process decides about {self.name}; waiting", file=sys.stderr, flush=True)
             time.sleep(pause)
@@ -108,7 +108,7 @@ def _kernel(path: Path, wait: _Wait) -> Iterator[bool]:
 
 
 def _connect(uri: str, name: str) -> Connection:
-    """A connection of the lock's own: it must outlast every transaction."""
+    """A separate connection for the lock, which must outlast every transaction."""
     import psycopg2
 
     purpose = f"headway: deciding about {name}"
@@ -142,6 +142,6 @@ def _ask(connection: Connection, name: str, query: str, *values: int) -> Any:
             row = cursor.fetchone()
     except psycopg2.Error:
         raise ConfigError(
-            f"the database must stay up while {name} is decided about, but the connection was lost; repeat the command"
+            f"the database must stay up during a decision about {name}, but the connection was lost; repeat the command"
         ) from None
     return row[0] if row else None

@@ -1,4 +1,4 @@
-"""A bundle as an MLflow model: its code, its signature, an example, the packages that it needs."""
+"""A bundle as an MLflow model: its code, its signature, an example, its package requirements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def save(
         from mlflow.models import Model
 
     package = Path(headway.__file__).parent
-    made = Model(
+    mlflow_model = Model(
         artifact_path=model.artifact_location, run_id=run_id, model_uuid=model.model_id, model_id=model.model_id
     )
     with _temporary_in(folder.parent), tempfile.TemporaryDirectory() as code, quietly():
@@ -49,7 +49,7 @@ def save(
             signature=_signature(described),
             input_example=_example(example, described),
             pip_requirements=_requirements(described),
-            mlflow_model=made,
+            mlflow_model=mlflow_model,
         )
     for cache in list(folder.rglob("__pycache__")):
         shutil.rmtree(cache)
@@ -58,7 +58,7 @@ def save(
 
 @contextlib.contextmanager
 def _temporary_in(folder: Path) -> Iterator[None]:
-    """Have temporary files and folders made there: what a kill leaves of them is cleared with the folder."""
+    """Create temporary files and folders in this folder, with which they are removed after a kill."""
     before = tempfile.tempdir
     tempfile.tempdir = str(folder)
     try:
@@ -75,11 +75,10 @@ def _requirements(described: Mapping[str, Any]) -> list[str]:
 
 
 def _signature(described: Mapping[str, Any]) -> Any:
-    """Every column may be null: the preparation imputes. Whole numbers are double, for so are numbers beside nulls.
+    """Every column may be null: the preparation imputes. Whole numbers are double, because numbers beside nulls are.
 
-    The signature is for people to read and for tools to send the right columns. MLflow's own check of it would refuse
-    int64 where it says double, and numbers where it says string; so it is marked as one that the model checks itself,
-    which `headway.data.canonical` does, for training and serving alike and in one line.
+    People read the signature, and tools send the right columns by it. MLflow's own check would refuse int64 where it says double,
+    and numbers where it says string. So it is marked as one that the model checks itself: `headway.data.canonical` does.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -90,10 +89,10 @@ def _signature(described: Mapping[str, Any]) -> Any:
         task = task_of(described["task"])
         params = ParamSchema([ParamSpec(one.name, one.kind, one.default) for one in task.parameters])
         # A prompt is completed; a text is measured. A frame holds the one or the other.
-        asked = [ColSpec("string", name, required=False) for name in (PROMPT, *described.get("features", ("text",)))]
-        told = [ColSpec("string", "completion", required=False)]
-        told += [ColSpec(kind, name, required=False) for name, kind in task.answered(()).items()]
-        return ModelSignature(inputs=Schema(asked), outputs=Schema(told), params=params)
+        inputs = [ColSpec("string", name, required=False) for name in (PROMPT, *described.get("features", ("text",)))]
+        outputs = [ColSpec("string", "completion", required=False)]
+        outputs += [ColSpec(kind, name, required=False) for name, kind in task.answered(()).items()]
+        return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs), params=params)
     columns = [
         ColSpec(column_type(kind).mlflow_type, name, required=False) for name, kind in described["features"].items()
     ]

@@ -1,7 +1,7 @@
-"""What a registered model is for: the project, the task and the target, as tags of the model and of each of its versions.
+"""The purpose of a registered model: project, task and target, as tags of the model and of each version.
 
-The model's tags are those of the version in charge: they change when a version of another purpose takes charge, which only a person
-can want (`--replace-champion`).
+The model's tags are those of the version in charge. They change when a version of another purpose takes charge, which needs
+`--replace-champion`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Purpose:
-    """Which project's model, of which task, predicting which column. None is what is not known; a text has no target."""
+    """The project, the task and the target column. None: unknown; a text has no target."""
 
     project: str | None
     task: str | None
@@ -31,16 +31,16 @@ class Purpose:
 
     @classmethod
     def of_tags(cls, tags: Mapping[str, str]) -> Purpose:
-        """As the tags of a model or of a version say; nothing is known of one from before these tags."""
+        """From the tags of a model or of a version; unknown for one of an early version, without these tags."""
         return cls(tags.get("project"), tags.get("task"), tags.get("target"))
 
     @classmethod
     def of_bundle(cls, described: Mapping[str, Any]) -> Purpose:
-        """As bundle.json says."""
+        """From bundle.json."""
         return cls(None, described.get("task"), described.get("target"))
 
     def tags(self) -> dict[str, str]:
-        """What is known, as tags."""
+        """The known fields, as tags."""
         values = {"project": self.project, "task": self.task, "target": self.target}
         return {key: value for key, value in values.items() if value is not None}
 
@@ -50,12 +50,12 @@ class Purpose:
         return f"{self.target or 'text'} ({self.task})"
 
     def differs(self, other: Purpose) -> bool:
-        """Whether both are known, and predict different things."""
-        known = self.task is not None and other.task is not None
-        return known and (self.task, self.target) != (other.task, other.target)
+        """Whether both are known and differ in task or target."""
+        both_known = self.task is not None and other.task is not None
+        return both_known and (self.task, self.target) != (other.task, other.target)
 
     def write(self, client: MlflowClient, name: str, tags: Mapping[str, str]) -> None:
-        """Make the model's ``tags`` say this, as far as it is known."""
+        """Set the model's tags to this purpose, as far as it is known. ``tags``: those that it has."""
         if self.task is None:
             return
         for key, value in self.tags().items():
@@ -67,7 +67,7 @@ class Purpose:
     def check(self, name: str, model: Purpose, replace: bool) -> None:
         """Raise ConfigError where the registered model ``name``, which has a champion, is for something else.
 
-        With ``replace``, which a person asked for, another task or target is let through.
+        With ``replace`` (`--replace-champion`), another task or target is allowed.
         """
         if model.project is not None and model.project != self.project:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""tracking.json: what a run's folder knows of the run in MLflow."""
+"""tracking.json: the state of a run in MLflow, in its folder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from headway.files.records import Record
 from headway.run.directory import RunDirectory
 
 Results = Mapping[str, tuple[float, float]]
-"""Each metric of an end: its value, and when it was first told."""
+"""Each final metric: its value, and when it was first sent."""
 
 
 @dataclass(frozen=True)
 class Opening(Record):
-    """What is told at a run's begin, whenever MLflow answers: what the list of runs shows, flat settings, the project's YAML, when."""
+    """The beginning of a run, sent as soon as MLflow answers: its name in lists, flat settings, the project's YAML, the time."""
 
     name: str
     params: Mapping[str, object]
@@ -26,7 +26,7 @@ class Opening(Record):
 
 @dataclass(frozen=True)
 class Ending(Record):
-    """What is told at its end: FINISHED, FAILED or KILLED, when, why, and the final metrics."""
+    """The end of a run: FINISHED, FAILED or KILLED, the time, the problem, and the final metrics."""
 
     status: str
     time: float
@@ -47,14 +47,14 @@ class Tracking(Record):
     ui: str | None = None
     results: Results = field(default_factory=dict)
 
-    def ended(self, status: str, metrics: Mapping[str, float], problem: str | None) -> Tracking:
-        """With how the run ended now."""
+    def with_end(self, status: str, metrics: Mapping[str, float], problem: str | None) -> Tracking:
+        """The same with an end, now."""
         ending = Ending(status, self._end(), problem, metrics)
         return replace(self, ending=ending, results=results_of(ending, self.results))
 
     def _end(self) -> float:
-        """Now; where the clock was set back, after the run's begin and an earlier end, whose metrics would otherwise count as newer."""
-        earlier = [(self.ending or self.opening).time, *(told for _, told in self.results.values())]
+        """Now; where the clock was set back, after the run's beginning and earlier end, whose metrics would else count as newer."""
+        earlier = [(self.ending or self.opening).time, *(moment for _, moment in self.results.values())]
         return max(time.time(), max(earlier) + 0.001)
 
 
@@ -75,19 +75,19 @@ def unopened(key: str, opening: Opening) -> Tracking:
 
 
 def key_of(run: RunDirectory) -> str:
-    """A key that follows from what the run is: copied here and delivered a second time, the same folder is the same run."""
+    """A key computed from the run itself, so that a copied folder is the same run in MLflow."""
     key = run.plan.get("key")
     if key is not None:
         return str(key)
-    begun = next(run.events(), None)
+    first = next(run.events(), None)
     plan = (run.path / "run.json").read_text(encoding="utf-8")
-    return digest({"name": run.path.name, "plan": plan, "begun": begun.time if begun else None})
+    return digest({"name": run.path.name, "plan": plan, "begun": first.time if first else None})
 
 
 def results_of(ending: Ending, earlier: Results) -> Results:
-    """Each metric that was told at an end, ``earlier`` or now.
+    """Each final metric that was sent ``earlier`` or is sent now.
 
-    MLflow knows a value again by its time: a run that ends again (closed as killed, then resumed) tells none twice.
+    MLflow recognises a value by its time: a run that ends again (closed as killed, then resumed) sends no value twice.
     """
-    changed = {k: (v, ending.time) for k, v in ending.metrics.items() if k not in earlier or earlier[k][0] != v}
-    return {**earlier, **changed}
+    news = {k: (v, ending.time) for k, v in ending.metrics.items() if k not in earlier or earlier[k][0] != v}
+    return {**earlier, **news}

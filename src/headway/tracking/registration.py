@@ -1,4 +1,4 @@
-"""A run's bundle becomes a version of the project's registered model, once, whatever is killed on the way."""
+"""Registers a run's bundle as a version of the project's model, exactly once, also after kills."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from headway.files.atomic import read_json
 from headway.files.locks import working_folder
 from headway.run.directory import RunDirectory
 from headway.tracking import intent, lock
+from headway.tracking.addresses import is_local, tracking_uri
 from headway.tracking.packaging import save
 from headway.tracking.purpose import Purpose
 from headway.tracking.record import read_tracking
-from headway.tracking.registry import holder_of, opened
-from headway.tracking.store import is_local, is_there, open_store, problems, tracking_uri
+from headway.tracking.registry import holder_of, store_client
+from headway.tracking.store import is_there, open_store, problems
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) -> str:
-    """Log the run's bundle as a model and register it; the version. A run that is registered already keeps its version.
+    """Log the run's bundle as a model and register it. Returns the version; a registered run keeps its version.
 
     ``example``: a few raw rows. Killed anywhere and repeated, it makes one logged model and one version. Raises ConfigError when the
-    run is not in MLflow, MLflow does not answer, or the registered model is for something else, DamagedError when the bundle is damaged.
+    run is not in MLflow, MLflow does not answer, or the model has another purpose, DamagedError when the bundle is damaged.
     """
     tracking = read_tracking(run)
     if tracking is None or tracking.run_id is None:
@@ -37,12 +38,12 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
             f"headway sync {run.path.name}"
         )
     run_id = tracking.run_id
-    with lock.held(root, name) as held, opened(root) as client:
-        assert held is not None
-        intent.recover(client, name, held.check)
-        known = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-        if known:
-            return str(known[0].version)
+    with lock.hold(root, name) as model_lock, store_client(root) as client:
+        assert model_lock is not None
+        intent.recover(client, name, model_lock.check)
+        versions = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+        if versions:
+            return str(versions[0].version)
         purpose = Purpose.of(run.plan["project"])
         _check_purpose(client, root, name, purpose, bool(run.plan.get("replace_champion")))
         checksums.check(run.bundle)  # its copy gets checksums of its own
@@ -52,29 +53,29 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
             with working_folder(root / "data" / "registry", "register") as folder:
                 save(folder / "model", run.bundle, described, example, model, run_id)
                 client.log_model_artifacts(model.model_id, str(folder / "model"))
-            # Before a version names it: a power cut must not leave one without its files.
+            # Synced before a version refers to it: a power cut must not leave a version without its files.
             if is_local(tracking_uri(root)):
                 checksums.sync_tree(Path(model.artifact_location.removeprefix("file://")))
             client.finalize_logged_model(model.model_id, "READY")
         _log_output(client, run_id, model.model_id)
         _ensure_model(client, name, run.plan["project"].get("description", ""), purpose)
-        # MLflow would look a models:/ address of a local store up in its global store, which need not be this one.
+        # MLflow looks up models:/ addresses in its global store, which may be another one than a local store.
         source = model.artifact_location if is_local(tracking_uri(root)) else f"models:/{model.model_id}"
-        made = client.create_model_version(name, source, run_id, tags=purpose.tags(), model_id=model.model_id)
-        return str(made.version)
+        version = client.create_model_version(name, source, run_id, tags=purpose.tags(), model_id=model.model_id)
+        return str(version.version)
 
 
 def _logged_model(client: MlflowClient, experiment: str, name: str, run_id: str, kind: str) -> Any:
-    """The run's logged model, which a process that was killed may have begun."""
+    """The run's logged model, which a killed process may have created already."""
     query = f"source_run_id = '{run_id}'"
-    begun = client.search_logged_models(experiment_ids=[experiment], filter_string=query, max_results=1)
-    if begun:
-        return client.get_logged_model(begun[0].model_id)
+    models = client.search_logged_models(experiment_ids=[experiment], filter_string=query, max_results=1)
+    if models:
+        return client.get_logged_model(models[0].model_id)
     return client.create_logged_model(experiment, name, run_id, params={"model": kind})
 
 
 def _log_output(client: MlflowClient, run_id: str, model_id: str) -> None:
-    """Say once which model the run made: MLflow would list it again each time."""
+    """Log the run's model as its output, once: MLflow would list it again each time."""
     from mlflow.entities import LoggedModelOutput
 
     outputs = client.get_run(run_id).outputs
@@ -83,7 +84,7 @@ def _log_output(client: MlflowClient, run_id: str, model_id: str) -> None:
 
 
 def _ensure_model(client: MlflowClient, name: str, description: str, purpose: Purpose) -> None:
-    """The registered model, with what it is for. Where no version is in charge, that is what the newest one is for."""
+    """Create the registered model with its purpose. Where no version is in charge, its purpose is the newest version's."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -97,9 +98,9 @@ def _ensure_model(client: MlflowClient, name: str, description: str, purpose: Pu
 
 
 def check_purpose(root: Path, project: Mapping[str, Any], replace: bool) -> None:
-    """Raise ConfigError where a project's model could not be registered, because its name stands for something else.
+    """Raise ConfigError where a project's model could not be registered, because the registered model has another purpose.
 
-    Says nothing where MLflow is away: registering asks again. Nothing is created by looking.
+    Does nothing where MLflow does not answer: registering checks again. Creates nothing.
     """
     if not is_there(root):
         return
@@ -111,12 +112,12 @@ def _check_purpose(client: MlflowClient, root: Path, name: str, purpose: Purpose
     model = intent.registered_model(client, name)
     if model is None:
         return
-    known = Purpose.of_tags(model.tags)
+    current = Purpose.of_tags(model.tags)
     if "champion" not in model.aliases:
-        known = Purpose(known.project, None, None)
-    elif known.task is None:  # from before there were such tags: the champion's files know it
+        current = Purpose(current.project, None, None)
+    elif current.task is None:  # of an early version, without these tags: the champion's files have it
         holder = holder_of(client, root, name, "champion")
         if holder is not None and holder.bundle is not None:
             with contextlib.suppress(OSError, ValueError):
-                known = Purpose.of_bundle(read_json(holder.bundle / "bundle.json"))
-    purpose.check(name, known, replace)
+                current = Purpose.of_bundle(read_json(holder.bundle / "bundle.json"))
+    purpose.check(name, current, replace)

@@ -1,23 +1,21 @@
-"""The registry, for looking: versions with their bundles, who has which alias, and why each was given."""
+"""Reading the registry: versions with their bundles, aliases, and decisions."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.errors import ConfigError, DamagedError, HeadwayError
-from headway.files import checksums
-from headway.files.checksums import Damage
-from headway.files.locks import working_folder
+from headway.errors import ConfigError, HeadwayError
 from headway.files.records import Record
 from headway.tracking import decisions, intent, lock
+from headway.tracking.addresses import tracking_uri
+from headway.tracking.bundles import bundle_of
 from headway.tracking.contents import NUMBER_TAG
 from headway.tracking.decisions import DecisionRecord
-from headway.tracking.store import is_there, needing, open_store, tracking_uri
+from headway.tracking.store import is_there, needing, open_store
 from headway.tracking.variants import PARENT_TAG
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class VersionRow(Record):
-    """A version as lists show it: the MLflow run that made it, when (seconds since the epoch), and what its page says."""
+    """A version in lists: its MLflow run, its time (seconds since the epoch), its aliases and tags."""
 
     version: str
     run_id: str
@@ -52,7 +50,7 @@ class VersionRow(Record):
 
 @dataclass(frozen=True)
 class RunRow(Record):
-    """A run as lists show it; times are seconds since the epoch."""
+    """A run in lists; times are seconds since the epoch."""
 
     run_id: str
     name: str
@@ -66,7 +64,7 @@ class RunRow(Record):
 
 @dataclass(frozen=True)
 class Holder:
-    """The version that has an alias, and its bundle on this machine; None where the files are gone or damaged, as ``problem`` says."""
+    """The version that has an alias, and its bundle on this machine; None where files are missing or damaged (``problem``)."""
 
     version: str
     bundle: Path | None
@@ -74,8 +72,8 @@ class Holder:
 
 
 @contextlib.contextmanager
-def opened(root: Path) -> Iterator[MlflowClient]:
-    """The store's client; what MLflow raises meanwhile becomes one clear line."""
+def store_client(root: Path) -> Iterator[MlflowClient]:
+    """The store's client; MLflow's errors in the block become a ConfigError of one line."""
     client = open_store(root)
     with needing(tracking_uri(root)):
         yield client
@@ -83,38 +81,38 @@ def opened(root: Path) -> Iterator[MlflowClient]:
 
 @contextlib.contextmanager
 def reading(root: Path, name: str) -> Iterator[MlflowClient]:
-    """The store's client for looking at a model. What a killed process began with it is finished first.
+    """The store's client for reading about a model. A decision of a killed process is finished first.
 
-    A decision whose process is at work is left to that one.
+    A decision that a running process carries out is left to that process.
     """
-    with opened(root) as client:
+    with store_client(root) as client:
         model = intent.registered_model(client, name)
         if model is not None and intent.intent_of(model) is not None:
-            with lock.held(root, name, seconds=0) as held:
-                if held is not None:
-                    intent.recover(client, name, held.check)
+            with lock.hold(root, name, seconds=0) as model_lock:
+                if model_lock is not None:
+                    intent.recover(client, name, model_lock.check)
         yield client
 
 
 def champion(root: Path, name: str) -> Champion | None:
-    """The version that the alias champion names; None when there is none yet."""
+    """The version with the alias champion; None when there is none yet."""
     with reading(root, name) as client:
-        version = aliased(client, name, "champion")
+        version = intent.aliased(client, name, "champion")
         if version is None:
             return None
         return Champion(str(version.version), version.run_id, bundle_of(client, root, version))
 
 
 def holder(root: Path, name: str, alias: str = "champion") -> Holder | None:
-    """The version that an alias names, also where its files are damaged; None when there is none."""
+    """The version that has an alias, also where its files are damaged; None when there is none."""
     with reading(root, name) as client:
         return holder_of(client, root, name, alias)
 
 
 def holder_of(client: MlflowClient, root: Path, name: str, alias: str) -> Holder | None:
     """As holder, with a client."""
-    version = aliased(client, name, alias)
-    return None if version is None else _holding(client, root, version)
+    version = intent.aliased(client, name, alias)
+    return None if version is None else _holder(client, root, version)
 
 
 def earlier(root: Path, name: str, champion: str) -> Iterator[Holder]:
@@ -127,132 +125,40 @@ def earlier_of(client: MlflowClient, root: Path, name: str, champion: str) -> It
     """As earlier, with a client."""
     for number in decisions.ways_back(decisions.read(client, name), champion):
         if intent.exists(client, name, number):
-            yield _holding(client, root, client.get_model_version(name, number))
+            yield _holder(client, root, client.get_model_version(name, number))
 
 
-def _holding(client: MlflowClient, root: Path, version: Any) -> Holder:
+def _holder(client: MlflowClient, root: Path, version: Any) -> Holder:
     try:
         return Holder(str(version.version), bundle_of(client, root, version))
     except HeadwayError as error:
         return Holder(str(version.version), None, str(error))
 
 
-def version_of(root: Path, name: str, wanted: str = "champion") -> Champion:
+def version_of(root: Path, name: str, version_or_alias: str = "champion") -> Champion:
     """A version by its number or by an alias, with its bundle on this machine.
 
-    Raises ConfigError when there is none; nothing is created by looking.
+    Raises ConfigError when there is none. Creates nothing.
     """
     if not is_there(root):
-        raise ConfigError(_no_version(name, wanted, []))
+        raise ConfigError(_no_version(name, version_or_alias, []))
     with reading(root, name) as client:
-        known = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)
-        version = client.get_model_version(name, wanted) if wanted in known else None
-        if version is None and not wanted.isdigit():
-            version = aliased(client, name, wanted)
+        numbers = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)
+        version = client.get_model_version(name, version_or_alias) if version_or_alias in numbers else None
+        if version is None and not version_or_alias.isdigit():
+            version = intent.aliased(client, name, version_or_alias)
         if version is None:
-            raise ConfigError(_no_version(name, wanted, known))
+            raise ConfigError(_no_version(name, version_or_alias, numbers))
         return Champion(str(version.version), version.run_id, bundle_of(client, root, version))
 
 
-def _no_version(name: str, wanted: str, known: list[str]) -> str:
-    if not known:
-        return f"{name} must have a champion, but it has none yet; headway run {name}"
-    fix = f"there is version {', '.join(known[-10:])}"
-    if wanted == "champion":
-        return f"{name} must have a champion, but no version is it; {fix}: give --version"
-    return f"--version must be a version of {name} or an alias, but {wanted!r} is none; {fix}"
-
-
-def aliased(client: MlflowClient, name: str, alias: str) -> Any:
-    """The version that an alias names; None when there is none."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-
-
-def bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
-    """Where a version's files lie, for a store on this machine; else a copy, made once.
-
-    Raises DamagedError where they are gone or damaged, with the commands that help.
-    """
-    place = model_folder(client, version)
-    if place is None:
-        return _fetched(client, root, version)
-    found = place / "artifacts" / "bundle"
-    damage = sealed_damage(found)
-    if damage is not None:
-        raise DamagedError(
-            f"{version.name} version {version.version} must be what was registered, but {damage} in {found}; "
-            f"{_ways_out(client, version)}"
-        )
-    return found
-
-
-def sealed_damage(bundle: Path) -> Damage | None:
-    """The first file of a bundle that its checksums tell is not what was written; of one without any, only that it is gone."""
-    if not (bundle / "bundle.json").exists():
-        return Damage(bundle / "bundle.json", "is gone")
-    return next(checksums.damages(bundle), None)
-
-
-def _is_whole(client: MlflowClient, version: Any) -> bool:
-    """Whether a version's files are; of those that are kept elsewhere, that is not known before they are fetched."""
-    place = model_folder(client, version)
-    return place is None or sealed_damage(place / "artifacts" / "bundle") is None
-
-
-def model_folder(client: MlflowClient, version: Any) -> Path | None:
-    """The folder of a version's MLflow model on this machine; None where it is kept elsewhere."""
-    uri = _address(client, version)
-    path = Path(uri.removeprefix("file://"))
-    return path if path.is_absolute() and "://" not in uri.removeprefix("file://") else None
-
-
-def _address(client: MlflowClient, version: Any) -> str:
-    uri = client.get_model_version_download_uri(version.name, version.version)
-    if uri.startswith("models:/"):
-        uri = client.get_logged_model(uri.removeprefix("models:/").split("/")[0]).artifact_location
-    return str(uri)
-
-
-def _ways_out(client: MlflowClient, version: Any) -> str:
-    """What helps where a version is damaged: with a single version nothing can be rolled back to."""
-    name, number = version.name, str(version.version)
-    others = [str(v.version) for v in client.search_model_versions(f"name = '{name}'") if str(v.version) != number]
-    champion = aliased(client, name, "champion")
-    if champion is not None and str(champion.version) != number:
-        other = f"version {champion.version} is in charge"
-    elif others:
-        back = [v for v in decisions.ways_back(decisions.read(client, name), number) if v in others]
-        whole = (v for v in back if _is_whole(client, client.get_model_version(name, v)))
-        other = f"headway rollback {name} --to {next(whole, max(others, key=int))}"
-    else:
-        other = f"headway run {name} --replace-champion"
-    return f"headway doctor --apply mends it where a copy is left; else: {other}"
-
-
-def _fetched(client: MlflowClient, root: Path, version: Any) -> Path:
-    """A copy of the bundle of a version that is kept elsewhere; a damaged copy is fetched again."""
-    import mlflow.artifacts
-
-    kept = root / "data" / "champions" / version.name / str(version.version)
-    if kept.exists() and next(checksums.damages(kept), None) is not None:
-        shutil.rmtree(kept)
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with working_folder(kept.parent, "download") as folder:
-            address = f"{_address(client, version).rstrip('/')}/artifacts/bundle"
-            got = mlflow.artifacts.download_artifacts(
-                artifact_uri=address, dst_path=str(folder), tracking_uri=tracking_uri(root)
-            )
-            checksums.check(Path(got))
-            Path(got).rename(kept)
-    return kept
+def _no_version(name: str, version_or_alias: str, numbers: list[str]) -> str:
+    if not numbers:
+        return f"{name} has no champion yet. Run: headway run {name}"
+    fix = f"there is version {', '.join(numbers[-10:])}"
+    if version_or_alias == "champion":
+        return f"{name} has no champion; {fix}: give --version"
+    return f"--version must be a version of {name} or an alias, but {version_or_alias!r} is none; {fix}"
 
 
 def history(root: Path, name: str) -> list[DecisionRecord]:
@@ -264,9 +170,9 @@ def history(root: Path, name: str) -> list[DecisionRecord]:
 def versions(root: Path, name: str) -> list[VersionRow]:
     """A model's versions, newest first."""
     with reading(root, name) as client:
-        found = client.search_model_versions(f"name = '{name}'")
+        entries = client.search_model_versions(f"name = '{name}'")
         aliases: dict[str, list[str]] = {}
-        if found:
+        if entries:
             for alias, version in client.get_registered_model(name).aliases.items():
                 aliases.setdefault(str(version), []).append(alias)
         rows = [
@@ -277,14 +183,14 @@ def versions(root: Path, name: str) -> list[VersionRow]:
                 aliases=tuple(sorted(aliases.get(str(v.version), []))),
                 tags=dict(v.tags),
             )
-            for v in found
+            for v in entries
         ]
     return sorted(rows, key=lambda row: -int(row.version))
 
 
 def list_runs(root: Path, project: str, most: int = 20) -> list[RunRow]:
     """A project's runs, newest first. The variants of effect studies are left out."""
-    with opened(root) as client:
+    with store_client(root) as client:
         experiment = client.get_experiment_by_name(project)
         if experiment is None:
             return []
@@ -293,7 +199,7 @@ def list_runs(root: Path, project: str, most: int = 20) -> list[RunRow]:
             "start_time DESC",
         ]  # the number is right also where the clock was set back
         newest = client.search_runs([experiment.experiment_id], max_results=1000, order_by=order)
-        found = [r for r in newest if PARENT_TAG not in r.data.tags][:most]
+        runs = [r for r in newest if PARENT_TAG not in r.data.tags][:most]
     return [
         RunRow(
             run_id=r.info.run_id,
@@ -305,5 +211,5 @@ def list_runs(root: Path, project: str, most: int = 20) -> list[RunRow]:
             metrics=dict(r.data.metrics),
             tags={k: v for k, v in r.data.tags.items() if not k.startswith("mlflow.")},
         )
-        for r in found
+        for r in runs
     ]

@@ -1,4 +1,4 @@
-"""Rolling back: an earlier version is put in charge, both versions say why, and the model's history keeps it."""
+"""Rolling back: an earlier version is put in charge; both versions' pages and the model's history say why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headway.errors import ConfigError, DamagedError
 from headway.files.records import Record
 from headway.machine.clock import moment
-from headway.tracking import decisions, intent, lock, registry
+from headway.tracking import bundles, decisions, intent, lock, registry
 from headway.tracking.decisions import DecisionRecord, current_user
 from headway.tracking.store import is_there
 
@@ -22,9 +22,9 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Rollback(Record):
-    """Which version is in charge now, which one was, why, and whether the one in charge had been champion before.
+    """The version in charge now and the one before, the reason, and whether the new one had been champion before.
 
-    ``since``: seconds since the epoch where this was decided before, and nothing was left to do.
+    ``since``: seconds since the epoch of an earlier rollback, where there was nothing left to do.
     """
 
     version: str
@@ -34,7 +34,7 @@ class Rollback(Record):
     since: float | None = None
 
     def sentence(self) -> str:
-        """As people read it."""
+        """One line for people."""
         if self.since is not None:
             when = f"rolled back from version {self.before} on {moment(self.since)} ({self.reason})"
             return f"version {self.version} is champion already, {when}; --to puts another version in charge"
@@ -42,34 +42,34 @@ class Rollback(Record):
 
 
 def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "", instead_of: str = "") -> Rollback:
-    """Put the version ``to``, or the previous champion where it is empty, in charge; the one that was becomes `previous`.
+    """Put the version ``to`` in charge, or the previous champion where it is empty; the replaced one becomes `previous`.
 
-    ``who``: who decided, where it is not the user of this process. ``instead_of``: the champion that shall leave; any other stays.
-    Killed anywhere and repeated, it is the same as done once: a rollback without ``to`` never undoes a rollback. Raises ConfigError,
-    and changes nothing, when there is no champion, another than ``instead_of``, nothing to go back to, no such version, or another
-    process holds the model for longer than PATIENCE_SECONDS; DamagedError when the version's files are gone or damaged.
+    ``who``: who decided, where it is not the user of this process. ``instead_of``: the champion to replace; any other stays. Killed
+    anywhere and repeated, the result is the same: a rollback without ``to`` never undoes a rollback. Raises ConfigError, and changes
+    nothing, when there is no champion, another one than ``instead_of``, no earlier one, no such version, or another process holds the
+    model for longer than PATIENCE_SECONDS; DamagedError when the version's files are missing or damaged.
     """
     if not is_there(root):
         raise ConfigError(_no_champion(name))
-    with lock.held(root, name, PATIENCE_SECONDS) as held, registry.opened(root) as client:
-        if held is None:
+    with lock.hold(root, name, PATIENCE_SECONDS) as model_lock, registry.store_client(root) as client:
+        if model_lock is None:
             raise ConfigError(
-                f"{name} must have one process that decides about it, but another has been at it for {PATIENCE_SECONDS:.0f} s; "
+                f"only one process at a time may decide about {name}, but another has done so for {PATIENCE_SECONDS:.0f} s; "
                 "try again"
             )
-        intent.recover(client, name, held.check)
-        now = registry.aliased(client, name, "champion")
+        intent.recover(client, name, model_lock.check)
+        now = intent.aliased(client, name, "champion")
         if now is None:
             raise ConfigError(_no_champion(name))
         before, history = str(now.version), decisions.read(client, name)
         if instead_of not in ("", before):
-            raise ConfigError(f"{name} version {instead_of} must be in charge, but version {before} is by now")
-        done = _done_before(history, to, before)
-        if done is not None:
-            return done
+            raise ConfigError(f"{name} version {instead_of} must be in charge, but now version {before} is")
+        repetition = _done_before(history, to, before)
+        if repetition is not None:
+            return repetition
         target = _target(client, name, to, before)
         try:
-            registry.bundle_of(client, root, target)
+            bundles.bundle_of(client, root, target)
         except DamagedError as error:
             raise DamagedError(f"{error}{_another(client, root, name, before)}") from None
         version = str(target.version)
@@ -77,7 +77,7 @@ def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "
         record = DecisionRecord(
             "rollback", version, before, version, why, who or current_user(), time.time(), target.run_id
         )
-        intent.carry_out(client, name, record, held.check)
+        intent.carry_out(client, name, record, model_lock.check)
         return Rollback(version, before, why, any(one.after == version for one in history))
 
 
@@ -89,9 +89,9 @@ def _another(client: MlflowClient, root: Path, name: str, before: str) -> str:
 
 
 def _done_before(history: list[DecisionRecord], to: str, champion: str) -> Rollback | None:
-    """The rollback that put the champion in charge, where it is the newest change and the one that is wanted; else None.
+    """The rollback that put the champion in charge, where it is the newest change and the requested one; else None.
 
-    A command whose process died after its last change is repeated: what it did must not be turned round.
+    A command that was killed after its last change may be repeated, which must not undo it.
     """
     moves = [one for one in history if one.number and one.kind in decisions.MOVES]
     newest = moves[-1] if moves else None
@@ -106,18 +106,18 @@ def _no_champion(name: str) -> str:
 
 
 def _target(client: MlflowClient, name: str, to: str, before: str) -> Any:
-    """The version that shall be in charge."""
-    known = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)
-    others = ", ".join([v for v in known if v != before][-10:]) or "none, so retrain first"
+    """The version to put in charge."""
+    numbers = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)
+    others = ", ".join([v for v in numbers if v != before][-10:]) or "none, so retrain first"
     if not to:
-        found = registry.aliased(client, name, "previous")
-        if found is None or str(found.version) == before:
+        previous = intent.aliased(client, name, "previous")
+        if previous is None or str(previous.version) == before:
             raise ConfigError(
-                f"{name} must have a previous champion to go back to, but there was none before version {before}; "
+                f"{name} has no previous champion: version {before} is its first; "
                 f"give --to one of its other versions: {others}"
             )
-        return found
-    if to not in known:
+        return previous
+    if to not in numbers:
         raise ConfigError(f"--to must be a version of {name}, but {to!r} is not one; other versions: {others}")
     if to == before:
         raise ConfigError(

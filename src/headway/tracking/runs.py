@@ -1,6 +1,6 @@
-"""A run in MLflow. All of it can be delivered again from the run directory: what arrived once does not arrive twice.
+"""A run in MLflow. All of it can be sent again from the run directory without duplicates.
 
-tracking.json         what the run knows of MLflow (record.py)
+tracking.json         the state of the run in MLflow (record.py)
 tracking-cursor.json  which events of the journal MLflow has (forwarder.py)
 """
 
@@ -19,6 +19,7 @@ from headway.errors import ConfigError
 from headway.files import locks
 from headway.machine.clock import moment
 from headway.run.directory import RunDirectory
+from headway.tracking.addresses import is_file, is_local, kept_uri, tracking_uri
 from headway.tracking.contents import (
     MOST_METRICS,
     dataset_of,
@@ -32,16 +33,7 @@ from headway.tracking.contents import (
 )
 from headway.tracking.forwarder import Forwarder, late
 from headway.tracking.record import Opening, key_of, read_tracking, results_of, unopened, write_tracking
-from headway.tracking.store import (
-    experiment_of,
-    explain,
-    is_file,
-    is_local,
-    kept_uri,
-    open_store,
-    problems,
-    tracking_uri,
-)
+from headway.tracking.store import experiment_of, explain, open_store, problems
 from headway.tracking.variants import deliver_variants
 
 if TYPE_CHECKING:
@@ -50,28 +42,28 @@ if TYPE_CHECKING:
 
 KEY_TAG = "headway.key"
 FOLDER_TAG = "headway.folder"
-"""The name of the run's folder: by it, a run is found whose tracking.json is damaged."""
+"""The name of the run's folder, by which a run is found whose tracking.json is damaged."""
 
 
 def begin(run: RunDirectory, root: Path, params: Mapping[str, Any], name: str, project_yaml: str) -> str | None:
-    """Open the run in MLflow, or continue the one that a restarted process opened before; one that was closed is opened again.
+    """Open the run in MLflow, or continue the one that an earlier process opened; a closed run is opened again.
 
-    ``params`` are flat; ``name`` is what the list of runs shows. Returns a warning when a server is away (`sync`
-    delivers later). Raises ConfigError when the project's own store cannot be made or written.
+    ``params`` are flat; ``name`` is shown in the list of runs. Returns a warning when a server does not answer (`sync` sends it
+    later). Raises ConfigError when the project's own store cannot be created or written.
     """
     with _alone(run):
         tracking = read_tracking(run)
-        closed = tracking is not None and tracking.ending is not None
+        was_closed = tracking is not None and tracking.ending is not None
         if tracking is None:
             tracking = unopened(key_of(run), Opening(name, dict(params), project_yaml, time.time()))
         write_tracking(run, replace(tracking, ending=None))
-        return _begin(run, root, closed)
+        return _begin(run, root, was_closed)
 
 
-def _begin(run: RunDirectory, root: Path, closed: bool) -> str | None:
+def _begin(run: RunDirectory, root: Path, was_closed: bool) -> str | None:
     try:
         client, run_id = _open(run, root)
-        if closed:
+        if was_closed:
             client.update_run(run_id, "RUNNING")
             if "problem" in client.get_run(run_id).data.tags:
                 client.delete_tag(run_id, "problem")
@@ -84,8 +76,8 @@ def _begin(run: RunDirectory, root: Path, closed: bool) -> str | None:
 
 @contextlib.contextmanager
 def _alone(run: RunDirectory) -> Iterator[None]:
-    """Held while a run is looked for in MLflow and opened there: two that look at once would open it twice."""
-    with locks.held(run.path / "tracking.lock"):
+    """A lock for searching and opening a run in MLflow: two processes at once would open it twice."""
+    with locks.hold(run.path / "tracking.lock"):
         yield
 
 
@@ -104,21 +96,21 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
     experiment = experiment_of(client, root, run.plan["project"]["name"])
     opening = tracking.opening
     tags = [(KEY_TAG, tracking.key)]
-    if "key" not in run.plan:  # of an earlier version, whose tracking.json alone knew the key that it was opened with
+    if "key" not in run.plan:  # of an earlier version, in which only tracking.json held the key
         tags.append((FOLDER_TAG, run.path.name))
-    found: list[Run] = []
+    matches: list[Run] = []
     for name, value in tags:
-        found = found or client.search_runs([experiment], f"tags.`{name}` = '{value}'", ViewType.ALL, max_results=1)
-    if found:  # a process died between creating the run and writing down its id
-        run_id = found[0].info.run_id
-        if found[0].info.lifecycle_stage == "deleted":
+        matches = matches or client.search_runs([experiment], f"tags.`{name}` = '{value}'", ViewType.ALL, max_results=1)
+    if matches:  # a process was killed between creating the run and writing its id
+        run_id = matches[0].info.run_id
+        if matches[0].info.lifecycle_stage == "deleted":
             client.restore_run(run_id)
     else:
         tags = {**opening_tags(run.plan), **prefect_tags(run), KEY_TAG: tracking.key, FOLDER_TAG: run.path.name}
-        if is_file(tracking_uri(root)):  # folders that share a store count each for itself
+        if is_file(tracking_uri(root)):  # folders that share a store number their runs separately
             tags |= number_tag(run.plan)
-        started = int(opening.time * 1000)
-        run_id = client.create_run(experiment, started, tags, opening.name).info.run_id
+        start = int(opening.time * 1000)
+        run_id = client.create_run(experiment, start, tags, opening.name).info.run_id
     (run.path / "tracking-cursor.json").unlink(missing_ok=True)
     _log_params(client, run_id, opening.params)
     client.log_text(run_id, opening.yaml, "project.yaml")
@@ -153,10 +145,10 @@ def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) ->
 def conclude(
     run: RunDirectory, root: Path, status: str, metrics: Mapping[str, float], problem: str | None = None
 ) -> str | None:
-    """Deliver all that the run directory holds and close the run as FINISHED, FAILED or KILLED.
+    """Send everything in the run directory and close the run as FINISHED, FAILED or KILLED.
 
-    Of the final ``metrics`` MLflow gets the first MOST_METRICS. Returns a warning when MLflow could not be told; never raises for
-    that, the run is whole without it.
+    Of the final ``metrics`` MLflow gets the first MOST_METRICS. Returns a warning when MLflow does not answer, but raises nothing: the
+    run is complete without it.
     """
     if read_tracking(run) is None:
         return None
@@ -164,7 +156,7 @@ def conclude(
         with _alone(run):
             tracking = read_tracking(run)
             assert tracking is not None
-            write_tracking(run, tracking.ended(status, dict(list(metrics.items())[:MOST_METRICS]), problem))
+            write_tracking(run, tracking.with_end(status, dict(list(metrics.items())[:MOST_METRICS]), problem))
             _deliver(run, root)
     except (ConfigError, *problems()) as error:
         return late(run, error)
@@ -172,9 +164,9 @@ def conclude(
 
 
 def sync(run: RunDirectory, root: Path) -> str:
-    """Bring to MLflow whatever of this run is not there yet; the run's id there.
+    """Send to MLflow whatever of this run it does not have yet. Returns the run's id there.
 
-    Also for a run made where there was no MLflow. Raises ConfigError when MLflow is away still.
+    Also for a run without MLflow. Raises ConfigError when MLflow still does not answer.
     """
     with _alone(run):
         return _sync(run, root)
@@ -188,7 +180,7 @@ def _sync(run: RunDirectory, root: Path) -> str:
         text = yaml.safe_dump(project, sort_keys=False, allow_unicode=True)
         opening = Opening(name, flatten(project), text, stamp)
         status = "FINISHED" if run.result is not None else "KILLED"
-        write_tracking(run, unopened(key_of(run), opening).ended(status, final_metrics(run), None))
+        write_tracking(run, unopened(key_of(run), opening).with_end(status, final_metrics(run), None))
     try:
         return _deliver(run, root)
     except problems() as error:
@@ -213,7 +205,7 @@ def _deliver(run: RunDirectory, root: Path) -> str:
     tags = {**prefect_tags(run), "mlflow.note.content": note_of(run, ending)}
     if damaged:
         tags["damaged"] = f"{', '.join(damaged)} of {run.path.name}; headway doctor"[:5000]
-    if ending is None:  # still running: its owner will conclude it
+    if ending is None:  # still running: its process will conclude it
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
         return run_id
     if ending.problem:

@@ -1,4 +1,4 @@
-"""What a version's page in MLflow says: tags hold what is true of it now, the description its part of the history."""
+"""A version's page in MLflow: the tags hold its present state, the description its part of the history."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ MEASURED = ("difference", "low", "high")
 
 
 def tell(
-    client: MlflowClient, name: str, record: DecisionRecord, replaced: str | None, history: list[DecisionRecord]
+    client: MlflowClient, name: str, record: DecisionRecord, predecessor: str | None, history: list[DecisionRecord]
 ) -> None:
-    """Say of both versions that a decision concerns what is true of them now; done again, it says the same.
+    """Set the state of both versions of a decision; repeated, the result is the same.
 
-    ``replaced``: the version that was in charge, None where there was none, where it stays, or where it was deleted.
+    ``predecessor``: the version that was in charge; None where there was none, where it stays, or where it was deleted.
     """
     if record.kind == "rollback":
         again = any(one.after == record.version and one.number < record.number for one in history)
         verb = "restored" if again else "put in charge"
         reason = f"{verb} in place of version {record.before}: {record.why}"
         _tell(client, name, record.version, verb, reason, history)
-        if replaced is not None:
+        if predecessor is not None:
             reason = f"rolled back to version {record.version}: {record.why}"
-            _tell(client, name, replaced, "rolled back", reason, history)
+            _tell(client, name, predecessor, "rolled back", reason, history)
         return
-    if replaced is not None:
-        _tell(client, name, replaced, "replaced", f"replaced by version {record.version}", history)
+    if predecessor is not None:
+        _tell(client, name, predecessor, "replaced", f"replaced by version {record.version}", history)
     verdict = "not promoted" if record.kind == "refusal" else "promoted"
     _tell(client, name, record.version, verdict, record.why, history)
     for key in ("metric", *MEASURED):
@@ -43,7 +43,7 @@ def tell(
 def _tell(
     client: MlflowClient, name: str, version: str, decision: str, reason: str, history: list[DecisionRecord]
 ) -> None:
-    """The gate's measurement goes: it belongs to an earlier decision, and is in the history."""
+    """Set decision and reason, and remove the gate's measurement of an earlier decision, which is in the history."""
     client.set_model_version_tag(name, version, "decision", decision)
     client.set_model_version_tag(name, version, "reason", reason[:5000])
     tags = client.get_model_version(name, version).tags

@@ -1,4 +1,4 @@
-"""Where MLflow keeps runs and models, and how to speak to it without waiting long for a server that is away."""
+"""The client of MLflow's store, which is created where it is missing. A server that does not answer costs only seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from headway.data.credentials import refuse_credentials
 from headway.errors import ConfigError, DamagedError
 from headway.files.atomic import read_or_empty
 from headway.files.database import (
@@ -25,12 +24,12 @@ from headway.files.database import (
     make_databases,
     making_lock,
     place_database,
-    sqlite_file,
 )
 from headway.files.disk import disk_error, full_disk
-from headway.files.locks import held, working_folder
+from headway.files.locks import hold, working_folder
 from headway.files.versions import check_versions
 from headway.run.places import settle, settle_shared
+from headway.tracking.addresses import database_file, is_file, is_local, own_uri, tracking_uri, uri_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,62 +38,13 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    # A server that is away must cost a training seconds, not MLflow's default of minutes; sync delivers later.
+    # A server that does not answer must cost a training seconds, not MLflow's default of minutes; sync sends everything later.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 
 TABLES_LOCK = 4_813_070_002  # beside headway.files.database.LOCK
-_made: set[str] = set()
-
-
-def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else HEADWAY_DATABASE's, else the project's own SQLite database.
-
-    Raises ConfigError for an address that holds credentials.
-    """
-    asked = os.environ.get("MLFLOW_TRACKING_URI")
-    if asked:
-        fix = (
-            "PGPASSWORD" if asked.startswith("postgresql") else "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
-        refuse_credentials(asked, "MLFLOW_TRACKING_URI", fix)  # it is written down with each run
-        return asked
-    found = database()
-    return _own(root) if found is None else found.url("psycopg2", "mlflow")
-
-
-OWN = "mlruns/mlflow.db"
-
-
-def kept_uri(root: Path) -> str:
-    """The store's address as a run directory keeps it: the project's own database is named from its folder, wherever that goes."""
-    uri = tracking_uri(root)
-    return OWN if uri == _own(root) else uri
-
-
-def uri_of(kept: str, root: Path) -> str:
-    """The address that ``kept_uri`` kept."""
-    return _own(root) if kept == OWN else kept
-
-
-def _own(root: Path) -> str:
-    return f"sqlite:///{sqlite_file(root.resolve(), 'mlflow')}"
-
-
-def is_file(uri: str) -> bool:
-    """Whether the store is an SQLite file."""
-    return uri.startswith("sqlite:")
-
-
-def is_local(uri: str) -> bool:
-    """Whether we write to the store's database ourselves and keep the artifacts in mlruns/, with no server between."""
-    return is_file(uri) or uri.startswith("postgresql")
-
-
-def database_file(uri: str) -> Path:
-    """The file of an SQLite store."""
-    return Path(uri.removeprefix("sqlite:///"))
+_made_uris: set[str] = set()
 
 
 def client_of(uri: str) -> MlflowClient:
@@ -113,18 +63,18 @@ def client_of(uri: str) -> MlflowClient:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without the warnings that MLflow causes itself while it is imported: they tell a user nothing."""
+    """Without the warnings of MLflow's own import, which mean nothing to a user."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def open_store(root: Path) -> MlflowClient:
-    """The client of the project's store, which is made when it is not there yet. Raises ConfigError if it cannot be."""
+    """The client of the project's store, which is created where it is missing. Raises ConfigError if that fails."""
     uri = tracking_uri(root)
     if uri.startswith("file:") or ("://" not in uri and not uri.startswith("sqlite:")):
         raise ConfigError(
-            f"MLFLOW_TRACKING_URI must be a database or a server, but is {uri}; files are no longer kept up"
+            f"MLFLOW_TRACKING_URI must be a database or a server, but is {uri}; MLflow no longer supports file stores"
         )
     if is_local(uri):
         _refuse_misread(root.resolve())
@@ -133,14 +83,14 @@ def open_store(root: Path) -> MlflowClient:
         _refuse_emptied(root, database_file(uri))
         _make_database(uri)
         settle(root)
-    elif is_local(uri) and uri not in _made:
+    elif is_local(uri) and uri not in _made_uris:
         _make_postgres(root, uri)
-        _made.add(uri)
+        _made_uris.add(uri)
     return client_of(uri)
 
 
 def let_go(root: Path) -> None:
-    """Close what this process has open of the project's database: its file is about to be replaced."""
+    """Close this process's connections to the project's database, whose file is about to be replaced."""
     kinds = [sys.modules.get(f"mlflow.store.{part}.sqlalchemy_store") for part in ("tracking", "model_registry")]
     for kind in kinds:
         engines = {} if kind is None else kind.SqlAlchemyStore._engine_map
@@ -149,7 +99,7 @@ def let_go(root: Path) -> None:
 
 
 def problems() -> tuple[type[Exception], ...]:
-    """What MLflow raises when the store is away, locked, full or refuses; nothing that a bug of ours would raise."""
+    """MLflow's errors when the store does not answer, is locked, full or refuses; none that a bug of ours would raise."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -164,7 +114,7 @@ def explain(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def needing(uri: str) -> Iterator[None]:
-    """For what cannot wait until MLflow is back. Raises ConfigError for whatever MLflow raises."""
+    """For work that needs MLflow now: MLflow's errors in the block become ConfigErrors."""
     try:
         yield
     except problems() as error:
@@ -178,7 +128,7 @@ def needing(uri: str) -> Iterator[None]:
 
 
 def _refuse_misread(root: Path) -> None:
-    """Raises ConfigError for a folder that MLflow reads as another one: it would keep runs and artifacts there, without a word."""
+    """Raises ConfigError for a folder whose path MLflow decodes to another one: it would write runs and artifacts there."""
     if "?" in str(root) or unquote(str(root)) != str(root):
         raise ConfigError(
             f"a project's folder must have no ? in its path, and no % before two hexadecimal digits, but is {root}: MLflow would "
@@ -187,13 +137,13 @@ def _refuse_misread(root: Path) -> None:
 
 
 def _refuse_file_store(folder: Path) -> None:
-    for found in folder.glob("[0-9]*/meta.yaml"):
-        name = found.relative_to(folder)
-        raise ConfigError(f"{folder} must not hold MLflow's old file store, but {name} is there; move it away")
+    for path in folder.glob("[0-9]*/meta.yaml"):
+        name = path.relative_to(folder)
+        raise ConfigError(f"{folder} must not hold MLflow's old file store, but holds {name}; move it away")
 
 
 def is_there(root: Path) -> bool:
-    """Whether there is a store: looking makes none. Raises DamagedError where there was one that is gone or emptied."""
+    """Whether there is a store. Creates none. Raises DamagedError where the store is missing or empty, although runs refer to it."""
     uri = tracking_uri(root)
     if not is_file(uri):
         return True
@@ -202,13 +152,13 @@ def is_there(root: Path) -> bool:
 
 
 def is_missed(root: Path, path: Path) -> bool:
-    """Whether runs of this folder name themselves by an id that this SQLite file should hold."""
-    kept = (read_or_empty(one) for one in (root / "data" / "runs").glob("*/tracking.json"))
-    return any(one.get("run_id") and uri_of(str(one.get("uri")), root) == f"sqlite:///{path}" for one in kept)
+    """Whether runs of this folder have an id that this SQLite file should hold."""
+    records = (read_or_empty(one) for one in (root / "data" / "runs").glob("*/tracking.json"))
+    return any(one.get("run_id") and uri_of(str(one.get("uri")), root) == f"sqlite:///{path}" for one in records)
 
 
 def _refuse_emptied(root: Path, path: Path) -> None:
-    """Raises DamagedError for a database that was emptied or removed: made anew, it would hide that every model is lost."""
+    """Raises DamagedError for a database that was emptied or removed: a new one would hide that every model is lost."""
     if path.exists() and path.stat().st_size:
         return
     if is_missed(root, path):
@@ -217,16 +167,16 @@ def _refuse_emptied(root: Path, path: Path) -> None:
 
 
 def begin_anew(root: Path) -> None:
-    """Make the project's own database in the place of one that is lost."""
-    _make_database(_own(root))
+    """Create the project's own database in place of a lost one."""
+    _make_database(own_uri(root))
 
 
 def _make_database(uri: str) -> None:
-    """Create the tables once, however many processes ask at the same time; readers never block the writer (WAL)."""
+    """Create the tables once, also where many processes do so at the same time; readers never block the writer (WAL)."""
     path = database_file(uri)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with held(making_lock(path)):
+        with hold(making_lock(path)):
             if not holds_anything(path):
                 _make_elsewhere(path)
             with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
@@ -242,16 +192,16 @@ def _make_database(uri: str) -> None:
 
 
 def _make_elsewhere(path: Path) -> None:
-    """Make the database in a folder of its own, and rename it when it is whole: MLflow's tables come one by one, in many transactions,
-    and it takes up no database of which some are missing."""
+    """Create the database in a working folder, and rename it when it is complete: MLflow creates its tables in many transactions, and
+    does not complete a database of which some are missing."""
     with working_folder(path.parent, "mlflow") as folder:
-        made = folder / path.name
-        uri = f"sqlite:///{made}"
+        partial = folder / path.name
+        uri = f"sqlite:///{partial}"
         client_of(uri).search_experiments(max_results=1)
         _forget(uri)
-        with contextlib.closing(sqlite3.connect(made)) as database:
+        with contextlib.closing(sqlite3.connect(partial)) as database:
             database.execute("PRAGMA journal_mode=WAL")
-        place_database(made, path)
+        place_database(partial, path)
 
 
 def _forget(uri: str) -> None:
@@ -267,12 +217,12 @@ def _forget(uri: str) -> None:
 
 def _make_postgres(root: Path, uri: str) -> None:
     """Create both databases and MLflow's tables once for all machines. Raises ConfigError when that is not possible."""
-    found = database()
-    if found is None:  # MLFLOW_TRACKING_URI names a database of its own: the user's to look after
+    setting = database()
+    if setting is None:  # MLFLOW_TRACKING_URI names a database that the user manages
         return
-    make_databases(found)
-    check_versions(root, found)
-    with contextlib.closing(connect(found, found.database("mlflow"), "headway: making tables")) as connection:
+    make_databases(setting)
+    check_versions(root, setting)
+    with contextlib.closing(connect(setting, setting.database("mlflow"), "headway: making tables")) as connection:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (TABLES_LOCK,))
         client_of(uri).search_experiments(max_results=1)
@@ -294,16 +244,16 @@ def experiment_of(client: MlflowClient, root: Path, project: str) -> str:
     """The id of the project's experiment, created with an artifact folder that direct access and the server share."""
     from mlflow.exceptions import MlflowException
 
-    found: Any = client.get_experiment_by_name(project)
-    if found is None:
+    experiment: Any = client.get_experiment_by_name(project)
+    if experiment is None:
         local = is_local(tracking_uri(root))
         location = str(root.resolve() / "mlruns" / "artifacts" / project) if local else None
         try:
             return client.create_experiment(project, artifact_location=location)
-        except MlflowException:  # another process was quicker
-            found = client.get_experiment_by_name(project)
-            if found is None:
+        except MlflowException:  # another process was faster
+            experiment = client.get_experiment_by_name(project)
+            if experiment is None:
                 raise
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)

@@ -1,4 +1,4 @@
-"""The machine's load while a run trains, measured by MLflow's own monitor."""
+"""The machine's load during a training, measured by MLflow's own monitor."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import logging
 from collections.abc import Iterator
 
 from headway.run.directory import RunDirectory
+from headway.tracking.addresses import uri_of
 from headway.tracking.record import read_tracking
-from headway.tracking.store import client_of, problems, uri_of
+from headway.tracking.store import client_of, problems
 
 SAMPLING_SECONDS = 5.0
 
 
 @contextlib.contextmanager
 def system_metrics(run: RunDirectory) -> Iterator[None]:
-    """Sample CPU, memory, disk, network and GPU until the end of the block. Does nothing while MLflow is away."""
+    """Sample CPU, memory, disk, network and GPU during the block. Does nothing where MLflow does not answer."""
     tracking = read_tracking(run)
     if tracking is None or tracking.run_id is None:
         yield

@@ -1,16 +1,16 @@
-"""One decider at a time over an MLflow server, which offers no locks: numbered tickets, kept as tags of the registered model.
+"""One deciding process at a time over an MLflow server, which has no locks: numbered tickets, as tags of the registered model.
 
-MLflow has no transactions by HTTP, but each tag is written and read whole. Lamport's bakery algorithm needs no more than that
+MLflow has no transactions over HTTP, but each tag is written and read atomically. Lamport's bakery algorithm needs no more
 (A New Solution of Dijkstra's Concurrent Programming Problem, 1974):
 
 | tag | what it says |
 |---|---|
-| `deciding.<id>` | the lock file under which a process waits for the model, or has it. Written once: who deletes it ends the ticket |
-| `deciding.<id>.state` | the number that was drawn, and how often the ticket was renewed; missing while a number is drawn |
+| `deciding.<id>` | the lock file of a process that waits for the model, or has it. Written once; deleting it ends the ticket |
+| `deciding.<id>.state` | the number, and how often the ticket was renewed; missing while a number is drawn |
 
 The lowest number has the model. A ticket is renewed every RENEWAL_SECONDS. One that stays the same over LOOKS looks of another
-process belongs to a machine that died or stands still, and is deleted; no clocks are compared. A ticket of the lock file that this
-process holds now was left by a process that was killed, and is deleted at once.
+process belongs to a machine that is down or suspended, and is deleted; no clocks are compared. A ticket of the lock file that this
+process holds now is from a process that was killed, and is deleted at once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _STATE = re.compile(r"(\d+) \d+")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 Wait = Callable[[Callable[[], bool], Callable[[], bool], float], bool]
-"""Asks the first every so many seconds until it says yes; False when the time is up and the second says that the wait may end."""
+"""Calls the first function every so many seconds until it is true; False when the time is up and the second one is true."""
 
 
 @dataclass(frozen=True, order=True)
@@ -61,10 +61,10 @@ def tickets_of(tags: dict[str, str]) -> list[Ticket]:
 
 
 @contextlib.contextmanager
-def held(uri: str, name: str, file: Path, wait: Wait) -> Iterator[Callable[[], None] | None]:
-    """Hold the model for the block; what raises ConfigError where it was lost meanwhile, or None where ``wait`` gave up.
+def hold(uri: str, name: str, file: Path, wait: Wait) -> Iterator[Callable[[], None] | None]:
+    """Hold the model for the block: a function that raises ConfigError where it was lost, or None where ``wait`` gave up.
 
-    ``file``: the lock file that the caller holds. A model that is not there yet has nothing to decide about, and is not held.
+    ``file``: the lock file that the caller holds. A model that does not exist yet is not held.
     """
     queue = _Queue(client_of(uri), name, _place(file))
     try:
@@ -77,7 +77,7 @@ def held(uri: str, name: str, file: Path, wait: Wait) -> Iterator[Callable[[], N
 
 
 def _place(file: Path) -> str:
-    """What the kernel's lock belongs to: a boot of a machine, a device and an inode. Where the boot is hidden, a name used only once."""
+    """The id of the kernel's lock: a boot of a machine, a device and an inode. Where the boot is hidden, a unique name."""
     about = file.stat()
     with contextlib.suppress(OSError):
         return f"{_BOOT.read_text().strip()}.{about.st_dev}.{about.st_ino}"
@@ -96,7 +96,7 @@ class _Queue:
     is_in: bool = False
     looks: dict[Ticket, int] = field(default_factory=dict)
     alive: set[str] = field(default_factory=set)
-    ended: threading.Event = field(default_factory=threading.Event)
+    end: threading.Event = field(default_factory=threading.Event)
     renewing: threading.Thread | None = None
 
     def enter(self) -> bool:
@@ -115,10 +115,10 @@ class _Queue:
         return True
 
     def is_our_turn(self) -> bool:
-        """Look once; tickets ahead that nobody renews are deleted."""
+        """Look once. Tickets ahead that are not renewed are deleted."""
         tickets = self._tickets()
         if self.ident not in [ticket.ident for ticket in tickets]:
-            raise self._lost()
+            raise self._loss_error()
         ahead = tickets[: [ticket.ident for ticket in tickets].index(self.ident)]
         self.alive |= {new.ident for new in ahead for old in self.looks if old.ident == new.ident and old != new}
         self.looks = {ticket: self.looks.get(ticket, 0) + 1 for ticket in ahead}
@@ -128,17 +128,17 @@ class _Queue:
         return not ahead
 
     def is_other_alive(self) -> bool:
-        """Whether one of those ahead was seen to renew its ticket: then its decision is its own to finish."""
+        """Whether a process ahead has renewed its ticket: then it is alive, and finishes its decision."""
         return any(ticket.ident in self.alive for ticket in self.looks)
 
     def check(self) -> None:
-        """Raise ConfigError where our ticket was taken away: whoever came later has a higher number, and waits for its end."""
+        """Raise ConfigError where our ticket was deleted. While it exists, later processes have higher numbers and wait."""
         if self.ident not in [ticket.ident for ticket in self._tickets()]:
-            raise self._lost()
+            raise self._loss_error()
 
     def leave(self) -> None:
-        """Give the ticket back, and clear what others left of theirs."""
-        self.ended.set()
+        """Delete our ticket, and remains of others."""
+        self.end.set()
         if self.renewing is not None:
             self.renewing.join()
         if self.is_in:
@@ -150,9 +150,9 @@ class _Queue:
 
     def _renew(self) -> None:
         count = 0
-        while not self.ended.wait(RENEWAL_SECONDS):
+        while not self.end.wait(RENEWAL_SECONDS):
             count += 1
-            with contextlib.suppress(*problems()):  # the next one may arrive; `check` tells whether they came too late
+            with contextlib.suppress(*problems()):  # the next renewal may succeed; `check` notices where it is too late
                 self._set(".state", f"{self.number} {count}")
 
     def _tickets(self) -> list[Ticket]:
@@ -165,8 +165,8 @@ class _Queue:
         self.client.delete_registered_model_tag(self.name, f"deciding.{ident}")
         self.client.delete_registered_model_tag(self.name, f"deciding.{ident}.state")
 
-    def _lost(self) -> ConfigError:
+    def _loss_error(self) -> ConfigError:
         return ConfigError(
-            f"{self.name} must be decided about by one at a time, but this process stood still for so long that another one took "
+            f"only one process at a time may decide about {self.name}, but this one paused for so long that another one took "
             "its turn; repeat the command"
         )

@@ -41,7 +41,7 @@ def guarded(run: RunDirectory, work: Callable[[RunDirectory], None]) -> int:
     (run.path / "error.json").unlink(missing_ok=True)
     try:
         busy = f"a run must have one process, but another one is at work in {run.path}"
-        with locks.held(run.path / ".lock", TrainingError(busy)):
+        with locks.hold(run.path / ".lock", TrainingError(busy)):
             if run.result is None:
                 work(run)
         return 0

@@ -1,0 +1,67 @@
+"""The address of the store: MLFLOW_TRACKING_URI, HEADWAY_DATABASE, or the project's own SQLite database."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headway.data.credentials import refuse_credentials
+from headway.files.database import (
+    database,
+    sqlite_file,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def tracking_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI where it is set, else HEADWAY_DATABASE's, else the project's own SQLite database.
+
+    Raises ConfigError for an address that holds credentials.
+    """
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    if address:
+        fix = (
+            "PGPASSWORD"
+            if address.startswith("postgresql")
+            else "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+        refuse_credentials(address, "MLFLOW_TRACKING_URI", fix)  # each run keeps the address
+        return address
+    setting = database()
+    return own_uri(root) if setting is None else setting.url("psycopg2", "mlflow")
+
+
+OWN = "mlruns/mlflow.db"
+
+
+def kept_uri(root: Path) -> str:
+    """The store's address in a run directory: the project's own database relative to its folder, which may be moved."""
+    uri = tracking_uri(root)
+    return OWN if uri == own_uri(root) else uri
+
+
+def uri_of(address: str, root: Path) -> str:
+    """The full address of one from ``kept_uri``."""
+    return own_uri(root) if address == OWN else address
+
+
+def own_uri(root: Path) -> str:
+    return f"sqlite:///{sqlite_file(root.resolve(), 'mlflow')}"
+
+
+def is_file(uri: str) -> bool:
+    """Whether the store is an SQLite file."""
+    return uri.startswith("sqlite:")
+
+
+def is_local(uri: str) -> bool:
+    """Whether this process writes to the store's database and to mlruns/ itself, without a server."""
+    return is_file(uri) or uri.startswith("postgresql")
+
+
+def database_file(uri: str) -> Path:
+    """The file of an SQLite store."""
+    return Path(uri.removeprefix("sqlite:///"))
