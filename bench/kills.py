@@ -90,7 +90,7 @@ def acts(project: str) -> list[Act]:
         Act("run", run, run, 3),
         Act("run, then run --resume", run, (*run, "--resume"), 4),
         Act("run --resume", (*run, "--resume"), (*run, "--resume"), 2),
-        Act("run, then resume", run, ("resume", "newest"), 2, ("must have its bundle to go on",)),
+        Act("run, then resume", run, ("resume", "newest"), 2, ("must have its bundle to be resumed",)),
         Act("rollback", back, back, 2, nothing),
         Act("check", ("check", project), ("check", project), 0.5),
         Act("show", ("show", project), ("show", project), 0.5),

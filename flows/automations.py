@@ -1,4 +1,4 @@
-"""What Prefect does by itself: the event of a project's drift starts its retraining."""
+"""Prefect's automations: the event of a project's drift starts its retraining."""
 
 from __future__ import annotations
 
@@ -33,40 +33,40 @@ def retrain_on_drift(project: str, deployment: UUID) -> Automation:
 
 
 def settle(client: SyncPrefectClient, retrainings: Mapping[str, UUID]) -> None:
-    """Leave exactly one automation for each project: ``retrainings`` names its deployment. Done twice, it is as done once.
+    """Keep exactly one automation for each project: ``retrainings`` has its deployment. Repeated, it changes nothing.
 
     An automation that a person switched off stays off.
     """
-    known = _ours(client)
+    existing = _ours(client)
     for project, deployment in retrainings.items():
-        wanted = retrain_on_drift(project, deployment)
-        same = known.pop(wanted.name, [])
+        automation = retrain_on_drift(project, deployment)
+        same = existing.pop(automation.name, [])
         if same:
             first, *others = same
-            wanted.enabled = first.enabled
-            wanted.id = first.id
-            wanted.update()
+            automation.enabled = first.enabled
+            automation.id = first.id
+            automation.update()
             _delete(others)
         else:
-            wanted.create()
-    _delete([one for many in known.values() for one in many])
+            automation.create()
+    _delete([one for many in existing.values() for one in many])
 
 
 def _ours(client: SyncPrefectClient) -> dict[str, list[Automation]]:
-    found: dict[str, list[Automation]] = {}
+    automations: dict[str, list[Automation]] = {}
     for one in _all(client):
         if one.name.startswith(PREFIX):
-            found.setdefault(one.name, []).append(one)
-    return found
+            automations.setdefault(one.name, []).append(one)
+    return automations
 
 
 def _all(client: SyncPrefectClient) -> list[Automation]:
-    found: list[Automation] = []
+    automations: list[Automation] = []
     while True:
-        page = client.request("POST", "/automations/filter", json={"limit": 200, "offset": len(found)}).json()
-        found += [Automation.model_validate(one) for one in page]
+        page = client.request("POST", "/automations/filter", json={"limit": 200, "offset": len(automations)}).json()
+        automations += [Automation.model_validate(one) for one in page]
         if len(page) < 200:
-            return found
+            return automations
 
 
 def _delete(automations: Collection[Automation]) -> None:

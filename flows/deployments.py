@@ -21,27 +21,27 @@ from headway.project import Project, load_project, project_files
 from headway.server.prefect_api import TAG
 
 SLUG = "yaml"
-"""Marks the schedule that comes from the YAML among those that people add in the UI."""
+"""The slug of the YAML's schedule, beside those that people add in the UI."""
 
 
 def deployments_of(project: Project) -> list[RunnerDeployment]:
-    """All of a project: to retrain it and to roll it back; to study it where it trains a network; to score and to watch."""
+    """All deployments of a project: retrain, roll back, study (for a network), score and watch."""
     name = project.name
-    made = [
+    results = [
         deployment(project),
         _of(rollback, project, f"Put the previous champion of {name}, or another version, in charge."),
     ]
     if project.model.is_network:
-        made.append(_of(effect, project, f"What each efficiency technique gains on {name}, at equal quality."))
-    made.append(_of(score, project, f"Predict rows with the champion of {name}, to Parquet."))
-    text = f"Whether the newest rows of {name} are still as its champion's training knew them."
-    made.append(_of(watch, project, text))
-    return made
+        results.append(_of(effect, project, f"What each efficiency technique gains on {name}, at equal quality."))
+    results.append(_of(score, project, f"Predict rows with the champion of {name}, to Parquet."))
+    text = f"Whether the newest rows of {name} still are as in its champion's training."
+    results.append(_of(watch, project, text))
+    return results
 
 
 def _of(flow: Any, project: Project, description: str, **more: Any) -> RunnerDeployment:
-    """A flow of a project. ``more``: what its form begins with beside the project, under ``parameters``, and schedules."""
-    made = flow.to_deployment(
+    """A flow of a project. ``more``: further defaults of its form, under ``parameters``, and schedules."""
+    result = flow.to_deployment(
         name=project.name,
         parameters={"project": project.name, **more.pop("parameters", {})},
         description=description,
@@ -50,8 +50,8 @@ def _of(flow: Any, project: Project, description: str, **more: Any) -> RunnerDep
         entrypoint_type=EntrypointType.MODULE_PATH,
         **more,
     )
-    assert isinstance(made, RunnerDeployment)
-    return made
+    assert isinstance(result, RunnerDeployment)
+    return result
 
 
 def deployment(project: Project) -> RunnerDeployment:
@@ -85,10 +85,10 @@ def schedules_of(project: Project) -> list[DeploymentScheduleCreate]:
 
 def deployments(root: Path) -> tuple[list[RunnerDeployment], list[str]]:
     """The deployments of every YAML, and one line for each YAML that does not load."""
-    made, problems = [], []
+    results, problems = [], []
     for path in project_files(root):
         try:
-            made.extend(deployments_of(load_project(path.stem, root)))
+            results.extend(deployments_of(load_project(path.stem, root)))
         except HeadwayError as error:
             problems.extend(str(error).splitlines())
-    return made, problems
+    return results, problems

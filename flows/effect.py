@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.reporting import Both, end_with_runner, named_after_project, note_flow, refused, show_effects
+from flows.reporting import Both, end_with_runner, failed_state, named_after_project, note_flow, show_effects
 from headway.config import find_root
 from headway.errors import HeadwayError
 from headway.pipeline import effects
@@ -29,7 +29,7 @@ def measure(run: Path, root: Path) -> Any:
         with report.stage("measure"):
             show_effects(report.project, effects.measure(directory, root, report), directory)
     except (HeadwayError, OSError) as error:
-        return refused(error)
+        return failed_state(error)
     return Completed()
 
 
@@ -55,10 +55,10 @@ def effect(
     end_with_runner()
     root = find_root()
     try:
-        asked = effects.Asked(tuple(techniques or ()), effects.seconds_of(budget), seeds, target)
-        run, _ = effects.open_study(project, root, settings or (), asked)
+        options = effects.StudyOptions(tuple(techniques or ()), effects.seconds_of(budget), seeds, target)
+        run, _ = effects.open_study(project, root, settings or (), options)
         note_flow(run)
         measure(run.path, root, return_state=True).result(raise_on_failure=True)
     except (HeadwayError, OSError) as error:
-        return refused(error)
+        return failed_state(error)
     return Completed(message=f"report: {run.path / 'effect.html'}", data=str(run.path))

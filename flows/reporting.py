@@ -1,4 +1,4 @@
-"""What a flow shows: lines in Prefect's log, a moving bar, tables as artifacts; the same on a terminal."""
+"""The output of a flow: lines in Prefect's log, a progress bar, tables as artifacts; the same on a terminal."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from headway.watch.result import WatchResult, page
 
 ARTIFACT_SECONDS = 2.0
 LONG = {"train": "training", "measure": "study"}
-"""Stages with a bar of their own among the artifacts, and what that is called."""
+"""Stages with a progress artifact, and its name."""
 
 _terminal: Terminal | None = None
 
 
 def _without_empty_traceback(record: logging.LogRecord) -> bool:
-    """Prefect logs a task that ends Failed with the traceback of no exception, which reads `NoneType: None`."""
+    """Prefect logs a failed task with an empty traceback, `NoneType: None`, which this removes."""
     if isinstance(record.exc_info, tuple) and record.exc_info[0] is None:
         record.exc_info = None
     return True
@@ -59,7 +59,7 @@ logging.getLogger("prefect.task_runs").addFilter(_without_empty_traceback)
 
 @contextlib.contextmanager
 def shown_on(terminal: Terminal) -> Iterator[None]:
-    """Let the flows run inside also speak to ``terminal``."""
+    """Flows that run in the block also write to ``terminal``."""
     global _terminal
     _terminal, before = terminal, _terminal
     try:
@@ -69,13 +69,13 @@ def shown_on(terminal: Terminal) -> Iterator[None]:
 
 
 class Both(Reporter):
-    """Speaks to the log of the current task, and to the terminal where there is one."""
+    """Writes to the log of the current task, and to the terminal if there is one."""
 
     def __init__(self, project: str) -> None:
         self.project = project
         self._stage = ""
         self._bar: UUID | None = None
-        self._moved = 0.0
+        self._last_move = 0.0
 
     def line(self, text: str) -> None:
         """One line in the log and the terminal."""
@@ -93,11 +93,11 @@ class Both(Reporter):
         """Moves the bar of the terminal, and the artifact's at most every ARTIFACT_SECONDS."""
         if _terminal is not None:
             _terminal.progress(share, text)
-        if self._stage in LONG and time.monotonic() - self._moved >= ARTIFACT_SECONDS:
+        if self._stage in LONG and time.monotonic() - self._last_move >= ARTIFACT_SECONDS:
             self._move(share, text)
 
     def _move(self, share: float, text: str) -> None:
-        self._moved = time.monotonic()
+        self._last_move = time.monotonic()
         percent = round(100 * min(max(share, 0.0), 1.0), 1)
         if self._bar is None:
             key = artifact_key(self.project, LONG[self._stage])
@@ -108,7 +108,7 @@ class Both(Reporter):
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """One block of the terminal; a bar that was begun ends full when the stage succeeds."""
+        """One stage on the terminal; a progress artifact ends full when the stage succeeds."""
         self._stage = name
         with _terminal.stage(name) if _terminal is not None else contextlib.nullcontext():
             yield
@@ -117,7 +117,7 @@ class Both(Reporter):
 
 
 def run_name(project: str, month: str | None = None) -> str:
-    """What a run is called in lists: the project, the month of its data where that is known, and the minute."""
+    """The name of a run in lists: the project, the month of its data where that is known, and the minute."""
     return f"{project} · {moment()}" if month is None else f"{project} · {month} · {moment(form='%m-%d %H:%M')}"
 
 
@@ -132,10 +132,10 @@ def end_with_runner() -> None:
         die_with_parent(os.getppid())
 
 
-def refused(error: Exception) -> State[Any]:
-    """Failed with exactly the text of what a user can mend. Raises what is a mistake of ours.
+def failed_state(error: Exception) -> State[Any]:
+    """The state Failed with exactly the text of a user's error. Raises any other error again.
 
-    Prefect keeps the error until the process ends; without its traceback it does not keep all that the stage held, too.
+    Prefect keeps the error until the process ends; without a traceback, it does not keep the stage's variables in memory.
     """
     problem = error if isinstance(error, HeadwayError) else disk_error(error)
     if problem is None:
@@ -149,14 +149,14 @@ def artifact_key(project: str, what: str) -> str:
 
 
 def note_flow(run: RunDirectory) -> None:
-    """Write flow.json: which Prefect run this is, and its page; the temporary server has no page to link to."""
+    """Write flow.json: the Prefect run and its page; the temporary server has no page."""
     pages = None if "HEADWAY_TEMPORARY_SERVER" in os.environ else PREFECT_UI_URL.value()
     url = f"{pages}/runs/flow-run/{flow_run.id}" if pages else None
     write_json(run.path / "flow.json", {"flow_run_id": flow_run.id, "url": url})
 
 
 def mlflow_page(run: RunDirectory) -> str | None:
-    """The run's page in MLflow; None when MLflow was away, or no server shows its store.
+    """The run's page in MLflow; None when MLflow did not answer, or no server shows its store.
 
     A run writes to the project's own store directly, and the `headway up` of this folder shows that store.
     """
@@ -169,13 +169,13 @@ def mlflow_page(run: RunDirectory) -> str | None:
     return f"{servers.mlflow}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
 
 
-def show_validation(project: str, found: Validation | None, problem: str | None = None) -> None:
-    """What validation found, as a page."""
+def show_validation(project: str, validation: Validation | None, problem: str | None = None) -> None:
+    """The findings of the validation, as a page."""
     lines = [f"# {project}: data {'refused' if problem else 'accepted'}"]
     if problem:
         lines += [f"- {line}" for line in problem.splitlines()]
-    if found is not None:
-        lines += ["", found.summary, *(f"- warning: {text}" for text in found.warnings)]
+    if validation is not None:
+        lines += ["", validation.summary, *(f"- warning: {text}" for text in validation.warnings)]
     text = "data refused" if problem else "data accepted"
     create_markdown_artifact(markdown="\n".join(lines), key=artifact_key(project, "validation"), description=text)
 
@@ -194,7 +194,7 @@ def show_metrics(project: str, evaluation: Evaluation) -> None:
 
 
 def show_decision(project: str, decision: Decision, evaluation: Evaluation, run: RunDirectory) -> None:
-    """The decision with its reason, and where everything lies; the run's page in MLflow also as a link of its own."""
+    """The decision with its reason, and the files; the run's page in MLflow also as a link artifact."""
     verdict = "promoted to champion" if decision.promoted else "not promoted"
     model = f"Model `{decision.name}` version {decision.version}. " if decision.version is not None else ""
     parts = [f"# {project}: {verdict}", decision.reason, *evaluation.remarks, markdown_table(metric_rows(evaluation))]
@@ -207,16 +207,16 @@ def show_decision(project: str, decision: Decision, evaluation: Evaluation, run:
     create_markdown_artifact(markdown=page, key=artifact_key(project, "decision"), description=verdict)
 
 
-def show_drift(project: str, found: WatchResult) -> None:
-    """What a watch found, as a page."""
-    text = "drift" if found.drifted else "no drift"
-    create_markdown_artifact(markdown=page(found), key=artifact_key(project, "drift"), description=text)
+def show_drift(project: str, result: WatchResult) -> None:
+    """The result of a watch, as a page."""
+    text = "drift" if result.drifted else "no drift"
+    create_markdown_artifact(markdown=page(result), key=artifact_key(project, "drift"), description=text)
 
 
-def show_effects(project: str, found: StudyResult, run: RunDirectory) -> None:
+def show_effects(project: str, result: StudyResult, run: RunDirectory) -> None:
     """The verdicts of an effect study, as a page."""
-    parts = [f"# {project}: what each technique gains", found.summary, markdown_table(effects.table(found))]
-    parts += [f"- not settled: {row.name}: {row.why}" for row in found.open]
+    parts = [f"# {project}: what each technique gains", result.summary, markdown_table(effects.table(result))]
+    parts += [f"- not settled: {row.name}: {row.why}" for row in result.open]
     parts.append(f"Report with pictures and every sample: `{run.path / 'effect.html'}`")
     page = "\n\n".join(parts)
     create_markdown_artifact(

@@ -19,8 +19,8 @@ from pydantic import Field
 from flows.reporting import (
     Both,
     end_with_runner,
+    failed_state,
     note_flow,
-    refused,
     run_name,
     show_decision,
     show_metrics,
@@ -36,7 +36,7 @@ from headway.machine.interruption import undisturbed
 from headway.models import model_configs
 from headway.pipeline import runs, stages
 from headway.pipeline.incremental import up_to_date
-from headway.pipeline.resuming import STAGES, has_begun, prepare_again, remaining, unfinished
+from headway.pipeline.resuming import STAGES, has_begun, prepare_again, remaining_stages, unfinished
 from headway.project import Project, load_project, recipe_settings, recipe_warning
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
@@ -54,11 +54,11 @@ def validate(run: Path, root: Path) -> Any:
 
     def work(directory: RunDirectory, report: Both) -> None:
         try:
-            found = stages.validate(directory, root, report)
+            validation = stages.validate(directory, root, report)
         except HeadwayError as error:
             show_validation(report.project, None, str(error))
             raise
-        show_validation(report.project, found)
+        show_validation(report.project, validation)
 
     return _stage("validate", run, work)
 
@@ -91,7 +91,7 @@ def evaluate(run: Path, root: Path) -> Any:
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="register")
 def register(run: Path, root: Path) -> Any:
-    """Register the model; make it champion when the gate lets it."""
+    """Register the model; make it champion if the gate allows it."""
 
     def work(directory: RunDirectory, report: Both) -> None:
         decision = stages.register(directory, root, report)
@@ -101,19 +101,19 @@ def register(run: Path, root: Path) -> Any:
 
 
 def _stage(name: str, run: Path, work: Callable[[RunDirectory, Both], Any]) -> State[None]:
-    """Do one stage. What a user can mend ends the task Failed with exactly its text, and is raised to the flow."""
+    """Run one stage. A user's error ends the task Failed with exactly its text, and is raised in the flow."""
     directory = RunDirectory(run)
     report = Both(directory.plan["project"]["name"])
     try:
         with report.stage(name):
             work(directory, report)
     except Exception as error:
-        return refused(error)
+        return failed_state(error)
     return Completed()
 
 
 def _name() -> str:
-    """Named after the project and its data; what is wrong with either is for the run's first line to say."""
+    """Named after the project and its data; errors in either are reported by the run itself."""
     name, month = flow_run.parameters["project"], None
     with contextlib.suppress(HeadwayError, OSError):
         root = find_root()
@@ -146,7 +146,7 @@ def retrain(
         learning_rate: Step size of the optimizer. None keeps the project's own.
         precision: Number format of the arithmetic; auto takes what the hardware really has. None keeps the project's own.
         seed: Seed of the weights, the batches and dropout. None keeps the project's own.
-        recipe: Put the recommended recipe of the project's effect study over its own; the gate still applies.
+        recipe: Use the recommended recipe of the project's effect study instead of its own; the gate still applies.
         settings: Any other setting of the project as section.field=value, for example model.width=512.
         force: Retrain even if data, project and code are those of the champion or of the last version.
         replace_champion: Replace a champion that cannot be compared with the new model, judged as a first one. Else it stays.
@@ -159,25 +159,24 @@ def retrain(
         recommended = recipe_settings(root, project) if recipe else []
         if recipe and (warning := recipe_warning(root, project)):
             get_run_logger().warning(warning)
-        chosen = _chosen(knobs, load_project(project, root) if recipe else None)
-        put = [*recommended, *chosen, *(settings or ())]
-        resolved = load_project(project, root, put)
-        found = None if force or replace_champion else up_to_date(resolved, root)
-        if found is not None:
-            return Completed(message=found.text, data=str(found.run.path))
-        run = runs.start(resolved, root, {"replace_champion": True} if replace_champion else None)
+        overrides = _overrides(knobs, load_project(project, root) if recipe else None)
+        changes = [*recommended, *overrides, *(settings or ())]
+        config = load_project(project, root, changes)
+        state = None if force or replace_champion else up_to_date(config, root)
+        if state is not None:
+            return Completed(message=state.text, data=str(state.run.path))
+        run = runs.start(config, root, {"replace_champion": True} if replace_champion else None)
         note_flow(run)
         _stages(run, root)
     except (HeadwayError, OSError) as error:
-        return refused(error)
+        return failed_state(error)
     decision = read_json(run.path / "decision.json")
     return Completed(message=decision["reason"], data=str(run.path))
 
 
-def _chosen(knobs: Mapping[str, Any], filled: Project | None) -> list[str]:
-    """The form's values as settings. ``filled``: what the form was filled with; a value that is still that was nobody's choice, and
-    must not stand over the recommended recipe."""
-    own = {} if filled is None else filled.model_dump(mode="json")
+def _overrides(knobs: Mapping[str, Any], form_defaults: Project | None) -> list[str]:
+    """The form's values as settings. ``form_defaults``: what filled the form: an unchanged value must not replace the recipe's."""
+    own = {} if form_defaults is None else form_defaults.model_dump(mode="json")
     return [
         f"{name}={value}"
         for name, value in knobs.items()
@@ -186,7 +185,7 @@ def _chosen(knobs: Mapping[str, Any], filled: Project | None) -> list[str]:
 
 
 def _stages(run: RunDirectory, root: Path, names: Sequence[str] = STAGES) -> None:
-    """The stages in the order of the data; MLflow hears of the end, whatever it is. From the gate on, nothing interrupts."""
+    """The stages in the order of the data. The end is always sent to MLflow. From the gate on, nothing interrupts."""
     tasks = {"validate": validate, "prepare": prepare, "train": train, "evaluate": evaluate, "register": register}
     problem: BaseException | None = None
     late: list[str] = []
@@ -213,21 +212,21 @@ def _warn(report: Both, warning: str | None) -> None:
 
 
 def outcome(project: str, settings: Sequence[str], replace_champion: bool = False) -> Path:
-    """Retrain, changed or not, and give the run directory. Raises what a user can mend as it is, not as a failed flow."""
+    """Retrain, changed or not. Returns the run directory. Raises a user's error itself, not a failed flow."""
     close_now(find_root())
     call: Any = retrain  # its overloads know nothing of return_state
     how: dict[str, Any] = {"force": True, "replace_champion": replace_champion, "return_state": True}
     return Path(call(project, settings=list(settings), **how).result(raise_on_failure=True))
 
 
-def _resumed() -> str:
-    """A run that goes on has the name of its folder."""
+def _name_of_resumption() -> str:
+    """A resumed run has the name of its folder."""
     return f"{Path(flow_run.parameters['run']).name} · resumed"
 
 
-@flow(name="resume", flow_run_name=_resumed, persist_result=False, validate_parameters=True)
+@flow(name="resume", flow_run_name=_name_of_resumption, persist_result=False, validate_parameters=True)
 def resume(run: str) -> Any:
-    """Go on with a run that was interrupted, killed or failed, from its last checkpoint through evaluation and registration.
+    """Resume a run that was interrupted, killed or failed, from its last checkpoint through evaluation and registration.
 
     Args:
         run: The run's name in data/runs/, or its folder.
@@ -237,16 +236,16 @@ def resume(run: str) -> Any:
     try:
         directory = unfinished(run, root).run
         lifetime.own(directory, wait=False)
-        names = remaining(directory)
+        names = remaining_stages(directory)
         note_flow(directory)
         _stages(directory, root, names)
     except (HeadwayError, OSError) as error:
-        return refused(error)
+        return failed_state(error)
     return Completed(message=read_json(directory.path / "decision.json")["reason"], data=str(directory.path))
 
 
 def outcome_of_resumption(run: Path) -> Path:
-    """Go on with a run, and give its directory. Raises what a user can mend as it is, not as a failed flow."""
-    close_now(find_root())  # also what Prefect still believes of this run: it gets another flow run now
+    """Resume a run. Returns its directory. Raises a user's error itself, not a failed flow."""
+    close_now(find_root())  # also this run's earlier flow run in Prefect, which a new one replaces
     call: Any = resume
     return Path(call(str(run), return_state=True).result(raise_on_failure=True))

@@ -10,7 +10,7 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed
 
-from flows.reporting import named_after_project, refused
+from flows.reporting import failed_state, named_after_project
 from headway import tracking
 from headway.config import find_root
 from headway.errors import HeadwayError
@@ -20,17 +20,17 @@ from headway.tracking.decisions import current_user
 
 @flow(name="rollback", flow_run_name=named_after_project, persist_result=False, validate_parameters=True)
 def rollback(project: str, to: str = "", reason: str = "") -> Any:
-    """Put the previous champion, or another version, in charge. What predicts uses it at once.
+    """Put the previous champion, or another version, in charge. The next predictions use it.
 
     Args:
         project: Which project: the name of a file in conf/, without .yaml.
         to: The version to put in charge: its number. Empty takes the previous champion.
-        reason: Why; it is kept in the model's history.
+        reason: The reason, which is kept in the model's history.
     """
     root = find_root()
     try:
         who = f"{current_user()}, by the form in Prefect"
-        told = tracking.rollback(root, load_project(project, root).name, to, reason, who)
+        result = tracking.rollback(root, load_project(project, root).name, to, reason, who)
     except (HeadwayError, OSError) as error:
-        return refused(error)
-    return Completed(message=told.sentence(), data=told.to_json())
+        return failed_state(error)
+    return Completed(message=result.sentence(), data=result.to_json())

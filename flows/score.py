@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from flows.reporting import Both, artifact_key, end_with_runner, named_after_project, refused
+from flows.reporting import Both, artifact_key, end_with_runner, failed_state, named_after_project
 from headway.config import find_root
 from headway.errors import HeadwayError
 from headway.pipeline import scoring
@@ -26,19 +26,19 @@ def predict(project: str, root: Path, data: str | None, out: str | None, version
     report = Both(project)
     try:
         with report.stage("score"):
-            told = scoring.score(project, root, report, data, Path(out) if out else None, version)
-            _show(project, told)
+            manifest = scoring.score(project, root, report, data, Path(out) if out else None, version)
+            _show(project, manifest)
     except (HeadwayError, OSError) as error:
-        return refused(error)
-    return Completed(message=scoring.lines(told, Path(told.out))[0], data=told.out)
+        return failed_state(error)
+    return Completed(message=scoring.lines(manifest, Path(manifest.out))[0], data=manifest.out)
 
 
-def _show(project: str, told: scoring.Manifest) -> None:
+def _show(project: str, manifest: scoring.Manifest) -> None:
     """The counts, in all and by file, as a page."""
     names = ("output", "rows", "scored", "refused")
-    rows = [{name: str(getattr(file, name)) for name in names} for file in told.files]
-    page = "\n\n".join([f"# {project}: scored", *scoring.lines(told, Path(told.out)), markdown_table(rows)])
-    text = f"{told.scored:,} rows scored, {told.refused:,} refused"
+    rows = [{name: str(getattr(file, name)) for name in names} for file in manifest.files]
+    page = "\n\n".join([f"# {project}: scored", *scoring.lines(manifest, Path(manifest.out)), markdown_table(rows)])
+    text = f"{manifest.scored:,} rows scored, {manifest.refused:,} refused"
     create_markdown_artifact(markdown=page, key=artifact_key(project, "scored"), description=text)
 
 
@@ -64,5 +64,5 @@ def score(
         state: Any = predict(project, root, data, place, version, return_state=True)
         folder = state.result(raise_on_failure=True)
     except (HeadwayError, OSError) as error:
-        return refused(error)
+        return failed_state(error)
     return Completed(message=state.message, data=folder)

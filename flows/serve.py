@@ -1,6 +1,6 @@
 """Serve one deployment for each YAML in conf/: `python -m flows.serve`, started by `headway up`.
 
-.prefect/serving.json says what is served, and which YAML was left out and why.
+.prefect/serving.json holds the served projects, and each YAML that was left out with the reason.
 """
 
 from __future__ import annotations
@@ -27,42 +27,45 @@ from headway.files.atomic import write_json
 
 
 def tidy(client: SyncPrefectClient, names: set[str]) -> None:
-    """Forget deployments whose YAML has gone, and runs that ended without saying so when their runner was killed."""
+    """Delete deployments without a YAML, and crash runs whose runner was killed."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-    for found in client.read_deployments(deployment_filter=ours):
-        if found.name not in names:
-            client.delete_deployment(found.id)
+    for deployment in client.read_deployments(deployment_filter=ours):
+        if deployment.name not in names:
+            client.delete_deployment(deployment.id)
     going_on = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
     for run in client.read_flow_runs(flow_run_filter=going_on, deployment_filter=ours):
         client.set_flow_run_state(run.id, Crashed(message="The runner was stopped while this ran."), force=True)
 
 
-def keep_schedules(client: SyncPrefectClient, made: RunnerDeployment) -> None:
-    """Add the schedules that people gave the deployment in the UI: registering it replaces all that there are."""
+def keep_schedules(client: SyncPrefectClient, deployment: RunnerDeployment) -> None:
+    """Add the schedules that people created in the UI: registering the deployment replaces all schedules."""
     with contextlib.suppress(ObjectNotFound):
-        before = client.read_deployment_by_name(f"{made.flow_name}/{made.name}").schedules
+        before = client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}").schedules
         fields = {"schedule", "active", "slug", "parameters"}
         theirs = [one.model_dump(include=fields) for one in before if one.slug != SLUG]
-        made.schedules = [*(made.schedules or ()), *(DeploymentScheduleCreate.model_validate(one) for one in theirs)]
+        deployment.schedules = [
+            *(deployment.schedules or ()),
+            *(DeploymentScheduleCreate.model_validate(one) for one in theirs),
+        ]
 
 
 def main() -> None:
-    """Register the deployments, say so, and run what is asked for, one training at a time."""
+    """Register the deployments, write serving.json, and run scheduled and started flows, one at a time."""
     root = find_root()
     os.environ["HEADWAY_RUNNER"] = "1"
-    made, problems = deployments(root)
+    results, problems = deployments(root)
     with get_client(sync_client=True) as client:
-        tidy(client, {found.name for found in made})
-        for one in made:
+        tidy(client, {found.name for found in results})
+        for one in results:
             keep_schedules(client, one)
     runner = Runner(name=TAG, limit=1, pause_on_shutdown=False)
-    ids = {(one.flow_name, one.name): runner.add_deployment(one) for one in made}
+    ids = {(one.flow_name, one.name): runner.add_deployment(one) for one in results}
     with get_client(sync_client=True) as client:
-        watched = [name for flow, name in ids if flow == "watch"]
-        settle(client, {name: cast(UUID, ids["retrain", name]) for name in watched})
+        projects = [name for flow, name in ids if flow == "watch"]
+        settle(client, {name: cast(UUID, ids["retrain", name]) for name in projects})
     write_json(
         root / ".prefect" / "serving.json",
-        {"names": list(dict.fromkeys(one.name for one in made)), "problems": problems},
+        {"names": list(dict.fromkeys(one.name for one in results)), "problems": problems},
     )
     keep_closing(root)
     with contextlib.suppress(KeyboardInterrupt, TerminationSignal):

@@ -1,4 +1,4 @@
-"""Watch a project: are its newest rows still as the champion's training knew them? Drift becomes a Prefect event.
+"""Watch a project: whether its newest rows still are as in the champion's training. Drift becomes a Prefect event.
 
 headway watch loans
 """
@@ -17,7 +17,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Completed
 from pydantic import JsonValue
 
-from flows.reporting import Both, end_with_runner, named_after_project, note_flow, refused, show_drift
+from flows.reporting import Both, end_with_runner, failed_state, named_after_project, note_flow, show_drift
 from headway.config import find_root
 from headway.errors import HeadwayError
 from headway.pipeline import watching
@@ -28,7 +28,7 @@ EVENT = "headway.drift"
 
 
 def emit(event: Event) -> None:
-    """Hand an event to Prefect and wait until it is taken: prefect.events.emit_event sends later, and cannot tell of a failure."""
+    """Send an event to Prefect and wait for the answer: prefect.events.emit_event sends later, and does not report a failure."""
     with get_client(sync_client=True) as client:
         client.request("POST", "/events", json=[event.model_dump(mode="json")])
 
@@ -45,25 +45,25 @@ def compare(run: Path, root: Path) -> Any:
     report = Both(directory.plan["project"]["name"])
     try:
         with report.stage("watch"):
-            found = watching.watch(directory, root, report)
-            show_drift(report.project, found)
-            _tell(report, found, root)
+            result = watching.watch(directory, root, report)
+            show_drift(report.project, result)
+            _emit_drift(report, result, root)
     except (HeadwayError, OSError) as error:
-        return refused(error)
+        return failed_state(error)
     return Completed()
 
 
-def _tell(report: Both, found: WatchResult, root: Path) -> None:
-    """Emit the event. It is noted as reported only when Prefect took it, so that a lost one is emitted again."""
-    if not found.drifted:
+def _emit_drift(report: Both, result: WatchResult, root: Path) -> None:
+    """Emit the event. It counts as reported only when Prefect has accepted it, so that a lost one is emitted again."""
+    if not result.drifted:
         return
-    if watching.is_reported(root, report.project, found):
+    if watching.is_reported(root, report.project, result):
         report.line("this drift was reported before, so no event is emitted again")
         return
-    drifted: list[JsonValue] = [*found.drifted_columns]
-    payload: dict[str, JsonValue] = {"summary": found.summary, "columns": drifted, "files": [*found.files]}
+    drifted: list[JsonValue] = [*result.drifted_columns]
+    payload: dict[str, JsonValue] = {"summary": result.summary, "columns": drifted, "files": [*result.files]}
     resource = {"prefect.resource.id": resource_of(report.project), "prefect.resource.name": report.project}
-    event = Event(event=EVENT, resource=Resource(resource), payload={**payload, "champion": found.champion})
+    event = Event(event=EVENT, resource=Resource(resource), payload={**payload, "champion": result.champion})
     try:
         emit(event)
     except (PrefectHTTPStatusError, HTTPError) as error:
@@ -71,7 +71,7 @@ def _tell(report: Both, found: WatchResult, root: Path) -> None:
             f"Prefect must take the drift's event, but: {str(error).splitlines()[0]}; the next watch emits it again"
         )
         return
-    watching.note_reported(root, report.project, found)
+    watching.note_reported(root, report.project, result)
 
 
 @flow(name="watch", flow_run_name=named_after_project, persist_result=False, validate_parameters=True)
@@ -80,7 +80,7 @@ def watch(project: str, data: Optional[str] = None) -> Any:  # noqa: UP045 - the
 
     Args:
         project: Which project to watch: the name of a file in conf/, without .yaml.
-        data: A file, a folder or a glob to look at. None looks at the files that the champion's training did not see.
+        data: A file, a folder or a glob to compare. None takes the files that the champion was not trained on.
     """
     end_with_runner()
     root = find_root()
@@ -92,5 +92,5 @@ def watch(project: str, data: Optional[str] = None) -> Any:  # noqa: UP045 - the
         note_flow(run)
         compare(run.path, root, return_state=True).result(raise_on_failure=True)
     except (HeadwayError, OSError) as error:
-        return refused(error)
+        return failed_state(error)
     return Completed(message=f"report: {run.path / 'watch.md'}", data=str(run.path))

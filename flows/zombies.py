@@ -1,4 +1,4 @@
-"""Runs that Prefect believes to be running although their process has gone: found by their run directory, and closed."""
+"""Closes runs that Prefect shows as running although their process has ended: they are recognised by their run directory."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ LOOK_SECONDS = 20.0
 def close_dead(client: SyncPrefectClient, root: Path) -> list[str]:
     """End the Prefect runs of dead run directories as Crashed; the names of the directories.
 
-    Each is judged by itself: one that cannot be closed is looked at again the next time, and stops none behind it.
+    A run that cannot be closed is tried again the next time, and does not stop the others.
     """
-    closed = []
-    gone = [RunDirectory(path.parent) for path in (root / "data" / "runs").glob("*/owner.gone")]
-    for run in [*lifetime.dead(root), *gone]:
+    names = []
+    leftovers = [RunDirectory(path.parent) for path in (root / "data" / "runs").glob("*/owner.gone")]
+    for run in [*lifetime.dead(root), *leftovers]:
         with contextlib.suppress(Exception):
             if _close(client, run):
-                closed.append(run.path.name)
-    return closed
+                names.append(run.path.name)
+    return names
 
 
 def _close(client: SyncPrefectClient, run: RunDirectory) -> bool:
@@ -39,7 +39,7 @@ def _close(client: SyncPrefectClient, run: RunDirectory) -> bool:
         with contextlib.suppress(ObjectNotFound):
             state = client.read_flow_run(UUID(flow_run)).state
             if state is not None and not state.is_final():
-                if lifetime.lives(run.path):  # resumed since we looked, or its training has yet to end
+                if lifetime.lives(run.path):  # resumed meanwhile, or its training still runs
                     return False
                 client.set_flow_run_state(UUID(flow_run), Crashed(message="Its process was killed."), force=True)
                 crashed = True
@@ -48,13 +48,13 @@ def _close(client: SyncPrefectClient, run: RunDirectory) -> bool:
 
 
 def close_now(root: Path) -> None:
-    """Close what is dead before something new begins: without `headway up`, nobody else does."""
+    """Close dead runs before a new one starts: without `headway up`, no other process does."""
     with get_client(sync_client=True) as client:
         close_dead(client, root)
 
 
 def keep_closing(root: Path) -> None:
-    """Look every LOOK_SECONDS, in a thread that ends with the process. A server that is away is asked again later."""
+    """Close dead runs every LOOK_SECONDS, in a thread that ends with the process. Failures are tried again."""
 
     def look() -> None:
         while True:

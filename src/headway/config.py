@@ -1,4 +1,4 @@
-"""A project's YAML: where it lies, its sections as frozen classes, and one line for each mistake in it."""
+"""A project's YAML: finding it, its sections as frozen classes, and one line for each mistake in it."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ class Config(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            lines = [f"{where}: {_describe(cls, problem)}" for problem in _merged(error.errors())]
+            lines = [f"{where}: {_describe(cls, problem)}" for problem in _merge(error.errors())]
             raise ConfigError("\n".join(dict.fromkeys(lines))) from None
 
 
 _WORD = re.compile(r"literal\[(.*)\]")
 
 
-def _merged(problems: Iterable[Any]) -> list[dict[str, Any]]:
-    """A number-or-word setting fails twice, once as each: as one problem, at the place that the user wrote."""
-    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+def _merge(problems: Iterable[Any]) -> list[dict[str, Any]]:
+    """Merge the two problems of a number-or-word setting, one for each type, at the place that the user wrote."""
+    problems_by_place: dict[tuple[Any, ...], dict[str, Any]] = {}
     for problem in problems:
         loc = problem["loc"]
         last = str(loc[-1]) if loc else ""
         word = _WORD.fullmatch(last)
         place = loc[:-1] if word or last in ("constrained-int", "int", "constrained-float", "float") else loc
         key = place if place is not loc else (*loc, problem["type"])
-        if word and key in merged:
-            merged[key]["or"] = word[1]
+        if word and key in problems_by_place:
+            problems_by_place[key]["or"] = word[1]
         else:
-            merged[key] = {**problem, "loc": place}
-    return list(merged.values())
+            problems_by_place[key] = {**problem, "loc": place}
+    return list(problems_by_place.values())
 
 
 _NEEDS = {
@@ -70,7 +70,7 @@ _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less tha
 
 def _describe(cls: type[BaseModel], problem: Any) -> str:
     """One pydantic problem as `path must be X, but is Y`."""
-    kind, found = problem["type"], problem.get("input")
+    kind, value = problem["type"], problem.get("input")
     path, section = _locate(cls, problem["loc"])
     if kind == "extra_forbidden":
         name = str(problem["loc"][-1])
@@ -80,23 +80,23 @@ def _describe(cls: type[BaseModel], problem: Any) -> str:
     context = problem.get("ctx", {})
     for bound, words in _BOUNDS.items():
         if bound in context:
-            return f"{path} must be {words} {context[bound]:g}, but is {found!r}"
+            return f"{path} must be {words} {context[bound]:g}, but is {value!r}"
     if kind in ("literal_error", "enum"):
-        return f"{path} must be one of {context['expected']}, but is {found!r}"
+        return f"{path} must be one of {context['expected']}, but is {value!r}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         name = str(context["discriminator"]).strip("'")
-        known = context.get("expected_tags", "?")
-        return f"{path}.{name} must be one of {known}, but is {_tag(found, name)!r}"
+        tags = context.get("expected_tags", "?")
+        return f"{path}.{name} must be one of {tags}, but is {_tag(value, name)!r}"
     if kind == "value_error":
         return f"{path}: {context['error']}" if path else str(context["error"])
     if kind in _NEEDS:
         word = f" or {problem['or']}" if "or" in problem else ""
-        return f"{path} must be {_NEEDS[kind]}{word}, but is {found!r}"
-    return f"{path}: {problem['msg']}, but is {found!r}"
+        return f"{path} must be {_NEEDS[kind]}{word}, but is {value!r}"
+    return f"{path}: {problem['msg']}, but is {value!r}"
 
 
-def _tag(found: Any, name: str) -> Any:
-    return found.get(name) if isinstance(found, Mapping) else found
+def _tag(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else value
 
 
 def _locate(cls: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[str, type[BaseModel]]:
@@ -128,12 +128,12 @@ def _classes(annotation: Any) -> list[Any]:
     return [annotation] if not inner else [c for part in inner for c in _classes(part)]
 
 
-def suggest(name: str, known: list[str]) -> str:
-    """`; did you mean width?` when one of ``known`` is close to ``name``, else the list of what there is."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+def suggest(name: str, names: list[str]) -> str:
+    """`; did you mean width?` when one of ``names`` is close to ``name``, else the list of names."""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; there is {', '.join(sorted(known))}" if 0 < len(known) <= 20 else ""
+    return f"; there is {', '.join(sorted(names))}" if 0 < len(names) <= 20 else ""
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -146,7 +146,7 @@ def find_root(start: Path | None = None) -> Path:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping. Raises ConfigError on what is not there, not YAML, or not a mapping."""
+    """A YAML file's mapping. Raises ConfigError for a missing file, and for one that is not YAML or not a mapping."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""What a user can mend: each kind with its exit code."""
+"""Errors that a user can correct: each kind with its exit code."""
 
 from __future__ import annotations
 
 
 class HeadwayError(ValueError):
-    """Something a user can mend. Its text is one line: the rule, then the fact, then the fix."""
+    """An error that a user can correct. Its text is one line: the rule, then the fact, then the fix."""
 
     exit_code = 1
 
@@ -28,6 +28,6 @@ class TrainingError(HeadwayError):
 
 
 class DamagedError(HeadwayError):
-    """A file that Headway wrote is not what it wrote: cut, changed or gone. The text names the file and what helps."""
+    """A file that Headway wrote is damaged: cut, changed or missing. The text names the file and the command that helps."""
 
     exit_code = 5

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class Project(Config):
-    """Everything that a retraining needs to know."""
+    """All settings of a retraining."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The file's name without .yaml.")
     description: str = Field("", description="One sentence on what is predicted and for whom.")
@@ -54,7 +54,7 @@ class Project(Config):
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: ScheduleConfig | None = Field(
-        None, description="When it is retrained unattended; left out: only when asked."
+        None, description="When it is retrained by itself; left out: only on demand."
     )
     retention: RetentionConfig = RetentionConfig()
     serve: ServeConfig = ServeConfig()
@@ -62,7 +62,7 @@ class Project(Config):
     @model_validator(mode="before")
     @classmethod
     def _as_today(cls, values: Any) -> Any:
-        """Earlier names of settings in their new places, and the task's own defaults where nothing is said."""
+        """Move settings with earlier names to their new places, and add the task's own defaults."""
         if not isinstance(values, Mapping):
             return values
         if has_target(str(values.get("task"))):
@@ -70,7 +70,7 @@ class Project(Config):
             return {**values, "model": {"name": MLP().name, **model}} if isinstance(model, Mapping) else values
         values = dict(renamed(values)[0])
         for section, defaults in DOCUMENTS.items():
-            values[section] = _filled(defaults, values.get(section, {}))
+            values[section] = _fill(defaults, values.get(section, {}))
         return values
 
     @model_validator(mode="after")
@@ -84,9 +84,9 @@ class Project(Config):
             raise ValueError(f"train.loss must suit {self.task}, but is {loss}; leave it auto")
         if self.train.label_smoothing and not task.has_classes:
             raise ValueError(f"train.label_smoothing must be 0 for {self.task}, but it is not: numbers have no classes")
-        if unknown := [name for name in self.evaluate.baselines if name not in task.baselines]:
+        if others := [name for name in self.evaluate.baselines if name not in task.baselines]:
             raise ValueError(
-                f"evaluate.baselines must be of {', '.join(task.baselines)} for {self.task}, but one is {unknown[0]}"
+                f"evaluate.baselines must be of {', '.join(task.baselines)} for {self.task}, but one is {others[0]}"
             )
         deciding = [metric.name for metric in task.metrics if metric.decides]
         if (metric := self.gate.metric) not in (None, *deciding):
@@ -98,7 +98,7 @@ class Project(Config):
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Project:
-        """A task has a target or documents, and no setting is heeded by nothing."""
+        """A task has a target or documents, and every setting has an effect."""
         data, of_documents = self.data, not has_target(self.task)
         if of_documents:
             self._are_documents()
@@ -108,10 +108,10 @@ class Project(Config):
             raise ValueError("data.features must name at least one column to learn from, but is empty")
         elif self.split.by == "position":
             raise ValueError("split.by must not be position for a table: rows have no order; time divides by moments")
-        unread = self.prepare.unread(of_documents)
-        if unread:
-            name, value = unread[0]
-            raise ValueError(f"prepare.{name} must be left out for {self.task}, but is {value}: nothing reads it")
+        idle = self.prepare.unread(of_documents)
+        if idle:
+            name, value = idle[0]
+            raise ValueError(f"prepare.{name} must be left out for {self.task}, but is {value}: it has no effect")
         return self
 
     def _are_documents(self) -> None:
@@ -119,8 +119,8 @@ class Project(Config):
         if data.target is not None:
             raise ValueError(f"data.target must be left out for {self.task}, but is {data.target}")
         if list(data.features.values()) != ["text"]:
-            told = ", ".join(f"{name} as {kind}" for name, kind in data.features.items()) or "none"
-            raise ValueError(f"data.features must be one column of kind text for {self.task}, but is {told}")
+            columns = ", ".join(f"{name} as {kind}" for name, kind in data.features.items()) or "none"
+            raise ValueError(f"data.features must be one column of kind text for {self.task}, but is {columns}")
         if self.gate.slice_margin is not None or self.evaluate.slices or self.evaluate.reference:
             raise ValueError(
                 f"gate.slice_margin, evaluate.slices and evaluate.reference must be left out for {self.task}: it has no slices"
@@ -149,7 +149,7 @@ class Project(Config):
 
     @model_validator(mode="after")
     def _reference_is_no_feature(self) -> Project:
-        """A score that the model learns from is no yardstick for it."""
+        """The reference score must not be a feature."""
         reference = self.evaluate.reference
         if reference in self.data.features:
             raise ValueError(
@@ -162,7 +162,7 @@ class Project(Config):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
 
     def flat(self) -> dict[str, str | int | float | bool]:
-        """Settings that people compare runs by, as dotted names; of `prepare` those that the task heeds."""
+        """Settings by which people compare runs, as dotted names; of `prepare` only those that the task uses."""
         flat: dict[str, str | int | float | bool] = {"task": self.task}
         for section in ("split", "prepare", "model", "train", "gate"):
             for key, value in getattr(self, section).model_dump(mode="json").items():
@@ -175,12 +175,12 @@ class Project(Config):
         return flat
 
 
-def _filled(defaults: Mapping[str, Any], own: Any) -> Any:
-    """What a YAML says, and the defaults where it says nothing, section within section."""
+def _fill(defaults: Mapping[str, Any], own: Any) -> Any:
+    """A YAML's values with defaults for missing ones, section by section."""
     if not isinstance(own, Mapping):
         return own
     nested = {
-        k: _filled(v, own[k]) for k, v in defaults.items() if isinstance(v, Mapping) and k in own and k != "features"
+        k: _fill(v, own[k]) for k, v in defaults.items() if isinstance(v, Mapping) and k in own and k != "features"
     }
     return {**defaults, **own, **nested}
 
@@ -197,43 +197,45 @@ DOCUMENTS: Mapping[str, Mapping[str, Any]] = {
     "model": {"name": "gpt"},
     "evaluate": {"baselines": ["unigram", "ngram"]},
 }
-"""What a project of documents is where its YAML says nothing."""
+"""The defaults of a project of documents."""
 
 
 RECIPE_SUFFIX = ".recipe"
 
 
 def project_files(root: Path) -> list[Path]:
-    """The YAML files of all projects, by name; recommended recipes lie beside them and are none."""
+    """The YAML files of all projects, by name, without the recommended recipes beside them."""
     return [path for path in sorted((root / "conf").glob("*.yaml")) if not path.stem.endswith(RECIPE_SUFFIX)]
 
 
 def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Project:
-    """The project of `conf/<name>.yaml` (or of a path to a YAML file) with ``settings`` put over it.
+    """The project of `conf/<name>.yaml` (or of a path to a YAML file) with ``settings`` in place of its own.
 
     ``settings`` are `section.field=value` texts, values read as YAML, or a mapping of dotted names to values.
     Raises ConfigError when the file is missing or anything in it or in a setting is wrong.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else root / "conf" / f"{name}.yaml"
     if not path.exists():
-        known = [p.stem for p in project_files(root)]
-        raise ConfigError(f"conf/{path.stem}.yaml must exist, but there is no such project{suggest(path.stem, known)}")
+        existing = [p.stem for p in project_files(root)]
+        raise ConfigError(
+            f"conf/{path.stem}.yaml must exist, but there is no such project{suggest(path.stem, existing)}"
+        )
     values = read_yaml(path)
-    shown = f"conf/{path.name}"
+    place = f"conf/{path.name}"
     for dotted, value in _pairs(settings):
         _put(values, dotted, value)
     try:
         refuse_credentials(values)
     except ConfigError as error:
-        raise ConfigError(f"{shown}: {error}") from None
+        raise ConfigError(f"{place}: {error}") from None
     _check_name(path, root, values.get("name", path.stem))
     for line in [] if has_target(str(values.get("task"))) else renamed(values)[1]:
-        _log.warning("%s: %s", shown, line)
-    return Project.parse({"name": path.stem, **values}, shown)
+        _log.warning("%s: %s", place, line)
+    return Project.parse({"name": path.stem, **values}, place)
 
 
 def _check_name(path: Path, root: Path, name: Any) -> None:
-    """A project's name is its file's, and its file lies in conf/: two files of one name would share runs and a registered model."""
+    """A project has the name of its file, which lies in conf/: two files of one name would share runs and a registered model."""
     if name != path.stem:
         raise ConfigError(f"conf/{path.name}: name must be the file's, {path.stem}, but is {name!r}; leave it out")
     own = root / "conf" / f"{path.stem}.yaml"
@@ -242,12 +244,12 @@ def _check_name(path: Path, root: Path, name: Any) -> None:
 
 
 def recipe_path(root: Path, name: str) -> Path:
-    """Where the recommended recipe of a project lies: what its effect study found."""
+    """The file of a project's recommended recipe, which its effect study writes."""
     return root / "conf" / f"{name}{RECIPE_SUFFIX}.yaml"
 
 
 def recipe_settings(root: Path, name: str) -> list[str]:
-    """The recommended recipe as settings. Raises ConfigError where no study has left one."""
+    """The recommended recipe as settings. Raises ConfigError where there is none."""
     path = recipe_path(root, name)
     if not path.exists():
         raise ConfigError(f"conf/{path.name} must exist, but there is none; make it: headway effect {name}")
@@ -256,7 +258,7 @@ def recipe_settings(root: Path, name: str) -> list[str]:
 
 
 def recipe_warning(root: Path, name: str) -> str | None:
-    """What to know of a recommended recipe before it is used; None where its study confirmed it, or where it changes nothing."""
+    """A warning about a recommended recipe; None where its study confirmed it, or where it changes nothing."""
     path = recipe_path(root, name)
     values = read_yaml(path)
     if not values.get("train") or values.get("confirmed"):

@@ -218,7 +218,7 @@ def test_a_project_of_the_earlier_form_is_the_same_and_says_the_new_names(
         ),
         ({"data": {"source": "t", "features": {"a": "text", "b": "text"}}}, "but is a as text, b as text"),
         ({"model": {"name": "mlp"}}, "model must be gpt for language, but is mlp"),
-        ({"prepare": {"bins": 3}}, "prepare.bins must be left out for language, but is 3: nothing reads it"),
+        ({"prepare": {"bins": 3}}, "prepare.bins must be left out for language, but is 3: it has no effect"),
         ({"evaluate": {"slices": ["a"]}}, "evaluate.slices and evaluate.reference must be left out for language"),
         (
             {"evaluate": {"baselines": ["linear"]}},

@@ -119,7 +119,7 @@ def test_a_column_that_tells_the_target_is_left_out_with_the_reason(root: Path) 
     frame["reason"] = np.where(frame.churned == "yes", "left", "stayed")
     _write(frame, root / "customers.csv")
     draft("customers.csv", "churned", None, root)
-    assert load_project("customers", root).data.ignore["reason"].startswith("leak: tells churned alone")
+    assert load_project("customers", root).data.ignore["reason"].startswith("leak: it predicts churned alone")
 
 
 def test_without_a_telling_name_the_rarer_class_is_the_event(root: Path) -> None:
@@ -204,5 +204,5 @@ def test_a_table_that_repeats_itself_gets_a_project_that_runs_and_is_told_so(roo
     rows = (datasets / "sms_spam" / "SMSSpamCollection").read_text(encoding="utf-8")
     (root / "spam.tsv").write_text("label\ttext\n" + rows, encoding="utf-8")
     made = draft("spam.tsv", "label", None, root)
-    assert any("rows stand more than once" in decision for decision in made.decisions)
+    assert any("rows occur more than once" in decision for decision in made.decisions)
     assert stages.check("spam", root, [], Silent()).passed is True

@@ -14,7 +14,7 @@ from headway.effect.report import summary, write_report
 from headway.effect.results import StudyResult, Surroundings
 from headway.errors import ConfigError
 from headway.pipeline import effects, runs
-from headway.pipeline.effects import Asked, keep_recipe, open_study, seconds_of
+from headway.pipeline.effects import StudyOptions, keep_recipe, open_study, seconds_of
 from headway.project import load_project, project_files, recipe_settings, recipe_warning
 from headway.run.directory import RunDirectory
 from tests.effect.studied import studied
@@ -42,14 +42,14 @@ def test_a_budget_is_a_time() -> None:
 @pytest.mark.parametrize(
     ("settings", "asked", "text"),
     [
-        ((), Asked(("bf61",)), "there is no technique 'bf61'; did you mean bf16"),
-        ((), Asked(seeds=1), "--seeds must be 2 to 100, but is 1"),
-        (("model=boosting",), Asked(), "needs a network, but the model is boosting"),
-        (("train.epochs=0",), Asked(), "train.epochs must be at least 1"),
+        ((), StudyOptions(("bf61",)), "there is no technique 'bf61'; did you mean bf16"),
+        ((), StudyOptions(seeds=1), "--seeds must be 2 to 100, but is 1"),
+        (("model=boosting",), StudyOptions(), "needs a network, but the model is boosting"),
+        (("train.epochs=0",), StudyOptions(), "train.epochs must be at least 1"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anything_is_written(
-    root: Path, settings: tuple[str, ...], asked: Asked, text: str
+    root: Path, settings: tuple[str, ...], asked: StudyOptions, text: str
 ) -> None:
     with pytest.raises(ConfigError, match=text):
         open_study("flowers", root, settings, asked)
@@ -57,27 +57,27 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_written(
 
 
 def test_an_interrupted_study_of_the_same_questions_goes_on(root: Path) -> None:
-    run, goes_on = open_study("flowers", root, (), Asked())
+    run, goes_on = open_study("flowers", root, (), StudyOptions())
     assert not goes_on
-    assert open_study("flowers", root, (), Asked())[1] is False, "nothing was measured yet"
+    assert open_study("flowers", root, (), StudyOptions())[1] is False, "nothing was measured yet"
     (run.path / "effect.jsonl").write_text("")
-    assert open_study("flowers", root, (), Asked()) == (run, True)
-    assert open_study("flowers", root, (), Asked(new=True))[1] is False
-    assert open_study("flowers", root, (), Asked(seeds=7))[1] is False
-    assert open_study("flowers", root, ("train.epochs=3",), Asked())[1] is False
+    assert open_study("flowers", root, (), StudyOptions()) == (run, True)
+    assert open_study("flowers", root, (), StudyOptions(new=True))[1] is False
+    assert open_study("flowers", root, (), StudyOptions(seeds=7))[1] is False
+    assert open_study("flowers", root, ("train.epochs=3",), StudyOptions())[1] is False
     run.finish({"seconds": 1})
-    assert open_study("flowers", root, (), Asked())[1], "all is measured, but the report is not written"
+    assert open_study("flowers", root, (), StudyOptions())[1], "all is measured, but the report is not written"
     (run.path / "effect.html").write_text("")
-    assert open_study("flowers", root, (), Asked())[1] is False
+    assert open_study("flowers", root, (), StudyOptions())[1] is False
 
 
 def test_the_recommended_recipe_is_put_over_the_projects(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"conf/flowers.recipe.yaml must exist, .* make it: headway effect flowers"):
         recipe_settings(root, "flowers")
-    run, _ = open_study("flowers", root, (), Asked())
+    run, _ = open_study("flowers", root, (), StudyOptions())
     path = keep_recipe(run, root, studied())
     assert re.search(
-        r"times as fast \(.* to .*\) as plain PyTorch to the same quality, on samples that had", path.read_text()
+        r"times as fast \(.* to .*\) as plain PyTorch to the same quality, on samples that were", path.read_text()
     )
     project = load_project("flowers", root, recipe_settings(root, "flowers"))
     assert (project.train.residence, project.train.schedule) == ("device", "one_cycle")
@@ -86,13 +86,13 @@ def test_the_recommended_recipe_is_put_over_the_projects(root: Path) -> None:
 
 def test_a_recipe_that_says_more_is_not_written_over(root: Path) -> None:
     found, written = studied(), root / "conf" / "flowers.recipe.yaml"
-    other, _ = open_study("flowers", root, ("model=tabm",), Asked())
+    other, _ = open_study("flowers", root, ("model=tabm",), StudyOptions())
     assert keep_recipe(other, root, found) == other.path / "recipe.yaml", "of another model than the project's"
-    part, _ = open_study("flowers", root, (), Asked(("bf16",)))
+    part, _ = open_study("flowers", root, (), StudyOptions(("bf16",)))
     assert keep_recipe(part, root, found) == written, "better than none"
     assert keep_recipe(part, root, found) == part.path / "recipe.yaml"
     assert effects.lines(found, part, root)[-1].endswith(f"; kept {written}, which comes from a fuller study")
-    whole, _ = open_study("flowers", root, (), Asked())
+    whole, _ = open_study("flowers", root, (), StudyOptions())
     assert keep_recipe(whole, root, found) == written
     nothing = replace(found, techniques=tuple(replace(row, verdict="not settled") for row in found.techniques))
     assert keep_recipe(whole, root, nothing) == whole.path / "recipe.yaml"
@@ -123,7 +123,7 @@ def test_a_study_of_an_earlier_version_is_shown_and_its_recipe_read(root: Path) 
 
 
 def run_of_all(root: Path) -> RunDirectory:
-    return open_study("flowers", root, (), Asked(new=True))[0]
+    return open_study("flowers", root, (), StudyOptions(new=True))[0]
 
 
 def test_a_busy_machine_comes_first_in_what_is_said(root: Path) -> None:

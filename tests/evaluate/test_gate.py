@@ -301,10 +301,10 @@ def test_a_first_model_must_beat_the_trivial_baseline() -> None:
 
 
 def test_a_champion_that_cannot_be_compared_stays_and_the_reason_names_the_way_out() -> None:
-    decision = stays("auc", "3", "it knows the classes a, b, the candidate a, b, c")
+    decision = stays("auc", "3", "its classes are a, b, but the candidate's are a, b, c")
     assert (decision.promoted, decision.difference, decision.low) == (False, None, None)
     assert decision.reason.startswith(
-        "not promoted: version 3 is in charge and cannot be compared: it knows the classes a, b, the candidate a, b, c; "
+        "not promoted: version 3 is in charge and cannot be compared: its classes are a, b, but the candidate's are a, b, c; "
     )
     assert "--replace-champion" in decision.reason
 

@@ -30,7 +30,7 @@ FOUND = {
     "summary": "drift: height (PSI 0.400)",
     "champion": "3",
     "files": ["may.csv"],
-    "why": "1 files that the champion's training did not see",
+    "why": "1 files that the champion was not trained on",
     "rows": 500,
     "units": {"name": "row", "count": 500, "size": 1.0, "text": "500 rows", "note": ""},
     "digest": "d1",
@@ -123,9 +123,7 @@ def test_nothing_new_completes_with_that_as_its_message_and_emits_nothing(
     monkeypatch.setattr(watching, "open_watch", lambda *_: watching.NothingNew("flowers", "3", 2))
     state = run()
     assert state.is_completed()
-    assert str(state.message).startswith(
-        "nothing new to look at: the champion of flowers, version 3, was trained on all 2"
-    )
+    assert str(state.message).startswith("nothing new: the champion of flowers, version 3, was trained on all 2")
     assert not taken
 
 

@@ -80,7 +80,7 @@ def test_a_killed_run_is_offered_and_goes_on_to_the_weights_of_one_that_was_left
         process.kill()
     said = headway(root, "run", "rows")
     assert f"{killed.name} ended while it was training" in said
-    assert f"headway resume {killed.name} goes on with it instead" in said
+    assert f"to resume it instead: headway resume {killed.name}" in said
     (alone,) = runs(root) - {killed}
     headway(root, "resume", killed.name)
     assert weights(killed) == weights(alone)

@@ -74,12 +74,12 @@ def test_the_newest_of_two_studies_goes_on(tmp_path: Path, set_clock: Callable[[
     made = []
     for days in (0, -3):
         set_clock(days)
-        run, goes_on = effects.open_study("rows", tmp_path, [], effects.Asked(new=True))
+        run, goes_on = effects.open_study("rows", tmp_path, [], effects.StudyOptions(new=True))
         assert not goes_on
         (run.path / "effect.jsonl").write_text("")
         made.append(run)
     assert made[1].path.name < made[0].path.name
-    assert effects.open_study("rows", tmp_path, [], effects.Asked()) == (made[1], True)
+    assert effects.open_study("rows", tmp_path, [], effects.StudyOptions()) == (made[1], True)
 
 
 def test_clearing_up_keeps_the_last_run_and_what_is_being_written(

@@ -14,7 +14,7 @@ from headway.doctor import stores
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.pipeline import stages
-from headway.pipeline.resuming import STAGES, newest, prepare_again, remaining, unfinished
+from headway.pipeline.resuming import STAGES, newest, prepare_again, remaining_stages, unfinished
 from headway.pipeline.runs import Prepared
 from headway.pipeline.terminal import Terminal
 from headway.project import load_project
@@ -62,21 +62,21 @@ def trained(run: RunDirectory) -> None:
 
 def test_a_run_goes_on_behind_what_it_has_done(root: Path) -> None:
     run, store = begun(root), root / "data" / "prepared" / "abc"
-    assert remaining(run) == STAGES
+    assert remaining_stages(run) == STAGES
     prepared(run, store)
-    assert remaining(run) == STAGES  # nothing was learnt: the rows may be others by now
+    assert remaining_stages(run) == STAGES  # nothing was learnt: the rows may be others by now
     learnt(run)
-    assert remaining(run) == ("train", "evaluate", "register")
-    assert unfinished(run.path.name, root).reached == "while it was training, at step 1,040"
+    assert remaining_stages(run) == ("train", "evaluate", "register")
+    assert unfinished(run.path.name, root).progress == "while it was training, at step 1,040"
     store.rmdir()
-    assert remaining(run) == ("prepare", "train", "evaluate", "register")
+    assert remaining_stages(run) == ("prepare", "train", "evaluate", "register")
     trained(run)
     write_json(run.path / "evaluation.json", {})
     prepared(run, store)
-    assert remaining(run) == ("train", "evaluate", "register")  # the champion may be another: measured anew
-    assert unfinished(run.path.name, root).reached == "before its decision"
+    assert remaining_stages(run) == ("train", "evaluate", "register")  # the champion may be another: measured anew
+    assert unfinished(run.path.name, root).progress == "before its decision"
     write_json(run.path / "decision.json", {})
-    assert remaining(run) == ()
+    assert remaining_stages(run) == ()
 
 
 def test_documents_that_an_earlier_version_prepared_are_prepared_again_or_refused_in_one_line(root: Path) -> None:
@@ -110,9 +110,9 @@ def test_a_decided_run_without_its_evaluation_is_told_without_metrics(
     monkeypatch.chdir(root)
     assert cli.main(["resume", run.path.name]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "is done: nothing is left to go on with" in shown
+    assert "is done: there is nothing to resume" in shown
     assert "the metrics are not shown:" in shown
-    assert "is gone or damaged" in shown
+    assert "is missing or damaged" in shown
     assert "the first model" in shown
 
 
@@ -124,17 +124,15 @@ def test_a_run_whose_rows_are_named_no_more_is_passed_over_and_refused_in_one_li
     learnt(run)
     if content is not None:
         (run.path / "store.json").write_bytes(content)
-    assert remaining(run) == ("prepare", "train", "evaluate", "register")
+    assert remaining_stages(run) == ("prepare", "train", "evaluate", "register")
     assert newest(load_project("flowers", root), root) is None
-    said = (
-        "must say in store.json which rows it was trained on, but that is gone or damaged; start a new run: headway run"
-    )
+    said = "must say in store.json which rows it was trained on, but the file is missing or damaged; start a new run: headway run"
     for act in (lambda: unfinished(run.path.name, root), lambda: prepare_again(run, root, Terminal(io.StringIO()))):
         with pytest.raises(ConfigError, match=said):
             act()
     write_json(run.path / "decision.json", {})
-    assert remaining(run) == ()
-    assert unfinished(run.path.name, root).reached == "after its decision"
+    assert remaining_stages(run) == ()
+    assert unfinished(run.path.name, root).progress == "after its decision"
 
 
 def test_the_newest_run_is_taken_up_only_as_what_would_be_started_now(root: Path) -> None:
@@ -148,7 +146,7 @@ def test_the_newest_run_is_taken_up_only_as_what_would_be_started_now(root: Path
     left = newest(load_project("flowers", root), root)
     assert left is not None
     assert left.is_ahead
-    assert f"headway resume {run.path.name} goes on with it" in left.offer
+    assert f"to resume it instead: headway resume {run.path.name}" in left.offer
     assert newest(load_project("flowers", root, ["train.epochs=3"]), root) is None
     write_json(run.path / "data.json", {"digest": "of other rows"})
     (root / "flowers.csv").write_text("height,opens\n1,yes\n2,no\n")
@@ -162,7 +160,9 @@ def test_what_is_no_retraining_is_no_newer_run_and_says_which_command_goes_on(ro
     run = begun(root)
     for mark, command in (("effect", "effect"), ("watch", "watch"), ("variants", "seeds")):
         other = begun(root, **{mark: {}})
-        with pytest.raises(ConfigError, match=f"must be a retraining to go on; run again: headway {command} flowers"):
+        with pytest.raises(
+            ConfigError, match=f"is not a retraining, so it cannot be resumed; run again: headway {command} flowers"
+        ):
             unfinished(other.path.name, root)
     left = newest(load_project("flowers", root), root)
     assert left is not None
@@ -172,12 +172,12 @@ def test_what_is_no_retraining_is_no_newer_run_and_says_which_command_goes_on(ro
 def test_a_run_at_work_or_without_its_bundle_is_refused(root: Path) -> None:
     run = begun(root)
     lifetime.own(run)
-    with pytest.raises(ConfigError, match="must have one process, but another is at work on it"):
+    with pytest.raises(ConfigError, match="must have one process, but another still works on it"):
         unfinished(run.path.name, root)
     assert newest(load_project("flowers", root), root) is None
     lifetime.release(run)
     run.finish({"epochs": 1})
-    with pytest.raises(ConfigError, match="must have its bundle to go on, but headway gc has removed it"):
+    with pytest.raises(ConfigError, match="must have its bundle to be resumed, but headway gc has removed it"):
         unfinished(run.path.name, root)
 
 

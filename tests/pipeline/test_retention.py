@@ -209,7 +209,7 @@ def test_killed_in_the_middle_nothing_half_is_left_and_the_next_time_ends_it(roo
 
 def test_only_one_process_clears_up(root: Path) -> None:
     made(root, 40)
-    with locks.hold(root / "data" / "gc.lock"), pytest.raises(ConfigError, match="another one is at work"):
+    with locks.hold(root / "data" / "gc.lock"), pytest.raises(ConfigError, match="another one runs"):
         retention.collect(root, [], True)
 
 

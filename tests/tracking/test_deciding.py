@@ -175,8 +175,8 @@ def test_a_run_killed_between_its_promotion_and_its_own_note_of_it_is_finished_a
     assert Decision.read(run.path / "decision.json") == replace(GATE, name="loans", version=version)
     assert not (other.path / "decision.json").exists(), "the gate has not decided about it"
     (run.path / "decision.json").unlink()
-    assert resuming.unfinished(run.path.name, tmp_path).reached == "after its decision"
-    assert resuming.remaining(run) == ()
+    assert resuming.unfinished(run.path.name, tmp_path).progress == "after its decision"
+    assert resuming.remaining_stages(run) == ()
 
 
 def test_a_version_that_a_person_registered_under_another_name_is_not_taken_for_the_projects(

@@ -146,13 +146,13 @@ def test_files_that_training_saw_are_nothing_new_and_get_no_verdict(
         answer = json.loads(printed.out.splitlines()[-1])
         assert (answer["drifted"], answer["run_directory"]) == (None, None)
         assert answer["summary"] in " ".join(printed.err.split())
-        assert answer["summary"].startswith("nothing new to look at: the champion of loans, version 1, was trained on")
+        assert answer["summary"].startswith("nothing new: the champion of loans, version 1, was trained on")
         assert files in answer["summary"]
         assert "no drift" not in printed.err
     assert sorted((root / "data" / "runs").iterdir()) == before
     arrived = shutil.copy(months[QUIET - 1], root / "arriving")
     try:
-        assert watched(root, root / "arriving")[1].why == "as asked; the champion's training saw 5 of the 6 files"
+        assert watched(root, root / "arriving")[1].why == "as asked; the champion was trained on 5 of the 6 files"
     finally:
         Path(arrived).unlink()
 

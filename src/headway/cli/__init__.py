@@ -1,11 +1,13 @@
 """The commands: `headway ...`.
 
-commands      what each word does; the longer ones in
+commands      the entry point and the short commands; the others in
+champions     watch, sample, score, serve, rollback
+studies       seeds, effect
 retraining    run, resume
 operating     up, status, down, backup, restore, doctor, gc, deploy
 overview      list, show, sample
 arguments     their options and help
-aftermath     what killed processes left, brought to its end before a command
+aftermath     finishes what killed processes left, before a command
 """
 
 

@@ -1,4 +1,4 @@
-"""What commands do first: what killed processes of this folder left open is brought to its end."""
+"""Before a command: finish what killed processes of this folder left open."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from headway.errors import HeadwayError
 from headway.pipeline import zombies
 
 CLOSING_SECONDS = 10.0
-"""How long closing runs may keep a command from its own work: an MLflow that is away costs a time-out for each."""
+"""How long closing runs may delay a command: where MLflow does not answer, each costs a time-out."""
 
 
 def settle_restore(root: Path, must: bool) -> list[str]:
     """Finish a restore that was interrupted; one line where there was one.
 
-    Raises HeadwayError or OSError where it cannot be finished and ``must`` be: a command that goes on in half a project
-    would write what the restore then finds in its way. Else the problem is a line, too.
+    Raises HeadwayError or OSError where it cannot be finished although it ``must``: a command in a half-restored project would
+    write files that block the restore. Else the problem is a line, too.
     """
     if not (root / ".headway-restore").is_dir():
         return []
@@ -30,8 +30,8 @@ def settle_restore(root: Path, must: bool) -> list[str]:
 
 
 def close_runs(root: Path) -> list[str]:
-    """Close the runs whose process has died; one line for each, and for a problem: what is damaged must not end another command."""
+    """Close the runs whose process was killed; one line for each, and for a problem: damage here must not end another command."""
     try:
         return zombies.close_dead(root, seconds=CLOSING_SECONDS)
     except (HeadwayError, OSError, ValueError, KeyError) as error:
-        return [f"what a killed process left could not be brought to its end: {str(error).splitlines()[0]}"]
+        return [f"runs of killed processes could not be closed: {str(error).splitlines()[0]}"]

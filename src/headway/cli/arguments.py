@@ -1,4 +1,4 @@
-"""What the command line takes: every command with its options, help and examples."""
+"""The arguments of the command line: every command with its options, help and examples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Command = Callable[[argparse.Namespace], int]
 
 
 def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
-    """All commands with their help; ``do``: what each does, by name."""
+    """All commands with their help; ``do``: the function of each, by name."""
     shape = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
         prog="headway",
@@ -33,12 +33,12 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
 
     def command(name: str, what: Command, text: str, more: str = "") -> argparse.ArgumentParser:
         epilog = f"{more}\n\n{EXIT_CODES}" if more else EXIT_CODES
-        made = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=shape)
-        made.set_defaults(do=what)
-        return made
+        subparser = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=shape)
+        subparser.set_defaults(do=what)
+        return subparser
 
     _run(command, do)
-    check = command("check", do["check"], "Look at a project's configuration and data, in seconds; train nothing.")
+    check = command("check", do["check"], "Check a project's configuration and data, in seconds; train nothing.")
     _project(check)
     _settings(check)
     _init_options(command("init", do["init"], "Draft a project's YAML from a table of your own.", _INIT_EXAMPLE))
@@ -59,7 +59,7 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
     sample = command("sample", do["sample"], "Let a project's language model continue a prompt.", _SAMPLE_EXAMPLE)
     _project(sample)
-    sample.add_argument("--prompt", default="\n", metavar="TEXT", help="what the text begins with")
+    sample.add_argument("--prompt", default="\n", metavar="TEXT", help="the beginning of the text")
     sample.add_argument("--tokens", type=int, default=300, metavar="N", help="tokens to add (default 300)")
     sample.add_argument(
         "--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest (default 0.8)"
@@ -69,7 +69,7 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     sync = command(
         "sync",
         do["sync"],
-        "Deliver a run's folder to MLflow: after it was out of reach, or from another machine.",
+        "Send a run's folder to MLflow: after MLflow did not answer, or from another machine.",
     )
     sync.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
     up = command("up", do["up"], "Serve the Prefect and MLflow web pages and run what is started there, until Ctrl-C.")
@@ -81,25 +81,25 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 
 def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
-    """What retrains."""
+    """The commands that retrain."""
     run = command("run", do["run"], "Retrain a project: validate, prepare, train, evaluate, register.", _RUN_EXAMPLES)
     _project(run)
     _settings(run)
-    text = "put the recommended recipe of the project's effect study over its own"
+    text = "use the recommended recipe of the project's effect study instead of its own"
     run.add_argument("--recipe", action="store_true", help=text)
     text = "retrain even if nothing has changed since the last version"
     run.add_argument("--force", action="store_true", help=text)
-    text = "judge as a first model where the champion cannot be compared (other target, classes or columns, damaged); else it stays"
+    text = "judge as a first model if the champion cannot be compared (other target, classes or columns, damaged); else it stays"
     run.add_argument("--replace-champion", action="store_true", help=text)
-    text = "go on with the project's newest run where that was interrupted; a new run where there is none"
+    text = "continue the project's newest run if it was interrupted; start a new run if there is none"
     run.add_argument("--resume", action="store_true", help=text)
-    resume = command("resume", do["resume"], "Go on with a run that was interrupted, killed or failed.", _RESUME)
+    resume = command("resume", do["resume"], "Continue a run that was interrupted, killed or failed.", _RESUME)
     resume.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
     _json(resume)
 
 
 def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
-    """What is done with a champion: predict with it, watch its rows."""
+    """The commands that use a champion: predict with it, watch its rows."""
     _score_options(command("score", do["score"], "Predict rows with the champion, to Parquet.", _SCORE))
     serve = command("serve", do["serve"], "Answer requests for predictions over HTTP, until Ctrl-C.", _SERVE)
     _project(serve)
@@ -115,28 +115,28 @@ def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     back = command("rollback", do["rollback"], "Put the previous champion, or another version, in charge.", _ROLLBACK)
     _project(back)
     back.add_argument("--to", default="", metavar="VERSION", help="which version (default: the previous champion)")
-    back.add_argument("--reason", default="", metavar="TEXT", help="why; it is kept in the history of the model")
+    back.add_argument("--reason", default="", metavar="TEXT", help="the reason, which is kept in the model's history")
     _json(back)
 
 
 def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command], up: Any) -> None:
-    """What operates the servers: the rest of `up`, and what stands beside it."""
+    """The commands of an operator, and further options of `up`."""
     text = "address to bind to (default 127.0.0.1, this machine alone); any other needs HEADWAY_AUTH=user:password"
     up.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
     up.add_argument("--only", choices=("prefect", "mlflow"), help="start one server alone, for a container of its own")
     _json(command("deploy", do["deploy"], "Write prefect.yaml: all flows of all projects, for a work pool.", _DEPLOY))
-    _json(command("status", do["status"], "Say what runs here, where, on which database, and how much room it takes."))
-    _json(command("down", do["down"], "Stop the running headway up, and wait until it has gone."))
+    _json(command("status", do["status"], "Show what runs here, its addresses, its databases and its disk space."))
+    _json(command("down", do["down"], "Stop the running headway up, and wait until it has ended."))
     backup = command("backup", do["backup"], "Keep databases, artifacts and conf/ in one file.", _BACKUP_EXAMPLE)
     text = "a file, or a folder for a file named by the time (default: backups/)"
     backup.add_argument("--to", default="backups/", metavar="FILE_OR_FOLDER", help=text)
     _json(backup)
     restore = command("restore", do["restore"], "Bring a backup back into an empty project.", _BACKUP_EXAMPLE)
-    restore.add_argument("file", metavar="FILE", help="what headway backup wrote")
+    restore.add_argument("file", metavar="FILE", help="a file that headway backup wrote")
     _json(restore)
-    text = "Find what is damaged, half-done or left behind in this folder; --apply mends it."
+    text = "Find what is damaged, half-done or left behind in this folder; --apply repairs it."
     doctor = command("doctor", do["doctor"], text, _DOCTOR)
-    doctor.add_argument("--apply", action="store_true", help="mend it; without this, nothing is changed")
+    doctor.add_argument("--apply", action="store_true", help="repair it; without this, nothing is changed")
     _json(doctor)
     gc = command("gc", do["gc"], "List what is past the retention limits and not needed; --apply removes it.", _GC)
     gc.add_argument("projects", nargs="*", metavar="PROJECT", help="whose; all projects if left out")
@@ -144,7 +144,7 @@ def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, C
     _json(gc)
 
 
-_DEPLOY = """For production: workers anywhere take what a Prefect server has for them.
+_DEPLOY = """For production: workers on any machine run the deployments of a Prefect server.
 
 example:
   headway deploy
@@ -154,19 +154,19 @@ example:
 _BACKUP_EXAMPLE = """example:
   headway backup --to /mnt/safe/
   headway restore /mnt/safe/headway-20300101-020000Z.tar"""
-_GC = """Kept whatever the limits say: all that a registered version needs, runs at work, the newest runs, the last hour.
+_GC = """Always kept: everything that a registered version needs, running runs, the newest runs, the last hour.
 
 examples:
   headway gc
   headway gc loans adult --apply"""
-_DOCTOR = """One line for each finding: where, what, and what is done about it. The exit code is 5 while something is left.
-What is set aside is renamed to NAME.damaged, and nothing reads it any more. Run it while nothing else runs here.
+_DOCTOR = """One line for each finding: where, what, and the repair. The exit code is 5 while something is left.
+Damaged files are renamed to NAME.damaged, and not read any more. Run it while nothing else runs here.
 
 examples:
   headway doctor
   headway doctor --apply --json"""
-_WATCH = """Drift is told, not failed: the exit code is 0 with and without it; --json has "drifted": true or false, and null where
-the champion's training saw every file, so that there is nothing to compare.
+_WATCH = """Drift is no failure: the exit code is 0 with and without it. --json has "drifted": true or false, and null where the
+champion was trained on every file, so that there is nothing to compare.
 
 examples:
   headway watch loans
@@ -191,7 +191,7 @@ _INIT_EXAMPLE = """example:
 _SEEDS_EXAMPLE = """examples:
   headway seeds german-credit --set model=mlp
   headway seeds german-credit --set model=mlp --count 4 --rates 0.0003 0.001 0.003"""
-_EFFECT = """A study that was interrupted goes on where it was. conf/NAME.recipe.yaml holds what it recommends.
+_EFFECT = """An interrupted study is resumed. conf/NAME.recipe.yaml holds the recommended recipe.
 
 examples:
   headway effect adult --budget 10m
@@ -202,7 +202,7 @@ _SAMPLE_EXAMPLE = """example:
 
 _SCORE = """One Parquet file for each file of data: keys, prediction, probability_<class> for each class or an interval, model version.
 Rows with a value that its column cannot have go to NAME.refused.parquet, each with the reason; manifest.json holds the counts.
-Interrupted, it goes on where it was; a file that is done is not scored again by the same version.
+An interrupted scoring is resumed; a file that is done is not scored again by the same version.
 
 examples:
   headway score adult --data new-people.csv
@@ -213,54 +213,56 @@ _SERVE = """example:
   curl -s localhost:5001/invocations -H 'Content-Type: text/csv' --data-binary @rows.csv"""
 
 
-def _project(made: argparse.ArgumentParser) -> None:
-    made.add_argument("project", metavar="NAME", help="the project: a file conf/NAME.yaml")
+def _project(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", metavar="NAME", help="the project: a file conf/NAME.yaml")
 
 
-def _settings(made: argparse.ArgumentParser) -> None:
-    text = "put a value over the project's own, for this time; may be given again"
-    made.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", dest="settings", help=text)
-    _json(made)
+def _settings(command: argparse.ArgumentParser) -> None:
+    text = "replace one setting of the project, for this run; can be repeated"
+    command.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", dest="settings", help=text
+    )
+    _json(command)
 
 
-def _json(made: argparse.ArgumentParser) -> None:
+def _json(command: argparse.ArgumentParser) -> None:
     text = "print one JSON object as the last line of standard output; everything else goes to standard error"
-    made.add_argument("--json", action="store_true", help=text)
+    command.add_argument("--json", action="store_true", help=text)
 
 
-def _init_options(made: argparse.ArgumentParser) -> None:
+def _init_options(command: argparse.ArgumentParser) -> None:
     text = "a file, a folder or a glob of CSV, Parquet, JSON lines or Arrow"
-    made.add_argument("--data", required=True, metavar="FILE_OR_FOLDER", help=text)
-    made.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
-    made.add_argument("--name", metavar="NAME", help="the project's name (default: from the data's name)")
+    command.add_argument("--data", required=True, metavar="FILE_OR_FOLDER", help=text)
+    command.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    command.add_argument("--name", metavar="NAME", help="the project's name (default: from the data's name)")
 
 
-def _version(made: argparse.ArgumentParser) -> None:
+def _version(command: argparse.ArgumentParser) -> None:
     text = "a version's number or an alias (default champion)"
-    made.add_argument("--version", default="champion", metavar="N", help=text)
+    command.add_argument("--version", default="champion", metavar="N", help=text)
 
 
-def _score_options(made: argparse.ArgumentParser) -> None:
-    _project(made)
+def _score_options(command: argparse.ArgumentParser) -> None:
+    _project(command)
     text = "rows to predict: a file, folder, glob or URL (default: the project's own data)"
-    made.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
-    made.add_argument("--out", metavar="FOLDER", help="where to (default data/scored/NAME)")
-    _version(made)
-    _json(made)
+    command.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
+    command.add_argument("--out", metavar="FOLDER", help="where to (default data/scored/NAME)")
+    _version(command)
+    _json(command)
 
 
-def _effect_options(made: argparse.ArgumentParser) -> None:
-    _project(made)
-    _settings(made)
-    text = "which techniques; all of them if left out"
-    made.add_argument("--techniques", nargs="+", default=[], metavar="T", help=text)
-    made.add_argument(
+def _effect_options(command: argparse.ArgumentParser) -> None:
+    _project(command)
+    _settings(command)
+    text = "names of techniques (default: all)"
+    command.add_argument("--techniques", nargs="+", default=[], metavar="T", help=text)
+    command.add_argument(
         "--budget", default="30m", metavar="TIME", help="time to measure, such as 90s, 30m, 2h (default 30m)"
     )
-    made.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings behind each quality (default 5)")
-    text = "quality to train to, in the metric's unit (default: the baseline's own, less the margin)"
-    made.add_argument("--target", type=float, metavar="Q", help=text)
-    made.add_argument("--new", action="store_true", help="begin anew although a study like this was interrupted")
+    command.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings behind each quality (default 5)")
+    text = "quality to train to, in the metric's unit (default: the baseline's minus the margin)"
+    command.add_argument("--target", type=float, metavar="Q", help=text)
+    command.add_argument("--new", action="store_true", help="start a new study although one like this was interrupted")
 
 
 def _port(text: str) -> int:

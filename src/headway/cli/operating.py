@@ -1,4 +1,4 @@
-"""The commands of whoever runs it for others: its servers, its deployments, its disk."""
+"""The commands of an operator: servers, deployments, disk."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def up(options: argparse.Namespace) -> int:
     from headway.server.up import UpOptions, up
 
     interrupt_on(signal.SIGINT, signal.SIGTERM, *hangup())
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
-        asked = UpOptions(options.prefect_port, options.mlflow_port, options.host, options.only)
-        up(find_root(), asked, lambda text: print(text, flush=True), close_dead)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the normal end
+        up_options = UpOptions(options.prefect_port, options.mlflow_port, options.host, options.only)
+        up(find_root(), up_options, lambda text: print(text, flush=True), close_dead)
     return 0
 
 
@@ -30,26 +30,26 @@ def status(options: argparse.Namespace) -> int:
     """What runs here, and whether it answers."""
     from headway.server.status import lines, status
 
-    found = status(find_root())
+    state = status(find_root())
     terminal = terminal_of(options)
-    for line in lines(found):
+    for line in lines(state):
         terminal.line(line)
     if options.json:
-        print(json.dumps(found.to_json()))
+        print(json.dumps(state.to_json()))
     return 0
 
 
 def down(options: argparse.Namespace) -> int:
-    """Stop what `headway up` started here."""
+    """Stop this folder's `headway up`."""
     from headway.server.status import down
 
-    stopped = down(find_root())
-    texts = [f"headway up (process {pid}) has stopped" for pid in stopped] or ["headway up does not run here"]
+    pids = down(find_root())
+    texts = [f"headway up (process {pid}) has stopped" for pid in pids] or ["headway up does not run here"]
     terminal = terminal_of(options)
     for text in texts:
         terminal.line(text)
     if options.json:
-        print(json.dumps({"stopped": stopped}))
+        print(json.dumps({"stopped": pids}))
     return 0
 
 
@@ -57,10 +57,10 @@ def backup(options: argparse.Namespace) -> int:
     """Databases and artifacts into one file."""
     from headway.server.backup import backup
 
-    made = backup(find_root(), options.to)
-    terminal_of(options).line(f"wrote {made.file} ({made.bytes / 1e6:.1f} MB): {made.what}; read back and whole")
+    result = backup(find_root(), options.to)
+    terminal_of(options).line(f"wrote {result.file} ({result.bytes / 1e6:.1f} MB): {result.what}; verified")
     if options.json:
-        print(json.dumps(made.to_json()))
+        print(json.dumps(result.to_json()))
     return 0
 
 
@@ -68,10 +68,10 @@ def restore(options: argparse.Namespace) -> int:
     """A backup into an empty folder."""
     from headway.server.restore import empty_root, restore
 
-    restored = restore(options.file, empty_root())
-    terminal_of(options).line(f"restored {restored.what} into {restored.root}")
+    result = restore(options.file, empty_root())
+    terminal_of(options).line(f"restored {result.what} into {result.root}")
     if options.json:
-        print(json.dumps(restored.to_json()))
+        print(json.dumps(result.to_json()))
     return 0
 
 
@@ -93,7 +93,7 @@ def deploy(options: argparse.Namespace) -> int:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Say what is damaged, half-done or left behind, and mend it where --apply says so."""
+    """Show what is damaged, half-done or left behind; with --apply, repair it."""
     from headway.doctor.main import Report, examine, mend
     from headway.errors import DamagedError
 
@@ -110,13 +110,13 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def gc(options: argparse.Namespace) -> int:
-    """Remove what is past its limit, or say what would be."""
+    """Remove what is past its limit, or show what would be removed."""
     from headway.pipeline import retention
 
-    told = retention.collect(find_root(), options.projects, options.apply)
+    result = retention.collect(find_root(), options.projects, options.apply)
     terminal = terminal_of(options)
-    terminal.table(retention.table(told), "nothing is past its limit")
-    terminal.line(retention.line(told))
+    terminal.table(retention.table(result), "nothing is past its limit")
+    terminal.line(retention.line(result))
     if options.json:
-        print(json.dumps(told.to_json()))
+        print(json.dumps(result.to_json()))
     return 0

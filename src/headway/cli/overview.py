@@ -1,4 +1,4 @@
-"""What `headway list`, `show` and `sync` answer: projects, their runs in MLflow, their model versions."""
+"""For `headway list`, `show`, `sample` and `sync`: projects, their runs in MLflow, their model versions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Overview:
-    """Lines and rows to show; ``empty`` is said when there are no rows; ``problems`` are for standard error."""
+    """Rows to show; ``empty``: the text when there are none; ``problems``: lines for standard error."""
 
     rows: list[Mapping[str, str | None]]
     empty: str
@@ -53,7 +53,7 @@ def _standing(project: Project, root: Path) -> Mapping[str, str | None]:
     champion = next((v for v in versions if "champion" in v.aliases), None)
     return {
         "champion": None if champion is None else f"version {champion.version}",
-        "metric": None if champion is None else _measured(champion, runs),
+        "metric": None if champion is None else _result_of(champion, runs),
         "last run": f"{moment(runs[0].start)} {runs[0].status.lower()}" if runs else None,
     }
 
@@ -72,7 +72,7 @@ class RunLine(Record):
 
 @dataclass(frozen=True)
 class ProjectOverview:
-    """One project: what is in charge, its versions, every decision about them, its latest runs. Rows are the newest first."""
+    """One project: its champion, its versions, every decision about them, its latest runs. Rows are the newest first."""
 
     lines: list[str]
     versions: list[VersionRow]
@@ -82,8 +82,8 @@ class ProjectOverview:
 
     def to_json(self) -> dict[str, object]:
         """All of it as plain values."""
-        kept = {"champion": self.champion, "versions": self.versions, "decisions": self.decisions, "runs": self.runs}
-        return {name: plain(value) for name, value in kept.items()}
+        values = {"champion": self.champion, "versions": self.versions, "decisions": self.decisions, "runs": self.runs}
+        return {name: plain(value) for name, value in values.items()}
 
     def version_rows(self, most: int | None = SHOWN) -> list[Mapping[str, str]]:
         """The versions as a table for people."""
@@ -124,11 +124,11 @@ def project(name: str, root: Path) -> ProjectOverview:
     lines = [f"{project.name}  {project.description}".rstrip()]
     if champion is not None:
         since = next((d.when for d in decisions if d.after == champion.version and d.before != d.after), None)
-        measured = _measured(champion, runs)
+        result = _result_of(champion, runs)
         lines.append(
             f"champion: version {champion.version}"
             + (f", in charge since {moment(since)}" if since else "")
-            + (f", {measured} on its test rows" if measured else "")
+            + (f", {result} on its test rows" if result else "")
         )
     elif versions:
         lines.append("no version is champion")
@@ -145,7 +145,7 @@ def _line_of(run: RunRow, metric: str | None) -> RunLine:
     return RunLine(moment(run.start), run.name, run.status.lower(), result, took, run.run_id)
 
 
-def _measured(champion: VersionRow, runs: Sequence[RunRow]) -> str | None:
+def _result_of(champion: VersionRow, runs: Sequence[RunRow]) -> str | None:
     """The deciding metric's value in the run that made the champion."""
     metric = champion.tags.get("metric")
     run = next((r for r in runs if r.run_id == champion.run_id), None)
@@ -154,7 +154,7 @@ def _measured(champion: VersionRow, runs: Sequence[RunRow]) -> str | None:
 
 
 def _tracked(root: Path, name: str) -> tuple[list[VersionRow], list[RunRow]]:
-    """Versions and runs, newest first. Nothing is created just to look at it."""
+    """Versions and runs, newest first. Creates nothing."""
     from headway import tracking
     from headway.tracking.store import is_there
 
@@ -165,15 +165,15 @@ def _tracked(root: Path, name: str) -> tuple[list[VersionRow], list[RunRow]]:
 
 
 def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: float, seed: int) -> str:
-    """What the project's champion adds to a prompt. Raises ConfigError where there is none, or it is no language model."""
+    """The champion's continuation of a prompt. Raises ConfigError where there is no champion, or it is no language model."""
     if tokens < 1 or temperature < 0:
         raise ConfigError(
             f"--tokens must be at least 1 and --temperature at least 0, but they are {tokens} and {temperature:g}"
         )
-    found = load_project(name, root)
-    if has_target(found.task):
-        raise ConfigError(f"{name} must be a language project to be sampled, but its task is {found.task}")
-    versions, _ = _tracked(root, found.name)
+    settings = load_project(name, root)
+    if has_target(settings.task):
+        raise ConfigError(f"{name} must be a language project to be sampled, but its task is {settings.task}")
+    versions, _ = _tracked(root, settings.name)
     if not any("champion" in version.aliases for version in versions):
         raise ConfigError(f"{name} has no champion yet. Run: headway run {name}")
     from headway import tracking
@@ -185,7 +185,7 @@ def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: floa
 
 
 def deliver(name: str, root: Path) -> str:
-    """Bring a run's folder to MLflow; says under which id. Raises ConfigError when there is no such run."""
+    """Send a run's folder to MLflow. Returns a line with its id. Raises ConfigError when there is no such run."""
     from headway import tracking
 
-    return f"delivered to MLflow as run {tracking.sync(find_run(name, root), root)}"
+    return f"sent to MLflow as run {tracking.sync(find_run(name, root), root)}"

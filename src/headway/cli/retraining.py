@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Retrain, or go on with the newest run."""
+    """Retrain, or continue the newest run."""
     from headway.pipeline.resuming import newest
     from headway.project import load_project, recipe_settings, recipe_warning
 
@@ -36,13 +36,13 @@ def run(options: argparse.Namespace) -> int:
     terminal.title(project.name, project.description)
     if options.recipe and (warning := recipe_warning(root, options.project)):
         terminal.warn(warning)
-    left = newest(project, root)
-    if left is not None and options.resume:
-        return _go_on(options, terminal, root, left)
+    interrupted_run = newest(project, root)
+    if interrupted_run is not None and options.resume:
+        return _go_on(options, terminal, root, interrupted_run)
     if not (options.force or options.replace_champion) and _is_up_to_date(project, options, terminal, root):
         return 0
-    if left is not None and left.is_ahead:
-        terminal.line(left.offer)
+    if interrupted_run is not None and interrupted_run.is_ahead:
+        terminal.line(interrupted_run.offer)
     with _prefect(terminal, root):
         from flows.retrain import outcome
 
@@ -51,32 +51,32 @@ def run(options: argparse.Namespace) -> int:
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Go on with one run."""
+    """Continue one run."""
     from headway.pipeline.resuming import is_decided, is_told, unfinished
 
     root = find_root()
     terminal = terminal_of(options)
-    left = unfinished(options.run, root)
-    options.project = left.run.plan["project"]["name"]
-    terminal.title(options.project, left.run.plan["project"].get("description", ""))
-    if is_decided(left.run) and is_told(left.run):
-        terminal.line(f"{left.run.path.name} is done: nothing is left to go on with")
-        return _conclude(options, terminal, left.run.path)
-    return _go_on(options, terminal, root, left)
+    interrupted_run = unfinished(options.run, root)
+    options.project = interrupted_run.run.plan["project"]["name"]
+    terminal.title(options.project, interrupted_run.run.plan["project"].get("description", ""))
+    if is_decided(interrupted_run.run) and is_told(interrupted_run.run):
+        terminal.line(f"{interrupted_run.run.path.name} is done: there is nothing to resume")
+        return _conclude(options, terminal, interrupted_run.run.path)
+    return _go_on(options, terminal, root, interrupted_run)
 
 
-def _go_on(options: argparse.Namespace, terminal: Terminal, root: Path, left: Unfinished) -> int:
-    terminal.line(f"going on with {left.run.path.name}, which ended {left.reached}")
+def _go_on(options: argparse.Namespace, terminal: Terminal, root: Path, interrupted_run: Unfinished) -> int:
+    terminal.line(f"resuming {interrupted_run.run.path.name}, which ended {interrupted_run.progress}")
     with _prefect(terminal, root):
         from flows.retrain import outcome_of_resumption
 
-        path = outcome_of_resumption(left.run.path)
+        path = outcome_of_resumption(interrupted_run.run.path)
     return _conclude(options, terminal, path)
 
 
 @contextlib.contextmanager
 def _prefect(terminal: Terminal, root: Path) -> Iterator[None]:
-    """Prefect, reached and speaking to the terminal."""
+    """Connect to Prefect, and show the flows of the block on the terminal."""
     from headway.server.local import reach_prefect
 
     interrupt_on(signal.SIGTERM, *hangup())
@@ -92,46 +92,46 @@ def _prefect(terminal: Terminal, root: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _server_gone() -> Iterator[None]:
-    """One line where Prefect's server ended while a flow was about to begin: Prefect has no error of its own for that."""
+    """One line where Prefect's server ended just before a flow began: Prefect has no error of its own for that."""
     try:
         yield
     except RuntimeError as error:
         if not str(error).startswith("Failed to reach API"):
             raise
         raise ConfigError(
-            "Prefect's server must answer until the run has ended, but is gone; begin again: headway run --resume goes on with what "
-            "was trained"
+            "Prefect's server must answer until the run has ended, but has ended itself; headway run --resume continues the "
+            "training"
         ) from None
 
 
 def _is_up_to_date(project: Project, options: argparse.Namespace, terminal: Terminal, root: Path) -> bool:
-    """Whether there is nothing to retrain, which is then told."""
+    """Whether there is nothing to retrain; then prints a line."""
     from headway.pipeline.incremental import up_to_date
 
-    found = up_to_date(project, root)
-    if found is None:
+    state = up_to_date(project, root)
+    if state is None:
         return False
-    terminal.line(f"{found.text}; --force retrains")
+    terminal.line(f"{state.text}; --force retrains")
     if options.json:
-        print(json.dumps(found.to_json()))
+        print(json.dumps(state.to_json()))
     return True
 
 
 def _import_meanwhile() -> None:
-    """Load what the first stages need for themselves while the server starts: seconds that would be waited twice."""
+    """Import what the first stages need while the server starts, which saves seconds."""
     for name in ("mlflow", "great_expectations"):
         importlib.import_module(name)
 
 
 def _conclude(options: argparse.Namespace, terminal: Terminal, path: Path) -> int:
-    """The results of a run that is done; without the metrics where the file that holds them is gone or damaged."""
+    """Show the results of a run that is done; without the metrics where their file is missing or damaged."""
     from headway.pipeline.runs import summary
     from headway.run.directory import RunDirectory
 
-    told = summary(RunDirectory(path))
-    if told.evaluation is None:
-        terminal.warn(f"the metrics are not shown: {path / 'evaluation.json'} is gone or damaged")
-    terminal.results(told)
+    results = summary(RunDirectory(path))
+    if results.evaluation is None:
+        terminal.warn(f"the metrics are not shown: {path / 'evaluation.json'} is missing or damaged")
+    terminal.results(results)
     if options.json:
-        print(json.dumps(told.to_json()))
+        print(json.dumps(results.to_json()))
     return 0

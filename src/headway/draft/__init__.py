@@ -1,8 +1,8 @@
-"""`headway init`: a project drafted from the data it is to learn from.
+"""`headway init`: drafts a project from its data.
 
-writing   how its values seem to be written, where not plainly; numerals of numbers, dating of dates
-guess     what a column seems to hold
-plan      what has been decided so far
+writing   how its values are written, where not plainly; numerals: of numbers, dating: of dates
+guess     the likely type of a column
+plan      the decisions so far
 yaml      the plan as a commented YAML, with its expectations
-drafting  all of it, and the file that is written
+drafting  the decisions, and writing the file
 """

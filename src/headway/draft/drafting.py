@@ -1,4 +1,4 @@
-"""A first project file for a table of one's own: every decision is written down with its reason, for people to overrule."""
+"""A first project file for a user's own table: every decision is written with its reason, so that people can change it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ POSITIVE = ("yes", "true", "1", "y", "t", "bad", "default", "fraud", "churn", "p
 
 @dataclass(frozen=True)
 class Draft:
-    """What `headway init` wrote. ``decisions``: one line each, what and why."""
+    """The file that `headway init` wrote. ``decisions``: one line each, with the reason."""
 
     path: Path
     text: str
@@ -50,7 +50,7 @@ class Draft:
 
 
 def draft(data: str, target: str, name: str | None, root: Path) -> Draft:
-    """Look at the rows and write `conf/NAME.yaml` of ``root``; an existing file is never overwritten.
+    """Write `conf/NAME.yaml` of ``root`` from the rows; an existing file is never overwritten.
 
     Raises ConfigError or DataError, one line, when there is nothing to learn or no place to write.
     """
@@ -80,7 +80,7 @@ def draft(data: str, target: str, name: str | None, root: Path) -> Draft:
 
 
 def _source(data: str, root: Path) -> str:
-    """The place as the project file should say it: relative to the root where it lies inside."""
+    """The source as written in the project file: relative to the root where it lies inside."""
     if "://" in data:
         return data
     place = Path(data).expanduser()
@@ -126,11 +126,11 @@ def _read(files: list[str], csv: Mapping[str, str]) -> pd.DataFrame:
 
     def batches() -> Iterator[pa.RecordBatch]:
         for file in files:
-            left = max(1, SAMPLE // len(files))
-            for batch in read_batches(file, format_of(files, "auto"), CsvOptions.parse(csv, "csv"), None, left):
-                yield batch.slice(0, left)
-                left -= batch.num_rows
-                if left <= 0:
+            rest = max(1, SAMPLE // len(files))
+            for batch in read_batches(file, format_of(files, "auto"), CsvOptions.parse(csv, "csv"), None, rest):
+                yield batch.slice(0, rest)
+                rest -= batch.num_rows
+                if rest <= 0:
                     break
 
     frames = [batch.to_pandas(date_as_object=False) for batch in batches()]
@@ -141,19 +141,19 @@ def _read(files: list[str], csv: Mapping[str, str]) -> pd.DataFrame:
 
 def _task(column: pd.Series, name: str) -> TaskName:
     """The first task that suits the values. Raises DataError for a target that cannot be learnt."""
-    known = column.dropna()
-    distinct = known.nunique()
-    if not len(known):
+    present = column.dropna()
+    distinct = present.nunique()
+    if not len(present):
         raise DataError(f"the target must be given, but {name} is missing in every row; choose another --target")
     if distinct < 2:
-        raise DataError(f"the target must vary, but {name} is {known.iloc[0]} in every row; choose another --target")
-    if is_number(known):
-        values = numbers(known).to_numpy()
+        raise DataError(f"the target must vary, but {name} is {present.iloc[0]} in every row; choose another --target")
+    if is_number(present):
+        values = numbers(present).to_numpy()
         return next(task for task in target_names() if target_task(task).suits(distinct, values))
-    if pd.api.types.is_datetime64_any_dtype(known.dtype):
+    if pd.api.types.is_datetime64_any_dtype(present.dtype):
         raise DataError(f"the target must be classes or numbers, but {name} holds dates; choose another --target")
-    if distinct > 20 and (distinct > 1000 or distinct > 0.5 * len(known)):
-        fact = f"{name} has {distinct:,} different texts in {len(known):,} rows"
+    if distinct > 20 and (distinct > 1000 or distinct > 0.5 * len(present)):
+        fact = f"{name} has {distinct:,} different texts in {len(present):,} rows"
         raise DataError(f"the target must be classes or numbers, but {fact}; choose another --target")
     return next(task for task in target_names() if target_task(task).suits(distinct, None))
 
@@ -173,11 +173,11 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
     guesses = {str(c): guess(str(c), frame[c], doubts.get(str(c), "")) for c in frame.columns if c != plan.target}
     leaks = _date_leaks(plan, frame, guesses)
     formats = {g.date_format for c, g in guesses.items() if g.textual and c not in leaks}
-    for column, found in guesses.items():
+    for column, answer in guesses.items():
         if column in leaks:
             plan.ignore[column] = plan.why[column] = leaks[column]
         else:
-            _place(plan, column, found, len(formats) > 1)
+            _place(plan, column, answer, len(formats) > 1)
     _leave_leaks(plan, frame)
     _write_down(plan, writings)
     dates = moments_of(plan)
@@ -188,8 +188,10 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
         plan.notes.append(f"{plan.target} is missing in some rows: they are left out (data.unlabelled: drop)")
     if not plan.features:
         out = [f"{c} ({plan.why.get(c, 'a key')})" for c in [*plan.keys, *plan.ignore]]
-        shown = "; ".join(out[:5]) + (" ..." if len(out) > 5 else "")
-        raise DataError(f"there must be a column to learn {plan.target} from, but every other one is left out: {shown}")
+        causes = "; ".join(out[:5]) + (" ..." if len(out) > 5 else "")
+        raise DataError(
+            f"there must be a column to learn {plan.target} from, but every other one is left out: {causes}"
+        )
 
 
 def _write_down(plan: Plan, writings: Mapping[str, Writing]) -> None:
@@ -202,31 +204,31 @@ def _write_down(plan: Plan, writings: Mapping[str, Writing]) -> None:
 
 
 def _date_leaks(plan: Plan, frame: pd.DataFrame, guesses: Mapping[str, Guess]) -> dict[str, str]:
-    """Dates that give the target away, for example one that only the event writes down, each with the reason."""
-    found = {}
-    for column, made in guesses.items():
-        if made.kind is None or not column_type(made.kind).is_time:
+    """Dates that determine the target, for example one that is only set after the event, each with the reason."""
+    leaks = {}
+    for column, answer in guesses.items():
+        if answer.kind is None or not column_type(answer.kind).is_time:
             continue
-        times = column_type(made.kind).drafted(frame[column], made.date_format)
-        power, measured = power_alone(times, made.kind, frame[plan.target], plan.task)
+        times = column_type(answer.kind).drafted(frame[column], answer.date_format)
+        power, measure = power_alone(times, answer.kind, frame[plan.target], plan.task)
         if power > ValidationConfig().max_single_feature_auc:
-            found[column] = f"leak: tells {plan.target} alone, {measured} {power:.4f}"
-    return found
+            leaks[column] = f"leak: it predicts {plan.target} alone, {measure} {power:.4f}"
+    return leaks
 
 
-def _place(plan: Plan, column: str, found: Guess, mixed: bool) -> None:
-    if found.role == "key":
+def _place(plan: Plan, column: str, answer: Guess, mixed: bool) -> None:
+    if answer.role == "key":
         plan.keys.append(column)
-    elif found.role == "ignore" or found.kind is None:
-        plan.ignore[column] = found.why
+    elif answer.role == "ignore" or answer.kind is None:
+        plan.ignore[column] = answer.why
     else:
-        plan.features[column] = found.kind
-        plan.zones |= {} if found.zone is None else {column: found.zone}
-        if found.date_format is not None and mixed:
-            plan.written[column] = Written(dates=(found.date_format,))
+        plan.features[column] = answer.kind
+        plan.zones |= {} if answer.zone is None else {column: answer.zone}
+        if answer.date_format is not None and mixed:
+            plan.written[column] = Written(dates=(answer.date_format,))
         else:
-            plan.date_format = found.date_format or plan.date_format
-    plan.why[column] = found.why
+            plan.date_format = answer.date_format or plan.date_format
+    plan.why[column] = answer.why
 
 
 def _positive(values: pd.Series) -> tuple[str | None, str]:
@@ -239,36 +241,36 @@ def _positive(values: pd.Series) -> tuple[str | None, str]:
     counts = canonical(batch, {"y": "categorical"}, "the target").column("y").to_pandas().value_counts()
     if len(counts) != 2:
         return None, ""
-    named = [str(v) for v in counts.index if str(v).strip().lower() in POSITIVE]
-    if len(named) == 1:
-        return named[0], "its name says that it is the event"
+    matches = [str(v) for v in counts.index if str(v).strip().lower() in POSITIVE]
+    if len(matches) == 1:
+        return matches[0], "it is the event by its name"
     return str(counts.index[-1]), f"it is the rarer class ({counts.iloc[-1] / counts.sum():.1%} of the rows)"
 
 
 def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
-    """Columns that give the target away go to ignore."""
-    typed = {c: column_type(kind).drafted(frame[c], plan.date_format) for c, kind in plan.features.items()}
+    """Columns that determine the target are ignored."""
+    columns = {c: column_type(kind).drafted(frame[c], plan.date_format) for c, kind in plan.features.items()}
     limit = ValidationConfig().max_single_feature_auc
     target = frame[plan.target]
     if not target_task(plan.task).has_classes:
-        summands = exact_sum({c: typed[c] for c, kind in plan.features.items() if column_type(kind).adds_up}, target)
+        summands = exact_sum({c: columns[c] for c, kind in plan.features.items() if column_type(kind).adds_up}, target)
         for column in summands:
             plan.ignore[column] = f"leak: {' + '.join(summands)} = {plan.target} in every row"
     for column, kind in plan.features.items():
         if column in plan.ignore or not column_type(kind).can_leak or column_type(kind).is_time:
-            continue  # moments have been looked at before
-        power, measured = power_alone(typed[column], kind, target, plan.task)
+            continue  # moments are checked in _date_leaks
+        power, measure = power_alone(columns[column], kind, target, plan.task)
         if power > limit:
-            plan.ignore[column] = f"leak: tells {plan.target} alone, {measured} {power:.4f}"
+            plan.ignore[column] = f"leak: it predicts {plan.target} alone, {measure} {power:.4f}"
     plan.features = {c: kind for c, kind in plan.features.items() if c not in plan.ignore}
 
 
 def _text(plan: Plan, root: Path) -> str:
     """The file's text, with expectations from a profile of all rows."""
-    told: dict[str, Any] = {"source": plan.source, "target": plan.target, "features": plan.features}
-    told |= {"csv": plan.csv, "date_format": plan.date_format, "unlabelled": "drop" if plan.unlabelled else "stop"}
-    told["written"] = plan.written
-    data = DataConfig.parse(told, "data")
+    settings: dict[str, Any] = {"source": plan.source, "target": plan.target, "features": plan.features}
+    settings |= {"csv": plan.csv, "date_format": plan.date_format, "unlabelled": "drop" if plan.unlabelled else "stop"}
+    settings["written"] = plan.written
+    data = DataConfig.parse(settings, "data")
     table = open_table(data, plan.task, root)
     profile = profile_table(table)
     if profile.rows < SMALL:  # a split leaves about seven tenths of the rows to train on
@@ -278,12 +280,12 @@ def _text(plan: Plan, root: Path) -> str:
 
 
 def _note_duplicates(plan: Plan, hashes: np.ndarray) -> None:
-    """Copies stay on one side of the split, unless keys tell them apart: then the overlap that there is must be allowed."""
+    """Equal rows stay on one side of the split, unless keys tell them apart: then the present overlap must be allowed."""
     _, counts = np.unique(hashes, return_counts=True)
     share = counts[counts > 1].sum() / len(hashes)
     if share <= 0.8 * ValidationConfig().max_overlap:
         return
-    plan.why["duplicates"] = f"{share:.1%} of the rows stand more than once; better remove the copies"
+    plan.why["duplicates"] = f"{share:.1%} of the rows occur more than once; better remove the copies"
     if plan.keys:
         plan.max_overlap = min(1.0, math.ceil(20 * share + 0.5) / 20)
         plan.notes.append(f"duplicates: {plan.why['duplicates']}, so test rows may be training rows too")

@@ -1,4 +1,4 @@
-"""What a draft decides of a project."""
+"""The decisions of a draft."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headway.tasks import TaskName
 
 @dataclass
 class Plan:
-    """What has been decided so far."""
+    """The decisions so far."""
 
     name: str
     source: str

@@ -1,4 +1,4 @@
-"""The text of a drafted project file, and expectations a little wider than what was seen.
+"""The text of a drafted project file, with expectations a little wider than the present data.
 
 Written line by line, not by ruamel.yaml: that writes YAML 1.2, in which yes and on are plain texts, and PyYAML reads them as True; its
 comments hang on keys, so that lines that are commented out are lost; and building its maps takes as much code.
@@ -22,36 +22,36 @@ if TYPE_CHECKING:
 
 
 def expectations(plan: Plan, profile: Profile) -> list[dict[str, object]]:
-    """What the rows of today suggest about those of tomorrow."""
-    found: list[dict[str, object]] = [
+    """Expectations on later rows, from the present ones."""
+    rules: list[dict[str, object]] = [
         {"expect": "table_row_count_to_be_between", "min_value": max(1, profile.rows // 2)}
     ]
-    found.append({"expect": "column_values_to_not_be_null", "column": plan.target})
+    rules.append({"expect": "column_values_to_not_be_null", "column": plan.target})
     if target_task(plan.task).has_classes:
         classes = ordered(profile.columns[plan.target].counts or {})
-        found.append({"expect": "column_values_to_be_in_set", "column": plan.target, "value_set": classes})
+        rules.append({"expect": "column_values_to_be_in_set", "column": plan.target, "value_set": classes})
     if profile.columns[plan.target].nulls:
-        found[1] |= {"mostly": _share(profile.columns[plan.target])}
+        rules[1] |= {"mostly": _share(profile.columns[plan.target])}
     for name in plan.features:
-        found += _about(profile.columns[name])
-    return found
+        rules += _about(profile.columns[name])
+    return rules
 
 
 def _share(column: Summary) -> float:
-    """A share of rows that must be given, a little below the share that is."""
-    given = 1 - column.nulls / column.rows
-    return math.floor(max(0.0, given - 0.05) * 100) / 100
+    """The share of rows that must have a value: a little below the present share."""
+    share = 1 - column.nulls / column.rows
+    return math.floor(max(0.0, share - 0.05) * 100) / 100
 
 
 def _about(column: Summary) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = []
+    rules: list[dict[str, object]] = []
     if column.nulls == 0:
-        found.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": 0.99})
+        rules.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": 0.99})
     elif _share(column) > 0:
-        found.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": _share(column)})
+        rules.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": _share(column)})
     for rule in column_type(column.kind).expectations(column):
-        found.append({"expect": rule["expect"], "column": column.name, **rule})
-    return found
+        rules.append({"expect": rule["expect"], "column": column.name, **rule})
+    return rules
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*( [\w.-]+)*")
@@ -80,7 +80,7 @@ def scalar(value: Any) -> str:
 def render(plan: Plan, rules: list[dict[str, object]]) -> str:
     """The whole file."""
     lines = [
-        f"# Drafted by `headway init` from {plan.source}. Read it, and change what you know better.",
+        f"# Drafted by `headway init` from {plan.source}. Read it, and correct it where you know better.",
         f"name: {scalar(plan.name)}",
         f"description: {scalar(f'Predicts {plan.target}.')}",
         f"task: {plan.task}",
@@ -91,14 +91,14 @@ def render(plan: Plan, rules: list[dict[str, object]]) -> str:
         *([f"  date_format: {scalar(plan.date_format)}"] if plan.date_format else []),
         *_written(plan),
         f"  target: {scalar(plan.target)}",
-        *(["  unlabelled: drop  # rows without a target teach nothing"] if plan.unlabelled else []),
+        *(["  unlabelled: drop  # a model cannot learn from rows without a target"] if plan.unlabelled else []),
     ]
     if plan.positive is not None:
         lines.append(f"  positive: {quoted(plan.positive)}  # {_comment(plan.why['positive'])}")
     lines += ["  features:"]
     lines += [f"    {scalar(c)}: {kind}  # {_comment(plan.why[c])}" for c, kind in plan.features.items()]
     if plan.keys:
-        lines.append(f"  keys: {scalar(plan.keys)}  # identify a row; kept beside predictions, never learnt from")
+        lines.append(f"  keys: {scalar(plan.keys)}  # identify a row; kept beside predictions, never features")
     if plan.ignore:
         lines += ["  ignore:", *(f"    {scalar(c)}: {quoted(why)}" for c, why in plan.ignore.items())]
     lines += ["", "split:", f"  by: {'stratified' if target_task(plan.task).stratified else 'random'}"]
@@ -109,7 +109,7 @@ def render(plan: Plan, rules: list[dict[str, object]]) -> str:
     lines += _clocks(plan)
     lines += [
         "",
-        "# A little wider than the rows of today; severity: warn only reports.",
+        "# A little wider than the present data; severity: warn only reports.",
         "validation:",
     ]
     if plan.max_overlap is not None:

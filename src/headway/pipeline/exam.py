@@ -1,7 +1,7 @@
-"""The untouched test data of a run: what evaluation and gate ask of them, whatever they are.
+"""The untouched test data of a run: everything that evaluation and gate need, for rows and for texts.
 
-`exam_of_rows` answers for the rows of a table, `exam_of_text` for the documents or blocks of a text. `assessment` and `judgement` know
-this alone. Shapes: N rows of the exam.
+`exam_of_rows` is for the rows of a table, `exam_of_text` for the documents or blocks of a text. `assessment` and `judgement` use only
+this class. Shapes: N rows of the exam.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REHEARSAL = "rehearsal"
-"""The folder of a run in which the candidate's bundle, the first, and the champion's predict the test rows."""
+"""The folder of a run for the predictions of the test rows: by the candidate's bundle (0), then the champion's."""
 
 
 @dataclass(frozen=True)
 class Exam(ABC):
-    """The test rows of a run, and how models are examined on them. ``root``: the project's folder."""
+    """The test rows of a run, and the predictions of models for them. ``root``: the project's folder."""
 
     run: RunDirectory
     project: Project
@@ -50,22 +50,22 @@ class Exam(ABC):
     @property
     @abstractmethod
     def row(self) -> str:
-        """What one row is called, for people."""
+        """The name of one row in texts."""
 
     @property
     @abstractmethod
     def target(self) -> np.ndarray:
-        """(N,) what the metrics compare predictions with."""
+        """(N,) the true values, with which metrics compare predictions."""
 
     @property
     @abstractmethod
     def units(self) -> Units:
-        """What is resampled: the rows, or what they belong to."""
+        """The units of resampling: the rows, or what they belong to."""
 
     @property
     @abstractmethod
     def learnt(self) -> Learnt:
-        """What the candidate has learnt from."""
+        """The identities of the candidate's training rows."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -74,17 +74,17 @@ class Exam(ABC):
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """What the candidate's samples begin with, where it writes texts."""
+        """The beginnings of the candidate's samples, where it generates texts."""
         return ()
 
     @property
     def slices(self) -> Mapping[str, np.ndarray]:
-        """(N,) the columns by whose values metrics are given, too."""
+        """(N,) for each slice column: metrics are also computed for each of its values."""
         return {}
 
     @property
     def reference(self) -> Reference | None:
-        """The score that a column of the data holds already."""
+        """The reference score, from a column of the data."""
         return None
 
     # What predicts
@@ -95,15 +95,15 @@ class Exam(ABC):
 
     def trivial(self) -> np.ndarray:
         """The predictions of the baseline that a first model must beat."""
-        (fitted,) = self.baselines(self.task.baselines[:1]).values()
-        return fitted.prediction
+        (baseline,) = self.baselines(self.task.baselines[:1]).values()
+        return baseline.prediction
 
     @abstractmethod
     def check(self, bundle: np.ndarray) -> None:
         """Raise TrainingError where the bundle, in a fresh process, does not predict what training predicted."""
 
     def keep(self, predictions: Mapping[str, np.ndarray]) -> None:
-        """Keep predictions of the candidate, `test`, and of the baselines, where somebody reads them later."""
+        """Keep predictions of the candidate, `test`, and of the baselines, where later stages read them."""
         del predictions
 
     def read(self, path: Path) -> np.ndarray:
@@ -119,7 +119,7 @@ class Exam(ABC):
         return self.read(self.run.path / REHEARSAL / "0.npy")
 
     def kept(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """`model` and the baselines ``names``, as far as pictures show their predictions."""
+        """The predictions of `model` and of the baselines ``names`` that pictures show."""
         del names
         return {}
 
@@ -140,7 +140,7 @@ class Exam(ABC):
         return self.attempted(bundle, folder / "0.npy", outcome_of(folder))
 
     def attempted(self, bundle: Path, predictions: Path, outcome: Outcome) -> Attempt:
-        """How a version fared that was asked to predict."""
+        """The result of a version's predictions, or its problem."""
         return attempted(bundle, predictions, outcome)
 
     def rehearse(
@@ -154,19 +154,19 @@ class Exam(ABC):
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def examinable(self, version: str, learnt: Learnt | None) -> Examinable:
-        """The rows that a version has not learnt from. ``learnt``: what it has."""
+        """The rows that a version has not learnt from. ``learnt``: the identities of those that it has."""
         return examinable(self.learnt, learnt, f"version {version}", len(self.target), self.unlearnt)
 
     @abstractmethod
     def unlearnt(self, learnt: Learnt) -> np.ndarray:
-        """(N,) bool: the rows that are not among what a version has learnt. Raises ConfigError or DataError where that cannot be told."""
+        """(N,) bool: the rows that a version has not learnt from. Raises ConfigError or DataError where that is unknown."""
 
     # Registration
 
     @abstractmethod
     def example(self) -> pd.DataFrame:
-        """A few inputs, as the registry shows them."""
+        """A few inputs, for the registry."""
 
     def keep_reference(self) -> None:
-        """Put into the bundle what watching compares newer data with, where such data are watched."""
+        """Put the reference for watching into the bundle, where the project can be watched."""
         return

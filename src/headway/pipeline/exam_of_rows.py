@@ -1,4 +1,4 @@
-"""The test rows of a table: slices, a reference column, champions that read other columns, or the files otherwise."""
+"""The test rows of a table: slices, a reference column, champions that read other columns, or read the files differently."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = {"fp32": 1e-4, "fp64": 1e-4}
-"""How far the bundle, in fp32 on the CPU, may be from what training predicted; looser for half formats."""
+"""How far predictions of the bundle, in fp32 on the CPU, may be from training's; looser for half formats."""
 
 EXAMPLE_ROWS = 5
 
@@ -54,7 +54,7 @@ class ExamOfRows(Exam):
 
     @cached_property
     def _reading(self) -> FileReading:
-        """How the candidate's files are read. A store of earlier code does not say."""
+        """How the candidate's files are read. A store of an early version does not hold it."""
         return self.store.learnt.rule.reading or rows_of(self.run, self.project, self.root).reading
 
     @cached_property
@@ -88,7 +88,7 @@ class ExamOfRows(Exam):
 
     @property
     def reference(self) -> Reference | None:
-        """None where the column is absent or incomplete, or where one column cannot say all of a prediction."""
+        """None where the column is absent or incomplete, or where a prediction is more than one number."""
         name = self.project.evaluate.reference
         task, outputs = target_task(self.project.task), self._preparation.target.outputs
         if name is None or not task.is_one_score(outputs):
@@ -108,12 +108,12 @@ class ExamOfRows(Exam):
         )
 
     def check(self, bundle: np.ndarray) -> None:
-        trained = np.load(self.run.predictions("test"))
-        apart = float(np.abs(bundle.astype(float) - trained).max()) / self._preparation.target.std
-        allowed = TOLERANCE.get(str((self.run.result or {}).get("precision")), 0.1)
-        if not apart <= allowed:
+        expected = np.load(self.run.predictions("test"))
+        apart = float(np.abs(bundle.astype(float) - expected).max()) / self._preparation.target.std
+        tolerance = TOLERANCE.get(str((self.run.result or {}).get("precision")), 0.1)
+        if not apart <= tolerance:
             raise TrainingError(
-                f"the bundle must predict what training predicted to {allowed}, but they are {apart:.2g} apart; see {self.run.path}"
+                f"the bundle's predictions must be within {tolerance} of training's, but are {apart:.2g} apart; see {self.run.path}"
             )
 
     def keep(self, predictions: Mapping[str, np.ndarray]) -> None:
@@ -129,11 +129,11 @@ class ExamOfRows(Exam):
     def takes(self, bundle: Path) -> bool:
         try:
             return Reading.of(bundle, self.store, self._reading).same
-        except UNREADABLE:  # said where it is compared with
+        except UNREADABLE:  # reported at the comparison
             return False
 
     def let_predict(self, version: str, bundle: Path) -> Attempt:
-        """Where it reads other columns, or the files otherwise, they are read from the data again."""
+        """Where it reads other columns, or reads the files differently, the rows are read from the data again."""
         rows = self.run.store
         try:
             reading = Reading.of(bundle, self.store, self._reading)
@@ -152,14 +152,14 @@ class ExamOfRows(Exam):
         return replace(self._predicted(rows, version, bundle), remark=reading.remark(version, self.project.name))
 
     def attempted(self, bundle: Path, predictions: Path, outcome: Outcome) -> Attempt:
-        """One that knows other classes is no rival."""
+        """A version with other classes cannot be compared."""
         if outcome.problem is None and outcome.classes != self.classes:
-            known = ", ".join(outcome.classes)
-            outcome = Outcome(problem=f"it knows the classes {known}, the candidate {', '.join(self.classes)}")
-        made = attempted(bundle, predictions, outcome)
-        if made.learnt is None:
-            return made
-        return replace(made, learnt=made.learnt.read_as(file_reading(bundle, self._reading)))
+            classes = ", ".join(outcome.classes)
+            outcome = Outcome(problem=f"its classes are {classes}, but the candidate's are {', '.join(self.classes)}")
+        attempt = attempted(bundle, predictions, outcome)
+        if attempt.learnt is None:
+            return attempt
+        return replace(attempt, learnt=attempt.learnt.read_as(file_reading(bundle, self._reading)))
 
     def unlearnt(self, learnt: Learnt) -> np.ndarray:
         return unlearnt_rows(self.store, self.project, lambda: rows_of(self.run, self.project, self.root), learnt)

@@ -1,4 +1,4 @@
-"""The test documents of a text, or the blocks of the one that is its test."""
+"""The test documents of a text, or the test blocks of a single one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = {"fp32": 1e-3}
-"""How far, in nats a token, the bundle in fp32 on the CPU may be from what training predicted; looser for half formats."""
+"""How far, in nats a token, the bundle in fp32 on the CPU may be from training; looser for half formats."""
 
 
 class ExamOfText(Exam):
@@ -52,7 +52,7 @@ class ExamOfText(Exam):
 
     @cached_property
     def target(self) -> np.ndarray:
-        """(K,) bytes: what is the same for every model."""
+        """(K,) bytes, which are the same for every model."""
         return sizes_of([len(text.encode()) for text in self.store.test_documents()])
 
     @property
@@ -68,17 +68,17 @@ class ExamOfText(Exam):
         return self.project.evaluate.prompts
 
     def baselines(self, names: Sequence[str]) -> dict[str, Fitted]:
-        """Models that count; one of several tokens is named after as many as predict the validation best."""
+        """n-gram models; the order with the lowest validation loss gives the name."""
         train, validation, test = (self.store.tokens(split) for split in ("train", "validation", "test"))
-        fitted: dict[str, Fitted] = {}
+        results: dict[str, Fitted] = {}
         for name in names:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             orders = (1,) if name == "unigram" else (1, 2, 3, 4, 5, 6)
             model, order = fit_ngram(train, validation, self.tokens.vocabulary, orders)
             blocks = self.of_training(model.losses(test, order))
-            shown = name if name == "unigram" else f"{order}-gram"
-            fitted[shown] = Fitted(blocks, time.perf_counter() - begun)
-        return fitted
+            label = name if name == "unigram" else f"{order}-gram"
+            results[label] = Fitted(blocks, time.perf_counter() - start)
+        return results
 
     def of_training(self, predictions: np.ndarray) -> np.ndarray:
         """From the nats of every token but the first."""
@@ -89,17 +89,17 @@ class ExamOfText(Exam):
 
     def check(self, bundle: np.ndarray) -> None:
         nats, tokens = bundle[:, NATS].sum(), bundle[:, TOKENS].sum()
-        trained = np.load(self.run.predictions("test"))
-        apart = abs(float(nats / tokens) - float(trained.mean(dtype=np.float64)))
-        allowed = TOLERANCE.get(str((self.run.result or {}).get("precision")), 0.05)
-        if len(trained) != tokens or not apart <= allowed:
+        expected = np.load(self.run.predictions("test"))
+        apart = abs(float(nats / tokens) - float(expected.mean(dtype=np.float64)))
+        tolerance = TOLERANCE.get(str((self.run.result or {}).get("precision")), 0.05)
+        if len(expected) != tokens or not apart <= tolerance:
             raise TrainingError(
-                f"the bundle must predict what training predicted to {allowed} nats a token, but they are {apart:.2g} apart; "
+                f"the bundle's predictions must be within {tolerance} nats a token of training's, but are {apart:.2g} apart; "
                 f"see {self.run.path}"
             )
 
     def read(self, path: Path) -> np.ndarray:
-        """Earlier code kept the three sums apart, in a .npz."""
+        """An early version kept the three sums in a .npz."""
         before = path.with_suffix(".npz")
         if path.with_suffix(".npy").exists() or not before.exists():
             return np.load(path)
@@ -115,7 +115,7 @@ class ExamOfText(Exam):
         return pd.DataFrame({"prompt": list(self.prompts)})
 
     def keep_reference(self) -> None:
-        """Newer documents are predicted by themselves, as those of the test are; a piece of one text is no document."""
+        """Newer documents are predicted one by one, as the test's are; a piece of one text is no document."""
         from headway.pipeline.watching import keep_reference
         from headway.watch.reference import as_column
         from headway.watch.units import TestRows

@@ -1,4 +1,4 @@
-"""Whether a retraining would change anything: where nothing that goes into it has changed since a version was made, it need not run."""
+"""Whether a retraining is necessary: not where data, project and code are those of an earlier version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headway.run.directory import RunDirectory
 
 @dataclass(frozen=True)
 class UpToDate:
-    """The version that a retraining would make again; ``created`` in seconds since the epoch."""
+    """The version that a retraining would reproduce; ``created`` in seconds since the epoch."""
 
     project: str
     version: str
@@ -31,21 +31,21 @@ class UpToDate:
         return f"up to date: version {self.version} of {moment(self.created)} was made from the same data, project and code"
 
     def to_json(self) -> dict[str, object]:
-        """What `headway run --json` prints."""
-        told = {"version": self.version, "run_directory": str(self.run.path)}
-        return {"project": self.project, "up_to_date": True, **told}
+        """The output of `headway run --json`."""
+        values = {"version": self.version, "run_directory": str(self.run.path)}
+        return {"project": self.project, "up_to_date": True, **values}
 
 
 def up_to_date(project: Project, root: Path) -> UpToDate | None:
-    """The champion, or else the newest version that this folder made, if the same data, project and code went into it.
+    """The champion, or else this folder's newest version, if it is from the same data, project and code.
 
-    None where anything differs or cannot be known; what is wrong then is for the retraining itself to say. Writes nothing but digests.
+    None where anything differs or is unknown; the retraining itself reports what is wrong then. Writes only digests.
     """
     try:
-        wanted = {"project": _plain(project.model_dump(mode="json")), "code": code_version(root).to_json()}
-        if wanted["code"]["dirty"]:  # what was changed since the commit, nobody wrote down
+        inputs = {"project": _plain(project.model_dump(mode="json")), "code": code_version(root).to_json()}
+        if inputs["code"]["dirty"]:  # changes since the commit are not recorded
             return None
-        same = [run for run in _decided(root, project.name) if _made_of(run) == wanted]
+        same = [run for run in _complete_runs(root, project.name) if _made_of(run) == inputs]
         if not same:
             return None
         digest = data_digest(project, root)
@@ -55,23 +55,23 @@ def up_to_date(project: Project, root: Path) -> UpToDate | None:
         return None
 
 
-def _decided(root: Path, name: str) -> list[RunDirectory]:
-    """The runs of a project in this folder that went all the way."""
-    found = [RunDirectory(path.parent) for path in sorted((root / "data" / "runs").glob(f"{name}-*/decision.json"))]
-    return [run for run in found if _made_of(run).get("project", {}).get("name") == name]
+def _complete_runs(root: Path, name: str) -> list[RunDirectory]:
+    """The complete runs of a project in this folder."""
+    runs = [RunDirectory(path.parent) for path in sorted((root / "data" / "runs").glob(f"{name}-*/decision.json"))]
+    return [run for run in runs if _made_of(run).get("project", {}).get("name") == name]
 
 
 def _standing(root: Path, name: str, same: Sequence[RunDirectory]) -> UpToDate | None:
     """The version of one of the ``same`` runs that is champion, or this folder's newest that was not rolled back."""
     from headway import tracking
 
-    unchanged = {_run_id(run): run for run in same}
-    own = {_run_id(run) for run in _decided(root, name)} - {None}
+    runs_by_id = {_run_id(run): run for run in same}
+    own = {_run_id(run) for run in _complete_runs(root, name)} - {None}
     rows = tracking.versions(root, name)
     standing = [row for row in rows if "champion" in row.aliases]
     standing += [row for row in rows if row.run_id in own and row.tags.get("decision") != "rolled back"][:1]
     for row in standing:
-        run = unchanged.get(row.run_id)
+        run = runs_by_id.get(row.run_id)
         if run is not None:
             return UpToDate(name, row.version, row.created, run)
     return None

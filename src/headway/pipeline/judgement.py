@@ -1,4 +1,4 @@
-"""The last stage: whether a model takes charge, from the version that it was compared with."""
+"""The last stage: the gate decides whether a model replaces the version that it was compared with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def put_before_gate(run: RunDirectory, project: Project, root: Path, report: Reporter) -> Decision:
     """Decide, register, and set the aliases. Returns the decision with the model's name and version.
 
-    Where another version took charge since the evaluation, the comparison is made again with that one, and evaluation.json says so.
+    Where another version took charge since the evaluation, the candidate is compared with that one, and evaluation.json is updated.
     """
     from headway import tracking
 
@@ -50,7 +50,7 @@ def put_before_gate(run: RunDirectory, project: Project, root: Path, report: Rep
 
 
 def _decide(exam: Exam, evaluation: Evaluation) -> Decision:
-    """What the gate says of the candidate beside the rival that the evaluation names."""
+    """The gate's decision about the candidate and the rival of the evaluation."""
     run, project = exam.run, exam.project
     champion = evaluation.champion
     if is_barred(run, evaluation):

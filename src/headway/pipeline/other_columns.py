@@ -1,7 +1,7 @@
-"""The candidate's test rows for an earlier version that reads other columns, the same ones as another kind, or the files otherwise.
+"""The candidate's test rows for an earlier version that reads other columns, other kinds of them, or reads the files differently.
 
-Since that version was trained, the YAML may have dropped a column, or state other nulls or that spaces are stripped. Where the data
-still allows it, both are compared on the same rows, each with its own columns and its own reading of the files.
+Since that version was trained, the YAML may have dropped a column, or changed how nulls and spaces are read. If the data still allows it,
+both are compared on the same rows, each with its own columns and its own reading of the files.
 """
 
 from __future__ import annotations
@@ -50,40 +50,40 @@ class Reading:
         return cls(kinds, files, tuple(name for name in kinds if name not in own), same)
 
     def problem(self, project: Project, table: Table, replace: bool) -> str:
-        """Why the candidate's test rows cannot be given to the version or, where it is to be replaced, need not; else empty."""
-        lost = [name for name in self.kinds if name not in table.present]
-        if lost:
-            return f"it reads {_shown(lost)}, which the data no longer has"
+        """Why the version cannot predict the candidate's test rows or, where it is to be replaced, need not; else empty."""
+        absent = [name for name in self.kinds if name not in table.present]
+        if absent:
+            return f"it reads {_columns_text(absent)}, which the data no longer has"
         if replace and self.others:
-            return f"it reads {_shown(self.others)}, which conf/{project.name}.yaml does not list"
+            return f"it reads {_columns_text(self.others)}, which conf/{project.name}.yaml does not list"
         return ""
 
     def remark(self, version: str, project: str) -> str:
         """One line for people where the version reads columns that the project's YAML does not list; else empty."""
         if not self.others:
             return ""
-        what = f"version {version} reads {_shown(self.others)} as well, which conf/{project}.yaml does not list"
+        what = f"version {version} reads {_columns_text(self.others)} as well, which conf/{project}.yaml does not list"
         return f"{what}; to replace it without comparing: --replace-champion"
 
 
-def _shown(names: Sequence[str]) -> str:
+def _columns_text(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"the column{'s' if len(names) > 1 else ''} {', '.join(names[:3])}{more}"
 
 
 def file_reading(bundle: Path, now: FileReading) -> FileReading:
-    """How a version's files were read: kept with what it learnt or, in a bundle of earlier code, told by its project."""
+    """How a version's files were read: from learnt.json or, in a bundle of an early version, from its project."""
     learnt = Learnt.read(bundle)
     if learnt is not None and learnt.rule.reading is not None:
         return learnt.rule.reading
-    typed = Preparation.from_json(read_json(bundle / "preparation.json")).null_is_value
-    return FileReading.of_project(read_yaml(bundle / "project.yaml")["data"], not typed, now)
+    null_is_value = Preparation.from_json(read_json(bundle / "preparation.json")).null_is_value
+    return FileReading.of_project(read_yaml(bundle / "project.yaml")["data"], not null_is_value, now)
 
 
 def write_test_rows(folder: Path, project: Project, table: Table, reading: Reading) -> Store:
     """The candidate's test rows, in their order, with the columns of ``reading``, as a store keeps them.
 
-    The files are read as the version did, where they can still be; a Parquet file of what was CSV is read as it is.
+    The files are read as that version read them, if possible; a Parquet file that was CSV before is read as it is.
     Raises DataError where a value is not of its column's kind.
     """
     files = reading.files if _can_read(reading.files, table) else table.reading
@@ -105,7 +105,7 @@ def _test_batches(table: Table, columns: list[str], is_test: np.ndarray) -> Iter
         if end <= len(is_test):
             yield chunk.batch.filter(pa.array(is_test[chunk.start : end]))
     if end != len(is_test):
-        raise DataError(f"read as they were for it, the files have {end:,} rows, but read as now {len(is_test):,}")
+        raise DataError(f"with its settings the files have {end:,} rows, but with today's {len(is_test):,}")
 
 
 def _is_test(table: Table, project: Project) -> np.ndarray:
@@ -118,28 +118,30 @@ def _is_test(table: Table, project: Project) -> np.ndarray:
 def unlearnt_rows(store: Store, project: Project, open_rows: Callable[[], Table], learnt: Learnt) -> np.ndarray:
     """(N,) bool: the test rows that are not among what a version has learnt. ``open_rows`` opens the candidate's rows.
 
-    Raises ConfigError or DataError where the data does not have the columns any more by which that version told rows apart, or
-    cannot be read any more as it was for that version.
+    Raises ConfigError or DataError where the data no longer has the columns by which that version told rows apart, or can no longer
+    be read as for that version.
     """
     identity, own = learnt.identity, store.learnt
     assert identity is not None, "only texts have none"
     now = own.rule.reading or open_rows().reading
     before = learnt.rule.reading or now
-    stored = store.test_hashes(identity) if _same_kinds(identity, own.identity) else None
-    if stored is not None and before.settings == now.settings:
-        return learnt.unlearnt(stored)
+    own_hashes = store.test_hashes(identity) if _same_kinds(identity, own.identity) else None
+    if own_hashes is not None and before.settings == now.settings:
+        return learnt.unlearnt(own_hashes)
     table = open_rows()
     try:
         if not _can_read(before, table):
             raise DataError(f"its rows were read as {_form(before)}, and are now read as {_form(table.reading)}")
-        read = _hashes(table, project, identity, before)
+        hashes = _hashes(table, project, identity, before)
     except (ConfigError, DataError):
         every = _all_accounted_for(table, project, learnt)
         if every is None:
             raise
         return every
-    # Files that were written anew may hold as they are what that version's reading made of them.
-    return learnt.unlearnt(read) & ~(learnt.contains(stored) if stored is not None else np.zeros(len(read), bool))
+    # Files that were rewritten may hold values as that version's reading produced them.
+    return learnt.unlearnt(hashes) & ~(
+        learnt.contains(own_hashes) if own_hashes is not None else np.zeros(len(hashes), bool)
+    )
 
 
 def _same_kinds(champion: Identity, own: Identity | None) -> bool:
@@ -170,8 +172,8 @@ def _hashes(table: Table, project: Project, identity: Identity, reading: FileRea
 
 
 def _all_accounted_for(table: Table, project: Project, learnt: Learnt) -> np.ndarray | None:
-    """What `unlearnt_rows` gives where today's reading finds every row that the version learnt, so that it tells the others
-    as well; None where it does not, or cannot read the files.
+    """The result of `unlearnt_rows` where today's reading recognises every row that the version learnt, and so the others, too;
+    None where it does not, or cannot read the files.
     """
     identity = learnt.identity
     assert identity is not None, "only texts have none"

@@ -1,7 +1,7 @@
-"""Runs that did not come to their end: which of them can go on, where, and with what.
+"""Unfinished runs: which of them can be resumed, and from which stage.
 
-What was trained so far is in the run's folder. A run goes on with the rows that it was trained on: where the store has gone and cannot be
-made again from the same rows, it is refused.
+The training so far is in the run's folder. A run is resumed with the rows that it was trained on: where the store is missing and cannot
+be made again from the same rows, resuming is refused.
 """
 
 from __future__ import annotations
@@ -23,56 +23,56 @@ from headway.run.report import Reporter
 
 STAGES = ("validate", "prepare", "train", "evaluate", "register")
 OTHERS = {"effect": "headway effect {name}", "watch": "headway watch {name}", "variants": "headway seeds {name}"}
-"""What in run.json marks a run that is no retraining, and the command that does it again."""
+"""Keys of run.json that mark a run that is no retraining, and the command that repeats it."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run that can go on. ``reached``: how far it came, in words."""
+    """A run that can be resumed. ``progress``: where it ended, in words."""
 
     run: RunDirectory
-    reached: str
+    progress: str
 
     @property
     def is_ahead(self) -> bool:
-        """Whether going on with it saves anything: it has begun to learn."""
-        return len(remaining(self.run)) < len(STAGES)
+        """Whether resuming saves time: training has begun."""
+        return len(remaining_stages(self.run)) < len(STAGES)
 
     @property
     def offer(self) -> str:
-        """One line for whoever starts a new run."""
+        """One line at the start of a new run."""
         name = self.run.path.name
-        return f"{name} ended {self.reached}: headway resume {name} goes on with it instead (or headway run --resume)"
+        return f"{name} ended {self.progress}; to resume it instead: headway resume {name} (or headway run --resume)"
 
 
 def unfinished(name: str, root: Path) -> Unfinished:
-    """A run, by its name or its folder. Raises ConfigError, with the reason, where it cannot go on."""
+    """A run, by its name or its folder. Raises ConfigError, with the reason, where it cannot be resumed."""
     run = find_run(name, root)
     project = run.plan["project"]["name"]
     for mark, command in OTHERS.items():
         if mark in run.plan:
             raise ConfigError(
-                f"{run.path.name} must be a retraining to go on; run again: {command.format(name=project)}"
+                f"{run.path.name} is not a retraining, so it cannot be resumed; run again: {command.format(name=project)}"
             )
     if lifetime.lives(run.path):
-        raise ConfigError(f"{run.path.name} must have one process, but another is at work on it; wait for its end")
+        raise ConfigError(f"{run.path.name} must have one process, but another still works on it; wait for its end")
     runs.recall(run, root)
     if run.result is not None and not (run.bundle.is_dir() and run.predictions("test").exists()):
         fix = f"start a new run: headway run {project}"
-        raise ConfigError(f"{run.path.name} must have its bundle to go on, but headway gc has removed it; {fix}")
+        raise ConfigError(f"{run.path.name} must have its bundle to be resumed, but headway gc has removed it; {fix}")
     if has_begun(run) and not is_decided(run) and _has_store(run) and is_earlier(run.store):
         fix = f"start a new run: headway run {project}"
         raise ConfigError(
-            f"{run.path.name} must go on with its prepared data, but an earlier version of Headway made it in a form that this one "
+            f"{run.path.name} must be resumed with its prepared data, but an earlier version of Headway made it in a form that this one "
             f"does not read; {fix}"
         )
-    if "prepare" in remaining(run) and has_begun(run):  # the same rows are to be made again
+    if "prepare" in remaining_stages(run) and has_begun(run):  # the same rows must be prepared again
         _rows_of(run)
-    return Unfinished(run, _reached(run))
+    return Unfinished(run, _progress(run))
 
 
 def newest(project: Project, root: Path) -> Unfinished | None:
-    """The newest run of a project, if it can go on as what would be started now: the same settings, the same rows. Else None."""
+    """The newest run of a project, if it can be resumed and has the settings and rows of a new run. Else None."""
     with contextlib.suppress(HeadwayError, OSError, ValueError, KeyError):
         runs = [run for run in _retrainings(root) if run.plan["project"]["name"] == project.name]
         if not runs or runs[-1].plan["project"] != project.model_dump(mode="json"):
@@ -86,7 +86,7 @@ def newest(project: Project, root: Path) -> Unfinished | None:
 
 
 def _retrainings(root: Path) -> list[RunDirectory]:
-    """The retrainings of this folder, the oldest first; what cannot be read is left out."""
+    """The retrainings of this folder, the oldest first, without unreadable ones."""
     runs = []
     for path in (root / "data" / "runs").glob("*/run.json"):
         with contextlib.suppress(OSError, ValueError):
@@ -97,23 +97,23 @@ def _retrainings(root: Path) -> list[RunDirectory]:
 
 
 def is_decided(run: RunDirectory) -> bool:
-    """Whether the gate's decision about the run was taken and carried out: nothing of it is left to do."""
+    """Whether the gate's decision about the run was carried out, so that nothing remains to do."""
     return (run.path / "decision.json").exists()
 
 
 def is_told(run: RunDirectory) -> bool:
-    """Whether the run is closed as finished: it may have failed after its decision was carried out, before it could say so."""
+    """Whether the run is closed as finished. It may have failed between its decision and closing."""
     ending = read_or_empty(run.path / "tracking.json").get("ending")
     return ending is not None and ending.get("status") == "FINISHED"
 
 
 def has_begun(run: RunDirectory) -> bool:
-    """Whether a run has learnt from its rows, so that they are fixed."""
+    """Whether training has begun, so that the rows are fixed."""
     return run.result is not None or any(run.checkpoints.glob("*"))
 
 
-def remaining(run: RunDirectory) -> tuple[str, ...]:
-    """The stages that a run still needs. Once it learns, its rows are fixed; what follows is done anew: the champion may be another."""
+def remaining_stages(run: RunDirectory) -> tuple[str, ...]:
+    """The stages that a run still needs. Once training has begun, its rows are fixed; evaluation is repeated: the champion may differ."""
     if is_decided(run):
         return ()
     if not has_begun(run):
@@ -122,38 +122,38 @@ def remaining(run: RunDirectory) -> tuple[str, ...]:
 
 
 def _has_store(run: RunDirectory) -> bool:
-    """Whether the prepared data are there; not where store.json, which names them, is gone or damaged."""
+    """Whether the prepared data exist; false where store.json, which names them, is missing or damaged."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return run.store.is_dir()
     return False
 
 
 def _rows_of(run: RunDirectory) -> Prepared:
-    """What store.json says of the rows that a run was trained on. Raises ConfigError where that cannot be read any more."""
+    """The content of store.json about the rows that a run was trained on. Raises ConfigError where it is missing or damaged."""
     try:
         return Prepared.read(run.path / "store.json")
     except (OSError, DamagedError):
         fix = f"start a new run: headway run {run.plan['project']['name']}"
         raise ConfigError(
-            f"{run.path.name} must say in store.json which rows it was trained on, but that is gone or damaged; {fix}"
+            f"{run.path.name} must say in store.json which rows it was trained on, but the file is missing or damaged; {fix}"
         ) from None
 
 
 def prepare_again(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
-    """Make the store of a run that has begun to learn again. Raises ConfigError where the rows are not the same any more."""
+    """Prepare the rows of a run that was training again. Raises ConfigError where they have changed."""
     before = _rows_of(run)
-    made = stages.prepare(run, root, report)
-    if made.digest != before.digest:
+    prepared = stages.prepare(run, root, report)
+    if prepared.digest != before.digest:
         before.write(run.path / "store.json")
         fix = f"start a new run: headway run {run.plan['project']['name']}"
         raise ConfigError(
-            f"{run.path.name} must go on with the rows that it was trained on, but they have changed; {fix}"
+            f"{run.path.name} must be resumed with the rows that it was trained on, but they have changed; {fix}"
         )
-    return made
+    return prepared
 
 
-def _reached(run: RunDirectory) -> str:
-    """How far a run came."""
+def _progress(run: RunDirectory) -> str:
+    """Where a run ended, in words."""
     if is_decided(run):
         return "after its decision"
     if (run.path / "evaluation.json").exists():
@@ -161,6 +161,6 @@ def _reached(run: RunDirectory) -> str:
     if run.result is not None:
         return "after training"
     last = max((event.step for event in run.events() if event.kind in ("progress", "checkpoint")), default=0)
-    if any(run.checkpoints.glob("*")):  # it may have died before its journal told of a step
+    if any(run.checkpoints.glob("*")):  # it may have been killed before its journal had a step
         return "while it was training" + (f", at step {last:,}" if last else "")
     return "before training"

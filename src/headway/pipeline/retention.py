@@ -1,7 +1,7 @@
-"""Clearing up: what is past the limits of the YAML's `retention` section, and that nothing kept needs.
+"""Clearing up: files past the limits of the YAML's `retention` section that nothing else needs.
 
-Nothing half-removed is ever found under its own name: it is first renamed to `.<name>.trash`, then deleted; what a kill
-left of that is deleted the next time.
+A file is first renamed to `.<name>.trash`, then deleted, so that nothing is half-removed under its own name. Trash that a kill left is
+deleted the next time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEAVY = ("bundle", "predictions")
 
 @dataclass(frozen=True)
 class Item:
-    """A file or folder that would go. ``newest``: its latest change, in seconds since the epoch."""
+    """A file or folder to remove. ``newest``: its latest change, in seconds since the epoch."""
 
     what: str
     project: str
@@ -41,41 +41,41 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A run directory. ``project`` is empty where run.json cannot be read; ``store`` is what store.json names."""
+class RunFolder:
+    """A run directory. ``project`` is empty where run.json cannot be read; ``store``: the folder in store.json."""
 
     path: Path
     project: str
     run_id: str | None
     store: Path | None
     number: int
-    started: float
+    start: float
     newest: float
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of the projects asked for; ``every``: of projects without a YAML as well, by the defaults."""
+    """The limits of the requested projects; ``every``: also of projects without a YAML, by the defaults."""
 
-    named: Mapping[str, RetentionConfig]
+    by_project: Mapping[str, RetentionConfig]
     every: bool
 
     def of(self, project: str) -> RetentionConfig | None:
-        """A project's limits; None for one that was not asked for."""
-        found = self.named.get(project)
-        return found or (RetentionConfig() if self.every and project else None)
+        """A project's limits; None for one that was not requested."""
+        limits = self.by_project.get(project)
+        return limits or (RetentionConfig() if self.every and project else None)
 
 
 def limits(root: Path, projects: Sequence[str]) -> Limits:
-    """The limits of these projects, or of all. Raises ConfigError where a YAML is wrong: guessed limits destroy."""
+    """The limits of these projects, or of all. Raises ConfigError where a YAML is wrong: a guess could delete too much."""
     names = projects or [path.stem for path in project_files(root)]
-    loaded = [load_project(name, root) for name in names]
-    return Limits({project.name: project.retention for project in loaded}, not projects)
+    configs = [load_project(name, root) for name in names]
+    return Limits({project.name: project.retention for project in configs}, not projects)
 
 
 @dataclass(frozen=True)
 class Past(Record):
-    """One thing that is past its limit; ``path`` from the project's folder."""
+    """A file or folder past its limit; ``path`` from the project's folder."""
 
     what: str
     project: str
@@ -85,7 +85,7 @@ class Past(Record):
 
 @dataclass(frozen=True)
 class Collected(Record):
-    """What is past its limit, and whether it is gone."""
+    """Files past their limits, and whether they were removed."""
 
     applied: bool
     items: tuple[Past, ...]
@@ -93,44 +93,46 @@ class Collected(Record):
 
 
 def collect(root: Path, projects: Sequence[str], apply: bool) -> Collected:
-    """What is past its limit; with ``apply`` it is gone afterwards.
+    """Files past their limits; with ``apply``, they are removed.
 
     Raises ConfigError for an unknown project, when MLflow does not answer, or while another process clears up.
     """
-    asked = limits(root, projects)
+    bounds = limits(root, projects)
     if not apply:
-        return _told(plan(root, asked), root, False)
-    busy = ConfigError("headway gc --apply must run alone, but another one is at work; wait for it")
-    with locks.hold(root / "data" / "gc.lock", busy):  # whatever is called trash is nobody's
-        return _told([item for item in plan(root, asked) if _remove(item)], root, True)
+        return _collection(plan(root, bounds), root, False)
+    busy = ConfigError("headway gc --apply must run alone, but another one runs; wait for its end")
+    with locks.hold(root / "data" / "gc.lock", busy):  # under the lock, no other process uses the trash
+        return _collection([item for item in plan(root, bounds) if _remove(item)], root, True)
 
 
-def plan(root: Path, asked: Limits, now: float | None = None) -> list[Item]:
-    """All that would go, in the order of removal. Nothing is changed."""
+def plan(root: Path, bounds: Limits, now: float | None = None) -> list[Item]:
+    """Everything to remove, in order. Changes nothing."""
     now = time.time() if now is None else now
-    known = tracked_runs(root)
+    tracked = tracked_runs(root)
     runs = list(_runs(root))
-    kept = _kept(runs, known, asked)
+    kept_paths = _kept_paths(runs, tracked, bounds)
     items: list[Item] = []
     for run in runs:
-        if run.path not in kept:
-            items += _parts(run, _limit(run, asked), now)
-    items += _stores(root, runs, kept, asked, now)
-    items += _artifacts(known, asked, now)
-    going = {item.path for item in items}
-    left = [path for path in leftovers(root, now) if not going & {path, *path.parents}]
-    return items + [_item("leftover", "", path) for path in left]
+        if run.path not in kept_paths:
+            items += _parts(run, _limit(run, bounds), now)
+    items += _stores(root, runs, kept_paths, bounds, now)
+    items += _artifacts(tracked, bounds, now)
+    paths = {item.path for item in items}
+    rest = [path for path in leftovers(root, now) if not paths & {path, *path.parents}]
+    return items + [_item("leftover", "", path) for path in rest]
 
 
-def _runs(root: Path) -> Iterator[Found]:
+def _runs(root: Path) -> Iterator[RunFolder]:
     for path in sorted((root / "data" / "runs").glob("*")):
         if path.is_dir():
             project = _field(path / "run.json", "project", "name")
             store = _field(path / "store.json", "path")
             run_id = _field(path / "tracking.json", "run_id")
-            started = _measure(path / "run.json")[1]
-            named = None if store is None else Path(store)
-            yield Found(path, project or "", run_id, named, RunDirectory(path).number, started, _measure(path)[1])
+            start = _measure(path / "run.json")[1]
+            store_path = None if store is None else Path(store)
+            yield RunFolder(
+                path, project or "", run_id, store_path, RunDirectory(path).number, start, _measure(path)[1]
+            )
 
 
 def _field(path: Path, *keys: str) -> str | None:
@@ -142,29 +144,29 @@ def _field(path: Path, *keys: str) -> str | None:
     return None
 
 
-def _kept(runs: Sequence[Found], known: Mapping[str, Tracked], asked: Limits) -> set[Path]:
-    """The run directories that stay whole, whatever their age."""
-    kept = set()
-    seen: dict[str, int] = defaultdict(int)
-    for run in sorted(runs, key=lambda run: (run.number, run.started), reverse=True):
-        limit = asked.of(run.project)
-        seen[run.project] += 1
-        if limit is None or seen[run.project] <= limit.keep_last or lives(run.path):
-            kept.add(run.path)
-        elif run.run_id is not None and (run.run_id not in known or known[run.run_id].registered):
-            kept.add(run.path)  # unknown: it was tracked by another MLflow, which may have registered it
-    return kept
+def _kept_paths(runs: Sequence[RunFolder], tracked: Mapping[str, Tracked], bounds: Limits) -> set[Path]:
+    """The run directories that are kept whole, whatever their age."""
+    paths = set()
+    counts: dict[str, int] = defaultdict(int)
+    for run in sorted(runs, key=lambda run: (run.number, run.start), reverse=True):
+        limit = bounds.of(run.project)
+        counts[run.project] += 1
+        if limit is None or counts[run.project] <= limit.keep_last or lives(run.path):
+            paths.add(run.path)
+        elif run.run_id is not None and (run.run_id not in tracked or tracked[run.run_id].is_registered):
+            paths.add(run.path)  # unknown: it was tracked by another MLflow, which may have registered it
+    return paths
 
 
 def _past(newest: float, days: int, now: float) -> bool:
     return now - newest > max(days * DAY, HOUR)
 
 
-def _limit(run: Found, asked: Limits) -> RetentionConfig:
-    return asked.of(run.project) or RetentionConfig()
+def _limit(run: RunFolder, bounds: Limits) -> RetentionConfig:
+    return bounds.of(run.project) or RetentionConfig()
 
 
-def _parts(run: Found, limit: RetentionConfig, now: float) -> Iterator[Item]:
+def _parts(run: RunFolder, limit: RetentionConfig, now: float) -> Iterator[Item]:
     old = _past(run.newest, limit.runs_days, now)
     checkpoints = ("checkpoints",) if old or _past(run.newest, limit.checkpoints_days, now) else ()
     for name in (*checkpoints, *(HEAVY if old else ())):
@@ -172,52 +174,55 @@ def _parts(run: Found, limit: RetentionConfig, now: float) -> Iterator[Item]:
             yield _item(name, run.project, run.path / name)
 
 
-def _stores(root: Path, runs: Sequence[Found], kept: set[Path], asked: Limits, now: float) -> Iterator[Item]:
-    """Prepared data belongs to the projects whose runs name it; what no run names, to all of them together."""
-    users: dict[str, list[Found]] = defaultdict(list)
+def _stores(root: Path, runs: Sequence[RunFolder], kept_paths: set[Path], bounds: Limits, now: float) -> Iterator[Item]:
+    """Prepared data belongs to the projects whose runs use it; unused data belongs to all projects."""
+    users: dict[str, list[RunFolder]] = defaultdict(list)
     for run in runs:
         if run.store is not None:
             users[run.store.name].append(run)
-    everyone = [*asked.named.values(), RetentionConfig()]
+    everyone = [*bounds.by_project.values(), RetentionConfig()]
     for path in sorted((root / "data" / "prepared").glob("[!.]*")):
-        named = users[path.name]
-        own = [limit for limit in (asked.of(run.project) for run in named) if limit is not None]
-        needed = any(run.path in kept or not _past(run.newest, _limit(run, asked).runs_days, now) for run in named)
+        users_of_store = users[path.name]
+        own = [limit for limit in (bounds.of(run.project) for run in users_of_store) if limit is not None]
+        is_needed = any(
+            run.path in kept_paths or not _past(run.newest, _limit(run, bounds).runs_days, now)
+            for run in users_of_store
+        )
         days = max((limit.prepared_days for limit in own or everyone), default=0)
-        newest = max([_measure(path)[1], *(run.newest for run in named)])
-        if path.is_dir() and not needed and (named or asked.every) and _past(newest, days, now):
-            yield _item("prepared data", ", ".join(sorted({run.project for run in named})), path)
+        newest = max([_measure(path)[1], *(run.newest for run in users_of_store)])
+        if path.is_dir() and not is_needed and (users_of_store or bounds.every) and _past(newest, days, now):
+            yield _item("prepared data", ", ".join(sorted({run.project for run in users_of_store})), path)
 
 
-def _artifacts(known: Mapping[str, Tracked], asked: Limits, now: float) -> Iterator[Item]:
-    seen: dict[str, int] = defaultdict(int)
-    for run in sorted(known.values(), key=lambda run: (run.number, run.started), reverse=True):
-        limit = asked.of(run.project)
-        seen[run.project] += not run.variant
-        if limit is None or run.registered or run.ended is None or seen[run.project] <= limit.keep_last:
+def _artifacts(tracked: Mapping[str, Tracked], bounds: Limits, now: float) -> Iterator[Item]:
+    counts: dict[str, int] = defaultdict(int)
+    for run in sorted(tracked.values(), key=lambda run: (run.number, run.start), reverse=True):
+        limit = bounds.of(run.project)
+        counts[run.project] += not run.is_variant
+        if limit is None or run.is_registered or run.end is None or counts[run.project] <= limit.keep_last:
             continue
-        if _past(run.ended, limit.artifacts_days, now):
+        if _past(run.end, limit.artifacts_days, now):
             yield from (_item("MLflow artifacts", run.project, path) for path in run.folders)
 
 
 def _measure(path: Path) -> tuple[int, float]:
-    """Bytes of a file or of all files below a folder, and their latest change; (0, 0.0) for what is gone.
+    """Bytes of a file or of all files below a folder, and their latest change; (0, 0.0) for a missing path.
 
-    The times of folders within say nothing: removing something from a folder makes it look new.
+    The times of inner folders do not count: removing a file from a folder makes it look new.
     """
     size, newest = 0, 0.0
     waiting = [path]
     while waiting:
-        found = waiting.pop()
+        current = waiting.pop()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            told = found.lstat()
-            if found.is_dir() and not found.is_symlink():
-                inner = list(found.iterdir())
+            status = current.lstat()
+            if current.is_dir() and not current.is_symlink():
+                inner = list(current.iterdir())
                 waiting += inner
-                if not inner and found == path:
-                    newest = told.st_mtime
+                if not inner and current == path:
+                    newest = status.st_mtime
             else:
-                size, newest = size + told.st_size, max(newest, told.st_mtime)
+                size, newest = size + status.st_size, max(newest, status.st_mtime)
     return size, newest
 
 
@@ -226,7 +231,7 @@ def _item(what: str, project: str, path: Path) -> Item:
 
 
 def _remove(item: Item) -> bool:
-    """Whether it is gone now. What has come into use since it was listed stays."""
+    """Remove an item; whether that was done. An item that came into use since it was listed stays."""
     path = item.path
     if item.what in ("checkpoints", *HEAVY) and lives(path.parent):
         return False
@@ -252,7 +257,7 @@ def _delete(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _told(items: Sequence[Item], root: Path, applied: bool) -> Collected:
+def _collection(items: Sequence[Item], root: Path, applied: bool) -> Collected:
     rows = []
     for item in items:
         path = item.path.relative_to(root) if item.path.is_relative_to(root) else item.path

@@ -1,6 +1,6 @@
 """A run of a project: opened, timed, tracked in MLflow, concluded, summed up.
 
-run.json       the resolved project and what it is made with
+run.json       the resolved project, code and environment
 stages.json    seconds of each stage
 """
 
@@ -49,40 +49,40 @@ def table_of(project: Project, root: Path, only: Collection[str] | None = None) 
     """The project's rows, or those in the files ``only``, with every column that any stage needs."""
     extra = [*project.data.keys, *project.split.row_key, *project.evaluate.slices]
     extra += [c for c in (project.split.column, project.evaluate.reference) if c is not None]
-    known = {*project.data.features, project.data.target}
-    return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in known)), only)
+    own = {*project.data.features, project.data.target}
+    return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in own)), only)
 
 
 def documents_of(project: Project, table: Table) -> Documents:
-    """The documents of a project that learns from these alone."""
+    """The documents of a project without a target."""
     return Documents(table, project.split, project.data.max_bytes)
 
 
 def contents_of(run: RunDirectory, table: Table) -> dict[str, str]:
-    """What `rows_of` needs to find the files of a table again: each, from the project's folder, to its content's digest."""
-    return {_named(run, file): content for file, content in table.contents.items()}
+    """For `rows_of`: each file of a table, from the project's folder, to its content's digest."""
+    return {_name_of(run, file): content for file, content in table.contents.items()}
 
 
 def rows_of(run: RunDirectory, project: Project, root: Path) -> Table:
-    """The project's rows in the files that the run's validation saw; a file that has come since is for the next run.
+    """The project's rows in the files of the run's validation; a newer file is for the next run.
 
-    Raises DataError where one of them is gone or has changed. A run of earlier code does not say which they were: it reads all.
+    Raises DataError where one of them is missing or has changed. For a run of an early version, which has no list, all files are read.
     """
     contents: dict[str, str] | None = read_or_empty(run.path / "data.json").get("contents")
     if contents is None:
         return table_of(project, root)
     files = {name: name if "://" in name else str(run.root / name) for name in contents}
     for name, file in files.items():
-        gone = "://" not in file and not Path(file).is_file()
-        if gone or file_digests([file], root)[file] != contents[name]:
+        is_missing = "://" not in file and not Path(file).is_file()
+        if is_missing or file_digests([file], root)[file] != contents[name]:
             fix = f"put it back and run: headway resume {run.path.name}; or start a new run: headway run {project.name}"
             raise DataError(
-                f"{name} must stay as it was when {run.path.name} validated it, but it {'is gone' if gone else 'has changed'}; {fix}"
+                f"{name} must stay as it was when {run.path.name} validated it, but it {'is gone' if is_missing else 'has changed'}; {fix}"
             )
     return table_of(project, root, set(files.values()))
 
 
-def _named(run: RunDirectory, file: str) -> str:
+def _name_of(run: RunDirectory, file: str) -> str:
     return file if "://" in file else run.from_root(Path(file))
 
 
@@ -100,41 +100,41 @@ class Prepared(Record):
 @contextlib.contextmanager
 def timed(run: RunDirectory, stage: str) -> Iterator[None]:
     """Keep a stage's seconds in stages.json, also when it fails."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     try:
-        with naming(run.path):  # for those that write without naming their file
+        with naming(run.path):  # for errors of writes that do not name their file
             yield
     finally:
         path = run.path / "stages.json"
-        write_json(path, {**read_or_empty(path), stage: round(time.perf_counter() - begun, 3)})
+        write_json(path, {**read_or_empty(path), stage: round(time.perf_counter() - start, 3)})
 
 
 def recall(run: RunDirectory, root: Path) -> None:
-    """Write decision.json where the registry has a decision about a run whose process was killed before it could write it.
+    """Write decision.json where the registry has the decision about a run that was killed before it wrote the file.
 
-    Nothing is known where MLflow does not answer: registering asks again.
+    Does nothing where MLflow does not answer: registering checks again.
     """
     from headway import tracking
 
-    made = read_or_empty(run.path / "tracking.json").get("run_id")
-    if made is None or (run.path / "decision.json").exists() or not (run.path / "evaluation.json").exists():
+    run_id = read_or_empty(run.path / "tracking.json").get("run_id")
+    if run_id is None or (run.path / "decision.json").exists() or not (run.path / "evaluation.json").exists():
         return
     with contextlib.suppress(ConfigError):
-        decision = tracking.decision_of_run(root, run.plan["project"]["name"], made)
+        decision = tracking.decision_of_run(root, run.plan["project"]["name"], run_id)
         if decision is not None:
             decision.write(run.path / "decision.json")
 
 
 def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:
-    """Open the run in MLflow; ``kind`` is what it is called if it is no retraining.
+    """Open the run in MLflow; ``kind``: its kind, if it is no retraining.
 
-    Returns a warning where a server is away: the run goes on without it.
+    Returns a warning where a server does not answer: the run goes on without it.
     """
     from headway import tracking
 
     lifetime.own(run)
     project = project_of(run)
-    if not kind:  # hours of training must not end at a name that is taken
+    if not kind:  # hours of training must not end with a name that is taken
         tracking.check_purpose(root, run.plan["project"], bool(run.plan.get("replace_champion")))
     model = project.model.name
     # The list of runs cuts names at about twenty-five characters.
@@ -144,7 +144,7 @@ def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:
 
 
 def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) -> str | None:
-    """Deliver everything that the run directory holds to MLflow and close the run there. Returns a warning where it is away."""
+    """Send everything in the run directory to MLflow and close the run there. Returns a warning where it does not answer."""
     from headway import tracking
 
     status = "FINISHED"
@@ -153,13 +153,13 @@ def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) 
     warning = tracking.conclude(
         run, root, status, tracking.final_metrics(run), None if error is None else str(error) or "interrupted"
     )
-    lifetime.release(run)  # not where we are killed before: then the run is still to be closed
+    lifetime.release(run)  # after a kill before this line, the run is still to be closed
     return warning
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything that the finished stages of a run left; without what is damaged."""
+    """The results of a run's finished stages, without damaged files."""
 
     run: RunDirectory
     project: str | None

@@ -1,7 +1,7 @@
 """Batch scoring: every row of some files through a registered bundle, to Parquet. `headway score PROJECT`.
 
-Rows stream; a process for each core predicts; one output file for each input file. Killed at any moment and started again, it goes on
-behind the last part, and files that are done are not read again. Rows in = rows scored + rows refused.
+Rows stream; a process for each core predicts; each input file has one output file. Killed at any moment and started again, it resumes
+after the last part, and files that are done are not read again. Rows in = rows scored + rows refused.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from headway.serve.stream import Job, Model, Scoring
 from headway.serve.workers import Workers
 
 FORMAT = 4
-"""Raised when the same rows and model give other files, so that old ones are not taken for done."""
+"""To be increased when the same rows and model give other files, so that old files do not count as done."""
 
 
 @dataclass(frozen=True)
 class ScoredFile(Record):
-    """One input file, and what became of its rows. ``done_before``: by an earlier call."""
+    """One input file, and the counts of its rows. ``done_before``: by an earlier call."""
 
     input: str
     output: str
@@ -51,7 +51,7 @@ class ScoredFile(Record):
 
 @dataclass(frozen=True)
 class Coverage(Record):
-    """Of a regression's intervals: their level, and how many validation rows they come from."""
+    """The coverage of a regression's intervals: their level, and the number of validation rows that they are based on."""
 
     level: float
     validation_rows: int
@@ -59,7 +59,7 @@ class Coverage(Record):
 
 @dataclass(frozen=True)
 class Manifest(Record):
-    """manifest.json. ``out``: the folder, empty in the file itself, which lies in it."""
+    """manifest.json. ``out``: the folder; empty in the file itself, which is in this folder."""
 
     model: str
     version: str
@@ -82,7 +82,7 @@ def score(
     ``version``: a number or an alias. Raises ConfigError without such a version or a place to write, DataError, before anything is
     written, for a file that lacks a column or cannot be read.
     """
-    begun = time.perf_counter()
+    start = time.perf_counter()
     project = load_project(name, root)
     model = model_of(root, project.name, version, project.data.keys, project.data.csv)
     inputs = [_as_it_stands(one) for one in as_one(find_inputs(project.data, data, root))]
@@ -92,19 +92,19 @@ def score(
         refuse_unfit(one, model.preparation, model.keys)
     folder = (out or root / "data" / "scored" / project.name).resolve()
     _refuse_circle(inputs, folder)
-    with _held(folder):
+    with _locked_folder(folder):
         note_place(root, folder)
         jobs = [Job(one, Output(folder / _output_name(one.name), _digest(one, model, root))) for one in inputs]
         _refuse_same(jobs)
         files = _score_all(jobs, model, report)
-        manifest = _manifest(model, files, time.perf_counter() - begun)
+        manifest = _manifest(model, files, time.perf_counter() - start)
         manifest.write(folder / "manifest.json")
     for line in lines(manifest, folder):
         report.line(line)
     return replace(manifest, out=str(folder))
 
 
-def settled(data: str, root: Path) -> str:
+def place_of(data: str, root: Path) -> str:
     """A path as a user types it: from the current folder, else from the project's."""
     place = Path(data).expanduser()
     if "://" in data or place.is_absolute():
@@ -113,35 +113,37 @@ def settled(data: str, root: Path) -> str:
 
 
 def lines(manifest: Manifest, folder: Path) -> list[str]:
-    """What people read of a manifest."""
+    """A manifest as lines for people."""
     fresh = [file for file in manifest.files if not file.done_before]
     counts = f"{manifest.rows:,} rows: {manifest.scored:,} scored, {manifest.refused:,} refused"
-    kept = len(manifest.files) - len(fresh)
-    told = [f"{counts}; {manifest.model} version {manifest.version}{f'; {kept} files done before' if kept else ''}"]
-    told += [
+    earlier = len(manifest.files) - len(fresh)
+    texts = [
+        f"{counts}; {manifest.model} version {manifest.version}{f'; {earlier} files done before' if earlier else ''}"
+    ]
+    texts += [
         f"refused: {file.refused:,} rows, see {folder / (file.refused_file or '')}"
         for file in manifest.files
         if file.refused
     ]
-    return [*told, f"{folder}, {manifest.rows_per_second:,.0f} rows/s"]
+    return [*texts, f"{folder}, {manifest.rows_per_second:,.0f} rows/s"]
 
 
 def _as_it_stands(one: Input) -> Input:
-    """A CSV's texts as they are; a known data set's cleaner expects what its training's reader gave."""
+    """A CSV's texts unchanged, except where a known data set's cleaner expects them as read in training."""
     return one if one.clean else replace(one, csv=one.csv.model_copy(update={"strip": False, "null_values": ()}))
 
 
 def model_of(root: Path, name: str, version: str, keys: Sequence[str], csv: CsvOptions | None = None) -> Model:
     """The version's bundle. Raises ConfigError when there is no such version."""
-    found = tracking.version_of(root, name, version)
-    described = read_json(found.bundle / "bundle.json")
-    preparation = preparation_of(found.bundle)
+    champion = tracking.version_of(root, name, version)
+    described = read_json(champion.bundle / "bundle.json")
+    preparation = preparation_of(champion.bundle)
     interval, csv = Interval.of(described), csv or CsvOptions()
-    return Model(name, found.version, found.run_id, found.bundle, preparation, interval, tuple(keys), csv)
+    return Model(name, champion.version, champion.run_id, champion.bundle, preparation, interval, tuple(keys), csv)
 
 
 def _output_name(name: str) -> str:
-    """a.parquet stays a.parquet; a.csv becomes a.csv.parquet, for an a.parquet may lie beside it."""
+    """a.parquet stays a.parquet; a.csv becomes a.csv.parquet, because there may be an a.parquet, too."""
     return name if name.endswith(".parquet") else f"{name}.parquet"
 
 
@@ -159,8 +161,8 @@ def _refuse_circle(inputs: Sequence[Input], folder: Path) -> None:
             continue
         if path.is_relative_to(folder):
             raise ConfigError(f"--out must be another folder than the data's, but {folder} holds {one.name}")
-        held = path if path.is_dir() else path.parents[one.depth]
-        if (len(inputs) > 1 or path.is_dir()) and folder.is_relative_to(held):
+        source = path if path.is_dir() else path.parents[one.depth]
+        if (len(inputs) > 1 or path.is_dir()) and folder.is_relative_to(source):
             raise ConfigError(f"--out must not be within the data's folder, but {folder} is; give another")
 
 
@@ -176,7 +178,7 @@ def _refuse_same(jobs: Sequence[Job]) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _locked_folder(folder: Path) -> Iterator[None]:
     """Make the folder, for one scoring at a time. Raises ConfigError when it cannot be written or another has it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -192,22 +194,22 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[ScoredFile]:
-    """Every file in turn; the predicting processes are only started when one is not done."""
+    """Every file in turn; predicting processes are only started when a file is not done."""
     before = {job.input.name: job.output.done() for job in jobs}
-    told = []
+    files = []
     with contextlib.ExitStack() as stack:
         workers: Workers | None = None
         for number, job in enumerate(jobs):
             counts = before[job.input.name]
-            known = counts is not None
+            is_done = counts is not None
             if counts is None:
                 workers = workers or stack.enter_context(Workers(model.bundle))
                 counts = Scoring(job, model, workers, report, number, len(jobs)).run()
-            told.append(_told(job, counts, known))
-    return told
+            files.append(_file_of(job, counts, is_done))
+    return files
 
 
-def _told(job: Job, counts: Counts, before: bool) -> ScoredFile:
+def _file_of(job: Job, counts: Counts, before: bool) -> ScoredFile:
     folder = job.output.path.parents[job.input.depth]
     return ScoredFile(
         input=job.input.file,

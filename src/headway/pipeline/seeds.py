@@ -57,7 +57,7 @@ class Spread(Record):
 
 @dataclass(frozen=True)
 class Seeds(Record):
-    """seeds.json. ``rows``: one a network; ``undefined``: why a metric is."""
+    """seeds.json. ``rows``: one for each network; ``undefined``: the reasons of undefined metrics."""
 
     rows: tuple[Network, ...]
     summary: tuple[Spread, ...]
@@ -76,7 +76,7 @@ def variants_of(
         raise ConfigError("learning rates must be above 0 and weight decays at least 0, but one is not")
     if project.model.name == "linear":
         raise ConfigError(
-            "seeds must be for a model that is trained at random, but linear has one best fit; set another model"
+            "seeds need a model with randomness in its training, but linear has one best fit; set another model"
         )
     if project.model.name == "boosting" and (rates or decays):
         raise ConfigError(
@@ -95,9 +95,9 @@ def train_many(
     decays: Sequence[float],
     report: Reporter,
 ) -> tuple[RunDirectory, Seeds]:
-    """Validate, prepare, train all, measure each on the test rows; in MLflow it is one run with a step for each network.
+    """Validate, prepare, train all, measure each on the test rows; in MLflow one run with a step for each network.
 
-    Returns the run, and what came of it.
+    Returns the run and its result.
     """
     from headway import tracking
     from headway.train.launch import launch
@@ -115,11 +115,11 @@ def train_many(
         stages.prepare(run, root, report)
         with runs.timed(run, "train"):
             launch(run, lambda events: _show(events, report))
-        told = _measure(exam_of(run, project, root), variants)
-        told.write(run.path / "seeds.json")
+        result = _measure(exam_of(run, project, root), variants)
+        result.write(run.path / "seeds.json")
         journal = run.journal()
-        for k, row in enumerate(told.rows):
-            journal.write("metric", step=k + 1, values={f"seeds/{n}": row.metrics[n] for n in _measured(project)})
+        for k, row in enumerate(result.rows):
+            journal.write("metric", step=k + 1, values={f"seeds/{n}": row.metrics[n] for n in _metric_names(project)})
         journal.close()
         tracking.Forwarder(run).poll()
     except BaseException as error:
@@ -127,7 +127,7 @@ def train_many(
         raise
     finally:
         runs.conclude(run, root, problem)
-    return run, told
+    return run, result
 
 
 def _show(events: Sequence[Event], report: Reporter) -> None:
@@ -138,7 +138,7 @@ def _show(events: Sequence[Event], report: Reporter) -> None:
             report.warn(event.fields["text"])
 
 
-def _measured(project: Project) -> list[str]:
+def _metric_names(project: Project) -> list[str]:
     return [metric.name for metric in task_of(project.task).metrics]
 
 
@@ -149,36 +149,36 @@ def _measure(exam: Exam, variants: Sequence[dict[str, float]]) -> Seeds:
     rows: list[Network] = []
     for k, variant in enumerate(variants):
         predicted = exam.of_training(np.load(run.predictions(f"test-{k}")))
-        values = {name: value_of(METRICS[name], target, predicted) for name in _measured(project)}
+        values = {name: value_of(METRICS[name], target, predicted) for name in _metric_names(project)}
         why |= reasons(classes, target, predicted, {name: Estimate(v) for name, v in values.items()})
         best = result["networks"][k]["best_epoch"]
         rows.append(Network(int(variant["seed"]), variant["learning_rate"], variant["weight_decay"], best, values))
-    summary = _summary(rows, _measured(project))
+    summary = _summary(rows, _metric_names(project))
     return Seeds(tuple(rows), tuple(summary), {"model": why}, result["seconds"])
 
 
 def _summary(rows: Sequence[Network], names: Sequence[str]) -> list[Spread]:
     """By setting: mean, standard deviation and range over the seeds."""
     settings = dict.fromkeys((row.learning_rate, row.weight_decay) for row in rows)
-    found = []
+    spreads = []
     for rate, decay in settings:
         for name in names:
             own = [row.metrics[name] for row in rows if (row.learning_rate, row.weight_decay) == (rate, decay)]
             values = np.array([value for value in own if value is not None])
             if len(values) < len(own):  # undefined on the test rows, for whatever seed
-                found.append(Spread(rate, decay, name))
+                spreads.append(Spread(rate, decay, name))
                 continue
             deviation = float(values.std(ddof=1)) if len(values) > 1 else None
             low, high = float(values.min()), float(values.max())
-            found.append(Spread(rate, decay, name, float(values.mean()), deviation, low, high))
-    return found
+            spreads.append(Spread(rate, decay, name, float(values.mean()), deviation, low, high))
+    return spreads
 
 
-def table(told: Seeds) -> list[dict[str, str]]:
+def table(result: Seeds) -> list[dict[str, str]]:
     """The summary for people."""
-    several = len({(row.learning_rate, row.weight_decay) for row in told.summary}) > 1
+    several = len({(row.learning_rate, row.weight_decay) for row in result.summary}) > 1
     rows = []
-    for row in told.summary:
+    for row in result.summary:
         setting = {"rate": f"{row.learning_rate:g}", "decay": f"{row.weight_decay:g}"} if several else {}
         spread = "one seed" if row.deviation is None and row.mean is not None else "–"
         spread = spread if row.deviation is None else f"± {row.deviation:.4f}"

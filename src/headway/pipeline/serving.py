@@ -30,7 +30,7 @@ RESTARTS_WITHIN_SECONDS = 600.0
 
 @dataclass
 class Kept:
-    """The process that answers; one that ends is started again, RESTARTS times within RESTARTS_WITHIN_SECONDS."""
+    """The server's process; one that ends is restarted, at most RESTARTS times within RESTARTS_WITHIN_SECONDS."""
 
     start: Callable[[], Child]
     address: str
@@ -46,7 +46,7 @@ class Kept:
         await_answer(self.child, f"{self.address}/ping", START_SECONDS)
 
     def look(self) -> None:
-        """Start it again where it has ended. Raises ConfigError when it ended too often."""
+        """Restart it if it has ended. Raises ConfigError when it ended too often."""
         if self.child.guard.poll() is None:
             return
         now = time.monotonic()
@@ -57,7 +57,7 @@ class Kept:
         self.say(f"{self.child.name} ended; started again ({len(self._again)} of {RESTARTS}), see {self.child.log}.1")
         with contextlib.suppress(
             ProcessLookupError, PermissionError
-        ):  # a killed guard leaves its server, and the port taken
+        ):  # a killed guard leaves its server running, and the port taken
             os.killpg(self.child.guard.pid, signal.SIGKILL)
         self.child = self.start()
 
@@ -72,24 +72,24 @@ def serve(name: str, root: Path, port: int, version: str, say: Callable[[str], N
 
 @contextlib.contextmanager
 def serving(name: str, root: Path, port: int, version: str, say: Callable[[str], None]) -> Iterator[Kept]:
-    """Start the server, wait until it answers, say where; stop it in the end."""
+    """Start the server, wait until it answers, show its address; stop it at the end."""
     project = load_project(name, root)
-    found = tracking.version_of(root, project.name, version)
+    served_version = tracking.version_of(root, project.name, version)
     if not is_free(port):
         raise ConfigError(f"the port {port} must be free, but is taken; stop what listens there, or give --port")
-    checksums.check(found.bundle)
+    checksums.check(served_version.bundle)
     access.named_hosts(os.environ)
     limits = project.serve.model_dump(mode="json")
-    settings = json.dumps({"bundle": str(found.bundle), "host": HOST, "port": port, "limits": limits})
+    settings = json.dumps({"bundle": str(served_version.bundle), "host": HOST, "port": port, "limits": limits})
     command = [sys.executable, "-m", "headway.serve.app", settings]
     variables = {**environment(root), "PYTHONUNBUFFERED": "1"}
     log = logs(root) / f"serve-{port}.log"
-    say(f"starting {project.name} version {found.version}")
+    say(f"starting {project.name} version {served_version.version}")
     server = Kept(partial(spawn, "the scoring server", command, log, variables, root), f"http://{HOST}:{port}", say)
     try:
         server.ready()
-        say(f"{project.name} version {found.version} answers at {server.address}/invocations")
-        say(f"log {log}; Ctrl-C stops it. A later champion is served after a new start.")
+        say(f"{project.name} version {served_version.version} answers at {server.address}/invocations")
+        say(f"log {log}; Ctrl-C stops it. A later champion is served after a restart.")
         yield server
     finally:
         stop(server.child)

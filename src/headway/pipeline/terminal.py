@@ -1,4 +1,4 @@
-"""What people see: one line a stage, a bar while something goes on, a table of results, the decision.
+"""The terminal's output: one line for each stage, a progress bar, a table of results, the decision.
 
 ✓ validate   1.2 s  48,842 rows × 14 columns, 27 expectations hold
 """
@@ -27,11 +27,11 @@ PLAIN_SECONDS = 10.0
 """Without a terminal, progress is a line of its own, at most this often."""
 
 SHOWN_WITH_RESULTS = ("evaluate", "register")
-"""What these stages learn is shown below the table of metrics, where it is understood."""
+"""The lines of these stages are shown below the table of metrics."""
 
 
 class Terminal:
-    """A Reporter for people. ``stream`` is where it writes: standard output, or standard error beside --json."""
+    """A Reporter for people. ``stream``: standard output, or with --json standard error."""
 
     def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
         stream = stream or sys.stdout
@@ -41,7 +41,7 @@ class Terminal:
         self._lines: list[str] = []
         self._progress: Progress | None = None
         self._task: TaskID | None = None
-        self._said = 0.0
+        self._last_line_time = 0.0
         self._stage = ""
 
     def title(self, name: str, text: str) -> None:
@@ -52,7 +52,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def waiting(self, text: str) -> Iterator[None]:
-        """Shows that something is awaited, on a terminal."""
+        """Shows a spinner on a terminal during the block."""
         if not self.console.is_terminal or self.console.is_dumb_terminal:
             yield
             return
@@ -69,7 +69,7 @@ class Terminal:
         self.console.print(_table(texts, numbers=False))
 
     def line(self, text: str) -> None:
-        """Kept until the stage is over, then shown beside its name; shown at once between stages."""
+        """Kept until the stage ends, then shown beside its name; shown at once between stages."""
         if self._stage:
             self._lines.append(text)
         else:
@@ -86,27 +86,27 @@ class Terminal:
         share = min(max(share, 0.0), 1.0)
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=share, total=1.0, text=text)
-        elif time.monotonic() - self._said >= PLAIN_SECONDS:
-            self._said = time.monotonic()
+        elif time.monotonic() - self._last_line_time >= PLAIN_SECONDS:
+            self._last_line_time = time.monotonic()
             self._print(f"  {self._stage} {share:4.0%}  {text}")
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Shows ``name`` as going on, then ticked off with its seconds and what was learnt, or crossed out."""
-        begun, self._said = time.monotonic(), time.monotonic()
+        """Shows ``name`` with a bar, then with a tick or a cross, its seconds and its lines."""
+        start, self._last_line_time = time.monotonic(), time.monotonic()
         self._stage, self._lines = name, []
-        done = False
+        is_done = False
         try:
             with self._live(name):
                 yield
-            done = True
+            is_done = True
         finally:
             self._stage = ""
-            self._tick(name, time.monotonic() - begun, done)
+            self._tick(name, time.monotonic() - start, is_done)
 
     @contextlib.contextmanager
     def _live(self, name: str) -> Iterator[None]:
-        """A bar that disappears when the stage is over; nothing where there is no terminal."""
+        """A bar that disappears when the stage ends; nothing without a terminal."""
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.table import Column
 
@@ -123,11 +123,13 @@ class Terminal:
                 self._progress.update(self._task, visible=False)
         self._progress = None
 
-    def _tick(self, name: str, seconds: float, done: bool) -> None:
+    def _tick(self, name: str, seconds: float, is_done: bool) -> None:
         from rich.text import Text
 
-        sign = Text(self._sign("✓", "+"), style="bold green") if done else Text(self._sign("✗", "x"), style="bold red")
-        lines = [] if done and name in SHOWN_WITH_RESULTS else self._lines
+        sign = (
+            Text(self._sign("✓", "+"), style="bold green") if is_done else Text(self._sign("✗", "x"), style="bold red")
+        )
+        lines = [] if is_done and name in SHOWN_WITH_RESULTS else self._lines
         first, *more = lines or [""]
         self._row(sign, f"{name:<8} {seconds:7.1f} s ", Text(first))
         for text in more:
@@ -152,7 +154,7 @@ class Terminal:
         return sign if self.console.encoding.lower().startswith("utf") else plain
 
     def results(self, summary: Summary) -> None:
-        """Metrics beside champion and baselines, how the model stands beside these, the decision, where to look."""
+        """Metrics beside champion and baselines, the comparison with the baselines, the decision, where to look."""
         from rich.text import Text
 
         if summary.evaluation is not None:
@@ -182,7 +184,7 @@ class Terminal:
 
 
 def _console(stream: TextIO, width: int | None) -> Console:
-    """Rich's console, which is silent once its reader has gone; what that ends is said by `interruption.reader_left`."""
+    """Rich's console, which is silent once its reader has ended; `interruption.reader_left` reports it."""
     from rich.console import Console
 
     class Shown(Console):
@@ -194,7 +196,7 @@ def _console(stream: TextIO, width: int | None) -> Console:
 
 
 def terminal_of(options: argparse.Namespace) -> Terminal:
-    """Where a command speaks to people: with --json, standard output belongs to programs."""
+    """The terminal of a command: with --json, standard output is only for the JSON."""
     return Terminal(sys.stderr if getattr(options, "json", False) else sys.stdout)
 
 

@@ -1,4 +1,4 @@
-"""The first stage: everything that must be true of the rows before anything is trained on them."""
+"""The first stage: the checks that the rows must pass before a model is trained on them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from headway.run.report import Reporter
 
 @dataclass(frozen=True)
 class Source(Record):
-    """data.json: which rows, or documents, these were."""
+    """data.json: which rows, or documents, were validated."""
 
     digest: str
     rows: int
@@ -31,7 +31,7 @@ class Source(Record):
 
 @dataclass(frozen=True)
 class Validation(Record):
-    """validation.json: what was found. ``expectations``: the verdicts on them, None where there can be none; ``bytes``: of documents."""
+    """validation.json: the findings. ``expectations``: their verdicts; ``bytes``: of documents."""
 
     summary: str
     failures: tuple[str, ...]
@@ -47,13 +47,13 @@ class Validation(Record):
 
     def to_json(self) -> dict[str, object]:
         """With the source's fields among its own."""
-        kept = {name: value for name, value in super().to_json().items() if name != "source"}
-        return {"passed": self.passed, **kept, "expectations": kept["expectations"] or [], **self.source.to_json()}
+        values = {name: value for name, value in super().to_json().items() if name != "source"}
+        return {"passed": self.passed, **values, "expectations": values["expectations"] or [], **self.source.to_json()}
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What was found, in people's words and as files."""
+    """The result of a validation, in words and as files."""
 
     project: str
     table: Table
@@ -64,29 +64,31 @@ class Examined:
 
     @property
     def failures(self) -> list[str]:
-        """What stops a run: one line each."""
-        judged = [r.sentence for r in self.verdict.results if not r.passed and r.severity == "stop"]
-        return [f.text for f in self.findings if f.severity == "stop"] + judged
+        """The findings that stop a run: one line each."""
+        sentences = [r.sentence for r in self.verdict.results if not r.passed and r.severity == "stop"]
+        return [f.text for f in self.findings if f.severity == "stop"] + sentences
 
     @property
     def warnings(self) -> list[str]:
-        """What is worth knowing: one line each."""
-        judged = [r.sentence for r in self.verdict.results if not r.passed and r.severity == "warn"]
-        return [f.text for f in self.findings if f.severity == "warn"] + judged
+        """The warnings: one line each."""
+        sentences = [r.sentence for r in self.verdict.results if not r.passed and r.severity == "warn"]
+        return [f.text for f in self.findings if f.severity == "warn"] + sentences
 
     @property
     def summary(self) -> str:
         """One line on data that passed."""
-        held, count = sum(r.passed for r in self.verdict.results), len(self.verdict.results)
+        successes, count = sum(r.passed for r in self.verdict.results), len(self.verdict.results)
         every = "its expectation holds" if count == 1 else f"all {count} expectations hold"
-        holding = "" if not count else f", {every}" if held == count else f", {held} of {count} expectations hold"
+        suffix = (
+            "" if not count else f", {every}" if successes == count else f", {successes} of {count} expectations hold"
+        )
         if self.documents is None:
-            return f"{self.profile.rows:,} rows, {len(self.table.kinds)} features{holding}"
+            return f"{self.profile.rows:,} rows, {len(self.table.kinds)} features{suffix}"
         number, size = self.documents.count, self.documents.bytes
-        return f"{number:,} document{'s' if number != 1 else ''}, {size / 1e6:,.1f} MB of text{holding}"
+        return f"{number:,} document{'s' if number != 1 else ''}, {size / 1e6:,.1f} MB of text{suffix}"
 
     def page(self) -> str:
-        """The rules and what is found beside them, as a page that needs no network."""
+        """The rules and the other findings, as a page that needs no network."""
         findings = [
             {"passed": False, "severity": f.severity, "sentence": f.text, "name": f.column or "rows"}
             for f in self.findings
@@ -97,7 +99,7 @@ class Examined:
 
     @property
     def validation(self) -> Validation:
-        """What validation.json holds."""
+        """The content of validation.json."""
         files = tuple(PurePath(file).name for file in self.table.files)
         source = Source(self.table.digest, self.profile.rows, files)
         size = None if self.documents is None else self.documents.bytes
@@ -105,13 +107,13 @@ class Examined:
 
 
 def examine(project: Project, table: Table, report: Reporter, root: Path | None = None) -> Examined:
-    """Look at the rows in a few streaming passes. Raises DataError where they cannot even be read.
+    """Check the rows in a few streaming passes. Raises DataError where they cannot be read.
 
     With ``root``, files that were profiled before are not profiled again, and the new ones' profiles are kept.
     """
     quality.check(project.validation.expectations, table.present)
     report.progress(0.05, "profiling")
-    alone = root is None or table.is_text  # a profile a file would be a file a document
+    alone = root is None or table.is_text  # for documents, a profile of each file would be useless
     profile = profile_table(table) if alone else profile_known(table, root, root / "data" / "prepared" / "profiles")
     findings, documents = check_columns(profile, table, project.data, project.task), None
     if not any(f.severity == "stop" for f in findings):
@@ -128,7 +130,7 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
 
 
 def _of_rows(project: Project, table: Table) -> list[Finding]:
-    """Leaks, test rows among training rows, and parts of other sizes than was asked for."""
+    """Leaks, test rows among training rows, and parts of the wrong size."""
     division = Division(table, project.split)
     findings = check_leaks(table, division.parts, project.validation)
     if not division.equal_rows_stay_together:

@@ -1,7 +1,7 @@
-"""Watch a project's newest rows: are they, and what the champion predicts for them, still as its training knew them?
+"""Watch a project's newest rows: whether they, and the champion's predictions for them, still are as in its training.
 
 watch.json  watch.md  profile.json      in a run directory of its own, and in MLflow
-data/watch/<project>.json               which drift was reported already, so that it retrains once
+data/watch/<project>.json               the drift that was reported already, so that it causes one retraining
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def keep_reference(
 ) -> None:
     """Put reference.json into the bundle, before it is registered: the rows that the run read, and its test predictions.
 
-    ``test``: None where newer rows have no predictions of that kind. ``divided``: whether rows are, rather than one text.
+    ``test``: None where newer rows have no such predictions. ``divided``: whether rows are divided, rather than one text.
     """
     from headway.watch.units import relate
 
@@ -56,7 +56,7 @@ def keep_reference(
 
 @dataclass(frozen=True)
 class NothingNew:
-    """No file is new to the champion, so that there is nothing to compare with its training, and no verdict."""
+    """No file is new to the champion, so there is nothing to compare with its training, and no verdict."""
 
     project: str
     champion: str
@@ -64,23 +64,23 @@ class NothingNew:
 
     @property
     def text(self) -> str:
-        """As people read it."""
+        """One line for people."""
         files = "the one file" if self.files == 1 else f"all {self.files} files"
         return (
-            f"nothing new to look at: the champion of {self.project}, version {self.champion}, was trained on {files}. "
-            "Put newer files beside them, or name some with --data"
+            f"nothing new: the champion of {self.project}, version {self.champion}, was trained on {files}. "
+            "Add newer files, or give some with --data"
         )
 
     def to_json(self) -> dict[str, object]:
-        """As `headway watch --json` prints it: no verdict."""
+        """The output of `headway watch --json`: no verdict."""
         return {"drifted": None, "summary": self.text, "champion": self.champion, "files": [], "columns": []}
 
 
 def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory | NothingNew:
-    """Decide what is compared with what, and open the run directory; NothingNew, and none, where training saw every file.
+    """Choose the files to compare, and open the run directory; NothingNew where the champion was trained on every file.
 
-    Raises ConfigError where there is no champion or it kept no profile, DataError where there are no rows or a column is
-    gone; then nothing is written.
+    Raises ConfigError where there is no champion or it has no profile, DataError where there are no rows or a column is missing;
+    then nothing is written.
     """
     from headway import tracking
 
@@ -113,16 +113,16 @@ def _kinds(bundle: Path) -> dict[str, Kind]:
 def _newest(
     files: Sequence[str], digests: Mapping[str, str], reference: Reference, data: str | None
 ) -> tuple[tuple[str, ...], str]:
-    """The files to look at, and why these: none where the champion's training saw them all."""
-    trained = set(reference.files)
-    new = tuple(file for file in files if digests[file] not in trained)
+    """The files to compare, and why these; none where the champion was trained on all."""
+    known_digests = set(reference.files)
+    new = tuple(file for file in files if digests[file] not in known_digests)
     if not new:
         return (), ""
     if data is None:
-        return new, f"{_files(len(new))} that the champion's training did not see"
-    seen = len(files) - len(new)
+        return new, f"{_files(len(new))} that the champion was not trained on"
+    old = len(files) - len(new)
     return tuple(files), "as asked" + (
-        f"; the champion's training saw {seen} of the {_files(len(files))}" if seen else ""
+        f"; the champion was trained on {old} of the {_files(len(files))}" if old else ""
     )
 
 
@@ -131,45 +131,45 @@ def _files(count: int) -> str:
 
 
 def watch(run: RunDirectory, root: Path, report: Reporter) -> WatchResult:
-    """Measure, judge, write watch.json and watch.md, tell MLflow."""
+    """Measure, judge, write watch.json and watch.md, send them to MLflow."""
     problem: BaseException | None = None
-    found: WatchResult | None = None
+    result: WatchResult | None = None
     try:
         warning = runs.track(run, root, "watch")
         if warning:
             report.warn(warning)
         with runs.timed(run, "watch"):
-            found = _compare(run, root, report)
-        found.write(run.path / "watch.json")
-        write_atomically(run.path / "watch.md", page(found))
-        run.finish({"drifted": found.drifted})
+            result = _compare(run, root, report)
+        result.write(run.path / "watch.json")
+        write_atomically(run.path / "watch.md", page(result))
+        run.finish({"drifted": result.drifted})
     except BaseException as error:
         problem = error
         raise
     finally:
-        late = _conclude(run, root, found, problem)
+        late = _conclude(run, root, result, problem)
         if late:
             report.warn(late)
-    report.line(found.summary)
-    if found.units.note:
-        report.line(found.units.note)
-    return found
+    report.line(result.summary)
+    if result.units.note:
+        report.line(result.units.note)
+    return result
 
 
-def _conclude(run: RunDirectory, root: Path, found: WatchResult | None, problem: BaseException | None) -> str | None:
-    """Close the run in MLflow with the largest PSI first: MLflow gets no more keys than it shows well."""
+def _conclude(run: RunDirectory, root: Path, result: WatchResult | None, problem: BaseException | None) -> str | None:
+    """Close the run in MLflow with the largest PSI first, because the number of metrics there is limited."""
     from headway import tracking
 
     metrics: dict[str, float] = {}
-    if found is not None:
-        columns = sorted(found.columns, key=lambda c: -(c.psi or 0))
+    if result is not None:
+        columns = sorted(result.columns, key=lambda c: -(c.psi or 0))
         metrics = {f"psi/{c.column}": c.psi for c in columns if c.psi is not None}
         largest = next(iter(metrics.values()), 0.0)
-        drifted = len(found.drifted_columns)
-        metrics = {"watch/drifted": float(found.drifted), "watch/columns": drifted, "watch/psi": largest, **metrics}
+        drifted = len(result.drifted_columns)
+        metrics = {"watch/drifted": float(result.drifted), "watch/columns": drifted, "watch/psi": largest, **metrics}
     status = "FINISHED" if problem is None else "FAILED" if isinstance(problem, Exception) else "KILLED"
     warning = tracking.conclude(run, root, status, metrics, None if problem is None else str(problem))
-    lifetime.release(run)  # else `headway up` takes a finished watch for one whose process died
+    lifetime.release(run)  # else `headway up` would treat a finished watch as killed
     return warning
 
 
@@ -181,41 +181,41 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> WatchResult:
     report.progress(0.1, f"profiling and predicting {', '.join(PurePath(f).name for f in plan['files'][:3])}")
     kinds = _kinds(Path(plan["bundle"]))
     reference = Reference.read(Path(plan["bundle"]), plan["champion"])
-    told = _measured(run, project, root, kinds, reference.together)
-    newest = Profile.from_json({"rows": told["rows"], "columns": told["columns"]})
+    measurement = _measure(run, project, root, kinds, reference.together)
+    newest = Profile.from_json({"rows": measurement["rows"], "columns": measurement["columns"]})
     write_json(run.path / "profile.json", newest.to_json())
-    sizes = Sizes(**told["sizes"]) if told["sizes"] else None
-    found = shifts(reference, newest, read_summary(told["prediction"]), project.watch, sizes)
+    sizes = Sizes(**measurement["sizes"]) if measurement["sizes"] else None
+    changes = shifts(reference, newest, read_summary(measurement["prediction"]), project.watch, sizes)
     units = _units(reference, project, newest.rows, sizes)
     report.progress(0.7, "judging nulls and categories")
     rows = open_rows(project.data, kinds, root, plan["source"]).of(plan["files"])
     verdict = quality.judge(expectations(reference, newest, project.watch, sizes), rows, "the newest rows")
-    broken = [result.sentence for result in verdict.failures]
+    violations = [result.sentence for result in verdict.failures]
     return WatchResult(
-        drifted=bool(broken) or any(shift.drifted for shift in found),
-        summary=summary(found, broken, units.text if sizes is not None else ""),
+        drifted=bool(violations) or any(shift.drifted for shift in changes),
+        summary=summary(changes, violations, units.text if sizes is not None else ""),
         champion=plan["champion"],
         files=tuple(PurePath(file).name for file in plan["files"]),
         why=plan["why"],
         rows=newest.rows,
         units=units,
         digest=plan["digest"],
-        columns=tuple(found),
+        columns=tuple(changes),
         expectations=tuple(result.to_json() for result in verdict.results),
-        broken=tuple(broken),
+        broken=tuple(violations),
         limits=project.watch.model_dump(),
     )
 
 
 def _units(reference: Reference, project: Project, rows: int, sizes: Sizes | None) -> Belonging:
-    """What the newest rows belong to."""
+    """The units that the newest rows belong to."""
     together = reference.together
     if sizes is None or together is None:
         note = "" if together is None else together.sizes.note
         if together is None and (project.split.by in ("time", "group") or project.data.keys or project.split.row_key):
             note = (
-                "the champion's reference.json does not say which rows belong together, so that each counts as "
-                "independent; the next version's will"
+                "the champion's reference.json does not say which rows belong together, so each counts as "
+                "independent; the next version's will say it"
             )
         return Belonging("row", rows, 1.0, f"{rows:,} rows", note)
     count = sizes.units or None
@@ -224,12 +224,12 @@ def _units(reference: Reference, project: Project, rows: int, sizes: Sizes | Non
     return Belonging(together.name, count, sizes.size, text, note)
 
 
-def _measured(
+def _measure(
     run: RunDirectory, project: Project, root: Path, kinds: Mapping[str, Kind], together: Together | None
 ) -> dict[str, Any]:
-    """What headway.watch.measure finds in a process of its own: this one stays free of torch."""
+    """The result of headway.watch.measure in a process of its own, so that this one does not import torch."""
     plan = run.plan["watch"]
-    asked = {
+    request = {
         "data": project.data.model_dump(mode="json"),
         "root": str(root),
         "source": plan["source"],
@@ -238,31 +238,31 @@ def _measured(
         "files": plan["files"],
         "together": None if together is None else asdict(together),
     }
-    write_json(run.path / "asked.json", asked)
+    write_json(run.path / "asked.json", request)
     out = run.path / "newest.json"
     command = [sys.executable, "-m", "headway.watch.measure", str(run.path / "asked.json"), str(out)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0 or not out.exists():
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if process.returncode != 0 or not out.exists():
+        last = (process.stderr.strip().splitlines() or ["no output"])[-1]
         raise TrainingError(f"the champion must predict the newest rows, but that failed: {last}")
-    told = read_json(out)
-    if "problem" in told:
-        raise (DataError if told["exit_code"] == DataError.exit_code else ConfigError)(told["problem"])
+    answer = read_json(out)
+    if "problem" in answer:
+        raise (DataError if answer["exit_code"] == DataError.exit_code else ConfigError)(answer["problem"])
     out.unlink()
-    return told
+    return answer
 
 
-def is_reported(root: Path, project: str, found: WatchResult) -> bool:
-    """Whether this drift, of these very files against this champion, was reported before."""
-    return found.digest in _reported(root, project)
+def is_reported(root: Path, project: str, result: WatchResult) -> bool:
+    """Whether this drift, of the same files against the same champion, was reported before."""
+    return result.digest in _reported_digests(root, project)
 
 
-def note_reported(root: Path, project: str, found: WatchResult) -> None:
-    """Remember that this drift was reported; the last hundred are kept."""
-    reported = [*_reported(root, project), found.digest][-100:]
-    write_json(root / "data" / "watch" / f"{project}.json", {"reported": reported})
+def note_reported(root: Path, project: str, result: WatchResult) -> None:
+    """Note that this drift was reported; the last hundred are kept."""
+    digests = [*_reported_digests(root, project), result.digest][-100:]
+    write_json(root / "data" / "watch" / f"{project}.json", {"reported": digests})
 
 
-def _reported(root: Path, project: str) -> list[str]:
-    """The digests of the drift that was reported; none where the file is damaged: reporting twice is better than not at all."""
+def _reported_digests(root: Path, project: str) -> list[str]:
+    """The digests of reported drift; none where the file is damaged: reporting twice is better than not at all."""
     return list(read_or_empty(root / "data" / "watch" / f"{project}.json").get("reported", ()))

@@ -13,11 +13,10 @@ from headway.run.lifetime import dead, is_done
 
 
 def close_dead(root: Path, problem: str = "its process was killed", seconds: float = math.inf) -> list[str]:
-    """Close dead runs in MLflow, as KILLED for this problem unless they knew their end or were done; one line for each.
+    """Close dead runs in MLflow, as KILLED with this problem unless their end is known or they are done; one line for each.
 
-    What is on disk stays: it can still be resumed or synced. Each run is judged by itself: one that cannot be closed is named, and
-    does not come up again; headway doctor finds it. After ``seconds`` no further run is begun with: an MLflow that is away costs each
-    of them a time-out.
+    Their files stay, and can be resumed or synced. A run that cannot be closed is named once, and does not stop the others; headway
+    doctor finds it. After ``seconds`` no further run is tried: where MLflow does not answer, each costs a time-out.
     """
     lines: list[str] = []
     deadline = time.monotonic() + seconds
@@ -26,11 +25,11 @@ def close_dead(root: Path, problem: str = "its process was killed", seconds: flo
             break
         try:
             line, is_closed = _close(run, root, problem)
-        except OSError as error:  # a full disk passes
+        except OSError as error:  # a full disk is temporary: tried again
             line, is_closed = f"{run.path.name}: not closed in MLflow: {error.filename or ''} {error.strerror}", False
         except Exception as error:
-            said = next(iter(str(error).splitlines()), type(error).__name__)
-            line, is_closed = f"{run.path.name}: {problem}; not closed in MLflow: {said}", True
+            fact = next(iter(str(error).splitlines()), type(error).__name__)
+            line, is_closed = f"{run.path.name}: {problem}; not closed in MLflow: {fact}", True
         lines += [line] if line else []
         if is_closed:
             with contextlib.suppress(OSError):
@@ -39,7 +38,7 @@ def close_dead(root: Path, problem: str = "its process was killed", seconds: flo
 
 
 def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
-    """What became of a dead run, and whether it needs no further look."""
+    """The line about a dead run, and whether it is settled."""
     from headway import tracking
     from headway.pipeline import runs
     from headway.tracking.condition import find_again
@@ -54,16 +53,16 @@ def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
     if record is None:
         return "", True
     runs.recall(run, root)
-    ended = record.ending is not None
-    # A run that knew its end had not told all of it.
+    has_end = record.ending is not None
+    # A run with a known end had not sent all of it.
     status, why = ("FINISHED", None) if is_done(run) else ("KILLED", problem)
-    warning = _deliver(run, root) if ended else tracking.conclude(run, root, status, tracking.final_metrics(run), why)
+    warning = _deliver(run, root) if has_end else tracking.conclude(run, root, status, tracking.final_metrics(run), why)
     if warning is not None:
         return warning, False
     ending = (read_tracking(run) or record).ending
     assert ending is not None
     status = ending.status.lower()
-    fact = f"{status}, which MLflow now has, too" if ended else f"{problem}; closed as {status}"
+    fact = f"{status}, which MLflow now has, too" if has_end else f"{problem}; closed as {status}"
     return f"{run.path.name}: {fact}", True
 
 

@@ -1,5 +1,6 @@
 """Great Expectations: the only room that imports it.
 
-judge  rules on the data, judged by Great Expectations from metrics that are measured in one streaming pass
-page   the page of a validation
+judge      expectations, judged by Great Expectations from metrics that are measured in one streaming pass
+statement  an expectation as a project states it
+page       the page of a validation
 """

@@ -11,14 +11,14 @@ from headway.files.pages import render
 
 def page(title: str, results: Sequence[Mapping[str, Any]]) -> str:
     """``results``: mappings with passed, severity, sentence, name, examples. Failures come first."""
-    failed = sum(not r["passed"] for r in results)
-    head = f"{len(results)} rules, {failed} broken" if failed else f"all {len(results)} rules hold"
-    ordered = sorted(results, key=lambda r: (r["passed"], r["severity"] != "stop"))
+    failures = sum(not r["passed"] for r in results)
+    head = f"{len(results)} rules, {failures} broken" if failures else f"all {len(results)} rules hold"
+    rows = sorted(results, key=lambda r: (r["passed"], r["severity"] != "stop"))
     return render(
         Path(__file__).with_name("page.html"),
         title=title,
         head=head if results else "no rules are stated",
-        results=[(_word(result), result) for result in ordered],
+        results=[(_word(result), result) for result in rows],
     )
 
 

@@ -29,11 +29,11 @@ class Tracked:
 
     run_id: str
     project: str
-    registered: bool
-    variant: bool
+    is_registered: bool
+    is_variant: bool
     number: int
-    started: float
-    ended: float | None
+    start: float
+    end: float | None
     folders: tuple[Path, ...]
 
 
@@ -83,11 +83,11 @@ def _tracked(
         yield Tracked(
             run_id=info.run_id,
             project=experiment.name,
-            registered=info.run_id in run_ids or inner,
-            variant=PARENT_TAG in run.data.tags,
+            is_registered=info.run_id in run_ids or inner,
+            is_variant=PARENT_TAG in run.data.tags,
             number=number_of(run.data.tags),
-            started=info.start_time / 1000,
-            ended=None if info.end_time is None or info.status == "RUNNING" else info.end_time / 1000,
+            start=info.start_time / 1000,
+            end=None if info.end_time is None or info.status == "RUNNING" else info.end_time / 1000,
             folders=(*_inside(artifacts, info.run_id, base), *folders.get(info.run_id, [])),
         )
 

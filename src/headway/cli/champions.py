@@ -1,0 +1,84 @@
+"""The commands that use a project's champion or change it: watch, sample, score, serve, rollback."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import signal
+
+from headway.config import find_root
+from headway.machine.processes import hangup, interrupt_on
+from headway.pipeline.terminal import terminal_of
+
+
+def watch(options: argparse.Namespace) -> int:
+    """Compare the newest rows with the champion's training."""
+    from headway.pipeline import watching
+    from headway.watch.result import table
+
+    root, terminal = find_root(), terminal_of(options)
+    interrupt_on(signal.SIGTERM, *hangup())
+    run = watching.open_watch(options.project, root, options.data)
+    if isinstance(run, watching.NothingNew):
+        terminal.line(run.text)
+        if options.json:
+            print(json.dumps({"project": options.project, "run_directory": None, **run.to_json()}))
+        return 0
+    with terminal.stage("watch"):
+        result = watching.watch(run, root, terminal)
+    terminal.table(table(result), "nothing was compared")
+    terminal.line(f"report: {run.path / 'watch.md'}")
+    if options.json:
+        print(json.dumps({"project": options.project, "run_directory": str(run.path), **result.to_json()}, default=str))
+    return 0
+
+
+def sample(options: argparse.Namespace) -> int:
+    """Continue a prompt."""
+    from headway.cli.overview import sample
+
+    shape = {"tokens": options.tokens, "temperature": options.temperature, "seed": options.seed}
+    print(options.prompt + sample(options.project, find_root(), options.prompt, **shape))
+    return 0
+
+
+def score(options: argparse.Namespace) -> int:
+    """Predict rows, to Parquet."""
+    from pathlib import Path
+
+    from headway.pipeline.scoring import place_of, score
+
+    root, terminal = find_root(), terminal_of(options)
+    interrupt_on(signal.SIGTERM, *hangup())
+    data = None if options.data is None else place_of(options.data, root)
+    out = None if options.out is None else Path(options.out).expanduser().absolute()
+    with terminal.stage("score"):
+        manifest = score(options.project, root, terminal, data, out, options.version)
+    if options.json:
+        print(json.dumps({"project": options.project, **manifest.to_json()}))
+    return 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Answer requests until interrupted."""
+    from headway.pipeline.serving import serve
+
+    interrupt_on(signal.SIGINT, signal.SIGTERM)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the normal end
+        serve(options.project, find_root(), options.port, options.version, lambda text: print(text, flush=True))
+    return 0
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Put another version in charge."""
+    from headway import tracking
+    from headway.project import load_project
+
+    root = find_root()
+    name = load_project(options.project, root).name
+    result = tracking.rollback(root, name, options.to, options.reason)
+    terminal_of(options).line(f"{name}: {result.sentence()}")
+    if options.json:
+        print(json.dumps({"project": name, **result.to_json()}))
+    return 0
