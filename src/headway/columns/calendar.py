@@ -237,7 +237,7 @@ class CalendarFitter(Fitter):
             holidays=self._holidays(self._ends),
             missing=self._missing,
         )
-        return encoding if encoding.prepared() else None
+        return encoding if encoding.outputs() else None
 
     def _trend(self, days: Day) -> Day | None:
         if self._date.trend == "none":
