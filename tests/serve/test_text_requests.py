@@ -84,7 +84,7 @@ def test_a_mistake_of_ours_is_one_line_without_its_trace() -> None:
         def answer(self, rows: pd.DataFrame, params: Any) -> pd.DataFrame:
             raise RuntimeError("secret detail")
 
-    broken = Broken(reading(Characters("a")), 8, torch.nn.Identity())
+    broken = Broken(reading(Characters("a")), 8, GPT(layers=1).build(Inputs(tokens=(2,))))
     with TestClient(application(broken, ServeConfig()), raise_server_exceptions=False) as client:
         answer = client.post("/invocations", json={"inputs": [{"prompt": "a"}]})
     assert answer.status_code == 500

@@ -14,7 +14,7 @@ from headway.data.inputs import Inputs
 from headway.models.base import ModelConfig
 
 if TYPE_CHECKING:
-    from torch import nn
+    from headway.models.transformer import Transformer
 
 
 class GPT(ModelConfig):
@@ -50,7 +50,7 @@ class GPT(ModelConfig):
             )
         return self
 
-    def build(self, inputs: Inputs) -> nn.Module:
+    def build(self, inputs: Inputs) -> Transformer:
         """tokens_BT to logits_BTV. Raises ConfigError when the file of weights does not fit."""
         from headway.models.transformer import Transformer, load_weights
 

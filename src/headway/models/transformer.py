@@ -1,5 +1,8 @@
 """The parts of GPT.
 
+Under autocast all of it is computed in autocast's format: the stream, norms, positions and activation too, which autocast itself computes
+in fp32. Weights stay as they are and are cast where they are used.
+
 Shapes: B batch, T tokens, D width, H heads, E width of a head, V vocabulary.
 """
 
@@ -7,12 +10,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from headway.errors import ConfigError
+from headway.tasks.projection import Projection, is_large
 
 ROTARY_BASE = 10_000.0
 
@@ -30,7 +35,7 @@ def rotary(tokens: int, width: int) -> tuple[Tensor, Tensor]:
 def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair of halves by its position's angle: what two tokens then share depends on their distance alone."""
     a, b = x_BHTE.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1).to(x_BHTE.dtype)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 
 def attend_plainly(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor) -> Tensor:
@@ -42,14 +47,43 @@ def attend_plainly(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor) -> Tensor:
     return (scores.softmax(-1).to(v.dtype) @ v).unflatten(0, q_BHTE.shape[:2])
 
 
+class Linear(nn.Linear):
+    """A product in the format of what comes in."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.linear(input, self.weight.to(input.dtype))
+
+
+class Norm(nn.RMSNorm):
+    """RMSNorm in the format of what comes in: with a weight of another, torch leaves its fused kernel, which sums in fp32 in any case."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
+class SquaredReLU(torch.autograd.Function):
+    """relu(x)², of which torch would keep two tensors, and multiply four times for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        positive = x.relu()
+        ctx.save_for_backward(positive)
+        return positive * positive
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # pyrefly: ignore
+        (positive,) = ctx.saved_tensors
+        return (grad * positive).mul_(2)
+
+
 class Attention(nn.Module):
     """Causal self-attention."""
 
     def __init__(self, width: int, heads: int, dropout: float, qk_norm: bool) -> None:
         super().__init__()
         self.heads, self.dropout, self.qk_norm = heads, dropout, qk_norm
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.qkv = Linear(width, 3 * width, bias=False)
+        self.out = Linear(width, width, bias=False)
 
     def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in self.qkv(x_BTD).chunk(3, -1))
@@ -58,7 +92,7 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         dropout = self.dropout if self.training else 0.0
         if v.device.type == "cpu" and v.dtype is torch.bfloat16 and not dropout and v.shape[2] <= LONGEST_PLAIN:
-            y_BHTE = attend_plainly(q.to(v.dtype), k.to(v.dtype), v)
+            y_BHTE = attend_plainly(q, k, v)
         else:
             y_BHTE = functional.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
         return self.out(y_BHTE.transpose(1, 2).flatten(2))
@@ -69,19 +103,19 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float, qk_norm: bool) -> None:
         super().__init__()
-        self.norm_attention, self.norm_feed = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.norm_attention, self.norm_feed = Norm(width), Norm(width)
         self.attention = Attention(width, heads, dropout, qk_norm)
-        self.up = nn.Linear(width, 4 * width, bias=False)
-        self.down = nn.Linear(4 * width, width, bias=False)
+        self.up = Linear(width, 4 * width, bias=False)
+        self.down = Linear(4 * width, width, bias=False)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         x_BTD = x_BTD + self.drop(self.attention(self.norm_attention(x_BTD), cos, sin))
-        return x_BTD + self.drop(self.down(functional.relu(self.up(self.norm_feed(x_BTD))).square()))
+        return x_BTD + self.drop(self.down(SquaredReLU.apply(self.up(self.norm_feed(x_BTD)))))
 
 
 class Transformer(nn.Module):
-    """tokens_BT to logits_BTV, T at most the context."""
+    """tokens_BT to logits_BTV, T at most the context; in training to a Projection, where these are many."""
 
     cos: Tensor
     sin: Tensor
@@ -103,8 +137,8 @@ class Transformer(nn.Module):
             self.register_buffer(name, values, persistent=False)
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList([Block(width, heads, dropout, qk_norm) for _ in range(layers)])
-        self.norm = nn.RMSNorm(width)
-        self.head = nn.Linear(width, vocabulary, bias=False)
+        self.norm = Norm(width)
+        self.head = Linear(width, vocabulary, bias=False)
         self._initialise()
         if tied:
             self.head.weight = self.embedding.weight
@@ -121,12 +155,25 @@ class Transformer(nn.Module):
             else:
                 nn.init.normal_(weight, std=1 / math.sqrt(weight.shape[1]))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        cos, sin = self.cos[: tokens.shape[1]], self.sin[: tokens.shape[1]]
-        x_BTD = self.embedding(tokens)
+    def forward(self, tokens: Tensor) -> Tensor | Projection:
+        projection = self.project(tokens)
+        large = is_large(tokens.numel(), self.head.out_features, projection.hidden.dtype)
+        return projection if large and self.training and torch.is_grad_enabled() else projection.logits
+
+    def project(self, tokens: Tensor) -> Projection:
+        """The logits, not computed yet."""
+        kind = tokens.device.type
+        if not torch.is_autocast_enabled(kind):
+            return Projection(self._hidden(tokens, self.embedding.weight.dtype), self.head.weight)
+        with torch.autocast(kind, enabled=False):
+            return Projection(self._hidden(tokens, torch.get_autocast_dtype(kind)), self.head.weight)
+
+    def _hidden(self, tokens: Tensor, dtype: torch.dtype) -> Tensor:
+        cos, sin = (angles[: tokens.shape[1]].to(dtype) for angles in (self.cos, self.sin))
+        x_BTD = self.embedding(tokens).to(dtype)
         for block in self.blocks:
             x_BTD = block(x_BTD, cos, sin)
-        return self.head(self.norm(x_BTD))
+        return self.norm(x_BTD)
 
 
 def load_weights(network: nn.Module, path: str) -> None:

@@ -34,7 +34,7 @@ from headway.tasks import Target, language
 from headway.tasks.base import PROMPT, Parameter
 
 if TYPE_CHECKING:
-    import torch
+    from headway.models.transformer import Transformer
 
 FORMAT = 1
 LATENCY_CHARACTERS = 1000
@@ -68,7 +68,7 @@ class TextPredictor:
 
     preparation: Preparation
     context: int
-    network: torch.nn.Module
+    network: Transformer
 
     @classmethod
     def load(cls, folder: str | Path) -> TextPredictor:
@@ -131,9 +131,7 @@ class TextPredictor:
         tokens = np.concatenate(encoded)
         if len(tokens) < 2:
             raise DataError("a text must have at least two tokens, but is shorter")
-        nats = language.token_losses(
-            lambda batch: self.network(tokens=batch), tokens, self.context, torch.device("cpu")
-        )
+        nats = language.token_losses(self.network.project, tokens, self.context, torch.device("cpu"))
         counts = [len(one) for one in encoded] if by_document(len(texts)) else ()
         blocks = len(sizes_of([len(text.encode()) for text in texts]))
         return blocks_of(nats, self.tokenizer.byte_lengths()[tokens], blocks, counts)

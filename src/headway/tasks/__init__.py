@@ -4,6 +4,7 @@ base             what every task answers, and the target that a table's is fitte
 numbers          what tasks whose target is a number have in common
 metric           what a metric is, and the weighted sums behind its intervals
 class_metrics    the metrics of classes
+projection       the loss of logits that are too many to be computed at once
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Target:
         return task_of(self.task).answer(self, predictions)
 
 
-PARTS = frozenset({"base", "class_metrics", "metric", "numbers"})
+PARTS = frozenset({"base", "class_metrics", "metric", "numbers", "projection"})
 """Modules of this folder that are no task."""
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from headway.tasks.projection import Projection
+
 NATS, TOKENS, BYTES = range(3)
 
 Tokens = np.ndarray
@@ -92,11 +94,17 @@ class Language(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (BITS_PER_BYTE, LOSS, PERPLEXITY)
     baselines = ("unigram", "ngram")
 
-    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    def loss(self, outputs: Tensor | Projection, target: Tensor, smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy in nats a token, of logits (B, T, V)."""
         from torch.nn import functional
 
-        return functional.cross_entropy(outputs.flatten(0, 1).float(), target.flatten(), label_smoothing=smoothing)
+        from headway.tasks.projection import Projection, cross_entropy, exact
+
+        if isinstance(outputs, Projection):
+            return cross_entropy(outputs, target, smoothing)
+        logs_NV = functional.log_softmax(outputs.flatten(0, 1), -1, dtype=exact(outputs.dtype))
+        nats = functional.nll_loss(logs_NV, target.flatten())
+        return (1 - smoothing) * nats - smoothing * logs_NV.mean() if smoothing else nats
 
     def default_metric(self, classes: int) -> str:
         del classes
@@ -137,15 +145,20 @@ TASK = Language()
 
 
 def token_losses(
-    forward: Callable[[Tensor], Tensor], tokens: Tokens, context: int, device: torch.device, windows: int = 64
+    forward: Callable[[Tensor], Tensor | Projection],
+    tokens: Tokens,
+    context: int,
+    device: torch.device,
+    windows: int = 64,
 ) -> np.ndarray:
-    """(N - 1,) float32: nats of each token but the first, each predicted once.
+    """(N - 1,) float32: nats of each token but the first, each predicted once, by the logits that ``forward`` gives or lets compute.
 
     Windows of ``context`` tokens overlap by half, and only their second half counts (of the first window all of it), so that every token
     is predicted from at least half a context.
     """
     import torch
-    from torch.nn import functional
+
+    from headway.tasks import projection
 
     count, half = len(tokens) - 1, max(1, context // 2)
     losses = np.empty(count, np.float32)
@@ -157,8 +170,7 @@ def token_losses(
         rows = np.array(some)[:, None] + np.arange(length + 1)
         batch = torch.from_numpy(np.asarray(tokens)[rows].astype(np.int64)).to(device)
         with torch.no_grad():
-            logits = forward(batch[:, :-1]).float()
-        found = functional.cross_entropy(logits.transpose(1, 2), batch[:, 1:], reduction="none").cpu().numpy()
+            found = projection.token_losses(forward(batch[:, :-1]), batch[:, 1:]).cpu().numpy()
         for start, nats in zip(some, found, strict=True):
             first = 0 if start == 0 else half
             losses[start + first : start + length] = nats[first:]

@@ -18,7 +18,9 @@ from headway.data.windows import TokenBatches
 from headway.errors import ConfigError
 from headway.models import ModelConfig
 from headway.models.gpt import GPT
+from headway.models.transformer import Transformer
 from headway.tasks import language
+from headway.tasks.projection import Projection
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
 from headway.train.table import fits
@@ -54,7 +56,7 @@ class LanguageWorkload(Workload):
         resident = fits(held, recipe.residence, device)
         return TokenBatches(tokens, size, self.model.context, recipe.seed, device, resident)
 
-    def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    def loss(self, outputs: Tensor | Projection, target: Tensor, smoothing: float) -> Tensor:
         return language.TASK.loss(outputs, target, smoothing)
 
     def usual_flops(self, network: nn.Module) -> float:
@@ -77,13 +79,14 @@ class LanguageWorkload(Workload):
         return {split: self._losses(network, arithmetic, self.store.tokens(split)) for split in splits}
 
     def _losses(self, network: nn.Module, arithmetic: Arithmetic, tokens: np.ndarray) -> np.ndarray:
+        assert isinstance(network, Transformer)
         network.eval()
 
-        def forward(batch: Tensor) -> Tensor:
+        def project(batch: Tensor) -> Projection:
             with arithmetic.autocast():
-                return network(tokens=batch)
+                return network.project(batch)
 
-        return language.token_losses(forward, tokens, self.model.context, arithmetic.device)
+        return language.token_losses(project, tokens, self.model.context, arithmetic.device)
 
 
 def language_workload(path: Path, model: ModelConfig) -> LanguageWorkload:

@@ -1,0 +1,141 @@
+"""Cross-entropy of a product that is never computed whole: the logits of many tokens over a large vocabulary.
+
+GPT-2's 32 x 1,024 tokens over 50,304 words are 1.65 billion logits: 3.3 GB in bfloat16, and as much again for their gradients, 6.6 GB each
+in fp32. Here chunks of tokens pass through them one after another. As the loss is the last of a network, a chunk's gradients are computed
+with it, forward: of the hidden state, and of the weight summed over chunks in fp32. What is held at a time is one chunk of up to
+CHUNK["cuda"] logits, 0.4 GB in bfloat16 (4,096 tokens), its log-chances in fp32 (0.8 GB) and chances (0.4 GB), and the gradients that are
+kept anyway: 0.05 GB of the hidden state, 0.15 GB of the weight. No product is computed twice.
+
+With it the whole training of GPT-2's size at 32 x 1,024, in bfloat16, holds about: weights, their gradients and AdamW's means 2.0 GB, cast
+weights 0.25 GB, activations of twelve blocks 6.0 to 7.3 GB compiled (10 to 12 tensors of the stream's 50 MB a block; norms, positions and
+squared ReLUs are computed again) or 10.9 GB eagerly (18), and the chunk: 10.5 GB (9.8 GiB) compiled and 14.5 GB (13.5 GiB) eagerly.
+
+Shapes: N tokens, B windows, T tokens of a window, D width, V vocabulary, C tokens of a chunk.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+CHUNK = {"cuda": 2**28, "cpu": 2**24}
+"""Logits of one chunk. On a GPU a chunk must fill the chip, and each reads and writes the weight's gradient once; a CPU's fit its cache."""
+
+MANY = 2**26
+"""Logits from which on they are not computed whole: 256 MiB in fp32."""
+
+
+class Projection(NamedTuple):
+    """Logits that are still to be computed: hidden_BTD times weight_VD transposed."""
+
+    hidden: Tensor
+    weight: Tensor
+
+    @property
+    def logits(self) -> Tensor:
+        """All of them, (B, T, V), in the hidden state's format."""
+        return functional.linear(self.hidden, self.weight.to(self.hidden.dtype))
+
+
+def is_large(tokens: int, words: int, dtype: torch.dtype) -> bool:
+    """Whether the logits of so many tokens are to be computed in chunks for training.
+
+    Never in float16, whose gradients must be scaled before they are computed.
+    """
+    return tokens * words >= MANY and dtype is not torch.float16
+
+
+def cross_entropy(projection: Projection, target_BT: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The mean over tokens, in fp32 or finer; its gradients are computed with it."""
+    hidden, weight = projection
+    with torch.autocast(hidden.device.type, enabled=False):
+        return _Chunked.apply(hidden.flatten(0, 1), weight, target_BT.flatten(), smoothing)
+
+
+def token_losses(outputs: Tensor | Projection, target_BT: Tensor) -> Tensor:
+    """(B, T) float32 nats of each token, without gradients; from logits (B, T, V) or what they are computed of."""
+    if isinstance(outputs, Projection):
+        hidden_ND, target_N = outputs.hidden.flatten(0, 1), target_BT.flatten()
+        if target_N.numel() * len(outputs.weight) >= MANY:
+            weight_VD = outputs.weight.to(hidden_ND.dtype)
+            chunks = _chunks(hidden_ND, len(weight_VD))
+            return torch.cat([_nats(hidden_ND[at] @ weight_VD.t(), target_N[at]) for at in chunks]).view_as(target_BT)
+        outputs = outputs.logits
+    return _nats(outputs.transpose(1, 2), target_BT)
+
+
+def _nats(logits: Tensor, target: Tensor) -> Tensor:
+    """Of logits whose second dimension is the vocabulary."""
+    return functional.cross_entropy(logits.float(), target, reduction="none")
+
+
+class _Chunked(torch.autograd.Function):
+    """The mean loss. Its gradients wait for the loss's own, by which they are multiplied."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, smoothing: float) -> Tensor:
+        words, dtype = len(weight_VD), exact(hidden_ND.dtype)
+        cast_VD = _padded(weight_VD.to(hidden_ND.dtype))
+        nats = torch.zeros((), dtype=dtype, device=hidden_ND.device)
+        of_hidden, of_weight = [], torch.zeros_like(cast_VD, dtype=dtype)
+        for rows in _chunks(hidden_ND, len(cast_VD)):
+            chunk_CD = hidden_ND[rows]
+            loss, of_logits_CV = _chunk(chunk_CD, cast_VD, target_N[rows, None], words, smoothing)
+            nats = nats + loss
+            of_hidden.append(of_logits_CV @ cast_VD)
+            if of_weight.dtype is of_logits_CV.dtype:
+                of_weight.addmm_(of_logits_CV.t(), chunk_CD)
+            else:
+                of_weight += of_logits_CV.t() @ chunk_CD
+        ctx.save_for_backward(torch.cat(of_hidden), of_weight[:words])
+        return nats / len(hidden_ND)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyrefly: ignore
+        of_hidden_ND, of_weight_VD = ctx.saved_tensors
+        share = grad / len(of_hidden_ND)
+        return of_hidden_ND * share, of_weight_VD * share, None, None
+
+
+def _chunk(
+    hidden_CD: Tensor, weight_VD: Tensor, target_C1: Tensor, words: int, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """The sum of a chunk's losses, and the gradient of its logits: chances less the wanted ones."""
+    logits_CV = hidden_CD @ weight_VD.t()
+    if len(weight_VD) > words:
+        logits_CV[:, words:] = float("-inf")
+    logs_CV = functional.log_softmax(logits_CV, -1, dtype=exact(logits_CV.dtype))
+    chosen_C1 = logs_CV.gather(-1, target_C1)
+    loss = -(1 - smoothing) * chosen_C1.sum()
+    if smoothing:
+        loss = loss - smoothing / words * logs_CV[:, :words].sum()
+        gradient_CV = (logs_CV.exp() - smoothing / words).to(logits_CV.dtype)
+        gradient_CV[:, words:] = 0
+    else:
+        gradient_CV = logits_CV.softmax(-1)
+    # Of a likely token almost nothing is left, which the logits' format would round away.
+    wanted_C1 = chosen_C1.exp() - (1 - smoothing) - smoothing / words
+    return loss, gradient_CV.scatter_(-1, target_C1, wanted_C1.to(gradient_CV.dtype))
+
+
+def _chunks(hidden_ND: Tensor, words: int) -> list[slice]:
+    """Equal chunks of a power of two of tokens, as products like them; the last may be shorter."""
+    most = CHUNK["cuda" if hidden_ND.device.type == "cuda" else "cpu"] // words
+    size = 1 << max(0, most.bit_length() - 1)
+    return [slice(at, at + size) for at in range(0, len(hidden_ND), size)]
+
+
+def _padded(weight_VD: Tensor) -> Tensor:
+    """With rows of zeros up to a multiple of 64 where a GPU multiplies in a half format: its tensor cores read aligned rows of logits."""
+    missing = -len(weight_VD) % 64
+    if missing and weight_VD.device.type == "cuda" and weight_VD.element_size() == 2:
+        return functional.pad(weight_VD, (0, 0, 0, missing))
+    return weight_VD
+
+
+def exact(dtype: torch.dtype) -> torch.dtype:
+    """The format of sums over the vocabulary."""
+    return torch.float64 if dtype is torch.float64 else torch.float32
