@@ -222,8 +222,8 @@ def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, A
         )
     values = read_yaml(path)
     place = f"conf/{path.name}"
-    for dotted, value in _pairs(settings):
-        _put(values, dotted, value)
+    for dotted, value in setting_pairs(settings):
+        put_setting(values, dotted, value)
     try:
         refuse_credentials(values)
     except ConfigError as error:
@@ -269,7 +269,8 @@ def recipe_warning(root: Path, name: str) -> str | None:
     )
 
 
-def _pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+def setting_pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Dotted names with their values, which are read as YAML where they are texts. Raises ConfigError."""
     if isinstance(settings, Mapping):
         return list(settings.items())
     pairs = []
@@ -278,14 +279,15 @@ def _pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]
         if not equals or not re.fullmatch(r"[\w.-]+", name.strip()):
             raise ConfigError(f"--set must be section.field=value, but is {text!r}")
         try:
-            # a date's format is a text, though YAML takes the sign at a value's beginning for a directive
-            pairs.append((name.strip(), value if value.startswith("%") else yaml.safe_load(value)))
+            # a date's format is a text, though YAML takes the sign at a value's beginning for a directive; so is a mark such as , or ?
+            is_text = value.startswith("%") or re.fullmatch(r"[^\w\s\[\]{}'\"~]+", value) is not None
+            pairs.append((name.strip(), value if is_text else yaml.safe_load(value)))
         except yaml.YAMLError:
             raise ConfigError(f"--set {name}: the value must be YAML, but is {value!r}") from None
     return pairs
 
 
-def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
+def put_setting(values: dict[str, Any], dotted: str, value: Any) -> None:
     """Set one nested key. A model's settings belong to the model named, so another name starts from its defaults."""
     *sections, last = dotted.split(".")
     if dotted == "model":

@@ -183,8 +183,10 @@ _RESUME = """From the last checkpoint to the same weights, then through evaluati
 examples:
   headway resume adult-20300101-020000Z
   headway run adult --resume"""
-_INIT_EXAMPLE = """example:
+_INIT_EXAMPLE = """examples:
   headway init --data bikes.csv --target count
+  headway init --data ratings.data --target rating --header user,film,rating,time
+  headway init --data umsatz.csv --target Betrag --encoding cp1252 --delimiter ";" --set data.date_format=%d/%m/%Y
   headway run bikes"""
 
 
@@ -231,10 +233,22 @@ def _json(command: argparse.ArgumentParser) -> None:
 
 
 def _init_options(command: argparse.ArgumentParser) -> None:
-    text = "a file, a folder or a glob of CSV, Parquet, JSON lines or Arrow"
+    text = "a file, a folder or a glob of CSV, Parquet, JSON or Arrow"
     command.add_argument("--data", required=True, metavar="FILE_OR_FOLDER", help=text)
     command.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     command.add_argument("--name", metavar="NAME", help="the project's name (default: from the data's name)")
+    text = "the files' format (default: by their content)"
+    command.add_argument("--format", choices=("csv", "parquet", "jsonl", "arrow"), help=text)
+    text = "the character encoding of CSV, for example cp1252 or utf-16 (default: by its content)"
+    command.add_argument("--encoding", metavar="NAME", help=text)
+    text = "what stands between the values of CSV: a character, tab or space (default: by its content)"
+    command.add_argument("--delimiter", metavar="C", help=text)
+    text = "the number of the line with the columns' names; none; or, for files without one, the names: a,b,c"
+    command.add_argument("--header", metavar="N", help=text)
+    text = "write a value of your own; data.written.COLUMN and data.date_format say how values are written; may be given again"
+    command.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", dest="settings", help=text
+    )
 
 
 def _version(command: argparse.ArgumentParser) -> None:

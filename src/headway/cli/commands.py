@@ -119,9 +119,11 @@ def _check(options: argparse.Namespace) -> int:
 
 def _init(options: argparse.Namespace) -> int:
     from headway.draft.drafting import draft
+    from headway.draft.layout import Choices
 
     root = find_root()
-    result = draft(options.data, options.target, options.name, root)
+    choices = Choices(options.format, options.encoding, options.delimiter, options.header, tuple(options.settings))
+    result = draft(options.data, options.target, options.name, root, choices)
     for decision in result.decisions:
         print(decision)
     path = result.path.relative_to(root) if result.path.is_relative_to(root) else result.path

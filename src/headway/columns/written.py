@@ -13,12 +13,12 @@ Y, 1, true   {truth: true}                       true
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from headway.columns.values import Place, family, plain, refusal
 from headway.config import Config
@@ -47,6 +47,11 @@ class Written(Config):
     dates: tuple[str, ...] = Field(
         (), description="The formats of its dates, tried in this order: %d/%m/%Y; ISO8601 is 2024-12-31."
     )
+
+    @field_validator("missing", "dates", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @property
     def is_number(self) -> bool:

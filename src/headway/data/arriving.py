@@ -39,7 +39,7 @@ class Input:
     @property
     def how(self) -> list[object]:
         """What decides on its rows beside the file's bytes."""
-        return [self.form, self.csv.model_dump(), self.clean is not None]
+        return [self.form, self.csv.how, self.clean is not None]
 
     @property
     def depth(self) -> int:

@@ -28,6 +28,14 @@ class CsvOptions(Config):
     )
     strip: bool = Field(False, description="Whether spaces around values are removed.")
     encoding: str = Field("utf-8", description="The files' character encoding.")
+    skip_lines: int = Field(
+        0, ge=0, description="Lines above the line of names, or above the rows of files without one."
+    )
+
+    @property
+    def how(self) -> dict[str, object]:
+        """What decides on the rows; what was added later is left out where it says nothing, so that earlier digests hold."""
+        return self.model_dump(exclude=set() if self.skip_lines else {"skip_lines"})
 
 
 class DataConfig(Config):

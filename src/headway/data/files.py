@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from headway.data.content import BY_ENDING
 from headway.data.credentials import refuse_credentials
 from headway.errors import ConfigError, DataError
 
@@ -29,7 +30,7 @@ FORMATS = {
 UNSURE = (".txt", ".data")
 """Endings that beside tables in one folder are more likely notes."""
 
-PACKED = (".gz", ".bz2", ".zst", ".lz4")
+PACKED = tuple(BY_ENDING)
 
 
 def find_files(source: str, root: Path, setting: str = "data.source", texts: bool = False) -> list[str]:
@@ -76,6 +77,7 @@ def _hidden(path: Path, folder: Path) -> bool:
 
 
 def suffix_of(name: str) -> str:
+    """The ending of a file's name, in small letters, without that of its packing."""
     path = PurePath(name)
     return PurePath(path.stem).suffix.lower() if path.suffix.lower() in PACKED else path.suffix.lower()
 

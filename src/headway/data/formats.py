@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePath
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from headway.data.config import CsvOptions
-from headway.data.files import FORMATS, PACKED, first_line, open_url, suffix_of
+from headway.data.content import first_bytes, format_by_content, packing_of, unpacked
+from headway.data.delimited import BLOCK_BYTES, Header, OnBadLine, csv_batches, read_header
+from headway.data.files import FORMATS, first_line, open_url, suffix_of
 from headway.data.records import lines_batches, lines_schema
 from headway.data.texts import SCHEMA, text_row
-from headway.errors import ConfigError, DataError
-
-BLOCK_BYTES = 1 << 22
-
-
-OnBadLine = Callable[[str], None]
-"""Called with the text of a CSV line that has too few or too many values; the line is then left out."""
+from headway.errors import DataError
 
 
 @contextlib.contextmanager
 def _stream_of(file: str, form: str) -> Iterator[Any]:
-    """The file's bytes, unpacked where its name says that it is packed. Raises DataError when it cannot be read."""
+    """The file's bytes, unpacked where it is packed. Raises DataError when it cannot be read."""
     name = PurePath(file).name
     with plain_errors(name):
         system, inner = open_url(file) if "://" in file else (pafs.LocalFileSystem(), file)
         if form != "text" and system.get_file_info(inner).size == 0:
             raise DataError(f"{name} must have content, but is empty")
-        if PurePath(file).suffix.lower() in PACKED:
-            with system.open_input_stream(inner) as stream:
-                yield stream
-        else:
-            with system.open_input_file(inner) as stream:
-                yield stream
+        with system.open_input_file(inner) as stream:
+            packing = None if form == "text" else packing_of(stream.read(4), name)
+            stream.seek(0)
+            with unpacked(stream, packing, name) as plain:
+                yield plain
 
 
 @contextlib.contextmanager
@@ -74,6 +67,20 @@ def _encoding(name: str, where: str) -> DataError:
     return DataError(f"{name} must be UTF-8 text, but {where} is not{fix}")
 
 
+def head_of(file: str, size: int) -> tuple[bytes, str]:
+    """The first bytes of a file, unpacked, and the format that they are of. Raises DataError for what is no table."""
+    with _stream_of(file, "auto") as stream:
+        head = first_bytes(stream, size)
+    return head, format_by_content(head, PurePath(file).name)
+
+
+def blocks_of(file: str) -> Iterator[bytes]:
+    """The bytes of a file, unpacked. Raises DataError when it cannot be read."""
+    with _stream_of(file, "auto") as stream:
+        while block := stream.read(BLOCK_BYTES):
+            yield bytes(block)
+
+
 def read_schema(file: str, form: str, csv: CsvOptions) -> pa.Schema:
     """The file's columns. Those of CSV and of JSON lines are all text; the project's YAML says what they hold."""
     if form == "text":
@@ -84,7 +91,7 @@ def read_schema(file: str, form: str, csv: CsvOptions) -> pa.Schema:
         if form == "arrow":
             return _arrow_reader(stream)[0]
         if form == "csv":
-            return pa.schema([(name, pa.string()) for name in _csv_names(stream, csv, PurePath(file).name)])
+            return pa.schema([(name, pa.string()) for name in read_header(stream, csv, PurePath(file).name).names])
         return lines_schema(stream, PurePath(file).name)
 
 
@@ -102,13 +109,16 @@ def read_batches(
 
     Raises DataError at a CSV line with too few or too many values, unless ``on_bad_line`` takes such lines.
     """
-    names = read_schema(file, form, csv).names if form == "csv" else []
+    header = Header((), 0)
+    if form == "csv":
+        with _stream_of(file, form) as stream:
+            header = read_header(stream, csv, PurePath(file).name)
     with _stream_of(file, form) as stream:
         if form == "text":
             yield text_row(stream, file, columns)
             return
         lines = lines_batches(stream, columns, PurePath(file).name, commas)
-        for batch in lines if form == "jsonl" else _raw(stream, form, csv, columns, names, rows, on_bad_line):
+        for batch in lines if form == "jsonl" else _raw(stream, form, csv, columns, header, rows, on_bad_line):
             for at in range(0, batch.num_rows, rows):
                 yield batch.slice(at, rows)
 
@@ -118,7 +128,7 @@ def _raw(
     form: str,
     csv: CsvOptions,
     columns: Sequence[str] | None,
-    names: list[str],
+    header: Header,
     rows: int,
     on_bad_line: OnBadLine | None,
 ) -> Iterator[pa.RecordBatch]:
@@ -129,21 +139,21 @@ def _raw(
     elif form == "arrow":
         yield from (_sound(_select(batch, columns)) for batch in _arrow_reader(stream)[1])
     else:
-        yield from _csv_batches(stream, csv, columns, names, on_bad_line)
+        yield from csv_batches(stream, csv, columns, header, on_bad_line)
 
 
 def read_csv(content: bytes, names_to_read: Sequence[str], name: str) -> tuple[list[str], Iterator[pa.RecordBatch]]:
     """The names of all columns of a CSV in memory, and the rows of those of ``wanted`` that it has, as unchanged text."""
     plain = CsvOptions(null_values=())
     with plain_errors(name):
-        names = _csv_names(pa.BufferReader(content), plain, name)
-    columns = [column for column in names_to_read if column in names]
+        header = read_header(pa.BufferReader(content), plain, name)
+    columns = [column for column in names_to_read if column in header.names]
 
     def rows() -> Iterator[pa.RecordBatch]:
         with plain_errors(name):
-            yield from _csv_batches(pa.BufferReader(content), plain, columns, names, None)
+            yield from csv_batches(pa.BufferReader(content), plain, columns, header, None)
 
-    return names, rows()
+    return list(header.names), rows()
 
 
 def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -165,64 +175,3 @@ def _arrow_reader(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch
         reader = pa.ipc.open_stream(stream)
         return reader.schema, iter(reader)
     return file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
-
-
-def _csv_names(stream: IO[bytes], csv: CsvOptions, name: str) -> list[str]:
-    """The header's names. Read by themselves: pyarrow cannot give a column a type before it is known."""
-    if csv.column_names:
-        return list(csv.column_names)
-    head = stream.read(1 << 20)
-    try:
-        line = head.decode(csv.encoding, errors="strict" if len(head) < 1 << 20 else "ignore").lstrip("\ufeff")
-    except UnicodeDecodeError as error:
-        if b"\n" in head[: error.start]:  # the header itself is fine; the rows are checked when they are read
-            line = head[: error.start].decode(csv.encoding)
-        else:
-            raise
-    except LookupError:
-        raise ConfigError(f"data.csv.encoding must be a character encoding, but is {csv.encoding!r}") from None
-    import csv as stdlib_csv
-
-    try:
-        names = next(stdlib_csv.reader(line.splitlines(), delimiter=csv.delimiter), [])
-    except stdlib_csv.Error as error:  # a name of more than 131,072 characters
-        raise DataError(
-            f"{name} must begin with the columns' names, but its first line cannot be read: {error}"
-        ) from None
-    names = [n.strip() for n in names]
-    if not any(names):
-        raise DataError(f"{name} must begin with the columns' names, but its first line is blank")
-    return names
-
-
-def _csv_batches(
-    stream: IO[bytes], csv: CsvOptions, columns: Sequence[str] | None, names: list[str], on_bad_line: OnBadLine | None
-) -> Iterator[pa.RecordBatch]:
-    def leave_out(row: pacsv.InvalidRow) -> str:
-        assert on_bad_line is not None
-        on_bad_line(row.text)
-        return "skip"
-
-    reader = pacsv.open_csv(
-        stream,
-        read_options=pacsv.ReadOptions(
-            block_size=BLOCK_BYTES, encoding=csv.encoding, column_names=names, skip_rows=0 if csv.column_names else 1
-        ),
-        parse_options=pacsv.ParseOptions(
-            delimiter=csv.delimiter, newlines_in_values=True, invalid_row_handler=leave_out if on_bad_line else None
-        ),
-        convert_options=pacsv.ConvertOptions(
-            column_types={n: pa.string() for n in names},
-            include_columns=list(columns) if columns is not None else None,
-            strings_can_be_null=False,
-        ),
-    )
-    for batch in reader:
-        yield pa.RecordBatch.from_arrays([known_texts(c, csv) for c in batch.columns], names=batch.schema.names)
-
-
-def known_texts(column: pa.Array, csv: CsvOptions) -> pa.Array:
-    """Texts after `data.csv`: stripped where `strip` is set, and null where they are among `null_values`."""
-    texts = pc.utf8_trim_whitespace(column) if csv.strip else column
-    nulls = pa.array(csv.null_values, pa.string())
-    return pc.if_else(pc.is_in(texts, value_set=nulls), pa.scalar(None, pa.string()), texts)

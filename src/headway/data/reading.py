@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from headway.columns.written import Written
 from headway.data.config import CsvOptions, DataConfig
+from headway.data.delimited import known_texts
 from headway.data.files import format_of
-from headway.data.formats import known_texts
 from headway.errors import ConfigError
 from headway.files.records import Record
 
@@ -31,7 +31,7 @@ class FileReading(Record):
     @property
     def settings(self) -> dict[str, object]:
         """The settings that change a file's rows, by their names in the project's YAML."""
-        csv = self.csv.model_dump(mode="json") if self.form == "csv" else {}
+        csv = self.csv.model_dump(mode="json", include=set(self.csv.how)) if self.form == "csv" else {}
         settings = {"data.format": self.form, "data.dataset": self.dataset, "data.date_format": self.date_format}
         settings |= {f"data.csv.{name}": value for name, value in csv.items()}
         settings |= {f"data.written.{name}": one.model_dump(mode="json") for name, one in self.written.items()}

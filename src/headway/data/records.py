@@ -1,4 +1,5 @@
-"""Records of JSON, from a file of lines or a request's body: every value as unchanged text, null as null.
+"""Records of JSON, from a file of lines, a file of one array, or a request's body: every value as unchanged text, null as null. An
+object in a record becomes columns: {"user": {"age": 31}} is user.age.
 
 Numbers keep their digits, so that 4, 4.0 and "4.0" are read as in a CSV, and a number of 5,000 digits is text until its column's type
 is applied. Python's parser bounds its recursion; Arrow's crashes the process on a line of 200 kB of brackets.
@@ -6,6 +7,7 @@ is applied. Python's parser bounds its recursion; Arrow's crashes the process on
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ LINE_BYTES = 1 << 24
 """The longest line, and the memory that one can take."""
 
 BLOCK_BYTES = 1 << 22
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
 def parse(text: bytes, where: str) -> Any:
@@ -83,6 +86,25 @@ def column_of(values: Sequence[Any], name: str, where: str, comma: bool = False)
         ) from None
 
 
+def flat(record: dict[str, Any], where: str, single: Collection[str] = ()) -> dict[str, Any]:
+    """A record without objects in it: what stands in one has the names of both, with a point between.
+
+    ``single``: columns of single values, where an object stays one, so that it is refused.
+    """
+    if not any(isinstance(value, dict) for value in record.values()):
+        return record
+    pairs: list[tuple[str, Any]] = []
+    for name, value in record.items():
+        if isinstance(value, dict) and value and name not in single:
+            pairs += [(f"{name}.{inner}", one) for inner, one in flat(value, where).items()]
+        else:
+            pairs.append((name, None if value == {} and name not in single else value))
+    try:
+        return _object(pairs)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+
+
 def names_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """The names of all records, in the order in which they come."""
     names: dict[str, None] = {}
@@ -109,15 +131,18 @@ def lines_batches(
     stream: IO[bytes], columns: Sequence[str] | None, where: str, commas: Collection[str] = ()
 ) -> Iterator[pa.RecordBatch]:
     """The rows of JSON lines, a block at a time; without ``columns``, those of the first block. ``commas`` as `batch_of`."""
-    for records in _blocks(stream, where):
+    for records in _blocks(stream, where, columns or ()):
         columns = names_of(records) if columns is None else columns
         yield batch_of(records, columns, where, commas)
 
 
-def _blocks(stream: IO[bytes], where: str) -> Iterator[list[dict[str, Any]]]:
-    """The records of a block's lines. Raises DataError with the line's number."""
+def _blocks(stream: IO[bytes], where: str, single: Collection[str] = ()) -> Iterator[list[dict[str, Any]]]:
+    """The records of a block's lines, or of a part of an array. Raises DataError with the line's or the row's number."""
     rest, number = b"", 0
     block = stream.read(BLOCK_BYTES)
+    if block.lstrip(_BLANK).startswith(b"["):
+        yield from _array(block, stream, where, single)
+        return
     while block:
         following = stream.read(BLOCK_BYTES)
         lines = (rest + block).split(b"\n")
@@ -126,12 +151,12 @@ def _blocks(stream: IO[bytes], where: str) -> Iterator[list[dict[str, Any]]]:
             number += next((i for i, line in enumerate(lines) if len(line) > LINE_BYTES), len(lines))
             most = f"{LINE_BYTES >> 20} MiB"
             raise DataError(f"{where}: a line must be at most {most} long, but line {number + 1} is longer")
-        if records := _records(lines, number, where):
+        if records := _records(lines, number, where, single):
             yield records
         number += len(lines)
 
 
-def _records(lines: Sequence[bytes], number: int, where: str) -> list[dict[str, Any]]:
+def _records(lines: Sequence[bytes], number: int, where: str, single: Collection[str]) -> list[dict[str, Any]]:
     records = []
     for line in lines:
         number += 1
@@ -142,5 +167,60 @@ def _records(lines: Sequence[bytes], number: int, where: str) -> list[dict[str, 
             raise DataError(
                 f'{where}: each line must be a JSON object such as {{"age": 31}}, but line {number} is none'
             )
-        records.append(record)
+        records.append(flat(record, f"{where}: line {number}", single))
     return records
+
+
+def _array(block: bytes, stream: IO[bytes], where: str, single: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+    """The records of an array, as many at a time as a block holds."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    text, number = _decoded(decoder, block.lstrip(_BLANK)[1:], not block, where), 0
+    while True:
+        following = stream.read(BLOCK_BYTES)
+        records, text, ended = _elements(text, number, where, single, last=not following)
+        number += len(records)
+        if records:
+            yield records
+        if ended:
+            return
+        if not following:
+            raise DataError(f"{where} must be a whole JSON array, but ends after row {number}")
+        if len(text) > LINE_BYTES:
+            raise DataError(
+                f"{where}: a row must be at most {LINE_BYTES >> 20} MiB long, but row {number + 1} is longer"
+            )
+        text += _decoded(decoder, following, False, where)
+
+
+def _decoded(decoder: codecs.IncrementalDecoder, block: bytes, last: bool, where: str) -> str:
+    try:
+        return decoder.decode(block, last)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where} must be UTF-8 text, but {error.object[error.start]:#x} is not") from None
+
+
+def _elements(
+    text: str, number: int, where: str, single: Collection[str], last: bool
+) -> tuple[list[dict[str, Any]], str, bool]:
+    """The whole records at a text's beginning, what follows them, and whether the array ends there."""
+    records: list[dict[str, Any]] = []
+    at = 0
+    while True:
+        while at < len(text) and text[at] in " \t\r\n,":
+            at += 1
+        if text[at : at + 1] == "]":
+            return records, "", True
+        place = f"{where}: row {number + len(records) + 1}"
+        try:
+            record, at = _DECODER.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            if not last:
+                return records, text[at:], False
+            raise DataError(f"{place} must be JSON, but: {error.msg}") from None
+        except RecursionError:
+            raise DataError(f"{place} must be flat, but is nested too deeply to be read") from None
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from None
+        if not isinstance(record, dict):
+            raise DataError(f'{place} must be a JSON object such as {{"age": 31}}, but is none')
+        records.append(flat(record, place, single))

@@ -115,7 +115,7 @@ class Table:
     def how(self) -> list[Any]:
         """How the files are read: the settings that decide, beside the content, on the rows."""
         config = self._config
-        how = [self._form, self._csv.model_dump(), config.dataset, config.date_format, config.unlabelled]
+        how = [self._form, self._csv.how, config.dataset, config.date_format, config.unlabelled]
         how += [] if config.max_bytes is None else [config.max_bytes]
         return [*how, {name: one.model_dump() for name, one in config.written.items()}] if config.written else how
 

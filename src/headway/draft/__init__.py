@@ -1,5 +1,8 @@
 """`headway init`: drafts a project from its data.
 
+layout    how its files are laid out: format, delimiter, line of names; encoding: of their characters
+first_rows the rows that decisions are made on
+settings  `--set`: what users state of the table, and what is written over the draft
 writing   how its values are written, where not plainly; numerals: of numbers, dating: of dates
 guess     the likely type of a column
 plan      the decisions so far

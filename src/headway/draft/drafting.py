@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -17,23 +17,23 @@ import yaml
 from headway.columns import column_type
 from headway.columns.recognition import Guess, is_number, numbers
 from headway.columns.written import Written
-from headway.config import suggest
 from headway.data.alone import exact_sum, power_alone
-from headway.data.config import CsvOptions, DataConfig, ValidationConfig
-from headway.data.files import find_files, format_of
-from headway.data.formats import read_batches, read_schema
+from headway.data.config import DataConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
 from headway.data.source import open_table
+from headway.draft.first_rows import check_one_table, no_column, read_first
 from headway.draft.guess import guess
+from headway.draft.layout import Choices, as_options, choose_files, layout_of
 from headway.draft.plan import Plan, moments_of
+from headway.draft.settings import over, stated_csv, stated_writings
 from headway.draft.writing import Writing, as_written
 from headway.draft.yaml import expectations, render
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import write_atomically
+from headway.project import Project, setting_pairs
 from headway.tasks import TaskName, target_names, target_task
 
-SAMPLE = 100_000
 SMALL = 2_000
 """Tables with fewer rows get smaller batches."""
 
@@ -49,31 +49,39 @@ class Draft:
     decisions: tuple[str, ...]
 
 
-def draft(data: str, target: str, name: str | None, root: Path) -> Draft:
+def draft(data: str, target: str, name: str | None, root: Path, choices: Choices | None = None) -> Draft:
     """Write `conf/NAME.yaml` of ``root`` from the rows; an existing file is never overwritten.
 
     Raises ConfigError or DataError, one line, when there is nothing to learn or no place to write.
     """
-    source = _source(data, root)
-    files = find_files(source, root)
+    try:
+        return _draft(data, target, name, root, choices or Choices())
+    except (ConfigError, DataError) as error:
+        raise type(error)(as_options(str(error))) from None
+
+
+def _draft(data: str, target: str, name: str | None, root: Path, choices: Choices) -> Draft:
+    source, files, notes = choose_files(_source(data, root), root, choices)
     name = name or _name(data)
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
         raise ConfigError(f"--name must be of a-z, 0-9, - and _, but is {name!r}")
     path = root / "conf" / f"{name}.yaml"
     if path.exists():
         raise ConfigError(f"conf/{name}.yaml must not exist yet, but it does; give another --name or remove it")
-    csv = _csv(files, format_of(files, "auto"))
-    _check_one_table(files, csv)
-    frame = _read(files, csv)
+    pairs = dict(setting_pairs(choices.settings))
+    layout = layout_of(files, choices, target)
+    layout.csv |= stated_csv(pairs)
+    notes += layout.notes
+    check_one_table(files, layout)
+    frame = read_first(files, layout)
     if target not in frame.columns:
-        raise ConfigError(f"--target must be a column, but {target} is none{suggest(target, list(frame.columns))}")
-    frame, writings = as_written(frame)
+        raise ConfigError(no_column(target, [str(c) for c in frame.columns], layout, frame))
+    frame, writings = as_written(frame, stated_writings(pairs), pairs.get("data.date_format"))
     plan = Plan(name, source, target, _task(frame[target], target))
-    plan.csv = csv
+    plan.format, plan.csv = layout.format, layout.csv
     _decide(plan, frame, writings)
-    text = _text(plan, root)
-    from headway.project import Project
-
+    plan.notes = [*notes, *plan.notes]
+    text = over(_text(plan, root), pairs)
     Project.parse(yaml.safe_load(text), f"conf/{name}.yaml")
     write_atomically(path, text)
     return Draft(path, text, tuple(_decisions(plan)))
@@ -92,51 +100,6 @@ def _source(data: str, root: Path) -> str:
 def _name(data: str) -> str:
     stem = PurePath(data.rstrip("/")).name.split(".")[0]
     return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-_")[:63] or "project"
-
-
-def _csv(files: list[str], form: str) -> dict[str, str]:
-    """CSV settings that differ from the default: the character that splits the first line most often."""
-    if form != "csv" or "://" in files[0] or files[0].endswith((".gz", ".bz2", ".zst", ".lz4")):
-        return {}
-    with open(files[0], "rb") as file:
-        head = file.read(1 << 16).split(b"\n")[0].decode("utf-8", "replace")
-    best = max((",", ";", "\t", "|"), key=head.count)
-    return {"delimiter": best} if best != "," and head.count(best) > head.count(",") else {}
-
-
-def _check_one_table(files: list[str], csv: Mapping[str, Any]) -> None:
-    """Raises DataError when a column name occurs twice, or when the files are not of one table."""
-    first: set[str] | None = None
-    for file in files:
-        names = read_schema(file, format_of(files, "auto"), CsvOptions.parse(csv, "csv")).names
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise DataError(
-                f"{PurePath(file).name}: column names must differ, but {', '.join(twice)} occurs more than once"
-            )
-        if first is not None and set(names) != first:
-            other, odd = PurePath(files[0]).name, ", ".join(sorted(set(names) ^ first)[:3])
-            fact = f"{PurePath(file).name} and {other} differ in {odd}"
-            raise DataError(f"the files must be of one table, but {fact}; give --data one of them")
-        first = set(names)
-
-
-def _read(files: list[str], csv: Mapping[str, str]) -> pd.DataFrame:
-    """The first rows of every file, columns as objects: texts, numbers, dates as the format gives them."""
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for file in files:
-            rest = max(1, SAMPLE // len(files))
-            for batch in read_batches(file, format_of(files, "auto"), CsvOptions.parse(csv, "csv"), None, rest):
-                yield batch.slice(0, rest)
-                rest -= batch.num_rows
-                if rest <= 0:
-                    break
-
-    frames = [batch.to_pandas(date_as_object=False) for batch in batches()]
-    if not frames or not sum(len(f) for f in frames):
-        raise DataError(f"the data must have rows, but {PurePath(files[0]).name} has none")
-    return pd.concat(frames, ignore_index=True)
 
 
 def _task(column: pd.Series, name: str) -> TaskName:
@@ -268,8 +231,8 @@ def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
 def _text(plan: Plan, root: Path) -> str:
     """The file's text, with expectations from a profile of all rows."""
     settings: dict[str, Any] = {"source": plan.source, "target": plan.target, "features": plan.features}
-    settings |= {"csv": plan.csv, "date_format": plan.date_format, "unlabelled": "drop" if plan.unlabelled else "stop"}
-    settings["written"] = plan.written
+    settings |= {"csv": plan.csv, "format": plan.format or "auto", "date_format": plan.date_format}
+    settings |= {"unlabelled": "drop" if plan.unlabelled else "stop", "written": plan.written}
     data = DataConfig.parse(settings, "data")
     table = open_table(data, plan.task, root)
     profile = profile_table(table)

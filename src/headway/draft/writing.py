@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -12,9 +13,11 @@ import pyarrow as pa
 from headway.columns import column_types
 from headway.columns.recognition import Specimen, has_codes, is_number
 from headway.columns.values import Place
-from headway.columns.written import FALSE, TRUE, Written, read_written
+from headway.columns.written import FALSE, TRUE, Written, read_dates, read_written
+from headway.config import suggest
 from headway.draft.dating import dating_of
 from headway.draft.numerals import MISSING, numbers_of
+from headway.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +36,12 @@ class Writing:
     doubt: str = ""
 
 
-def as_written(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Writing]]:
+def as_written(
+    frame: pd.DataFrame, stated: Mapping[str, Written] = MappingProxyType({}), date_format: str | None = None
+) -> tuple[pd.DataFrame, dict[str, Writing]]:
     """A table as its columns seem to be written, and how those are that are not written plainly.
+
+    ``stated``: columns of which people say it; ``date_format``: how dates are written that may be written in two ways.
 
     Blanks among numbers are missing. What is 1,234 in one column depends on whether another one has decimal commas.
     """
@@ -46,6 +53,13 @@ def as_written(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Writing]]:
     writings = {name: writing for name, one in texts.items() if (writing := writing_of(one))}
     if any(writing.comma for writing in writings.values()):
         writings |= {name: writing for name, one in texts.items() if (writing := writing_of(one, comma=True))}
+    for name, one in texts.items():
+        if date_format and (name not in writings or writings[name].doubt) and _fits(one, date_format):
+            writings[name] = Writing(Written(dates=(date_format,)), f"dates as {date_format}")
+    for name, written in stated.items():
+        if name not in specimens:
+            raise ConfigError(f"--set data.written.{name} must name a column{suggest(name, list(specimens))}")
+        writings[name] = Writing(written, "written as --set says")
     for name, writing in writings.items():
         if not writing.doubt:
             frame[name] = _as_read(frame[name], writing.written)
@@ -82,6 +96,12 @@ def writing_of(specimen: Specimen, comma: bool = False) -> Writing | None:
         return dated
     written = written or _truth(texts) or _folded(known)
     return None if written is None else Writing(written, _example(written, texts), certain)
+
+
+def _fits(specimen: Specimen, date_format: str) -> bool:
+    """Whether every text is a date of this format."""
+    texts = pa.array(specimen.texts.str.strip().drop_duplicates().tolist(), pa.string())
+    return not read_dates(texts, (date_format,)).null_count
 
 
 def _dated(specimen: Specimen, texts: Mapping[str, int]) -> Writing | None:

@@ -87,7 +87,8 @@ def render(plan: Plan, rules: list[dict[str, object]]) -> str:
         "",
         "data:",
         f"  source: {scalar(plan.source)}",
-        *(["  csv:", *(f"    {k}: {quoted(v)}" for k, v in plan.csv.items())] if plan.csv else []),
+        *([f"  format: {plan.format}"] if plan.format else []),
+        *(["  csv:", *(f"    {k}: {inline(v)}" for k, v in plan.csv.items())] if plan.csv else []),
         *([f"  date_format: {scalar(plan.date_format)}"] if plan.date_format else []),
         *_written(plan),
         f"  target: {scalar(plan.target)}",
@@ -139,12 +140,13 @@ def _written(plan: Plan) -> list[str]:
     lines = []
     for name, one in plan.written.items():
         told = one.model_dump(mode="json", exclude_defaults=True)
-        inner = ", ".join(f"{setting}: {_inline(value)}" for setting, value in told.items())
+        inner = ", ".join(f"{setting}: {inline(value)}" for setting, value in told.items())
         lines.append(f"    {scalar(name)}: {{{inner}}}")
     return ["  written:  # how values are written; new rows are read the same", *lines] if lines else []
 
 
-def _inline(value: Any) -> str:
+def inline(value: Any) -> str:
+    """A value in one line of YAML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{quoted(key)}: {scalar(inner)}" for key, inner in value.items()) + "}"
     return scalar(value)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from headway.columns.values import plain
 from headway.data.formats import plain_errors, read_csv
-from headway.data.records import batch_of, column_of, name_in_line, names_of, parse
+from headway.data.records import batch_of, column_of, flat, name_in_line, names_of, parse
 from headway.errors import DataError
 from headway.serve.config import ServeConfig
 from headway.serve.reading import refuse_missing
@@ -97,6 +97,7 @@ def _read_records(
     _refuse_rows(len(told), limits)
     if not told:
         return pa.RecordBatch.from_pylist([], pa.schema([]))
+    told = [flat(row, BODY, wanted) for row in told]
     names = names_of(told)
     refuse_missing(list(required or ()), names)
     have = set(names)

@@ -1,0 +1,93 @@
+"""CSV: its line of names, and its rows as texts."""
+
+from __future__ import annotations
+
+import csv as stdlib_csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from headway.data.config import CsvOptions
+from headway.errors import ConfigError, DataError
+
+BLOCK_BYTES = 1 << 22
+
+OnBadLine = Callable[[str], None]
+"""Called with the text of a CSV line that has too few or too many values; the line is then left out."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The columns' names, and how many lines stand above the rows."""
+
+    names: tuple[str, ...]
+    lines: int
+
+
+def read_header(stream: IO[bytes], csv: CsvOptions, name: str) -> Header:
+    """Read by itself: pyarrow cannot give a column a type before it is known. A name in quotes may have line breaks."""
+    if csv.column_names:
+        return Header(csv.column_names, csv.skip_lines)
+    head = stream.read(1 << 20)
+    try:
+        text = head.decode(csv.encoding, errors="strict" if len(head) < 1 << 20 else "ignore").lstrip("\ufeff")
+    except UnicodeDecodeError as error:
+        if b"\n" in head[: error.start]:  # the header itself is fine; the rows will be looked at when they are read
+            text = head[: error.start].decode(csv.encoding)
+        else:
+            raise
+    except LookupError:
+        raise ConfigError(f"data.csv.encoding must be a character encoding, but is {csv.encoding!r}") from None
+    lines = text.splitlines(keepends=True)[csv.skip_lines :]
+    reader = stdlib_csv.reader(lines, delimiter=csv.delimiter)
+    try:
+        names = next(reader, [])
+    except stdlib_csv.Error as error:  # a name of more than 131,072 characters
+        raise DataError(
+            f"{name} must begin with the columns' names, but its first line cannot be read: {error}"
+        ) from None
+    names = [n.strip() for n in names]
+    if not any(names):
+        fix = "data.csv.skip_lines: N leaves out lines above them"
+        raise DataError(f"{name} must begin with the columns' names, but its first line is blank; {fix}")
+    return Header(tuple(names), csv.skip_lines + reader.line_num)
+
+
+def csv_batches(
+    stream: IO[bytes], csv: CsvOptions, columns: Sequence[str] | None, header: Header, on_bad_line: OnBadLine | None
+) -> Iterator[pa.RecordBatch]:
+    """The rows below a header, of the chosen columns."""
+
+    def leave_out(row: pacsv.InvalidRow) -> str:
+        assert on_bad_line is not None
+        on_bad_line(row.text)
+        return "skip"
+
+    names = list(header.names)
+    reader = pacsv.open_csv(
+        stream,
+        read_options=pacsv.ReadOptions(
+            block_size=BLOCK_BYTES, encoding=csv.encoding, column_names=names, skip_rows=header.lines
+        ),
+        parse_options=pacsv.ParseOptions(
+            delimiter=csv.delimiter, newlines_in_values=True, invalid_row_handler=leave_out if on_bad_line else None
+        ),
+        convert_options=pacsv.ConvertOptions(
+            column_types={n: pa.string() for n in names},
+            include_columns=list(columns) if columns is not None else None,
+            strings_can_be_null=False,
+        ),
+    )
+    for batch in reader:
+        yield pa.RecordBatch.from_arrays([known_texts(c, csv) for c in batch.columns], names=batch.schema.names)
+
+
+def known_texts(column: pa.Array, csv: CsvOptions) -> pa.Array:
+    """Texts as they are read: stripped where that is asked, and null where they stand for a missing value."""
+    texts = pc.utf8_trim_whitespace(column) if csv.strip else column
+    nulls = pa.array(csv.null_values, pa.string())
+    return pc.if_else(pc.is_in(texts, value_set=nulls), pa.scalar(None, pa.string()), texts)

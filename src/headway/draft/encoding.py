@@ -1,0 +1,70 @@
+"""The character encoding of text files, told from their bytes."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+
+from headway.data.formats import blocks_of
+
+MOST_BYTES = 1 << 28
+"""So much is looked at of files in UTF-8; beyond, reading them tells."""
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def encoding_of(files: Sequence[str], head: bytes, target: str) -> str:
+    """The encoding of ``files``, of which the first begins with ``head``. Where several fit, the one in which ``target`` occurs."""
+    marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+    if marked is not None:
+        return marked
+    sample = head[:4096]
+    for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(sample) > 3 and sample[start::2].count(0) > 0.4 * len(sample[start::2]):
+            return name
+    other = _first_other(files)
+    return "utf-8" if other is None else _eight_bits(head + other, target)
+
+
+def _first_other(files: Sequence[str]) -> bytes | None:
+    """The block in which a file is no UTF-8; None where all are."""
+    left = MOST_BYTES
+    for file in files:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for block in blocks_of(file):
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                return block
+            left -= len(block)
+            if left < 0:
+                return None
+        try:
+            decoder.decode(b"", True)
+        except UnicodeDecodeError:
+            return block
+    return None
+
+
+def _eight_bits(sample: bytes, target: str) -> str:
+    """One byte a character as in Western Europe, unless most letters are of another script, in which words are of them alone."""
+    western = "latin-1" if re.search(rb"[\x81\x8d\x8f\x90\x9d]", sample) else "cp1252"
+    odd = b"\n".join(line for line in sample.split(b"\n") if re.search(rb"[\x80-\xff]", line))[: 1 << 16]
+    letters = len(re.findall(rb"[A-Za-z\x80-\xff]", odd))
+    named = not target.isascii()
+    words = sum(map(len, re.findall(rb"[\x80-\xff]{3,}", odd)))
+    if not named and words < 0.4 * letters:
+        return western
+    from charset_normalizer import from_bytes
+
+    likely = [str(match.encoding) for match in from_bytes(odd)]
+    for name in (western, *likely) if named else (*likely, western):
+        if not named or target in sample.decode(name, "ignore"):
+            return name
+    return western

@@ -1,0 +1,273 @@
+"""How the files of a table are laid out: their format, encoding, delimiter, and where the names of the columns stand."""
+
+from __future__ import annotations
+
+import csv as stdlib_csv
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from headway.data.files import FORMATS, find_files, suffix_of
+from headway.data.formats import head_of
+from headway.draft.encoding import encoding_of
+from headway.errors import ConfigError, DataError
+
+HEAD = 1 << 20
+LINES = 200
+TITLES = 50
+"""Among so many first lines the one with the columns' names is looked for."""
+
+_USUAL, _OTHERS = ("\t", ";", "|", ","), ("^", "~", "\x01", " ", ":")
+"""Of equally good ones the first: commas stand in numbers and in texts, too."""
+
+_WORDS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+_VALUE = re.compile(r"[-+$€£(]*[.,]?\d.*|\?|")
+_YEAR = re.compile(r"(19|20)\d\d")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What people say of the files beside where they are: options of `headway init`. ``header``: names, a line's number, or none."""
+
+    format: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: str | None = None
+    settings: tuple[str, ...] = ()
+
+
+@dataclass
+class Layout:
+    """``format``: where the files' names do not tell it. ``csv``: what differs from plain CSV. ``notes``: what people should know."""
+
+    form: str
+    format: str | None = None
+    csv: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The first rows of a CSV: cells, and the number of lines above each."""
+
+    rows: list[list[str]]
+    above: list[int]
+
+
+def choose_files(source: str, root: Path, choices: Choices) -> tuple[str, list[str], list[str]]:
+    """The source, its files, and notes. Of a folder with files of several formats, those of the most frequent one."""
+    files = find_files(source, root, "--data")
+    endings = Counter(suffix_of(file) for file in files)
+    if len(files) == 1 or len({FORMATS.get(one) for one in endings}) == 1:
+        return source, files, []
+    wanted = [one for one in endings if choices.format in (None, "auto", FORMATS.get(one))]
+    if not wanted or not Path(source if Path(source).is_absolute() else root / source).is_dir():
+        raise ConfigError(
+            f"--data must be files of one format, but their endings are {', '.join(sorted(endings))}; give a glob"
+        )
+    chosen = max(wanted, key=lambda one: (endings[one], FORMATS.get(one) in ("parquet", "csv")))
+    pattern = f"{source.rstrip('/')}/**/*{chosen}"
+    rest = [PurePath(file).name for file in files if suffix_of(file) != chosen]
+    more = f" and {len(rest) - 3} more" if len(rest) > 3 else ""
+    return pattern, find_files(pattern, root, "--data"), [f"left out: {', '.join(rest[:3])}{more}, of another format"]
+
+
+def layout_of(files: Sequence[str], choices: Choices, target: str) -> Layout:
+    """By the content of the first file, but for what ``choices`` says. Raises DataError or ConfigError for what is no table."""
+    name = PurePath(files[0]).name
+    head, seen = head_of(files[0], HEAD)
+    form = choices.format if choices.format not in (None, "auto") else seen
+    by_name = {FORMATS.get(suffix_of(file)) for file in files}
+    layout = Layout(form, None if by_name == {form} else form)
+    if form == "jsonl":
+        _refuse_object(head, name)
+    if layout.format is not None and None not in by_name:
+        layout.notes.append(f"{name} is {form} by its content, whatever its name says")
+    if form != "csv":
+        return layout
+    encoding = choices.encoding or encoding_of(files, head, target)
+    if encoding != "utf-8":
+        layout.csv["encoding"] = encoding
+        if choices.encoding is None:
+            layout.notes.append(f"encoding: {encoding}, since the bytes are no UTF-8; --encoding says another")
+    text = _decoded(head, encoding).lstrip("\ufeff")
+    delimiter = _delimiter(text, choices.delimiter, target, choices.header)
+    if delimiter != ",":
+        layout.csv["delimiter"] = delimiter
+    _header(layout, _lines(text, delimiter), choices.header, target)
+    if _is_padded(_lines(text, delimiter).rows):
+        layout.csv["strip"] = True
+    return layout
+
+
+def _refuse_object(head: bytes, name: str) -> None:
+    """Raises DataError where a file is one JSON object, with where in it the rows seem to be."""
+    first, _, rest = head.strip().partition(b"\n")
+    try:
+        whole = json.loads(head if rest.strip() and not _is_object(first) else first)
+    except (ValueError, RecursionError):
+        return  # more than one object, which reading will look at
+    if not isinstance(whole, dict) or (rest.strip() and _is_object(first)):
+        return
+    lists = _lists(whole, "")
+    if lists:
+        raise DataError(
+            f"{name} must be an array or lines of rows, but is one object; its rows seem to be the list at {lists[0]}: "
+            "write that list to a file of its own, and give it to --data"
+        )
+    if whole and all(isinstance(value, (list, dict)) and value for value in whole.values()):
+        raise DataError(
+            f"{name} must be an array or lines of rows, but is an object of columns; write its rows, as pandas does "
+            "with to_json(orient='records'), and give them to --data"
+        )
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _lists(value: dict[str, Any], path: str) -> list[str]:
+    """Where in an object there are lists of objects."""
+    found = []
+    for name, inner in value.items():
+        here = f"{path}.{name}".lstrip(".")
+        if isinstance(inner, list) and inner and all(isinstance(one, dict) for one in inner):
+            found.append(here)
+        elif isinstance(inner, dict):
+            found += _lists(inner, here)
+    return found
+
+
+def _decoded(head: bytes, encoding: str) -> str:
+    try:
+        text = head.decode(encoding, "ignore")
+    except LookupError:
+        raise ConfigError(f"--encoding must be a character encoding, but is {encoding!r}") from None
+    return text if len(head) < HEAD else text[: text.rfind("\n") + 1]
+
+
+def _lines(text: str, delimiter: str) -> _Lines:
+    reader = stdlib_csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
+    rows: list[list[str]] = []
+    above: list[int] = []
+    before = 0
+    try:
+        for row in reader:
+            if row and any(cell.strip() for cell in row):
+                rows.append([cell.strip("\r\n") for cell in row])
+                above.append(before)
+            before = reader.line_num
+            if len(rows) >= LINES:
+                break
+    except stdlib_csv.Error:
+        pass  # what follows is for the reader to refuse
+    return _Lines(rows, above)
+
+
+def _delimiter(text: str, stated: str | None, target: str, header: str | None) -> str:
+    """The character that divides most lines into equally many values."""
+    if stated is not None:
+        found = _WORDS.get(stated.lower(), stated)
+        if len(found) != 1:
+            raise ConfigError(f"--delimiter must be one character, tab or space, but is {stated!r}")
+        return found
+    width = len(header.split(",")) if header and "," in header else None
+    for candidates, least in ((_USUAL, 0.5), (_OTHERS, 0.95)):
+        scores = {one: _evenness(_lines(text, one).rows, target, width) for one in candidates}
+        best = max(candidates, key=lambda one: scores[one])
+        if scores[best] >= (False, least):
+            return best
+    return ","
+
+
+def _evenness(rows: list[list[str]], target: str, width: int | None) -> tuple[bool, float]:
+    """Whether a line holds the target's name by itself, and the share of rows that have as many values as most, at least two."""
+    widths = Counter(len(row) for row in rows)
+    wide = {n: count for n, count in widths.items() if n > 1 and width in (None, n)}
+    if not wide:
+        return False, 0.0
+    named = any(target in [cell.strip() for cell in row] for row in rows[:TITLES])
+    return named, round(max(wide.values()) / len(rows), 2)
+
+
+def _header(layout: Layout, lines: _Lines, stated: str | None, target: str) -> None:
+    """Where the names of the columns stand; `column_1` and so on where there are none."""
+    rows = lines.rows
+    if not rows:
+        return
+    width = Counter(len(row) for row in rows).most_common(1)[0][0]
+    first = next(i for i, row in enumerate(rows) if len(row) == width)
+    named = next((i for i, row in enumerate(rows[:TITLES]) if target in [cell.strip() for cell in row]), None)
+    if stated is not None and stated.isdigit() and int(stated) > 0:
+        layout.csv |= {"skip_lines": int(stated) - 1} if int(stated) > 1 else {}
+        return
+    first = named if named is not None and stated is None else first
+    if lines.above[first]:
+        layout.csv["skip_lines"] = lines.above[first]
+        layout.notes.append(
+            f"the first {lines.above[first]} lines are above the table; --header N says which has the names"
+        )
+    if stated is not None and stated != "none":
+        names = [name.strip() for name in stated.split(",")]
+        if len(names) != width:
+            raise ConfigError(
+                f"--header must name {width} columns, but names {len(names)}; or give a line's number, or none"
+            )
+        layout.csv["column_names"] = names
+    elif stated == "none" or (
+        named is None and not _is_header(rows[first], [r for r in rows[first + 1 :] if len(r) == width])
+    ):
+        layout.csv["column_names"] = [f"column_{i + 1}" for i in range(width)]
+        if stated is None:
+            shown = ", ".join(f"column_{i + 1} is {cell.strip()}" for i, cell in enumerate(rows[first][:4]))
+            layout.notes.append(
+                f"no line of names; in the first row {shown}{' ...' if width > 4 else ''}; --header a,b,c names them"
+            )
+
+
+def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Whether a line's cells are names: words over numbers, rather than values like those below."""
+    names, values = 0, 0
+    for i, cell in enumerate(one.strip() for one in first):
+        below = [row[i].strip() for row in rest if row[i].strip()]
+        numeric = sum(_VALUE.fullmatch(one) is not None for one in below) >= 0.8 * max(1, len(below))
+        if _YEAR.fullmatch(cell) and not all(_YEAR.fullmatch(one) for one in below):
+            names += 1
+        elif _VALUE.fullmatch(cell):
+            values += bool(cell)
+        elif numeric and below:
+            names += 1
+        elif cell in below:
+            values += 1
+    return names > 0 or not values
+
+
+def _is_padded(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a space follows each delimiter."""
+    return bool(rows) and sum(any(cell.startswith(" ") for cell in row[1:]) for row in rows) > 0.8 * len(rows)
+
+
+OPTIONS: Mapping[str, str] = {
+    "data.csv.skip_lines: N leaves out lines above them": "--header N says which line has them",
+    "data.csv.encoding": "--encoding",
+    "data.csv.delimiter": "--delimiter",
+    "data.csv.column_names": "--header",
+    "data.format": "--format",
+    "data.source": "--data",
+    "data.target": "--target",
+}
+_SETTING = re.compile(r"(?<!--set )\b(data\.(?:date_format|unlabelled|positive|features\.\S+|written\.[\w.]+))\b")
+
+
+def as_options(text: str) -> str:
+    """A message with the options of `init` where it names settings of a YAML, which there is none of yet."""
+    for setting, option in OPTIONS.items():
+        text = text.replace(setting, option)
+    return _SETTING.sub(r"--set \1", text)

@@ -1,0 +1,259 @@
+"""Files as they come: format, packing, encoding, delimiter, line of names; and every error of `init` names an option that it has."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from headway.cli import commands as cli
+from headway.data.source import open_table
+from headway.draft.drafting import draft
+from headway.draft.layout import Choices, _is_header
+from headway.errors import HeadwayError
+from headway.project import load_project
+from headway.serve.body import JSON, read_body
+from headway.serve.config import ServeConfig
+
+ROWS = 300
+
+
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=ROWS).round(3)
+    word = rng.choice(["Köln", "Málaga", "Århus"], ROWS)
+    return pd.DataFrame(
+        {"größe": x, "stadt": word, "n": rng.integers(0, 900, ROWS), "y": (x + rng.normal(size=ROWS) > 0).astype(int)}
+    )
+
+
+def text(sep: str = ",", encoding: str = "utf-8", header: bool = True, before: str = "") -> bytes:
+    return (before + table().to_csv(index=False, sep=sep, header=header)).encode(encoding)
+
+
+def parquet() -> bytes:
+    out = io.BytesIO()
+    table().to_parquet(out)
+    return out.getvalue()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def zstd(content: bytes) -> bytes:
+    return pa.Codec("zstd").compress(content, asbytes=True)
+
+
+def records() -> list[dict[str, object]]:
+    return [{str(name): value for name, value in row.items()} for row in table().to_dict("records")]
+
+
+def nested() -> bytes:
+    rows = [
+        {"place": {"stadt": r["stadt"], "at": {"größe": r["größe"]}}, "n": r["n"], "y": r["y"], "tags": [1]}
+        for r in records()
+    ]
+    return json.dumps(rows).encode()
+
+
+PLAIN: dict[str, Callable[[], bytes]] = {
+    "plain.csv": text,
+    "mark.csv": lambda: text(encoding="utf-8-sig"),
+    "wide.csv": lambda: text(encoding="utf-16"),
+    "wide_without_mark.txt": lambda: text("\t", encoding="utf-16-le"),
+    "western.csv": lambda: text(";", encoding="cp1252"),
+    "western_of_latin1.data": lambda: text("|", encoding="latin-1"),
+    "odd_delimiter.csv": lambda: text("^"),
+    "colons.txt": lambda: text(":"),
+    "tabs": lambda: text("\t"),
+    "titles.csv": lambda: text(before="Report of 2024-01-01\nby: shop, town\n\n"),
+    "titles_and_semicolons.csv": lambda: text(";", before="Report\n"),
+    "padded.csv": lambda: text().replace(b",", b", "),
+    "packed.csv.gz": lambda: gzip.compress(text()),
+    "packed_without_saying_so.csv": lambda: gzip.compress(text(";")),
+    "packed.csv.zst": lambda: zstd(text()),
+    "packed.zip": lambda: zipped({"data.csv": text(";"), "Readme.txt": b"notes"}),
+    "packed.csv.zip": lambda: zipped({"data.csv": text()}),
+    "parquet.zip": lambda: zipped({"data.parquet": parquet()}),
+    "really_parquet.csv": parquet,
+    "parquet_without_ending": parquet,
+    "lines.json": lambda: "\n".join(json.dumps(r) for r in records()).encode(),
+    "lines.csv": lambda: "\n".join(json.dumps(r) for r in records()).encode(),
+    "array.json": lambda: json.dumps(records(), indent=1, ensure_ascii=False).encode(),
+}
+
+
+def made(root: Path, name: str, content: bytes, target: str = "y", choices: Choices | None = None) -> tuple[str, ...]:
+    (root / "conf").mkdir(exist_ok=True)
+    (root / name).write_bytes(content)
+    return draft(name, target, "t", root, choices).decisions
+
+
+def rows_of(root: Path, name: str = "t") -> pd.DataFrame:
+    """All that a drafted project reads."""
+    project = load_project(name, root)
+    table = open_table(project.data, project.task, root)
+    return pa.Table.from_batches([chunk.batch for chunk in table.chunks()]).to_pandas()
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_table_is_the_same_in_whatever_file_it_comes(tmp_path: Path, name: str) -> None:
+    made(tmp_path, name, PLAIN[name]())
+    data = load_project("t", tmp_path).data
+    assert data.features == {"größe": "numeric", "stadt": "categorical", "n": "numeric"}
+    expected = table().astype({"n": float, "y": str})
+    pd.testing.assert_frame_equal(rows_of(tmp_path), expected, check_dtype=False)
+
+
+def test_objects_in_json_are_columns_and_a_request_may_hold_them_too(tmp_path: Path) -> None:
+    made(tmp_path, "nested.json", nested())
+    data = load_project("t", tmp_path).data
+    assert data.features == {"place.stadt": "categorical", "place.at.größe": "numeric", "n": "numeric"}
+    assert data.ignore == {"tags": "holds lists or mappings, not single values"}
+    body = json.dumps({"inputs": json.loads(nested())[:2]}).encode()
+    rows = read_body(body, JSON, tuple(data.features), True, ServeConfig()).rows
+    assert rows.column("place.at.größe").to_pylist() == [repr(x) for x in table()["größe"][:2]]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ({"data": {"rows": [{"a": 1}], "next": None}}, "its rows seem to be the list at data.rows"),
+        ({"a": {"0": 1, "1": 2}, "y": {"0": 1, "1": 0}}, "is an object of columns"),
+        ({"a": [1, 2], "y": [1, 0]}, "is an object of columns"),
+    ],
+)
+def test_json_that_is_one_object_is_refused_by_where_its_rows_are(tmp_path: Path, content: object, line: str) -> None:
+    for indent in (None, 1):
+        with pytest.raises(HeadwayError, match=line):
+            made(tmp_path, "x.json", json.dumps(content, indent=indent).encode())
+
+
+def test_without_a_line_of_names_columns_are_numbered_or_named_by_people(tmp_path: Path) -> None:
+    content = text("\t", header=False)
+    with pytest.raises(HeadwayError, match=r"no line of names: there is column_1 \(.*name them with --header a,b,c"):
+        made(tmp_path, "x.data", content)
+    lines = made(tmp_path, "x.data", content, "column_4")
+    assert any("no line of names; in the first row column_1 is " in line for line in lines)
+    assert len(rows_of(tmp_path)) == ROWS
+    (tmp_path / "conf" / "t.yaml").unlink()
+    made(tmp_path, "x.data", content, "y", Choices(header="größe,stadt,n,y"))
+    assert load_project("t", tmp_path).data.features == {
+        "größe": "numeric",
+        "stadt": "categorical",
+        "n": "numeric",
+    }
+
+
+def test_words_alone_are_a_line_of_names_unless_they_come_again_and_so_are_years() -> None:
+    assert _is_header(["label", "text"], [["ham", "hello"], ["spam", "win"]] * 3)
+    assert not _is_header(["ham", "hello"], [["ham", "you"], ["spam", "win"]] * 3)
+    assert _is_header(["country", "2019", "2020"], [["Chile", "1.5", "7"], ["Peru", "2", "3"]])
+    assert not _is_header(["Chile", "1.5", "7"], [["Peru", "2", "3"], ["Cuba", "2", "4"]])
+    assert _is_header(["", "a", "b"], [["1", "2", "3"], ["2", "5", "6"]])
+
+
+def test_a_name_in_quotes_with_a_line_break_is_one_name(tmp_path: Path) -> None:
+    made(tmp_path, "x.csv", text().replace("größe".encode(), '"größe\r\n(m)"'.encode(), 1))
+    frame = rows_of(tmp_path)
+    assert len(frame) == ROWS
+    assert "größe\r\n(m)" in frame.columns
+
+
+def test_of_a_folder_the_files_of_the_most_frequent_format_are_taken_and_the_others_named(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    folder = tmp_path / "parts" / "2024"
+    folder.mkdir(parents=True)
+    for n in range(3):
+        table().iloc[n * 100 : (n + 1) * 100].to_csv(folder / f"{n}.csv", index=False)
+    (tmp_path / "parts" / "categories.json").write_text("[1, 2]")
+    (tmp_path / "parts" / "_SUCCESS").write_text("")
+    lines = draft("parts", "y", "t", tmp_path).decisions
+    assert "left out: categories.json, of another format" in lines
+    assert len(rows_of(tmp_path)) == ROWS
+
+
+def test_russian_and_japanese_files_are_read_in_their_encodings(tmp_path: Path) -> None:
+    for encoding, words in (
+        ("cp1251", ["Москва", "Казань", "город"]),
+        ("shift_jis", ["東京都庁", "大阪市内", "京都市内"]),
+    ):
+        frame = table().rename(columns={"größe": "x"}).assign(stadt=[words[n % 3] for n in range(ROWS)])
+        made(tmp_path, f"{encoding}.csv", frame.to_csv(index=False).encode(encoding))
+        assert set(rows_of(tmp_path)["stadt"]) == set(words)
+        (tmp_path / "conf" / "t.yaml").unlink()
+
+
+def test_what_people_set_is_written_into_the_draft(tmp_path: Path) -> None:
+    frame = table().assign(
+        when=[f"0{1 + n % 9}/0{1 + n % 8}/2024" for n in range(ROWS)], part=["1.234"] * 150 + ["2.5"] * 150
+    )
+    settings = (
+        "data.date_format=%d/%m/%Y",
+        "data.written.part.thousands=.",
+        "data.written.part.decimal=','",
+        "model=boosting",
+        "train.seed=7",
+        "split.by=random",
+        "prepare.tokens.most=9",
+    )
+    made(tmp_path, "x.csv", frame.to_csv(index=False).encode(), choices=Choices(settings=settings))
+    project = load_project("t", tmp_path)
+    assert (project.model.name, project.train.seed, project.split.by, project.prepare.tokens.most) == (
+        "boosting",
+        7,
+        "random",
+        9,
+    )
+    assert rows_of(tmp_path)["when"][8] == pd.Timestamp("2024-01-09")
+    assert set(rows_of(tmp_path)["part"]) == {1234, 25} or set(rows_of(tmp_path)["part"]) == {1234, 2.5}
+    assert (tmp_path / "conf" / "t.yaml").read_text().count("# ") > 5
+
+
+BROKEN: dict[str, tuple[Callable[[], bytes], tuple[str, ...], str]] = {
+    "x.xlsx": (
+        lambda: zipped({"[Content_Types].xml": b"", "xl/sheet.xml": b""}),
+        (),
+        "is an Excel workbook; save it as CSV",
+    ),
+    "two.zip": (
+        lambda: zipped({"a.csv": text(), "b.csv": text()}),
+        (),
+        "holds a.csv, b.csv; unpack it and give --data one of its files",
+    ),
+    "x.db": (lambda: b"SQLite format 3\0", (), "is an SQLite database"),
+    "x.csv": (lambda: text(encoding="cp1252"), ("--encoding", "utf-8"), "is not; set --encoding"),
+    "odd.csv": (text, ("--encoding", "klingon"), "--encoding must be a character encoding, but is 'klingon'"),
+    "two.csv": (text, ("--delimiter", "::"), "--delimiter must be one character, tab or space, but is '::'"),
+    "few.csv": (text, ("--header", "a,b"), "--header must name 4 columns, but names 2"),
+    "deep.csv": (lambda: b"\n" * 60 + text(), ("--header", "3"), "--header N says which line has them"),
+    "none.csv": (text, ("--set", "data.written.zzz.decimal=,"), "--set data.written.zzz must name a column"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_every_refusal_is_one_line_that_names_an_option_of_init(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    content, options, line = BROKEN[name]
+    (tmp_path / "conf").mkdir()
+    (tmp_path / name).write_bytes(content())
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", "--data", name, "--target", "y", "--name", "t", *options]) in (2, 3)
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert line in said
+    assert "data.csv" not in said
+    assert not list((tmp_path / "conf").iterdir())
