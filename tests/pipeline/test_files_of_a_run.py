@@ -66,7 +66,7 @@ def test_a_file_that_arrives_while_a_run_trains_is_no_part_of_it(run: RunDirecto
     np.save(run.predictions("test"), np.linspace(0, 1, store.rows["test"]))
     ExamOfRows(run, project, root).keep_reference()
     seen = file_digests([str(root / "rows" / name) for name in ("1.csv", "2.csv")], root)
-    assert Reference.read(run.bundle, "1").files == tuple(sorted(seen.values()))
+    assert Reference.of(run.bundle, "1").files == tuple(sorted(seen.values()))
 
 
 def test_the_rows_that_are_read_again_for_a_champion_are_those_of_the_store(run: RunDirectory) -> None:

@@ -253,8 +253,8 @@ def test_a_registration_keeps_how_alike_rows_of_one_unit_are_and_a_watch_how_man
 ) -> None:
     shops(tmp_path / "shops", 150, "a.parquet")
     reference = registered(tmp_path, SPLITS[unit])
-    reference.write(tmp_path)
-    assert Reference.read(tmp_path, "1") == reference
+    reference.write(tmp_path / "reference.json")
+    assert Reference.of(tmp_path, "1") == reference
     together = reference.together
     assert together is not None
     assert (together.name, together.sizes) == (unit, Sizes(6000, 150, GROUP))
@@ -316,12 +316,12 @@ def test_rows_with_keys_of_their_own_or_without_any_stand_for_themselves(tmp_pat
 
 def test_a_reference_of_an_older_version_reads_and_says_nothing_of_units(tmp_path: Path) -> None:
     reference = trained(np.random.default_rng(8), 20, 0.1)
-    reference.write(tmp_path)
+    reference.write(tmp_path / "reference.json")
     kept = read_json(tmp_path / "reference.json")
     del kept["together"]
     for column in kept["columns"].values():
         del column["correlation"]
     write_json(tmp_path / "reference.json", kept)
-    older = Reference.read(tmp_path, "1")
+    older = Reference.of(tmp_path, "1")
     assert older.together is None
     assert older.columns == {name: replace(c, correlation=None) for name, c in reference.columns.items()}

@@ -9,23 +9,25 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headway.columns import Kind
 from headway.data.digests import file_digests
-from headway.data.profile import Profile, read_summary
+from headway.data.profile import Profile
 from headway.data.split import Division
 from headway.errors import ConfigError, DataError, TrainingError
 from headway.files import checksums
 from headway.files.atomic import digest, read_json, read_or_empty, write_atomically, write_json
+from headway.files.records import Record
 from headway.pipeline import runs
 from headway.project import Project, load_project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
-from headway.watch.clusters import Sizes, Together
+from headway.watch.clusters import Sizes
+from headway.watch.newest import Newest, Request
 from headway.watch.reference import FILE as REFERENCE_FILE
 from headway.watch.reference import Reference, profile_predictions, summarise
 from headway.watch.result import Belonging, WatchResult, page
@@ -33,6 +35,21 @@ from headway.watch.rows import open_rows
 
 if TYPE_CHECKING:
     from headway.watch.units import TestRows
+
+
+@dataclass(frozen=True)
+class Plan(Record):
+    """In run.json: which ``files``, of ``source`` or the project's own, are compared with which champion, and ``why`` these.
+
+    ``digest``: of the champion and the files' contents.
+    """
+
+    champion: str
+    bundle: str
+    files: tuple[str, ...]
+    source: str | None
+    why: str
+    digest: str
 
 
 def keep_reference(
@@ -50,7 +67,7 @@ def keep_reference(
     reference = summarise(profile, prediction, sorted(file_digests(table.files, root).values()))
     if divided:
         reference = relate(reference, Division(table, project.split), test)
-    reference.write(run.bundle)
+    reference.write(run.bundle / REFERENCE_FILE)
     checksums.seal(run.bundle, REFERENCE_FILE)
 
 
@@ -88,22 +105,16 @@ def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory |
     champion = tracking.champion(root, project.name)
     if champion is None:
         raise ConfigError(f"{name} has no champion to watch yet. Run: headway run {name}")
-    reference = Reference.read(champion.bundle, champion.version)
+    reference = Reference.of(champion.bundle, champion.version)
     rows = open_rows(project.data, _kinds(champion.bundle), root, data)
     digests = file_digests(rows.files, root)
     files, why = _newest(rows.files, digests, reference, data)
     if not files:
         return NothingNew(project.name, champion.version, len(rows.files))
     rows.of(files).check()
-    plan = {
-        "champion": champion.version,
-        "bundle": str(champion.bundle),
-        "files": list(files),
-        "source": data,
-        "why": why,
-        "digest": digest({"champion": champion.version, "files": sorted(digests[file] for file in files)}),
-    }
-    return runs.start(project, root, {"watch": plan})
+    state = digest({"champion": champion.version, "files": sorted(digests[file] for file in files)})
+    plan = Plan(champion.version, str(champion.bundle), files, data, why, state)
+    return runs.start(project, root, {"watch": plan.to_json()})
 
 
 def _kinds(bundle: Path) -> dict[str, Kind]:
@@ -177,29 +188,29 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> WatchResult:
     from headway.quality import judge as quality
     from headway.watch.judge import expectations, shifts, summary
 
-    project, plan = runs.project_of(run), run.plan["watch"]
-    report.progress(0.1, f"profiling and predicting {', '.join(PurePath(f).name for f in plan['files'][:3])}")
-    kinds = _kinds(Path(plan["bundle"]))
-    reference = Reference.read(Path(plan["bundle"]), plan["champion"])
-    measurement = _measure(run, project, root, kinds, reference.together)
-    newest = Profile.from_json({"rows": measurement["rows"], "columns": measurement["columns"]})
-    write_json(run.path / "profile.json", newest.to_json())
-    sizes = Sizes(**measurement["sizes"]) if measurement["sizes"] else None
-    changes = shifts(reference, newest, read_summary(measurement["prediction"]), project.watch, sizes)
-    units = _units(reference, project, newest.rows, sizes)
+    project, plan = runs.project_of(run), Plan.from_json(run.plan["watch"], run.path / "run.json")
+    report.progress(0.1, f"profiling and predicting {', '.join(PurePath(f).name for f in plan.files[:3])}")
+    bundle = Path(plan.bundle)
+    kinds, reference = _kinds(bundle), Reference.of(bundle, plan.champion)
+    request = Request(project.data, str(root), plan.source, kinds, plan.bundle, plan.files, reference.together)
+    newest = _measure(run, request)
+    profile, sizes = newest.profile, newest.sizes
+    write_json(run.path / "profile.json", profile.to_json())
+    changes = shifts(reference, profile, newest.prediction, project.watch, sizes)
+    units = _units(reference, project, profile.rows, sizes)
     report.progress(0.7, "judging nulls and categories")
-    rows = open_rows(project.data, kinds, root, plan["source"]).of(plan["files"])
-    verdict = quality.judge(expectations(reference, newest, project.watch, sizes), rows, "the newest rows")
+    rows = open_rows(project.data, kinds, root, plan.source).of(plan.files)
+    verdict = quality.judge(expectations(reference, profile, project.watch, sizes), rows, "the newest rows")
     violations = [result.sentence for result in verdict.failures]
     return WatchResult(
         drifted=bool(violations) or any(shift.drifted for shift in changes),
         summary=summary(changes, violations, units.text if sizes is not None else ""),
-        champion=plan["champion"],
-        files=tuple(PurePath(file).name for file in plan["files"]),
-        why=plan["why"],
-        rows=newest.rows,
+        champion=plan.champion,
+        files=tuple(PurePath(file).name for file in plan.files),
+        why=plan.why,
+        rows=profile.rows,
         units=units,
-        digest=plan["digest"],
+        digest=plan.digest,
         columns=tuple(changes),
         expectations=tuple(result.to_json() for result in verdict.results),
         broken=tuple(violations),
@@ -224,23 +235,11 @@ def _units(reference: Reference, project: Project, rows: int, sizes: Sizes | Non
     return Belonging(together.name, count, sizes.size, text, note)
 
 
-def _measure(
-    run: RunDirectory, project: Project, root: Path, kinds: Mapping[str, Kind], together: Together | None
-) -> dict[str, Any]:
+def _measure(run: RunDirectory, request: Request) -> Newest:
     """The result of headway.watch.measure in a process of its own, so that this one does not import torch."""
-    plan = run.plan["watch"]
-    request = {
-        "data": project.data.model_dump(mode="json"),
-        "root": str(root),
-        "source": plan["source"],
-        "kinds": dict(kinds),
-        "bundle": plan["bundle"],
-        "files": plan["files"],
-        "together": None if together is None else asdict(together),
-    }
-    write_json(run.path / "asked.json", request)
-    out = run.path / "newest.json"
-    command = [sys.executable, "-m", "headway.watch.measure", str(run.path / "asked.json"), str(out)]
+    asked, out = run.path / "asked.json", run.path / "newest.json"
+    request.write(asked)
+    command = [sys.executable, "-m", "headway.watch.measure", str(asked), str(out)]
     process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if process.returncode != 0 or not out.exists():
         last = (process.stderr.strip().splitlines() or ["no output"])[-1]
@@ -249,7 +248,7 @@ def _measure(
     if "problem" in answer:
         raise (DataError if answer["exit_code"] == DataError.exit_code else ConfigError)(answer["problem"])
     out.unlink()
-    return answer
+    return Newest.from_json(answer)
 
 
 def is_reported(root: Path, project: str, result: WatchResult) -> bool:

@@ -12,9 +12,8 @@ estimated by random groups (Wolter, Introduction to Variance Estimation, 2007): 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +21,7 @@ import pyarrow.compute as pc
 
 from headway.columns.summary import numbers
 from headway.data.identity import GOLDEN, spread
+from headway.files.records import Record
 
 BUCKETS = 1024
 
@@ -30,7 +30,7 @@ ROW = "row"
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Sizes(Record):
     """The units of some rows. ``size``: rows of the unit that a row drawn at random is in, on average. ``note``: what to know."""
 
     rows: int
@@ -46,7 +46,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Together:
+class Together(Record):
     """Which rows of a training belong together: those alike in ``columns``, or those of one period of a column of time.
 
     ``name``: of a unit, as day or group; row where each row stands for itself. ``format``: how the column of time is written.
@@ -58,15 +58,9 @@ class Together:
     format: str | None = None
     sizes: Sizes = Sizes(0, 0, 1.0)
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Together:
-        """What asdict gave."""
-        plain: dict[str, Any] = {**values, "columns": tuple(values["columns"]), "sizes": Sizes(**values["sizes"])}
-        return cls(**plain)
-
 
 @dataclass(frozen=True)
-class Correlation:
+class Correlation(Record):
     """How alike two rows of one unit are in one column, 0 to 1: on average over its contrasts, in the one with most, in being null.
 
     Estimated from units of ``size`` rows in ``samples`` buckets.

@@ -7,9 +7,8 @@ no more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +17,7 @@ from headway.columns import Kind, column_type
 from headway.columns.summary import Summary
 from headway.data.profile import Profile
 from headway.errors import ConfigError
-from headway.files.atomic import read_json, write_json
+from headway.files.records import Record
 from headway.tasks import task_of
 from headway.watch.clusters import Clusters, Correlation, Together
 
@@ -34,7 +33,7 @@ PREDICTION = "prediction"
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(Record):
     """One column's shape. ``edges``: upper bounds of all bins but the last. ``categories``: those of all bins but the last.
 
     ``known``: every category that occurred, None where they are too many.
@@ -60,33 +59,25 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Reference:
+class Reference(Record):
     """All columns of the training's rows, the predictions of its test rows, and the SHA-256 of each file."""
 
-    columns: dict[str, Column]
+    columns: Mapping[str, Column]
     prediction: Column | None
     files: tuple[str, ...]
     together: Together | None = None
     """Which rows belong together; None where an older version did not keep it."""
 
-    def write(self, bundle: Path) -> None:
-        """Keep it beside the model."""
-        write_json(bundle / FILE, asdict(self))
-
     @classmethod
-    def read(cls, bundle: Path, version: str) -> Reference:
-        """What write kept. Raises ConfigError for a bundle without it."""
+    def of(cls, bundle: Path, version: str) -> Reference:
+        """A version's own. Raises ConfigError for a bundle without it."""
         try:
-            told = read_json(bundle / FILE)
+            return cls.read(bundle / FILE)
         except FileNotFoundError:
             raise ConfigError(
                 f"the champion must have kept a profile of its training's rows, but version {version} has no {FILE}; "
                 "retrain the project once"
             ) from None
-        columns = {name: _column(column) for name, column in told["columns"].items()}
-        prediction = _column(told["prediction"]) if told["prediction"] else None
-        together = Together.from_json(told["together"]) if told.get("together") else None
-        return cls(columns, prediction, tuple(told["files"]), together)
 
 
 def summarise(profile: Profile, prediction: Summary | None, files: Sequence[str]) -> Reference:
@@ -113,10 +104,3 @@ def profile_predictions(columns: Sequence[pa.Array], classes: Sequence[str]) -> 
 def as_column(task: str, predictions: np.ndarray, classes: Sequence[str]) -> pa.Array:
     """What the task watches of predictions, null where there is none."""
     return pa.array(task_of(task).watched(predictions, classes).tolist(), from_pandas=True)
-
-
-def _column(told: Mapping[str, Any]) -> Column:
-    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
-    if plain.get("correlation"):
-        plain["correlation"] = Correlation(**plain["correlation"])
-    return Column(**plain)
