@@ -5,13 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class Config(BaseModel):
@@ -32,9 +36,21 @@ class Config(BaseModel):
 _WORD = re.compile(r"literal\[(.*)\]")
 
 
-def _merge(problems: Iterable[Any]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Problem:
+    """What pydantic refuses, in its words; ``word``: what may stand there beside a number."""
+
+    kind: str
+    loc: tuple[int | str, ...]
+    text: str
+    value: Any
+    context: Mapping[str, Any]
+    word: str = ""
+
+
+def _merge(problems: Iterable[ErrorDetails]) -> list[_Problem]:
     """Merge the two problems of a number-or-word setting, one for each type, at the place that the user wrote."""
-    problems_by_place: dict[tuple[Any, ...], dict[str, Any]] = {}
+    problems_by_place: dict[tuple[int | str, ...], _Problem] = {}
     for problem in problems:
         loc = problem["loc"]
         last = str(loc[-1]) if loc else ""
@@ -42,9 +58,10 @@ def _merge(problems: Iterable[Any]) -> list[dict[str, Any]]:
         place = loc[:-1] if word or last in ("constrained-int", "int", "constrained-float", "float") else loc
         key = place if place is not loc else (*loc, problem["type"])
         if word and key in problems_by_place:
-            problems_by_place[key]["or"] = word[1]
+            problems_by_place[key] = replace(problems_by_place[key], word=word[1])
         else:
-            problems_by_place[key] = {**problem, "loc": place}
+            kind, text, value = problem["type"], problem["msg"], problem["input"]
+            problems_by_place[key] = _Problem(kind, place, text, value, problem.get("ctx", {}))
     return list(problems_by_place.values())
 
 
@@ -68,16 +85,15 @@ _NEEDS = {
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
-def _describe(cls: type[BaseModel], problem: Any) -> str:
+def _describe(cls: type[BaseModel], problem: _Problem) -> str:
     """One pydantic problem as `path must be X, but is Y`."""
-    kind, value = problem["type"], problem.get("input")
-    path, section = _locate(cls, problem["loc"])
+    kind, value, context = problem.kind, problem.value, problem.context
+    path, section = _locate(cls, problem.loc)
     if kind == "extra_forbidden":
-        name = str(problem["loc"][-1])
+        name = str(problem.loc[-1])
         return f"{path}: no such setting{suggest(name, list(section.model_fields))}"
     if kind == "missing":
         return f"{path} must be given, but is missing"
-    context = problem.get("ctx", {})
     for bound, words in _BOUNDS.items():
         if bound in context:
             return f"{path} must be {words} {context[bound]:g}, but is {value!r}"
@@ -90,9 +106,9 @@ def _describe(cls: type[BaseModel], problem: Any) -> str:
     if kind == "value_error":
         return f"{path}: {context['error']}" if path else str(context["error"])
     if kind in _NEEDS:
-        word = f" or {problem['or']}" if "or" in problem else ""
+        word = f" or {problem.word}" if problem.word else ""
         return f"{path} must be {_NEEDS[kind]}{word}, but is {value!r}"
-    return f"{path}: {problem['msg']}, but is {value!r}"
+    return f"{path}: {problem.text}, but is {value!r}"
 
 
 def _tag(value: Any, name: str) -> Any:

@@ -31,6 +31,15 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class Suggestion:
+    """An expectation that `init` proposes, in Great Expectations' words; ``column``: None where it is about the whole table."""
+
+    expect: str
+    column: str | None
+    arguments: Mapping[str, object]
+
+
+@dataclass(frozen=True)
 class Encoding(ABC):
     """What was fitted to one column, frozen: it turns canonical values into prepared columns. A plain value with a JSON form."""
 
@@ -86,7 +95,7 @@ class Encoding(ABC):
         """Canonical values to predict from, as training's were written; ``holds_numbers``: whether they came as numbers."""
         return column
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain values."""
         return asdict(self)
 
@@ -174,8 +183,8 @@ class ColumnType(ABC):
         """Why a column is likely of another type, as what follows "NAME should be ..."; None where nothing says so."""
         return None
 
-    def expectations(self, summary: Summary) -> list[dict[str, Any]]:
-        """What the values of today suggest about those of tomorrow, beside how many are missing: expectations without their column."""
+    def expectations(self, summary: Summary) -> list[Suggestion]:
+        """What the values of today suggest about those of tomorrow, beside how many are missing."""
         return []
 
     @abstractmethod

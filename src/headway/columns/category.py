@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
+from headway.columns.base import ColumnType, Encoding, Fitter, Prepared, Suggestion
 from headway.columns.config import PrepareConfig
 from headway.columns.recognition import Guess, Specimen
 from headway.columns.spelling import number_of, spelled, texts_of
@@ -147,11 +147,12 @@ class CategoricalColumn(ColumnType):
         what = "true or false" if set(texts.str.lower()) <= {"true", "false"} else f"{distinct:,} different values"
         return Guess("feature", self.name, what)
 
-    def expectations(self, summary: Summary) -> list[dict[str, Any]]:
+    def expectations(self, summary: Summary) -> list[Suggestion]:
         counts = summary.counts
         if not counts or len(counts) > MOST_VALUES:
             return []
-        return [{"expect": "column_values_to_be_in_set", "value_set": ordered(counts), "mostly": 0.99}]
+        arguments = {"value_set": ordered(counts), "mostly": 0.99}
+        return [Suggestion("column_values_to_be_in_set", summary.name, arguments)]
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return CategoryFitter(Counted(name, self.name), config, numbers)

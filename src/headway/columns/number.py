@@ -7,13 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
+from headway.columns.base import ColumnType, Encoding, Fitter, Prepared, Suggestion
 from headway.columns.category import CategoricalColumn
 from headway.columns.config import PrepareConfig
 from headway.columns.recognition import FEW, Guess, Specimen, is_number, numbers
@@ -198,15 +198,14 @@ class NumericColumn(ColumnType):
     def drafted(self, values: pd.Series, date_format: str | None) -> pd.Series:
         return numbers(values)
 
-    def expectations(self, summary: Summary) -> list[dict[str, Any]]:
+    def expectations(self, summary: Summary) -> list[Suggestion]:
         if summary.min is None or summary.max is None:
             return []
         low, high = widened(summary.min, summary.max)
         if FIRST_YEAR <= summary.min <= summary.max <= LAST_YEAR:
             high = max(high, summary.max + YEARS)
-        return [
-            {"expect": "column_values_to_be_between", "min_value": low, "max_value": high, "mostly": 0.999},
-        ]
+        arguments = {"min_value": low, "max_value": high, "mostly": 0.999}
+        return [Suggestion("column_values_to_be_between", summary.name, arguments)]
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return NumberFitter(Measured(name, self.name), config)

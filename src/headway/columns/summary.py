@@ -195,7 +195,7 @@ class Summary(ABC):
         self._update_hashes(other.hashes)
         self._count(other.values if other.values is not None else other.heavy)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain values, the sketch included."""
         kept = {k: getattr(self, k) for k in _PLAIN}
         values = None if self.values is None else dict(self.values.most_common())

@@ -41,7 +41,7 @@ def sha256_of(path: Path, root: Path) -> str:
     return file_digests([str(path)], root)[str(path)]
 
 
-def _digest(file: str, digests: dict[str, Any]) -> str:
+def _digest(file: str, digests: dict[str, object]) -> str:
     """From ``digests`` or, added to them, by reading the file."""
     path = Path(file)
     if not path.exists():  # a URL: its size and time are all that is known without reading it

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from headway import __version__
+from headway.columns.summary import Summary
 from headway.data.digests import file_digests
 from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.source import Table
@@ -58,14 +59,16 @@ def _key(table: Table, file: str, digest: str) -> str:
 
 def _keep(path: Path, profile: Profile) -> None:
     """Write a profile with its values in their order, so that a profile that is read back is the same."""
-    values = profile.to_json()
-    for name, column in profile.columns.items():
-        values["columns"][name]["values"] = None if column.values is None else dict(column.values)
-        values["columns"][name]["heavy"] = dict(column.heavy)
+    columns = {name: {**column.to_json(), **_in_order(column)} for name, column in profile.columns.items()}
+    values = {**profile.to_json(), "columns": columns}
     try:
         write_json(path, {**values, "check": _check(values)})
     except OSError:  # a kept profile only saves time
         return
+
+
+def _in_order(column: Summary) -> dict[str, object]:
+    return {"values": None if column.values is None else dict(column.values), "heavy": dict(column.heavy)}
 
 
 def _check(values: Mapping[str, object]) -> str:

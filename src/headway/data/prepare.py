@@ -114,7 +114,7 @@ class Preparation:
         """Of the columns that could become what a model ``takes``, those without an encoding: training could learn nothing from them."""
         return [name for name, kind in kinds.items() if name not in self.kinds and gives(kind, takes)]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain values: the encodings by their groups, then the rest."""
         return {
             **{group: [one.to_json() for one in self.columns if one.group == group] for group in groups()},
@@ -132,6 +132,7 @@ class Preparation:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Preparation:
         """What to_json gave."""
+        null_values, null_is_value = _nulls(values)
         return cls(
             columns=tuple(read_encoding(group, one) for group in groups() for one in values.get(group, ())),
             target=Target(**values["target"] | {"classes": tuple(values["target"]["classes"])}),
@@ -139,13 +140,14 @@ class Preparation:
             date_format=values.get("date_format"),
             strip=values.get("strip", False),
             written={name: Written.model_validate(one) for name, one in values.get("written", {}).items()},
-            **_nulls(values),
+            null_values=null_values,
+            null_is_value=null_is_value,
         )
 
 
-def _nulls(values: Mapping[str, Any]) -> dict[str, Any]:
-    """How nulls are written. Versions made before `typed` was kept had words for null where their files were CSV."""
+def _nulls(values: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """``null_values`` and ``null_is_value``. Versions made before `typed` was kept had words for null where their files were CSV."""
     words = tuple(values.get("null_values", ()))
     if "typed" in values:
-        return {"null_values": words, "null_is_value": values["typed"]}
-    return {"null_values": words or CsvOptions().null_values, "null_is_value": not words}
+        return words, values["typed"]
+    return words or CsvOptions().null_values, not words

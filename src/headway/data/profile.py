@@ -22,7 +22,7 @@ class Profile:
     rows: int
     columns: dict[str, Summary]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain values."""
         return {"rows": self.rows, "columns": {name: column.to_json() for name, column in self.columns.items()}}
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -230,7 +229,7 @@ def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
 
 def _text(plan: Plan, root: Path) -> str:
     """The file's text, with expectations from a profile of all rows."""
-    settings: dict[str, Any] = {"source": plan.source, "target": plan.target, "features": plan.features}
+    settings: dict[str, object] = {"source": plan.source, "target": plan.target, "features": plan.features}
     settings |= {"csv": plan.csv, "format": plan.format or "auto", "date_format": plan.date_format}
     settings |= {"unlabelled": "drop" if plan.unlabelled else "stop", "written": plan.written}
     data = DataConfig.parse(settings, "data")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from headway.columns import column_type
+from headway.columns.base import Suggestion
 from headway.columns.category import ordered
 from headway.draft.plan import Plan, moments_of
 from headway.tasks import target_task
@@ -21,17 +23,17 @@ if TYPE_CHECKING:
     from headway.data.profile import Profile
 
 
-def expectations(plan: Plan, profile: Profile) -> list[dict[str, object]]:
+def expectations(plan: Plan, profile: Profile) -> list[Suggestion]:
     """Expectations on later rows, from the present ones."""
-    rules: list[dict[str, object]] = [
-        {"expect": "table_row_count_to_be_between", "min_value": max(1, profile.rows // 2)}
+    target = profile.columns[plan.target]
+    share = {"mostly": _share(target)} if target.nulls else {}
+    rules = [
+        Suggestion("table_row_count_to_be_between", None, {"min_value": max(1, profile.rows // 2)}),
+        Suggestion("column_values_to_not_be_null", plan.target, share),
     ]
-    rules.append({"expect": "column_values_to_not_be_null", "column": plan.target})
     if target_task(plan.task).has_classes:
-        classes = ordered(profile.columns[plan.target].counts or {})
-        rules.append({"expect": "column_values_to_be_in_set", "column": plan.target, "value_set": classes})
-    if profile.columns[plan.target].nulls:
-        rules[1] |= {"mostly": _share(profile.columns[plan.target])}
+        classes = {"value_set": ordered(target.counts or {})}
+        rules.append(Suggestion("column_values_to_be_in_set", plan.target, classes))
     for name in plan.features:
         rules += _about(profile.columns[name])
     return rules
@@ -43,15 +45,10 @@ def _share(column: Summary) -> float:
     return math.floor(max(0.0, share - 0.05) * 100) / 100
 
 
-def _about(column: Summary) -> list[dict[str, object]]:
-    rules: list[dict[str, object]] = []
-    if column.nulls == 0:
-        rules.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": 0.99})
-    elif _share(column) > 0:
-        rules.append({"expect": "column_values_to_not_be_null", "column": column.name, "mostly": _share(column)})
-    for rule in column_type(column.kind).expectations(column):
-        rules.append({"expect": rule["expect"], "column": column.name, **rule})
-    return rules
+def _about(column: Summary) -> list[Suggestion]:
+    share = _share(column) if column.nulls else 0.99
+    rules = [Suggestion("column_values_to_not_be_null", column.name, {"mostly": share})] if share > 0 else []
+    return [*rules, *column_type(column.kind).expectations(column)]
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*( [\w.-]+)*")
@@ -77,7 +74,7 @@ def scalar(value: Any) -> str:
     return str(value)
 
 
-def render(plan: Plan, rules: list[dict[str, object]]) -> str:
+def render(plan: Plan, rules: Sequence[Suggestion]) -> str:
     """The whole file."""
     lines = [
         f"# Drafted by `headway init` from {plan.source}. Read it, and correct it where you know better.",
@@ -117,7 +114,9 @@ def render(plan: Plan, rules: list[dict[str, object]]) -> str:
         lines.append(f"  max_overlap: {plan.max_overlap:g}  # {_comment(plan.why['duplicates'])}")
     lines.append("  expectations:")
     for rule in rules:
-        inner = ", ".join(f"{k}: {scalar(v)}" for k, v in rule.items())
+        about = {} if rule.column is None else {"column": rule.column}
+        values = {"expect": rule.expect, **about, **rule.arguments}
+        inner = ", ".join(f"{name}: {scalar(value)}" for name, value in values.items())
         lines.append(f"    - {{{inner}}}")
     if plan.batch_size is not None:
         lines += ["", "train:", f"  batch_size: {plan.batch_size}  # the table is small"]

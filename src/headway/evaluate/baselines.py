@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -86,7 +85,7 @@ def _boosting(
     common = [_common_codes(np.asarray(train["categorical"])[:, i], n) for i, n in enumerate(cardinalities)]
     x, z = (_with_codes(part, common) for part in (train, test))
     numbers = x.shape[1] - len(cardinalities)
-    options: dict[str, Any] = {
+    options = {
         "categorical_features": [False] * numbers + [True] * len(cardinalities),
         "early_stopping": True,
         "validation_fraction": ASIDE,

@@ -124,7 +124,7 @@ class _Judge:
             )
         )
 
-    def _arguments(self, types: Mapping[str, pa.DataType]) -> dict[str, Any]:
+    def _arguments(self, types: Mapping[str, pa.DataType]) -> dict[str, object]:
         """The arguments with values in their column's type: 1 is "1" for a categorical column."""
         arguments = dict(self.stated.model_extra or {})
         if not self.rule.about:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -194,14 +193,14 @@ def free_names(columns: Sequence[str], taken: Sequence[str]) -> list[str]:
 def scored_rows(model: Model, numbers: np.ndarray, batch: pa.RecordBatch, predictions: np.ndarray) -> pa.Table:
     """Keys, or the row's number (from 1) where the project has none; what was predicted; by which version."""
     told = decode(model.preparation, model.interval, predictions)
-    answers: dict[str, Any] = {}
+    answers: dict[str, pa.Array] = {}
     for name in told:
         text = told[name].dtype.kind not in "fiu"
         answers[str(name)] = pa.Array.from_pandas(told[name], type=pa.string() if text else None)
     answers["model_version"] = pa.repeat(model.version, batch.num_rows)
     names = free_names(model.keys, list(answers))
     pairs = zip(names, model.keys, strict=True)
-    columns: dict[str, Any] = {name: to_string_or_keep(batch.column(key)) for name, key in pairs}
+    columns: dict[str, pa.Array] = {name: to_string_or_keep(batch.column(key)) for name, key in pairs}
     if not model.keys:
         columns["row"] = pa.array(numbers + 1, pa.int64())
     return pa.table(columns | answers)
@@ -210,7 +209,7 @@ def scored_rows(model: Model, numbers: np.ndarray, batch: pa.RecordBatch, predic
 def _refusal(start: int, batch: pa.RecordBatch, reasons: dict[int, str], lines: bool) -> pa.Table:
     """The refused rows as they came: their numbers (from 1), the reasons, the columns that were read."""
     rows = sorted(reasons)
-    columns: dict[str, Any] = {
+    columns: dict[str, pa.Array] = {
         "row": pa.array([start + row + 1 for row in rows], pa.int64()),
         "reason": pa.array([reasons[row] for row in rows], pa.string()),
     }
