@@ -23,6 +23,9 @@ LINE_BYTES = 1 << 24
 BLOCK_BYTES = 1 << 22
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
+Row = dict[str, Any]
+"""An object of a file: names to values."""
+
 
 def parse(text: bytes, where: str) -> Any:
     """A JSON value, its numbers as texts. Raises DataError, one line beginning with ``where``, on what is no JSON or ambiguous."""
@@ -41,7 +44,7 @@ def parse(text: bytes, where: str) -> Any:
         raise DataError(f"{where}: {error}") from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> Row:
     values = dict(pairs)
     if len(values) < len(pairs):
         ((twice, count),) = Counter(name for name, _ in pairs).most_common(1)
@@ -86,7 +89,7 @@ def column_of(values: Sequence[Any], name: str, where: str, comma: bool = False)
         ) from None
 
 
-def flat(record: dict[str, Any], where: str, single: Collection[str] = ()) -> dict[str, Any]:
+def flat(record: Row, where: str, single: Collection[str] = ()) -> Row:
     """A record without objects in it: what stands in one has the names of both, with a point between.
 
     ``single``: columns of single values, where an object stays one, so that it is refused.
@@ -136,7 +139,7 @@ def lines_batches(
         yield batch_of(records, columns, where, commas)
 
 
-def _blocks(stream: IO[bytes], where: str, single: Collection[str] = ()) -> Iterator[list[dict[str, Any]]]:
+def _blocks(stream: IO[bytes], where: str, single: Collection[str] = ()) -> Iterator[list[Row]]:
     """The records of a block's lines, or of a part of an array. Raises DataError with the line's or the row's number."""
     rest, number = b"", 0
     block = stream.read(BLOCK_BYTES)
@@ -156,7 +159,7 @@ def _blocks(stream: IO[bytes], where: str, single: Collection[str] = ()) -> Iter
         number += len(lines)
 
 
-def _records(lines: Sequence[bytes], number: int, where: str, single: Collection[str]) -> list[dict[str, Any]]:
+def _records(lines: Sequence[bytes], number: int, where: str, single: Collection[str]) -> list[Row]:
     records = []
     for line in lines:
         number += 1
@@ -171,7 +174,7 @@ def _records(lines: Sequence[bytes], number: int, where: str, single: Collection
     return records
 
 
-def _array(block: bytes, stream: IO[bytes], where: str, single: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+def _array(block: bytes, stream: IO[bytes], where: str, single: Collection[str]) -> Iterator[list[Row]]:
     """The records of an array, as many at a time as a block holds."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     text, number = _decoded(decoder, block.lstrip(_BLANK)[1:], not block, where), 0
@@ -199,11 +202,9 @@ def _decoded(decoder: codecs.IncrementalDecoder, block: bytes, last: bool, where
         raise DataError(f"{where} must be UTF-8 text, but {error.object[error.start]:#x} is not") from None
 
 
-def _elements(
-    text: str, number: int, where: str, single: Collection[str], last: bool
-) -> tuple[list[dict[str, Any]], str, bool]:
+def _elements(text: str, number: int, where: str, single: Collection[str], last: bool) -> tuple[list[Row], str, bool]:
     """The whole records at a text's beginning, what follows them, and whether the array ends there."""
-    records: list[dict[str, Any]] = []
+    records: list[Row] = []
     at = 0
     while True:
         while at < len(text) and text[at] in " \t\r\n,":

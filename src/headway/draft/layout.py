@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
 
 from headway.data.files import FORMATS, find_files, suffix_of
 from headway.data.formats import head_of
@@ -46,7 +45,7 @@ class Layout:
 
     form: str
     format: str | None = None
-    csv: dict[str, Any] = field(default_factory=dict)
+    csv: dict[str, object] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -133,7 +132,7 @@ def _is_object(text: bytes) -> bool:
         return False
 
 
-def _lists(value: dict[str, Any], path: str) -> list[str]:
+def _lists(value: Mapping[str, object], path: str) -> list[str]:
     """Where in an object there are lists of objects."""
     found = []
     for name, inner in value.items():

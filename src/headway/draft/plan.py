@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from headway.columns import Kind, column_type
 from headway.columns.written import Written
@@ -23,7 +22,7 @@ class Plan:
     keys: list[str] = field(default_factory=list)
     ignore: dict[str, str] = field(default_factory=dict)
     format: str | None = None
-    csv: dict[str, Any] = field(default_factory=dict)
+    csv: dict[str, object] = field(default_factory=dict)
     date_format: str | None = None
     zones: dict[str, str] = field(default_factory=dict)
     written: dict[str, Written] = field(default_factory=dict)

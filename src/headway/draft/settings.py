@@ -21,7 +21,7 @@ _WRITTEN, _CSV = "data.written.", "data.csv."
 
 def stated_writings(pairs: Pairs) -> dict[str, Written]:
     """How columns are written that people have said it of."""
-    stated: dict[str, dict[str, Any]] = {}
+    stated: dict[str, dict[str, object]] = {}
     for dotted, value in pairs.items():
         if dotted.startswith(_WRITTEN):
             column, _, setting = dotted.removeprefix(_WRITTEN).rpartition(".")
@@ -29,7 +29,7 @@ def stated_writings(pairs: Pairs) -> dict[str, Written]:
     return {column: Written.parse(one, f"--set {_WRITTEN}{column}") for column, one in stated.items()}
 
 
-def stated_csv(pairs: Pairs) -> dict[str, Any]:
+def stated_csv(pairs: Pairs) -> dict[str, object]:
     """Settings of CSV files."""
     return {dotted.removeprefix(_CSV): value for dotted, value in pairs.items() if dotted.startswith(_CSV)}
 
