@@ -20,7 +20,7 @@ from headway.data.credentials import refuse_credentials
 from headway.data.earlier import renamed
 from headway.data.texts import TEXT
 from headway.errors import ConfigError
-from headway.evaluate.config import EvaluateConfig, GateConfig
+from headway.evaluate.config import NAIVE, EvaluateConfig, GateConfig
 from headway.models import ModelConfig, model_configs
 from headway.models.mlp import MLP
 from headway.serve.config import ServeConfig
@@ -135,6 +135,21 @@ class Project(Config):
                     f"data.features must have a column of type {' or '.join(kinds)}, for {self.model.name} is set to take "
                     f"{array}, but it has none"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _forecasts_are_of_series(self) -> Project:
+        series, naive = self.data.series, [name for name in self.evaluate.baselines if name in NAIVE]
+        if series is not None and self.split.by != "time":
+            raise ValueError(
+                f"split.by must be time for data.series, but is {self.split.by}: a forecast is tested on what comes after"
+            )
+        if naive and series is None:
+            raise ValueError(
+                f"evaluate.baselines must leave {naive[0]} out, or data.series must be given: it says how rows follow"
+            )
+        if series is not None and series.season is None and "seasonal_naive" in naive:
+            raise ValueError("evaluate.baselines must leave seasonal_naive out, or data.series.season must be given")
         return self
 
     @model_validator(mode="after")

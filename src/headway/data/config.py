@@ -11,6 +11,7 @@ from headway.columns import Kind
 from headway.columns.spelling import spell
 from headway.columns.written import Written
 from headway.config import Config
+from headway.data.series import SeriesConfig
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -74,6 +75,9 @@ class DataConfig(Config):
         (), description="Columns that identify a row: kept beside predictions, never features."
     )
     ignore: dict[str, str] = Field({}, description="Columns left out, each with the reason.")
+    series: SeriesConfig | None = Field(
+        None, description="Of a table of time series, one row a moment: what is forecast. Left out: rows are no series."
+    )
 
     @property
     def may_be_texts(self) -> bool:

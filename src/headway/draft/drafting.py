@@ -25,6 +25,7 @@ from headway.draft.first_rows import check_one_table, no_column, read_first
 from headway.draft.guess import guess
 from headway.draft.layout import Choices, as_options, choose_files, layout_of
 from headway.draft.plan import Plan, moments_of
+from headway.draft.series import series_of
 from headway.draft.settings import over, stated_csv, stated_writings
 from headway.draft.writing import Writing, as_written
 from headway.draft.yaml import expectations, render
@@ -142,9 +143,8 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
             _place(plan, column, answer, len(formats) > 1)
     _leave_leaks(plan, frame)
     _write_down(plan, writings)
-    dates = moments_of(plan)
-    if dates:
-        plan.notes.append(f"rows have a time, {dates[0]}: if the model is to predict the future, split by it")
+    plan.series = series_of(plan, frame)
+    plan.notes += _about_time(plan)
     if frame[plan.target].isna().any():
         plan.unlabelled = True
         plan.notes.append(f"{plan.target} is missing in some rows: they are left out (data.unlabelled: drop)")
@@ -154,6 +154,25 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
         raise DataError(
             f"there must be a column to learn {plan.target} from, but every other one is left out: {causes}"
         )
+
+
+def _about_time(plan: Plan) -> list[str]:
+    """What people should know where rows have a time."""
+    series, dates = plan.series, moments_of(plan)
+    if series is None:
+        return [f"rows have a time, {dates[0]}: if the model is to predict the future, split by it"] if dates else []
+    of = f" of each {' and '.join(series.groups)}" if series.groups else ""
+    notes = [
+        f"rows are a time series{of}, one row each {series.step} of {series.moment}: the newest are the test, beside naive forecasts"
+    ]
+    measured = [name for name, kind in plan.features.items() if column_type(kind).adds_up and name not in series.groups]
+    if measured:
+        shown = ", ".join(measured[:3]) + (" ..." if len(measured) > 3 else "")
+        it = "it is" if len(measured) == 1 else "they are"
+        notes.append(
+            f"{shown} of the same moment: {plan.target} is a forecast only where {it} known beforehand; else move to data.ignore"
+        )
+    return notes
 
 
 def _write_down(plan: Plan, writings: Mapping[str, Writing]) -> None:

@@ -9,6 +9,16 @@ from headway.columns.written import Written
 from headway.tasks import TaskName
 
 
+@dataclass(frozen=True)
+class Series:
+    """A step in words, and after how many of them the target is likely alike; ``groups`` have a series each."""
+
+    moment: str
+    groups: tuple[str, ...]
+    step: str
+    season: int | None
+
+
 @dataclass
 class Plan:
     """The decisions so far."""
@@ -25,6 +35,7 @@ class Plan:
     csv: dict[str, object] = field(default_factory=dict)
     date_format: str | None = None
     zones: dict[str, str] = field(default_factory=dict)
+    series: Series | None = None
     written: dict[str, Written] = field(default_factory=dict)
     max_overlap: float | None = None
     batch_size: int | None = None

@@ -99,11 +99,7 @@ def render(plan: Plan, rules: Sequence[Suggestion]) -> str:
         lines.append(f"  keys: {scalar(plan.keys)}  # identify a row; kept beside predictions, never features")
     if plan.ignore:
         lines += ["  ignore:", *(f"    {scalar(c)}: {quoted(why)}" for c, why in plan.ignore.items())]
-    lines += ["", "split:", f"  by: {'stratified' if target_task(plan.task).stratified else 'random'}"]
-    dates = moments_of(plan)
-    if dates:
-        lines += ["  # to predict the future, test on the newest rows instead:", "  # by: time"]
-        lines.append(f"  # column: {scalar(dates[0])}")
+    lines += [*_series(plan), "", *_split(plan)]
     lines += _clocks(plan)
     lines += [
         "",
@@ -120,12 +116,41 @@ def render(plan: Plan, rules: Sequence[Suggestion]) -> str:
         lines.append(f"    - {{{inner}}}")
     if plan.batch_size is not None:
         lines += ["", "train:", f"  batch_size: {plan.batch_size}  # the table is small"]
+    lines += _baselines(plan)
     lines += [
         "",
         "gate:  # a candidate replaces the champion unless it may be worse by more than the margin",
         *_gate(plan),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _series(plan: Plan) -> list[str]:
+    if plan.series is None:
+        return []
+    said = {"groups": list(plan.series.groups), "step": plan.series.step, "horizon": 1, "season": plan.series.season}
+    inner = ", ".join(f"{name}: {scalar(value)}" for name, value in said.items() if value not in ([], None))
+    return [f"  series: {{{inner}}}  # a forecast so many steps ahead is beside the newest value that is known then"]
+
+
+def _split(plan: Plan) -> list[str]:
+    if plan.series is not None:
+        return ["split:", "  by: time  # the newest rows are the test", f"  column: {scalar(plan.series.moment)}"]
+    lines = ["split:", f"  by: {'stratified' if target_task(plan.task).stratified else 'random'}"]
+    dates = moments_of(plan)
+    if dates:
+        lines += ["  # to predict the future, test on the newest rows instead:", "  # by: time"]
+        lines.append(f"  # column: {scalar(dates[0])}")
+    return lines
+
+
+def _baselines(plan: Plan) -> list[str]:
+    """A forecast's, beside those of any row."""
+    if plan.series is None:
+        return []
+    learning = ["trivial", "linear", "boosting"]
+    names = [*learning, "naive", *(["seasonal_naive"] if plan.series.season is not None else [])]
+    return ["", "evaluate:", f"  baselines: {scalar(names)}"]
 
 
 def _clocks(plan: Plan) -> list[str]:

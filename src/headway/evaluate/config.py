@@ -9,7 +9,10 @@ from pydantic import Field, field_validator
 from headway.config import Config
 from headway.evaluate.margin import check_margin
 
-Baseline = Literal["trivial", "linear", "boosting", "unigram", "ngram"]
+Baseline = Literal["trivial", "linear", "boosting", "naive", "seasonal_naive", "unigram", "ngram"]
+
+NAIVE: tuple[Baseline, ...] = ("naive", "seasonal_naive")
+"""Baselines that need data.series."""
 
 
 class EvaluateConfig(Config):
@@ -19,7 +22,8 @@ class EvaluateConfig(Config):
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples behind each interval.")
     baselines: tuple[Baseline, ...] = Field(
         ("trivial", "linear", "boosting"),
-        description="Cheap models that the network must beat to earn its keep; of documents unigram and ngram, which count tokens.",
+        description="Cheap models that the network must beat to earn its keep; of documents unigram and ngram, which count tokens; "
+        "of data.series naive, the newest known target, and seasonal_naive, that of a season ago.",
     )
     prompts: tuple[str, ...] = Field(("\n",), description="Of a language model: what the samples begin with.")
     reference: str | None = Field(

@@ -17,6 +17,7 @@ from headway.data.reading import FileReading
 from headway.data.store import Store
 from headway.errors import ConfigError, DataError, TrainingError
 from headway.evaluate.baselines import Fitted, fit_baselines
+from headway.evaluate.config import NAIVE
 from headway.evaluate.evaluation import Reference
 from headway.evaluate.resample import Units
 from headway.files.atomic import write_array
@@ -97,8 +98,9 @@ class ExamOfRows(Exam):
         return Reference(name, task.of_scores(scores)) if np.isfinite(scores).all() else None
 
     def baselines(self, names: Sequence[str]) -> dict[str, Fitted]:
-        return fit_baselines(
-            names,
+        learning = [name for name in names if name not in NAIVE]
+        fitted = fit_baselines(
+            learning,
             self.project.task,
             self.store.arrays("train"),
             self.store.arrays("test"),
@@ -106,6 +108,18 @@ class ExamOfRows(Exam):
             cardinalities=self._preparation.inputs().categorical,
             seed=self.project.train.seed,
         )
+        if len(learning) < len(names):
+            fitted |= self._naive([name for name in names if name in NAIVE])
+        return {name: fitted[name] for name in names}
+
+    def _naive(self, names: Sequence[str]) -> dict[str, Fitted]:
+        from headway.data.split import Division
+        from headway.evaluate.naive import naive_forecasts
+
+        series = self.project.data.series
+        assert series is not None, "the project was validated"
+        division = Division(rows_of(self.run, self.project, self.root), self.project.split)
+        return naive_forecasts(names, division, series)
 
     def check(self, bundle: np.ndarray) -> None:
         expected = np.load(self.run.predictions("test"))

@@ -49,6 +49,7 @@ def table_of(project: Project, root: Path, only: Collection[str] | None = None) 
     """The project's rows, or those in the files ``only``, with every column that any stage needs."""
     extra = [*project.data.keys, *project.split.row_key, *project.evaluate.slices]
     extra += [c for c in (project.split.column, project.evaluate.reference) if c is not None]
+    extra += project.data.series.groups if project.data.series is not None else ()
     own = {*project.data.features, project.data.target}
     return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in own)), only)
 

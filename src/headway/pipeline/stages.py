@@ -61,12 +61,15 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
 
 
 def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Reporter) -> tuple[Prepared, str]:
+    from headway.data.history import dates_of
     from headway.data.split import Division
     from headway.data.store import make_store
 
     table = rows_of(run, project, root)
     config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
     division = Division(table, project.split)
+    if project.data.series is not None:
+        dates_of(division)  # refused before the training
     folder, takes = root / "data" / "prepared", project.model.takes
     store, reused = make_store(folder, division, project.data, config, report.warn, takes)
     for name in store.preparation.lacking(table.kinds, takes):

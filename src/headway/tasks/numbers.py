@@ -64,6 +64,7 @@ class Numbers(TargetTask):
     kind = "numeric"
     dtype = np.dtype(np.float64)
     metrics: ClassVar[tuple[Metric, ...]] = (RMSE, MAE, R2)
+    baselines = ("trivial", "linear", "boosting", "naive", "seasonal_naive")
 
     def problems(self, summary: Summary, positive: str | None) -> list[Problem]:
         del summary, positive

@@ -1,0 +1,54 @@
+"""What is known of a series' target beforehand: a forecast that is made ``horizon`` steps ahead knows it up to then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headway.data.identity import row_hashes
+from headway.data.series import SeriesConfig
+from headway.data.split import Division
+from headway.errors import ConfigError
+
+
+def dates_of(division: Division) -> np.ndarray:
+    """(N,) datetime64[us]: the moments of a table split by time. Raises ConfigError where they are no dates."""
+    moments = division.moments.values
+    if moments.dtype.kind != "M":
+        raise ConfigError(f"split.column must hold dates for data.series, but {division.split.column} holds numbers")
+    return moments
+
+
+@dataclass(frozen=True)
+class History:
+    """The target of each row, NaN where it is not known: ``groups`` (N,) codes, ``moments`` (N,) datetime64[us], ``target`` (N,)."""
+
+    groups: np.ndarray
+    moments: np.ndarray
+    target: np.ndarray
+
+    @classmethod
+    def of(cls, division: Division, series: SeriesConfig) -> History:
+        """That of a table split by time. Raises as `dates_of`."""
+        table, moments = division.table, dates_of(division)
+        batches = [chunk.batch.column(table.target) for chunk in table.chunks(columns=[table.target])]
+        target = np.concatenate([column.to_numpy(zero_copy_only=False) for column in batches]).astype(np.float64)
+        groups = np.zeros(len(target), np.int64)
+        if series.groups:
+            groups = np.unique(row_hashes(table, series.groups), return_inverse=True)[1].astype(np.int64)
+        return cls(groups, moments, target)
+
+    def at(self, moments: np.ndarray) -> np.ndarray:
+        """(N,) the newest target that each row's group had at these moments; NaN before its first."""
+        known = np.flatnonzero(np.isfinite(self.target))
+        if not len(known):
+            return np.full(len(moments), np.nan)
+        instants = np.unique(self.moments[known])
+        places = self.groups[known] * len(instants) + np.searchsorted(instants, self.moments[known])
+        order = np.argsort(places, kind="stable")
+        asked = np.searchsorted(instants, moments, side="right") - 1
+        found = np.searchsorted(places[order], self.groups * len(instants) + asked, side="right") - 1
+        rows = known[order][found.clip(0)]
+        there = (asked >= 0) & (found >= 0) & (self.groups[rows] == self.groups)
+        return np.where(there, self.target[rows], np.nan)

@@ -1,0 +1,98 @@
+"""Whether a table's rows are time series: one row a moment in regular steps, of the whole table or of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from headway.columns import column_type
+from headway.data.series import MONTHS, UNITS
+from headway.draft.plan import Plan, Series, moments_of
+from headway.tasks import target_task
+
+REGULAR = 0.75
+"""The share of steps that are the usual one: of five working days a week four are."""
+
+FEWEST = 50
+"""Rows of a table, and a fifth of it of a group, below which steps are an accident."""
+
+MOST_GROUPS = 8
+"""Columns that are tried as groups, alone and in pairs."""
+
+_DAY = UNITS["day"]
+
+
+def series_of(plan: Plan, frame: pd.DataFrame) -> Series | None:
+    """The series that the rows are, where the target is a number; None where they are none."""
+    if target_task(plan.task).has_classes or len(frame) < FEWEST:
+        return None
+    for moment in moments_of(plan):
+        times = column_type(plan.features[moment]).drafted(frame[moment], plan.date_format)
+        seconds = times.to_numpy("datetime64[s]").astype(np.int64)
+        if times.isna().any():
+            continue
+        for groups in _groupings(plan, frame, moment):
+            step = _step(seconds, frame, groups)
+            if step is not None:
+                return Series(moment, groups, *step)
+    return None
+
+
+def _groupings(plan: Plan, frame: pd.DataFrame, moment: str) -> Iterator[tuple[str, ...]]:
+    """None, each column that could name a group, and each pair."""
+    columns = [name for name in (*plan.features, *plan.keys) if name != moment and _names_groups(frame[name])]
+    few = columns[:MOST_GROUPS]
+    yield ()
+    for count in (1, 2):
+        yield from combinations(few, count)
+
+
+def _names_groups(column: pd.Series) -> bool:
+    """Whether its values recur, and are no fractions: a store's number, an item's name."""
+    if pd.api.types.is_float_dtype(column.dtype) and not (column.dropna() % 1 == 0).all():
+        return False
+    return 2 <= column.nunique() <= len(column) / (FEWEST / 5) and bool(column.notna().all())
+
+
+def _step(seconds: np.ndarray, frame: pd.DataFrame, groups: tuple[str, ...]) -> tuple[str, int | None] | None:
+    """The usual step in words and its season; None where moments recur within a group, or have no usual step."""
+    codes = frame.groupby(list(groups), sort=False).ngroup().to_numpy() if groups else np.zeros(len(frame), int)
+    if np.median(np.bincount(codes)) < FEWEST / 5:
+        return None
+    order = np.lexsort((seconds, codes))
+    same = np.diff(codes[order]) == 0
+    months = _months(seconds[order])
+    steps = np.diff(seconds[order] if months is None else months)[same]
+    usual, counts = np.unique(steps, return_counts=True)
+    if not len(usual) or usual[0] == 0 or counts.max() < REGULAR * len(steps):
+        return None
+    size = int(usual[counts.argmax()])
+    step, season = _in_seconds(size) if months is None else _in_months(size)
+    return step, season if season is not None and len(steps) / len(np.unique(codes)) >= 2 * season else None
+
+
+def _months(seconds: np.ndarray) -> np.ndarray | None:
+    """(N,) months since 1970 where all moments are at the same place in their months; else None."""
+    moments = seconds.view("datetime64[s]")
+    months = moments.astype("datetime64[M]")
+    first, last = (len(np.unique(moments - edge.astype("datetime64[s]"))) == 1 for edge in (months, months + 1))
+    return months.astype(np.int64) if (first or last) and len(np.unique(months)) > 2 else None
+
+
+def _in_seconds(size: int) -> tuple[str, int | None]:
+    unit = max((name for name in UNITS if size % UNITS[name] == 0), key=UNITS.__getitem__)
+    if size < _DAY:
+        return _words(size // UNITS[unit], unit), _DAY // size if _DAY % size == 0 else None
+    return _words(size // UNITS[unit], unit), {_DAY: 7, UNITS["week"]: 52}.get(size)
+
+
+def _in_months(size: int) -> tuple[str, int | None]:
+    unit = max((name for name in MONTHS if size % MONTHS[name] == 0), key=MONTHS.__getitem__)
+    return _words(size // MONTHS[unit], unit), 12 // size if size < 12 and 12 % size == 0 else None
+
+
+def _words(count: int, unit: str) -> str:
+    return f"{count} {unit}{'s' if count > 1 else ''}"

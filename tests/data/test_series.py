@@ -1,0 +1,165 @@
+"""What is known of a series beforehand, against pandas and the slow obvious version; and which tables `headway init` takes for series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headway.data.history import History
+from headway.data.series import SeriesConfig
+from headway.draft.drafting import draft
+from headway.errors import ConfigError
+from headway.pipeline import runs, stages
+from headway.pipeline.assessment import exam_of
+from headway.project import Project, load_project
+from headway.run.report import Silent
+
+SHOPS = ("north", "south", "west")
+
+
+def micros(moments: pd.DatetimeIndex | pd.Series) -> np.ndarray:
+    return np.asarray(moments, "datetime64[us]")
+
+
+def write(root: Path, table: pd.DataFrame, target: str = "y") -> tuple[Project, tuple[str, ...]]:
+    """The project that `init` drafts, and what it says."""
+    (root / "conf").mkdir(exist_ok=True)
+    (root / "conf" / "rows.yaml").unlink(missing_ok=True)
+    table.to_csv(root / "rows.csv", index=False)
+    said = draft("rows.csv", target, None, root).decisions
+    return load_project("rows", root), said
+
+
+def test_the_newest_known_value_is_that_of_the_slow_obvious_version() -> None:
+    chance = np.random.default_rng(0)
+    rows = 300
+    moments = micros(pd.Timestamp("2024-01-01") + pd.to_timedelta(chance.integers(0, 200, rows), unit="h"))
+    groups, target = chance.integers(0, 4, rows), chance.normal(size=rows)
+    target[chance.random(rows) < 0.2] = np.nan
+    asked = SeriesConfig(step="1 hour").earlier(moments, 5)
+    history = History(groups, moments, target)
+    for row, value in enumerate(history.at(asked)):
+        before = (groups == groups[row]) & (moments <= asked[row]) & ~np.isnan(target)
+        newest = before & (moments == moments[before].max()) if before.any() else before
+        assert (value in target[newest]) if before.any() else np.isnan(value)
+    assert np.isnan(History(groups, moments, np.full(rows, np.nan)).at(asked)).all()
+
+
+@pytest.mark.parametrize(
+    ("step", "count", "expected"),
+    [
+        ("15 minutes", 2, "2024-03-31 11:30"),
+        ("1 day", 7, "2024-03-24 12:00"),
+        ("1 month", 12, "2023-03-31 12:00"),
+        ("1 quarter", 1, "2023-12-31 12:00"),
+        ("1 year", 2, "2022-03-31 12:00"),
+    ],
+)
+def test_a_step_back_is_one_of_the_clock_or_of_the_calendar(step: str, count: int, expected: str) -> None:
+    (there,) = SeriesConfig(step=step).earlier(micros(pd.DatetimeIndex(["2024-03-31 12:00"])), count)
+    assert there == np.datetime64(expected)
+
+
+def test_the_season_is_the_newest_one_that_is_known_at_the_horizon() -> None:
+    lags = {horizon: SeriesConfig(step="1 day", season=7, horizon=horizon).seasonal_lag for horizon in (1, 7, 8, 15)}
+    assert lags == {1: 7, 7: 7, 8: 14, 15: 21}
+
+
+def sales(days: pd.DatetimeIndex) -> pd.DataFrame:
+    """A row for each shop and day, in an order of no meaning."""
+    chance = np.random.default_rng(1)
+    table = pd.DataFrame([(day, shop) for day in days for shop in SHOPS], columns=["day", "shop"])
+    table["y"] = table.day.dt.day_of_week * 10 + table.shop.map({"north": 0, "south": 100, "west": 200})
+    table["y"] += np.round(chance.normal(size=len(table)), 3)
+    return table.sample(frac=1, random_state=0)
+
+
+def test_naive_forecasts_are_pandas_shifts_of_each_group_and_need_no_model(tmp_path: Path) -> None:
+    table = sales(pd.date_range("2024-01-01", periods=90))
+    project, said = write(tmp_path, table)
+    assert project.data.series == SeriesConfig(groups=("shop",), step="1 day", season=7)
+    assert (project.split.by, project.split.column) == ("time", "day")
+    assert any(line.startswith("rows are a time series of each shop, one row each 1 day of day") for line in said)
+    project = load_project("rows", tmp_path, ["data.series.horizon=2"])
+    run = runs.start(project, tmp_path)
+    stages.validate(run, tmp_path, Silent())
+    stages.prepare(run, tmp_path, Silent())
+    exam = exam_of(run, project, tmp_path)
+    forecasts = exam.baselines(["naive", "trivial", "seasonal_naive"])
+    assert list(forecasts) == ["naive", "trivial", "seasonal_naive"]
+    newest = table.sort_values("day").groupby("shop").y
+    test = table.day >= table.day.sort_values().iloc[-len(exam.target)]
+    np.testing.assert_allclose(exam.target, table.y[test])
+    for name, lag in {"naive": 2, "seasonal_naive": 7}.items():
+        np.testing.assert_allclose(forecasts[name].prediction, newest.shift(lag)[table.index][test])
+
+
+def table_of(moments: pd.DatetimeIndex) -> pd.DataFrame:
+    chance = np.random.default_rng(2)
+    return pd.DataFrame(
+        {"when": moments, "high": chance.normal(size=len(moments)), "y": chance.normal(size=len(moments))}
+    )
+
+
+@pytest.mark.parametrize(
+    ("moments", "step", "season"),
+    [
+        (pd.date_range("2024-01-01", periods=400, freq="h"), "1 hour", 24),
+        (pd.date_range("2024-01-01", periods=400, freq="15min"), "15 minutes", 96),
+        (pd.date_range("2024-01-01", periods=150, freq="B"), "1 day", 7),
+        (pd.date_range("2000-01-31", periods=120, freq="ME"), "1 month", 12),
+        (pd.date_range("2000-01-01", periods=60, freq="QS"), "1 quarter", 4),
+        (pd.date_range("2020-01-06", periods=60, freq="7D"), "1 week", None),
+    ],
+    ids=["hours", "quarters of an hour", "working days", "ends of months", "quarters", "weeks of one year"],
+)
+def test_rows_in_regular_steps_are_a_series_whose_newest_rows_are_the_test(
+    moments: pd.DatetimeIndex, step: str, season: int | None, tmp_path: Path
+) -> None:
+    project, said = write(tmp_path, table_of(moments))
+    assert project.data.series == SeriesConfig(step=step, season=season)
+    assert project.split.by == "time"
+    naive = [name for name in project.evaluate.baselines if "naive" in name]
+    assert naive == ["naive", *(["seasonal_naive"] if season else [])]
+    assert any(line.startswith("high of the same moment: y is a forecast only where it is known") for line in said)
+
+
+def test_rows_of_chance_moments_or_of_classes_are_no_series(tmp_path: Path) -> None:
+    chance = np.random.default_rng(3)
+    moments = pd.Timestamp("2024-01-01") + pd.to_timedelta(chance.integers(0, 10**6, 300), unit="min")
+    project, _ = write(tmp_path, table_of(pd.DatetimeIndex(moments)))
+    assert (project.data.series, project.split.by) == (None, "random")
+    classes = table_of(pd.date_range("2024-01-01", periods=300, freq="h"))
+    project, _ = write(tmp_path, classes.assign(y=np.where(classes.y > 0, "up", "down")))
+    assert (project.data.series, project.split.by) == (None, "stratified")
+
+
+@pytest.mark.parametrize(
+    ("setting", "refusal"),
+    [
+        ("split.by=random", r"split\.by must be time for data\.series, but is random"),
+        ("data.series=null", r"evaluate\.baselines must leave naive out, or data\.series must be given"),
+        ("data.series.season=null", r"evaluate\.baselines must leave seasonal_naive out, or data\.series\.season must"),
+        ("data.series.step=1 fortnight", r"data\.series\.step: must be a number and one of second, .* write 1 hour"),
+    ],
+)
+def test_a_series_that_cannot_be_forecast_is_one_line(setting: str, refusal: str, tmp_path: Path) -> None:
+    write(tmp_path, table_of(pd.date_range("2024-01-01", periods=200, freq="h")))
+    with pytest.raises(ConfigError, match=refusal) as error:
+        load_project("rows", tmp_path, [setting])
+    assert "\n" not in str(error.value)
+
+
+def test_a_series_of_numbers_is_refused_before_the_training(tmp_path: Path) -> None:
+    table = table_of(pd.date_range("2024-01-01", periods=200, freq="h")).assign(number=np.arange(200) + 0.5)
+    write(tmp_path, table)
+    project = load_project("rows", tmp_path, ["split.column=number"])
+    run = runs.start(project, tmp_path)
+    stages.validate(run, tmp_path, Silent())
+    with pytest.raises(
+        ConfigError, match=r"^split\.column must hold dates for data\.series, but number holds numbers$"
+    ):
+        stages.prepare(run, tmp_path, Silent())
