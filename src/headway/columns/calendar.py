@@ -168,12 +168,14 @@ class Calendar(Encoding):
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         days, holidays = values["days"], values["holidays"]
-        nested: dict[str, Any] = {
-            "parts": tuple(Part(**part) for part in values["parts"]),
-            "days": None if days is None else Day.from_json(days),
-            "holidays": None if holidays is None else tuple(holidays),
-        }
-        return cls(**{**values, **nested})
+        return cls(
+            column=values["column"],
+            parts=tuple(Part(**part) for part in values["parts"]),
+            days=None if days is None else Day.from_json(days),
+            zone=values["zone"],
+            holidays=None if holidays is None else tuple(holidays),
+            missing=values["missing"],
+        )
 
 
 def _micros(column: pa.Array) -> np.ndarray:
