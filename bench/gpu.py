@@ -138,7 +138,7 @@ def _step(parts: Parts, recipe: Recipe, device: torch.device) -> Step:
     network = build()
     arithmetic = choose_precision(recipe.precision, device)
     apply_precision(network, arithmetic)
-    optimizers = make_optimizer(network, recipe, capturable=recipe.cuda_graphs)
+    optimizers = make_optimizer(network, recipe, capturable=recipe.cuda_graphs is True)
     return Step(network, optimizers, loss, arithmetic, recipe, int(recipe.batch_size))
 
 
@@ -216,7 +216,7 @@ def _distance(parts: Parts, recipe: Recipe, device: torch.device) -> float:
     for one in (recipe.model_copy(update={"precision": "fp32", "compile": "none"}), recipe):
         step = _step(parts, one, device)
         _process_wide(step.arithmetic)
-        forward: Any = torch.compile(step.network) if one.compile != "none" else step.network
+        forward: Any = torch.compile(step.network) if one.compile not in ("auto", "none") else step.network
         with step.arithmetic.autocast():
             outputs.append(forward(**batch).float())
     return float((outputs[1] - outputs[0]).abs().max() / outputs[0].std().clamp_min(1e-12))

@@ -129,8 +129,9 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> Mapping[str, Any]
     best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
     best = "fitted at once" if project.model.name == "linear" else best
     report.line(f"{project.model.name} in {result['precision']} on {result['device']}, {best}, {rate}")
-    if result.get("diagnosis"):
-        report.line(result["diagnosis"])
+    for name in ("way", "diagnosis"):
+        if result.get(name):
+            report.line(result[name])
     return result
 
 

@@ -63,7 +63,11 @@ def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: s
         return _gpu(cost, recipe, precision, bf16)
     if bf16 and precision == "fp32":
         return "this CPU computes in bf16: try train.precision=bf16", "train.precision=bf16"
-    if recipe.compile == "none" and cost["time/step_ms"] > 5 and cost.get("time/seconds", 0.0) > WORTH_COMPILING:
+    if (
+        recipe.compile in ("auto", "none")
+        and cost["time/step_ms"] > 5
+        and cost.get("time/seconds", 0.0) > WORTH_COMPILING
+    ):
         return "steps are arithmetic: try train.compile=default", "train.compile=default"
     if recipe.batch_size != "auto" and cost["time/step_ms"] < 0.5:
         size = recipe.batch_size * 2
@@ -96,11 +100,11 @@ def contention(use: Use, threads: int) -> str | None:
 
 def _gpu(cost: Mapping[str, float], recipe: Recipe, precision: str, bf16: bool) -> tuple[str, str]:
     device_ms = cost.get("time/device_ms", cost["time/step_ms"])
-    launched = recipe.cuda_graphs or recipe.compile == "reduce-overhead"
+    launched = recipe.cuda_graphs is True or recipe.compile == "reduce-overhead"
     if not launched and precision != "fp16" and min(device_ms, cost["time/step_ms"]) < SMALL_STEP_MS:
         return "the GPU waits for launches: try train.cuda_graphs=true", "train.cuda_graphs=true"
     if precision == "fp32" and bf16:
         return "the GPU computes bf16 many times faster than fp32: try train.precision=bf16", "train.precision=bf16"
-    if recipe.compile == "none":
+    if recipe.compile in ("auto", "none"):
         return "steps are kernels, one after another: try train.compile=default", "train.compile=default"
     return "nothing stands out: what is left is arithmetic", ""

@@ -38,10 +38,13 @@ class Follower:
         self._writer = CheckpointWriter(run.checkpoints)
         self._told = _already_told(run)
         self._every = max(1, training.batches.steps // POINTS_AN_EPOCH)
+        self._compiled = False
         self._saved = self._shown = self._pointed = time.perf_counter()
 
-    def follow(self) -> None:
-        """Train to the end. Raises TrainingError when the loss becomes non-finite a second time."""
+    def follow(self, way: str = "") -> None:
+        """Train to the end; ``way`` says how steps run. Raises TrainingError when the loss becomes non-finite a second time."""
+        if way:
+            self._journal.write("stage", name="way", step=0, text=way)
         try:
             self._train()
         except BaseException:
@@ -106,6 +109,11 @@ class Follower:
         for text in training.step.notices:
             self._journal.write("warning", text=text)
         training.step.notices.clear()
+        compiled = training.step.compiled
+        if compiled is not None and compiled.proven and not self._compiled:
+            self._compiled = True
+            text = f"compiling took {compiled.seconds:.3g} s"
+            self._journal.write("stage", name="compiled", step=training.progress.step, text=text)
         if now - self._pointed >= POINT_SECONDS and training.step.loss_steps:
             self._point()
         if now - self._shown >= PROGRESS_SECONDS:

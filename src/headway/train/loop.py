@@ -135,6 +135,8 @@ class Training:
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         values = {**vars(self.progress), "loss_steps": step.loss_steps, "parts": step.parts}
         values["misrecorded"] = step.misrecorded
+        values["uncompiled"] = self.recipe.compile not in ("auto", "none") and step.compiled is None
+        values["uncaptured"] = self.recipe.cuda_graphs is True and step.graph is None
         values["scaler"] = step.scaler.state_dict()
         if values["best_loss"] == float("inf"):
             values["best_loss"] = None
@@ -160,6 +162,12 @@ class Training:
         step.loss_steps, step.parts = values.pop("loss_steps"), values.pop("parts")
         if values.pop("misrecorded", False):  # checkpoints from before it was kept lack it
             step.stop_recording()
+        if values.pop("uncompiled", False):
+            step.stop_compiling()
+        if values.pop("uncaptured", False):
+            step.stop_graphs()
+        if step.graph is not None:
+            step.graph.forget()
         scaler = values.pop("scaler")
         if scaler:
             step.scaler.load_state_dict(scaler)

@@ -153,7 +153,7 @@ def _fit_each(
     from headway.train.precision import choose_device, choose_precision
 
     arithmetic = choose_precision(recipe.precision, choose_device(recipe.device))
-    recipe = tuned(run, recipe, workload, arithmetic)
+    recipe, _ = tuned(run, recipe, workload, arithmetic)
 
     def show(step: int, steps: int, text: str) -> None:
         journal.write("progress", step=step, steps=steps, text=text)

@@ -150,7 +150,9 @@ class ManyTraining:
         self.network = stack(networks, generators).to(device)
         self._alone = networks[0].to(device)
         self._optimizer = self._optimizer_of(variants)
-        self._step = ManyStep(self.network, self._optimizer, self._loss, len(variants), generators, recipe.record)
+        self._step = ManyStep(
+            self.network, self._optimizer, self._loss, len(variants), generators, recipe.record is not False
+        )
         self._tensors = {name: t.to(device) for name, t in workload.tensors("train").items()}
         self.rows = len(self._tensors["target"])
 
@@ -232,7 +234,7 @@ def _check(recipe: Recipe, workload: TableWorkload) -> None:
         raise ConfigError(f"train.batch_size must be at most the {rows:,} training rows, but is {recipe.batch_size:,}")
     wanted = {"optimizer": "adamw", "accumulate": 1, "clip": 0.0, "ema": 0.0, "compile": "none", "cuda_graphs": False}
     for name, value in wanted.items():
-        if getattr(recipe, name) != value:
+        if getattr(recipe, name) not in (value, "auto"):
             raise NotAtOnce(f"many seeds at once need train.{name} {value}, but it is {getattr(recipe, name)}")
     if recipe.precision not in ("auto", "fp32"):
         raise NotAtOnce(f"many seeds at once are trained in fp32, but train.precision is {recipe.precision}")

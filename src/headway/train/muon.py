@@ -44,7 +44,11 @@ class Muon(torch.optim.Muon):
         rows, columns = weights[0].shape
         rate = group["lr"] * max(1.0, rows / columns) ** 0.5
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(weights, [update.to(weights[0].dtype) for update in updates], alpha=-rate)
+        steps = [update.to(weights[0].dtype) for update in updates]
+        if isinstance(rate, Tensor):  # on the device, for a CUDA graph
+            torch._foreach_add_(weights, torch._foreach_mul(steps, -rate))
+        else:
+            torch._foreach_add_(weights, steps, alpha=-rate)
 
 
 def _by_shape(weights: list[Tensor]) -> list[list[Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from headway.files.atomic import digest, read_json, read_or_empty, write_json
 from headway.models import ModelConfig
 from headway.run.directory import RunDirectory
 from headway.train.activations import checkpoint_activations
+from headway.train.choice import WAYS, Length, Way, choose_way, free, timed_on_gpu
 from headway.train.diagnosis import diagnose
 from headway.train.follow import Follower
 from headway.train.loop import Training
@@ -32,20 +34,24 @@ def fit_network(
     device = choose_device(recipe.device)
     check_compiler(recipe, device)
     arithmetic = choose_precision(recipe.precision, device)
-    stated, recipe = recipe, tuned(run, recipe, workload, arithmetic)
+    stated, (recipe, way) = recipe, tuned(run, recipe, workload, arithmetic)
     training = make_training(workload, recipe, arithmetic)
+    if training.step.compiled is not None:
+        training.step.compiled.limit = way.limit
     training.meter.flops_a_unit = read_json(run.path / "tuned.json")["flops_a_step"] / training.batches.count(0)
     training.meter.usual_flops_a_unit = workload.usual_flops(training.step.network)
     auto = stated.threads in ("auto", 0) and device.type == "cpu"
     most = torch.get_num_threads()
     threads = KeptThreads(run.path / "tuned.json", most, torch.set_num_threads) if auto else None
     follower = Follower(run, training, identity(run, model, recipe), threads)
-    follower.follow()
+    follower.follow(way.reason)
     network = training.step.kept
     network.load_state_dict(training.best)
     save_file({k: v.to("cpu").contiguous() for k, v in training.best.items()}, run.bundle / "weights.safetensors")
     predictions = workload.predictions(network, arithmetic)
     cost = training.meter.cost(str(arithmetic.name), recipe.price_per_hour)
+    if training.step.compiled is not None:
+        cost["time/compiling_seconds"] = training.step.compiled.seconds
     bf16 = choose_precision("auto", device).name == "bf16"
     recipe = recipe.model_copy(update={"threads": torch.get_num_threads()})  # those of the end
     found = diagnose(cost, recipe, device=device.type, precision=str(arithmetic.name), unit=workload.unit, bf16=bf16)
@@ -67,6 +73,7 @@ def fit_network(
         "threads": torch.get_num_threads(),
         "cost": cost,
         "diagnosis": found.text,
+        "way": _said(way, training),
         "try": found.setting,
     }
     return result, predictions
@@ -83,7 +90,7 @@ def make_training(workload: Workload, recipe: Recipe, arithmetic: Arithmetic) ->
     apply_precision(network, arithmetic)
     if recipe.checkpoint_activations:
         checkpoint_activations(network)
-    optimizers = make_optimizer(network, recipe, capturable=recipe.cuda_graphs)
+    optimizers = make_optimizer(network, recipe, capturable=recipe.cuda_graphs is True)
     step = Step(network, optimizers, workload.loss, arithmetic, recipe, batches.batch_size)
     return Training(workload, step, recipe, batches, Meter(arithmetic.device))
 
@@ -99,16 +106,40 @@ def identity(run: RunDirectory, model: ModelConfig, recipe: Recipe) -> dict[str,
     }
 
 
-def tuned(run: RunDirectory, recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> Recipe:
-    """The recipe with numbers for what was left to be chosen. Chosen once a run: a restart must take the same."""
+def tuned(run: RunDirectory, recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> tuple[Recipe, Way]:
+    """The recipe with values for what was left to be chosen, and why. Chosen once a run: a restart must take the same."""
     path = run.path / "tuned.json"
     if "threads" not in read_or_empty(path):
         size = batch_size_of(recipe, workload, arithmetic, make_training)
-        threads = threads_of(recipe.model_copy(update={"batch_size": size}), workload, arithmetic)
-        write_json(path, {"batch_size": size, "threads": threads.count, "flops_a_step": threads.flops_a_step})
+        sized = recipe.model_copy(update={"batch_size": size})
+        threads = threads_of(sized, workload, arithmetic)
+        torch.set_num_threads(threads.count)
+        way = _way_of(sized.model_copy(update={"threads": threads.count}), workload, arithmetic, threads.flops_a_step)
+        chosen = {"batch_size": size, "threads": threads.count, "flops_a_step": threads.flops_a_step}
+        write_json(path, {**chosen, **asdict(way)})
     chosen = read_json(path)
     torch.set_num_threads(chosen["threads"])
-    return recipe.model_copy(update={"batch_size": chosen["batch_size"], "threads": chosen["threads"]})
+    recipe = recipe.model_copy(update={"batch_size": chosen["batch_size"], "threads": chosen["threads"]})
+    earlier = Way("none", False, True, "")  # what was taken before this was chosen
+    own = {field.name: chosen.get(field.name, getattr(earlier, field.name)) for field in fields(Way)}
+    stated = {name: getattr(recipe, name) for name in WAYS if getattr(recipe, name) != "auto"}
+    way = Way(**{**own, **stated})
+    return way.applied(recipe), way
+
+
+def _way_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic, flops_a_step: float) -> Way:
+    epochs = min(recipe.epochs, recipe.patience + 1)
+    length = Length(flops_a_step, epochs * workload.batches(recipe, arithmetic.device).steps)
+    way = choose_way(recipe, length, arithmetic, lambda: timed_on_gpu(recipe, workload, arithmetic, make_training))
+    free(arithmetic.device)
+    return way
+
+
+def _said(way: Way, training: Training) -> str:
+    """The choice for the terminal, with what compiling took."""
+    compiled = training.step.compiled
+    took = f"compiling took {compiled.seconds:.3g} s" if compiled is not None and compiled.proven else ""
+    return "; ".join(text for text in (way.reason, took) if text)
 
 
 __all__ = ["count_flops", "fit_network", "identity", "make_training"]

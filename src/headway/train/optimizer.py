@@ -154,9 +154,10 @@ def make_optimizer(model: nn.Module, recipe: Recipe, *, capturable: bool = False
         recipe.optimizer_kernel
     ]
     rate: Any = recipe.learning_rate
-    if capturable:
+    muon_rate: Any = recipe.muon_learning_rate
+    if capturable:  # a number would be part of the graph for good
         kernel = {**kernel, "capturable": True}
-        rate = torch.tensor(rate, device=next(model.parameters()).device)
+        rate, muon_rate = (torch.tensor(r, device=next(model.parameters()).device) for r in (rate, muon_rate))
     if recipe.optimizer == "sgd":
         kernel.pop("capturable", None)
         groups = _groups(matrices, vectors, recipe.weight_decay)
@@ -170,7 +171,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, *, capturable: bool = False
         parts.append(
             Muon(
                 hidden,
-                lr=recipe.muon_learning_rate,
+                lr=muon_rate,
                 weight_decay=recipe.weight_decay,
                 momentum=recipe.muon_momentum,
                 adjust_lr_fn="original",

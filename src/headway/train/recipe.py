@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from headway.config import Config
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
-Compile = Literal["none", "default", "reduce-overhead", "max-autotune"]
+Compile = Literal["auto", "none", "default", "reduce-overhead", "max-autotune"]
 Schedule = Literal["constant", "linear", "cosine", "one_cycle"]
 
 
@@ -57,9 +57,17 @@ class Recipe(Config):
     precision: Precision = Field(
         "auto", description="Number format of the arithmetic; auto takes bf16 or fp16 only where the hardware has them."
     )
-    compile: Compile = Field("none", description="Whether and how torch.compile compiles the network.")
-    cuda_graphs: bool = Field(False, description="Replay the whole step as one recorded CUDA graph.")
-    record: bool = Field(True, description="Record a step's kernels once and call nothing else; on a CPU, uncompiled.")
+    compile: Compile = Field(
+        "auto",
+        description="Whether and how torch.compile compiles the network; auto compiles large ones that train for long.",
+    )
+    cuda_graphs: bool | Literal["auto"] = Field(
+        "auto", description="Replay the whole step as one CUDA graph; auto does so where that is faster."
+    )
+    record: bool | Literal["auto"] = Field(
+        "auto",
+        description="Record a step's kernels once and call nothing else; on a CPU, uncompiled; auto records short steps.",
+    )
     residence: Literal["auto", "device", "stream", "loader"] = Field(
         "auto",
         description="Rows held on the device, or read ahead from disk; auto holds what fits in half of the memory. "
@@ -86,8 +94,8 @@ class Recipe(Config):
     def _belongs_together(self) -> Recipe:
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise ValueError("nesterov must come with optimizer sgd and a momentum, but it does not")
-        if self.cuda_graphs and self.precision == "fp16":
+        if self.cuda_graphs is True and self.precision == "fp16":
             raise ValueError("cuda_graphs must not come with precision fp16, whose scaler decides on the CPU; set bf16")
-        if self.cuda_graphs and self.accumulate > 1:
+        if self.cuda_graphs is True and self.accumulate > 1:
             raise ValueError("cuda_graphs must not come with accumulate, but it is above 1")
         return self

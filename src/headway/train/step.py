@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from headway.data.batches import Batch
 from headway.errors import ConfigError, TrainingError
+from headway.train.average import Average
+from headway.train.compiled import Compiled, TookTooLong, at_most, why
+from headway.train.graph import StepGraph
 from headway.train.optimizer import Optimizers
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
@@ -37,20 +39,23 @@ class Step:
     ) -> None:
         self.network, self.optimizers, self.loss, self.arithmetic = network, optimizers, loss, arithmetic
         self.scaler = arithmetic.scaler()
-        self.average = _average(network, recipe.ema)
+        self.average = Average(network, recipe.ema) if recipe.ema else None
         self.loss_sum = torch.zeros((), device=arithmetic.device)
         self.loss_steps = 0
         self.parts = recipe.accumulate
         self.notices: list[str] = []
         self._recipe = recipe
         self._full = batch_size
-        self._compiled = _compiled(network, recipe)
-        self._graph: _Graph | None = None
+        wanted = recipe.compile not in ("auto", "none")
+        self.compiled = Compiled(network, recipe.compile, -(-batch_size // recipe.accumulate)) if wanted else None
+        """None where nothing is compiled, or cannot be."""
         self._undo = Undo(network, arithmetic.device)
         self.recorder = Recorder(network, self._loss, loss) if can_be_recorded(recipe, arithmetic) else None
         """None where steps are not to be recorded, or cannot be."""
         self.misrecorded = False
         """Whether a recording that was in use proved wrong."""
+        self.graph = StepGraph(self) if recipe.cuda_graphs is True else None
+        """None where steps are not to be captured, or cannot be."""
 
     @property
     def kept(self) -> nn.Module:
@@ -59,11 +64,19 @@ class Step:
 
     def __call__(self, batch: Batch) -> None:
         """One step on one batch. Raises TrainingError when even one row does not fit in memory, Misrecorded as ``check`` does."""
-        if self._recipe.cuda_graphs and len(batch["target"]) == self._full:
-            self._replay(batch)
+        if self.graph is not None and len(batch["target"]) == self._full:
+            self._by_graph(self.graph, batch)
         else:
-            self._apply(self._gradients(batch))
+            self.eager(batch)
         self.loss_steps += 1
+
+    def eager(self, batch: Batch) -> None:
+        """All of a step but counting it, in as many parts as fit in memory."""
+        self._apply(self._gradients(batch))
+
+    def captured(self, batch: Batch) -> None:
+        """The same without what a CUDA graph cannot hold: a second attempt."""
+        self._apply(self._in_parts(batch))
 
     def check(self) -> None:
         """Compare a recording in use with the network once more. Raises Misrecorded when they differ: weights may be wrong by then."""
@@ -75,6 +88,20 @@ class Step:
         self.recorder, self.misrecorded = None, True
         self.optimizers.zero_grad()  # the step at which it was noticed has given weights their gradients
 
+    def stop_compiling(self) -> None:
+        """Call the network itself from here on."""
+        self.compiled = None
+
+    def stop_graphs(self) -> None:
+        """Take every step eagerly from here on: it cannot be captured."""
+        self.graph = None
+
+    def _by_graph(self, graph: StepGraph, batch: Batch) -> None:
+        graph(batch)
+        if graph.reason:
+            self.stop_graphs()
+            self.notices.append(f"steps are not replayed as a CUDA graph (train.cuda_graphs): {graph.reason}")
+
     def _gradients(self, batch: Batch) -> Tensor:
         """Give weights their gradients, in as many parts as fit in memory; returns the loss.
 
@@ -82,24 +109,49 @@ class Step:
         """
         while True:
             self._undo.keep()
+            trial = self._trial(batch)
+            failure = ""
             try:
-                loss = self._in_parts(batch)
-            except RuntimeError as error:
+                loss = self._in_parts(batch) if trial is None else self._compiling(trial, batch)
+            except (Exception, TookTooLong) as error:
                 if not is_out_of_memory(error):
-                    raise
+                    if trial is None:
+                        raise
+                    failure = why(error)
             else:
                 self._undo.settle()
                 return loss
             # Not within the except clause: the error holds the frames, and they hold the activations.
             self._undo.put_back()
-            self._halve(len(batch["target"]))
+            if failure and trial is not None:
+                self.optimizers.zero_grad()
+                trial.forget()
+                self.stop_compiling()
+                self.notices.append(f"the network is not compiled (train.compile): {failure}")
+            else:
+                self._halve(len(batch["target"]))
+
+    def _trial(self, batch: Batch) -> Compiled | None:
+        """The compiled network, if this is the step that compiles it."""
+        compiled = self.compiled
+        first = compiled is not None and not compiled.proven and self.parts == self._recipe.accumulate
+        return compiled if first and len(batch["target"]) == self._full else None
+
+    def _compiling(self, compiled: Compiled, batch: Batch) -> Tensor:
+        begun = time.perf_counter()
+        with at_most(compiled.limit):
+            loss = self._in_parts(batch)
+        if self.arithmetic.device.type == "cuda":
+            torch.cuda.synchronize(self.arithmetic.device)
+        compiled.proven, compiled.seconds = True, time.perf_counter() - begun
+        return loss
 
     def _apply(self, loss: Tensor) -> None:
         """All that happens once a step, by the gradients there are."""
         self.update()
         self.loss_sum += loss
         if self.average is not None:
-            self.average.update_parameters(self.network)
+            self.average.update()
 
     def _in_parts(self, batch: Batch) -> Tensor:
         if self.parts == 1:
@@ -131,7 +183,8 @@ class Step:
 
     def _loss(self, batch: Batch) -> Tensor:
         target = batch["target"]
-        forward = self._compiled if len(target) == self._full else self.network
+        compiled = self.compiled
+        forward = self.network if compiled is None or len(target) != compiled.rows else compiled
         inputs = {name: tensor for name, tensor in batch.items() if name != "target"}
         if not self.arithmetic.autocasts:
             return self.loss(forward(**inputs), target, self._recipe.label_smoothing)
@@ -164,11 +217,6 @@ class Step:
             f"out of memory: batches are computed in {self.parts} parts of {-(-rows // self.parts)} from here on"
         )
 
-    def _replay(self, batch: Batch) -> None:
-        if self._graph is None:
-            self._graph = _Graph(self, batch)
-        self._graph.replay(batch)
-
     def take_loss(self) -> float:
         """Mean training loss since the last call; waits for the device."""
         loss = float(self.loss_sum) / max(1, self.loss_steps)
@@ -177,77 +225,14 @@ class Step:
         return loss
 
 
-class _Graph:
-    """The whole step recorded once and replayed: one launch instead of hundreds.
-
-    Recording needs rehearsals, which would be steps too many; the state is put back after them, in place.
-    """
-
-    def __init__(self, step: Step, batch: Batch) -> None:
-        self._inputs = {name: tensor.clone() for name, tensor in batch.items()}
-        held = [step.loss_sum, *step.network.parameters(), *step.network.buffers()]
-        if step.average is not None:
-            held += [*step.average.parameters(), *step.average.buffers()]
-        before = [tensor.detach().clone() for tensor in held]
-        states = [(value, value.clone()) for value in _state(step.optimizers)]
-        random = torch.cuda.get_rng_state()
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                self._work(step)
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._work(step)
-        torch.cuda.set_rng_state(random)
-        known = {id(value) for value, _ in states}
-        with torch.no_grad():
-            for tensor, old in zip(held, before, strict=True):
-                tensor.copy_(old)
-            for value, old in states:
-                value.copy_(old)
-            for value in _state(step.optimizers):
-                if id(value) not in known:  # made by the rehearsals: an optimizer's state begins at zero
-                    value.zero_()
-
-    def _work(self, step: Step) -> None:
-        step._apply(step._in_parts(self._inputs))
-
-    def replay(self, batch: Batch) -> None:
-        for name, tensor in batch.items():
-            self._inputs[name].copy_(tensor, non_blocking=True)
-        self._graph.replay()
-
-
-def _state(optimizers: Optimizers) -> list[Tensor]:
-    return [
-        value
-        for part in optimizers.parts
-        for state in part.state.values()
-        for value in state.values()
-        if isinstance(value, Tensor)
-    ]
-
-
-def _average(network: nn.Module, decay: float) -> AveragedModel | None:
-    if not decay:
-        return None
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-
 def can_be_recorded(recipe: Recipe, arithmetic: Arithmetic) -> bool:
     """A checkpointed block draws its random numbers again by setting their state, and a scaler's factor changes: neither is a kernel."""
-    alone = recipe.compile == "none" and not recipe.checkpoint_activations and not arithmetic.scaler().is_enabled()
-    return recipe.record and arithmetic.device.type == "cpu" and alone
-
-
-def _compiled(network: nn.Module, recipe: Recipe) -> Callable[..., Any]:
-    """The network as the step calls it. Only full batches are compiled: another shape would be compiled anew."""
-    if recipe.compile == "none":
-        return network
-    mode = None if recipe.compile == "default" else recipe.compile
-    return torch.compile(network, mode=mode, dynamic=False)
+    alone = (
+        recipe.compile in ("auto", "none")
+        and not recipe.checkpoint_activations
+        and not arithmetic.scaler().is_enabled()
+    )
+    return recipe.record is not False and arithmetic.device.type == "cpu" and alone
 
 
 def has_compiler() -> bool:
@@ -263,9 +248,9 @@ def has_compiler() -> bool:
 
 def check_compiler(recipe: Recipe, device: torch.device) -> None:
     """Raises ConfigError where a recipe asks for what this machine cannot do."""
-    if recipe.cuda_graphs and device.type != "cuda":
+    if recipe.cuda_graphs is True and device.type != "cuda":
         raise ConfigError("train.cuda_graphs needs an NVIDIA GPU, but this trains on the CPU; leave it false")
-    if recipe.compile != "none" and device.type == "cpu" and not has_compiler():
+    if recipe.compile not in ("auto", "none") and device.type == "cpu" and not has_compiler():
         raise ConfigError("train.compile needs a C++ compiler, but there is none; install g++ or leave compile none")
-    if recipe.compile == "reduce-overhead" and recipe.cuda_graphs:
+    if recipe.compile == "reduce-overhead" and recipe.cuda_graphs is True:
         raise ConfigError("train.compile reduce-overhead records CUDA graphs itself; leave train.cuda_graphs false")

@@ -1,0 +1,187 @@
+"""The whole step as one CUDA graph: one launch instead of hundreds.
+
+A few steps run eagerly first, as training steps like all others; then one is captured, which computes nothing; then the graph takes a step
+beside an eager one from the same state, and only where both agree is it used. What cannot be captured (a network that reads values in
+Python, a GPU without the memory for it) trains eagerly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from headway.data.batches import Batch
+from headway.train.average import Average
+from headway.train.optimizer import Optimizers
+from headway.train.precision import Arithmetic
+from headway.train.undo import is_out_of_memory
+
+EAGER_STEPS = 3
+"""Steps before the capture: they make the optimizer's state and choose the kernels of products."""
+
+APART = 0.05
+"""How far the graph's update may be from the eager one's, as a share of it: some kernels sum in no fixed order."""
+
+
+class Graph(Protocol):
+    """A captured step."""
+
+    def replay(self) -> None:
+        """Run its kernels on what is in the inputs now."""
+        ...
+
+
+class Steps(Protocol):
+    """What is captured: a step that runs eagerly, and the same without what a graph cannot hold."""
+
+    network: nn.Module
+    optimizers: Optimizers
+    arithmetic: Arithmetic
+    average: Average | None
+    loss_sum: Tensor
+
+    def eager(self, batch: Batch) -> None: ...
+
+    def captured(self, batch: Batch) -> None: ...
+
+
+class Cuda:
+    """The calls of CUDA that capturing needs."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._generator = torch.cuda.default_generators[device.index or torch.cuda.current_device()]
+        self._side = torch.cuda.Stream(device)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """On the stream of the later capture: autograd remembers the stream on which it saw a weight first."""
+        self._side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._side):
+            yield
+        torch.cuda.current_stream().wait_stream(self._side)
+
+    def capture(self, work: Callable[[], None]) -> Graph:
+        """The kernels of ``work``, none of which run. Raises RuntimeError where that cannot be."""
+        graph, random = torch.cuda.CUDAGraph(), self._generator.clone_state()
+        try:
+            # thread_local: threads that read ahead pin memory meanwhile
+            with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
+                work()
+        except RuntimeError:
+            self._generator.graphsafe_set_state(random)  # the one in use still believes in a capture, and draws no more
+            raise
+        return graph
+
+    def random(self) -> Tensor:
+        """The state of the GPU's random numbers."""
+        return self._generator.get_state()
+
+    def set_random(self, state: Tensor) -> None:
+        """Put it back."""
+        self._generator.set_state(state)
+
+
+class StepGraph:
+    """Takes steps on batches of one shape: eagerly, then by the graph. Other shapes are stepped eagerly."""
+
+    def __init__(self, step: Steps) -> None:
+        self.reason = ""
+        """Why steps are not replayed; empty while they can be."""
+        self.eager_left = EAGER_STEPS
+        self._step, self._cuda = step, Cuda(step.arithmetic.device)
+        self._graph: Graph | None = None
+        self._inputs: Batch = {}
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether steps are replayed by now."""
+        return self._graph is not None
+
+    def forget(self) -> None:
+        """Capture anew: weights or the optimizer's state lie elsewhere now."""
+        self._graph, self._inputs, self.eager_left = None, {}, EAGER_STEPS
+
+    def __call__(self, batch: Batch) -> None:
+        """One step. Where the graph is given up, ``reason`` says why, and the step was taken eagerly."""
+        if self._graph is not None and _kinds(batch) == _kinds(self._inputs):
+            torch._foreach_copy_(list(self._inputs.values()), list(batch.values()), non_blocking=True)
+            self._graph.replay()
+        elif self._graph is None and not self.eager_left and not self.reason:
+            self._begin(batch)
+        else:
+            self.eager_left -= bool(self.eager_left)
+            with self._cuda.aside():
+                self._step.eager(batch)
+
+    def _begin(self, batch: Batch) -> None:
+        """Capture, and compare with an eager step, which is the one that counts."""
+        inputs = {name: tensor.clone() for name, tensor in batch.items()}
+        try:
+            graph = self._cuda.capture(lambda: self._step.captured(inputs))
+        except RuntimeError as error:
+            self._step.optimizers.zero_grad()  # gradients that lie in the lost graph's memory
+            self.reason = _why(error)
+            self._step.eager(batch)
+            return
+        self.reason = self._compare(graph, inputs)
+        if not self.reason:
+            self._graph, self._inputs = graph, inputs
+
+    def _compare(self, graph: Graph, batch: Batch) -> str:
+        """How the graph differs from an eager step; empty where it does not, beyond the order of sums."""
+        held, random = self._held(), self._cuda.random()
+        before = [tensor.clone() for tensor in held]
+        graph.replay()
+        replayed = [tensor.clone() for tensor in held]
+        torch._foreach_copy_(held, before)
+        self._cuda.set_random(random)
+        self._step.eager(batch)
+        weights = len(list(self._step.network.parameters()))
+        for what, part in (("loss", slice(0, 1)), ("weights", slice(1, 1 + weights))):
+            if _apart(before[part], held[part], replayed[part]) > APART:
+                return (
+                    f"its {what} differ from an eager step's"
+                    if what == "weights"
+                    else "its loss differs from an eager step's"
+                )
+        return ""
+
+    def _held(self) -> list[Tensor]:
+        """All that a step changes, the loss first, then the weights."""
+        step = self._step
+        held = [step.loss_sum, *step.network.parameters(), *step.network.buffers()]
+        held += [] if step.average is None else step.average.tensors
+        held += [
+            value
+            for part in step.optimizers.parts
+            for state in part.state.values()
+            for value in state.values()
+            if isinstance(value, Tensor)
+        ]
+        return [tensor.detach() for tensor in held]
+
+
+def _kinds(batch: Batch) -> list[tuple[object, ...]]:
+    return [(name, tensor.shape, tensor.dtype) for name, tensor in batch.items()]
+
+
+def _apart(before: Sequence[Tensor], eager: Sequence[Tensor], replayed: Sequence[Tensor]) -> float:
+    """The distance of two updates over the length of the eager one; 0 where the eager one is not finite, which is another's to say."""
+    length = torch.stack([(now - old).double().norm() for old, now in zip(before, eager, strict=True)]).norm()
+    distance = torch.stack([(one - other).double().norm() for one, other in zip(eager, replayed, strict=True)]).norm()
+    if not torch.isfinite(length) or not float(distance):
+        return 0.0
+    share = float(distance / length)
+    return share if share == share else float("inf")
+
+
+def _why(error: RuntimeError) -> str:
+    """In one line. What went wrong while capturing is the context of what went wrong when the capture was ended."""
+    cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+    if is_out_of_memory(error) or is_out_of_memory(cause):
+        return "the GPU has no memory for the graph"
+    return f"the step cannot be captured: {(str(cause).strip().splitlines() or [type(cause).__name__])[0][:200]}"
