@@ -46,6 +46,8 @@ class TokenBatches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """{"tokens": (B, T), "target": (B, T)} int64; the target is the next token."""
         places = self.places(epoch)[start:]
+        if self.device.type != "cpu" and self.resident:
+            places = places.to(self.device)  # once an epoch: a copy from here waits for what the device has to do
         at_once = max(1, GATHER_BYTES // (8 * self.batch_size * (self.context + 1)))
         for some in places.split(at_once):
             for window in self._gather(some):
@@ -53,10 +55,10 @@ class TokenBatches:
 
     def _gather(self, places: Tensor) -> Tensor:
         """(steps, B, T + 1), by one index."""
-        rows = places[..., None] + torch.arange(self.context + 1)
+        rows = places[..., None] + torch.arange(self.context + 1, device=places.device)
         if self.device.type != "cpu" and self.resident:
             if self._resident_tokens is None:
                 self._resident_tokens = torch.from_numpy(self.tokens.astype(np.int32)).to(self.device)
-            return self._resident_tokens[rows.to(self.device)].long()
+            return self._resident_tokens[rows].long()
         windows = torch.from_numpy(self.tokens[rows.numpy()].astype(np.int64))
         return windows if self.device.type == "cpu" else windows.pin_memory().to(self.device, non_blocking=True)

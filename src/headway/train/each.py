@@ -56,7 +56,8 @@ def _trained(workload: Workload, recipe: Recipe, arithmetic: Arithmetic, show: C
     shown = 0.0
     for what in training.run():
         if what == "epoch":
-            training.mean_loss()  # raises where it is lost
+            training.mark_loss()
+            list(training.losses(wait=True))  # raises where one is lost
         elif time.perf_counter() - shown > SHOWN_SECONDS:
             shown = time.perf_counter()
             show(training)

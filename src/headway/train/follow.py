@@ -15,7 +15,7 @@ from headway.train.recording import Misrecorded
 from headway.train.threads import KeptThreads
 
 POINTS_AN_EPOCH = 10
-"""How often the training loss is read within an epoch: reading it waits for the device."""
+"""How often the training loss is sent off within an epoch; it is told once it has arrived."""
 
 POINT_SECONDS = 10.0
 """And at least so often, for epochs that take hours."""
@@ -127,18 +127,23 @@ class Follower:
 
     def _point(self) -> None:
         self._pointed = time.perf_counter()
-        if self._training.step.loss_steps:
-            self._tell({"train/loss": self._training.mean_loss()})
+        self._training.mark_loss()
+        self._tell_losses()
+
+    def _tell_losses(self, wait: bool = False) -> None:
+        for step, loss in self._training.losses(wait):
+            self._tell({"train/loss": loss}, step)
 
     def _epoch(self) -> None:
         training = self._training
+        self._tell_losses(wait=True)  # the device has nothing to do any more
         values = {"validation/loss": training.validation_loss, "epoch": float(training.progress.epoch)}
         self._tell({**values, "rows_per_second": training.meter.per_second})
         self._shown = 0.0  # an epoch's end is always shown
 
-    def _tell(self, values: Mapping[str, float]) -> None:
-        """Journal what was not told before a restart."""
-        step = self._training.progress.step
+    def _tell(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Journal what was not told before a restart; by default of the last step."""
+        step = self._training.progress.step if step is None else step
         new = {name: value for name, value in values.items() if step > self._told.get(name, 0)}
         if new:
             self._told |= dict.fromkeys(new, step)
@@ -157,6 +162,7 @@ class Follower:
         training = self._training
         running = training.meter.stop()
         self._saved = time.perf_counter()
+        self._tell_losses(wait=True)
         if not training.is_finite:
             raise NonFinite(
                 f"the loss must stay finite, but was not by step {training.progress.step}; lower train.learning_rate"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from headway.data.batches import Batches
 from headway.errors import TrainingError
+from headway.train.late import LateLosses
 from headway.train.meter import Meter
 from headway.train.optimizer import pack_optimizers, unpack_optimizers
 from headway.train.recipe import Recipe
@@ -51,6 +52,7 @@ class Training:
     meter: Meter
     progress: Progress = field(default_factory=Progress)
     best: dict[str, Tensor] = field(default_factory=dict)
+    late: LateLosses = field(default_factory=LateLosses)
     validation_loss: float = float("inf")
 
     def run(self) -> Iterator[Literal["step", "epoch"]]:
@@ -108,18 +110,23 @@ class Training:
             done.best_loss, done.best_epoch = loss, done.epoch
             self.best = {name: tensor.detach().clone() for name, tensor in self.step.kept.state_dict().items()}
 
-    def mean_loss(self) -> float:
-        """Mean training loss since the last call. Raises NonFinite when it is not finite."""
-        loss = self.step.take_loss()
-        if loss - loss != 0.0:
-            raise NonFinite(
-                f"the loss must stay finite, but was {loss} by step {self.progress.step}; lower train.learning_rate"
-            )
-        return loss
+    def mark_loss(self) -> None:
+        """Send the mean training loss since the last mark on its way, if there was a step since."""
+        step = self.step
+        if step.loss_steps:
+            self.late.mark(self.progress.step, step.loss_sum, step.loss_steps)
+            step.loss_steps = 0
+
+    def losses(self, wait: bool = False) -> Iterator[tuple[int, float]]:
+        """Marked losses that have arrived, each with its step; all of them with ``wait``. Raises NonFinite when one is not finite."""
+        for step, loss in self.late.read(wait):
+            if loss - loss != 0.0:
+                raise NonFinite(f"the loss must stay finite, but was {loss} by step {step}; lower train.learning_rate")
+            yield step, loss
 
     @property
     def is_finite(self) -> bool:
-        """Whether the weights may be kept: the losses since the last reading are finite. Waits for the device."""
+        """Whether the weights may be kept: the losses since the last mark are finite. Waits for the device."""
         return bool(torch.isfinite(self.step.loss_sum))
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -157,6 +164,7 @@ class Training:
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"])
+        self.late.clear()
         step.loss_sum.copy_(tensors["loss_sum"])
         values = dict(values)
         step.loss_steps, step.parts = values.pop("loss_steps"), values.pop("parts")
