@@ -1,36 +1,140 @@
-"""The GPU benchmark runs as far as a CPU can: what only a GPU has is left out there."""
+"""The GPU's benchmark is rehearsed on a CPU, so that nearly every line of it has run before it meets a GPU."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from bench import gpu
-from headway.models.gpt import GPT
+from bench import gpu, gpu_parts, side_by_side
+from bench.side_by_side import Ratio
+from headway.errors import ConfigError
 
 CPU = torch.device("cpu")
 
 
+def report(**values: Any) -> gpu.Report:
+    return gpu.Report(CPU, **values)
+
+
 def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert gpu.main() == 2
+    assert gpu.main([]) == 2
     assert "needs an NVIDIA GPU" in capsys.readouterr().out
+    assert gpu.main(["--tiny", "--only", "gtp"]) == 2
+    assert (
+        "--only must name parts (gpt, table, xl, fp8, loader, run, xl-compiled), but names gtp"
+        in capsys.readouterr().out
+    )
 
 
-def test_formats_are_compared_and_held_to_fp32(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("part", gpu_parts.NAMES)
+def test_each_part_ends_on_a_cpu_with_figures_that_mean_nothing_there(
+    part: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(gpu, "_compiled_recipes", lambda plain: {})
-    tiny = GPT(layers=1, heads=2, width=32, context=16)
-    found = gpu.gpt(CPU, tiny, vocabulary=50, batch=2, steps=2, pairs=1)
-    found |= gpu.mlp(CPU, rows=16, wide=32, steps=4, pairs=1)
-    assert "tf32 needs an NVIDIA GPU" in capsys.readouterr().out
-    for label in ("GPT", "wide MLP"):
-        apart = found[f"{label}: bf16: distance from fp32 over the allowed"]
-        assert 0 < apart.ratio < 1
-        assert found[f"{label}: bf16 against fp32"].ratio > 0
+    monkeypatch.setattr(torch, "compile", lambda network, **settings: network)
+    monkeypatch.setattr(side_by_side, "RESULTS", tmp_path)
+    assert gpu.main(["--tiny", "--only", part]) == 0
+    said = capsys.readouterr().out
+    wanted = {
+        "gpt": ["eager, against the loop by hand: ", "compiled, against the loop by hand: ", "gradients' distance"],
+        "table": ["mlp: steps are recorded", "tabm: chosen against eager: ", "with its own graph"],
+        "xl": ["eager, ours: "],
+        "fp8": ["left out: train.precision fp8 needs"],
+        "loader": ["resident batches against DataLoader: "],
+        "run": ["resumed at step [", "trainings that did not resume: 0.000"],
+        "xl-compiled": ["compiled, ours: "],
+    }
+    assert all(text in said for text in wanted[part]), said
+    assert "missed" not in "\n".join(line for line in said.splitlines() if "distance" in line)
+    assert not list(tmp_path.iterdir())  # figures of a CPU are not kept
 
 
-def test_resident_batches_are_measured_against_the_dataloader() -> None:
-    (ratio,) = gpu.loader(CPU, rows=20_000, pairs=1).values()
-    assert 0 < ratio.ratio < 1
+def test_a_part_that_fails_or_is_refused_is_one_line_and_the_next_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(_: gpu.Report) -> None:
+        raise RuntimeError("no kernel for this\nand a page")
+
+    def refused(_: gpu.Report) -> None:
+        raise ConfigError("fp8 needs what is not there")
+
+    ended: list[str] = []
+    parts: list[gpu.Part] = [("one", fails), ("two", refused), ("three", lambda _: ended.append("three"))]
+    assert gpu.run(report(), parts) == 1
+    assert ended == ["three"]
+    said = capsys.readouterr().out
+    assert "one: FAILED: RuntimeError: no kernel for this\n" in said
+    assert "two: left out: fp8 needs what is not there\n" in said
+
+
+def test_what_there_was_no_time_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    over = report(seconds=3.0)
+    assert gpu.run(over, [("gpt", lambda _: pytest.fail("ran"))]) == 0
+    assert "gpt: all of it: no time left, it takes about 1 s and 0 s are left" in capsys.readouterr().out
+
+
+def test_what_hangs_is_cut_off_in_time_and_what_was_measured_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    ended: list[int] = []
+    hung = report(seconds=gpu.RESERVE + 0.05)
+    gpu.cut_off(hung, ended.append)
+    deadline = time.monotonic() + 20
+    while not ended and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert ended == [3]
+    assert "cut off after 4 s" in capsys.readouterr().out
+    kept = report()
+    gpu.cut_off(kept, ended.append).set()
+
+
+def test_only_a_gpus_figures_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(side_by_side, "RESULTS", tmp_path)
+    for device, keep, count in (("cpu", True, 0), ("cuda", False, 0), ("cuda", True, 1)):
+        one = gpu.Report(torch.device(device), keep=keep)
+        one.part = "gpt"
+        one.share("MFU", 0.4, 0.5)
+        one.finish()
+        assert len(list(tmp_path.iterdir())) == count
+    assert "MFU, goal 0.5 over it" in next(tmp_path.iterdir()).read_text()
+
+
+def test_a_share_that_must_be_large_is_met_from_its_goal_on() -> None:
+    for value, met in ((0.49, False), (0.5, True), (0.6, True)):
+        one = report()
+        one.share("MFU", value, 0.5)
+        assert [ratio.met for ratio in one.ratios.values()] == [met]
+
+
+def test_the_interval_without_scipy_is_students() -> None:
+    logs = [0.1, -0.2, 0.3, 0.05]
+    ours, trusted = gpu_parts.ratio_of(logs, 1.0), side_by_side.summarise(logs, 1.0)
+    assert (ours.ratio, ours.low, ours.high) == pytest.approx((trusted.ratio, trusted.low, trusted.high), rel=1e-3)
+    assert gpu_parts.ratio_of([0.0], None) == Ratio(1.0, 1.0, 1.0, None, 1)
+
+
+def test_wrong_gradients_are_found() -> None:
+    sizes, one = gpu_parts.TINY, report()
+    network = gpu_parts.built(sizes.gpt, sizes, CPU)
+    few = gpu_parts.tokens(sizes.gpt, sizes, 2, 1, CPU)
+
+    def off(outputs: Any, target: torch.Tensor, smoothing: float) -> torch.Tensor:
+        return 1.3 * gpu_parts.language.TASK.loss(outputs, target, smoothing)
+
+    gpu_parts.check(one, "gpt", network, off, gpu_parts.Recipe(precision="fp32"), few)
+    assert [ratio.met for ratio in one.ratios.values()] == [False]
+
+
+def test_it_runs_with_the_packages_of_the_training_core_alone() -> None:
+    others = (
+        "lightgbm mlflow prefect great_expectations matplotlib psutil safetensors scipy sklearn tabm tokenizers torchao"
+    )
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({others.split()}))\n"
+        "from bench import gpu; sys.exit(gpu.main(['--tiny', '--only', 'table,xl,fp8,loader,run']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "run: left out: checkpoints need safetensors, which is not installed" in ended.stdout

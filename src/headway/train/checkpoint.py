@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load, save
 from torch import Tensor
 
 from headway.errors import TrainingError
@@ -25,6 +24,8 @@ KEPT = 2
 
 def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> Path:
     """Write one checkpoint and remove all but the two newest. ``values`` is JSON beside the tensors, which are on the CPU."""
+    from safetensors.torch import save
+
     content = save(dict(tensors), metadata={"values": json.dumps(dict(values))})
     path = folder / f"step-{step:010d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
     write_atomically(path, content)
@@ -40,6 +41,8 @@ def load_newest(
     folder: Path, warn: Callable[[str], None] = lambda _: None
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Tensors and values of the newest checkpoint that is whole; None where there is none. ``warn`` is told of damaged ones."""
+    from safetensors.torch import load
+
     for path in sorted(folder.glob("step-*.safetensors"), reverse=True):
         if not is_as_named(path):
             warn(f"the checkpoint {path.name} is damaged: training goes on from the one before it, or from the start")

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from headway.files.atomic import digest, read_json, read_or_empty, write_json
 from headway.models import ModelConfig
@@ -31,6 +30,8 @@ def fit_network(
     run: RunDirectory, model: ModelConfig, recipe: Recipe, workload: Workload
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Train to the best validation loss. Returns the result's fields and the predictions by split."""
+    from safetensors.torch import save_file
+
     device = choose_device(recipe.device)
     check_compiler(recipe, device)
     arithmetic = choose_precision(recipe.precision, device)
