@@ -180,7 +180,7 @@ def built(config: GPT, sizes: Sizes, device: torch.device) -> nn.Module:
     """A GPT whose weights are drawn where they lie: a CPU takes half a minute for those of the large one."""
     torch.manual_seed(0)
     with device:
-        return config.build(Inputs.of_documents(sizes.vocabulary))
+        return config.build(Inputs(tokens=(sizes.vocabulary,)))
 
 
 def tokens(config: GPT, sizes: Sizes, batch: int, seed: int, device: torch.device) -> Batch:
