@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from headway.data.inputs import Inputs
 from headway.data.windows import TokenBatches
 from headway.files.atomic import read_json
 from headway.models import model_configs
@@ -50,11 +51,12 @@ def test_a_gpts_count_is_what_publications_take(tied: bool) -> None:
             tokens = torch.randint(300, (1000,)).numpy()
             return TokenBatches(tokens, 4, self.model.context, 0, device)
 
-    class Described:
-        vocabulary = 300
+    class Prepared:
+        def inputs(self) -> Inputs:
+            return Inputs(tokens=(300,))
 
     class Held:
-        described = Described()
+        preparation = Prepared()
 
     workload = Text(Held(), GPT(layers=3, heads=2, width=64, context=32, tied=tied))  # pyrefly: ignore
     counted = flops_of(Recipe(batch_size=4), workload, FP32) / (4 * 32)

@@ -163,7 +163,9 @@ class Transformer(nn.Module):
     def project(self, tokens: Tensor) -> Projection:
         """The logits, not computed yet."""
         kind = tokens.device.type
-        if not torch.is_autocast_enabled(kind):
+        if kind == "meta" or not torch.is_autocast_enabled(
+            kind
+        ):  # its arithmetic is counted on meta, which has no autocast
             return Projection(self._hidden(tokens, self.embedding.weight.dtype), self.head.weight)
         with torch.autocast(kind, enabled=False):
             return Projection(self._hidden(tokens, torch.get_autocast_dtype(kind)), self.head.weight)
