@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from headway import tracking
+from headway.errors import ConfigError
 from headway.files import checksums
-from headway.files.atomic import read_json
+from headway.files.atomic import read_json, write_json
 from headway.models import model_configs
 from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.report import Silent
+from headway.serve.bundle import load_predictor, preparation_of
 from tests.deciding import decide
 from tests.kept_bundles import KEPT, MODELS, answers, inputs, train
 
@@ -30,6 +33,19 @@ def test_a_kept_bundle_is_whole_and_says_what_it_said(model: str) -> None:
     assert checksums.check(KEPT / model / "bundle")
     said = pd.read_csv(KEPT / model / "answers.csv")
     pd.testing.assert_frame_equal(answers(model, KEPT / model / "bundle"), said, rtol=0, atol=1e-5, check_dtype=False)
+
+
+@pytest.mark.parametrize("model", ["mlp", "gpt"])
+@pytest.mark.parametrize("read", [load_predictor, preparation_of])
+def test_a_bundle_of_a_newer_format_is_refused_in_one_line(
+    tmp_path: Path, model: str, read: Callable[[Path], object]
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(KEPT / model / "bundle", bundle)
+    write_json(bundle / "bundle.json", {**read_json(bundle / "bundle.json"), "format": 99})
+    checksums.seal(bundle)
+    with pytest.raises(ConfigError, match=r"^a bundle's format must be at most 2, but is 99; update Headway$"):
+        read(bundle)
 
 
 @pytest.mark.slow

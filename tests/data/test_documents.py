@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from headway.data import texts as data_texts
 from headway.data.config import SPLITS
 from headway.data.documents import Documents
 from headway.errors import ConfigError, DataError
@@ -90,10 +91,14 @@ def test_characters_that_only_the_test_holds_are_told(tmp_path: Path) -> None:
     ("content", "line"),
     [
         (b"caf\xe9", "bad.txt must be UTF-8 text, but byte 3 is not"),
-        (b"a\0b", "bad.txt must be UTF-8 text, but byte 1"),
+        (b"a\0b", "bad.txt must be UTF-8 text, but byte 1 is zero, as in a binary file; move it elsewhere, or name"),
+        (b"too long " * 200, "bad.txt must be at most 1 GiB of text, but is longer; divide it into several files"),
     ],
 )
-def test_bytes_that_are_no_text_are_named(tmp_path: Path, content: bytes, line: str) -> None:
+def test_a_file_that_is_no_text_among_good_ones_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, line: str
+) -> None:
+    monkeypatch.setattr(data_texts, "MOST_BYTES", 1000)
     (texts(tmp_path) / "bad.txt").write_bytes(content)
     with pytest.raises(DataError, match=line):
         examined(tmp_path)
@@ -225,6 +230,18 @@ def test_a_project_of_the_earlier_form_is_the_same_and_says_the_new_names(
             "evaluate.baselines must be of unigram, ngram for language, but one is linear",
         ),
         ({"gate": {"metric": "auc"}}, "gate.metric must be bits_per_byte for language, but is auc"),
+        (
+            {"task": "regression", "data": {"source": "t", "target": ["y", "z"], "features": {"a": "numeric"}}},
+            "data: target must be one column, but is y, z; predict each in a project of its own",
+        ),
+        (
+            {
+                "task": "regression",
+                "data": {"source": "t", "target": "y", "features": {"a": "numeric"}},
+                "model": {"name": "mlp", "text": "tokens"},
+            },
+            "data.features must have a column of type text, for mlp is set to take tokens, but it has none",
+        ),
         ({"task": "regression"}, "data.target must name the column to predict for regression, but is missing"),
         (
             {

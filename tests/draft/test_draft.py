@@ -166,6 +166,7 @@ def test_semicolons_are_noticed(root: Path) -> None:
     ("target", "said"),
     [
         ("churnd", "did you mean churned?"),
+        ("churned,same", "--target must be one column, but is 2: churned,same; draft a project for each"),
         ("same", "the target must vary, but same is x in every row"),
         ("nothing", "missing in every row"),
         ("note", "note has 400 different texts in 400 rows"),

@@ -19,7 +19,8 @@ from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
-from headway.serve.bundle import FORMAT, WITHOUT_TOKENS, Predictor
+from headway.serve.bundle import WITHOUT_TOKENS, Predictor
+from headway.serve.whole import NEWEST
 from tests.hearing import Heard
 from tests.retraining import retrained
 
@@ -60,7 +61,7 @@ def test_the_note_of_loans_as_tokens_becomes_a_champion(root: Path, run: RunDire
     assert store.preparation.inputs().tokens
     assert not [name for name in store.preparation.by_array["numeric"] if name[0].column == "note"]
     bundle = tracking.version_of(root, "loans").bundle
-    assert read_json(bundle / "bundle.json")["format"] == FORMAT
+    assert read_json(bundle / "bundle.json")["format"] == NEWEST
     (tokens,) = read_json(bundle / "preparation.json")["tokens"]
     assert (tokens["column"], tokens["tokenizer"]["kind"]) == ("note", "bpe")
     assert "tokenizers==" in (bundle.parents[2] / "requirements.txt").read_text()

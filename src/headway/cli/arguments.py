@@ -235,7 +235,7 @@ def _json(command: argparse.ArgumentParser) -> None:
 def _init_options(command: argparse.ArgumentParser) -> None:
     text = "a file, a folder or a glob of CSV, Parquet, JSON or Arrow"
     command.add_argument("--data", required=True, metavar="FILE_OR_FOLDER", help=text)
-    command.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    command.add_argument("--target", required=True, action="append", metavar="COLUMN", help="the column to predict")
     command.add_argument("--name", metavar="NAME", help="the project's name (default: from the data's name)")
     text = "the files' format (default: by their content)"
     command.add_argument("--format", choices=("csv", "parquet", "jsonl", "arrow"), help=text)

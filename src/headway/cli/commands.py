@@ -123,7 +123,7 @@ def _init(options: argparse.Namespace) -> int:
 
     root = find_root()
     choices = Choices(options.format, options.encoding, options.delimiter, options.header, tuple(options.settings))
-    result = draft(options.data, options.target, options.name, root, choices)
+    result = draft(options.data, ",".join(options.target), options.name, root, choices)
     for decision in result.decisions:
         print(decision)
     path = result.path.relative_to(root) if result.path.is_relative_to(root) else result.path

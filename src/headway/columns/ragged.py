@@ -31,7 +31,8 @@ class Ragged:
         """Rows that are arrays of the type ``kind`` already."""
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
-        return cls(np.concatenate([np.empty(0, kind), *rows]), offsets)
+        values = rows[0] if len(rows) == 1 else np.concatenate([np.empty(0, kind), *rows])
+        return cls(values, offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -222,8 +222,8 @@ class DocumentTokens(Encoding):
         return np.dtype(np.uint16 if self.vocabulary <= 2**16 else np.uint32)
 
     def ragged(self, column: pa.Array, missing: tuple[str, ...] = ()) -> Ragged:
-        documents = (self.reader.encode_document(text.as_py(), self.ends) for text in column)
-        return Ragged.joined([tokens.astype(self.token_type) for tokens in documents], self.token_type)
+        kind = self.token_type  # at once, piece by piece: of a text of 500 MB, int64 is 4 GB
+        return Ragged.joined([self.reader.encode_document(text.as_py(), self.ends, kind) for text in column], kind)
 
     def unfit(self, column: pa.Array, where: str) -> BadValues | None:
         texts = ["" if text is None or text.isspace() else text for text in column.to_pylist()]

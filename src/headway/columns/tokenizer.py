@@ -29,10 +29,11 @@ class Tokenizer(ABC):
     def encode(self, text: str) -> np.ndarray:
         """(N,) int64."""
 
-    def encode_document(self, text: str, ends: bool) -> np.ndarray:
-        """(N,) int64; where documents end, the end token is the last."""
-        tokens = np.concatenate([self.encode(piece) for piece in pieces(text)])
-        return np.append(tokens, 0) if ends else tokens
+    def encode_document(self, text: str, ends: bool, kind: np.dtype[Any] | None = None) -> np.ndarray:
+        """(N,) of ``kind``, by default int64; where documents end, the end token is the last."""
+        kind = kind or np.dtype(np.int64)
+        last = np.zeros(int(ends), kind)
+        return np.concatenate([*(self.encode(piece).astype(kind, copy=False) for piece in pieces(text)), last])
 
     @abstractmethod
     def decode(self, tokens: Sequence[int]) -> str:

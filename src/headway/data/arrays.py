@@ -30,7 +30,8 @@ class GrowingArray:
 
     def append(self, values: np.ndarray) -> None:
         """Write values at the end."""
-        self._file.write(values.astype(self._kind, copy=False).tobytes())
+        # Not as bytes, which would be a copy: the tokens of one text may be a gigabyte.
+        self._file.write(np.ascontiguousarray(values, self._kind).data)
         self.count += len(values)
 
     def __enter__(self) -> Self:

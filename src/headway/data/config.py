@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -88,6 +89,15 @@ class DataConfig(Config):
     def commas(self) -> frozenset[str]:
         """The columns that have a decimal comma."""
         return frozenset(name for name, one in self.written.items() if one.decimal == ",")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_target(cls, values: Any) -> Any:
+        target = values.get("target") if isinstance(values, Mapping) else None
+        if isinstance(target, (list, tuple)):
+            named = ", ".join(map(str, target))
+            raise ValueError(f"target must be one column, but is {named}; predict each in a project of its own")
+        return values
 
     @field_validator("positive")
     @classmethod

@@ -29,7 +29,7 @@ def _text(stream: IO[bytes], name: str) -> str:
     if len(content) > MOST_BYTES:
         raise DataError(f"{name} must be at most 1 GiB of text, but is longer; divide it into several files")
     if b"\0" in content:
-        raise DataError(f"{name} must be UTF-8 text, but byte {content.index(0)} is none: it is zero; {fix}")
+        raise DataError(f"{name} must be UTF-8 text, but byte {content.index(0)} is zero, as in a binary file; {fix}")
     try:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:

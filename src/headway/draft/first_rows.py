@@ -58,5 +58,8 @@ def no_column(target: str, names: list[str], layout: Layout, frame: pd.DataFrame
         shown = ", ".join(f"{name} ({', '.join(frame[name].head(2).astype(str))}, ...)" for name in names[:6])
         fix = "name them with --header a,b,c, or say which line has the names with --header N"
         return f"--target must be a column, but the file seems to have no line of names: there is {shown}; {fix}"
+    several = target.split(",")
+    if len(several) > 1 and set(several) <= set(names):
+        return f"--target must be one column, but is {len(several)}: {target}; draft a project for each"
     fix = "" if layout.form != "csv" else "; --header N says which line has the names, --delimiter what is between them"
     return f"--target must be a column, but {target} is none{suggest(target, names)}{fix if len(names) < 2 else ''}"

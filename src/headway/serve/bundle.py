@@ -25,12 +25,11 @@ from headway.columns.ragged import Ragged
 from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
 from headway.data.store import Store
-from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
 from headway.serve.reading import canonical_rows, refuse_unpredicted
-from headway.serve.whole import whole
+from headway.serve.whole import NEWEST, description_of, whole
 
 if TYPE_CHECKING:
     import lightgbm
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
 
     from headway.serve.text import TextPredictor
 
-FORMAT, WITHOUT_TOKENS = 2, 1
-"""The newest format, and that of a bundle without tokens, which earlier versions can read."""
+WITHOUT_TOKENS = 1
+"""The format of a bundle without tokens, which earlier versions can read."""
 LATENCY_ROWS = 1000
 LATENCY_REPEATS = 5
 FEWEST_TO_WARN = 20
@@ -85,7 +84,7 @@ def complete_bundle(
     write_atomically(folder / "project.yaml", project_yaml)
     inputs = preparation.inputs()
     described = {
-        "format": FORMAT if inputs.tokens else WITHOUT_TOKENS,
+        "format": NEWEST if inputs.tokens else WITHOUT_TOKENS,
         "task": preparation.target.task,
         "model": model.model_dump(mode="json"),
         "inputs": inputs.to_json(),
@@ -111,10 +110,6 @@ class Predictor:
         """Read a bundle. Raises ConfigError when the folder is no bundle or of a newer format, DamagedError for a damaged one."""
         folder = Path(folder)
         with whole(folder) as described:
-            if described["format"] > FORMAT:
-                raise ConfigError(
-                    f"a bundle's format must be at most {FORMAT}, but is {described['format']}; update Headway"
-                )
             preparation = Preparation.from_json(read_json(folder / "preparation.json"))
             inputs = Inputs.from_json(described["inputs"])
             config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
@@ -215,7 +210,8 @@ def load_predictor(folder: str | Path) -> Predictor | TextPredictor:
 
 
 def preparation_of(folder: Path) -> Preparation:
-    """What a bundle reads and answers, without its model."""
+    """What a bundle reads and answers, without its model. Raises ConfigError for one of a newer format."""
+    description_of(folder)
     if (folder / "tokenizer.json").is_file():
         from headway.serve.text import documents_preparation
 

@@ -11,19 +11,30 @@ from headway.errors import ConfigError, DamagedError, HeadwayError
 from headway.files import checksums
 from headway.files.atomic import read_json
 
+NEWEST = 2
+"""The newest format of a bundle that this version reads and writes."""
+
+
+def description_of(folder: Path) -> dict[str, Any]:
+    """A bundle's bundle.json. Raises ConfigError for a folder that is no bundle, or one of a newer format."""
+    try:
+        described = read_json(folder / "bundle.json")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(f"{folder} must be a bundle, but it has no bundle.json") from None
+    if described.get("format", NEWEST) > NEWEST:
+        raise ConfigError(f"a bundle's format must be at most {NEWEST}, but is {described['format']}; update Headway")
+    return described
+
 
 @contextlib.contextmanager
 def whole(folder: Path) -> Iterator[dict[str, Any]]:
     """For reading a bundle: its bundle.json, once its files are what was written.
 
-    Raises ConfigError for a folder that is no bundle, DamagedError for a damaged one. Without checksums, damage shows only in that a
-    library cannot read a file, and each says so in an error of its own.
+    Raises ConfigError for a folder that is no bundle, or one of a newer format, DamagedError for a damaged one. Without checksums, damage
+    shows only in that a library cannot read a file, and each says so in an error of its own.
     """
     sealed = checksums.check(folder)
-    try:
-        described = read_json(folder / "bundle.json")
-    except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(f"{folder} must be a bundle, but it has no bundle.json") from None
+    described = description_of(folder)
     try:
         yield described
     except HeadwayError:
