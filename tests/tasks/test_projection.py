@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from headway.data.inputs import Inputs
 from headway.models.gpt import GPT
@@ -40,7 +41,7 @@ def drawn(dtype: torch.dtype = torch.float64) -> tuple[Projection, Tensor]:
 
 
 def gradients(loss: Tensor, of: Projection) -> list[Tensor]:
-    return list(torch.autograd.grad(loss * 3, list(of)))
+    return list(torch.autograd.grad(loss * 3, [of.hidden, of.weight]))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -58,7 +59,7 @@ def test_the_loss_and_its_gradients_are_those_of_all_logits_at_once(
 
 
 def test_gradients_are_the_slopes() -> None:
-    (hidden, weight), target = drawn()
+    (hidden, weight, _), target = drawn()
     assert torch.autograd.gradcheck(
         lambda h, w: projection.cross_entropy(Projection(h, w), target, 0.1), (hidden, weight)
     )
@@ -105,6 +106,14 @@ def test_no_tensor_holds_all_logits_neither_forward_nor_back_nor_where_tokens_ar
             projection.token_losses(outputs, target)
     assert largest.numbers == max(ROWS * TOKENS * WIDTH, WORDS * WIDTH)
     assert largest.numbers < ROWS * TOKENS * WORDS
+
+
+def test_its_arithmetic_can_be_counted_on_the_meta_device() -> None:
+    outputs, target = drawn(torch.float32)
+    away = Projection(*(one.detach().to("meta").requires_grad_() for one in outputs[:2]))
+    with FlopCounterMode(display=False) as counter:
+        projection.cross_entropy(away, target.to("meta")).backward()
+    assert counter.get_total_flops() == 3 * 2 * ROWS * TOKENS * WIDTH * WORDS
 
 
 def test_each_tokens_loss_is_that_of_all_logits() -> None:
@@ -168,3 +177,20 @@ def test_it_compiles_into_one_graph_with_its_network() -> None:
         value.backward()
         results.append([value, *(weight.grad for weight in built.parameters())])
     torch.testing.assert_close(results[1], results[0], rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_behind_a_compiled_network_the_losss_elementwise_work_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def chunk(*parts: Any) -> Any:
+        calls.append(len(parts[0]))
+        return projection._chunk(*parts)
+
+    monkeypatch.setattr(projection, "_fused_chunk", lambda: chunk)
+    built, tokens = network(), torch.randint(0, WORDS, (ROWS, TOKENS + 1))
+    plain = language.TASK.loss(built(tokens[:, :-1]), tokens[:, 1:])
+    assert calls == []
+    compiled = torch.compile(built, backend="eager", fullgraph=True)
+    torch.testing.assert_close(language.TASK.loss(compiled(tokens[:, :-1]), tokens[:, 1:]), plain)
+    assert calls == [4, 4, 4, 4, 4, 1]

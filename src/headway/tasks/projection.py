@@ -2,19 +2,20 @@
 
 GPT-2's 32 x 1,024 tokens over 50,304 words are 1.65 billion logits: 3.3 GB in bfloat16, and as much again for their gradients, 6.6 GB each
 in fp32. Here chunks of tokens pass through them one after another. As the loss is the last of a network, a chunk's gradients are computed
-with it, forward: of the hidden state, and of the weight summed over chunks in fp32. What is held at a time is one chunk of up to
-CHUNK["cuda"] logits, 0.4 GB in bfloat16 (4,096 tokens), its log-chances in fp32 (0.8 GB) and chances (0.4 GB), and the gradients that are
-kept anyway: 0.05 GB of the hidden state, 0.15 GB of the weight. No product is computed twice.
+with it, forward: of the hidden state, and of the weight summed over chunks in fp32. No product is computed twice.
 
-With it the whole training of GPT-2's size at 32 x 1,024, in bfloat16, holds about: weights, their gradients and AdamW's means 2.0 GB, cast
-weights 0.25 GB, activations of twelve blocks 6.0 to 7.3 GB compiled (10 to 12 tensors of the stream's 50 MB a block; norms, positions and
-squared ReLUs are computed again) or 10.9 GB eagerly (18), and the chunk: 10.5 GB (9.8 GiB) compiled and 14.5 GB (13.5 GiB) eagerly.
+Bytes of the whole training of GPT-2's size (124 million weights) at 32 x 1,024 in bfloat16, when the loss begins: weights and AdamW's means
+1.5 GB; weights cast 0.25 GB; 14 tensors of the stream's 50 MB in each of twelve blocks, 8.5 GB; a chunk of 4,096 tokens: logits 0.4 GB,
+their logarithms in fp32 0.8 GB (compiled: none) and gradients 0.4 GB; the gradients that are kept: 0.05 GB of the hidden state, 0.15 GB of the
+weight. Sum: 12.1 GB (11.3 GiB) eagerly, 11.3 GB (10.5 GiB) compiled. Behind it, blocks free more than weights' gradients take.
 
 Shapes: N tokens, B windows, T tokens of a window, D width, V vocabulary, C tokens of a chunk.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -27,12 +28,18 @@ CHUNK = {"cuda": 2**28, "cpu": 2**24}
 MANY = 2**26
 """Logits from which on they are not computed whole: 256 MiB in fp32."""
 
+Chunk = Callable[[Tensor, Tensor, Tensor, int, float], tuple[Tensor, Tensor]]
+
 
 class Projection(NamedTuple):
-    """Logits that are still to be computed: hidden_BTD times weight_VD transposed."""
+    """Logits that are still to be computed: hidden_BTD times weight_VD transposed.
+
+    ``fused``: whether the network is compiled, so that the loss's elementwise work is to be compiled, too: 6 bytes a logit and not 10.
+    """
 
     hidden: Tensor
     weight: Tensor
+    fused: bool = False
 
     @property
     def logits(self) -> Tensor:
@@ -50,9 +57,19 @@ def is_large(tokens: int, words: int, dtype: torch.dtype) -> bool:
 
 def cross_entropy(projection: Projection, target_BT: Tensor, smoothing: float = 0.0) -> Tensor:
     """The mean over tokens, in fp32 or finer; its gradients are computed with it."""
-    hidden, weight = projection
-    with torch.autocast(hidden.device.type, enabled=False):
-        return _Chunked.apply(hidden.flatten(0, 1), weight, target_BT.flatten(), smoothing)
+    hidden_ND = projection.hidden.flatten(0, 1)
+    chunk = _fused_chunk() if projection.fused and not torch.compiler.is_compiling() else _chunk
+    parts = (hidden_ND, projection.weight, target_BT.flatten(), smoothing, chunk)
+    if autocast_dtype(hidden_ND.device) is None:
+        return _Chunked.apply(*parts)
+    with torch.autocast(hidden_ND.device.type, enabled=False):
+        return _Chunked.apply(*parts)
+
+
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """The format that autocast asks for; None without it. The meta device, on which arithmetic is counted, knows none."""
+    kind = device.type
+    return torch.get_autocast_dtype(kind) if kind != "meta" and torch.is_autocast_enabled(kind) else None
 
 
 def token_losses(outputs: Tensor | Projection, target_BT: Tensor) -> Tensor:
@@ -76,14 +93,16 @@ class _Chunked(torch.autograd.Function):
     """The mean loss. Its gradients wait for the loss's own, by which they are multiplied."""
 
     @staticmethod
-    def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, smoothing: float) -> Tensor:
+    def forward(
+        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, smoothing: float, chunk: Chunk
+    ) -> Tensor:
         words, dtype = len(weight_VD), exact(hidden_ND.dtype)
         cast_VD = _padded(weight_VD.to(hidden_ND.dtype))
         nats = torch.zeros((), dtype=dtype, device=hidden_ND.device)
         of_hidden, of_weight = [], torch.zeros_like(cast_VD, dtype=dtype)
         for rows in _chunks(hidden_ND, len(cast_VD)):
             chunk_CD = hidden_ND[rows]
-            loss, of_logits_CV = _chunk(chunk_CD, cast_VD, target_N[rows, None], words, smoothing)
+            loss, of_logits_CV = chunk(chunk_CD, cast_VD, target_N[rows, None], words, smoothing)
             nats = nats + loss
             of_hidden.append(of_logits_CV @ cast_VD)
             if of_weight.dtype is of_logits_CV.dtype:
@@ -97,7 +116,7 @@ class _Chunked(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyrefly: ignore
         of_hidden_ND, of_weight_VD = ctx.saved_tensors
         share = grad / len(of_hidden_ND)
-        return of_hidden_ND * share, of_weight_VD * share, None, None
+        return of_hidden_ND * share, of_weight_VD * share, None, None, None
 
 
 def _chunk(
@@ -119,6 +138,11 @@ def _chunk(
     # Of a likely token almost nothing is left, which the logits' format would round away.
     wanted_C1 = chosen_C1.exp() - (1 - smoothing) - smoothing / words
     return loss, gradient_CV.scatter_(-1, target_C1, wanted_C1.to(gradient_CV.dtype))
+
+
+@cache
+def _fused_chunk() -> Chunk:
+    return torch.compile(_chunk, dynamic=False)
 
 
 def _chunks(hidden_ND: Tensor, words: int) -> list[slice]:
