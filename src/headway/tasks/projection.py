@@ -6,8 +6,8 @@ with it, forward: of the hidden state, and of the weight summed over chunks in f
 
 Bytes of the whole training of GPT-2's size (124 million weights) at 32 x 1,024 in bfloat16, when the loss begins: weights and AdamW's means
 1.5 GB; weights cast 0.25 GB; 14 tensors of the stream's 50 MB in each of twelve blocks, 8.5 GB; a chunk of 4,096 tokens: logits 0.4 GB,
-their logarithms in fp32 0.8 GB (compiled: none) and gradients 0.4 GB; the gradients that are kept: 0.05 GB of the hidden state, 0.15 GB of the
-weight. Sum: 12.1 GB (11.3 GiB) eagerly, 11.3 GB (10.5 GiB) compiled. Behind it, blocks free more than weights' gradients take.
+their logarithms in fp32 0.8 GB (compiled: none) and gradients 0.4 GB; the gradients that are kept: 0.05 GB of the hidden state, 0.15 GB of
+the weight. Sum: 12.1 GB (11.3 GiB) eagerly, 11.3 GB (10.5 GiB) compiled. Behind it, blocks free more than weights' gradients take.
 
 Shapes: N tokens, B windows, T tokens of a window, D width, V vocabulary, C tokens of a chunk.
 """
