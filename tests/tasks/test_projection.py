@@ -36,8 +36,8 @@ def drawn(dtype: torch.dtype = torch.float64) -> tuple[Projection, Tensor]:
     hidden = torch.randn(ROWS, TOKENS, WIDTH, generator=made, dtype=torch.float64)
     weight = torch.randn(WORDS, WIDTH, generator=made, dtype=torch.float64)
     target = torch.randint(0, WORDS, (ROWS, TOKENS), generator=made)
-    parts = (hidden.to(dtype), weight.float() if dtype.itemsize == 2 else weight.to(dtype))
-    return Projection(*(one.requires_grad_() for one in parts)), target
+    master = weight.float() if dtype.itemsize == 2 else weight.to(dtype)
+    return Projection(hidden.to(dtype).requires_grad_(), master.requires_grad_()), target
 
 
 def gradients(loss: Tensor, of: Projection) -> list[Tensor]:
