@@ -106,7 +106,8 @@ class _Chunked(torch.autograd.Function):
             nats = nats + loss
             of_hidden.append(of_logits_CV @ cast_VD)
             if of_weight.dtype is of_logits_CV.dtype:
-                of_weight.addmm_(of_logits_CV.t(), chunk_CD)
+                # In place by ``out``: torch's counter of arithmetic leaves addmm_ out.
+                torch.addmm(of_weight, of_logits_CV.t(), chunk_CD, out=of_weight)
             else:
                 of_weight += of_logits_CV.t() @ chunk_CD
         ctx.save_for_backward(torch.cat(of_hidden), of_weight[:words])
