@@ -110,7 +110,8 @@ def test_no_tensor_holds_all_logits_neither_forward_nor_back_nor_where_tokens_ar
 
 def test_its_arithmetic_can_be_counted_on_the_meta_device() -> None:
     outputs, target = drawn(torch.float32)
-    away = Projection(*(one.detach().to("meta").requires_grad_() for one in outputs[:2]))
+    hidden, weight = (one.detach().to("meta").requires_grad_() for one in outputs[:2])
+    away = Projection(hidden, weight)
     with FlopCounterMode(display=False) as counter:
         projection.cross_entropy(away, target.to("meta")).backward()
     assert counter.get_total_flops() == 3 * 2 * ROWS * TOKENS * WIDTH * WORDS
