@@ -64,7 +64,7 @@ def test_the_note_of_loans_as_tokens_becomes_a_champion(root: Path, run: RunDire
     assert read_json(bundle / "bundle.json")["format"] == NEWEST
     (tokens,) = read_json(bundle / "preparation.json")["tokens"]
     assert (tokens["column"], tokens["tokenizer"]["kind"]) == ("note", "bpe")
-    assert "tokenizers==" in (bundle.parents[2] / "requirements.txt").read_text()
+    assert "tokenizers==" in (bundle.parents[1] / "requirements.txt").read_text()
     rows = store.raw_test().combine_chunks().to_batches()[0]
     predictor = Predictor.load(bundle)
     np.testing.assert_allclose(predictor.predict(rows), np.load(run.predictions("test")), atol=1e-6)
