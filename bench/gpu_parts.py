@@ -27,6 +27,7 @@ from bench.gpu import Part, Report
 from bench.side_by_side import Ratio, block
 from headway.data.batches import Batch, Batches, ResidentBatches
 from headway.data.inputs import Inputs
+from headway.errors import ConfigError
 from headway.models.gpt import GPT
 from headway.tasks import language
 from headway.train.choice import Length, choose_way, timed_on_gpu
@@ -171,7 +172,7 @@ def ratio_of(logs: list[float], goal: float | None) -> Ratio:
 def engine(network: nn.Module, loss: Callable[..., Tensor], recipe: Recipe, device: torch.device) -> Step:
     """The project's own step."""
     arithmetic = choose_precision(recipe.precision, device)
-    apply_precision(network, arithmetic)
+    arithmetic = apply_precision(network, arithmetic)
     optimizers = make_optimizer(network, recipe, capturable=recipe.cuda_graphs is True)
     return Step(network, optimizers, loss, arithmetic, recipe, int(recipe.batch_size))
 
@@ -463,7 +464,9 @@ def fp8(report: Report, sizes: Sizes) -> None:
         return
     few = tokens(config, sizes, 2, 12345, device)
     check(report, "bf16", built(config, sizes, device), language.TASK.loss, Recipe(precision="bf16"), few)
-    choose_precision("fp8", device)  # refuses in one line where there is none
+    precision = apply_precision(built(config, sizes, device), choose_precision("fp8", device))
+    if precision.name != "fp8":
+        raise ConfigError(precision.reason)
     check(report, "fp8", built(config, sizes, device), language.TASK.loss, Recipe(precision="fp8"), few)
     batch = tokens(config, sizes, size, 1, device)
     ours = begin(report, "fp8", lambda: _our_gpt(config, sizes, size, True, device, "fp8"), batch)

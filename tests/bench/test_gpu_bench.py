@@ -45,7 +45,7 @@ def test_each_part_ends_on_a_cpu_with_figures_that_mean_nothing_there(
         "gpt": ["eager, against the loop by hand: ", "compiled, against the loop by hand: ", "gradients' distance"],
         "table": ["mlp: steps are recorded", "tabm: chosen against eager: ", "with its own graph"],
         "xl": ["eager, ours: "],
-        "fp8": ["left out: train.precision fp8 needs"],
+        "fp8": ["left out: fp8 needs"],
         "loader": ["resident batches against DataLoader: "],
         "run": ["resumed at step [", "trainings that did not resume: 0.000"],
         "xl-compiled": ["compiled, ours: "],

@@ -37,6 +37,7 @@ def fit_network(
     arithmetic = choose_precision(recipe.precision, device)
     stated, (recipe, way) = recipe, tuned(run, recipe, workload, arithmetic)
     training = make_training(workload, recipe, arithmetic)
+    arithmetic = training.step.arithmetic
     if training.step.compiled is not None:
         training.step.compiled.limit = way.limit
     training.meter.flops_a_unit = read_json(run.path / "tuned.json")["flops_a_step"] / training.batches.count(0)
@@ -88,11 +89,13 @@ def make_training(workload: Workload, recipe: Recipe, arithmetic: Arithmetic) ->
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyrefly: ignore
     network = network.to(arithmetic.device)
-    apply_precision(network, arithmetic)
+    used = apply_precision(network, arithmetic, recipe.compile not in ("auto", "none"))
     if recipe.checkpoint_activations:
         checkpoint_activations(network)
     optimizers = make_optimizer(network, recipe, capturable=recipe.cuda_graphs is True)
-    step = Step(network, optimizers, workload.loss, arithmetic, recipe, batches.batch_size)
+    step = Step(network, optimizers, workload.loss, used, recipe, batches.batch_size)
+    if recipe.precision == "fp8" and used.name != "fp8":
+        step.notices.append(f"this trains in {used.name} (train.precision): {used.reason}")
     return Training(workload, step, recipe, batches, Meter(arithmetic.device))
 
 

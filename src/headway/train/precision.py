@@ -47,11 +47,21 @@ def choose_device(wanted: str) -> torch.device:
 def choose_precision(wanted: Precision, device: torch.device) -> Arithmetic:
     """`auto` takes a half format only where the hardware computes in it: emulated, it is slower than fp32.
 
-    Raises ConfigError when the hardware lacks tf32 or fp8, or fp8's package is missing.
+    fp8 is taken for `auto` where the hardware lacks it, with the reason. Raises ConfigError when the hardware lacks tf32, or fp8's package
+    is missing.
     """
-    if wanted != "auto":
-        _check_supported(wanted, device)
-        return Arithmetic(wanted, device, "asked for")
+    lack = _lack(wanted, device)
+    if lack and wanted == "fp8":
+        return Arithmetic(_best(device).name, device, lack)
+    if lack:
+        raise ConfigError(f"train.precision {lack}; set auto")
+    if wanted == "fp8" and importlib.util.find_spec("torchao") is None:
+        raise ConfigError("train.precision fp8 needs the package torchao, but it is not installed; pip install torchao")
+    return _best(device) if wanted == "auto" else Arithmetic(wanted, device, "asked for")
+
+
+def _best(device: torch.device) -> Arithmetic:
+    """The fastest format that training needs no care for."""
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Arithmetic("bf16", device, "the GPU computes in bf16")
@@ -67,39 +77,58 @@ def choose_precision(wanted: Precision, device: torch.device) -> Arithmetic:
 _CAPABILITY = {"tf32": (8, 0), "fp8": (8, 9)}
 
 
-def _check_supported(wanted: Precision, device: torch.device) -> None:
+def _lack(wanted: Precision, device: torch.device) -> str:
+    """What a format needs and the hardware is not; empty where nothing is lacking."""
     least = _CAPABILITY.get(wanted)
     if least is None:
-        return
-    rule = f"train.precision {wanted} needs an NVIDIA GPU of compute capability {least[0]}.{least[1]}"
+        return ""
+    rule = f"{wanted} needs an NVIDIA GPU of compute capability {least[0]}.{least[1]}"
     if device.type != "cuda":
-        raise ConfigError(f"{rule}, but this trains on the CPU; set auto")
-    found = torch.cuda.get_device_capability(device)
-    if found < least:
-        raise ConfigError(f"{rule}, but this one has {found[0]}.{found[1]}; set auto")
-    if wanted == "fp8" and importlib.util.find_spec("torchao") is None:
-        raise ConfigError("train.precision fp8 needs the package torchao, but it is not installed; pip install torchao")
+        return f"{rule}, but this trains on the CPU"
+    capability = torch.cuda.get_device_capability(device)
+    return f"{rule}, but this one has {capability[0]}.{capability[1]}" if capability < least else ""
 
 
-def apply_precision(network: nn.Module, arithmetic: Arithmetic) -> None:
-    """What a precision asks of the process and the network, beside autocast. Raises ConfigError when fp8 fits no layer."""
+def apply_precision(network: nn.Module, arithmetic: Arithmetic, compiled: bool = True) -> Arithmetic:
+    """What a precision asks of the process and the network, beside autocast. Returns what is used: not fp8 where it gains nothing."""
     if arithmetic.device.type == "cuda":
         # torch's default multiplies fp32 exactly; "high" is tf32 (ten bits of mantissa) on the tensor cores.
         torch.set_float32_matmul_precision("high" if arithmetic.name in ("tf32", "fp8") else "highest")
         torch.backends.cudnn.allow_tf32 = arithmetic.name in ("tf32", "fp8")
     if arithmetic.name != "fp8":
-        return
-    from torchao.float8 import convert_to_float8_training
+        return arithmetic
+    names = fp8_layers(network)
+    if not compiled:
+        return _without_fp8(arithmetic, "fp8 is slower than bf16 where nothing is compiled; set train.compile")
+    if not names:
+        inner = f"inner layers of K to N wide with K·N/(K+N) of at least {FP8_GAINS:,}, both multiples of 16"
+        return _without_fp8(arithmetic, f"fp8 gains with {inner}, but this model has none")
+    from torchao.float8 import Float8LinearConfig, convert_to_float8_training
 
-    # The hardware multiplies fp8 in tiles of sixteen.
-    fits = {name for name, m in network.named_modules() if isinstance(m, nn.Linear) and _tiles(m)}
-    if not fits:
-        raise ConfigError("train.precision fp8 must find layers whose widths are multiples of 16, but there is none")
-    convert_to_float8_training(network, module_filter_fn=lambda _module, name: name in fits)
+    config = Float8LinearConfig.from_recipe_name("tensorwise")
+    convert_to_float8_training(network, config=config, module_filter_fn=lambda _module, name: name in names)
+    return arithmetic
 
 
-def _tiles(layer: nn.Linear) -> bool:
-    return layer.in_features % 16 == 0 and layer.out_features % 16 == 0
+FP8_GAINS = 1_000
+"""Half the harmonic mean of a layer's widths K and N from which on fp8 is to gain on an H100: three products of a layer save about
+3.6 fs for each of M·K·N, of 8.6, while finding scales, casting and transposing inputs, weights and gradients costs 2.5 ps for each of
+M·(K+N), so that the two are equal at 700. An estimate from the chip's bandwidth and products of 700 and 1,200 TFLOP/s."""
+
+
+def fp8_layers(network: nn.Module) -> set[str]:
+    """The names of linear layers that fp8 is for: large ones, without the first and the last, whose rounding shows most."""
+    linear = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return {name for name, layer in linear[1:-1] if _gains(layer.in_features, layer.out_features)}
+
+
+def _gains(k: int, n: int) -> bool:
+    """Whether a layer is large enough; the hardware multiplies fp8 in tiles of sixteen."""
+    return k % 16 == 0 and n % 16 == 0 and k * n >= FP8_GAINS * (k + n)
+
+
+def _without_fp8(arithmetic: Arithmetic, reason: str) -> Arithmetic:
+    return Arithmetic("bf16", arithmetic.device, reason)
 
 
 def _cpu_has_bf16() -> bool:
