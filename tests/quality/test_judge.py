@@ -18,7 +18,7 @@ from headway.data.config import Expectation
 from headway.data.source import Chunk
 from headway.errors import ConfigError
 from headway.quality.judge import check, judge
-from headway.quality.page import page
+from headway.quality.page import Entry, page
 
 
 @dataclass
@@ -248,7 +248,8 @@ def test_names_and_arguments_are_checked_before_any_row_is_read() -> None:
 
 def test_the_page_needs_no_network_and_shows_failures_first() -> None:
     stated = [Expectation.model_validate(c) for c in CASES[:2]]
-    shown = page("<adult>", [result.to_json() for result in judge(stated, TABLE, "<adult>").results])
+    results = judge(stated, TABLE, "<adult>").results
+    shown = page("<adult>", [Entry(r.passed, r.severity, r.sentence, r.name) for r in results])
     assert "http" not in shown
     assert "<script" not in shown
     assert shown.index('"failed"') < shown.index('"passed"')

@@ -169,7 +169,7 @@ def test_more_nulls_and_new_categories_are_told_by_great_expectations(
     pq.write_table(table, tmp_path / "spoilt.parquet")
     found = watched(root, tmp_path / "spoilt.parquet")[1]
     assert found.drifted
-    broken = {(r["name"], r["column"]) for r in found.expectations if not r["passed"]}
+    broken = {(r.name, r.column) for r in found.expectations if not r.passed}
     assert broken == {("column_values_to_not_be_null", "amount"), ("column_values_to_be_in_set", "home")}
 
 

@@ -16,7 +16,7 @@ from headway.files.records import Record
 from headway.pipeline.runs import documents_of
 from headway.project import Project
 from headway.quality import judge as quality
-from headway.quality.page import page
+from headway.quality.page import Entry, page
 from headway.run.report import Reporter
 
 
@@ -89,13 +89,9 @@ class Examined:
 
     def page(self) -> str:
         """The rules and the other findings, as a page that needs no network."""
-        findings = [
-            {"passed": False, "severity": f.severity, "sentence": f.text, "name": f.column or "rows"}
-            for f in self.findings
-        ]
-        return page(
-            f"Validation of {self.project}", [*findings, *(result.to_json() for result in self.verdict.results)]
-        )
+        findings = [Entry(False, f.severity, f.text, f.column or "rows") for f in self.findings]
+        rules = [Entry(r.passed, r.severity, r.sentence, r.name) for r in self.verdict.results]
+        return page(f"Validation of {self.project}", [*findings, *rules])
 
     @property
     def validation(self) -> Validation:

@@ -212,7 +212,7 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> WatchResult:
         units=units,
         digest=plan.digest,
         columns=tuple(changes),
-        expectations=tuple(result.to_json() for result in verdict.results),
+        expectations=verdict.results,
         broken=tuple(violations),
         limits=project.watch.model_dump(),
     )

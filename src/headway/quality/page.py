@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from headway.files.pages import render
 
 
-def page(title: str, results: Sequence[Mapping[str, Any]]) -> str:
-    """``results``: mappings with passed, severity, sentence, name, examples. Failures come first."""
-    failures = sum(not r["passed"] for r in results)
-    head = f"{len(results)} rules, {failures} broken" if failures else f"all {len(results)} rules hold"
-    rows = sorted(results, key=lambda r: (r["passed"], r["severity"] != "stop"))
+@dataclass(frozen=True)
+class Entry:
+    """One line of the page; ``name``: of the rule, or of the column that a finding is about."""
+
+    passed: bool
+    severity: str
+    sentence: str
+    name: str
+
+    @property
+    def word(self) -> str:
+        """How it ended."""
+        return "passed" if self.passed else "failed" if self.severity == "stop" else "warned"
+
+
+def page(title: str, entries: Sequence[Entry]) -> str:
+    """Failures come first."""
+    failures = sum(not entry.passed for entry in entries)
+    head = f"{len(entries)} rules, {failures} broken" if failures else f"all {len(entries)} rules hold"
     return render(
         Path(__file__).with_name("page.html"),
         title=title,
-        head=head if results else "no rules are stated",
-        results=[(_word(result), result) for result in rows],
+        head=head if entries else "no rules are stated",
+        entries=sorted(entries, key=lambda entry: (entry.passed, entry.severity != "stop")),
     )
-
-
-def _word(result: Mapping[str, Any]) -> str:
-    return "passed" if result["passed"] else "failed" if result["severity"] == "stop" else "warned"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headway.files.records import Record
+from headway.quality.judge import Result
 from headway.run.report import markdown_table
 from headway.watch.judge import Shift
 
@@ -34,7 +35,7 @@ class WatchResult(Record):
     units: Belonging
     digest: str
     columns: tuple[Shift, ...]
-    expectations: tuple[Mapping[str, object], ...] = ()
+    expectations: tuple[Result, ...] = ()
     broken: tuple[str, ...] = ()
     limits: Mapping[str, object] | None = None
 
