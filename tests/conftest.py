@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,18 +11,37 @@ import pytest
 
 from headway.machine.cores import spin_briefly
 
+TESTS = itertools.count()
+
 spin_briefly()  # before any library is loaded: tests run beside other processes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first: files are dealt to processes in this order, and none waits at the end for one that began last."""
+    _skip_without_gpu(items)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None and item.get_closest_marker("browser") is None)
 
 
+def _skip_without_gpu(items: list[pytest.Item]) -> None:
+    """Tests that need a GPU are skipped where torch finds none."""
+    needing = [item for item in items if item.get_closest_marker("gpu")]
+    if not needing:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in needing:
+            item.add_marker(pytest.mark.skip(reason="skipped: needs an NVIDIA GPU that torch can use"))
+
+
 @pytest.fixture(autouse=True)
-def own_environment() -> Iterator[None]:
-    """What a test leaves in the environment, no later test sees: MLflow writes the store in use there."""
+def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test leaves in the environment, no later test sees: MLflow writes the store in use there.
+
+    On a GPU a test's trainings take turns among themselves, and wait for no other test's.
+    """
     before = dict(os.environ)
+    os.environ["HEADWAY_TURNS"] = str(tmp_path_factory.getbasetemp() / f"turns-{next(TESTS)}")
     yield
     for name in os.environ.keys() - before.keys() - {"PYTEST_CURRENT_TEST"}:
         del os.environ[name]

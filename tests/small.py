@@ -57,7 +57,9 @@ def make_run(tmp_path: Path) -> Callable[..., RunDirectory]:
     write_json(store / "store.json", {"rows": ROWS, "units": units})
 
     def make(model: dict[str, Any] | None = None, train: dict[str, Any] | None = None) -> RunDirectory:
-        settings = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01, "threads": 1, **(train or {})}
+        # On the CPU, where weights are the same bit for bit; what must hold on a GPU is in tests/train/test_on_gpu.py.
+        own = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01, "threads": 1, "device": "cpu"}
+        settings = {**own, **(train or {})}
         plan = {
             "project": {
                 "name": "small",

@@ -56,7 +56,15 @@ def workload(store: Path, **model: Any) -> LanguageWorkload:
 
 
 def trained(root: Path, store: Path, name: str, model: dict[str, Any], train: dict[str, Any]) -> RunDirectory:
-    settings = {"epochs": 4, "batch_size": 8, "learning_rate": 0.01, "threads": 1, "precision": "fp32", **train}
+    settings = {
+        "epochs": 4,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "threads": 1,
+        "precision": "fp32",
+        "device": "cpu",
+        **train,
+    }
     plan = {"project": {"name": "small", "model": {"name": "gpt", **SMALL, **model}, "train": settings}}
     run = RunDirectory.create(root / name, "small", plan)
     write_json(run.path / "store.json", {"kind": "tokens", "path": str(store), "digest": "d"})

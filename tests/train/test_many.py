@@ -96,3 +96,16 @@ def test_a_model_that_cannot_be_stacked_is_one_line(make_run: MakeRun) -> None:
         many(make_run(model={"name": "tabm", "width": 8, "depth": 1}), [Variant(0, 0.01, 0.0)] * 2)
     with pytest.raises(ConfigError, match=r"many seeds at once need train.ema 0.0, but it is 0.9"):
         many(make_run(model=MLP, train={"ema": 0.9}), [Variant(0, 0.01, 0.0)] * 2)
+
+
+def test_on_a_gpu_each_network_drops_its_share_by_numbers_of_its_own() -> None:
+    from headway.models.layers import Dropout
+    from headway.models.stacked import StackedDropout
+
+    generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
+    stacked = StackedDropout(Dropout(0.25), generators)
+    one, other = (stacked._drop(torch.ones(40_000), generator) for generator in generators)
+    for dropped in (one, other):
+        assert {round(value, 5) for value in dropped.unique().tolist()} == {0.0, 1.33333}
+        assert float((dropped == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
+    assert not torch.equal(one, other)

@@ -66,15 +66,24 @@ class Cuda:
 
     def capture(self, work: Callable[[], None]) -> Graph:
         """The kernels of ``work``, none of which run. Raises RuntimeError where that cannot be."""
-        graph, random = torch.cuda.CUDAGraph(), self._generator.clone_state()
+        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+        random, stream = self._generator.clone_state(), torch.cuda.current_stream()
         try:
             # thread_local: threads that read ahead pin memory meanwhile
-            with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=pool, stream=self._side, capture_error_mode="thread_local"):
                 work()
         except RuntimeError:
-            self._generator.graphsafe_set_state(random)  # the one in use still believes in a capture, and draws no more
+            self._clean_up(random, stream, pool)
             raise
         return graph
+
+    def _clean_up(self, random: torch.Generator, stream: torch.cuda.Stream, pool: object) -> None:
+        """After a capture that failed, torch 2.11 stays on its stream, its generator draws no more, and its allocator believes in it."""
+        torch.cuda.set_stream(stream)
+        self._generator.graphsafe_set_state(random)
+        for end in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+            with contextlib.suppress(Exception):  # where the allocator has noticed by itself
+                getattr(torch._C, end)(self._side.device_index, pool)
 
     def random(self) -> Tensor:
         """The state of the GPU's random numbers."""

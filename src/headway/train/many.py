@@ -146,7 +146,7 @@ class ManyTraining:
         ) in variants:  # as one training alone: the seed, then the weights, then dropout from where these left off
             torch.manual_seed(variant.seed)
             networks.append(workload.build())
-            generators.append(torch.Generator().set_state(torch.get_rng_state()))
+            generators.append(_dropouts_generator(variant.seed, device))
         self.network = stack(networks, generators).to(device)
         self._alone = networks[0].to(device)
         self._optimizer = self._optimizer_of(variants)
@@ -223,6 +223,13 @@ class ManyTraining:
         for fitted in self.fitted:
             self._alone.load_state_dict(fitted.weights)
             yield self.workload.predict_split(self._alone, split, arithmetic)
+
+
+def _dropouts_generator(seed: int, device: torch.device) -> torch.Generator:
+    """Of one network, once its weights are drawn. On a CPU it goes on as it would alone; a GPU's draws are another kernel's than alone."""
+    if device.type == "cpu":
+        return torch.Generator().set_state(torch.get_rng_state())
+    return torch.Generator(device).manual_seed(seed)
 
 
 def _check(recipe: Recipe, workload: TableWorkload) -> None:
