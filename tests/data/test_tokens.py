@@ -11,6 +11,7 @@ import torch
 from headway.columns import tokenizer as tokenizers
 from headway.columns.config import PrepareConfig
 from headway.columns.tokenizer import BytePairs, Characters, Tokenizer, tokenizer_from_json
+from headway.data import documents as data_documents
 from headway.data.config import SPLITS
 from headway.data.documents import Documents
 from headway.data.loader import LoaderTokens
@@ -49,6 +50,16 @@ def test_a_character_that_training_lacked_is_unknown_and_bytes_never_are() -> No
     )
 
 
+def test_a_text_that_spells_the_end_token_has_its_bytes_and_no_end() -> None:
+    text = "see <|end|> there"
+    for tokenizer in (BytePairs.fit([text * 9], 300), BytePairs.from_json(BytePairs.fit([text], 300).to_json())):
+        tokens = tokenizer.encode_document(text, ends=True)
+        assert np.flatnonzero(tokens == 0).tolist() == [len(tokens) - 1]
+        assert tokenizer.decode(tokens.tolist()) == text
+        assert tokenizer.byte_lengths()[tokens].sum() == len(text)
+        assert 0 not in tokenizer.encode_rows([text], 50).values
+
+
 def documents_in(root: Path, files: int = 60, **sections: object) -> tuple[Documents, PrepareConfig]:
     path = root / "texts"
     path.mkdir()
@@ -80,6 +91,20 @@ def test_the_store_holds_every_part_and_is_used_again(tmp_path: Path) -> None:
         assert (tokens == 0).sum() == len(held) == store.rows[split]
     assert list(store.test_documents()) == [d.text for s, d in documents.parts() if s == "test"]
     assert make_document_store(tmp_path / "prepared", documents, prepare, 8)[1]
+
+
+@pytest.mark.parametrize("most", [{"ROWS": 4}, {"BATCH_CHARACTERS": 700}])
+def test_documents_come_in_batches_that_fit_in_memory_each_once_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: dict[str, int]
+) -> None:
+    documents, _ = documents_in(tmp_path)
+    ((name, value),) = most.items()
+    monkeypatch.setattr(data_documents, name, value)
+    batches = list(documents.batches())
+    assert max(batch.num_rows for _, batch in batches) == 4
+    for split in SPLITS:
+        texts = [text for part, batch in batches if part == split for text in batch.column(0).to_pylist()]
+        assert texts == [d.text for part, d in documents.parts() if part == split]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,7 @@ class BytePairs(Tokenizer):
 
     def __init__(self, model: tokenizers.Tokenizer) -> None:
         self.model = model
+        self.model.encode_special_tokens = True  # a text that spells the end token has its characters, not an end
         self.size = model.get_vocab_size()
 
     @classmethod
