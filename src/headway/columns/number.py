@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 FIRST_YEAR, LAST_YEAR, YEARS = 1900, 2100, 10
 """Numbers between the first two may be years; more of these are to come."""
 
+LARGEST = 1e150
+"""Squares of larger numbers are beyond what a double holds, and with them every spread."""
+
 RANKS = 1000
 """Points of the quantile scale, as many as scikit-learn's QuantileTransformer takes."""
 
@@ -114,15 +117,18 @@ class NumberFitter(Fitter):
         self._summary.update(column)
 
     def finish(self) -> Number | None:
-        """None for a column without two values: there is nothing to learn from it, and nothing to divide by."""
+        """None for a column without two values; one value, or none, are two where missing ones are told by themselves."""
         seen, unit = self._summary, self._encoding.unit
         known = seen.rows - seen.nulls
-        if not known or seen.mean is None or seen.min is None or seen.max is None or seen.min == seen.max:
+        if not known or seen.mean is None or seen.min is None or seen.max is None:
+            return None
+        varies = seen.min != seen.max
+        if not varies and (not seen.nulls or self._encoding.limited):
             return None
         median = float(seen.quantiles([0.5])[0])
         quantiles: tuple[float, ...] = ()
         mean, std = seen.mean / unit, (seen.std or 0.0) / unit
-        if self._config.scale == "quantile":
+        if self._config.scale == "quantile" and varies:
             quantiles = tuple(float(q) / unit for q in seen.quantiles(list(np.linspace(0, 1, min(RANKS, known)))))
         elif self._config.scale == "none":
             mean, std = 0.0, 1.0
@@ -177,6 +183,8 @@ class NumericColumn(ColumnType):
         finite, distinct = values[np.isfinite(values)], specimen.distinct
         if len(finite) < len(values):
             return Guess("ignore", None, f"{len(values) - len(finite):,} values are infinite; mend them to use it")
+        if np.abs(finite).max() > LARGEST:
+            return Guess("ignore", None, f"numbers as large as {np.abs(finite).max():g}; correct them to use it")
         whole = bool((values == np.floor(values)).all())
         unique = len(specimen.values) > 20 and distinct == len(specimen.values)
         if whole and unique and (specimen.is_called_an_id or bool((np.diff(values) == 1).all())):

@@ -121,7 +121,9 @@ class Summary(ABC):
         if self.sketch is None:
             self.sketch = datasketches.kll_doubles_sketch(SKETCH_K)
         self.sketch.update(np.array(values))  # a copy: Arrow's memory is read-only, which the sketch refuses
-        self._merge_moments(len(values), float(values.mean()), float(((values - values.mean()) ** 2).sum()))
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond 1e150; validation refuses such a column
+            mean, squares = float(values.mean()), float(((values - values.mean()) ** 2).sum())
+        self._merge_moments(len(values), mean, squares)
         low, high = float(values.min()), float(values.max())
         self.min = low if self.min is None else min(self.min, low)
         self.max = high if self.max is None else max(self.max, high)
@@ -146,7 +148,8 @@ class Summary(ABC):
             self.mean, self.sum_of_squares = mean, squares
             return
         delta = mean - self.mean
-        self.sum_of_squares += squares + delta**2 * before * n / (before + n)
+        squared = delta**2 if abs(delta) < 1e150 else np.inf
+        self.sum_of_squares += squares + squared * before * n / (before + n)
         self.mean += delta * n / (before + n)
 
     def _update_hashes(self, hashes: np.ndarray) -> None:
@@ -199,10 +202,13 @@ class Summary(ABC):
         """As plain values, the sketch included."""
         kept = {k: getattr(self, k) for k in _PLAIN}
         values = None if self.values is None else dict(self.values.most_common())
+        for moment in ("mean", "sum_of_squares"):  # of numbers beyond 1e150, which validation refuses
+            if kept[moment] is not None and not np.isfinite(kept[moment]):
+                kept[moment] = float(np.finfo(np.float64).max)
         return {
             **kept,
             "distinct": self.distinct,
-            "std": self.std,
+            "std": None if self.std is None or not np.isfinite(self.std) else self.std,
             "values": values,
             "heavy": dict(self.heavy.most_common(1000)),
             "hashes": base64.b64encode(self.hashes.tobytes()).decode(),

@@ -6,6 +6,7 @@ settings  `--set`: what users state of the table, and what is written over the d
 writing   how its values are written, where not plainly; numerals: of numbers, dating: of dates
 guess     the likely type of a column
 series    whether rows are time series, in which steps
+notes     what people should know beside the decisions
 plan      the decisions so far
 yaml      the plan as a commented YAML, with its expectations
 drafting  the decisions, and writing the file

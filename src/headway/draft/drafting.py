@@ -10,10 +10,10 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import yaml
 
 from headway.columns import column_type
+from headway.columns.number import LARGEST
 from headway.columns.recognition import Guess, is_number, numbers
 from headway.columns.written import Written
 from headway.data.alone import exact_sum, power_alone
@@ -24,7 +24,8 @@ from headway.data.source import open_table
 from headway.draft.first_rows import check_one_table, no_column, read_first
 from headway.draft.guess import guess
 from headway.draft.layout import Choices, as_options, choose_files, layout_of
-from headway.draft.plan import Plan, moments_of
+from headway.draft.notes import about_few, about_time, classes_of
+from headway.draft.plan import Plan
 from headway.draft.series import series_of
 from headway.draft.settings import over, stated_csv, stated_writings
 from headway.draft.writing import Writing, as_written
@@ -112,6 +113,11 @@ def _task(column: pd.Series, name: str) -> TaskName:
         raise DataError(f"the target must vary, but {name} is {present.iloc[0]} in every row; choose another --target")
     if is_number(present):
         values = numbers(present).to_numpy()
+        if np.abs(values[np.isfinite(values)]).max(initial=0) > LARGEST:
+            fact = f"{name} has numbers as large as {np.abs(values[np.isfinite(values)]).max():g}"
+            raise DataError(
+                f"the target must have a spread that a double holds, but {fact}; correct them or choose another --target"
+            )
         return next(task for task in target_names() if target_task(task).suits(distinct, values))
     if pd.api.types.is_datetime64_any_dtype(present.dtype):
         raise DataError(f"the target must be classes or numbers, but {name} holds dates; choose another --target")
@@ -123,7 +129,7 @@ def _task(column: pd.Series, name: str) -> TaskName:
 
 def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) -> None:
     values = frame[plan.target]
-    distinct = f"{values.nunique():,} different values"
+    distinct = f"{classes_of(values).nunique():,} different values"
     task = target_task(plan.task)
     plan.why["task"] = task.why(distinct)
     if task.has_classes:
@@ -144,7 +150,7 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
     _leave_leaks(plan, frame)
     _write_down(plan, writings)
     plan.series = series_of(plan, frame)
-    plan.notes += _about_time(plan)
+    plan.notes += [*about_few(plan, classes_of(values) if task.has_classes else values), *about_time(plan)]
     if frame[plan.target].isna().any():
         plan.unlabelled = True
         plan.notes.append(f"{plan.target} is missing in some rows: they are left out (data.unlabelled: drop)")
@@ -154,25 +160,6 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
         raise DataError(
             f"there must be a column to learn {plan.target} from, but every other one is left out: {causes}"
         )
-
-
-def _about_time(plan: Plan) -> list[str]:
-    """What people should know where rows have a time."""
-    series, dates = plan.series, moments_of(plan)
-    if series is None:
-        return [f"rows have a time, {dates[0]}: if the model is to predict the future, split by it"] if dates else []
-    of = f" of each {' and '.join(series.groups)}" if series.groups else ""
-    notes = [
-        f"rows are a time series{of}, one row each {series.step} of {series.moment}: the newest are the test, beside naive forecasts"
-    ]
-    measured = [name for name, kind in plan.features.items() if column_type(kind).adds_up and name not in series.groups]
-    if measured:
-        shown = ", ".join(measured[:3]) + (" ..." if len(measured) > 3 else "")
-        it = "it is" if len(measured) == 1 else "they are"
-        notes.append(
-            f"{shown} of the same moment: {plan.target} is a forecast only where {it} known beforehand; else move to data.ignore"
-        )
-    return notes
 
 
 def _write_down(plan: Plan, writings: Mapping[str, Writing]) -> None:
@@ -214,12 +201,7 @@ def _place(plan: Plan, column: str, answer: Guess, mixed: bool) -> None:
 
 def _positive(values: pd.Series) -> tuple[str | None, str]:
     """The event among two classes: by its name, else the rarer."""
-    from headway.data.canonical import canonical
-
-    column = pa.Array.from_pandas(values)
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    batch = pa.RecordBatch.from_arrays([column], names=["y"])
-    counts = canonical(batch, {"y": "categorical"}, "the target").column("y").to_pandas().value_counts()
+    counts = classes_of(values).value_counts()
     if len(counts) != 2:
         return None, ""
     matches = [str(v) for v in counts.index if str(v).strip().lower() in POSITIVE]
@@ -281,4 +263,4 @@ def _decisions(plan: Plan) -> list[str]:
     lines += [f"{column}: {kind}, {plan.why[column]}" for column, kind in plan.features.items()]
     lines += [f"{column}: key, {plan.why[column]}" for column in plan.keys]
     lines += [f"{column}: ignored, {reason}" for column, reason in plan.ignore.items()]
-    return [*lines, *plan.notes]
+    return [" ".join(line.split()) for line in [*lines, *plan.notes]]

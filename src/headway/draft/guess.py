@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date, time, timedelta
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 
 from headway.columns import column_types
 from headway.columns.recognition import Guess, Specimen
+
+READABLE = (str, int, float, Decimal, date, time, np.number, np.bool_)
+"""What single values are as pandas has them; a datetime is a date."""
+NAMES: dict[type, str] = {pd.Timedelta: "durations", timedelta: "durations", bytes: "bytes"}
 
 
 def guess(name: str, column: pd.Series, doubt: str = "") -> Guess:
@@ -16,8 +23,14 @@ def guess(name: str, column: pd.Series, doubt: str = "") -> Guess:
         return Guess("ignore", None, doubt)
     if not len(present):
         return Guess("ignore", None, "missing in every row")
+    if not name.strip():
+        return Guess("ignore", None, "it has no name")
     if any(isinstance(value, (list, dict, np.ndarray)) for value in present.head(100)):
         return Guess("ignore", None, "holds lists or mappings, not single values")
+    if not isinstance(first := present.iloc[0], READABLE):
+        return Guess(
+            "ignore", None, f"holds {NAMES.get(type(first), type(first).__name__)}, which no type of column reads"
+        )
     specimen = Specimen(name, column, present)
     if specimen.distinct == 1 and len(present) == len(column):
         return Guess("ignore", None, f"always {present.iloc[0]}")

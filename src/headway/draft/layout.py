@@ -60,9 +60,10 @@ class _Lines:
 def choose_files(source: str, root: Path, choices: Choices) -> tuple[str, list[str], list[str]]:
     """The source, its files, and notes. Of a folder with files of several formats, those of the most frequent one."""
     files = find_files(source, root, "--data")
+    notes = _partitions(source, files)
     endings = Counter(suffix_of(file) for file in files)
     if len(files) == 1 or len({FORMATS.get(one) for one in endings}) == 1:
-        return source, files, []
+        return source, files, notes
     wanted = [one for one in endings if choices.format in (None, "auto", FORMATS.get(one))]
     if not wanted or not Path(source if Path(source).is_absolute() else root / source).is_dir():
         raise ConfigError(
@@ -72,7 +73,19 @@ def choose_files(source: str, root: Path, choices: Choices) -> tuple[str, list[s
     pattern = f"{source.rstrip('/')}/**/*{chosen}"
     rest = [PurePath(file).name for file in files if suffix_of(file) != chosen]
     more = f" and {len(rest) - 3} more" if len(rest) > 3 else ""
-    return pattern, find_files(pattern, root, "--data"), [f"left out: {', '.join(rest[:3])}{more}, of another format"]
+    notes.append(f"left out: {', '.join(rest[:3])}{more}, of another format")
+    return pattern, find_files(pattern, root, "--data"), notes
+
+
+def _partitions(source: str, files: Sequence[str]) -> list[str]:
+    """What is said of folders such as month=1, which the files do not hold as a column."""
+    below = (PurePath(file.removeprefix(source)).parts[:-1] for file in files)
+    names = sorted({part.partition("=")[0] for parts in below for part in parts if "=" in part})
+    if not names:
+        return []
+    return [
+        f"the folders say {', '.join(names)}, which is not read; to learn from it, write it into the files as a column"
+    ]
 
 
 def layout_of(files: Sequence[str], choices: Choices, target: str) -> Layout:

@@ -52,12 +52,13 @@ def _about(column: Summary) -> list[Suggestion]:
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*( [\w.-]+)*")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _WORDS = {"y", "n", "yes", "no", "true", "false", "on", "off", "null", "none", "nan"}
 
 
 def quoted(text: str) -> str:
-    """Text in double quotes: JSON's are YAML's."""
-    return json.dumps(text, ensure_ascii=False)
+    """Text in double quotes: JSON's are YAML's, but for characters that YAML has only as escapes."""
+    return _UNPRINTABLE.sub(lambda one: f"\\u{ord(one[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def scalar(value: Any) -> str:
@@ -77,7 +78,7 @@ def scalar(value: Any) -> str:
 def render(plan: Plan, rules: Sequence[Suggestion]) -> str:
     """The whole file."""
     lines = [
-        f"# Drafted by `headway init` from {plan.source}. Read it, and correct it where you know better.",
+        f"# Drafted by `headway init` from {_comment(plan.source)}. Read it, and correct it where you know better.",
         f"name: {scalar(plan.name)}",
         f"description: {scalar(f'Predicts {plan.target}.')}",
         f"task: {plan.task}",
@@ -187,4 +188,4 @@ def _gate(plan: Plan) -> list[str]:
 
 
 def _comment(text: str) -> str:
-    return " ".join(text.split())
+    return _UNPRINTABLE.sub("?", " ".join(text.split()))

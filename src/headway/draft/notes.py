@@ -1,0 +1,58 @@
+"""What `init` tells people of a table beside its decisions."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+
+from headway.columns import column_type
+from headway.data.canonical import canonical
+from headway.draft.plan import Plan, moments_of
+from headway.tasks import target_task
+
+FEW_ROWS, RARE_CLASS = 50, 10
+"""What users are warned of: tables, and classes, of fewer rows."""
+
+
+def classes_of(values: pd.Series) -> pd.Series:
+    """The target's values, each in its one spelling: 1 and 1.0 are one class."""
+    try:
+        column = pa.Array.from_pandas(values)
+    except pa.ArrowException:  # values of several types
+        return values.astype(str).where(values.notna())
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    batch = pa.RecordBatch.from_arrays([column], names=["y"])
+    return canonical(batch, {"y": "categorical"}, "the target").column("y").to_pandas()
+
+
+def about_few(plan: Plan, values: pd.Series) -> list[str]:
+    """What cannot be known from a few rows, or of a class with a few. ``values``: of the target, classes in their one spelling."""
+    rows = int(values.notna().sum())
+    if rows < FEW_ROWS:
+        about = f"about {max(1, rows // 5)} of them are the test"
+        return [f"only {rows} rows with a target: {about}, so that no figure of a model's quality can be trusted"]
+    counts = values.value_counts()
+    rare = counts[counts < RARE_CLASS]
+    if not target_task(plan.task).has_classes or not len(rare):
+        return []
+    what = f"{len(rare)} of {len(counts)} classes have fewer than {RARE_CLASS} rows"
+    return [f"{what}, such as {rare.index[-1]} with {rare.iloc[-1]}: they can hardly be learnt, nor their quality told"]
+
+
+def about_time(plan: Plan) -> list[str]:
+    """What people should know where rows have a time."""
+    series, dates = plan.series, moments_of(plan)
+    if series is None:
+        return [f"rows have a time, {dates[0]}: if the model is to predict the future, split by it"] if dates else []
+    of = f" of each {' and '.join(series.groups)}" if series.groups else ""
+    notes = [
+        f"rows are a time series{of}, one row each {series.step} of {series.moment}: the newest are the test, beside naive forecasts"
+    ]
+    measured = [name for name, kind in plan.features.items() if column_type(kind).adds_up and name not in series.groups]
+    if measured:
+        shown = ", ".join(measured[:3]) + (" ..." if len(measured) > 3 else "")
+        it = "it is" if len(measured) == 1 else "they are"
+        notes.append(
+            f"{shown} of the same moment: {plan.target} is a forecast only where {it} known beforehand; else move to data.ignore"
+        )
+    return notes
