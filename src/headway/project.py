@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 import yaml
 from pydantic import Field, model_validator
 
-from headway.columns import column_type, column_types, gives
+from headway.columns import column_types, gives
 from headway.columns.config import PrepareConfig
 from headway.config import Config, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
@@ -154,7 +154,7 @@ class Project(Config):
 
     @model_validator(mode="after")
     def _calendars_are_of_dates(self) -> Project:
-        dates = [name for name, kind in self.data.features.items() if column_type(kind).is_time]
+        dates = list(self.data.dates)
         for name in self.prepare.dates.columns:
             if name not in dates:
                 raise ValueError(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import r2_score
 
 from headway.data.history import History
 from headway.data.series import SeriesConfig
@@ -163,3 +164,20 @@ def test_a_series_of_numbers_is_refused_before_the_training(tmp_path: Path) -> N
         ConfigError, match=r"^split\.column must hold dates for data\.series, but number holds numbers$"
     ):
         stages.prepare(run, tmp_path, Silent())
+
+
+def test_a_wave_of_the_day_is_learnt_from_the_moments_alone_and_the_baselines_learn_it_too(tmp_path: Path) -> None:
+    chance, moments = np.random.default_rng(4), pd.Series(pd.date_range("2024-01-01", periods=2000, freq="h"))
+    wave = 1000 + 800 * np.sin(2 * np.pi * moments.dt.hour / 24)
+    table = pd.DataFrame({"when": moments, "temp": chance.normal(size=2000), "y": wave + chance.normal(0, 60, 2000)})
+    write(tmp_path, table)
+    project = load_project("rows", tmp_path, ["evaluate.slices=['when: weekday']"])
+    run = runs.start(project, tmp_path)
+    stages.validate(run, tmp_path, Silent())
+    stages.prepare(run, tmp_path, Silent())
+    exam = exam_of(run, project, tmp_path)
+    forecasts = exam.baselines(["linear", "boosting", "naive"])
+    newest = table[-len(exam.target) :]
+    np.testing.assert_array_equal(exam.slices["when: weekday"], newest.when.dt.day_of_week)
+    r2 = {name: r2_score(exam.target, made.prediction) for name, made in forecasts.items()}
+    assert min(r2["linear"], r2["boosting"]) > 0.97 > r2["naive"]

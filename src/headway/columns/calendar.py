@@ -7,7 +7,7 @@ near 0:00. Every model is given both: what a baseline shows is then the model's 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -76,6 +76,18 @@ def turn_of(part: str, moments: np.ndarray) -> np.ndarray:
     if part == "weekday":
         return number_of(part, moments) / 7
     return (number_of(part, moments) - 1) / 366
+
+
+def named_part(name: str, dates: Collection[str]) -> tuple[str, str] | None:
+    """The column and the part that a name such as `when: hour` stands for; None where it is no part of one of ``dates``."""
+    column, _, part = name.rpartition(": ")
+    return (column, part) if column in dates and part in CYCLES else None
+
+
+def part_of(column: pa.Array, part: str, zone: str) -> np.ndarray:
+    """(B,) float64: the part of each moment by a zone's clocks, NaN for null."""
+    known = column.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(known, number_of(part, local(_micros(column), zone)), np.nan)
 
 
 def local(moments: np.ndarray, zone: str) -> np.ndarray:

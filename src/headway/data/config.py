@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from headway.columns import Kind
+from headway.columns import Kind, column_type
 from headway.columns.spelling import spell
 from headway.columns.written import Written
 from headway.config import Config
@@ -79,6 +79,11 @@ class DataConfig(Config):
     series: SeriesConfig | None = Field(
         None, description="Of a table of time series, one row a moment: what is forecast. Left out: rows are no series."
     )
+
+    @property
+    def dates(self) -> tuple[str, ...]:
+        """The features that are moments."""
+        return tuple(name for name, kind in self.features.items() if column_type(kind).is_time)
 
     @property
     def may_be_texts(self) -> bool:

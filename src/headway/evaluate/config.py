@@ -18,7 +18,9 @@ NAIVE: tuple[Baseline, ...] = ("naive", "seasonal_naive")
 class EvaluateConfig(Config):
     """What is measured on the untouched test split."""
 
-    slices: tuple[str, ...] = Field((), description="Columns by whose values the metrics are also given.")
+    slices: tuple[str, ...] = Field(
+        (), description="Columns by whose values the metrics are also given; of a date a part, as in `when: hour`."
+    )
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples behind each interval.")
     baselines: tuple[Baseline, ...] = Field(
         ("trivial", "linear", "boosting"),

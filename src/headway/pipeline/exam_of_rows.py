@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from headway.columns.calendar import named_part, part_of
 from headway.data.learnt import Learnt
 from headway.data.prepare import Preparation
 from headway.data.reading import FileReading
@@ -76,9 +77,13 @@ class ExamOfRows(Exam):
 
     @property
     def slices(self) -> Mapping[str, np.ndarray]:
-        """Numbers as float64, all else as text with `missing` for null."""
+        """Numbers and parts of dates as float64, all else as text with `missing` for null."""
         values: dict[str, np.ndarray] = {}
         for name in self.project.evaluate.slices:
+            part = named_part(name, self.project.data.dates)
+            if part is not None:
+                values[name] = self._part(*part)
+                continue
             column = self.store.raw_test([name]).column(name)
             if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
                 values[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -86,6 +91,10 @@ class ExamOfRows(Exam):
                 texts = column.cast(pa.string()).fill_null("missing")
                 values[name] = texts.to_numpy(zero_copy_only=False).astype(str)
         return values
+
+    def _part(self, column: str, part: str) -> np.ndarray:
+        moments = self.store.raw_test([column]).column(column).combine_chunks()
+        return part_of(moments, part, self.project.prepare.dates.of(column).zone)
 
     @property
     def reference(self) -> Reference | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headway.columns.calendar import named_part
 from headway.data.digests import file_digests
 from headway.data.documents import Documents
 from headway.data.source import Table, open_table
@@ -47,7 +48,8 @@ def project_of(run: RunDirectory) -> Project:
 
 def table_of(project: Project, root: Path, only: Collection[str] | None = None) -> Table:
     """The project's rows, or those in the files ``only``, with every column that any stage needs."""
-    extra = [*project.data.keys, *project.split.row_key, *project.evaluate.slices]
+    slices = [name for name in project.evaluate.slices if named_part(name, project.data.dates) is None]
+    extra = [*project.data.keys, *project.split.row_key, *slices]
     extra += [c for c in (project.split.column, project.evaluate.reference) if c is not None]
     extra += project.data.series.groups if project.data.series is not None else ()
     own = {*project.data.features, project.data.target}
