@@ -17,6 +17,7 @@ from headway.columns.ragged import Ragged
 from headway.columns.text import Tokens, TokensFitter
 from headway.data.arrays import GrowingRagged, read_ragged
 from headway.data.config import SPLITS, DataConfig, SplitConfig
+from headway.data.padded import PaddedRows
 from headway.data.ready import is_ready
 from headway.data.source import open_table
 from headway.data.split import Division
@@ -64,6 +65,16 @@ def test_rows_are_taken_in_any_order_and_more_than_once() -> None:
     assert lists_of(rows.take(order).take(np.array([2]))) == [[1, 2, 3]]
     assert lists_of(rows.take(np.zeros(0, int))) == lists_of(Ragged.of([])) == []
     assert lists_of(Ragged.of([[], []]).take(np.array([1, 0]))) == [[], []]
+
+
+@pytest.mark.parametrize("rows", [[[1, 2, 3, 4, 5], [6], []], [[], []]], ids=["some", "all empty"])
+def test_a_padded_row_is_alone_what_it_is_among_others(rows: list[list[int]]) -> None:
+    padded = PaddedRows.of(Ragged.of(rows), 3)
+    expected = [(row + [0] * 3)[:3] for row in rows]
+    gathered = np.ones((len(rows), 3), np.int32)
+    padded.gather(np.arange(len(rows)), gathered)
+    assert padded[0 : len(rows)].tolist() == gathered.tolist() == expected
+    assert [padded[i].tolist() for i in range(len(rows))] == expected
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.uint16, np.float32])
