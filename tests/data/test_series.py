@@ -128,6 +128,15 @@ def test_rows_in_regular_steps_are_a_series_whose_newest_rows_are_the_test(
     assert any(line.startswith("high of the same moment: y is a forecast only where it is known") for line in said)
 
 
+def test_an_hour_that_the_clocks_show_twice_makes_rows_no_less_a_series(tmp_path: Path) -> None:
+    clocks = pd.date_range("2024-08-01", periods=2600, freq="h", tz="UTC").tz_convert("Europe/Berlin").tz_localize(None)
+    assert clocks.duplicated().sum() == 1
+    project, _ = write(tmp_path, table_of(clocks))
+    assert project.data.series == SeriesConfig(step="1 hour", season=24)
+    project, _ = write(tmp_path, table_of(clocks.repeat(2)))
+    assert project.data.series is None
+
+
 def test_rows_of_chance_moments_or_of_classes_are_no_series(tmp_path: Path) -> None:
     chance = np.random.default_rng(3)
     moments = pd.Timestamp("2024-01-01") + pd.to_timedelta(chance.integers(0, 10**6, 300), unit="min")

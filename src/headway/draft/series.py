@@ -16,6 +16,9 @@ from headway.tasks import target_task
 REGULAR = 0.75
 """The share of steps that are the usual one: of five working days a week four are."""
 
+RECUR = 0.001
+"""The share of rows that may have the moment of another: once a year the clocks of a place show an hour twice."""
+
 FEWEST = 50
 """Rows of a table, and a fifth of it of a group, below which steps are an accident."""
 
@@ -66,8 +69,8 @@ def _step(seconds: np.ndarray, frame: pd.DataFrame, groups: tuple[str, ...]) -> 
     same = np.diff(codes[order]) == 0
     months = _months(seconds[order])
     steps = np.diff(seconds[order] if months is None else months)[same]
-    usual, counts = np.unique(steps, return_counts=True)
-    if not len(usual) or usual[0] == 0 or counts.max() < REGULAR * len(steps):
+    usual, counts = np.unique(steps[steps > 0], return_counts=True)
+    if not len(usual) or (steps == 0).mean() > RECUR or counts.max() < REGULAR * len(steps):
         return None
     size = int(usual[counts.argmax()])
     step, season = _in_seconds(size) if months is None else _in_months(size)
