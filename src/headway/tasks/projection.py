@@ -25,8 +25,9 @@ from torch.nn import functional
 CHUNK = {"cuda": 2**28, "cpu": 2**24}
 """Logits of one chunk. On a GPU a chunk must fill the chip, and each reads and writes the weight's gradient once; a CPU's fit its cache."""
 
-MANY = 2**26
-"""Logits from which on they are not computed whole: 256 MiB in fp32."""
+MANY = 2**25
+"""Logits from which on they are not computed whole: 128 MiB in fp32. Of 1,024 tokens, 50,304 words and a width of 256 one core of a CPU
+took .74 s for the loss and its gradients in bfloat16, not 1.07, and 1.42 s in fp32, as before; .6 GiB of memory, not 1.0."""
 
 Chunk = Callable[[Tensor, Tensor, Tensor, int, float], tuple[Tensor, Tensor]]
 
@@ -110,6 +111,7 @@ class _Chunked(torch.autograd.Function):
                 torch.addmm(of_weight, of_logits_CV.t(), chunk_CD, out=of_weight)
             else:
                 of_weight += of_logits_CV.t() @ chunk_CD
+            del of_logits_CV  # before the next chunk's is made
         ctx.save_for_backward(torch.cat(of_hidden), of_weight[:words])
         return nats / len(hidden_ND)
 
