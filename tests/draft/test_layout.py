@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from headway.cli import commands as cli
+from headway.data.arriving import find_inputs
 from headway.data.source import open_table
 from headway.draft.drafting import draft
 from headway.draft.layout import Choices, _is_header
@@ -116,6 +117,20 @@ def test_a_table_is_the_same_in_whatever_file_it_comes(tmp_path: Path, name: str
     assert data.features == {"größe": "numeric", "stadt": "categorical", "n": "numeric"}
     expected = table().astype({"n": float, "y": str})
     pd.testing.assert_frame_equal(rows_of(tmp_path), expected, check_dtype=False)
+
+
+def test_new_rows_of_a_format_that_their_name_does_not_say_are_read_by_their_content(tmp_path: Path) -> None:
+    made(tmp_path, "really_parquet.csv", parquet())
+    data = load_project("t", tmp_path).data
+    for name, content, form in (
+        ("new.csv", parquet(), "parquet"),
+        ("plain.csv", text(), "csv"),
+        ("new.parquet", parquet(), "parquet"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        (found,) = find_inputs(data, str(tmp_path / name), tmp_path)
+        assert found.form == form
+        assert sum(batch.num_rows for _, batch in found.batches(list(data.features), 1000)) == ROWS
 
 
 def test_objects_in_json_are_columns_and_a_request_may_hold_them_too(tmp_path: Path) -> None:

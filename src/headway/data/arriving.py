@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.datasets import dataset_of, locate
 from headway.data.files import find_files, format_of
-from headway.data.formats import read_batches, read_schema
+from headway.data.formats import head_of, read_batches, read_schema
 from headway.data.naming import below
 from headway.data.reading import Clean
 from headway.errors import ConfigError
@@ -154,13 +154,16 @@ def _cleaner(clean: Clean | None, target: str | None) -> Clean | None:
 
 
 def _form(file: str, own: str, texts: bool) -> str:
-    """By the file's ending; the project's own format where the ending does not say."""
+    """By the file's ending; the project's own format where the ending does not say. Where a project states a format, endings may not be
+    true, as of Parquet that is called .csv: then the content says it.
+    """
     try:
-        return format_of([file], "auto", texts)
+        form = format_of([file], "auto", texts)
     except ConfigError:
         if own == "auto":
             raise
         return own
+    return form if own in ("auto", "text", form) or form == "text" else head_of(file, 1 << 12)[1]
 
 
 def _with_header(item: Input, config: DataConfig) -> Input:

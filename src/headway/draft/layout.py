@@ -238,7 +238,7 @@ def _header(layout: Layout, lines: _Lines, stated: str | None, target: str) -> N
     ):
         layout.csv["column_names"] = [f"column_{i + 1}" for i in range(width)]
         if stated is None:
-            shown = ", ".join(f"column_{i + 1} is {cell.strip()}" for i, cell in enumerate(rows[first][:4]))
+            shown = ", ".join(f"column_{i + 1} is {cell.strip()[:30]}" for i, cell in enumerate(rows[first][:4]))
             layout.notes.append(
                 f"no line of names; in the first row {shown}{' ...' if width > 4 else ''}; --header a,b,c names them"
             )
