@@ -108,7 +108,7 @@ class Project(Config):
             raise ValueError("data.features must name at least one column to learn from, but is empty")
         elif self.split.by == "position":
             raise ValueError("split.by must not be position for a table: rows have no order; time divides by moments")
-        idle = self.prepare.unread(of_documents)
+        idle = self.prepare.without_effect(of_documents)
         if idle:
             name, value = idle[0]
             raise ValueError(f"prepare.{name} must be left out for {self.task}, but is {value}: it has no effect")

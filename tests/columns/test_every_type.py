@@ -12,7 +12,7 @@ import pytest
 from headway.columns import column_type, column_types, groups, read_encoding
 from headway.columns.base import Encoding
 from headway.columns.config import PrepareConfig
-from headway.columns.summary import Measured
+from headway.columns.continuous import Continuous
 from headway.columns.values import Place
 from headway.data.profile import read_summary
 from headway.errors import DataError
@@ -80,11 +80,11 @@ def test_all_rows_with_a_value_lie_in_the_bins_by_which_drift_is_judged(kind: st
     summary = column_type(kind).summary("x")
     summary.update(some(kind))
     edges, categories = summary.bins(10, 5)
-    counts = summary.counted(edges, categories)
+    counts = summary.bin_counts(edges, categories)
     assert not (edges and categories), "a column is compared by one or the other"
     assert len(counts) in (0, len(edges) + 1, len(categories) + 1)
     if len(counts):
-        assert counts.sum() == pytest.approx(summary.known)
+        assert counts.sum() == pytest.approx(summary.finite)
 
 
 @every_type
@@ -118,7 +118,7 @@ def test_a_row_is_encoded_alike_alone_and_among_others(kind: str) -> None:
 def test_a_line_has_a_place_for_each_value_and_none_for_nulls(kind: str) -> None:
     column = some(kind)
     line = column_type(kind).line(column.to_pandas())
-    assert (line is None) == (not issubclass(column_type(kind).summary_class, Measured))
+    assert (line is None) == (not issubclass(column_type(kind).summary_class, Continuous))
     if line is not None:
         np.testing.assert_array_equal(np.isnan(line), column.is_null().to_numpy(zero_copy_only=False))
         order = np.argsort(column.drop_null().to_numpy(zero_copy_only=False), kind="stable")

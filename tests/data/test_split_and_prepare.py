@@ -18,7 +18,7 @@ from headway.columns import Kind
 from headway.columns.category import MISSING, UNKNOWN, Category
 from headway.columns.config import PrepareConfig
 from headway.columns.number import Number
-from headway.columns.text import Words
+from headway.columns.words import Words
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.fit import column_edges, fit

@@ -69,5 +69,5 @@ def test_rows_of_which_most_are_unknown_are_warned_of(tmp_path: Path) -> None:
     inputs = store.preparation.inputs()
     predictor = Predictor(store.preparation, inputs, MLP(width=4, depth=1).build(inputs))
     predictor.answer(pd.DataFrame({"c": ["a", "b", "z"] * 10}), {})
-    with pytest.warns(UserWarning, match="most values of c were never seen in training, for example 'A'"):
+    with pytest.warns(UserWarning, match="most values of c are not in the training data, for example 'A'"):
         predictor.answer(pd.DataFrame({"c": ["A", "B", "a"] * 10}), {})

@@ -68,10 +68,10 @@ def test_a_killed_worker_is_told_of_in_one_line(tmp_path: Path) -> None:
     with Workers(bundle, 1) as workers:
         list(workers.predict([rows(5, 0)]))
         workers._all[0].process.kill()
-        with pytest.raises(HeadwayError, match=r"must live, but it ended \(signal 9\)"):
+        with pytest.raises(HeadwayError, match=r"must keep running, but it ended \(signal 9\)"):
             list(workers.predict([rows(5, 0)]))
 
 
 def test_no_bundle_ends_the_worker_and_says_so(tmp_path: Path) -> None:
-    with Workers(tmp_path / "none", 1) as workers, pytest.raises(HeadwayError, match="must live, but it ended"):
+    with Workers(tmp_path / "none", 1) as workers, pytest.raises(HeadwayError, match="must keep running, but it ended"):
         list(workers.predict([rows(5, 0)]))

@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Path:
     for split, count in TOKENS.items():
         (path / split).mkdir(parents=True)
         with GrowingRagged(path / split, "tokens_0", tokens.token_type) as growing:
-            growing.append(Ragged.joined([rng.integers(1, 3, count).cumsum() % 8], np.dtype(np.int64)))
+            growing.append(Ragged.join([rng.integers(1, 3, count).cumsum() % 8], np.dtype(np.int64)))
     write_json(path / "preparation.json", Preparation((tokens,), Target("", "language")).to_json())
     write_json(path / "store.json", {"rows": dict.fromkeys(SPLITS, 1), "ragged": ["tokens_0"]})
     return path

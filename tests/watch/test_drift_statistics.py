@@ -49,7 +49,7 @@ def test_psi_of_two_shifted_normals_is_the_squared_shift() -> None:
     rng = np.random.default_rng(0)
     before, now = column(rng.normal(size=400_000)), column(rng.normal(0.3, 1, size=400_000))
     kept = shape(before)
-    assert psi(np.array(kept.counts), kept.counted(now)) == pytest.approx(0.09, rel=0.08)
+    assert psi(np.array(kept.counts), kept.bin_counts(now)) == pytest.approx(0.09, rel=0.08)
 
 
 def test_texts_that_become_longer_drift_and_others_do_not() -> None:
@@ -88,7 +88,7 @@ def test_the_sketch_counts_what_counting_every_row_counts() -> None:
     kept = shape(column(before))
     edges = [-np.inf, *kept.edges, np.inf]
     exact = [((now > low) & (now <= high)).sum() for low, high in itertools.pairwise(edges)]
-    assert kept.counted(column(now)) == pytest.approx(np.array(exact, float), abs=0.005 * len(now))
+    assert kept.bin_counts(column(now)) == pytest.approx(np.array(exact, float), abs=0.005 * len(now))
 
 
 def test_without_drift_psi_has_the_stated_mean_and_exceeds_the_critical_value_as_often_as_stated() -> None:

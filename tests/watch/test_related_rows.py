@@ -180,7 +180,7 @@ def test_rows_without_units_keep_the_law_of_independent_rows() -> None:
     newest = columns_of(drawn(rng, 5, 0.2)[1])
     for shift in shifts(reference, newest, None, WatchConfig()):
         column = reference.columns[shift.column]
-        counts = column.counted(newest.columns[shift.column])
+        counts = column.bin_counts(newest.columns[shift.column])
         share = 0.01 / len(COLUMNS)
         assert shift.chance == float(chi2.isf(share, 9) * (1 / sum(column.counts) + 1 / counts.sum()))
         assert (shift.psi, shift.effect) == (psi(np.asarray(column.counts), counts), 1.0)

@@ -4,14 +4,14 @@ number      float64; filled, limited, scaled
 category    text in its one spelling; codes
 date        moments; parts of the calendar
 calendar    what the parts are: hour, weekday, holiday and others, by the clocks of a zone
-text        free text; one 0/1 column for each of some words, or tokens
-base        what each of them answers
-config      what a project may state under `prepare`
-recognition what `init` sees of a column of unknown meaning
-summary     what a column holds, summed up as its rows stream by
-tokenizer   text as the numbers of its tokens, and back
+text        free text; tokens, or words: one 0/1 column for each of some words
+base        the interface of a column type
+config      the `prepare` section of a project
+recognition what `init` knows about a column of unknown type
+summary     the summary of a column, from a stream; discrete, continuous: its two forms
+tokenizer   text to token numbers, and back
 ragged      rows of different lengths as two arrays
-values      Arrow columns as they come, and the one-line refusal of those that cannot be read
+values      Arrow columns of any source, and the one-line error for those that cannot be read
 spelling    the one spelling of each value that is read as text
 written     values that are not written plainly, such as $4,210.18, as `data.written` says
 """
@@ -57,7 +57,7 @@ def encodings_of(kind: ColumnType) -> tuple[type[Encoding], ...]:
 
 
 def gives(kind: str, takes: Collection[str]) -> bool:
-    """Whether a column of this type can become one of the arrays that a model ``takes`` beside numbers and codes."""
+    """Whether a column of this type can become one of the further arrays that a model ``takes``."""
     return any(encoding.group in takes for encoding in column_type(kind).other_encodings)
 
 
@@ -69,8 +69,8 @@ def read_encoding(group: str, values: Mapping[str, Any]) -> Encoding:
         for encoding in encodings_of(one)
         if encoding.group == group
     ]
-    named = [encoding for name, encoding in encodings if name == values.get("kind")]
-    return (named or [encoding for _, encoding in encodings])[0].from_json(values)
+    matches = [encoding for name, encoding in encodings if name == values.get("kind")]
+    return (matches or [encoding for _, encoding in encodings])[0].from_json(values)
 
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a type of column answers for. A new type is one new file beside this one, with a class of its own."""
+"""The interface of a column type. A new type is one new file beside this one, with a class of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One column of prepared rows. ``codes``: how many there are, None for a number. ``bins``: whether edges are fitted to it."""
+    """One column of prepared rows. ``codes``: their number, None for a number. ``bins``: whether edges are fitted to it."""
 
     name: str
     codes: int | None = None
@@ -41,7 +41,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Encoding(ABC):
-    """What was fitted to one column, frozen: it turns canonical values into prepared columns. A plain value with a JSON form."""
+    """A fitted encoding of one column, frozen: it turns canonical values into prepared columns. Has a JSON form."""
 
     column: str
 
@@ -52,7 +52,7 @@ class Encoding(ABC):
     """Which of the two prepared arrays its columns go to."""
 
     lenient: ClassVar[bool] = False
-    """Whether it reads NaN as null, or respells what it does not know, by itself: see `headway.data.canonical`."""
+    """Whether the encoding itself reads NaN as null and respells unknown values: see `headway.data.canonical`."""
 
     @abstractmethod
     def kind_name(self) -> str:
@@ -70,7 +70,7 @@ class Encoding(ABC):
         """
 
     def remark(self) -> str:
-        """What people should know of what the column becomes; empty where its name says it."""
+        """A remark on what the column becomes; empty where its name says it."""
         return ""
 
     @property
@@ -88,11 +88,11 @@ class Encoding(ABC):
         raise AssertionError(f"{type(self).__name__} has no tokens")
 
     def unfit(self, column: pa.Array, where: str) -> BadValues | None:
-        """The refusal of canonical values to predict from that are no input; None where every value is one."""
+        """The error for canonical values that a prediction cannot use; None where all can be used."""
         return None
 
     def respelled(self, column: pa.Array, holds_numbers: Callable[[], bool]) -> pa.Array:
-        """Canonical values to predict from, as training's were written; ``holds_numbers``: whether they came as numbers."""
+        """Canonical values to predict from, in the spelling of training; ``holds_numbers``: whether they came as numbers."""
         return column
 
     def to_json(self) -> dict[str, object]:
@@ -107,11 +107,11 @@ class Encoding(ABC):
 
 
 class Fitter(ABC):
-    """Collects what an encoding is made from, block by block of the training rows."""
+    """Fits an encoding, block by block of the training rows."""
 
     @abstractmethod
     def update(self, column: pa.Array, labels: pa.Array) -> None:
-        """Add canonical values, and the class of each row as text; all alike where the target is a number."""
+        """Add canonical values, and the class of each row as text; one class for all where the target is a number."""
 
     @abstractmethod
     def finish(self) -> Encoding | None:
@@ -122,7 +122,7 @@ class ColumnType(ABC):
     """One type of column."""
 
     name: ClassVar[str]
-    """As data.features calls it."""
+    """Its name in data.features."""
 
     rank: ClassVar[int] = 9
     """Its place in the list of types, and of its encodings in prepared rows. Equal ones are in the order of their names."""
@@ -130,15 +130,15 @@ class ColumnType(ABC):
     encoding: ClassVar[type[Encoding]]
 
     other_encodings: ClassVar[tuple[type[Encoding], ...]] = ()
-    """What its columns may become instead, where the model takes it: see `fitter_for`."""
+    """Other encodings of its columns, where the model takes them: see `fitter_for`."""
 
     summary_class: ClassVar[type[Summary]]
 
     any_text: ClassVar[bool] = False
-    """Whether any text may be a value, so that a word such as NA is null only where no value is written so."""
+    """Whether any text may be a value, so that a word such as NA is null only if it is no value."""
 
     can_leak: ClassVar[bool] = True
-    """Whether it is asked how well the column alone tells the target."""
+    """Whether the column is checked for how well it alone predicts the target."""
 
     adds_up: ClassVar[bool] = False
     """Whether columns of the type may add up to the target."""
@@ -150,10 +150,10 @@ class ColumnType(ABC):
     """Whether its values are moments, by which rows could be split."""
 
     turn: ClassVar[int] = 0
-    """When `init` asks it what a column is: the lowest first."""
+    """The order in which `init` tries the types: the lowest first."""
 
     mlflow_type: ClassVar[Literal["double", "datetime", "string"]] = "string"
-    """As a model's signature calls it."""
+    """Its name in a model's signature."""
 
     @abstractmethod
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
@@ -172,7 +172,7 @@ class ColumnType(ABC):
         return None
 
     def recognise(self, specimen: Specimen) -> Guess | None:
-        """What a column of unknown meaning is; None where this type has nothing to say of it."""
+        """The guess for a column of unknown type; None where it is not this type."""
         return None
 
     def drafted(self, values: pd.Series, date_format: str | None) -> pd.Series:
@@ -180,17 +180,17 @@ class ColumnType(ABC):
         return values.astype("string")
 
     def doubt(self, summary: Summary) -> str | None:
-        """Why a column is likely of another type, as what follows "NAME should be ..."; None where nothing says so."""
+        """Why a column is likely of another type, as the end of "NAME should be ..."; None where there is no sign of it."""
         return None
 
     def expectations(self, summary: Summary) -> list[Suggestion]:
-        """What the values of today suggest about those of tomorrow, beside how many are missing."""
+        """Expectations for later values from the present ones, except for missing values."""
         return []
 
     @abstractmethod
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
-        """What fits an encoding to column ``name``; ``numbers``: whether the files hold it as numbers, not as their texts."""
+        """The fitter for column ``name``; ``numbers``: whether the files hold it as numbers, not as texts of numbers."""
 
     def fitter_for(self, takes: Collection[str], name: str, config: PrepareConfig, numbers: bool) -> Fitter:
-        """What fits the encoding that suits a model which ``takes`` these arrays beside numbers and codes."""
+        """The fitter for a model that ``takes`` these further arrays."""
         return self.fitter(name, config, numbers)

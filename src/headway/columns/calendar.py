@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from headway.columns.base import Encoding, Fitter, Prepared
 from headway.columns.config import DateConfig, PrepareConfig
+from headway.columns.continuous import Continuous
 from headway.columns.number import Number, NumberFitter
-from headway.columns.summary import Measured
 from headway.errors import ConfigError
 
 SECONDS_A_DAY = 86_400.0
@@ -219,7 +219,7 @@ class CalendarFitter(Fitter):
     def __init__(self, name: str, config: PrepareConfig) -> None:
         self._name, self._config, self._date = name, config, config.dates.of(name)
         free = config.model_copy(update={"scale": "standard"})  # ranks end at the training range
-        self._days = NumberFitter(Measured(name, "date"), free if self._date.trend == "free" else config, Day)
+        self._days = NumberFitter(Continuous(name, "date"), free if self._date.trend == "free" else config, Day)
         self._counts = {part: np.zeros(cycle.most + 1, np.int64) for part, cycle in CYCLES.items()}
         self._ends: tuple[int, int] | None = None
         self._missing = False

@@ -16,16 +16,17 @@ import pyarrow.compute as pc
 
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared, Suggestion
 from headway.columns.config import PrepareConfig
+from headway.columns.discrete import Discrete
 from headway.columns.recognition import Guess, Specimen
 from headway.columns.spelling import number_of, spelled, texts_of
-from headway.columns.summary import Counted, Summary
+from headway.columns.summary import Summary
 from headway.columns.values import Place, not_single
 
 UNKNOWN, MISSING, FIRST_CODE = 0, 1, 2
 """Codes of a category never (or too rarely) seen in training, of a null, and of the first known value."""
 
 MOST_VALUES = 30
-"""With more different values, `init` expects nothing of them."""
+"""With more different values, `init` writes no expectation on them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Category(Encoding):
 
     values: tuple[str, ...]
     numbers: bool = False
-    """Whether they are numbers of a column with a type, rather than texts, of which 1.1 and 1.10 may be two."""
+    """Whether they come from a column of numbers, rather than from texts, of which 1.1 and 1.10 may be two."""
 
     group: ClassVar[str] = "categories"
     array: ClassVar[Literal["numeric", "categorical"]] = "categorical"
@@ -51,50 +52,50 @@ class Category(Encoding):
 
         The values are in their one spelling, so that only what is none of them has to be respelled.
         """
-        found = pc.index_in(column, value_set=self._coded)
-        if not found.null_count:
-            return [np.frombuffer(found.buffers()[1], np.int32, len(found), 4 * found.offset)]
-        codes = np.array(found.fill_null(-1))
+        positions = pc.index_in(column, value_set=self._coded)
+        if not positions.null_count:
+            return [np.frombuffer(positions.buffers()[1], np.int32, len(positions), 4 * positions.offset)]
+        codes = np.array(positions.fill_null(-1))
         rows = np.flatnonzero(codes < 0)
         again = pc.index_in(spelled(column.take(pa.array(rows))), value_set=self._respelled(missing))
-        known = np.array(again.fill_null(UNKNOWN))
-        codes[rows] = np.where(known < FIRST_CODE + len(self.values), known, MISSING)
+        present = np.array(again.fill_null(UNKNOWN))
+        codes[rows] = np.where(present < FIRST_CODE + len(self.values), present, MISSING)
         return [codes]
 
     def respelled(self, column: pa.Array, holds_numbers: Callable[[], bool]) -> pa.Array:
         return self.by_number(column) if self.numbers or holds_numbers() else column
 
     def by_number(self, column: pa.Array) -> pa.Array:
-        """A column of texts; one that is none of the values is the value that is the same number, where there is just one such."""
+        """A column of texts; a text that is no value is replaced by the value that is the same number, where there is exactly one."""
         values = pa.array(self.values, pa.string())
-        unknown = pc.and_(pc.invert(pc.is_in(column, value_set=values)), pc.is_valid(column))
-        if not pc.any(unknown).as_py():
+        others = pc.and_(pc.invert(pc.is_in(column, value_set=values)), pc.is_valid(column))
+        if not pc.any(others).as_py():
             return column
         coded = column.dictionary_encode()
-        known = set(self.values)
+        present = set(self.values)
         texts = [
-            text if text in known else self._by_number.get(number_of(text), text)
+            text if text in present else self._by_number.get(number_of(text), text)
             for text in coded.dictionary.to_pylist()
         ]
         return pa.array(texts, pa.string()).take(coded.indices)
 
     @cached_property
     def _by_number(self) -> dict[Decimal | None, str]:
-        """Each number that just one of the values is, to that value."""
+        """The values that are numbers, by their number, where only one value is this number."""
         numbers = {value: number_of(value) for value in self.values}
         counts = Counter(numbers.values())
         return {number: value for value, number in numbers.items() if number is not None and counts[number] == 1}
 
     @cached_property
     def _coded(self) -> pa.Array:
-        """What each code stands for, in the order of codes: a word that is none of the values, null, the values."""
+        """The text of each code, in order: a word that is no value, null, the values."""
         none_of_them = "\0"
         while none_of_them in self.values:
             none_of_them += "\0"
         return pa.array([none_of_them, None, *self.values], pa.string())
 
     def _respelled(self, missing: tuple[str, ...]) -> pa.Array:
-        """The same in one spelling, for a version made before there was one holds 4.0 where it means 4; then what stands for null."""
+        """The values in one spelling, because early versions hold 4.0 for 4; then the words for null."""
         if missing not in self._by_missing:
             values = spelled(self._coded).to_pylist()
             words = [word for word in spelled(pa.array(missing, pa.string())).to_pylist() if word not in values]
@@ -109,18 +110,20 @@ class Category(Encoding):
 class CategoryFitter(Fitter):
     """Counts the values of the training rows."""
 
-    def __init__(self, summary: Counted, config: PrepareConfig, numbers: bool) -> None:
+    def __init__(self, summary: Discrete, config: PrepareConfig, numbers: bool) -> None:
         self._summary, self._config, self._numbers = summary, config, numbers
 
     def update(self, column: pa.Array, labels: pa.Array) -> None:
         self._summary.update(column)
 
     def finish(self) -> Category:
-        """Most frequent first, ties by name, so that the codes do not hang on the rows' order."""
+        """Most frequent first, ties by name, so that codes do not depend on the order of rows."""
         summary, config = self._summary, self._config
         counts = summary.counts if summary.counts is not None else dict(summary.frequent)
-        kept = sorted(((-n, value) for value, n in counts.items() if n >= config.min_count))[: config.max_categories]
-        return Category(summary.name, tuple(value for _, value in kept), self._numbers)
+        frequent = sorted(((-n, value) for value, n in counts.items() if n >= config.min_count))[
+            : config.max_categories
+        ]
+        return Category(summary.name, tuple(value for _, value in frequent), self._numbers)
 
 
 class CategoricalColumn(ColumnType):
@@ -129,7 +132,7 @@ class CategoricalColumn(ColumnType):
     name = "categorical"
     rank = 1
     encoding = Category
-    summary_class = Counted
+    summary_class = Discrete
     any_text = True
     recurs = True
     turn = 4
@@ -138,11 +141,11 @@ class CategoricalColumn(ColumnType):
         return canonical_text(column, place, look)
 
     def recognise(self, specimen: Specimen) -> Guess:
-        """The last that is asked: what nothing else is, is an id or a category."""
+        """The last type that is tried: an id or a category."""
         texts, distinct = specimen.texts, specimen.distinct
         share = distinct / len(texts)
-        named = share > 0.95 and specimen.is_called_an_id
-        if len(texts) > 20 and (share == 1 or (distinct > 1000 and share > 0.5) or named):
+        mentions = share > 0.95 and specimen.is_called_an_id
+        if len(texts) > 20 and (share == 1 or (distinct > 1000 and share > 0.5) or mentions):
             return Guess("key", None, f"{distinct:,} different texts in {len(texts):,} rows")
         what = "true or false" if set(texts.str.lower()) <= {"true", "false"} else f"{distinct:,} different values"
         return Guess("feature", self.name, what)
@@ -155,7 +158,7 @@ class CategoricalColumn(ColumnType):
         return [Suggestion("column_values_to_be_in_set", summary.name, arguments)]
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
-        return CategoryFitter(Counted(name, self.name), config, numbers)
+        return CategoryFitter(Discrete(name, self.name), config, numbers)
 
 
 def ordered(values: Iterable[str]) -> list[str]:
@@ -164,7 +167,7 @@ def ordered(values: Iterable[str]) -> list[str]:
 
 
 def canonical_text(column: pa.Array, place: Place, look: bool) -> pa.Array:
-    """Strings, each in its one spelling; as they are where it need not ``look``."""
+    """Strings, each in its one spelling; unchanged where ``look`` is false."""
     if not look and pa.types.is_string(column.type):
         return column
     texts = texts_of(column)

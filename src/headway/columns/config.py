@@ -1,4 +1,4 @@
-"""How columns become numbers: what a project may state under `prepare`."""
+"""How columns become numbers: the `prepare` section of a project."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class DatesConfig(DateConfig):
     columns: dict[str, DateConfig] = Field({}, description="Columns of dates whose settings differ.")
 
     def of(self, column: str) -> DateConfig:
-        """What holds for one column: its own settings, and where it has none, those of all."""
+        """The settings of one column: its own, and for missing ones, those of all columns."""
         own = self.columns.get(column, DateConfig())
         return DateConfig(**{**self.model_dump(exclude={"columns"}), **own.model_dump(include=own.model_fields_set)})
 
@@ -83,11 +83,11 @@ class PrepareConfig(Config):
     tokens: TokensConfig = TokensConfig()
     dates: DatesConfig = DatesConfig()
 
-    def unread(self, documents: bool) -> list[tuple[str, object]]:
-        """Settings that say something which nothing heeds: of documents all but their tokens, of a table the kind of tokenizer."""
-        stated = [(name, value) for name, value in self if name != "tokens"] if documents else []
+    def without_effect(self, documents: bool) -> list[tuple[str, object]]:
+        """Settings without effect: for documents all but their tokens, for a table the kind of tokenizer."""
+        settings = [(name, value) for name, value in self if name != "tokens"] if documents else []
         fields, default = type(self).model_fields, TokensConfig()
-        found = [(name, value) for name, value in stated if value != fields[name].default]
+        rows = [(name, value) for name, value in settings if value != fields[name].default]
         name = "most" if documents else "tokenizer"
         value = getattr(self.tokens, name)
-        return found if value == getattr(default, name) else [*found, (f"tokens.{name}", value)]
+        return rows if value == getattr(default, name) else [*rows, (f"tokens.{name}", value)]

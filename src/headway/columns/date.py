@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from headway.columns.base import ColumnType, Fitter
 from headway.columns.calendar import Calendar, CalendarFitter, Day
 from headway.columns.config import PrepareConfig
+from headway.columns.continuous import Continuous
 from headway.columns.recognition import Guess, Specimen
 from headway.columns.spelling import moments, texts_of
-from headway.columns.summary import Measured
 from headway.columns.values import BadValues, Place, family, refusal, unfit
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class DateColumn(ColumnType):
     rank = 2
     encoding = Calendar
     other_encodings = (Day,)  # of bundles that were made before there were parts
-    summary_class = Measured
+    summary_class = Continuous
     is_time = True
     turn = 1
     mlflow_type = "datetime"
@@ -57,8 +57,8 @@ class DateColumn(ColumnType):
     def recognise(self, specimen: Specimen) -> Guess | None:
         import pandas as pd
 
-        if pd.api.types.is_datetime64_any_dtype(specimen.known.dtype):
-            zone = _zone_of(specimen.known)
+        if pd.api.types.is_datetime64_any_dtype(specimen.present.dtype):
+            zone = _zone_of(specimen.present)
             return Guess("feature", self.name, f"it holds dates{f' in {zone}' if zone else ''}", zone=zone)
         if _DATE.match(specimen.texts.iloc[0]) is None:
             return None
@@ -88,7 +88,7 @@ class DateColumn(ColumnType):
 
 
 UNAMBIGUOUS = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d", "%d-%b-%Y", "%d %b %Y")
-"""Formats that a date can be told from by itself. 03/04/2024 is none: guessing it, batch by batch, would corrupt months."""
+"""Unambiguous formats of a date. 03/04/2024 is ambiguous: guessing it, batch by batch, would corrupt months."""
 
 AMBIGUOUS = ("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M")
 _DATE = re.compile(r"^\s*\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}")
@@ -97,26 +97,26 @@ _OFFSET = re.compile(r"[T ]\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)\s*$")
 _STATE = "state prepare.dates.zone for those of a place"
 
 
-def _zone_of(known: pd.Series) -> str | None:
+def _zone_of(present: pd.Series) -> str | None:
     """The place whose zone a file has for its moments; None for UTC, for a mere offset, and without."""
-    zone = str(getattr(known.dtype, "tz", None))
+    zone = str(getattr(present.dtype, "tz", None))
     return zone if "/" in zone else None
 
 
 def _parse(column: pa.Array, place: Place, date_format: str | None) -> pa.Array:
-    """Each text by the first format that fits it, whatever stands in the rows beside it; a number's text may end in .0."""
+    """Each text by the first format that fits it, independently of other rows; a number's text may end in .0."""
     import pandas as pd
 
-    known = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    present = pc.is_valid(column).to_numpy(zero_copy_only=False)
     times = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[us, UTC]")
     for spelling in (column, pc.replace_substring_regex(column, r"^([0-9]+)\.0*$", r"\1")):
         texts = pd.Series(spelling.to_pandas(), dtype="object")
         for form in [date_format] if date_format else UNAMBIGUOUS:
-            missing = known & times.isna().to_numpy()
+            missing = present & times.isna().to_numpy()
             if missing.any():
-                parsed = pd.to_datetime(texts[missing], format=form, errors="coerce", utc=True)
-                times[missing] = parsed.astype("datetime64[us, UTC]")
-    bad = known & times.isna().to_numpy()
+                attempt = pd.to_datetime(texts[missing], format=form, errors="coerce", utc=True)
+                times[missing] = attempt.astype("datetime64[us, UTC]")
+    bad = present & times.isna().to_numpy()
     if bad.any():
         rule = f"a date like {date_format}" if date_format else "a date such as 2024-12-31"
         problem = refusal(column, bad, place, rule)

@@ -1,4 +1,4 @@
-"""Numbers: float64, whatever spells them; filled, limited and scaled."""
+"""Numbers: float64 from any spelling; filled, limited and scaled."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ import pyarrow.compute as pc
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared, Suggestion
 from headway.columns.category import CategoricalColumn
 from headway.columns.config import PrepareConfig
+from headway.columns.continuous import Continuous
 from headway.columns.recognition import FEW, Guess, Specimen, is_number, numbers
-from headway.columns.summary import Measured, Summary
+from headway.columns.summary import Summary
 from headway.columns.values import Place, family, infinite, refusal, unfit
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FIRST_YEAR, LAST_YEAR, YEARS = 1900, 2100, 10
-"""Numbers between the first two may be years; more of these are to come."""
+"""Numbers between these two may be years, of which later data has new ones."""
 
 LARGEST = 1e150
 """Squares of larger numbers are beyond what a double holds, and with them every spread."""
@@ -51,7 +52,7 @@ class Number(Encoding):
     group: ClassVar[str] = "numbers"
     lenient: ClassVar[bool] = True
     unit: ClassVar[float] = 1.0
-    """How much of the summary's unit is one of the encoding's."""
+    """The encoding's unit in the summary's unit."""
     limited: ClassVar[bool] = False
     """Whether values are limited to the training range."""
 
@@ -68,13 +69,13 @@ class Number(Encoding):
 
     def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
         values = self.values(column)
-        known = np.isfinite(values)
-        if not known.all():
-            if strict and len(values) - np.count_nonzero(known) > column.null_count:
+        present = np.isfinite(values)
+        if not present.all():
+            if strict and len(values) - np.count_nonzero(present) > column.null_count:
                 problem = infinite(values, self.column, "rows to predict")
                 if problem is not None:
                     raise problem
-            np.copyto(values, self.fill, where=~known)
+            np.copyto(values, self.fill, where=~present)
         if self.limits is not None:
             values = np.clip(values, *self.limits)
         if self.quantiles:
@@ -82,14 +83,14 @@ class Number(Encoding):
         else:
             values -= self.mean
             values /= self.std
-        return [values, (~known).astype(np.float64)] if self.missing else [values]
+        return [values, (~present).astype(np.float64)] if self.missing else [values]
 
     def _rank(self, values: np.ndarray) -> np.ndarray:
         """Normal score of the rank, averaged over ties from both sides, as scikit-learn's QuantileTransformer does."""
-        known = np.asarray(self.quantiles)
-        values = self.near(values, known)
-        shares = np.linspace(0, 1, len(known))
-        rank = 0.5 * (np.interp(values, known, shares) - np.interp(-values, -known[::-1], -shares[::-1]))
+        present = np.asarray(self.quantiles)
+        values = self.near(values, present)
+        shares = np.linspace(0, 1, len(present))
+        rank = 0.5 * (np.interp(values, present, shares) - np.interp(-values, -present[::-1], -shares[::-1]))
         return np.interp(rank, _SHARES, _SCORES)
 
     def near(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -110,37 +111,37 @@ _SCORES = np.array([NormalDist().inv_cdf(min(max(p, 1e-7), 1 - 1e-7)) for p in _
 class NumberFitter(Fitter):
     """Fits a Number, or a class like it, from a summary of the training rows."""
 
-    def __init__(self, summary: Measured, config: PrepareConfig, encoding: type[Number] = Number) -> None:
+    def __init__(self, summary: Continuous, config: PrepareConfig, encoding: type[Number] = Number) -> None:
         self._summary, self._config, self._encoding = summary, config, encoding
 
     def update(self, column: pa.Array, labels: pa.Array) -> None:
         self._summary.update(column)
 
     def finish(self) -> Number | None:
-        """None for a column without two values; one value, or none, are two where missing ones are told by themselves."""
-        seen, unit = self._summary, self._encoding.unit
-        known = seen.rows - seen.nulls
-        if not known or seen.mean is None or seen.min is None or seen.max is None:
+        """None for a column without two values; where missing ones are marked, one value and missing ones are two."""
+        summary, unit = self._summary, self._encoding.unit
+        values = summary.rows - summary.nulls
+        if not values or summary.mean is None or summary.min is None or summary.max is None:
             return None
-        varies = seen.min != seen.max
-        if not varies and (not seen.nulls or self._encoding.limited):
+        varies = summary.min != summary.max
+        if not varies and (not summary.nulls or self._encoding.limited):
             return None
-        median = float(seen.quantiles([0.5])[0])
+        median = float(summary.quantiles([0.5])[0])
         quantiles: tuple[float, ...] = ()
-        mean, std = seen.mean / unit, (seen.std or 0.0) / unit
+        mean, std = summary.mean / unit, (summary.std or 0.0) / unit
         if self._config.scale == "quantile" and varies:
-            quantiles = tuple(float(q) / unit for q in seen.quantiles(list(np.linspace(0, 1, min(RANKS, known)))))
+            quantiles = tuple(float(q) / unit for q in summary.quantiles(list(np.linspace(0, 1, min(RANKS, values)))))
         elif self._config.scale == "none":
             mean, std = 0.0, 1.0
         return self._encoding(
-            column=seen.name,
-            kind=seen.kind,
-            fill=(median if self._config.impute == "median" else seen.mean) / unit,
+            column=summary.name,
+            kind=summary.kind,
+            fill=(median if self._config.impute == "median" else summary.mean) / unit,
             mean=mean,
             std=std or 1.0,
             quantiles=quantiles,
-            missing=seen.nulls > 0,
-            limits=(seen.min / unit, seen.max / unit) if self._encoding.limited else None,
+            missing=summary.nulls > 0,
+            limits=(summary.min / unit, summary.max / unit) if self._encoding.limited else None,
         )
 
 
@@ -150,7 +151,7 @@ class NumericColumn(ColumnType):
     name = "numeric"
     rank = 0
     encoding = Number
-    summary_class = Measured
+    summary_class = Continuous
     adds_up = True
     turn = 2
     mlflow_type = "double"
@@ -176,10 +177,10 @@ class NumericColumn(ColumnType):
         return values.to_numpy(np.float64, na_value=np.nan)
 
     def recognise(self, specimen: Specimen) -> Guess | None:
-        return self._recognise_number(specimen) if is_number(specimen.known) else None
+        return self._recognise_number(specimen) if is_number(specimen.present) else None
 
     def _recognise_number(self, specimen: Specimen) -> Guess:
-        values = numbers(specimen.known).to_numpy()
+        values = numbers(specimen.present).to_numpy()
         finite, distinct = values[np.isfinite(values)], specimen.distinct
         if len(finite) < len(values):
             return Guess("ignore", None, f"{len(values) - len(finite):,} values are infinite; mend them to use it")
@@ -216,11 +217,11 @@ class NumericColumn(ColumnType):
         return [Suggestion("column_values_to_be_between", summary.name, arguments)]
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
-        return NumberFitter(Measured(name, self.name), config)
+        return NumberFitter(Continuous(name, self.name), config)
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
-    """Bounds a tenth of the range further out, at round numbers; what was never negative stays so."""
+    """Bounds a tenth of the range further out, at round numbers; not below 0 where no value is negative."""
     room = 0.1 * (high - low) or max(1.0, 0.1 * abs(high))
     unit = 10.0 ** math.floor(math.log10(room))
     digits = max(0, -math.floor(math.log10(unit)))
@@ -234,12 +235,12 @@ _WORDS = {"": math.nan, "nan": math.nan, "true": 1.0, "false": 0.0}
 
 
 def _parse(column: pa.Array, place: Place) -> pa.Array:
-    """What Arrow's cast refuses (`+5`, `1e400`, `inf`, `true`), or the values that are no numbers. Each different text is read once."""
+    """Texts that Arrow's cast refuses (`+5`, `1e400`, `inf`, `true`), or values that are no numbers. Each different text is read once"""
     coded = pc.utf8_trim_whitespace(column).dictionary_encode()
     numbers = [plain_number(text.lower()) for text in coded.dictionary.to_pylist()]
-    wrong = pa.array([number is None for number in numbers], pa.bool_()).take(coded.indices).fill_null(False)
-    if pc.any(wrong).as_py():
-        raise refusal(column, wrong.to_numpy(zero_copy_only=False), place, "numeric")
+    misfits = pa.array([number is None for number in numbers], pa.bool_()).take(coded.indices).fill_null(False)
+    if pc.any(misfits).as_py():
+        raise refusal(column, misfits.to_numpy(zero_copy_only=False), place, "numeric")
     return pa.array(numbers, pa.float64()).take(coded.indices)
 
 

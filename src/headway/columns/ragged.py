@@ -27,7 +27,7 @@ class Ragged:
         return cls(np.fromiter(chain.from_iterable(rows), kind, offsets[-1]), offsets)
 
     @classmethod
-    def joined(cls, rows: Sequence[np.ndarray], kind: np.dtype[Any]) -> Ragged:
+    def join(cls, rows: Sequence[np.ndarray], kind: np.dtype[Any]) -> Ragged:
         """Rows that are arrays of the type ``kind`` already."""
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])

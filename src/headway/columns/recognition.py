@@ -1,4 +1,4 @@
-"""What `init` sees of a column of unknown meaning, and what a type says of it."""
+"""What `init` knows about a column of unknown type, and a type's guess."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEW = 12
-"""Whole numbers with at most so many different values are taken for codes, and so few texts for categories."""
+"""Whole numbers with at most so many different values count as codes, and so few texts as categories."""
 
 _ID = re.compile(r"(^|[_\W])(id|uuid|guid|key|instant|index|rowid|nr|no)$|^unnamed", re.IGNORECASE)
 
@@ -49,21 +49,21 @@ class Specimen:
 
     name: str
     values: pd.Series
-    known: pd.Series
+    present: pd.Series
 
     @cached_property
     def distinct(self) -> int:
         """How many values differ."""
-        return int(self.known.nunique())
+        return int(self.present.nunique())
 
     @cached_property
     def texts(self) -> pd.Series:
         """The text of each value."""
-        return self.known.astype(str)
+        return self.present.astype(str)
 
     @property
     def is_called_an_id(self) -> bool:
-        """Whether the name says so."""
+        """Whether the name says that it is an id."""
         return _ID.search(self.name) is not None
 
     @property
@@ -73,26 +73,26 @@ class Specimen:
 
     @cached_property
     def has_codes(self) -> bool:
-        """Whether texts begin with a zero as no number does: 01001 is a code, and not 1001."""
-        return has_codes(self.known)
+        """Whether texts begin with a zero, unlike numbers: 01001 is a code, and not 1001."""
+        return has_codes(self.present)
 
 
-def has_codes(known: pd.Series) -> bool:
+def has_codes(values: pd.Series) -> bool:
     """As Specimen.has_codes."""
-    return bool(known.astype(str).str.fullmatch(r"\s*0\d+").any())
+    return bool(values.astype(str).str.fullmatch(r"\s*0\d+").any())
 
 
-def is_number(known: pd.Series) -> bool:
-    """Whether every value is a number or the text of one. ``known`` has no missing values; true and false are none."""
+def is_number(values: pd.Series) -> bool:
+    """Whether every value is a number or the text of one. ``values`` has no missing ones; true and false are none."""
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(known.dtype) or pd.api.types.is_datetime64_any_dtype(known.dtype):
+    if pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
         return False
-    if pd.api.types.is_numeric_dtype(known.dtype):
+    if pd.api.types.is_numeric_dtype(values.dtype):
         return True
-    if any(isinstance(value, bool) for value in known) or has_codes(known):
+    if any(isinstance(value, bool) for value in values) or has_codes(values):
         return False
-    return bool(numbers(known).notna().all())
+    return bool(numbers(values).notna().all())
 
 
 def numbers(column: pd.Series) -> pd.Series:

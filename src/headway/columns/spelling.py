@@ -50,11 +50,11 @@ _LARGE_FROM = 1e10
 
 _BEGINNINGS = np.zeros(256, bool)
 _BEGINNINGS[list(b"0123456789+-TF")] = True
-"""First bytes of texts that may have another spelling. One look at them saves most columns of words the rest."""
+"""First bytes of texts that may have another spelling, by which most columns of words are skipped."""
 
 
 def spelled(column: pa.Array) -> pa.Array:
-    """A column of strings, each in its one spelling. Every different text is looked at once."""
+    """A column of strings, each in its one spelling. Every different text is respelled once."""
     if not _may_differ(column):
         return column
     coded = column.dictionary_encode()
@@ -167,7 +167,7 @@ def _spell_large(text: str) -> str:
 
 
 def _spell_decimal(value: Decimal) -> str:
-    """As the float of this value is spelled, where a float has it; all digits otherwise."""
+    """As a float of this value is spelled, if it is exactly a float; otherwise all digits."""
     if not value.is_finite():
         return str(value)
     digits = f"{value:f}"
@@ -192,8 +192,8 @@ def _spell_moment(text: str, parts: re.Match[str]) -> str:
 
 def _with_fraction(time: str, fraction: str) -> str:
     """Microseconds at most, as every table's moments have here."""
-    kept = fraction[:6].rstrip("0")
-    return f"{time}.{kept}" if kept else time
+    texts = fraction[:6].rstrip("0")
+    return f"{time}.{texts}" if texts else time
 
 
 def _floats(column: pa.Array) -> pa.Array:

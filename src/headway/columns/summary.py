@@ -1,4 +1,4 @@
-"""What one column holds, summed up as its rows stream by: mergeable, so that new files add to what is known of the old ones.
+"""The summary of one column from a stream of rows: summaries can be merged, so that new files add to earlier ones.
 
 Quantiles come from a KLL sketch (Karnin, Lang, Liberty 2016) by Apache DataSketches, distinct values beyond the exact limit from the
 k smallest hashes (Bar-Yossef et al. 2002); counts, nulls, moments, extremes are exact. Moments merge by Chan, Golub, LeVeque 1979.
@@ -15,7 +15,6 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 EXACT_VALUES = 100_000
 """Distinct values counted exactly; beyond, the most frequent stay and the rest is estimated."""
@@ -31,7 +30,7 @@ FREQUENT = 20
 
 @dataclass
 class Summary(ABC):
-    """One column. What lies on a line has moments and quantiles (`Measured`), other values have counts (`Counted`).
+    """One column. What lies on a line has moments and quantiles (`continuous`), other values have counts (`discrete`).
 
     ``infinite`` values are counted apart and left out of moments and quantiles. ``kind``: the name of the column's type.
     """
@@ -53,14 +52,14 @@ class Summary(ABC):
     sketch: Any = None
 
     @property
-    def known(self) -> int:
+    def finite(self) -> int:
         """Rows with a finite value."""
         return self.rows - self.nulls - self.infinite
 
     @property
     def std(self) -> float | None:
         """Population standard deviation."""
-        return None if self.mean is None else float(np.sqrt(self.sum_of_squares / max(1, self.known)))
+        return None if self.mean is None else float(np.sqrt(self.sum_of_squares / max(1, self.finite)))
 
     @property
     def counts(self) -> dict[str, int] | None:
@@ -102,20 +101,20 @@ class Summary(ABC):
 
     @abstractmethod
     def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
-        """By what another summary of the column is compared with this one: edges between ``bins`` equal parts of the rows, or the most
+        """Bins for comparing another summary of the column with this one: edges between ``bins`` equal parts of the rows, or the most
         frequent ``categories``. Both are empty where only nulls are compared.
         """
 
     def every(self, most: int) -> tuple[str, ...] | None:
-        """Every value that occurred, where at most so many did and a new one would be news; else None."""
+        """Every value, where there are at most so many and a new one is worth a report; else None."""
         return None
 
     @abstractmethod
-    def counted(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
-        """Rows in each of these bins, and of all other categories together in a last one: (bins,)."""
+    def bin_counts(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
+        """(bins,) rows in each of these bins; the last bin is all other categories together."""
 
     def _measure(self, values: np.ndarray) -> None:
-        """Add finite numbers (N,), which ``known`` counts already, to the quantiles and the moments."""
+        """Add finite numbers (N,), which ``finite`` counts already, to the quantiles and the moments."""
         import datasketches
 
         if self.sketch is None:
@@ -129,21 +128,21 @@ class Summary(ABC):
         self.max = high if self.max is None else max(self.max, high)
 
     def _tenths(self, bins: int) -> tuple[float, ...]:
-        """The edges between ``bins`` equal parts of the measured numbers; fewer where many are equal."""
-        if not self.known:
+        """The edges between ``bins`` equal parts of the numbers; fewer where many are equal."""
+        if not self.finite:
             return ()
         return tuple(np.unique(self.quantiles([i / bins for i in range(1, bins)])).tolist())
 
     def _between(self, edges: Sequence[float]) -> np.ndarray:
-        """How many of the measured numbers lie between such edges: (len(edges) + 1,)."""
+        """(len(edges) + 1,) numbers between the edges."""
         if self.sketch is None:
             return np.zeros(len(edges) + 1)
         below = np.asarray(self.sketch.get_cdf(list(edges), inclusive=True), float)
-        return np.diff(below, prepend=0.0) * self.known
+        return np.diff(below, prepend=0.0) * self.finite
 
     def _merge_moments(self, n: int, mean: float, squares: float) -> None:
-        """Add ``n`` values, which ``known`` counts already, to the moments."""
-        before = self.known - n
+        """Add ``n`` values, which ``finite`` counts already, to the moments."""
+        before = self.finite - n
         if self.mean is None or before <= 0:
             self.mean, self.sum_of_squares = mean, squares
             return
@@ -169,7 +168,7 @@ class Summary(ABC):
 
     def merge(self, other: Summary) -> None:
         """Add another summary of the same column."""
-        before = self.known
+        before = self.finite
         self.rows, self.nulls, self.infinite = (
             self.rows + other.rows,
             self.nulls + other.nulls,
@@ -179,7 +178,7 @@ class Summary(ABC):
             if self.mean is None or not before:
                 self.mean, self.sum_of_squares = other.mean, other.sum_of_squares
             else:
-                self._merge_moments(other.known, other.mean, other.sum_of_squares)
+                self._merge_moments(other.finite, other.mean, other.sum_of_squares)
             assert other.min is not None
             assert other.max is not None
             self.min = other.min if self.min is None else min(self.min, other.min)
@@ -200,13 +199,13 @@ class Summary(ABC):
 
     def to_json(self) -> dict[str, object]:
         """As plain values, the sketch included."""
-        kept = {k: getattr(self, k) for k in _PLAIN}
+        plain_values = {k: getattr(self, k) for k in _PLAIN}
         values = None if self.values is None else dict(self.values.most_common())
         for moment in ("mean", "sum_of_squares"):  # of numbers beyond 1e150, which validation refuses
-            if kept[moment] is not None and not np.isfinite(kept[moment]):
-                kept[moment] = float(np.finfo(np.float64).max)
+            if plain_values[moment] is not None and not np.isfinite(plain_values[moment]):
+                plain_values[moment] = float(np.finfo(np.float64).max)
         return {
-            **kept,
+            **plain_values,
             "distinct": self.distinct,
             "std": None if self.std is None or not np.isfinite(self.std) else self.std,
             "values": values,
@@ -227,77 +226,7 @@ class Summary(ABC):
         )
 
 
-class Measured(Summary):
-    """Values on a line: numbers, or moments as seconds since the epoch."""
-
-    def _add(self, column: pa.Array) -> None:
-        import pandas as pd
-
-        values = numbers(column)
-        finite = np.isfinite(values)
-        if not finite.all():
-            self.infinite += int((~finite).sum())
-            values = values[finite]
-        if len(values):
-            self._measure(values)
-            self._update_hashes(pd.util.hash_array(np.unique(values)))
-
-    def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
-        return self._tenths(bins), ()
-
-    def counted(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
-        return self._between(edges) if edges else np.array([float(self.known)])
-
-
-class Counted(Summary):
-    """Values of which only equality matters."""
-
-    @property
-    def counts(self) -> dict[str, int] | None:
-        """How often each value occurs; None where there are too many to keep."""
-        return None if self.values is None else dict(self.values)
-
-    @property
-    def distinct(self) -> int:
-        """Distinct values; an estimate where they are too many to count."""
-        return len(self.values) if self.values is not None else super().distinct
-
-    def _add(self, column: pa.Array) -> None:
-        counted = column.value_counts()
-        values, counts = counted.field(0).to_pylist(), counted.field(1).to_pylist()
-        if self._too_many(len(values)):
-            self._update_hashes(hashes_of(values))
-        self._count(dict(zip(values, counts, strict=True)))
-
-    def _too_many(self, values: int) -> bool:
-        """Whether distinct values are estimated by their hashes: then those of a block with so many ``values`` are taken up at once."""
-        return self.values is None or values > 4 * EXACT_VALUES
-
-    def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
-        return (), tuple(value for value, _ in self._frequencies.most_common(categories))
-
-    def counted(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
-        each = np.array([self._frequencies.get(value, 0) for value in categories], float)
-        return np.append(each, max(0.0, self.known - each.sum()))
-
-    def every(self, most: int) -> tuple[str, ...] | None:
-        return tuple(self.values) if self.values is not None and len(self.values) <= most else None
-
-    @property
-    def _frequencies(self) -> Counter[str]:
-        return self.values if self.values is not None else self.heavy
-
-
 _PLAIN = ("name", "kind", "rows", "nulls", "infinite", "mean", "sum_of_squares", "min", "max", "characters", "longest")
-
-
-def numbers(column: pa.Array) -> np.ndarray:
-    """A canonical column without nulls as numbers on a line, float64: dates in seconds since the epoch, texts by their length."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return pc.utf8_length(column).to_numpy(zero_copy_only=False).astype(np.float64)
-    if pa.types.is_timestamp(column.type):
-        return column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6
-    return column.to_numpy(zero_copy_only=False)
 
 
 def _pack_sketch(sketch: Any) -> str | None:

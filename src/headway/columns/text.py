@@ -1,4 +1,4 @@
-"""Free text: one 0/1 column for each of the words that tell the classes apart most, or tokens for a network that reads them.
+"""Free text: one 0/1 column for each of the words that separate the classes most, or tokens for a network that takes them.
 
 `Tokens` are the first ones of a text beside other columns, `DocumentTokens` all of a document that alone is learnt from.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,104 +18,23 @@ import pyarrow.compute as pc
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
 from headway.columns.category import canonical_text
 from headway.columns.config import PrepareConfig, TokensConfig
+from headway.columns.continuous import numbers
+from headway.columns.discrete import Discrete
 from headway.columns.ragged import Ragged
 from headway.columns.recognition import FEW, Guess, Specimen
-from headway.columns.summary import Counted, Summary, numbers
+from headway.columns.summary import Summary
 from headway.columns.tokenizer import BytePairs, Characters, Tokenizer, tokenizer_from_json
 from headway.columns.values import BadValues, Place, refusal
+from headway.columns.words import Words, WordsFitter, without
 
 CHARACTERS_A_TOKEN = 16
 """So many characters for each token that counts are looked at, so that a text of a megabyte costs no more than one of a page."""
 
 SAMPLE_CHARACTERS = 1 << 25
-"""Characters of training texts behind a tokenizer: more change no frequent pair, and all of a large table would not fit in memory."""
+"""Characters of training texts for a tokenizer: more change no frequent pair, and all of a large table would not fit in memory."""
 
 SHOWN = 200
 """Characters of a text that a profile keeps."""
-
-
-@dataclass(frozen=True)
-class Words(Encoding):
-    """A text column: one 0/1 column for each of ``words``."""
-
-    words: tuple[str, ...]
-
-    group: ClassVar[str] = "texts"
-
-    def kind_name(self) -> str:
-        return TextColumn.name
-
-    def outputs(self) -> Sequence[Prepared]:
-        return [Prepared(f"{self.column}: {word}") for word in self.words]
-
-    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
-        rows, tokens = tokens_of(without(column, missing))
-        found = pc.index_in(tokens, value_set=pa.array(self.words, pa.string()))
-        known = pc.is_valid(found).to_numpy(zero_copy_only=False)
-        present = np.zeros((len(self.words), len(column)), np.bool_)
-        present[found.drop_null().to_numpy(zero_copy_only=False), rows[known]] = True
-        return list(present)
-
-
-def without(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
-    """Null for a text that is nothing but a word for null: a CSV says so what a file that knows null need not spell out."""
-    words = pc.is_in(column, value_set=pa.array(missing, pa.string()))
-    return pc.if_else(words, pa.scalar(None, pa.string()), column) if pc.any(words).as_py() else column
-
-
-def tokens_of(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """Lower-case words of each row: row numbers (T,) and the words (T,)."""
-    cleaned = pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(column), r"[^\pL\pN]+", " "))
-    lists = pc.split_pattern(pc.fill_null(cleaned, ""), " ")
-    return pc.list_parent_indices(lists).to_numpy(), pc.list_flatten(lists)
-
-
-class WordsFitter(Fitter):
-    """In how many rows of each class each word stands."""
-
-    def __init__(self, name: str, config: PrepareConfig) -> None:
-        self._name, self._config = name, config
-        self._rows: Counter[str] = Counter()
-        self._by_word: dict[str, Counter[str]] = {}
-
-    def update(self, column: pa.Array, labels: pa.Array) -> None:
-        if not self._config.words:
-            return
-        rows, tokens = tokens_of(column)
-        pairs = pa.table({"row": rows, "word": tokens, "label": labels.take(pa.array(rows))})
-        pairs = (
-            pairs.group_by(["row", "word", "label"])
-            .aggregate([])
-            .group_by(["word", "label"])
-            .aggregate([([], "count_all")])
-        )
-        for word, label, n in zip(*(pairs.column(c).to_pylist() for c in ("word", "label", "count_all")), strict=True):
-            if word:
-                self._by_word.setdefault(word, Counter())[str(label)] += n
-        for label, n in zip(*(pc.value_counts(labels).field(i).to_pylist() for i in (0, 1)), strict=True):
-            self._rows[str(label)] += n
-
-    def finish(self) -> Words | None:
-        """None where the project wants no words."""
-        return Words(self._name, self._best()) if self._config.words else None
-
-    def _best(self) -> tuple[str, ...]:
-        """The words that tell the classes apart most, by Pearson's chi-squared; of one class, the most frequent."""
-        words = [w for w, counts in self._by_word.items() if counts.total() >= self._config.min_count]
-        if not words:
-            return ()
-        labels = list(self._rows)
-        total = np.array([self._rows[label] for label in labels], float)
-        seen = np.array([[self._by_word[w][label] for label in labels] for w in words], float)
-        expected = seen.sum(1, keepdims=True) * (total / total.sum())
-        unseen = total - seen
-        expected_unseen = total - expected
-        score = ((seen - expected) ** 2 / expected).sum(1)
-        score += ((unseen - expected_unseen) ** 2 / np.maximum(expected_unseen, 1e-12)).sum(1)
-        if len(labels) == 1:
-            score = seen.sum(1)
-        order = sorted(range(len(words)), key=lambda i: (-score[i], words[i]))[: self._config.words]
-        return tuple(words[i] for i in order)
 
 
 @dataclass(frozen=True)
@@ -146,13 +64,13 @@ class Tokens(Encoding):
         return self._byte_pairs.size
 
     def ragged(self, column: pa.Array, missing: tuple[str, ...] = ()) -> Ragged:
-        """A null, an empty text and one that stands for null have no tokens. Every different text is encoded once."""
+        """A null, an empty text and a word for null have no tokens. Every different text is encoded once."""
         coded = beginnings(without(column, missing), self.most).dictionary_encode()
         return self._byte_pairs.encode_rows(coded.dictionary.to_pylist(), self.most).take(coded.indices.to_numpy())
 
 
 def beginnings(column: pa.Array, most: int) -> pa.Array:
-    """What is looked at of each text for its first ``most`` tokens: no spaces around it, and no more than these can need."""
+    """The part of each text that its first ``most`` tokens can need, without spaces around it."""
     return pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(pc.fill_null(column, "")), 0, most * CHARACTERS_A_TOKEN)
 
 
@@ -167,10 +85,10 @@ class TokensFitter(Fitter):
 
     def update(self, column: pa.Array, labels: pa.Array) -> None:
         texts = beginnings(column, self._config.most).to_pylist()
-        kept = texts[-self._rows % self._stride :: self._stride]
+        sample = texts[-self._rows % self._stride :: self._stride]
         self._rows += len(texts)
-        self._texts += kept
-        self._characters += sum(map(len, kept))
+        self._texts += sample
+        self._characters += sum(map(len, sample))
         while self._characters > SAMPLE_CHARACTERS and len(self._texts) > 1:
             self._texts, self._stride = self._texts[::2], 2 * self._stride
             self._characters = sum(map(len, self._texts))
@@ -194,7 +112,7 @@ class DocumentTokens(Encoding):
 
     @classmethod
     def fit(cls, column: str, texts: Iterable[str], config: TokensConfig, ends: bool) -> DocumentTokens:
-        """On the training documents only: a test character that training lacks is unknown, as it will be in use."""
+        """On the training documents only: a character that only the test has is unknown, as in later use."""
         characters = config.tokenizer == "characters"
         tokenizer = Characters.fit(texts) if characters else BytePairs.fit(texts, config.vocabulary)
         return cls(column, tokenizer.to_json(), ends)
@@ -223,7 +141,7 @@ class DocumentTokens(Encoding):
 
     def ragged(self, column: pa.Array, missing: tuple[str, ...] = ()) -> Ragged:
         kind = self.token_type  # at once, piece by piece: of a text of 500 MB, int64 is 4 GB
-        return Ragged.joined([self.reader.encode_document(text.as_py(), self.ends, kind) for text in column], kind)
+        return Ragged.join([self.reader.encode_document(text.as_py(), self.ends, kind) for text in column], kind)
 
     def unfit(self, column: pa.Array, where: str) -> BadValues | None:
         texts = ["" if text is None or text.isspace() else text for text in column.to_pylist()]
@@ -233,7 +151,7 @@ class DocumentTokens(Encoding):
         return refusal(column, short, Place(self.column, where), "a text of two tokens or more")
 
 
-class TextSummary(Counted):
+class TextSummary(Discrete):
     """Texts: their counts and their lengths in characters, by which two samples are compared; moments and extremes are the lengths'."""
 
     def _add(self, column: pa.Array) -> None:
@@ -252,12 +170,12 @@ class TextSummary(Counted):
     def every(self, most: int) -> tuple[str, ...] | None:
         return None
 
-    def counted(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
+    def bin_counts(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
         return self._between(edges) if edges else np.zeros(0)
 
 
 def _shortened(column: pa.Array, lengths: np.ndarray) -> pa.Array:
-    """Texts as they are counted: of a long one its beginning and a digest of the whole, so that a profile holds no documents."""
+    """Texts as they are counted: of a long text its beginning and a digest, so that a profile holds no documents."""
     if lengths.max() <= SHOWN:
         return column
     texts = [

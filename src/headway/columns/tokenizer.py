@@ -1,4 +1,4 @@
-"""Tokenizers: text as the numbers of its tokens, and back."""
+"""Tokenizers: text to token numbers, and back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of some tokens; an end token is nothing."""
+        """The text of some tokens; an end token has no text."""
 
     @abstractmethod
     def byte_lengths(self) -> np.ndarray:
@@ -55,18 +55,18 @@ def pieces(text: str) -> Iterator[str]:
     """
     first = 0
     while len(text) - first > PIECE:
-        cut = text.find("\n", first + PIECE)
-        while cut != -1 and (text[cut - 1].isspace() or text[cut + 1 : cut + 2].isspace()):
-            cut = text.find("\n", cut + 1)
-        if cut == -1:
+        bounds = text.find("\n", first + PIECE)
+        while bounds != -1 and (text[bounds - 1].isspace() or text[bounds + 1 : bounds + 2].isspace()):
+            bounds = text.find("\n", bounds + 1)
+        if bounds == -1:
             break
-        yield text[first : cut + 1]
-        first = cut + 1
+        yield text[first : bounds + 1]
+        first = bounds + 1
     yield text[first:]
 
 
 class Characters(Tokenizer):
-    """One token a character. Token 1 is every character that training did not hold."""
+    """One token for each character. Token 1 is every character that training does not have."""
 
     def __init__(self, characters: str) -> None:
         self.characters = characters
@@ -76,17 +76,17 @@ class Characters(Tokenizer):
     @classmethod
     def fit(cls, texts: Iterable[str]) -> Characters:
         """All characters of the texts, in the order of their codes."""
-        found: set[str] = set()
+        characters: set[str] = set()
         for text in texts:
-            found |= set(text)
-        return cls("".join(sorted(found)))
+            characters |= set(text)
+        return cls("".join(sorted(characters)))
 
     def encode(self, text: str) -> np.ndarray:
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         at = np.searchsorted(self._codes, codes)
-        known = at < len(self._codes)
-        known[known] = self._codes[at[known]] == codes[known]
-        return np.where(known, at + 2, 1).astype(np.int64)
+        in_vocabulary = at < len(self._codes)
+        in_vocabulary[in_vocabulary] = self._codes[at[in_vocabulary]] == codes[in_vocabulary]
+        return np.where(in_vocabulary, at + 2, 1).astype(np.int64)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return "".join("" if t == 0 else UNKNOWN if t == 1 else self.characters[t - 2] for t in tokens)

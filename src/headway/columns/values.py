@@ -1,4 +1,4 @@
-"""Arrow columns as files, frames and requests hold them, and the one-line refusal of those that cannot be read."""
+"""Arrow columns of files, frames and requests, and the one-line error for those that cannot be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Place:
-    """Where values stand, for messages: ``where`` names the file, ``start`` is the number of the first row."""
+    """The place of values, for messages: ``where`` names the file, ``start`` is the number of the first row."""
 
     column: str
     where: str
@@ -24,7 +24,7 @@ class Place:
 
 
 class BadValues(DataError):
-    """Some values of one column break its rule: ``bad`` (B,) says which; the others are fine."""
+    """Some values of one column break its rule: ``bad`` (B,) marks them."""
 
     def __init__(self, text: str, column: str, rule: str, bad: np.ndarray) -> None:
         super().__init__(text)
@@ -34,20 +34,22 @@ class BadValues(DataError):
 def refusal(column: pa.Array, bad: np.ndarray, place: Place, rule: str) -> BadValues:
     """One line: the rule, how many values break it, and the first of them."""
     rows = np.flatnonzero(bad)
-    shown = ", ".join(f"row {place.start + row + 1}: {str(column[int(row)].as_py())[:40]!r}" for row in rows[:EXAMPLES])
+    quoted = ", ".join(
+        f"row {place.start + row + 1}: {str(column[int(row)].as_py())[:40]!r}" for row in rows[:EXAMPLES]
+    )
     values = "value is" if len(rows) == 1 else "values are"
-    text = f"{place.where}: column {place.column} must be {rule}, but {len(rows):,} {values} not ({shown})"
+    text = f"{place.where}: column {place.column} must be {rule}, but {len(rows):,} {values} not ({quoted})"
     return BadValues(text, place.column, rule, bad)
 
 
 def infinite(column: np.ndarray, name: str, where: str) -> BadValues | None:
-    """The refusal of a column (B,) of numbers that holds infinities; None without."""
+    """The error for a column (B,) of numbers with infinities; None without them."""
     bad = np.isinf(column)
     return refusal(pa.array(column), bad, Place(name, where), "finite") if bad.any() else None
 
 
 def unfit(kind: pa.DataType, place: Place, rule: str) -> DataError:
-    """The refusal of a whole column, whose type has no value that follows the rule."""
+    """The error for a whole column, whose type cannot have a value that follows the rule."""
     if pa.types.is_nested(kind):
         return not_single(kind, place)
     name = place.column
@@ -55,7 +57,7 @@ def unfit(kind: pa.DataType, place: Place, rule: str) -> DataError:
 
 
 def not_single(kind: pa.DataType, place: Place) -> DataError:
-    """The refusal of a column of lists, or of values that have no text."""
+    """The error for a column of lists, or of values without a text form."""
     return DataError(f"{place.where}: column {place.column} must hold single values, but it holds {family(kind)}")
 
 
@@ -77,7 +79,7 @@ def family(kind: pa.DataType) -> str:
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """Dictionaries decoded; every string type made the plain one, and narrow decimals, which Arrow computes little with, wider."""
+    """Dictionaries decoded, every string type as plain strings, and narrow decimals widened, because Arrow computes little with them."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
@@ -90,13 +92,13 @@ def plain(column: pa.Array) -> pa.Array:
 
 
 def to_string_or_keep(column: pa.Array) -> pa.Array:
-    """A column that is only carried along."""
+    """A column of any type as text, or unchanged: for columns that are only carried along."""
     column = plain(column)
     return column.cast(pa.string()) if pa.types.is_null(column.type) else column
 
 
 def as_read(column: pa.Array, strip: bool, null_values: Sequence[str]) -> pa.Array:
-    """Text as the training's reader would have given it: spaces around it gone, and what stands for null null."""
+    """Text as the training's reader would give it: spaces stripped, and words for null as null."""
     column = plain(column)
     if not pa.types.is_string(column.type):
         return column

@@ -35,7 +35,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MetricValue:
     """A metric's value; for counts of rows that break a rule, the first of them: (row number from 1, value)."""
 
     value: Any
@@ -59,7 +59,7 @@ class Streamed(Protocol):
         ...
 
 
-def measure(table: Streamed, requests: Sequence[Request]) -> dict[str, Measured]:
+def measure(table: Streamed, requests: Sequence[Request]) -> dict[str, MetricValue]:
     """Every request's value by its key, in one pass over the columns that they name."""
     meters = [_meter(request) for request in requests]
     columns = list(dict.fromkeys(c for request in requests for c in request.columns))
@@ -128,34 +128,34 @@ class Meter:
     def update(self, arrays: Sequence[pa.Array], start: int) -> None:
         """Add rows."""
 
-    def result(self, context: Context) -> Measured:
+    def result(self, context: Context) -> MetricValue:
         """The value over all rows."""
         metric, parameters = self.request.metric, self.request.parameters
         if metric == "table.row_count":
-            return Measured(context.rows)
+            return MetricValue(context.rows)
         if metric == "table.columns":
-            return Measured(context.present)
+            return MetricValue(context.present)
         values = context.values[self.request.columns[0]]
         if metric.startswith("column_values.unique"):
             count, examples = values.duplicates()
-            return Measured([v for _, v in examples] if metric.endswith("values") else count, examples)
+            return MetricValue([v for _, v in examples] if metric.endswith("values") else count, examples)
         if metric == "column.most_common_value":
-            return Measured(values.most_common())
+            return MetricValue(values.most_common())
         if metric == "column.median":
-            return Measured(values.quantiles([0.5], "linear")[0])
+            return MetricValue(values.quantiles([0.5], "linear")[0])
         if metric == "column.quantile_values":
-            return Measured(
+            return MetricValue(
                 values.quantiles(parameters["quantiles"], parameters.get("allow_relative_error") or "nearest")
             )
         return _distinct(metric, values.table(), parameters)
 
 
-def _distinct(metric: str, table: pa.Table, parameters: Mapping[str, Any]) -> Measured:
+def _distinct(metric: str, table: pa.Table, parameters: Mapping[str, Any]) -> MetricValue:
     if metric == "column.unique_proportion":
         rows = pc.sum(table["count"]).as_py() or 0
-        return Measured(table.num_rows / rows if rows else 0)
+        return MetricValue(table.num_rows / rows if rows else 0)
     if metric == "column.distinct_values.count":
-        return Measured(table.num_rows)
+        return MetricValue(table.num_rows)
     values = table["value"].combine_chunks()
     allowed_values = pa.array(list(parameters.get("value_set") or ()), values.type)
     if ".not_in_set" in metric:
@@ -164,8 +164,8 @@ def _distinct(metric: str, table: pa.Table, parameters: Mapping[str, Any]) -> Me
         assert ".missing_from_column" in metric
         outside = allowed_values.filter(pc.invert(pc.is_in(allowed_values, value_set=values)))
     if metric.endswith(".count"):
-        return Measured(len(outside))
-    return Measured(sorted(outside.slice(0, 20).to_pylist()))
+        return MetricValue(len(outside))
+    return MetricValue(sorted(outside.slice(0, 20).to_pylist()))
 
 
 class Moments(Meter):
@@ -195,12 +195,12 @@ class Moments(Meter):
         self.sum += float(values.sum())
         self.n = whole
 
-    def result(self, context: Context) -> Measured:  # noqa: ARG002
+    def result(self, context: Context) -> MetricValue:  # noqa: ARG002
         """The value over all rows; nothing where there is none."""
         name = self.request.metric.removeprefix("column.")
         spread = math.sqrt(self.squares / (self.n - 1)) if self.n > 1 else None
         values = {"min": self.low, "max": self.high, "standard_deviation": spread}
-        return Measured({**values, "sum": self.sum, "mean": self.mean if self.n else None}[name])
+        return MetricValue({**values, "sum": self.sum, "mean": self.mean if self.n else None}[name])
 
 
 class Rows(Meter):
@@ -226,11 +226,11 @@ class Rows(Meter):
                 value = tuple(array[row].as_py() for array in arrays)
                 self.examples.append((start + row + 1, value[0] if len(value) == 1 else value))
 
-    def result(self, context: Context) -> Measured:  # noqa: ARG002
+    def result(self, context: Context) -> MetricValue:  # noqa: ARG002
         """The count, the rows considered, or some values, as the request says."""
         values = [value for _, value in self.examples]
         results = {"unexpected_count": self.count, "filtered_row_count": self.considered, "unexpected_values": values}
-        return Measured(results[self.aspect], tuple(self.examples))
+        return MetricValue(results[self.aspect], tuple(self.examples))
 
 
 def _meter(request: Request) -> Meter:

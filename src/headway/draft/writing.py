@@ -49,7 +49,7 @@ def as_written(
     for name in frame.columns:
         frame[name] = _without_blanks(frame[name])
     specimens = {str(name): Specimen(str(name), frame[name], frame[name].dropna()) for name in frame.columns}
-    texts = {name: one for name, one in specimens.items() if len(one.known) and _is_text(one.known)}
+    texts = {name: one for name, one in specimens.items() if len(one.present) and _is_text(one.present)}
     writings = {name: writing for name, one in texts.items() if (writing := writing_of(one))}
     if any(writing.comma for writing in writings.values()):
         writings |= {name: writing for name, one in texts.items() if (writing := writing_of(one, comma=True))}
@@ -66,35 +66,35 @@ def as_written(
     return frame, writings
 
 
-def _is_text(known: pd.Series) -> bool:
-    return all(isinstance(value, str) for value in known.head(1000))
+def _is_text(values: pd.Series) -> bool:
+    return all(isinstance(value, str) for value in values.head(1000))
 
 
 def _without_blanks(column: pd.Series) -> pd.Series:
     """Blank texts among numbers or dates are missing."""
-    known = column.dropna()
-    if not len(known) or not _is_text(known):
+    present = column.dropna()
+    if not len(present) or not _is_text(present):
         return column
-    blank = known.astype(str).str.strip() == ""
-    rest = known[~blank]
+    blank = present.astype(str).str.strip() == ""
+    rest = present[~blank]
     if not blank.any() or not len(rest) or not is_number(rest):
         return column
-    return column.where(~column.index.isin(known.index[blank]), None)
+    return column.where(~column.index.isin(present.index[blank]), None)
 
 
 def writing_of(specimen: Specimen, comma: bool = False) -> Writing | None:
     """How the texts of a column are written, where that is not plainly. ``comma``: whether other columns have decimal commas."""
-    known = specimen.known
-    if is_plain(known, comma):
+    present = specimen.present
+    if is_plain(present, comma):
         return None
-    counts = known.astype(str).str.strip().value_counts()
+    counts = present.astype(str).str.strip().value_counts()
     texts = {str(text): int(count) for text, count in counts.items() if text != ""}
     if not texts:
         return None
     written, certain = numbers_of(texts, comma)
     if written is None and (dated := _dated(specimen, texts)) is not None:
         return dated
-    written = written or _truth(texts) or _folded(known)
+    written = written or _truth(texts) or _folded(present)
     return None if written is None else Writing(written, _example(written, texts), certain)
 
 
@@ -123,11 +123,11 @@ def _dated(specimen: Specimen, texts: Mapping[str, int]) -> Writing | None:
     return Writing(written, f"dates as {', '.join(dating.formats)}")
 
 
-def is_plain(known: pd.Series, comma: bool) -> bool:
+def is_plain(values: pd.Series, comma: bool) -> bool:
     """Whether all are numbers by themselves; 1.234 is 1234 where other columns have decimal commas."""
-    if not is_number(known):
+    if not is_number(values):
         return False
-    texts = known.astype(str).str.strip()
+    texts = values.astype(str).str.strip()
     return not (
         comma
         and bool(texts.str.fullmatch(r"-?[1-9]\d{0,2}(\.\d{3})+|-?\d{1,3}").all())
@@ -149,10 +149,10 @@ def _truth(texts: Mapping[str, int]) -> Written | None:
     return Written(truth=True) if words == true | false and true and false and len(words) > 2 else None
 
 
-def _folded(known: pd.Series) -> Written | None:
+def _folded(values: pd.Series) -> Written | None:
     """Whether texts differ only by capitals and by spaces around them."""
-    raw = known.astype(str)
-    if has_codes(known) or raw.nunique() > 1000:
+    raw = values.astype(str)
+    if has_codes(values) or raw.nunique() > 1000:
         return None
     alike = raw.drop_duplicates().groupby(raw.drop_duplicates().str.strip().str.lower()).size()
     again = alike[alike > 1]

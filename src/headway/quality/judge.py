@@ -17,13 +17,13 @@ import pyarrow as pa
 
 from headway.columns.spelling import spell_value
 from headway.data.config import Expectation
-from headway.data.measure import Measured, Request, Streamed, measure
+from headway.data.measure import MetricValue, Request, Streamed, measure
 from headway.data.rules import Rule, sentence
 from headway.errors import ConfigError
 from headway.files.records import Record
 from headway.quality.statement import columns_of, rule_of
 
-Measure = Callable[[Streamed, Sequence[Request]], dict[str, Measured]]
+Measure = Callable[[Streamed, Sequence[Request]], dict[str, MetricValue]]
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class _Judge:
             )
         return result
 
-    def verdict(self, metrics: Mapping[str, Measured], name: str) -> Result:
+    def verdict(self, metrics: Mapping[str, MetricValue], name: str) -> Result:
         """Great Expectations decides; the numbers and the sentence are ours."""
         mine = {request.metric: metrics[request.key] for request in self.requests()}
         values = {c.id: metrics[str(c.id)].value for c in self.dependencies.metric_configurations.values()}
@@ -212,7 +212,7 @@ class _Judge:
         )  # fmt: skip
 
 
-def _value_of(mine: Mapping[str, Measured]) -> Any:
+def _value_of(mine: Mapping[str, MetricValue]) -> Any:
     """The value that an aggregate expectation judges: the one value, or the values that break it."""
     lists = [m.value for n, m in mine.items() if n.startswith("column.distinct_values.") and not n.endswith("count")]
     if lists:

@@ -1,8 +1,8 @@
-"""The scoring server: `python -m headway.serve.app SETTINGS`, started by `headway serve`. Who may ask, `headway.server.access` decides.
+"""The scoring server: `python -m headway.serve.app SETTINGS`, started by `headway serve`. `headway.server.access` controls access.
 
 MLflow's protocol: rows at /invocations as JSON, CSV or Parquet, answered with {"predictions": [...]}; /ping, /health and /version. Rows are
-read by the code that batch scoring reads them with. What a request gets wrong is answered with one line, and costs neither the process nor
-the other connections anything: bodies and rows are limited, and so is the time that a request may take to arrive.
+read by the same code as in batch scoring. A wrong request is answered with one line, and does not affect the process or other connections:
+the sizes of bodies, the number of rows and the time of a request's arrival are limited.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CODES = {
 }
 
 
-class _Refused(Exception):
+class _Refusal(Exception):
     """A request that cannot be answered: its status and its line."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -69,11 +69,11 @@ class Scorer:
         try:
             body = await self._body(request)
             kind = _single(request, "content-type")
-            async with self._turns:  # more threads than cores would only wait for each other
+            async with self._turns:  # more threads than cores would only wait for one another
                 return Response(await asyncio.to_thread(self._answer, body, kind), media_type="application/json")
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody hears it
-        except _Refused as refusal:
+            return Response(status_code=400)  # the client has gone
+        except _Refusal as refusal:
             return _line(refusal.status, str(refusal))
         except TooLarge as refusal:
             return _line(413, str(refusal))
@@ -83,11 +83,11 @@ class Scorer:
     async def _body(self, request: Request) -> bytes:
         """The whole body. Raises _Refused when it is too large or too slow."""
         if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise _Refused(400, "Content-Encoding must be left out, but the body is packed")
+            raise _Refusal(400, "Content-Encoding must be left out, but the body is packed")
         most, parts, size = self.limits.body_bytes, [], 0
-        declared = request.headers.get("content-length", "0")
-        if len(declared) > 15 or int(declared) > EXPANDED * most:  # that it is a number, h11 has seen to
-            raise _Refused(413, self._too_large())
+        length = request.headers.get("content-length", "0")
+        if len(length) > 15 or int(length) > EXPANDED * most:  # h11 has checked that it is a number
+            raise _Refusal(413, self._too_large())
         try:
             async with asyncio.timeout(self.limits.seconds):
                 async for part in request.stream():
@@ -96,14 +96,14 @@ class Scorer:
                         break
                     if (
                         size <= most
-                    ):  # the rest is heard and forgotten: a client that still sends would not hear the answer
+                    ):  # the rest is read and dropped: a client that still sends would not read the answer
                         parts.append(part)
         except TimeoutError:
-            raise _Refused(
+            raise _Refusal(
                 408, f"a request must arrive within {self.limits.seconds:g} s, but only {size:,} bytes did"
             ) from None
         if size > most:
-            raise _Refused(413, self._too_large())
+            raise _Refusal(413, self._too_large())
         return b"".join(parts)
 
     def _too_large(self) -> str:
@@ -116,9 +116,9 @@ class Scorer:
             question = self._read(body, kind)
         except HeadwayError:
             raise
-        except Exception:  # whatever else a parser says of a body that a stranger wrote
+        except Exception:  # any other error of a parser on an untrusted body
             logging.getLogger("uvicorn.error").exception("a body could not be read")
-            raise _Refused(400, f"the body must be {name_in_line(kind)}, but it cannot be read as that") from None
+            raise _Refusal(400, f"the body must be {name_in_line(kind)}, but it cannot be read as that") from None
         frame = self._predict(question)
         return json.dumps({"predictions": frame.to_dict("records")}, allow_nan=False, ensure_ascii=False).encode()
 
@@ -135,9 +135,9 @@ class Scorer:
 
 
 class _Patient(H11Protocol):
-    """uvicorn's connection, which waits for a request for ever; this one closes where none has begun within ``seconds``.
+    """uvicorn's connection waits for a request for ever; this one closes if none begins within ``seconds``.
 
-    An answer of which nothing is taken for as long is given up; one that is taken slowly is not.
+    An answer of which the client reads nothing for this time is given up; one that it reads slowly is not.
     """
 
     seconds = 30.0
@@ -164,15 +164,15 @@ class _Patient(H11Protocol):
         if unsent != self._unsent:
             self._unsent, self._since = unsent, self.loop.time()
         idle = self.cycle is None or self.cycle.response_complete
-        left = self._since + self.seconds - self.loop.time() if idle else self.seconds
-        if left <= 0:
+        rest = self._since + self.seconds - self.loop.time() if idle else self.seconds
+        if rest <= 0:
             self.transport.abort()
         else:
-            self._timer = self.loop.call_later(left, self._look)
+            self._timer = self.loop.call_later(rest, self._look)
 
 
 def _in_kernel(connection: Any) -> int:
-    """The bytes that the kernel has yet to see acknowledged: megabytes wait there while the transport's own buffer stands still."""
+    """The bytes in the kernel's buffer that are not acknowledged: it may hold megabytes while the transport's own does not change."""
     with contextlib.suppress(OSError, AttributeError):
         return int.from_bytes(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     return 0
@@ -199,22 +199,22 @@ async def _refuse(_request: Request, error: Exception) -> Response:
 
 
 async def _fail(_request: Request, _error: Exception) -> Response:
-    """A mistake of ours: its trace is in the log, and nowhere else."""
+    """A bug of ours: its traceback is only in the log."""
     return _line(500, "the scoring server must answer, but it failed; its log says why")
 
 
 def _line(status: int, text: str) -> Response:
-    """An error as MLflow's clients read one, in one line."""
-    said = {"error_code": CODES.get(status, "BAD_REQUEST"), "message": " ".join(text.split())}
+    """An error in the form of MLflow's protocol, in one line."""
+    answer = {"error_code": CODES.get(status, "BAD_REQUEST"), "message": " ".join(text.split())}
     return Response(
-        json.dumps(said) + "\n", status, {"Connection": "close"} if status in (408, 413) else None, "application/json"
+        json.dumps(answer) + "\n", status, {"Connection": "close"} if status in (408, 413) else None, "application/json"
     )
 
 
 def _single(request: Request, name: str) -> str:
     values = request.headers.getlist(name)
     if len(values) > 1:
-        raise _Refused(400, f"{name} must be given once, but is given {len(values)} times")
+        raise _Refusal(400, f"{name} must be given once, but is given {len(values)} times")
     return values[0] if values else ""
 
 

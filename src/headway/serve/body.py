@@ -1,4 +1,4 @@
-"""The body of a request to the scoring server: JSON, CSV or Parquet to rows, without trusting it."""
+"""The untrusted body of a request to the scoring server: JSON, CSV or Parquet to rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BODY = "the body"
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
 FORMATS = ("inputs", "instances", "dataframe_records", "dataframe_split")
 EXPANDED = 8
-"""How many times the largest body its rows may take once they are unpacked."""
+"""Unpacked rows may have so many times the size of the largest body."""
 
 
 class TooLarge(DataError):
@@ -31,7 +31,7 @@ class TooLarge(DataError):
 
 @dataclass(frozen=True)
 class Question:
-    """Rows to predict, and the parameters beside them, which language models take. Values of JSON and CSV are texts."""
+    """Rows to predict, and parameters for language models. Values of JSON and CSV are texts."""
 
     rows: pa.RecordBatch
     params: Mapping[str, Any]
@@ -40,7 +40,7 @@ class Question:
 def read_body(
     body: bytes,
     content_type: str,
-    needed: Sequence[str],
+    columns: Sequence[str],
     every: bool,
     limits: ServeConfig,
     commas: Collection[str] = (),
@@ -54,130 +54,134 @@ def read_body(
         raise DataError(f"Content-Type must be {kind} in UTF-8, but it says {name_in_line(parameters)}")
     if not body.strip():
         raise DataError(f"{BODY} must hold rows, but is empty")
-    read = {JSON: partial(_read_json, commas=commas), CSV: _read_csv, PARQUET: _read_parquet}.get(kind)
-    if read is None:
-        said = name_in_line(kind) if kind else "missing"
-        raise DataError(f"Content-Type must be {JSON}, {CSV} or {PARQUET}, but is {said}")
-    question = read(body, needed if every else None, needed, limits)
+    reader = {JSON: partial(_read_json, commas=commas), CSV: _read_csv, PARQUET: _read_parquet}.get(kind)
+    if reader is None:
+        kind_text = name_in_line(kind) if kind else "missing"
+        raise DataError(f"Content-Type must be {JSON}, {CSV} or {PARQUET}, but is {kind_text}")
+    question = reader(body, columns if every else None, columns, limits)
     if not question.rows.num_rows:
-        with_column = "" if every else f" with a column {' or '.join(needed)}"
+        with_column = "" if every else f" with a column {' or '.join(columns)}"
         raise DataError(f"{BODY} must hold rows{with_column}, but it holds none")
     return question
 
 
 def _read_json(
-    body: bytes, required: Sequence[str] | None, wanted: Sequence[str], limits: ServeConfig, commas: Collection[str]
+    body: bytes, mandatory: Sequence[str] | None, names: Sequence[str], limits: ServeConfig, commas: Collection[str]
 ) -> Question:
-    told = parse(body, BODY)
-    named = [name for name in FORMATS if isinstance(told, dict) and name in told]
-    if len(named) != 1:
+    content = parse(body, BODY)
+    formats = [name for name in FORMATS if isinstance(content, dict) and name in content]
+    if len(formats) != 1:
         raise DataError(
             f'{BODY} must be a JSON object with one of {", ".join(FORMATS)}, such as {{"inputs": [{{"age": 31}}]}}'
         )
-    params = told.get("params") or {}
+    params = content.get("params") or {}
     if not isinstance(params, dict):
         raise DataError("params must be an object of names and values")
-    read = _read_split if named[0] == "dataframe_split" else _read_records
-    return Question(read(told[named[0]], named[0], required, wanted, limits, commas), params)
+    reader = _read_split if formats[0] == "dataframe_split" else _read_records
+    return Question(reader(content[formats[0]], formats[0], mandatory, names, limits, commas), params)
 
 
 def _read_records(
-    told: Any,
+    content: Any,
     where: str,
-    required: Sequence[str] | None,
-    wanted: Sequence[str],
+    mandatory: Sequence[str] | None,
+    wanted_names: Sequence[str],
     limits: ServeConfig,
     commas: Collection[str],
 ) -> pa.RecordBatch:
     """Either a list of records or an object of columns."""
-    if isinstance(told, dict) and told and all(isinstance(column, list) for column in told.values()):
-        return _of_columns(told, required, wanted, limits, commas)
-    if not isinstance(told, list) or not all(isinstance(row, dict) for row in told):
+    if isinstance(content, dict) and content and all(isinstance(column, list) for column in content.values()):
+        return _of_columns(content, mandatory, wanted_names, limits, commas)
+    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise DataError(f"{where} must be a list of records, or an object with a list for each column")
-    _refuse_rows(len(told), limits)
-    if not told:
+    _refuse_rows(len(content), limits)
+    if not content:
         return pa.RecordBatch.from_pylist([], pa.schema([]))
-    told = [flat(row, BODY, wanted) for row in told]
-    names = names_of(told)
-    refuse_missing(list(required or ()), names)
+    content = [flat(row, BODY, wanted_names) for row in content]
+    names = names_of(content)
+    refuse_missing(list(mandatory or ()), names)
     have = set(names)
-    return batch_of(told, [name for name in wanted if name in have], BODY, commas)
+    return batch_of(content, [name for name in wanted_names if name in have], BODY, commas)
 
 
 def _read_split(
-    told: Any,
+    content: Any,
     where: str,
-    required: Sequence[str] | None,
-    wanted: Sequence[str],
+    mandatory: Sequence[str] | None,
+    wanted_names: Sequence[str],
     limits: ServeConfig,
     commas: Collection[str],
 ) -> pa.RecordBatch:
-    names, rows = (told.get("columns"), told.get("data")) if isinstance(told, dict) else (None, None)
+    names, rows = (content.get("columns"), content.get("data")) if isinstance(content, dict) else (None, None)
     if not isinstance(names, list) or not isinstance(rows, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{where} must have columns, a list of names, and data, a list of rows")
     if len(set(names)) < len(names):
         raise DataError(f"{where}.columns must differ, but one name occurs more than once")
     _refuse_rows(len(rows), limits)
-    wrong = next((i for i, row in enumerate(rows) if not isinstance(row, list) or len(row) != len(names)), None)
-    if wrong is not None:
-        raise DataError(f"{where}.data: row {wrong + 1} must be a list of {len(names)} values, but is none")
-    places = {name: names.index(name) for name in wanted if name in names}
+    misfit = next((i for i, row in enumerate(rows) if not isinstance(row, list) or len(row) != len(names)), None)
+    if misfit is not None:
+        raise DataError(f"{where}.data: row {misfit + 1} must be a list of {len(names)} values, but is none")
+    places = {name: names.index(name) for name in wanted_names if name in names}
     return _of_columns(
-        {name: [row[i] for row in rows] for name, i in places.items()}, required, wanted, limits, commas, names
+        {name: [row[i] for row in rows] for name, i in places.items()}, mandatory, wanted_names, limits, commas, names
     )
 
 
 def _of_columns(
     columns: Mapping[str, list[Any]],
-    required: Sequence[str] | None,
-    wanted: Sequence[str],
+    mandatory: Sequence[str] | None,
+    wanted_names: Sequence[str],
     limits: ServeConfig,
     commas: Collection[str],
     names: Sequence[str] | None = None,
 ) -> pa.RecordBatch:
-    refuse_missing(list(required or ()), list(names or columns))
+    refuse_missing(list(mandatory or ()), list(names or columns))
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise DataError(f"{BODY}: all columns must have the same number of values")
     _refuse_rows(max(lengths, default=0), limits)
-    kept = [name for name in wanted if name in columns]
-    read = [column_of(columns[name], name, BODY, name in commas) for name in kept]
-    return pa.RecordBatch.from_arrays(read, names=kept)
+    present = [name for name in wanted_names if name in columns]
+    arrays = [column_of(columns[name], name, BODY, name in commas) for name in present]
+    return pa.RecordBatch.from_arrays(arrays, names=present)
 
 
-def _read_csv(body: bytes, required: Sequence[str] | None, wanted: Sequence[str], limits: ServeConfig) -> Question:
+def _read_csv(
+    body: bytes, mandatory: Sequence[str] | None, wanted_names: Sequence[str], limits: ServeConfig
+) -> Question:
     try:
         body.decode()
     except UnicodeDecodeError as error:
         raise DataError(f"{BODY} must be UTF-8 text, but byte {error.start + 1} is not") from None
-    names, batches = read_csv(body, wanted, BODY)
+    names, batches = read_csv(body, wanted_names, BODY)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{BODY}: column names must differ, but {name_in_line(twice[0])} occurs more than once")
-    refuse_missing(list(required or ()), names)
-    kept: list[pa.RecordBatch] = []
+    refuse_missing(list(mandatory or ()), names)
+    parts: list[pa.RecordBatch] = []
     for batch in batches:
-        kept.append(batch)
-        _refuse_rows(sum(one.num_rows for one in kept), limits)
-    return Question(_joined(kept, [name for name in wanted if name in names]), {})
+        parts.append(batch)
+        _refuse_rows(sum(one.num_rows for one in parts), limits)
+    return Question(_join(parts, [name for name in wanted_names if name in names]), {})
 
 
-def _read_parquet(body: bytes, required: Sequence[str] | None, wanted: Sequence[str], limits: ServeConfig) -> Question:
-    """Texts are kept as a dictionary until it is known how long they are: a small file may stand for very many bytes."""
+def _read_parquet(
+    body: bytes, mandatory: Sequence[str] | None, wanted_names: Sequence[str], limits: ServeConfig
+) -> Question:
+    """Texts are kept as a dictionary until their length is checked: a small file may unpack to very many bytes."""
     with plain_errors(BODY):
         file = pq.ParquetFile(pa.BufferReader(body))
         names = file.schema_arrow.names
-        refuse_missing(list(required or ()), names)
+        refuse_missing(list(mandatory or ()), names)
         _refuse_rows(file.metadata.num_rows, limits)
-        kept = [name for name in wanted if name in names]
+        present = [name for name in wanted_names if name in names]
         _refuse_packed(file.metadata, limits)
         texts = [
-            name for name in kept if pa.types.is_string(plain(pa.nulls(0, file.schema_arrow.field(name).type)).type)
+            name for name in present if pa.types.is_string(plain(pa.nulls(0, file.schema_arrow.field(name).type)).type)
         ]
-        table = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts).read(kept)
+        table = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts).read(present)
         table.validate(full=True)
         _refuse_long(table, limits)
-        return Question(_joined(table.to_batches(), kept), {})
+        return Question(_join(table.to_batches(), present), {})
 
 
 def _refuse_packed(metadata: pq.FileMetaData, limits: ServeConfig) -> None:
@@ -199,7 +203,7 @@ def _refuse_long(table: pa.Table, limits: ServeConfig) -> None:
         raise TooLarge(f"{BODY}: texts must take at most {EXPANDED * limits.body_megabytes} MB, but they take more")
 
 
-def _joined(batches: Sequence[pa.RecordBatch], names: Sequence[str]) -> pa.RecordBatch:
+def _join(batches: Sequence[pa.RecordBatch], names: Sequence[str]) -> pa.RecordBatch:
     """One batch of several."""
     if not batches:
         return pa.RecordBatch.from_arrays([pa.nulls(0, pa.string()) for _ in names], names=list(names))

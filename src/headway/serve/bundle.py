@@ -4,7 +4,7 @@ bundle.json          format, task, model, inputs, classes, raw columns and their
 preparation.json     the fitted preparation
 project.yaml         the resolved project
 weights.safetensors  or model.txt for boosting
-checksums.json       of all of these, once the bundle is finished; older ones have none
+checksums.json       of all of these, once the bundle is complete; bundles of early versions have none
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ WITHOUT_TOKENS = 1
 LATENCY_ROWS = 1000
 LATENCY_REPEATS = 5
 FEWEST_TO_WARN = 20
-"""Rows that a warning of unknown values needs."""
+"""The least number of rows for a warning of unknown values."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class Interval:
     below: float
     above: float
     rows: int
-    """Validation rows that it was read off."""
+    """The number of validation rows that it is based on."""
 
     @classmethod
     def fit(cls, predictions: np.ndarray, target: np.ndarray, level: float = 0.9) -> Interval | None:
-        """Split-conformal: quantiles of the residuals of rows (N,) that were not learnt from; None of too few rows.
+        """Split-conformal: quantiles of the residuals of rows (N,) outside the training; None for too few rows.
 
         Lei et al. 2018, "Distribution-Free Predictive Inference for Regression", with a quantile for each side. Early stopping
-        looked at these rows, so the level is met nearly, not by proof.
+        used these rows, so the level is met approximately, not provably.
         """
         residuals = np.sort(np.asarray(target, np.float64) - np.asarray(predictions, np.float64))
         n, tail = len(residuals), (1 - level) / 2
@@ -71,15 +71,15 @@ class Interval:
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Interval | None:
-        """What bundle.json holds; None for a classification, and for bundles older than intervals."""
-        found = described.get("interval")
-        return None if found is None else cls(**found)
+        """From bundle.json; None for a classification, and for bundles of early versions."""
+        values = described.get("interval")
+        return None if values is None else cls(**values)
 
 
 def complete_bundle(
     folder: Path, preparation: Preparation, model: ModelConfig, project_yaml: str, interval: Interval | None = None
 ) -> None:
-    """Add to the weights that training wrote all that predicting needs beside them."""
+    """Add everything that predicting needs to the weights that training wrote."""
     write_json(folder / "preparation.json", preparation.to_json())
     write_atomically(folder / "project.yaml", project_yaml)
     inputs = preparation.inputs()
@@ -98,7 +98,7 @@ def complete_bundle(
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded bundle. Rows go through the very preparation that training used."""
+    """A loaded bundle. Rows are prepared exactly as in training."""
 
     preparation: Preparation
     inputs: Inputs
@@ -122,7 +122,7 @@ class Predictor:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What a row must hold."""
+        """The columns that a row must have."""
         return tuple(self.preparation.kinds)
 
     def predict(self, rows: pd.DataFrame | pa.RecordBatch, strict: bool = True) -> np.ndarray:
@@ -135,7 +135,7 @@ class Predictor:
         return self._compute(batch, self.preparation.apply(batch, strict))
 
     def answer(self, rows: pd.DataFrame | pa.RecordBatch, _params: Mapping[str, Any]) -> pd.DataFrame:
-        """What MLflow's predict gives: `prediction`, and `probability_<class>` columns or `low` and `high`. Raises as `predict`."""
+        """The result of MLflow's predict: `prediction`, and `probability_<class>` columns or `low` and `high`. Raises as `predict`."""
         batch = self.canonical(rows)
         arrays = self.preparation.apply(batch, strict=True)
         self._warn_of_unknown(batch, arrays["categorical"])
@@ -144,16 +144,16 @@ class Predictor:
         return self.decode(predictions)
 
     def _warn_of_unknown(self, batch: pa.RecordBatch, codes_BC: np.ndarray) -> None:
-        """Warn of a column of which most values were never seen: more likely read otherwise than new."""
+        """Warn of a column with mostly new values, which were probably read in another way than in training."""
         if len(codes_BC) < FEWEST_TO_WARN:
             return
-        for (encoding, prepared), codes in zip(self.preparation.by_array["categorical"], codes_BC.T, strict=True):
-            unknown, name = codes == UNKNOWN, encoding.column
-            values, known = batch.column(name), (prepared.codes or 0) - FIRST_CODE
-            if known > 1 and unknown.sum() > 0.5 * max(1, len(values) - values.null_count):
-                example = values[int(np.flatnonzero(unknown)[0])].as_py()
-                text = f"most values of {name} were never seen in training, for example {example!r}"
-                warnings.warn(f"{text}; were these rows read as the training's were?", UserWarning, stacklevel=3)
+        for (encoding, output), codes in zip(self.preparation.by_array["categorical"], codes_BC.T, strict=True):
+            is_new, name = codes == UNKNOWN, encoding.column
+            values, categories = batch.column(name), (output.codes or 0) - FIRST_CODE
+            if categories > 1 and is_new.sum() > 0.5 * max(1, len(values) - values.null_count):
+                example = values[int(np.flatnonzero(is_new)[0])].as_py()
+                text = f"most values of {name} are not in the training data, for example {example!r}"
+                warnings.warn(f"{text}; check that these rows are read as in training", UserWarning, stacklevel=3)
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
         """`prediction`, and `probability_<class>` columns or, where the bundle has an interval, `low` and `high`."""
@@ -173,15 +173,15 @@ class Predictor:
         return np.concatenate([self.predict(batch) for batch in Store(store).raw_test_batches()])
 
     def latency_ms(self, store: Path) -> float:
-        """To predict 1,000 of these rows; where there are fewer, again and again the same."""
+        """Milliseconds to predict 1,000 of these rows; fewer rows are repeated."""
         first = next(Store(store).raw_test_batches(LATENCY_ROWS))
         rows = pa.Table.from_batches([first] * -(-LATENCY_ROWS // first.num_rows)).slice(0, LATENCY_ROWS)
         batch = rows.combine_chunks().to_batches()[0]
         seconds = []
         for _ in range(LATENCY_REPEATS):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             self.predict(batch)
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - start)
         return 1000 * float(np.median(seconds))
 
     def _compute(self, batch: pa.RecordBatch, arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -193,7 +193,7 @@ class Predictor:
 
 
 def decode(preparation: Preparation, interval: Interval | None, predictions: np.ndarray) -> pd.DataFrame:
-    """What people read: `prediction`, and `probability_<class>` columns or `low` and `high`."""
+    """The predictions in columns: `prediction`, and `probability_<class>` columns or `low` and `high`."""
     frame = preparation.target.decode(predictions)
     if interval is None:
         return frame
@@ -210,7 +210,7 @@ def load_predictor(folder: str | Path) -> Predictor | TextPredictor:
 
 
 def preparation_of(folder: Path) -> Preparation:
-    """What a bundle reads and answers, without its model. Raises ConfigError for one of a newer format."""
+    """The preparation of a bundle, without its model. Raises ConfigError for a bundle of a newer format."""
     description_of(folder)
     if (folder / "tokenizer.json").is_file():
         from headway.serve.text import documents_preparation

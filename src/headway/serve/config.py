@@ -1,4 +1,4 @@
-"""What the scoring server takes from one request."""
+"""The limits of the scoring server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from headway.config import Config
 
 
 class ServeConfig(Config):
-    """The limits of `headway serve`. What is beyond them is answered with one line, and the server goes on."""
+    """The limits of `headway serve`. A request beyond them is answered with one line, and the server continues."""
 
     body_megabytes: int = Field(
         16, ge=1, le=1024, description="The largest body of a request, in units of 1,000,000 bytes."

@@ -1,4 +1,4 @@
-"""Ways to compute a registered network's predictions faster, and which of them pays here: tried on real rows, not believed.
+"""Faster ways to compute a registered network's predictions, each measured on real rows before it is used.
 
 compiled       torch.compile's kernels; the same numbers but for rounding
 int8           torchao: weights and inputs of the linear layers in eight bits; other numbers, within a tolerance
@@ -29,14 +29,14 @@ from headway.serve.bundle import Predictor
 Way = Literal["compiled", "int8", "int8 compiled"]
 WAYS: tuple[Way, ...] = get_args(Way)
 WORTH_IT = 0.95
-"""A way is taken when its time is below this share of the plain one's: a few per cent are noise."""
+"""A way is used when its time is below this share of the plain one's: a few per cent are noise."""
 HOPELESS = 3.0
 """A way whose first calls take this many times the plain one's is not called again."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a way did on the sample: median seconds, and how far a prediction moved at most, or why it cannot be had.
+    """The trial of a way on the sample: median seconds, and the largest change of a prediction, or why it is not supported.
 
     ``apart`` is in probability, or in standard deviations of a regression's target.
     """
@@ -70,13 +70,13 @@ def fastest(
     repeats: int = 7,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[Predictor, list[Trial]]:
-    """The predictor that predicts ``sample`` soonest among those within ``tolerance`` of the plain one, and all trials.
+    """The fastest predictor on ``sample`` among those within ``tolerance`` of the plain one, and all trials.
 
     ``sample`` should be as long as the batches to come. Compiling takes seconds to minutes; it pays for many batches.
     """
     plain = predictor.predict(sample)
     unit = predictor.preparation.target.std if plain.ndim == 1 else 1.0
-    found: dict[str, Predictor] = {"plain": predictor}
+    candidates: dict[str, Predictor] = {"plain": predictor}
     trials = {"plain": Trial("plain", None, 0.0)}
     limit = HOPELESS * max(_seconds(predictor, sample, clock) for _ in range(2))
     for way in ways:
@@ -89,30 +89,30 @@ def fastest(
         first = min(_seconds(candidate, sample, clock) for _ in range(2))
         trials[way] = Trial(way, first, apart, None if apart <= tolerance else f"moves a prediction by {apart:.3g}")
         if first <= limit:
-            found[way] = candidate
-    for way, seconds in _interleaved(found, sample, repeats, clock).items():
+            candidates[way] = candidate
+    for way, seconds in _interleaved(candidates, sample, repeats, clock).items():
         trials[way] = replace(trials[way], seconds=seconds)
-    return found[_best(trials, found)], list(trials.values())
+    return candidates[_best(trials, candidates)], list(trials.values())
 
 
 def _interleaved(
-    found: dict[str, Predictor], sample: pa.RecordBatch, repeats: int, clock: Callable[[], float]
+    candidates: dict[str, Predictor], sample: pa.RecordBatch, repeats: int, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """Median seconds of each, called in turns: a machine that slows down slows all of them."""
-    rounds = [{way: _seconds(one, sample, clock) for way, one in found.items()} for _ in range(repeats)]
-    return {way: float(np.median([one[way] for one in rounds])) for way in found}
+    """Median seconds of each, called in turns, so that a slower machine affects all of them."""
+    rounds = [{way: _seconds(one, sample, clock) for way, one in candidates.items()} for _ in range(repeats)]
+    return {way: float(np.median([one[way] for one in rounds])) for way in candidates}
 
 
-def _best(trials: dict[str, Trial], found: dict[str, Predictor]) -> str:
-    allowed = {way: trials[way].seconds or 0.0 for way in found if trials[way].problem is None}
-    best = min(allowed, key=lambda way: allowed[way])
-    return best if allowed[best] < WORTH_IT * allowed["plain"] else "plain"
+def _best(trials: dict[str, Trial], candidates: dict[str, Predictor]) -> str:
+    seconds = {way: trials[way].seconds or 0.0 for way in candidates if trials[way].problem is None}
+    best = min(seconds, key=lambda way: seconds[way])
+    return best if seconds[best] < WORTH_IT * seconds["plain"] else "plain"
 
 
 def _seconds(predictor: Predictor, sample: pa.RecordBatch, clock: Callable[[], float]) -> float:
-    begun = clock()
+    start = clock()
     predictor.predict(sample)
-    return clock() - begun
+    return clock() - start
 
 
 def compiled(network: nn.Module) -> nn.Module:
@@ -121,9 +121,9 @@ def compiled(network: nn.Module) -> nn.Module:
 
     if not has_compiler():
         raise ConfigError("compiled prediction needs a C++ compiler, but there is none; install g++")
-    made = torch.compile(network, dynamic=True)  # a source's last batch is shorter than the others
-    assert isinstance(made, nn.Module)
-    return made
+    result = torch.compile(network, dynamic=True)  # a source's last batch is shorter than the others
+    assert isinstance(result, nn.Module)
+    return result
 
 
 def int8(network: nn.Module) -> nn.Module:
@@ -133,7 +133,7 @@ def int8(network: nn.Module) -> nn.Module:
     if not any(isinstance(module, nn.Linear) for module in network.modules()):
         raise ConfigError("int8 prediction needs linear layers, but this network has none")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torchao's own parts for other hardware
+        warnings.simplefilter("ignore")  # torchao's warnings about parts for other hardware
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
         quantised = copy.deepcopy(network)

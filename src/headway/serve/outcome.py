@@ -1,4 +1,4 @@
-"""rehearsal.json: how bundles fared that a fresh process let predict the test rows."""
+"""rehearsal.json: the results of bundles that predicted the test rows in a fresh process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headway.run.directory import RunDirectory
 
 @dataclass(frozen=True)
 class Outcome(Record):
-    """How one bundle fared. ``problem``: why it did not predict; ``damaged``: because its files are."""
+    """The result of one bundle. ``problem``: why it did not predict; ``damaged``: whether its files are damaged."""
 
     size_bytes: int = 0
     latency_ms: float = 0.0
@@ -25,39 +25,39 @@ class Outcome(Record):
 
     @classmethod
     def of_problem(cls, error: Exception) -> Outcome:
-        """Of a bundle that did not predict."""
+        """For a bundle that did not predict."""
         return cls(problem=str(error), damaged=isinstance(error, DamagedError))
 
 
-def write_outcomes(folder: Path, done: Sequence[Outcome]) -> None:
-    """Write rehearsal.json: how the first bundles fared."""
-    write_json(folder / "rehearsal.json", plain(done))
+def write_outcomes(folder: Path, results: Sequence[Outcome]) -> None:
+    """Write rehearsal.json with the results so far."""
+    write_json(folder / "rehearsal.json", plain(results))
 
 
 def outcomes(run: RunDirectory, code: int) -> list[Outcome]:
-    """What a rehearsal that ended with this exit code told of the candidate and, where there is one, of the champion.
+    """The results of a rehearsal with this exit code: of the candidate and, if there is one, of the champion.
 
     Raises TrainingError where the candidate did not predict; a champion that did not has a problem.
     """
     folder = run.path / "rehearsal"
-    told = _told(folder)
+    results = _read_outcomes(folder)
     if code != 0:
-        if not told:
+        if not results:
             raise TrainingError(f"the bundle must predict in a fresh process, but that failed: {_last_line(folder)}")
-        told = told if len(told) > 1 else [told[0], _ended(folder)]
-    if told[0].problem is not None:
-        raise TrainingError(f"the bundle must predict in a fresh process, but: {told[0].problem}")
-    return told
+        results = results if len(results) > 1 else [results[0], _failure(folder)]
+    if results[0].problem is not None:
+        raise TrainingError(f"the bundle must predict in a fresh process, but: {results[0].problem}")
+    return results
 
 
 def outcome_of(folder: Path) -> Outcome:
-    """What a rehearsal in ``folder`` told of its one bundle."""
-    told = _told(folder)
-    return told[0] if told else _ended(folder)
+    """The result of a rehearsal of one bundle in ``folder``."""
+    results = _read_outcomes(folder)
+    return results[0] if results else _failure(folder)
 
 
 def await_end(child: subprocess.Popen[bytes]) -> int:
-    """The exit code of a rehearsal; it ends with us where we are interrupted."""
+    """The exit code of a rehearsal, which is killed where this process is interrupted."""
     try:
         return child.wait()
     finally:
@@ -66,12 +66,12 @@ def await_end(child: subprocess.Popen[bytes]) -> int:
             child.wait()
 
 
-def _told(folder: Path) -> list[Outcome]:
+def _read_outcomes(folder: Path) -> list[Outcome]:
     path = folder / "rehearsal.json"
     return [Outcome.from_json(one, path) for one in read_json(path, list)] if path.exists() else []
 
 
-def _ended(folder: Path) -> Outcome:
+def _failure(folder: Path) -> Outcome:
     return Outcome(problem=f"predicting with it ended the process: {_last_line(folder)}")
 
 

@@ -1,11 +1,11 @@
-"""A scored file as it grows: part by part, so that a kill costs seconds, and one whole file in the end.
+"""A scored file as it grows: part by part, so that a kill costs only seconds, and one whole file at the end.
 
     OUT/NAME.parquet                          keys, prediction, probability_<class> or interval, model version
     OUT/NAME.refused.parquet                  the rows that break the schema, each with the reason; absent where there is none
-    OUT/.parts/NAME.DIGEST/START-END.parquet  rows START to END of the input, while it is not whole; beside it what was refused
+    OUT/.parts/NAME.DIGEST/START-END.parquet  rows START to END of the input, until the file is whole; beside it the refused rows
 
-Each is written under another name, synced and renamed. The metadata of the two whole files tell of what they were made: a kill
-between them leaves one of another input or model beside the other, and that is no pair.
+Each is written under another name, synced and renamed. The metadata of the two whole files name the input and the model: after a kill
+between them they differ, and do not count as a pair.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Output:
-    """Where an input's rows go. ``digest`` stands for the input's content, how it is read, and the model."""
+    """The output of one input. ``digest``: of the input's content, how it is read, and the model."""
 
     path: Path
     digest: str
@@ -52,16 +52,16 @@ class Output:
 
     def done(self) -> Counts | None:
         """The counts of a file that is whole and of the same input and model; None otherwise."""
-        told, side = _told(self.path), _told(self.refused)
-        if told is None or told.digest != self.digest or side != (told if told.refused else None):
+        label, side = _label_of(self.path), _label_of(self.refused)
+        if label is None or label.digest != self.digest or side != (label if label.refused else None):
             return None
-        return Counts(told.scored, told.refused)
+        return Counts(label.scored, label.refused)
 
     def begin(self) -> int:
-        """Make the place; the number of rows that earlier parts hold already. What other inputs or models left is removed."""
-        for left in self._parts.parent.glob(f"{_escaped(self.path.name)}.*"):
-            if left != self._parts:
-                shutil.rmtree(left)
+        """Create the folder. Returns the number of rows in earlier parts. Parts of other inputs or models are removed."""
+        for folder in self._parts.parent.glob(f"{_escaped(self.path.name)}.*"):
+            if folder != self._parts:
+                shutil.rmtree(folder)
         self._parts.mkdir(parents=True, exist_ok=True)
         for partial in self._parts.glob(".*.partial"):
             partial.unlink()
@@ -70,19 +70,19 @@ class Output:
 
     def _covered(self) -> list[tuple[int, int, Path]]:
         """The parts that follow each other from row 0 on."""
-        found = {}
+        parts = {}
         for path in self._parts.glob("*-*.parquet"):
             if not path.name.endswith(".refused.parquet"):
                 start, end = path.stem.split("-")
-                found[int(start)] = (int(start), int(end), path)
+                parts[int(start)] = (int(start), int(end), path)
         at, covered = 0, []
-        while at in found and (not covered or found[at][1] > at):
-            covered.append(found.pop(at))
+        while at in parts and (not covered or parts[at][1] > at):
+            covered.append(parts.pop(at))
             at = covered[-1][1]
         return covered
 
     def write(self, start: int, end: int, scored: pa.Table, refused: pa.Table | None) -> None:
-        """Keep rows ``start`` to ``end``. What is refused is written first: the scored file's presence marks the part."""
+        """Write rows ``start`` to ``end``. Refused rows are written first: the scored file's presence marks the part."""
         assert scored.num_rows + (0 if refused is None else refused.num_rows) == end - start
         path = self._parts / f"{start:012d}-{end:012d}.parquet"
         if refused is not None:
@@ -92,21 +92,21 @@ class Output:
             pq.write_table(scored, partial, compression="zstd")
 
     def discard(self) -> None:
-        """Forget the parts."""
+        """Remove the parts."""
         shutil.rmtree(self._parts, ignore_errors=True)
         with contextlib.suppress(OSError):  # other files' parts may be there
             self._parts.parent.rmdir()
 
-    def finish(self, broken: pa.Table | None) -> Counts:
+    def finish(self, bad_lines: pa.Table | None) -> Counts:
         """Join the parts and ``broken``, further refused rows; the counts. The parts are gone afterwards."""
         parts = [path for _, _, path in self._covered()]
         sides = [_beside(path) for path in parts if _beside(path).exists()]
-        refused = sum(pq.read_metadata(p).num_rows for p in sides) + (0 if broken is None else broken.num_rows)
+        refused = sum(pq.read_metadata(p).num_rows for p in sides) + (0 if bad_lines is None else bad_lines.num_rows)
         counts = Counts(sum(pq.read_metadata(p).num_rows for p in parts), refused)
-        made = Made(self.digest, counts.scored, refused)
-        metadata = {METADATA: json.dumps(made.to_json()).encode()}
+        label = Label(self.digest, counts.scored, refused)
+        metadata = {METADATA: json.dumps(label.to_json()).encode()}
         if refused:
-            _join(self.refused, sides, broken, metadata)
+            _join(self.refused, sides, bad_lines, metadata)
         else:
             self.refused.unlink(missing_ok=True)
         _join(self.path, parts, None, metadata)
@@ -115,19 +115,19 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Made(Record):
-    """What a whole file says, in its metadata, of how it was made."""
+class Label(Record):
+    """The metadata of a whole file: its input and model (``digest``), and its counts."""
 
     digest: str
     scored: int
     refused: int
 
 
-def _told(path: Path) -> Made | None:
-    """Of what a whole file was made; None where it is none."""
+def _label_of(path: Path) -> Label | None:
+    """The metadata of a whole file; None for any other file."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-        return Made.from_json(json.loads(metadata[METADATA]))
+        return Label.from_json(json.loads(metadata[METADATA]))
     except (OSError, KeyError, ValueError, pa.ArrowInvalid):
         return None
 

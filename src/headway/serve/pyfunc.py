@@ -24,9 +24,9 @@ class BundleModel(mlflow.pyfunc.PythonModel):
 
         self.predictor = load_predictor(context.artifacts["bundle"])
 
-    # pd.DataFrame is the one hint that MLflow does not turn into a schema of its own; it needs it at run time.
+    # pd.DataFrame is the one type hint that MLflow does not turn into a schema; MLflow reads it at run time.
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
-        """One row a row; ``params`` are a language model's.
+        """One prediction for each row; ``params`` are a language model's.
 
         Raises DataError, one line, when a column is missing or holds what its kind cannot be.
         """

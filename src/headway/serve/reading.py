@@ -1,4 +1,4 @@
-"""Rows to predict, whatever they come as, read as the training's were: from a file, a request or a pandas frame."""
+"""Rows to predict from a file, a request or a pandas frame, read as in training."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
     columns = {
         name: _arrow_column(rows[name], name) if isinstance(rows, pd.DataFrame) else rows.column(name) for name in kinds
     }
-    read = [read_column(preparation, kind, columns[name]) for name, kind in kinds.items()]
-    batch = pa.RecordBatch.from_arrays(read, names=list(kinds))
+    arrays = [read_column(preparation, kind, columns[name]) for name, kind in kinds.items()]
+    batch = pa.RecordBatch.from_arrays(arrays, names=list(kinds))
     form, written = preparation.date_format, preparation.written
     batch = canonical(batch, kinds, WHERE, date_format=form, lenient=preparation.lenient, written=written)
     for i, encoding in enumerate(preparation.columns):
@@ -45,30 +45,30 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
 
 
 def _holds_numbers(rows: pd.DataFrame | pa.RecordBatch, columns: Mapping[str, pa.Array], name: str) -> bool:
-    """Whether a column's type says so, or that a frame's objects are more than texts."""
+    """Whether a column has numbers: by its type, or because a frame's objects are not only texts."""
     if family(columns[name].type) == "a number":
         return True
     frame = isinstance(rows, pd.DataFrame) and rows[name].dtype == object
     return frame and pd.api.types.infer_dtype(rows[name], skipna=True).startswith("mixed")
 
 
-def refuse_missing(needed: list[str], have: list[Any]) -> None:
+def refuse_missing(names: list[str], have: list[Any]) -> None:
     """Raises DataError when a column that is ``needed`` is not there."""
     there = set(have)
-    missing = [name for name in needed if name not in there]
+    missing = [name for name in names if name not in there]
     if missing:
         first = f"{', '.join(map(name_in_line, have[:8]))}{' ...' if len(have) > 8 else ''}" if have else "none"
         raise DataError(f"{WHERE} must have the column {missing[0]}, but they have {first}")
 
 
 def read_column(preparation: Preparation, kind: Kind, column: pa.Array) -> pa.Array:
-    """One column as the training's reader would have given it: what stands for null is null, spaces are stripped where they were."""
+    """One column as the training's reader would give it: words for null as null, spaces stripped as there."""
     if pa.types.is_primitive(column.type):
         return column
     if not preparation.null_is_value:
         return as_read(column, preparation.strip, preparation.null_values)
     if column_type(kind).any_text:
-        return column  # a category may be called None; its codes say what is null
+        return column  # a category may be called None; its encoding knows what is null
     return as_read(column, True, preparation.null_values)
 
 
@@ -108,9 +108,7 @@ def _not_single(name: str, what: object) -> DataError:
     return DataError(f"{WHERE}: column {name_in_line(name)} must hold single values, but it holds {what}")
 
 
-UNPREDICTED = (
-    "the prediction must be a finite number, but is none: a value of the row is too far from all that training saw"
-)
+UNPREDICTED = "the prediction must be a finite number, but is not: a value of the row is too far from the training data"
 
 
 def unpredicted(predictions: np.ndarray) -> np.ndarray:

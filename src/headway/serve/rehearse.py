@@ -1,9 +1,9 @@
-"""Predict the test rows from raw, as a fresh process will: `python -m headway.serve.rehearse STORE OUT PROMPTS BUNDLE...`.
+"""Predict the raw test rows in a fresh process: `python -m headway.serve.rehearse STORE OUT PROMPTS BUNDLE...`.
 
 For each bundle writes `OUT/<n>.npy`, its predictions, and into `OUT/rehearsal.json`: its size in bytes, the time to
 predict 1,000 rows, or characters, and, where a bundle cannot predict these rows, the reason. A champion is thus judged on the
-candidate's test rows by its own preparation. What is known is written after each bundle: one that ends the process does not take with
-it what the others showed. Of the first bundle, `OUT/samples.txt` has what it adds to the PROMPTS, a JSON list.
+candidate's test rows by its own preparation. Results are written after each bundle, so that one that ends the process does not lose
+those of the others. `OUT/samples.txt` has the first bundle's continuations of the PROMPTS, a JSON list.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def main(store: str, out: str, prompts: Sequence[str], bundles: Sequence[str]) -
     """Rehearse every bundle. A bundle that fails is reported in the JSON, not by the exit code."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    done = []
+    outcomes = []
     for n, bundle in enumerate(bundles):
         try:
-            done.append(_rehearse(Path(store), Path(bundle), folder / f"{n}.npy", prompts if n == 0 else ()))
+            outcomes.append(_rehearse(Path(store), Path(bundle), folder / f"{n}.npy", prompts if n == 0 else ()))
         except (HeadwayError, OSError, KeyError) as error:
-            done.append(Outcome.of_problem(error))
-        write_outcomes(folder, done)
+            outcomes.append(Outcome.of_problem(error))
+        write_outcomes(folder, outcomes)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Rows to score: whether a model can take them, and which it cannot."""
+"""Rows to score: whether a model can predict them, and which it cannot."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from headway.errors import DataError
 from headway.serve.reading import WHERE, canonical_rows, read_column
 
 
-def refuse_unfit(found: Input, preparation: Preparation, keys: Sequence[str]) -> None:
+def refuse_unfit(file: Input, preparation: Preparation, keys: Sequence[str]) -> None:
     """Raises DataError when a file lacks a column, or has one of a type that no value of its kind can come from.
 
-    A column that is not there is not a matter of single rows: the file is of something else, or of another version.
+    A missing column concerns the whole file, not single rows: it is another file, or of another version.
     """
-    schema = found.schema()
+    schema = file.schema()
     twice = sorted({c for c in schema.names if schema.names.count(c) > 1})
     if twice:
-        raise DataError(f"{found.name}: column names must differ, but {', '.join(twice)} occurs more than once")
+        raise DataError(f"{file.name}: column names must differ, but {', '.join(twice)} occurs more than once")
     for key in keys:
         if key not in schema.names:
-            raise DataError(f"{found.name}: rows to predict must have the key column {key}, but it is not here")
+            raise DataError(f"{file.name}: rows to predict must have the key column {key}, but it is missing")
     try:
         canonical_rows(preparation, empty(schema))
     except DataError as error:
-        raise DataError(f"{found.name}: {error}") from None
+        raise DataError(f"{file.name}: {error}") from None
 
 
 def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
     """The rows (numbered from 0) that break the schema, each with the reason.
 
-    The rules are the preparation's own, asked column by column.
+    The preparation's own rules are applied column by column.
     """
     reasons: dict[int, str] = {}
     for encoding in preparation.columns:
@@ -46,10 +46,10 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
         error: BadValues | None = None
         try:
             form, written = preparation.date_format, preparation.written
-            known = canonical(one, {name: kind}, WHERE, date_format=form, written=written).column(name)
-            if pa.types.is_floating(known.type):
-                error = infinite(known.to_numpy(zero_copy_only=False), name, WHERE)
-            error = error or encoding.unfit(known, WHERE)
+            values = canonical(one, {name: kind}, WHERE, date_format=form, written=written).column(name)
+            if pa.types.is_floating(values.type):
+                error = infinite(values.to_numpy(zero_copy_only=False), name, WHERE)
+            error = error or encoding.unfit(values, WHERE)
         except BadValues as bad:
             error = bad
         if error is not None:

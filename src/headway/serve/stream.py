@@ -1,4 +1,4 @@
-"""One file on its way: its batches to the predicting processes, their answers to its parts."""
+"""Scoring one file: its batches go to the predicting processes, their answers to its parts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ BATCH_ROWS = 2048
 """Few, so that a small file, too, keeps every core busy."""
 
 PART_ROWS = 128 * BATCH_ROWS
-"""What a kill costs at most: seconds of work."""
+"""Rows of a part: a kill costs at most this work, which is seconds."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """The version that scores: what of its bundle is needed beside the predicting processes."""
+    """The version that scores, as far as it is needed outside of the predicting processes."""
 
     name: str
     version: str
@@ -43,7 +43,7 @@ class Model:
     interval: Interval | None
     keys: tuple[str, ...]
     csv: CsvOptions
-    """How the project reads text: what its keys are beside the predictions."""
+    """How the project reads text, by which keys are read, too."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Job:
-    """An input and where its rows go."""
+    """An input and its output."""
 
     input: Input
     output: Output
@@ -61,7 +61,7 @@ class Job:
 
 @dataclass
 class Scoring:
-    """One file on its way: batches with the workers, and the part that grows."""
+    """The scoring of one file: batches at the workers, and the growing part."""
 
     job: Job
     model: Model
@@ -69,26 +69,26 @@ class Scoring:
     report: Reporter
     number: int
     files: int
-    _scored: list[pa.Table] = field(default_factory=list)
-    _refused: list[pa.Table] = field(default_factory=list)
+    _part_scores: list[pa.Table] = field(default_factory=list)
+    _part_refusals: list[pa.Table] = field(default_factory=list)
     _start: int = 0
     _end: int = 0
 
     def run(self) -> Counts:
-        """Score what is not scored yet, and join it all. Parts of a file that turns out to be damaged are of no use, and are removed."""
-        broken: list[str] = []
+        """Score the remaining rows, and join all parts. The parts of a damaged file are removed."""
+        bad_lines: list[str] = []
         self._start = self._end = self.job.output.begin()
         try:
-            self._score(broken)
+            self._score(bad_lines)
         except DataError:
             self.job.output.discard()
             raise
-        return self.job.output.finish(self._lines(broken))
+        return self.job.output.finish(self._lines(bad_lines))
 
-    def _score(self, broken: list[str]) -> None:
+    def _score(self, bad_lines: list[str]) -> None:
         waiting: deque[tuple[int, pa.RecordBatch, Future[np.ndarray]]] = deque()
         rows = self.job.input.rows()
-        for start, raw in self.job.input.batches(self.model.columns, BATCH_ROWS, self._end, broken.append):
+        for start, raw in self.job.input.batches(self.model.columns, BATCH_ROWS, self._end, bad_lines.append):
             batch = self._plain(raw)
             waiting.append((start, batch, self._ask(batch)))
             if len(waiting) >= AHEAD * self.workers.count:
@@ -100,9 +100,9 @@ class Scoring:
             self._keep()
 
     def _plain(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """In types that rows can be taken of, and the keys as the project reads CSV.
+        """In types from which rows can be taken, with keys as the project reads CSV.
 
-        All else of a CSV is text as it stands there: the preparation knows what its null is.
+        All else of a CSV is unchanged text: the preparation knows its words for null.
         """
         csv, keys = self.model.csv, self.model.keys if self.job.input.form == "csv" else ()
         columns = [
@@ -118,12 +118,12 @@ class Scoring:
         share = (self.number + (self._end / rows if rows else 0.0)) / self.files
         self.report.progress(share, f"{self.job.input.name}: {self._end:,} rows")
 
-    def _settle(self, start: int, batch: pa.RecordBatch, asked: Future[np.ndarray]) -> None:
-        """Take a batch's predictions; where the bundle refuses it, sift it and ask again for the rows that are fine."""
+    def _settle(self, start: int, batch: pa.RecordBatch, answer: Future[np.ndarray]) -> None:
+        """Take a batch's predictions; where the bundle refuses it, sift it and predict only the valid rows."""
         numbers = np.arange(batch.num_rows)
         reasons: dict[int, str] = {}
         try:
-            predictions = asked.result()
+            predictions = answer.result()
         except DataError:
             reasons = sift(self.model.preparation, batch)
             if not reasons:
@@ -136,23 +136,23 @@ class Scoring:
             reasons |= dict.fromkeys(numbers[beyond].tolist(), UNPREDICTED)
             numbers, predictions = numbers[~beyond], predictions[~beyond]
         if reasons:
-            self._refused.append(_refusal(start, batch, reasons, self.job.input.form == "csv"))
+            self._part_refusals.append(_refusal(start, batch, reasons, self.job.input.form == "csv"))
         if len(numbers):
             rows = batch if len(numbers) == batch.num_rows else batch.take(pa.array(numbers))
-            self._scored.append(scored_rows(self.model, start + numbers, rows, predictions))
+            self._part_scores.append(scored_rows(self.model, start + numbers, rows, predictions))
         self._end = start + batch.num_rows
         if self._end - self._start >= PART_ROWS:
             self._keep()
 
     def _keep(self) -> None:
-        """Write the part and begin the next."""
-        refused = pa.concat_tables(self._refused) if self._refused else None
-        scored = pa.concat_tables(self._scored) if self._scored else self._nothing()
-        self.job.output.write(self._start, self._end, scored, refused)
-        self._start, self._scored, self._refused = self._end, [], []
+        """Write the part and start the next."""
+        refusals = pa.concat_tables(self._part_refusals) if self._part_refusals else None
+        scores = pa.concat_tables(self._part_scores) if self._part_scores else self._nothing()
+        self.job.output.write(self._start, self._end, scores, refusals)
+        self._start, self._part_scores, self._part_refusals = self._end, [], []
 
     def _nothing(self) -> pa.Table:
-        """No rows, but the columns that rows would have."""
+        """A table without rows, with the columns of scored rows."""
         schema = self.job.input.schema()
         empty = pa.RecordBatch.from_pylist([], pa.schema([schema.field(name) for name in self.model.columns]))
         return scored_rows(self.model, np.arange(0), empty, self._no_predictions())
@@ -161,9 +161,9 @@ class Scoring:
         target = self.model.preparation.target
         return target_task(target.task).no_predictions(target.outputs)
 
-    def _lines(self, broken: Sequence[str]) -> pa.Table | None:
+    def _lines(self, bad_lines: Sequence[str]) -> pa.Table | None:
         """Lines of CSV that are no rows, as refused rows without a number."""
-        if not broken:
+        if not bad_lines:
             return None
         schema = self.job.input.schema()
         names = dict(zip(self.model.columns, free_names(self.model.columns, REFUSAL), strict=True))
@@ -171,32 +171,32 @@ class Scoring:
             pa.field(names[name], to_string_or_keep(pa.nulls(0, schema.field(name).type)).type) for name in names
         ]
         blank = pa.schema([("row", pa.int64()), ("reason", pa.string()), ("line", pa.string()), *columns])
-        wrong = f"a line must have as many values as there are columns ({len(schema)}), but this one has not"
-        return pa.Table.from_pylist([{"reason": wrong, "line": line} for line in broken], blank)
+        reason = f"a line must have as many values as there are columns ({len(schema)}), but this one does not"
+        return pa.Table.from_pylist([{"reason": reason, "line": line} for line in bad_lines], blank)
 
 
 REFUSAL = ("row", "reason", "line")
-"""What a refused row has beside its own columns."""
+"""The columns of a refused row beside its own."""
 
 
-def free_names(columns: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """What columns are called beside those that are ``taken``: a key called prediction becomes input_prediction."""
+def free_names(columns: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Names for columns beside the ``others``: a key called prediction becomes input_prediction."""
     names: list[str] = []
     for column in columns:
         name = column
-        while name in (*taken, *names) or (name != column and name in columns):
+        while name in (*others, *names) or (name != column and name in columns):
             name = f"input_{name}"
         names.append(name)
     return names
 
 
 def scored_rows(model: Model, numbers: np.ndarray, batch: pa.RecordBatch, predictions: np.ndarray) -> pa.Table:
-    """Keys, or the row's number (from 1) where the project has none; what was predicted; by which version."""
-    told = decode(model.preparation, model.interval, predictions)
+    """Keys, or the row's number (from 1) where the project has none; the predictions; the version."""
+    frame = decode(model.preparation, model.interval, predictions)
     answers: dict[str, pa.Array] = {}
-    for name in told:
-        text = told[name].dtype.kind not in "fiu"
-        answers[str(name)] = pa.Array.from_pandas(told[name], type=pa.string() if text else None)
+    for name in frame:
+        text = frame[name].dtype.kind not in "fiu"
+        answers[str(name)] = pa.Array.from_pandas(frame[name], type=pa.string() if text else None)
     answers["model_version"] = pa.repeat(model.version, batch.num_rows)
     names = free_names(model.keys, list(answers))
     pairs = zip(names, model.keys, strict=True)
@@ -207,7 +207,7 @@ def scored_rows(model: Model, numbers: np.ndarray, batch: pa.RecordBatch, predic
 
 
 def _refusal(start: int, batch: pa.RecordBatch, reasons: dict[int, str], lines: bool) -> pa.Table:
-    """The refused rows as they came: their numbers (from 1), the reasons, the columns that were read."""
+    """The refused rows, unchanged: their numbers (from 1), the reasons, the columns that were read."""
     rows = sorted(reasons)
     columns: dict[str, pa.Array] = {
         "row": pa.array([start + row + 1 for row in rows], pa.int64()),
@@ -215,8 +215,8 @@ def _refusal(start: int, batch: pa.RecordBatch, reasons: dict[int, str], lines: 
     }
     if lines:
         columns["line"] = pa.nulls(len(rows), pa.string())
-    taken = batch.take(pa.array(rows))
+    refusals = batch.take(pa.array(rows))
     names = free_names(batch.schema.names, REFUSAL)
     return pa.table(
-        columns | {name: to_string_or_keep(column) for name, column in zip(names, taken.columns, strict=True)}
+        columns | {name: to_string_or_keep(column) for name, column in zip(names, refusals.columns, strict=True)}
     )

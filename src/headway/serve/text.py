@@ -1,4 +1,4 @@
-"""A language model's bundle, loaded: it completes prompts and says how surprised it is by a text.
+"""A language model's bundle, loaded: it completes prompts and computes the loss of texts.
 
 bundle.json  tokenizer.json  project.yaml  weights.safetensors
 """
@@ -41,7 +41,7 @@ LATENCY_CHARACTERS = 1000
 
 
 def complete_text_bundle(folder: Path, preparation: Preparation, model: ModelConfig, project_yaml: str) -> None:
-    """Add to the weights that training wrote all that predicting needs beside them."""
+    """Add everything that predicting needs to the weights that training wrote."""
     documents = preparation.documents
     write_json(folder / "tokenizer.json", documents.tokenizer)
     write_atomically(folder / "project.yaml", project_yaml)
@@ -50,12 +50,12 @@ def complete_text_bundle(folder: Path, preparation: Preparation, model: ModelCon
         "task": language.TASK.name,
         "model": model.model_dump(mode="json", exclude={"weights"}),
     }
-    known = {"vocabulary": documents.vocabulary, "features": preparation.kinds}
-    write_json(folder / "bundle.json", {**described, **known})
+    reader = {"vocabulary": documents.vocabulary, "features": preparation.kinds}
+    write_json(folder / "bundle.json", {**described, **reader})
 
 
 def documents_preparation(folder: Path) -> Preparation:
-    """What a language model's bundle reads: one column of documents. Bundles of before call it text."""
+    """The preparation of a language model's bundle: one column of documents, which early bundles call text."""
     features = read_json(folder / "bundle.json").get("features") or {TEXT: TextColumn.name}
     (column,) = features
     documents = DocumentTokens(column, read_json(folder / "tokenizer.json"))
@@ -89,7 +89,7 @@ class TextPredictor:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What makes tokens of a text."""
+        """The tokenizer of the documents."""
         return self.preparation.documents.reader
 
     @property
@@ -99,25 +99,25 @@ class TextPredictor:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What a row may hold: the one or the other."""
+        """The columns that a row may have: one of them is used."""
         return (PROMPT, self.column)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """None: models of other tokens can be compared."""
+        """Empty: models with other tokens can be compared."""
         return ()
 
     def test_predictions(self, store: Path) -> np.ndarray:
-        """For the test's documents that a store holds, made with this or another tokenizer."""
-        prepared = Store(store)
-        return self.losses(prepared.test_documents(), prepared.preparation.documents.ends)
+        """For the test documents of a store, which was made with this or another tokenizer."""
+        test_store = Store(store)
+        return self.losses(test_store.test_documents(), test_store.preparation.documents.ends)
 
     def latency_ms(self, store: Path) -> float:
-        """To predict the first 1,000 characters of these."""
+        """Milliseconds to predict the first 1,000 characters of these."""
         start = "".join(islice(Store(store).test_documents(), LATENCY_CHARACTERS))[:LATENCY_CHARACTERS]
-        begun = time.perf_counter()
+        start_time = time.perf_counter()
         self.losses([start])
-        return 1000 * (time.perf_counter() - begun)
+        return 1000 * (time.perf_counter() - start_time)
 
     def losses(self, documents: Iterable[str], ends: bool = False) -> np.ndarray:
         """(K, 3) the nats, tokens and bytes of each block of the text, the first token left out.
@@ -159,15 +159,15 @@ class TextPredictor:
         temperature: float = language.TEMPERATURE.default,
         seed: int = int(language.SEED.default),
     ) -> str:
-        """What follows a prompt."""
+        """The continuation of a prompt."""
         import torch
 
-        given = self.tokenizer.encode(prompt).tolist()
+        prompt_tokens = self.tokenizer.encode(prompt).tolist()
         device = torch.device("cpu")
-        found = language.complete(
-            self.network, given, tokens, self.context, temperature=temperature, seed=seed, device=device
+        completion = language.complete(
+            self.network, prompt_tokens, tokens, self.context, temperature=temperature, seed=seed, device=device
         )
-        return self.tokenizer.decode(found)
+        return self.tokenizer.decode(completion)
 
     def answer(self, rows: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
         """`completion` for each `prompt`; or `loss` and `bits_per_byte` for each document.
@@ -192,14 +192,14 @@ class TextPredictor:
 
 
 def _number(params: Mapping[str, Any], parameter: Parameter) -> float:
-    """What is given of a parameter, or its default. Raises DataError where that is no number, or outside its bounds."""
-    told, whole = params.get(parameter.name, parameter.default), parameter.kind == "long"
+    """A parameter's value, or its default. Raises DataError where it is no number, or outside its bounds."""
+    number, whole = params.get(parameter.name, parameter.default), parameter.kind == "long"
     try:
-        value = int(told) if whole else float(told)
+        value = int(number) if whole else float(number)
     except (TypeError, ValueError, OverflowError):
         value = math.nan
-    if isinstance(told, bool) or not parameter.least <= value <= parameter.most:
+    if isinstance(number, bool) or not parameter.least <= value <= parameter.most:
         what = "a whole number" if whole else "a number"
         bounds = f"from {parameter.least:,} to {parameter.most:,}"
-        raise DataError(f"params.{parameter.name} must be {what} {bounds}, but is {name_in_line(told)}")
+        raise DataError(f"params.{parameter.name} must be {what} {bounds}, but is {name_in_line(number)}")
     return value

@@ -1,4 +1,4 @@
-"""Bundles are read where they are whole, and refused in one line where they are not."""
+"""Reading bundles that are undamaged; a damaged one is refused in one line."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def description_of(folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def whole(folder: Path) -> Iterator[dict[str, Any]]:
-    """For reading a bundle: its bundle.json, once its files are what was written.
+    """For reading a bundle: its bundle.json, after its files are checked.
 
     Raises ConfigError for a folder that is no bundle, or one of a newer format, DamagedError for a damaged one. Without checksums, damage
-    shows only in that a library cannot read a file, and each says so in an error of its own.
+    is only noticed by a library's error while it reads a file.
     """
     sealed = checksums.check(folder)
     described = description_of(folder)
@@ -42,7 +42,7 @@ def whole(folder: Path) -> Iterator[dict[str, Any]]:
     except Exception as error:
         if sealed:
             raise
-        said = next(iter(str(error).strip().splitlines()), "")[:200]
+        text = next(iter(str(error).strip().splitlines()), "")[:200]
         raise DamagedError(
-            f"{folder} must hold a whole bundle, but reading it failed: {type(error).__name__}: {said}; headway doctor"
+            f"{folder} must hold a whole bundle, but reading it failed: {type(error).__name__}: {text}; headway doctor"
         ) from None

@@ -1,11 +1,11 @@
 """Prediction on every core: processes that each hold the bundle, fed batch by batch, answering in order.
 
-Rows go to a worker through memory that both see, as an Arrow stream of one batch that is read where it lies; on its standard input it is
-told how long that is. Predictions come back as a stream on its standard output. Preparing rows is many short operations that share one
-interpreter's lock; threads gain a tenth where processes double. Through a pipe, rows took a third as long as their predictions.
+Rows go to a worker through shared memory, as an Arrow stream of one batch, which is read in place; its length goes to standard input.
+Predictions come back as a stream on standard output. Preparing rows is many short operations under the interpreter's lock: threads gain a
+tenth where processes double the speed. Through a pipe, sending rows took a third of the time of their predictions.
 
-Not ProcessPoolExecutor with SharedMemory: where the parent is killed, its workers, a tracker and the memory in /dev/shm (64 MB in a
-container) stay; where a worker is killed, nobody says by which signal; and all that is sent is pickled.
+Not ProcessPoolExecutor with SharedMemory: after a kill of the parent its workers, a tracker and the memory in /dev/shm (64 MB in a
+container) stay; the signal that killed a worker is not reported; and everything that is sent is pickled.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ import pyarrow as pa
 from headway.errors import DataError, HeadwayError
 
 AHEAD = 2
-"""Batches in hand for each worker: one that it works on, one that waits."""
+"""Batches for each worker: one that it works on, one that waits."""
 
 LENGTH = struct.Struct("<Q")
 
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-"""A worker's environment: one core is its own."""
+"""A worker's environment: it uses one core."""
 
 
 class Workers:
@@ -58,7 +58,7 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:  # nobody waits for what is under way
+        if kind is not None:  # no result is needed any more
             for worker in self._all:
                 worker.process.kill()
         self._threads.shutdown(cancel_futures=True)
@@ -68,7 +68,7 @@ class Workers:
     def predict(self, batches: Iterable[pa.RecordBatch]) -> Iterator[np.ndarray]:
         """The predictions of each batch, in order; few batches are in memory at a time.
 
-        Raises DataError for rows that the bundle refuses and HeadwayError when a worker is gone.
+        Raises DataError for rows that the bundle refuses and HeadwayError when a worker has ended.
         """
         waiting: deque[Future[np.ndarray]] = deque()
         for batch in batches:
@@ -79,7 +79,7 @@ class Workers:
             yield waiting.popleft().result()
 
     def submit(self, batch: pa.RecordBatch) -> Future[np.ndarray]:
-        """The predictions of one batch, to come; they raise what `predict` raises, and the pool goes on."""
+        """The future predictions of one batch; they raise as `predict` does, and the pool continues."""
         return self._threads.submit(self._one, batch)
 
     def _one(self, batch: pa.RecordBatch) -> np.ndarray:
@@ -91,7 +91,7 @@ class Workers:
 
 
 class _Shared:
-    """Memory of two processes: a file without a name, mapped by both. It grows and does not shrink."""
+    """Memory that two processes share: an unnamed file, mapped by both. It grows and does not shrink."""
 
     def __init__(self, file: int) -> None:
         self.file = file
@@ -107,7 +107,7 @@ class _Shared:
 
 
 def _unnamed_file() -> int:
-    """In memory where the system has that: a container's /dev/shm may be small, memory without a name counts as the process's own."""
+    """In memory where the system supports it: a container's /dev/shm may be small, unnamed memory counts as the process's own."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("rows")
     with TemporaryFile() as file:
@@ -135,12 +135,12 @@ class _Worker:
             self.process.stdin.flush()
             answer = pa.ipc.open_stream(self.process.stdout).read_all()
         except (OSError, pa.ArrowInvalid):
-            raise HeadwayError(f"a predicting process must live, but it ended ({self._code()})") from None
-        told = answer.schema.metadata or {}
-        if b"refused" in told:
-            raise DataError(told[b"refused"].decode())
+            raise HeadwayError(f"a predicting process must keep running, but it ended ({self._code()})") from None
+        metadata = answer.schema.metadata or {}
+        if b"refused" in metadata:
+            raise DataError(metadata[b"refused"].decode())
         columns = [column.to_numpy() for column in answer.columns]
-        return np.stack(columns, 1) if told[b"dimensions"] == b"2" else columns[0]
+        return np.stack(columns, 1) if metadata[b"dimensions"] == b"2" else columns[0]
 
     def close(self) -> None:
         """Let it end, and wait for it."""
@@ -174,18 +174,20 @@ def main(bundle: str, parent: str, file: str) -> int:
     from headway.train.memory import keep_memory
 
     keep_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; we end when its pipe does
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is handled by the parent; this process ends with the parent's pipe
     die_with_parent(int(parent))
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints does not belong between the answers
+    os.dup2(2, 1)  # a library's output must not mix with the answers
     try:
         predictor = load_predictor(bundle)
     except HeadwayError as error:
         print(error, file=sys.stderr)
         return 2
     source, rows = os.fdopen(0, "rb"), _Shared(int(file))
-    while len(told := source.read(LENGTH.size)) == LENGTH.size:
-        batch = pa.ipc.open_stream(rows.of(*LENGTH.unpack(told))).read_next_batch()
+    while len(header := source.read(LENGTH.size)) == LENGTH.size:
+        batch = pa.ipc.open_stream(rows.of(*LENGTH.unpack(header))).read_next_batch()
         try:
             _answer(out, predictor.predict(batch))
         except DataError as error:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.columns.summary import numbers
+from headway.columns.continuous import numbers
 from headway.data.identity import GOLDEN, spread
 from headway.files.records import Record
 

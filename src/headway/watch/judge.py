@@ -70,7 +70,7 @@ def related(column: Column, sizes: Sizes | None) -> Related | None:
 
 
 def _shift(name: str, before: Column, now: Summary, limits: WatchConfig, share: float, alike: Related | None) -> Shift:
-    then, counts = np.asarray(before.counts, float), before.counted(now)
+    then, counts = np.asarray(before.counts, float), before.bin_counts(now)
     nulls = before.nulls / max(1, before.rows), now.nulls / max(1, now.rows)
     index = psi(then, counts, alike) if len(then) else math.nan
     if math.isnan(index):
@@ -102,7 +102,7 @@ def expectations(
         if least > 0:
             rules.append(_ask("column_values_to_be_null", name, mostly=_mostly(least)))
         if column.known:
-            with_value = newest.columns[name].known
+            with_value = newest.columns[name].finite
             if alike is not None:  # a new unit may bring a new category to all its rows
                 with_value = math.floor(with_value / alike.effects(1)[1][0])
             new = most_by_chance(with_value, limits.unseen, share)

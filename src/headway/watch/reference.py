@@ -49,9 +49,9 @@ class Column(Record):
     correlation: Correlation | None = None
     """None where rows are independent, or where an older version did not measure it."""
 
-    def counted(self, column: Summary) -> np.ndarray:
+    def bin_counts(self, column: Summary) -> np.ndarray:
         """Another profile of the column in this one's bins: (bins,) rows."""
-        return column.counted(self.edges, self.categories)
+        return column.bin_counts(self.edges, self.categories)
 
     def clusters(self) -> Clusters:
         """What counts rows in these bins, by unit."""
@@ -89,7 +89,7 @@ def summarise(profile: Profile, prediction: Summary | None, files: Sequence[str]
 def shape(column: Summary) -> Column:
     """A summary as bins: each tenth of the rows, or each frequent category."""
     edges, categories = column.bins(BINS, CATEGORIES)
-    counts = tuple(column.counted(edges, categories).tolist())
+    counts = tuple(column.bin_counts(edges, categories).tolist())
     return Column(column.kind, column.rows, column.nulls, edges, categories, column.every(KNOWN), counts)
 
 
