@@ -70,7 +70,7 @@ def test_summaries_of_parts_merge_to_that_of_the_whole_and_survive_json(kind: st
     first.update(column.slice(0, 130))
     second.update(column.slice(130))
     first.merge(read_summary(json.loads(json.dumps(second.to_json()))))
-    for name in ("kind", "rows", "nulls", "known", "infinite", "distinct", "counts", "min", "max"):
+    for name in ("kind", "rows", "nulls", "finite", "infinite", "distinct", "counts", "min", "max"):
         assert getattr(first, name) == getattr(whole, name), name
     assert read_summary(json.loads(json.dumps(whole.to_json()))).to_json() == whole.to_json()
 

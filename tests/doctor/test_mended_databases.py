@@ -85,7 +85,7 @@ def test_an_error_of_reading_on_a_full_disk_is_no_damage(
     def fail(_: Path) -> sqlite3.Connection:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(databases, "_opened", fail)
+    monkeypatch.setattr(databases, "_open", fail)
     (finding,) = databases.examine(tmp_path)  # with room, it is
     assert finding.what.endswith("is damaged: disk I/O error")
     no_room(monkeypatch)

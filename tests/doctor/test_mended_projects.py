@@ -108,7 +108,7 @@ def test_a_bundle_from_before_there_were_checksums_is_used_and_the_doctor_says_s
         (folder / "checksums.json").unlink()
     assert tracking.version_of(project.root, "rows").version == "2"
     assert Predictor.load(project.bundle)
-    assert_mended(project, "has no checksums, for an older version made it: it is used all the same")
+    assert_mended(project, "has no checksums, as an older version of Headway wrote it")
     assert (project.bundle / "checksums.json").exists()
 
 
@@ -144,7 +144,7 @@ def test_a_decision_that_was_begun_is_finished_and_a_spoilt_one_goes(
     client = tracking.open_store(project.root)
     if is_spoilt:
         client.set_registered_model_tag("rows", "intent", "{")
-    assert_mended(project, "a decision about rows was begun and not finished")
+    assert_mended(project, "a decision about rows is unfinished")
     assert "intent" not in client.get_registered_model("rows").tags
     assert tracking.version_of(project.root, "rows").version == "1"
     assert is_spoilt or tracking.history(project.root, "rows")[-1].why == "complaints"
@@ -189,7 +189,9 @@ def test_no_command_begins_a_database_anew_in_the_place_of_one_that_is_gone(proj
     path = settled(project)
     path.unlink()
     for use in (lambda: tracking.open_store(project.root), lambda: tracking.rollback(project.root, "rows")):
-        with pytest.raises(DamagedError, match=r"mlflow\.db must hold .* of this folder, but is gone; headway doctor"):
+        with pytest.raises(
+            DamagedError, match=r"mlflow\.db must hold .* of this folder, but is missing; headway doctor"
+        ):
             use()
     assert not path.exists()
 
@@ -267,7 +269,7 @@ def test_versions_that_another_folder_keeps_are_not_judged(
 def test_where_all_artifacts_are_gone_the_doctor_says_so_and_no_version_loses_its_place(project: WholeProject) -> None:
     (project.root / "mlruns" / "artifacts").rename(project.root / "mlruns" / "unmounted")
     (finding,) = doctor.mend(project.root).left
-    assert finding.line(project.root).startswith("mlruns/artifacts: the files of all registered versions are gone; ")
+    assert finding.line(project.root).startswith("mlruns/artifacts: the files of all registered versions are missing; ")
     aliases = tracking.open_store(project.root).get_registered_model("rows").aliases
     assert {alias: str(number) for alias, number in aliases.items()} == {"champion": "2", "previous": "1"}
 
@@ -329,7 +331,7 @@ def test_a_replacement_that_was_killed_is_finished_by_the_doctor_and_not_by_look
     artifacts = tracking.bundles.model_folder(client, client.get_model_version("rows", "1"))
     assert artifacts is not None
     artifacts.rename(artifacts.with_name(artifacts.name + ".damaged"))
-    assert any("was being replaced" in line for line in lines_of(project))
+    assert any("while it replaced" in line for line in lines_of(project))
     assert not artifacts.exists()
     assert_mended(project, "rows version 1")
     assert artifacts.exists()
@@ -420,6 +422,6 @@ def test_a_run_that_came_to_its_end_and_could_not_say_so_is_not_called_killed(ki
     """As on a disk that was full when MLflow was to be told."""
     write_json(killed.run("dead").path / "decision.json", {"promoted": False, "reason": "worse"})
     lines = [line for line in lines_of(killed) if killed.run("dead").path.name in line]
-    assert any("came to its end, but MLflow does not know it; close it in MLflow as finished" in line for line in lines)
+    assert any("has ended, but MLflow shows it as running; close it in MLflow as finished" in line for line in lines)
     doctor.mend(killed.root)
     assert killed.status("dead") == "FINISHED"

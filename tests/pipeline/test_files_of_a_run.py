@@ -97,6 +97,6 @@ def test_a_validated_file_that_changes_or_goes_is_one_line(run: RunDirectory) ->
     file.unlink()
     with pytest.raises(DataError) as raised:
         stages.prepare(run, root, Silent())
-    assert str(raised.value) == f"{stayed} is gone; {fix}"
+    assert str(raised.value) == f"{stayed} is missing; {fix}"
     file.write_bytes(content)
     stages.prepare(run, root, Silent())

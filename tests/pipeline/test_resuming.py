@@ -197,6 +197,8 @@ def test_a_run_that_has_learnt_does_not_go_on_with_other_rows(root: Path, monkey
     prepare_again(run, root, Terminal(io.StringIO()))
     write_json(run.path / "store.json", before)
     digest = "def"
-    with pytest.raises(ConfigError, match="must go on with the rows that it was trained on, but they have changed"):
+    with pytest.raises(
+        ConfigError, match="must be resumed with the rows that it was trained on, but they have changed"
+    ):
         prepare_again(run, root, Terminal(io.StringIO()))
     assert Prepared.read(run.path / "store.json") == Prepared.from_json(before)

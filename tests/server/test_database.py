@@ -32,7 +32,7 @@ def test_no_address_that_is_shown_holds_the_password(ask: pytest.MonkeyPatch) ->
     assert (url.drivername, url.username, url.host, url.port) == ("postgresql+asyncpg", "me@x", "db.example", 6000)
     assert (url.password, url.database) == (None, "team_prefect")
     assert (os.environ["PGPASSWORD"], os.environ["PGSSLMODE"]) == ("p/w@1", "require")
-    assert "p/w" not in found.shown("mlflow") + repr(found)
+    assert "p/w" not in found.address("mlflow") + repr(found)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_both_databases_are_made_once_and_held_by_one(setting: str) -> None:
     db.make_databases(found)
     db.make_databases(found)
     with (
-        db.owned(found, "prefect"),
-        db.owned(found, "mlflow"),
+        db.own_database(found, "prefect"),
+        db.own_database(found, "mlflow"),
         pytest.raises(ConfigError, match=rf"must have one Prefect server, but headway up on .* process {os.getpid()}"),
-        db.owned(found, "prefect"),
+        db.own_database(found, "prefect"),
     ):
         pass
-    with db.owned(found, "prefect"):
+    with db.own_database(found, "prefect"):
         pass
 
 
@@ -117,7 +117,7 @@ def test_a_database_of_another_version_is_one_line(setting: str, root: Path) -> 
         "CREATE TABLE alembic_version (version_num text)",
         "INSERT INTO alembic_version VALUES ('fff')",
     )
-    with pytest.raises(ConfigError, match="version fff is unknown to the Prefect installed here"):
+    with pytest.raises(ConfigError, match="the Prefect installed here does not have its version fff"):
         check_versions(root, found)
 
 

@@ -40,7 +40,7 @@ def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory
 
     found = tracking.version_of(tmp_path, "loans", second)
     shutil.rmtree(found.bundle)
-    with pytest.raises(DamagedError, match="is gone"):
+    with pytest.raises(DamagedError, match="is missing"):
         tracking.rollback(tmp_path, "loans", second)
     assert rows(tmp_path) == seen
 

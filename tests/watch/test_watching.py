@@ -180,7 +180,7 @@ def test_rows_that_have_no_target_yet_are_watched_and_a_column_that_is_gone_is_t
     assert not watched(root, tmp_path / "unlabelled.parquet")[1].drifted
     pq.write_table(pq.read_table(months[QUIET - 1]).drop_columns(["income"]), tmp_path / "gone.parquet")
     before = sorted((root / "data" / "runs").iterdir())
-    with pytest.raises(DataError, match=r"gone\.parquet: rows must have every column .* income is not here"):
+    with pytest.raises(DataError, match=r"gone\.parquet: rows must have every column .* income is missing"):
         watching.open_watch("loans", root, str(tmp_path / "gone.parquet"))
     assert sorted((root / "data" / "runs").iterdir()) == before
 

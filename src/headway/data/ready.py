@@ -51,7 +51,7 @@ def is_earlier(path: Path) -> bool:
 def problem_of(path: Path) -> str | None:
     """Why a store cannot be used; None where it is whole."""
     if not (path / "store.json").exists():
-        return "store.json is gone"
+        return "store.json is missing"
     if is_earlier(path):
         return "an earlier version made it"
     if not (path / checksums.NAME).exists():

@@ -1,10 +1,10 @@
-"""`headway doctor`: find what is damaged, half-done or left behind in a project's folder; with --apply, mend it.
+"""`headway doctor`: find damaged files, unfinished decisions and leftovers in a project's folder; with --apply, mend them.
 
-finding     one thing that is wrong, where, and what would be done
+finding     one fault: what, where, and the fix
 databases   mlflow.db and prefect.db
 models      registered versions, their aliases and unfinished decisions
-runs        run directories: their files, checkpoints, those whose process died
-stores      prepared data and what is kept to save time
-leftovers   temporary files and folders of processes that died
+runs        run directories: their files, their checkpoints, runs without a process
+stores      prepared data and caches
+leftovers   temporary files and folders of processes that have ended
 main        all of these in order
 """

@@ -1,6 +1,6 @@
 """The two SQLite databases: damaged ones are saved row by row, else taken from the newest backup, else made anew.
 
-A database on PostgreSQL is PostgreSQL's to look after.
+Databases on PostgreSQL are not examined.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from headway.server.temporary import kept_away
 from headway.tracking.store import begin_anew, is_missed, let_go
 
 BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database; it belongs to that very file."""
+"""The endings of the files that SQLite keeps beside a database."""
 
 ANEW = {
     "prefect": "else begin a new one",
     "mlflow": "else begin a new one and deliver the runs in data/runs/ to it: versions, aliases and decisions that cannot be read are "
     "lost, unless you put a backup into backups/ first",
 }
-"""What is done where no backup is at hand, and what that costs."""
+"""The fix where there is no backup, and what is lost by it."""
 
 
 def examine(root: Path) -> Iterator[Finding]:
-    """Databases that SQLite cannot read whole, or that lost all they held. Raises ConfigError where the disk is what hinders."""
+    """Databases that SQLite cannot read whole, or that lost all their rows. Raises ConfigError for an error of the disk."""
     if database() is not None:
         return
     for part in PARTS:
         path = sqlite_file(root, part)
         problem = problem_of(path) if path.exists() else None
         if problem is None and part == "mlflow" and not _tables(path) and is_missed(root, path.resolve()):
-            problem = f"it is {'empty' if path.exists() else 'gone'}, but runs of this folder were kept in it"
+            problem = f"it is {'empty' if path.exists() else 'missing'}, but had runs of this folder"
         if problem is not None:
             yield _finding(root, part, path, problem)
 
@@ -59,7 +59,7 @@ def _finding(root: Path, part: str, path: Path, problem: str) -> Finding:
 
 
 def _is_used(root: Path) -> bool:
-    """Whether `headway up`, one part of it or the runs' temporary server, also in another container, or a run is at work here."""
+    """Whether `headway up`, a part of it, a temporary server or a run works here, in any container."""
     locks = [*(root / ".prefect").glob("up*.lock"), root / ".prefect" / "temporary.server"]
     return any(map(is_held, locks)) or any(map(lives, (root / "data" / "runs").glob("*")))
 
@@ -67,10 +67,10 @@ def _is_used(root: Path) -> bool:
 def problem_of(path: Path) -> str | None:
     """Why SQLite cannot read a database whole; None where it can, or where it is in use.
 
-    Raises ConfigError where the disk is full or the file may not be read: that is no damage.
+    Raises ConfigError where the disk is full or the file may not be read, which are no damage.
     """
     try:
-        with contextlib.closing(_opened(path)) as connection:
+        with contextlib.closing(_open(path)) as connection:
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.OperationalError as error:
         if "locked" in str(error) or "busy" in str(error):
@@ -89,14 +89,14 @@ def _refuse_disk(error: Exception, path: Path) -> None:
         raise problem from None
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=20)
 
 
 def _tables(path: Path) -> list[str]:
     if not path.exists():
         return []
-    with contextlib.closing(_opened(path)) as connection:
+    with contextlib.closing(_open(path)) as connection:
         return [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
 
@@ -106,32 +106,32 @@ def mend(root: Path, part: str, path: Path) -> None:
     if full is not None:
         raise full
     if _is_used(root):
-        raise ConfigError("nothing else must be at work here, but headway up or a run is; end it (headway down)")
+        raise ConfigError("no headway up and no run may work here, but one does; end it (headway down)")
     with (
-        owning(root, tuple(PARTS), None),  # saving rows may take minutes: nobody serves the damaged file meanwhile
+        owning(root, tuple(PARTS), None),  # saving rows may take minutes: no server uses the damaged file meanwhile
         kept_away(root),
-        working_folder(path.parent, "doctor") as folder,  # for us alone, and cleared by gc after a kill
+        working_folder(path.parent, "doctor") as folder,  # this process's own; gc removes it after a kill
     ):
-        mended, copy = folder / f"{path.name}.mended", folder / f"{path.name}.backup"
+        repaired_copy, copy = folder / f"{path.name}.mended", folder / f"{path.name}.backup"
         backups = _backups(root, part)
         is_copied = any(_extract(backup, part, copy) for backup in backups)
-        if not path.exists() or not save(path, mended, copy if is_copied else None):
-            mended.unlink(missing_ok=True)
+        if not path.exists() or not save(path, repaired_copy, copy if is_copied else None):
+            repaired_copy.unlink(missing_ok=True)
             if is_copied:
-                copy.replace(mended)
+                copy.replace(repaired_copy)
             elif backups:
                 rule = "no row of it can be saved, and no file in backups/ holds a whole database"
                 raise ConfigError(f"{rule}; put a whole one there")
         let_go(root)
-        _put(mended, path)
+        _put(repaired_copy, path)
         if part == "mlflow" and not path.exists():
             begin_anew(root)
 
 
-def _put(mended: Path, path: Path) -> None:
-    """The mended database in the damaged one's place, at once: a kill leaves one of the two under the name, never none.
+def _put(copy: Path, path: Path) -> None:
+    """Replace the damaged database by the mended one in one step: after a kill, the path has one of the two.
 
-    Where nothing could be mended the name is given up: Prefect makes a new database at its next start.
+    Where nothing could be mended, the path stays free: Prefect makes a new database at its next start.
     """
     aside = keep_aside(path) if path.exists() else None
     for ending in BESIDE:
@@ -139,8 +139,8 @@ def _put(mended: Path, path: Path) -> None:
         if aside is not None and beside.exists():
             link(beside, aside.with_name(aside.name + ending))
     sync(path.parent)
-    if mended.exists():
-        place_database(mended, path)
+    if copy.exists():
+        place_database(copy, path)
         return
     for ending in (*BESIDE, ""):
         path.with_name(path.name + ending).unlink(missing_ok=True)
@@ -148,18 +148,18 @@ def _put(mended: Path, path: Path) -> None:
 
 
 def save(path: Path, target: Path, backup: Path | None = None) -> bool:
-    """Copy the schema and every row that can be read; where some cannot, those of a backup that are missing.
+    """Copy the schema and every row that can be read, and the others from a backup.
 
-    Whether the schema and its version are among it, without which the copy is of no use. Raises ConfigError for a full disk.
+    Returns whether the schema and its version were read, without which the copy is useless. Raises ConfigError for a full disk.
     """
     target.unlink(missing_ok=True)
     try:
         with (
             _lengthened(path, target.parent) as whole,
-            contextlib.closing(_opened(whole)) as old,
+            contextlib.closing(_open(whole)) as old,
             contextlib.closing(sqlite3.connect(target)) as new,
         ):
-            old.text_factory = bytes  # a flipped byte may be no UTF-8
+            old.text_factory = bytes  # a changed byte may not be UTF-8
             entries = old.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
             tables = [(name.decode(), sql.decode()) for kind, name, sql in entries if kind == b"table"]
             incomplete = []
@@ -171,7 +171,7 @@ def save(path: Path, target: Path, backup: Path | None = None) -> bool:
             for sql in (sql.decode() for kind, _, sql in entries if kind != b"table"):
                 try:
                     new.execute(sql)
-                except sqlite3.Error as error:  # a unique index over rows that were damaged
+                except sqlite3.Error as error:  # a unique index on damaged rows
                     _refuse_disk(error, target)
             if backup is not None:
                 _fill(new, backup, incomplete)
@@ -184,7 +184,7 @@ def save(path: Path, target: Path, backup: Path | None = None) -> bool:
 
 def _fill(new: sqlite3.Connection, backup: Path, tables: list[str]) -> None:
     """Rows of tables that could not be read whole, from a backup of the same version."""
-    with contextlib.closing(_opened(backup)) as old:
+    with contextlib.closing(_open(backup)) as old:
         version = "SELECT version_num FROM alembic_version"
         is_same = old.execute(version).fetchall() == new.execute(version).fetchall()
         old.text_factory = bytes
@@ -195,7 +195,7 @@ def _fill(new: sqlite3.Connection, backup: Path, tables: list[str]) -> None:
 
 @contextlib.contextmanager
 def _lengthened(path: Path, folder: Path) -> Iterator[Path]:
-    """A database that was cut, as a copy in ``folder`` of the length that its header tells: SQLite refuses a shorter one as a whole."""
+    """A copy of a truncated database in ``folder``, of the length in its header, as SQLite reads no shorter one."""
     with open(path, "rb") as file:
         header = file.read(100)
     pages, size = int.from_bytes(header[28:32], "big"), int.from_bytes(header[16:18], "big")
@@ -214,22 +214,22 @@ def _lengthened(path: Path, folder: Path) -> Iterator[Path]:
 
 
 def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> bool:
-    """The rows of a table: up to a damaged page from either end. Whether all could be read; rows that are there stay."""
+    """Copy a table's rows from either end up to a damaged page; existing rows stay. Returns whether all could be read."""
     described = [(name.decode(), kind) for _, name, kind, *_ in old.execute(f'PRAGMA table_info("{table}")')]
     names, marks = ", ".join(f'"{name}"' for name, _ in described), ", ".join("?" * len(described))
     insert = f'INSERT OR IGNORE INTO "{table}" ({names}) VALUES ({marks})'
     for order in ("", " ORDER BY rowid DESC"):
-        with contextlib.suppress(_UnreadableError):  # the rest of this direction
+        with contextlib.suppress(_UnreadableError):  # the rest in this direction cannot be read
             for row in _rows(old, f'SELECT {names} FROM "{table}"{order}'):
                 values = [_decoded(value, kind) for value, (_, kind) in zip(row, described, strict=True)]
-                with contextlib.suppress(sqlite3.IntegrityError):  # a damaged row that the table does not take
+                with contextlib.suppress(sqlite3.IntegrityError):  # a damaged row that breaks the table's constraints
                     new.execute(insert, values)
             return True
     return False
 
 
 class _UnreadableError(Exception):
-    """The damaged database cannot be read any further; an error of writing the new one is never this."""
+    """The damaged database cannot be read any further; errors of writing the new one are others."""
 
 
 def _rows(old: sqlite3.Connection, query: str) -> Iterator[tuple[object, ...]]:
@@ -256,7 +256,7 @@ def _holds(backup: Path, part: str) -> bool:
 
 
 def _extract(backup: Path, part: str, target: Path) -> bool:
-    """Copy a part's database out of a backup. Whether it is whole. Raises ConfigError for a full disk."""
+    """Copy a part's database out of a backup; returns whether it is whole. Raises ConfigError for a full disk."""
     try:
         with tarfile.open(backup, "r:") as tar, open(target, "wb") as file:
             content = tar.extractfile(f"databases/{part}.db")

@@ -1,4 +1,4 @@
-"""What the doctor finds: one thing that is wrong, where, and what would be done about it."""
+"""One fault: what, where, and the fix."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import numpy as np
 from headway.files.atomic import read_json
 
 ASIDE = ".damaged"
-"""The ending of what was set aside: nothing reads it any more, and a person may look at it."""
+"""The ending of files that were set aside: Headway ignores them, and a person may look at them."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. ``mend`` does what ``fix`` says; None where only a person can, which ``fix`` then says.
+    """One fault. ``mend`` does what ``fix`` says; None where only a person can do that.
 
-    ``is_first``: it is mended before all else is looked at, for what else is found may not be so afterwards.
+    ``is_first``: it is mended before the others, which may be wrong afterwards.
     """
 
     what: str
@@ -32,25 +32,25 @@ class Finding:
     is_first: bool = False
 
     def line(self, root: Path) -> str:
-        """As people read it: where, what, what will be done."""
+        """The finding as one line: where, what, and the fix."""
         place = self.where.relative_to(root) if self.where.is_relative_to(root) else self.where
         return f"{place}: {self.what}; {self.fix}"
 
 
 def set_aside(path: Path) -> Path:
-    """Rename so that nothing finds it under its own name; the new place."""
+    """Rename a file or folder so that Headway ignores it; returns the new path."""
     return path.rename(_free(path))
 
 
 def keep_aside(path: Path) -> Path:
-    """Keep a file under a second name, which nothing reads, until another takes its own; the second name."""
+    """Link a file that will be replaced to a name that Headway ignores; returns that path."""
     target = _free(path)
     link(path, target)
     return target
 
 
 def link(path: Path, target: Path) -> None:
-    """A second name of a file; a copy where the file system has no second names."""
+    """Make a hard link, or a copy where the file system has no links."""
     try:
         os.link(path, target)
     except OSError:
@@ -67,7 +67,7 @@ def _free(path: Path) -> Path:
 
 
 def is_json(path: Path) -> bool:
-    """Whether a file holds a JSON object, as all that Headway writes do."""
+    """Whether a file holds a JSON object, as all JSON files of Headway do."""
     try:
         read_json(path)
     except (OSError, ValueError):
@@ -76,7 +76,7 @@ def is_json(path: Path) -> bool:
 
 
 def is_array(path: Path) -> bool:
-    """Whether a file holds a NumPy array as long as its header says. NumPy reads a damaged header as Python, with Python's errors."""
+    """Whether a file holds a NumPy array of the length in its header. NumPy parses the header as Python, with Python's errors."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

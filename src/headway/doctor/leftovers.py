@@ -1,7 +1,6 @@
-"""What killed processes left: half-written files, working folders, and damaged notes of who serves.
+"""Leftovers of killed processes: half-written files, working folders, and damaged notes of `headway up`.
 
-`headway gc` waits a day before it takes a half-written file for left. The doctor is asked by somebody who knows that nothing else runs
-here, and asks whether the process in the file's name still lives.
+`headway gc` takes a half-written file for a leftover after a day. The doctor does so when the process in the file's name no longer runs.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ NOTES = ("up.json", "serving.json", "temporary.json")
 
 
 def examine(root: Path) -> Iterator[Finding]:
-    """Temporary files and folders whose process has died."""
+    """Temporary files and folders whose process has ended."""
     pending = root / PENDING
     if pending.is_dir():
         yield Finding("a restore was interrupted", pending, "finish it", partial(finish, root))
     for path in dict.fromkeys([*leftovers(root, time.time()), *_partials(root)]):
-        yield Finding("a process that died left it", path, "remove it", partial(remove, path))
+        yield Finding("it is left from a killed process", path, "remove it", partial(remove, path))
     for name in NOTES:
         path = root / ".prefect" / name
         if path.exists() and not is_json(path):
@@ -40,17 +39,17 @@ def examine(root: Path) -> Iterator[Finding]:
 def _partials(root: Path) -> Iterator[Path]:
     for place in PLACES:
         for base, folders, files in os.walk(root / place):
-            left = [name for name in sorted([*folders, *files]) if _is_left(Path(base) / name)]
-            yield from (Path(base) / name for name in left)
-            folders[:] = [name for name in folders if name not in left]
+            leftover_names = [name for name in sorted([*folders, *files]) if _is_left(Path(base) / name)]
+            yield from (Path(base) / name for name in leftover_names)
+            folders[:] = [name for name in folders if name not in leftover_names]
 
 
 def _is_left(path: Path) -> bool:
-    """Whether nobody writes a half-written file any more."""
+    """Whether no process writes a half-written file any more."""
     name = _PARTIAL.fullmatch(path.name)
     if name is None:
         return False
-    if name[1] is None:  # a checkpoint's: its run says whether somebody writes it
+    if name[1] is None:  # a checkpoint: its run tells whether a process writes it
         return not lives(path.parents[1])
     return not _is_alive(int(name[1]))
 

@@ -1,4 +1,4 @@
-"""Look at everything in a project's folder, and mend what can be mended."""
+"""Examine everything in a project's folder, and mend what can be mended."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
     runs.examine,
     stores.examine,
 )
-"""In this order: what MLflow keeps can mend what lies in the runs, and needs its database."""
+"""In this order: MLflow's database comes before its models, and its copies of files before the runs that need them."""
 
 ROUNDS = 6
-"""One thing mended may show, or make possible, the next: a database before the models in it."""
+"""Rounds of examining and mending: a fault may be visible only after another is mended, as a model's after its database's."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was mended, each with its finding, and what is still wrong."""
+    """The findings that were mended, and those that are left."""
 
     mended: tuple[Finding, ...]
     left: tuple[Finding, ...]
 
     def sentence(self, is_applied: bool) -> str:
-        """The sum, and what to do next."""
+        """The counts, and what to do next."""
         if not self.left:
             return f"mended {len(self.mended)}; nothing else is wrong" if self.mended else "nothing is wrong"
         if is_applied:
@@ -41,7 +41,7 @@ class Report:
         return f"{len(self.left)} found; nothing was changed: headway doctor --apply mends {can} of them"
 
     def to_json(self, root: Path) -> dict[str, list[dict[str, str]]]:
-        """As `headway doctor --json` prints it."""
+        """The report of `headway doctor --json`."""
 
         def rows(findings: Sequence[Finding]) -> list[dict[str, str]]:
             return [
@@ -52,41 +52,41 @@ class Report:
 
 
 def examine(root: Path) -> list[Finding]:
-    """All that is wrong. Nothing is changed. A part that cannot be looked at is a finding, too."""
+    """All findings; changes nothing. A part that cannot be examined is a finding too."""
     findings: list[Finding] = []
     for check in CHECKS:
         try:
             findings.extend(check(root))
-        except Exception as error:  # one damage that nobody thought of must not hide all the others
+        except Exception as error:  # an unexpected error must not hide the other findings
             findings.append(Finding(f"cannot be examined: {_first(error, root)}", root, "mend that first"))
     return list({(one.where, one.what): one for one in findings}.values())
 
 
 def mend(root: Path) -> Report:
-    """Mend what can be mended, until nothing more comes up."""
-    mended: dict[tuple[Path, str], Finding] = {}
-    failed: dict[tuple[Path, str], Finding] = {}
+    """Mend what can be mended, until there is nothing new."""
+    repairs: dict[tuple[Path, str], Finding] = {}
+    failures: dict[tuple[Path, str], Finding] = {}
     for _ in range(ROUNDS):
         findings = examine(root)
-        todo = [one for one in findings if one.mend is not None and (one.where, one.what) not in failed]
+        todo = [one for one in findings if one.mend is not None and (one.where, one.what) not in failures]
         if not todo:
             break
         for one in [one for one in todo if one.is_first] or todo:
             key = one.where, one.what
             problem = _mend(one)
-            if problem is None and key not in mended:
-                mended[key] = one
-            else:  # done, and found again: doing it once more would not help
-                said = f"could not be mended: {problem}" if problem else "is found again after it was mended"
-                failed[key] = Finding(one.what, one.where, said)
+            if problem is None and key not in repairs:
+                repairs[key] = one
+            else:  # it failed, or is found again: another attempt would not help
+                text = f"could not be mended: {problem}" if problem else "it was mended, but is damaged again"
+                failures[key] = Finding(one.what, one.where, text)
     else:
         findings = examine(root)
-    left = tuple(failed.get((one.where, one.what), one) for one in findings)
-    return Report(tuple(one for key, one in mended.items() if key not in failed), left)
+    rest = tuple(failures.get((one.where, one.what), one) for one in findings)
+    return Report(tuple(one for key, one in repairs.items() if key not in failures), rest)
 
 
 def _mend(one: Finding) -> str | None:
-    """Why it did not work; None where it did."""
+    """Mend one finding; returns the problem, None where it worked."""
     assert one.mend is not None
     try:
         one.mend()

@@ -1,4 +1,4 @@
-"""Registered versions: their files, the aliases that name them, decisions that were begun, and runs that MLflow shows for ever."""
+"""Registered versions: their files, their aliases, unfinished decisions, and runs that MLflow shows as running although they are not."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from headway.tracking.bundles import sealed_damage
 from headway.tracking.condition import Model, Version
 
 TAG = "damaged"
-"""On the page of a version that nothing can mend any more."""
+"""The tag of a version that cannot be mended."""
 
 
 def examine(root: Path) -> Iterator[Finding]:
-    """What is wrong with the registered models of this folder. Raises ConfigError when MLflow does not answer."""
+    """Faults of this folder's registered models. Raises ConfigError when MLflow does not answer."""
     former = places.former(root)
-    if former:  # looked at from here, nothing would be where MLflow says
+    if former:  # with these paths, every file would seem missing
         what = f"MLflow names {former[0]} instead of this folder, which was moved or copied"
         mend = partial(places.settle, root)
         yield Finding(what, root / "mlruns" / "mlflow.db", "name this one; then look at its models", mend)
@@ -35,12 +35,12 @@ def examine(root: Path) -> Iterator[Finding]:
     models = list(condition.models(root))
     artifacts = root / "mlruns" / "artifacts"
     if not artifacts.is_dir() and any(version.folder for model in models for version in model.versions):
-        fix = "bring it back, or headway restore a backup; until then nothing is mended that MLflow keeps"
-        yield Finding("the files of all registered versions are gone", artifacts, fix)
+        fix = "bring it back, or headway restore a backup; until then nothing in MLflow is mended"
+        yield Finding("the files of all registered versions are missing", artifacts, fix)
         return
     bundles = _bundles_of_runs(root)
     for model in models:
-        if model.tags.get(condition.INTENT):  # who is in charge is open until then
+        if model.tags.get(condition.INTENT):  # the champion is undecided until then
             yield _intent(root, model)
             continue
         yield from _aliases(root, model)
@@ -52,7 +52,7 @@ def examine(root: Path) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _Case:
-    """A version with its folder and, where it is still there, the run's own bundle."""
+    """A version with its folder and, where it still exists, its run's own bundle."""
 
     root: Path
     model: Model
@@ -74,13 +74,13 @@ class _Case:
 
 
 def _bundles_of_runs(root: Path) -> dict[str, Path]:
-    """The whole bundles that runs still have, by the run's id in MLflow."""
-    found: dict[str, Path] = {}
+    """The undamaged bundles of runs, by the run's id in MLflow."""
+    bundles: dict[str, Path] = {}
     for path in (root / "data" / "runs").glob("*/tracking.json"):
         bundle, run_id = path.parent / "bundle", read_or_empty(path).get("run_id")
         if run_id and (bundle / checksums.NAME).exists() and damage_of(bundle) is None:
-            found[str(run_id)] = bundle
-    return found
+            bundles[str(run_id)] = bundle
+    return bundles
 
 
 def _aliases(root: Path, model: Model) -> Iterator[Finding]:
@@ -93,41 +93,41 @@ def _aliases(root: Path, model: Model) -> Iterator[Finding]:
 
 
 def _intent(root: Path, model: Model) -> Finding:
-    what = f"a decision about {model.name} was begun and not finished"
-    fix = "finish it; where that is not possible any more, undo it"
+    what = f"a decision about {model.name} is unfinished"
+    fix = "finish it or, where that is not possible, undo it"
     return Finding(what, root / "mlruns" / "mlflow.db", fix, partial(condition.settle, root, model.name))
 
 
 def _version(case: _Case) -> Iterator[Finding]:
     if condition.was_replaced(case.version):
         mend = partial(condition.put_back, case.root, case.model.name, case.version)
-        what = f"{case.label} was being replaced when the process was killed: its files lie beside"
+        what = f"the process was killed while it replaced {case.label}: its files lie beside"
         yield Finding(what, case.folder, "put them back", mend)
         return
     damage = damage_of(case.bundle)
     if damage is not None:
         if case.version.tags.get(TAG) and not case.is_aliased("champion"):
-            return  # said before, and nothing can be done
+            return  # reported before, and nothing can be done
         yield _damaged(case, damage)
         return
     if case.version.tags.get(TAG):
         mend = partial(condition.say_whole, case.root, case.model.name, case.version.number, TAG)
-        yield Finding(f"{case.label} is whole, but its page says damaged", case.folder, "take that off it", mend)
+        yield Finding(f"{case.label} is whole, but is marked as damaged", case.folder, "remove the mark", mend)
     rest = next(checksums.damages(case.folder), None)
     if rest is None and not (case.folder / "MLmodel").exists():
-        rest = Damage(case.folder / "MLmodel", "is gone")
+        rest = Damage(case.folder / "MLmodel", "is missing")
     if rest is not None and case.version.model_id:
         mend = partial(condition.repackage, case.root, case.version, case.bundle)
-        fix = "make what MLflow needs anew around its bundle, which is whole"
+        fix = "write MLflow's own files anew around its bundle, which is whole"
         yield Finding(f"{case.label} is damaged: {rest}", rest.path, fix, mend)
     elif not (case.bundle / checksums.NAME).exists():
-        what = f"{case.label} has no checksums, for an older version made it: it is used all the same"
+        what = f"{case.label} has no checksums, as an older version of Headway wrote it"
         mend = partial(checksums.seal, case.bundle)
-        yield Finding(what, case.bundle, "keep checksums of it as it is now", mend)
+        yield Finding(what, case.bundle, "write checksums of it as it is now", mend)
 
 
 def _damaged(case: _Case, damage: Damage) -> Finding:
-    """A damaged bundle: from the run's own, else another version takes charge, else a person decides."""
+    """A damaged bundle: replaced by the run's own, else another version becomes champion, else a person decides."""
     name, number = case.model.name, case.version.number
     what = f"{case.label} is damaged: {damage}"
     if case.of_run is not None and case.version.model_id:
@@ -135,7 +135,7 @@ def _damaged(case: _Case, damage: Damage) -> Finding:
         return Finding(what, damage.path, f"take it from {case.of_run.parent.name}, the run that made it", mend)
     if not case.is_aliased("champion"):
         mend = partial(condition.give_up, case.root, name, number, TAG, partial(damage_of, case.bundle))
-        return Finding(what, damage.path, "no copy is left: say so on its page, and take its aliases away", mend)
+        return Finding(what, damage.path, "no copy is left: mark it as damaged, and remove its aliases", mend)
     other = _successor(case)
     if other is None:
         return Finding(what, damage.path, f"no copy is left: headway run {name} --replace-champion")
@@ -145,22 +145,22 @@ def _damaged(case: _Case, damage: Damage) -> Finding:
 
 
 def _successor(case: _Case) -> str | None:
-    """The version that can take charge: the newest whole one that was in charge before."""
+    """The version that can become champion: the newest undamaged one that was champion before."""
     bundles = {one.number: one.folder / "artifacts" / "bundle" for one in case.model.versions if one.folder is not None}
     earlier = condition.ways_back(case.root, case.model.name, case.version.number)
     return next((number for number in earlier if number in bundles and damage_of(bundles[number]) is None), None)
 
 
 def damage_of(bundle: Path) -> Damage | None:
-    """The first file of a bundle that is not what was written; of one without checksums, that cannot be what was written."""
+    """The first damaged file of a bundle; without checksums, the first one that cannot be whole."""
     damage = sealed_damage(bundle)
     if damage is not None or (bundle / checksums.NAME).exists():
         return damage
     for path in sorted(bundle.iterdir()):
         if not _can_be_whole(path):
-            return Damage(path, "is cut or changed")
+            return Damage(path, "is truncated or changed")
     if not any((bundle / name).exists() for name in ("weights.safetensors", "model.txt")):
-        return Damage(bundle / "weights.safetensors", "is gone")
+        return Damage(bundle / "weights.safetensors", "is missing")
     return None
 
 
@@ -175,7 +175,7 @@ def _can_be_whole(path: Path) -> bool:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether the header fits the file's length: eight bytes with the header's, the header as JSON, the tensors."""
+    """Whether the header fits the file's length: eight bytes with the header's length, the header as JSON, the tensors."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > path.stat().st_size:
@@ -189,28 +189,28 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _runs(root: Path) -> Iterator[Finding]:
-    """Runs that MLflow shows as running although their folder is gone, and folders whose run MLflow has lost.
+    """Runs that MLflow shows as running although their folder is missing, and folders whose run MLflow has lost.
 
-    A run that begins now may have no id yet, and one of another store is not to be looked for in this one. The folders are listed
-    before MLflow's runs and after them: of a run that begins meanwhile neither the one nor the other is said.
+    A run that begins now may have no id yet, and a run of another store is ignored. The folders are listed before MLflow's runs and
+    after them, so that a run that begins meanwhile is not reported.
     """
     if not condition.is_own(root):
         return
     before = set((root / "data" / "runs").glob("*"))
-    kept = condition.runs(root)
+    paths = condition.runs(root)
     folders = [path for path in sorted((root / "data" / "runs").glob("*")) if path.is_dir()]
     trackings = {path: path / "tracking.json" for path in folders if (path / "tracking.json").exists()}
     if any(not is_json(path) for path in trackings.values()) or any(lifetime.lives(path) for path in folders):
         return
     ids = {path: str(read_or_empty(tracking).get("run_id")) for path, tracking in trackings.items()}
-    for run_id, (project, is_running) in kept.items():
+    for run_id, (project, is_running) in paths.items():
         if is_running and run_id not in ids.values():
             what = f"run {run_id} of {project} is shown as running, but has no folder here"
             where = root / "mlruns" / "mlflow.db"
             yield Finding(what, where, "close it as killed", partial(condition.end, root, run_id))
     for path, run_id in ids.items():
-        if path in before and run_id not in kept and condition.is_delivered(root, RunDirectory(path)):
-            fix = "deliver it again"
+        if path in before and run_id not in paths and condition.is_delivered(root, RunDirectory(path)):
+            fix = "send it to MLflow again"
             yield Finding(
                 "MLflow has lost the run", path, fix, partial(condition.deliver_again, root, RunDirectory(path))
             )

@@ -1,4 +1,4 @@
-"""Run directories: each is judged by itself. What is damaged comes back from MLflow's copy, or is set aside."""
+"""Run directories, each examined by itself. A damaged file is replaced by MLflow's copy, or set aside."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LOCKS = {"owner.lock", "owner.gone", ".lock", "tracking.lock"}
 
 
 def examine(root: Path) -> Iterator[Finding]:
-    """What is damaged or was left open in the folders of runs that no process works in.
+    """Damaged files and unfinished work in the folders of runs that no process works in.
 
-    A run is not set aside for what MLflow raises while it cannot be asked.
+    A run is not set aside because MLflow does not answer.
     """
     answers = condition.answers(root)
     for path in sorted((root / "data" / "runs").glob("[!.]*")):
@@ -33,7 +33,7 @@ def examine(root: Path) -> Iterator[Finding]:
             except (HeadwayError, OSError, ValueError, KeyError, TypeError) as error:
                 what = f"the run cannot be examined: {error}"
                 if answers:
-                    fix = "set the folder aside, with all that is in it"
+                    fix = "set the whole folder aside"
                     yield Finding(what, path, fix, partial(_away, root, path))
                 else:
                     yield Finding(what, path, "MLflow must answer first")
@@ -53,11 +53,11 @@ def _run(root: Path, path: Path) -> Iterator[Finding]:
 
 
 def _plan(root: Path, path: Path) -> Finding:
-    """run.json says what the run is: without it the rest is of no use."""
+    """Faults of run.json, without which the rest of the folder is useless."""
     plan = path / "run.json"
     if {one.name for one in path.iterdir()} <= LOCKS:
         return Finding("its process died before the run began", path, "remove it", partial(remove, path))
-    what = "run.json is damaged" if plan.exists() else "run.json is gone"
+    what = "run.json is damaged" if plan.exists() else "run.json is missing"
     copy = _copy(root, path, "run.json")
     if copy is not None:
         return Finding(what, plan, "take MLflow's copy", partial(_restore, copy, plan))
@@ -65,15 +65,15 @@ def _plan(root: Path, path: Path) -> Finding:
 
 
 def _files(root: Path, path: Path) -> Iterator[Finding]:
-    """Findings, notes and marks: JSON all, and pictures."""
+    """Faults of the JSON files and of the pictures."""
     for file in sorted(path.glob("[!.]*.json")):
         if file.name == "run.json" or is_json(file):
             continue
         if file.name == "tracking-cursor.json":
-            fix = "remove it: all events are sent again, and arrive once"
+            fix = "remove it: all events are sent again, without duplicates"
             yield Finding("it is damaged", file, fix, partial(remove, file))
         elif file.name == "tracking.json":
-            fix = "find the run in MLflow again by its folder's name, else set the file aside"
+            fix = "find the run in MLflow by its folder's name, else set the file aside"
             yield Finding("it is damaged", file, fix, partial(_find_again, root, path))
         else:
             yield _damaged(root, path, file)
@@ -88,7 +88,7 @@ def _damaged(root: Path, path: Path, file: Path) -> Finding:
         return Finding("it is damaged", file, "take MLflow's copy", partial(_restore, copy, file))
     fix = f"set it aside as {file.name}{ASIDE}"
     if file.name == "result.json":
-        fix += ": the training goes on from its last checkpoint"
+        fix += ": the training resumes from its last checkpoint"
     return Finding("it is damaged", file, fix, partial(set_aside, file))
 
 
@@ -109,15 +109,18 @@ def _journal(path: Path) -> Iterator[Finding]:
         return
     lines = journal.read_bytes().splitlines(keepends=True)
     events = [event_of(line) if line.endswith(b"\n") else None for line in lines]
-    kept = [line for line, event in zip(lines, events, strict=True) if event is not None]
-    if len(kept) < len(lines):
-        what = f"{len(lines) - len(kept)} of its {len(lines):,} lines are damaged"
-        yield Finding(what, journal, "cut them out", partial(write_atomically, journal, b"".join(kept)))
+    whole_events = [line for line, event in zip(lines, events, strict=True) if event is not None]
+    if len(whole_events) < len(lines):
+        what = f"{len(lines) - len(whole_events)} of its {len(lines):,} lines are damaged"
+        yield Finding(what, journal, "cut them out", partial(write_atomically, journal, b"".join(whole_events)))
     cursor = path / "tracking-cursor.json"
-    last, sent = max((event.n for event in events if event is not None), default=0), read_or_empty(cursor).get("n", 0)
-    if last < sent:
-        what = f"it ends at event {last:,}, but MLflow has {sent:,}"
-        fix = f"remove {cursor.name}: all events are sent again, and arrive once"
+    last, delivered_count = (
+        max((event.n for event in events if event is not None), default=0),
+        read_or_empty(cursor).get("n", 0),
+    )
+    if last < delivered_count:
+        what = f"it ends at event {last:,}, but MLflow has {delivered_count:,}"
+        fix = f"remove {cursor.name}: all events are sent again, without duplicates"
         yield Finding(what, journal, fix, partial(remove, cursor))
 
 
@@ -125,7 +128,7 @@ def _arrays(path: Path) -> Iterator[Finding]:
     """Checkpoints by the checksum in their name, predictions by their length."""
     for file in sorted((path / "checkpoints").glob("step-*.safetensors")):
         if not checksums.is_as_named(file):
-            fix = "remove it: training goes on from the one before it, or from the start"
+            fix = "remove it: training resumes from the one before it, or from the start"
             yield Finding("the checkpoint is damaged", file, fix, partial(remove, file))
     for file in sorted((path / "predictions").glob("*.npy")):
         if not is_array(file):
@@ -138,32 +141,32 @@ def _bundle(root: Path, path: Path) -> Iterator[Finding]:
     damage = next(checksums.damages(bundle), None)
     if damage is None:
         return
-    registered = _registered(root, path)
-    if registered is not None:
+    folders = _registered_bundles(root, path)
+    if folders is not None:
         fix = "take the registered version's files"
-        yield Finding(f"the run's model is damaged: {damage}", bundle, fix, partial(_replace, registered, bundle))
+        yield Finding(f"the run's model is damaged: {damage}", bundle, fix, partial(_replace, folders, bundle))
     else:
         fix = f"set it aside as bundle{ASIDE}"
         yield Finding(f"the run's model is damaged: {damage}", bundle, fix, partial(set_aside, bundle))
 
 
 def _open(root: Path, path: Path) -> Iterator[Finding]:
-    """Runs that nobody closed: their process died, or found no room to say how they ended."""
+    """Runs that were not closed: their process was killed, or the disk was full."""
     ending = read_or_empty(path / "tracking.json").get("ending", "")
     if ending is None and lifetime.is_done(RunDirectory(path)):
-        fact = "the run came to its end, but MLflow does not know it"
+        fact = "the run has ended, but MLflow shows it as running"
         yield Finding(fact, path, "close it in MLflow as finished", partial(_close, root, path))
     elif (path / "owner.lock").exists():
         yield Finding("its process was killed", path, "close it in MLflow as killed", partial(_close, root, path))
     elif ending is None:
         fix = "close it in MLflow as killed"
-        yield Finding("nobody closed the run, and no process works for it", path, fix, partial(_close, root, path))
+        yield Finding("the run was not closed, and no process works on it", path, fix, partial(_close, root, path))
 
 
 def _close(root: Path, path: Path) -> None:
     lock = path / "owner.lock"
     if read_or_empty(path / "tracking.json").get("ending", "") is None:
-        lock.touch()  # this is how the dead are found
+        lock.touch()  # runs without a process are found by it
     if lock.exists():
         zombies.close_dead(root)
     if lock.exists():
@@ -188,7 +191,7 @@ def _restore(copy: Path, target: Path) -> None:
 
 
 def _replace(source: Path, target: Path) -> None:
-    """A whole bundle in the place of a damaged one."""
+    """Replace a damaged bundle by a whole one."""
     for file in source.iterdir():
         if file.is_file():
             _restore(file, target / file.name)
@@ -209,7 +212,7 @@ def _copy(root: Path, path: Path, name: str) -> Path | None:
     return copy if whole else None
 
 
-def _registered(root: Path, path: Path) -> Path | None:
+def _registered_bundles(root: Path, path: Path) -> Path | None:
     """The whole bundle of the version that this run made."""
     run_id = read_or_empty(path / "tracking.json").get("run_id")
     if run_id is None:

@@ -1,4 +1,4 @@
-"""Prepared data, and what is kept beside it to save time: what is damaged goes, and is made again when it is needed."""
+"""Prepared data and caches: damaged ones are removed, and made again when they are needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGAIN = "remove it: the next run prepares it again"
 
 
 def examine(root: Path) -> Iterator[Finding]:
-    """Damaged stores, profiles, copies of champions, and lists that save time."""
+    """Damaged stores, profiles, copies of champions, and lists in caches."""
     yield from _stores(root / "data" / "prepared")
     yield from _copies(root / "data" / "champions")
     for path in sorted((root / "data" / "watch").glob("[!.]*.json")):
@@ -30,18 +30,18 @@ def examine(root: Path) -> Iterator[Finding]:
             yield Finding(f"the list of {what} is damaged", path, fix, partial(remove, path))
 
 
-def _stores(prepared: Path) -> Iterator[Finding]:
-    for path in sorted(prepared.glob("[!.]*")):
+def _stores(folder: Path) -> Iterator[Finding]:
+    for path in sorted(folder.glob("[!.]*")):
         if path.name != "profiles" and path.is_dir():
             problem = problem_of(path)
-            # One from before there were checksums, or of an earlier form, is made again by the run that wants it.
+            # A store without checksums or of an earlier form is made again by the next run that needs it.
             is_old = is_earlier(path) or ((path / "store.json").exists() and not (path / checksums.NAME).exists())
             if problem is not None and not is_old:
                 yield Finding(f"the prepared data is damaged: {problem}", path, AGAIN, partial(take_away, path))
-    for path in sorted((prepared / "profiles").glob("[!.]*.json")):
+    for path in sorted((folder / "profiles").glob("[!.]*.json")):
         if not is_whole(path):
             fix = "remove it: the file is profiled again"
-            yield Finding("a kept profile is damaged", path, fix, partial(remove, path))
+            yield Finding("the profile of a file is damaged", path, fix, partial(remove, path))
 
 
 def _copies(champions: Path) -> Iterator[Finding]:

@@ -1,12 +1,12 @@
-"""What lies on disk.
+"""Files, folders, locks and databases on disk.
 
-atomic      small files, written whole or not at all, and read with one line where they are damaged
+atomic      small files, written whole or not at all; a damaged one is an error of one line
 records     frozen dataclasses as JSON, and back
-locks       locks that the kernel keeps
-checksums   folders that are sealed, and verified
-leftovers   what killed processes leave, found and cleared
+locks       locks of the kernel
+checksums   folders that are sealed with checksums, and verified
+leftovers   leftovers of killed processes
 pages       HTML from templates
-disk        whether there is room, and errors that say that there is none
+disk        free space, and the errors of a full disk
 database    the databases of Prefect and MLflow: SQLite, or PostgreSQL
-versions    whether a database suits the Prefect and the MLflow that are installed here
+versions    whether a database suits the installed Prefect and MLflow
 """

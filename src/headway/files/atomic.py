@@ -1,4 +1,4 @@
-"""Small files, written whole or not at all, and read with one line where they are damaged."""
+"""Small files, written whole or not at all; a damaged one is an error of one line."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def named(error: OSError, path: Path) -> OSError:
-    """The error with the file that it is about: one of writing names none."""
+def named_error(error: OSError, path: Path) -> OSError:
+    """The error with the name of its file, which errors of writing lack."""
     if error.filename is None:
         error.filename = str(path)
     return error
 
 
 @contextlib.contextmanager
-def naming(path: Path, made: Path | None = None) -> Iterator[None]:
-    """An OSError of the block names this file, where it names none, or ``made``: what ``path`` is called until it is finished."""
+def naming(path: Path, written_path: Path | None = None) -> Iterator[None]:
+    """An OSError of the block names ``path`` where it names no file, or names ``made``, the file's name until it is finished."""
     try:
         yield
     except OSError as error:
-        if made is not None and str(error.filename) == str(made):
+        if written_path is not None and str(error.filename) == str(written_path):
             error.filename = str(path)
-        named(error, path)
+        named_error(error, path)
         raise
 
 
@@ -44,7 +44,7 @@ def digest(value: Any) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name to write under, whose file then takes ``path``'s place: a reader finds the old content or the new, never a part.
+    """A temporary name, whose file replaces ``path`` after the block: a reader finds the old content or the new, never a part.
 
     Synced and renamed when the block ends well, removed when it does not. OSErrors name ``path``.
     """
@@ -55,20 +55,20 @@ def replacing(path: Path) -> Iterator[Path]:
             yield partial
             put_in_place(partial, path)
     finally:
-        with contextlib.suppress(OSError):  # where the folder can only be read, it is not there
+        with contextlib.suppress(OSError):  # in a read-only folder it was never made
             partial.unlink(missing_ok=True)
 
 
-def put_in_place(made: Path, path: Path) -> None:
-    """Rename a finished file to ``path`` once its content is on disk, and wait until its new name is, too. OSErrors name ``path``."""
-    with naming(path, made):
-        sync(made)
-        made.replace(path)
+def put_in_place(source: Path, path: Path) -> None:
+    """Sync a finished file, rename it to ``path``, and sync the name. OSErrors name ``path``."""
+    with naming(path, source):
+        sync(source)
+        source.replace(path)
         sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk. Raises OSError where they cannot be brought there."""
+    """Wait until a file, or the names in a folder, are on disk. Raises OSError where that fails."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -88,19 +88,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 def write_array(path: Path, values: np.ndarray) -> None:
     """Write an array as `.npy`, whole or not at all."""
-    import numpy as np  # the command line is there before it
+    import numpy as np  # the command line exists before it
 
     with replacing(path) as partial, open(partial, "wb") as file:
         np.save(file, values)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, readable by people."""
+    """Write indented JSON atomically."""
     write_atomically(path, json.dumps(value, indent=1, default=str, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, kind: type = dict) -> Any:
-    """Read what write_json wrote. Raises DamagedError where it is no JSON, or its value is not of this kind."""
+    """Read a file of write_json. Raises DamagedError where it is no JSON, or its value is not of this kind."""
     content = path.read_bytes()
     try:
         value = json.loads(content)
@@ -119,7 +119,7 @@ def _damage(content: bytes) -> str:
 
 
 def read_or_empty(path: Path) -> dict[str, Any]:
-    """As read_json; an empty mapping where the file is gone or damaged, for what can be done without it."""
+    """As read_json, with an empty mapping where the file is missing or damaged, for callers that can do without it."""
     try:
         return dict(read_json(path))
     except (OSError, DamagedError):

@@ -1,9 +1,9 @@
-"""Checksums of a finished folder, so that a file that was cut, changed or lost is noticed before it is used.
+"""Checksums of a finished folder, so that a truncated, changed or missing file is noticed before it is used.
 
 checksums.json   {"format", "files": {"weights.safetensors": {"bytes", "sha256"}, ...}, "check"}
 
-It is written last, after every file and folder has been synced: its presence means that the rest was on disk. Sizes are compared at every
-use, contents at a file's first use in a process. A folder without it is older than this, and cannot be checked.
+It is written last, after every file and folder has been synced: where it exists, the rest is on disk. Sizes are compared at every use,
+contents at a file's first use in a process. A folder without it is of an older version, and cannot be checked.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from headway.files.atomic import digest, read_json, sync, write_json
 NAME = "checksums.json"
 FORMAT = 1
 
-_compared: dict[Path, tuple[int, int, int, str]] = {}
-"""Files whose content this process has compared: size, time of change, inode, and what it was compared with."""
+_comparisons: dict[Path, tuple[int, int, int, str]] = {}
+"""Files whose content this process has compared: size, time of change, inode, and the checksum that it was compared with."""
 
 
 @dataclass(frozen=True)
 class Checksum:
-    """A file as it was written."""
+    """A file's size and checksum as it was written."""
 
     bytes: int
     sha256: str
@@ -36,7 +36,7 @@ class Checksum:
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not as it was written, and what is wrong with it."""
+    """A file that differs from what was written, and how."""
 
     path: Path
     fact: str
@@ -46,9 +46,9 @@ class Damage:
 
 
 def seal(folder: Path, *names: str) -> None:
-    """Sync a finished folder and keep its checksums: of all files below it or, added to those that are kept, of these.
+    """Sync a finished folder and write its checksums: of all files below it, or of ``names`` in addition to earlier ones.
 
-    Raises DamagedError where the checksums to add to are damaged.
+    Raises DamagedError where the earlier checksums are damaged.
     """
     if names:
         for name in names:
@@ -60,21 +60,21 @@ def seal(folder: Path, *names: str) -> None:
 
 
 def record(folder: Path, *names: str) -> None:
-    """As seal, for a folder that need not outlast a power cut."""
-    kept = dict(checksums(folder) or {}) if names else {}
+    """As seal, without syncing, for a folder that need not survive a power cut."""
+    sums = dict(checksums(folder) or {}) if names else {}
     paths = [folder / name for name in names] or [path for path in folder.rglob("*") if path.is_file()]
     for path in paths:
         if path != folder / NAME:
-            kept[path.relative_to(folder).as_posix()] = Checksum(path.stat().st_size, sha256(path))
-    files = {name: asdict(one) for name, one in sorted(kept.items())}
+            sums[path.relative_to(folder).as_posix()] = Checksum(path.stat().st_size, sha256(path))
+    files = {name: asdict(one) for name, one in sorted(sums.items())}
     write_json(folder / NAME, {"format": FORMAT, "files": files, "check": digest(files)})
 
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A new folder to fill, which is then sealed and renamed to ``path``, or removed where the block fails: none is ever found half full.
+    """A new folder to fill, which is sealed and renamed to ``path`` after the block, or removed where the block fails.
 
-    Where another process was quicker, its folder stays.
+    Where another process has made ``path`` meanwhile, that folder stays.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -91,7 +91,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def sync_tree(folder: Path) -> None:
-    """Wait until a folder with all that is below it is on disk."""
+    """Wait until a folder with everything below it is on disk."""
     for path in [*folder.rglob("*"), folder]:
         sync(path)
 
@@ -108,13 +108,13 @@ def is_as_named(path: Path) -> bool:
 
 
 def checksums(folder: Path) -> Mapping[str, Checksum] | None:
-    """What is kept of a folder, by name; None where nothing is. Raises DamagedError where that is damaged itself."""
+    """A folder's checksums by file; None where it has none. Raises DamagedError where they are damaged themselves."""
     try:
-        kept = read_json(folder / NAME)
+        values = read_json(folder / NAME)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    files = kept.get("files")
-    if kept.get("check") != digest(files) or not isinstance(files, dict):
+    files = values.get("files")
+    if values.get("check") != digest(files) or not isinstance(files, dict):
         raise DamagedError(f"{folder / NAME} must be what Headway wrote, but it was changed; headway doctor")
     return {name: Checksum(int(one["bytes"]), str(one["sha256"])) for name, one in files.items()}
 
@@ -122,42 +122,42 @@ def checksums(folder: Path) -> Mapping[str, Checksum] | None:
 def damages(folder: Path, names: Iterable[str] | None = None) -> Iterator[Damage]:
     """The damaged files of a folder, or those among ``names``: sizes first, then contents not compared before."""
     try:
-        kept = checksums(folder)
+        sums = checksums(folder)
     except DamagedError:
         yield Damage(folder / NAME, "is cut or changed")
         return
-    if kept is None:
+    if sums is None:
         return
-    asked = {name: one for name, one in kept.items() if names is None or name in names}
+    selection = {name: one for name, one in sums.items() if names is None or name in names}
     whole: dict[Path, str] = {}
-    for name, one in asked.items():
+    for name, one in selection.items():
         path = folder / name
         try:
             size = path.stat().st_size
         except (FileNotFoundError, NotADirectoryError):
-            yield Damage(path, "is gone")
+            yield Damage(path, "is missing")
             continue
         if size != one.bytes:
             yield Damage(path, f"has {size:,} bytes instead of {one.bytes:,}")
         else:
             whole[path] = one.sha256
-    for path, wanted in whole.items():
-        if not _is_same(path, wanted):
+    for path, checksum in whole.items():
+        if not _is_same(path, checksum):
             yield Damage(path, "holds other bytes than were written")
 
 
-def _is_same(path: Path, wanted: str) -> bool:
+def _is_same(path: Path, checksum: str) -> bool:
     stat = path.stat()
-    seen = (stat.st_size, stat.st_mtime_ns, stat.st_ino, wanted)
-    if _compared.get(path) != seen:
-        if sha256(path) != wanted:
+    previous = (stat.st_size, stat.st_mtime_ns, stat.st_ino, checksum)
+    if _comparisons.get(path) != previous:
+        if sha256(path) != checksum:
             return False
-        _compared[path] = seen
+        _comparisons[path] = previous
     return True
 
 
 def check(folder: Path, *names: str) -> bool:
-    """Whether the folder has checksums, which then hold: of all files, or of these. Raises DamagedError, naming the first that do not."""
+    """Verify all files, or those of ``names``; False where the folder has no checksums. Raises DamagedError for the first damaged file."""
     for damage in damages(folder, names or None):
         raise DamagedError(
             f"{damage.path} must be what Headway wrote, but {damage.fact}; headway doctor finds what else"

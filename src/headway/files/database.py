@@ -3,7 +3,7 @@
 Prefect and MLflow each get a database of their own, `name_prefect` and `name_mlflow`, made where they are missing. The
 password goes to every driver through PGPASSWORD, so that no address, command line or log that is shown holds it.
 
-The address is read by the standard library: SQLAlchemy's make_url takes what follows an @ in a password for the host, which errors show.
+The address is read by the standard library: SQLAlchemy's make_url ends a password at an @ in it, and its errors show the rest as the host.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Database:
         """The name of a part's database; the parts are prefect and mlflow."""
         return f"{self.name}_{part}"
 
-    def shown(self, part: str = "") -> str:
-        """The address as people may see it."""
+    def address(self, part: str = "") -> str:
+        """The address without user and password, for messages."""
         return f"postgresql://{self.host}:{self.port}/{self.database(part) if part else self.name}"
 
     def url(self, driver: str, part: str) -> str:
@@ -58,9 +58,9 @@ class Database:
 
 
 def database() -> Database | None:
-    """What HEADWAY_DATABASE says; None without it, which means SQLite. Raises ConfigError when it is no such address.
+    """The databases of HEADWAY_DATABASE; None without it, which means SQLite. Raises ConfigError when it is no such address.
 
-    Hands the password and sslmode to the drivers, through the environment that they all read.
+    The password and sslmode go into the environment, where all drivers read them.
     """
     text = os.environ.get(SETTING, "")
     if not text:
@@ -69,15 +69,19 @@ def database() -> Database | None:
         parts = urlsplit(text)
         port = parts.port or 5432
     except ValueError:
-        raise _wrong("it cannot be read; characters such as / @ : in a password are written as %2F %40 %3A") from None
+        raise _setting_error(
+            "it cannot be read; characters such as / @ : in a password are written as %2F %40 %3A"
+        ) from None
     if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
-        raise _wrong(f"it begins with {parts.scheme or 'no scheme'}:// and names host {parts.hostname or '(none)'}")
+        raise _setting_error(
+            f"it begins with {parts.scheme or 'no scheme'}:// and names host {parts.hostname or '(none)'}"
+        )
     name = unquote(parts.path.strip("/")) or "headway"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,50}", name):
-        raise _wrong(f"the database is called {name!r}; use letters, digits and _, at most 51")
+        raise _setting_error(f"the database is called {name!r}; use letters, digits and _, at most 51")
     options = dict(parse_qsl(parts.query))
     if set(options) - {"sslmode"}:
-        raise _wrong(f"it has ?{', '.join(sorted(set(options) - {'sslmode'}))}; only sslmode is known")
+        raise _setting_error(f"it has ?{', '.join(sorted(set(options) - {'sslmode'}))}; only sslmode is known")
     if "sslmode" in options:
         os.environ["PGSSLMODE"] = options["sslmode"]
     if parts.password is not None:
@@ -85,23 +89,23 @@ def database() -> Database | None:
     return Database(unquote(parts.username or ""), parts.hostname, port, name)
 
 
-def _wrong(fact: str) -> ConfigError:
+def _setting_error(fact: str) -> ConfigError:
     return ConfigError(f"{SETTING} must be like {EXAMPLE}, but {fact}")
 
 
-def make_databases(found: Database) -> None:
+def make_databases(setting: Database) -> None:
     """Create the two databases where they are missing. Raises ConfigError when that is not possible."""
     import psycopg2
 
     missing = []
     for part in PARTS:
         try:
-            connect(found, found.database(part)).close()
+            connect(setting, setting.database(part)).close()
         except MissingDatabase:
-            missing.append(found.database(part))
+            missing.append(setting.database(part))
     if not missing:
         return
-    with contextlib.closing(_entrance(found)) as connection:
+    with contextlib.closing(_entrance(setting)) as connection:
         connection.autocommit = True
         for name in missing:
             try:
@@ -112,43 +116,45 @@ def make_databases(found: Database) -> None:
             except psycopg2.errors.UniqueViolation:
                 pass  # so quick that it was not seen yet
             except psycopg2.Error as error:
-                fix = f'as an administrator: CREATE DATABASE "{name}" OWNER "{found.user}"'
-                raise ConfigError(f"{found.shown()}: database {name} must exist, but: {_first(error)}; {fix}") from None
+                fix = f'as an administrator: CREATE DATABASE "{name}" OWNER "{setting.user}"'
+                raise ConfigError(
+                    f"{setting.address()}: database {name} must exist, but: {_first(error)}; {fix}"
+                ) from None
 
 
 class MissingDatabase(ConfigError):
-    """The server answers, and has no database of that name."""
+    """The server has no database of that name."""
 
 
-def _entrance(found: Database) -> Connection:
-    """A connection to a database that is there already: the one that was named, else PostgreSQL's own."""
-    for name in (found.name, "postgres"):
+def _entrance(setting: Database) -> Connection:
+    """A connection to a database that exists: the one of the setting, else PostgreSQL's own."""
+    for name in (setting.name, "postgres"):
         with contextlib.suppress(MissingDatabase):
-            return connect(found, name)
-    raise ConfigError(f"{found.shown()}: a database {found.name} or postgres must exist, but neither does")
+            return connect(setting, name)
+    raise ConfigError(f"{setting.address()}: a database {setting.name} or postgres must exist, but neither does")
 
 
-def connect(found: Database, name: str, purpose: str = "headway") -> Connection:
-    """Connect to one database. Raises ConfigError: unreachable, refused, or MissingDatabase."""
+def connect(setting: Database, name: str, purpose: str = "headway") -> Connection:
+    """Connect to one database. Raises MissingDatabase, or ConfigError where the server is unreachable or refuses."""
     import psycopg2
 
     try:
         return psycopg2.connect(
-            host=found.host,
-            port=found.port,
-            user=found.user or None,
+            host=setting.host,
+            port=setting.port,
+            user=setting.user or None,
             dbname=name,
             connect_timeout=WAIT_SECONDS,
             application_name=purpose,
         )
     except psycopg2.OperationalError as error:
         text = str(error)
-        where = f"{SETTING}: PostgreSQL at {found.host}:{found.port}"
+        where = f"{SETTING}: PostgreSQL at {setting.host}:{setting.port}"
         if f'database "{name}" does not exist' in text:
             raise MissingDatabase(f"{where} must have a database {name}, but it has none") from None
         if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
             raise ConfigError(
-                f"{where} must accept user {found.user or '(none)'}, but it refuses; mend user and password"
+                f"{where} must accept user {setting.user or '(none)'}, but it refuses; mend user and password"
             ) from None
         raise ConfigError(f"{where} must answer, but: {_first(error)}; start it, or mend the address") from None
 
@@ -159,16 +165,16 @@ def _first(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def owned(found: Database | None, part: str) -> Iterator[None]:
-    """Hold a part's database as its only server; PostgreSQL lets go by itself when this process ends.
+def own_database(setting: Database | None, part: str) -> Iterator[None]:
+    """Hold a part's database as its only server; PostgreSQL releases it when this process ends.
 
-    Raises ConfigError when another holds it, saying who.
+    Raises ConfigError, naming the holder, when another process holds it.
     """
-    if found is None:
+    if setting is None:
         yield
         return
     purpose = f"headway up on {socket.gethostname()} process {os.getpid()}"
-    with contextlib.closing(connect(found, found.database(part), purpose)) as connection:
+    with contextlib.closing(connect(setting, setting.database(part), purpose)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,))
@@ -180,7 +186,7 @@ def owned(found: Database | None, part: str) -> Iterator[None]:
                 )
                 owner = cursor.fetchone()
                 raise ConfigError(
-                    f"{found.shown(part)} must have one {PARTS[part]} server, but "
+                    f"{setting.address(part)} must have one {PARTS[part]} server, but "
                     f"{owner[0] if owner else 'another headway up'} holds it; stop that one first"
                 )
         yield
@@ -198,14 +204,14 @@ def sqlite_file(root: Path, part: str) -> Path:
 
 
 def making_lock(path: Path) -> Path:
-    """What is locked by whoever makes this SQLite database, or puts one in its place."""
+    """The lock of a process that creates or replaces this SQLite database."""
     return path.with_name(f".{path.name}.lock")
 
 
 def keep_private(root: Path) -> None:
-    """Take from others what they may do with the databases' files; the servers make new ones for their user alone.
+    """Make the databases' files private to their user; the servers create new ones privately.
 
-    The users of MLflow's own that earlier versions kept, with the passwords of their time, are removed: HEADWAY_AUTH alone counts.
+    MLflow's own users and passwords, which earlier versions kept, are removed: HEADWAY_AUTH alone counts.
     """
     for path in (sqlite_file(root, part) for part in PARTS):
         for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
@@ -217,9 +223,9 @@ def keep_private(root: Path) -> None:
 
 
 def reading(path: Path, seconds: float = 60.0) -> sqlite3.Connection:
-    """Open an SQLite file to read, and never make it: its place is quoted as a URI, in which ? # and % mean something.
+    """Open an existing SQLite file for reading; the path is quoted, as ? # and % have a meaning in a URI.
 
-    Also in a folder that can only be read, where SQLite cannot make the index of its log: without a log, nobody writes.
+    In a read-only folder SQLite cannot create the index of its log. Without a log no process writes, so the file is opened as immutable.
     """
     can_write, log = os.access(path.parent, os.W_OK), path.with_name(f"{path.name}-wal")
     still = "" if can_write or log.exists() else "&immutable=1"
@@ -227,13 +233,13 @@ def reading(path: Path, seconds: float = 60.0) -> sqlite3.Connection:
 
 
 def disk_problem(error: Exception, path: Path) -> ConfigError | None:
-    """The line for an SQLite error that comes from the disk: without room even reading fails, as a disk I/O error."""
+    """The message for an SQLite error that comes from the disk: on a full one even reading fails, with a disk I/O error."""
     full = full_disk(path.parent) if isinstance(error, sqlite3.OperationalError) else None
     return full or disk_error(error, path)
 
 
 def holds_anything(path: Path) -> bool:
-    """Whether an SQLite file has a row in any table: one without was begun by a process that was killed before it was made.
+    """Whether an SQLite file has a row in any table; a process that was killed early leaves one without rows.
 
     Raises sqlite3.Error where it is no database.
     """
@@ -241,15 +247,15 @@ def holds_anything(path: Path) -> bool:
         return False
     with contextlib.closing(reading(path)) as connection:
         tables = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        kept = {"experiments"} & tables or tables - {
+        rows = {"experiments"} & tables or tables - {
             "alembic_version"
         }  # MLflow's first experiment is what it makes last
-        return any(connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for name in kept)
+        return any(connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for name in rows)
 
 
-def place_database(made: Path, path: Path) -> None:
-    """Bring a whole SQLite file to its place in one step, for its user alone. What another left beside that would be taken for its own."""
-    made.chmod(0o600)
+def place_database(source: Path, path: Path) -> None:
+    """Move a whole SQLite file to its path in one step, for its user alone; logs of an earlier file there are removed."""
+    source.chmod(0o600)
     for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    put_in_place(made, path)
+    put_in_place(source, path)

@@ -1,7 +1,7 @@
-"""What a full disk, a locked folder or a limit is to a user: one line that names the file.
+"""Errors of a full disk, a read-only folder or a limit as one line that names the file.
 
-Headway writes through the operating system, but also through databases, Arrow, safetensors and servers, each with errors of its own for the
-same thing. They are known here by their number or, where there is none, by their words.
+Databases, Arrow, safetensors and servers each have errors of their own for these. They are recognized by their number or, where there is
+none, by their text.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ WORDS = {
     "unable to open database file": errno.EACCES,
 }
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""What explains any error that was raised because of it; a file that somebody may not read does not."""
+"""Codes that explain every error raised because of them; a missing permission explains only itself."""
 
 LEAST_TO_BEGIN = 8 << 20
-"""What is begun must find: two databases with their logs. A server that cannot write lets its clients wait for minutes."""
+"""Free bytes that a command needs to begin: two databases with their logs. A server on a full disk lets its clients wait for minutes."""
 
 LEAST_BYTES = 1 << 20
-"""With less room than this, a server or a process that ended without a reason is taken to have ended for want of it."""
+"""With fewer free bytes than this, the full disk is taken as the reason why a server or process ended."""
 
 
 def disk_error(error: BaseException, where: Path | None = None) -> ConfigError | None:
-    """The line for an error, or for one that led to it; None for what is a mistake of ours.
+    """The message for an error that comes from the disk, or was caused by one; None for any other error.
 
     ``where`` is named where no error names a file.
     """
@@ -57,26 +57,26 @@ def disk_error(error: BaseException, where: Path | None = None) -> ConfigError |
 
 
 def full_disk(folder: Path, least: int = LEAST_BYTES) -> ConfigError | None:
-    """The line for a disk with less room than ``least`` bytes; None where there is more."""
+    """The message for a disk with fewer than ``least`` free bytes; None for one with more."""
     total, _, free = shutil.disk_usage(folder)
-    if free >= least or not total:  # some file systems do not tell
+    if free >= least or not total:  # some file systems report nothing
         return None
     return ConfigError(f"{RULES[errno.ENOSPC]}, but that of {folder} has {free // 1000} kB; free some space")
 
 
 def require_room(folder: Path) -> None:
-    """Raises ConfigError where the disk has no room for what is begun."""
+    """Raises ConfigError where the disk has no room to begin."""
     full = full_disk(folder, LEAST_TO_BEGIN)
     if full is not None:
         raise full
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it was raised for."""
+    """The error and its causes."""
     following: BaseException | None = error
-    seen: set[int] = set()
-    while following is not None and id(following) not in seen:
-        seen.add(id(following))
+    errors: set[int] = set()
+    while following is not None and id(following) not in errors:
+        errors.add(id(following))
         yield following
         following = following.__cause__ or following.__context__
 

@@ -1,6 +1,6 @@
-"""What killed processes left on the disk, and where to look for it: files half written, folders that somebody worked in.
+"""Leftovers of killed processes on the disk: half-written files and working folders, and the places where they may lie.
 
-Most lies within the project. A backup or scored rows may go anywhere: `note_place` keeps where, in data/outside/.
+Most lie within the project. Backups and scored rows may be written anywhere: `note_place` records such folders in data/outside/.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ DAY = 86_400.0
 TRASH = ".trash"
 PARTS = ".parts"
 WORKPLACES = ("", ".prefect", "backups", "mlruns")
-"""Where working folders are made beside those within data/."""
+"""Folders that contain working folders, besides data/."""
 
 
 def note_place(root: Path, folder: Path) -> None:
-    """Remember a folder outside the project that something is written to, so that its leftovers are found.
+    """Record a folder outside the project that is written to, so that its leftovers are found.
 
-    Where the project's own disk is full or can only be read, nothing is remembered: a backup elsewhere is wanted all the more.
+    Where the project's own disk is full or read-only, nothing is recorded, and the backup elsewhere goes on.
     """
     folder = folder.resolve()
     if not folder.is_relative_to(root.resolve()):
@@ -36,7 +36,7 @@ def note_place(root: Path, folder: Path) -> None:
 
 
 def places(root: Path) -> Iterator[Path]:
-    """The folders outside the project that something was written to; one that has gone is forgotten."""
+    """The recorded folders outside the project; the record of a missing folder is removed."""
     for path in sorted((root / "data" / "outside").glob("*.txt")):
         folder = Path(path.read_text(encoding="utf-8"))
         if folder.is_dir():
@@ -46,7 +46,7 @@ def places(root: Path) -> Iterator[Path]:
 
 
 def leftovers(root: Path, now: float) -> Iterator[Path]:
-    """Everything that a dead process left, each once; what is within another is not named again."""
+    """All leftovers of processes that have ended; those within another leftover are not listed."""
     for place in WORKPLACES:
         yield from _at_work(root / place)
     for folder in (root / "data", root / "mlruns" / "artifacts", *places(root)):
@@ -59,13 +59,13 @@ def _at_work(folder: Path) -> Iterator[Path]:
 
 def _within(top: Path, now: float) -> Iterator[Path]:
     for folder, folders, files in os.walk(top):
-        gone = []
+        leftover_names = []
         for name in [*folders, *files]:
             path = Path(folder) / name
             if _is_leftover(path, now):
-                gone.append(name)
+                leftover_names.append(name)
                 yield path
-        folders[:] = [name for name in folders if name not in gone]
+        folders[:] = [name for name in folders if name not in leftover_names]
 
 
 def _is_leftover(path: Path, now: float) -> bool:
@@ -73,19 +73,19 @@ def _is_leftover(path: Path, now: float) -> bool:
         return False
     if path.name.endswith(TRASH) or locks.is_left(path):
         return True
-    if path.name == PARTS:  # a scoring that was killed goes on behind them, but not after a day
+    if path.name == PARTS:  # a killed scoring resumes from these parts within a day
         return not locks.is_held(path.parent / ".lock") and now - newest(path) > DAY
     return path.name.endswith(".partial") and now - newest(path) > DAY and not _is_written(path.name)
 
 
 def _is_written(partial: str) -> bool:
-    """Whether the process that a half-written file is named after is there still: a clock set forward makes every file look old."""
+    """Whether the process in a half-written file's name still runs; after a clock is set forward, every file looks old."""
     pid = re.search(r"\.(\d+)\.partial$", partial)
     return pid is not None and Path(f"/proc/{pid[1]}").exists()
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder; a folder is renamed first, so that no half of it is ever found under its name."""
+    """Delete a file or a folder; a folder is renamed first, so that a partly deleted one never has its name."""
     if path.is_dir() and not path.is_symlink():
         trash = path.with_name(f".{path.name.removeprefix('.')}.{os.getpid()}{TRASH}")
         path.rename(trash)
@@ -95,7 +95,7 @@ def remove(path: Path) -> None:
 
 
 def newest(path: Path) -> float:
-    """The latest change of a file, or of any file below a folder; that of an empty folder; 0 for what is gone."""
+    """The latest change of a file, of any file below a folder, or of an empty folder; 0 where it is missing."""
     with contextlib.suppress(FileNotFoundError):
         if not path.is_dir() or path.is_symlink():
             return path.lstat().st_mtime

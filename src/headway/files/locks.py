@@ -1,10 +1,10 @@
-"""Locks that the kernel keeps: it lets go of them whatever ends their process, so that nothing dead blocks the living.
+"""Locks of the kernel, which releases them whenever their process ends.
 
-A lock is a file or a folder that is opened and locked (flock). Looking takes a shared lock for a moment, and whoever wants a lock for
-itself tries again for a moment: the two never refuse each other.
+A lock is a file or a folder that is opened and locked (flock). `is_held` takes a shared lock for a moment, and `take` retries for longer
+than that, so that a look never makes it fail.
 
-Ours, not the package filelock, which locks no folder and no file that can only be read, refuses another user's file in /tmp, has no look
-without taking, and has shared locks only as an SQLite file that a killed process leaves behind.
+The package filelock is not used: it locks no folder and no read-only file, refuses another user's file in /tmp, cannot look without
+taking, and has shared locks only as an SQLite file that a killed process leaves behind.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def take(path: Path, *, shared: bool = False, seconds: float = PATIENCE_SECONDS)
 def lock(descriptor: int, path: Path, *, shared: bool = False, seconds: float = 0.0) -> bool:
     """Lock an open file or folder until it is closed; False where another process still holds it after ``seconds``.
 
-    A lock that this descriptor holds becomes shared, or its own alone. Raises ConfigError where the file system has no locks.
+    A lock that this descriptor already holds becomes shared or exclusive. Raises ConfigError where the file system has no locks.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     deadline = time.monotonic() + seconds
@@ -61,7 +61,7 @@ def lock(descriptor: int, path: Path, *, shared: bool = False, seconds: float = 
 
 
 def is_at(path: Path, descriptor: int) -> bool:
-    """Whether the open file still lies at ``path``: one that was moved or removed meanwhile keeps nobody out."""
+    """Whether the open file still lies at ``path``: a lock on a moved or removed file excludes no process."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -75,14 +75,14 @@ def _open(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except PermissionError:  # another user's: a lock needs no writing
+        except PermissionError:  # another user's file: a lock needs no permission to write
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigError(f"{path} must be a file that can be written, but: {error.strerror}") from None
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds ``path`` for itself. Nothing is made by looking."""
+    """Whether a process holds ``path`` exclusively. Creates nothing."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -95,7 +95,7 @@ def is_held(path: Path) -> bool:
 
 @contextlib.contextmanager
 def hold(path: Path, refusal: HeadwayError | None = None) -> Iterator[None]:
-    """Hold ``path`` for the block. Where another process has it, wait for its end, or raise ``refusal`` where one is given."""
+    """Hold ``path`` for the block. Where another process holds it, wait, or raise ``refusal`` where one is given."""
     descriptor = take(path, seconds=PATIENCE_SECONDS if refusal else math.inf)
     if descriptor is None:
         assert refusal is not None
@@ -108,21 +108,21 @@ def hold(path: Path, refusal: HeadwayError | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def working_folder(parent: Path, purpose: str) -> Iterator[Path]:
-    """A folder `.PURPOSE-….working` of this process's own, gone after the block.
+    """A folder `.PURPOSE-….working` of this process's own, removed after the block.
 
-    It is locked meanwhile: what a kill leaves is told from what is in use, and removed by the next of the same purpose, or by
-    `headway gc` (`is_left`).
+    It is locked meanwhile, so that a killed process's folder is told from one in use (`is_left`). The next process of the same purpose
+    removes it, or `headway gc`.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    for left in filter(is_left, parent.glob(f".{purpose}-*{WORKING}")):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in filter(is_left, parent.glob(f".{purpose}-*{WORKING}")):
+        shutil.rmtree(leftover, ignore_errors=True)
     descriptor: int | None = None
     while True:
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".{purpose}-", suffix=WORKING))
         descriptor = take(folder)
         if descriptor is not None and is_at(folder, descriptor):
             break
-        if descriptor is not None:  # cleared away between the two lines above, as a leftover
+        if descriptor is not None:  # another process removed it between the two lines above, as a leftover
             os.close(descriptor)
     try:
         yield folder

@@ -1,7 +1,7 @@
 """Whether a database suits the Prefect and the MLflow that are installed here, by the version that alembic wrote into it.
 
-Which versions there are is read from the packages' migrations as text. alembic's own ScriptDirectory runs them, and so imports prefect and
-mlflow: 3 seconds against 0.02.
+The versions that exist are read from the packages' migrations as text, in 0.02 s. alembic's own ScriptDirectory imports prefect and
+mlflow, which takes 3 s.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ MIGRATIONS = {
 }
 
 
-def check_versions(root: Path, found: Database | None) -> None:
+def check_versions(root: Path, setting: Database | None) -> None:
     """Raises ConfigError when a database was made by a newer version, is half-migrated, or holds something else."""
     for part in PARTS:
-        if found is None:
+        if setting is None:
             check_file(part, sqlite_file(root, part))
         else:
-            _check_postgres(part, found)
+            _check_postgres(part, setting)
 
 
 def check_file(part: str, path: Path) -> None:
     """As check_versions, for one SQLite file."""
     try:
-        if not holds_anything(path):  # not made yet: who comes next makes it
+        if not holds_anything(path):  # not created yet: the next server creates it
             return
         with contextlib.closing(reading(path, 20)) as connection:
             state = _state(connection.cursor(), "SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -47,10 +47,10 @@ def check_file(part: str, path: Path) -> None:
     _judge(part, "sqlite", str(path), f"sqlite:///{path}", *state)
 
 
-def _check_postgres(part: str, found: Database) -> None:
-    with contextlib.closing(connect(found, found.database(part))) as connection, connection.cursor() as cursor:
+def _check_postgres(part: str, setting: Database) -> None:
+    with contextlib.closing(connect(setting, setting.database(part))) as connection, connection.cursor() as cursor:
         state = _state(cursor, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    _judge(part, "postgresql", found.shown(part), found.url("psycopg2", part), *state)
+    _judge(part, "postgresql", setting.address(part), setting.url("psycopg2", part), *state)
 
 
 def _state(cursor: Any, query: str) -> tuple[set[str], set[str]]:
@@ -64,17 +64,17 @@ def _state(cursor: Any, query: str) -> tuple[set[str], set[str]]:
 
 
 def _judge(part: str, kind: str, where: str, url: str, tables: set[str], revisions: set[str]) -> None:
-    """Prefect brings an older database up to date when it starts; MLflow wants to be asked."""
+    """Prefect upgrades an older database when it starts; MLflow needs a command of its own."""
     name = PARTS[part]
     if not tables - {"alembic_version"}:
         return
     if not revisions:
         fact = f"it has {len(tables)} tables and no version: half-migrated, or another program's"
         raise ConfigError(f"{where} must be {name}'s database, but {fact}; restore a backup, or name another")
-    known, newest = revisions_of(part, kind)
-    unknown = sorted(revisions - known)
-    if unknown:
-        fact = f"its version {unknown[0]} is unknown to the {name} installed here"
+    known_revisions, newest = revisions_of(part, kind)
+    strangers = sorted(revisions - known_revisions)
+    if strangers:
+        fact = f"the {name} installed here does not have its version {strangers[0]}"
         raise ConfigError(f"{where} must suit this {name}, but {fact}; install the newer {name}, or restore a backup")
     if part == "mlflow" and not revisions & newest:
         fact = f"its version {sorted(revisions)[0]} is older"
@@ -82,15 +82,15 @@ def _judge(part: str, kind: str, where: str, url: str, tables: set[str], revisio
 
 
 def revisions_of(part: str, kind: str) -> tuple[set[str], set[str]]:
-    """All versions that the installed package's migrations know, and the newest (which none comes after)."""
+    """All versions of the installed package's migrations, and those that no other follows."""
     package, folder = MIGRATIONS[part, kind]
     spec = importlib.util.find_spec(package)
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    known, passed = set(), set()
+    revisions, predecessors = set(), set()
     for path in (Path(next(iter(spec.submodule_search_locations))) / folder).glob("*.py"):
         text = path.read_text(encoding="utf-8")
-        for target, variable in ((known, "revision"), (passed, "down_revision")):
-            found = re.search(rf"^{variable}\b[^=\n]*=\s*(.*)$", text, re.MULTILINE)
-            target.update(re.findall(r"[\"'](\w+)[\"']", found[1]) if found else ())
-    return known, known - passed
+        for target, variable in ((revisions, "revision"), (predecessors, "down_revision")):
+            values = re.search(rf"^{variable}\b[^=\n]*=\s*(.*)$", text, re.MULTILINE)
+            target.update(re.findall(r"[\"'](\w+)[\"']", values[1]) if values else ())
+    return revisions, revisions - predecessors

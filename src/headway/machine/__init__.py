@@ -1,9 +1,9 @@
-"""The machine that a run is on.
+"""The machine that a run uses.
 
-processes    children that end with us
-cores        waiting without spinning, and what other processes take
-gpus         which GPUs there are
-environment  what a run writes down of all this
-clock        times as people read them
-interruption  Ctrl-C, a closed pipe
+processes    child processes that end with their parent
+cores        how threads wait, and the load of other processes
+gpus         the GPUs that a process may use
+environment  the versions and the hardware that a run records
+clock        times as text, in UTC
+interruption  Ctrl-C, SIGTERM and a closed pipe
 """

@@ -1,4 +1,4 @@
-"""Moments as people read them: one zone, named."""
+"""Times as text, in UTC."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 
 
 def moment(seconds: float | None = None, form: str = "%Y-%m-%d %H:%M") -> str:
-    """A time as people read it: `2026-11-26 22:30 UTC`. None is now.
+    """A time as text: `2026-11-26 22:30 UTC`. None is now.
 
-    Every name, line and page has its times from here or from `stamp`: in one zone, and with the zone beside them.
+    All names, lines and pages take their times from here or from `stamp`, so that they have one zone, which is named.
     """
     return time.strftime(f"{form} UTC", time.gmtime(seconds))
 
 
 def stamp() -> str:
-    """Now, for the name of a file: `20261126-223015Z`. Z is UTC; in a local zone, names of an October night do not sort."""
+    """Now, for the name of a file: `20261126-223015Z`. Names in UTC sort also when a local clock is set back in autumn."""
     return time.strftime("%Y%m%d-%H%M%SZ", time.gmtime())

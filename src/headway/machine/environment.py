@@ -1,4 +1,4 @@
-"""What a run was made with: the code's version, the machine, the packages."""
+"""The environment of a run: the code's version, the machine, the packages."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def code_version(root: Path) -> Code:
             ).stdout.strip()
         return None
 
-    changed = git("status", "--porcelain", "--untracked-files=no")
-    return Code(__version__, git("rev-parse", "HEAD"), None if changed is None else bool(changed))
+    changes = git("status", "--porcelain", "--untracked-files=no")
+    return Code(__version__, git("rev-parse", "HEAD"), None if changes is None else bool(changes))
 
 
 def environment() -> Environment:
@@ -83,7 +83,7 @@ def environment() -> Environment:
 
 
 def cpu_name() -> str:
-    """The processor's own name where the system tells it."""
+    """The processor's model name, where the system reports it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -97,7 +97,7 @@ def gpu_names() -> list[str]:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # no package, no driver, no permission: each means that there is no GPU to name
+    except Exception:  # no package, no driver or no permission: no GPU can be named
         return []
     try:
         return [

@@ -1,6 +1,7 @@
-"""The GPUs that this process may use, each by the one name that every process of the machine knows it by: its UUID.
+"""The GPUs that this process may use, each by its UUID, which is the same in every process of the machine.
 
-CUDA numbers what a process may see: number 0 of two processes may be two GPUs, and one GPU may have two numbers. A lock must be on the GPU.
+CUDA numbers the GPUs that a process may use: number 0 of two processes may be two GPUs, and one GPU may have two numbers. A lock is
+therefore on the UUID.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ def installed() -> list[str]:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # no package, no driver, no permission: each means that there is no GPU to use
+    except Exception:  # no package, no driver or no permission: no GPU can be used
         return []
     try:
         count = pynvml.nvmlDeviceGetCount()
@@ -25,31 +26,31 @@ def installed() -> list[str]:
 
 
 def visible() -> list[str]:
-    """Those that CUDA_VISIBLE_DEVICES leaves, in its order. A number there is nvidia-smi's.
+    """The GPUs of CUDA_VISIBLE_DEVICES, in its order. Its numbers are those of nvidia-smi.
 
-    As for CUDA, what comes after a wrong one is left out. A part of a GPU (MIG) has a name of its own, and is one.
+    As in CUDA, the entries after a wrong one are ignored. A part of a GPU (MIG) has a name of its own, and counts as one.
     """
-    known = installed()
+    devices = installed()
     setting = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if setting is None or not known:
-        return known
-    chosen: list[str] = []
+    if setting is None or not devices:
+        return devices
+    selection: list[str] = []
     for text in setting.split(","):
-        name = _named(text.strip(), known)
+        name = _device_named(text.strip(), devices)
         if name is None:
             break
-        if name not in chosen:
-            chosen.append(name)
-    return chosen
+        if name not in selection:
+            selection.append(name)
+    return selection
 
 
-def _named(text: str, known: list[str]) -> str | None:
+def _device_named(text: str, devices: list[str]) -> str | None:
     """A GPU by its number, or by its UUID or the beginning of it."""
     if text.startswith("MIG-"):
         return text
     if text.isdecimal():
-        return known[int(text)] if int(text) < len(known) else None
-    same = [name for name in known if text and name.startswith(text)]
+        return devices[int(text)] if int(text) < len(devices) else None
+    same = [name for name in devices if text and name.startswith(text)]
     return same[0] if len(same) == 1 else None
 
 

@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM, a closed terminal and a closed pipe end a run as KILLED, but never one that has come to its decision.
+"""Ctrl-C, SIGTERM, a closed terminal and a closed pipe end a run as KILLED, except after its decision.
 
-From the gate on, a run is `undisturbed`: what would end it is kept, and it is finished first. A model that took charge is never
-the work of a run that is shown as killed.
+From the gate on, a run is `undisturbed`: an interruption is recorded, and the run is finished first. So the run of a new champion is
+never shown as killed.
 """
 
 from __future__ import annotations
@@ -14,44 +14,44 @@ from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
-_kept: list[str] | None = None
+_pending_reasons: list[str] | None = None
 
 
 class Interrupted(KeyboardInterrupt):
-    """Something ends the command; its text says what."""
+    """An interruption ends the command; the text names it."""
 
 
 class ReaderLeft(Interrupted):
-    """Whoever read our output has closed it."""
+    """The reader of the command's output has closed it."""
 
 
 def reader_left() -> None:
-    """Raises ReaderLeft, or keeps it for later within `undisturbed`."""
+    """Raises ReaderLeft; within `undisturbed`, records it for later."""
     problem = ReaderLeft("nobody reads the output any more")
-    if _kept is None:
+    if _pending_reasons is None:
         raise problem
-    _kept.append(str(problem))
+    _pending_reasons.append(str(problem))
 
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[list[str]]:
-    """What would end the command waits until the block is over: the list says in the end what came."""
-    global _kept
-    before, kept = _kept, []
-    _kept = kept
+    """Interruptions do not end the block; the list has those that came."""
+    global _pending_reasons
+    before, reasons = _pending_reasons, []
+    _pending_reasons = reasons
 
     def keep(number: int, _frame: FrameType | None) -> None:
-        kept.append(f"{signal.Signals(number).name} came")
+        reasons.append(f"{signal.Signals(number).name} came")
 
-    here = threading.current_thread() is threading.main_thread()  # signals reach no other thread
+    here = threading.current_thread() is threading.main_thread()  # only the main thread gets signals
     handlers = {one: signal.getsignal(one) for one in SIGNALS} if here else {}
-    # nohup, and the background jobs of a script, are deaf already
+    # nohup and a script's background jobs ignore the signal already
     handlers = {one: handler for one, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
     for one in handlers:
         signal.signal(one, keep)
     try:
-        yield kept
+        yield reasons
     finally:
-        _kept = before
+        _pending_reasons = before
         for one, handler in handlers.items():
             signal.signal(one, handler)

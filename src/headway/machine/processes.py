@@ -1,9 +1,9 @@
-"""Child processes that never outlive us. Each runs under a guard, which ends its whole group when its parent goes.
+"""Child processes that end with their parent. Each runs under a guard, which ends its whole group when the parent ends.
 
     up ── guard ── prefect server ── workers ...
 
-The guard leads a session of its own: Ctrl-C reaches only the parent, which stops its children in its order.
-The kernel tells the guard when the parent is gone, however that happened (PR_SET_PDEATHSIG).
+The guard has a session of its own: Ctrl-C reaches only the parent, which stops its children in its order.
+The kernel signals the guard when the parent has ended for any reason (PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ LOGS_KEPT = 3
 
 @dataclass(frozen=True)
 class Child:
-    """A guarded process: its name for people, its guard, and where its output goes."""
+    """A guarded process: its name for messages, its guard, and the log of its output."""
 
     name: str
     guard: subprocess.Popen[bytes]
     log: Path
 
     def check(self) -> None:
-        """Raises ConfigError when it has ended by itself."""
+        """Raises ConfigError when the process has ended."""
         if self.guard.poll() is not None:
             last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
-            said = f": {last[0]}" if last else ""
-            raise ConfigError(f"{self.name} must keep running, but it ended{said}; see {self.log}")
+            text = f": {last[0]}" if last else ""
+            raise ConfigError(f"{self.name} must keep running, but it ended{text}; see {self.log}")
 
 
 def spawn(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], cwd: Path) -> Child:
-    """Start ``command`` under a guard. From the main thread only: the kernel ties the guard's life to the thread's."""
+    """Start ``command`` under a guard. Only from the main thread: the kernel ends the guard with the thread that started it."""
     log.parent.mkdir(parents=True, exist_ok=True)
     rotate(log)
     guarded = [sys.executable, "-m", "headway.machine.processes", str(os.getpid()), *command]
@@ -65,7 +65,7 @@ def spawn(name: str, command: Sequence[str], log: Path, environment: Mapping[str
 
 
 def interrupt_on(*signals: signal.Signals) -> None:
-    """These signals end this process as Ctrl-C does. SIGINT among them: a script's background job is born deaf to it."""
+    """Let these signals end this process as Ctrl-C does. SIGINT is among them, as a script's background job starts with it ignored."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -75,12 +75,12 @@ def interrupt_on(*signals: signal.Signals) -> None:
 
 
 def hangup() -> tuple[signal.Signals, ...]:
-    """SIGHUP, which a closing terminal sends; not under nohup, which asked to be spared."""
+    """SIGHUP, which a closing terminal sends; none under nohup, which ignores it on purpose."""
     return () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)
 
 
 def rotate(log: Path) -> None:
-    """Keep what earlier starts said: the last as `NAME.1`, the one before as `NAME.2`, up to LOGS_KEPT."""
+    """Keep the logs of earlier starts: the last as `NAME.1`, the one before as `NAME.2`, up to LOGS_KEPT."""
     if not log.exists() or not log.stat().st_size:
         return
     for number in range(LOGS_KEPT - 1, 0, -1):
@@ -90,7 +90,7 @@ def rotate(log: Path) -> None:
 
 
 def stop(child: Child) -> None:
-    """Ask the child's group to end, insist after the guard's grace, and wait until it has gone."""
+    """Send the child's group SIGTERM, and SIGKILL after the guard's time; wait until it has ended."""
     if child.guard.poll() is None:
         child.guard.terminate()
     try:
@@ -99,13 +99,13 @@ def stop(child: Child) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.guard.pid, signal.SIGKILL)
         child.guard.wait()
-    if (child.guard.returncode or 0) < 0:  # a guard that was killed has ended nothing of its group
+    if (child.guard.returncode or 0) < 0:  # a killed guard has not ended its group
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.guard.pid, signal.SIGKILL)
 
 
 def await_answer(child: Child, address: str, seconds: float) -> None:
-    """Wait until ``address`` answers 200. Raises ConfigError when the child ends, or stays silent for ``seconds``."""
+    """Wait until ``address`` answers 200. Raises ConfigError when the child ends, or does not answer within ``seconds``."""
     await_truth(child, lambda: answers(address), seconds)
 
 
@@ -120,7 +120,7 @@ def answers(address: str) -> bool:
 
 
 def await_truth(child: Child, holds: Callable[[], bool], seconds: float) -> None:
-    """Wait until ``holds()``. Raises ConfigError when the child ends, or it does not hold within ``seconds``."""
+    """Wait until ``holds()`` is true. Raises ConfigError when the child ends first, or after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not holds():
         child.check()
@@ -130,7 +130,7 @@ def await_truth(child: Child, holds: Callable[[], bool], seconds: float) -> None
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on just now."""
+    """A port of this machine that no process listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -148,7 +148,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def die_with_parent(parent: int, how: signal.Signals = signal.SIGTERM) -> None:
-    """Have the kernel send us ``how`` when ``parent`` goes; at once if it has gone already. Linux only."""
+    """Have the kernel send this process ``how`` when ``parent`` ends; at once if it has ended already. Linux only."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, how)
     if os.getppid() != parent:
@@ -156,25 +156,25 @@ def die_with_parent(parent: int, how: signal.Signals = signal.SIGTERM) -> None:
 
 
 def die_with_starter() -> None:
-    """The same for a process that was told by HEADWAY_PARENT who started it; one that a person starts has none."""
+    """The same with the parent of HEADWAY_PARENT; nothing without it, as in a process that a person starts."""
     if os.environ.get("HEADWAY_PARENT"):
         die_with_parent(int(os.environ["HEADWAY_PARENT"]))
 
 
 def guard(parent: int, command: Sequence[str]) -> int:
-    """Run ``command`` until it ends or we are asked to; then end everything in our group. Returns its exit code."""
-    asked = False
+    """Run ``command`` until it ends or a signal comes; then end all of this process's group. Returns the command's exit code."""
+    stop_requested = False
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
+        nonlocal stop_requested
+        stop_requested = True
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
     me = os.getpid()
-    child = subprocess.Popen(command, preexec_fn=lambda: die_with_parent(me))  # a guard may be killed, too
+    child = subprocess.Popen(command, preexec_fn=lambda: die_with_parent(me))  # the guard itself may be killed
     die_with_parent(parent)
-    while child.poll() is None and not asked:
+    while child.poll() is None and not stop_requested:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(0.2)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -191,16 +191,16 @@ def guard(parent: int, command: Sequence[str]) -> int:
 
 
 def _others() -> list[int]:
-    """The processes of our group but ourselves; those that have ended and wait to be collected do not count."""
+    """The other processes of this one's group, without zombies."""
     import psutil
 
-    found = []
+    processes = []
     for process in psutil.process_iter(["pid", "status"]):
         with contextlib.suppress(ProcessLookupError):
             ours = process.pid != os.getpid() and os.getpgid(process.pid) == os.getpgrp()
             if ours and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-    return found
+                processes.append(process.pid)
+    return processes
 
 
 if __name__ == "__main__":

@@ -79,9 +79,8 @@ def rows_of(run: RunDirectory, project: Project, root: Path) -> Table:
         is_missing = "://" not in file and not Path(file).is_file()
         if is_missing or file_digests([file], root)[file] != contents[name]:
             fix = f"put it back and run: headway resume {run.path.name}; or start a new run: headway run {project.name}"
-            raise DataError(
-                f"{name} must stay as it was when {run.path.name} validated it, but it {'is gone' if is_missing else 'has changed'}; {fix}"
-            )
+            fact = "is missing" if is_missing else "has changed"
+            raise DataError(f"{name} must stay as it was when {run.path.name} validated it, but it {fact}; {fix}")
     return table_of(project, root, set(files.values()))
 
 

@@ -1,7 +1,7 @@
-"""A run.
+"""A run: its folder, its owner and its reports.
 
-directory  its folder, which is the interface between the processes that work on it
-places     where its project lies: MLflow and Prefect write down absolute places, which a moved folder makes wrong
-lifetime   who looks after it, and which runs have lost their process
-report     how its stages speak to people
+directory  the run's folder, the interface between the processes that work on it
+places     corrects the absolute paths of MLflow and Prefect after the project's folder was moved
+lifetime   which process owns the run, and which runs have lost their process
+report     the interface by which stages report progress and results
 """

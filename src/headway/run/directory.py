@@ -1,11 +1,11 @@
-"""The run directory: how the flow that asks for a training and the process that does it speak to each other.
+"""The run directory: the interface between the flow that starts a training and the process that trains.
 
 run.json            what to do: the resolved project, the seed, where the store lies, digests of code, data, environment
 journal.jsonl       what happened: one line an event, appended, numbered from 1
 checkpoints/        the newest ones
 bundle/             the trained model, ready to be registered
 predictions/        <split>.npy: (N, classes) probabilities or (N,) values, rows in the store's order
-result.json         written last, atomically: its presence means done
+result.json         written last, atomically: where it exists, the training is done
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from uuid import uuid4
 from headway.config import suggest
 from headway.errors import ConfigError, DamagedError
 from headway.files import locks
-from headway.files.atomic import named, naming, read_json, write_json
+from headway.files.atomic import named_error, naming, read_json, write_json
 from headway.machine.clock import stamp
 
 FIGURES = (
@@ -38,7 +38,7 @@ FIGURES = (
     "seconds",
     "parameters",
 )
-"""What of a result.json is shown beside a model's metrics."""
+"""The entries of result.json that are shown beside a model's metrics."""
 
 EventKind = Literal["stage", "metric", "progress", "warning", "checkpoint"]
 
@@ -54,7 +54,7 @@ class Event:
 
     @property
     def step(self) -> int:
-        """The optimizer step that the event belongs to; 0 before the first."""
+        """The event's optimizer step; 0 before the first."""
         return int(self.fields.get("step", 0))
 
     @property
@@ -64,7 +64,7 @@ class Event:
 
 
 class Journal:
-    """The writing end. One buffered write an event; ``flush`` makes the events so far visible to a reader."""
+    """Writes a journal. Each event is one buffered write; ``flush`` makes the events so far visible to a reader."""
 
     def __init__(self, path: Path) -> None:
         self._n, self._path = _mend(path), path
@@ -74,13 +74,13 @@ class Journal:
         """Append one event. Values must be JSON; non-finite floats are written as null."""
         self._n += 1
         record = {"n": self._n, "time": time.time(), "kind": kind, **_finite(fields)}
-        try:  # no context manager: its microsecond is paid at every step
+        try:  # no context manager, which costs a microsecond at every step
             self._file.write(json.dumps(record, separators=(",", ":")) + "\n")
         except OSError as error:
-            raise named(error, self._path) from None
+            raise named_error(error, self._path) from None
 
     def flush(self) -> None:
-        """Hand the buffer to the operating system."""
+        """Write the buffer to the file, without syncing."""
         with naming(self._path):
             self._file.flush()
 
@@ -93,7 +93,7 @@ class Journal:
 
 
 def _next_number(base: Path) -> int:
-    """The number of a new run, kept in `data/run-number`; where that is lost, the runs that are there tell it."""
+    """The number of a new run, from `data/run-number`; where that is missing, from the existing runs."""
     path = base.parent / "run-number"
     with naming(path), open(path, "a+", encoding="ascii", errors="replace") as file:
         locks.lock(file.fileno(), path, seconds=math.inf)
@@ -123,7 +123,7 @@ def _finite(value: Any) -> Any:
 
 
 def event_of(line: bytes) -> Event | None:
-    """The event of a journal's line; None where the line is damaged: cut, changed, or zeros after a power cut."""
+    """The event of a journal's line; None for a damaged line: truncated, changed, or zeros after a power cut."""
     try:
         record = json.loads(line)
         return Event(int(record.pop("n")), float(record.pop("time")), record.pop("kind"), record)
@@ -132,9 +132,9 @@ def event_of(line: bytes) -> Event | None:
 
 
 def _mend(path: Path) -> int:
-    """Cut off what follows the last whole event, as a killed writer or a power cut leaves it; return that event's number.
+    """Cut off a partial line at the end, as a killed writer or a power cut leaves; return the last whole event's number.
 
-    A damaged line further up stays: readers pass over it.
+    A damaged line before that stays: readers skip it.
     """
     if not path.exists():
         return 0
@@ -153,14 +153,14 @@ def _mend(path: Path) -> int:
 
 
 class JournalReader:
-    """The reading end: each ``poll`` gives the whole events that came since the last, reading none twice."""
+    """Reads a journal: each ``poll`` returns the whole events since the last one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
 
     def poll(self) -> list[Event]:
-        """New events, oldest first; a last line still being written is left for the next time, a damaged one is passed over."""
+        """New events, oldest first. A last line still being written is read the next time; a damaged one is skipped."""
         try:
             with open(self._path, "rb") as file:
                 file.seek(self._offset)
@@ -174,7 +174,7 @@ class JournalReader:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths and formats of one run. Holds no state: everything is in the folder."""
+    """Paths and formats of one run. It has no state besides the folder."""
 
     path: Path
 
@@ -182,7 +182,7 @@ class RunDirectory:
     def create(cls, root: Path, project: str, plan: Mapping[str, Any]) -> RunDirectory:
         """A new folder `data/runs/<project>-<time in UTC>Z` with its run.json.
 
-        Its key is no other run's. Raises ConfigError if it cannot be written.
+        Its key is unique. Raises ConfigError if the folder cannot be written.
         """
         base = root / "data" / "runs"
         try:
@@ -200,32 +200,32 @@ class RunDirectory:
 
     @property
     def root(self) -> Path:
-        """The project's folder: every run lies in its `data/runs`."""
+        """The project's folder, whose `data/runs` has every run."""
         return self.path.parents[2]
 
     @property
     def number(self) -> int:
-        """Which run of the project's folder it is, from 1: their order, also where the clock was set back. 0 where nothing tells."""
+        """The run's number in the project's folder, from 1: their order, even where the clock was set back. 0 where unknown."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             return int(self.plan["number"])
         return 0
 
     @property
     def plan(self) -> Mapping[str, Any]:
-        """What run.json asks for."""
+        """The content of run.json."""
         return read_json(self.path / "run.json")
 
     @property
     def store(self) -> Path:
-        """The prepared data that store.json names: from the project's folder, so that a folder that was moved or copied has its own."""
+        """The prepared data of store.json, relative to the project's folder, so that a moved or copied folder has its own."""
         path = Path(read_json(self.path / "store.json")["path"])
         own = self.root / "data" / "prepared" / path.name
-        # An absolute place in a data/prepared is from an earlier version, and perhaps from before the folder was moved.
+        # An absolute path to data/prepared is of an earlier version, perhaps from before the folder was moved.
         earlier = path.is_absolute() and path.parent.parts[-2:] == own.parent.parts[-2:]
         return own if earlier and own.is_dir() else self.root / path
 
     def from_root(self, path: Path) -> str:
-        """How the run's files name a place: from the project's folder where it lies in it."""
+        """A path as the run's files name it: relative to the project's folder, where it lies within."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
     @property
@@ -235,7 +235,7 @@ class RunDirectory:
 
     @property
     def bundle(self) -> Path:
-        """Folder of the trained model as it will be registered."""
+        """Folder of the trained model, ready to be registered."""
         return self.path / "bundle"
 
     def predictions(self, split: str) -> Path:
@@ -243,7 +243,7 @@ class RunDirectory:
         return self.path / "predictions" / f"{split}.npy"
 
     def journal(self) -> Journal:
-        """Open the journal for appending; continues the numbering of what is there."""
+        """Open the journal for appending; continues its numbers."""
         return Journal(self.path / "journal.jsonl")
 
     def events(self, after: int = 0) -> Iterator[Event]:
@@ -256,9 +256,9 @@ class RunDirectory:
 
     @property
     def result(self) -> Mapping[str, Any] | None:
-        """What the training reported when it was done; None before that.
+        """The training's result.json; None before it is done.
 
-        A damaged result counts as none: the training goes on from its last checkpoint, and reports again.
+        A damaged result counts as none: the training resumes from its last checkpoint, and writes it again.
         """
         try:
             return read_json(self.path / "result.json")
@@ -267,12 +267,12 @@ class RunDirectory:
 
     @property
     def figures(self) -> dict[str, object]:
-        """The part of the result that is shown beside the metrics; empty before there is one."""
+        """The entries of the result that are shown beside the metrics; empty before there is one."""
         result = self.result or {}
         return {name: result[name] for name in FIGURES if name in result}
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write result.json: from here on the run is done."""
+        """Write result.json, which makes the training done."""
         write_json(self.path / "result.json", result)
 
 

@@ -1,4 +1,4 @@
-"""How a stage speaks to people, whoever shows it: a terminal, Prefect, a test."""
+"""The interface by which a stage reports to a terminal, to Prefect or to a test."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from headway.errors import DataError
 
 
 class Reporter(Protocol):
-    """What a stage may say."""
+    """The kinds of report that a stage makes."""
 
     def line(self, text: str) -> None:
-        """One line for people."""
+        """One line of information."""
 
     def warn(self, text: str) -> None:
-        """One line that deserves attention."""
+        """One warning."""
 
     def progress(self, share: float, text: str) -> None:
-        """How far the current stage is, 0 to 1."""
+        """The progress of the current stage, 0 to 1."""
 
 
 class Silent:
-    """Says nothing."""
+    """Ignores all reports."""
 
     def line(self, text: str) -> None:  # noqa: ARG002
         return
@@ -35,7 +35,7 @@ class Silent:
 
 
 def tell(report: Reporter, warnings: Iterable[str], failures: Sequence[str], summary: str) -> None:
-    """Say what a validation found. Raises DataError, with all failures, where a rule is broken."""
+    """Report a validation. Raises DataError with all failures where a rule is broken."""
     for text in warnings:
         report.warn(text)
     if failures:
@@ -44,7 +44,7 @@ def tell(report: Reporter, warnings: Iterable[str], failures: Sequence[str], sum
 
 
 def number(value: float | None) -> str:
-    """Four digits after the point below 10, fewer above; `undefined` where the rows define none."""
+    """The value with four decimals below 10 and fewer above; `undefined` where it has none."""
     if value is None:
         return "undefined"
     size = abs(value)

@@ -126,7 +126,7 @@ def _refuse_taken(root: Path, backup: Path, setting: Database | None) -> None:
     for part in PARTS:
         if tables := tables_of(setting, part):
             fact = f"it has {tables} tables"
-            raise ConfigError(f"{setting.shown(part)} must be empty before a backup is restored, but {fact}")
+            raise ConfigError(f"{setting.address(part)} must be empty before a backup is restored, but {fact}")
 
 
 def _check(folder: Path, rows: archive.Rows, path: Path) -> None:

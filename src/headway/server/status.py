@@ -108,7 +108,7 @@ def _database(root: Path) -> DatabaseState:
         setting = database()
         if setting is None:
             return DatabaseState("sqlite", **{part: str(sqlite_file(root, part)) for part in PARTS})
-        state = DatabaseState("postgresql", **{part: setting.shown(part) for part in PARTS})
+        state = DatabaseState("postgresql", **{part: setting.address(part) for part in PARTS})
         try:
             for part in PARTS:
                 connect(setting, setting.database(part)).close()

@@ -21,7 +21,7 @@ from headway.files.database import (
     holds_anything,
     keep_private,
     make_databases,
-    owned,
+    own_database,
     sqlite_file,
 )
 from headway.files.disk import require_room
@@ -87,7 +87,7 @@ def up(root: Path, options: UpOptions, say: Callable[[str], None], close_dead: C
             make_databases(setting)
         check_versions(root, setting)
         for part in parts:
-            stack.enter_context(owned(setting, part))
+            stack.enter_context(own_database(setting, part))
         with serving(root, options, say, close_dead, setting) as running_parts:
             _watch(root, running_parts, say, close_dead)
 
@@ -218,7 +218,7 @@ def _greeting(root: Path, options: UpOptions, setting: Database | None) -> list[
     if options.only in (None, "mlflow"):
         lines.append(f"MLflow   {servers.mlflow}  compare runs, look at models")
     if setting is not None:
-        lines.append(f"database {setting.shown('prefect')} and {setting.database('mlflow')}")
+        lines.append(f"database {setting.address('prefect')} and {setting.database('mlflow')}")
     if auth() is None:
         lines += peers.notice()
     return [*lines, f"logs     {logs(root)}", "Ctrl-C stops all of it."]

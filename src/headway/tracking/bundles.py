@@ -38,7 +38,7 @@ def bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
 def sealed_damage(bundle: Path) -> Damage | None:
     """The first damaged file of a bundle, by its checksums; of a bundle without checksums, only whether it is missing."""
     if not (bundle / "bundle.json").exists():
-        return Damage(bundle / "bundle.json", "is gone")
+        return Damage(bundle / "bundle.json", "is missing")
     return next(checksums.damages(bundle), None)
 
 

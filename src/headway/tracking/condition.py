@@ -271,5 +271,5 @@ def deliver_again(root: Path, run: RunDirectory) -> None:
 def end(root: Path, run_id: str) -> None:
     """Close a run as killed."""
     with store_client(root) as client:
-        client.set_tag(run_id, "problem", "its process was killed, and its folder is gone")
+        client.set_tag(run_id, "problem", "its process was killed, and its folder is missing")
         client.set_terminated(run_id, "KILLED")

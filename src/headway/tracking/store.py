@@ -162,7 +162,7 @@ def _refuse_emptied(root: Path, path: Path) -> None:
     if path.exists() and path.stat().st_size:
         return
     if is_missed(root, path):
-        fact = "is empty" if path.exists() else "is gone"
+        fact = "is empty" if path.exists() else "is missing"
         raise DamagedError(f"{path} must hold the runs and models of this folder, but {fact}; headway doctor --apply")
 
 

@@ -26,12 +26,12 @@ from headway.watch.statistics import (
 )
 
 PREDICTIONS = "predictions"
-"""How the predictions are called in reports; no column of a table is compared under this name."""
+"""The name of the predictions in reports; no column of a table is compared under this name."""
 
 
 @dataclass(frozen=True)
 class Shift(Record):
-    """One column, now against training. ``chance``: what PSI reaches without any drift. None: nothing to compare.
+    """One column, now against training. ``chance``: the PSI that occurs without any drift. None: nothing to compare.
 
     ``effect``: by how many times the newest shares vary more than those of independent rows; 1 where each row stands for itself.
     """
@@ -53,7 +53,7 @@ def shifts(
     limits: WatchConfig,
     sizes: Sizes | None = None,
 ) -> list[Shift]:
-    """Every column that both have, and the predictions first; the alarm's chance is shared among all of them.
+    """The predictions, then every column that both have; they share the chance of a false alarm.
 
     ``sizes``: the units that the newest rows belong to; None where each row stands for itself.
     """
@@ -65,7 +65,7 @@ def shifts(
 
 
 def related(column: Column, sizes: Sizes | None) -> Related | None:
-    """What makes rows of the column depend on each other; None where nothing does, or where it was not measured."""
+    """How rows of the column depend on each other; None where they do not, or where it was not measured."""
     return None if sizes is None or column.correlation is None else Related(column.correlation, sizes.size)
 
 
@@ -75,9 +75,9 @@ def _shift(name: str, before: Column, now: Summary, limits: WatchConfig, share: 
     index = psi(then, counts, alike) if len(then) else math.nan
     if math.isnan(index):
         return Shift(name, False, None, None, None, *nulls)
-    expected, chance = expected_psi(then, counts, alike), critical_psi(then, counts, share, alike)
+    expectation, chance = expected_psi(then, counts, alike), critical_psi(then, counts, share, alike)
     distance = jensen_shannon(then, counts)
-    far = index - expected > limits.psi or without_noise(distance, expected) > limits.jensen_shannon
+    far = index - expectation > limits.psi or without_noise(distance, expectation) > limits.jensen_shannon
     effect = alike.means[1] if alike is not None else 1.0
     return Shift(name, bool(far and index > chance), index, chance, distance, *nulls, effect)
 
@@ -85,9 +85,9 @@ def _shift(name: str, before: Column, now: Summary, limits: WatchConfig, share: 
 def expectations(
     reference: Reference, newest: Profile, limits: WatchConfig, sizes: Sizes | None = None
 ) -> list[Expectation]:
-    """What Great Expectations judges of the newer rows, written from the training's profile.
+    """The rules by which Great Expectations judges the newer rows, derived from the training's profile.
 
-    Nulls may neither become more nor fewer, and categories may not be new, beyond the limits and what chance explains.
+    The shares of nulls and of new categories may change only within the limits and chance.
     """
     rules: list[Expectation] = []
     share = limits.false_alarms / max(1, len(reference.columns))
@@ -106,13 +106,13 @@ def expectations(
             if alike is not None:  # a new unit may bring a new category to all its rows
                 with_value = math.floor(with_value / alike.effects(1)[1][0])
             new = most_by_chance(with_value, limits.unseen, share)
-            known = list(column.known)
-            rules.append(_ask("column_values_to_be_in_set", name, value_set=known, mostly=_mostly(1 - new)))
+            value_set = list(column.known)
+            rules.append(_ask("column_values_to_be_in_set", name, value_set=value_set, mostly=_mostly(1 - new)))
     return rules
 
 
 def _independent(now: int, before: int, alike: Related | None) -> int:
-    """Of how many independent rows the share of nulls varies as much as between ``before`` and ``now`` related ones."""
+    """The number of independent rows whose share of nulls varies as much as that of ``before`` and ``now`` related rows."""
     if alike is None:
         return now
     first, second = alike.of_nulls
@@ -128,16 +128,16 @@ def _mostly(share: float) -> float:
     return math.floor(min(1.0, max(0.0, share)) * 1e9) / 1e9
 
 
-def summary(columns: Sequence[Shift], broken: Sequence[str], of: str = "") -> str:
-    """One line: drift or no drift, and where most; ``of``: how many units the rows are, where they are not rows."""
+def summary(columns: Sequence[Shift], violations: Sequence[str], of: str = "") -> str:
+    """One line: whether there is drift, and in which columns most; ``of``: the number of units, where units are not rows."""
     drifted = [shift for shift in columns if shift.drifted]
     rows = f" ({of})" if of else ""
-    if not drifted and not broken:
+    if not drifted and not violations:
         return f"no drift: {len(columns)} columns are as in training{rows}"
     parts = []
     if drifted:
         worst = sorted(drifted, key=lambda shift: -(shift.psi or 0))
-        named = ", ".join(f"{shift.column} (PSI {shift.psi:.3f})" for shift in worst[:5])
-        parts.append(named + (f" and {len(worst) - 5} more" if len(worst) > 5 else ""))
-    parts += list(broken[:3])
+        texts = ", ".join(f"{shift.column} (PSI {shift.psi:.3f})" for shift in worst[:5])
+        parts.append(texts + (f" and {len(worst) - 5} more" if len(worst) > 5 else ""))
+    parts += list(violations[:3])
     return "drift: " + "; ".join(parts) + rows

@@ -1,4 +1,4 @@
-"""Profile newer rows and what a bundle predicts for them: `python -m headway.watch.measure PLAN OUT`, a process of its own.
+"""Profile newer rows and a bundle's predictions for them: `python -m headway.watch.measure PLAN OUT`, a process of its own.
 
 PLAN is a Request as JSON, OUT becomes a Newest (newest.py), or {"problem", "exit_code"} of what a user can mend.
 """
@@ -22,7 +22,7 @@ from headway.watch.units import sizes_of
 
 
 def measure(rows: Rows, predictor: Predictor | TextPredictor, together: Together | None) -> Newest:
-    """One pass over the rows for their columns and the predictions; one for their units' sizes."""
+    """The profiles of the rows' columns and of the predictions, and the sizes of the rows' units."""
     profiler = Profiler(rows.kinds)
     target = predictor.preparation.target
     classes = target.classes
@@ -35,7 +35,7 @@ def measure(rows: Rows, predictor: Predictor | TextPredictor, together: Together
 
 
 def main(plan: Path, out: Path) -> int:
-    """Measure what the plan names. What a user can mend goes to OUT as its one line."""
+    """Measure what the plan names. An error that a user can mend is written to OUT as one line."""
     request = Request.read(plan)
     try:
         rows = open_rows(request.data, request.kinds, Path(request.root), request.source).of(request.files)

@@ -1,6 +1,6 @@
-"""What a registered bundle keeps of the rows that it was trained on: reference.json, a few kilobytes.
+"""The profile of the training's rows that a registered bundle keeps: reference.json, a few kilobytes.
 
-Numbers, dates and the lengths of texts are kept as counts between ten quantiles, categories as counts of the most frequent; PSI needs
+Numbers, dates and the lengths of texts are kept as counts between ten quantiles, categories as counts of the most frequent. PSI needs
 no more.
 """
 
@@ -24,17 +24,17 @@ from headway.watch.clusters import Clusters, Correlation, Together
 FILE = "reference.json"
 BINS = 10
 CATEGORIES = 50
-"""Categories compared one by one; the rarer ones are compared together."""
+"""Number of categories that are compared one by one; rarer ones are compared together."""
 
 KNOWN = 1000
-"""Most categories whose whole list is kept; where there are more, a new one is no news."""
+"""The whole list of categories is kept up to this number; where there are more, new ones are expected."""
 
 PREDICTION = "prediction"
 
 
 @dataclass(frozen=True)
 class Column(Record):
-    """One column's shape. ``edges``: upper bounds of all bins but the last. ``categories``: those of all bins but the last.
+    """One column as counts in bins. ``edges``: upper bounds of all bins but the last. ``categories``: those of all bins but the last.
 
     ``known``: every category that occurred, None where they are too many.
     """
@@ -50,11 +50,11 @@ class Column(Record):
     """None where rows are independent, or where an older version did not measure it."""
 
     def bin_counts(self, column: Summary) -> np.ndarray:
-        """Another profile of the column in this one's bins: (bins,) rows."""
+        """Rows of another profile of the column in the bins of this one: (bins,)."""
         return column.bin_counts(self.edges, self.categories)
 
     def clusters(self) -> Clusters:
-        """What counts rows in these bins, by unit."""
+        """An empty count of rows by bin and unit."""
         return Clusters(self.edges, self.categories, len(self.counts))
 
 
@@ -70,12 +70,12 @@ class Reference(Record):
 
     @classmethod
     def of(cls, bundle: Path, version: str) -> Reference:
-        """A version's own. Raises ConfigError for a bundle without it."""
+        """A version's reference. Raises ConfigError for a bundle without one."""
         try:
             return cls.read(bundle / FILE)
         except FileNotFoundError:
             raise ConfigError(
-                f"the champion must have kept a profile of its training's rows, but version {version} has no {FILE}; "
+                f"the champion's bundle must have a profile of its training's rows, but version {version} has no {FILE}; "
                 "retrain the project once"
             ) from None
 
@@ -94,7 +94,7 @@ def shape(column: Summary) -> Column:
 
 
 def profile_predictions(columns: Sequence[pa.Array], classes: Sequence[str]) -> Summary:
-    """Predictions, as `as_column` gives them, summed up as a column."""
+    """The summary of predictions, each an array from `as_column`."""
     summary = column_type("categorical" if len(classes) > 2 else "numeric").summary(PREDICTION)
     for column in columns:
         summary.update(column)
@@ -102,5 +102,5 @@ def profile_predictions(columns: Sequence[pa.Array], classes: Sequence[str]) -> 
 
 
 def as_column(task: str, predictions: np.ndarray, classes: Sequence[str]) -> pa.Array:
-    """What the task watches of predictions, null where there is none."""
+    """The values by which the task's predictions are watched, null where there is no prediction."""
     return pa.array(task_of(task).watched(predictions, classes).tolist(), from_pandas=True)

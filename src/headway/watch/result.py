@@ -1,4 +1,4 @@
-"""watch.json and watch.md: what came of comparing the newest rows with a training's."""
+"""watch.json and watch.md: the result of comparing the newest rows with a training's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headway.watch.judge import Shift
 
 @dataclass(frozen=True)
 class Belonging(Record):
-    """What the newest rows belong to; ``count`` None where the files do not tell it. ``note``: what people must know of it."""
+    """The units that the newest rows belong to; ``count`` is None where the files do not tell it. ``note`` is for the reader."""
 
     name: str
     count: int | None
@@ -24,7 +24,7 @@ class Belonging(Record):
 
 @dataclass(frozen=True)
 class WatchResult(Record):
-    """The verdict; which files of which champion; each column; the expectations as Great Expectations judged them."""
+    """The verdict, with the champion, the files, each column, and the expectations as Great Expectations judged them."""
 
     drifted: bool
     summary: str
@@ -41,19 +41,19 @@ class WatchResult(Record):
 
     @property
     def drifted_columns(self) -> list[str]:
-        """Their names, in their order."""
+        """The names of the columns that drifted."""
         return [column.column for column in self.columns if column.drifted]
 
 
-def table(found: WatchResult) -> list[dict[str, str]]:
-    """Every column's numbers as rows for people, the furthest first."""
-    order = sorted(found.columns, key=lambda c: (not c.drifted, -(c.psi or 0)))
+def table(result: WatchResult) -> list[dict[str, str]]:
+    """Every column's numbers as rows of text, the largest drift first."""
+    order = sorted(result.columns, key=lambda c: (not c.drifted, -(c.psi or 0)))
     return [
         {
             "column": c.column,
             "drift": "yes" if c.drifted else "",
             "PSI": _uncompared(c) if c.psi is None else f"{c.psi:.4f}",
-            **({"design effect": f"{c.effect:.2f}"} if found.units.name != "row" else {}),
+            **({"design effect": f"{c.effect:.2f}"} if result.units.name != "row" else {}),
             "by chance": "–" if c.chance is None else f"{c.chance:.4f}",
             "Jensen-Shannon": "–" if c.jensen_shannon is None else f"{c.jensen_shannon:.4f}",
             "nulls before": f"{c.nulls_before:.2%}",
@@ -70,29 +70,29 @@ def _uncompared(column: Shift) -> str:
     return f"no value {' and '.join(empty)}" if empty else "free text has no shares"
 
 
-def page(found: WatchResult) -> str:
+def page(result: WatchResult) -> str:
     """The report as Markdown."""
-    files = ", ".join(found.files[:12])
+    files = ", ".join(result.files[:12])
     parts = [
-        f"# {'Drift' if found.drifted else 'No drift'}",
-        found.summary,
-        f"{found.units.text} of {files} ({found.why}), against the training of version {found.champion}.",
-        markdown_table(table(found)),
-        *(f"- {text}" for text in found.broken),
+        f"# {'Drift' if result.drifted else 'No drift'}",
+        result.summary,
+        f"{result.units.text} of {files} ({result.why}), against the training of version {result.champion}.",
+        markdown_table(table(result)),
+        *(f"- {text}" for text in result.broken),
         "PSI above its limit counts only where it is also more than chance explains (`by chance`).",
-        *_explained(found.units),
+        *_explanation(result.units),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _explained(units: Belonging) -> list[str]:
-    """What a reader must know of rows that belong together."""
+def _explanation(units: Belonging) -> list[str]:
+    """What related rows mean for the numbers of the report."""
     note = units.note
-    told = [f"{note[0].upper()}{note[1:]}."] if note else []
+    text = [f"{note[0].upper()}{note[1:]}."] if note else []
     if units.name == "row":
-        return told
+        return text
     return [
         f"Rows of one {units.name} are more alike than others: `design effect` says by how many times the shares of these rows "
         "therefore vary more than those of independent rows. Training tells how alike they are.",
-        *told,
+        *text,
     ]

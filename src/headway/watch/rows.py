@@ -22,7 +22,7 @@ from headway.errors import DataError
 
 @dataclass(frozen=True)
 class Rows:
-    """Some files, read for the columns of ``kinds``."""
+    """The rows of some files, with the columns of ``kinds``."""
 
     inputs: tuple[Input, ...]
     kinds: Mapping[str, Kind]
@@ -31,7 +31,7 @@ class Rows:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Where they are."""
+        """The files' paths."""
         return tuple(one.file for one in self.inputs)
 
     @property
@@ -40,7 +40,7 @@ class Rows:
         return tuple(self.kinds)
 
     @property
-    def shared(self) -> frozenset[str]:
+    def common_columns(self) -> frozenset[str]:
         """The columns that every file has, whether they are read or not."""
         return frozenset.intersection(*(frozenset(one.schema().names) for one in self.inputs))
 
@@ -64,22 +64,25 @@ class Rows:
                 if name not in names:
                     near = suggest(name, [n for n in names if n not in self.kinds])
                     raise DataError(
-                        f"{one.name}: rows must have every column that the champion reads, but {name} is not here{near}"
+                        f"{one.name}: rows must have every column that the champion reads, but {name} is missing{near}"
                     )
 
     def chunks(self, columns: Sequence[str] | None = None, rows: int = 65_536) -> Iterator[Chunk]:
         """The rows in order; a column without a kind is carried along in its own type.
 
-        Raises DataError on what a column's kind cannot be, and where there are none.
+        Raises DataError for a value that does not fit its column's kind, and where there are no rows.
         """
-        wanted = tuple(self.kinds if columns is None else columns)
-        kinds = {name: self.kinds[name] for name in wanted if name in self.kinds}
+        requested_names = tuple(self.kinds if columns is None else columns)
+        kinds = {name: self.kinds[name] for name in requested_names if name in self.kinds}
         start = 0
         for number, one in enumerate(self.inputs):
-            for _, read in one.batches(wanted, rows):
-                known = canonical(read, kinds, one.name, start, self.date_format, written=self.written)
-                arrays = [known.column(n) if n in kinds else to_string_or_keep(read.column(n)) for n in wanted]
-                batch = pa.RecordBatch.from_arrays(arrays, names=list(wanted))
+            for _, needed_names in one.batches(requested_names, rows):
+                values = canonical(needed_names, kinds, one.name, start, self.date_format, written=self.written)
+                arrays = [
+                    values.column(n) if n in kinds else to_string_or_keep(needed_names.column(n))
+                    for n in requested_names
+                ]
+                batch = pa.RecordBatch.from_arrays(arrays, names=list(requested_names))
                 yield Chunk(number, start, batch)
                 start += batch.num_rows
         if start == 0:

@@ -35,7 +35,7 @@ def psi(one: np.ndarray, other: np.ndarray, related: Related | None = None) -> f
     if not one.sum() or not other.sum():
         return math.nan
     first, second = (1.0, 1.0) if related is None else related.means
-    p, q = _filled(one, first), _filled(other, second)
+    p, q = _fill(one, first), _fill(other, second)
     return float(((p - q) * np.log(p / q)).sum())
 
 
@@ -79,8 +79,8 @@ def weighted_chi2(weights: np.ndarray, freedom: int, tail: float) -> float:
     mean, squares, cubes = (float((weights**power).sum()) for power in (1, 2, 3))
     degrees = squares**3 / cubes**2
     limit = float(chi2.isf(tail, degrees))
-    known = mean + math.sqrt(squares / degrees) * (limit - degrees)
-    return known * float(f.isf(tail, degrees, freedom)) * degrees / limit if freedom > 0 else math.inf
+    is_exact = mean + math.sqrt(squares / degrees) * (limit - degrees)
+    return is_exact * float(f.isf(tail, degrees, freedom)) * degrees / limit if freedom > 0 else math.inf
 
 
 def _weights(one: np.ndarray, other: np.ndarray, related: Related) -> np.ndarray:
@@ -88,9 +88,9 @@ def _weights(one: np.ndarray, other: np.ndarray, related: Related) -> np.ndarray
     return first / one.sum() + second / other.sum()
 
 
-def without_noise(distance: float, expected: float) -> float:
+def without_noise(distance: float, expectation: float) -> float:
     """A Jensen-Shannon distance less the part that an expected index of chance alone explains."""
-    return math.sqrt(max(0.0, distance**2 - expected / (8 * math.log(2))))
+    return math.sqrt(max(0.0, distance**2 - expectation / (8 * math.log(2))))
 
 
 def most_by_chance(rows: int, share: float, false_alarms: float) -> float:
@@ -111,11 +111,11 @@ def least_by_chance(rows: int, share: float, false_alarms: float) -> float:
 
 def _both(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     one, other = np.asarray(one, float), np.asarray(other, float)
-    kept = (one > 0) | (other > 0)
-    return one[kept], other[kept]
+    pair = (one > 0) | (other > 0)
+    return one[pair], other[pair]
 
 
-def _filled(counts: np.ndarray, effect: float) -> np.ndarray:
+def _fill(counts: np.ndarray, effect: float) -> np.ndarray:
     fewest = EMPTY * effect
-    filled = np.where((counts == 0) | ((effect > 1) & (counts < fewest)), fewest, counts)
-    return filled / filled.sum()
+    padded_counts = np.where((counts == 0) | ((effect > 1) & (counts < fewest)), fewest, counts)
+    return padded_counts / padded_counts.sum()

@@ -18,15 +18,15 @@ from headway.watch.reference import Column, Reference
 from headway.watch.rows import Rows
 
 FEWEST = 10
-"""Units of which the test rows must have as many to say how alike the predictions of one unit are."""
+"""Least number of units in the test rows from which the likeness of a unit's predictions is measured."""
 
 FEW = 10
-"""Units of which a training with fewer says too little of how they differ to tell small changes from chance."""
+"""With fewer units than this in training, small changes cannot be told from chance."""
 
 
 @dataclass(frozen=True)
 class TestRows:
-    """The predictions of the test rows as a column, and what each belongs to: the unit's name and (N,) codes."""
+    """The predictions of the test rows as a column, and the unit of each: the unit's name and (N,) codes."""
 
     __test__ = False  # no test of pytest
 
@@ -36,7 +36,7 @@ class TestRows:
 
 
 def relate(reference: Reference, division: Division, test: TestRows | None) -> Reference:
-    """The reference with what it knows of rows that belong together. Passes over the rows only where there are such rows."""
+    """The reference with its units and correlations. Passes over the rows only where rows belong together."""
     together, values = units_of(division)
     if together.name == ROW:
         return replace(reference, together=together)
@@ -44,8 +44,8 @@ def relate(reference: Reference, division: Division, test: TestRows | None) -> R
     clusters = {name: column.clusters() for name, column in reference.columns.items()}
     for chunk in division.table.chunks(columns=list(clusters)):
         here = buckets[chunk.start : chunk.start + chunk.batch.num_rows]
-        for name, counted in clusters.items():
-            counted.update(chunk.batch.column(name), here)
+        for name, design in clusters.items():
+            design.update(chunk.batch.column(name), here)
     columns = {
         name: replace(column, correlation=clusters[name].correlation(size))
         for name, column in reference.columns.items()
@@ -54,14 +54,14 @@ def relate(reference: Reference, division: Division, test: TestRows | None) -> R
     if prediction is not None and test is not None:
         same = test.unit == together.name and test.unit != "block"  # the test's blocks are shorter than training's
         codes = test.codes if same else values[division.parts == TEST]
-        measured = _of_predictions(prediction, test.predictions, codes)
+        columns_with_design = _of_predictions(prediction, test.predictions, codes)
         alike = max((c.correlation for c in columns.values() if c.correlation), key=lambda c: c.mean, default=None)
-        prediction = replace(prediction, correlation=measured or alike)
+        prediction = replace(prediction, correlation=columns_with_design or alike)
     return replace(reference, columns=columns, prediction=prediction, together=together)
 
 
 def _of_predictions(prediction: Column, values: pa.Array, codes: np.ndarray) -> Correlation | None:
-    """None where the test rows are too few units to say."""
+    """None where the test rows are of too few units."""
     if len(codes) != len(values) or len(np.unique(codes)) < FEWEST:
         return None
     clusters = prediction.clusters()
@@ -70,7 +70,7 @@ def _of_predictions(prediction: Column, values: pa.Array, codes: np.ndarray) -> 
 
 
 def units_of(division: Division) -> tuple[Together, np.ndarray]:
-    """What the rows of a training belong to, and the value of each row, (N,). Copies of a row do not count as related."""
+    """The units of a training's rows, and each row's value of them, (N,). Copies of a row do not count as related."""
     split, table = division.split, division.table
     if split.by == "time":
         name, values, note = periods_of(division.moments)
@@ -81,8 +81,8 @@ def units_of(division: Division) -> tuple[Together, np.ndarray]:
             note = "; ".join(part for part in (few, note) if part)
         return Together(name, (str(split.column),), True, split.format, replace(sizes, note=note)), values
     by = division.identity
-    named = () if by.by == "content" else by.columns
-    columns = table.keys if split.by in ("files", "column") else named
+    key = () if by.by == "content" else by.columns
+    columns = table.keys if split.by in ("files", "column") else key
     if not columns:
         return Together(), np.zeros(0, np.uint64)
     values = division.rows if columns == by.columns else row_hashes(table, columns)
@@ -92,17 +92,17 @@ def units_of(division: Division) -> tuple[Together, np.ndarray]:
 
 
 def sizes_of(rows: Rows, together: Together) -> Sizes:
-    """The units of newer ``rows``: as large as in training, which is said, where the files do not tell them."""
-    trained = together.sizes.size
-    as_before = f"{together.name}s are taken to be as large as in training, {trained:,.1f} rows"
-    shared = rows.shared
-    absent = [name for name in together.columns if name not in shared]
+    """The units of newer ``rows``; where the files do not tell them, as large as in training, with a note."""
+    size = together.sizes.size
+    as_before = f"{together.name}s are taken to be as large as in training, {size:,.1f} rows"
+    common_columns = rows.common_columns
+    absent = [name for name in together.columns if name not in common_columns]
     if absent:
-        return Sizes(0, 0, trained, f"{', '.join(absent)} is not in these files, so {as_before}")
+        return Sizes(0, 0, size, f"{', '.join(absent)} is not in these files, so {as_before}")
     try:
         return Sizes.of(_values(rows, together))
     except HeadwayError as error:
-        return Sizes(0, 0, trained, f"the {together.name}s of these rows cannot be read ({error}), so {as_before}")
+        return Sizes(0, 0, size, f"the {together.name}s of these rows cannot be read ({error}), so {as_before}")
 
 
 def _values(rows: Rows, together: Together) -> np.ndarray:
