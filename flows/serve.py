@@ -55,7 +55,7 @@ def main() -> None:
     os.environ["HEADWAY_RUNNER"] = "1"
     results, problems = deployments(root)
     with get_client(sync_client=True) as client:
-        tidy(client, {found.name for found in results})
+        tidy(client, {result.name for result in results})
         for one in results:
             keep_schedules(client, one)
     runner = Runner(name=TAG, limit=1, pause_on_shutdown=False)

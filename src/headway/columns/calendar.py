@@ -161,14 +161,14 @@ class Calendar(Encoding):
         return [*trend, *numbers, *waves, *holiday, *missing]
 
     def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
-        known = column.is_valid().to_numpy(zero_copy_only=False)
+        is_present = column.is_valid().to_numpy(zero_copy_only=False)
         moments = local(_micros(column), self.zone)
         trend = self.days.apply(column, missing, strict) if self.days else []
         numbers = [_scaled(part, moments) for part in self.parts]
         waves = [wave for part in self.parts for wave in _waved(part, moments)]
         holiday = [np.isin(moments // _DAY, self.holidays).astype(np.float64)] if self.holidays is not None else []
-        filled = [np.where(known, one, 0.0) for one in (*numbers, *waves, *holiday)]
-        return [*trend, *filled, *([(~known).astype(np.float64)] if self.missing else [])]
+        filled = [np.where(is_present, one, 0.0) for one in (*numbers, *waves, *holiday)]
+        return [*trend, *filled, *([(~is_present).astype(np.float64)] if self.missing else [])]
 
     def remark(self) -> str:
         names = [part.name for part in self.parts] + ["holiday"] * (self.holidays is not None)

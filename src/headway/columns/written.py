@@ -62,10 +62,10 @@ class Written(Config):
     def _consistent(self) -> Written:
         if self.decimal == self.thousands:
             raise ValueError(f"thousands must differ from decimal, but both are {self.decimal!r}")
-        asked = {"numbers": self.is_number, "dates": bool(self.dates), "texts": self.fold or self.truth}
-        if sum(asked.values()) > 1:
+        kinds = {"numbers": self.is_number, "dates": bool(self.dates), "texts": self.fold or self.truth}
+        if sum(kinds.values()) > 1:
             raise ValueError(
-                f"a column is of one kind, but its settings are for {' and '.join(k for k, v in asked.items() if v)}"
+                f"a column is of one kind, but its settings are for {' and '.join(k for k, v in kinds.items() if v)}"
             )
         return self
 
@@ -89,12 +89,12 @@ def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:
         texts = pc.if_else(pc.is_in(pc.utf8_lower(texts), value_set=lowered), pa.scalar(None, pa.string()), texts)
     if not (written.is_number or written.dates or written.fold or written.truth):
         return column if not texts.null_count else pc.if_else(texts.is_null().take(coded.indices), None, column)
-    read, rule = _read(texts, written)
-    wrong = pc.and_(read.is_null(), texts.is_valid()) if rule else None
-    if wrong is not None and pc.any(wrong).as_py():
-        bad = wrong.take(coded.indices).fill_null(False).to_numpy(zero_copy_only=False)
+    values, rule = _read(texts, written)
+    is_wrong = pc.and_(values.is_null(), texts.is_valid()) if rule else None
+    if is_wrong is not None and pc.any(is_wrong).as_py():
+        bad = is_wrong.take(coded.indices).fill_null(False).to_numpy(zero_copy_only=False)
         raise refusal(column, bad, place, rule)
-    return read.take(coded.indices)
+    return values.take(coded.indices)
 
 
 def _read(texts: pa.Array, written: Written) -> tuple[pa.Array, str]:
@@ -122,8 +122,8 @@ def read_numbers(texts: pa.Array, written: Written) -> pa.Array:
     """The number of each text, float64; null where it is none, NaN where it stands for a missing one."""
     from headway.columns.number import plain_number
 
-    for typed, usual in _TYPED.items():
-        texts = pc.replace_substring(texts, typed, usual)
+    for variant, usual in _TYPED.items():
+        texts = pc.replace_substring(texts, variant, usual)
     parts = pc.extract_regex(texts, _pattern(written))
     part = {field.name: pc.struct_field(parts, field.name) for field in parts.type}
     body = pc.replace_substring(part["body"], written.thousands, "") if written.thousands else part["body"]
@@ -149,11 +149,11 @@ def read_numbers(texts: pa.Array, written: Written) -> pa.Array:
 def _pattern(written: Written) -> str:
     """A number as it is written: its sign, what stands beside it, its digits."""
     units = "".join(f"{re.escape(unit)}|" for unit in sorted(written.units, key=len, reverse=True))
-    left, right = (r"\(?", r"\)?") if written.negative == "(12)" else ("", "")
+    opening, closing = (r"\(?", r"\)?") if written.negative == "(12)" else ("", "")
     last = "-?" if written.negative == "12-" else ""
     return (
-        rf"^(?P<open>{left})\s*(?P<sign>[-+]?)\s*(?P<before>{units})\s*(?P<inner>{left})(?P<second>[-+]?)\s*"
-        rf"(?P<body>{digits(written.decimal, written.thousands)})\s*(?P<after>{units})\s*{right}(?P<last>{last})$"
+        rf"^(?P<open>{opening})\s*(?P<sign>[-+]?)\s*(?P<before>{units})\s*(?P<inner>{opening})(?P<second>[-+]?)\s*"
+        rf"(?P<body>{digits(written.decimal, written.thousands)})\s*(?P<after>{units})\s*{closing}(?P<last>{last})$"
     )
 
 
@@ -175,8 +175,8 @@ def read_dates(texts: pa.Array, formats: tuple[str, ...]) -> pa.Array:
     values = pd.Series(texts.to_pylist(), dtype="object")
     times = pd.Series(pd.NaT, index=range(len(values)), dtype="datetime64[us, UTC]")
     for form in formats:
-        left = values.notna() & times.isna()
-        if left.any():
-            parsed = pd.to_datetime(values[left], format=form, errors="coerce", utc=True)
-            times[left] = parsed.astype("datetime64[us, UTC]")
+        rest = values.notna() & times.isna()
+        if rest.any():
+            moments = pd.to_datetime(values[rest], format=form, errors="coerce", utc=True)
+            times[rest] = moments.astype("datetime64[us, UTC]")
     return pa.Array.from_pandas(times.dt.tz_localize(None))

@@ -39,8 +39,8 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 def packing_of(head: bytes, name: str) -> str | None:
     """What a file is packed with, from its first bytes, and else from its name's ending; None for one that is not."""
-    found = next((packing for magic, packing in _PACKED.items() if head.startswith(magic)), None)
-    return found or BY_ENDING.get(PurePath(name).suffix.lower())
+    by_content = next((packing for magic, packing in _PACKED.items() if head.startswith(magic)), None)
+    return by_content or BY_ENDING.get(PurePath(name).suffix.lower())
 
 
 @contextlib.contextmanager
@@ -96,10 +96,10 @@ def _is_json(head: bytes) -> bool:
 
 def first_bytes(stream: IO[bytes], size: int) -> bytes:
     """As many bytes as there are, up to ``size``; where the rest is damaged, those before it."""
-    found = b""
+    head = b""
     try:
-        while len(found) < size and (more := stream.read(size - len(found))):
-            found += more
+        while len(head) < size and (more := stream.read(size - len(head))):
+            head += more
     except (OSError, pa.ArrowException, EOFError, zipfile.BadZipFile):
-        return found
-    return found
+        return head
+    return head

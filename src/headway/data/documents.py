@@ -95,15 +95,15 @@ class Documents:
 
     def batches(self) -> Iterator[tuple[Split, pa.RecordBatch]]:
         """The documents of each part as rows of their one column, so many together as fit in memory; the order in a part stays."""
-        held: dict[Split, list[str]] = {split: [] for split in SPLITS}
+        waiting: dict[Split, list[str]] = {split: [] for split in SPLITS}
         sizes: Counter[Split] = Counter()
         for split, document in self.parts():
-            held[split].append(document.text)
+            waiting[split].append(document.text)
             sizes[split] += len(document.text)
-            if len(held[split]) == ROWS or sizes[split] >= BATCH_CHARACTERS:
-                yield split, self._batch(held[split])
-                held[split], sizes[split] = [], 0
-        for split, texts in held.items():
+            if len(waiting[split]) == ROWS or sizes[split] >= BATCH_CHARACTERS:
+                yield split, self._batch(waiting[split])
+                waiting[split], sizes[split] = [], 0
+        for split, texts in waiting.items():
             if texts:
                 yield split, self._batch(texts)
 

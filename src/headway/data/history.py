@@ -41,14 +41,14 @@ class History:
 
     def at(self, moments: np.ndarray) -> np.ndarray:
         """(N,) the newest target that each row's group had at these moments; NaN before its first."""
-        known = np.flatnonzero(np.isfinite(self.target))
-        if not len(known):
+        with_value = np.flatnonzero(np.isfinite(self.target))
+        if not len(with_value):
             return np.full(len(moments), np.nan)
-        instants = np.unique(self.moments[known])
-        places = self.groups[known] * len(instants) + np.searchsorted(instants, self.moments[known])
+        instants = np.unique(self.moments[with_value])
+        places = self.groups[with_value] * len(instants) + np.searchsorted(instants, self.moments[with_value])
         order = np.argsort(places, kind="stable")
-        asked = np.searchsorted(instants, moments, side="right") - 1
-        found = np.searchsorted(places[order], self.groups * len(instants) + asked, side="right") - 1
-        rows = known[order][found.clip(0)]
-        there = (asked >= 0) & (found >= 0) & (self.groups[rows] == self.groups)
+        instant = np.searchsorted(instants, moments, side="right") - 1
+        position = np.searchsorted(places[order], self.groups * len(instants) + instant, side="right") - 1
+        rows = with_value[order][position.clip(0)]
+        there = (instant >= 0) & (position >= 0) & (self.groups[rows] == self.groups)
         return np.where(there, self.target[rows], np.nan)

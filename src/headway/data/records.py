@@ -180,11 +180,11 @@ def _array(block: bytes, stream: IO[bytes], where: str, single: Collection[str])
     text, number = _decoded(decoder, block.lstrip(_BLANK)[1:], not block, where), 0
     while True:
         following = stream.read(BLOCK_BYTES)
-        records, text, ended = _elements(text, number, where, single, last=not following)
+        records, text, is_end = _elements(text, number, where, single, last=not following)
         number += len(records)
         if records:
             yield records
-        if ended:
+        if is_end:
             return
         if not following:
             raise DataError(f"{where} must be a whole JSON array, but ends after row {number}")

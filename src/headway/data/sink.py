@@ -84,7 +84,7 @@ def _reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.nda
 
 
 def _fill(arrays: dict[str, np.ndarray], at: int, batch: pa.RecordBatch, preparation: Preparation) -> None:
-    prepared = preparation.apply(batch)
+    columns = preparation.apply(batch)
     column = batch.column(preparation.target.column)
     if column.null_count:
         raise DataError(
@@ -93,10 +93,10 @@ def _fill(arrays: dict[str, np.ndarray], at: int, batch: pa.RecordBatch, prepara
     target = preparation.target.apply(column)
     unlearnt = target_task(preparation.target.task).unlearnt(preparation.target, target)
     if unlearnt.any():
-        unknown = column[int(np.flatnonzero(unlearnt)[0])].as_py()
+        stranger = column[int(np.flatnonzero(unlearnt)[0])].as_py()
         raise DataError(
-            f"each class of {preparation.target.column} must occur in the training rows, but {unknown!r} does not"
+            f"each class of {preparation.target.column} must occur in the training rows, but {stranger!r} does not"
         )
-    for name, values in {**prepared, "target": target}.items():
+    for name, values in {**columns, "target": target}.items():
         if arrays[name].size:
             arrays[name][at : at + batch.num_rows] = values

@@ -66,10 +66,10 @@ def _shape(text: str) -> str:
 @cache
 def _formats() -> dict[str, list[str]]:
     """The formats of each shape."""
-    found: dict[str, list[str]] = defaultdict(list)
+    formats: dict[str, list[str]] = defaultdict(list)
     for day, clock in product(_DAYS, _CLOCKS):
-        found[_shape(_SOME_DAY.strftime(day + clock))].append(day + clock)
-    return found
+        formats[_shape(_SOME_DAY.strftime(day + clock))].append(day + clock)
+    return formats
 
 
 def _fitting(shape: str, texts: list[str]) -> list[str]:

@@ -34,7 +34,7 @@ def encoding_of(files: Sequence[str], head: bytes, target: str) -> str:
 
 def _first_other(files: Sequence[str]) -> bytes | None:
     """The block in which a file is no UTF-8; None where all are."""
-    left = MOST_BYTES
+    rest = MOST_BYTES
     for file in files:
         decoder = codecs.getincrementaldecoder("utf-8")()
         for block in blocks_of(file):
@@ -42,8 +42,8 @@ def _first_other(files: Sequence[str]) -> bytes | None:
                 decoder.decode(block)
             except UnicodeDecodeError:
                 return block
-            left -= len(block)
-            if left < 0:
+            rest -= len(block)
+            if rest < 0:
                 return None
         try:
             decoder.decode(b"", True)
@@ -57,14 +57,14 @@ def _eight_bits(sample: bytes, target: str) -> str:
     western = "latin-1" if re.search(rb"[\x81\x8d\x8f\x90\x9d]", sample) else "cp1252"
     odd = b"\n".join(line for line in sample.split(b"\n") if re.search(rb"[\x80-\xff]", line))[: 1 << 16]
     letters = len(re.findall(rb"[A-Za-z\x80-\xff]", odd))
-    named = not target.isascii()
+    has_special_target = not target.isascii()
     words = sum(map(len, re.findall(rb"[\x80-\xff]{3,}", odd)))
-    if not named and words < 0.4 * letters:
+    if not has_special_target and words < 0.4 * letters:
         return western
     from charset_normalizer import from_bytes
 
     likely = [str(match.encoding) for match in from_bytes(odd)]
-    for name in (western, *likely) if named else (*likely, western):
-        if not named or target in sample.decode(name, "ignore"):
+    for name in (western, *likely) if has_special_target else (*likely, western):
+        if not has_special_target or target in sample.decode(name, "ignore"):
             return name
     return western

@@ -55,9 +55,9 @@ def read_first(files: list[str], layout: Layout) -> pd.DataFrame:
 def no_column(target: str, names: list[str], layout: Layout, frame: pd.DataFrame) -> str:
     """What is said of a target that is no column."""
     if "column_names" in layout.csv:
-        shown = ", ".join(f"{name} ({', '.join(frame[name].head(2).astype(str))}, ...)" for name in names[:6])
+        examples = ", ".join(f"{name} ({', '.join(frame[name].head(2).astype(str))}, ...)" for name in names[:6])
         fix = "name them with --header a,b,c, or say which line has the names with --header N"
-        return f"--target must be a column, but the file seems to have no line of names: there is {shown}; {fix}"
+        return f"--target must be a column, but the file seems to have no line of names: there is {examples}; {fix}"
     several = target.split(",")
     if len(several) > 1 and set(several) <= set(names):
         return f"--target must be one column, but is {len(several)}: {target}; draft a project for each"

@@ -64,14 +64,14 @@ def choose_files(source: str, root: Path, choices: Choices) -> tuple[str, list[s
     endings = Counter(suffix_of(file) for file in files)
     if len(files) == 1 or len({FORMATS.get(one) for one in endings}) == 1:
         return source, files, notes
-    wanted = [one for one in endings if choices.format in (None, "auto", FORMATS.get(one))]
-    if not wanted or not Path(source if Path(source).is_absolute() else root / source).is_dir():
+    candidates = [one for one in endings if choices.format in (None, "auto", FORMATS.get(one))]
+    if not candidates or not Path(source if Path(source).is_absolute() else root / source).is_dir():
         raise ConfigError(
             f"--data must be files of one format, but their endings are {', '.join(sorted(endings))}; give a glob"
         )
-    chosen = max(wanted, key=lambda one: (endings[one], FORMATS.get(one) in ("parquet", "csv")))
-    pattern = f"{source.rstrip('/')}/**/*{chosen}"
-    rest = [PurePath(file).name for file in files if suffix_of(file) != chosen]
+    ending = max(candidates, key=lambda one: (endings[one], FORMATS.get(one) in ("parquet", "csv")))
+    pattern = f"{source.rstrip('/')}/**/*{ending}"
+    rest = [PurePath(file).name for file in files if suffix_of(file) != ending]
     more = f" and {len(rest) - 3} more" if len(rest) > 3 else ""
     notes.append(f"left out: {', '.join(rest[:3])}{more}, of another format")
     return pattern, find_files(pattern, root, "--data"), notes
@@ -91,8 +91,8 @@ def _partitions(source: str, files: Sequence[str]) -> list[str]:
 def layout_of(files: Sequence[str], choices: Choices, target: str) -> Layout:
     """By the content of the first file, but for what ``choices`` says. Raises DataError or ConfigError for what is no table."""
     name = PurePath(files[0]).name
-    head, seen = head_of(files[0], HEAD)
-    form = choices.format if choices.format not in (None, "auto") else seen
+    head, actual_form = head_of(files[0], HEAD)
+    form = choices.format if choices.format not in (None, "auto") else actual_form
     by_name = {FORMATS.get(suffix_of(file)) for file in files}
     layout = Layout(form, None if by_name == {form} else form)
     if form == "jsonl":
@@ -147,14 +147,14 @@ def _is_object(text: bytes) -> bool:
 
 def _lists(value: Mapping[str, object], path: str) -> list[str]:
     """Where in an object there are lists of objects."""
-    found = []
+    places = []
     for name, inner in value.items():
         here = f"{path}.{name}".lstrip(".")
         if isinstance(inner, list) and inner and all(isinstance(one, dict) for one in inner):
-            found.append(here)
+            places.append(here)
         elif isinstance(inner, dict):
-            found += _lists(inner, here)
-    return found
+            places += _lists(inner, here)
+    return places
 
 
 def _decoded(head: bytes, encoding: str) -> str:
@@ -183,13 +183,13 @@ def _lines(text: str, delimiter: str) -> _Lines:
     return _Lines(rows, above)
 
 
-def _delimiter(text: str, stated: str | None, target: str, header: str | None) -> str:
+def _delimiter(text: str, choice: str | None, target: str, header: str | None) -> str:
     """The character that divides most lines into equally many values."""
-    if stated is not None:
-        found = _WORDS.get(stated.lower(), stated)
-        if len(found) != 1:
-            raise ConfigError(f"--delimiter must be one character, tab or space, but is {stated!r}")
-        return found
+    if choice is not None:
+        delimiter = _WORDS.get(choice.lower(), choice)
+        if len(delimiter) != 1:
+            raise ConfigError(f"--delimiter must be one character, tab or space, but is {choice!r}")
+        return delimiter
     width = len(header.split(",")) if header and "," in header else None
     for candidates, least in ((_USUAL, 0.5), (_OTHERS, 0.95)):
         scores = {one: _evenness(_lines(text, one).rows, target, width) for one in candidates}
@@ -205,42 +205,42 @@ def _evenness(rows: list[list[str]], target: str, width: int | None) -> tuple[bo
     wide = {n: count for n, count in widths.items() if n > 1 and width in (None, n)}
     if not wide:
         return False, 0.0
-    named = any(target in [cell.strip() for cell in row] for row in rows[:TITLES])
-    return named, round(max(wide.values()) / len(rows), 2)
+    has_target = any(target in [cell.strip() for cell in row] for row in rows[:TITLES])
+    return has_target, round(max(wide.values()) / len(rows), 2)
 
 
-def _header(layout: Layout, lines: _Lines, stated: str | None, target: str) -> None:
+def _header(layout: Layout, lines: _Lines, choice: str | None, target: str) -> None:
     """Where the names of the columns stand; `column_1` and so on where there are none."""
     rows = lines.rows
     if not rows:
         return
     width = Counter(len(row) for row in rows).most_common(1)[0][0]
     first = next(i for i, row in enumerate(rows) if len(row) == width)
-    named = next((i for i, row in enumerate(rows[:TITLES]) if target in [cell.strip() for cell in row]), None)
-    if stated is not None and stated.isdigit() and int(stated) > 0:
-        layout.csv |= {"skip_lines": int(stated) - 1} if int(stated) > 1 else {}
+    names_row = next((i for i, row in enumerate(rows[:TITLES]) if target in [cell.strip() for cell in row]), None)
+    if choice is not None and choice.isdigit() and int(choice) > 0:
+        layout.csv |= {"skip_lines": int(choice) - 1} if int(choice) > 1 else {}
         return
-    first = named if named is not None and stated is None else first
+    first = names_row if names_row is not None and choice is None else first
     if lines.above[first]:
         layout.csv["skip_lines"] = lines.above[first]
         layout.notes.append(
             f"the first {lines.above[first]} lines are above the table; --header N says which has the names"
         )
-    if stated is not None and stated != "none":
-        names = [name.strip() for name in stated.split(",")]
+    if choice is not None and choice != "none":
+        names = [name.strip() for name in choice.split(",")]
         if len(names) != width:
             raise ConfigError(
                 f"--header must name {width} columns, but names {len(names)}; or give a line's number, or none"
             )
         layout.csv["column_names"] = names
-    elif stated == "none" or (
-        named is None and not _is_header(rows[first], [r for r in rows[first + 1 :] if len(r) == width])
+    elif choice == "none" or (
+        names_row is None and not _is_header(rows[first], [r for r in rows[first + 1 :] if len(r) == width])
     ):
         layout.csv["column_names"] = [f"column_{i + 1}" for i in range(width)]
-        if stated is None:
-            shown = ", ".join(f"column_{i + 1} is {cell.strip()[:30]}" for i, cell in enumerate(rows[first][:4]))
+        if choice is None:
+            examples = ", ".join(f"column_{i + 1} is {cell.strip()[:30]}" for i, cell in enumerate(rows[first][:4]))
             layout.notes.append(
-                f"no line of names; in the first row {shown}{' ...' if width > 4 else ''}; --header a,b,c names them"
+                f"no line of names; in the first row {examples}{' ...' if width > 4 else ''}; --header a,b,c names them"
             )
 
 

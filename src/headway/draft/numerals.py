@@ -91,10 +91,10 @@ def numbers_of(texts: Mapping[str, int], comma: bool) -> tuple[Written | None, b
     if len(negative) > 1:
         return None, False
     decimal, thousands = form
-    told = {"decimal": decimal, "thousands": thousands, "units": units, "missing": tuple(sorted(words))}
-    written = Written.model_validate({**told, "negative": negative.pop() if negative else "-12"})
+    settings = {"decimal": decimal, "thousands": thousands, "units": units, "missing": tuple(sorted(words))}
+    writing = Written.model_validate({**settings, "negative": negative.pop() if negative else "-12"})
     certain = decimal == "," and not all(_GROUPED.fullmatch(part.body) for part in numbers.values())
-    return (None if written == Written() else written), certain
+    return (None if writing == Written() else writing), certain
 
 
 def _split(text: str) -> _Number | None:

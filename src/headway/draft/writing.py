@@ -138,8 +138,8 @@ def is_plain(values: pd.Series, comma: bool) -> bool:
 def _as_read(column: pd.Series, written: Written) -> pd.Series:
     """The values that a column's texts stand for."""
     array = pa.array(column.astype(object).where(column.notna(), None).tolist(), pa.string())
-    read = read_written(array, written, Place(str(column.name), "the data"))
-    return read.to_pandas().set_axis(column.index)
+    values = read_written(array, written, Place(str(column.name), "the data"))
+    return values.to_pandas().set_axis(column.index)
 
 
 def _truth(texts: Mapping[str, int]) -> Written | None:
@@ -168,13 +168,13 @@ def _example(written: Written, texts: Mapping[str, int]) -> str:
         return "yes, y, t, on and 1 are read as true, in capitals or not"
     if written.fold:
         return "capitals and spaces around a text make no difference"
-    shown = []
+    parts = []
     usual = [text for text in list(texts)[:200] if text not in written.missing]
     if written.is_number and usual:
         odd = max(usual, key=lambda text: (len(set(re.sub(r"\d", "", text))), len(text)))
         value = read_written(pa.array([odd]), written, Place("", ""))[0].as_py()
-        shown.append(f"{odd} is read as {value:.12g}")
+        parts.append(f"{odd} is read as {value:.12g}")
     if written.missing:
         some = ", ".join(written.missing[:3])
-        shown.append(f"{some} {'is' if len(written.missing) == 1 else 'are'} read as missing")
-    return "; ".join(shown)
+        parts.append(f"{some} {'is' if len(written.missing) == 1 else 'are'} read as missing")
+    return "; ".join(parts)

@@ -129,8 +129,13 @@ def render(plan: Plan, rules: Sequence[Suggestion]) -> str:
 def _series(plan: Plan) -> list[str]:
     if plan.series is None:
         return []
-    said = {"groups": list(plan.series.groups), "step": plan.series.step, "horizon": 1, "season": plan.series.season}
-    inner = ", ".join(f"{name}: {scalar(value)}" for name, value in said.items() if value not in ([], None))
+    settings = {
+        "groups": list(plan.series.groups),
+        "step": plan.series.step,
+        "horizon": 1,
+        "season": plan.series.season,
+    }
+    inner = ", ".join(f"{name}: {scalar(value)}" for name, value in settings.items() if value not in ([], None))
     return [f"  series: {{{inner}}}  # a forecast so many steps ahead is beside the newest value that is known then"]
 
 
@@ -156,16 +161,16 @@ def _baselines(plan: Plan) -> list[str]:
 
 def _clocks(plan: Plan) -> list[str]:
     """Whose clocks say the hour of each column of dates, where the files say it."""
-    named = ", ".join(f"{scalar(column)}: {{zone: {scalar(zone)}}}" for column, zone in plan.zones.items())
-    return ["", "prepare:", f"  dates: {{columns: {{{named}}}}}  # whose clocks say the hour"] if named else []
+    zones = ", ".join(f"{scalar(column)}: {{zone: {scalar(zone)}}}" for column, zone in plan.zones.items())
+    return ["", "prepare:", f"  dates: {{columns: {{{zones}}}}}  # whose clocks say the hour"] if zones else []
 
 
 def _written(plan: Plan) -> list[str]:
     """How the columns are written that are not written plainly; what differs from the default."""
     lines = []
     for name, one in plan.written.items():
-        told = one.model_dump(mode="json", exclude_defaults=True)
-        inner = ", ".join(f"{setting}: {inline(value)}" for setting, value in told.items())
+        settings = one.model_dump(mode="json", exclude_defaults=True)
+        inner = ", ".join(f"{setting}: {inline(value)}" for setting, value in settings.items())
         lines.append(f"    {scalar(name)}: {{{inner}}}")
     return ["  written:  # how values are written; new rows are read the same", *lines] if lines else []
 
