@@ -159,7 +159,7 @@ def test_json_that_is_one_object_is_refused_by_where_its_rows_are(tmp_path: Path
 
 def test_without_a_line_of_names_columns_are_numbered_or_named_by_people(tmp_path: Path) -> None:
     content = text("\t", header=False)
-    with pytest.raises(HeadwayError, match=r"no line of names: there is column_1 \(.*name them with --header a,b,c"):
+    with pytest.raises(HeadwayError, match=r"no line of names: the columns are column_1 \(.*name them with --header a,b,c"):
         made(tmp_path, "x.data", content)
     lines = made(tmp_path, "x.data", content, "column_4")
     assert any("no line of names; in the first row column_1 is " in line for line in lines)
@@ -254,7 +254,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], tuple[str, ...], str]] = {
     "odd.csv": (text, ("--encoding", "klingon"), "--encoding must be a character encoding, but is 'klingon'"),
     "two.csv": (text, ("--delimiter", "::"), "--delimiter must be one character, tab or space, but is '::'"),
     "few.csv": (text, ("--header", "a,b"), "--header must name 4 columns, but names 2"),
-    "deep.csv": (lambda: b"\n" * 60 + text(), ("--header", "3"), "--header N says which line has them"),
+    "deep.csv": (lambda: b"\n" * 60 + text(), ("--header", "3"), "--header N sets their line"),
     "none.csv": (text, ("--set", "data.written.zzz.decimal=,"), "--set data.written.zzz must name a column"),
 }
 

@@ -208,7 +208,7 @@ def test_a_row_that_is_written_otherwise_is_refused_by_itself(tmp_path: Path) ->
     rows.loc[1, "price"] = "12 $"
     pq.write_table(pa.Table.from_pandas(rows, preserve_index=False), tmp_path / "new.parquet")
     batch = pq.read_table(tmp_path / "new.parquet").combine_chunks().to_batches()[0]
-    assert sift(preparation, batch) == {1: "price must be numeric, written as data.written says, but is '12 $'"}
+    assert sift(preparation, batch) == {1: "price must be numeric, in the form of data.written, but is '12 $'"}
 
 
 def test_settings_of_two_kinds_of_values_are_one_line() -> None:

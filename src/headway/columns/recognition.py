@@ -1,4 +1,4 @@
-"""What `init` knows about a column of unknown type, and a type's guess."""
+"""A column of unknown type as `init` examines it, and a type's guess."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 class Guess:
     """A column's role, the name of its type where it is a feature, and the reason. ``textual``: dates that are written as text.
 
-    ``zone``: whose clocks the file says that moments were read from, where these are not UTC's.
+    ``zone``: the time zone of moments, where the file has it and it is not UTC.
     """
 
     role: Literal["feature", "key", "ignore"]
@@ -53,7 +53,7 @@ class Specimen:
 
     @cached_property
     def distinct(self) -> int:
-        """How many values differ."""
+        """Number of different values."""
         return int(self.present.nunique())
 
     @cached_property
@@ -63,12 +63,12 @@ class Specimen:
 
     @property
     def is_called_an_id(self) -> bool:
-        """Whether the name says that it is an id."""
+        """Whether the name is that of an id."""
         return _ID.search(self.name) is not None
 
     @property
     def is_called_a_code(self) -> bool:
-        """Whether the name says that its numbers stand for something without an order."""
+        """Whether the name is that of codes without an order."""
         return _CODE.search(_HUMPS.sub("_", self.name)) is not None
 
     @cached_property

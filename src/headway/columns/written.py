@@ -1,4 +1,4 @@
-"""How the values of one column are written, where that is not plain: read the same in training, scoring and watching.
+"""The form of one column's values, where it is not plain: they are read the same way in training, scoring and watching.
 
 $4,210.18    {thousands: ",", units: {$: 1}}     4210.18
 1.234,5 kg   {decimal: ",", thousands: ".", units: {kg: 1}}     1234.5
@@ -27,19 +27,22 @@ TRUE = ("true", "yes", "y", "t", "on", "1")
 FALSE = ("false", "no", "n", "f", "off", "0")
 
 _TYPED = {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2013": "-", "\u2019": "'"}
-"""What word processors put for a space, a minus and an apostrophe."""
+"""Characters that word processors write for a space, a minus and an apostrophe."""
 
 
 class Written(Config):
-    """How a column's values are written. Text is read so; what a file holds as numbers, dates or truth values is these already."""
+    """The form of a column's values. It is for text; values that a file holds as numbers, dates or truth values stay."""
 
-    decimal: Literal[".", ","] = Field(".", description="What stands before the decimals of a number.")
-    thousands: Literal["", ",", ".", " ", "'"] = Field("", description="What stands between groups of three digits.")
+    decimal: Literal[".", ","] = Field(".", description="The character before a number's decimals.")
+    thousands: Literal["", ",", ".", " ", "'"] = Field("", description="The character between groups of three digits.")
     units: dict[str, float] = Field(
-        {}, description="What may stand beside a number, and what the number is multiplied by then: {$: 1}, {k: 1000}."
+        {},
+        description="Units beside a number, each with the factor that the number is multiplied by: {$: 1}, {k: 1000}.",
     )
-    negative: Literal["-12", "(12)", "12-"] = Field("-12", description="How negative numbers may be written, too.")
-    missing: tuple[str, ...] = Field((), description="What stands for a missing value in this column.")
+    negative: Literal["-12", "(12)", "12-"] = Field(
+        "-12", description="A further form of negative numbers, besides -12."
+    )
+    missing: tuple[str, ...] = Field((), description="Texts that mean a missing value in this column.")
     fold: bool = Field(False, description="Whether capitals and spaces around a text make no difference.")
     truth: bool = Field(
         False, description="Whether yes, y, t, on and 1 are true, and no, n, f, off and 0 false, in capitals or not."
@@ -71,9 +74,9 @@ class Written(Config):
 
 
 def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:
-    """The values that the texts of a column stand for; values that are read already stay as they are.
+    """A column with its texts read as values; other values stay.
 
-    Raises BadValues on texts that are written otherwise.
+    Raises BadValues for texts of another form.
     """
     column = plain(column)
     form = family(column.type)
@@ -98,11 +101,11 @@ def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:
 
 
 def _read(texts: pa.Array, written: Written) -> tuple[pa.Array, str]:
-    """What each different text stands for, null where it is none, and what it should have been."""
+    """The value of each different text, null where it has none, and the rule that such a text breaks."""
     if written.dates:
         return read_dates(texts, written.dates), f"a date like {' or '.join(written.dates)}"
     if written.is_number:
-        return read_numbers(texts, written), "numeric, written as data.written says"
+        return read_numbers(texts, written), "numeric, in the form of data.written"
     folded = pc.utf8_lower(texts)
     if written.truth:
         for word, spellings in (("true", TRUE), ("false", FALSE)):
@@ -119,7 +122,7 @@ def _whole_texts(column: pa.Array) -> pa.Array:
 
 
 def read_numbers(texts: pa.Array, written: Written) -> pa.Array:
-    """The number of each text, float64; null where it is none, NaN where it stands for a missing one."""
+    """The number of each text, float64; null where it is no number, NaN where it means a missing one."""
     from headway.columns.number import plain_number
 
     for variant, usual in _TYPED.items():
@@ -147,7 +150,7 @@ def read_numbers(texts: pa.Array, written: Written) -> pa.Array:
 
 
 def _pattern(written: Written) -> str:
-    """A number as it is written: its sign, what stands beside it, its digits."""
+    """The pattern of a number: sign, units, digits."""
     units = "".join(f"{re.escape(unit)}|" for unit in sorted(written.units, key=len, reverse=True))
     opening, closing = (r"\(?", r"\)?") if written.negative == "(12)" else ("", "")
     last = "-?" if written.negative == "12-" else ""

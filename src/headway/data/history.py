@@ -1,4 +1,4 @@
-"""What is known of a series' target beforehand: a forecast that is made ``horizon`` steps ahead knows it up to then."""
+"""Earlier values of a series' target: a forecast ``horizon`` steps ahead may use those up to its own time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How files are read: the settings that decide, beside the content, on the values of the rows and so on their identities."""
+"""How files are read: the settings that, with the content, decide the values of the rows and so their identities."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class FileReading(Record):
 
     @classmethod
     def of_project(cls, data: Mapping[str, Any], textual: bool, now: FileReading) -> FileReading:
-        """From the ``data`` section in the bundle of an early version, which did not keep its reading.
+        """The reading from the ``data`` section in the bundle of an early version, which did not keep it.
 
-        ``textual``: whether its files were CSV. What the section does not tell is taken from ``now``, the reading of today.
+        ``textual``: whether its files were CSV. The rest is taken from ``now``, the present reading.
         """
         if data.get("dataset") is not None:
             csv = now.csv if now.dataset == data["dataset"] else CsvOptions()
@@ -55,7 +55,7 @@ class FileReading(Record):
 
 
 def _other_form(data: Mapping[str, Any], now: FileReading) -> str:
-    """The form of files that are not CSV: stated, or by the source's ending, or else that of today."""
+    """The form of files that are not CSV: the setting, else by the source's ending, else the present one."""
     try:
         form = format_of([str(data.get("source"))], data.get("format") or "auto")
     except ConfigError:
@@ -64,15 +64,15 @@ def _other_form(data: Mapping[str, Any], now: FileReading) -> str:
 
 
 def reading_of(config: DataConfig, form: str, csv: CsvOptions) -> FileReading:
-    """How a project's files are read, ``form`` and ``csv`` being what its settings or its data set come to."""
+    """How a project's files are read; ``form`` and ``csv`` are those of its settings or its data set."""
     return FileReading(form, csv, config.dataset, config.date_format, dict(config.written))
 
 
 def also_null(clean: Clean | None, names: Collection[str], csv: CsvOptions) -> Clean:
     """``clean``, after which the texts in the columns ``names`` are null too where ``csv`` calls them null.
 
-    To an earlier version, a word that is null today may be text in a column of numbers. It never learnt such a row, so the word must
-    not stop the reading.
+    For an earlier version, a word that is null now may have been text in a column of numbers. That version learnt no such row, so the
+    word must not stop the reading.
     """
 
     def clean_and_null(batch: pa.RecordBatch) -> pa.RecordBatch:

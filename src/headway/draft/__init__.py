@@ -1,9 +1,9 @@
 """`headway init`: drafts a project from its data.
 
-layout    how its files are laid out: format, delimiter, line of names; encoding: of their characters
+layout    the layout of its files: format, delimiter, line of names; encoding: of their characters
 first_rows the rows that decisions are made on
-settings  `--set`: what users state of the table, and what is written over the draft
-writing   how its values are written, where not plainly; numerals: of numbers, dating: of dates
+settings  `--set`: how the table is read, and settings that replace those of the draft
+writing   the form of its values, where it is not plain; numerals: of numbers, dating: of dates
 guess     the likely type of a column
 series    whether rows are time series, in which steps
 notes     what people should know beside the decisions

@@ -1,4 +1,4 @@
-"""How dates are written that are not all written in one way which tells itself."""
+"""The formats of dates that are written in several ways or in an ambiguous one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cache
 from itertools import product
 
 MOST_SHAPES = 8
-"""Of dates that people wrote there are fewer ways than this; codes have more."""
+"""Dates are written in fewer different shapes than this; codes in more."""
 
 _ISO = "ISO8601"
 _DAYS = (
@@ -26,7 +26,7 @@ _SOME_DAY = datetime(2024, 3, 5, 10, 20, 30)
 
 @dataclass(frozen=True)
 class Dating:
-    """``formats`` of all dates, in the order in which they are tried; or, where a date may be two days, ``doubt``: the two formats."""
+    """The ``formats`` of all dates, in the order in which they are tried; or, where day and month are ambiguous, the two in ``doubt``."""
 
     formats: tuple[str, ...]
     missing: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Dating:
 
 
 def dating_of(texts: Mapping[str, int], missing: frozenset[str]) -> Dating | None:
-    """How texts are written that are all dates, but for words that stand for ``missing`` ones; None where they are something else."""
+    """The formats of texts that are all dates, except for words for ``missing`` ones; None where they are no dates."""
     words = tuple(sorted(text for text in texts if text.lower() in missing))
     shapes: dict[str, list[str]] = defaultdict(list)
     for text in texts:
@@ -86,6 +86,6 @@ def _fitting(shape: str, texts: list[str]) -> list[str]:
 
 
 def _order(form: str) -> str | None:
-    """Whether the day or the month comes first; None where a date tells it itself."""
+    """Whether the day or the month comes first; None where the dates leave no doubt."""
     numeric = re.match(r"%([dm])[/-]%[dm]", form)
     return numeric[1] if numeric else None

@@ -163,7 +163,7 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
 
 
 def _write_down(plan: Plan, writings: Mapping[str, Writing]) -> None:
-    """How the columns are written that are learnt from, and the target."""
+    """Record the forms of the target and of the features."""
     for name in (plan.target, *plan.features):
         if name in writings:
             plan.written[name] = writings[name].written

@@ -1,4 +1,4 @@
-"""The character encoding of text files, told from their bytes."""
+"""The character encoding of text files, recognized by their bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from headway.data.formats import blocks_of
 
 MOST_BYTES = 1 << 28
-"""So much is looked at of files in UTF-8; beyond, reading them tells."""
+"""At most so many bytes are checked for UTF-8; a wrong byte beyond them is an error of reading."""
 
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -20,7 +20,7 @@ _MARKS = {
 
 
 def encoding_of(files: Sequence[str], head: bytes, target: str) -> str:
-    """The encoding of ``files``, of which the first begins with ``head``. Where several fit, the one in which ``target`` occurs."""
+    """The encoding of ``files``, the first of which begins with ``head``. Where several fit, the one in which ``target`` occurs."""
     marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
     if marked is not None:
         return marked
@@ -33,7 +33,7 @@ def encoding_of(files: Sequence[str], head: bytes, target: str) -> str:
 
 
 def _first_other(files: Sequence[str]) -> bytes | None:
-    """The block in which a file is no UTF-8; None where all are."""
+    """The first block that is not UTF-8; None where all are."""
     rest = MOST_BYTES
     for file in files:
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -53,7 +53,7 @@ def _first_other(files: Sequence[str]) -> bytes | None:
 
 
 def _eight_bits(sample: bytes, target: str) -> str:
-    """One byte a character as in Western Europe, unless most letters are of another script, in which words are of them alone."""
+    """A Western European encoding, unless most letters above ASCII form whole words, as in other scripts."""
     western = "latin-1" if re.search(rb"[\x81\x8d\x8f\x90\x9d]", sample) else "cp1252"
     odd = b"\n".join(line for line in sample.split(b"\n") if re.search(rb"[\x80-\xff]", line))[: 1 << 16]
     letters = len(re.findall(rb"[A-Za-z\x80-\xff]", odd))

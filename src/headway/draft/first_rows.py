@@ -53,13 +53,15 @@ def read_first(files: list[str], layout: Layout) -> pd.DataFrame:
 
 
 def no_column(target: str, names: list[str], layout: Layout, frame: pd.DataFrame) -> str:
-    """What is said of a target that is no column."""
+    """The message for a target that is no column."""
     if "column_names" in layout.csv:
         examples = ", ".join(f"{name} ({', '.join(frame[name].head(2).astype(str))}, ...)" for name in names[:6])
-        fix = "name them with --header a,b,c, or say which line has the names with --header N"
-        return f"--target must be a column, but the file seems to have no line of names: there is {examples}; {fix}"
+        fix = "name them with --header a,b,c, or set the line of names with --header N"
+        return (
+            f"--target must be a column, but the file seems to have no line of names: the columns are {examples}; {fix}"
+        )
     several = target.split(",")
     if len(several) > 1 and set(several) <= set(names):
         return f"--target must be one column, but is {len(several)}: {target}; draft a project for each"
-    fix = "" if layout.form != "csv" else "; --header N says which line has the names, --delimiter what is between them"
+    fix = "" if layout.form != "csv" else "; --header N sets the line of names, --delimiter the character between them"
     return f"--target must be a column, but {target} is none{suggest(target, names)}{fix if len(names) < 2 else ''}"

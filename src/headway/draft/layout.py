@@ -1,4 +1,4 @@
-"""How the files of a table are laid out: their format, encoding, delimiter, and where the names of the columns stand."""
+"""The layout of a table's files: format, encoding, delimiter, and the line of column names."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from headway.errors import ConfigError, DataError
 HEAD = 1 << 20
 LINES = 200
 TITLES = 50
-"""Among so many first lines the one with the columns' names is looked for."""
+"""The line of column names is searched for in so many first lines."""
 
 _USUAL, _OTHERS = ("\t", ";", "|", ","), ("^", "~", "\x01", " ", ":")
-"""Of equally good ones the first: commas stand in numbers and in texts, too."""
+"""Of equally good delimiters the first is taken; the comma is last, as it also occurs in numbers and texts."""
 
 _WORDS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 _VALUE = re.compile(r"[-+$€£(]*[.,]?\d.*|\?|")
@@ -30,7 +30,7 @@ _YEAR = re.compile(r"(19|20)\d\d")
 
 @dataclass(frozen=True)
 class Choices:
-    """What people say of the files beside where they are: options of `headway init`. ``header``: names, a line's number, or none."""
+    """Options of `headway init` about the files. ``header``: names, a line's number, or none."""
 
     format: str | None = None
     encoding: str | None = None
@@ -41,7 +41,7 @@ class Choices:
 
 @dataclass
 class Layout:
-    """``format``: where the files' names do not tell it. ``csv``: what differs from plain CSV. ``notes``: what people should know."""
+    """``format``: where it does not follow from the files' names. ``csv``: settings that differ from plain CSV. ``notes``: for the user."""
 
     form: str
     format: str | None = None
@@ -58,7 +58,7 @@ class _Lines:
 
 
 def choose_files(source: str, root: Path, choices: Choices) -> tuple[str, list[str], list[str]]:
-    """The source, its files, and notes. Of a folder with files of several formats, those of the most frequent one."""
+    """The source, its files, and notes. In a folder with several formats, the files of the most frequent one are taken."""
     files = find_files(source, root, "--data")
     notes = _partitions(source, files)
     endings = Counter(suffix_of(file) for file in files)
@@ -89,7 +89,7 @@ def _partitions(source: str, files: Sequence[str]) -> list[str]:
 
 
 def layout_of(files: Sequence[str], choices: Choices, target: str) -> Layout:
-    """By the content of the first file, but for what ``choices`` says. Raises DataError or ConfigError for what is no table."""
+    """The layout by the content of the first file and by ``choices``. Raises DataError or ConfigError for a file that is no table."""
     name = PurePath(files[0]).name
     head, actual_form = head_of(files[0], HEAD)
     form = choices.format if choices.format not in (None, "auto") else actual_form
@@ -98,14 +98,14 @@ def layout_of(files: Sequence[str], choices: Choices, target: str) -> Layout:
     if form == "jsonl":
         _refuse_object(head, name)
     if layout.format is not None and None not in by_name:
-        layout.notes.append(f"{name} is {form} by its content, whatever its name says")
+        layout.notes.append(f"{name} is {form} by its content, in spite of its name")
     if form != "csv":
         return layout
     encoding = choices.encoding or encoding_of(files, head, target)
     if encoding != "utf-8":
         layout.csv["encoding"] = encoding
         if choices.encoding is None:
-            layout.notes.append(f"encoding: {encoding}, since the bytes are no UTF-8; --encoding says another")
+            layout.notes.append(f"encoding: {encoding}, since the bytes are not UTF-8; --encoding sets another")
     text = _decoded(head, encoding).lstrip("\ufeff")
     delimiter = _delimiter(text, choices.delimiter, target, choices.header)
     if delimiter != ",":
@@ -117,12 +117,12 @@ def layout_of(files: Sequence[str], choices: Choices, target: str) -> Layout:
 
 
 def _refuse_object(head: bytes, name: str) -> None:
-    """Raises DataError where a file is one JSON object, with where in it the rows seem to be."""
+    """Raises DataError where a file is one JSON object, naming the likely place of the rows in it."""
     first, _, rest = head.strip().partition(b"\n")
     try:
         whole = json.loads(head if rest.strip() and not _is_object(first) else first)
     except (ValueError, RecursionError):
-        return  # more than one object, which reading will look at
+        return  # more than one object, which reading checks
     if not isinstance(whole, dict) or (rest.strip() and _is_object(first)):
         return
     lists = _lists(whole, "")
@@ -146,7 +146,7 @@ def _is_object(text: bytes) -> bool:
 
 
 def _lists(value: Mapping[str, object], path: str) -> list[str]:
-    """Where in an object there are lists of objects."""
+    """The paths of an object's lists of objects."""
     places = []
     for name, inner in value.items():
         here = f"{path}.{name}".lstrip(".")
@@ -179,7 +179,7 @@ def _lines(text: str, delimiter: str) -> _Lines:
             if len(rows) >= LINES:
                 break
     except stdlib_csv.Error:
-        pass  # what follows is for the reader to refuse
+        pass  # the reader refuses the rest
     return _Lines(rows, above)
 
 
@@ -200,7 +200,7 @@ def _delimiter(text: str, choice: str | None, target: str, header: str | None) -
 
 
 def _evenness(rows: list[list[str]], target: str, width: int | None) -> tuple[bool, float]:
-    """Whether a line holds the target's name by itself, and the share of rows that have as many values as most, at least two."""
+    """Whether a line has the target's name as a cell, and the share of rows that have the most frequent width, at least two."""
     widths = Counter(len(row) for row in rows)
     wide = {n: count for n, count in widths.items() if n > 1 and width in (None, n)}
     if not wide:
@@ -210,7 +210,7 @@ def _evenness(rows: list[list[str]], target: str, width: int | None) -> tuple[bo
 
 
 def _header(layout: Layout, lines: _Lines, choice: str | None, target: str) -> None:
-    """Where the names of the columns stand; `column_1` and so on where there are none."""
+    """Find the line of column names; without one, they are `column_1` and so on."""
     rows = lines.rows
     if not rows:
         return
@@ -224,7 +224,7 @@ def _header(layout: Layout, lines: _Lines, choice: str | None, target: str) -> N
     if lines.above[first]:
         layout.csv["skip_lines"] = lines.above[first]
         layout.notes.append(
-            f"the first {lines.above[first]} lines are above the table; --header N says which has the names"
+            f"the first {lines.above[first]} lines are above the table; --header N sets the line of names"
         )
     if choice is not None and choice != "none":
         names = [name.strip() for name in choice.split(",")]
@@ -267,7 +267,7 @@ def _is_padded(rows: Sequence[Sequence[str]]) -> bool:
 
 
 OPTIONS: Mapping[str, str] = {
-    "data.csv.skip_lines: N leaves out lines above them": "--header N says which line has them",
+    "data.csv.skip_lines: N leaves out lines above them": "--header N sets their line",
     "data.csv.encoding": "--encoding",
     "data.csv.delimiter": "--delimiter",
     "data.csv.column_names": "--header",
@@ -279,7 +279,7 @@ _SETTING = re.compile(r"(?<!--set )\b(data\.(?:date_format|unlabelled|positive|f
 
 
 def as_options(text: str) -> str:
-    """A message with the options of `init` where it names settings of a YAML, which there is none of yet."""
+    """A message with the options of `init` in place of settings in a YAML, which does not exist yet."""
     for setting, option in OPTIONS.items():
         text = text.replace(setting, option)
     return _SETTING.sub(r"--set \1", text)

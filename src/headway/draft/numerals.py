@@ -1,4 +1,4 @@
-"""Numbers as people write them: the digits, what stands beside them, and the words that stand for missing ones."""
+"""Numbers in text: their digits, their units, and words for missing ones."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ missing|unknown|unk|tbd|nd|k.a.|k.a|n/k|undefined|not available|not known|no dat
 """Words and marks that stand for a missing number."""
 
 MOST_WORDS, RARE, OFTEN = 3, 0.05, 0.3
-"""So many other words, on so small a share of the rows, are taken for missing numbers, too; on a larger one beside many numbers."""
+"""At most so many other words, in at most this share of the rows, mean missing numbers; in the larger share where numbers are many."""
 
 FEWEST = 5
-"""Different numbers that there must be among texts before they are believed."""
+"""Least number of different numbers among texts that are taken for numbers."""
 
 _SYMBOLS = "<>≤≥~≈=+"
 _CURRENCIES = frozenset(
@@ -49,14 +49,14 @@ _SCALES: Sequence[Mapping[str, float]] = (
     {"W": 1.0, "kW": 1e3, "MW": 1e6},
     {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9},
 )
-"""Units of one measure beside each other, each with what a number of it is multiplied by."""
+"""Units of one measure in a group, each with its factor."""
 
 _ONE = re.compile(
     r"(?P<open>\(?)\s*[-+]?\s*(?P<before>[^\d\s(),'+-][^\d(),'+-]*)?\s*(?P<inner>\(?)[-+]?\s*"
     r"(?P<body>(?:\d|[.,]\d)(?:[\d.,]|[ '](?=\d{3}))*(?:[eE][-+]?\d+)?)"
     r"\s*(?P<after>[^\d\s(),.'/:;+-][^(),:;]*|\+[^\d(),:;]*)?(?P<close>\)?)\s*(?P<last>-?)"
 )
-"""Any number with what may stand beside it."""
+"""Any number with its unit."""
 
 _TYPED = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2013": "-", "\u2019": "'"})
 _FORMS = ((".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
@@ -74,7 +74,7 @@ class _Number:
 
 
 def numbers_of(texts: Mapping[str, int], comma: bool) -> tuple[Written | None, bool]:
-    """How numbers are written, and whether the decimal comma is certain; None where these are no numbers."""
+    """The form of numbers, and whether the decimal comma is certain; None where the texts are no numbers."""
     first = list(texts)[:200]
     if sum(_split(text) is not None for text in first) < 0.5 * len(first):
         return None, False
@@ -111,12 +111,12 @@ def _split(text: str) -> _Number | None:
 
 
 def _has_codes(numbers: Mapping[str, _Number]) -> bool:
-    """Whether some begin with a zero as no number does."""
+    """Whether some begin with a zero, as codes do."""
     return any(len(part.body) > 1 and part.body.isdigit() and part.body[0] == "0" for part in numbers.values())
 
 
 def _may_be_missing(words: Mapping[str, int], texts: Mapping[str, int], numbers: int) -> bool:
-    """Whether what is none of so many different numbers may stand for missing ones."""
+    """Whether the texts that are no numbers may mean missing ones; ``numbers``: how many different numbers there are."""
     total = sum(texts.values())
     others = {word: count for word, count in words.items() if word.lower() not in MISSING}
     share = RARE if numbers < 20 * max(1, len(others)) else OFTEN
@@ -125,7 +125,7 @@ def _may_be_missing(words: Mapping[str, int], texts: Mapping[str, int], numbers:
 
 
 def _units(numbers: Mapping[str, _Number], texts: Mapping[str, int]) -> dict[str, float] | None:
-    """What stands beside the numbers, with its factor; None where that is more than one unit, or a code's letters."""
+    """The units of the numbers with their factors; None where they are of several measures, or letters of a code."""
     befores = {part.before for part in numbers.values()} - {""}
     afters = {part.after for part in numbers.values()} - {""}
     money = {one for one in (before.strip(_SYMBOLS + " ") for before in befores) if one}

@@ -11,7 +11,7 @@ from headway.tasks import TaskName
 
 @dataclass(frozen=True)
 class Series:
-    """A step in words, and after how many of them the target is likely alike; ``groups`` have a series each."""
+    """A step in words, and the likely season in steps; ``groups`` have a series each."""
 
     moment: str
     groups: tuple[str, ...]

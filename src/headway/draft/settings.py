@@ -1,4 +1,4 @@
-"""Settings of `headway init --set`: some decide how the table is read, the others are written over the draft."""
+"""Settings of `headway init --set`: some decide how the table is read, the others replace those of the draft."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WRITTEN, _CSV = "data.written.", "data.csv."
 
 
 def stated_writings(pairs: Pairs) -> dict[str, Written]:
-    """How columns are written that people have said it of."""
+    """The settings `data.written` of columns."""
     stated: dict[str, dict[str, object]] = {}
     for dotted, value in pairs.items():
         if dotted.startswith(_WRITTEN):

@@ -1,4 +1,4 @@
-"""How the values of a column seem to be written, told from the column alone: what `init` writes under `data.written`."""
+"""The likely form of a column's values, by the column alone: the settings `data.written` of `init`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Writing:
-    """How a column is written, with an example for people; ``comma``: whether it has decimal commas for certain.
+    """The form of a column, with an example for the user; ``comma``: whether it certainly has decimal commas.
 
-    ``doubt``: the question to people where its dates may be two days each; then it is not read.
+    ``doubt``: the question to the user where day and month are ambiguous; then the column is not read.
     """
 
     written: Written
@@ -39,11 +39,11 @@ class Writing:
 def as_written(
     frame: pd.DataFrame, stated: Mapping[str, Written] = MappingProxyType({}), date_format: str | None = None
 ) -> tuple[pd.DataFrame, dict[str, Writing]]:
-    """A table as its columns seem to be written, and how those are that are not written plainly.
+    """A table read by the likely forms of its columns, and the forms that are not plain.
 
-    ``stated``: columns of which people say it; ``date_format``: how dates are written that may be written in two ways.
+    ``stated``: the forms that the user has set; ``date_format``: the format of ambiguous dates.
 
-    Blanks among numbers are missing. What is 1,234 in one column depends on whether another one has decimal commas.
+    Blanks among numbers are missing. The value of 1,234 depends on whether another column has decimal commas.
     """
     frame = frame.copy(deep=False)
     for name in frame.columns:
@@ -59,7 +59,7 @@ def as_written(
     for name, written in stated.items():
         if name not in specimens:
             raise ConfigError(f"--set data.written.{name} must name a column{suggest(name, list(specimens))}")
-        writings[name] = Writing(written, "written as --set says")
+        writings[name] = Writing(written, "written as set with --set")
     for name, writing in writings.items():
         if not writing.doubt:
             frame[name] = _as_read(frame[name], writing.written)
@@ -83,7 +83,7 @@ def _without_blanks(column: pd.Series) -> pd.Series:
 
 
 def writing_of(specimen: Specimen, comma: bool = False) -> Writing | None:
-    """How the texts of a column are written, where that is not plainly. ``comma``: whether other columns have decimal commas."""
+    """The form of a column's texts; None where it is plain. ``comma``: whether other columns have decimal commas."""
     present = specimen.present
     if is_plain(present, comma):
         return None
@@ -105,7 +105,7 @@ def _fits(specimen: Specimen, date_format: str) -> bool:
 
 
 def _dated(specimen: Specimen, texts: Mapping[str, int]) -> Writing | None:
-    """How dates are written that are not in one form which tells itself."""
+    """The form of dates that are written in several formats or in an ambiguous one; None for others."""
     if sum(any(c.isdigit() for c in text) for text in list(texts)[:50]) < 25 <= len(texts):
         return None
     if any(one.is_time and one.recognise(specimen) is not None for one in column_types().values()):
@@ -117,7 +117,7 @@ def _dated(specimen: Specimen, texts: Mapping[str, int]) -> Writing | None:
         which = " or ".join(dating.doubt)
         column = specimen.name
         return Writing(
-            Written(), "", doubt=f"dates that may be {which}; --set data.written.{column}.dates=[...] says which"
+            Written(), "", doubt=f"dates that may be {which}; --set data.written.{column}.dates=[...] sets the format"
         )
     written = Written(dates=dating.formats, missing=dating.missing)
     return Writing(written, f"dates as {', '.join(dating.formats)}")
@@ -136,21 +136,21 @@ def is_plain(values: pd.Series, comma: bool) -> bool:
 
 
 def _as_read(column: pd.Series, written: Written) -> pd.Series:
-    """The values that a column's texts stand for."""
+    """The column with its texts read as values."""
     array = pa.array(column.astype(object).where(column.notna(), None).tolist(), pa.string())
     values = read_written(array, written, Place(str(column.name), "the data"))
     return values.to_pandas().set_axis(column.index)
 
 
 def _truth(texts: Mapping[str, int]) -> Written | None:
-    """Whether these are true and false in more than one word for each."""
+    """Truth values in more than one pair of words; None for other texts."""
     words = {text.lower() for text in texts}
     true, false = words & set(TRUE), words & set(FALSE)
     return Written(truth=True) if words == true | false and true and false and len(words) > 2 else None
 
 
 def _folded(values: pd.Series) -> Written | None:
-    """Whether texts differ only by capitals and by spaces around them."""
+    """Texts of which some differ only by capitals and by spaces around them; None for others."""
     raw = values.astype(str)
     if has_codes(values) or raw.nunique() > 1000:
         return None
@@ -163,7 +163,7 @@ def _folded(values: pd.Series) -> Written | None:
 
 
 def _example(written: Written, texts: Mapping[str, int]) -> str:
-    """What people see: the oddest of the usual texts, and what it is read as."""
+    """An example: the oddest of the usual texts, and the value that it is read as."""
     if written.truth:
         return "yes, y, t, on and 1 are read as true, in capitals or not"
     if written.fold:

@@ -136,7 +136,7 @@ def _series(plan: Plan) -> list[str]:
         "season": plan.series.season,
     }
     inner = ", ".join(f"{name}: {scalar(value)}" for name, value in settings.items() if value not in ([], None))
-    return [f"  series: {{{inner}}}  # a forecast so many steps ahead is beside the newest value that is known then"]
+    return [f"  series: {{{inner}}}  # forecasts are this many steps ahead"]
 
 
 def _split(plan: Plan) -> list[str]:
@@ -151,7 +151,7 @@ def _split(plan: Plan) -> list[str]:
 
 
 def _baselines(plan: Plan) -> list[str]:
-    """A forecast's, beside those of any row."""
+    """The baselines of a forecast: those of any rows, and naive ones."""
     if plan.series is None:
         return []
     learning = ["trivial", "linear", "boosting"]
@@ -160,19 +160,19 @@ def _baselines(plan: Plan) -> list[str]:
 
 
 def _clocks(plan: Plan) -> list[str]:
-    """Whose clocks say the hour of each column of dates, where the files say it."""
+    """The time zone of each column of dates, where the files have it."""
     zones = ", ".join(f"{scalar(column)}: {{zone: {scalar(zone)}}}" for column, zone in plan.zones.items())
-    return ["", "prepare:", f"  dates: {{columns: {{{zones}}}}}  # whose clocks say the hour"] if zones else []
+    return ["", "prepare:", f"  dates: {{columns: {{{zones}}}}}  # the zone of its hours"] if zones else []
 
 
 def _written(plan: Plan) -> list[str]:
-    """How the columns are written that are not written plainly; what differs from the default."""
+    """The forms of columns that are not plain, without default settings."""
     lines = []
     for name, one in plan.written.items():
         settings = one.model_dump(mode="json", exclude_defaults=True)
         inner = ", ".join(f"{setting}: {inline(value)}" for setting, value in settings.items())
         lines.append(f"    {scalar(name)}: {{{inner}}}")
-    return ["  written:  # how values are written; new rows are read the same", *lines] if lines else []
+    return ["  written:  # the form of the values; new rows are read the same way", *lines] if lines else []
 
 
 def inline(value: Any) -> str:

@@ -74,7 +74,7 @@ def _judge(part: str, kind: str, where: str, url: str, tables: set[str], revisio
     known_revisions, newest = revisions_of(part, kind)
     strangers = sorted(revisions - known_revisions)
     if strangers:
-        fact = f"the {name} installed here does not have its version {strangers[0]}"
+        fact = f"its version {strangers[0]} is unknown to the {name} installed here"
         raise ConfigError(f"{where} must suit this {name}, but {fact}; install the newer {name}, or restore a backup")
     if part == "mlflow" and not revisions & newest:
         fact = f"its version {sorted(revisions)[0]} is older"

@@ -1,4 +1,4 @@
-"""What is asked of the process that looks at the newest rows (measure.py), and what it answers."""
+"""The request to the process that measures the newest rows (measure.py), and its answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headway.watch.clusters import Sizes, Together
 
 @dataclass(frozen=True)
 class Request(Record):
-    """The ``files`` of a project's data, or of ``source``, as a bundle reads and predicts them. ``root``: the project's folder.
+    """Asks for the ``files`` of a project's data, or of ``source``, as a bundle reads and predicts them. ``root``: the project's folder.
 
     ``together``: which rows of its training belong together; None where that is not known.
     """
@@ -32,7 +32,7 @@ class Request(Record):
 
 @dataclass(frozen=True)
 class Newest:
-    """The rows' columns, what was predicted for them as one more, and the units that they belong to; None where each is one."""
+    """The profiles of the rows' columns and of their predictions, and the rows' units; None where each row is one."""
 
     profile: Profile
     prediction: Summary
