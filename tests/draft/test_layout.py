@@ -159,7 +159,9 @@ def test_json_that_is_one_object_is_refused_by_where_its_rows_are(tmp_path: Path
 
 def test_without_a_line_of_names_columns_are_numbered_or_named_by_people(tmp_path: Path) -> None:
     content = text("\t", header=False)
-    with pytest.raises(HeadwayError, match=r"no line of names: the columns are column_1 \(.*name them with --header a,b,c"):
+    with pytest.raises(
+        HeadwayError, match=r"no line of names: the columns are column_1 \(.*name them with --header a,b,c"
+    ):
         made(tmp_path, "x.data", content)
     lines = made(tmp_path, "x.data", content, "column_4")
     assert any("no line of names; in the first row column_1 is " in line for line in lines)
