@@ -48,6 +48,24 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     _project(show)
     show.add_argument("--all", action="store_true", help="every version, decision and run, not the newest ten of each")
     _json(show)
+    _study(command, do)
+    _use(command, do)
+    sync = command(
+        "sync",
+        do["sync"],
+        "Send a run's folder to MLflow: after MLflow did not answer, or from another machine.",
+    )
+    sync.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
+    up = command("up", do["up"], "Serve the Prefect and MLflow web pages and run what is started there, until Ctrl-C.")
+    for name, port in (("prefect", 4200), ("mlflow", 5000)):
+        text = f"port of its server (default {port})"
+        up.add_argument(f"--{name}-port", type=_port, default=port, metavar="N", help=text)
+    _operate(command, do, up)
+    return top
+
+
+def _study(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
+    """The commands that train or sample without registering."""
     seeds = command("seeds", do["seeds"], "Train a project with many seeds, for error bars.", _SEEDS_EXAMPLE)
     _project(seeds)
     _settings(seeds)
@@ -65,19 +83,6 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest (default 0.8)"
     )
     sample.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the draw (default 0)")
-    _use(command, do)
-    sync = command(
-        "sync",
-        do["sync"],
-        "Send a run's folder to MLflow: after MLflow did not answer, or from another machine.",
-    )
-    sync.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
-    up = command("up", do["up"], "Serve the Prefect and MLflow web pages and run what is started there, until Ctrl-C.")
-    for name, port in (("prefect", 4200), ("mlflow", 5000)):
-        text = f"port of its server (default {port})"
-        up.add_argument(f"--{name}-port", type=_port, default=port, metavar="N", help=text)
-    _operate(command, do, up)
-    return top
 
 
 def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:

@@ -101,7 +101,7 @@ class Table:
 
     @property
     def date_format(self) -> str | None:
-        """How the project says that its dates are written."""
+        """The format of ambiguous dates."""
         return self._config.date_format
 
     @property
@@ -113,7 +113,7 @@ class Table:
 
     @property
     def how(self) -> list[Any]:
-        """How the files are read: the settings that decide, beside the content, on the rows."""
+        """The settings that, with the content, decide the rows."""
         config = self._config
         how = [self._form, self._csv.how, config.dataset, config.date_format, config.unlabelled]
         how += [] if config.max_bytes is None else [config.max_bytes]
@@ -121,7 +121,7 @@ class Table:
 
     @property
     def reading(self) -> FileReading:
-        """The settings that decide on the values of each row."""
+        """The settings that decide the values of each row."""
         return reading_of(self._config, self._form, self._csv)
 
     def again(self, kinds: Mapping[str, Kind], others: Sequence[str], reading: FileReading) -> Table:
@@ -235,13 +235,8 @@ class Table:
     def _check_columns(self, schema: pa.Schema, name: str) -> None:
         for column in self.columns:
             if column not in schema.names:
-                role = (
-                    "data.target"
-                    if column in self.targets
-                    else f"data.features.{column}"
-                    if column in self.kinds
-                    else column
-                )
+                role = f"data.features.{column}" if column in self.kinds else column
+                role = "data.target" if column in self.targets else role
                 raise ConfigError(
                     f"{role} must name a column of {name}, but {column} is none{suggest(column, schema.names)}"
                 )

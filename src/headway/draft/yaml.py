@@ -102,19 +102,7 @@ def render(plan: Plan, rules: Sequence[Suggestion]) -> str:
         lines += ["  ignore:", *(f"    {scalar(c)}: {quoted(why)}" for c, why in plan.ignore.items())]
     lines += [*_series(plan), "", *_split(plan)]
     lines += _clocks(plan)
-    lines += [
-        "",
-        "# A little wider than the present data; severity: warn only reports.",
-        "validation:",
-    ]
-    if plan.max_overlap is not None:
-        lines.append(f"  max_overlap: {plan.max_overlap:g}  # {_comment(plan.why['duplicates'])}")
-    lines.append("  expectations:")
-    for rule in rules:
-        about = {} if rule.column is None else {"column": rule.column}
-        values = {"expect": rule.expect, **about, **rule.arguments}
-        inner = ", ".join(f"{name}: {scalar(value)}" for name, value in values.items())
-        lines.append(f"    - {{{inner}}}")
+    lines += _validation(plan, rules)
     if plan.batch_size is not None:
         lines += ["", "train:", f"  batch_size: {plan.batch_size}  # the table is small"]
     lines += _baselines(plan)
@@ -124,6 +112,19 @@ def render(plan: Plan, rules: Sequence[Suggestion]) -> str:
         *_gate(plan),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _validation(plan: Plan, rules: Sequence[Suggestion]) -> list[str]:
+    lines = ["", "# A little wider than the present data; severity: warn only reports.", "validation:"]
+    if plan.max_overlap is not None:
+        lines.append(f"  max_overlap: {plan.max_overlap:g}  # {_comment(plan.why['duplicates'])}")
+    lines.append("  expectations:")
+    for rule in rules:
+        about = {} if rule.column is None else {"column": rule.column}
+        values = {"expect": rule.expect, **about, **rule.arguments}
+        inner = ", ".join(f"{name}: {scalar(value)}" for name, value in values.items())
+        lines.append(f"    - {{{inner}}}")
+    return lines
 
 
 def _series(plan: Plan) -> list[str]:
