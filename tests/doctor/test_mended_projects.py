@@ -181,7 +181,7 @@ def test_a_lost_database_without_a_backup_is_begun_anew_and_the_line_says_what_t
     assert_mended(project, "mlflow.db")
     shown = {row.name for row in tracking.list_runs(project.root, "rows")}
     assert {"champion", "rows-dead", "rows-later"} < shown
-    with pytest.raises(HeadwayError, match="rows must have a champion, .*headway run rows"):
+    with pytest.raises(HeadwayError, match="rows has no champion yet. .*headway run rows"):
         tracking.version_of(project.root, "rows")
 
 
@@ -319,7 +319,7 @@ def test_looking_finishes_no_decision_and_does_not_choose_who_takes_over_before(
     begun = intent.Intent(decisions.new_key(9), record, "1").to_json()
     client.set_registered_model_tag("rows", intent.TAG, begun)
     aliases = client.get_registered_model("rows").aliases
-    assert [line for line in lines_of(project) if "begun and not finished" in line] == lines_of(project)
+    assert [line for line in lines_of(project) if "a decision about rows is unfinished" in line] == lines_of(project)
     model = client.get_registered_model("rows")
     assert (model.aliases, model.tags[intent.TAG]) == (aliases, begun)
     doctor.mend(project.root)
