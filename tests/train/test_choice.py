@@ -107,7 +107,7 @@ def test_what_is_stated_is_obeyed() -> None:
 def test_on_a_cpu_short_steps_are_recorded_and_very_long_trainings_compiled() -> None:
     short = chosen(device="cpu", precision="fp32")
     assert (short.compile, short.cuda_graphs, short.record) == ("none", False, True)
-    assert short.reason == "steps are recorded, 0.1 GFLOP each"
+    assert short.reason == "steps are recorded, 100 MFLOP each"
     large = chosen(Length(4e9, 1000), device="cpu", precision="fp32")
     assert (large.compile, large.record) == ("none", False)
     hours = chosen(Length(4e9, 100_000), device="cpu", precision="fp32")

@@ -140,7 +140,9 @@ def _arithmetic(cost: Mapping[str, float]) -> str:
     if "compute/tflops" not in cost:
         return ""
     share = f" (MFU {cost['compute/mfu']:.1%})" if "compute/mfu" in cost else ""
-    return f", {cost['compute/tflops']:.3g} TFLOP/s{share}"
+    tera = cost["compute/tflops"]
+    rate = f"{tera:.3g} TFLOP/s" if tera >= 0.1 else f"{1000 * tera:.3g} GFLOP/s"
+    return f", {rate}{share}"
 
 
 def _is_sealed(run: RunDirectory) -> bool:

@@ -98,8 +98,7 @@ def _on_cpu(recipe: Recipe, length: Length) -> Way:
     short = length.flops_a_step <= LARGEST_RECORDED
     record = short if recipe.record == "auto" else recipe.record
     compile_: Compile = recipe.compile
-    giga = f"{length.flops_a_step / 1e9:.3g} GFLOP each" if length.flops_a_step else "of unknown arithmetic"
-    reason = f"steps are {'recorded' if record else 'not recorded'}, {giga}"
+    reason = f"steps are {'recorded' if record else 'not recorded'}, {_arithmetic(length.flops_a_step)}"
     if recipe.compile == "auto":
         hours = length.steps * length.flops_a_step / SLOW_CORE / 3600
         compile_ = "default" if not short and hours >= 1 and has_compiler() else "none"
@@ -109,6 +108,12 @@ def _on_cpu(recipe: Recipe, length: Length) -> Way:
     elif recipe.compile != "none":
         reason = ""  # compiled as stated, and recording is for what is not compiled
     return Way(compile_, recipe.cuda_graphs is True, record, reason)
+
+
+def _arithmetic(flops: float) -> str:
+    if not flops:
+        return "of unknown arithmetic"
+    return f"{flops / 1e9:.3g} GFLOP each" if flops >= 1e9 else f"{flops / 1e6:.3g} MFLOP each"
 
 
 def _on_gpu(recipe: Recipe, length: Length, arithmetic: Arithmetic, timed: Callable[[], Timed]) -> Way:
