@@ -90,7 +90,11 @@ def is_number(values: pd.Series) -> bool:
         return False
     if pd.api.types.is_numeric_dtype(values.dtype):
         return True
-    if any(isinstance(value, bool) for value in values) or has_codes(values):
+    if pd.api.types.infer_dtype(values) == "string":  # of true and 1, which are equal, one would be lost
+        values = values.drop_duplicates()
+    elif any(isinstance(value, bool) for value in values):
+        return False
+    if has_codes(values):
         return False
     return bool(numbers(values).notna().all())
 
