@@ -59,7 +59,7 @@ def test_a_backup_comes_back_in_another_folder(full: Path, tmp_path: Path) -> No
     assert read_back(other) == (0.75, "hello")
     assert (other / "conf" / "flowers.yaml").read_text() == "task: classification\n"
     assert not list(other.glob(".headway*"))
-    with pytest.raises(ConfigError, match=r"into an empty project, but .*mlflow.db is there"):
+    with pytest.raises(ConfigError, match=r"into an empty project, but .*mlflow.db exists"):
         restore(made.file, other)
 
 
@@ -91,7 +91,7 @@ def test_what_cannot_be_kept_or_restored_is_one_line_and_changes_nothing(full: P
             restore(str(tmp_path / "bad.tar"), other)
     (other / "conf").mkdir()
     (other / "conf" / "flowers.yaml").write_text("task: regression\n")
-    with pytest.raises(ConfigError, match=r"flowers.yaml is another one"):
+    with pytest.raises(ConfigError, match=r"flowers.yaml differs from the backup"):
         restore(made.file, other)
     assert [p.name for p in other.rglob("*")] == ["conf", "flowers.yaml"]
 
