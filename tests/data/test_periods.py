@@ -61,25 +61,27 @@ def test_a_model_that_is_worse_by_the_margin_passes_as_seldom_as_stated_on_few_d
 @pytest.mark.parametrize(("unit", "factor"), [("seconds", 1), ("milliseconds", 10**3), ("nanoseconds", 10**9)])
 def test_a_count_of_time_since_1970_is_read_as_dates_and_this_is_said(unit: str, factor: int, folder: Path) -> None:
     together = units(seconds(12) * factor, folder)
-    assert together.counted() == "12 days of 120 rows"
+    assert together.description() == "12 days of 120 rows"
     assert together.note == f"when is read as {unit} since 1970 (else state split.format: number)"
-    assert units(seconds(12) + 0.5, folder).counted() == "12 days of 120 rows", "fractions of a second change nothing"
+    assert units(seconds(12) + 0.5, folder).description() == "12 days of 120 rows", (
+        "fractions of a second change nothing"
+    )
 
 
 def test_numbers_that_are_no_dates_are_cut_into_blocks_of_consecutive_ones_and_this_is_said(folder: Path) -> None:
     steps = np.repeat(np.arange(50), 4)
     together = units(steps, folder)
-    assert together.counted() == "20 blocks of 200 rows"
+    assert together.description() == "20 blocks of 200 rows"
     assert together.codes is not None
     assert (np.diff(together.codes) >= 0).all()
     assert (np.bincount(steps, together.codes) % 4 == 0).all(), "rows of one step stay together"
     assert together.note == "when holds numbers, not dates, so blocks of consecutive ones are resampled"
     stated = units(seconds(12), folder, "number")
     assert (stated.name, stated.count) == ("block", 20)
-    assert units(np.repeat(np.arange(12), 4), folder).counted() == "12 moments of 48 rows"
+    assert units(np.repeat(np.arange(12), 4), folder).description() == "12 moments of 48 rows"
 
 
 @pytest.mark.parametrize("form", ["%Y%m%d", "%Y%m%d%H%M%S"])
 def test_numbers_written_as_dates_are_days(form: str, folder: Path) -> None:
     texts = [stamp.strftime(form) for stamp in seconds(12).astype("datetime64[s]").tolist()]
-    assert units(np.array(texts).astype(np.int64), folder).counted() == "12 days of 120 rows"
+    assert units(np.array(texts).astype(np.int64), folder).description() == "12 days of 120 rows"

@@ -12,7 +12,7 @@ import torch
 from headway.data.learnt import Learnt, Rule
 from headway.data.shingles import all_shingles
 from headway.errors import ConfigError
-from headway.evaluate.blocks import blocks_of, sizes_of, units_of, unlearnt
+from headway.evaluate.blocks import blocks_of, sizes_of, units_of, unlearnt_blocks
 from headway.evaluate.config import GateConfig
 from headway.evaluate.evaluation import evaluate
 from headway.evaluate.metrics import differences, measure, primary
@@ -129,7 +129,7 @@ def test_documents_are_the_blocks_where_there_are_several() -> None:
     pieces = np.split(np.concatenate([[0.0], losses]), np.cumsum(counts)[:-1])  # the first token is not predicted
     np.testing.assert_allclose(blocks[:, 0], [piece.sum() for piece in pieces])
     assert blocks[:, 1].sum() == len(losses)
-    assert units_of(40, 40, True).counted() == "40 documents"
+    assert units_of(40, 40, True).description() == "40 documents"
     one = units_of(40, 1, True)
     assert (one.name, one.count) == ("document", 1), "a single document says nothing of others, however long it is"
     piece = units_of(40, 1, False)
@@ -177,20 +177,20 @@ def test_a_passage_is_known_wherever_it_stands() -> None:
     seen, new = words(4000, 1), words(4000, 2)
     learnt = Learnt.of(Rule({}, "d"), None, all_shingles([words(500, 3) + seen[1234:]]))
     test = new[:9000] + seen[2000:12_000] + new[9000:18_000]
-    mask = unlearnt([test], len(test) // 512 + 1, learnt)
+    mask = unlearnt_blocks([test], len(test) // 512 + 1, learnt)
     positions = np.arange(len(mask)) * 512
     assert mask[positions < 8400].all()
     assert not mask[(positions > 9300) & (positions < 18_200)].any()
     assert mask[positions > 19_100].all()
     documents = [new[i * 700 : (i + 1) * 700] for i in range(20)] + [seen[5000:5900]]
-    np.testing.assert_array_equal(unlearnt(documents, 21, learnt), [True] * 20 + [False])
+    np.testing.assert_array_equal(unlearnt_blocks(documents, 21, learnt), [True] * 20 + [False])
 
 
 def test_short_documents_are_known_too() -> None:
     rng = np.random.default_rng(0)
     texts = ["".join(rng.choice(list("abcdefgh "), length)) for length in rng.integers(10, 120, 400)]
     learnt = Learnt.of(Rule({}, "d"), None, all_shingles(texts[:200]))
-    np.testing.assert_array_equal(unlearnt(texts, 400, learnt), np.arange(400) >= 200)
+    np.testing.assert_array_equal(unlearnt_blocks(texts, 400, learnt), np.arange(400) >= 200)
 
 
 def test_of_a_very_long_text_blocks_without_a_kept_passage_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ def test_of_a_very_long_text_blocks_without_a_kept_passage_are_not_used(monkeypa
     monkeypatch.setattr("headway.data.learnt.MOST", 200)
     learnt = Learnt.of(Rule({}, "d"), None, all_shingles([seen]))
     half = 100_352
-    mask = unlearnt([seen[:half] + new[:half]], 2 * half // 512, learnt)
+    mask = unlearnt_blocks([seen[:half] + new[:half]], 2 * half // 512, learnt)
     assert not mask[:190].any(), "seven of ten blocks of what was learnt hold no passage of the sample"
     assert 0.2 < mask[196:].mean() < 0.7
 

@@ -204,10 +204,10 @@ def test_of_very_many_rows_a_sample_is_resampled_and_its_interval_is_that_of_all
 
 def test_units_of_some_rows_are_numbered_without_gaps() -> None:
     units = Units.of("group", np.array(["b", "a", "b", "c", "a"]))
-    assert (units.count, units.counted()) == (3, "3 groups of 5 rows")
+    assert (units.count, units.description()) == (3, "3 groups of 5 rows")
     some = units.take(np.array([True, False, True, True, False]))
-    assert (some.count, some.counted()) == (2, "2 groups of 3 rows")
-    assert Units.of("key", np.arange(7)).counted() == "7 rows"
+    assert (some.count, some.description()) == (2, "2 groups of 3 rows")
+    assert Units.of("key", np.arange(7)).description() == "7 rows"
 
 
 def test_few_groups_of_very_many_rows_are_all_resampled(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,5 +79,5 @@ def test_ends_never_move_inward_and_stay_where_there_is_nothing_to_go_by() -> No
 
 def test_very_unequal_groups_are_called_so() -> None:
     codes = np.repeat(np.arange(20), [1000] + [10] * 19)
-    assert Units.of("group", codes).counted() == "20 groups of 1,190 rows (so unequal in size that they count as 1)"
-    assert Units.of("group", np.repeat(np.arange(20), 10)).counted() == "20 groups of 200 rows"
+    assert Units.of("group", codes).description() == "20 groups of 1,190 rows (so unequal in size that they count as 1)"
+    assert Units.of("group", np.repeat(np.arange(20), 10)).description() == "20 groups of 200 rows"

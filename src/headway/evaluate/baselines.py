@@ -50,12 +50,12 @@ def fit_baselines(
     makers = {"trivial": _trivial, "linear": _linear, "boosting": _boosting}
     if not train["numeric"].shape[1] and not cardinalities:  # tokens alone: nothing for the others to learn from
         makers = dict.fromkeys(makers, _trivial)
-    fitted = {}
+    results = {}
     for name in names:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         prediction = makers[name](target_task(task), train, test, outputs, cardinalities, seed)
-        fitted[name] = Fitted(prediction, time.perf_counter() - begun)
-    return fitted
+        results[name] = Fitted(prediction, time.perf_counter() - start)
+    return results
 
 
 def _trivial(

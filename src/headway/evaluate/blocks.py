@@ -54,23 +54,23 @@ def units_of(blocks: int, documents: int, whole: bool) -> Units:
     return Units("block", blocks, None, note)
 
 
-def unlearnt(documents: Sequence[str], blocks: int, learnt: Learnt) -> np.ndarray:
+def unlearnt_blocks(documents: Sequence[str], blocks: int, sample: Learnt) -> np.ndarray:
     """(K,) bool: the blocks of which a version has learnt at most half of the sampled passages.
 
     ``documents`` are those of the test, one after the other, cut into blocks as `blocks_of` does. A block without a sampled passage
     is not used, unless many passages are sampled and none of them was learnt.
     """
-    count, known = np.zeros(blocks), np.zeros(blocks)
+    count, matches = np.zeros(blocks), np.zeros(blocks)
     contents = [text.encode() for text in documents]
     whole = by_document(len(contents))
     start = 0
     for number, content in enumerate(contents):
         starts, hashes = shingles(content)
         at = np.full(len(starts), number) if whole else (start + starts) // BLOCK_BYTES
-        at, seen = at.clip(max=blocks - 1), learnt.covers(hashes)
-        np.add.at(count, at[seen], 1)
-        np.add.at(known, at[seen & learnt.contains(hashes)], 1)
+        at, in_sample = at.clip(max=blocks - 1), sample.covers(hashes)
+        np.add.at(count, at[in_sample], 1)
+        np.add.at(matches, at[in_sample & sample.contains(hashes)], 1)
         start += len(content)
-    if not known.any() and (learnt.whole or count.sum() >= ENOUGH):
+    if not matches.any() and (sample.whole or count.sum() >= ENOUGH):
         return np.ones(blocks, bool)
-    return (known <= count / 2) & (count > 0)
+    return (matches <= count / 2) & (count > 0)

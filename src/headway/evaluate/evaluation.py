@@ -10,7 +10,7 @@ import numpy as np
 
 from headway.evaluate.calibration import reliability
 from headway.evaluate.config import GateConfig
-from headway.evaluate.metrics import METRICS, differences, measure, primary, shown, told
+from headway.evaluate.metrics import METRICS, differences, measure, number_text, primary, title_of
 from headway.evaluate.resample import Units
 from headway.evaluate.result import (
     BaselineResult,
@@ -89,9 +89,9 @@ def beside(
     """The evaluation with the version that the model is compared with, measured on ``rows`` (N,) bool alone."""
     if not rows.any():
         return replace(evaluation, champion=champion)
-    held = target[rows], prediction[rows]
-    metrics = _first(measure(evaluation.task, *held, resamples, units=units.take(rows)), evaluation.primary)
-    undefined = {**evaluation.undefined, "champion": reasons(evaluation.classes, *held, metrics)}
+    subset = target[rows], prediction[rows]
+    metrics = _first(measure(evaluation.task, *subset, resamples, units=units.take(rows)), evaluation.primary)
+    undefined = {**evaluation.undefined, "champion": reasons(evaluation.classes, *subset, metrics)}
     return replace(evaluation, undefined=undefined, champion=replace(champion, metrics=metrics))
 
 
@@ -114,7 +114,8 @@ def _reference(
         return None
     metrics = measure(task, target, reference.scores, resamples, units=units)
     own = METRICS[metric].value(target, model)
-    text = f"{reference.column} reaches {shown(metric)} {told(metrics[metric].value, own)} on the same rows, the model {told(own, own)}"
+    score, model_score = number_text(metrics[metric].value, own), number_text(own, own)
+    text = f"{reference.column} reaches {title_of(metric)} {score} on the same rows, the model {model_score}"
     return ReferenceResult(reference.column, _first(metrics, metric), text)
 
 
@@ -142,6 +143,6 @@ def _standing(
         return None
     own = METRICS[metric].value(target, predictions["model"])
     scale = max(own, defined[best], key=abs)
-    numbers = f"{shown(metric)} {told(own, scale)} against {told(defined[best], scale)}"
-    numbers += f", difference {told(difference, scale, True)} [{told(low, scale, True)}, {told(high, scale, True)}]"
+    numbers = f"{title_of(metric)} {number_text(own, scale)} against {number_text(defined[best], scale)}"
+    numbers += f", difference {number_text(difference, scale, True)} [{number_text(low, scale, True)}, {number_text(high, scale, True)}]"
     return Standing.of(model_name, best, numbers, difference, low, high)

@@ -18,7 +18,7 @@ import numpy as np
 from headway.evaluate.config import GateConfig
 from headway.evaluate.decision import Decision
 from headway.evaluate.margin import Margin, margin_of
-from headway.evaluate.metrics import METRICS, deciding_units, differences, primary, shown, told
+from headway.evaluate.metrics import METRICS, deciding_units, differences, number_text, primary, title_of
 from headway.evaluate.resample import Units
 from headway.evaluate.slices import MIN_ROWS, groups
 from headway.evaluate.standing import Standing
@@ -50,16 +50,16 @@ class Comparison:
     def text(self) -> str:
         """The numbers as one clause."""
         scale = max(self.own_value, self.other_value, key=abs)
-        difference, low, high = (told(x, scale, True) for x in (self.difference, self.low, self.high))
-        values = f"{told(self.own_value, scale)} against {self.other}'s {told(self.other_value, scale)}"
-        return f"{self.title} {values}, difference {difference} [{low}, {high}] on {self.units.counted()}"
+        difference, low, high = (number_text(x, scale, True) for x in (self.difference, self.low, self.high))
+        values = f"{number_text(self.own_value, scale)} against {self.other}'s {number_text(self.other_value, scale)}"
+        return f"{self.title} {values}, difference {difference} [{low}, {high}] on {self.units.description()}"
 
     def decision(self, promoted: bool, why: str) -> Decision:
         """The decision that this comparison leads to."""
         parts = [f"{'promoted' if promoted else 'not promoted'}: {self.text}", why, self.note, self.units.note]
         reason = "; ".join(part for part in parts if part)
         numbers = (self.difference, self.low, self.high)
-        return Decision(promoted, reason, self.metric, *numbers, self.units.counted(), self.left_out)
+        return Decision(promoted, reason, self.metric, *numbers, self.units.description(), self.left_out)
 
     def undecidable(self, fewest: int) -> Decision | None:
         """The decision where the rows cannot tell: too few units, or an undefined metric. None where they can."""
@@ -73,7 +73,7 @@ class Comparison:
         else:
             return None
         reason = "; ".join(part for part in (why, self.note, self.units.note) if part)
-        return Decision(False, reason, self.metric, *numbers, self.units.counted(), self.left_out)
+        return Decision(False, reason, self.metric, *numbers, self.units.description(), self.left_out)
 
     def _too_few(self, fewest: int, count: int, which: str) -> str:
         name = self.units.name
@@ -195,7 +195,7 @@ def _compare(
         defined = np.isfinite(numbers[0])
         values = tuple(METRICS[metric].value(target, p) if defined else np.nan for p in (candidate, other))
     deciding = deciding_units(metric, target, candidate, units)
-    return Comparison(metric, shown(metric), label, values[0], values[1], *numbers, units, left_out, note, deciding)
+    return Comparison(metric, title_of(metric), label, values[0], values[1], *numbers, units, left_out, note, deciding)
 
 
 def why_of(low: float, high: float, margin: Margin, other: str) -> str:
@@ -266,4 +266,4 @@ def _slices(
     margin = margin_of(gate.slice_margin, worst[1], METRICS[metric].is_error, "the champion")
     if worst[0] >= -margin.value:
         return []
-    return [f"{worst[2]} loses {told(-worst[0], worst[1])}, more than gate.slice_margin {margin.text}"]
+    return [f"{worst[2]} loses {number_text(-worst[0], worst[1])}, more than gate.slice_margin {margin.text}"]

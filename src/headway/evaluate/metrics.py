@@ -70,32 +70,32 @@ def differences(
     Positive means that ``a`` is better, whichever way the metric runs. Both see the same resamples. NaN where undefined.
     """
     units = units or Units("row", len(target))
-    chosen = METRICS[metric]
-    sign = 1.0 if chosen.higher_is_better else -1.0
-    first, second = value_of(chosen, target, a), value_of(chosen, target, b)
+    definition = METRICS[metric]
+    sign = 1.0 if definition.higher_is_better else -1.0
+    first, second = value_of(definition, target, a), value_of(definition, target, b)
     if first is None or second is None:
         return (float("nan"),) * 3
     bootstrap, sampled, deciding = Bootstrap(units, resamples, seed), units, deciding_units(metric, target, a, units)
     if bootstrap.rows is not None:
         rows = bootstrap.rows
         target, a, b, sampled = target[rows], a[rows], b[rows], units.take(rows)
-    of_a, of_b = chosen.resampled(target, a, {}), chosen.resampled(target, b, {})
+    of_a, of_b = definition.resampled(target, a, {}), definition.resampled(target, b, {})
     difference = sign * (first - second)
 
     def apart(weights: np.ndarray) -> np.ndarray:
         return sign * (of_a(weights) - of_b(weights))
 
     draws = bootstrap.draws({"difference": apart}, {"difference": difference})["difference"]
-    most = most_apart(apart, sampled, target, a, b) if chosen.counts_cases else 0.0
+    most = most_apart(apart, sampled, target, a, b) if definition.counts_cases else 0.0
     low, _ = interval(with_one_more(draws, -most, units.count, seed), deciding)
     _, high = interval(with_one_more(draws, most, units.count, seed), deciding)
-    if chosen.class_losses is not None and not np.array_equal(a, b):
-        won, expected = chosen.class_losses(b) - chosen.class_losses(a), (a + b) / 2
+    if definition.class_losses is not None and not np.array_equal(a, b):
+        won, expected = definition.class_losses(b) - definition.class_losses(a), (a + b) / 2
         more = with_a_mistake(draws, difference, won, expected, target, units.rows, seed)
         low, high = _outer((low, high), interval(more, units.count))
-    if sampled.codes is not None or not chosen.counts_cases:
+    if sampled.codes is not None or not definition.counts_cases:
         codes = np.arange(len(target)) if sampled.codes is None else sampled.codes
-        sizes = np.ones(len(target)) if chosen.sizes is None else chosen.sizes(target, b)
+        sizes = np.ones(len(target)) if definition.sizes is None else definition.sizes(target, b)
         low, high = widened(low, high, difference, apart, codes, sizes, resamples, seed)
     return difference, float("nan") if low is None else low, float("nan") if high is None else high
 
@@ -119,14 +119,14 @@ def _outer(
     return min(low, lower), max(high, upper)
 
 
-def primary(task: TaskName, classes: int, stated: str | None) -> str:
-    """The metric that decides; ``stated``: the gate's own. Raises ConfigError where that does not fit."""
+def primary(task: TaskName, classes: int, setting: str | None) -> str:
+    """The metric that decides; ``setting``: the gate's own. Raises ConfigError where that does not fit."""
     fitting = [m.name for m in task_of(task).metrics if m.decides]
-    if stated is None:
+    if setting is None:
         return task_of(task).default_metric(classes)
-    if stated not in fitting:
-        raise ConfigError(f"gate.metric must be a metric of {task}, but is {stated!r}{suggest(stated, fitting)}")
-    return stated
+    if setting not in fitting:
+        raise ConfigError(f"gate.metric must be a metric of {task}, but is {setting!r}{suggest(setting, fitting)}")
+    return setting
 
 
 def _without_bias(draws: np.ndarray, value: float) -> np.ndarray:
@@ -134,7 +134,7 @@ def _without_bias(draws: np.ndarray, value: float) -> np.ndarray:
     return np.maximum(0.0, draws - draws.mean() + value)
 
 
-def told(value: float | None, scale: float, sign: bool = False) -> str:
+def number_text(value: float | None, scale: float, sign: bool = False) -> str:
     """A number for people, with the digits that a quantity of size ``scale`` deserves."""
     if value is None or not np.isfinite(value):
         return "undefined"
@@ -143,7 +143,7 @@ def told(value: float | None, scale: float, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''},.{digits}f}"
 
 
-def shown(metric: str) -> str:
+def title_of(metric: str) -> str:
     """A metric's name for people."""
     return METRICS[metric].title
 

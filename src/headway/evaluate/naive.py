@@ -26,8 +26,8 @@ def naive_forecasts(names: Sequence[str], division: Division, series: SeriesConf
     mean = np.nanmean(history.target[division.parts == TRAIN])
     forecasts = {}
     for name in names:
-        begun, lag = time.perf_counter(), lags[name]
+        start, lag = time.perf_counter(), lags[name]
         assert lag is not None, "the project states a season"
         values = history.at(series.earlier(history.moments, lag))[division.parts == TEST]
-        forecasts[name] = Fitted(np.where(np.isnan(values), mean, values), time.perf_counter() - begun)
+        forecasts[name] = Fitted(np.where(np.isnan(values), mean, values), time.perf_counter() - start)
     return forecasts

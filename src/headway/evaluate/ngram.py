@@ -71,10 +71,10 @@ def _keys(tokens: np.ndarray, n: int, vocabulary: int) -> np.ndarray:
     return keys
 
 
-def _look_up(known: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _look_up(keys: np.ndarray, values: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """The values of the wanted keys, 0 for those that are not known."""
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return np.where(known[at] == wanted, values[at], 0)
+    at = np.minimum(np.searchsorted(keys, queries), len(keys) - 1)
+    return np.where(keys[at] == queries, values[at], 0)
 
 
 def fit_ngram(

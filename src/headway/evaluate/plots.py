@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headway.evaluate.metrics import shown
+from headway.evaluate.metrics import title_of
 from headway.evaluate.result import CalibrationBin, Evaluation
 from headway.tasks import task_of
 
@@ -29,7 +29,7 @@ MOST_POINTS = 600
 """Points of a curve: more cannot be seen."""
 
 Predictions = Mapping[str, np.ndarray]
-Told = Sequence[tuple[int, Mapping[str, float | None]]]
+Points = Sequence[tuple[int, Mapping[str, float | None]]]
 
 
 def draw(
@@ -38,12 +38,12 @@ def draw(
     target: np.ndarray,
     predictions: Predictions,
     evaluation: Evaluation,
-    told: Told,
+    points: Points,
 ) -> list[Path]:
-    """Draw every picture that fits the task into ``folder``; ``told`` are a journal's metrics by step."""
+    """Draw every picture that fits the task into ``folder``; ``points`` are a journal's metrics by step."""
     task = task_of(evaluation.task)
     makers: dict[str, Callable[[], Figure | None]] = {
-        "learning_curve": lambda: _learning(told),
+        "learning_curve": lambda: _learning(points),
         "metrics": lambda: _metrics(evaluation, task.baselines[0]),
     }
     of_rows: dict[str, Callable[[], Figure | None]] = {
@@ -55,14 +55,14 @@ def draw(
     }
     makers |= {name: of_rows[name] for name in task.pictures(classes, target)}
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
+    paths = []
     for name, make in makers.items():
         figure = make()
         if figure is not None:
             path = folder / f"{name}.png"
             figure.savefig(path, dpi=DOTS, facecolor="white")
-            made.append(path)
-    return made
+            paths.append(path)
+    return paths
 
 
 def _figure(title: str, across: str, up: str, width: float = 5.6, height: float = 4.4) -> tuple[Figure, Axes]:
@@ -105,10 +105,10 @@ def _legend(axes: Axes, where: Any = "best") -> None:
     axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc=where)
 
 
-def _learning(told: Told) -> Figure | None:
+def _learning(points: Points) -> Figure | None:
     """Training and validation loss by step, the best validation loss marked."""
     curves: dict[str, tuple[list[int], list[float]]] = {}
-    for step, values in told:
+    for step, values in points:
         for name in ("train/loss", "validation/loss"):
             value = values.get(name)
             if value is not None and np.isfinite(value):
@@ -263,7 +263,7 @@ def _metrics(evaluation: Evaluation, trivial: str) -> Figure | None:
     }
     if not points:
         return None
-    figure, axes = _figure(f"{shown(metric)}, 95 % interval", shown(metric), "", 5.6, 1.4 + 0.42 * len(points))
+    figure, axes = _figure(f"{title_of(metric)}, 95 % interval", title_of(metric), "", 5.6, 1.4 + 0.42 * len(points))
     for i, (name, (low, value, high)) in enumerate(points.items()):
         colour = COLOURS.get(name, GREY)
         axes.plot([low, high], [i, i], color=colour, linewidth=3, solid_capstyle="round", alpha=0.5)

@@ -84,17 +84,17 @@ class Units:
         if self.rows <= MOST_ROWS:
             return None
         rng = np.random.default_rng([seed, 1])
-        kept = min(self.count, max(FEWEST_UNITS, round(self.count * MOST_ROWS / self.rows)))
-        chosen = np.sort(rng.permutation(self.count)[:kept])
-        share = kept / self.count
+        size = min(self.count, max(FEWEST_UNITS, round(self.count * MOST_ROWS / self.rows)))
+        codes = np.sort(rng.permutation(self.count)[:size])
+        share = size / self.count
         if self.codes is None:
-            return Sample(chosen, share)
-        rows = np.arange(self.rows) if share == 1 else np.flatnonzero(np.isin(self.codes, chosen))
-        if kept <= FEWEST_UNITS and len(rows) > MOST_ROWS:
+            return Sample(codes, share)
+        rows = np.arange(self.rows) if share == 1 else np.flatnonzero(np.isin(self.codes, codes))
+        if size <= FEWEST_UNITS and len(rows) > MOST_ROWS:
             rows = np.sort(rng.choice(rows, MOST_ROWS, replace=False))
         return Sample(rows, share)
 
-    def counted(self) -> str:
+    def description(self) -> str:
         """In words: 2,000 rows, 2,000 rows (1,990 different), or 57 groups of 2,000 rows, and when these are very unequal."""
         if self.codes is None:
             return f"{self.rows:,} {self.name}{'s' if self.rows != 1 else ''}"
@@ -121,11 +121,11 @@ class Bootstrap:
         """(R,) for each statistic of the sampled rows, spread as over all rows, around its value there."""
         sample = self._sample
         units = self._units if sample is None else self._units.take(sample.rows)
-        drawn: dict[str, list[np.ndarray]] = {name: [] for name in statistics}
+        chunks: dict[str, list[np.ndarray]] = {name: [] for name in statistics}
         for weights in draw_weights(units, self._resamples, self._seed):
             for name, statistic in statistics.items():
-                drawn[name].append(statistic(weights))
-        joined = {name: np.concatenate(parts) for name, parts in drawn.items()}
+                chunks[name].append(statistic(weights))
+        joined = {name: np.concatenate(parts) for name, parts in chunks.items()}
         if sample is None:
             return joined
         scale = math.sqrt(sample.share)
@@ -144,8 +144,8 @@ def draw_weights(units: Units, resamples: int, seed: int) -> Iterator[np.ndarray
     for start in range(0, resamples, at_once):
         weights = np.empty((min(at_once, resamples - start), units.rows))
         for row in weights:  # one at a time: the counters of one resample stay in the cache
-            drawn = np.bincount(rng.integers(0, count, count, dtype=np.int32), minlength=count)
-            row[:] = drawn if units.codes is None else drawn[units.codes]
+            counts = np.bincount(rng.integers(0, count, count, dtype=np.int32), minlength=count)
+            row[:] = counts if units.codes is None else counts[units.codes]
         yield weights
 
 

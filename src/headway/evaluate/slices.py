@@ -25,28 +25,28 @@ def groups(values: np.ndarray) -> dict[str, np.ndarray]:
     """
     if values.dtype.kind in "iuf":
         numbers = values.astype(np.float64)
-        known = np.isfinite(numbers)
-        different, codes = np.unique(numbers[known], return_inverse=True)
+        finite = np.isfinite(numbers)
+        different, codes = np.unique(numbers[finite], return_inverse=True)
         if len(different) > MOST_VALUES:
-            return _quartiles(numbers, known)
+            return _quartiles(numbers, finite)
         values = np.full(len(numbers), "missing", dtype=object)
-        values[known] = np.array(_distinct(different), dtype=object)[codes]
+        values[finite] = np.array(_distinct(different), dtype=object)[codes]
     names, codes, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    kept = [i for i in order[:MOST_VALUES] if counts[i] >= MIN_ROWS]
-    found = {str(names[i]): codes == i for i in kept}
-    rest = ~np.isin(codes, kept)
+    frequent_codes = [i for i in order[:MOST_VALUES] if counts[i] >= MIN_ROWS]
+    masks = {str(names[i]): codes == i for i in frequent_codes}
+    rest = ~np.isin(codes, frequent_codes)
     if rest.any():  # a column may have a value of that name
-        found[OTHER] = found.pop(OTHER, False) | rest
-    return found
+        masks[OTHER] = masks.pop(OTHER, False) | rest
+    return masks
 
 
-def _quartiles(numbers: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
-    edges = np.unique(np.quantile(numbers[known], [0, 0.25, 0.5, 0.75, 1]))
+def _quartiles(numbers: np.ndarray, finite: np.ndarray) -> dict[str, np.ndarray]:
+    edges = np.unique(np.quantile(numbers[finite], [0, 0.25, 0.5, 0.75, 1]))
     codes = np.searchsorted(edges[1:-1], numbers, side="right")
     names = [f"{low} to {high}" for low, high in itertools.pairwise(_distinct(edges))]
-    found = {name: known & (codes == i) for i, name in enumerate(names)}
-    return found if known.all() else {**found, "missing": ~known}
+    masks = {name: finite & (codes == i) for i, name in enumerate(names)}
+    return masks if finite.all() else {**masks, "missing": ~finite}
 
 
 def _distinct(numbers: np.ndarray) -> list[str]:

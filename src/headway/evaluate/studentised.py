@@ -50,9 +50,9 @@ def _ends(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed: int) -> tup
     from scipy.special import stdtrit
 
     count = len(sums)
-    drawn = np.random.default_rng([seed, 3]).multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64)
+    draws = np.random.default_rng([seed, 3]).multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64)
     ratio, error = _ratios(np.ones((1, count)), sums, sizes)
-    ratios, errors = _ratios(drawn, sums, sizes)
+    ratios, errors = _ratios(draws, sums, sizes)
     spread = errors > 1e-9 * error[0]
     if not spread.any():
         return 0.0, 0.0
@@ -61,9 +61,9 @@ def _ends(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed: int) -> tup
     return max(float(lower), -most), min(float(upper), most)
 
 
-def _ratios(drawn: np.ndarray, sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _ratios(draws: np.ndarray, sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(R,) ratios and their standard errors, of units drawn so often, (R, U)."""
-    count, total = len(sums), drawn @ sizes
-    ratios = drawn @ sums / total
-    squares = drawn @ sums**2 - 2 * ratios * (drawn @ (sums * sizes)) + ratios**2 * (drawn @ sizes**2)
+    count, total = len(sums), draws @ sizes
+    ratios = draws @ sums / total
+    squares = draws @ sums**2 - 2 * ratios * (draws @ (sums * sizes)) + ratios**2 * (draws @ sizes**2)
     return ratios, np.sqrt(np.maximum(squares, 0.0) * count / (count - 1)) / total

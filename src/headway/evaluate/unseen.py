@@ -38,8 +38,8 @@ def most_apart(difference: Resampled, units: Units, target: np.ndarray, a: np.nd
         return 0.0
     codes = np.arange(units.rows) if units.codes is None else units.codes
     value = difference(np.ones((1, len(target))))[0]
-    moved = [float(difference(1.0 + (codes == unit)[None])[0] - value) for unit in _chosen(units, codes, target, a, b)]
-    finite = (units.count + 1) * np.array([move for move in moved if np.isfinite(move)])
+    moves = [float(difference(1.0 + (codes == unit)[None])[0] - value) for unit in _trials(units, codes, target, a, b)]
+    finite = (units.count + 1) * np.array([move for move in moves if np.isfinite(move)])
     most = float(np.abs(finite).max(initial=0.0))
     if most == 0.0 and a.ndim == 2:
         return units.count / max(1, int(np.bincount(target.astype(np.int64)).min()))
@@ -72,7 +72,7 @@ def with_a_mistake(
     return draws + (won[row, code] - value) * weight / (rows + weight)
 
 
-def _chosen(units: Units, codes: np.ndarray, target: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _trials(units: Units, codes: np.ndarray, target: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The units to try: (U,)."""
     if units.count <= ALL:
         return np.arange(units.count)

@@ -16,12 +16,12 @@ PARTS = frozenset({"folded", "layers", "stacked", "transformer"})
 
 def model_configs() -> dict[str, type[ModelConfig]]:
     """Every model in this folder by name: adding a model is adding its file."""
-    found: dict[str, type[ModelConfig]] = {}
+    configs: dict[str, type[ModelConfig]] = {}
     for module in pkgutil.iter_modules(__path__):
         if module.name in PARTS:
             continue
         contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
         for value in contents.values():
             if isinstance(value, type) and issubclass(value, ModelConfig) and value is not ModelConfig:
-                found[value.model_fields["name"].default] = value
-    return dict(sorted(found.items()))
+                configs[value.model_fields["name"].default] = value
+    return dict(sorted(configs.items()))

@@ -153,8 +153,8 @@ class Dropout(nn.Module):
     def drop(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Drop on a CPU, with bits drawn from ``generator``, or from torch's own."""
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None, generator=generator)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
-        return x * (kept * (256 / (256 - self.dropped)))
+        mask = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
+        return x * (mask * (256 / (256 - self.dropped)))
 
 
 def with_fast_dropout(module: nn.Module) -> nn.Module:

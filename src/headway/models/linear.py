@@ -58,8 +58,8 @@ class LinearFit:
 
     def state(self) -> dict[str, np.ndarray]:
         """The weights by the names of the network's parameters."""
-        named = {"center": self.center_F, "spread": self.spread_F, "numbers": self.numbers_FO}
-        return {**named, "codes": self.codes_VO, "bias": self.bias_O}
+        weights = {"center": self.center_F, "spread": self.spread_F, "numbers": self.numbers_FO}
+        return {**weights, "codes": self.codes_VO, "bias": self.bias_O}
 
 
 class Linear(ModelConfig):

@@ -37,11 +37,11 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_KBO: Tensor) -> tuple[Tensor | None, ...]:  # pyrefly: ignore
         x_KBI, weight_KOI = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
+        needs = ctx.needs_input_grad
         return (
-            torch.bmm(grad_KBO, weight_KOI) if wanted[0] else None,
-            torch.bmm(grad_KBO.transpose(1, 2), x_KBI) if wanted[1] else None,
-            grad_KBO.sum(1, keepdim=True) if wanted[2] else None,
+            torch.bmm(grad_KBO, weight_KOI) if needs[0] else None,
+            torch.bmm(grad_KBO.transpose(1, 2), x_KBI) if needs[1] else None,
+            grad_KBO.sum(1, keepdim=True) if needs[2] else None,
         )
 
 
@@ -59,8 +59,8 @@ class StackedLinear(nn.Module):
 
     def single(self, k: int) -> dict[str, Tensor]:
         """The weights of network ``k`` as its own layer names them."""
-        found = {"weight": self.weight.detach()[k].clone()}
-        return found if self.bias is None else {**found, "bias": self.bias.detach()[k, 0].clone()}
+        state = {"weight": self.weight.detach()[k].clone()}
+        return state if self.bias is None else {**state, "bias": self.bias.detach()[k, 0].clone()}
 
 
 class StackedEmbeddings(nn.Module):
@@ -119,8 +119,8 @@ class StackedDropout(nn.Module):
 
     def _drop(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """On a GPU, where the generators are, too: nothing waits for numbers that are drawn elsewhere."""
-        kept = 1 - self.one.share
-        return x * (torch.empty_like(x).bernoulli_(kept, generator=generator) / kept)
+        keep_share = 1 - self.one.share
+        return x * (torch.empty_like(x).bernoulli_(keep_share, generator=generator) / keep_share)
 
 
 def stack(networks: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> nn.Module:
@@ -159,11 +159,11 @@ def _stacked(name: str, modules: list[nn.Module], generators: Sequence[torch.Gen
 
 def single(stacked: nn.Module, k: int) -> dict[str, Tensor]:
     """The state of network ``k``, as the network alone would name it."""
-    found: dict[str, Tensor] = {}
+    state: dict[str, Tensor] = {}
     for name, module in stacked.named_modules():
         if isinstance(module, (StackedLinear, StackedEmbeddings, StackedBag)):
-            found |= {f"{name}.{key}".strip("."): tensor for key, tensor in module.single(k).items()}
-    return found
+            state |= {f"{name}.{key}".strip("."): tensor for key, tensor in module.single(k).items()}
+    return state
 
 
 def decayed(stacked: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -191,12 +191,12 @@ def load_weights(network: nn.Module, path: str) -> None:
     if not Path(path).is_file():
         raise ConfigError(f"model.weights must name a safetensors file, but there is no {path}")
     try:
-        found = load_file(path)
+        weights = load_file(path)
     except SafetensorError as error:
         raise ConfigError(f"model.weights must be a safetensors file, but {path} is not: {error}") from None
-    wanted = network.state_dict()
-    for name, tensor in wanted.items():
-        if name not in found or found[name].shape != tensor.shape:
-            has = f"of shape {tuple(found[name].shape)}" if name in found else "missing"
+    state = network.state_dict()
+    for name, tensor in state.items():
+        if name not in weights or weights[name].shape != tensor.shape:
+            has = f"of shape {tuple(weights[name].shape)}" if name in weights else "missing"
             raise ConfigError(f"model.weights must hold {name} of shape {tuple(tensor.shape)}, but is {has} in {path}")
-    network.load_state_dict({name: found[name] for name in wanted})
+    network.load_state_dict({name: weights[name] for name in state})

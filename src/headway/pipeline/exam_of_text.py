@@ -15,7 +15,7 @@ from headway.data.learnt import Learnt
 from headway.data.store import Store
 from headway.errors import TrainingError
 from headway.evaluate.baselines import Fitted
-from headway.evaluate.blocks import blocks_of, by_document, sizes_of, units_of, unlearnt
+from headway.evaluate.blocks import blocks_of, by_document, sizes_of, units_of, unlearnt_blocks
 from headway.evaluate.ngram import fit_ngram
 from headway.evaluate.resample import Units
 from headway.pipeline.exam import Exam
@@ -107,7 +107,7 @@ class ExamOfText(Exam):
             return np.stack([sums[name] for name in ("nats", "tokens", "bytes")], 1)
 
     def unlearnt(self, learnt: Learnt) -> np.ndarray:
-        return unlearnt(list(self.store.test_documents()), len(self.target), learnt)
+        return unlearnt_blocks(list(self.store.test_documents()), len(self.target), learnt)
 
     def example(self) -> pd.DataFrame:
         import pandas as pd

@@ -270,7 +270,7 @@ class TargetTask(Task):
         """Such numbers, (N,), as predictions."""
 
     @abstractmethod
-    def trivial(self, learnt: np.ndarray, outputs: int, rows: int) -> np.ndarray:
+    def trivial(self, target: np.ndarray, outputs: int, rows: int) -> np.ndarray:
         """The predictions for so many rows of who knows only the training rows' target."""
 
     @abstractmethod

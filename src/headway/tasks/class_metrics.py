@@ -19,14 +19,14 @@ ECE_BINS = 15
 
 def f1(target: np.ndarray, prediction: np.ndarray) -> Resampled:
     """F1 of the positive class, or the mean over classes: 2 TP / (2 TP + FP + FN)."""
-    chosen = prediction.argmax(1)
+    top_class = prediction.argmax(1)
     classes = [1] if prediction.shape[1] == 2 else range(prediction.shape[1])
 
     def resample(weights: np.ndarray) -> np.ndarray:
         scores = []
         for c in classes:
-            hit = weights @ ((chosen == c) & (target == c)).astype(np.float64)
-            total = weights @ (chosen == c).astype(np.float64) + weights @ (target == c).astype(np.float64)
+            hit = weights @ ((top_class == c) & (target == c)).astype(np.float64)
+            total = weights @ (top_class == c).astype(np.float64) + weights @ (target == c).astype(np.float64)
             scores.append(np.where(total > 0, 2 * hit / np.maximum(total, 1e-300), 0.0))
         return np.mean(scores, axis=0)
 
@@ -162,13 +162,13 @@ def _sk_labels(name: str) -> Value:
     def value(target: np.ndarray, prediction: np.ndarray) -> float:
         import sklearn.metrics
 
-        chosen = prediction.argmax(1)
+        top_class = prediction.argmax(1)
         if name == "accuracy_score":
-            return float(sklearn.metrics.accuracy_score(target, chosen))
+            return float(sklearn.metrics.accuracy_score(target, top_class))
         if prediction.shape[1] == 2:
-            return float(sklearn.metrics.f1_score(target, chosen, zero_division=0))
+            return float(sklearn.metrics.f1_score(target, top_class, zero_division=0))
         labels = list(range(prediction.shape[1]))
-        return float(sklearn.metrics.f1_score(target, chosen, average="macro", labels=labels, zero_division=0))
+        return float(sklearn.metrics.f1_score(target, top_class, average="macro", labels=labels, zero_division=0))
 
     return value
 

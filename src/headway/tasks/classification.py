@@ -49,8 +49,8 @@ class Classification(TargetTask):
             return [Problem("stop", text)]
         rare = tuple(value for value, count in classes.items() if count < 3)
         if rare:
-            shown = ", ".join(rare[:5]) + (f" and {len(rare) - 5} more" if len(rare) > 5 else "")
-            text = f"every class of {name} should have rows to train, validate and test on, but {shown} has under 3"
+            listing = ", ".join(rare[:5]) + (f" and {len(rare) - 5} more" if len(rare) > 5 else "")
+            text = f"every class of {name} should have rows to train, validate and test on, but {listing} has under 3"
             return [Problem("warn", text, rare[:5])]
         return []
 
@@ -153,9 +153,9 @@ class Classification(TargetTask):
         """(N, 2) from the probability of the positive class."""
         return np.stack([1 - scores, scores], 1)
 
-    def trivial(self, learnt: np.ndarray, outputs: int, rows: int) -> np.ndarray:
+    def trivial(self, target: np.ndarray, outputs: int, rows: int) -> np.ndarray:
         """Always the class shares."""
-        shares = np.bincount(learnt, minlength=outputs) / len(learnt)
+        shares = np.bincount(target, minlength=outputs) / len(target)
         return np.tile(shares.astype(np.float32), (rows, 1))
 
     def linear_predictions(self, outputs: np.ndarray) -> np.ndarray:
@@ -169,13 +169,13 @@ class Classification(TargetTask):
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         # Early stopping sets rows of every class aside, so a class with a single row has to be left out.
-        kept = np.bincount(target, minlength=outputs)[target] > 1
-        present = len(np.unique(target[kept]))
+        usable = np.bincount(target, minlength=outputs)[target] > 1
+        present = len(np.unique(target[usable]))
         if present < 2:
             return self.trivial(target, outputs, len(z))
-        if kept.sum() * options["validation_fraction"] <= present - 1:  # too few rows to set one of every class aside
+        if usable.sum() * options["validation_fraction"] <= present - 1:  # too few rows to set one of every class aside
             options = {**options, "early_stopping": False, "max_iter": 100}
-        model = HistGradientBoostingClassifier(**options).fit(x[kept], target[kept])
+        model = HistGradientBoostingClassifier(**options).fit(x[usable], target[usable])
         predictions = np.zeros((len(z), outputs), np.float32)
         predictions[:, model.classes_] = model.predict_proba(z)
         return predictions

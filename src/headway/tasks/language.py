@@ -65,8 +65,8 @@ def _bytes(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def _metric(name: str, title: str, average: _Average, decides: bool) -> Metric:
-    made = alone(average.resampled)
-    return Metric(name, title, False, average.value, made, is_error=True, decides=decides, sizes=_bytes)
+    statistic = alone(average.resampled)
+    return Metric(name, title, False, average.value, statistic, is_error=True, decides=decides, sizes=_bytes)
 
 
 AVERAGES = {
@@ -170,8 +170,8 @@ def token_losses(
         rows = np.array(some)[:, None] + np.arange(length + 1)
         batch = torch.from_numpy(np.asarray(tokens)[rows].astype(np.int64)).to(device)
         with torch.no_grad():
-            found = projection.token_losses(forward(batch[:, :-1]), batch[:, 1:]).cpu().numpy()
-        for start, nats in zip(some, found, strict=True):
+            batch_losses = projection.token_losses(forward(batch[:, :-1]), batch[:, 1:]).cpu().numpy()
+        for start, nats in zip(some, batch_losses, strict=True):
             first = 0 if start == 0 else half
             losses[start + first : start + length] = nats[first:]
     return losses

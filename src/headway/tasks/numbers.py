@@ -117,10 +117,10 @@ class Numbers(TargetTask):
     def of_scores(self, scores: np.ndarray) -> np.ndarray:
         return scores
 
-    def trivial(self, learnt: np.ndarray, outputs: int, rows: int) -> np.ndarray:
+    def trivial(self, target: np.ndarray, outputs: int, rows: int) -> np.ndarray:
         """Always their mean."""
         del outputs
-        return np.full(rows, float(np.mean(learnt)))
+        return np.full(rows, float(np.mean(target)))
 
     def boosted(
         self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]
