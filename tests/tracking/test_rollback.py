@@ -109,7 +109,7 @@ def test_a_rollback_says_that_it_waits_for_another_decision_and_gives_up(
     monkeypatch.setattr(lock, "QUIET_SECONDS", 0.0)
     with monkeypatch.context() as patch, lock.hold(tmp_path, "loans"):
         patch.setattr(sys.modules["headway.tracking.rollback"], "PATIENCE_SECONDS", 0.2)
-        with pytest.raises(ConfigError, match="loans must have one process that decides about it") as told:
+        with pytest.raises(ConfigError, match="only one process at a time may decide about loans") as told:
             tracking.rollback(tmp_path, "loans", refused)
     assert len(str(told.value).splitlines()) == 1
     assert capsys.readouterr().err == "headway: another process decides about loans; waiting\n"
