@@ -128,7 +128,7 @@ class Project(Config):
 
     @model_validator(mode="after")
     def _features_give_what_the_model_takes(self) -> Project:
-        for array in self.model.takes:
+        for array in self.model.needs:
             kinds = [kind for kind in column_types() if gives(kind, {array})]
             if not set(kinds) & set(self.data.features.values()):
                 raise ValueError(

@@ -27,6 +27,7 @@ from headway.data.source import open_table
 from headway.data.split import Division
 from headway.data.store import make_store
 from headway.machine.processes import free_port
+from headway.models.linear import Linear
 from headway.models.mlp import MLP
 from headway.pipeline.scoring import score
 from headway.pipeline.serving import serving
@@ -207,31 +208,37 @@ def frame_of(rows: list[Row], rng: np.random.Generator) -> pd.DataFrame:
     return frame
 
 
-def bundle(folder: Path, preparation: Preparation, model: MLP) -> None:
+def bundle(folder: Path, preparation: Preparation, model: MLP | Linear) -> None:
     torch.manual_seed(0)
     folder.mkdir()
     network = model.build(preparation.inputs())
     for module in network.modules():
         if isinstance(module, torch.nn.EmbeddingBag):  # they begin at zero
             torch.nn.init.normal_(module.weight)
+    if isinstance(model, Linear):  # all zeros before a fit
+        for weights in network.parameters():
+            torch.nn.init.normal_(weights, std=0.1)
     save_file(network.state_dict(), folder / "weights.safetensors")
     complete_bundle(folder, preparation, model, "name: x\n")
 
 
-@pytest.fixture(params=["parquet words", "csv words", "parquet tokens"])
+@pytest.fixture(params=["parquet words", "csv words", "parquet tokens", "csv ngrams"])
 def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose champion was prepared from a file with types, or from one of texts; a note is words or tokens to it."""
+    """A project whose champion was prepared from a file with types, or from one of texts; a note is words, tokens or n-grams to it."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     rows, (kind, text) = rows_of(TRAINING_ROWS, 1), request.param.split()
     source = tmp_path / f"rows.{kind}"
     write_parquet(source, rows) if kind == "parquet" else write_csv(source, rows, np.random.default_rng(0))
-    model = MLP.parse({"width": 32, "depth": 2, "dropout": 0.0, "text": text}, "model")
+    settings = {"text": text} if text != "ngrams" else {"name": "linear"}
+    model = (
+        Linear() if text == "ngrams" else MLP.parse({"width": 32, "depth": 2, "dropout": 0.0, "text": text}, "model")
+    )
     told = {"source": source.name, "target": "y", "features": KINDS, "keys": ["id"]}
     data = DataConfig.parse(told, "data")
     division = Division(open_table(data, "classification", tmp_path, ["id"]), SplitConfig())
     prepare = PrepareConfig(bins=0, words=8)
     store, _ = make_store(tmp_path / "prepared", division, data, prepare, takes=model.takes)
-    plan = {"task": "classification", "data": told, "prepare": {"bins": 0, "words": 8}, "model": {"text": text}}
+    plan = {"task": "classification", "data": told, "prepare": {"bins": 0, "words": 8}, "model": settings}
     example = pd.DataFrame(rows[:5])[list(KINDS)]
     complete = lambda folder: bundle(folder, store.preparation, model)  # noqa: E731
     promoted(tmp_path, "roads", json.dumps(plan), "classification", complete, example)

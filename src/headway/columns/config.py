@@ -5,7 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from headway.config import Config
 
@@ -23,6 +23,24 @@ class TokensConfig(Config):
         description="Different byte-pair tokens at most; the 256 bytes and an end are among them.",
     )
     most: int = Field(256, ge=1, le=65_536, description="Of a text column: tokens that count, the first ones.")
+
+
+class NgramsConfig(Config):
+    """How a text column becomes weights of its words and of short runs of letters, for a model that takes them."""
+
+    words: int = Field(
+        4096, ge=0, le=1 << 20, description="Features that words and pairs of words are hashed to; 0: none of them."
+    )
+    characters: int = Field(
+        4096, ge=0, le=1 << 20, description="Features that runs of 3 and 4 letters within words are hashed to; 0: none."
+    )
+    most: int = Field(20_000, ge=1, le=1 << 20, description="Characters of a text that count, the first ones.")
+
+    @model_validator(mode="after")
+    def _has_features(self) -> NgramsConfig:
+        if not self.words + self.characters:
+            raise ValueError("words or characters must be at least 1, but both are 0")
+        return self
 
 
 class DateConfig(Config):
@@ -81,6 +99,7 @@ class PrepareConfig(Config):
     min_count: int = Field(3, ge=1, description="Rows that a category must have in training to get a code of its own.")
     words: int = Field(64, ge=0, le=10_000, description="Words per text column whose presence becomes a feature.")
     tokens: TokensConfig = TokensConfig()
+    ngrams: NgramsConfig = NgramsConfig()
     dates: DatesConfig = DatesConfig()
 
     def without_effect(self, documents: bool) -> list[tuple[str, object]]:

@@ -20,6 +20,7 @@ from headway.columns.category import canonical_text
 from headway.columns.config import PrepareConfig, TokensConfig
 from headway.columns.continuous import numbers
 from headway.columns.discrete import Discrete
+from headway.columns.ngrams import Ngrams, NgramsFitter
 from headway.columns.ragged import Ragged
 from headway.columns.recognition import FEW, Guess, Specimen
 from headway.columns.summary import Summary
@@ -191,7 +192,7 @@ class TextColumn(ColumnType):
     name = "text"
     rank = 3
     encoding = Words
-    other_encodings = (Tokens, DocumentTokens)
+    other_encodings = (Tokens, Ngrams, DocumentTokens)
     summary_class = TextSummary
     any_text = True
     can_leak = False
@@ -216,4 +217,6 @@ class TextColumn(ColumnType):
         return WordsFitter(name, config)
 
     def fitter_for(self, takes: Collection[str], name: str, config: PrepareConfig, numbers: bool) -> Fitter:
+        if Ngrams.group in takes:
+            return NgramsFitter(name, config)
         return TokensFitter(name, config) if Tokens.group in takes else self.fitter(name, config, numbers)

@@ -44,10 +44,15 @@ def without(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
     return pc.if_else(words, pa.scalar(None, pa.string()), column) if pc.any(words).as_py() else column
 
 
+def plain_words(column: pa.Array) -> pa.Array:
+    """Lower-case letters and digits with one space between words; empty for null."""
+    words = pc.replace_substring_regex(pc.utf8_lower(pc.fill_null(column, "")), r"[^\pL\pN]+", " ")
+    return pc.utf8_trim_whitespace(words)
+
+
 def tokens_of(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Lower-case words of each row: row numbers (T,) and the words (T,)."""
-    texts = pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(column), r"[^\pL\pN]+", " "))
-    lists = pc.split_pattern(pc.fill_null(texts, ""), " ")
+    lists = pc.split_pattern(plain_words(column), " ")
     return pc.list_parent_indices(lists).to_numpy(), pc.list_flatten(lists)
 
 

@@ -24,6 +24,6 @@ learnt      the rows that a model was trained on
 documents   the documents of a project without a target
 prepare     the fitted preparation; fit: fits it; inputs: the shape of its arrays
 store       prepared arrays on disk; arrays: written piece by piece; ready: whether a store can be used again
-batches     batches of a table; streamed: one that does not fit; padded: ragged rows; loader: by a plain DataLoader
+batches     batches of a table; streamed: one that does not fit; padded, sparse: ragged rows; loader: by a plain DataLoader
 tokens      the tokens of documents; windows: their batches
 """

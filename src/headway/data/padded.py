@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headway.columns.ngrams import WEIGHTED
 from headway.columns.ragged import Ragged
 
 
@@ -97,6 +98,19 @@ class PaddedRows:
 
 Rows = Tensor | PaddedRows
 """One of the named inputs of a network for all rows of a split."""
+
+
+def padded(rows: Mapping[str, Ragged]) -> dict[str, Rows]:
+    """Ragged rows by name as a network is given them; weighted ones as two inputs, NAME and NAME_weights."""
+    inputs: dict[str, Rows] = {}
+    for name, one in rows.items():
+        if one.values.dtype != WEIGHTED:
+            inputs[name] = PaddedRows.of(one)
+            continue
+        features, weights = (np.ascontiguousarray(one.values[field]) for field in ("feature", "weight"))
+        inputs[name] = PaddedRows.of(Ragged(features, one.offsets))
+        inputs[f"{name}_weights"] = PaddedRows.of(Ragged(weights, one.offsets))
+    return inputs
 
 
 def row_bytes(rows: Mapping[str, Rows]) -> int:

@@ -24,7 +24,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headway.columns import gives
 from headway.columns.config import PrepareConfig
+from headway.columns.ngrams import Ngrams
 from headway.columns.ragged import Ragged
 from headway.data.arrays import read_ragged
 from headway.data.config import SPLITS, DataConfig, Split
@@ -134,10 +136,12 @@ def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig, t
         "target": [table.target, table.task, data.positive],
         "split": division.split.model_dump(),
         "identity": division.identity.to_json(),
-        "prepare": prepare.model_dump(exclude={"tokens"}),
+        "prepare": prepare.model_dump(exclude={"tokens", "ngrams"}),
     }
-    if takes:
-        described |= {"takes": sorted(takes), "tokens": prepare.tokens.model_dump()}
+    if takes := _given(table, takes):
+        described |= {"takes": takes, "tokens": prepare.tokens.model_dump()}
+    if Ngrams.group in takes:
+        described |= {"ngrams": prepare.ngrams.model_dump()}
     return digest(described)
 
 
@@ -178,6 +182,11 @@ def make_store(
         named = {"ragged": list(preparation.by_ragged)} if preparation.by_ragged else {}
         write_json(partial / "store.json", {"rows": rows, "data": table.digest, "units": units, **named})
     return Store(path), False
+
+
+def _given(table: Table, takes: Collection[str]) -> list[str]:
+    """Of the arrays that a model ``takes`` those that some column becomes."""
+    return sorted(name for name in takes if any(gives(kind, {name}) for kind in table.kinds.values()))
 
 
 def _write_units(folder: Path, division: Division, part: int) -> tuple[str, str]:

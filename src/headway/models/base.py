@@ -26,6 +26,11 @@ class ModelConfig(Config):
         """The arrays that it takes beside numbers and codes. A column becomes what the model takes, or numbers and codes."""
         return frozenset()
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Of these, the arrays without which it is not of the project's columns: a column must become each."""
+        return self.takes
+
     name: str = ""
 
     @property
@@ -36,7 +41,8 @@ class ModelConfig(Config):
     def build(self, inputs: Inputs) -> nn.Module:
         """A network that maps ``numeric`` (B, numeric) float and ``categorical`` (B, columns) int to outputs.
 
-        One that takes tokens is given ``tokens_0`` (B, width) int and so on as well; 0 is padding.
+        One that takes tokens is given ``tokens_0`` (B, width) int and so on as well; 0 is padding. Of n-grams, ``tokens_0_weights``
+        (B, width) float lies beside it.
 
         Outputs are (B, outputs) logits or values, or (B, K, outputs) for an ensemble of K members.
         """

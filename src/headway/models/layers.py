@@ -168,13 +168,16 @@ def with_fast_dropout(module: nn.Module) -> nn.Module:
 
 
 class LinearNetwork(nn.Module):
-    """x_BF and codes_BC to (B, O): a weight a number, a row of weights a code. Its weights come from a fit, not from training."""
+    """x_BF, codes_BC and weighted n-grams (B, W) to (B, O): a weight a number, a row of weights a code and an n-gram.
+
+    Its weights come from a fit, not from training.
+    """
 
     center: Tensor
     spread: Tensor
     offsets: Tensor
 
-    def __init__(self, numeric: int, categorical: Sequence[int], outputs: int) -> None:
+    def __init__(self, numeric: int, categorical: Sequence[int], outputs: int, ngrams: Sequence[int] = ()) -> None:
         super().__init__()
         self.register_buffer("center", torch.zeros(numeric))
         self.register_buffer("spread", torch.ones(numeric))
@@ -183,9 +186,17 @@ class LinearNetwork(nn.Module):
         self.numbers = nn.Parameter(torch.zeros(numeric, outputs))
         self.codes = nn.Parameter(torch.zeros(sum(categorical), outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.firsts = [sum(ngrams[:i]) for i in range(len(ngrams))]
+        if ngrams:
+            self.ngrams = nn.Parameter(torch.zeros(sum(ngrams), outputs))
 
-    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+    def forward(self, numeric: Tensor, categorical: Tensor, **texts: Tensor) -> Tensor:
         out = (numeric - self.center) / self.spread @ self.numbers + self.bias
         if categorical.shape[-1]:
             out = out + nn.functional.embedding_bag(categorical + self.offsets, self.codes, mode="sum")
+        for i, first in enumerate(self.firsts):
+            features, weights = texts[f"tokens_{i}"], texts[f"tokens_{i}_weights"]
+            out = out + nn.functional.embedding_bag(
+                features + first, self.ngrams, per_sample_weights=weights.to(self.ngrams.dtype), mode="sum"
+            )
         return out

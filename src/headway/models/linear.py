@@ -1,21 +1,24 @@
-"""A linear model: logistic or ridge regression on standardised numbers and one-hot categories, fitted to its optimum by scikit-learn.
+"""A linear model: logistic or ridge regression on standardised numbers, one-hot categories and weighted n-grams of texts.
 
-The measure that anything larger must meet, and on small or honest tables often the best choice.
+Fitted to its optimum by scikit-learn: the measure that anything larger must meet, and on small or honest tables and on texts often the
+best choice.
 Hastie, Tibshirani and Friedman 2009, "The Elements of Statistical Learning", sections 3.4.1 and 4.4.
 
-Shapes: N rows, B batch, F numeric columns, C categorical columns, V codes of all columns together, O outputs.
+Shapes: N rows, B batch, F numeric columns, C categorical columns, V codes of all columns together, O outputs,
+G n-grams of all columns together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from headway.data.inputs import Inputs
+from headway.data.sparse import side_by_side
 from headway.models.base import ModelConfig
 from headway.tasks import TargetTask
 
@@ -30,7 +33,7 @@ CHUNK = 65_536
 
 @dataclass(frozen=True)
 class LinearFit:
-    """(x - center) / spread times numbers_FO, plus a row of codes_VO for each code, plus bias_O."""
+    """(x - center) / spread times numbers_FO, plus a row of codes_VO for each code, plus weights times ngrams_GO, plus bias_O."""
 
     center_F: np.ndarray
     spread_F: np.ndarray
@@ -38,12 +41,14 @@ class LinearFit:
     codes_VO: np.ndarray
     bias_O: np.ndarray
     offsets_C: np.ndarray
+    ngrams_GO: np.ndarray | None = None
 
-    def outputs(self, arrays: Arrays) -> np.ndarray:
-        """(N, O) logits, or values in the target's own unit."""
+    def outputs(self, arrays: Arrays, texts: Any = None) -> np.ndarray:
+        """(N, O) logits, or values in the target's own unit. ``texts`` (N, G) sparse: see `headway.data.sparse`."""
         numeric, categorical = np.asarray(arrays["numeric"]), np.asarray(arrays["categorical"])
         chunks = range(0, max(1, len(numeric)), CHUNK)
-        return np.concatenate([self._outputs(numeric[i : i + CHUNK], categorical[i : i + CHUNK]) for i in chunks])
+        outputs = np.concatenate([self._outputs(numeric[i : i + CHUNK], categorical[i : i + CHUNK]) for i in chunks])
+        return outputs if texts is None else outputs + texts @ self.ngrams_GO
 
     def _outputs(self, numeric: np.ndarray, categorical: np.ndarray) -> np.ndarray:
         numbers = (numeric.astype(np.float64) - self.center_F) / self.spread_F
@@ -51,15 +56,19 @@ class LinearFit:
 
     def standardised(self, mean: float, std: float) -> LinearFit:
         """The same for a target that a network sees as (value - mean) / std."""
-        codes = self.codes_VO / std
-        return LinearFit(
-            self.center_F, self.spread_F, self.numbers_FO / std, codes, (self.bias_O - mean) / std, self.offsets_C
+        return replace(
+            self,
+            numbers_FO=self.numbers_FO / std,
+            codes_VO=self.codes_VO / std,
+            bias_O=(self.bias_O - mean) / std,
+            ngrams_GO=None if self.ngrams_GO is None else self.ngrams_GO / std,
         )
 
     def state(self) -> dict[str, np.ndarray]:
         """The weights by the names of the network's parameters."""
         weights = {"center": self.center_F, "spread": self.spread_F, "numbers": self.numbers_FO}
-        return {**weights, "codes": self.codes_VO, "bias": self.bias_O}
+        texts = {} if self.ngrams_GO is None else {"ngrams": self.ngrams_GO}
+        return {**weights, "codes": self.codes_VO, "bias": self.bias_O, **texts}
 
 
 class Linear(ModelConfig):
@@ -73,16 +82,39 @@ class Linear(ModelConfig):
         200_000, ge=100, description="Training rows at most, drawn at random: a linear model is settled by far fewer."
     )
 
+    text: Literal["ngrams", "words"] = Field(
+        "ngrams",
+        description="How a text column enters: as weights of its words and of runs of letters, or as a 0/1 column for each of some words.",
+    )
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return frozenset({"ngrams"} if self.text == "ngrams" else ())
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
+
     def build(self, inputs: Inputs) -> nn.Module:
-        """x_BF and codes_BC to outputs_BO."""
+        """x_BF, codes_BC and weighted n-grams to outputs_BO."""
         from headway.models.layers import LinearNetwork
 
-        return LinearNetwork(inputs.numeric, inputs.categorical, inputs.outputs)
+        return LinearNetwork(inputs.numeric, inputs.categorical, inputs.outputs, inputs.tokens)
 
     def fit(
-        self, train: Arrays, cardinalities: Sequence[int], outputs: int, *, task: TargetTask, seed: int
+        self,
+        train: Arrays,
+        cardinalities: Sequence[int],
+        outputs: int,
+        *,
+        task: TargetTask,
+        seed: int,
+        texts: Any = None,
     ) -> LinearFit:
-        """Fit on ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit."""
+        """Fit on ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit.
+
+        ``texts`` (N, G) sparse, where columns become n-grams.
+        """
         rows = np.arange(len(train["target"]))
         if len(rows) > self.rows:
             rows = np.sort(np.random.default_rng(seed).choice(rows, self.rows, replace=False))
@@ -91,9 +123,12 @@ class Linear(ModelConfig):
         offsets = np.concatenate([[0], np.cumsum(cardinalities)])[: len(cardinalities)].astype(np.int64)
         codes = np.asarray(train["categorical"])[rows] + offsets
         x = _one_hot((numeric - center) / spread, codes, int(sum(cardinalities)))
-        weights_VO, bias_O = task.solve_linear(x, np.asarray(train["target"])[rows], outputs, self.l2)
-        split = numeric.shape[1]
-        return LinearFit(center, spread, weights_VO[:split], weights_VO[split:], bias_O, offsets)
+        if texts is not None:
+            x = side_by_side(x, texts[rows])
+        weights, bias_O = task.solve_linear(x, np.asarray(train["target"])[rows], outputs, self.l2)
+        ends = np.cumsum([numeric.shape[1], sum(cardinalities)])
+        numbers_FO, codes_VO, ngrams_GO = np.split(weights, ends)
+        return LinearFit(center, spread, numbers_FO, codes_VO, bias_O, offsets, None if texts is None else ngrams_GO)
 
 
 def _scale(numeric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

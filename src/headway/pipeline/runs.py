@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headway.columns.calendar import named_part
 from headway.data.digests import file_digests
@@ -27,6 +27,9 @@ from headway.machine.environment import code_version, environment
 from headway.project import Project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from headway.data.store import Store
 
 
 def start(project: Project, root: Path, more: Mapping[str, Any] | None = None) -> RunDirectory:
@@ -82,6 +85,21 @@ def rows_of(run: RunDirectory, project: Project, root: Path) -> Table:
             fact = "is missing" if is_missing else "has changed"
             raise DataError(f"{name} must stay as it was when {run.path.name} validated it, but it {fact}; {fix}")
     return table_of(project, root, set(files.values()))
+
+
+def store_of(
+    table: Table, project: Project, root: Path, takes: Collection[str], warn: Callable[[str], None] = lambda _: None
+) -> tuple[Store, bool]:
+    """The prepared rows for a model that ``takes`` these arrays beside numbers and codes, and whether they were there already."""
+    from headway.data.history import dates_of
+    from headway.data.split import Division
+    from headway.data.store import make_store
+
+    config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
+    division = Division(table, project.split)
+    if project.data.series is not None:
+        dates_of(division)  # refused before the training
+    return make_store(root / "data" / "prepared", division, project.data, config, warn, takes)
 
 
 def _name_of(run: RunDirectory, file: str) -> str:

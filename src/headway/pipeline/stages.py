@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from headway.data.config import SPLITS
 from headway.files import checksums
 from headway.files.atomic import write_atomically, write_json
-from headway.pipeline.runs import Prepared, contents_of, documents_of, project_of, rows_of, table_of, timed
+from headway.pipeline.runs import Prepared, contents_of, documents_of, project_of, rows_of, store_of, table_of, timed
 from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
 from headway.run.report import Reporter, tell
@@ -61,24 +61,15 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
 
 
 def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Reporter) -> tuple[Prepared, str]:
-    from headway.data.history import dates_of
-    from headway.data.split import Division
-    from headway.data.store import make_store
-
-    table = rows_of(run, project, root)
-    config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
-    division = Division(table, project.split)
-    if project.data.series is not None:
-        dates_of(division)  # refused before the training
-    folder, takes = root / "data" / "prepared", project.model.takes
-    store, reused = make_store(folder, division, project.data, config, report.warn, takes)
+    table, takes = rows_of(run, project, root), project.model.takes
+    store, reused = store_of(table, project, root, takes, report.warn)
     for name in store.preparation.lacking(table.kinds, takes):
         report.warn(f"{name} has no text in any training row, so the model does not see it")
     inputs = store.preparation.inputs()
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
     line = f"{rows} rows, {inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
-    line += f", tokens of {len(inputs.tokens)}" if inputs.tokens else ""
+    line += f", {' and '.join(sorted(takes))} of {len(inputs.tokens)}" if inputs.tokens else ""
     line = "; ".join([line, *(remark for one in store.preparation.columns if (remark := one.remark()))])
     return Prepared(run.from_root(store.path), store.path.name, reused, store.rows), line
 

@@ -29,7 +29,7 @@ from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
 from headway.serve.reading import canonical_rows, refuse_unpredicted
-from headway.serve.whole import NEWEST, description_of, whole
+from headway.serve.whole import description_of, whole
 
 if TYPE_CHECKING:
     import lightgbm
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from headway.serve.text import TextPredictor
 
-WITHOUT_TOKENS = 1
-"""The format of a bundle without tokens, which earlier versions can read."""
+FORMATS = {"": 1, "tokens": 2, "ngrams": 3}
+"""The format of a bundle by what its texts become beside numbers and codes: earlier versions can read those that they know."""
 LATENCY_ROWS = 1000
 LATENCY_REPEATS = 5
 FEWEST_TO_WARN = 20
@@ -82,9 +82,9 @@ def complete_bundle(
     """Add everything that predicting needs to the weights that training wrote."""
     write_json(folder / "preparation.json", preparation.to_json())
     write_atomically(folder / "project.yaml", project_yaml)
-    inputs = preparation.inputs()
+    inputs, ragged = preparation.inputs(), preparation.by_ragged.values()
     described = {
-        "format": NEWEST if inputs.tokens else WITHOUT_TOKENS,
+        "format": max(FORMATS.get(one.group, 2) for one in ragged) if ragged else FORMATS[""],
         "task": preparation.target.task,
         "model": model.model_dump(mode="json"),
         "inputs": inputs.to_json(),
@@ -245,7 +245,7 @@ def _predict_network(
     """On the CPU, in full precision: a registered model gives the same numbers everywhere."""
     import torch
 
-    from headway.data.padded import PaddedRows, Rows
+    from headway.data.padded import Rows, padded
     from headway.tasks import target_task
     from headway.train.precision import choose_precision
     from headway.train.table import predict
@@ -253,7 +253,7 @@ def _predict_network(
     tensors: dict[str, Rows] = {
         "numeric": torch.from_numpy(arrays["numeric"]),
         "categorical": torch.from_numpy(arrays["categorical"].astype(np.int64)),
-        **{name: PaddedRows.of(rows) for name, rows in ragged.items()},
+        **padded(ragged),
     }
     task = target_task(preparation.target.task)
     decoded = predict(network, tensors, task, choose_precision("fp32", torch.device("cpu")))

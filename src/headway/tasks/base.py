@@ -273,6 +273,15 @@ class TargetTask(Task):
     def trivial(self, target: np.ndarray, outputs: int, rows: int) -> np.ndarray:
         """The predictions for so many rows of who knows only the training rows' target."""
 
+    def telling(self, x: Any, target: np.ndarray, most: int) -> np.ndarray:
+        """(M,): at most so many columns of x (N, G), sparse and not negative, those that tell most of the target, in order."""
+        strengths = self.strengths(x, target)
+        return np.sort(np.argsort(-np.nan_to_num(strengths), kind="stable")[:most])
+
+    @abstractmethod
+    def strengths(self, x: Any, target: np.ndarray) -> np.ndarray:
+        """(G,): how much each column of x (N, G), sparse and not negative, tells of the target; NaN of one that says nothing."""
+
     @abstractmethod
     def linear_predictions(self, outputs: np.ndarray) -> np.ndarray:
         """Predictions of a linear model with ``solve_linear``'s weights, from its outputs (N, O)."""

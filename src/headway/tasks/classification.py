@@ -120,6 +120,12 @@ class Classification(TargetTask):
             weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
         return weights, bias
 
+    def strengths(self, x: Any, target: np.ndarray) -> np.ndarray:
+        """Chi-squared of the weights by class."""
+        from sklearn.feature_selection import chi2
+
+        return chi2(x, target)[0]
+
     def answer(self, target: Target, predictions: np.ndarray) -> pd.DataFrame:
         """`prediction`, and `probability_<class>` for each: a lone `probability` beside a label reads as that label's."""
         import pandas as pd

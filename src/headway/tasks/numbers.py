@@ -99,6 +99,12 @@ class Numbers(TargetTask):
         del classes
         return {"prediction": "double"}
 
+    def strengths(self, x: Any, target: np.ndarray) -> np.ndarray:
+        """F of a regression on the column alone."""
+        from sklearn.feature_selection import f_regression
+
+        return f_regression(x, target)[0]
+
     def no_predictions(self, outputs: int) -> np.ndarray:
         del outputs
         return np.zeros(0, np.float32)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from headway.data.config import SPLITS
+from headway.data.sparse import sparse
 from headway.data.store import Store
 from headway.files.atomic import write_array
 from headway.machine.cores import Use, Watch, allowed_cores
@@ -54,15 +56,16 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
     inputs, target = store.preparation.inputs(), store.preparation.target
     task, begun = target_task(target.task), time.perf_counter()
     train = store.arrays("train")
-    fit = model.fit(train, inputs.categorical, inputs.outputs, task=task, seed=recipe.seed)
+    texts = {split: sparse(store.ragged(split), inputs.tokens) for split in SPLITS}
+    fit = model.fit(train, inputs.categorical, inputs.outputs, task=task, seed=recipe.seed, texts=texts["train"])
     seconds = time.perf_counter() - begun
     fit = fit.standardised(target.mean, target.std)
     state = {name: torch.from_numpy(np.ascontiguousarray(values, np.float32)) for name, values in fit.state().items()}
     save_file(state, str(run.bundle / "weights.safetensors"))
     predictions, losses = {}, {}
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         arrays = store.arrays(split)
-        decoded = task.decode(torch.from_numpy(fit.outputs(arrays).astype(np.float32)))
+        decoded = task.decode(torch.from_numpy(fit.outputs(arrays, texts[split]).astype(np.float32)))
         losses[split] = task.score(decoded, torch.from_numpy(task.training_target(target, arrays["target"])))
         predictions[split] = task.finish(target, decoded.numpy())
     journal = run.journal()

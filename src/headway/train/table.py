@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from headway.data.batches import Batches, ResidentBatches
 from headway.data.config import Split
 from headway.data.loader import LoaderBatches
-from headway.data.padded import PaddedRows, Rows
+from headway.data.padded import Rows, padded
 from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
 from headway.errors import ConfigError
@@ -90,7 +90,7 @@ class TableWorkload(Workload):
         """The split's arrays where they are on disk; the target as the loss takes it."""
         arrays = self.store.arrays(split, "c")
         rows: dict[str, Rows] = {name: torch.from_numpy(arrays[name]) for name in ("numeric", "categorical")}
-        rows |= {name: PaddedRows.of(ragged) for name, ragged in self.store.ragged(split, "c").items()}
+        rows |= padded(self.store.ragged(split, "c"))
         return {**rows, "target": torch.from_numpy(self.task.training_target(self.target, arrays["target"]))}
 
 
