@@ -11,6 +11,7 @@ import sklearn.metrics as sk
 from headway.errors import ConfigError
 from headway.evaluate.metrics import METRICS, differences, measure, primary
 from headway.evaluate.resample import Units
+from headway.evaluate.result import Estimate
 from headway.tasks import task_of
 
 
@@ -121,11 +122,11 @@ def test_the_interval_of_an_auc_has_the_width_that_delong_gives() -> None:
 def test_rows_that_define_no_metric_give_null_not_a_crash() -> None:
     target = np.zeros(20, int)
     measured = measure("classification", target, np.tile([0.7, 0.3], (20, 1)), 100, 0)
-    assert measured["auc"] == {"value": None, "low": None, "high": None}
+    assert measured["auc"] == Estimate(None)
     assert measured["accuracy"].value == 1.0
     constant = measure("regression", np.ones(20), np.ones(20), 100, 0)
     assert constant["rmse"].value == 0.0
-    assert constant["r2"] == {"value": None, "low": None, "high": None}
+    assert constant["r2"] == Estimate(None)
 
 
 def test_a_paired_difference_is_positive_when_the_first_is_better_whichever_way_the_metric_runs() -> None:
