@@ -150,9 +150,9 @@ def test_the_average_is_the_recursion() -> None:
     average = seen[0]  # the first weights begin the average
     for later in seen[1:]:
         average = [0.8 * a + 0.2 * w for a, w in zip(average, later, strict=True)]
-    for expected, found in zip(average, step.kept.parameters(), strict=True):
+    for expected, found in zip(average, step.network_to_keep.parameters(), strict=True):
         torch.testing.assert_close(found, expected)
-    assert step.kept is not network
+    assert step.network_to_keep is not network
 
 
 def test_label_smoothing_reaches_the_loss() -> None:

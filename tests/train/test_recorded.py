@@ -79,8 +79,8 @@ def assert_same(build: Callable[[], nn.Module], batches: list[Batch], **settings
     assert one.recorder is not None
     assert one.recorder.recording is not None
     assert other.recorder is None
-    for name, tensor in one.kept.state_dict().items():
-        assert torch.equal(tensor, other.kept.state_dict()[name]), name
+    for name, tensor in one.network_to_keep.state_dict().items():
+        assert torch.equal(tensor, other.network_to_keep.state_dict()[name]), name
     for name, tensor in pack_optimizers(one.optimizers).items():
         assert torch.equal(tensor, pack_optimizers(other.optimizers)[name]), name
     assert one.take_loss() == other.take_loss()

@@ -156,7 +156,7 @@ class PredictionDesk(Desk):
         super().__init__(*what)
         self._way = way
         training = self._train_for(TAUGHT)
-        self._network = _hastened(training.step.kept.eval(), way)
+        self._network = _hastened(training.step.network_to_keep.eval(), way)
         size = min(PREDICT_ROWS[self.arithmetic.device.type], self._rows(training))
         recipe = self.recipe.model_copy(update={"batch_size": size, "residence": "auto"})
         if not isinstance(self.workload, TableWorkload):
@@ -182,7 +182,7 @@ class PredictionDesk(Desk):
 
     def quality(self) -> dict[str, float]:
         """How much better its predictions are in this way than plainly, after an epoch: see ``difference``."""
-        plain = self._train_for(sys.maxsize).step.kept.eval()
+        plain = self._train_for(sys.maxsize).step.network_to_keep.eval()
         return difference(self.run, self.workload, plain, _hastened(plain, self._way), self.arithmetic)
 
 

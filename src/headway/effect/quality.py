@@ -104,7 +104,7 @@ def train_curve(
             break
         curve["passes"].append(float(training.progress.epoch))
         curve["loss"].append(training.validation_loss)
-        curve["quality"].append(quality_of(run, workload, training.step.kept, arithmetic))
+        curve["quality"].append(quality_of(run, workload, training.step.network_to_keep, arithmetic))
         start = time.perf_counter()
     return curve
 

@@ -26,7 +26,7 @@ def checkpoint_activations(network: nn.Module) -> None:
 def _twice(forward):  # type: ignore[no-untyped-def]
     """The same function, run again in the backward pass, with the same dropout."""
 
-    def run(*arguments, **named):  # type: ignore[no-untyped-def]
-        return checkpoint(forward, *arguments, use_reentrant=False, **named)
+    def run(*arguments, **keywords):  # type: ignore[no-untyped-def]
+        return checkpoint(forward, *arguments, use_reentrant=False, **keywords)
 
     return run

@@ -95,8 +95,8 @@ def check_continues(values: Mapping[str, Any], now: Mapping[str, Any]) -> str | 
 
     Raises TrainingError when it is of another model, other data or another recipe: going on would be neither the one nor the other.
     """
-    named = {"data": "the prepared data", "model": "the model", "recipe": "the recipe"}
-    for key, what in named.items():
+    labels = {"data": "the prepared data", "model": "the model", "recipe": "the recipe"}
+    for key, what in labels.items():
         if values.get(key) != now[key]:
             raise TrainingError(
                 f"a checkpoint must be of the training that goes on, but {what} changed since; "

@@ -120,7 +120,7 @@ def _on_gpu(recipe: Recipe, length: Length, arithmetic: Arithmetic, timed: Calla
     record = recipe.record is not False  # on a GPU it means nothing
     peak = peak_flops(arithmetic.device, str(arithmetic.name)) or UNKNOWN_PEAK
     at_best = length.flops_a_step / peak
-    found, milliseconds, graphs, reasons = None, 3000 * at_best, recipe.cuda_graphs is True, list[str]()
+    times, milliseconds, graphs, reasons = None, 3000 * at_best, recipe.cuda_graphs is True, list[str]()
     if recipe.cuda_graphs == "auto":
         lacks = lacks_graphs(recipe, arithmetic)
         if lacks:
@@ -128,9 +128,9 @@ def _on_gpu(recipe: Recipe, length: Length, arithmetic: Arithmetic, timed: Calla
         elif at_best > LONGEST_TIMED:
             reasons.append(f"no CUDA graph, for its arithmetic takes {1000 * at_best:.3g} ms a step at least")
         else:
-            found = timed()
-            graphs, text = _judged(found)
-            milliseconds = found.graph if graphs and found.graph is not None else found.eager
+            times = timed()
+            graphs, text = _judged(times)
+            milliseconds = times.graph if graphs and times.graph is not None else times.eager
             reasons.append(text)
     compile_: Compile = recipe.compile
     seconds, limit = length.steps * milliseconds / 1000, None
@@ -141,11 +141,11 @@ def _on_gpu(recipe: Recipe, length: Length, arithmetic: Arithmetic, timed: Calla
     return Way(compile_, graphs, record, "; ".join(text for text in reasons if text), limit)
 
 
-def _judged(found: Timed) -> tuple[bool, str]:
-    if found.graph is None:
-        return False, f"no CUDA graph, for {found.lacks}"
-    both = f"{found.graph:.3g} ms, eagerly {found.eager:.3g} ms"
-    if found.graph <= FASTER * found.eager:
+def _judged(times: Timed) -> tuple[bool, str]:
+    if times.graph is None:
+        return False, f"no CUDA graph, for {times.lacks}"
+    both = f"{times.graph:.3g} ms, eagerly {times.eager:.3g} ms"
+    if times.graph <= FASTER * times.eager:
         return True, f"a step is one CUDA graph: {both}"
     return False, f"no CUDA graph, which gains little: {both}"
 
@@ -200,11 +200,11 @@ def _full(training: Training) -> Iterator[Batch]:
 
 def _milliseconds(training: Training, batches: Iterator[Batch], count: int) -> float:
     training.step.take_loss()  # waits for the device
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for batch in itertools.islice(batches, count):
         training.step(batch)
     training.step.take_loss()
-    return 1000 * (time.perf_counter() - begun) / count
+    return 1000 * (time.perf_counter() - start) / count
 
 
 def free(device: torch.device) -> None:

@@ -87,11 +87,11 @@ def _crowd(cost: Mapping[str, float], recipe: Recipe) -> str | None:
 
 def contention(use: Use, threads: int) -> str | None:
     """What others took of the cores that so many threads needed; None where these had them."""
-    cores, wanted = use.cores, min(threads, use.cores)
+    cores, demand = use.cores, min(threads, use.cores)
     free = cores - use.ours - use.others
-    if not cores or use.others < CROWDED * cores or use.ours > (1 - CROWDED) * wanted or free > CROWDED * cores:
+    if not cores or use.others < CROWDED * cores or use.ours > (1 - CROWDED) * demand or free > CROWDED * cores:
         return None
-    team = "1 thread" if wanted == 1 else f"{wanted} threads"
+    team = "1 thread" if demand == 1 else f"{demand} threads"
     return (
         f"other processes used {use.others:.1f} of the {cores} cores: your {team} got {use.ours:.1f} of a core; "
         "run it when the machine is quieter"

@@ -44,21 +44,21 @@ def fit_each(
             training = _trained(workload, own.model_copy(update={"record": False}), arithmetic, show_own)
         except NonFinite as error:
             raise TrainingError(f"seed {variant.seed}, learning rate {variant.learning_rate:g}: {error}") from None
-        done, network = training.progress, training.step.kept
+        progress, network = training.progress, training.step.network_to_keep
         network.load_state_dict(training.best)
-        fitted = Fitted(variant, done.best_loss, done.best_epoch, done.epoch)
+        fitted = Fitted(variant, progress.best_loss, progress.best_epoch, progress.epoch)
         yield fitted, workload.predictions(network, arithmetic)["test"]
 
 
 def _trained(workload: Workload, recipe: Recipe, arithmetic: Arithmetic, show: Callable[[Training], None]) -> Training:
     """A training that is done."""
     training = make_training(workload, recipe, arithmetic)
-    shown = 0.0
+    last_show = 0.0
     for what in training.run():
         if what == "epoch":
             training.mark_loss()
             list(training.losses(wait=True))  # raises where one is lost
-        elif time.perf_counter() - shown > SHOWN_SECONDS:
-            shown = time.perf_counter()
+        elif time.perf_counter() - last_show > SHOWN_SECONDS:
+            last_show = time.perf_counter()
             show(training)
     return training

@@ -54,11 +54,11 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
     from headway.train.meter import peak_memory
 
     inputs, target = store.preparation.inputs(), store.preparation.target
-    task, begun = target_task(target.task), time.perf_counter()
+    task, start = target_task(target.task), time.perf_counter()
     train = store.arrays("train")
     texts = {split: sparse(store.ragged(split), inputs.tokens) for split in SPLITS}
     fit = model.fit(train, inputs.categorical, inputs.outputs, task=task, seed=recipe.seed, texts=texts["train"])
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     fit = fit.standardised(target.mean, target.std)
     state = {name: torch.from_numpy(np.ascontiguousarray(values, np.float32)) for name, values in fit.state().items()}
     save_file(state, str(run.bundle / "weights.safetensors"))
@@ -90,14 +90,14 @@ def _fit_boosting(run: RunDirectory, model: Boosting, recipe: Recipe, store: Sto
     from headway.train.meter import peak_memory
 
     journal = run.journal()
-    begun, show = time.perf_counter(), _Progress(journal, model.trees)
+    start, show = time.perf_counter(), _Progress(journal, model.trees)
 
     def on_tree(tree: int, train_loss: float, validation_loss: float) -> None:
         journal.write("metric", step=tree, values={"train/loss": train_loss, "validation/loss": validation_loss})
         show(tree, f"tree {tree}, validation loss {validation_loss:.4f}")
 
     grown = _grow(model, recipe, store, on_tree)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     best = grown.booster.best_iteration or grown.trees
     (run.bundle / "model.txt").write_text(grown.booster.model_to_string(num_iteration=grown.booster.best_iteration))
     journal.write("stage", name="diagnosis", step=grown.trees, text=grown.diagnosis, setting="")
@@ -159,14 +159,14 @@ class GrowingThreads:
 
     def __init__(
         self,
-        stated: int | Literal["auto"],
+        setting: int | Literal["auto"],
         *,
         use: Callable[[], Use | None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """``use``: what the cores did since the last call; measured by default."""
-        auto = stated in ("auto", 0)
-        self.most = len(allowed_cores()) if auto else int(stated)
+        auto = setting in ("auto", 0)
+        self.most = len(allowed_cores()) if auto else int(setting)
         self.count = self.most
         self._adapts = auto and self.most > 1
         self._use, self._clock = use or Watch().look, clock
@@ -220,7 +220,7 @@ def _grow(model: Boosting, recipe: Recipe, store: Store, on_tree: OnTree) -> _Gr
     threads = GrowingThreads(recipe.threads)
     inputs = store.preparation.inputs()
     arrays = {split: store.arrays(split) for split in ("train", "validation", "test")}
-    trees, watch, begun = 0, Watch(), time.perf_counter()
+    trees, watch, start = 0, Watch(), time.perf_counter()
 
     def count(tree: int, train_loss: float, validation_loss: float) -> int | None:
         nonlocal trees
@@ -238,7 +238,7 @@ def _grow(model: Boosting, recipe: Recipe, store: Store, on_tree: OnTree) -> _Gr
         threads=threads.most,
         on_tree=count,
     )
-    diagnosis = _diagnosis(trees, time.perf_counter() - begun, watch.look(), threads.count)
+    diagnosis = _diagnosis(trees, time.perf_counter() - start, watch.look(), threads.count)
     predictions = {split: predict(booster, arrays[split], inputs) for split in ("validation", "test")}
     return _Grown(booster, trees, predictions, diagnosis)
 

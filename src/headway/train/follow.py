@@ -36,7 +36,7 @@ class Follower:
         self._threads = threads
         self._journal = run.journal()
         self._writer = CheckpointWriter(run.checkpoints)
-        self._told = _already_told(run)
+        self._last_steps = _last_steps(run)
         self._every = max(1, training.batches.steps // POINTS_AN_EPOCH)
         self._compiled = False
         self._saved = self._shown = self._pointed = time.perf_counter()
@@ -53,9 +53,9 @@ class Follower:
 
     def _train(self) -> None:
         try:
-            found = load_newest(self._run.checkpoints, lambda text: self._journal.write("warning", text=text))
-            if found is not None:
-                self._continue(*found)
+            checkpoint = load_newest(self._run.checkpoints, lambda text: self._journal.write("warning", text=text))
+            if checkpoint is not None:
+                self._continue(*checkpoint)
                 self._journal.write("stage", name="resumed", step=self._training.progress.step)
             while True:
                 try:
@@ -70,18 +70,18 @@ class Follower:
             self._checkpointed(self._writer.wait())
             self._journal.flush()
 
-    def conclude(self, cost: Mapping[str, float], found: Diagnosis) -> None:
+    def conclude(self, cost: Mapping[str, float], diagnosis: Diagnosis) -> None:
         """Tell what the training cost and where its time went."""
         step = self._training.progress.step
-        values = {name: value for name, value in cost.items() if name not in self._told}
+        values = {name: value for name, value in cost.items() if name not in self._last_steps}
         self._journal.write("metric", step=step, values=values)
-        self._journal.write("stage", name="diagnosis", step=step, text=found.text, setting=found.setting)
+        self._journal.write("stage", name="diagnosis", step=step, text=diagnosis.text, setting=diagnosis.setting)
         self._journal.close()
 
     def _run_on(self) -> None:
         if not self._training.progress.step:
             self._save()  # what a loss that is lost early goes back to
-        done, steps, every, clock = (
+        progress, steps, every, clock = (
             self._training.progress,
             self._training.batches.steps,
             self._every,
@@ -90,16 +90,16 @@ class Follower:
         due = clock() + PROGRESS_SECONDS
         threads = self._threads
         for what in self._training.run():
-            if threads is not None and done.step == threads.next and what == "step":
-                threads.repeat(done.step)
+            if threads is not None and progress.step == threads.next and what == "step":
+                threads.repeat(progress.step)
             if what == "epoch":
                 self._epoch()
-            elif done.step_in_epoch % every == 0 or done.step_in_epoch == steps:
+            elif progress.step_in_epoch % every == 0 or progress.step_in_epoch == steps:
                 self._point()
             elif clock() < due:
                 continue
             if threads is not None and what == "step":  # before an epoch's validation, as where it is repeated
-                threads.look(done.step, self._training.meter.steps, self._training.meter.seconds)
+                threads.look(progress.step, self._training.meter.steps, self._training.meter.seconds)
             due = self._now_and_then(clock())
         self._save()
 
@@ -144,18 +144,18 @@ class Follower:
     def _tell(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Journal what was not told before a restart; by default of the last step."""
         step = self._training.progress.step if step is None else step
-        new = {name: value for name, value in values.items() if step > self._told.get(name, 0)}
+        new = {name: value for name, value in values.items() if step > self._last_steps.get(name, 0)}
         if new:
-            self._told |= dict.fromkeys(new, step)
+            self._last_steps |= dict.fromkeys(new, step)
             self._journal.write("metric", step=step, values=new)
 
     def _position(self) -> dict[str, Any]:
-        training, done, recipe = self._training, self._training.progress, self._training.recipe
-        text = f"epoch {min(done.epoch + 1, recipe.epochs)} of at most {recipe.epochs}"
-        if done.best_epoch:
-            text += f", best validation loss {done.best_loss:.4f} in epoch {done.best_epoch}"
+        training, progress, recipe = self._training, self._training.progress, self._training.recipe
+        text = f"epoch {min(progress.epoch + 1, recipe.epochs)} of at most {recipe.epochs}"
+        if progress.best_epoch:
+            text += f", best validation loss {progress.best_loss:.4f} in epoch {progress.best_epoch}"
         steps = recipe.epochs * training.batches.steps
-        return {"step": done.step, "steps": steps, "epoch": done.epoch, "epochs": recipe.epochs, "text": text}
+        return {"step": progress.step, "steps": steps, "epoch": progress.epoch, "epochs": recipe.epochs, "text": text}
 
     def _save(self) -> None:
         """Hand a snapshot to the writer, if the weights are worth keeping."""
@@ -188,30 +188,30 @@ class Follower:
     def _lower_rate(self, error: NonFinite) -> None:
         """After a non-finite loss: back to the last checkpoint with a lower learning rate, once."""
         lowered = self._training.progress.rate < 1.0
-        lost = self._step_back(error, possible=not lowered)
+        failed_step = self._step_back(error, possible=not lowered)
         try:
             self._training.step.check()
         except Misrecorded as cause:  # then it is not the learning rate's fault
-            self._unrecord(cause, lost)
+            self._unrecord(cause, failed_step)
             return
-        done = self._training.progress
-        done.rate = RATE_AFTER_LOSS
+        progress = self._training.progress
+        progress.rate = RATE_AFTER_LOSS
         self._resume_with(
-            f"the loss was not finite by step {lost}: back to step {done.step} with {RATE_AFTER_LOSS:g} of the learning rate"
+            f"the loss was not finite by step {failed_step}: back to step {progress.step} with {RATE_AFTER_LOSS:g} of the learning rate"
         )
 
     def _train_unrecorded(self, error: Misrecorded) -> None:
         """After a wrong recording: back to the last checkpoint, which was checked, and on without recording."""
         self._unrecord(error, self._step_back(error))
 
-    def _unrecord(self, error: Misrecorded, lost: int) -> None:
+    def _unrecord(self, error: Misrecorded, failed_step: int) -> None:
         self._training.step.stop_recording()
         step = self._training.progress.step
-        self._told = {
-            name: min(told, step) for name, told in self._told.items()
+        self._last_steps = {
+            name: min(last, step) for name, last in self._last_steps.items()
         }  # what follows is told anew: it was wrong
         self._resume_with(
-            f"a recorded step was wrong by step {lost} ({error.difference}): back to step {step} without recording (train.record)"
+            f"a recorded step was wrong by step {failed_step} ({error.difference}): back to step {step} without recording (train.record)"
         )
 
     def _step_back(self, error: TrainingError, possible: bool = True) -> int:
@@ -221,9 +221,9 @@ class Follower:
         if snapshot is None:
             raise TrainingError(str(error)) from None
         self._training.meter.stop()
-        lost = self._training.progress.step
+        failed_step = self._training.progress.step
         self._continue(*snapshot)
-        return lost
+        return failed_step
 
     def _resume_with(self, warning: str) -> None:
         self._journal.write("warning", text=warning)
@@ -239,10 +239,10 @@ class Follower:
             self._threads.start(self._training.progress.step)
 
 
-def _already_told(run: RunDirectory) -> dict[str, int]:
+def _last_steps(run: RunDirectory) -> dict[str, int]:
     """The last step journaled for each metric: what is trained again after a restart is not told again."""
-    told: dict[str, int] = {}
+    steps: dict[str, int] = {}
     for event in run.events():
         for name in event.metrics:
-            told[name] = max(told.get(name, 0), event.step)
-    return told
+            steps[name] = max(steps.get(name, 0), event.step)
+    return steps

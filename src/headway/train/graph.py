@@ -142,16 +142,16 @@ class StepGraph:
 
     def _compare(self, graph: Graph, batch: Batch) -> str:
         """How the graph differs from an eager step; empty where it does not, beyond the order of sums."""
-        held, random = self._held(), self._cuda.random()
-        before = [tensor.clone() for tensor in held]
+        tensors, random = self._tensors(), self._cuda.random()
+        before = [tensor.clone() for tensor in tensors]
         graph.replay()
-        replayed = [tensor.clone() for tensor in held]
-        torch._foreach_copy_(held, before)
+        replayed = [tensor.clone() for tensor in tensors]
+        torch._foreach_copy_(tensors, before)
         self._cuda.set_random(random)
         self._step.eager(batch)
         weights = len(list(self._step.network.parameters()))
         for what, part in (("loss", slice(0, 1)), ("weights", slice(1, 1 + weights))):
-            if _apart(before[part], held[part], replayed[part]) > APART:
+            if _apart(before[part], tensors[part], replayed[part]) > APART:
                 return (
                     f"its {what} differ from an eager step's"
                     if what == "weights"
@@ -159,19 +159,19 @@ class StepGraph:
                 )
         return ""
 
-    def _held(self) -> list[Tensor]:
+    def _tensors(self) -> list[Tensor]:
         """All that a step changes, the loss first, then the weights."""
         step = self._step
-        held = [step.loss_sum, *step.network.parameters(), *step.network.buffers()]
-        held += [] if step.average is None else step.average.tensors
-        held += [
+        tensors = [step.loss_sum, *step.network.parameters(), *step.network.buffers()]
+        tensors += [] if step.average is None else step.average.tensors
+        tensors += [
             value
             for part in step.optimizers.parts
             for state in part.state.values()
             for value in state.values()
             if isinstance(value, Tensor)
         ]
-        return [tensor.detach() for tensor in held]
+        return [tensor.detach() for tensor in tensors]
 
 
 def _kinds(batch: Batch) -> list[tuple[object, ...]]:

@@ -50,7 +50,7 @@ class Guard:
             self._sized += [own, *(own[part] for part in PARTS)]
             self._hooks += [own[name] for name in HOOKS]
         self._sized += [hooks for hooks in self._hooks if hooks]  # those may be removed; others can only be added
-        self._sizes = [len(held) for held in self._sized]
+        self._sizes = [len(entries) for entries in self._sized]
         self._next_hook = RemovableHandle.next_id
 
     def _hold(self, holder: dict[str, Any], keys: list[str]) -> None:
@@ -72,7 +72,7 @@ class Guard:
 
     def _without_new_hooks(self) -> bool:
         """A hook was registered somewhere; torch counts them. Whether it is none of this network's."""
-        sized = {id(held) for held in self._sized}
+        sized = {id(entries) for entries in self._sized}
         if any(hooks and id(hooks) not in sized for hooks in self._hooks):
             return False
         self._next_hook = RemovableHandle.next_id

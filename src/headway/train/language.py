@@ -52,8 +52,8 @@ class LanguageWorkload(Workload):
             )
         if recipe.residence == "loader":
             return LoaderTokens(tokens, size, self.model.context, recipe.seed, device)
-        held = {"tokens": torch.empty(len(tokens), dtype=torch.int32, device="meta")}
-        resident = fits(held, recipe.residence, device)
+        tensors = {"tokens": torch.empty(len(tokens), dtype=torch.int32, device="meta")}
+        resident = fits(tensors, recipe.residence, device)
         return TokenBatches(tokens, size, self.model.context, recipe.seed, device, resident)
 
     def loss(self, outputs: Tensor | Projection, target: Tensor, smoothing: float) -> Tensor:

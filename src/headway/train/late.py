@@ -28,10 +28,10 @@ class LateLosses:
     def mark(self, step: int, total: Tensor, count: int) -> None:
         """Send a sum of losses off, and begin a new one."""
         if total.device.type == "cuda":
-            sent, arrived = torch.empty((), dtype=total.dtype, pin_memory=True), torch.cuda.Event()
-            sent.copy_(total.detach(), non_blocking=True)
+            host_total, arrived = torch.empty((), dtype=total.dtype, pin_memory=True), torch.cuda.Event()
+            host_total.copy_(total.detach(), non_blocking=True)
             arrived.record()
-            self._marks.append(Mark(step, count, sent, arrived))
+            self._marks.append(Mark(step, count, host_total, arrived))
         else:
             self._marks.append(Mark(step, count, total.detach().clone(), None))
         total.zero_()

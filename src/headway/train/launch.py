@@ -84,10 +84,10 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _problem(run: RunDirectory, code: int) -> Exception:
     """What went wrong, in the child's own words where it left some."""
-    told = read_or_empty(run.path / "error.json")
-    if "text" in told:
+    report = read_or_empty(run.path / "error.json")
+    if "text" in report:
         kinds = {kind.exit_code: kind for kind in (ConfigError, DamagedError)}
-        return kinds.get(told["exit_code"], TrainingError)(told["text"])
+        return kinds.get(report["exit_code"], TrainingError)(report["text"])
     log = run.path / "training.log"
     if code < 0:
         name = signal.Signals(-code).name

@@ -60,37 +60,37 @@ class Training:
 
         Raises Misrecorded when recorded steps turn out wrong: what was trained since the last checkpoint may be, too.
         """
-        done = self.progress
-        while done.epoch < self.recipe.epochs and done.epoch - done.best_epoch < self.recipe.patience:
+        progress = self.progress
+        while progress.epoch < self.recipe.epochs and progress.epoch - progress.best_epoch < self.recipe.patience:
             self.step.network.train()
             self.meter.resume()
             for _ in self._epoch():
                 yield "step"
             self.meter.pause()
-            done.epoch, done.step_in_epoch = done.epoch + 1, 0
+            progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
             self._validate()
             yield "epoch"
         self.step.check()
 
     def _epoch(self) -> Iterator[None]:
-        done, meter, clock = self.progress, self.meter, time.perf_counter
+        progress, meter, clock = self.progress, self.meter, time.perf_counter
         steps = self.recipe.epochs * self.batches.steps
         optimizers, count = self.step.optimizers, self.batches.count
         marks = meter.device.type == "cuda"
         before = clock()
-        for batch in self.batches.epoch(done.epoch, done.step_in_epoch):
+        for batch in self.batches.epoch(progress.epoch, progress.step_in_epoch):
             got = clock()
             meter.wait += got - before
-            optimizers.set_rate(done.rate * rate(self.recipe, done.step, steps))
-            if marks and done.step % MARK_EVERY == 0:
+            optimizers.set_rate(progress.rate * rate(self.recipe, progress.step, steps))
+            if marks and progress.step % MARK_EVERY == 0:
                 self._marked(batch)
             else:
                 self.step(batch)
             meter.compute += clock() - got
-            meter.count += count(done.step_in_epoch)
+            meter.count += count(progress.step_in_epoch)
             meter.steps += 1
-            done.step_in_epoch += 1
-            done.step += 1
+            progress.step_in_epoch += 1
+            progress.step += 1
             yield
             before = clock()
 
@@ -103,12 +103,14 @@ class Training:
 
     def _validate(self) -> None:
         """The validation loss of the weights that count; the best are kept."""
-        done = self.progress
-        loss = self.workload.validate(self.step.kept, self.step.arithmetic)
+        progress = self.progress
+        loss = self.workload.validate(self.step.network_to_keep, self.step.arithmetic)
         self.validation_loss = loss
-        if loss < done.best_loss:
-            done.best_loss, done.best_epoch = loss, done.epoch
-            self.best = {name: tensor.detach().clone() for name, tensor in self.step.kept.state_dict().items()}
+        if loss < progress.best_loss:
+            progress.best_loss, progress.best_epoch = loss, progress.epoch
+            self.best = {
+                name: tensor.detach().clone() for name, tensor in self.step.network_to_keep.state_dict().items()
+            }
 
     def mark_loss(self) -> None:
         """Send the mean training loss since the last mark on its way, if there was a step since."""

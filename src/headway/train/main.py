@@ -182,7 +182,7 @@ def _follow_many(training: ManyTraining, journal: Journal) -> None:
     for epoch in training.run():
         if auto:
             threads.look(epoch * WINDOW_STEPS, time.perf_counter())  # an epoch has steps enough for a rate
-        going = sum(not fitted.done(recipe.patience) for fitted in training.fitted)
+        going = sum(not fitted.is_done(recipe.patience) for fitted in training.fitted)
         text = f"epoch {epoch} of at most {recipe.epochs}, {going} of {count} networks still learning"
         journal.write("progress", step=epoch, steps=recipe.epochs, text=text)
         journal.flush()

@@ -47,7 +47,7 @@ class Fitted:
     epochs: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def done(self, patience: int) -> bool:
+    def is_done(self, patience: int) -> bool:
         """Whether it would have stopped by now."""
         return self.epochs - self.best_epoch >= patience
 
@@ -178,7 +178,7 @@ class ManyTraining:
                 step += 1
             self._validate()
             yield epoch + 1
-            if all(fitted.done(self.recipe.patience) for fitted in self.fitted):
+            if all(fitted.is_done(self.recipe.patience) for fitted in self.fitted):
                 break
         if self._step.recorder is not None:
             self._step.recorder.check()
@@ -207,7 +207,7 @@ class ManyTraining:
     def _validate(self) -> None:
         arithmetic = choose_precision("fp32", self.device)
         for k, fitted in enumerate(self.fitted):
-            fitted_before = fitted.done(self.recipe.patience)
+            fitted_before = fitted.is_done(self.recipe.patience)
             if fitted_before:  # alone it would have stopped: what comes after does not count
                 continue
             fitted.epochs += 1
@@ -239,8 +239,15 @@ def _check(recipe: Recipe, workload: TableWorkload) -> None:
         raise NotAtOnce("many seeds at once need a number as train.batch_size, but it is auto")
     if recipe.batch_size > rows:
         raise ConfigError(f"train.batch_size must be at most the {rows:,} training rows, but is {recipe.batch_size:,}")
-    wanted = {"optimizer": "adamw", "accumulate": 1, "clip": 0.0, "ema": 0.0, "compile": "none", "cuda_graphs": False}
-    for name, value in wanted.items():
+    requirements = {
+        "optimizer": "adamw",
+        "accumulate": 1,
+        "clip": 0.0,
+        "ema": 0.0,
+        "compile": "none",
+        "cuda_graphs": False,
+    }
+    for name, value in requirements.items():
         if getattr(recipe, name) not in (value, "auto"):
             raise NotAtOnce(f"many seeds at once need train.{name} {value}, but it is {getattr(recipe, name)}")
     if recipe.precision not in ("auto", "fp32"):

@@ -28,5 +28,5 @@ def keep_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # musl has none
         return False
-    wanted = {M_TRIM_THRESHOLD: KEEP, M_TOP_PAD: GROW, M_MMAP_THRESHOLD: LARGEST_MMAP_THRESHOLD}
-    return all(mallopt(name, value) for name, value in wanted.items())
+    settings = {M_TRIM_THRESHOLD: KEEP, M_TOP_PAD: GROW, M_MMAP_THRESHOLD: LARGEST_MMAP_THRESHOLD}
+    return all(mallopt(name, value) for name, value in settings.items())

@@ -102,7 +102,7 @@ class Meter:
     _since: float | None = None
     marks: list[tuple[Any, Any]] = field(default_factory=list)
     _energy: float | None = None
-    _begun: float = field(default_factory=time.perf_counter)
+    _start: float = field(default_factory=time.perf_counter)
     _device_ms: float = 0.0
     _marked: int = 0
 
@@ -163,30 +163,30 @@ class Meter:
 
     def cost(self, precision: str, price_per_hour: float) -> dict[str, float]:
         """All that was measured, by metric name."""
-        found = {f"time/{name}": share for name, share in self.shares.items()}
-        found |= {
+        costs = {f"time/{name}": share for name, share in self.shares.items()}
+        costs |= {
             "time/seconds": self.seconds,
             "time/step_ms": 1000 * self.seconds / max(1, self.steps),
             "memory/peak_mb": peak_memory() / 2**20,
         }
         if self.cores and self._seconds:
-            found |= {"cores/ours": self.ours / self._seconds, "cores/others": self.others / self._seconds}
-            found["cores/all"] = float(self.cores)
+            costs |= {"cores/ours": self.ours / self._seconds, "cores/others": self.others / self._seconds}
+            costs["cores/all"] = float(self.cores)
         if self._marked:
-            found["time/device_ms"] = self._device_ms / self._marked
+            costs["time/device_ms"] = self._device_ms / self._marked
         peak = peak_flops(self.device, precision)
         for suffix, flops in (("", self.flops_a_unit), ("_palm", self.usual_flops_a_unit)):
             if flops:
                 achieved = flops * self.per_second
-                found[f"compute/tflops{suffix}"] = achieved / 1e12
+                costs[f"compute/tflops{suffix}"] = achieved / 1e12
                 if peak:
-                    found[f"compute/mfu{suffix}"] = achieved / peak
+                    costs[f"compute/mfu{suffix}"] = achieved / peak
         joules = read_energy(self.device)
         if joules is not None and self._energy is not None and joules >= self._energy:  # RAPL's counter wraps
-            found["energy/wh"] = (joules - self._energy) / 3600
+            costs["energy/wh"] = (joules - self._energy) / 3600
         if price_per_hour:
-            found["cost/money"] = price_per_hour * (time.perf_counter() - self._begun) / 3600
-        return found
+            costs["cost/money"] = price_per_hour * (time.perf_counter() - self._start) / 3600
+        return costs
 
 
 def count_flops(network: torch.nn.Module, step: Any) -> float:

@@ -52,11 +52,11 @@ class Muon(torch.optim.Muon):
 
 
 def _by_shape(weights: list[Tensor]) -> list[list[Tensor]]:
-    found: dict[torch.Size, list[Tensor]] = {}
+    groups: dict[torch.Size, list[Tensor]] = {}
     for weight in weights:
         if weight.grad is not None:
-            found.setdefault(weight.shape, []).append(weight)
-    return list(found.values())
+            groups.setdefault(weight.shape, []).append(weight)
+    return list(groups.values())
 
 
 def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float = 1e-7) -> Tensor:

@@ -35,19 +35,19 @@ def fit_network(
     device = choose_device(recipe.device)
     check_compiler(recipe, device)
     arithmetic = choose_precision(recipe.precision, device)
-    stated, (recipe, way) = recipe, tuned(run, recipe, workload, arithmetic)
+    original, (recipe, way) = recipe, tuned(run, recipe, workload, arithmetic)
     training = make_training(workload, recipe, arithmetic)
     arithmetic = training.step.arithmetic
     if training.step.compiled is not None:
         training.step.compiled.limit = way.limit
     training.meter.flops_a_unit = read_json(run.path / "tuned.json")["flops_a_step"] / training.batches.count(0)
     training.meter.usual_flops_a_unit = workload.usual_flops(training.step.network)
-    auto = stated.threads in ("auto", 0) and device.type == "cpu"
+    auto = original.threads in ("auto", 0) and device.type == "cpu"
     most = torch.get_num_threads()
     threads = KeptThreads(run.path / "tuned.json", most, torch.set_num_threads) if auto else None
     follower = Follower(run, training, identity(run, model, recipe), threads)
     follower.follow(way.reason)
-    network = training.step.kept
+    network = training.step.network_to_keep
     network.load_state_dict(training.best)
     save_file({k: v.to("cpu").contiguous() for k, v in training.best.items()}, run.bundle / "weights.safetensors")
     predictions = workload.predictions(network, arithmetic)
@@ -56,27 +56,29 @@ def fit_network(
         cost["time/compiling_seconds"] = training.step.compiled.seconds
     bf16 = choose_precision("auto", device).name == "bf16"
     recipe = recipe.model_copy(update={"threads": torch.get_num_threads()})  # those of the end
-    found = diagnose(cost, recipe, device=device.type, precision=str(arithmetic.name), unit=workload.unit, bf16=bf16)
-    follower.conclude(cost, found)
-    done = training.progress
+    diagnosis = diagnose(
+        cost, recipe, device=device.type, precision=str(arithmetic.name), unit=workload.unit, bf16=bf16
+    )
+    follower.conclude(cost, diagnosis)
+    progress = training.progress
     result: dict[str, Any] = {
         "precision": str(arithmetic.name),
         "precision_reason": arithmetic.reason,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "epochs": done.epoch,
-        "best_epoch": done.best_epoch,
-        "steps": done.step,
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "steps": progress.step,
         "unit": workload.unit,
         "rows_per_second": training.meter.per_second,
         "peak_memory_bytes": peak_memory(),
         "parameters": sum(p.numel() for p in network.parameters()),
-        "validation_loss": done.best_loss,
+        "validation_loss": progress.best_loss,
         "batch_size": recipe.batch_size,
         "threads": torch.get_num_threads(),
         "cost": cost,
-        "diagnosis": found.text,
-        "way": _said(way, training),
-        "try": found.setting,
+        "diagnosis": diagnosis.text,
+        "way": _way_text(way, training),
+        "try": diagnosis.setting,
     }
     return result, predictions
 
@@ -89,13 +91,13 @@ def make_training(workload: Workload, recipe: Recipe, arithmetic: Arithmetic) ->
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyrefly: ignore
     network = network.to(arithmetic.device)
-    used = apply_precision(network, arithmetic, recipe.compile not in ("auto", "none"))
+    effective = apply_precision(network, arithmetic, recipe.compile not in ("auto", "none"))
     if recipe.checkpoint_activations:
         checkpoint_activations(network)
     optimizers = make_optimizer(network, recipe, capturable=recipe.cuda_graphs is True)
-    step = Step(network, optimizers, workload.loss, used, recipe, batches.batch_size)
-    if recipe.precision == "fp8" and used.name != "fp8":
-        step.notices.append(f"this trains in {used.name} (train.precision): {used.reason}")
+    step = Step(network, optimizers, workload.loss, effective, recipe, batches.batch_size)
+    if recipe.precision == "fp8" and effective.name != "fp8":
+        step.notices.append(f"this trains in {effective.name} (train.precision): {effective.reason}")
     return Training(workload, step, recipe, batches, Meter(arithmetic.device))
 
 
@@ -119,15 +121,15 @@ def tuned(run: RunDirectory, recipe: Recipe, workload: Workload, arithmetic: Ari
         threads = threads_of(sized, workload, arithmetic)
         torch.set_num_threads(threads.count)
         way = _way_of(sized.model_copy(update={"threads": threads.count}), workload, arithmetic, threads.flops_a_step)
-        chosen = {"batch_size": size, "threads": threads.count, "flops_a_step": threads.flops_a_step}
-        write_json(path, {**chosen, **asdict(way)})
-    chosen = read_json(path)
-    torch.set_num_threads(chosen["threads"])
-    recipe = recipe.model_copy(update={"batch_size": chosen["batch_size"], "threads": chosen["threads"]})
+        choice = {"batch_size": size, "threads": threads.count, "flops_a_step": threads.flops_a_step}
+        write_json(path, {**choice, **asdict(way)})
+    choice = read_json(path)
+    torch.set_num_threads(choice["threads"])
+    recipe = recipe.model_copy(update={"batch_size": choice["batch_size"], "threads": choice["threads"]})
     earlier = Way("none", False, True, "")  # what was taken before this was chosen
-    own = {field.name: chosen.get(field.name, getattr(earlier, field.name)) for field in fields(Way)}
-    stated = {name: getattr(recipe, name) for name in WAYS if getattr(recipe, name) != "auto"}
-    way = Way(**{**own, **stated})
+    own = {field.name: choice.get(field.name, getattr(earlier, field.name)) for field in fields(Way)}
+    settings = {name: getattr(recipe, name) for name in WAYS if getattr(recipe, name) != "auto"}
+    way = Way(**{**own, **settings})
     return way.applied(recipe), way
 
 
@@ -139,7 +141,7 @@ def _way_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic, flops_a_
     return way
 
 
-def _said(way: Way, training: Training) -> str:
+def _way_text(way: Way, training: Training) -> str:
     """The choice for the terminal, with what compiling took."""
     compiled = training.step.compiled
     took = f"compiling took {compiled.seconds:.3g} s" if compiled is not None and compiled.proven else ""

@@ -90,13 +90,13 @@ class _FusedAdamW:
             self._optimizer.step()
             self._hold()
             return
-        found = [[weight.grad for weight in held.weights if weight.grad is not None] for held in self._held]
-        if any(len(gradients) < len(held.weights) for gradients, held in zip(found, self._held, strict=True)):
+        all_gradients = [[weight.grad for weight in part.weights if weight.grad is not None] for part in self._held]
+        if any(len(gradients) < len(part.weights) for gradients, part in zip(all_gradients, self._held, strict=True)):
             self._let_go()
             self._optimizer.step()
             return
         first.add_(1.0)
-        for (group, weights, means, squares, steps), gradients in zip(self._held, found, strict=True):
+        for (group, weights, means, squares, steps), gradients in zip(self._held, all_gradients, strict=True):
             beta1, beta2 = group["betas"]
             torch._fused_adamw_(
                 weights,

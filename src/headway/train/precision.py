@@ -36,28 +36,28 @@ class Arithmetic:
         return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(setting: str) -> torch.device:
     """`auto` is a GPU if there is one. Raises ConfigError when `cuda` is asked for and absent."""
     available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
+    if setting == "cuda" and not available:
         raise ConfigError("train.device cuda needs an NVIDIA GPU that torch can use, but there is none; set auto")
-    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+    return torch.device("cuda" if available and setting != "cpu" else "cpu")
 
 
-def choose_precision(wanted: Precision, device: torch.device) -> Arithmetic:
+def choose_precision(setting: Precision, device: torch.device) -> Arithmetic:
     """`auto` takes a half format only where the hardware computes in it: emulated, it is slower than fp32.
 
     fp8 is taken for `auto` where the hardware lacks it, with the reason. Raises ConfigError when the hardware lacks tf32, or fp8's package
     is missing.
     """
-    lack = _lack(wanted, device)
-    if lack and wanted == "fp8":
+    lack = _lack(setting, device)
+    if lack and setting == "fp8":
         return Arithmetic(_best(device).name, device, lack)
     if lack:
         raise ConfigError(f"train.precision {lack}; set auto")
-    if wanted == "fp8" and importlib.util.find_spec("torchao") is None:
+    if setting == "fp8" and importlib.util.find_spec("torchao") is None:
         raise ConfigError("train.precision fp8 needs the package torchao, but it is not installed; pip install torchao")
-    return _best(device) if wanted == "auto" else Arithmetic(wanted, device, "asked for")
+    return _best(device) if setting == "auto" else Arithmetic(setting, device, "asked for")
 
 
 def _best(device: torch.device) -> Arithmetic:
@@ -77,12 +77,12 @@ def _best(device: torch.device) -> Arithmetic:
 _CAPABILITY = {"tf32": (8, 0), "fp8": (8, 9)}
 
 
-def _lack(wanted: Precision, device: torch.device) -> str:
+def _lack(setting: Precision, device: torch.device) -> str:
     """What a format needs and the hardware is not; empty where nothing is lacking."""
-    least = _CAPABILITY.get(wanted)
+    least = _CAPABILITY.get(setting)
     if least is None:
         return ""
-    rule = f"{wanted} needs an NVIDIA GPU of compute capability {least[0]}.{least[1]}"
+    rule = f"{setting} needs an NVIDIA GPU of compute capability {least[0]}.{least[1]}"
     if device.type != "cuda":
         return f"{rule}, but this trains on the CPU"
     capability = torch.cuda.get_device_capability(device)

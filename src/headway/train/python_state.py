@@ -56,13 +56,13 @@ def python_state(*roots: object) -> list[Leaf]:
     if "numpy.random" in sys.modules:
         leaves.append(Leaf("numpy.random", _digest(np.random.get_state())))
     queue = deque((getattr(root, "__qualname__", type(root).__name__), root) for root in roots)
-    seen: dict[int, object] = {}  # keeps what it names: a freed object's id is taken again
+    objects: dict[int, object] = {}  # keeps what it names: a freed object's id is taken again
     while queue and len(leaves) < LEAVES:
         path, value = queue.popleft()
         if isinstance(value, VALUES):
             leaves.append(Leaf(path, value))
-        elif id(value) not in seen:
-            seen[id(value)] = value
+        elif id(value) not in objects:
+            objects[id(value)] = value
             try:
                 leaf, below = _opened(value)
             except Exception:  # an object that does not like to be looked into must not end a training
@@ -108,8 +108,8 @@ def _opened(value: object) -> tuple[object, Iterable[tuple[object, object]]]:
     if isinstance(value, type):
         return value, list(_of_class(value))
     if isinstance(value, nn.Module):
-        held = [(name, part) for name, part in vars(value).items() if not isinstance(part, (dict, set)) or part]
-        return value, [*held, *_of_class(type(value))]
+        attributes = [(name, part) for name, part in vars(value).items() if not isinstance(part, (dict, set)) or part]
+        return value, [*attributes, *_of_class(type(value))]
     return _of_object(value)
 
 
@@ -131,8 +131,8 @@ def _of_object(value: object) -> tuple[object, Iterable[tuple[object, object]]]:
     if isinstance(value, Iterator) and not hasattr(value, "__dict__"):
         return _position(value), ()
     slots = [(name, getattr(value, name, None)) for name in getattr(type(value), "__slots__", ()) if name != "__dict__"]
-    held = getattr(value, "__dict__", {}).items()
-    return value, [*slots, *held, *_wrapped(value), (type(value).__name__, type(value))]
+    attributes = getattr(value, "__dict__", {}).items()
+    return value, [*slots, *attributes, *_wrapped(value), (type(value).__name__, type(value))]
 
 
 def _wrapped(value: object) -> list[tuple[str, object]]:
@@ -187,7 +187,7 @@ def _of_function(function: types.FunctionType) -> list[tuple[object, object]]:
     package = function.__globals__.get("__package__") or ""
     absolute = {name: sys.modules.get(name) or sys.modules.get(f"{package}.{name}") for name in names}
     imported = {name: module for name, module in absolute.items() if module is not None}  # by an import in the function
-    return parts + _named(function.__globals__, names) + _named(imported, names)
+    return parts + _named_parts(function.__globals__, names) + _named_parts(imported, names)
 
 
 def _names(code: types.CodeType) -> list[str]:
@@ -196,17 +196,17 @@ def _names(code: types.CodeType) -> list[str]:
     return list(dict.fromkeys([*code.co_names, *within]))
 
 
-def _named(space: Mapping[str, object], names: Iterable[str]) -> list[tuple[object, object]]:
+def _named_parts(space: Mapping[str, object], names: Iterable[str]) -> list[tuple[object, object]]:
     """The named parts of a name space, and those of the modules among them: ``package.schedule.calls`` is three names."""
-    parts, seen, modules = [], set(), [("", space)]
-    for path, held in modules:
+    parts, ids, modules = [], set(), [("", space)]
+    for path, contents in modules:
         for name in names:
-            if name not in held:
+            if name not in contents:
                 continue
-            part = held[name]
+            part = contents[name]
             parts.append((path + name, part))
-            if isinstance(part, types.ModuleType) and id(part) not in seen and not _is_library(part.__name__):
-                seen.add(id(part))
+            if isinstance(part, types.ModuleType) and id(part) not in ids and not _is_library(part.__name__):
+                ids.add(id(part))
                 modules.append((f"{path}{name}.", vars(part)))
     return parts
 

@@ -86,10 +86,10 @@ class Recorder:
 
         Between steps, when weights have no gradient. Nothing changes by it.
         """
-        used = [recording for recording in self._recordings if recording.newest is not None]
-        modes = [(module, module.training) for module in self._network.modules()] if used else []
+        recordings = [recording for recording in self._recordings if recording.newest is not None]
+        modes = [(module, module.training) for module in self._network.modules()] if recordings else []
         try:
-            for recording in used:
+            for recording in recordings:
                 self._check(recording)
         finally:
             for module, mode in modes:
@@ -209,8 +209,8 @@ class Recorder:
             with reads_noted(tape):
                 value = self._loss(batch)
                 value.backward()
-            held = [*self._network.parameters(), *self._network.buffers(), *batch.values()]
-            owned = _own([weight.grad for weight in weights], weights, held)
+            tensors = [*self._network.parameters(), *self._network.buffers(), *batch.values()]
+            owned = _own([weight.grad for weight in weights], weights, tensors)
         if not tape.reason:
             tape.compile([value, *owned])
         for weight, gradient in zip(weights, owned, strict=True):
@@ -227,15 +227,17 @@ def _forget_gradients(network: nn.Module) -> None:
         weight.grad = None
 
 
-def _own(gradients: Sequence[Tensor | None], weights: Sequence[Tensor], held: Sequence[Tensor]) -> list[Tensor | None]:
+def _own(
+    gradients: Sequence[Tensor | None], weights: Sequence[Tensor], tensors: Sequence[Tensor]
+) -> list[Tensor | None]:
     """Each gradient in memory of its own, laid out as its weight: what autograd promises to optimizers."""
-    taken = {tensor.untyped_storage().data_ptr() for tensor in held}
+    pointers = {tensor.untyped_storage().data_ptr() for tensor in tensors}
     owned: list[Tensor | None] = []
     for gradient, weight in zip(gradients, weights, strict=True):
         if gradient is not None:
-            if gradient.stride() != weight.stride() or gradient.untyped_storage().data_ptr() in taken:
+            if gradient.stride() != weight.stride() or gradient.untyped_storage().data_ptr() in pointers:
                 gradient = torch.empty_like(weight).copy_(gradient)
-            taken.add(gradient.untyped_storage().data_ptr())
+            pointers.add(gradient.untyped_storage().data_ptr())
         owned.append(gradient)
     return owned
 

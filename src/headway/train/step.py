@@ -46,8 +46,8 @@ class Step:
         self.notices: list[str] = []
         self._recipe = recipe
         self._full = batch_size
-        wanted = recipe.compile not in ("auto", "none")
-        self.compiled = Compiled(network, recipe.compile, -(-batch_size // recipe.accumulate)) if wanted else None
+        compiles = recipe.compile not in ("auto", "none")
+        self.compiled = Compiled(network, recipe.compile, -(-batch_size // recipe.accumulate)) if compiles else None
         """None where nothing is compiled, or cannot be."""
         self._undo = Undo(network, arithmetic.device)
         self.recorder = Recorder(network, self._loss, loss) if can_be_recorded(recipe, arithmetic) else None
@@ -58,7 +58,7 @@ class Step:
         """None where steps are not to be captured, or cannot be."""
 
     @property
-    def kept(self) -> nn.Module:
+    def network_to_keep(self) -> nn.Module:
         """The network whose weights count: the running mean where there is one."""
         return self.network if self.average is None else self.average.module
 
@@ -138,12 +138,12 @@ class Step:
         return compiled if first and len(batch["target"]) == self._full else None
 
     def _compiling(self, compiled: Compiled, batch: Batch) -> Tensor:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         with at_most(compiled.limit):
             loss = self._in_parts(batch)
         if self.arithmetic.device.type == "cuda":
             torch.cuda.synchronize(self.arithmetic.device)
-        compiled.proven, compiled.seconds = True, time.perf_counter() - begun
+        compiled.proven, compiled.seconds = True, time.perf_counter() - start
         return loss
 
     def _apply(self, loss: Tensor) -> None:

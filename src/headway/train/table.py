@@ -73,9 +73,9 @@ class TableWorkload(Workload):
             tensors = self.tensors("validation")
             where = arithmetic.device if fits(tensors, "auto", arithmetic.device) else torch.device("cpu")
             self._held["validation"] = {name: tensor.to(where) for name, tensor in tensors.items()}
-        held = self._held["validation"]
-        target = cast(Tensor, held["target"])
-        decoded = predict(network, held, self.task, arithmetic)
+        arrays = self._held["validation"]
+        target = cast(Tensor, arrays["target"])
+        decoded = predict(network, arrays, self.task, arithmetic)
         return self.task.score(decoded, target.to(decoded.device))
 
     def predictions(self, network: nn.Module, arithmetic: Arithmetic) -> dict[str, np.ndarray]:

@@ -84,7 +84,10 @@ class Tape(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self._judge(func, args)
-        inputs, named = self._named(args), {key: self._named(value) for key, value in (kwargs or {}).items()}
+        inputs, keywords = (
+            self._with_names(args),
+            {key: self._with_names(value) for key, value in (kwargs or {}).items()},
+        )
         out = func(*args, **(kwargs or {}))
         source: Any = inputs[0] if inputs else None
         if func in ALIASES:
@@ -100,7 +103,7 @@ class Tape(TorchDispatchMode):
                     self._names[part] = name
                 elif isinstance(part, (bool, int, float, complex)):
                     self.refuse(f"{_title(func)} gives Python a value that depends on the batch")
-            self.kernels.append(Kernel(func, inputs, named, results, several))
+            self.kernels.append(Kernel(func, inputs, keywords, results, several))
             if func is ATEN.t.default:
                 self._transposed[results[0]] = source
         return out
@@ -114,7 +117,7 @@ class Tape(TorchDispatchMode):
         elif torch.Tag.dynamic_output_shape in func.tags:
             self.refuse(f"the shape of what {_title(func)} returns depends on the batch")
 
-    def _named(self, value: Any) -> Any:
+    def _with_names(self, value: Any) -> Any:
         """The value with names in the place of its tensors; a tensor that no kernel on the tape made is held."""
         if isinstance(value, Tensor):
             if value not in self._names:
@@ -124,7 +127,7 @@ class Tape(TorchDispatchMode):
         if isinstance(value, torch.Generator):
             self.generators.append(value)
         if isinstance(value, (list, tuple)):
-            return type(value)(self._named(part) for part in value)
+            return type(value)(self._with_names(part) for part in value)
         return value
 
     def difference(self, other: Tape) -> str:
@@ -139,27 +142,27 @@ class Tape(TorchDispatchMode):
                 return "a tensor that no kernel made changes from step to step"
         return ""
 
-    def compile(self, wanted: Sequence[Tensor | None]) -> None:
-        """Set ``call``: it returns ``wanted``, and frees each tensor after its last use."""
-        ends = self._named(list(wanted))
+    def compile(self, results: Sequence[Tensor | None]) -> None:
+        """Set ``call``: it returns ``results``, and frees each tensor after its last use."""
+        ends = self._with_names(list(results))
         kernels: list[tuple[Kernel, list[Name]]] = []
-        used = set(_names_in(ends))
+        needs = set(_names_in(ends))
         for kernel in reversed(self.kernels):
-            if kernel.function not in VIEWS or used.intersection(kernel.results):
-                last = [name for name in dict.fromkeys(_names_in(kernel.args, kernel.kwargs)) if name not in used]
+            if kernel.function not in VIEWS or needs.intersection(kernel.results):
+                last = [name for name in dict.fromkeys(_names_in(kernel.args, kernel.kwargs)) if name not in needs]
                 kernels.append((kernel, last))
-                used.update(last)
+                needs.update(last)
         scope: dict[str, Any] = dict(self.held)
         lines = [f"def call({', '.join(self._inputs)}):"]
         for number, (kernel, last) in enumerate(reversed(kernels)):
             scope[f"kernel_{number}"] = getattr(kernel.function, "_op", kernel.function)
-            given = [_written(value, scope) for value in kernel.args]
-            given += [f"{key}={_written(value, scope)}" for key, value in kernel.kwargs.items()]
+            arguments = [_expression(value, scope) for value in kernel.args]
+            arguments += [f"{key}={_expression(value, scope)}" for key, value in kernel.kwargs.items()]
             comma = "," if kernel.unpacked else ""
-            lines.append(f"    {', '.join(kernel.results)}{comma} = kernel_{number}({', '.join(given)})")
+            lines.append(f"    {', '.join(kernel.results)}{comma} = kernel_{number}({', '.join(arguments)})")
             free = [name for name in last if name not in self.held]
             lines += [f"    {' = '.join(free)} = None"] if free else []
-        lines.append(f"    return {_written(ends, scope)}")
+        lines.append(f"    return {_expression(ends, scope)}")
         exec(compile("\n".join(lines), "<recorded step>", "exec"), scope)
         self.call = scope["call"]
 
@@ -205,12 +208,12 @@ def _same_constant(one: Tensor, other: Tensor) -> bool:
     return same and torch.equal(one, other)
 
 
-def _written(value: Any, scope: dict[str, Any]) -> str:
+def _expression(value: Any, scope: dict[str, Any]) -> str:
     """The value in Python's words; what has none gets a name in the function's scope."""
     if isinstance(value, Name):
         return value
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_written(part, scope) for part in value) + "]"
+        return "[" + ", ".join(_expression(part, scope) for part in value) + "]"
     if value is None or isinstance(value, (bool, int)):
         return repr(value)
     name = f"constant_{len(scope)}"

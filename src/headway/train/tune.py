@@ -75,12 +75,12 @@ def flops_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> floa
     plain = recipe.model_copy(update={"device": "cpu"})
     batch = next(iter(workload.batches(plain, arithmetic.device).epoch(0)))
     try:
-        return _counted(workload, batch, torch.device("meta")) or _counted(workload, batch, arithmetic.device)
+        return _flops(workload, batch, torch.device("meta")) or _flops(workload, batch, arithmetic.device)
     finally:
         torch.set_rng_state(state)
 
 
-def _counted(workload: Workload, batch: Batch, device: torch.device) -> float:
+def _flops(workload: Workload, batch: Batch, device: torch.device) -> float:
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
     target = batch.pop("target")
     try:
@@ -98,18 +98,18 @@ def batch_size_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic, ma
     """The recipe's, or for `auto` the smallest power of two that reaches nine tenths of the best throughput."""
     if recipe.batch_size != "auto":
         return recipe.batch_size
-    found: dict[int, float] = {}
+    speeds: dict[int, float] = {}
     size = SMALLEST
     while size <= LARGEST:
         speed = _speed(recipe.model_copy(update={"batch_size": size}), workload, arithmetic, make)
         if speed is None:
             break
-        found[size] = speed
-        if size > SMALLEST and speed < 1.03 * max(v for s, v in found.items() if s < size):
+        speeds[size] = speed
+        if size > SMALLEST and speed < 1.03 * max(v for s, v in speeds.items() if s < size):
             break
         size *= 2
-    best = max(found.values(), default=0.0)
-    return next((s for s, v in found.items() if v >= ENOUGH * best), SMALLEST)
+    best = max(speeds.values(), default=0.0)
+    return next((s for s, v in speeds.items() if v >= ENOUGH * best), SMALLEST)
 
 
 def _speed(recipe: Recipe, workload: Workload, arithmetic: Arithmetic, make: Maker) -> float | None:
@@ -133,10 +133,10 @@ def _steady_speed(training: Training) -> float:
     for batch in itertools.islice(batches, FIRST_STEPS):
         training.step(batch)
     training.step.take_loss()
-    begun, rows = time.perf_counter(), 0
-    while time.perf_counter() - begun < TRIAL_SECONDS:
+    start, rows = time.perf_counter(), 0
+    while time.perf_counter() - start < TRIAL_SECONDS:
         batch = next(batches)
         training.step(batch)
         rows += len(batch["target"])
     training.step.take_loss()
-    return rows / (time.perf_counter() - begun)
+    return rows / (time.perf_counter() - start)

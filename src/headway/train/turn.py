@@ -35,7 +35,7 @@ def turn(among: Sequence[str], wait: Callable[[str], None], folder: Path | None 
         return
     folder = folder or _folder()
     places = [folder / f"headway-gpu-{one}.lock" for one in among]
-    told = False
+    is_waiting = False
     while True:
         for gpu, place in zip(among, places, strict=True):
             lock = _locked(place)
@@ -45,8 +45,8 @@ def turn(among: Sequence[str], wait: Callable[[str], None], folder: Path | None 
                 finally:
                     os.close(lock)
                 return
-        if not told:
-            told = True
+        if not is_waiting:
+            is_waiting = True
             wait(
                 f"waiting for {'the GPU' if len(among) == 1 else 'one of the GPUs'}: another training is at work on it"
             )
