@@ -98,8 +98,8 @@ def _boosting(
     target = np.asarray(train["target"])
     x, z = (_with_codes(part, common) for part in (train, test))
     if texts[0] is not None:
-        kept = task.telling(texts[0], target, TEXT_COLUMNS)
-        x, z = (np.hstack([some[:, kept].toarray(), rest]) for some, rest in zip(texts, (x, z), strict=True))
+        columns = task.telling(texts[0], target, TEXT_COLUMNS)
+        x, z = (np.hstack([some[:, columns].toarray(), rest]) for some, rest in zip(texts, (x, z), strict=True))
     numbers = x.shape[1] - len(cardinalities)
     options = {
         "categorical_features": [False] * numbers + [True] * len(cardinalities),
