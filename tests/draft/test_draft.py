@@ -156,6 +156,20 @@ def test_the_zone_that_a_file_has_for_its_moments_says_their_hours(root: Path) -
         load_project("texts", root, ["prepare.dates.columns={sen: {zone: UTC}}"])
 
 
+@pytest.mark.parametrize("numbers", [0, 1])
+def test_a_table_of_texts_alone_gets_the_linear_model_of_their_words(root: Path, numbers: int) -> None:
+    rng = np.random.default_rng(0)
+    notes = [f"please {rng.choice(['cancel', 'renew'])} my order number {i} now" for i in range(200)]
+    frame = pd.DataFrame({"note": notes, "intent": [note.split()[1] for note in notes]})
+    if numbers:
+        frame["amount"] = rng.normal(size=200).round(3)
+    draft(str(_write(frame, root / "orders.csv")), "intent", "orders", root)
+    project = load_project("orders", root)
+    assert project.data.features["note"] == "text"
+    assert project.model.name == ("mlp" if numbers else "linear")
+    assert project.evaluate.baselines == (("trivial", "linear", "boosting") if numbers else ("trivial",))
+
+
 def test_semicolons_are_noticed(root: Path) -> None:
     _frame().to_csv(root / "customers.csv", index=False, sep=";")
     draft("customers.csv", "churned", None, root)

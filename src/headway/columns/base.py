@@ -146,6 +146,9 @@ class ColumnType(ABC):
     recurs: ClassVar[bool] = False
     """Whether values should recur: where most differ, the column is likely an id."""
 
+    linear_suits: ClassVar[bool] = False
+    """Whether `init` proposes the linear model for a table of such columns alone."""
+
     is_time: ClassVar[bool] = False
     """Whether its values are moments, by which rows could be split."""
 

@@ -196,6 +196,7 @@ class TextColumn(ColumnType):
     summary_class = TextSummary
     any_text = True
     can_leak = False
+    linear_suits = True  # on banking77 .914 of the n-grams, and far less of the words present that a network reads
     turn = 3
 
     def canonical(self, column: pa.Array, place: Place, date_format: str | None, look: bool) -> pa.Array:
