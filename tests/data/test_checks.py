@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from headway.data.alone import auc, exact_sum, power_alone
+from headway.data.alone import auc, power_alone, sum_of_columns
 from headway.data.checks import Finding, check_columns, check_leaks, check_overlap, check_shares
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.identity import row_hashes
@@ -141,13 +141,34 @@ def test_a_regression_leak_and_a_sum_are_found(tmp_path: Path) -> None:
     assert "R²" in found.text
 
 
+def test_a_sum_is_found_that_is_rounded_or_lacks_a_fee_and_a_sum_with_noise_is_not() -> None:
+    parts = {name: pd.Series(RNG.uniform(0, 50, 2000).round(2)) for name in ("fare", "tip", "tolls")}
+    total = sum(parts.values(), pd.Series(np.zeros(2000)))
+    names = tuple(parts)
+    assert sum_of_columns(parts, (total + 0.8).round(2)) == names
+    assert sum_of_columns(parts, (total + RNG.choice([0.0, 2.5], 2000)).round(2)) == names
+    assert sum_of_columns({n: x.round(1) for n, x in parts.items()}, total.round(1)) == names
+    assert sum_of_columns(parts, (total + RNG.normal(0, 1, 2000)).round(2)) == ()
+    assert sum_of_columns(parts, parts["fare"] + parts["tip"] * 1.02) == ()
+    flags = {name: pd.Series(RNG.integers(0, 2, 2000)) for name in ("p", "q", "r")}
+    assert sum_of_columns(flags, sum(flags.values(), pd.Series(RNG.integers(0, 3, 2000)))) == ()
+
+
+def test_a_column_that_separates_one_class_of_three_is_no_leak_and_one_that_separates_all_is() -> None:
+    species = pd.Series(RNG.choice(["a", "b", "c"], 600))
+    centre = species.map({"a": 1.4, "b": 4.3, "c": 4.9})
+    petal, copy = centre + RNG.normal(0, 0.4, 600), centre + RNG.normal(0, 0.01, 600)
+    assert power_alone(petal, "numeric", species, "classification")[0] < 0.95
+    assert power_alone(copy, "numeric", species, "classification")[0] > 0.995
+
+
 def test_bike_sharing_counts_add_up_to_its_target() -> None:
     source = Path(os.environ.get("HEADWAY_DATASETS", "")) / "bike_sharing" / "hour.csv"
     if not source.exists():
         pytest.skip("the data sets are not here")
     frame = pd.read_csv(source)
     numbers = {str(n): frame[n] for n in frame.select_dtypes("number") if n != "cnt"}
-    assert exact_sum(numbers, frame["cnt"]) == ("casual", "registered")
+    assert sum_of_columns(numbers, frame["cnt"]) == ("casual", "registered")
 
 
 def test_the_area_under_the_curve_is_scikit_learns() -> None:

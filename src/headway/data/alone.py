@@ -14,12 +14,18 @@ from headway.tasks import TaskName, task_of
 SAMPLE = 100_000
 FOLDS = 5
 BINS = 200
+CLASSES = 20
+"""So many of the largest classes are looked at."""
+
 FEWEST = 10
 """A class with fewer rows is not judged: of half as many rows, an honest column often orders all correctly."""
 
 
 def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: TaskName) -> tuple[float, str]:
-    """Between 0 and 1, and the measure's name: AUC for classes (of many, the two largest, each against the rest), R² for numbers.
+    """Between 0 and 1, and the measure's name: AUC for classes, R² for numbers.
+
+    Of many classes it is the lowest AUC of the largest ones, each against the rest: a column that separates one species from two others is
+    an honest feature, one that separates all of them is likely a copy.
 
     Values are scored out of fold, so that a column with a value of its own in every row does not look good.
     """
@@ -30,17 +36,17 @@ def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: TaskNam
     if not task_of(task).has_classes:
         return _r2(groups, target.to_numpy(np.float64)), "R²"
     counts = target.value_counts()
-    best = 0.5
-    for value in counts.index[: 2 if len(counts) > 2 else 1]:
+    powers = []
+    for value in counts.index[: CLASSES if len(counts) > 2 else 1]:
         event = (target == value).to_numpy()
         if min(event.sum(), (~event).sum()) < FEWEST:
             continue
-        score = _out_of_fold(groups, event.astype(np.float64))
-        best = max(best, auc(score, event))
+        power = auc(_out_of_fold(groups, event.astype(np.float64)), event)
         if line is not None and np.isfinite(line).all():
             plain = auc(line, event)
-            best = max(best, plain, 1 - plain)
-    return best, "AUC"
+            power = max(power, plain, 1 - plain)
+        powers.append(power)
+    return max(0.5, min(powers, default=0.5)), "AUC"
 
 
 def _binned(numbers: np.ndarray) -> np.ndarray:
@@ -84,10 +90,14 @@ def _r2(groups: np.ndarray, target: np.ndarray) -> float:
     return max(0.0, 1 - residual / spread)
 
 
-def exact_sum(numbers: Mapping[str, pd.Series], target: pd.Series) -> tuple[str, ...]:
-    """Two or three columns that add up to the target in every row; empty where there are none.
+REMAINDERS = 3
+"""A sum may lack so many different amounts: a fee that is not among the columns, or is charged in some rows only."""
 
-    A few rows rule out nearly every combination, so the work is the columns' pairs or triples on those rows only.
+
+def sum_of_columns(numbers: Mapping[str, pd.Series], target: pd.Series) -> tuple[str, ...]:
+    """Two to four columns that add up to the target in every row, but for rounding and a part of few different amounts; else empty.
+
+    A few rows rule out nearly every combination, so the work is that of the combinations on those rows only.
     """
     frame = pd.DataFrame({**numbers, "\0target": target}).dropna()
     if len(frame) < 10:
@@ -96,14 +106,39 @@ def exact_sum(numbers: Mapping[str, pd.Series], target: pd.Series) -> tuple[str,
     varied = [i for i in range(values.shape[1]) if np.ptp(values[:, i]) > 0]
     rows = np.linspace(0, len(frame) - 1, min(50, len(frame))).astype(int)
     few, aim = values[rows], sums[rows]
-    scale = max(1.0, float(np.abs(sums).max())) * 1e-9
+    step = _rounding(sums)
+    lacking = REMAINDERS if len(np.unique(aim)) > len(aim) / 2 and sums.std() > 50 * step else 0
     names = list(numbers)
-    for size in (2, 3) if len(varied) <= 60 else (2,):
+    for size in (2, 3, 4):
+        if len(varied) > MOST_COLUMNS[size]:
+            break
         for indices in itertools.combinations(varied, size):
             columns = list(indices)
-            if (
-                np.abs(few[:, columns].sum(axis=1) - aim).max() <= scale
-                and np.abs(values[:, columns].sum(axis=1) - sums).max() <= scale
-            ):
+            if _adds_up(few[:, columns], aim, step, lacking) and _adds_up(values[:, columns], sums, step, lacking):
                 return tuple(names[i] for i in indices)
     return ()
+
+
+MOST_COLUMNS = {2: 2000, 3: 60, 4: 25}
+"""Of more columns there are too many combinations of so many."""
+
+
+def _rounding(sums: np.ndarray) -> float:
+    """What sums are rounded to: 0.01 for amounts of money; next to nothing where they have more than four decimals."""
+    scale = max(1.0, float(np.abs(sums).max()))
+    for decimals in range(5):
+        if np.abs(sums - np.round(sums, decimals)).max() <= scale * 1e-9:
+            return 10.0**-decimals
+    return scale * 1e-9
+
+
+def _adds_up(parts: np.ndarray, sums: np.ndarray, step: float, lacking: int) -> bool:
+    """Whether what the parts (N, K) lack of the sums (N,) is less than rounding, or one of ``lacking`` amounts in a tenth of the rows or more."""
+    rest = sums - parts.sum(axis=1)
+    if np.abs(rest).max() <= max(1.0, float(np.abs(sums).max())) * 1e-9:
+        return True
+    if not lacking or np.ptp(rest) > sums.std():
+        return False
+    amounts, counts = np.unique(np.round(rest / step), return_counts=True)
+    groups = np.split(counts, np.flatnonzero(np.diff(amounts) > 2) + 1)
+    return len(groups) <= lacking and all(group.sum() >= 0.1 * len(sums) for group in groups)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from headway.columns import column_type
-from headway.data.alone import SAMPLE, exact_sum, power_alone
+from headway.data.alone import SAMPLE, power_alone, sum_of_columns
 from headway.data.config import DataConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.split import TEST, TRAIN, Division
@@ -125,10 +125,10 @@ def check_leaks(table: Table, parts: np.ndarray, validation: ValidationConfig) -
             findings.append(Finding(validation.leaks, name, text))
     leaks = {finding.column for finding in findings}
     numbers = {n: frame[n] for n, kind in table.kinds.items() if column_type(kind).adds_up and n not in leaks}
-    parts_of = () if target_task(table.task).has_classes else exact_sum(numbers, target)
+    parts_of = () if target_task(table.task).has_classes else sum_of_columns(numbers, target)
     if parts_of:
         text = (
-            f"features must not add up to the target, but {' + '.join(parts_of)} = {table.target} in every row; "
+            f"features must not add up to the target, but {' + '.join(parts_of)} = {table.target}, up to rounding or a fixed part; "
             "move them to data.ignore"
         )
         findings.append(Finding(validation.leaks, parts_of[0], text, parts_of))

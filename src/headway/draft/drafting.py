@@ -16,7 +16,7 @@ from headway.columns import column_type
 from headway.columns.number import LARGEST
 from headway.columns.recognition import Guess, is_number, numbers
 from headway.columns.written import Written
-from headway.data.alone import exact_sum, power_alone
+from headway.data.alone import power_alone, sum_of_columns
 from headway.data.config import DataConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
@@ -216,9 +216,11 @@ def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
     limit = ValidationConfig().max_single_feature_auc
     target = frame[plan.target]
     if not target_task(plan.task).has_classes:
-        summands = exact_sum({c: columns[c] for c, kind in plan.features.items() if column_type(kind).adds_up}, target)
+        summands = sum_of_columns(
+            {c: columns[c] for c, kind in plan.features.items() if column_type(kind).adds_up}, target
+        )
         for column in summands:
-            plan.ignore[column] = f"leak: {' + '.join(summands)} = {plan.target} in every row"
+            plan.ignore[column] = f"leak: {' + '.join(summands)} = {plan.target}, up to rounding or a fixed part"
     for column, kind in plan.features.items():
         if column in plan.ignore or not column_type(kind).can_leak or column_type(kind).is_time:
             continue  # moments are checked in _date_leaks
