@@ -133,7 +133,7 @@ def _rounding(sums: np.ndarray) -> float:
 
 
 def _adds_up(parts: np.ndarray, sums: np.ndarray, step: float, lacking: int) -> bool:
-    """Whether what the parts (N, K) lack of the sums (N,) is less than rounding, or one of ``lacking`` amounts in a tenth of the rows or more."""
+    """Whether what the parts (N, K) lack of the sums (N,) is less than rounding, or one of ``lacking`` amounts in many rows."""
     rest = sums - parts.sum(axis=1)
     if np.abs(rest).max() <= max(1.0, float(np.abs(sums).max())) * 1e-9:
         return True
