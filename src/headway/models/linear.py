@@ -31,6 +31,14 @@ CHUNK = 65_536
 """Rows predicted at once: in float64, all rows of a large table would take several times its memory."""
 
 
+SCALES = (1.0, 1 / 4, 1 / 16, 1 / 64)
+"""Of the n-grams, tried in this order until one is worse. Single words tell a topic; where a text hardly tells the target, they fit noise:
+in two months of loans the AUC is .741 with 1, .783 with the scale that is chosen, and .784 with a few words' flags."""
+
+SAMPLE = 6000
+"""Training rows on which a scale is chosen."""
+
+
 @dataclass(frozen=True)
 class LinearFit:
     """(x - center) / spread times numbers_FO, plus a row of codes_VO for each code, plus weights times ngrams_GO, plus bias_O."""
@@ -123,12 +131,36 @@ class Linear(ModelConfig):
         offsets = np.concatenate([[0], np.cumsum(cardinalities)])[: len(cardinalities)].astype(np.int64)
         codes = np.asarray(train["categorical"])[rows] + offsets
         x = _one_hot((numeric - center) / spread, codes, int(sum(cardinalities)))
+        target, scale = np.asarray(train["target"])[rows], 1.0
         if texts is not None:
-            x = side_by_side(x, texts[rows])
-        weights, bias_O = task.solve_linear(x, np.asarray(train["target"])[rows], outputs, self.l2)
+            scale = self._scale_of(x, texts[rows], target, outputs, task, seed)
+            x = side_by_side(x, texts[rows] * scale)
+        weights, bias_O = task.solve_linear(x, target, outputs, self.l2)
         ends = np.cumsum([numeric.shape[1], sum(cardinalities)])
         numbers_FO, codes_VO, ngrams_GO = np.split(weights, ends)
-        return LinearFit(center, spread, numbers_FO, codes_VO, bias_O, offsets, None if texts is None else ngrams_GO)
+        ngrams = None if texts is None else ngrams_GO * scale
+        return LinearFit(center, spread, numbers_FO, codes_VO, bias_O, offsets, ngrams)
+
+    def _scale_of(self, x: Any, texts: Any, target: np.ndarray, outputs: int, task: TargetTask, seed: int) -> float:
+        """The factor of the n-grams with which a fit is best on rows held aside: the smaller, the stronger their penalty."""
+        rows = np.random.default_rng(seed).permutation(len(target))[:SAMPLE]
+        aside, rest = rows[: len(rows) // 5], rows[len(rows) // 5 :]
+        criterion = task.criterion(outputs)
+        best, lowest = SCALES[0], np.inf
+        for scale in SCALES:
+            weights, bias_O = task.solve_linear(
+                side_by_side(x[rest], texts[rest] * scale), target[rest], outputs, self.l2
+            )
+            predictions = task.linear_predictions(side_by_side(x[aside], texts[aside] * scale) @ weights + bias_O)
+            try:
+                value = criterion.value(target[aside], predictions)
+            except ValueError:  # too few rows
+                return best
+            loss = -value if criterion.higher_is_better else value
+            if not loss < lowest:
+                break
+            best, lowest = scale, loss
+        return best
 
 
 def _scale(numeric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -249,6 +249,11 @@ class TargetTask(Task):
     def finish(self, target: Target, decoded: np.ndarray) -> np.ndarray:
         """Decoded predictions in the target's own unit."""
 
+    def criterion(self, outputs: int) -> Metric:
+        """The metric by which a model's fit chooses between settings, on rows held aside."""
+        name = self.default_metric(outputs)
+        return next(metric for metric in self.metrics if metric.name == name)
+
     @abstractmethod
     def lightgbm(self, outputs: int) -> tuple[str, str]:
         """The objective and the metric of LightGBM."""
