@@ -56,8 +56,8 @@ class Up:
         _, made = self.ask(f"{self.prefect}/api/deployments/{self.deployment()}/create_flow_run", body)
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
-            _, found = self.ask(f"{self.prefect}/api/flow_runs/{made['id']}")
-            if found["state_type"] in ("FAILED", "CRASHED", "COMPLETED"):
+            status, found = self.ask(f"{self.prefect}/api/flow_runs/{made['id']}")
+            if status == 200 and found["state_type"] in ("FAILED", "CRASHED", "COMPLETED"):
                 return dict(found["state"])
             time.sleep(0.5)
         raise AssertionError("it did not end")

@@ -15,6 +15,8 @@ import pytest
 
 from headway.train.turn import FOLDER
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 GPU = f"GPU-test-{os.getpid()}"
 """A name that no GPU has: the runs take turns on it, and compute on the CPU."""
@@ -27,7 +29,6 @@ from headway.machine import gpus
 from headway.pipeline import runs
 from tests.whole import make, retrain
 
-pytestmark = pytest.mark.slow
 gpus.installed = lambda: [sys.argv[2]]
 make(Path("."))
 print(runs.summary(retrain(Path.cwd(), "model=linear")).decision.promoted)
@@ -76,7 +77,7 @@ def started(folder: Path, user: pwd.struct_passwd | None) -> subprocess.Popen[st
     command = [sys.executable, "-c", RUN, str(ROOT), GPU]
     environment = {**os.environ, "HOME": "/nonexistent"}
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    for variable in ("MLFLOW_TRACKING_URI", "HEADWAY_DATABASE", "CUDA_VISIBLE_DEVICES"):
+    for variable in ("MLFLOW_TRACKING_URI", "HEADWAY_DATABASE", "HEADWAY_TURNS", "CUDA_VISIBLE_DEVICES"):
         environment.pop(variable, None)
     if user is not None:
         python = Path(sys.base_prefix)

@@ -19,6 +19,8 @@ from headway.run.directory import RunDirectory
 from tests.tracking.test_registry import ROWS, another
 from tests.tracking.tracked import pretend_bundle
 
+pytestmark = pytest.mark.slow
+
 YAML = """task: classification
 data: {dataset: breast-cancer, features: {a: numeric}, target: y}
 """
@@ -31,7 +33,6 @@ from headway import tracking
 from headway.run.directory import RunDirectory
 from tests.tracking.test_registry import ROWS
 
-pytestmark = pytest.mark.slow
 
 def register(root, run, name, number):
     module = next(one for one in (os, shutil, MlflowClient) if hasattr(one, name))

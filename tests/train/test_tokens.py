@@ -71,7 +71,7 @@ def test_recorded_or_not_and_by_a_loader_the_weights_are_the_same(tokens_run: Ma
     runs = [tokens_run(train=settings) for settings in ({}, {"record": False}, {"residence": "loader"})]
     for run in runs:
         assert main(str(run.path)) == 0
-        assert not [event for event in run.events() if "not recorded" in str(event.fields.get("text"))]
+        assert not [event for event in run.events() if "not recorded (train.record)" in str(event.fields.get("text"))]
     first, *others = map(weights, runs)
     assert all(torch.equal(first[name], other[name]) for other in others for name in first)
 
