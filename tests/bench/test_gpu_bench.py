@@ -33,6 +33,7 @@ def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str], monkeypatc
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", gpu_parts.NAMES)
 def test_each_part_ends_on_a_cpu_with_figures_that_mean_nothing_there(
     part: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

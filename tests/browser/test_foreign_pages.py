@@ -18,6 +18,8 @@ from headway.server.prefect_api import check_reachable
 from tests.browser.garden import ARGUMENTS, CHROMIUM, MARKS
 from tests.browser.sites import NAMES, Sites
 
+pytestmark = pytest.mark.slow
+
 FOREIGN: dict[str, tuple[str, dict[str, Any]]] = {
     "another site's page reads": ("reads", {"Origin": "https://evil.example"}),
     "a page without an origin reads": ("reads", {"Origin": "null"}),

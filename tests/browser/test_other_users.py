@@ -12,6 +12,8 @@ import pytest
 from headway.server import peers
 from tests.browser.sites import NAMES, SOCKETS, Sites
 
+pytestmark = pytest.mark.slow
+
 OTHER = """
 import encodings.idna, http.client, json, os, sys
 requests = json.loads(sys.argv[1])

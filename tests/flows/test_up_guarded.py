@@ -17,6 +17,8 @@ import pytest
 from headway.machine.processes import free_port
 from tests import serving
 
+pytestmark = pytest.mark.slow
+
 USER = "team:a-password-of-a-team"
 EARLIER = "people:the-password-before"
 YAML = """

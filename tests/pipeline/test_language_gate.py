@@ -16,6 +16,8 @@ from tests.hearing import Heard
 from tests.letters import write_project
 from tests.whole_project import flip, gone
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Gated:

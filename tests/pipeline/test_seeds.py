@@ -117,6 +117,7 @@ train: {epochs: 2, batch_size: 8, learning_rate: 0.01, threads: 1, optimizer: mu
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings", "metric", "warning"),
     [

@@ -22,6 +22,8 @@ from tests.gated import DAMAGES, WEIGHTS, Gated, build, repeated, trained
 from tests.hearing import Heard
 from tests.whole_project import flip, gone
 
+pytestmark = pytest.mark.slow
+
 FEATURES = {"a": "numeric", "b": "numeric", "c": "categorical"}
 PROJECT = {
     "task": "classification",

@@ -23,6 +23,8 @@ from headway.serve.bundle import FORMATS, Predictor
 from tests.hearing import Heard
 from tests.retraining import retrained
 
+pytestmark = pytest.mark.slow
+
 CONF = Path(__file__).parents[2] / "conf"
 FEW = (
     "data.options.months=2",

@@ -35,6 +35,8 @@ from headway.run.report import Silent
 from headway.serve.bundle import Predictor, complete_bundle
 from tests.serve.bundles import loaded, promoted
 
+pytestmark = pytest.mark.slow
+
 ROWS, TRAINING_ROWS = 10_000, 3_000
 KINDS = {
     "number": "numeric",

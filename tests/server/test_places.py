@@ -28,6 +28,8 @@ from headway.run.report import Silent
 from headway.tracking.store import experiment_of, open_store
 from tests.whole import make, retrain
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def own_store(monkeypatch: pytest.MonkeyPatch) -> None:

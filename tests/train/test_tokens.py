@@ -57,6 +57,7 @@ def test_tokens_beside_numbers_make_the_prediction_better(tokens_run: MakeRun, m
     assert np.load(run.predictions("test")).shape == (200, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switches", SWITCHES, ids=lambda s: "+".join(s) or "plain")
 def test_a_training_with_tokens_resumes_bit_for_bit(
     tokens_run: MakeRun, monkeypatch: pytest.MonkeyPatch, switches: dict[str, Any]
