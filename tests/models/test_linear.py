@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -55,3 +57,25 @@ def test_a_class_that_training_lacks_has_no_probability() -> None:
     ).softmax(1)
     assert ours[:, 2].max() == 0
     np.testing.assert_allclose(ours.sum(1).numpy(), 1)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_how_much_texts_count_is_chosen_on_rows_held_aside(tells: bool) -> None:
+    """Of texts that say nothing of the target, a fit that trusts every word is worse than none of them."""
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(1500, 1)).astype(np.float32)
+    words = rng.integers(0, 500, (1500, 20))
+    rows = np.repeat(np.arange(1500), 20)
+    texts = scipy.sparse.csr_matrix((np.full(words.size, 0.9, np.float32), (rows, words.ravel())), (1500, 500))
+    said = texts[:, :20].sum(1).A1 > 0 if tells else rng.random(1500) < 0.5
+    target = (said.astype(float) * 4 + numbers[:, 0] + rng.logistic(size=1500) > 2).astype(np.int64)
+    arrays = {"numeric": numbers, "categorical": np.zeros((1500, 0), np.int32), "target": target}
+    train, test = ({name: values[part] for name, values in arrays.items()} for part in (slice(1000), slice(1000, None)))
+
+    def auc(weighted: scipy.sparse.csr_matrix | None) -> float:
+        given = None if weighted is None else weighted[:1000]
+        fit = Linear().fit(train, [], 2, task=target_task("classification"), seed=0, texts=given)
+        outputs = fit.outputs(test, None if weighted is None else weighted[1000:])
+        return float(roc_auc_score(test["target"], outputs[:, 1] - outputs[:, 0]))
+
+    assert auc(texts) > auc(None) + 0.1 if tells else auc(texts) > auc(None) - 0.02
