@@ -101,7 +101,7 @@ CHAMPIONS = (
     *_planted("champion", "rows", "checksums.json", cut, flip),
     *_planted("champion", "trees", "model.txt", cut, flip, zeros, gone),
     *_planted("champion", "trees", "bundle.json preparation.json", zeros),
-    *_planted("champion", "little", "preparation.json", cut, flip, gone, a_list),
+    *_planted("champion", "little", "tokenizer.json", cut, flip, gone, a_list),
     *_planted("champion", "little", "weights.safetensors", cut, flip),
     *_planted("champion", "little", "bundle.json", gone, a_list),
     *_planted("champion", "little", "learnt.npy", half_zeros),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from headway.columns import gives
 from headway.columns.calendar import named_part, part_of
 from headway.data.learnt import Learnt
 from headway.data.prepare import Preparation
@@ -27,7 +26,7 @@ from headway.files.atomic import write_array
 from headway.pipeline.exam import REHEARSAL, Exam
 from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
 from headway.pipeline.rival import UNREADABLE, Attempt, attempted, damaged
-from headway.pipeline.runs import rows_of, store_of
+from headway.pipeline.runs import rows_of
 from headway.serve.outcome import Outcome
 from headway.tasks import target_task
 
@@ -110,7 +109,7 @@ class ExamOfRows(Exam):
 
     def baselines(self, names: Sequence[str]) -> dict[str, Fitted]:
         learning = [name for name in names if name not in NAIVE]
-        store = self._store_with_texts
+        store = self.store
         inputs = store.preparation.inputs()
         fitted = fit_baselines(
             learning,
@@ -125,19 +124,6 @@ class ExamOfRows(Exam):
         if len(learning) < len(names):
             fitted |= self._naive([name for name in names if name in NAIVE])
         return {name: fitted[name] for name in names}
-
-    @property
-    def _store_with_texts(self) -> Store:
-        """The rows with texts as n-grams, whatever the model takes: baselines should be as good as cheap models can be."""
-        takes = {"ngrams"}
-        has_texts = any(gives(kind, takes) for kind in self.project.data.features.values())
-        if not has_texts or takes <= self.project.model.takes:
-            return self.store
-        table = rows_of(self.run, self.project, self.root)
-        try:
-            return store_of(table, self.project, self.root, takes)[0]
-        except DataError:  # texts without a letter or a digit may have tokens, but no n-grams
-            return self.store
 
     def _naive(self, names: Sequence[str]) -> dict[str, Fitted]:
         from headway.data.split import Division
