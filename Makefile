@@ -10,7 +10,7 @@ run: .venv/ready
 	$(BIN)/headway run loans
 
 # Files of tests are dealt to as many processes as there are cores, those that hold the longest first.
-PYTEST := $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(PYTEST) -m "not slow and not browser"
