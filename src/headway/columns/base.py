@@ -106,6 +106,17 @@ class Encoding(ABC):
         return cls(**fields)
 
 
+@dataclass(frozen=True)
+class RaggedEncoding(Encoding):
+    """One that gives tokens alone, and no column of the dense arrays."""
+
+    def outputs(self) -> Sequence[Prepared]:
+        return ()
+
+    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
+        return ()
+
+
 class Fitter(ABC):
     """Fits an encoding, block by block of the training rows."""
 

@@ -9,7 +9,7 @@ Shapes: N rows, T characters of all rows, G n-grams of all rows, V features of a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.columns.base import Encoding, Fitter, Prepared
+from headway.columns.base import Fitter, RaggedEncoding
 from headway.columns.config import NgramsConfig, PrepareConfig
 from headway.columns.ragged import Ragged
 from headway.columns.words import plain_words, without
@@ -42,7 +42,7 @@ ODD = 0xD6E8FEB86659FD93
 
 
 @dataclass(frozen=True)
-class Ngrams(Encoding):
+class Ngrams(RaggedEncoding):
     """``frequencies`` (V,): of how many of ``rows`` training rows a feature stands in; ``words`` of them are of words, the rest of runs.
 
     ``most``: characters that count.
@@ -57,12 +57,6 @@ class Ngrams(Encoding):
 
     def kind_name(self) -> str:
         return "text"
-
-    def outputs(self) -> Sequence[Prepared]:
-        return ()
-
-    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
-        return ()
 
     @property
     def vocabulary(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway.columns.base import ColumnType, Encoding, Fitter, Prepared
+from headway.columns.base import ColumnType, Fitter, RaggedEncoding
 from headway.columns.category import canonical_text
 from headway.columns.config import PrepareConfig, TokensConfig
 from headway.columns.continuous import numbers
@@ -39,7 +39,7 @@ SHOWN = 200
 
 
 @dataclass(frozen=True)
-class Tokens(Encoding):
+class Tokens(RaggedEncoding):
     """A text column: the first ``most`` byte-pair tokens of each text. ``tokenizer`` is its JSON form."""
 
     tokenizer: Mapping[str, Any]
@@ -49,12 +49,6 @@ class Tokens(Encoding):
 
     def kind_name(self) -> str:
         return TextColumn.name
-
-    def outputs(self) -> Sequence[Prepared]:
-        return ()
-
-    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
-        return ()
 
     @cached_property
     def _byte_pairs(self) -> BytePairs:
@@ -103,7 +97,7 @@ class TokensFitter(Fitter):
 
 
 @dataclass(frozen=True)
-class DocumentTokens(Encoding):
+class DocumentTokens(RaggedEncoding):
     """A column of documents: all tokens of each. ``tokenizer`` is its JSON form; ``ends``: whether token 0 ends each."""
 
     tokenizer: Mapping[str, Any]
@@ -120,12 +114,6 @@ class DocumentTokens(Encoding):
 
     def kind_name(self) -> str:
         return TextColumn.name
-
-    def outputs(self) -> Sequence[Prepared]:
-        return ()
-
-    def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
-        return ()
 
     @cached_property
     def reader(self) -> Tokenizer:

@@ -178,10 +178,17 @@ def _date_leaks(plan: Plan, frame: pd.DataFrame, guesses: Mapping[str, Guess]) -
         if answer.kind is None or not column_type(answer.kind).is_time:
             continue
         times = column_type(answer.kind).drafted(frame[column], answer.date_format)
-        power, measure = power_alone(times, answer.kind, frame[plan.target], plan.task)
-        if power > ValidationConfig().max_single_feature_auc:
-            leaks[column] = f"leak: it predicts {plan.target} alone, {measure} {power:.4f}"
+        leak = _leak(plan, times, answer.kind, frame[plan.target])
+        leaks |= {} if leak is None else {column: leak}
     return leaks
+
+
+def _leak(plan: Plan, values: pd.Series, kind: str, target: pd.Series) -> str | None:
+    """The reason to leave a column out that alone predicts the target; None for any other."""
+    power, measure = power_alone(values, kind, target, plan.task)
+    if power <= ValidationConfig().max_single_feature_auc:
+        return None
+    return f"leak: it predicts {plan.target} alone, {measure} {power:.4f}"
 
 
 def _place(plan: Plan, column: str, answer: Guess, mixed: bool) -> None:
@@ -213,7 +220,6 @@ def _positive(values: pd.Series) -> tuple[str | None, str]:
 def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
     """Columns that determine the target are ignored."""
     columns = {c: column_type(kind).drafted(frame[c], plan.date_format) for c, kind in plan.features.items()}
-    limit = ValidationConfig().max_single_feature_auc
     target = frame[plan.target]
     if not target_task(plan.task).has_classes:
         summands = sum_of_columns(
@@ -224,9 +230,8 @@ def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
     for column, kind in plan.features.items():
         if column in plan.ignore or not column_type(kind).can_leak or column_type(kind).is_time:
             continue  # moments are checked in _date_leaks
-        power, measure = power_alone(columns[column], kind, target, plan.task)
-        if power > limit:
-            plan.ignore[column] = f"leak: it predicts {plan.target} alone, {measure} {power:.4f}"
+        leak = _leak(plan, columns[column], kind, target)
+        plan.ignore |= {} if leak is None else {column: leak}
     plan.features = {c: kind for c, kind in plan.features.items() if c not in plan.ignore}
 
 

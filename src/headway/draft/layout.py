@@ -110,8 +110,9 @@ def layout_of(files: Sequence[str], choices: Choices, target: str) -> Layout:
     delimiter = _delimiter(text, choices.delimiter, target, choices.header)
     if delimiter != ",":
         layout.csv["delimiter"] = delimiter
-    _header(layout, _lines(text, delimiter), choices.header, target)
-    if _is_padded(_lines(text, delimiter).rows):
+    lines = _lines(text, delimiter)
+    _header(layout, lines, choices.header, target)
+    if _is_padded(lines.rows):
         layout.csv["strip"] = True
     return layout
 

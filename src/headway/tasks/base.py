@@ -155,6 +155,10 @@ class Task(ABC):
     def default_metric(self, classes: int) -> str:
         """The metric that decides where none is stated."""
 
+    def metric(self, name: str) -> Metric:
+        """The task's metric of that name."""
+        return next(metric for metric in self.metrics if metric.name == name)
+
     @abstractmethod
     def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
         """The names of the pictures that show test rows, of those that headway.evaluate.plots can draw."""
@@ -251,8 +255,7 @@ class TargetTask(Task):
 
     def criterion(self, outputs: int) -> Metric:
         """The metric by which a model's fit chooses between settings, on rows held aside."""
-        name = self.default_metric(outputs)
-        return next(metric for metric in self.metrics if metric.name == name)
+        return self.metric(self.default_metric(outputs))
 
     @abstractmethod
     def lightgbm(self, outputs: int) -> tuple[str, str]:

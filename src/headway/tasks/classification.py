@@ -105,7 +105,7 @@ class Classification(TargetTask):
     def criterion(self, outputs: int) -> Metric:
         """The log loss for any number of classes: ranks alone do not say whether the probabilities are right."""
         del outputs
-        return next(metric for metric in self.metrics if metric.name == "log_loss")
+        return self.metric("log_loss")
 
     def lightgbm(self, outputs: int) -> tuple[str, str]:
         return ("binary", "binary_logloss") if outputs == 2 else ("multiclass", "multi_logloss")

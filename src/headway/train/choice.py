@@ -169,7 +169,7 @@ def lacks_graphs(recipe: Recipe, arithmetic: Arithmetic) -> str:
         return "batches are computed in parts"
     if recipe.checkpoint_activations:
         return "activations are computed twice"
-    if recipe.compile not in ("auto", "none"):
+    if recipe.compiles:
         return "the network is compiled as stated"
     if recipe.optimizer == "sgd" and recipe.optimizer_kernel != "fused":
         return "sgd takes its rate from the device in the fused kernel only"

@@ -63,11 +63,7 @@ def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: s
         return _gpu(cost, recipe, precision, bf16)
     if bf16 and precision == "fp32":
         return "this CPU computes in bf16: try train.precision=bf16", "train.precision=bf16"
-    if (
-        recipe.compile in ("auto", "none")
-        and cost["time/step_ms"] > 5
-        and cost.get("time/seconds", 0.0) > WORTH_COMPILING
-    ):
+    if not recipe.compiles and cost["time/step_ms"] > 5 and cost.get("time/seconds", 0.0) > WORTH_COMPILING:
         return "steps are arithmetic: try train.compile=default", "train.compile=default"
     if recipe.batch_size != "auto" and cost["time/step_ms"] < 0.5:
         size = recipe.batch_size * 2
@@ -105,6 +101,6 @@ def _gpu(cost: Mapping[str, float], recipe: Recipe, precision: str, bf16: bool) 
         return "the GPU waits for launches: try train.cuda_graphs=true", "train.cuda_graphs=true"
     if precision == "fp32" and bf16:
         return "the GPU computes bf16 many times faster than fp32: try train.precision=bf16", "train.precision=bf16"
-    if recipe.compile in ("auto", "none"):
+    if not recipe.compiles:
         return "steps are kernels, one after another: try train.compile=default", "train.compile=default"
     return "nothing stands out: what is left is arithmetic", ""

@@ -144,7 +144,7 @@ class Training:
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         values = {**vars(self.progress), "loss_steps": step.loss_steps, "parts": step.parts}
         values["misrecorded"] = step.misrecorded
-        values["uncompiled"] = self.recipe.compile not in ("auto", "none") and step.compiled is None
+        values["uncompiled"] = self.recipe.compiles and step.compiled is None
         values["uncaptured"] = self.recipe.cuda_graphs is True and step.graph is None
         values["scaler"] = step.scaler.state_dict()
         if values["best_loss"] == float("inf"):

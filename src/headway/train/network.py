@@ -91,7 +91,7 @@ def make_training(workload: Workload, recipe: Recipe, arithmetic: Arithmetic) ->
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyrefly: ignore
     network = network.to(arithmetic.device)
-    effective = apply_precision(network, arithmetic, recipe.compile not in ("auto", "none"))
+    effective = apply_precision(network, arithmetic, recipe.compiles)
     if recipe.checkpoint_activations:
         checkpoint_activations(network)
     optimizers = make_optimizer(network, recipe, capturable=recipe.cuda_graphs is True)

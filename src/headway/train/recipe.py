@@ -90,6 +90,11 @@ class Recipe(Config):
         0.0, ge=0, description="What an hour of this machine costs, in any currency; 0 if unknown."
     )
 
+    @property
+    def compiles(self) -> bool:
+        """Whether the network is compiled; not while that is left to be chosen."""
+        return self.compile not in ("auto", "none")
+
     @model_validator(mode="after")
     def _belongs_together(self) -> Recipe:
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):

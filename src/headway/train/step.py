@@ -46,7 +46,7 @@ class Step:
         self.notices: list[str] = []
         self._recipe = recipe
         self._full = batch_size
-        compiles = recipe.compile not in ("auto", "none")
+        compiles = recipe.compiles
         self.compiled = Compiled(network, recipe.compile, -(-batch_size // recipe.accumulate)) if compiles else None
         """None where nothing is compiled, or cannot be."""
         self._undo = Undo(network, arithmetic.device)
@@ -227,11 +227,7 @@ class Step:
 
 def can_be_recorded(recipe: Recipe, arithmetic: Arithmetic) -> bool:
     """A checkpointed block draws its random numbers again by setting their state, and a scaler's factor changes: neither is a kernel."""
-    alone = (
-        recipe.compile in ("auto", "none")
-        and not recipe.checkpoint_activations
-        and not arithmetic.scaler().is_enabled()
-    )
+    alone = not recipe.compiles and not recipe.checkpoint_activations and not arithmetic.scaler().is_enabled()
     return recipe.record is not False and arithmetic.device.type == "cpu" and alone
 
 
@@ -250,7 +246,7 @@ def check_compiler(recipe: Recipe, device: torch.device) -> None:
     """Raises ConfigError where a recipe asks for what this machine cannot do."""
     if recipe.cuda_graphs is True and device.type != "cuda":
         raise ConfigError("train.cuda_graphs needs an NVIDIA GPU, but this trains on the CPU; leave it false")
-    if recipe.compile not in ("auto", "none") and device.type == "cpu" and not has_compiler():
+    if recipe.compiles and device.type == "cpu" and not has_compiler():
         raise ConfigError("train.compile needs a C++ compiler, but there is none; install g++ or leave compile none")
     if recipe.compile == "reduce-overhead" and recipe.cuda_graphs is True:
         raise ConfigError("train.compile reduce-overhead records CUDA graphs itself; leave train.cuda_graphs false")
