@@ -64,14 +64,14 @@ def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: s
     if bf16 and precision == "fp32":
         return "this CPU computes in bf16: try train.precision=bf16", "train.precision=bf16"
     if not recipe.compiles and cost["time/step_ms"] > 5 and cost.get("time/seconds", 0.0) > WORTH_COMPILING:
-        return "steps are arithmetic: try train.compile=default", "train.compile=default"
+        return "almost all of a step is computation: try train.compile=default", "train.compile=default"
     if recipe.batch_size != "auto" and cost["time/step_ms"] < 0.5:
         size = recipe.batch_size * 2
         return (
             f"steps are short, so that much of one is overhead: try train.batch_size={size}",
             f"train.batch_size={size}",
         )
-    return "nothing stands out: what is left is arithmetic", ""
+    return "nothing to change", ""
 
 
 def _crowd(cost: Mapping[str, float], recipe: Recipe) -> str | None:
@@ -98,9 +98,9 @@ def _gpu(cost: Mapping[str, float], recipe: Recipe, precision: str, bf16: bool) 
     device_ms = cost.get("time/device_ms", cost["time/step_ms"])
     launched = recipe.cuda_graphs is True or recipe.compile == "reduce-overhead"
     if not launched and precision != "fp16" and min(device_ms, cost["time/step_ms"]) < SMALL_STEP_MS:
-        return "the GPU waits for launches: try train.cuda_graphs=true", "train.cuda_graphs=true"
+        return "the GPU waits for kernel launches: try train.cuda_graphs=true", "train.cuda_graphs=true"
     if precision == "fp32" and bf16:
         return "the GPU computes bf16 many times faster than fp32: try train.precision=bf16", "train.precision=bf16"
     if not recipe.compiles:
-        return "steps are kernels, one after another: try train.compile=default", "train.compile=default"
-    return "nothing stands out: what is left is arithmetic", ""
+        return "the network is not compiled: try train.compile=default", "train.compile=default"
+    return "nothing to change", ""
