@@ -60,7 +60,7 @@ def test_rows_of_which_most_are_unknown_are_warned_of(tmp_path: Path) -> None:
     table.to_parquet(tmp_path / "rows.parquet")
     told = {"source": "rows.parquet", "target": "y", "features": {"c": "categorical"}}
     with pytest.raises(
-        DataError, match="equal rows stay together, and 2 are different; name columns that tell rows apart"
+        DataError, match="equal rows stay together, and 2 are different; name the columns that identify a row"
     ):
         assign(open_table(DataConfig.parse(told, "data"), "classification", tmp_path), SplitConfig())
     data = DataConfig.parse({**told, "keys": ["id"]}, "data")

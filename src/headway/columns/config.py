@@ -14,27 +14,30 @@ class TokensConfig(Config):
     """How text becomes tokens: documents, or a text column for a model that takes them (`model.text=tokens`)."""
 
     tokenizer: Literal["bpe", "characters"] = Field(
-        "bpe", description="Byte-pair tokens; or, of documents, one token a character."
+        "bpe", description="bpe: byte-pair tokens; characters: one token per character, for documents only."
     )
     vocabulary: int = Field(
         2048,
         ge=257,
         le=1_000_000,
-        description="Different byte-pair tokens at most; the 256 bytes and an end are among them.",
+        description="Vocabulary of the byte-pair tokenizer at most; the 256 bytes and the end token count.",
     )
-    most: int = Field(256, ge=1, le=65_536, description="Of a text column: tokens that count, the first ones.")
+    most: int = Field(
+        256,
+        ge=1,
+        le=65_536,
+        description="Tokens of a text that are used, from its beginning; for text columns beside others.",
+    )
 
 
 class NgramsConfig(Config):
     """How a text column becomes weights of its words and of short runs of letters, for a model that takes them."""
 
-    words: int = Field(
-        4096, ge=0, le=1 << 20, description="Features that words and pairs of words are hashed to; 0: none of them."
-    )
+    words: int = Field(4096, ge=0, le=1 << 20, description="Hashed features of words and pairs of words; 0: none.")
     characters: int = Field(
-        4096, ge=0, le=1 << 20, description="Features that runs of 3 and 4 letters within words are hashed to; 0: none."
+        4096, ge=0, le=1 << 20, description="Hashed features of letter 3-grams and 4-grams within words; 0: none."
     )
-    most: int = Field(20_000, ge=1, le=1 << 20, description="Characters of a text that count, the first ones.")
+    most: int = Field(20_000, ge=1, le=1 << 20, description="Characters of a text that are used, from its beginning.")
 
     @model_validator(mode="after")
     def _has_features(self) -> NgramsConfig:
@@ -44,21 +47,21 @@ class NgramsConfig(Config):
 
 
 class DateConfig(Config):
-    """What the calendar is of a column of dates."""
+    """How a date column becomes calendar features."""
 
     zone: str = Field(
         "UTC",
-        description="Whose clocks say the hour and the day, for example Europe/Berlin, daylight saving included. Moments that are "
-        "written without a zone are read as UTC: where they are local times already, leave it out.",
+        description="The time zone of the hour and the day, for example Europe/Berlin, with daylight saving. Times written without "
+        "a zone are read as UTC; where they are local times already, leave this out.",
     )
     holidays: str | None = Field(
         None,
-        description="A country such as DE, or its region such as DE-BY, whose holidays count; of the package holidays.",
+        description="Holidays of a country such as DE, or of a region such as DE-BY; needs the package holidays.",
     )
     trend: Literal["held", "free", "none"] = Field(
         "held",
-        description="The days since 1970. held: rows after the training's have its last day; free: they go on, as a model may that "
-        "extrapolates a trend; none: left out.",
+        description="The days since 1970. held: they stop at the last training day; free: they continue, for a model that may "
+        "extrapolate a trend; none: left out.",
     )
 
     @field_validator("zone")
@@ -74,7 +77,7 @@ class DateConfig(Config):
 class DatesConfig(DateConfig):
     """The calendar of all columns of dates, and of those that differ."""
 
-    columns: dict[str, DateConfig] = Field({}, description="Columns of dates whose settings differ.")
+    columns: dict[str, DateConfig] = Field({}, description="Settings of single date columns that differ.")
 
     def of(self, column: str) -> DateConfig:
         """The settings of one column: its own, and for missing ones, those of all columns."""
@@ -85,9 +88,10 @@ class DatesConfig(DateConfig):
 class PrepareConfig(Config):
     """How rows become numbers. Everything is fitted on the training rows alone."""
 
-    impute: Literal["median", "mean"] = Field("median", description="What stands in for a missing number.")
+    impute: Literal["median", "mean"] = Field("median", description="The replacement of a missing number.")
     scale: Literal["standard", "quantile", "none"] = Field(
-        "standard", description="standard: zero mean, unit variance; quantile: to a normal distribution; none."
+        "standard",
+        description="standard: zero mean and unit variance; quantile: mapped to a normal distribution; none: as it is.",
     )
     bins: int = Field(48, ge=0, le=1024, description="Bins per numeric column for piecewise-linear encoding; 0: none.")
     bins_by: Literal["target", "quantile"] = Field(

@@ -104,7 +104,9 @@ def _is_too_large(column: Summary) -> bool:
 
 def _too_large(column: Summary, role: str, fix: str) -> Finding:
     largest = max((column.min or 0.0, column.max or 0.0), key=abs)
-    text = f"{role}{column.name} must have a spread that a double holds, but one of its values is {largest:g}{fix}"
+    text = (
+        f"{role}{column.name} must have a variance that fits a 64-bit float, but one of its values is {largest:g}{fix}"
+    )
     return Finding("stop", column.name, text)
 
 
@@ -176,7 +178,7 @@ def check_shares(division: Division) -> list[Finding]:
         return []
     what = {"content": "equal rows", "key": "rows of one key", "group": "rows of one group"}[division.identity.by]
     fix = {
-        "content": "; name columns that tell rows apart in data.keys",
+        "content": "; name the columns that identify a row in data.keys",
         "key": "; rows without a key count as rows of one key",
         "group": "; rows without a group count as one group",
     }[division.identity.by]

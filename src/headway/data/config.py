@@ -55,20 +55,20 @@ class DataConfig(Config):
         "where documents are learnt from.",
     )
     max_bytes: int | None = Field(
-        None, ge=10_000, description="Of files of text: read at most so many bytes; null reads everything."
+        None, ge=10_000, description="For text files: read at most so many bytes; null reads everything."
     )
     csv: CsvOptions = Field(CsvOptions(), description="How CSV files are read.")
     date_format: str | None = Field(
         None, description="How dates are written where that is ambiguous, for example %d/%m/%Y."
     )
     written: dict[str, Written] = Field(
-        {}, description='Columns whose values are not written plainly, and how they are: {price: {thousands: ","}}.'
+        {}, description='How the values of single columns are written: {price: {thousands: ","}}.'
     )
     target: str | None = Field(
         None, description="The column to predict; left out where documents alone are learnt from."
     )
     unlabelled: Literal["stop", "drop"] = Field(
-        "stop", description="What happens to rows without a target: they stop the run, or are dropped."
+        "stop", description="Rows without a target: stop the run, or are dropped."
     )
     positive: str | None = Field(None, description="Which of two classes is the event whose probability is predicted.")
     features: dict[str, Kind] = Field({}, description="Each column to learn from, and its kind.")
@@ -77,7 +77,8 @@ class DataConfig(Config):
     )
     ignore: dict[str, str] = Field({}, description="Columns left out, each with the reason.")
     series: SeriesConfig | None = Field(
-        None, description="Of a table of time series, one row a moment: what is forecast. Left out: rows are no series."
+        None,
+        description="For time series, with one row per moment: what is forecast. Left out: the rows are no series.",
     )
 
     @property
@@ -143,12 +144,17 @@ class SplitConfig(Config):
     )
     row_key: tuple[str, ...] = Field(
         (),
-        description="For stratified and random: the columns that tell rows apart. Left out: data.keys, else all features "
+        description="For stratified and random: the columns that identify rows. Left out: data.keys, else all features "
         "and the target, so that another list of features divides the rows anew.",
     )
-    test: float = Field(0.2, gt=0, lt=1, description="The test rows' share, reached as nearly as chance allows.")
+    test: float = Field(
+        0.2, gt=0, lt=1, description="The test rows' share; the actual share differs a little by chance."
+    )
     validation: float = Field(
-        0.1, gt=0, lt=1, description="The share of the rows left after the test for early stopping."
+        0.1,
+        gt=0,
+        lt=1,
+        description="The validation rows' share of the rows that are not test rows; for early stopping.",
     )
     test_files: str | None = Field(None, description="A glob on file names: the official test files.")
     seed: int = Field(

@@ -26,10 +26,10 @@ class SeriesConfig(Config):
     )
     step: str = Field(description="The time from one row to the next: 15 minutes, 1 hour, 1 day, 1 month.")
     horizon: int = Field(
-        1, ge=1, description="Steps that a forecast looks ahead: the newest target that it can know is so old."
+        1, ge=1, description="Steps that a forecast looks ahead: the newest known target is this many steps old."
     )
     season: int | None = Field(
-        None, ge=2, description="Steps after which the target is alike, as 24 of hours; null: none."
+        None, ge=2, description="Steps of one season, for example 24 for hourly data; null: none."
     )
 
     @field_validator("step")

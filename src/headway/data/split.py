@@ -80,7 +80,7 @@ class Division:
         if not self.equal_rows_stay_together:
             return "; change split"
         different = len(np.unique(self.rows))
-        return f": equal rows stay together, and {different:,} are different; name columns that tell rows apart in data.keys"
+        return f": equal rows stay together, and {different:,} are different; name the columns that identify a row in data.keys"
 
     def units(self, rows: np.ndarray) -> tuple[str, np.ndarray, str]:
         """The unit of resampling of ``rows``, (N,) bool: its name, its value for each row, and a note for the reader.

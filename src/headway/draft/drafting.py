@@ -116,7 +116,7 @@ def _task(column: pd.Series, name: str) -> TaskName:
         if np.abs(values[np.isfinite(values)]).max(initial=0) > LARGEST:
             fact = f"{name} has numbers as large as {np.abs(values[np.isfinite(values)]).max():g}"
             raise DataError(
-                f"the target must have a spread that a double holds, but {fact}; correct them or choose another --target"
+                f"the target must have a variance that fits a 64-bit float, but {fact}; correct them or choose another --target"
             )
         return next(task for task in target_names() if target_task(task).suits(distinct, values))
     if pd.api.types.is_datetime64_any_dtype(present.dtype):

@@ -87,12 +87,12 @@ class Linear(ModelConfig):
     name: Literal["linear"] = "linear"
     l2: float = Field(1.0, gt=0, description="Strength of the L2 penalty: scikit-learn's 1 / C, or alpha.")
     rows: int = Field(
-        200_000, ge=100, description="Training rows at most, drawn at random: a linear model is settled by far fewer."
+        200_000, ge=100, description="Training rows at most, drawn at random: a linear model needs far fewer."
     )
 
     text: Literal["ngrams", "words"] = Field(
         "ngrams",
-        description="How a text column enters: as weights of its words and of runs of letters, or as a 0/1 column for each of some words.",
+        description="How a text column is read: ngrams: TF-IDF of words and letter n-grams; words: a 0/1 column for each of some words.",
     )
 
     @property

@@ -32,7 +32,7 @@ class MLP(ModelConfig):
 
     text: Literal["words", "tokens"] = Field(
         "words",
-        description="How a text column enters: as a 0/1 column for each of some words, or as the mean of its tokens.",
+        description="How a text column is read: words: a 0/1 column for each of some words; tokens: the mean of its token embeddings.",
     )
 
     @property

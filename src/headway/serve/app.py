@@ -200,7 +200,7 @@ async def _refuse(_request: Request, error: Exception) -> Response:
 
 async def _fail(_request: Request, _error: Exception) -> Response:
     """A bug of ours: its traceback is only in the log."""
-    return _line(500, "the scoring server must answer, but it failed; its log says why")
+    return _line(500, "the scoring server failed on this request; the reason is in its log")
 
 
 def _line(status: int, text: str) -> Response:

@@ -108,7 +108,9 @@ def _not_single(name: str, what: object) -> DataError:
     return DataError(f"{WHERE}: column {name_in_line(name)} must hold single values, but it holds {what}")
 
 
-UNPREDICTED = "the prediction must be a finite number, but is not: a value of the row is too far from the training data"
+UNPREDICTED = (
+    "the prediction must be a finite number, but is not: one of the row's values is too far from the training data"
+)
 
 
 def unpredicted(predictions: np.ndarray) -> np.ndarray:

@@ -24,11 +24,13 @@ def check_reachable(address: str) -> None:
     except urllib.error.HTTPError as error:
         if error.code == 403:
             fact = " ".join(error.read(300).decode(errors="replace").split())
-            raise ConfigError(f"Prefect at {address} must let us in, but says: {fact}") from None
+            raise ConfigError(f"Prefect at {address} must accept this user, but answers: {fact}") from None
         if error.code != 401:
             return  # the server is there: Prefect's own client reports the rest
         fact = "it refuses HEADWAY_AUTH" if _secret() else "it wants a password"
-        raise ConfigError(f"Prefect at {address} must let us in, but {fact}; set HEADWAY_AUTH=user:password") from None
+        raise ConfigError(
+            f"Prefect at {address} must accept this user, but {fact}; set HEADWAY_AUTH=user:password"
+        ) from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         fix = "start it, or unset PREFECT_API_URL"

@@ -16,4 +16,4 @@ class RetentionConfig(Config):
         14, ge=0, description="Days that prepared data is kept after its last use, when no kept run needs it."
     )
     artifacts_days: int = Field(90, ge=0, description="Days that an unregistered run's files are kept in MLflow.")
-    keep_last: int = Field(5, ge=0, description="The newest runs of the project, kept whole however old they are.")
+    keep_last: int = Field(5, ge=0, description="The newest runs of the project that are kept whole at any age.")

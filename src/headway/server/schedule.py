@@ -15,7 +15,7 @@ class ScheduleConfig(Config):
     """The wall-clock times of a retraining; they stay the same over daylight saving."""
 
     cron: str = Field(description="Minute, hour, day, month and weekday, for example 0 6 2 * *.")
-    timezone: str = Field("UTC", description="Whose clock: an IANA name, for example Europe/Berlin.")
+    timezone: str = Field("UTC", description="The time zone of cron: an IANA name, for example Europe/Berlin.")
     recipe: bool = Field(
         False, description="Retrain with the recommended recipe of the project's effect study, as --recipe does."
     )

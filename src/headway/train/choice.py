@@ -103,7 +103,7 @@ def _on_cpu(recipe: Recipe, length: Length) -> Way:
         hours = length.steps * length.flops_a_step / SLOW_CORE / 3600
         compile_ = "default" if not short and hours >= 1 and has_compiler() else "none"
         if compile_ == "default":
-            reason = f"the network is compiled, for {hours:,.0f} hours of a core are ahead at least"
+            reason = f"the network is compiled, because at least {hours:,.0f} core hours of training lie ahead"
             return Way(compile_, False, record, reason, limit=3600 * hours)
     elif recipe.compile != "none":
         reason = ""  # compiled as stated, and recording is for what is not compiled
@@ -126,7 +126,7 @@ def _on_gpu(recipe: Recipe, length: Length, arithmetic: Arithmetic, timed: Calla
         if lacks:
             reasons.append(f"no CUDA graph, for {lacks}")
         elif at_best > LONGEST_TIMED:
-            reasons.append(f"no CUDA graph, for its arithmetic takes {1000 * at_best:.3g} ms a step at least")
+            reasons.append(f"no CUDA graph, because its arithmetic takes {1000 * at_best:.3g} ms a step at least")
         else:
             times = timed()
             graphs, text = _judged(times)
@@ -143,7 +143,7 @@ def _on_gpu(recipe: Recipe, length: Length, arithmetic: Arithmetic, timed: Calla
 
 def _judged(times: Timed) -> tuple[bool, str]:
     if times.graph is None:
-        return False, f"no CUDA graph, for {times.lacks}"
+        return False, f"no CUDA graph, because {times.lacks}"
     both = f"{times.graph:.3g} ms, eagerly {times.eager:.3g} ms"
     if times.graph <= FASTER * times.eager:
         return True, f"a step is one CUDA graph: {both}"
@@ -154,10 +154,10 @@ def _compiled(graphs: bool, seconds: float) -> tuple[Compile, str]:
     if graphs:
         return "none", ""
     if seconds >= WORTH_COMPILING:
-        return "default", f"compiled, for {seconds:,.0f} s of steps are ahead at least"
+        return "default", f"compiled, because at least {seconds:,.0f} s of steps lie ahead"
     return (
         "none",
-        f"not compiled, for that takes about {COMPILE_SECONDS:.0f} s, and {seconds:,.0f} s of steps are ahead at least",
+        f"not compiled, because that takes about {COMPILE_SECONDS:.0f} s, and at least {seconds:,.0f} s of steps lie ahead",
     )
 
 

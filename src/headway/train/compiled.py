@@ -66,5 +66,5 @@ def at_most(seconds: float | None) -> Iterator[None]:
 def why(error: BaseException) -> str:
     """In one line, what became of compiling."""
     if isinstance(error, TookTooLong):
-        return "it took longer than the training without it"
+        return "it took longer than the training without compiling"
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

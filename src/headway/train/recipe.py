@@ -24,7 +24,8 @@ class Recipe(Config):
         "adamw", description="The optimizer; muon steps the hidden matrices and leaves the rest to adamw."
     )
     optimizer_kernel: Literal["fused", "foreach", "plain"] = Field(
-        "fused", description="One kernel for all weights, one for each operation, or a loop over the weights."
+        "fused",
+        description="fused: one kernel for all weights; foreach: one per operation; plain: one weight after the other.",
     )
     learning_rate: float = Field(0.001, gt=0, le=1000, description="Step size of the optimizer.")
     weight_decay: float = Field(0.0003, ge=0, le=100, description="Decoupled for adamw, L2 for sgd; never on biases.")
@@ -43,16 +44,19 @@ class Recipe(Config):
     )
     clip: float = Field(0.0, ge=0, description="Gradients longer than this are scaled down to it; 0 leaves them.")
     accumulate: int = Field(
-        1, ge=1, le=65_536, description="Parts that a batch is computed in, for its gradients' sum."
+        1, ge=1, le=65_536, description="Parts of a batch whose gradients are summed before one step."
     )
     checkpoint_activations: bool = Field(False, description="Compute activations twice instead of keeping them.")
     ema: float = Field(
-        0.0, ge=0, lt=1, description="Decay of a running mean of the weights, which is what is kept; 0 for none."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of an exponential moving average of the weights, which is then kept; 0 for none.",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each label spread over all classes.")
-    channels_last: bool = Field(False, description="Image channels last in memory, as tensor cores want them.")
+    channels_last: bool = Field(False, description="Image channels last in memory, the layout for tensor cores.")
     loss: Literal["auto", "cross_entropy", "mse"] = Field(
-        "auto", description="What is minimised: cross_entropy for classes, mse for numbers; auto chooses by the task."
+        "auto", description="The loss: cross_entropy for classes, mse for numbers; auto chooses by the task."
     )
     precision: Precision = Field(
         "auto", description="Number format of the arithmetic; auto takes bf16 or fp16 only where the hardware has them."
@@ -70,7 +74,7 @@ class Recipe(Config):
     )
     residence: Literal["auto", "device", "stream", "loader"] = Field(
         "auto",
-        description="Rows held on the device, or read ahead from disk; auto holds what fits in half of the memory. "
+        description="Where the rows are: on the device, or read ahead from disk; auto: on the device if they fit in half of its memory. "
         "loader collates single rows as PyTorch's DataLoader does, for comparison.",
     )
     workers: int = Field(2, ge=1, le=64, description="Threads that read ahead when rows are streamed.")
@@ -87,7 +91,7 @@ class Recipe(Config):
     )
     keep_memory: bool = Field(True, description="Keep freed memory from step to step; on a CPU, with glibc.")
     price_per_hour: float = Field(
-        0.0, ge=0, description="What an hour of this machine costs, in any currency; 0 if unknown."
+        0.0, ge=0, description="Price of an hour of this machine, in any currency; 0 if unknown."
     )
 
     @property

@@ -1,4 +1,4 @@
-"""A running mean of the weights is what is kept."""
+"""An exponential moving average of the weights is kept."""
 
 from headway.effect.technique import Setting, Technique
 
@@ -15,7 +15,7 @@ def _lacks(setting: Setting) -> str | None:
 
 TECHNIQUE = Technique(
     name="EMA",
-    sentence="A running mean of the weights is what is kept.",
+    sentence="An exponential moving average of the weights is kept.",
     reference="Polyak and Juditsky 1992; Morales-Brotons et al. 2024, arXiv:2411.18704",
     part="nothing",
     changes="maths",
