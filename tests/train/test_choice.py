@@ -66,7 +66,7 @@ def test_a_step_bound_by_its_launches_is_one_graph() -> None:
 def test_a_graph_that_gains_nothing_or_cannot_be_had_is_not_taken(timed: Timed, reason: str) -> None:
     way = chosen(timed=timed)
     assert (way.compile, way.cuda_graphs) == ("none", False)
-    assert way.reason.startswith(reason + "; not compiled, for that takes about 60 s, and ")
+    assert way.reason.startswith(reason + "; not compiled, because that takes about 60 s, and ")
 
 
 @pytest.mark.parametrize(
