@@ -9,12 +9,15 @@ networks of a few weights; those figures mean nothing and are not kept.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -73,9 +76,9 @@ class Report:
 
     def finish(self) -> None:
         """Keep what this part measured."""
-        if self.ratios and self.keep and self.device.type == "cuda":
-            print(write(f"gpu-{self.part}", self.ratios), flush=True)
-        self.ratios = {}
+        ratios, self.ratios = dict(self.ratios), {}  # a copy: the clock's thread may write while a part goes on
+        if ratios and self.keep and self.device.type == "cuda":
+            print(write(f"gpu-{self.part}", ratios), flush=True)
 
 
 Part = tuple[str, Callable[[Report], None]]
@@ -96,6 +99,7 @@ def run(report: Report, parts: list[Part]) -> int:
             failed += 1
             report.line(f"FAILED: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}")
         report.finish()
+        gc.collect()  # the frames of what failed hold tensors
         if report.device.type == "cuda":
             torch.cuda.empty_cache()
     return failed
@@ -109,16 +113,26 @@ def cut_off(report: Report, end: Callable[[int], object] = os._exit) -> threadin
         while report.left > 0:
             if stop.wait(min(0.2, max(0.01, report.left))):
                 return
-        report.line(f"cut off after {report.seconds:.0f} s; what comes later was not measured")
-        report.finish()
-        end(3)
+        try:
+            report.line(f"cut off after {report.seconds:.0f} s; what comes later was not measured")
+            report.finish()
+        finally:
+            end(3)
 
     threading.Thread(target=watch, name="clock", daemon=True).start()
     return stop
 
 
-def main(words: list[str] | None = None) -> int:
-    """Measure; 2 where there is no GPU, 1 where a part failed."""
+def age() -> float:
+    """Seconds since this process was started: loading torch counts, too. 0 where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def main(words: list[str] | None = None, begun: float | None = None) -> int:
+    """Measure; 2 where there is no GPU, 1 where a part failed. ``begun``: the moment of `time.monotonic` from which the time counts."""
     from bench import gpu_parts
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,7 +149,7 @@ def main(words: list[str] | None = None) -> int:
         print(f"--only must name parts ({', '.join(gpu_parts.NAMES)}), but names {', '.join(unknown)}")
         return 2
     device = torch.device("cpu" if chosen.tiny else "cuda")
-    report = Report(device, chosen.seconds, keep=not chosen.tiny)
+    report = Report(device, chosen.seconds, keep=not chosen.tiny, begun=time.monotonic() if begun is None else begun)
     stop = cut_off(report)
     parts = [part for part in gpu_parts.parts(chosen.tiny) if not only or part[0] in only]
     failed = run(report, parts)
@@ -146,4 +160,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(begun=time.monotonic() - age()))

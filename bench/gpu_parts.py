@@ -7,12 +7,13 @@ import functools
 import gc
 import importlib.util
 import itertools
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,7 +41,7 @@ from headway.train.step import Step
 from headway.train.tune import flops_of
 from headway.train.workload import Workload
 
-NAMES = ("gpt", "table", "xl", "fp8", "loader", "run", "xl-compiled")
+NAMES = ("gpt", "table", "xl", "fp8", "loader", "run", "xl-compiled", "liger")
 
 ALLOWED = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 5e-2, "fp16": 1e-2, "fp8": 0.2}
 """The distance of gradients from float64's, as a share of their length, that is put down to the format."""
@@ -95,9 +96,20 @@ TINY = Sizes(
 
 
 def parts(tiny: bool) -> list[Part]:
-    """All of them; 1.5B compiled comes last, for it takes the longest to begin."""
+    """All of them; 1.5B compiled comes late, for it takes the longest to begin, and last what few machines have the package for."""
+    from bench.gpu_liger import liger
+
     sizes = TINY if tiny else FULL
-    does: tuple[Callable[[Report, Sizes], None], ...] = (gpt, table, xl, fp8, loader, killed_and_resumed, xl_compiled)
+    does: tuple[Callable[[Report, Sizes], None], ...] = (
+        gpt,
+        table,
+        xl,
+        fp8,
+        loader,
+        killed_and_resumed,
+        xl_compiled,
+        liger,
+    )
     return [(name, functools.partial(_with, do, sizes)) for name, do in zip(NAMES, does, strict=True)]
 
 
@@ -207,16 +219,16 @@ def check(
     step = engine(network, loss, recipe.model_copy(update={**plain, "batch_size": rows}), report.device)
     network.train()
     step(dict(batch))
-    far = length = 0.0
-    for name, weight in reference.named_parameters():
-        taken = (before[name] - network.get_parameter(name).detach()).double()
-        assert weight.grad is not None
-        far += float((taken - weight.grad).square().sum())
-        length += float(weight.grad.square().sum())
-    name = str(step.arithmetic.name)
-    report.most(
-        f"{label}: gradients' distance from float64's over the allowed", (far / length) ** 0.5 / ALLOWED[name], 1.0
-    )
+    names, wanted = zip(*((name, w.grad) for name, w in reference.named_parameters()), strict=True)
+    far = relative_distance([before[name] - network.get_parameter(name).detach() for name in names], wanted)
+    allowed = ALLOWED[str(step.arithmetic.name)]
+    report.most(f"{label}: gradients' distance from float64's over the allowed", far / allowed, 1.0)
+
+
+def relative_distance(ours: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
+    """How far tensors are from float64's, as a share of the length of these."""
+    far = sum(float((one.double() - other).square().sum()) for one, other in zip(ours, exact, strict=True))
+    return (far / sum(float(other.square().sum()) for other in exact)) ** 0.5
 
 
 # ---- 1: a GPT of GPT-2's size -----------------------------------------------------------------------------------------------------------
@@ -532,7 +544,8 @@ def killed_and_resumed(report: Report, sizes: Sizes) -> None:
         run = make_run(Path(folder), rows=min(sizes.rows, 200_000), epochs=epochs, device=report.device)
         command = [sys.executable, "-m", "headway.train.main", str(run.path)]
         begun = time.perf_counter()
-        first = subprocess.Popen(command)
+        environment = {**os.environ, "HEADWAY_PARENT": str(os.getpid())}  # so that it ends where this is cut off
+        first = subprocess.Popen(command, env=environment)
         while first.poll() is None and not any(event.step > 0 for event in run.events() if event.kind == "checkpoint"):
             time.sleep(0.05)
         first.send_signal(signal.SIGKILL)
@@ -544,7 +557,8 @@ def killed_and_resumed(report: Report, sizes: Sizes) -> None:
         reached = max((event.step for event in run.events() if event.kind == "checkpoint"), default=0)
         report.line(f"killed after {killed:.1f} s, with a checkpoint at step {reached}")
         begun = time.perf_counter()
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=max(10.0, report.left))
+        limit = max(10.0, report.left)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=environment)
         result = run.result
         if ended.returncode or result is None:
             report.most("trainings that did not resume", 1.0, 0.0)
@@ -580,9 +594,10 @@ def _wait(device: torch.device) -> None:
 
 def _held(device: torch.device) -> int:
     """Bytes that are held now; the peak is counted from here on."""
+    gc.collect()
     if device.type != "cuda":
         return 0
-    _forget(device)
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     return torch.cuda.memory_allocated(device)
 
@@ -592,6 +607,7 @@ def _peak(device: torch.device) -> int:
 
 
 def _forget(device: torch.device) -> None:
+    """Free what is not referred to any more, and all that was compiled: what is still called would be compiled anew."""
     gc.collect()
     torch._dynamo.reset()
     if device.type == "cuda":

@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from bench import gpu, gpu_parts, side_by_side
+from bench import gpu, gpu_liger, gpu_parts, side_by_side
 from bench.side_by_side import Ratio
 from headway.errors import ConfigError
+from headway.tasks import projection
 
 CPU = torch.device("cpu")
 
@@ -28,17 +32,22 @@ def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str], monkeypatc
     assert "needs an NVIDIA GPU" in capsys.readouterr().out
     assert gpu.main(["--tiny", "--only", "gtp"]) == 2
     assert (
-        "--only must name parts (gpt, table, xl, fp8, loader, run, xl-compiled), but names gtp"
+        "--only must name parts (gpt, table, xl, fp8, loader, run, xl-compiled, liger), but names gtp"
         in capsys.readouterr().out
     )
+
+
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda network, **settings: network)
+    projection._fused_chunk.cache_clear()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", gpu_parts.NAMES)
 def test_each_part_ends_on_a_cpu_with_figures_that_mean_nothing_there(
-    part: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    part: str, uncompiled: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(torch, "compile", lambda network, **settings: network)
     monkeypatch.setattr(side_by_side, "RESULTS", tmp_path)
     assert gpu.main(["--tiny", "--only", part]) == 0
     said = capsys.readouterr().out
@@ -50,10 +59,83 @@ def test_each_part_ends_on_a_cpu_with_figures_that_mean_nothing_there(
         "loader": ["resident batches against DataLoader: "],
         "run": ["resumed at step [", "trainings that did not resume: 0.000"],
         "xl-compiled": ["compiled, ours: "],
+        "liger": ["left out: liger-kernel is not installed"],
     }
     assert all(text in said for text in wanted[part]), said
     assert "missed" not in "\n".join(line for line in said.splitlines() if "distance" in line)
     assert not list(tmp_path.iterdir())  # figures of a CPU are not kept
+
+
+class FusedLoss(nn.Module):
+    """As liger-kernel's, in plain torch."""
+
+    factor = 1.0
+
+    def forward(self, weight: Tensor, hidden: Tensor, target: Tensor) -> Tensor:
+        return self.factor * nn.functional.cross_entropy((hidden @ weight.t()).float(), target)
+
+
+class FusedNorm(nn.Module):
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return nn.functional.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "met"), (1.5, "missed")])
+def test_liger_kernels_loss_and_norm_are_measured_beside_ours_where_it_is_installed(
+    factor: float, verdict: str, uncompiled: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = ModuleType("liger_kernel.transformers")
+    vars(theirs).update(LigerFusedLinearCrossEntropyLoss=FusedLoss, LigerRMSNorm=FusedNorm)
+    monkeypatch.setattr(FusedLoss, "factor", factor)
+    monkeypatch.setitem(sys.modules, "liger_kernel", ModuleType("liger_kernel"))
+    monkeypatch.setitem(sys.modules, "liger_kernel.transformers", theirs)
+    assert gpu.main(["--tiny", "--only", "liger"]) == 0
+    said = [line.partition("liger: ")[2] for line in capsys.readouterr().out.splitlines()]
+    for text in ("linear cross-entropy, ours", "linear cross-entropy, ours, compiled", "RMSNorm, ours"):
+        assert any(line.startswith(f"{text}: against liger-kernel: ") for line in said), said
+    distances = [line for line in said if "gradients' distance" in line]
+    assert len(distances) == 5
+    assert [line.endswith("met") for line in distances] == [verdict == "met", True, True, True, True]
+
+
+def test_what_liger_kernel_lacks_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks_triton(name: str) -> ModuleType:
+        raise ModuleNotFoundError("No module named 'triton'", name="triton")
+
+    monkeypatch.setattr(gpu_liger.importlib, "import_module", lacks_triton)
+    assert gpu.main(["--tiny", "--only", "liger"]) == 0
+    assert "liger: left out: liger-kernel needs triton, which is not installed" in capsys.readouterr().out
+
+
+def test_what_one_side_compiled_is_not_compiled_anew_when_the_other_begins() -> None:
+    compiled: list[str] = []
+
+    def made(label: str) -> Callable[[], Callable[[Any], object]]:
+        def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+            compiled.append(label)
+            return graph.forward
+
+        network = torch.compile(nn.Linear(3, 3), backend=backend)
+        return lambda: lambda batch: network(batch["x"])
+
+    one, batch = report(), {"x": torch.ones(2, 3)}
+    ours, anchor = (gpu_parts.begin(one, label, made(label), batch) for label in ("ours", "anchor"))
+    gpu_parts.in_turns(one, ours, anchor, batch, 2, None)
+    assert compiled == ["ours", "anchor"]
+
+
+def test_loading_torch_counts_among_the_seconds() -> None:
+    program = (
+        "import time; loaded = time.monotonic(); from bench.gpu import age\n"
+        "least = time.monotonic() - loaded; print(least <= age() + 0.02 and age())"  # the system counts in hundredths
+    )
+    begun = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert 0 < float(ended.stdout) <= time.monotonic() - begun
 
 
 def test_a_part_that_fails_or_is_refused_is_one_line_and_the_next_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
