@@ -110,7 +110,9 @@ def test_its_own_page_and_a_program_of_its_user_read(sites: Sites, name: str) ->
 
 
 def test_a_command_that_is_refused_for_the_name_that_it_uses_says_which_names_it_may_use(sites: Sites) -> None:
-    with pytest.raises(ConfigError, match="must accept this user, but answers: Host must name this server.*HEADWAY_HOSTS="):
+    with pytest.raises(
+        ConfigError, match="must accept this user, but answers: Host must name this server.*HEADWAY_HOSTS="
+    ):
         check_reachable(f"http://0.0.0.0:{sites.by_name['prefect'].port}/api")
 
 

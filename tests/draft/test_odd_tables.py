@@ -131,7 +131,9 @@ def test_numbers_whose_squares_are_no_doubles_are_set_aside_or_refused_and_never
     project = load_project("t", tmp_path)
     assert set(project.data.ignore) == {"c", "d"}
     both = ["data.ignore={}", "data.features={x: numeric, c: numeric, d: numeric}"]
-    with pytest.raises(DataError, match=r"c must have a variance that fits a 64-bit float, but one of its values is 1e\+200"):
+    with pytest.raises(
+        DataError, match=r"c must have a variance that fits a 64-bit float, but one of its values is 1e\+200"
+    ):
         stages.check("t", tmp_path, both, Silent())
     base(x2=1).assign(y=[1e200, *uniform(0, 1, ROWS - 1)]).to_csv(tmp_path / "u.csv", index=False)
     with pytest.raises(DataError, match=r"y has numbers as large as 1e\+200; correct them or choose another --target"):
