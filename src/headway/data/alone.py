@@ -49,6 +49,30 @@ def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: TaskNam
     return max(0.5, min(powers, default=0.5)), "AUC"
 
 
+def is_copy(feature: pd.Series, target: pd.Series) -> bool:
+    """Whether a column is the class in other words: each of its values is of one class, and each class has one value.
+
+    A missing value may be a value as others are, or unknown in fewer than half of the rows; or a column is missing in all rows of one of
+    two classes, and in no others.
+    """
+    rows = target.notna().to_numpy()
+    classes, missing = pd.factorize(target[rows])[0], feature[rows].isna().to_numpy()
+    sizes = np.sort(np.bincount(classes))
+    if len(sizes) < 2 or sizes[-2] < FEWEST:
+        return False
+    values = pd.factorize(feature[rows], use_na_sentinel=False)[0]
+    everywhere = np.ones(len(classes), bool)
+    present = ~missing if missing.mean() < 0.5 else everywhere
+    tries = ((values, everywhere), (values, present), (missing.astype(np.int64), everywhere))
+    return any(_one_to_one(codes[some], classes[some], len(sizes)) for codes, some in tries)
+
+
+def _one_to_one(codes: np.ndarray, classes: np.ndarray, count: int) -> bool:
+    """Whether ``count`` codes stand for as many classes."""
+    pairs = np.unique(np.stack([codes, classes]), axis=1) if len(np.unique(codes)) == count else np.empty((2, 0))
+    return pairs.shape[1] == count == len(np.unique(pairs[1]))
+
+
 def _binned(numbers: np.ndarray) -> np.ndarray:
     """Codes of bins of neighbouring values, by rank. Missing values are a bin of their own."""
     present = ~np.isnan(numbers)
@@ -95,21 +119,22 @@ REMAINDERS = 3
 
 
 def sum_of_columns(numbers: Mapping[str, pd.Series], target: pd.Series) -> tuple[str, ...]:
-    """Two to four columns that add up to the target in every row, but for rounding and a part of few different amounts; else empty.
+    """One to four columns that add up to the target in every row, but for rounding and a part of few different amounts; else empty.
 
-    A few rows rule out nearly every combination, so the work is that of the combinations on those rows only.
+    A missing value is nothing to add, or its row is left out. A few rows rule out nearly every combination, so the work is that of the
+    combinations on those rows only.
     """
-    frame = pd.DataFrame({**numbers, "\0target": target}).dropna()
+    frame = pd.DataFrame({**numbers, "\0target": target}).dropna(subset=["\0target"])
     if len(frame) < 10:
         return ()
-    values, sums = frame.drop(columns="\0target").to_numpy(np.float64), frame["\0target"].to_numpy(np.float64)
-    varied = [i for i in range(values.shape[1]) if np.ptp(values[:, i]) > 0]
+    parts, sums = frame.drop(columns="\0target").astype(np.float64), frame["\0target"].to_numpy(np.float64)
+    values, varied = parts.to_numpy(), np.flatnonzero(parts.max() > parts.min()).tolist()
     rows = np.linspace(0, len(frame) - 1, min(50, len(frame))).astype(int)
     few, aim = values[rows], sums[rows]
     step = _rounding(sums)
     lacking = REMAINDERS if len(np.unique(aim)) > len(aim) / 2 and sums.std() > 50 * step else 0
     names = list(numbers)
-    for size in (2, 3, 4):
+    for size in MOST_COLUMNS:
         if len(varied) > MOST_COLUMNS[size]:
             break
         for indices in itertools.combinations(varied, size):
@@ -119,7 +144,7 @@ def sum_of_columns(numbers: Mapping[str, pd.Series], target: pd.Series) -> tuple
     return ()
 
 
-MOST_COLUMNS = {2: 2000, 3: 60, 4: 25}
+MOST_COLUMNS = {1: 20_000, 2: 2000, 3: 60, 4: 25}
 """Of more columns there are too many combinations of so many."""
 
 
@@ -133,12 +158,19 @@ def _rounding(sums: np.ndarray) -> float:
 
 
 def _adds_up(parts: np.ndarray, sums: np.ndarray, step: float, lacking: int) -> bool:
-    """Whether what the parts (N, K) lack of the sums (N,) is less than rounding, or one of ``lacking`` amounts in many rows."""
-    rest = sums - parts.sum(axis=1)
+    """Whether parts (N, K) add up to the sums (N,), in the rows that lack none of them, or with 0 for what is missing."""
+    whole = ~np.isnan(parts).any(axis=1)
+    if whole.sum() >= max(10, len(sums) / 2) and _is_small(sums[whole] - parts[whole].sum(axis=1), sums, step, lacking):
+        return True
+    return not whole.all() and _is_small(sums - np.nansum(parts, axis=1), sums, step, lacking)
+
+
+def _is_small(rest: np.ndarray, sums: np.ndarray, step: float, lacking: int) -> bool:
+    """Whether what parts lack of their ``sums`` is less than rounding, or one of ``lacking`` amounts in many rows."""
     if np.abs(rest).max() <= max(1.0, float(np.abs(sums).max())) * 1e-9:
         return True
     if not lacking or np.ptp(rest) > sums.std():
         return False
     amounts, counts = np.unique(np.round(rest / step), return_counts=True)
     groups = np.split(counts, np.flatnonzero(np.diff(amounts) > 2) + 1)
-    return len(groups) <= lacking and all(group.sum() >= 0.1 * len(sums) for group in groups)
+    return len(groups) <= lacking and all(group.sum() >= 0.1 * len(rest) for group in groups)

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 
 TRAIN, VALIDATION, TEST = range(3)
 
+PARTS = {
+    **{"train": TRAIN, "training": TRAIN},
+    **{"validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION, "dev": VALIDATION},
+    **{"test": TEST, "testing": TEST},
+}
+"""The words of a column that says which part a row is of, in small letters."""
+
 
 @dataclass(frozen=True)
 class Division:
@@ -222,16 +229,15 @@ def _with_validation(division: Division, test: np.ndarray) -> np.ndarray:
     return parts
 
 
+def part_words(values: pd.Series) -> pd.Series:
+    """Values as PARTS writes them; missing ones are empty."""
+    return values.astype("string").str.strip().str.lower().fillna("").astype(object)
+
+
 def _by_column(division: Division) -> np.ndarray:
     split = division.split
-    names = (
-        _column(division.table, str(split.column))
-        .astype("string")
-        .str.strip()
-        .str.lower()
-        .replace({"valid": "validation", "val": "validation"})
-    )
-    parts = pd.Index(SPLITS).get_indexer(pd.Index(names.fillna("").astype(object)))
+    names = part_words(_column(division.table, str(split.column)))
+    parts = names.map(PARTS).fillna(-1).to_numpy(np.int64)
     if (parts < 0).any():
         row = int(np.flatnonzero(parts < 0)[0])
         raise DataError(

@@ -9,5 +9,6 @@ series    whether rows are time series, in which steps
 notes     what people should know beside the decisions
 plan      the decisions so far
 yaml      the plan as a commented YAML, with its expectations
+leaks     columns that may be known only after the target; parts: test rows that the data names
 drafting  the decisions, and writing the file
 """

@@ -12,24 +12,24 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from headway.columns import column_type
 from headway.columns.number import LARGEST
 from headway.columns.recognition import Guess, is_number, numbers
 from headway.columns.written import Written
-from headway.data.alone import power_alone, sum_of_columns
 from headway.data.config import DataConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
-from headway.data.source import open_table
+from headway.data.source import Table, open_table
 from headway.draft.first_rows import check_one_table, no_column, read_first
-from headway.draft.guess import guess
+from headway.draft.guess import guess, is_readable
 from headway.draft.layout import Choices, as_options, choose_files, layout_of
-from headway.draft.notes import about_few, about_time, classes_of
+from headway.draft.leaks import look_for_leaks
+from headway.draft.notes import about_few, about_parts, about_time, classes_of
+from headway.draft.parts import part_column, test_files
 from headway.draft.plan import Plan
 from headway.draft.series import series_of
 from headway.draft.settings import over, stated_csv, stated_writings
 from headway.draft.writing import Writing, as_written
-from headway.draft.yaml import expectations, render
+from headway.draft.yaml import expectations, render, scalar
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import write_atomically
 from headway.project import Project, setting_pairs
@@ -80,12 +80,13 @@ def _draft(data: str, target: str, name: str | None, root: Path, choices: Choice
     frame, writings = as_written(frame, stated_writings(pairs), pairs.get("data.date_format"))
     plan = Plan(name, source, target, _task(frame[target], target))
     plan.format, plan.csv = layout.format, layout.csv
+    plan.part, plan.test_files = part_column(frame.drop(columns=target)), test_files(files)
     _decide(plan, frame, writings)
     plan.notes = [*notes, *plan.notes]
     text = over(_text(plan, root), pairs)
     Project.parse(yaml.safe_load(text), f"conf/{name}.yaml")
     write_atomically(path, text)
-    return Draft(path, text, tuple(_decisions(plan)))
+    return Draft(path, text, (*_decisions(plan), *_questions(plan, text)))
 
 
 def _source(data: str, root: Path) -> str:
@@ -139,27 +140,45 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
     else:
         frame = frame.assign(**{plan.target: numbers(values)})
     doubts = {name: writing.doubt for name, writing in writings.items()}
-    guesses = {str(c): guess(str(c), frame[c], doubts.get(str(c), "")) for c in frame.columns if c != plan.target}
-    leaks = _date_leaks(plan, frame, guesses)
-    formats = {g.date_format for c, g in guesses.items() if g.textual and c not in leaks}
+    guesses = {
+        str(c): guess(str(c), frame[c], doubts.get(str(c), ""))
+        for c in frame.columns
+        if c not in (plan.target, plan.part)
+    }
+    formats = {g.date_format for g in guesses.values() if g.textual}
     for column, answer in guesses.items():
-        if column in leaks:
-            plan.ignore[column] = plan.why[column] = leaks[column]
-        else:
-            _place(plan, column, answer, len(formats) > 1)
-    _leave_leaks(plan, frame)
+        _place(plan, column, answer, len(formats) > 1)
+    look_for_leaks(plan, frame)
     _write_down(plan, writings)
-    plan.series = series_of(plan, frame)
-    plan.notes += [*about_few(plan, classes_of(values) if task.has_classes else values), *about_time(plan)]
+    _find_series(plan, frame)
+    plan.others = [
+        str(c) for c in frame.columns if str(c) not in (*plan.features, plan.target) and is_readable(frame[c])
+    ]
+    few = about_few(plan, classes_of(values) if task.has_classes else values)
+    plan.notes += [*few, *about_parts(plan), *(about_time(plan) if plan.part is None else [])]
     if frame[plan.target].isna().any():
         plan.unlabelled = True
         plan.notes.append(f"{plan.target} is missing in some rows: they are left out (data.unlabelled: drop)")
     if not plan.features:
-        out = [f"{c} ({plan.why.get(c, 'a key')})" for c in [*plan.keys, *plan.ignore]]
+        reasons = {c: plan.ignore.get(c) or plan.why[c] for c in [*plan.keys, *plan.ignore]}
+        alike = {why: ", ".join(c for c in reasons if reasons[c] == why) for why in reasons.values()}
+        out = [f"{columns} ({why})" for why, columns in alike.items()]
         causes = "; ".join(out[:5]) + (" ..." if len(out) > 5 else "")
         raise DataError(
             f"there must be a column to learn {plan.target} from, but every other one is left out: {causes}"
         )
+
+
+def _find_series(plan: Plan, frame: pd.DataFrame) -> None:
+    """Rows of a time series are split by time, which is known before it comes: a trend is no leak."""
+    plan.series = series_of(plan, frame)
+    if plan.series is None:
+        return
+    plan.questions.pop(plan.series.moment, None)
+    plan.leaks = [column for column in plan.leaks if column != plan.series.moment]
+    if plan.part is not None:
+        plan.ignore[plan.part] = "says train and test, but the rows are split by time"
+    plan.part = plan.test_files = None
 
 
 def _write_down(plan: Plan, writings: Mapping[str, Writing]) -> None:
@@ -169,26 +188,6 @@ def _write_down(plan: Plan, writings: Mapping[str, Writing]) -> None:
             plan.written[name] = writings[name].written
             reason = "task" if name == plan.target else name
             plan.why[reason] = f"{plan.why[reason]}; {writings[name].example}"
-
-
-def _date_leaks(plan: Plan, frame: pd.DataFrame, guesses: Mapping[str, Guess]) -> dict[str, str]:
-    """Dates that determine the target, for example one that is only set after the event, each with the reason."""
-    leaks = {}
-    for column, answer in guesses.items():
-        if answer.kind is None or not column_type(answer.kind).is_time:
-            continue
-        times = column_type(answer.kind).drafted(frame[column], answer.date_format)
-        leak = _leak(plan, times, answer.kind, frame[plan.target])
-        leaks |= {} if leak is None else {column: leak}
-    return leaks
-
-
-def _leak(plan: Plan, values: pd.Series, kind: str, target: pd.Series) -> str | None:
-    """The reason to leave a column out that alone predicts the target; None for any other."""
-    power, measure = power_alone(values, kind, target, plan.task)
-    if power <= ValidationConfig().max_single_feature_auc:
-        return None
-    return f"leak: it predicts {plan.target} alone, {measure} {power:.4f}"
 
 
 def _place(plan: Plan, column: str, answer: Guess, mixed: bool) -> None:
@@ -213,26 +212,8 @@ def _positive(values: pd.Series) -> tuple[str | None, str]:
         return None, ""
     matches = [str(v) for v in counts.index if str(v).strip().lower() in POSITIVE]
     if len(matches) == 1:
-        return matches[0], "it is the event by its name"
-    return str(counts.index[-1]), f"it is the rarer class ({counts.iloc[-1] / counts.sum():.1%} of the rows)"
-
-
-def _leave_leaks(plan: Plan, frame: pd.DataFrame) -> None:
-    """Columns that determine the target are ignored."""
-    columns = {c: column_type(kind).drafted(frame[c], plan.date_format) for c, kind in plan.features.items()}
-    target = frame[plan.target]
-    if not target_task(plan.task).has_classes:
-        summands = sum_of_columns(
-            {c: columns[c] for c, kind in plan.features.items() if column_type(kind).adds_up}, target
-        )
-        for column in summands:
-            plan.ignore[column] = f"leak: {' + '.join(summands)} = {plan.target}, up to rounding or a fixed part"
-    for column, kind in plan.features.items():
-        if column in plan.ignore or not column_type(kind).can_leak or column_type(kind).is_time:
-            continue  # moments are checked in _date_leaks
-        leak = _leak(plan, columns[column], kind, target)
-        plan.ignore |= {} if leak is None else {column: leak}
-    plan.features = {c: kind for c, kind in plan.features.items() if c not in plan.ignore}
+        return matches[0], f"it is the event by its name ({100 * counts[matches[0]] / counts.sum():.3g}% of the rows)"
+    return str(counts.index[-1]), f"it is the rarer class ({100 * counts.iloc[-1] / counts.sum():.3g}% of the rows)"
 
 
 def _text(plan: Plan, root: Path) -> str:
@@ -245,22 +226,48 @@ def _text(plan: Plan, root: Path) -> str:
     profile = profile_table(table)
     if profile.rows < SMALL:  # a split leaves about seven tenths of the rows to train on
         plan.batch_size = 2 ** max(0, int(math.log2(max(1, profile.rows // 8))))
-    _note_duplicates(plan, row_hashes(table, [*table.kinds, table.target]))
+    _note_duplicates(plan, table, open_table(data, plan.task, root, plan.others))
     return render(plan, expectations(plan, profile))
 
 
-def _note_duplicates(plan: Plan, hashes: np.ndarray) -> None:
-    """Equal rows stay on one side of the split, unless keys tell them apart: then the present overlap must be allowed."""
-    _, counts = np.unique(hashes, return_counts=True)
-    share = counts[counts > 1].sum() / len(hashes)
+def _note_duplicates(plan: Plan, table: Table, whole: Table) -> None:
+    """Rows that are equal to a model stay on one side of the split, unless it is not by their content: then the present overlap must be
+    allowed. ``whole`` has the columns that are no features, too: rows that differ there are no copies.
+    """
+    share = _share_of_copies(table)
     if share <= 0.8 * ValidationConfig().max_overlap:
         return
-    plan.why["duplicates"] = f"{share:.1%} of the rows occur more than once; better remove the copies"
-    if plan.keys:
+    copies = _share_of_copies(whole)
+    if copies > share / 2:
+        plan.why["duplicates"] = f"{copies:.1%} of the rows occur more than once; better remove the copies"
+    else:
+        others = ", ".join(plan.others[:3]) + (" ..." if len(plan.others) > 3 else "")
+        plan.why["duplicates"] = f"{share:.1%} of the rows differ from another only in {others}"
+    if plan.keys or plan.part or plan.test_files:
         plan.max_overlap = min(1.0, math.ceil(20 * share + 0.5) / 20)
         plan.notes.append(f"duplicates: {plan.why['duplicates']}, so test rows may be training rows too")
     else:
         plan.notes.append(f"duplicates: {plan.why['duplicates']}; the split keeps equal rows on one side")
+
+
+def _share_of_copies(table: Table) -> float:
+    """The share of rows of which there is another, in all of the table's columns."""
+    hashes = row_hashes(table, table.columns)
+    _, counts = np.unique(hashes, return_counts=True)
+    return float(counts[counts > 1].sum() / len(hashes))
+
+
+def _questions(plan: Plan, text: str) -> list[str]:
+    """What only people can know, each with the line to edit."""
+    lines = text.splitlines()
+    features = lines.index("  features:") + 1
+    rest = enumerate(lines[features:], features + 1)
+    numbers = {c: next(i for i, line in rest if line.startswith(f"    {scalar(c)}:")) for c in plan.questions}
+    return [
+        f"question: is {column} known before {plan.target}? {sign[0].upper()}{sign[1:]}. It is kept; if it is known only afterwards, "
+        f"move line {numbers[column]} of conf/{plan.name}.yaml from features to ignore, as {column}: known only afterwards"
+        for column, sign in plan.questions.items()
+    ]
 
 
 def _decisions(plan: Plan) -> list[str]:

@@ -27,12 +27,17 @@ def guess(name: str, column: pd.Series, doubt: str = "") -> Guess:
         return Guess("ignore", None, "it has no name")
     if any(isinstance(value, (list, dict, np.ndarray)) for value in present.head(100)):
         return Guess("ignore", None, "holds lists or mappings, not single values")
-    if not isinstance(first := present.iloc[0], READABLE):
-        return Guess(
-            "ignore", None, f"holds {NAMES.get(type(first), type(first).__name__)}, which no type of column reads"
-        )
+    if not is_readable(column):
+        first = type(present.iloc[0])
+        return Guess("ignore", None, f"holds {NAMES.get(first, first.__name__)}, which no type of column reads")
     specimen = Specimen(name, column, present)
     if specimen.distinct == 1 and len(present) == len(column):
         return Guess("ignore", None, f"always {present.iloc[0]}")
     types = sorted(column_types().values(), key=lambda one: one.turn)
     return next(answer for one in types if (answer := one.recognise(specimen)) is not None)
+
+
+def is_readable(column: pd.Series) -> bool:
+    """Whether its values are single ones of a type that can be read."""
+    present = column.dropna()
+    return len(present) > 0 and isinstance(present.iloc[0], READABLE)

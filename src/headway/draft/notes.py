@@ -39,6 +39,19 @@ def about_few(plan: Plan, values: pd.Series) -> list[str]:
     return [f"{what}, such as {rare.index[-1]} with {rare.iloc[-1]}: they can hardly be learnt, nor their quality told"]
 
 
+def about_parts(plan: Plan) -> list[str]:
+    """Which rows are the test, where the data says so."""
+    if plan.part is not None:
+        return [
+            f"split: by the column {plan.part}, which says train and test; split.by: stratified draws rows at random instead"
+        ]
+    if plan.test_files is not None:
+        return [
+            f"split: the files {plan.test_files} are the test, by their names; split.by: stratified draws rows of all files instead"
+        ]
+    return []
+
+
 def about_time(plan: Plan) -> list[str]:
     """What people should know where rows have a time."""
     series, dates = plan.series, moments_of(plan)

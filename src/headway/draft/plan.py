@@ -21,7 +21,12 @@ class Series:
 
 @dataclass
 class Plan:
-    """The decisions so far."""
+    """The decisions so far.
+
+    ``questions``: features that may be known only after the target, and the sign of it; ``leaks``: those that would stop a run.
+    ``part``: the column that says which rows are the test; ``test_files``: the files that are. ``others``: readable columns that are no
+    features.
+    """
 
     name: str
     source: str
@@ -36,7 +41,12 @@ class Plan:
     date_format: str | None = None
     zones: dict[str, str] = field(default_factory=dict)
     series: Series | None = None
+    part: str | None = None
+    test_files: str | None = None
     written: dict[str, Written] = field(default_factory=dict)
+    questions: dict[str, str] = field(default_factory=dict)
+    leaks: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
     max_overlap: float | None = None
     batch_size: int | None = None
     unlabelled: bool = False

@@ -95,7 +95,9 @@ def render(plan: Plan, rules: Sequence[Suggestion]) -> str:
     if plan.positive is not None:
         lines.append(f"  positive: {quoted(plan.positive)}  # {_comment(plan.why['positive'])}")
     lines += ["  features:"]
-    lines += [f"    {scalar(c)}: {kind}  # {_comment(plan.why[c])}" for c, kind in plan.features.items()]
+    for column in plan.features:
+        question = f" QUESTION: {plan.questions[column]}; known before?" if column in plan.questions else ""
+        lines.append(f"    {scalar(column)}: {plan.features[column]}  # {_comment(plan.why[column] + question)}")
     if plan.keys:
         lines.append(f"  keys: {scalar(plan.keys)}  # identify a row; kept beside predictions, never features")
     if plan.ignore:
@@ -119,6 +121,8 @@ def _validation(plan: Plan, rules: Sequence[Suggestion]) -> list[str]:
     lines = ["", "# A little wider than the present data; severity: warn only reports.", "validation:"]
     if plan.max_overlap is not None:
         lines.append(f"  max_overlap: {plan.max_overlap:g}  # {_comment(plan.why['duplicates'])}")
+    if plan.leaks:
+        lines.append(f"  leaks: warn  # see the question about {_comment(', '.join(plan.leaks))}")
     lines.append("  expectations:")
     for rule in rules:
         about = {} if rule.column is None else {"column": rule.column}
@@ -144,6 +148,10 @@ def _series(plan: Plan) -> list[str]:
 def _split(plan: Plan) -> list[str]:
     if plan.series is not None:
         return ["split:", "  by: time  # the newest rows are the test", f"  column: {scalar(plan.series.moment)}"]
+    if plan.part is not None:
+        return ["split:", "  by: column  # it says train and test", f"  column: {scalar(plan.part)}"]
+    if plan.test_files is not None:
+        return ["split:", "  by: files", f"  test_files: {quoted(plan.test_files)}"]
     lines = ["split:", f"  by: {'stratified' if target_task(plan.task).stratified else 'random'}"]
     dates = moments_of(plan)
     if dates:
