@@ -182,6 +182,11 @@ def test_a_regression_with_tabm_goes_all_the_way(root: Path, datasets: Path) -> 
     assert decision.promoted
     assert "though the baseline boosting is better" in decision.reason
     assert (run.path / "plots" / "residuals.png").exists()
+    assert evaluation.coverage is not None
+    assert evaluation.coverage.text in evaluation.remarks
+    quarters = evaluation.coverage.quarters
+    assert all(abs(rows.covered - 0.9) < 0.05 for rows in quarters), "one width for all held 98 % and 80 %"
+    assert quarters[-1].width > 1.5 * quarters[0].width
 
 
 def test_the_loan_books_broken_month_stops_the_run_before_training(root: Path) -> None:

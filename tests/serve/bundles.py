@@ -20,13 +20,15 @@ from headway.data.prepare import Preparation
 from headway.errors import DataError
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
-from headway.serve.bundle import Interval, Predictor, complete_bundle
+from headway.serve.bundle import Predictor, complete_bundle
+from headway.serve.interval import Interval
 from headway.tasks import Target
 from headway.tracking.store import quietly
 from tests.deciding import decide
 
 CLASSES = Target("y", "classification", ("a", "b", "c"))
 VALUE = Target("y", "regression", (), 10.0, 3.0)
+INTERVAL = Interval(0.9, (9.0, 11.0), (-2.0, -4.0), (3.0, 9.0), 500)
 
 
 def bundle_of(folder: Path, target: Target, interval: Interval | None = None) -> Path:
@@ -50,7 +52,7 @@ def registered(root: Path, name: str, keys: tuple[str, ...] = ("id",)) -> None:
     target = CLASSES if name == "classes" else VALUE
     text = f"task: {target.task}\ndata: {{source: rows.csv, target: y, features: {{x: numeric, k: categorical}}"
     text += f", keys: [{', '.join(keys)}]}}\n" if name == "classes" else "}\n"
-    interval = Interval(0.9, -2.0, 3.0, 100) if target is VALUE else None
+    interval = INTERVAL if target is VALUE else None
     promoted(root, name, text, target.task, lambda folder: bundle_of(folder, target, interval), rows(5, 0).to_pandas())
 
 

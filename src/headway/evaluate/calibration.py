@@ -21,8 +21,12 @@ def reliability(target: np.ndarray, probability: np.ndarray) -> tuple[Calibratio
     for b in np.unique(bins):
         rows = bins == b
         n, share = int(rows.sum()), float(target[rows].mean())
-        center = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-        half = Z / (1 + Z**2 / n) * float(np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)))
-        low, high = max(0.0, center - half), min(1.0, center + half)
-        table.append(CalibrationBin(float(probability[rows].mean()), share, low, high, n))
+        table.append(CalibrationBin(float(probability[rows].mean()), share, *wilson(share, n), n))
     return tuple(table)
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share of n rows (Wilson 1927)."""
+    center = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * float(np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)))
+    return max(0.0, center - half), min(1.0, center + half)

@@ -81,6 +81,41 @@ class CalibrationBin(Record):
 
 
 @dataclass(frozen=True)
+class CoveredRows(Record):
+    """Rows, their mean prediction, the share whose target is in its interval (with a 95 % interval), the mean ``width``."""
+
+    predicted: float
+    covered: float
+    low: float
+    high: float
+    rows: int
+    width: float
+
+
+@dataclass(frozen=True)
+class IntervalCoverage(Record):
+    """How many test rows a regression's intervals of a stated ``level`` hold: of all, and of each quarter of the predictions."""
+
+    level: float
+    every: CoveredRows
+    quarters: tuple[CoveredRows, ...]
+
+    @property
+    def text(self) -> str:
+        """One line, for any page."""
+        shares = ", ".join(f"{100 * rows.covered:.1f}" for rows in self.quarters)
+        line = f"{100 * self.level:.0f} % intervals hold {100 * self.every.covered:.1f} % of the test rows"
+        line += (
+            f"; from the smallest to the largest quarter of the predictions {shares} %"
+            if len(self.quarters) > 1
+            else ""
+        )
+        if self.every.high < self.level:
+            line += "; fewer than stated: the test rows differ from the validation rows"
+        return line
+
+
+@dataclass(frozen=True)
 class ReferenceResult(Record):
     """The score that a column of the data holds already; ``text``: how it stands beside the model."""
 
@@ -108,6 +143,7 @@ class Evaluation(Record):
     champion: ChampionResult | None = None
     slices: Mapping[str, Mapping[str, SliceResult]] = field(default_factory=dict)
     calibration: tuple[CalibrationBin, ...] = ()
+    coverage: IntervalCoverage | None = None
     reference: ReferenceResult | None = None
     earns_its_keep: Standing | None = None
     latency_ms: float = 0.0
@@ -118,9 +154,10 @@ class Evaluation(Record):
 
     @property
     def remarks(self) -> list[str]:
-        """For any page: how the model stands beside its baselines, and what could not be measured."""
+        """For any page: how the model stands beside its baselines, what its intervals hold, and what could not be measured."""
         standing = [] if self.earns_its_keep is None else [self.earns_its_keep.text]
-        return [*standing, *self.gaps]
+        coverage = [] if self.coverage is None else [self.coverage.text]
+        return [*standing, *coverage, *self.gaps]
 
     @property
     def gaps(self) -> list[str]:

@@ -65,7 +65,12 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         model_name=project.model.name,
         resamples=project.evaluate.resamples,
     )
-    evaluation = replace(evaluation, latency_ms=own.latency_ms, size_mb=own.size_bytes / 1e6)
+    evaluation = replace(
+        evaluation,
+        coverage=exam.coverage(candidate),
+        latency_ms=own.latency_ms,
+        size_mb=own.size_bytes / 1e6,
+    )
     evaluation = compare(exam, evaluation, holder, others[0] if others else None)
     if evaluation.rival:
         report.warn(evaluation.rival)

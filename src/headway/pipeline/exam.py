@@ -21,6 +21,7 @@ from headway.data.learnt import Examinable, Learnt, examinable
 from headway.evaluate.baselines import Fitted
 from headway.evaluate.evaluation import Reference
 from headway.evaluate.resample import Units
+from headway.evaluate.result import IntervalCoverage
 from headway.pipeline.rival import Attempt, attempted
 from headway.project import Project
 from headway.run.directory import RunDirectory
@@ -85,6 +86,11 @@ class Exam(ABC):
     @property
     def reference(self) -> Reference | None:
         """The reference score, from a column of the data."""
+        return None
+
+    def coverage(self, predictions: np.ndarray) -> IntervalCoverage | None:
+        """How many rows the candidate's intervals hold, where it has any."""
+        del predictions
         return None
 
     # What predicts

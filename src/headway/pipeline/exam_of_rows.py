@@ -20,14 +20,18 @@ from headway.data.store import Store
 from headway.errors import ConfigError, DataError, TrainingError
 from headway.evaluate.baselines import Fitted, fit_baselines
 from headway.evaluate.config import NAIVE
+from headway.evaluate.coverage import coverage
 from headway.evaluate.evaluation import Reference
 from headway.evaluate.resample import Units
+from headway.evaluate.result import IntervalCoverage
 from headway.files.atomic import write_array
 from headway.pipeline.exam import REHEARSAL, Exam
 from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
 from headway.pipeline.rival import UNREADABLE, Attempt, attempted, damaged
 from headway.pipeline.runs import rows_of
+from headway.serve.interval import Interval
 from headway.serve.outcome import Outcome
+from headway.serve.whole import description_of
 from headway.tasks import target_task
 
 if TYPE_CHECKING:
@@ -106,6 +110,12 @@ class ExamOfRows(Exam):
             return None
         scores = self.store.raw_test([name]).column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
         return Reference(name, task.of_scores(scores)) if np.isfinite(scores).all() else None
+
+    def coverage(self, predictions: np.ndarray) -> IntervalCoverage | None:
+        interval = Interval.of(description_of(self.run.bundle))
+        if interval is None:
+            return None
+        return coverage(interval.level, self.target, predictions, *interval.bounds(predictions))
 
     def baselines(self, names: Sequence[str]) -> dict[str, Fitted]:
         learning = [name for name in names if name not in NAIVE]

@@ -25,7 +25,8 @@ from headway.files.leftovers import note_place
 from headway.files.records import Record
 from headway.project import load_project
 from headway.run.report import Reporter
-from headway.serve.bundle import Interval, preparation_of
+from headway.serve.bundle import preparation_of
+from headway.serve.interval import Interval
 from headway.serve.parts import Counts, Output
 from headway.serve.rows import refuse_unfit
 from headway.serve.stream import Job, Model, Scoring

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headway.evaluate.decision import Decision
     from headway.evaluate.result import Evaluation
     from headway.pipeline.validation import Validation
-    from headway.serve.bundle import Interval
+    from headway.serve.interval import Interval
 
 
 def validate(run: RunDirectory, root: Path, report: Reporter) -> Validation:
@@ -113,7 +113,7 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> Mapping[str, Any]
         if forwarder.warning:
             report.warn(forwarder.warning)
         if not is_sealed:
-            _complete(run, project)
+            _complete(run, project, report)
     rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s{_arithmetic(result.get('cost', {}))}"
     rate += f", peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
     unit = "trees" if project.model.name == "boosting" else "epochs"
@@ -147,7 +147,7 @@ def _is_sealed(run: RunDirectory) -> bool:
     return False
 
 
-def _complete(run: RunDirectory, project: Project) -> None:
+def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
     """Make a bundle of the trained weights, and seal it."""
     from headway.data.store import Store
 
@@ -155,7 +155,10 @@ def _complete(run: RunDirectory, project: Project) -> None:
     if has_target(project.task):
         from headway.serve.bundle import complete_bundle
 
-        complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), _interval(run, store))
+        interval = _interval(run, store)
+        if interval is not None and interval.remark:
+            report.line(interval.remark)
+        complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), interval)
     else:
         from headway.serve.text import complete_text_bundle
 
@@ -168,7 +171,7 @@ def _interval(run: RunDirectory, store: Store) -> Interval | None:
     """How far predictions are off on the validation rows, where the task has an interval."""
     import numpy as np
 
-    from headway.serve.bundle import Interval
+    from headway.serve.interval import Interval
     from headway.tasks import target_task
 
     if not target_task(store.preparation.target.task).has_interval:

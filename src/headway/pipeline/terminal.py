@@ -181,6 +181,8 @@ class Terminal:
             self.console.print(Text(standing.text, style="" if standing.verdict else "bold yellow"))
         if reference is not None:
             self.console.print(Text(reference.text))
+        if evaluation.coverage is not None:
+            self.console.print(Text(evaluation.coverage.text))
 
 
 def _console(stream: TextIO, width: int | None) -> Console:

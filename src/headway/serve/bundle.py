@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from headway.data.store import Store
 from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
+from headway.serve.interval import Interval
 from headway.serve.reading import canonical_rows, refuse_unpredicted
 from headway.serve.whole import description_of, whole
 
@@ -39,41 +40,12 @@ if TYPE_CHECKING:
 
 FORMATS = {"": 1, "tokens": 2, "ngrams": 3}
 """The format of a bundle by what its texts become beside numbers and codes: earlier versions can read those that they know."""
+VARYING = 4
+"""The format of a bundle with intervals of more than one width."""
 LATENCY_ROWS = 1000
 LATENCY_REPEATS = 5
 FEWEST_TO_WARN = 20
 """The least number of rows for a warning of unknown values."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Where a regression's target lies around its prediction, in the target's unit: from + ``below`` to + ``above``."""
-
-    level: float
-    below: float
-    above: float
-    rows: int
-    """The number of validation rows that it is based on."""
-
-    @classmethod
-    def fit(cls, predictions: np.ndarray, target: np.ndarray, level: float = 0.9) -> Interval | None:
-        """Split-conformal: quantiles of the residuals of rows (N,) outside the training; None for too few rows.
-
-        Lei et al. 2018, "Distribution-Free Predictive Inference for Regression", with a quantile for each side. Early stopping
-        used these rows, so the level is met approximately, not provably.
-        """
-        residuals = np.sort(np.asarray(target, np.float64) - np.asarray(predictions, np.float64))
-        n, tail = len(residuals), (1 - level) / 2
-        last = int(np.ceil((n + 1) * (1 - tail)))
-        if last > n:
-            return None
-        return cls(level, float(residuals[n - last]), float(residuals[last - 1]), n)
-
-    @classmethod
-    def of(cls, described: Mapping[str, Any]) -> Interval | None:
-        """From bundle.json; None for a classification, and for bundles of early versions."""
-        values = described.get("interval")
-        return None if values is None else cls(**values)
 
 
 def complete_bundle(
@@ -83,15 +55,16 @@ def complete_bundle(
     write_json(folder / "preparation.json", preparation.to_json())
     write_atomically(folder / "project.yaml", project_yaml)
     inputs, ragged = preparation.inputs(), preparation.by_ragged.values()
+    earliest = max(FORMATS.get(one.group, 2) for one in ragged) if ragged else FORMATS[""]
     described = {
-        "format": max(FORMATS.get(one.group, 2) for one in ragged) if ragged else FORMATS[""],
+        "format": VARYING if interval is not None and interval.varies else earliest,
         "task": preparation.target.task,
         "model": model.model_dump(mode="json"),
         "inputs": inputs.to_json(),
         "classes": list(preparation.target.classes),
         "features": preparation.kinds,
         "target": preparation.target.column,
-        "interval": None if interval is None else asdict(interval),
+        "interval": None if interval is None else interval.to_json(),
     }
     write_json(folder / "bundle.json", described)
 
@@ -197,7 +170,8 @@ def decode(preparation: Preparation, interval: Interval | None, predictions: np.
     frame = preparation.target.decode(predictions)
     if interval is None:
         return frame
-    return frame.assign(low=frame["prediction"] + interval.below, high=frame["prediction"] + interval.above)
+    low, high = interval.bounds(frame["prediction"].to_numpy())
+    return frame.assign(low=low, high=high)
 
 
 def load_predictor(folder: str | Path) -> Predictor | TextPredictor:

@@ -17,7 +17,8 @@ from headway.data.config import CsvOptions
 from headway.data.prepare import Preparation
 from headway.errors import DataError
 from headway.run.report import Reporter
-from headway.serve.bundle import Interval, decode
+from headway.serve.bundle import decode
+from headway.serve.interval import Interval
 from headway.serve.parts import Counts, Output
 from headway.serve.reading import UNPREDICTED, unpredicted
 from headway.serve.rows import sift

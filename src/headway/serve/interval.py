@@ -1,0 +1,138 @@
+"""Where a regression's target lies around its prediction: an interval whose width follows the prediction.
+
+Errors are seldom of one size: a house of 500,000 is missed by more than one of 100,000. One width for all then holds 99 % of the small
+targets and 75 % of the large ones, where 90 % are stated. So the ends are functions of the prediction, estimated from the residuals of
+the validation rows, and corrected so that rows outside of the estimate lie within them as often as stated.
+
+Shapes: N rows, K knots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+ROWS_OF_KNOT = 100
+"""Validation rows behind each knot: fewer tell too little of a tail of 5 %."""
+MOST_KNOTS = 20
+FEWEST_VARYING = 2 * ROWS_OF_KNOT
+"""With fewer validation rows, all intervals have one width."""
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Interval:
+    """From prediction + ``below`` to prediction + ``above``: (K,) at the predictions ``at`` (K,), with straight lines between.
+
+    Beyond the first and the last knot they stay as they are there.
+    """
+
+    level: float
+    at: tuple[float, ...]
+    below: tuple[float, ...]
+    above: tuple[float, ...]
+    rows: int
+    """The number of validation rows that it is based on."""
+
+    @classmethod
+    def fit(cls, predictions: np.ndarray, target: np.ndarray, level: float = 0.9) -> Interval | None:
+        """Of rows (N,) outside the training; None for too few rows.
+
+        Local quantiles of the residuals, conformalised (Romano, Patterson, Candès 2019, "Conformalized Quantile Regression",
+        arXiv:1905.03222, a quantile for each side), with folds in place of a second part of the rows. Few rows: the quantiles of all
+        residuals (Lei et al. 2018, "Distribution-Free Predictive Inference for Regression"). Early stopping used these rows, so the
+        level is met approximately, not provably.
+        """
+        predictions = np.asarray(predictions, np.float64)
+        residuals = np.asarray(target, np.float64) - predictions
+        n, tail = len(residuals), (1 - level) / 2
+        if conformal_rank(n, tail) > n:
+            return None
+        ends = _conformalised(predictions, residuals, tail) if n >= FEWEST_VARYING else None
+        at, below, above = ends or _constant(residuals, tail)
+        return cls(level, tuple(at.tolist()), tuple(below.tolist()), tuple(above.tolist()), n)
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> Interval | None:
+        """From bundle.json; None for a classification, and for bundles of early versions. Those of later ones had one width."""
+        values = described.get("interval")
+        if values is None:
+            return None
+        knots = {name: tuple(np.atleast_1d(values.get(name, 0.0)).tolist()) for name in ("at", "below", "above")}
+        return cls(values["level"], **knots, rows=values["rows"])
+
+    def to_json(self) -> dict[str, Any]:
+        """For bundle.json; one width is written as every version reads it."""
+        values: dict[str, Any] = {"level": self.level, "rows": self.rows}
+        if not self.varies:
+            return {**values, "below": self.below[0], "above": self.above[0]}
+        return {**values, "at": list(self.at), "below": list(self.below), "above": list(self.above)}
+
+    @property
+    def varies(self) -> bool:
+        """Whether the width follows the prediction."""
+        return len(self.at) > 1
+
+    @property
+    def remark(self) -> str:
+        """For the reader of a run: why all intervals have one width, where too few rows are the reason."""
+        if self.varies or self.rows >= FEWEST_VARYING:
+            return ""
+        why = f"a width that follows the prediction needs {FEWEST_VARYING} validation rows, but there are {self.rows}"
+        return f"all intervals have one width: {why}"
+
+    def bounds(self, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The low and the high end (N,) of each interval."""
+        low = predictions + np.interp(predictions, self.at, self.below)
+        return low, predictions + np.interp(predictions, self.at, self.above)
+
+
+def conformal_rank(n: int, tail: float) -> int:
+    """Which of n values in order, from 1, a further one exceeds with a probability of at most ``tail``. Beyond n: none does."""
+    return int(np.ceil((n + 1) * (1 - tail)))
+
+
+def _constant(residuals: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One knot: the same ends everywhere."""
+    ordered, rank = np.sort(residuals), conformal_rank(len(residuals), tail)
+    return np.zeros(1), ordered[[-rank]], ordered[[rank - 1]]
+
+
+def _conformalised(
+    predictions: np.ndarray, residuals: np.ndarray, tail: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Knots of all rows, moved so far, in widths, as the rows of each fold lie outside of the other folds' knots.
+
+    None where all predictions are about the same.
+    """
+    n = len(predictions)
+    knots = min(n // ROWS_OF_KNOT, MOST_KNOTS)
+    least = 1e-3 * float(np.std(residuals)) or 1.0  # a width to divide by where all residuals of a knot are the same
+    fold = np.random.default_rng(0).permutation(n) % FOLDS
+    beneath, beyond = np.empty(n), np.empty(n)
+    for number in range(FOLDS):
+        held = fold == number
+        at, below, above = _local_quantiles(predictions[~held], residuals[~held], tail, knots)
+        low, high = np.interp(predictions[held], at, below), np.interp(predictions[held], at, above)
+        width = np.maximum(high - low, least)
+        beneath[held], beyond[held] = (low - residuals[held]) / width, (residuals[held] - high) / width
+    at, below, above = _local_quantiles(predictions, residuals, tail, knots)
+    if len(at) == 1:
+        return None
+    rank, width = conformal_rank(n, tail) - 1, np.maximum(above - below, least)
+    return at, below - np.sort(beneath)[rank] * width, above + np.sort(beyond)[rank] * width
+
+
+def _local_quantiles(
+    predictions: np.ndarray, residuals: np.ndarray, tail: float, knots: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The residuals' quantiles in groups of about the same prediction and the same number of rows, at the groups' medians."""
+    edges = np.unique(np.quantile(predictions, np.linspace(0, 1, knots + 1)[1:-1]))
+    group = np.searchsorted(edges, predictions, side="right")
+    groups = [group == number for number in np.unique(group)]
+    at = np.array([np.median(predictions[rows]) for rows in groups])
+    ends = np.array([np.quantile(residuals[rows], [tail, 1 - tail]) for rows in groups])
+    return at, ends[:, 0], ends[:, 1]
