@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +15,8 @@ from torch import Tensor, nn
 
 from headway.run.directory import RunDirectory
 from headway.train import step as step_module
+from headway.train.activations import checkpoint_activations
+from headway.train.compiled import MANY_BLOCKS, Compiled, equal_blocks
 from headway.train.main import main
 from headway.train.optimizer import make_optimizer
 from headway.train.precision import Arithmetic
@@ -90,7 +94,7 @@ def takes_long(network: nn.Module, **settings: Any) -> Callable[..., Tensor]:
     [
         (fails, "an operation that no compiler knows"),
         (fails_backward, "no kernel for this"),
-        (takes_long, "it took longer than the training without it"),
+        (takes_long, "it took longer than the training without compiling"),
     ],
 )
 def test_where_compiling_fails_the_network_itself_is_trained(
@@ -133,6 +137,70 @@ def test_batches_of_one_shape_are_compiled_and_what_it_took_is_kept(
     assert step.compiled is not None
     assert step.compiled.proven
     assert step.compiled.seconds > 0
+
+
+class Block(nn.Module):
+    def __init__(self, bias: bool = True) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x).tanh()
+
+
+class Stack(nn.Module):
+    """Equal blocks, and a layer on either side."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 2)
+        self.blocks = nn.ModuleList([Block() for _ in range(count)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.last(x)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf"
+)  # of the compiler's own look at a block's input
+@pytest.mark.parametrize("count", [MANY_BLOCKS - 1, MANY_BLOCKS, 3 * MANY_BLOCKS])
+def test_of_many_equal_blocks_one_is_compiled_for_all_and_only_within_the_call(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    graphs: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(sum(node.op == "call_function" for node in graph.graph.nodes))
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    torch.manual_seed(0)
+    network = Stack(count)
+    compiled = Compiled(network, "default", 5, by_block=True)
+    x = torch.randn(5, 4, requires_grad=True)
+    plain = torch.autograd.grad(network(x).square().sum(), list(network.parameters()))
+    ours = torch.autograd.grad(compiled(x=x).square().sum(), list(network.parameters()))
+    torch.testing.assert_close(ours, plain)
+    assert len(graphs) == 1
+    network(torch.randn(3, 4))  # as in validation
+    copy.deepcopy(network)(x)
+    assert len(graphs) == 1
+    assert (graphs[0] > 2 * (MANY_BLOCKS - 1)) == (count < MANY_BLOCKS)  # the whole network, or a block of two calls
+
+
+def test_blocks_that_differ_or_are_computed_twice_are_not_compiled_alone() -> None:
+    network = Stack(MANY_BLOCKS)
+    assert equal_blocks(network) == list(network.blocks)
+    for alone in (nn.Linear(3, 3), nn.Sequential(nn.Linear(3, 3), nn.Tanh())):
+        assert equal_blocks(nn.ModuleList([copy.deepcopy(alone) for _ in range(20)])) == []
+    network.blocks[3] = Block(bias=False)
+    assert equal_blocks(network) == []
+    network = Stack(MANY_BLOCKS)
+    checkpoint_activations(network)
+    assert equal_blocks(network) == []
 
 
 def test_a_run_says_that_it_is_not_compiled_and_a_restart_does_not_try_again(

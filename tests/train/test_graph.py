@@ -156,6 +156,22 @@ def test_what_cannot_be_captured_trains_eagerly_and_says_why(
     assert step.notices == [f"steps are not replayed as a CUDA graph (train.cuda_graphs): {reason}"]
 
 
+def test_without_memory_to_compare_the_graph_with_an_eager_step_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    eager = steps(made())
+    pretend(monkeypatch)
+    step = made(cuda_graphs=True)
+    assert step.graph is not None
+
+    def full(tensor: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(torch, "empty_like", full)
+    check_same(steps(step), eager)
+    assert step.notices == [
+        "steps are not replayed as a CUDA graph (train.cuda_graphs): the GPU has no memory for the graph"
+    ]
+
+
 def test_a_loss_that_is_no_number_is_found_in_a_graph(monkeypatch: pytest.MonkeyPatch, make_run: MakeRun) -> None:
     pretend(monkeypatch)
     run = make_run(train={"cuda_graphs": True, "learning_rate": 1000.0, "optimizer": "sgd", "record": False})

@@ -180,7 +180,7 @@ class Transformer(nn.Module):
         x_BTD = self.embedding(tokens).to(dtype)
         for block in self.blocks:
             x_BTD = block(x_BTD, cos, sin)
-        return Projection(self.norm(x_BTD), self.head.weight, torch.compiler.is_compiling())
+        return Projection(self.norm(x_BTD), self.head.weight)
 
 
 def load_weights(network: nn.Module, path: str) -> None:

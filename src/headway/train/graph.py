@@ -129,23 +129,41 @@ class StepGraph:
     def _begin(self, batch: Batch) -> None:
         """Capture, and compare with an eager step, which is the one that counts."""
         inputs = {name: tensor.clone() for name, tensor in batch.items()}
-        try:
-            graph = self._cuda.capture(lambda: self._step.captured(inputs))
-        except RuntimeError as error:
+        graph = self._captured(inputs)
+        copies = self._copies() if graph is not None else None
+        if (
+            graph is None or copies is None
+        ):  # not within an except clause: the error holds frames, and they hold the activations
+            graph = None
             self._step.optimizers.zero_grad()  # gradients that lie in the lost graph's memory
-            self.reason = _why(error)
             self._step.eager(batch)
             return
-        self.reason = self._compare(graph, inputs)
+        self.reason = self._compare(graph, inputs, copies)
         if not self.reason:
             self._graph, self._inputs = graph, inputs
 
-    def _compare(self, graph: Graph, batch: Batch) -> str:
+    def _captured(self, inputs: Batch) -> Graph | None:
+        try:
+            return self._cuda.capture(lambda: self._step.captured(inputs))
+        except RuntimeError as error:
+            self.reason = _why(error)
+            return None
+
+    def _copies(self) -> tuple[list[Tensor], list[Tensor]] | None:
+        """All that a step changes, as it is now, and room for it after the graph's step; None where there is no memory for both."""
+        try:
+            now = [tensor.clone() for tensor in self._tensors()]
+            return now, [torch.empty_like(tensor) for tensor in now]
+        except RuntimeError as error:
+            self.reason = _why(error)
+            return None
+
+    def _compare(self, graph: Graph, batch: Batch, copies: tuple[list[Tensor], list[Tensor]]) -> str:
         """How the graph differs from an eager step; empty where it does not, beyond the order of sums."""
         tensors, random = self._tensors(), self._cuda.random()
-        before = [tensor.clone() for tensor in tensors]
+        before, replayed = copies
         graph.replay()
-        replayed = [tensor.clone() for tensor in tensors]
+        torch._foreach_copy_(replayed, tensors)
         torch._foreach_copy_(tensors, before)
         self._cuda.set_random(random)
         self._step.eager(batch)

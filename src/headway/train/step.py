@@ -46,8 +46,8 @@ class Step:
         self.notices: list[str] = []
         self._recipe = recipe
         self._full = batch_size
-        compiles = recipe.compiles
-        self.compiled = Compiled(network, recipe.compile, -(-batch_size // recipe.accumulate)) if compiles else None
+        rows, on_gpu = -(-batch_size // recipe.accumulate), arithmetic.device.type == "cuda"
+        self.compiled = Compiled(network, recipe.compile, rows, by_block=on_gpu) if recipe.compiles else None
         """None where nothing is compiled, or cannot be."""
         self._undo = Undo(network, arithmetic.device)
         self.recorder = Recorder(network, self._loss, loss) if can_be_recorded(recipe, arithmetic) else None
