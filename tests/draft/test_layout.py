@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from headway.cli import commands as cli
+from headway.data import delimiters
 from headway.data.arriving import find_inputs
 from headway.data.source import open_table
 from headway.draft.drafting import draft
@@ -79,6 +80,8 @@ PLAIN: dict[str, Callable[[], bytes]] = {
     "western_of_latin1.data": lambda: text("|", encoding="latin-1"),
     "odd_delimiter.csv": lambda: text("^"),
     "colons.txt": lambda: text(":"),
+    "double_colons.dat": lambda: text("|", encoding="latin-1").replace(b"|", b"::"),
+    "aligned.txt": lambda: table().to_string(index=False).encode("utf-16"),
     "tabs": lambda: text("\t"),
     "titles.csv": lambda: text(before="Report of 2024-01-01\nby: shop, town\n\n"),
     "titles_and_semicolons.csv": lambda: text(";", before="Report\n"),
@@ -117,6 +120,23 @@ def test_a_table_is_the_same_in_whatever_file_it_comes(tmp_path: Path, name: str
     assert data.features == {"größe": "numeric", "stadt": "categorical", "n": "numeric"}
     expected = table().astype({"n": float, "y": str})
     pd.testing.assert_frame_equal(rows_of(tmp_path), expected, check_dtype=False)
+
+
+def test_a_quoted_name_keeps_its_spaces_and_a_line_that_lacks_a_value_is_told_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f'{i % 9}.{i}   {i}\t "the  car {i % 7}"  {"yes" if i % 2 else "no"}' for i in range(200)]
+    content = "\n".join(["mpg   weight  name  y ", *lines]).encode()
+    made(tmp_path, "cars.data", content)
+    csv = load_project("t", tmp_path).data.csv
+    assert csv.delimiter == "spaces"
+    monkeypatch.setattr(delimiters, "BYTES", 7)  # pieces that end within a line
+    assert rows_of(tmp_path)["name"].tolist() == [f"the  car {i % 7}" for i in range(200)]
+    (tmp_path / "cars.data").write_bytes(content + b"\n1.0  7 yes")
+    bad: list[str] = []
+    (item,) = find_inputs(load_project("t", tmp_path).data, None, tmp_path)
+    assert sum(batch.num_rows for _, batch in item.batches(["mpg"], 1000, on_bad_line=bad.append)) == 200
+    assert bad == ["1.0 7 yes"]
 
 
 def test_new_rows_of_a_format_that_their_name_does_not_say_are_read_by_their_content(tmp_path: Path) -> None:
@@ -254,7 +274,11 @@ BROKEN: dict[str, tuple[Callable[[], bytes], tuple[str, ...], str]] = {
     "x.db": (lambda: b"SQLite format 3\0", (), "is an SQLite database"),
     "x.csv": (lambda: text(encoding="cp1252"), ("--encoding", "utf-8"), "is not; set --encoding"),
     "odd.csv": (text, ("--encoding", "klingon"), "--encoding must be a character encoding, but is 'klingon'"),
-    "two.csv": (text, ("--delimiter", "::"), "--delimiter must be one character, tab or space, but is '::'"),
+    "two.csv": (
+        text,
+        ("--delimiter", "and"),
+        "--delimiter must be one character, tab, space, spaces, or signs such as ::, but is 'and'",
+    ),
     "few.csv": (text, ("--header", "a,b"), "--header must name 4 columns, but names 2"),
     "deep.csv": (lambda: b"\n" * 60 + text(), ("--header", "3"), "--header N sets their line"),
     "none.csv": (text, ("--set", "data.written.zzz.decimal=,"), "--set data.written.zzz must name a column"),

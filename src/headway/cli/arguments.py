@@ -246,7 +246,7 @@ def _init_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--format", choices=("csv", "parquet", "jsonl", "arrow"), help=text)
     text = "the character encoding of CSV, for example cp1252 or utf-16 (default: by its content)"
     command.add_argument("--encoding", metavar="NAME", help=text)
-    text = "what stands between the values of CSV: a character, tab or space (default: by its content)"
+    text = "what stands between the values of CSV: a character, tab, space, spaces, or signs such as :: (default: by its content)"
     command.add_argument("--delimiter", metavar="C", help=text)
     text = "the number of the line with the columns' names; none; or, for files without one, the names: a,b,c"
     command.add_argument("--header", metavar="N", help=text)

@@ -2,7 +2,8 @@
 
 source      a table of rows from one or many files, streamed in canonical types
 files       which files a source names, and their format
-formats     the rows of one file in its own format
+formats     the rows of one file in its own format; folders: columns in the names of its folders
+delimited   CSV; delimiters: of more than one character
 records     JSON records
 texts       files of text as rows; naming: what documents are called
 reading     the settings that decide on the values of each row

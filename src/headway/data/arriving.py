@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.datasets import dataset_of, locate
 from headway.data.files import find_files, format_of
+from headway.data.folders import folder_values
 from headway.data.formats import head_of, read_batches, read_schema
 from headway.data.naming import below
 from headway.data.reading import Clean
@@ -39,7 +40,8 @@ class Input:
     @property
     def how(self) -> list[object]:
         """What decides on its rows beside the file's bytes."""
-        return [self.form, self.csv.how, self.clean is not None]
+        folders = folder_values(self.file)
+        return [self.form, self.csv.how, self.clean is not None, *([folders] if folders else [])]
 
     @property
     def depth(self) -> int:

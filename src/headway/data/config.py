@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from headway.columns import Kind, column_type
 from headway.columns.spelling import spell
 from headway.columns.written import Written
 from headway.config import Config
+from headway.data.delimiters import SPACES
 from headway.data.series import SeriesConfig
 
 Split = Literal["train", "validation", "test"]
@@ -23,7 +25,11 @@ _SOME_DAY = datetime(2024, 12, 31, 22, 58, 59, tzinfo=UTC)
 class CsvOptions(Config):
     """How to read CSV files that are not plain comma-separated UTF-8 with a header line."""
 
-    delimiter: str = Field(",", min_length=1, max_length=1, description="The character between two values.")
+    delimiter: str = Field(
+        ",",
+        min_length=1,
+        description="What stands between two values: a character, several such as ::, or spaces for any number of spaces.",
+    )
     column_names: tuple[str, ...] = Field((), description="Names of the columns, for files without a header line.")
     null_values: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"), description="What stands for a missing value."
@@ -33,6 +39,13 @@ class CsvOptions(Config):
     skip_lines: int = Field(
         0, ge=0, description="Lines above the line of names, or above the rows of files without one."
     )
+
+    @field_validator("delimiter")
+    @classmethod
+    def _no_letters(cls, value: str) -> str:
+        if len(value) > 1 and value != SPACES and re.search(r"[\w\s\"]", value):
+            raise ValueError(f"delimiter must be one character, spaces, or signs such as ::, but is {value!r}")
+        return value
 
     @property
     def how(self) -> dict[str, object]:

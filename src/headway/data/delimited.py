@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv as stdlib_csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from headway.data.config import CsvOptions
+from headway.data.delimiters import SPACES, UNIT, Units, is_plain
 from headway.errors import ConfigError, DataError
 
 BLOCK_BYTES = 1 << 22
@@ -32,6 +33,7 @@ def read_header(stream: IO[bytes], csv: CsvOptions, name: str) -> Header:
     """Read by itself: pyarrow cannot give a column a type before it is known. A name in quotes may have line breaks."""
     if csv.column_names:
         return Header(csv.column_names, csv.skip_lines)
+    stream, csv = _plain(stream, csv)
     head = stream.read(1 << 20)
     try:
         text = head.decode(csv.encoding, errors="strict" if len(head) < 1 << 20 else "ignore").lstrip("\ufeff")
@@ -41,7 +43,7 @@ def read_header(stream: IO[bytes], csv: CsvOptions, name: str) -> Header:
         else:
             raise
     except LookupError:
-        raise ConfigError(f"data.csv.encoding must be a character encoding, but is {csv.encoding!r}") from None
+        raise _no_encoding(csv) from None
     lines = text.splitlines(keepends=True)[csv.skip_lines :]
     reader = stdlib_csv.reader(lines, delimiter=csv.delimiter)
     try:
@@ -57,6 +59,21 @@ def read_header(stream: IO[bytes], csv: CsvOptions, name: str) -> Header:
     return Header(tuple(names), csv.skip_lines + reader.line_num)
 
 
+def _plain(stream: IO[bytes], csv: CsvOptions) -> tuple[IO[bytes], CsvOptions]:
+    """The stream with one character between two values, and options that say so."""
+    if is_plain(csv.delimiter):
+        return stream, csv
+    try:
+        units = Units(stream, csv.encoding, csv.delimiter)
+    except LookupError:
+        raise _no_encoding(csv) from None
+    return cast(IO[bytes], units), csv.model_copy(update={"delimiter": UNIT, "encoding": "utf-8"})
+
+
+def _no_encoding(csv: CsvOptions) -> ConfigError:
+    return ConfigError(f"data.csv.encoding must be a character encoding, but is {csv.encoding!r}")
+
+
 def csv_batches(
     stream: IO[bytes], csv: CsvOptions, columns: Sequence[str] | None, header: Header, on_bad_line: OnBadLine | None
 ) -> Iterator[pa.RecordBatch]:
@@ -64,8 +81,13 @@ def csv_batches(
 
     def leave_out(row: pacsv.InvalidRow) -> str:
         assert on_bad_line is not None
-        on_bad_line(row.text)
+        on_bad_line(
+            row.text if is_plain(delimiter) else row.text.replace(UNIT, " " if delimiter == SPACES else delimiter)
+        )
         return "skip"
+
+    delimiter = csv.delimiter
+    stream, csv = _plain(stream, csv)
 
     names = list(header.names)
     reader = pacsv.open_csv(

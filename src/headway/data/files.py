@@ -20,6 +20,7 @@ FORMATS = {
     ".tsv": "csv",
     ".txt": "csv",
     ".data": "csv",
+    ".dat": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
@@ -27,7 +28,7 @@ FORMATS = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
-UNSURE = (".txt", ".data")
+UNSURE = (".txt", ".data", ".dat")
 """Endings that beside tables in one folder are more likely notes."""
 
 PACKED = tuple(BY_ENDING)

@@ -15,6 +15,7 @@ from headway.data.config import CsvOptions
 from headway.data.content import first_bytes, format_by_content, packing_of, unpacked
 from headway.data.delimited import BLOCK_BYTES, Header, OnBadLine, csv_batches, read_header
 from headway.data.files import FORMATS, first_line, open_url, suffix_of
+from headway.data.folders import add_folders, folder_values, with_folders
 from headway.data.records import lines_batches, lines_schema
 from headway.data.texts import SCHEMA, text_row
 from headway.errors import DataError
@@ -82,9 +83,14 @@ def blocks_of(file: str) -> Iterator[bytes]:
 
 
 def read_schema(file: str, form: str, csv: CsvOptions) -> pa.Schema:
-    """The file's columns. Those of CSV and of JSON lines are all text; the project's YAML says what they hold."""
-    if form == "text":
-        return SCHEMA
+    """The file's columns and those of its folders' names. Those of CSV and of JSON lines are all text, and those of folders; the
+    project's YAML says what they hold.
+    """
+    return SCHEMA if form == "text" else with_folders(_schema_within(file, form, csv), folder_values(file))
+
+
+def _schema_within(file: str, form: str, csv: CsvOptions) -> pa.Schema:
+    """The columns that the file itself has."""
     with _stream_of(file, form) as stream:
         if form == "parquet":
             return pq.read_schema(stream)
@@ -109,6 +115,29 @@ def read_batches(
 
     Raises DataError at a CSV line with too few or too many values, unless ``on_bad_line`` takes such lines.
     """
+    values = {} if form == "text" else folder_values(file)
+    if values:
+        within = _schema_within(file, form, csv).names
+        values = {n: v for n, v in values.items() if n not in within and (columns is None or n in columns)}
+    if not values:
+        yield from _batches_within(file, form, csv, columns, rows, on_bad_line, commas)
+        return
+    own = (
+        None if columns is None else [name for name in columns if name not in values] or within[:1]
+    )  # one, to count rows
+    yield from add_folders(_batches_within(file, form, csv, own, rows, on_bad_line, commas), values, columns)
+
+
+def _batches_within(
+    file: str,
+    form: str,
+    csv: CsvOptions,
+    columns: Sequence[str] | None,
+    rows: int,
+    on_bad_line: OnBadLine | None,
+    commas: Collection[str],
+) -> Iterator[pa.RecordBatch]:
+    """The rows with the columns that the file itself has."""
     header = Header((), 0)
     if form == "csv":
         with _stream_of(file, form) as stream:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from headway import __version__
 from headway.columns.summary import Summary
 from headway.data.digests import file_digests
+from headway.data.folders import folder_values
 from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.source import Table
 from headway.errors import DataError
@@ -54,6 +55,7 @@ def _profile_file(table: Table, number: int, start: int) -> Profile:
 
 def _key(table: Table, file: str, digest: str) -> str:
     values = [FORM, __version__, table.how, table.task, list(kinds_of(table).items()), PurePath(file).suffix, digest]
+    values += [folders] if (folders := folder_values(file)) else []
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -20,6 +20,7 @@ from headway.data.canonical import canonical
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.digests import digest_files, file_digests
 from headway.data.files import find_files, format_of
+from headway.data.folders import folder_values
 from headway.data.formats import read_batches, read_schema
 from headway.data.naming import base_of, below
 from headway.data.reading import Clean, FileReading, also_null, reading_of
@@ -148,10 +149,13 @@ class Table:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the files' names and contents and of how they are read. Of documents, names are paths below their source."""
+        """SHA-256 of the files' names and contents, of columns in their folders' names, and of how they are read. Of documents, names are
+        paths below their source.
+        """
         chunks = self.chunks(columns=[NAME]) if self.is_text else ()
         names = [name for chunk in chunks for name in chunk.batch.column(NAME).to_pylist()]
-        return digest_files(self.files, self._root, [*self.how, *names])
+        folders = [] if self.is_text else [values for file in self.files if (values := folder_values(file))]
+        return digest_files(self.files, self._root, [*self.how, *names, *folders])
 
     @property
     def contents(self) -> dict[str, str]:

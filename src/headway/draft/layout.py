@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from headway.data.config import CsvOptions
+from headway.data.delimiters import SPACES, UNIT, is_plain, with_units
 from headway.data.files import FORMATS, find_files, suffix_of
+from headway.data.folders import folder_values
 from headway.data.formats import head_of
 from headway.draft.encoding import encoding_of
 from headway.errors import ConfigError, DataError
@@ -20,11 +23,12 @@ LINES = 200
 TITLES = 50
 """The line of column names is searched for in so many first lines."""
 
-_USUAL, _OTHERS = ("\t", ";", "|", ","), ("^", "~", "\x01", " ", ":")
+_USUAL, _OTHERS = ("\t", ";", "|", ","), ("^", "~", "\x01", SPACES, " ", "::", ":")
 """Of equally good delimiters the first is taken; the comma is last, as it also occurs in numbers and texts."""
 
-_WORDS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+_WORDS = {"tab": "\t", "\\t": "\t", "space": " ", "whitespace": SPACES, "comma": ",", "semicolon": ";", "pipe": "|"}
 _VALUE = re.compile(r"[-+$€£(]*[.,]?\d.*|\?|")
+_MANY_SPACES = re.compile(r"^ |  | \t|\t ", re.MULTILINE)
 _YEAR = re.compile(r"(19|20)\d\d")
 
 
@@ -60,7 +64,7 @@ class _Lines:
 def choose_files(source: str, root: Path, choices: Choices) -> tuple[str, list[str], list[str]]:
     """The source, its files, and notes. In a folder with several formats, the files of the most frequent one are taken."""
     files = find_files(source, root, "--data")
-    notes = _partitions(source, files)
+    notes = _folders(files)
     endings = Counter(suffix_of(file) for file in files)
     if len(files) == 1 or len({FORMATS.get(one) for one in endings}) == 1:
         return source, files, notes
@@ -77,15 +81,10 @@ def choose_files(source: str, root: Path, choices: Choices) -> tuple[str, list[s
     return pattern, find_files(pattern, root, "--data"), notes
 
 
-def _partitions(source: str, files: Sequence[str]) -> list[str]:
-    """What is said of folders such as month=1, which the files do not hold as a column."""
-    below = (PurePath(file.removeprefix(source)).parts[:-1] for file in files)
-    names = sorted({part.partition("=")[0] for parts in below for part in parts if "=" in part})
-    if not names:
-        return []
-    return [
-        f"the folders say {', '.join(names)}, which is not read; to learn from it, write it into the files as a column"
-    ]
+def _folders(files: Sequence[str]) -> list[str]:
+    """What is said of columns in the names of folders, such as month=1."""
+    names = sorted({name for file in files for name in folder_values(file)})
+    return [f"read from the names of folders: {', '.join(names)}"] if names else []
 
 
 def layout_of(files: Sequence[str], choices: Choices, target: str) -> Layout:
@@ -167,6 +166,8 @@ def _decoded(head: bytes, encoding: str) -> str:
 
 
 def _lines(text: str, delimiter: str) -> _Lines:
+    if not is_plain(delimiter):
+        text, delimiter = with_units(text, delimiter), UNIT
     reader = stdlib_csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
     rows: list[list[str]] = []
     above: list[int] = []
@@ -188,16 +189,25 @@ def _delimiter(text: str, choice: str | None, target: str, header: str | None) -
     """The character that divides most lines into equally many values."""
     if choice is not None:
         delimiter = _WORDS.get(choice.lower(), choice)
-        if len(delimiter) != 1:
-            raise ConfigError(f"--delimiter must be one character, tab or space, but is {choice!r}")
-        return delimiter
+        try:
+            return CsvOptions(delimiter=delimiter).delimiter
+        except ValueError:
+            signs = "one character, tab, space, spaces, or signs such as ::"
+            raise ConfigError(f"--delimiter must be {signs}, but is {choice!r}") from None
     width = len(header.split(",")) if header and "," in header else None
     for candidates, least in ((_USUAL, 0.5), (_OTHERS, 0.95)):
-        scores = {one: _evenness(_lines(text, one).rows, target, width) for one in candidates}
-        best = max(candidates, key=lambda one: scores[one])
+        likely = [one for one in candidates if one != SPACES or _MANY_SPACES.search(text)]
+        scores = {one: _evenness(_lines(text, one).rows, target, width) for one in likely}
+        best = max(likely, key=lambda one: scores[one])
         if scores[best] >= (False, least):
-            return best
+            return SPACES if best == "\t" and _is_aligned(text, target, width, scores[best][0]) else best
     return ","
+
+
+def _is_aligned(text: str, target: str, width: int | None, has_target: bool) -> bool:
+    """Whether tabs are some of the spaces between columns that stand below each other."""
+    aligned = _MANY_SPACES.search(text) is not None
+    return aligned and _evenness(_lines(text, SPACES).rows, target, width) >= (has_target, 0.95)
 
 
 def _evenness(rows: list[list[str]], target: str, width: int | None) -> tuple[bool, float]:
