@@ -116,15 +116,12 @@ def read_batches(
     Raises DataError at a CSV line with too few or too many values, unless ``on_bad_line`` takes such lines.
     """
     values = {} if form == "text" else folder_values(file)
-    if values:
-        within = _schema_within(file, form, csv).names
-        values = {n: v for n, v in values.items() if n not in within and (columns is None or n in columns)}
+    within = _schema_within(file, form, csv).names if values else []
+    values = {n: v for n, v in values.items() if n not in within and (columns is None or n in columns)}
     if not values:
         yield from _batches_within(file, form, csv, columns, rows, on_bad_line, commas)
         return
-    own = (
-        None if columns is None else [name for name in columns if name not in values] or within[:1]
-    )  # one, to count rows
+    own = None if columns is None else [name for name in columns if name not in values] or within[:1]  # to count rows
     yield from add_folders(_batches_within(file, form, csv, own, rows, on_bad_line, commas), values, columns)
 
 
