@@ -33,7 +33,7 @@ from headway.files.disk import disk_error
 from headway.machine.clock import moment
 from headway.machine.processes import die_with_parent
 from headway.pipeline import effects
-from headway.pipeline.terminal import Terminal, metric_rows, slice_rows
+from headway.pipeline.terminal import Terminal, importance_rows, metric_rows, slice_rows
 from headway.pipeline.validation import Validation
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter, markdown_table
@@ -191,6 +191,10 @@ def show_metrics(project: str, evaluation: Evaluation) -> None:
         create_table_artifact(
             table=slices, key=artifact_key(project, "slices"), description="The deciding metric by slice."
         )
+    if evaluation.importance is not None:
+        rows = importance_rows(evaluation)
+        key = artifact_key(project, "importance")
+        create_table_artifact(table=rows, key=key, description=evaluation.importance.text)
 
 
 def show_decision(project: str, decision: Decision, evaluation: Evaluation, run: RunDirectory) -> None:

@@ -83,6 +83,9 @@ def test_a_first_retraining_ends_with_a_champion_and_every_finding_as_a_file(roo
         "result.json",
     }
     assert files | {"evaluation.json", "decision.json", "stages.json", "tracking.json", "bundle", "plots"} <= names
+    assert {"importance.csv", "plots/importance.png"} <= names | {
+        f"plots/{path.name}" for path in (first.path / "plots").iterdir()
+    }
     assert not [path for path in first.bundle.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".bin")]
 
 
@@ -91,6 +94,19 @@ def test_what_is_reported_is_what_scikit_learn_finds_in_the_predictions(first: R
     auc = roc_auc_score(target, np.load(first.predictions("test"))[:, 1])
     assert evaluation_of(first).metrics["auc"].value == pytest.approx(auc)
     assert 150 < len(target) < 250, "about a fifth of a thousand rows"
+
+
+def test_every_column_that_the_model_sees_has_its_importance_and_the_run_says_what_drives_it(
+    first: RunDirectory,
+) -> None:
+    evaluation = evaluation_of(first)
+    importance = evaluation.importance
+    assert importance is not None
+    assert {one.column for one in importance.columns} == set(Store(first.store).preparation.kinds)
+    assert (importance.metric, importance.rows, importance.shuffles) == ("auc", evaluation.rows, 5)
+    assert importance.columns[0].column == "checking_account", "known as the strongest of this data set"
+    assert importance.text.startswith("what drives it: checking_account")
+    assert importance.text in evaluation.remarks
 
 
 def test_a_fresh_process_predicts_raw_rows_as_the_run_did(root: Path, first: RunDirectory, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ moments     when each row happened; date_formats: the formats of texts; periods:
 learnt      the rows that a model was trained on
 documents   the documents of a project without a target
 prepare     the fitted preparation; fit: fits it; inputs: the shape of its arrays
+prepared    rows as a model takes them, and what each column became
 store       prepared arrays on disk; arrays: written piece by piece; ready: whether a store can be used again
 batches     batches of a table; streamed: one that does not fit; padded, sparse: ragged rows; loader: by a plain DataLoader
 tokens      the tokens of documents; windows: their batches

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from headway.columns.ngrams import WEIGHTED
 from headway.columns.ragged import Ragged
+from headway.data.prepared import PreparedRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,13 @@ def padded(rows: Mapping[str, Ragged]) -> dict[str, Rows]:
         inputs[name] = PaddedRows.of(Ragged(features, one.offsets))
         inputs[f"{name}_weights"] = PaddedRows.of(Ragged(weights, one.offsets))
     return inputs
+
+
+def tensors_of(rows: PreparedRows) -> dict[str, Rows]:
+    """Prepared rows as a network is given them."""
+    numeric, categorical = rows.arrays["numeric"], rows.arrays["categorical"].astype(np.int64)
+    dense = {"numeric": torch.from_numpy(numeric), "categorical": torch.from_numpy(categorical)}
+    return {**dense, **padded(rows.ragged)}
 
 
 def row_bytes(rows: Mapping[str, Rows]) -> int:

@@ -27,6 +27,13 @@ class EvaluateConfig(Config):
         description="Cheap models that the network must beat to earn its keep; of documents unigram and ngram, which count tokens; "
         "of data.series naive, the newest known target, and seasonal_naive, that of a season ago.",
     )
+    importance: int = Field(
+        10_000,
+        ge=0,
+        le=100_000,
+        description="Test rows at most that are predicted once more for each column, with its values shuffled; fewer where that "
+        "takes more than three seconds of a core, 0 for none.",
+    )
     prompts: tuple[str, ...] = Field(("\n",), description="Of a language model: what the samples begin with.")
     reference: str | None = Field(
         None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headway.evaluate.metrics import title_of
-from headway.evaluate.result import CalibrationBin, Evaluation
+from headway.evaluate.result import CalibrationBin, Evaluation, Importance
 from headway.tasks import task_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ INK, SOFT, GRID = "#1d2530", "#6b7684", "#e3e7ec"
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#8f5fa8", "#8a939e"
 COLOURS = {"model": BLUE, "champion": ORANGE, "boosting": GREEN, "linear": PURPLE, "trivial": GREY}
 DOTS = 110
+MOST_COLUMNS = 20
 MOST_POINTS = 600
 """Points of a curve: more cannot be seen."""
 
@@ -45,6 +46,7 @@ def draw(
     makers: dict[str, Callable[[], Figure | None]] = {
         "learning_curve": lambda: _learning(points),
         "metrics": lambda: _metrics(evaluation, task.baselines[0]),
+        "importance": lambda: _importance(evaluation.importance),
     }
     of_rows: dict[str, Callable[[], Figure | None]] = {
         "residuals": lambda: _residuals(target, predictions["model"]),
@@ -261,15 +263,34 @@ def _metrics(evaluation: Evaluation, trivial: str) -> Figure | None:
         for name, row in rows.items()
         if row.low is not None and row.value is not None and row.high is not None
     }
-    if not points:
+    colours = {name: COLOURS.get(name, GREY) for name in points}
+    return _intervals(f"{title_of(metric)}, 95 % interval", title_of(metric), points, colours) if points else None
+
+
+def _importance(importance: Importance | None) -> Figure | None:
+    """The columns that matter most, and grey where the interval holds 0."""
+    shown = [] if importance is None else importance.columns[:MOST_COLUMNS]
+    points = {o.column: (o.low, o.value, o.high) for o in shown if o.low is not None and o.high is not None}
+    if importance is None or not points:
         return None
-    figure, axes = _figure(f"{title_of(metric)}, 95 % interval", title_of(metric), "", 5.6, 1.4 + 0.42 * len(points))
+    colours = {one.column: BLUE if one.is_measurable else GREY for one in shown}
+    across = f"{title_of(importance.metric)} worse by, when the column is shuffled"
+    figure = _intervals("What drives it, 95 % interval", across, points, colours)
+    figure.axes[0].axvline(0, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+    return figure
+
+
+def _intervals(
+    title: str, across: str, points: Mapping[str, tuple[float, float, float]], colours: Mapping[str, str]
+) -> Figure:
+    """A line for each name, from low to high, with its value as a dot."""
+    figure, axes = _figure(title, across, "", 5.6, 1.4 + 0.42 * len(points))
     for i, (name, (low, value, high)) in enumerate(points.items()):
-        colour = COLOURS.get(name, GREY)
+        colour = colours[name]
         axes.plot([low, high], [i, i], color=colour, linewidth=3, solid_capstyle="round", alpha=0.5)
         axes.plot(value, i, "o", color=colour, markersize=7)
         axes.annotate(_number(value), (value, i), (0, 7), textcoords="offset points", ha="center", fontsize=8)
-    axes.set_yticks(range(len(points)), list(points))
+    axes.set_yticks(range(len(points)), [name[:30] for name in points])
     axes.set_ylim(len(points) - 0.4, -0.7)
     axes.margins(x=0.12)
     _plain(axes.xaxis)

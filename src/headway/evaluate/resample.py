@@ -79,19 +79,19 @@ class Units:
         """The same rows in another order, (N,) row numbers."""
         return self if self.codes is None else Units(self.name, self.rows, self.codes[order], self.note)
 
-    def sample(self, seed: int) -> Sample | None:
-        """About MOST_ROWS rows of units drawn at random; None where there are no more rows than that."""
-        if self.rows <= MOST_ROWS:
+    def sample(self, seed: int, most: int = MOST_ROWS) -> Sample | None:
+        """About ``most`` rows of units drawn at random; None where there are no more rows than that."""
+        if self.rows <= most:
             return None
         rng = np.random.default_rng([seed, 1])
-        size = min(self.count, max(FEWEST_UNITS, round(self.count * MOST_ROWS / self.rows)))
+        size = min(self.count, max(min(FEWEST_UNITS, most), round(self.count * most / self.rows)))
         codes = np.sort(rng.permutation(self.count)[:size])
         share = size / self.count
         if self.codes is None:
             return Sample(codes, share)
         rows = np.arange(self.rows) if share == 1 else np.flatnonzero(np.isin(self.codes, codes))
-        if size <= FEWEST_UNITS and len(rows) > MOST_ROWS:
-            rows = np.sort(rng.choice(rows, MOST_ROWS, replace=False))
+        if size <= FEWEST_UNITS and len(rows) > most:
+            rows = np.sort(rng.choice(rows, most, replace=False))
         return Sample(rows, share)
 
     def description(self) -> str:

@@ -125,6 +125,35 @@ class ReferenceResult(Record):
 
 
 @dataclass(frozen=True)
+class ColumnImportance(Record):
+    """How much worse the metric is where the values of a column are shuffled, with its 95 % interval."""
+
+    column: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def is_measurable(self) -> bool:
+        """Whether the interval lies above 0: else the column adds nothing measurable."""
+        return self.low is not None and self.low > 0
+
+
+@dataclass(frozen=True)
+class Importance(Record):
+    """The permutation importance of every column that the model sees, the largest first, on ``rows`` of the test rows.
+
+    ``shuffles``: how often each column was shuffled. ``text``: what drives the model, in one line.
+    """
+
+    metric: str
+    rows: int
+    shuffles: int
+    columns: tuple[ColumnImportance, ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class Evaluation(Record):
     """The model's ``metrics``, ``primary`` first, which decides. ``undefined``: for `model`, `champion` and each baseline.
 
@@ -145,6 +174,7 @@ class Evaluation(Record):
     calibration: tuple[CalibrationBin, ...] = ()
     coverage: IntervalCoverage | None = None
     reference: ReferenceResult | None = None
+    importance: Importance | None = None
     earns_its_keep: Standing | None = None
     latency_ms: float = 0.0
     size_mb: float = 0.0
@@ -154,10 +184,9 @@ class Evaluation(Record):
 
     @property
     def remarks(self) -> list[str]:
-        """For any page: how the model stands beside its baselines, what its intervals hold, and what could not be measured."""
-        standing = [] if self.earns_its_keep is None else [self.earns_its_keep.text]
-        coverage = [] if self.coverage is None else [self.coverage.text]
-        return [*standing, *coverage, *self.gaps]
+        """For any page: how the model stands beside its baselines, what its intervals hold, what drives it, and what was not measured."""
+        texts = [one.text for one in (self.earns_its_keep, self.coverage, self.importance) if one is not None]
+        return [*texts, *self.gaps]
 
     @property
     def gaps(self) -> list[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.evaluate.evaluation import beside, evaluate
+from headway.evaluate.importance import write_table
 from headway.evaluate.plots import draw
-from headway.evaluate.result import ChampionResult, Evaluation
+from headway.evaluate.result import ChampionResult, Evaluation, Importance
 from headway.files.atomic import write_array
 from headway.pipeline.exam import REHEARSAL, Exam
 from headway.pipeline.exam_of_rows import ExamOfRows
@@ -39,7 +40,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     exam = exam_of(run, project, root)
     holder = tracking.holder(root, project.name)
     bundles = [run.bundle, *_champion_of_these_rows(exam, holder)]
-    child = exam.rehearse(run.path / REHEARSAL, bundles, prompts=exam.prompts)
+    child = exam.rehearse(run.path / REHEARSAL, bundles, prompts=exam.prompts, importance=exam.importance)
     try:
         report.progress(0.1, "fitting the baselines")
         baselines = exam.baselines(project.evaluate.baselines)
@@ -65,9 +66,13 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         model_name=project.model.name,
         resamples=project.evaluate.resamples,
     )
+    importance = Importance.read_if_whole(run.path / REHEARSAL / "importance.json")
+    if importance is not None:
+        write_table(run.path / "importance.csv", importance)
     evaluation = replace(
         evaluation,
         coverage=exam.coverage(candidate),
+        importance=importance,
         latency_ms=own.latency_ms,
         size_mb=own.size_bytes / 1e6,
     )

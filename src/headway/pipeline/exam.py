@@ -20,8 +20,10 @@ import numpy as np
 from headway.data.learnt import Examinable, Learnt, examinable
 from headway.evaluate.baselines import Fitted
 from headway.evaluate.evaluation import Reference
+from headway.evaluate.importance import ImportanceRequest
 from headway.evaluate.resample import Units
 from headway.evaluate.result import IntervalCoverage
+from headway.files.records import plain
 from headway.pipeline.rival import Attempt, attempted
 from headway.project import Project
 from headway.run.directory import RunDirectory
@@ -77,6 +79,11 @@ class Exam(ABC):
     def prompts(self) -> tuple[str, ...]:
         """The beginnings of the candidate's samples, where it generates texts."""
         return ()
+
+    @property
+    def importance(self) -> ImportanceRequest | None:
+        """What is to be measured of each column's importance; None where rows have no columns."""
+        return None
 
     @property
     def slices(self) -> Mapping[str, np.ndarray]:
@@ -150,11 +157,18 @@ class Exam(ABC):
         return attempted(bundle, predictions, outcome)
 
     def rehearse(
-        self, out: Path, bundles: Sequence[Path], store: Path | None = None, prompts: Sequence[str] = ()
+        self,
+        out: Path,
+        bundles: Sequence[Path],
+        store: Path | None = None,
+        prompts: Sequence[str] = (),
+        importance: ImportanceRequest | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start a fresh process in which the bundles predict the test rows; ``store``: where these are, if not in the run's."""
-        (out / "rehearsal.json").unlink(missing_ok=True)  # of an earlier try
-        words = [str(store or self.run.store), str(out), json.dumps(list(prompts)), *map(str, bundles)]
+        for name in ("rehearsal.json", "importance.json"):
+            (out / name).unlink(missing_ok=True)  # of an earlier try
+        asked = json.dumps(plain(importance))
+        words = [str(store or self.run.store), str(out), json.dumps(list(prompts)), asked, *map(str, bundles)]
         with open(self.run.path / f"{out.name}.log", "wb") as log:
             command = [sys.executable, "-m", "headway.serve.rehearse", *words]
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -22,6 +22,8 @@ from headway.evaluate.baselines import Fitted, fit_baselines
 from headway.evaluate.config import NAIVE
 from headway.evaluate.coverage import coverage
 from headway.evaluate.evaluation import Reference
+from headway.evaluate.importance import ImportanceRequest
+from headway.evaluate.metrics import primary
 from headway.evaluate.resample import Units
 from headway.evaluate.result import IntervalCoverage
 from headway.files.atomic import write_array
@@ -79,6 +81,12 @@ class ExamOfRows(Exam):
     @property
     def classes(self) -> tuple[str, ...]:
         return self._preparation.target.classes
+
+    @property
+    def importance(self) -> ImportanceRequest | None:
+        rows = self.project.evaluate.importance
+        metric = primary(self.project.task, len(self.classes), self.project.gate.metric)
+        return ImportanceRequest(metric, rows) if rows else None
 
     @property
     def slices(self) -> Mapping[str, np.ndarray]:

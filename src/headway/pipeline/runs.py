@@ -200,6 +200,7 @@ class Summary:
             "baselines": {name: plain(baseline.metrics) for name, baseline in evaluation.baselines.items()},
             "undefined": plain(evaluation.undefined),
             "reference": plain(evaluation.reference),
+            "importance": plain(evaluation.importance),
             "earns_its_keep": plain(evaluation.earns_its_keep),
             "decision": {} if decision is None else {"promoted": decision.promoted, "reason": decision.reason},
             "model": {} if decision is None else {"name": decision.name, "version": decision.version},

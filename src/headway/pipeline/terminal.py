@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
 
-    from headway.evaluate.result import Estimate, Evaluation, Metrics
+    from headway.evaluate.result import ColumnImportance, Estimate, Evaluation, Metrics
     from headway.pipeline.runs import Summary
 
 PLAIN_SECONDS = 10.0
@@ -179,10 +179,9 @@ class Terminal:
         if standing is not None:
             self.console.print()
             self.console.print(Text(standing.text, style="" if standing.verdict else "bold yellow"))
-        if reference is not None:
-            self.console.print(Text(reference.text))
-        if evaluation.coverage is not None:
-            self.console.print(Text(evaluation.coverage.text))
+        for one in (reference, evaluation.coverage, evaluation.importance):
+            if one is not None:
+                self.console.print(Text(one.text))
 
 
 def _console(stream: TextIO, width: int | None) -> Console:
@@ -250,7 +249,23 @@ def slice_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     ]
 
 
-def _interval(metric: Estimate) -> str:
+def importance_rows(evaluation: Evaluation) -> list[dict[str, str]]:
+    """One row a column that the model sees: how much worse the deciding metric is when it is shuffled."""
+    importance = evaluation.importance
+    if importance is None:
+        return []
+    return [
+        {
+            "column": one.column,
+            f"{importance.metric.replace('_', ' ')} worse by": number(one.value),
+            "95 % interval": _interval(one),
+            "": "" if one.is_measurable else "nothing measurable",
+        }
+        for one in importance.columns
+    ]
+
+
+def _interval(metric: Estimate | ColumnImportance) -> str:
     return "" if metric.low is None or metric.high is None else f"{number(metric.low)}–{number(metric.high)}"
 
 

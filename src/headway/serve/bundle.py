@@ -21,9 +21,9 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.columns.category import FIRST_CODE, UNKNOWN
-from headway.columns.ragged import Ragged
 from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
+from headway.data.prepared import PreparedRows
 from headway.data.store import Store
 from headway.files.atomic import read_json, write_atomically, write_json
 from headway.models import ModelConfig, model_configs
@@ -104,15 +104,14 @@ class Predictor:
         Raises DataError when a column is missing or holds what its kind cannot be. Columns not needed are ignored;
         categories never seen in training fall into the unknown bucket; nulls are imputed. So are infinities, unless it is ``strict``.
         """
-        batch = self.canonical(rows)
-        return self._compute(batch, self.preparation.apply(batch, strict))
+        return self.compute(PreparedRows.of(self.preparation, self.canonical(rows), strict))
 
     def answer(self, rows: pd.DataFrame | pa.RecordBatch, _params: Mapping[str, Any]) -> pd.DataFrame:
         """The result of MLflow's predict: `prediction`, and `probability_<class>` columns or `low` and `high`. Raises as `predict`."""
         batch = self.canonical(rows)
-        arrays = self.preparation.apply(batch, strict=True)
-        self._warn_of_unknown(batch, arrays["categorical"])
-        predictions = self._compute(batch, arrays)
+        prepared = PreparedRows.of(self.preparation, batch, strict=True)
+        self._warn_of_unknown(batch, prepared.arrays["categorical"])
+        predictions = self.compute(prepared)
         refuse_unpredicted(predictions)
         return self.decode(predictions)
 
@@ -157,12 +156,13 @@ class Predictor:
             seconds.append(time.perf_counter() - start)
         return 1000 * float(np.median(seconds))
 
-    def _compute(self, batch: pa.RecordBatch, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    def compute(self, rows: PreparedRows) -> np.ndarray:
+        """The same of rows that are prepared already."""
         if not isinstance(self.model, _network_type()):
             from headway.models.boosting import predict
 
-            return predict(self.model, arrays, self.inputs)
-        return _predict_network(self.model, arrays, self.preparation.ragged(batch), self.preparation)
+            return predict(self.model, rows.arrays, self.inputs)
+        return _predict_network(self.model, rows, self.preparation)
 
 
 def decode(preparation: Preparation, interval: Interval | None, predictions: np.ndarray) -> pd.DataFrame:
@@ -213,22 +213,16 @@ def _load_model(folder: Path, config: ModelConfig, inputs: Inputs) -> nn.Module 
     return folded(network.eval(), inputs.categorical)
 
 
-def _predict_network(
-    network: nn.Module, arrays: dict[str, np.ndarray], ragged: Mapping[str, Ragged], preparation: Preparation
-) -> np.ndarray:
+def _predict_network(network: nn.Module, rows: PreparedRows, preparation: Preparation) -> np.ndarray:
     """On the CPU, in full precision: a registered model gives the same numbers everywhere."""
     import torch
 
-    from headway.data.padded import Rows, padded
+    from headway.data.padded import tensors_of
     from headway.tasks import target_task
     from headway.train.precision import choose_precision
     from headway.train.table import predict
 
-    tensors: dict[str, Rows] = {
-        "numeric": torch.from_numpy(arrays["numeric"]),
-        "categorical": torch.from_numpy(arrays["categorical"].astype(np.int64)),
-        **padded(ragged),
-    }
+    tensors = tensors_of(rows)
     task = target_task(preparation.target.task)
     decoded = predict(network, tensors, task, choose_precision("fp32", torch.device("cpu")))
     return task.finish(preparation.target, decoded.numpy())

@@ -1,9 +1,10 @@
-"""Predict the raw test rows in a fresh process: `python -m headway.serve.rehearse STORE OUT PROMPTS BUNDLE...`.
+"""Predict the raw test rows in a fresh process: `python -m headway.serve.rehearse STORE OUT PROMPTS IMPORTANCE BUNDLE...`.
 
 For each bundle writes `OUT/<n>.npy`, its predictions, and into `OUT/rehearsal.json`: its size in bytes, the time to
 predict 1,000 rows, or characters, and, where a bundle cannot predict these rows, the reason. A champion is thus judged on the
 candidate's test rows by its own preparation. Results are written after each bundle, so that one that ends the process does not lose
 those of the others. `OUT/samples.txt` has the first bundle's continuations of the PROMPTS, a JSON list.
+`OUT/importance.json`, written last, says what its columns contribute, where IMPORTANCE asks for it; otherwise that is null.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from headway.data.store import Store
 from headway.errors import HeadwayError
+from headway.evaluate.importance import ImportanceRequest
 from headway.files.atomic import write_array, write_atomically
-from headway.serve.bundle import load_predictor
+from headway.serve.bundle import Predictor, load_predictor
+from headway.serve.importance import importance_of
 from headway.serve.outcome import Outcome, write_outcomes
 from headway.serve.text import TextPredictor
 
 
-def main(store: str, out: str, prompts: Sequence[str], bundles: Sequence[str]) -> int:
+def main(
+    store: str,
+    out: str,
+    prompts: Sequence[str],
+    bundles: Sequence[str],
+    importance: ImportanceRequest | None = None,
+) -> int:
     """Rehearse every bundle. A bundle that fails is reported in the JSON, not by the exit code."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -31,7 +41,22 @@ def main(store: str, out: str, prompts: Sequence[str], bundles: Sequence[str]) -
         except (HeadwayError, OSError, KeyError) as error:
             outcomes.append(Outcome.of_problem(error))
         write_outcomes(folder, outcomes)
+    if importance is not None and outcomes[0].problem is None:
+        _measure_importance(Store(Path(store)), Path(bundles[0]), folder, importance)
     return 0
+
+
+def _measure_importance(store: Store, bundle: Path, folder: Path, request: ImportanceRequest) -> None:
+    import torch
+
+    predictor = load_predictor(bundle)
+    assert isinstance(predictor, Predictor), "a text has no columns"
+    torch.set_num_threads(
+        1
+    )  # the baselines are fitted meanwhile: beside them, two threads took twice the processor time
+    importance = importance_of(predictor, store, request)
+    if importance is not None:
+        importance.write(folder / "importance.json")
 
 
 def _rehearse(store: Path, bundle: Path, out: Path, prompts: Sequence[str]) -> Outcome:
@@ -46,4 +71,6 @@ def _rehearse(store: Path, bundle: Path, out: Path, prompts: Sequence[str]) -> O
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), sys.argv[4:]))
+    asked = json.loads(sys.argv[4])
+    request = None if asked is None else ImportanceRequest.from_json(asked)
+    sys.exit(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), sys.argv[5:], request))

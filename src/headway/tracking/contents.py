@@ -34,6 +34,7 @@ FILES = (
     "journal.jsonl",
     "result.json",
     "evaluation.json",
+    "importance.csv",
     "decision.json",
     "stages.json",
     "rehearsal/samples.txt",
