@@ -26,7 +26,7 @@ from headway.models.mlp import MLP
 from headway.serve.config import ServeConfig
 from headway.server.retention_config import RetentionConfig
 from headway.server.schedule import ScheduleConfig
-from headway.tasks import TaskName, has_target, names, task_of
+from headway.tasks import Task, TaskName, has_target, names, task_of
 from headway.train.recipe import Recipe
 from headway.watch.config import WatchConfig
 
@@ -76,19 +76,27 @@ class Project(Config):
     @model_validator(mode="after")
     def _task_fits(self) -> Project:
         """A model, a loss, baselines and a metric that suit the task."""
-        task = task_of(self.task)
+        task = self.learner
         fitting = [name for name, config in model_configs().items() if config.completes == task.completes]
         if self.model.name not in fitting:
             raise ValueError(f"model must be {_any_of(fitting)} for {self.task}, but is {self.model.name}")
         if (loss := self.train.loss) not in task.losses:
             raise ValueError(f"train.loss must suit {self.task}, but is {loss}; leave it auto")
+        if self.train.target_scale != "linear" and (task.has_classes or not has_target(self.task)):
+            raise ValueError(
+                f"train.target_scale must be linear for {self.task}, but is {self.train.target_scale}: it is of numbers"
+            )
+        if self.model.name == "linear" and loss in ("mae", "huber", "quantile"):
+            raise ValueError(
+                f"train.loss must be auto, mse, poisson, gamma or tweedie for linear, but is {loss}; mlp and boosting can do it"
+            )
         if self.train.label_smoothing and not task.has_classes:
             raise ValueError(f"train.label_smoothing must be 0 for {self.task}, but it is not: numbers have no classes")
         if others := [name for name in self.evaluate.baselines if name not in task.baselines]:
             raise ValueError(
                 f"evaluate.baselines must be of {', '.join(task.baselines)} for {self.task}, but one is {others[0]}"
             )
-        deciding = [metric.name for metric in task.metrics if metric.decides]
+        deciding = [metric.name for metric in task.measured if metric.decides]
         if (metric := self.gate.metric) not in (None, *deciding):
             fix = suggest(str(metric), deciding) or "; leave it out"
             raise ValueError(f"gate.metric must be {_any_of(deciding)} for {self.task}, but is {metric}{fix}")
@@ -171,6 +179,23 @@ class Project(Config):
                 f"evaluate.reference must not be a feature, but {reference} is one; leave it out of data.features"
             )
         return self
+
+    @property
+    def learner(self) -> Task:
+        """The task, with what its training minimises."""
+        return task_of(self.task).minimising(self.train.objective)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The metrics beside those that the task always has."""
+        always = task_of(self.task).metrics
+        return tuple(metric.name for metric in self.learner.measured if metric not in always)
+
+    def gate_of(self, classes: int) -> GateConfig:
+        """The gate, with the metric of what is minimised where none is stated."""
+        if self.gate.metric is not None or self.train.objective.is_plain:
+            return self.gate
+        return self.gate.model_copy(update={"metric": self.learner.default_metric(classes)})
 
     def to_yaml(self) -> str:
         """The resolved project, every default written out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from headway.errors import ConfigError
 from headway.evaluate.metrics import METRICS, differences, measure, primary
 from headway.evaluate.resample import Units
 from headway.evaluate.result import Estimate
+from headway.evaluate.undefined import reasons
 from headway.tasks import task_of
 
 
@@ -30,12 +32,25 @@ def multi(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return target, np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
+NUMBERS = {
+    "rmse": sk.root_mean_squared_error,
+    "mae": sk.mean_absolute_error,
+    "r2": sk.r2_score,
+    "mape": sk.mean_absolute_percentage_error,
+    "poisson_deviance": sk.mean_poisson_deviance,
+    "gamma_deviance": sk.mean_gamma_deviance,
+    "tweedie_deviance_150": partial(sk.mean_tweedie_deviance, power=1.5),
+    "tweedie_deviance_120": partial(sk.mean_tweedie_deviance, power=1.2),
+    "pinball_90": partial(sk.mean_pinball_loss, alpha=0.9),
+    "pinball_05": partial(sk.mean_pinball_loss, alpha=0.05),
+}
+
+
 def trusted(name: str, target: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None) -> float:
     """scikit-learn's answer, with the rows' weights."""
     w: dict[str, Any] = {"sample_weight": weight}
-    if name in ("rmse", "mae", "r2"):
-        function = {"rmse": sk.root_mean_squared_error, "mae": sk.mean_absolute_error, "r2": sk.r2_score}[name]
-        return float(function(target, prediction, **w))
+    if name in NUMBERS:
+        return float(NUMBERS[name](target, prediction, **w))
     two = prediction.shape[1] == 2
     labels = list(range(prediction.shape[1]))
     if name == "accuracy":
@@ -81,6 +96,29 @@ def test_each_value_and_each_resample_equals_scikit_learns(case: str) -> None:
         np.testing.assert_allclose(
             metric.resampled(target, prediction, {})(weights), expected, atol=1e-9, err_msg=metric.name
         )
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if METRICS[name] not in task_of("regression").metrics])
+def test_the_metric_of_each_loss_equals_scikit_learns_also_resampled(name: str) -> None:
+    rng = np.random.default_rng(13)
+    target, prediction = rng.gamma(2.0, 3.0, 200), rng.gamma(2.0, 3.0, 200)
+    if name != "gamma_deviance":
+        target[:40] = 0
+    weights = rng.multinomial(200, np.full(200, 1 / 200), size=6).astype(float)
+    assert METRICS[name].value(target, prediction) == pytest.approx(trusted(name, target, prediction, None))
+    expected = [trusted(name, target, prediction, w) for w in weights]
+    np.testing.assert_allclose(METRICS[name].resampled(target, prediction, {})(weights), expected, rtol=1e-9)
+
+
+def test_a_share_of_zero_and_a_deviance_of_a_negative_prediction_are_undefined_with_the_reason() -> None:
+    target, prediction = np.array([0.0, 1, 2]), np.array([-1.0, 1, 2])
+    measured = measure("regression", target, prediction, 100, further=("poisson_deviance", "gamma_deviance"))
+    why = reasons((), target, prediction, measured)
+    assert why == {
+        "mape": "an error is no share of a target of 0",
+        "poisson_deviance": "a prediction or a target is not above 0",
+        "gamma_deviance": "a prediction or a target is not above 0",
+    }
 
 
 def test_the_calibration_error_equals_the_slow_obvious_version() -> None:

@@ -7,7 +7,7 @@ each column that becomes tokens; documents are a ragged one alone. `headway.data
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -118,7 +118,7 @@ class Preparation:
         """As plain values: the encodings by their groups, then the rest."""
         return {
             **{group: [one.to_json() for one in self.columns if one.group == group] for group in groups()},
-            "target": asdict(self.target),
+            "target": self.target.to_json(),
             "bins": self.bins,
             "date_format": self.date_format,
             "strip": self.strip,
@@ -135,7 +135,7 @@ class Preparation:
         null_values, null_is_value = _nulls(values)
         return cls(
             columns=tuple(read_encoding(group, one) for group in groups() for one in values.get(group, ())),
-            target=Target(**values["target"] | {"classes": tuple(values["target"]["classes"])}),
+            target=Target.from_json(values["target"]),
             bins=tuple(tuple(edges) for edges in values["bins"]),
             date_format=values.get("date_format"),
             strip=values.get("strip", False),

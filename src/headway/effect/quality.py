@@ -42,8 +42,8 @@ def metric_of(run: RunDirectory, workload: Workload) -> str:
     """The name of the metric by which the project's gate decides; for a text, the loss."""
     if not isinstance(workload, TableWorkload):
         return "loss"
-    project, target = run.plan["project"], workload.store.preparation.target
-    return primary(target.task, len(target.classes), GateConfig.parse(project["gate"], "gate").metric)
+    gate, classes = GateConfig.parse(run.plan["project"]["gate"], "gate"), len(workload.target.classes)
+    return primary(workload.target.task, classes, gate.metric or workload.task.default_metric(classes))
 
 
 def quality_of(run: RunDirectory, workload: Workload, network: nn.Module, arithmetic: Arithmetic) -> float:

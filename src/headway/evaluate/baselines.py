@@ -11,7 +11,7 @@ import numpy as np
 
 from headway.machine.cores import allowed_cores, free_cores, spin_briefly
 from headway.models.linear import Linear
-from headway.tasks import TargetTask, TaskName, target_task
+from headway.tasks import PLAIN, Objective, TargetTask, TaskName, target_task
 
 MOST_CODES = 254
 """Category codes that scikit-learn's boosting takes; rarer ones share one."""
@@ -51,21 +51,22 @@ def fit_baselines(
     cardinalities: Sequence[int],
     seed: int,
     texts: Texts = NO_TEXTS,
+    objective: Objective = PLAIN,
 ) -> dict[str, Fitted]:
     """Fit each on the training arrays (``numeric``, ``categorical``, ``target``) and predict the test rows.
 
     ``texts``: the weighted n-grams of both. ``outputs``: how many numbers a model gives for a row. Predictions are (N, classes)
-    probabilities, or (N,) values in the target's own unit.
+    probabilities, or (N,) values in the target's own unit. ``objective``: what is minimised, by them as by the model.
     """
     makers = {"trivial": _trivial, "linear": _linear, "boosting": _boosting}
     if (
         not train["numeric"].shape[1] and not cardinalities and texts[0] is None
     ):  # tokens alone, which none of them reads
         makers = dict.fromkeys(makers, _trivial)
-    results = {}
+    results, learner = {}, target_task(task).minimising(objective)
     for name in names:
         start = time.perf_counter()
-        prediction = makers[name](target_task(task), train, test, outputs, cardinalities, seed, texts)
+        prediction = makers[name](learner, train, test, outputs, cardinalities, seed, texts)
         results[name] = Fitted(prediction, time.perf_counter() - start)
     return results
 

@@ -48,12 +48,16 @@ def evaluate(
     reference: Reference | None,
     model_name: str,
     resamples: int,
+    further: Sequence[str] = (),
 ) -> Evaluation:
-    """Measure `model` and every baseline of ``predictions`` on the test rows; the champion is added by ``beside``."""
+    """Measure `model` and every baseline of ``predictions`` on the test rows; the champion is added by ``beside``.
+
+    ``further``: metrics beside those that are always measured.
+    """
     metric = primary(task, len(classes), gate.metric)
 
     def measured_on(name: str) -> Metrics:
-        return measure(task, target, predictions[name], resamples, units=units)
+        return measure(task, target, predictions[name], resamples, units=units, further=further)
 
     with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter's lock
         measured = dict(zip(predictions, pool.map(measured_on, predictions), strict=True))
@@ -69,9 +73,11 @@ def evaluate(
         metrics=ordered["model"],
         undefined={name: reasons(classes, target, predictions[name], m) for name, m in ordered.items()},
         baselines={name: BaselineResult(m, seconds.get(name)) for name, m in baselines.items()},
-        slices=measure_slices(task, target, predictions["model"], slice_values, resamples, units, classes),
+        slices=measure_slices(
+            task, target, predictions["model"], slice_values, resamples, units, classes, further=further
+        ),
         calibration=() if event is None else reliability(target, event),
-        reference=_reference(task, metric, target, predictions["model"], reference, units, resamples),
+        reference=_reference(task, metric, target, predictions["model"], reference, units, resamples, further),
         earns_its_keep=_standing(metric, target, predictions, baselines, resamples, model_name, units),
     )
 
@@ -90,7 +96,9 @@ def beside(
     if not rows.any():
         return replace(evaluation, champion=champion)
     subset = target[rows], prediction[rows]
-    metrics = _first(measure(evaluation.task, *subset, resamples, units=units.take(rows)), evaluation.primary)
+    further = [name for name in evaluation.metrics if METRICS[name] not in task_of(evaluation.task).metrics]
+    measured = measure(evaluation.task, *subset, resamples, units=units.take(rows), further=further)
+    metrics = _first(measured, evaluation.primary)
     undefined = {**evaluation.undefined, "champion": reasons(evaluation.classes, *subset, metrics)}
     return replace(evaluation, undefined=undefined, champion=replace(champion, metrics=metrics))
 
@@ -108,11 +116,12 @@ def _reference(
     reference: Reference | None,
     units: Units,
     resamples: int,
+    further: Sequence[str],
 ) -> ReferenceResult | None:
     """The score that a column of the data holds already, beside the model's."""
     if reference is None:
         return None
-    metrics = measure(task, target, reference.scores, resamples, units=units)
+    metrics = measure(task, target, reference.scores, resamples, units=units, further=further)
     own = METRICS[metric].value(target, model)
     score, model_score = number_text(metrics[metric].value, own), number_text(own, own)
     text = f"{reference.column} reaches {title_of(metric)} {score} on the same rows, the model {model_score}"

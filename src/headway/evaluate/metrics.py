@@ -11,7 +11,7 @@ Regression: target and prediction (N,). Language: a row is a block of text, targ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,7 +24,9 @@ from headway.evaluate.unseen import most_apart, with_a_mistake, with_one_more
 from headway.tasks import TaskName, names, task_of
 from headway.tasks.metric import Metric
 
-METRICS: Mapping[str, Metric] = {metric.name: metric for name in names() for metric in task_of(name).metrics}
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric for task in map(task_of, names()) for metric in (*task.metrics, *task.further)
+}
 """The metrics of all tasks."""
 
 
@@ -35,8 +37,12 @@ def measure(
     resamples: int = 1000,
     seed: int = 0,
     units: Units | None = None,
+    further: Sequence[str] = (),
 ) -> dict[str, Estimate]:
-    """Every metric of the task: value, and low and high of its 95 % interval; null where the rows define none."""
+    """Every metric of the task: value, and low and high of its 95 % interval; null where the rows define none.
+
+    ``further``: the names of metrics beside those that are always measured.
+    """
     units = units or Units("row", len(target))
     event = task_of(task).event(prediction)
     if event is not None:
@@ -44,7 +50,7 @@ def measure(
         target, prediction, units = target[order], prediction[order], units.in_order(order)
     bootstrap, shared = Bootstrap(units, resamples, seed), {}
     t, p = (target, prediction) if bootstrap.rows is None else (target[bootstrap.rows], prediction[bootstrap.rows])
-    metrics = {m.name: m for m in task_of(task).metrics}
+    metrics = {m.name: m for m in (*task_of(task).metrics, *(METRICS[name] for name in further))}
     values = {name: value_of(metric, target, prediction) for name, metric in metrics.items()}
     draws = bootstrap.draws({name: m.resampled(t, p, shared) for name, m in metrics.items()}, values)
     measured: dict[str, Estimate] = {}
@@ -121,7 +127,7 @@ def _outer(
 
 def primary(task: TaskName, classes: int, setting: str | None) -> str:
     """The metric that decides; ``setting``: the gate's own. Raises ConfigError where that does not fit."""
-    fitting = [m.name for m in task_of(task).metrics if m.decides]
+    fitting = [m.name for m in (*task_of(task).metrics, *task_of(task).further) if m.decides]
     if setting is None:
         return task_of(task).default_metric(classes)
     if setting not in fitting:

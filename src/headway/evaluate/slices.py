@@ -68,12 +68,13 @@ def measure_slices(
     units: Units,
     classes: Sequence[str] = (),
     seed: int = 0,
+    further: Sequence[str] = (),
 ) -> dict[str, dict[str, SliceResult]]:
     """The model on each group of each column's values."""
 
     def measured(rows: np.ndarray) -> SliceResult:
         own, predicted, inside = target[rows], prediction[rows], units.take(rows)
-        metrics = measure(task, own, predicted, resamples, seed, inside)
+        metrics = measure(task, own, predicted, resamples, seed, inside, further)
         why = reasons(classes, own, predicted, metrics)
         return SliceResult(int(rows.sum()), inside.count, metrics, why)
 

@@ -72,6 +72,7 @@ class Boosting(ModelConfig):
             "deterministic": True,
             "force_row_wise": True,
             "verbosity": -1,
+            **task.lightgbm_options(),
         }
         if objective == "multiclass":
             parameters["num_class"] = inputs.outputs

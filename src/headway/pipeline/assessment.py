@@ -55,7 +55,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     report.progress(0.6, "measuring")
     evaluation = evaluate(
         project.task,
-        project.gate,
+        project.gate_of(len(exam.classes)),
         exam.classes,
         exam.target,
         {"model": candidate, **predictions},
@@ -65,6 +65,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         reference=exam.reference,
         model_name=project.model.name,
         resamples=project.evaluate.resamples,
+        further=project.further,
     )
     importance = Importance.read_if_whole(run.path / REHEARSAL / "importance.json")
     if importance is not None:

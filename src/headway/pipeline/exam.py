@@ -28,7 +28,7 @@ from headway.pipeline.rival import Attempt, attempted
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.serve.outcome import Outcome, await_end, outcome_of
-from headway.tasks import Task, task_of
+from headway.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ class Exam(ABC):
     @property
     def task(self) -> Task:
         """The project's."""
-        return task_of(self.project.task)
+        return self.project.learner
 
     @property
     @abstractmethod

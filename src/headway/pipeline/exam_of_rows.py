@@ -35,6 +35,7 @@ from headway.serve.interval import Interval
 from headway.serve.outcome import Outcome
 from headway.serve.whole import description_of
 from headway.tasks import target_task
+from headway.train.target import target_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,6 +138,7 @@ class ExamOfRows(Exam):
             outputs=inputs.outputs,
             cardinalities=inputs.categorical,
             seed=self.project.train.seed,
+            objective=self.project.train.objective,
             texts=(sparse(store.ragged("train"), inputs.tokens), sparse(store.ragged("test"), inputs.tokens)),
         )
         if len(learning) < len(names):
@@ -154,7 +156,8 @@ class ExamOfRows(Exam):
 
     def check(self, bundle: np.ndarray) -> None:
         expected = np.load(self.run.predictions("test"))
-        apart = float(np.abs(bundle.astype(float) - expected).max()) / self._preparation.target.std
+        target = target_of(self.store, self.project.train.objective)
+        apart = target.learner.apart(target, bundle, expected)
         tolerance = TOLERANCE.get(str((self.run.result or {}).get("precision")), 0.1)
         if not apart <= tolerance:
             raise TrainingError(

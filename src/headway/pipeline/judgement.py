@@ -56,7 +56,7 @@ def _decide(exam: Exam, evaluation: Evaluation) -> Decision:
     if is_barred(run, evaluation):
         return stays(evaluation.primary, evaluation.in_charge, evaluation.champion_problem)
     return decide(
-        project.gate,
+        project.gate.model_copy(update={"metric": evaluation.primary}),
         project.task,
         exam.target,
         exam.candidate(),

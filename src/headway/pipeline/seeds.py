@@ -20,7 +20,6 @@ from headway.pipeline.exam import Exam
 from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
 from headway.run.report import Reporter, number
-from headway.tasks import task_of
 
 MOST = 256
 
@@ -139,7 +138,7 @@ def _show(events: Sequence[Event], report: Reporter) -> None:
 
 
 def _metric_names(project: Project) -> list[str]:
-    return [metric.name for metric in task_of(project.task).metrics]
+    return [metric.name for metric in project.learner.measured]
 
 
 def _measure(exam: Exam, variants: Sequence[dict[str, float]]) -> Seeds:

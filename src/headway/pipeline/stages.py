@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +62,13 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
 
 
 def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Reporter) -> tuple[Prepared, str]:
+    from headway.train.target import target_of
+
     table, takes = rows_of(run, project, root), project.model.takes
     store, reused = store_of(table, project, root, takes, report.warn)
     for name in store.preparation.lacking(table.kinds, takes):
         report.warn(f"{name} has no text in any training row, so the model does not see it")
+    target_of(store, project.train.objective)  # a loss that the target cannot have is refused here, before any training
     inputs = store.preparation.inputs()
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
@@ -154,11 +158,13 @@ def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
     store = Store(run.store)
     if has_target(project.task):
         from headway.serve.bundle import complete_bundle
+        from headway.train.target import target_of
 
         interval = _interval(run, store)
         if interval is not None and interval.remark:
             report.line(interval.remark)
-        complete_bundle(run.bundle, store.preparation, project.model, project.to_yaml(), interval)
+        preparation = replace(store.preparation, target=target_of(store, project.train.objective))
+        complete_bundle(run.bundle, preparation, project.model, project.to_yaml(), interval)
     else:
         from headway.serve.text import complete_text_bundle
 

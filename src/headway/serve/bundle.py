@@ -161,7 +161,8 @@ class Predictor:
         if not isinstance(self.model, _network_type()):
             from headway.models.boosting import predict
 
-            return predict(self.model, rows.arrays, self.inputs)
+            target = self.preparation.target
+            return target.learner.of_trees(target, predict(self.model, rows.arrays, self.inputs))
         return _predict_network(self.model, rows, self.preparation)
 
 
@@ -218,11 +219,10 @@ def _predict_network(network: nn.Module, rows: PreparedRows, preparation: Prepar
     import torch
 
     from headway.data.padded import tensors_of
-    from headway.tasks import target_task
     from headway.train.precision import choose_precision
     from headway.train.table import predict
 
     tensors = tensors_of(rows)
-    task = target_task(preparation.target.task)
+    task = preparation.target.learner
     decoded = predict(network, tensors, task, choose_precision("fp32", torch.device("cpu")))
     return task.finish(preparation.target, decoded.numpy())

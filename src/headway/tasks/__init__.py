@@ -4,6 +4,9 @@ base             what every task answers, and the target that a table's is fitte
 numbers          what tasks whose target is a number have in common
 metric           what a metric is, and the weighted sums behind its intervals
 class_metrics    the metrics of classes
+number_metrics   the metrics of numbers
+number_losses    the losses of numbers
+objective        what a training minimises, and on which scale
 projection       the loss of logits that are too many to be computed at once
 """
 
@@ -12,8 +15,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from headway.tasks.base import Problem, Target, TargetTask, Task, names, target_names, target_task, task_of
+from headway.tasks.objective import PLAIN, Objective
 
 __all__ = [
+    "PLAIN",
+    "Objective",
     "Problem",
     "Target",
     "TargetTask",

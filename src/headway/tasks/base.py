@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -23,6 +23,7 @@ from headway.columns.summary import Summary
 from headway.config import suggest
 from headway.errors import ConfigError
 from headway.tasks.metric import Metric
+from headway.tasks.objective import PLAIN, Objective
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +70,27 @@ class Target:
     classes: tuple[str, ...] = ()
     mean: float = 0.0
     std: float = 1.0
+    objective: Objective = PLAIN
+    """What is minimised, fitted to the training rows. A store's target does not know it: one store serves all objectives."""
+
+    @property
+    def learner(self) -> TargetTask:
+        """The task with this objective."""
+        return target_task(self.task).minimising(self.objective)
+
+    def to_json(self) -> dict[str, object]:
+        """As plain values; without an objective that is the task's own, as earlier versions wrote it."""
+        values = asdict(self)
+        if self.objective.is_plain:
+            del values["objective"]
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Target:
+        """What to_json gave."""
+        own = dict(values)
+        objective = Objective(**own.pop("objective", {}))
+        return cls(**own | {"classes": tuple(own["classes"]), "objective": objective})
 
     @property
     def outputs(self) -> int:
@@ -84,7 +106,9 @@ class Target:
         return task_of(self.task).answer(self, predictions)
 
 
-PARTS = frozenset({"base", "class_metrics", "metric", "numbers", "projection"})
+PARTS = frozenset(
+    {"base", "class_metrics", "metric", "number_losses", "number_metrics", "numbers", "objective", "projection"}
+)
 """Modules of this folder that are no task."""
 
 
@@ -116,7 +140,7 @@ def target_task(name: str) -> TargetTask:
 
 
 class Task(ABC):
-    """One kind of prediction. An instance holds nothing: what is fitted is in the ``Target``, which it is handed."""
+    """One kind of prediction. An instance holds nothing but what is minimised: what is fitted is in the ``Target``, which it is handed."""
 
     @property
     def name(self) -> str:
@@ -133,6 +157,20 @@ class Task(ABC):
     """What `train.loss` may say."""
 
     metrics: ClassVar[tuple[Metric, ...]]
+    """What is always measured."""
+
+    further: ClassVar[tuple[Metric, ...]] = ()
+    """What is measured where the objective asks for it."""
+
+    @property
+    def measured(self) -> tuple[Metric, ...]:
+        """What is measured with this objective."""
+        return self.metrics
+
+    def minimising(self, objective: Objective) -> Task:
+        """The task with what its training minimises, where it has a choice."""
+        del objective
+        return self
 
     completes: ClassVar[bool] = False
     """Whether a model goes on with a text that it is given."""
@@ -157,7 +195,7 @@ class Task(ABC):
 
     def metric(self, name: str) -> Metric:
         """The task's metric of that name."""
-        return next(metric for metric in self.metrics if metric.name == name)
+        return next(metric for metric in self.measured if metric.name == name)
 
     @abstractmethod
     def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
@@ -237,6 +275,28 @@ class TargetTask(Task):
 
     # Training
 
+    def minimising(self, objective: Objective) -> TargetTask:
+        del objective
+        return self
+
+    def standard(self, target: Target) -> tuple[float, float]:
+        """The center and the spread of the target on the scale on which a linear model is fitted."""
+        return target.mean, target.std
+
+    def lightgbm_options(self) -> Mapping[str, float]:
+        """Further parameters of LightGBM's objective."""
+        return {}
+
+    def trees_target(self, target: Target, values: np.ndarray) -> np.ndarray:
+        """The stored target as LightGBM takes it."""
+        del target
+        return np.asarray(values)
+
+    def of_trees(self, target: Target, values: np.ndarray) -> np.ndarray:
+        """LightGBM's predictions in the target's own unit."""
+        del target
+        return values
+
     @abstractmethod
     def training_target(self, target: Target, values: np.ndarray) -> np.ndarray:
         """The stored target as the loss takes it."""
@@ -263,9 +323,11 @@ class TargetTask(Task):
 
     @abstractmethod
     def solve_linear(self, x: Any, target: np.ndarray, outputs: int, l2: float) -> Weights:
-        """A linear model of x (N, F + V), sparse, fitted to its optimum by scikit-learn."""
+        """A linear model of x (N, F + V), sparse, fitted to its optimum by scikit-learn; ``target`` is in its own unit."""
 
-    # Predictions
+    def apart(self, target: Target, one: np.ndarray, other: np.ndarray) -> float:
+        """The largest distance of two models' predictions for the same rows, in the unit in which training computes them."""
+        return float(np.abs(one.astype(float) - other).max()) / target.std
 
     # Evaluation
 

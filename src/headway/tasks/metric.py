@@ -37,7 +37,7 @@ class Metric:
     resampled: Maker
     is_error: bool = False
     """Whether its size depends on the target, so that a margin is a share of it."""
-    needs: Literal["rows", "every class", "different values"] = "rows"
+    needs: Literal["rows", "every class", "different values", "no zero", "domain"] = "rows"
     """What the target must have for the metric to be defined."""
     counts_cases: bool = False
     """Whether it goes by which rows are right, or above others: few rows may show no case of a loss, by luck."""

@@ -15,47 +15,11 @@ import pyarrow as pa
 from headway.columns.summary import Summary
 from headway.errors import DataError
 from headway.tasks.base import Answered, Problem, Target, TargetTask
-from headway.tasks.metric import Metric, Resampled, alone, mean_of, ratio, scikit_learns
+from headway.tasks.metric import Metric
+from headway.tasks.number_metrics import FURTHER, MAE, MAPE, R2, RMSE
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def _squared(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    return (target.astype(np.float64) - prediction) ** 2
-
-
-def _r2_of(target: np.ndarray, prediction: np.ndarray) -> float:
-    if len(target) >= 2 and target.min() == target.max():
-        raise ValueError("a constant target has no variance to explain")
-    return scikit_learns("r2_score")(target, prediction)
-
-
-def _r2(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    squared = _squared(target, prediction)
-    centered = target.astype(np.float64) - np.mean(target, dtype=np.float64)  # else the spread is lost far from zero
-
-    def resample(weights: np.ndarray) -> np.ndarray:
-        n = weights.sum(1)
-        mean = weights @ centered / n
-        spread = weights @ centered**2 - n * mean**2
-        return 1 - ratio(weights @ squared, np.where(spread > 0, spread, 0.0))
-
-    return resample
-
-
-def _rmse(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    mean = mean_of(_squared(target, prediction))
-    return lambda weights: np.sqrt(mean(weights))
-
-
-def _mae(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    return mean_of(np.abs(target - prediction))
-
-
-RMSE = Metric("rmse", "RMSE", False, scikit_learns("root_mean_squared_error"), alone(_rmse), is_error=True)
-MAE = Metric("mae", "MAE", False, scikit_learns("mean_absolute_error"), alone(_mae), is_error=True)
-R2 = Metric("r2", "R²", True, _r2_of, alone(_r2), needs="different values")
 
 
 class Numbers(TargetTask):
@@ -63,7 +27,8 @@ class Numbers(TargetTask):
 
     kind = "numeric"
     dtype = np.dtype(np.float64)
-    metrics: ClassVar[tuple[Metric, ...]] = (RMSE, MAE, R2)
+    metrics: ClassVar[tuple[Metric, ...]] = (RMSE, MAE, R2, MAPE)
+    further: ClassVar[tuple[Metric, ...]] = FURTHER
     baselines = ("trivial", "linear", "boosting", "naive", "seasonal_naive")
 
     def problems(self, summary: Summary, positive: str | None) -> list[Problem]:

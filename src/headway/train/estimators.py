@@ -18,9 +18,9 @@ from headway.models import ModelConfig
 from headway.models.boosting import Boosting
 from headway.models.linear import Linear
 from headway.run.directory import Journal, RunDirectory
-from headway.tasks import target_task
 from headway.train.diagnosis import contention
 from headway.train.recipe import Recipe
+from headway.train.target import target_of
 from headway.train.threads import Threads
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
 
     from headway.train.meter import peak_memory
 
-    inputs, target = store.preparation.inputs(), store.preparation.target
-    task, start = target_task(target.task), time.perf_counter()
+    inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
+    task, start = target.learner, time.perf_counter()
     train = store.arrays("train")
     texts = {split: sparse(store.ragged(split), inputs.tokens) for split in SPLITS}
     fit = model.fit(train, inputs.categorical, inputs.outputs, task=task, seed=recipe.seed, texts=texts["train"])
     seconds = time.perf_counter() - start
-    fit = fit.standardised(target.mean, target.std)
+    fit = fit.standardised(*task.standard(target))
     state = {name: torch.from_numpy(np.ascontiguousarray(values, np.float32)) for name, values in fit.state().items()}
     save_file(state, str(run.bundle / "weights.safetensors"))
     predictions, losses = {}, {}
@@ -218,8 +218,12 @@ def _grow(model: Boosting, recipe: Recipe, store: Store, on_tree: OnTree) -> _Gr
     from headway.models.boosting import predict
 
     threads = GrowingThreads(recipe.threads)
-    inputs = store.preparation.inputs()
-    arrays = {split: store.arrays(split) for split in ("train", "validation", "test")}
+    inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
+    task = target.learner
+    arrays = {split: store.arrays(split) for split in SPLITS}
+    learnt = {
+        split: {**arrays[split], "target": task.trees_target(target, arrays[split]["target"])} for split in SPLITS
+    }
     trees, watch, start = 0, Watch(), time.perf_counter()
 
     def count(tree: int, train_loss: float, validation_loss: float) -> int | None:
@@ -230,16 +234,18 @@ def _grow(model: Boosting, recipe: Recipe, store: Store, on_tree: OnTree) -> _Gr
 
     booster = model.fit(
         inputs,
-        arrays["train"],
-        arrays["validation"],
-        task=target_task(store.preparation.target.task),
+        learnt["train"],
+        learnt["validation"],
+        task=task,
         seed=recipe.seed,
         patience=max(recipe.patience, 50),
         threads=threads.most,
         on_tree=count,
     )
     diagnosis = _diagnosis(trees, time.perf_counter() - start, watch.look(), threads.count)
-    predictions = {split: predict(booster, arrays[split], inputs) for split in ("validation", "test")}
+    predictions = {
+        split: task.of_trees(target, predict(booster, arrays[split], inputs)) for split in ("validation", "test")
+    }
     return _Grown(booster, trees, predictions, diagnosis)
 
 

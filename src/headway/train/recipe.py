@@ -7,14 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from headway.config import Config
+from headway.tasks import PLAIN, Objective
+from headway.tasks.objective import Scale
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
 Compile = Literal["auto", "none", "default", "reduce-overhead", "max-autotune"]
+Loss = Literal["auto", "cross_entropy", "mse", "mae", "huber", "quantile", "poisson", "gamma", "tweedie"]
 Schedule = Literal["constant", "linear", "cosine", "one_cycle"]
 
 
 class Recipe(Config):
-    """How a network is trained. Boosting uses only seed and patience."""
+    """How a network is trained. Boosting uses only seed, patience and what is minimised."""
 
     epochs: int = Field(100, ge=1, le=100_000, description="Passes over the training rows at most.")
     batch_size: Annotated[int, Field(ge=1, le=10_000_000)] | Literal["auto"] = Field(
@@ -55,8 +58,27 @@ class Recipe(Config):
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each label spread over all classes.")
     channels_last: bool = Field(False, description="Image channels last in memory, the layout for tensor cores.")
-    loss: Literal["auto", "cross_entropy", "mse"] = Field(
-        "auto", description="The loss: cross_entropy for classes, mse for numbers; auto chooses by the task."
+    loss: Loss = Field(
+        "auto",
+        description="What is minimised: cross_entropy for classes; for numbers mse, mae, huber, quantile, or poisson, gamma and "
+        "tweedie, which predict a mean above 0; auto takes cross_entropy or mse.",
+    )
+    quantile: float = Field(
+        0.5, ge=0.01, le=0.99, description="Which quantile the loss quantile predicts, in steps of 0.01."
+    )
+    huber_delta: float = Field(
+        1.0, gt=0, description="From which error on the loss huber is linear, in standard deviations of the target."
+    )
+    tweedie_power: float = Field(
+        1.5,
+        ge=1.05,
+        le=1.95,
+        description="Power of the loss tweedie, in steps of 0.05: near 1 as poisson, near 2 as gamma.",
+    )
+    target_scale: Scale = Field(
+        "linear",
+        description="The scale on which a number is learnt: log needs values above 0, log1p above -1. Predictions come back in its "
+        "own unit; with mse they are middle values rather than means.",
     )
     precision: Precision = Field(
         "auto", description="Number format of the arithmetic; auto takes bf16 or fp16 only where the hardware has them."
@@ -95,9 +117,32 @@ class Recipe(Config):
     )
 
     @property
+    def objective(self) -> Objective:
+        """What is minimised, before it is fitted to a target."""
+        own = Objective(self.loss, self.target_scale, self.quantile, self.huber_delta, self.tweedie_power)
+        return PLAIN if own.is_plain else own
+
+    @property
     def compiles(self) -> bool:
         """Whether the network is compiled; not while that is left to be chosen."""
         return self.compile not in ("auto", "none")
+
+    @model_validator(mode="after")
+    def _objective_is_whole(self) -> Recipe:
+        """Every setting of a loss has an effect, and metrics have names for the quantile and the power."""
+        fields = type(self).model_fields
+        for name, loss in (("quantile", "quantile"), ("huber_delta", "huber"), ("tweedie_power", "tweedie")):
+            if self.loss != loss and getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} must come with loss {loss}, but the loss is {self.loss}")
+        for name, step in (("quantile", 0.01), ("tweedie_power", 0.05)):
+            steps = getattr(self, name) / step
+            if abs(steps - round(steps)) > 1e-6:
+                raise ValueError(f"{name} must be in steps of {step:g}, but is {getattr(self, name):g}")
+        if self.objective.has_log_link and self.target_scale != "linear":
+            raise ValueError(
+                f"target_scale must be linear with loss {self.loss}, whose outputs are logarithms already, but is {self.target_scale}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Recipe:

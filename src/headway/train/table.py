@@ -23,9 +23,10 @@ from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
 from headway.errors import ConfigError
 from headway.models import ModelConfig
-from headway.tasks import TargetTask, target_task
+from headway.tasks import PLAIN, Objective, TargetTask
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
+from headway.train.target import target_of
 from headway.train.workload import Workload
 
 PREDICT_ROWS = {"cpu": 2048, "cuda": 8192}
@@ -40,11 +41,12 @@ class TableWorkload(Workload):
 
     store: Store
     model: ModelConfig
+    objective: Objective = PLAIN
 
     def __post_init__(self) -> None:
         preparation = self.store.preparation
-        self.target = preparation.target
-        self.task = target_task(self.target.task)
+        self.target = target_of(self.store, self.objective)
+        self.task = self.target.learner
         self._inputs = preparation.inputs()
         self._held: dict[str, dict[str, Rows]] = {}
 
@@ -127,6 +129,6 @@ def predict(model: nn.Module, tensors: Mapping[str, Rows], task: TargetTask, ari
     return torch.cat(out)
 
 
-def table_workload(path: Path, model: ModelConfig) -> TableWorkload:
+def table_workload(path: Path, model: ModelConfig, objective: Objective = PLAIN) -> TableWorkload:
     """The workload of a prepared store."""
-    return TableWorkload(Store(path), model)
+    return TableWorkload(Store(path), model, objective)
