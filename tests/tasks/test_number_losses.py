@@ -19,6 +19,7 @@ from headway.models import model_configs
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.serve.bundle import Predictor, complete_bundle
+from headway.serve.whole import NEWEST
 from headway.tasks import Objective, Target, TargetTask, target_task
 from headway.train.main import train
 from headway.train.recipe import Recipe
@@ -209,11 +210,12 @@ def test_each_loss_predicts_what_it_is_for_better_than_the_best_constant_also_fr
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_log_target_is_learnt_as_its_logarithm(regression: Callable[..., RunDirectory], model: str) -> None:
-    target, predicted, predictor = trained(
-        regression(MODELS[model], {"target_scale": "log", "epochs": 25, "precision": "fp32"})
-    )
+    run = regression(MODELS[model], {"target_scale": "log", "epochs": 25, "precision": "fp32"})
+    target, predicted, predictor = trained(run)
     np.testing.assert_allclose(predictor.predict(raw(counts(ROWS["test"], 2))), predicted, rtol=1e-4)
     assert (predicted > 0).all()
+    described = read_json(run.bundle / "bundle.json")
+    assert described["format"] == NEWEST, "an earlier version would take its outputs for the target's own unit"
     assert np.corrcoef(np.log(predicted), np.log(target))[0, 1] > 0.6
 
 

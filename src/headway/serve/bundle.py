@@ -42,6 +42,8 @@ FORMATS = {"": 1, "tokens": 2, "ngrams": 3}
 """The format of a bundle by what its texts become beside numbers and codes: earlier versions can read those that they know."""
 VARYING = 4
 """The format of a bundle with intervals of more than one width."""
+DECODING = 5
+"""The format of a bundle whose outputs become predictions in a way of their own: another scale or a log link."""
 LATENCY_ROWS = 1000
 LATENCY_REPEATS = 5
 FEWEST_TO_WARN = 20
@@ -56,8 +58,9 @@ def complete_bundle(
     write_atomically(folder / "project.yaml", project_yaml)
     inputs, ragged = preparation.inputs(), preparation.by_ragged.values()
     earliest = max(FORMATS.get(one.group, 2) for one in ragged) if ragged else FORMATS[""]
+    earliest = VARYING if interval is not None and interval.varies else earliest
     described = {
-        "format": VARYING if interval is not None and interval.varies else earliest,
+        "format": earliest if preparation.target.objective.is_plain else DECODING,
         "task": preparation.target.task,
         "model": model.model_dump(mode="json"),
         "inputs": inputs.to_json(),

@@ -11,7 +11,7 @@ from headway.errors import ConfigError, DamagedError, HeadwayError
 from headway.files import checksums
 from headway.files.atomic import read_json
 
-NEWEST = 4
+NEWEST = 5
 """The newest format of a bundle that this version reads and writes."""
 
 
