@@ -12,13 +12,14 @@ import torch
 from headway.data.inputs import Inputs
 from headway.data.windows import TokenBatches
 from headway.files.atomic import read_json
+from headway.machine.gpus import peak_of
 from headway.models import model_configs
 from headway.models.gpt import GPT
 from headway.run.directory import RunDirectory
 from headway.train import meter as metering
 from headway.train.language import LanguageWorkload
 from headway.train.main import main
-from headway.train.meter import Meter, count_flops, peak_of
+from headway.train.meter import Meter, count_flops
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
 from headway.train.table import table_workload

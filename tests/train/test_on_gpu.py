@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from headway.files.atomic import read_json
+from headway.machine.gpus import peak_of
 from headway.models import model_configs
 from headway.run.directory import RunDirectory
 from headway.train import step as step_module
 from headway.train.main import main
 from headway.train.many import ManyTraining, Variant
-from headway.train.meter import peak_of
 from headway.train.optimizer import make_optimizer
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe

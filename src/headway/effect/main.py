@@ -83,8 +83,9 @@ def describe(run: RunDirectory) -> Baseline:
 
     from headway.effect.quality import metric_of
     from headway.evaluate.metrics import METRICS
+    from headway.train.device import choose_device
     from headway.train.network import make_training
-    from headway.train.precision import choose_device, choose_precision
+    from headway.train.precision import choose_precision
     from headway.train.step import has_compiler
     from headway.train.tune import batch_size_of, physical_cores
 
@@ -95,7 +96,8 @@ def describe(run: RunDirectory) -> Baseline:
             f"an effect study needs a network, but the model is {model.name}; --set model=tabm or model=mlp"
         )
     recipe = Recipe.parse(project["train"], "train")
-    device = choose_device(recipe.device)
+    notes: list[str] = []
+    device = choose_device(recipe.device, notes.append)
     workload = workload_of(run, model)
     size = batch_size_of(recipe, workload, choose_precision("fp32", device), make_training)
     recipe = plain(recipe.model_copy(update={"batch_size": size}), device.type, physical_cores())
@@ -117,7 +119,7 @@ def describe(run: RunDirectory) -> Baseline:
         stackable=model.name == "mlp" and _stackable(recipe),
         metric=metric,
         higher_is_better=METRICS[metric].higher_is_better,
-        warnings=tuple(_neighbours(device.type)),
+        warnings=(*notes, *_neighbours(device.type)),
     )
 
 

@@ -25,9 +25,10 @@ from headway.effect.quality import Curve, train_curve
 from headway.errors import HeadwayError
 from headway.models import model_configs
 from headway.run.directory import RunDirectory
+from headway.train.device import choose_device
 from headway.train.main import workload_of
 from headway.train.memory import keep_memory
-from headway.train.precision import Arithmetic, choose_device, choose_precision
+from headway.train.precision import Arithmetic, choose_precision
 from headway.train.recipe import Recipe
 from headway.train.step import check_compiler
 from headway.train.tune import threads_of

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from headway.data.batches import Batch
 from headway.train.average import Average
+from headway.train.memory import is_out_of_memory
 from headway.train.optimizer import Optimizers
 from headway.train.precision import Arithmetic
-from headway.train.undo import is_out_of_memory
 
 EAGER_STEPS = 3
 """Steps before the capture: they make the optimizer's state and choose the kernels of products."""

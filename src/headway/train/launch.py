@@ -15,7 +15,7 @@ from headway.errors import ConfigError, DamagedError, TrainingError
 from headway.files.atomic import read_or_empty
 from headway.files.disk import full_disk
 from headway.machine.cores import spin_briefly
-from headway.machine.gpus import visible
+from headway.machine.gpus import details, fastest_first, visible
 from headway.run.directory import Event, RunDirectory
 from headway.train.turn import turn
 
@@ -37,8 +37,26 @@ def launch(
     def waiting(text: str) -> None:
         on_events([Event(0, time.time(), "warning", {"text": text})])
 
-    with turn(visible() if on_gpu else (), waiting) as gpu:
+    among, kinds = _in_order(visible() if on_gpu else [])
+    with turn(among, waiting) as gpu:
+        if gpu is not None and len(kinds) > 1:
+            waiting(
+                f"the GPUs are of different kinds: this trains on {kinds.pop(gpu)}, not on {' or '.join(kinds.values())}"
+            )
         return _launch(run, on_events, module, {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+
+
+def _in_order(uuids: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The GPUs in the order in which they are to be taken, and their kinds by UUID where these differ.
+
+    The fastest first, unless CUDA_VISIBLE_DEVICES says an order.
+    """
+    among = details(uuids) if len(uuids) > 1 else []
+    if len({(gpu.name, gpu.memory) for gpu in among}) < 2:
+        return uuids, {}
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+        among = fastest_first(among)
+    return [gpu.uuid for gpu in among], {gpu.uuid: str(gpu) for gpu in among}
 
 
 def _launch(

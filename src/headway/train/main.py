@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from headway.machine.processes import die_with_starter
 from headway.models import ModelConfig, model_configs
 from headway.models.boosting import Boosting
 from headway.run.directory import Journal, RunDirectory
+from headway.train.memory import held_by_others, is_out_of_memory, keep_memory
 from headway.train.recipe import Recipe
 from headway.train.threads import WINDOW_STEPS, Threads
 
@@ -64,11 +64,12 @@ def _problem(error: Exception, run: RunDirectory) -> HeadwayError | None:
         return TrainingError(str(full))
     if isinstance(error, OSError):
         return TrainingError(f"the run directory must be writable, but {error.filename or run.path}: {error.strerror}")
-    memory = isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", str(error))
-    if memory or isinstance(
-        error, MemoryError
-    ):  # torch.OutOfMemoryError is a RuntimeError; its text goes on for a page
-        return TrainingError("training must fit in memory, but it ran out; lower train.batch_size or the model's size")
+    if is_out_of_memory(error):  # torch's text goes on for a page
+        others = held_by_others() if "torch" in sys.modules else ""
+        because = f" ({others})" if others else ""
+        return TrainingError(
+            f"training must fit in memory, but it ran out{because}; lower train.batch_size or the model's size"
+        )
     return None
 
 
@@ -89,7 +90,6 @@ def train(run: RunDirectory) -> None:
         result, predictions = fit_estimator(run, model, recipe, store)
     else:
         _keep_compiled(run)
-        from headway.train.memory import keep_memory
         from headway.train.network import fit_network
 
         if recipe.keep_memory:
@@ -108,8 +108,8 @@ def train(run: RunDirectory) -> None:
 def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: float) -> None:
     """Train the networks of run.json's variants: at once, or one after the other where they cannot be."""
     from headway.models.stacked import NotAtOnce
+    from headway.train.device import choose_device
     from headway.train.many import ManyTraining, Variant
-    from headway.train.precision import choose_device
     from headway.train.recording import Misrecorded
     from headway.train.table import TableWorkload
 
@@ -117,11 +117,12 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
     variants = [Variant(**values) for values in run.plan["variants"]]
     run.predictions("test").parent.mkdir(exist_ok=True)
     journal = run.journal()
+    device = choose_device(recipe.device, lambda text: journal.write("warning", text=text))
     if not isinstance(workload, TableWorkload):
         _fit_each(run, workload, recipe, variants, journal, started)
         return
     try:
-        training = ManyTraining(workload, recipe, variants, choose_device(recipe.device))
+        training = ManyTraining(workload, recipe, variants, device)
     except NotAtOnce as error:
         journal.write("warning", text=f"the networks are trained one after the other: {error}")
         _fit_each(run, workload, recipe, variants, journal, started)
@@ -132,7 +133,7 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
         text = f"a recorded step was wrong ({error.difference}): training begins anew without recording (train.record)"
         journal.write("warning", text=text)
         unrecorded = recipe.model_copy(update={"record": False})
-        training = ManyTraining(workload, unrecorded, variants, choose_device(recipe.device))
+        training = ManyTraining(workload, unrecorded, variants, device)
         _follow_many(training, journal)
     journal.close()
     for k, values in enumerate(training.predictions("test")):
@@ -148,9 +149,10 @@ def _fit_each(
     journal: Journal,
     started: float,
 ) -> None:
+    from headway.train.device import choose_device
     from headway.train.each import fit_each
     from headway.train.network import tuned
-    from headway.train.precision import choose_device, choose_precision
+    from headway.train.precision import choose_precision
 
     arithmetic = choose_precision(recipe.precision, choose_device(recipe.device))
     recipe, _ = tuned(run, recipe, workload, arithmetic)

@@ -7,7 +7,6 @@ epoch is over. What cannot be measured (energy without a counter, utilisation wi
 from __future__ import annotations
 
 import contextlib
-import re
 import resource
 import sys
 import time
@@ -17,24 +16,8 @@ from typing import Any
 
 import torch
 
+from headway.machine import gpus
 from headway.machine.cores import Watch
-
-PEAK_TFLOPS: tuple[tuple[str, dict[str, float]], ...] = (
-    (r"B200", {"fp8": 4500, "bf16": 2250, "fp16": 2250, "tf32": 1125, "fp32": 75}),
-    (r"H200 NVL", {"fp8": 1671, "bf16": 835.5, "fp16": 835.5, "tf32": 417.5, "fp32": 60}),
-    (r"H200", {"fp8": 1979, "bf16": 989, "fp16": 989, "tf32": 494.7, "fp32": 66.9}),
-    (r"H100 PCIe", {"fp8": 1513, "bf16": 756, "fp16": 756, "tf32": 378, "fp32": 51}),
-    (r"H100 NVL", {"fp8": 1671, "bf16": 835.5, "fp16": 835.5, "tf32": 417.5, "fp32": 60}),
-    (r"H100", {"fp8": 1979, "bf16": 989, "fp16": 989, "tf32": 494.7, "fp32": 66.9}),
-    (r"A100", {"bf16": 312, "fp16": 312, "tf32": 156, "fp32": 19.5}),
-    (r"L40S", {"fp8": 733, "bf16": 362, "fp16": 362, "tf32": 183, "fp32": 91.6}),
-    (r"L4", {"fp8": 242.5, "bf16": 121, "fp16": 121, "tf32": 60, "fp32": 30.3}),
-    (r"RTX 4090", {"fp8": 330.3, "bf16": 165.2, "fp16": 165.2, "tf32": 82.6, "fp32": 82.6}),
-    (r"RTX 3090", {"bf16": 71, "fp16": 71, "tf32": 35.6, "fp32": 35.6}),
-    (r"T4", {"fp16": 65, "fp32": 8.1}),
-)
-"""Dense peak by chip and format, products summed in fp32, without sparsity: from NVIDIA's data sheets, of RTX cards from the white papers
-of GA102 and Ada. The chip is a whole word of the device's name; the first that is there counts."""
 
 RAPL = Path("/sys/class/powercap")
 
@@ -49,15 +32,7 @@ def peak_memory() -> int:
 
 def peak_flops(device: torch.device, precision: str) -> float | None:
     """The chip's dense peak in this format; None where it is not known."""
-    return None if device.type != "cuda" else peak_of(torch.cuda.get_device_name(device), precision)
-
-
-def peak_of(chip: str, precision: str) -> float | None:
-    """As ``peak_flops``, by the device's name. A part of a chip (MIG) has a part of the peak, which its name does not say."""
-    if re.search(r"\bMIG\b", chip):
-        return None
-    peaks = next((peaks for name, peaks in PEAK_TFLOPS if re.search(rf"\b{name}\b", chip)), {})
-    return peaks[precision] * 1e12 if precision in peaks else None
+    return None if device.type != "cuda" else gpus.peak_of(torch.cuda.get_device_name(device), precision)
 
 
 def read_energy(device: torch.device) -> float | None:
@@ -66,9 +41,7 @@ def read_energy(device: torch.device) -> float | None:
         with contextlib.suppress(Exception):  # no driver library, no permission, a chip without the counter
             import pynvml
 
-            from headway.machine.gpus import handle
-
-            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle(device.index or 0))) / 1000
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpus.handle(device.index or 0))) / 1000
         return None
     with contextlib.suppress(OSError, ValueError):
         packages = [p / "energy_uj" for p in RAPL.glob("intel-rapl:*") if p.name.count(":") == 1]

@@ -13,12 +13,13 @@ from headway.models import ModelConfig
 from headway.run.directory import RunDirectory
 from headway.train.activations import checkpoint_activations
 from headway.train.choice import WAYS, Length, Way, choose_way, free, timed_on_gpu
+from headway.train.device import choose_device
 from headway.train.diagnosis import diagnose
 from headway.train.follow import Follower
 from headway.train.loop import Training
 from headway.train.meter import Meter, count_flops, peak_memory
 from headway.train.optimizer import make_optimizer
-from headway.train.precision import Arithmetic, apply_precision, choose_device, choose_precision
+from headway.train.precision import Arithmetic, apply_precision, choose_precision
 from headway.train.recipe import Recipe
 from headway.train.step import Step, check_compiler
 from headway.train.threads import KeptThreads
@@ -32,11 +33,13 @@ def fit_network(
     """Train to the best validation loss. Returns the result's fields and the predictions by split."""
     from safetensors.torch import save_file
 
-    device = choose_device(recipe.device)
+    notes: list[str] = []
+    device = choose_device(recipe.device, notes.append)
     check_compiler(recipe, device)
     arithmetic = choose_precision(recipe.precision, device)
     original, (recipe, way) = recipe, tuned(run, recipe, workload, arithmetic)
     training = make_training(workload, recipe, arithmetic)
+    training.step.notices += notes
     arithmetic = training.step.arithmetic
     if training.step.compiled is not None:
         training.step.compiled.limit = way.limit

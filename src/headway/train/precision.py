@@ -36,14 +36,6 @@ class Arithmetic:
         return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
 
 
-def choose_device(setting: str) -> torch.device:
-    """`auto` is a GPU if there is one. Raises ConfigError when `cuda` is asked for and absent."""
-    available = torch.cuda.is_available()
-    if setting == "cuda" and not available:
-        raise ConfigError("train.device cuda needs an NVIDIA GPU that torch can use, but there is none; set auto")
-    return torch.device("cuda" if available and setting != "cpu" else "cpu")
-
-
 def choose_precision(setting: Precision, device: torch.device) -> Arithmetic:
     """`auto` takes a half format only where the hardware computes in it: emulated, it is slower than fp32.
 

@@ -22,10 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from headway.data.batches import Batch
+from headway.train.memory import is_out_of_memory
 from headway.train.python_state import changed, python_state
 from headway.train.recording import FAILURES, Misrecorded, Recording
 from headway.train.tape import Tape, reads_noted
-from headway.train.undo import State, is_out_of_memory
+from headway.train.undo import State
 
 Loss = Callable[[Batch], Tensor]
 """The network's loss on a batch."""

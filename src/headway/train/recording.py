@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from headway.data.batches import Batch
 from headway.errors import TrainingError
 from headway.train.guard import Guard
+from headway.train.memory import is_out_of_memory
 from headway.train.tape import Tape
-from headway.train.undo import is_out_of_memory
 
 CHECKS = 2
 """Checks on batches of other content and class balance before a recording is used."""

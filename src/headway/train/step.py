@@ -13,11 +13,12 @@ from headway.errors import ConfigError, TrainingError
 from headway.train.average import Average
 from headway.train.compiled import Compiled, TookTooLong, at_most, why
 from headway.train.graph import StepGraph
+from headway.train.memory import held_by_others, is_out_of_memory
 from headway.train.optimizer import Optimizers
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
 from headway.train.recorded import Recorder
-from headway.train.undo import Undo, is_out_of_memory
+from headway.train.undo import Undo
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -210,11 +211,14 @@ class Step:
         self.optimizers.zero_grad()
         if self.arithmetic.device.type == "cuda":
             torch.cuda.empty_cache()
+        others = held_by_others(self.arithmetic.device)
         if self.parts >= rows:
-            raise TrainingError("training must fit in memory, but not even one row does; lower the model's size")
+            why = f": {others}; wait for them, or lower" if others else "; lower"
+            raise TrainingError(f"training must fit in memory, but not even one row does{why} the model's size")
         self.parts = min(rows, self.parts * 2)
+        because = f" ({others})" if others else ""
         self.notices.append(
-            f"out of memory: batches are computed in {self.parts} parts of {-(-rows // self.parts)} from here on"
+            f"out of memory{because}: batches are computed in {self.parts} parts of {-(-rows // self.parts)} from here on"
         )
 
     def take_loss(self) -> float:

@@ -72,13 +72,3 @@ class Undo:
         """The attempt does not count."""
         if self._state is not None:
             self._state.put_back()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch raised it because memory ran out; on a CPU that is a RuntimeError like any other."""
-    text = str(error)
-    return (
-        isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        or "can't allocate memory" in text
-        or "not enough memory" in text
-    )
