@@ -88,7 +88,7 @@ DEAD_RUNS = (
     *_planted("dead run", "trees", "bundle/model.txt", cut, flip),
     *_planted("dead run", "little", "run.json tracking.json validation.json", zeros),
     *_planted("dead run", "little", "predictions/test.npy", cut),
-    *_planted("dead run", "little", "bundle/tokenizer.json bundle/weights.safetensors", flip),
+    *_planted("dead run", "little", "bundle/preparation.json bundle/weights.safetensors", flip),
 )
 
 # Champions: never used damaged; mended from the run that made them, else the one before, else a person.
@@ -101,7 +101,7 @@ CHAMPIONS = (
     *_planted("champion", "rows", "checksums.json", cut, flip),
     *_planted("champion", "trees", "model.txt", cut, flip, zeros, gone),
     *_planted("champion", "trees", "bundle.json preparation.json", zeros),
-    *_planted("champion", "little", "tokenizer.json", cut, flip, gone, a_list),
+    *_planted("champion", "little", "preparation.json", cut, flip, gone, a_list),
     *_planted("champion", "little", "weights.safetensors", cut, flip),
     *_planted("champion", "little", "bundle.json", gone, a_list),
     *_planted("champion", "little", "learnt.npy", half_zeros),

@@ -42,7 +42,7 @@ def test_a_finished_runs_damaged_finding_comes_back_from_mlflow(project: WholePr
 COMMANDS = [
     *[("rows", command, "weights.safetensors") for command in ("score", "serve", "watch")],
     *[("trees", command, "model.txt") for command in ("score", "watch")],
-    *[("little", command, "tokenizer.json") for command in ("sample", "serve")],
+    *[("little", command, "preparation.json") for command in ("sample", "serve")],
 ]
 
 

@@ -21,7 +21,7 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve import rehearse
-from headway.serve.text import TextPredictor
+from headway.serve.bundle import load_predictor
 from tests.letters import YAML, texts, write_project
 from tests.retraining import retrained
 
@@ -131,7 +131,7 @@ def test_documents_are_scored_by_every_road_alike_and_blank_ones_are_refused(
     refused = pd.read_parquet(path)
     assert set(refused["name"]) == {"blank.txt", "empty.txt"}
     assert refused["reason"].str.startswith("text must be a text of two tokens or more, but is").all()
-    predictor = TextPredictor.load(first.bundle)
+    predictor = load_predictor(first.bundle)
     by_frame = predictor.answer(frame[["text"]], {}).set_index(frame["name"])
     assert np.allclose(by_frame["loss"], scored["loss"].loc[by_frame.index], atol=1e-6)
     for form in ("parquet", "jsonl"):

@@ -105,9 +105,9 @@ def test_an_interval_is_read_as_it_was_written_and_one_of_an_earlier_bundle_keep
     interval = Interval.fit(*growing(np.random.default_rng(0), 1000))
     assert interval is not None
     assert interval.varies
-    assert Interval.of(json.loads(json.dumps({"interval": interval.to_json()}))) == interval
+    assert Interval.of(json.loads(json.dumps(interval.to_json()))) == interval
     earlier = {"level": 0.9, "below": -2.0, "above": 3.0, "rows": 100}
-    read = Interval.of({"interval": earlier})
+    read = Interval.of(earlier)
     assert read is not None
     assert read.to_json() == earlier
     np.testing.assert_array_equal(read.bounds(np.array([-5.0, 1e6])), [[-7.0, 1e6 - 2], [-2.0, 1e6 + 3]])

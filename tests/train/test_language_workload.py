@@ -23,10 +23,9 @@ from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.models.gpt import GPT
-from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
 from headway.tasks import Target, language
-from headway.train.language import LanguageWorkload, language_workload
+from headway.train.language import LanguageWorkload
 from headway.train.main import main
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
@@ -52,7 +51,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def workload(store: Path, **model: Any) -> LanguageWorkload:
-    return language_workload(store, GPT(**{**SMALL, **model}))
+    return LanguageWorkload(Store(store), GPT(**{**SMALL, **model}))
 
 
 def trained(root: Path, store: Path, name: str, model: dict[str, Any], train: dict[str, Any]) -> RunDirectory:
@@ -67,7 +66,7 @@ def trained(root: Path, store: Path, name: str, model: dict[str, Any], train: di
     }
     plan = {"project": {"name": "small", "model": {"name": "gpt", **SMALL, **model}, "train": settings}}
     run = RunDirectory.create(root / name, "small", plan)
-    write_json(run.path / "store.json", {"kind": "tokens", "path": str(store), "digest": "d"})
+    write_json(run.path / "store.json", {"path": str(store), "digest": "d"})
     assert main(str(run.path)) == 0
     return run
 
@@ -81,7 +80,7 @@ def test_a_text_is_learnt_to_its_entropy(tmp_path: Path, store: Path, tied: bool
     assert (run.result or {})["unit"] == "tokens"
     network = GPT(**SMALL, tied=tied).build(Inputs(tokens=(8,)))
     network.load_state_dict(load_file(run.bundle / "weights.safetensors"))
-    again = LanguageWorkload(workload(store).store, GPT(**SMALL)).predictions(network, FP32)["test"]
+    again = workload(store).predictions(network, FP32)["test"]
     np.testing.assert_allclose(again, losses, atol=1e-5)
 
 
@@ -128,5 +127,3 @@ def test_each_tokens_loss_is_what_one_window_gives(store: Path) -> None:
 def test_what_does_not_fit_is_one_line(store: Path) -> None:
     with pytest.raises(ConfigError, match=r"must be less than the 4,000 training tokens, but 250 times 16 is not"):
         workload(store).batches(Recipe(batch_size=250), CPU)
-    with pytest.raises(ConfigError, match="model must be gpt for text, but is mlp"):
-        language_workload(store, MLP())

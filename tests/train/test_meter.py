@@ -50,7 +50,7 @@ def test_a_gpts_count_is_what_publications_take(tied: bool) -> None:
 
         def batches(self, recipe: Recipe, device: torch.device) -> TokenBatches:
             tokens = torch.randint(300, (1000,)).numpy()
-            return TokenBatches(tokens, 4, self.model.context, 0, device)
+            return TokenBatches(tokens, 4, self.model.window, 0, device)
 
     class Prepared:
         def inputs(self) -> Inputs:

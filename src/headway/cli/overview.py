@@ -177,11 +177,16 @@ def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: floa
     if not any("champion" in version.aliases for version in versions):
         raise ConfigError(f"{name} has no champion yet. Run: headway run {name}")
     from headway import tracking
+    from headway.serve.bundle import load_predictor
     from headway.serve.text import TextPredictor
 
     champion = tracking.champion(root, name)
     assert champion is not None
-    return TextPredictor.load(champion.bundle).sample(prompt, tokens=tokens, temperature=temperature, seed=seed)
+    predictor = load_predictor(champion.bundle)
+    if not isinstance(predictor, TextPredictor):
+        task = predictor.preparation.target.task
+        raise ConfigError(f"the champion of {name} must be a language model to be sampled, but its task is {task}")
+    return predictor.sample(prompt, tokens=tokens, temperature=temperature, seed=seed)
 
 
 def deliver(name: str, root: Path) -> str:

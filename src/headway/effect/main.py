@@ -18,7 +18,7 @@ from headway.effect.technique import Setting
 from headway.effect.techniques import select
 from headway.errors import ConfigError
 from headway.files.records import Record
-from headway.models import model_configs
+from headway.models import parse_model
 from headway.run.directory import RunDirectory
 from headway.train.main import guarded, workload_of
 from headway.train.recipe import Recipe
@@ -90,7 +90,7 @@ def describe(run: RunDirectory) -> Baseline:
     from headway.train.tune import batch_size_of, physical_cores
 
     project = run.plan["project"]
-    model = model_configs()[project["model"]["name"]].parse(project["model"], "model")
+    model = parse_model(project["model"])
     if not model.is_network:
         raise ConfigError(
             f"an effect study needs a network, but the model is {model.name}; --set model=tabm or model=mlp"

@@ -23,7 +23,7 @@ import torch
 from headway.effect.desks import Desk, PredictionDesk, SeedsDesk, StepDesk
 from headway.effect.quality import Curve, train_curve
 from headway.errors import HeadwayError
-from headway.models import model_configs
+from headway.models import parse_model
 from headway.run.directory import RunDirectory
 from headway.train.device import choose_device
 from headway.train.main import workload_of
@@ -100,4 +100,4 @@ def _setup(run: RunDirectory, variant: Mapping[str, Any]) -> tuple[RunDirectory,
 def _workload(path: Path) -> Workload:
     """The project's, held once for all variants of this process."""
     project = RunDirectory(path).plan["project"]
-    return workload_of(RunDirectory(path), model_configs()[project["model"]["name"]].parse(project["model"], "model"))
+    return workload_of(RunDirectory(path), parse_model(project["model"]))

@@ -1,17 +1,26 @@
-"""One file per model: a typed config whose ``build`` (or, for boosting, ``fit``) makes it."""
+"""One file per model: a typed config whose ``build`` (or, for boosting, ``fit``) makes it.
+
+base         what every model's settings offer
+description  a trained model, described beside its weights
+layers       parts of networks; transformer: those of gpt; folded, stacked: networks computed in another way
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
+from typing import Any
 
+from headway.config import suggest
+from headway.errors import ConfigError
 from headway.models.base import ModelConfig
 
-__all__ = ["ModelConfig", "model_configs"]
+__all__ = ["ModelConfig", "model_configs", "parse_model"]
 
 
-PARTS = frozenset({"folded", "layers", "stacked", "transformer"})
-"""Modules of this folder that are parts of models: they need torch, which only the training process imports."""
+PARTS = frozenset({"base", "description", "folded", "layers", "stacked", "transformer"})
+"""Modules of this folder that are no model. Parts of networks need torch, which only the training process imports."""
 
 
 def model_configs() -> dict[str, type[ModelConfig]]:
@@ -25,3 +34,11 @@ def model_configs() -> dict[str, type[ModelConfig]]:
             if isinstance(value, type) and issubclass(value, ModelConfig) and value is not ModelConfig:
                 configs[value.model_fields["name"].default] = value
     return dict(sorted(configs.items()))
+
+
+def parse_model(values: Mapping[str, Any]) -> ModelConfig:
+    """A model's settings from plain values, `name` among them. Raises ConfigError for a model that is not in this folder."""
+    configs, name = model_configs(), str(values.get("name"))
+    if name not in configs:
+        raise ConfigError(f"model must be one of {', '.join(configs)}, but is {name}{suggest(name, list(configs))}")
+    return configs[name].parse(values, "model")

@@ -19,12 +19,15 @@ class ModelConfig(Config):
     """Whether the training loop trains it; others have a fit of their own."""
 
     completes: ClassVar[bool] = False
-    """Whether it goes on with a text: the task must do so, too (`Task.completes`)."""
+    """Whether it reads documents and goes on with a text: the task must do so, too (`Task.completes`)."""
+
+    packages: ClassVar[tuple[str, ...]] = ()
+    """What must be installed for it beside what every model needs."""
 
     @property
     def takes(self) -> frozenset[str]:
         """The arrays that it takes beside numbers and codes. A column becomes what the model takes, or numbers and codes."""
-        return frozenset()
+        return frozenset({"documents"} if self.completes else ())
 
     @property
     def needs(self) -> frozenset[str]:
@@ -38,6 +41,14 @@ class ModelConfig(Config):
         """Of a model of documents: how many tokens it is given at once, so that a part must have more."""
         return 0
 
+    def usual_flops(self, weights: int, inputs: Inputs) -> float:
+        """Floating-point operations of training on one row or token, by the formula of publications; 0 where there is none.
+
+        ``weights``: how many its network has.
+        """
+        del weights, inputs
+        return 0.0
+
     def build(self, inputs: Inputs) -> nn.Module:
         """A network that maps ``numeric`` (B, numeric) float and ``categorical`` (B, columns) int to outputs.
 
@@ -45,5 +56,8 @@ class ModelConfig(Config):
         (B, width) float lies beside it.
 
         Outputs are (B, outputs) logits or values, or (B, K, outputs) for an ensemble of K members.
+
+        One that ``completes`` is given ``tokens`` (B, T) int alone, and gives the logits of each next token (B, T, different tokens), or
+        a `headway.tasks.projection.Projection` where these are many. T is at most its ``window``.
         """
         raise AssertionError(f"{type(self).__name__} has a fit of its own and builds nothing from {inputs}")

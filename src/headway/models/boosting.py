@@ -26,6 +26,7 @@ class Boosting(ModelConfig):
     """Gradient-boosted trees, with a fit of their own."""
 
     is_network: ClassVar[bool] = False
+    packages: ClassVar[tuple[str, ...]] = ("lightgbm",)
 
     name: Literal["boosting"] = "boosting"
     trees: int = Field(2000, ge=1, le=100_000, description="Trees at most; early stopping takes fewer.")

@@ -35,12 +35,14 @@ class GPT(ModelConfig):
     )
 
     @property
-    def takes(self) -> frozenset[str]:
-        return frozenset({"documents"})
-
-    @property
     def window(self) -> int:
         return self.context
+
+    def usual_flops(self, weights: int, inputs: Inputs) -> float:
+        """6 N + 12 L D T a token (Chowdhery et al. 2022, arXiv:2204.02311, appendix B); N: weights, without an untied embedding."""
+        (vocabulary,) = inputs.tokens
+        read = 0 if self.tied else vocabulary * self.width
+        return 6.0 * (weights - read) + 12.0 * self.layers * self.width * self.context
 
     @model_validator(mode="after")
     def _heads_divide(self) -> GPT:

@@ -23,6 +23,7 @@ class TabM(ModelConfig):
     """An efficient ensemble of MLPs with piecewise-linear embeddings of numbers."""
 
     uses_bins: ClassVar[bool] = True
+    packages: ClassVar[tuple[str, ...]] = ("tabm", "rtdl_num_embeddings")
 
     name: Literal["tabm"] = "tabm"
     members: int = Field(16, ge=1, le=1024, description="Members of the ensemble.")

@@ -122,7 +122,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """tokens_BT to logits_BTV, T at most the context; in training to a Projection, where these are many."""
+    """tokens_BT to logits_BTV, T at most the context; to a Projection, where these are many."""
 
     cos: Tensor
     sin: Tensor
@@ -163,11 +163,11 @@ class Transformer(nn.Module):
                 nn.init.normal_(weight, std=1 / math.sqrt(weight.shape[1]))
 
     def forward(self, tokens: Tensor) -> Tensor | Projection:
-        projection = self.project(tokens)
+        projection = self._project(tokens)
         large = is_large(tokens.numel(), self.head.out_features, projection.hidden.dtype)
-        return projection if large and self.training and torch.is_grad_enabled() else projection.logits
+        return projection if large else projection.logits
 
-    def project(self, tokens: Tensor) -> Projection:
+    def _project(self, tokens: Tensor) -> Projection:
         """The logits, not computed yet."""
         dtype = autocast_dtype(tokens.device)
         if dtype is None:

@@ -15,22 +15,19 @@ from headway.pipeline.exam import REHEARSAL, Exam
 from headway.pipeline.exam_of_rows import ExamOfRows
 from headway.pipeline.exam_of_text import ExamOfText
 from headway.pipeline.rival import Attempt, attempting, look, meet, without_champion
-from headway.pipeline.runs import Prepared
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
 from headway.serve.outcome import Outcome, await_end, outcomes
+from headway.tasks import has_target
 
 if TYPE_CHECKING:
     from headway.tracking import Holder
 
-EXAMS: dict[str | None, type[Exam]] = {None: ExamOfRows, "tokens": ExamOfText}
-"""By what the store holds."""
-
 
 def exam_of(run: RunDirectory, project: Project, root: Path) -> Exam:
     """The test data of a run that is prepared."""
-    return EXAMS[Prepared.read(run.path / "store.json").kind](run, project, root)
+    return (ExamOfRows if has_target(project.task) else ExamOfText)(run, project, root)
 
 
 def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) -> Evaluation:

@@ -27,13 +27,13 @@ from headway.evaluate.metrics import primary
 from headway.evaluate.resample import Units
 from headway.evaluate.result import IntervalCoverage
 from headway.files.atomic import write_array
+from headway.models.description import Description
 from headway.pipeline.exam import REHEARSAL, Exam
 from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
 from headway.pipeline.rival import UNREADABLE, Attempt, attempted, damaged
 from headway.pipeline.runs import rows_of
 from headway.serve.interval import Interval
 from headway.serve.outcome import Outcome
-from headway.serve.whole import description_of
 from headway.tasks import target_task
 from headway.train.target import target_of
 
@@ -121,7 +121,7 @@ class ExamOfRows(Exam):
         return Reference(name, task.of_scores(scores)) if np.isfinite(scores).all() else None
 
     def coverage(self, predictions: np.ndarray) -> IntervalCoverage | None:
-        interval = Interval.of(description_of(self.run.bundle))
+        interval = Interval.of(Description.of(self.run.bundle).interval)
         if interval is None:
             return None
         return coverage(interval.level, self.target, predictions, *interval.bounds(predictions))

@@ -19,13 +19,12 @@ from headway.columns import Kind
 from headway.config import read_yaml
 from headway.data.identity import Identity, hash_batch
 from headway.data.learnt import Learnt
-from headway.data.prepare import Preparation
 from headway.data.reading import FileReading
 from headway.data.source import Table
 from headway.data.split import TEST, Division
 from headway.data.store import RAW_TEST, Store
 from headway.errors import ConfigError, DataError
-from headway.files.atomic import read_json
+from headway.models.description import Description, preparation_of
 from headway.project import Project
 
 
@@ -44,7 +43,7 @@ class Reading:
     @classmethod
     def of(cls, bundle: Path, store: Store, now: FileReading) -> Reading:
         """From a version's bundle. ``now``: how the candidate reads files."""
-        kinds = read_json(bundle / "bundle.json").get("features") or {}
+        kinds = Description.of(bundle).features
         own, files = store.preparation.kinds, file_reading(bundle, now)
         same = kinds.items() <= own.items() and files.settings == now.settings
         return cls(kinds, files, tuple(name for name in kinds if name not in own), same)
@@ -76,8 +75,8 @@ def file_reading(bundle: Path, now: FileReading) -> FileReading:
     learnt = Learnt.read(bundle)
     if learnt is not None and learnt.rule.reading is not None:
         return learnt.rule.reading
-    null_is_value = Preparation.from_json(read_json(bundle / "preparation.json")).null_is_value
-    return FileReading.of_project(read_yaml(bundle / "project.yaml")["data"], not null_is_value, now)
+    is_csv = not preparation_of(bundle).null_is_value
+    return FileReading.of_project(read_yaml(bundle / "project.yaml")["data"], is_csv, now)
 
 
 def write_test_rows(folder: Path, project: Project, table: Table, reading: Reading) -> Store:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.data.learnt import Learnt
-from headway.errors import HeadwayError
+from headway.errors import ConfigError, DamagedError, HeadwayError
 from headway.evaluate.gate import replacing
 from headway.evaluate.result import Evaluation
-from headway.files.atomic import read_json
+from headway.models.description import Description
 from headway.run.directory import RunDirectory
 from headway.tracking.purpose import Purpose
 
@@ -109,10 +109,11 @@ def look(holder: Holder, project: Mapping[str, Any]) -> Attempt | None:
     if holder.bundle is None:
         return Attempt(problem=holder.problem, damaged=True)
     try:
-        described = read_json(holder.bundle / "bundle.json")
-        other, own = Purpose.of_bundle(described), Purpose.of(project)
-    except (OSError, ValueError, AttributeError) as error:
+        other, own = Purpose.of_bundle(Description.of(holder.bundle)), Purpose.of(project)
+    except (OSError, DamagedError) as error:
         return damaged(holder.bundle, error)
+    except ConfigError as error:
+        return Attempt(problem=str(error), damaged=not (holder.bundle / "bundle.json").exists())
     if own.differs(other):
         return Attempt(problem=f"it predicts {other.text}, the candidate {own.text}")
     return None

@@ -108,13 +108,12 @@ def _name_of(run: RunDirectory, file: str) -> str:
 
 @dataclass(frozen=True)
 class Prepared(Record):
-    """store.json: the prepared data. ``path``: from the project's folder; ``rows``, or tokens, of each part; ``kind``: of tokens."""
+    """store.json: the prepared data. ``path``: from the project's folder; ``rows``, or tokens, of each part."""
 
     path: str
     digest: str
     reused: bool = False
     rows: Mapping[str, int] = field(default_factory=dict)
-    kind: str | None = None
 
 
 @contextlib.contextmanager

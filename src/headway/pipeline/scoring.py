@@ -19,13 +19,12 @@ from headway.data.digests import digest_files
 from headway.data.texts import NAME
 from headway.errors import ConfigError, DataError
 from headway.files import locks
-from headway.files.atomic import read_json
 from headway.files.disk import disk_error
 from headway.files.leftovers import note_place
 from headway.files.records import Record
+from headway.models.description import Description, preparation_of
 from headway.project import load_project
 from headway.run.report import Reporter
-from headway.serve.bundle import preparation_of
 from headway.serve.interval import Interval
 from headway.serve.parts import Counts, Output
 from headway.serve.rows import refuse_unfit
@@ -137,9 +136,8 @@ def _as_it_stands(one: Input) -> Input:
 def model_of(root: Path, name: str, version: str, keys: Sequence[str], csv: CsvOptions | None = None) -> Model:
     """The version's bundle. Raises ConfigError when there is no such version."""
     champion = tracking.version_of(root, name, version)
-    described = read_json(champion.bundle / "bundle.json")
     preparation = preparation_of(champion.bundle)
-    interval, csv = Interval.of(described), csv or CsvOptions()
+    interval, csv = Interval.of(Description.of(champion.bundle).interval), csv or CsvOptions()
     return Model(name, champion.version, champion.run_id, champion.bundle, preparation, interval, tuple(keys), csv)
 
 

@@ -87,7 +87,7 @@ def _prepare_documents(run: RunDirectory, project: Project, root: Path, report: 
     tokens: dict[str, int] = {split: len(store.tokens(split)) for split in SPLITS}
     (different,) = store.preparation.inputs().tokens
     line = f"{', '.join(f'{n:,} {split}' for split, n in tokens.items())} tokens, {different:,} different"
-    return Prepared(run.from_root(store.path), store.path.name, reused, tokens, "tokens"), line
+    return Prepared(run.from_root(store.path), store.path.name, reused, tokens), line
 
 
 def train(run: RunDirectory, _root: Path, report: Reporter) -> Mapping[str, Any]:
@@ -154,21 +154,15 @@ def _is_sealed(run: RunDirectory) -> bool:
 def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
     """Make a bundle of the trained weights, and seal it."""
     from headway.data.store import Store
+    from headway.serve.bundle import complete_bundle
+    from headway.train.target import target_of
 
     store = Store(run.store)
-    if has_target(project.task):
-        from headway.serve.bundle import complete_bundle
-        from headway.train.target import target_of
-
-        interval = _interval(run, store)
-        if interval is not None and interval.remark:
-            report.line(interval.remark)
-        preparation = replace(store.preparation, target=target_of(store, project.train.objective))
-        complete_bundle(run.bundle, preparation, project.model, project.to_yaml(), interval)
-    else:
-        from headway.serve.text import complete_text_bundle
-
-        complete_text_bundle(run.bundle, store.preparation, project.model, project.to_yaml())
+    interval = _interval(run, store)
+    if interval is not None and interval.remark:
+        report.line(interval.remark)
+    preparation = replace(store.preparation, target=target_of(store, project.train.objective))
+    complete_bundle(run.bundle, preparation, project.model, project.to_yaml(), interval)
     store.learnt.write(run.bundle)
     checksums.seal(run.bundle)
 
@@ -178,9 +172,9 @@ def _interval(run: RunDirectory, store: Store) -> Interval | None:
     import numpy as np
 
     from headway.serve.interval import Interval
-    from headway.tasks import target_task
+    from headway.tasks import task_of
 
-    if not target_task(store.preparation.target.task).has_interval:
+    if not task_of(store.preparation.target.task).has_interval:
         return None
     return Interval.fit(np.load(run.predictions("validation")), store.arrays("validation")["target"])
 

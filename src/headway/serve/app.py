@@ -19,7 +19,7 @@ import termios
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -32,13 +32,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from headway.data.records import name_in_line
 from headway.errors import HeadwayError
 from headway.serve.body import EXPANDED, Question, TooLarge, read_body
-from headway.serve.bundle import Predictor, load_predictor
+from headway.serve.bundle import AnyPredictor, load_predictor
 from headway.serve.config import ServeConfig
 from headway.server.access import Protected, rules_of
 from headway.server.credentials import auth
-
-if TYPE_CHECKING:
-    from headway.serve.text import TextPredictor
 
 CODES = {
     404: "ENDPOINT_NOT_FOUND",
@@ -60,7 +57,7 @@ class _Refusal(Exception):
 class Scorer:
     """A bundle behind HTTP."""
 
-    predictor: Predictor | TextPredictor
+    predictor: AnyPredictor
     limits: ServeConfig
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(len(os.sched_getaffinity(0))))
 
@@ -119,19 +116,12 @@ class Scorer:
         except Exception:  # any other error of a parser on an untrusted body
             logging.getLogger("uvicorn.error").exception("a body could not be read")
             raise _Refusal(400, f"the body must be {name_in_line(kind)}, but it cannot be read as that") from None
-        frame = self._predict(question)
+        frame = self.predictor.answer(question.rows, question.params)
         return json.dumps({"predictions": frame.to_dict("records")}, allow_nan=False, ensure_ascii=False).encode()
 
     def _read(self, body: bytes, kind: str) -> Question:
         predictor = self.predictor
-        if isinstance(predictor, Predictor):
-            return read_body(body, kind, predictor.columns, True, self.limits, predictor.commas)
-        return read_body(body, kind, predictor.columns, False, self.limits)
-
-    def _predict(self, question: Question) -> Any:
-        if isinstance(self.predictor, Predictor):
-            return self.predictor.answer(question.rows, question.params)
-        return self.predictor.answer(question.rows.to_pandas(), question.params)
+        return read_body(body, kind, predictor.columns, predictor.every, self.limits, predictor.commas)
 
 
 class _Patient(H11Protocol):
@@ -178,7 +168,7 @@ def _in_kernel(connection: Any) -> int:
     return 0
 
 
-def application(predictor: Predictor | TextPredictor, limits: ServeConfig) -> Starlette:
+def application(predictor: AnyPredictor, limits: ServeConfig) -> Starlette:
     """The routes."""
 
     async def alive(_request: Request) -> Response:

@@ -1,7 +1,7 @@
 """A bundle: a trained model with its preparation, as a folder of plain files that a fresh process can predict with.
 
-bundle.json          format, task, model, inputs, classes, raw columns and their kinds, a regression's interval
-preparation.json     the fitted preparation
+bundle.json          see `headway.models.description`
+preparation.json     the fitted preparation; bundles of documents of early versions have tokenizer.json
 project.yaml         the resolved project
 weights.safetensors  or model.txt for boosting
 checksums.json       of all of these, once the bundle is complete; bundles of early versions have none
@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -25,25 +25,20 @@ from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
 from headway.data.prepared import PreparedRows
 from headway.data.store import Store
-from headway.files.atomic import read_json, write_atomically, write_json
-from headway.models import ModelConfig, model_configs
+from headway.errors import ConfigError
+from headway.files.atomic import write_atomically, write_json
+from headway.models import ModelConfig
 from headway.models.boosting import Boosting
+from headway.models.description import DECODING, FORMATS, VARYING, Description, preparation_of
 from headway.serve.interval import Interval
 from headway.serve.reading import canonical_rows, refuse_unpredicted
-from headway.serve.whole import description_of, whole
+from headway.serve.text import TextPredictor
+from headway.serve.whole import whole
 
 if TYPE_CHECKING:
     import lightgbm
     from torch import nn
 
-    from headway.serve.text import TextPredictor
-
-FORMATS = {"": 1, "tokens": 2, "ngrams": 3}
-"""The format of a bundle by what its texts become beside numbers and codes: earlier versions can read those that they know."""
-VARYING = 4
-"""The format of a bundle with intervals of more than one width."""
-DECODING = 5
-"""The format of a bundle whose outputs become predictions in a way of their own: another scale or a log link."""
 LATENCY_ROWS = 1000
 LATENCY_REPEATS = 5
 FEWEST_TO_WARN = 20
@@ -56,25 +51,29 @@ def complete_bundle(
     """Add everything that predicting needs to the weights that training wrote."""
     write_json(folder / "preparation.json", preparation.to_json())
     write_atomically(folder / "project.yaml", project_yaml)
-    inputs, ragged = preparation.inputs(), preparation.by_ragged.values()
-    earliest = max(FORMATS.get(one.group, 2) for one in ragged) if ragged else FORMATS[""]
-    earliest = VARYING if interval is not None and interval.varies else earliest
-    described = {
-        "format": earliest if preparation.target.objective.is_plain else DECODING,
-        "task": preparation.target.task,
-        "model": model.model_dump(mode="json"),
-        "inputs": inputs.to_json(),
-        "classes": list(preparation.target.classes),
-        "features": preparation.kinds,
-        "target": preparation.target.column,
-        "interval": None if interval is None else interval.to_json(),
-    }
-    write_json(folder / "bundle.json", described)
+    target, ragged = preparation.target, preparation.by_ragged.values()
+    formats = [FORMATS[""], *(FORMATS.get(one.group, 2) for one in ragged)]
+    formats += [VARYING] if interval is not None and interval.varies else []
+    formats += [] if target.objective.is_plain else [DECODING]
+    described = Description(
+        format=max(formats),
+        task=target.task,
+        model=model.model_dump(mode="json", exclude={"weights"}),  # a file to start from, of which nothing is left
+        inputs=preparation.inputs(),
+        classes=target.classes,
+        features=preparation.kinds,
+        target=target.column or None,
+        interval=None if interval is None else interval.to_json(),
+    )
+    described.write(folder / "bundle.json")
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded bundle. Rows are prepared exactly as in training."""
+    """A loaded bundle that predicts rows. They are prepared exactly as in training."""
+
+    every: ClassVar[bool] = True
+    """Whether a row must have every column of ``columns``; else one of them is enough."""
 
     preparation: Preparation
     inputs: Inputs
@@ -83,13 +82,12 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str | Path) -> Predictor:
-        """Read a bundle. Raises ConfigError when the folder is no bundle or of a newer format, DamagedError for a damaged one."""
-        folder = Path(folder)
-        with whole(folder) as described:
-            preparation = Preparation.from_json(read_json(folder / "preparation.json"))
-            inputs = Inputs.from_json(described["inputs"])
-            config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
-            return cls(preparation, inputs, _load_model(folder, config, inputs), Interval.of(described))
+        """As `load_predictor`, of a bundle that predicts rows. Raises ConfigError for another."""
+        predictor = load_predictor(folder)
+        if not isinstance(predictor, Predictor):
+            task = predictor.preparation.target.task
+            raise ConfigError(f"{folder} must be a bundle that predicts rows, but its task is {task}")
+        return predictor
 
     @property
     def commas(self) -> frozenset[str]:
@@ -178,23 +176,18 @@ def decode(preparation: Preparation, interval: Interval | None, predictions: np.
     return frame.assign(low=low, high=high)
 
 
-def load_predictor(folder: str | Path) -> Predictor | TextPredictor:
-    """Read any bundle: a table's or a language model's."""
-    if (Path(folder) / "tokenizer.json").is_file():
-        from headway.serve.text import TextPredictor
-
-        return TextPredictor.load(folder)
-    return Predictor.load(folder)
+AnyPredictor = Predictor | TextPredictor
 
 
-def preparation_of(folder: Path) -> Preparation:
-    """The preparation of a bundle, without its model. Raises ConfigError for a bundle of a newer format."""
-    description_of(folder)
-    if (folder / "tokenizer.json").is_file():
-        from headway.serve.text import documents_preparation
-
-        return documents_preparation(folder)
-    return Preparation.from_json(read_json(folder / "preparation.json"))
+def load_predictor(folder: str | Path) -> AnyPredictor:
+    """Read a bundle. Raises ConfigError when the folder is no bundle or of a newer format, DamagedError for a damaged one."""
+    folder = Path(folder)
+    with whole(folder) as described:
+        preparation, config = preparation_of(folder), described.config
+        model = _load_model(folder, config, described.inputs)
+        if config.completes:
+            return TextPredictor(preparation, config.window, model)
+        return Predictor(preparation, described.inputs, model, Interval.of(described.interval))
 
 
 def _network_type() -> type[Any]:

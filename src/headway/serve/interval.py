@@ -56,9 +56,8 @@ class Interval:
         return cls(level, tuple(at.tolist()), tuple(below.tolist()), tuple(above.tolist()), n)
 
     @classmethod
-    def of(cls, described: Mapping[str, Any]) -> Interval | None:
+    def of(cls, values: Mapping[str, Any] | None) -> Interval | None:
         """From bundle.json; None for a classification, and for bundles of early versions. Those of later ones had one width."""
-        values = described.get("interval")
         if values is None:
             return None
         knots = {name: tuple(np.atleast_1d(values.get(name, 0.0)).tolist()) for name in ("at", "below", "above")}

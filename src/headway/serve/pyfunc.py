@@ -9,14 +9,13 @@ import pandas as pd
 from mlflow.models import set_model
 
 if TYPE_CHECKING:
-    from headway.serve.bundle import Predictor
-    from headway.serve.text import TextPredictor
+    from headway.serve.bundle import AnyPredictor
 
 
 class BundleModel(mlflow.pyfunc.PythonModel):
     """Raw rows in, `prediction` and `probability_<class>` or an interval out."""
 
-    predictor: Predictor | TextPredictor
+    predictor: AnyPredictor
 
     def load_context(self, context: Any) -> None:
         """Read the bundle. Imported here, so that logging a model does not import torch."""

@@ -1,7 +1,4 @@
-"""A language model's bundle, loaded: it completes prompts and computes the loss of texts.
-
-bundle.json  tokenizer.json  project.yaml  weights.safetensors
-"""
+"""A language model's bundle, loaded: it completes prompts and computes the loss of texts."""
 
 from __future__ import annotations
 
@@ -11,81 +8,38 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headway.columns.text import DocumentTokens, TextColumn
 from headway.columns.tokenizer import Tokenizer
 from headway.data.prepare import Preparation
 from headway.data.records import name_in_line
 from headway.data.store import Store
-from headway.data.texts import TEXT
-from headway.errors import ConfigError, DataError
+from headway.errors import DataError
 from headway.evaluate.blocks import blocks_of, by_document, sizes_of
-from headway.files.atomic import read_json, write_atomically, write_json
-from headway.models import ModelConfig
-from headway.models.gpt import GPT
 from headway.serve.reading import WHERE, canonical_rows
-from headway.serve.whole import whole
-from headway.tasks import Target, language
-from headway.tasks.base import PROMPT, Parameter
+from headway.tasks import completion, language
+from headway.tasks.completion import PROMPT, Parameter
 
 if TYPE_CHECKING:
-    from headway.models.transformer import Transformer
+    from torch import nn
 
-FORMAT = 1
 LATENCY_CHARACTERS = 1000
-
-
-def complete_text_bundle(folder: Path, preparation: Preparation, model: ModelConfig, project_yaml: str) -> None:
-    """Add everything that predicting needs to the weights that training wrote."""
-    documents = preparation.documents
-    write_json(folder / "tokenizer.json", documents.tokenizer)
-    write_atomically(folder / "project.yaml", project_yaml)
-    described = {
-        "format": FORMAT,
-        "task": language.TASK.name,
-        "model": model.model_dump(mode="json", exclude={"weights"}),
-    }
-    reader = {"vocabulary": documents.vocabulary, "features": preparation.kinds}
-    write_json(folder / "bundle.json", {**described, **reader})
-
-
-def documents_preparation(folder: Path) -> Preparation:
-    """The preparation of a language model's bundle: one column of documents, which early bundles call text."""
-    features = read_json(folder / "bundle.json").get("features") or {TEXT: TextColumn.name}
-    (column,) = features
-    documents = DocumentTokens(column, read_json(folder / "tokenizer.json"))
-    return Preparation((documents,), Target("", language.TASK.name))
 
 
 @dataclass(frozen=True)
 class TextPredictor:
-    """A loaded bundle."""
+    """A loaded bundle that reads documents. ``context``: how many tokens its network is given at once."""
+
+    every: ClassVar[bool] = False
+    commas: ClassVar[frozenset[str]] = frozenset()
 
     preparation: Preparation
     context: int
-    network: Transformer
-
-    @classmethod
-    def load(cls, folder: str | Path) -> TextPredictor:
-        """Read a bundle. Raises ConfigError when the folder is no language model's, DamagedError for a damaged one."""
-        from safetensors.torch import load_file
-
-        folder = Path(folder)
-        with whole(folder) as described:
-            if described.get("task") != language.TASK.name:
-                raise ConfigError(
-                    f"{folder} must be a language model's bundle, but its task is {described.get('task')}"
-                )
-            config = GPT.parse(described["model"], "model")
-            preparation = documents_preparation(folder)
-            network = config.build(preparation.inputs())
-            network.load_state_dict(load_file(folder / "weights.safetensors"))
-            return cls(preparation, config.context, network.eval())
+    network: nn.Module
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -131,7 +85,7 @@ class TextPredictor:
         tokens = np.concatenate(encoded)
         if len(tokens) < 2:
             raise DataError("a text must have at least two tokens, but is shorter")
-        nats = language.token_losses(self.network.project, tokens, self.context, torch.device("cpu"))
+        nats = language.token_losses(self.network, tokens, self.context, torch.device("cpu"))
         counts = [len(one) for one in encoded] if by_document(len(texts)) else ()
         blocks = len(sizes_of([len(text.encode()) for text in texts]))
         return blocks_of(nats, self.tokenizer.byte_lengths()[tokens], blocks, counts)
@@ -155,25 +109,26 @@ class TextPredictor:
         self,
         prompt: str,
         *,
-        tokens: int = int(language.TOKENS_ADDED.default),
-        temperature: float = language.TEMPERATURE.default,
-        seed: int = int(language.SEED.default),
+        tokens: int = int(completion.TOKENS.default),
+        temperature: float = completion.TEMPERATURE.default,
+        seed: int = int(completion.SEED.default),
     ) -> str:
         """The continuation of a prompt."""
         import torch
 
         prompt_tokens = self.tokenizer.encode(prompt).tolist()
         device = torch.device("cpu")
-        completion = language.complete(
+        added = completion.complete(
             self.network, prompt_tokens, tokens, self.context, temperature=temperature, seed=seed, device=device
         )
-        return self.tokenizer.decode(completion)
+        return self.tokenizer.decode(added)
 
-    def answer(self, rows: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
+    def answer(self, rows: pd.DataFrame | pa.RecordBatch, params: Mapping[str, Any]) -> pd.DataFrame:
         """`completion` for each `prompt`; or `loss` and `bits_per_byte` for each document.
 
         Raises DataError without either column, without a text in a row, and on parameters that are none.
         """
+        rows = rows.to_pandas() if isinstance(rows, pa.RecordBatch) else rows
         name = PROMPT if PROMPT in rows.columns else self.column
         if name not in rows.columns:
             have = ", ".join(name_in_line(c) for c in rows.columns[:8])
@@ -184,8 +139,8 @@ class TextPredictor:
                 f"rows to predict: {name} must be a text in every row, but {len(rows) - len(texts)} have none"
             )
         if name == PROMPT:
-            tokens, seed = int(_number(params, language.TOKENS_ADDED)), int(_number(params, language.SEED))
-            temperature = _number(params, language.TEMPERATURE)
+            tokens, seed = int(_number(params, completion.TOKENS)), int(_number(params, completion.SEED))
+            temperature = _number(params, completion.TEMPERATURE)
             completions = [self.sample(text, tokens=tokens, temperature=temperature, seed=seed) for text in texts]
             return pd.DataFrame({"completion": completions})
         return self.preparation.target.decode(self.predict(rows))

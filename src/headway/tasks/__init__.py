@@ -7,6 +7,7 @@ class_metrics    the metrics of classes
 number_metrics   the metrics of numbers
 number_losses    the losses of numbers
 objective        what a training minimises, and on which scale
+completion       going on with a text
 projection       the loss of logits that are too many to be computed at once
 """
 

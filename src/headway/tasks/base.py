@@ -29,27 +29,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+    from headway.tasks.completion import Parameter
+
 Weights = tuple[np.ndarray, np.ndarray]
 """Of a linear model: (F + V, O), and the bias (O,)."""
 
 
 Answered = Literal["string", "double"]
 """What a column of the answer holds, in MLflow's words."""
-
-
-PROMPT = "prompt"
-"""The column of texts to go on with, where a task completes."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A number that whoever asks for completions may give: its name, its type in MLflow's words, its default and its bounds."""
-
-    name: str
-    kind: Literal["long", "double"]
-    default: float
-    least: float
-    most: float
 
 
 @dataclass(frozen=True)
@@ -107,7 +94,17 @@ class Target:
 
 
 PARTS = frozenset(
-    {"base", "class_metrics", "metric", "number_losses", "number_metrics", "numbers", "objective", "projection"}
+    {
+        "base",
+        "class_metrics",
+        "completion",
+        "metric",
+        "number_losses",
+        "number_metrics",
+        "numbers",
+        "objective",
+        "projection",
+    }
 )
 """Modules of this folder that are no task."""
 
@@ -149,6 +146,9 @@ class Task(ABC):
 
     has_classes: ClassVar[bool] = False
     """Whether what is predicted is one of some classes: a label, or the next of the tokens. Else it is a number."""
+
+    has_interval: ClassVar[bool] = False
+    """Whether a prediction comes with the interval that the target lies in, read off the validation rows."""
 
     stratified: ClassVar[bool] = False
     """Whether the parts of a split get their shares of the target's values."""
@@ -242,9 +242,6 @@ class TargetTask(Task):
 
     dtype: ClassVar[np.dtype[Any]]
     """The stored target's."""
-
-    has_interval: ClassVar[bool] = False
-    """Whether a prediction comes with the interval that the target lies in, read off the validation rows."""
 
     baselines = ("trivial", "linear", "boosting")
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from headway.tasks.base import Answered, Parameter, Target, Task
+from headway.tasks.base import Answered, Target, Task
+from headway.tasks.completion import PARAMETERS, Parameter
 from headway.tasks.metric import Metric, Resampled, alone, ratio
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from headway.tasks.projection import Projection
 
@@ -79,17 +80,12 @@ LOSS = _metric("loss", "nats a token", AVERAGES["loss"], decides=False)
 PERPLEXITY = _metric("perplexity", "perplexity", AVERAGES["perplexity"], decides=False)
 
 
-TOKENS_ADDED = Parameter("tokens", "long", 300, 1, 10_000)
-TEMPERATURE = Parameter("temperature", "double", 0.8, 0, 100)
-SEED = Parameter("seed", "long", 0, 0, 2**63 - 1)
-
-
 class Language(Task):
     """The next of the tokens, each a class."""
 
     has_classes = True
     completes = True
-    parameters: ClassVar[tuple[Parameter, ...]] = (TOKENS_ADDED, TEMPERATURE, SEED)
+    parameters: ClassVar[tuple[Parameter, ...]] = PARAMETERS
     losses = ("auto", "cross_entropy")
     metrics: ClassVar[tuple[Metric, ...]] = (BITS_PER_BYTE, LOSS, PERPLEXITY)
     baselines = ("unigram", "ngram")
@@ -175,31 +171,3 @@ def token_losses(
             first = 0 if start == 0 else half
             losses[start + first : start + length] = nats[first:]
     return losses
-
-
-def complete(
-    network: nn.Module,
-    prompt: Sequence[int],
-    length: int,
-    context: int,
-    *,
-    temperature: float,
-    seed: int,
-    device: torch.device,
-) -> list[int]:
-    """``length`` tokens after a prompt, drawn with ``seed``; temperature 0 takes the likeliest. Stops at an end token."""
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    tokens = list(prompt) or [0]
-    for _ in range(length):
-        with torch.no_grad():
-            logits = network(torch.tensor([tokens[-context:]], device=device))[0, -1].float().cpu()
-        if temperature <= 0:
-            token = int(logits.argmax())
-        else:
-            token = int(torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator))
-        if token == 0:
-            break
-        tokens.append(token)
-    return tokens[len(prompt) or 1 :]

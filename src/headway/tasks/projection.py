@@ -49,11 +49,11 @@ class Projection(NamedTuple):
 
 
 def is_large(tokens: int, words: int, dtype: torch.dtype) -> bool:
-    """Whether the logits of so many tokens are to be computed in chunks for training.
+    """Whether the logits of so many tokens are to be computed in chunks.
 
-    Never in float16, whose gradients must be scaled before they are computed.
+    Never for training in float16, whose gradients must be scaled before they are computed.
     """
-    return tokens * words >= MANY and dtype is not torch.float16
+    return tokens * words >= MANY and not (dtype is torch.float16 and torch.is_grad_enabled())
 
 
 def cross_entropy(projection: Projection, target_BT: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from headway.errors import HeadwayError
-from headway.files.atomic import read_json, read_or_empty, sync
+from headway.files.atomic import read_or_empty, sync
 from headway.files.checksums import sync_tree
 from headway.files.locks import working_folder
+from headway.models.description import Description
 from headway.run.directory import RunDirectory
 from headway.tasks import task_of
+from headway.tasks.completion import PROMPT
 from headway.tracking import decisions, intent, lock
 from headway.tracking.addresses import OWN, kept_uri, tracking_uri, uri_of
 from headway.tracking.bundles import model_folder
@@ -136,7 +138,7 @@ def repackage(root: Path, version: Version, bundle: Path) -> None:
     assert version.model_id is not None
     with store_client(root) as client:
         model = client.get_logged_model(version.model_id)
-        described = read_json(bundle / "bundle.json")
+        described = Description.of(bundle)
         with lock.hold(root, model.name), working_folder(folder.parent, "mending") as working:
             partial = working / "made"
             save(partial, bundle, described, _example(folder, described), model, version.run_id)
@@ -184,14 +186,14 @@ def put_back(root: Path, name: str, version: Version) -> None:
             _beside(version.folder).rename(version.folder)
 
 
-def _example(folder: Path, described: Mapping[str, Any]) -> pd.DataFrame:
+def _example(folder: Path, described: Description) -> pd.DataFrame:
     """The example rows of the model; where they are damaged, too, one row of nulls."""
     import pandas as pd
 
     example = read_or_empty(folder / "input_example.json")
     if "data" in example and "columns" in example:
         return pd.DataFrame(example["data"], columns=example["columns"])
-    names = ["prompt"] if task_of(described["task"]).completes else list(described["features"])
+    names = [PROMPT] if task_of(described.task).completes else list(described.features)
     return pd.DataFrame({name: [None] for name in names})
 
 

@@ -6,27 +6,25 @@ import contextlib
 import importlib.metadata
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headway
 from headway.columns import column_type
 from headway.files import checksums
-from headway.tasks import target_task, task_of
-from headway.tasks.base import PROMPT
+from headway.models.description import Description
+from headway.tasks import task_of
+from headway.tasks.completion import PROMPT
 from headway.tracking.store import quietly
 
 if TYPE_CHECKING:
     import pandas as pd
 
 REQUIRED = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "PyYAML", "safetensors", "torch")
-REQUIRED_BY = {"boosting": ("lightgbm",), "tabm": ("tabm", "rtdl_num_embeddings"), "gpt": ("tokenizers",)}
 
 
-def save(
-    folder: Path, bundle: Path, described: Mapping[str, Any], example: pd.DataFrame, model: Any, run_id: str
-) -> None:
+def save(folder: Path, bundle: Path, described: Description, example: pd.DataFrame, model: Any, run_id: str) -> None:
     """Write an MLflow model. MLflow's log_model would load it and predict, importing torch into the flow's process.
 
     ``folder`` lies in a working folder, where the temporary ones are made, too: MLflow copies the bundle into one first.
@@ -67,14 +65,13 @@ def _temporary_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def _requirements(described: Mapping[str, Any]) -> list[str]:
+def _requirements(described: Description) -> list[str]:
     """The packages that a model needs, at the versions it was made with."""
-    further = set(REQUIRED_BY.get(described["model"]["name"], ()))
-    further |= {"tokenizers"} if described.get("inputs", {}).get("tokens") else set()
+    further = {*described.config.packages, *(("tokenizers",) if described.inputs.tokens else ())}
     return [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIRED, *sorted(further))]
 
 
-def _signature(described: Mapping[str, Any]) -> Any:
+def _signature(described: Description) -> Any:
     """Every column may be null: the preparation imputes. Whole numbers are double, because numbers beside nulls are.
 
     People read the signature, and tools send the right columns by it. MLflow's own check would refuse int64 where it says double,
@@ -83,39 +80,39 @@ def _signature(described: Mapping[str, Any]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    if task_of(described["task"]).completes:
+    task = task_of(described.task)
+    if task.completes:
         from mlflow.types import ParamSchema, ParamSpec
 
-        task = task_of(described["task"])
         params = ParamSchema([ParamSpec(one.name, one.kind, one.default) for one in task.parameters])
         # A prompt is completed; a text is measured. A frame holds the one or the other.
-        inputs = [ColSpec("string", name, required=False) for name in (PROMPT, *described.get("features", ("text",)))]
+        inputs = [ColSpec("string", name, required=False) for name in (PROMPT, *described.features)]
         outputs = [ColSpec("string", "completion", required=False)]
         outputs += [ColSpec(kind, name, required=False) for name, kind in task.answered(()).items()]
         return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs), params=params)
     columns = [
-        ColSpec(column_type(kind).mlflow_type, name, required=False) for name, kind in described["features"].items()
+        ColSpec(column_type(kind).mlflow_type, name, required=False) for name, kind in described.features.items()
     ]
     signature = ModelSignature(inputs=Schema(columns), outputs=Schema(_outputs(described)))
     signature._is_signature_from_type_hint = True
     return signature
 
 
-def _outputs(described: Mapping[str, Any]) -> list[Any]:
+def _outputs(described: Description) -> list[Any]:
     from mlflow.types import ColSpec
 
-    columns = target_task(described["task"]).answered(described["classes"])
-    between = ("low", "high") if described.get("interval") else ()
+    columns = task_of(described.task).answered(described.classes)
+    between = ("low", "high") if described.interval else ()
     return [ColSpec(kind, name) for name, kind in {**columns, **dict.fromkeys(between, "double")}.items()]
 
 
-def _example(rows: pd.DataFrame, described: Mapping[str, Any]) -> pd.DataFrame:
+def _example(rows: pd.DataFrame, described: Description) -> pd.DataFrame:
     import pandas as pd
 
-    if task_of(described["task"]).completes:
+    if task_of(described.task).completes:
         return rows
-    example = rows[list(described["features"])].head(5).reset_index(drop=True)
-    for name, kind in described["features"].items():
+    example = rows[list(described.features)].head(5).reset_index(drop=True)
+    for name, kind in described.features.items():
         form = column_type(kind).mlflow_type
         if form == "double":
             example[name] = pd.to_numeric(example[name]).astype("float64")

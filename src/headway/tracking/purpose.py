@@ -15,6 +15,8 @@ from headway.errors import ConfigError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from headway.models.description import Description
+
 
 @dataclass(frozen=True)
 class Purpose:
@@ -35,9 +37,9 @@ class Purpose:
         return cls(tags.get("project"), tags.get("task"), tags.get("target"))
 
     @classmethod
-    def of_bundle(cls, described: Mapping[str, Any]) -> Purpose:
+    def of_bundle(cls, described: Description) -> Purpose:
         """From bundle.json."""
-        return cls(None, described.get("task"), described.get("target"))
+        return cls(None, described.task, described.target)
 
     def tags(self) -> dict[str, str]:
         """The known fields, as tags."""

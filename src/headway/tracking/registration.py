@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.errors import ConfigError
+from headway.errors import ConfigError, HeadwayError
 from headway.files import checksums
-from headway.files.atomic import read_json
 from headway.files.locks import working_folder
+from headway.models.description import Description
 from headway.run.directory import RunDirectory
 from headway.tracking import intent, lock
 from headway.tracking.addresses import is_local, tracking_uri
@@ -47,8 +47,8 @@ def register(run: RunDirectory, root: Path, name: str, example: pd.DataFrame) ->
         purpose = Purpose.of(run.plan["project"])
         _check_purpose(client, root, name, purpose, bool(run.plan.get("replace_champion")))
         checksums.check(run.bundle)  # its copy gets checksums of its own
-        described = read_json(run.bundle / "bundle.json")
-        model = _logged_model(client, str(tracking.experiment_id), name, run_id, described["model"]["name"])
+        described = Description.of(run.bundle)
+        model = _logged_model(client, str(tracking.experiment_id), name, run_id, described.model["name"])
         if model.status != "READY":
             with working_folder(root / "data" / "registry", "register") as folder:
                 save(folder / "model", run.bundle, described, example, model, run_id)
@@ -118,6 +118,6 @@ def _check_purpose(client: MlflowClient, root: Path, name: str, purpose: Purpose
     elif current.task is None:  # of an early version, without these tags: the champion's files have it
         holder = holder_of(client, root, name, "champion")
         if holder is not None and holder.bundle is not None:
-            with contextlib.suppress(OSError, ValueError):
-                current = Purpose.of_bundle(read_json(holder.bundle / "bundle.json"))
+            with contextlib.suppress(HeadwayError, OSError):
+                current = Purpose.of_bundle(Description.of(holder.bundle))
     purpose.check(name, current, replace)

@@ -1,9 +1,8 @@
-"""Training on the tokens of a text."""
+"""Training on the tokens of documents."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,8 +16,6 @@ from headway.data.store import Store
 from headway.data.windows import TokenBatches
 from headway.errors import ConfigError
 from headway.models import ModelConfig
-from headway.models.gpt import GPT
-from headway.models.transformer import Transformer
 from headway.tasks import language
 from headway.tasks.projection import Projection
 from headway.train.precision import Arithmetic
@@ -37,7 +34,7 @@ class LanguageWorkload(Workload):
     unit: ClassVar[str] = "tokens"
 
     store: Store
-    model: GPT
+    model: ModelConfig
 
     def build(self) -> nn.Module:
         return self.model.build(self.store.preparation.inputs())
@@ -45,26 +42,23 @@ class LanguageWorkload(Workload):
     def batches(self, recipe: Recipe, device: torch.device) -> Batches:
         size, tokens = recipe.batch_size, self.store.tokens("train")
         assert size != "auto"
-        if size * self.model.context >= len(tokens):
+        if size * self.model.window >= len(tokens):
             raise ConfigError(
                 f"train.batch_size times model.context must be less than the {len(tokens):,} training tokens, "
-                f"but {size:,} times {self.model.context:,} is not"
+                f"but {size:,} times {self.model.window:,} is not"
             )
         if recipe.residence == "loader":
-            return LoaderTokens(tokens, size, self.model.context, recipe.seed, device)
+            return LoaderTokens(tokens, size, self.model.window, recipe.seed, device)
         tensors = {"tokens": torch.empty(len(tokens), dtype=torch.int32, device="meta")}
         resident = fits(tensors, recipe.residence, device)
-        return TokenBatches(tokens, size, self.model.context, recipe.seed, device, resident)
+        return TokenBatches(tokens, size, self.model.window, recipe.seed, device, resident)
 
     def loss(self, outputs: Tensor | Projection, target: Tensor, smoothing: float) -> Tensor:
         return language.TASK.loss(outputs, target, smoothing)
 
     def usual_flops(self, network: nn.Module) -> float:
-        """6 N + 12 L D T a token (Chowdhery et al. 2022, arXiv:2204.02311, appendix B); N: weights, without an untied embedding."""
-        model, weights = self.model, sum(weight.numel() for weight in network.parameters())
-        (vocabulary,) = self.store.preparation.inputs().tokens
-        read = 0 if model.tied else vocabulary * model.width
-        return 6.0 * (weights - read) + 12.0 * model.layers * model.width * model.context
+        weights = sum(weight.numel() for weight in network.parameters())
+        return self.model.usual_flops(weights, self.store.preparation.inputs())
 
     def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:
         return float(self.validation_losses(network, arithmetic).mean())
@@ -79,18 +73,10 @@ class LanguageWorkload(Workload):
         return {split: self._losses(network, arithmetic, self.store.tokens(split)) for split in splits}
 
     def _losses(self, network: nn.Module, arithmetic: Arithmetic, tokens: np.ndarray) -> np.ndarray:
-        assert isinstance(network, Transformer)
         network.eval()
 
-        def project(batch: Tensor) -> Projection:
+        def forward(batch: Tensor) -> Tensor | Projection:
             with arithmetic.autocast():
-                return network.project(batch)
+                return network(batch)
 
-        return language.token_losses(project, tokens, self.model.context, arithmetic.device)
-
-
-def language_workload(path: Path, model: ModelConfig) -> LanguageWorkload:
-    """The workload of a store of documents. Raises ConfigError for a model that is not for text."""
-    if not isinstance(model, GPT):
-        raise ConfigError(f"model must be gpt for text, but is {model.name}")
-    return LanguageWorkload(Store(path), model)
+        return language.token_losses(forward, tokens, self.model.window, arithmetic.device)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from headway.data.store import Store
 from headway.errors import HeadwayError, TrainingError
 from headway.files import locks
-from headway.files.atomic import read_json, write_array, write_json
+from headway.files.atomic import write_array, write_json
 from headway.files.disk import disk_error
 from headway.machine.processes import die_with_starter
-from headway.models import ModelConfig, model_configs
+from headway.models import ModelConfig, parse_model
 from headway.models.boosting import Boosting
 from headway.run.directory import Journal, RunDirectory
 from headway.train.memory import held_by_others, is_out_of_memory, keep_memory
@@ -77,7 +77,7 @@ def train(run: RunDirectory) -> None:
     """Train, predict, write the weights and the result."""
     project = run.plan["project"]
     recipe = Recipe.parse(project["train"], "train")
-    model = model_configs()[project["model"]["name"]].parse(project["model"], "model")
+    model = parse_model(project["model"])
     started = time.perf_counter()
     run.bundle.mkdir(exist_ok=True)
     if not model.is_network:
@@ -191,11 +191,11 @@ def _follow_many(training: ManyTraining, journal: Journal) -> None:
 
 
 def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:
-    """What the prepared store asks for: rows of a table, or a text's tokens."""
-    if read_json(run.path / "store.json").get("kind") == "tokens":
-        from headway.train.language import language_workload  # pyrefly: ignore
+    """What the model is for: rows of a table, or a text's tokens."""
+    if model.completes:
+        from headway.train.language import LanguageWorkload
 
-        return language_workload(run.store, model)
+        return LanguageWorkload(Store(run.store), model)
     from headway.train.table import table_workload
 
     return table_workload(run.store, model, Recipe.parse(run.plan["project"]["train"], "train").objective)

@@ -12,8 +12,7 @@ from headway.columns.summary import Summary
 from headway.data.profile import Profiler
 from headway.errors import HeadwayError
 from headway.files.atomic import write_json
-from headway.serve.bundle import Predictor, load_predictor
-from headway.serve.text import TextPredictor
+from headway.serve.bundle import AnyPredictor, load_predictor
 from headway.watch.clusters import ROW, Together
 from headway.watch.newest import Newest, Request
 from headway.watch.reference import as_column, profile_predictions
@@ -21,7 +20,7 @@ from headway.watch.rows import Rows, open_rows
 from headway.watch.units import sizes_of
 
 
-def measure(rows: Rows, predictor: Predictor | TextPredictor, together: Together | None) -> Newest:
+def measure(rows: Rows, predictor: AnyPredictor, together: Together | None) -> Newest:
     """The profiles of the rows' columns and of the predictions, and the sizes of the rows' units."""
     profiler = Profiler(rows.kinds)
     target = predictor.preparation.target
