@@ -17,10 +17,10 @@ evaluate: {resamples: 100, prompts: ["the "]}
 """
 
 
-def write_project(root: Path) -> None:
+def write_project(root: Path, yaml: str = YAML) -> None:
     """The project `little` with its texts."""
-    (root / "conf").mkdir()
-    (root / "conf" / "little.yaml").write_text(YAML)
+    (root / "conf").mkdir(exist_ok=True)
+    (root / "conf" / "little.yaml").write_text(yaml)
     (root / "texts").mkdir()
     for n, text in enumerate(texts(80)):
         (root / "texts" / f"{n}.txt").write_text(text)
