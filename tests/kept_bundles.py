@@ -20,8 +20,8 @@ from headway.serve.bundle import load_predictor
 from tests import letters, whole
 
 KEPT = Path(__file__).parent / "bundles"
-MODELS = {"mlp": "rows", "linear": "rows", "boosting": "rows", "tabm": "rows", "gpt": "little"}
-"""Each model, and the project that it was trained for."""
+MODELS = {"mlp": "rows", "linear": "rows", "boosting": "rows", "tabm": "rows", "gpt": "little", "gpt-prepared": "little"}
+"""Each bundle, named after its model, and the project that it was trained for. `gpt` has tokenizer.json, `gpt-prepared` preparation.json."""
 
 TEXTS = pd.DataFrame({"text": ["the cat sees the bird.", "the dog hears the fish.\nnumber 7"]})
 
