@@ -21,7 +21,7 @@ from tests import letters, whole
 
 KEPT = Path(__file__).parent / "bundles"
 MODELS = {"mlp": "rows", "linear": "rows", "boosting": "rows", "tabm": "rows", "gpt": "little", "gpt-prepared": "little"}
-"""Each bundle, named after its model, and the project that it was trained for. `gpt` has tokenizer.json, `gpt-prepared` preparation.json."""
+"""Each bundle, named after its model, and its project. `gpt` has tokenizer.json, `gpt-prepared` preparation.json."""
 
 TEXTS = pd.DataFrame({"text": ["the cat sees the bird.", "the dog hears the fish.\nnumber 7"]})
 

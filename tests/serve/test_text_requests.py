@@ -90,5 +90,5 @@ def test_a_mistake_of_ours_is_one_line_without_its_trace() -> None:
     assert answer.status_code == 500
     assert json.loads(answer.text) == {
         "error_code": "INTERNAL_ERROR",
-        "message": "the scoring server must answer, but it failed; its log says why",
+        "message": "the scoring server failed on this request; the reason is in its log",
     }

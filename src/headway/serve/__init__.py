@@ -1,6 +1,6 @@
 """The registered bundle: everything needed to predict from raw rows, in one folder without pickle.
 
-bundle    a table's bundle, loaded; text: a language model's; whole: only undamaged ones; interval: where a target lies
+bundle    a bundle, loaded; text: one that reads documents; whole: only undamaged ones; interval: where a target lies
 reading   rows to predict, read as in training; rows: which of them can be predicted
 stream    batch scoring of one file; parts: its output; workers: processes that predict
 importance  of its columns, measured on its test rows
