@@ -20,7 +20,14 @@ from headway.serve.bundle import load_predictor
 from tests import letters, whole
 
 KEPT = Path(__file__).parent / "bundles"
-MODELS = {"mlp": "rows", "linear": "rows", "boosting": "rows", "tabm": "rows", "gpt": "little", "gpt-prepared": "little"}
+MODELS = {
+    "mlp": "rows",
+    "linear": "rows",
+    "boosting": "rows",
+    "tabm": "rows",
+    "gpt": "little",
+    "gpt-prepared": "little",
+}
 """Each bundle, named after its model, and its project. `gpt` has tokenizer.json, `gpt-prepared` preparation.json."""
 
 TEXTS = pd.DataFrame({"text": ["the cat sees the bird.", "the dog hears the fish.\nnumber 7"]})
