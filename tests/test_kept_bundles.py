@@ -45,7 +45,7 @@ def test_a_bundle_of_a_newer_format_is_refused_in_one_line(
     shutil.copytree(KEPT / model / "bundle", bundle)
     write_json(bundle / "bundle.json", {**read_json(bundle / "bundle.json"), "format": 99})
     checksums.seal(bundle)
-    with pytest.raises(ConfigError, match=r"^a bundle's format must be at most 5, but is 99; update Headway$"):
+    with pytest.raises(ConfigError, match=r"^a bundle's format must be at most 6, but is 99; update Headway$"):
         read(bundle)
 
 

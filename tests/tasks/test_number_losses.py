@@ -16,10 +16,10 @@ from headway.errors import ConfigError, DataError
 from headway.evaluate.baselines import fit_baselines
 from headway.files.atomic import read_json, write_json
 from headway.models import model_configs
+from headway.models.description import DECODING
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.serve.bundle import Predictor, complete_bundle
-from headway.serve.whole import NEWEST
 from headway.tasks import Objective, Target, TargetTask, target_task
 from headway.train.main import train
 from headway.train.recipe import Recipe
@@ -215,7 +215,7 @@ def test_a_log_target_is_learnt_as_its_logarithm(regression: Callable[..., RunDi
     np.testing.assert_allclose(predictor.predict(raw(counts(ROWS["test"], 2))), predicted, rtol=1e-4)
     assert (predicted > 0).all()
     described = read_json(run.bundle / "bundle.json")
-    assert described["format"] == NEWEST, "an earlier version would take its outputs for the target's own unit"
+    assert described["format"] == DECODING, "an earlier version would take its outputs for the target's own unit"
     assert np.corrcoef(np.log(predicted), np.log(target))[0, 1] > 0.6
 
 
