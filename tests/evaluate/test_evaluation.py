@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from headway.evaluate.baselines import fit_baselines
+from headway.evaluate.baselines import Budget, fit_baselines
 from headway.evaluate.calibration import reliability
 from headway.evaluate.config import GateConfig
 from headway.evaluate.evaluation import Reference, beside, evaluate
@@ -142,6 +144,41 @@ def test_boosting_is_fitted_on_tables_of_few_rows_and_many_classes(counts: tuple
     options = {"outputs": len(counts), "cardinalities": (), "seed": 0}
     prediction = fit_baselines(("boosting",), "classification", arrays, arrays, **options)["boosting"].prediction
     np.testing.assert_allclose(prediction.sum(1), 1, atol=1e-5)
+
+
+def test_boosting_grows_as_many_rounds_as_its_budget_has_time_for_or_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    numeric = rng.normal(size=(300, 3))
+    arrays = {
+        "numeric": numeric,
+        "categorical": np.zeros((300, 0), int),
+        "target": numeric[:, 0] + rng.normal(size=300),
+    }
+
+    def fitted(seconds: float) -> tuple[np.ndarray | None, str]:
+        clock = itertools.count()
+        monkeypatch.setattr(time, "process_time", lambda: next(clock))  # a trial of two rounds takes a second
+        notes: dict[str, str] = {}
+        budget = Budget(seconds, notes.__setitem__)
+        options = {"outputs": 1, "cardinalities": (), "seed": 0, "budget": budget}
+        made = fit_baselines(("boosting",), "regression", arrays, arrays, **options)
+        return made["boosting"].prediction if made else None, notes.get("boosting", "")
+
+    whole, quiet = fitted(1)
+    assert quiet == ""  # of few rows, no round is timed
+    monkeypatch.setattr("headway.evaluate.baselines.QUICK", 0)
+    enough, quiet = fitted(200)
+    assert quiet == ""
+    np.testing.assert_array_equal(enough, whole)
+    assert fitted(50)[1] == (
+        "at most 100 rounds, not 400: a round of 1 tree takes 0.5 s, and there is no time for more in evaluate.boosting_seconds: 50"
+    )
+    assert fitted(10) == (
+        None,
+        "left out: a round of 1 tree takes 0.5 s, so that there is no time for 40 in evaluate.boosting_seconds: 10",
+    )
 
 
 def test_a_linear_model_stands_beside_other_baselines_than_itself() -> None:

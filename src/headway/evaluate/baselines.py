@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +22,45 @@ ASIDE = 0.1
 ROWS_A_THREAD = 20_000
 """Fewer rows gain nothing from another thread."""
 
+ROUNDS = 400
+"""Rounds of boosting at most; early stopping takes fewer."""
+
+FEWEST_ROUNDS = 40
+"""With fewer rounds, boosting says nothing about the data."""
+
+TRIAL = 2
+"""Rounds that are timed where all of them may take minutes."""
+
+QUICK, FEW_TREES = 10_000_000, 20
+"""Of fewer values times the trees of a round, and fewer trees, all rounds take less than a minute: they are not timed."""
+
+BUDGET = 120.0
+"""Seconds of boosting at most."""
+
 TEXT_COLUMNS = 256
 """The n-grams that boosting is given. On sms_spam, 128 have an AUC of .989, 256 of .997; twice as many are no better."""
 
 Arrays = Mapping[str, np.ndarray]
 
+Note = Callable[[str, str], None]
+"""Called with the name of a baseline that is left out, or that its budget limits, and the reason."""
+
 Texts = tuple[Any, Any]
 """Weighted n-grams of the training rows and of the test rows, (N, G) sparse; None of a table without texts."""
 
 NO_TEXTS: Texts = (None, None)
+
+
+class LeftOut(Exception):
+    """Raised by a baseline that is not worth its time; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long boosting may take, and where to say what that means."""
+
+    seconds: float = BUDGET
+    note: Note = lambda _name, _text: None
 
 
 @dataclass(frozen=True)
@@ -52,12 +82,15 @@ def fit_baselines(
     seed: int,
     texts: Texts = NO_TEXTS,
     objective: Objective = PLAIN,
+    budget: Budget | None = None,
 ) -> dict[str, Fitted]:
     """Fit each on the training arrays (``numeric``, ``categorical``, ``target``) and predict the test rows.
 
     ``texts``: the weighted n-grams of both. ``outputs``: how many numbers a model gives for a row. Predictions are (N, classes)
-    probabilities, or (N,) values in the target's own unit. ``objective``: what is minimised, by them as by the model.
+    probabilities, or (N,) values in the target's own unit. ``objective``: what is minimised, by them as by the model. A baseline that is
+    left out, as the ``budget`` says, has none.
     """
+    budget = budget or Budget()
     makers = {"trivial": _trivial, "linear": _linear, "boosting": _boosting}
     if (
         not train["numeric"].shape[1] and not cardinalities and texts[0] is None
@@ -66,29 +99,55 @@ def fit_baselines(
     results, learner = {}, target_task(task).minimising(objective)
     for name in names:
         start = time.perf_counter()
-        prediction = makers[name](learner, train, test, outputs, cardinalities, seed, texts)
-        results[name] = Fitted(prediction, time.perf_counter() - start)
+        try:
+            prediction = makers[name](learner, train, test, outputs, cardinalities, seed, texts, budget)
+        except LeftOut as reason:
+            budget.note(name, f"left out: {reason}")
+        else:
+            results[name] = Fitted(prediction, time.perf_counter() - start)
     return results
 
 
 def _trivial(
-    task: TargetTask, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int, texts: Texts
+    task: TargetTask,
+    train: Arrays,
+    test: Arrays,
+    outputs: int,
+    cardinalities: Sequence[int],
+    seed: int,
+    texts: Texts,
+    budget: Budget,
 ) -> np.ndarray:
     """As of one who knows the training rows' target alone."""
-    del cardinalities, seed, texts
+    del cardinalities, seed, texts, budget
     return task.trivial(np.asarray(train["target"]), outputs, len(test["target"]))
 
 
 def _linear(
-    task: TargetTask, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int, texts: Texts
+    task: TargetTask,
+    train: Arrays,
+    test: Arrays,
+    outputs: int,
+    cardinalities: Sequence[int],
+    seed: int,
+    texts: Texts,
+    budget: Budget,
 ) -> np.ndarray:
     """The model linear as it comes."""
+    del budget
     fit = Linear().fit(train, cardinalities, outputs, task=task, seed=seed, texts=texts[0])
     return task.linear_predictions(fit.outputs(test, texts[1]))
 
 
 def _boosting(
-    task: TargetTask, train: Arrays, test: Arrays, outputs: int, cardinalities: Sequence[int], seed: int, texts: Texts
+    task: TargetTask,
+    train: Arrays,
+    test: Arrays,
+    outputs: int,
+    cardinalities: Sequence[int],
+    seed: int,
+    texts: Texts,
+    budget: Budget,
 ) -> np.ndarray:
     """scikit-learn's histogram gradient boosting with early stopping, otherwise as it comes."""
     spin_briefly()
@@ -107,13 +166,40 @@ def _boosting(
         "early_stopping": True,
         "validation_fraction": ASIDE,
         "random_state": seed,
-        "max_iter": 400,
+        "max_iter": ROUNDS,
     }
     # With every core in use and another process busy, a fit of one second took 26: others' cores are left to them.
     useful = min(len(allowed_cores()), len(x) // ROWS_A_THREAD)
     threads = max(1, min(useful, round(free_cores()))) if useful > 1 else 1
     with threadpool_limits(threads, user_api="openmp"):
+        options["max_iter"] = _rounds(task, x, target, outputs, options, budget, threads)
         return task.boosted(x, target, z, outputs, options)
+
+
+def _rounds(
+    task: TargetTask,
+    x: np.ndarray,
+    target: np.ndarray,
+    outputs: int,
+    options: Mapping[str, Any],
+    budget: Budget,
+    threads: int,
+) -> int:
+    """As many rounds as the budget has time for, by the processor's time of the first ones. Raises LeftOut where these are too few."""
+    trees = outputs if outputs > 2 else 1
+    if trees < FEW_TREES and x.size * trees < QUICK:
+        return ROUNDS
+    start = time.process_time()
+    task.boosted(x, target, x[:1], outputs, {**options, "early_stopping": False, "max_iter": TRIAL})
+    a_round = (time.process_time() - start) / threads / TRIAL
+    rounds = min(ROUNDS, int(budget.seconds / max(a_round, 1e-9)))
+    fact = f"a round of {trees:,} {'trees' if trees > 1 else 'tree'} takes {a_round:.2g} s"
+    limit = f"in evaluate.boosting_seconds: {budget.seconds:g}"
+    if rounds < FEWEST_ROUNDS:
+        raise LeftOut(f"{fact}, so that there is no time for {FEWEST_ROUNDS} {limit}")
+    if rounds < ROUNDS:
+        budget.note("boosting", f"at most {rounds} rounds, not {ROUNDS}: {fact}, and there is no time for more {limit}")
+    return rounds
 
 
 def _common_codes(codes: np.ndarray, cardinality: int) -> np.ndarray:

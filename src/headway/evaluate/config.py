@@ -34,6 +34,11 @@ class EvaluateConfig(Config):
         description="Test rows at most that are predicted once more for each column, with its values shuffled; fewer where that "
         "takes more than three seconds of a core, 0 for none.",
     )
+    boosting_seconds: float = Field(
+        120,
+        gt=0,
+        description="How long the baseline boosting may take, by its first trees: it grows fewer rounds, or is left out, and says so.",
+    )
     prompts: tuple[str, ...] = Field(("\n",), description="Of a language model: what the samples begin with.")
     reference: str | None = Field(
         None,

@@ -158,7 +158,8 @@ class Evaluation(Record):
     """The model's ``metrics``, ``primary`` first, which decides. ``undefined``: for `model`, `champion` and each baseline.
 
     ``in_charge``: the champion's version, None where there is none; ``champion_problem``: why it cannot be compared; ``rival``: what
-    people must know of the comparison, None in files of earlier code, which did not say who was in charge.
+    people must know of the comparison, None in files of earlier code, which did not say who was in charge. ``baseline_notes``: what is
+    left out or limited, and why.
     """
 
     task: str = ""
@@ -169,6 +170,7 @@ class Evaluation(Record):
     metrics: Metrics = field(default_factory=dict)
     undefined: Mapping[str, Reasons] = field(default_factory=dict)
     baselines: Mapping[str, BaselineResult] = field(default_factory=dict)
+    baseline_notes: Mapping[str, str] = field(default_factory=dict)
     champion: ChampionResult | None = None
     slices: Mapping[str, Mapping[str, SliceResult]] = field(default_factory=dict)
     calibration: tuple[CalibrationBin, ...] = ()
@@ -201,7 +203,8 @@ class Evaluation(Record):
             for (why, model), names in places.items()
             if not model or shared.get(why) != names  # what is undefined for every model is said once
         ]
-        return [*lines, *self._gaps_of_slices()]
+        notes = [f"baseline {name}: {text}" for name, text in self.baseline_notes.items()]
+        return [*notes, *lines, *self._gaps_of_slices()]
 
     def _gaps_of_slices(self) -> list[str]:
         slices: dict[str, list[str]] = {}

@@ -40,7 +40,8 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     child = exam.rehearse(run.path / REHEARSAL, bundles, prompts=exam.prompts, importance=exam.importance)
     try:
         report.progress(0.1, "fitting the baselines")
-        baselines = exam.baselines(project.evaluate.baselines)
+        notes: dict[str, str] = {}
+        baselines = exam.baselines(project.evaluate.baselines, notes.__setitem__)
         report.progress(0.5, f"predicting the {exam.row}s as a fresh process will")
     finally:
         code = await_end(child)
@@ -71,6 +72,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
         evaluation,
         coverage=exam.coverage(candidate),
         importance=importance,
+        baseline_notes=notes,
         latency_ms=own.latency_ms,
         size_mb=own.size_bytes / 1e6,
     )

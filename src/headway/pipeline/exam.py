@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headway.data.learnt import Examinable, Learnt, examinable
-from headway.evaluate.baselines import Fitted
+from headway.evaluate.baselines import Fitted, Note
 from headway.evaluate.evaluation import Reference
 from headway.evaluate.importance import ImportanceRequest
 from headway.evaluate.resample import Units
@@ -103,8 +103,11 @@ class Exam(ABC):
     # What predicts
 
     @abstractmethod
-    def baselines(self, names: Sequence[str]) -> dict[str, Fitted]:
-        """Some of the task's baselines, fitted to the training rows: their predictions for the test rows."""
+    def baselines(self, names: Sequence[str], note: Note = lambda _name, _text: None) -> dict[str, Fitted]:
+        """Some of the task's baselines, fitted to the training rows: their predictions for the test rows.
+
+        ``note``: called with one that is left out or limited, and the reason.
+        """
 
     def trivial(self) -> np.ndarray:
         """The predictions of the baseline that a first model must beat."""

@@ -18,7 +18,7 @@ from headway.data.reading import FileReading
 from headway.data.sparse import sparse
 from headway.data.store import Store
 from headway.errors import ConfigError, DataError, TrainingError
-from headway.evaluate.baselines import Fitted, fit_baselines
+from headway.evaluate.baselines import Budget, Fitted, Note, fit_baselines
 from headway.evaluate.config import NAIVE
 from headway.evaluate.coverage import coverage
 from headway.evaluate.evaluation import Reference
@@ -126,7 +126,7 @@ class ExamOfRows(Exam):
             return None
         return coverage(interval.level, self.target, predictions, *interval.bounds(predictions))
 
-    def baselines(self, names: Sequence[str]) -> dict[str, Fitted]:
+    def baselines(self, names: Sequence[str], note: Note = lambda _name, _text: None) -> dict[str, Fitted]:
         learning = [name for name in names if name not in NAIVE]
         store = self.store
         inputs = store.preparation.inputs()
@@ -140,10 +140,11 @@ class ExamOfRows(Exam):
             seed=self.project.train.seed,
             objective=self.project.train.objective,
             texts=(sparse(store.ragged("train"), inputs.tokens), sparse(store.ragged("test"), inputs.tokens)),
+            budget=Budget(self.project.evaluate.boosting_seconds, note),
         )
         if len(learning) < len(names):
             fitted |= self._naive([name for name in names if name in NAIVE])
-        return {name: fitted[name] for name in names}
+        return {name: fitted[name] for name in names if name in fitted}
 
     def _naive(self, names: Sequence[str]) -> dict[str, Fitted]:
         from headway.data.split import Division

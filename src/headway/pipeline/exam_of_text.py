@@ -14,7 +14,7 @@ from headway.columns.text import DocumentTokens
 from headway.data.learnt import Learnt
 from headway.data.store import Store
 from headway.errors import TrainingError
-from headway.evaluate.baselines import Fitted
+from headway.evaluate.baselines import Fitted, Note
 from headway.evaluate.blocks import blocks_of, by_document, sizes_of, units_of, unlearnt_blocks
 from headway.evaluate.ngram import fit_ngram
 from headway.evaluate.resample import Units
@@ -67,8 +67,9 @@ class ExamOfText(Exam):
     def prompts(self) -> tuple[str, ...]:
         return self.project.evaluate.prompts
 
-    def baselines(self, names: Sequence[str]) -> dict[str, Fitted]:
+    def baselines(self, names: Sequence[str], note: Note = lambda _name, _text: None) -> dict[str, Fitted]:
         """n-gram models; the order with the lowest validation loss gives the name."""
+        del note
         train, validation, test = (self.store.tokens(split) for split in ("train", "validation", "test"))
         results: dict[str, Fitted] = {}
         for name in names:
