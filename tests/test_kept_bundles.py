@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +36,20 @@ def test_a_kept_bundle_is_whole_and_says_what_it_said(model: str) -> None:
     assert checksums.check(KEPT / model / "bundle")
     said = pd.read_csv(KEPT / model / "answers.csv")
     pd.testing.assert_frame_equal(answers(model, KEPT / model / "bundle"), said, rtol=0, atol=1e-5, check_dtype=False)
+
+
+def test_trees_predict_without_torch_and_mlflow() -> None:
+    lines = [
+        "import sys",
+        "from tests.kept_bundles import inputs, KEPT",
+        "from headway.pipeline.scoring import score",
+        "from headway.serve.bundle import load_predictor",
+        "print(len(load_predictor(KEPT / 'boosting' / 'bundle').answer(inputs('boosting'), {})))",
+        "print(*sorted({'torch', 'mlflow', 'prefect', 'great_expectations', 'lightgbm'} & {*sys.modules}))",
+    ]
+    script = "\n".join(lines)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["50", "lightgbm"]
 
 
 @pytest.mark.parametrize("model", ["mlp", "gpt", "gpt-prepared"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from headway import tracking
 from headway.columns.category import Category
 from headway.columns.number import Number
 from headway.data.prepare import Preparation
-from headway.errors import DataError
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
-from headway.serve.bundle import Predictor, complete_bundle
+from headway.serve.bundle import complete_bundle
 from headway.serve.interval import Interval
 from headway.tasks import Target
 from headway.tracking.store import quietly
@@ -80,26 +78,3 @@ def loaded(root: Path, name: str) -> Any:
             return mlflow.pyfunc.load_model(f"models:/{name}@champion")
         finally:
             mlflow.set_tracking_uri(None)  # it is in the environment, too: every later test would use this store
-
-
-class Here:
-    """A pool without processes: what is tested is what becomes of its answers."""
-
-    count = 1
-
-    def __init__(self, bundle: Path) -> None:
-        self.predictor = Predictor.load(bundle)
-
-    def __enter__(self) -> Here:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def submit(self, batch: pa.RecordBatch) -> Future[np.ndarray]:
-        answer: Future[np.ndarray] = Future()
-        try:
-            answer.set_result(self.predictor.predict(batch))
-        except DataError as error:
-            answer.set_exception(error)
-        return answer

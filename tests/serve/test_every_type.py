@@ -40,7 +40,8 @@ from headway.serve.app import application
 from headway.serve.body import CSV, JSON, PARQUET
 from headway.serve.bundle import Predictor, complete_bundle
 from headway.serve.config import ServeConfig
-from tests.serve.bundles import Here, loaded, promoted
+from headway.serve.workers import InProcess
+from tests.serve.bundles import loaded, promoted
 from tests.serve.typed_rows import Column, Rows, every_type, random_rows
 
 ROWS, TRAINING_ROWS = 5_000, 3_000
@@ -208,7 +209,7 @@ UNFIT: Mapping[str, tuple[str, pa.Array]] = {
 def test_a_value_that_one_road_refuses_every_road_refuses_in_one_line(
     roads: Roads, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "Workers", Here)
+    monkeypatch.setattr(scoring, "Workers", InProcess)
     column, values = UNFIT[name]
     table = _with_ids(random_rows(COLUMNS, 2, np.random.default_rng(5)), 2).table()
     table = table.set_column(table.column_names.index(column), column, _and_null(values))

@@ -22,12 +22,13 @@ from headway.pipeline.scoring import score
 from headway.run.report import Silent
 from headway.serve import stream
 from headway.serve.stream import free_names
-from tests.serve.bundles import Here, registered
+from headway.serve.workers import InProcess
+from tests.serve.bundles import registered
 
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "Workers", Here)
+    monkeypatch.setattr(scoring, "Workers", InProcess)
     monkeypatch.setattr(stream, "PART_ROWS", 4096)
 
 

@@ -19,7 +19,8 @@ import pytest
 from headway import tracking
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json
-from headway.pipeline.scoring import score
+from headway.pipeline import scoring
+from headway.pipeline.scoring import FEW_ROWS, score
 from headway.run.report import Silent
 from headway.serve.bundle import Predictor
 from headway.serve.parts import Counts, Output, _join
@@ -77,6 +78,20 @@ def test_a_regression_gets_an_interval_and_row_numbers_where_it_has_no_keys(root
     np.testing.assert_allclose(found["low"], expected - np.interp(expected, [9, 11], [2, 4]), rtol=1e-6)
     np.testing.assert_allclose(found["high"], expected + np.interp(expected, [9, 11], [3, 9]), rtol=1e-6)
     assert (found["high"] - found["low"]).nunique() > 10, "some rows lie between the knots"
+
+
+def test_few_rows_are_predicted_without_further_processes_and_many_with_them(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "Workers", lambda _: pytest.fail("processes were started"))
+    table(FEW_ROWS).to_parquet(tmp_path / "few.parquet")
+    assert score("values", root, Silent(), str(tmp_path / "few.parquet"), tmp_path / "out").scored == FEW_ROWS
+    table(FEW_ROWS + 1).to_parquet(tmp_path / "many.parquet")
+    with open(tmp_path / "many.csv", "w") as file:
+        file.write("x,k\n" + "1.5,p\n" * 200_000)
+    for name in ("many.parquet", "many.csv"):
+        with pytest.raises(pytest.fail.Exception, match="processes were started"):
+            score("values", root, Silent(), str(tmp_path / name), tmp_path / "out")
 
 
 def test_rows_that_break_the_schema_go_aside_with_the_reason_and_none_is_lost(root: Path, tmp_path: Path) -> None:

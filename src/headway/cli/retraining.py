@@ -125,6 +125,7 @@ def _import_meanwhile() -> None:
 
 def _conclude(options: argparse.Namespace, terminal: Terminal, path: Path) -> int:
     """Show the results of a run that is done; without the metrics where their file is missing or damaged."""
+    from headway import tracking
     from headway.pipeline.runs import summary
     from headway.run.directory import RunDirectory
 
@@ -134,4 +135,5 @@ def _conclude(options: argparse.Namespace, terminal: Terminal, path: Path) -> in
     terminal.results(results)
     if options.json:
         print(json.dumps(results.to_json()))
+    tracking.remember_champion(find_root(), results.project)
     return 0

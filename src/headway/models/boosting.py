@@ -5,6 +5,8 @@ Ke et al. 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree". 
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -129,6 +131,28 @@ def load_lightgbm():
     """LightGBM, after torch, whose OpenMP library it can share. Raises TrainingError where neither has one."""
     import torch  # noqa: F401 - brings libgomp
 
+    return _lightgbm()
+
+
+def load_trees(text: str) -> lightgbm.Booster:
+    """Trees that were kept as LightGBM's text, to predict with. Raises TrainingError where there is no OpenMP library.
+
+    Torch, whose import takes 1.5 s of a core, is only imported where the system itself has no OpenMP library.
+    """
+    try:
+        ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        return load_lightgbm().Booster(model_str=text)
+    return _lightgbm().Booster(model_str=text)
+
+
+def is_trees(model: object) -> bool:
+    """Whether a loaded model is LightGBM's, which only exists where LightGBM is imported."""
+    lightgbm = sys.modules.get("lightgbm")
+    return lightgbm is not None and isinstance(model, lightgbm.Booster)
+
+
+def _lightgbm():
     try:
         import lightgbm
     except OSError as error:

@@ -29,7 +29,11 @@ from headway.serve.interval import Interval
 from headway.serve.parts import Counts, Output
 from headway.serve.rows import refuse_unfit
 from headway.serve.stream import Job, Model, Scoring
-from headway.serve.workers import Workers
+from headway.serve.workers import InProcess, Workers
+
+FEW_ROWS = 8192
+FEW_BYTES = 1 << 20
+"""So many rows, in files of so many bytes, are predicted in this process: a process for each core takes 2 to 4 s of it to start."""
 
 FORMAT = 4
 """To be increased when the same rows and model give other files, so that old files do not count as done."""
@@ -193,19 +197,31 @@ def _locked_folder(folder: Path) -> Iterator[None]:
 
 
 def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[ScoredFile]:
-    """Every file in turn; predicting processes are only started when a file is not done."""
+    """Every file in turn; predicting processes are only started when a file is not done, and when there are many rows."""
     before = {job.input.name: job.output.done() for job in jobs}
+    waiting = [job.input for job in jobs if before[job.input.name] is None]
     files = []
     with contextlib.ExitStack() as stack:
-        workers: Workers | None = None
+        workers: Workers | InProcess | None = None
         for number, job in enumerate(jobs):
             counts = before[job.input.name]
             is_done = counts is not None
             if counts is None:
-                workers = workers or stack.enter_context(Workers(model.bundle))
+                workers = workers or stack.enter_context((InProcess if _are_few(waiting) else Workers)(model.bundle))
                 counts = Scoring(job, model, workers, report, number, len(jobs)).run()
             files.append(_file_of(job, counts, is_done))
     return files
+
+
+def _are_few(inputs: Sequence[Input]) -> bool:
+    """Whether all inputs together have few rows, as far as that is known without reading them."""
+    files = [file for one in inputs for file in one.files]
+    if any("://" in file for file in files):
+        return False
+    return (
+        sum(Path(file).stat().st_size for file in files) <= FEW_BYTES
+        and sum(one.rows() or 0 for one in inputs) <= FEW_ROWS
+    )
 
 
 def _file_of(job: Job, counts: Counts, before: bool) -> ScoredFile:

@@ -28,7 +28,8 @@ from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.files.atomic import write_atomically, write_json
 from headway.models import ModelConfig
-from headway.models.boosting import Boosting
+from headway.models.boosting import Boosting, is_trees, load_trees
+from headway.models.boosting import predict as predict_with_trees
 from headway.models.description import DECODING, FORMATS, VARYING, Description, preparation_of
 from headway.serve.interval import Interval
 from headway.serve.reading import canonical_rows, refuse_unpredicted
@@ -159,11 +160,9 @@ class Predictor:
 
     def compute(self, rows: PreparedRows) -> np.ndarray:
         """The same of rows that are prepared already."""
-        if not isinstance(self.model, _network_type()):
-            from headway.models.boosting import predict
-
+        if is_trees(self.model):
             target = self.preparation.target
-            return target.learner.of_trees(target, predict(self.model, rows.arrays, self.inputs))
+            return target.learner.of_trees(target, predict_with_trees(self.model, rows.arrays, self.inputs))
         return _predict_network(self.model, rows, self.preparation)
 
 
@@ -190,17 +189,9 @@ def load_predictor(folder: str | Path) -> AnyPredictor:
         return Predictor(preparation, described.inputs, model, Interval.of(described.interval))
 
 
-def _network_type() -> type[Any]:
-    from torch import nn
-
-    return nn.Module
-
-
 def _load_model(folder: Path, config: ModelConfig, inputs: Inputs) -> nn.Module | lightgbm.Booster:
     if isinstance(config, Boosting):
-        from headway.models.boosting import load_lightgbm
-
-        return load_lightgbm().Booster(model_str=(folder / "model.txt").read_text())
+        return load_trees((folder / "model.txt").read_text())
     from safetensors.torch import load_file
 
     from headway.models.folded import folded

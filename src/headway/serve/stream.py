@@ -22,7 +22,7 @@ from headway.serve.interval import Interval
 from headway.serve.parts import Counts, Output
 from headway.serve.reading import UNPREDICTED, unpredicted
 from headway.serve.rows import sift
-from headway.serve.workers import AHEAD, Workers
+from headway.serve.workers import AHEAD, InProcess, Workers
 from headway.tasks import target_task
 
 BATCH_ROWS = 2048
@@ -66,7 +66,7 @@ class Scoring:
 
     job: Job
     model: Model
-    workers: Workers
+    workers: Workers | InProcess
     report: Reporter
     number: int
     files: int

@@ -7,6 +7,7 @@ forwarder     sends a journal's metrics during the run
 record        tracking.json: the state of a run in MLflow
 system        the machine's load while a run trains
 registry      versions and aliases
+remembered    what an alias stands for, until the database changes
 bundles       where versions' files are, and their damage
 registration  a run's bundle as a version
 purpose       project, task and target of a registered model
@@ -41,6 +42,7 @@ from headway.tracking.registry import (
     history,
     holder,
     list_runs,
+    remember_champion,
     version_of,
     versions,
 )
@@ -69,6 +71,7 @@ __all__ = [
     "list_runs",
     "open_store",
     "register",
+    "remember_champion",
     "rollback",
     "settle",
     "sync",

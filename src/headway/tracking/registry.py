@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from headway.errors import ConfigError, HeadwayError
 from headway.files.records import Record
-from headway.tracking import decisions, intent, lock
-from headway.tracking.addresses import tracking_uri
+from headway.tracking import decisions, intent, lock, remembered
+from headway.tracking.addresses import is_file, tracking_uri
 from headway.tracking.bundles import bundle_of
 from headway.tracking.contents import NUMBER_TAG
 from headway.tracking.decisions import DecisionRecord
-from headway.tracking.store import is_there, needing, open_store
+from headway.tracking.store import is_there, let_go, needing, open_store
 from headway.tracking.variants import PARENT_TAG
 
 if TYPE_CHECKING:
@@ -142,6 +143,10 @@ def version_of(root: Path, name: str, version_or_alias: str = "champion") -> Cha
     """
     if not is_there(root):
         raise ConfigError(_no_version(name, version_or_alias, []))
+    state = remembered.state_of(root)
+    known = remembered.recall(root, state, name, version_or_alias)
+    if known is not None:
+        return Champion(*known)
     with reading(root, name) as client:
         numbers = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)
         version = client.get_model_version(name, version_or_alias) if version_or_alias in numbers else None
@@ -149,7 +154,20 @@ def version_of(root: Path, name: str, version_or_alias: str = "champion") -> Cha
             version = intent.aliased(client, name, version_or_alias)
         if version is None:
             raise ConfigError(_no_version(name, version_or_alias, numbers))
-        return Champion(str(version.version), version.run_id, bundle_of(client, root, version))
+        result = Champion(str(version.version), version.run_id, bundle_of(client, root, version))
+        if intent.intent_of(intent.registered_model(client, name)) is None:  # else a decision is being carried out
+            remembered.remember(root, state, name, version_or_alias, (result.version, result.run_id, result.bundle))
+        return result
+
+
+def remember_champion(root: Path, name: str) -> None:
+    """Look the champion up at the end of a run, which has MLflow in its memory, for whoever scores next."""
+    if not is_file(tracking_uri(root)):
+        return
+    let_go(root)  # whatever is still in the log goes to the file
+    time.sleep(2 * remembered.SETTLED_SECONDS)
+    with contextlib.suppress(HeadwayError):
+        version_of(root, name)
 
 
 def _no_version(name: str, version_or_alias: str, numbers: list[str]) -> str:
