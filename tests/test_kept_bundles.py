@@ -16,6 +16,7 @@ from headway.errors import ConfigError
 from headway.files import checksums
 from headway.files.atomic import read_json, write_json
 from headway.models import model_configs
+from headway.models.description import NEWEST
 from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.report import Silent
@@ -61,7 +62,7 @@ def test_a_bundle_of_a_newer_format_is_refused_in_one_line(
     shutil.copytree(KEPT / model / "bundle", bundle)
     write_json(bundle / "bundle.json", {**read_json(bundle / "bundle.json"), "format": 99})
     checksums.seal(bundle)
-    with pytest.raises(ConfigError, match=r"^a bundle's format must be at most 6, but is 99; update Headway$"):
+    with pytest.raises(ConfigError, match=rf"^a bundle's format must be at most {NEWEST}, but is 99; update Headway$"):
         read(bundle)
 
 

@@ -135,5 +135,5 @@ def _conclude(options: argparse.Namespace, terminal: Terminal, path: Path) -> in
     terminal.results(results)
     if options.json:
         print(json.dumps(results.to_json()))
-    tracking.remember_champion(find_root(), results.project)
+    tracking.remember_champion(find_root(), options.project)
     return 0
