@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePath
 from typing import IO, Any
@@ -61,6 +62,16 @@ def _explain(error: Exception, name: str) -> DataError:
     if isinstance(error, OSError) and getattr(error, "errno", None) is not None:
         return DataError(f"{name} must be readable, but: {error.strerror or text}")
     return DataError(f"{name} must be whole and readable, but: {text}")
+
+
+def _ragged(error: Exception, name: str, before: int) -> DataError | None:
+    """The error for a line with too few or too many values, ``before`` of which there are lines; None for another error."""
+    match = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", first_line(error))
+    if match is None:
+        return None
+    line, expected, count, text = match.groups()
+    place = f"row {int(line) - before} (line {line}) has {count}, not {expected}: {text[:60]}"
+    return DataError(f"{name}: each line must have as many values as the header, but {place}")
 
 
 def _encoding(name: str, where: str) -> DataError:
@@ -177,7 +188,10 @@ def read_csv(content: bytes, names_to_read: Sequence[str], name: str) -> tuple[l
 
     def rows() -> Iterator[pa.RecordBatch]:
         with plain_errors(name):
-            yield from csv_batches(pa.BufferReader(content), plain, columns, header, None)
+            try:
+                yield from csv_batches(pa.BufferReader(content), plain, columns, header, None)
+            except pa.ArrowInvalid as error:
+                raise _ragged(error, name, header.lines) or error from None
 
     return list(header.names), rows()
 

@@ -27,14 +27,17 @@ Row = dict[str, Any]
 """An object of a file: names to values."""
 
 
-def parse(text: bytes, where: str) -> Any:
-    """A JSON value, its numbers as texts. Raises DataError, one line beginning with ``where``, on what is no JSON or ambiguous."""
+def parse(text: bytes, where: str, marked: bool = False) -> Any:
+    """A JSON value, its numbers as texts. Raises DataError, one line beginning with ``where``, on what is no JSON or ambiguous.
+
+    ``marked``: NaN and Infinity, which are no JSON, become `NotFinite`, for a caller that refuses them by their row.
+    """
     try:
         plain = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{where} must be UTF-8 text, but byte {error.start + 1} is not") from None
     try:
-        return _DECODER.decode(plain)
+        return (_MARKING if marked else _DECODER).decode(plain)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise DataError(f"{where} must be JSON, but at {place}column {error.colno}: {error.msg}") from None
@@ -58,11 +61,18 @@ class Digits(str):
     __slots__ = ()
 
 
+class NotFinite(str):
+    """NaN, Infinity or -Infinity, as Python writes them."""
+
+    __slots__ = ()
+
+
 def _no_number(word: str) -> NoReturn:
     raise DataError(f"numbers must be finite, but one is {word}; write null for a missing value")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=Digits, parse_float=Digits, parse_constant=_no_number)
+_MARKING = json.JSONDecoder(object_pairs_hook=_object, parse_int=Digits, parse_float=Digits, parse_constant=NotFinite)
 
 
 def name_in_line(name: object) -> str:

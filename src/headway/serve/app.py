@@ -183,9 +183,14 @@ def application(predictor: AnyPredictor, limits: ServeConfig) -> Starlette:
     return Starlette(routes=routes, exception_handlers={HTTPException: _refuse, Exception: _fail})
 
 
-async def _refuse(_request: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _line(error.status_code, error.detail)
+    detail, place = error.detail, f"{request.method} {name_in_line(request.url.path)}"
+    if error.status_code in (404, 405):
+        detail = f"a request must be POST /invocations, or GET /ping, /health or /version, but is {place}"
+    answer = _line(error.status_code, detail)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _fail(_request: Request, _error: Exception) -> Response:

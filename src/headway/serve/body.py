@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,10 +14,10 @@ import pyarrow.parquet as pq
 
 from headway.columns.values import plain
 from headway.data.formats import plain_errors, read_csv
-from headway.data.records import batch_of, column_of, flat, name_in_line, names_of, parse
+from headway.data.records import NotFinite, Row, batch_of, column_of, flat, name_in_line, names_of, parse
 from headway.errors import DataError
 from headway.serve.config import ServeConfig
-from headway.serve.reading import refuse_missing
+from headway.serve.reading import WHERE, columns_in_line, refuse_missing
 
 BODY = "the body"
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
@@ -68,15 +69,15 @@ def read_body(
 def _read_json(
     body: bytes, mandatory: Sequence[str] | None, names: Sequence[str], limits: ServeConfig, commas: Collection[str]
 ) -> Question:
-    content = parse(body, BODY)
+    content = parse(body, BODY, marked=True)
     formats = [name for name in FORMATS if isinstance(content, dict) and name in content]
     if len(formats) != 1:
         raise DataError(
             f'{BODY} must be a JSON object with one of {", ".join(FORMATS)}, such as {{"inputs": [{{"age": 31}}]}}'
         )
     params = content.get("params") or {}
-    if not isinstance(params, dict):
-        raise DataError("params must be an object of names and values")
+    if not isinstance(params, dict) or any(isinstance(value, NotFinite) for value in params.values()):
+        raise DataError("params must be an object of names and values, which are finite where they are numbers")
     reader = _read_split if formats[0] == "dataframe_split" else _read_records
     return Question(reader(content[formats[0]], formats[0], mandatory, names, limits, commas), params)
 
@@ -92,16 +93,56 @@ def _read_records(
     """Either a list of records or an object of columns."""
     if isinstance(content, dict) and content and all(isinstance(column, list) for column in content.values()):
         return _of_columns(content, mandatory, wanted_names, limits, commas)
-    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+    if not isinstance(content, list):
         raise DataError(f"{where} must be a list of records, or an object with a list for each column")
+    no_record = next((number for number, row in enumerate(content, 1) if not isinstance(row, dict)), None)
+    if no_record is not None:
+        raise DataError(f"{where} must be a list of records, but row {no_record} is none")
     _refuse_rows(len(content), limits)
     if not content:
         return pa.RecordBatch.from_pylist([], pa.schema([]))
     content = [flat(row, BODY, wanted_names) for row in content]
     names = names_of(content)
     refuse_missing(list(mandatory or ()), names)
+    _refuse_lacking(content, mandatory or ())
     have = set(names)
-    return batch_of(content, [name for name in wanted_names if name in have], BODY, commas)
+    present = [name for name in wanted_names if name in have]
+    for name in present:
+        _refuse_odd([row.get(name) for row in content], name)
+    return batch_of(content, present, BODY, commas)
+
+
+def _refuse_lacking(rows: Sequence[Row], mandatory: Sequence[str]) -> None:
+    """A row means the same alone and beside others: alone, one that lacks a column is refused. `user.age` of `"user": null` is null."""
+    needed = set(mandatory)
+    for number, row in enumerate(rows, 1):
+        if row.keys() >= needed:
+            continue
+        outer = {name for name, value in row.items() if value is None}
+        lacking = [name for name in mandatory if name not in row and not outer & {*_outer(name)}]
+        if lacking:
+            raise DataError(
+                f"{WHERE}: row {number} must have {columns_in_line(lacking)}; write null for a missing value"
+            )
+
+
+def _outer(name: str) -> Iterator[str]:
+    """The names of the objects that a.b.c stands in: a and a.b."""
+    return itertools.accumulate(name.split(".")[:-1], "{}.{}".format)
+
+
+def _refuse_odd(values: Sequence[Any], name: str) -> None:
+    """Raises DataError, with the row, for a value of JSON that no column takes."""
+    number = next((i for i, value in enumerate(values, 1) if isinstance(value, (list, dict, NotFinite))), None)
+    if number is None:
+        return
+    value, column = values[number - 1], f"column {name_in_line(name)}"
+    if isinstance(value, NotFinite):
+        fact = f"{column} must be finite, but row {number} has {value}; write null for a missing value"
+    else:
+        kind = "a list" if isinstance(value, list) else "an object"
+        fact = f"{column} must hold single values, but row {number} has {kind}"
+    raise DataError(f"{WHERE}: {fact}")
 
 
 def _read_split(
@@ -120,7 +161,7 @@ def _read_split(
     _refuse_rows(len(rows), limits)
     misfit = next((i for i, row in enumerate(rows) if not isinstance(row, list) or len(row) != len(names)), None)
     if misfit is not None:
-        raise DataError(f"{where}.data: row {misfit + 1} must be a list of {len(names)} values, but is none")
+        raise DataError(f"{where}.data: row {misfit + 1} must be a list of {len(names)} values, but is not")
     places = {name: names.index(name) for name in wanted_names if name in names}
     return _of_columns(
         {name: [row[i] for row in rows] for name, i in places.items()}, mandatory, wanted_names, limits, commas, names
@@ -141,6 +182,8 @@ def _of_columns(
         raise DataError(f"{BODY}: all columns must have the same number of values")
     _refuse_rows(max(lengths, default=0), limits)
     present = [name for name in wanted_names if name in columns]
+    for name in present:
+        _refuse_odd(columns[name], name)
     arrays = [column_of(columns[name], name, BODY, name in commas) for name in present]
     return pa.RecordBatch.from_arrays(arrays, names=present)
 

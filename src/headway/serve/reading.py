@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,8 @@ from headway.data.records import name_in_line
 from headway.errors import DataError
 
 WHERE = "rows to predict"
+MOST_NAMED = 30
+"""As many missing columns are named."""
 
 
 def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
@@ -58,7 +60,14 @@ def refuse_missing(names: list[str], have: list[Any]) -> None:
     missing = [name for name in names if name not in there]
     if missing:
         first = f"{', '.join(map(name_in_line, have[:8]))}{' ...' if len(have) > 8 else ''}" if have else "none"
-        raise DataError(f"{WHERE} must have the column {missing[0]}, but they have {first}")
+        raise DataError(f"{WHERE} must have {columns_in_line(missing)}, but they have {first}")
+
+
+def columns_in_line(names: Sequence[str]) -> str:
+    """All of them, up to a number that fits a line."""
+    first = ", ".join(map(name_in_line, names[:MOST_NAMED]))
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"the column{'s' if len(names) > 1 else ''} {first}{more}"
 
 
 def read_column(preparation: Preparation, kind: Kind, column: pa.Array) -> pa.Array:
