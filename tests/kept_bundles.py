@@ -24,6 +24,7 @@ MODELS = {
     "mlp": "rows",
     "linear": "rows",
     "boosting": "rows",
+    "ensemble": "rows",
     "tabm": "rows",
     "gpt": "little",
     "gpt-prepared": "little",

@@ -39,13 +39,16 @@ def root(tmp_path: Path) -> Path:
         ),
         (
             "model.name=mpl",
-            "conf/good.yaml: model.name must be one of 'boosting', 'gpt', 'linear', 'mlp', 'tabm', but is 'mpl'",
+            "conf/good.yaml: model.name must be one of 'boosting', 'ensemble', 'gpt', 'linear', 'mlp', 'tabm', but is 'mpl'",
         ),
         ("task=clustering", "conf/good.yaml: task must be one of 'classification', 'language' or 'regression'"),
         ("data.source=null", "conf/good.yaml: data: exactly one of dataset and source must be given"),
         ("data.target=a", "conf/good.yaml: data: the target a must not be among the features"),
         ("train.loss=mse", "conf/good.yaml: train.loss must suit classification, but is mse"),
-        ("model=gpt", "conf/good.yaml: model must be boosting, linear, mlp or tabm for classification, but is gpt"),
+        (
+            "model=gpt",
+            "conf/good.yaml: model must be boosting, ensemble, linear, mlp or tabm for classification, but is gpt",
+        ),
         ("evaluate.reference=a", "conf/good.yaml: evaluate.reference must not be a feature, but a is one"),
         ("split.by=time", "conf/good.yaml: split: column must be given when rows are split by time"),
         ("train", "--set must be section.field=value, but is 'train'"),

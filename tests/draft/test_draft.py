@@ -166,7 +166,7 @@ def test_a_table_of_texts_alone_gets_the_linear_model_of_their_words(root: Path,
     draft(str(_write(frame, root / "orders.csv")), "intent", "orders", root)
     project = load_project("orders", root)
     assert project.data.features["note"] == "text"
-    assert project.model.name == ("mlp" if numbers else "linear")
+    assert project.model.name == ("ensemble" if numbers else "linear")
     assert project.evaluate.baselines == (("trivial", "linear", "boosting") if numbers else ("trivial",))
 
 

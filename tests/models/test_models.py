@@ -9,11 +9,10 @@ from torch.nn import functional
 
 from headway.data.inputs import Inputs
 from headway.models import model_configs
-from headway.models.boosting import Boosting
 from headway.models.layers import Columns, Dropout, OneHot, TokenBags
 from headway.models.mlp import MLP
 
-NETWORKS = [name for name, config in model_configs().items() if config is not Boosting and not config.completes]
+NETWORKS = [name for name, config in model_configs().items() if "build" in vars(config) and not config.completes]
 EDGES = tuple(float(x) for x in np.linspace(-2, 2, 6))
 
 

@@ -28,7 +28,7 @@ from headway.train.step import Loss, Step, can_be_recorded
 CPU = torch.device("cpu")
 FP32 = Arithmetic("fp32", CPU, "")
 ROWS = 16
-TABLES = sorted(name for name in model_configs() if name not in ("boosting", "gpt"))
+TABLES = sorted(name for name in model_configs() if name not in ("boosting", "ensemble", "gpt"))
 
 
 def table_batches(count: int) -> list[Batch]:

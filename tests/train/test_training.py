@@ -31,9 +31,9 @@ def same(a: RunDirectory, b: RunDirectory) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-@pytest.mark.parametrize("name", ["mlp", "tabm", "boosting"])
+@pytest.mark.parametrize("name", ["mlp", "tabm", "boosting", "ensemble"])
 def test_each_model_predicts_better_than_the_class_shares(make_run: MakeRun, name: str) -> None:
-    model = {"name": name} if name == "boosting" else {"name": name, "width": 32, "depth": 2}
+    model = {"name": name} if name in ("boosting", "ensemble") else {"name": name, "width": 32, "depth": 2}
     run = make_run(model=model, train={"epochs": 12})
     assert main(str(run.path)) == 0
     target = np.load(run.path.parents[2] / "store" / "test" / "target.npy")

@@ -23,6 +23,7 @@ from headway.draft.first_rows import check_one_table, no_column, read_first
 from headway.draft.guess import guess, is_readable
 from headway.draft.layout import Choices, as_options, choose_files, layout_of
 from headway.draft.leaks import look_for_leaks
+from headway.draft.model import propose_model
 from headway.draft.notes import about_few, about_parts, about_time, classes_of
 from headway.draft.parts import part_column, test_files
 from headway.draft.plan import Plan
@@ -154,6 +155,7 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
     plan.others = [
         str(c) for c in frame.columns if str(c) not in (*plan.features, plan.target) and is_readable(frame[c])
     ]
+    propose_model(plan, classes_of(values).nunique() if task.has_classes else 0)
     few = about_few(plan, classes_of(values) if task.has_classes else values)
     plan.notes += [*few, *about_parts(plan), *(about_time(plan) if plan.part is None else [])]
     if frame[plan.target].isna().any():
@@ -277,4 +279,5 @@ def _decisions(plan: Plan) -> list[str]:
     lines += [f"{column}: {kind}, {plan.why[column]}" for column, kind in plan.features.items()]
     lines += [f"{column}: key, {plan.why[column]}" for column in plan.keys]
     lines += [f"{column}: ignored, {reason}" for column, reason in plan.ignore.items()]
+    lines.append(f"model: {plan.model}, {plan.why['model']}")
     return [" ".join(line.split()) for line in [*lines, *plan.notes]]

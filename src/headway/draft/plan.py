@@ -48,6 +48,7 @@ class Plan:
     leaks: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     max_overlap: float | None = None
+    model: str = ""
     batch_size: int | None = None
     unlabelled: bool = False
     why: dict[str, str] = field(default_factory=dict)

@@ -105,7 +105,7 @@ def render(plan: Plan, rules: Sequence[Suggestion]) -> str:
     lines += [*_series(plan), "", *_split(plan)]
     lines += _clocks(plan)
     lines += _validation(plan, rules)
-    lines += _model(plan)
+    lines += ["", "model:", f"  name: {plan.model}  # {_comment(plan.why['model'])}"]
     if plan.batch_size is not None:
         lines += ["", "train:", f"  batch_size: {plan.batch_size}  # the table is small"]
     lines += _baselines(plan)
@@ -160,18 +160,9 @@ def _split(plan: Plan) -> list[str]:
     return lines
 
 
-def _is_linear(plan: Plan) -> bool:
-    return all(column_type(kind).linear_suits for kind in plan.features.values())
-
-
-def _model(plan: Plan) -> list[str]:
-    """Nothing where the default model suits."""
-    return ["", "model: {name: linear}  # of the words and runs of letters of each text"] if _is_linear(plan) else []
-
-
 def _baselines(plan: Plan) -> list[str]:
     """Those of texts alone: the linear model is the model itself, and boosting takes minutes. Of a forecast naive ones, too."""
-    if _is_linear(plan):
+    if plan.model == "linear":
         return ["", "evaluate:", "  baselines: [trivial]"]
     if plan.series is None:
         return []

@@ -6,8 +6,9 @@ Ke et al. 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree". 
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -165,6 +166,24 @@ def _lightgbm():
 def features(arrays: Arrays) -> np.ndarray:
     """(N, F + C) float32: numbers, then category codes (exact up to 2^24)."""
     return np.concatenate([arrays["numeric"], arrays["categorical"].astype(np.float32)], axis=1)
+
+
+def mean_of(boosters: Sequence[lightgbm.Booster], trees: Sequence[int]) -> lightgbm.Booster:
+    """One booster whose outputs are the mean of these, each with so many ``trees``: all of them, and their leaf values divided."""
+    lgb = load_lightgbm()
+    library, check = lgb.basic._LIB, lgb.basic._safe_call
+    merged, *others = (
+        lgb.Booster(model_str=one.model_to_string(num_iteration=count))
+        for one, count in zip(boosters, trees, strict=True)
+    )
+    for other in others:
+        check(library.LGBM_BoosterMerge(merged._handle, other._handle))  # of LightGBM's C API; Python's has none
+    if others:
+        leaves = re.findall(r"^num_leaves=(\d+)$", merged.model_to_string(), re.MULTILINE)
+        for tree, count in enumerate(map(int, leaves)):
+            for leaf in range(count):
+                merged.set_leaf_output(tree, leaf, merged.get_leaf_output(tree, leaf) / len(boosters))
+    return merged
 
 
 def predict(booster: lightgbm.Booster, arrays: Arrays, inputs: Inputs) -> np.ndarray:

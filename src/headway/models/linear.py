@@ -78,6 +78,12 @@ class LinearFit:
         texts = {} if self.ngrams_GO is None else {"ngrams": self.ngrams_GO}
         return {**weights, "codes": self.codes_VO, "bias": self.bias_O, **texts}
 
+    @classmethod
+    def of(cls, state: Mapping[str, np.ndarray]) -> LinearFit:
+        """From ``state`` and the ``offsets``."""
+        names = ("center", "spread", "numbers", "codes", "bias", "offsets")
+        return cls(*(state[name] for name in names), ngrams_GO=state.get("ngrams"))
+
 
 class Linear(ModelConfig):
     """Logistic or ridge regression, fitted at once: of the recipe only the seed is used."""

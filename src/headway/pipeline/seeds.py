@@ -77,9 +77,9 @@ def variants_of(
         raise ConfigError(
             "seeds need a model with randomness in its training, but linear has one best fit; set another model"
         )
-    if project.model.name == "boosting" and (rates or decays):
+    if not project.model.is_network and (rates or decays):
         raise ConfigError(
-            "--rates and --decays must be for a network, but the model is boosting; set model.learning_rate with --set"
+            f"--rates and --decays must be for a network, but the model is {project.model.name}; set model.learning_rate with --set"
         )
     first = project.train.seed
     return [{"seed": first + k, "learning_rate": r, "weight_decay": d} for r, d in pairs for k in range(count)]

@@ -120,9 +120,7 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> Mapping[str, Any]
             _complete(run, project, report)
     rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s{_arithmetic(result.get('cost', {}))}"
     rate += f", peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
-    unit = "trees" if project.model.name == "boosting" else "epochs"
-    best = f"best of {result['epochs']} {unit}: {result['best_epoch']}"
-    best = "fitted at once" if project.model.name == "linear" else best
+    best = result.get("fit") or f"best of {result['epochs']} epochs: {result['best_epoch']}"
     report.line(f"{project.model.name} in {result['precision']} on {result['device']}, {best}, {rate}")
     for name in ("way", "diagnosis"):
         if result.get(name):

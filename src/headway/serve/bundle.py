@@ -31,6 +31,7 @@ from headway.models import ModelConfig
 from headway.models.boosting import Boosting, is_trees, load_trees
 from headway.models.boosting import predict as predict_with_trees
 from headway.models.description import DECODING, FORMATS, VARYING, Description, preparation_of
+from headway.models.ensemble import Ensemble, EnsembleFit
 from headway.serve.interval import Interval
 from headway.serve.reading import canonical_rows, refuse_unpredicted
 from headway.serve.text import TextPredictor
@@ -78,7 +79,7 @@ class Predictor:
 
     preparation: Preparation
     inputs: Inputs
-    model: nn.Module | lightgbm.Booster
+    model: nn.Module | lightgbm.Booster | EnsembleFit
     interval: Interval | None = None
 
     @classmethod
@@ -160,8 +161,10 @@ class Predictor:
 
     def compute(self, rows: PreparedRows) -> np.ndarray:
         """The same of rows that are prepared already."""
+        target = self.preparation.target
+        if isinstance(self.model, EnsembleFit):
+            return self.model.predict(rows.arrays, self.inputs, target)
         if is_trees(self.model):
-            target = self.preparation.target
             return target.learner.of_trees(target, predict_with_trees(self.model, rows.arrays, self.inputs))
         return _predict_network(self.model, rows, self.preparation)
 
@@ -189,7 +192,9 @@ def load_predictor(folder: str | Path) -> AnyPredictor:
         return Predictor(preparation, described.inputs, model, Interval.of(described.interval))
 
 
-def _load_model(folder: Path, config: ModelConfig, inputs: Inputs) -> nn.Module | lightgbm.Booster:
+def _load_model(folder: Path, config: ModelConfig, inputs: Inputs) -> nn.Module | lightgbm.Booster | EnsembleFit:
+    if isinstance(config, Ensemble):
+        return EnsembleFit.read(folder)
     if isinstance(config, Boosting):
         return load_trees((folder / "model.txt").read_text())
     from safetensors.torch import load_file

@@ -354,6 +354,10 @@ class TargetTask(Task):
         """Predictions of a linear model with ``solve_linear``'s weights, from its outputs (N, O)."""
 
     @abstractmethod
+    def pooled(self, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+        """Predictions of two models as one; ``share``: the second one's."""
+
+    @abstractmethod
     def boosted(
         self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]
     ) -> np.ndarray:

@@ -28,6 +28,10 @@ NEVER = -1e4
 """The logit of a class that training lacks: a probability of zero."""
 
 
+LEAST = 1e-9
+"""Of probabilities whose logarithms are averaged: a class that one model deems impossible is not impossible for both."""
+
+
 class Classification(TargetTask):
     """Class codes and cross-entropy."""
 
@@ -173,6 +177,13 @@ class Classification(TargetTask):
         from scipy.special import softmax
 
         return softmax(outputs, 1).astype(np.float32)
+
+    def pooled(self, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+        """The weighted mean of their log-odds (Genest and Zidek 1986, logarithmic pooling)."""
+        from scipy.special import softmax
+
+        logs = [np.log(np.clip(one.astype(np.float64), LEAST, None)) for one in (first, second)]
+        return softmax((1 - share) * logs[0] + share * logs[1], 1).astype(np.float32)
 
     def boosted(
         self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]

@@ -93,6 +93,10 @@ class Numbers(TargetTask):
         del outputs
         return np.full(rows, float(np.mean(target)))
 
+    def pooled(self, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+        """The weighted mean."""
+        return (1 - share) * np.asarray(first, np.float64) + share * np.asarray(second, np.float64)
+
     def boosted(
         self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]
     ) -> np.ndarray:

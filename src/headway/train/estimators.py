@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from headway.data.config import SPLITS
+from headway.data.config import SPLITS, SplitConfig
 from headway.data.sparse import sparse
 from headway.data.store import Store
 from headway.files.atomic import write_array
 from headway.machine.cores import Use, Watch, allowed_cores
 from headway.models import ModelConfig
 from headway.models.boosting import Boosting
+from headway.models.ensemble import TREES, Ensemble
+from headway.models.ensemble import OnTree as CountedTree
 from headway.models.linear import Linear
 from headway.run.directory import Journal, RunDirectory
 from headway.train.diagnosis import contention
@@ -23,16 +26,19 @@ from headway.train.recipe import Recipe
 from headway.train.target import target_of
 from headway.train.threads import Threads
 
-if TYPE_CHECKING:
-    import lightgbm
-
 LOOK_SECONDS = 0.2
 """Between two looks at how fast trees grow."""
 
 PROGRESS_SECONDS = 0.5
 
-OnTree = Callable[[int, float, float], None]
-"""Called after each tree with its number, the training loss and the validation loss."""
+OnTree = Callable[[int, int, float, float], None]
+"""Called after each tree with its part's number and its own, the training loss and the validation loss."""
+
+FEWEST_PATIENCE = 50
+"""Trees without a better validation loss before growth ends, at least: a tree is a small step."""
+
+INDEPENDENT = ("stratified", "random")
+"""Ways to split by which a row belongs to no other."""
 
 Fit = tuple[dict[str, Any], dict[str, np.ndarray]]
 """The fields of result.json, and the predictions by split."""
@@ -42,8 +48,8 @@ def fit_estimator(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: 
     """Fit on the training rows, write the bundle's model, and predict validation and test."""
     if isinstance(model, Linear):
         return _fit_linear(run, model, recipe, store)
-    assert isinstance(model, Boosting)
-    return _fit_boosting(run, model, recipe, store)
+    assert isinstance(model, (Boosting, Ensemble))
+    return _fit_trees(run, model, recipe, store)
 
 
 def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) -> Fit:
@@ -82,42 +88,44 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
         "peak_memory_bytes": peak_memory(),
         "parameters": sum(values.numel() for values in state.values()),
         "validation_loss": losses["validation"],
+        "fit": "fitted at once",
     }
     return result, {split: predictions[split] for split in ("validation", "test")}
 
 
-def _fit_boosting(run: RunDirectory, model: Boosting, recipe: Recipe, store: Store) -> Fit:
+def _fit_trees(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: Store) -> Fit:
     from headway.train.meter import peak_memory
 
     journal = run.journal()
     start, show = time.perf_counter(), _Progress(journal, model.trees)
 
-    def on_tree(tree: int, train_loss: float, validation_loss: float) -> None:
-        journal.write("metric", step=tree, values={"train/loss": train_loss, "validation/loss": validation_loss})
-        show(tree, f"tree {tree}, validation loss {validation_loss:.4f}")
+    def on_tree(part: int, tree: int, train_loss: float, validation_loss: float) -> None:
+        if part == 0:  # the others' curves are alike
+            journal.write("metric", step=tree, values={"train/loss": train_loss, "validation/loss": validation_loss})
+        show(tree, f"{f'part {part + 1}, ' * (part > 0)}tree {tree}, validation loss {validation_loss:.4f}")
 
-    grown = _grow(model, recipe, store, on_tree)
+    grown = _grow(run, model, recipe, store, on_tree)
     seconds = time.perf_counter() - start
-    best = grown.booster.best_iteration or grown.trees
-    (run.bundle / "model.txt").write_text(grown.booster.model_to_string(num_iteration=grown.booster.best_iteration))
+    grown.write(run.bundle)
     journal.write("stage", name="diagnosis", step=grown.trees, text=grown.diagnosis, setting="")
     journal.close()
     result = {
         "precision": "fp64",
         "device": "cpu",
         "epochs": grown.trees,
-        "best_epoch": best,
+        "best_epoch": grown.best,
         "steps": grown.trees,
         "rows_per_second": store.rows["train"] * grown.trees / seconds,
         "peak_memory_bytes": peak_memory(),
-        "parameters": best,
+        "parameters": grown.best,
         "validation_loss": grown.validation_loss,
+        "fit": grown.text,
         "diagnosis": grown.diagnosis,
     }
     return result, grown.predictions
 
 
-def fit_many(run: RunDirectory, model: Boosting, recipe: Recipe, store: Store, started: float) -> None:
+def fit_many(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: Store, started: float) -> None:
     """Fit run.json's variants one after another: trees of several seeds share no arithmetic."""
     variants = run.plan["variants"]
     journal = run.journal()
@@ -126,14 +134,13 @@ def fit_many(run: RunDirectory, model: Boosting, recipe: Recipe, store: Store, s
     fits: list[dict[str, Any]] = []
     for k, variant in enumerate(variants):
 
-        def on_tree(tree: int, _train_loss: float, validation_loss: float) -> None:
+        def on_tree(_part: int, tree: int, _train_loss: float, validation_loss: float) -> None:
             text = f"fit {len(fits) + 1} of {len(variants)}: tree {tree}, validation loss {validation_loss:.4f}"
             show(len(fits) * model.trees + tree, text)
 
-        grown = _grow(model, recipe.model_copy(update={"seed": variant["seed"]}), store, on_tree)
+        grown = _grow(run, model, recipe.model_copy(update={"seed": variant["seed"]}), store, on_tree)
         write_array(run.predictions(f"test-{k}"), grown.predictions["test"])
-        best = grown.booster.best_iteration or grown.trees
-        fits.append({"best_epoch": best, "epochs": grown.trees, "validation_loss": grown.validation_loss})
+        fits.append({"best_epoch": grown.best, "epochs": grown.trees, "validation_loss": grown.validation_loss})
     journal.close()
     run.finish({"networks": fits, "seconds": round(time.perf_counter() - started, 3)})
 
@@ -201,52 +208,103 @@ class GrowingThreads:
 
 @dataclass(frozen=True)
 class _Grown:
-    """A booster, how many trees were grown, its predictions for validation and test, and what the fit cost in words."""
+    """A fit of trees: all that were grown, those that are kept, predictions for validation and test, what it is and cost in words."""
 
-    booster: lightgbm.Booster
+    write: Callable[[Path], object]
     trees: int
+    best: int
+    validation_loss: float
     predictions: dict[str, np.ndarray]
+    text: str
     diagnosis: str
 
-    @property
-    def validation_loss(self) -> float:
-        """Of the best number of trees."""
-        return float(next(iter(self.booster.best_score["validation"].values())))
+
+def _grow(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: Store, on_tree: OnTree) -> _Grown:
+    threads, grown, watch, start = GrowingThreads(recipe.threads), 0, Watch(), time.perf_counter()
+
+    def count(part: int, tree: int, train_loss: float, validation_loss: float) -> int | None:
+        nonlocal grown
+        grown += 1
+        on_tree(part, tree, train_loss, validation_loss)
+        change = threads.after(grown)
+        return threads.count if tree == 1 else change  # each part begins with all threads
+
+    if isinstance(model, Ensemble):
+        split = SplitConfig.parse(run.plan["project"].get("split", {}), "split")
+        result = _ensemble(model, recipe, store, threads.most, count, split.by in INDEPENDENT)
+    else:
+        result = _boosting(model, recipe, store, threads.most, count)
+    diagnosis = _diagnosis(grown, time.perf_counter() - start, watch.look(), threads.count)
+    return replace(result, trees=grown, diagnosis=diagnosis)
 
 
-def _grow(model: Boosting, recipe: Recipe, store: Store, on_tree: OnTree) -> _Grown:
+def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tree: CountedTree) -> _Grown:
     from headway.models.boosting import predict
 
-    threads = GrowingThreads(recipe.threads)
     inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
     task = target.learner
     arrays = {split: store.arrays(split) for split in SPLITS}
     learnt = {
-        split: {**arrays[split], "target": task.trees_target(target, arrays[split]["target"])} for split in SPLITS
+        split: {**arrays[split], "target": task.trees_target(target, arrays[split]["target"])}
+        for split in ("train", "validation")
     }
-    trees, watch, start = 0, Watch(), time.perf_counter()
-
-    def count(tree: int, train_loss: float, validation_loss: float) -> int | None:
-        nonlocal trees
-        trees = tree
-        on_tree(tree, train_loss, validation_loss)
-        return threads.after(tree)
-
     booster = model.fit(
         inputs,
         learnt["train"],
         learnt["validation"],
         task=task,
         seed=recipe.seed,
-        patience=max(recipe.patience, 50),
-        threads=threads.most,
-        on_tree=count,
+        patience=max(recipe.patience, FEWEST_PATIENCE),
+        threads=threads,
+        on_tree=lambda tree, train_loss, validation_loss: on_tree(0, tree, train_loss, validation_loss),
     )
-    diagnosis = _diagnosis(trees, time.perf_counter() - start, watch.look(), threads.count)
-    predictions = {
-        split: task.of_trees(target, predict(booster, arrays[split], inputs)) for split in ("validation", "test")
-    }
-    return _Grown(booster, trees, predictions, diagnosis)
+    best = booster.best_iteration or booster.current_iteration()
+    return _Grown(
+        write=lambda folder: (folder / TREES).write_text(booster.model_to_string(num_iteration=best)),
+        trees=booster.current_iteration(),
+        best=best,
+        validation_loss=float(next(iter(booster.best_score["validation"].values()))),
+        predictions={
+            split: task.of_trees(target, predict(booster, arrays[split], inputs)) for split in ("validation", "test")
+        },
+        text=f"best of {booster.current_iteration()} trees: {best}",
+        diagnosis="",
+    )
+
+
+def _ensemble(
+    model: Ensemble, recipe: Recipe, store: Store, threads: int, on_tree: CountedTree, independent: bool
+) -> _Grown:
+    import sklearn.linear_model  # noqa: F401  # takes seconds, which are not the trees'
+
+    inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
+    arrays = {split: store.arrays(split) for split in SPLITS}
+    fit, growth = model.fit(
+        inputs,
+        arrays["train"],
+        arrays["validation"],
+        target=target,
+        seed=recipe.seed,
+        patience=max(recipe.patience, FEWEST_PATIENCE),
+        threads=threads,
+        on_tree=on_tree,
+        independent=independent,
+    )
+    return _Grown(
+        write=fit.write,
+        trees=sum(growth.trees),
+        best=fit.trees.current_iteration(),
+        validation_loss=growth.loss,
+        predictions={"validation": growth.validation, "test": fit.predict(arrays["test"], inputs, target)},
+        text=f"{_trees_of(growth.trees)}, share of the linear model {fit.share:.0%}",
+        diagnosis="",
+    )
+
+
+def _trees_of(counts: Sequence[int]) -> str:
+    if len(counts) == 1:
+        return f"{counts[0]} trees, grown again on training and validation rows"
+    return f"{sum(counts)} trees of {len(counts)} parts, each held aside once"
 
 
 def _diagnosis(trees: int, seconds: float, use: Use | None, threads: int) -> str:

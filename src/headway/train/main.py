@@ -21,6 +21,7 @@ from headway.files.disk import disk_error
 from headway.machine.processes import die_with_starter
 from headway.models import ModelConfig, parse_model
 from headway.models.boosting import Boosting
+from headway.models.ensemble import Ensemble
 from headway.run.directory import Journal, RunDirectory
 from headway.train.memory import held_by_others, is_out_of_memory, keep_memory
 from headway.train.recipe import Recipe
@@ -84,7 +85,7 @@ def train(run: RunDirectory) -> None:
         from headway.train.estimators import fit_estimator, fit_many
 
         store = Store(run.store)
-        if "variants" in run.plan and isinstance(model, Boosting):
+        if "variants" in run.plan and isinstance(model, (Boosting, Ensemble)):
             fit_many(run, model, recipe, store, started)
             return
         result, predictions = fit_estimator(run, model, recipe, store)

@@ -1,0 +1,208 @@
+"""Boosted trees and a linear model together: the first choice for tables of numbers and categories, small and large.
+
+The rows of training and validation are dealt into parts. Trees grow once for each part, which is held aside and ends their growth; the
+mean of these is the trees' prediction (Breiman 1996, "Bagging Predictors"). So every row teaches, and every row is predicted once by
+models that have not seen it. On these predictions the linear model gets the share with the least loss, often none (van der Laan, Polley
+and Hubbard 2007, "Super Learner").
+
+Shapes: N rows, F numeric columns, C categorical columns, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from headway.data.inputs import Inputs
+from headway.models.base import ModelConfig
+from headway.models.boosting import Boosting, features, load_trees, mean_of, predict
+from headway.models.linear import Linear, LinearFit
+from headway.tasks import Target, TargetTask
+
+if TYPE_CHECKING:
+    import lightgbm
+
+Arrays = Mapping[str, np.ndarray]
+
+OnTree = Callable[[int, int, float, float], int | None]
+"""Called after each tree with the number of its part, its own, the training loss and the validation loss; see `Boosting.fit`."""
+
+PARTS = 5
+MOST_NUMBERS = 2_000_000
+"""Rows times columns, times classes where each has trees of its own: up to here, five parts take seconds."""
+
+SHARES = np.linspace(0, 1, 21)
+"""The linear model's, that are tried."""
+
+TREES, LINEAR = "model.txt", "linear.safetensors"
+
+
+class Ensemble(ModelConfig):
+    """Boosted trees on parts of the rows, and a linear model beside them where it helps."""
+
+    is_network: ClassVar[bool] = False
+    packages: ClassVar[tuple[str, ...]] = ("lightgbm", "scipy")
+
+    name: Literal["ensemble"] = "ensemble"
+    parts: int | Literal["auto"] = Field(
+        "auto",
+        description="Parts of the rows, each held aside once while trees grow on the others; 1: trees grow on the training rows, and "
+        "then as many on all. auto: 5 where rows are independent and hold at most 2 million numbers, else 1.",
+    )
+    trees: int = Field(5000, ge=1, le=100_000, description="Trees of a part at most; early stopping takes fewer.")
+    learning_rate: float = Field(0.1, gt=0, le=1, description="Weight of each new tree.")
+    leaves: int = Field(31, ge=2, le=131_072, description="Leaves of a tree at most.")
+    min_leaf: int = Field(20, ge=1, description="Rows in a leaf at least.")
+    l2: float = Field(1.0, gt=0, description="L2 penalty of leaf values, and of the linear model.")
+
+    @property
+    def boosting(self) -> Boosting:
+        """The trees of one part."""
+        names = ("trees", "learning_rate", "leaves", "min_leaf", "l2")
+        return Boosting(**{name: getattr(self, name) for name in names})
+
+    def fit(
+        self,
+        inputs: Inputs,
+        train: Arrays,
+        validation: Arrays,
+        *,
+        target: Target,
+        seed: int,
+        patience: int,
+        threads: int,
+        on_tree: OnTree,
+        independent: bool,
+    ) -> tuple[EnsembleFit, Growth]:
+        """``independent``: whether rows may be dealt as they come; else the validation rows alone are held aside.
+
+        Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit.
+        """
+        task = target.learner
+        rows = {name: np.concatenate([train[name], validation[name]]) for name in ("numeric", "categorical", "target")}
+        is_validation = np.arange(len(rows["target"])) >= len(train["target"])
+        count = self._count(rows, inputs) if independent else 1
+        for_trees = {**rows, "target": task.trees_target(target, rows["target"])}
+        parts = _dealt(rows, count, seed) if count > 1 else np.where(is_validation, 0, -1)
+
+        def grown(number: int, learnt: np.ndarray, aside: np.ndarray, trees: int = 0) -> lightgbm.Booster:
+            """Ended by the rows aside, or after so many ``trees``."""
+            boosting = self.boosting
+            return (boosting.model_copy(update={"trees": trees}) if trees else boosting).fit(
+                inputs,
+                _take(for_trees, learnt),
+                _take(for_trees, aside),
+                task=task,
+                seed=seed + number,
+                patience=trees + 1 if trees else patience,
+                threads=threads,
+                on_tree=lambda tree, ours, theirs: on_tree(number, tree, ours, theirs),
+            )
+
+        def line(learnt: np.ndarray) -> LinearFit:
+            return Linear(l2=self.l2).fit(_take(rows, learnt), inputs.categorical, inputs.outputs, task=task, seed=seed)
+
+        boosters: list[lightgbm.Booster] = []
+        trees = np.zeros((len(parts), *task.no_predictions(inputs.outputs).shape[1:]))
+        linear = np.zeros_like(trees)
+        for number in range(parts.max() + 1):
+            aside = parts == number
+            boosters.append(grown(number, ~aside, aside))
+            trees[aside] = task.of_trees(target, predict(boosters[-1], _take(rows, aside), inputs))
+            linear[aside] = task.linear_predictions(line(~aside).outputs(_take(rows, aside)))
+        best = tuple(booster.best_iteration or booster.current_iteration() for booster in boosters)
+        known, everything = parts >= 0, np.ones(len(parts), bool)
+        share = _share(task, inputs.outputs, rows["target"][known], trees[known], linear[known])
+        if count == 1:
+            boosters = [grown(1, everything, is_validation, best[0])]
+        fit = EnsembleFit(mean_of(boosters, best), line(everything) if share else None, share)
+        held_aside = task.pooled(trees, linear, share)
+        loss = _loss(task, inputs.outputs, rows["target"][known], held_aside[known])
+        return fit, Growth(best, loss, held_aside[is_validation])
+
+    def _count(self, rows: Arrays, inputs: Inputs) -> int:
+        if self.parts != "auto":
+            return self.parts
+        numbers = len(rows["target"]) * (inputs.numeric + len(inputs.categorical)) * max(1, inputs.outputs - 1)
+        return PARTS if numbers <= MOST_NUMBERS else 1
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How a fit went. ``trees``: of each part; ``loss``: of the rows held aside, NaN where they define none; ``validation``: predictions
+    for the validation rows by models that had not seen them.
+    """
+
+    trees: tuple[int, ...]
+    loss: float
+    validation: np.ndarray
+
+
+@dataclass(frozen=True)
+class EnsembleFit:
+    """The trees, and the linear model with its share of a prediction; None where that is 0."""
+
+    trees: lightgbm.Booster
+    linear: LinearFit | None
+    share: float
+
+    def predict(self, arrays: Arrays, inputs: Inputs, target: Target) -> np.ndarray:
+        """(N, classes) float32 probabilities, or (N,) values in the target's own unit."""
+        task = target.learner
+        of_trees = task.of_trees(target, predict(self.trees, arrays, inputs))
+        if self.linear is None:
+            return of_trees
+        return task.pooled(of_trees, task.linear_predictions(self.linear.outputs(arrays)), self.share)
+
+    def write(self, folder: Path) -> None:
+        """Into a bundle."""
+        from safetensors.numpy import save_file
+
+        (folder / TREES).write_text(self.trees.model_to_string())
+        if self.linear is not None:
+            arrays = {**self.linear.state(), "offsets": self.linear.offsets_C, "share": np.array([self.share])}
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, str(folder / LINEAR))
+
+    @classmethod
+    def read(cls, folder: Path) -> EnsembleFit:
+        """From a bundle."""
+        trees = load_trees((folder / TREES).read_text())
+        if not (folder / LINEAR).exists():
+            return cls(trees, None, 0.0)
+        from safetensors.numpy import load_file
+
+        arrays = load_file(folder / LINEAR)
+        share = float(arrays.pop("share")[0])
+        return cls(trees, LinearFit.of(arrays), share)
+
+
+def _take(rows: Arrays, chosen: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: array[chosen] for name, array in rows.items()}
+
+
+def _dealt(rows: Arrays, count: int, seed: int) -> np.ndarray:
+    """(N,) the number of each row's part, at random; equal rows are in one part, and no part is empty."""
+    contents = np.ascontiguousarray(features(rows))
+    _, different = np.unique(contents.view(f"V{contents.itemsize * contents.shape[1]}").ravel(), return_inverse=True)
+    order = np.random.default_rng(seed).permutation(different.max() + 1)
+    return order[different] % count
+
+
+def _share(task: TargetTask, outputs: int, target: np.ndarray, trees: np.ndarray, linear: np.ndarray) -> float:
+    """The linear model's share with which the loss is least; the smaller of equal ones."""
+    losses = [_loss(task, outputs, target, task.pooled(trees, linear, share)) for share in SHARES]
+    return float(SHARES[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))])
+
+
+def _loss(task: TargetTask, outputs: int, target: np.ndarray, predictions: np.ndarray) -> float:
+    criterion = task.criterion(outputs)
+    try:
+        value = criterion.value(target, predictions)
+    except ValueError:
+        return float("nan")
+    return -value if criterion.higher_is_better else value

@@ -1,0 +1,196 @@
+"""The ensemble: trees whose mean is one booster, rows that are predicted by models that have not seen them, a linear model's share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from headway.data.inputs import Inputs
+from headway.models import ensemble
+from headway.models.boosting import features, mean_of
+from headway.models.ensemble import Ensemble, EnsembleFit, Growth
+from headway.tasks import Objective, Target, target_task
+
+Rows = dict[str, np.ndarray]
+INPUTS = Inputs(2, (4,), (), 1)
+
+
+def _rows(count: int = 300, seed: int = 0) -> Rows:
+    rng = np.random.default_rng(seed)
+    numeric = rng.normal(size=(count, 2)).astype(np.float32)
+    codes = rng.integers(0, 4, (count, 1)).astype(np.int32)
+    return {"numeric": numeric, "categorical": codes, "target": 100 + 3 * numeric[:, 0].astype(float) + codes[:, 0]}
+
+
+def _of_classes(classes: int, **more: int) -> Rows:
+    rows = _rows(**more)
+    edges = np.quantile(rows["target"], np.arange(1, classes) / classes)
+    return {**rows, "target": np.digitize(rows["target"], edges).astype(np.int64)}
+
+
+def _target(outputs: int, objective: Objective | None = None) -> Target:
+    if outputs == 1:
+        return Target("y", "regression", (), 101.5, 3.2, objective or Objective())
+    return Target("y", "classification", tuple("abc"[:outputs]))
+
+
+def _fit(
+    rows: Rows,
+    outputs: int = 1,
+    independent: bool = True,
+    validation: int = 60,
+    objective: Objective | None = None,
+    **settings: object,
+) -> tuple[EnsembleFit, Growth]:
+    model = Ensemble.parse({"trees": 60, **settings}, "model")
+    rest = len(rows["target"]) - validation
+    return model.fit(
+        Inputs(2, (4,), (), outputs),
+        {name: array[:rest] for name, array in rows.items()},
+        {name: array[rest:] for name, array in rows.items()},
+        target=_target(outputs, objective),
+        seed=0,
+        patience=10,
+        threads=1,
+        on_tree=lambda *_: None,
+        independent=independent,
+    )
+
+
+def test_the_mean_of_boosters_is_one_booster_and_so_are_their_contributions() -> None:
+    rows = _of_classes(3)
+    parameters = {"objective": "multiclass", "num_class": 3, "verbosity": -1, "num_threads": 1, "bagging_freq": 1}
+    x = features(rows)
+    boosters = [
+        lightgbm.train({**parameters, "seed": seed, "bagging_fraction": 0.5}, lightgbm.Dataset(x, rows["target"]), 12)
+        for seed in range(3)
+    ]
+    trees = (12, 7, 3)
+    mean = mean_of(boosters, trees)
+
+    def expected(**how: bool) -> np.ndarray:
+        each = [
+            np.asarray(one.predict(x, num_iteration=count, **how)) for one, count in zip(boosters, trees, strict=True)
+        ]
+        return np.mean(each, 0)
+
+    np.testing.assert_allclose(mean.predict(x, raw_score=True), expected(raw_score=True), atol=1e-12)
+    np.testing.assert_allclose(mean.predict(x, pred_contrib=True), expected(pred_contrib=True), atol=1e-12)
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_validation_rows_are_predicted_by_models_that_have_not_seen_them(independent: bool) -> None:
+    """Trees learn by heart what they see, here a target that nothing tells."""
+    rows = _rows(400)
+    rows["target"] = np.random.default_rng(1).integers(0, 2, 400)
+    rows["categorical"][:] = 0
+    fit, growth = _fit(
+        rows,
+        2,
+        independent,
+        validation=150,
+        leaves=64,
+        min_leaf=1,
+        learning_rate=0.3,
+        parts="auto" if independent else 1,
+    )
+    validation = {name: array[-150:] for name, array in rows.items()}
+    seen = fit.predict(validation, Inputs(2, (4,), (), 2), _target(2))
+    assert roc_auc_score(validation["target"], seen[:, 1]) > 0.6
+    assert abs(roc_auc_score(validation["target"], growth.validation[:, 1]) - 0.5) < 0.1
+
+
+@pytest.mark.parametrize(("is_line", "least", "most"), [(True, 0.8, 1.0), (False, 0.0, 0.1)])
+def test_the_linear_model_has_the_share_that_it_deserves(is_line: bool, least: float, most: float) -> None:
+    rows = _rows()
+    if not is_line:
+        rows["target"] = np.sign(rows["numeric"][:, 0] * rows["numeric"][:, 1]).astype(float)
+    fit, _ = _fit(rows)
+    assert least <= fit.share <= most
+    assert (fit.linear is None) == (fit.share == 0)
+
+
+def test_equal_rows_are_in_one_part_and_parts_are_of_about_one_size() -> None:
+    rows = {name: np.concatenate([array, array, array[:50]]) for name, array in _rows(200).items()}
+    parts = ensemble._dealt(rows, 5, seed=0)
+    assert (parts[:200] == parts[200:400]).all()
+    assert (parts[:50] == parts[400:]).all()
+    assert np.bincount(parts[:200]).tolist() == [40] * 5
+    assert (ensemble._dealt(rows, 5, seed=1) != parts).any()
+
+
+def test_rows_that_belong_together_are_not_dealt_but_all_of_them_teach_in_the_end() -> None:
+    calls: list[tuple[int, int]] = []
+    rows = _rows()
+    model = Ensemble(trees=40)
+    fit, growth = model.fit(
+        INPUTS,
+        {name: array[:240] for name, array in rows.items()},
+        {name: array[240:] for name, array in rows.items()},
+        target=_target(1),
+        seed=0,
+        patience=10,
+        threads=1,
+        on_tree=lambda part, tree, *_: calls.append((part, tree)),
+        independent=False,
+    )
+    assert {part for part, _ in calls} == {0, 1}
+    assert len(growth.trees) == 1
+    assert fit.trees.current_iteration() == growth.trees[0] == max(tree for part, tree in calls if part == 1)
+    root = fit.trees.dump_model()["tree_info"][0]["tree_structure"]
+    assert root["internal_count"] > 0.85 * 300, "the last trees see a share of all rows, not of the training rows"
+
+
+@pytest.mark.parametrize(("numbers", "parts"), [(900, 5), (899, 1)])
+def test_a_large_table_is_not_dealt(numbers: int, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensemble, "MOST_NUMBERS", numbers)
+    assert len(_fit(_rows())[1].trees) == parts
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_what_is_written_is_read_and_predicts_the_same(classes: int, tmp_path: Path) -> None:
+    rows, outputs = (_of_classes(classes) if classes else _rows()), max(1, classes)
+    inputs, target = Inputs(2, (4,), (), outputs), _target(outputs)
+    fit, _ = _fit(rows, outputs)
+    assert fit.linear is not None
+    fit.write(tmp_path)
+    expected = fit.predict(rows, inputs, target)
+    np.testing.assert_array_equal(EnsembleFit.read(tmp_path).predict(rows, inputs, target), expected)
+    if classes:
+        np.testing.assert_allclose(expected.sum(1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [0, 2])
+def test_a_dozen_rows_are_fitted(classes: int) -> None:
+    rows = _of_classes(2, count=12) if classes else _rows(12)
+    fit, growth = _fit(rows, max(1, classes), validation=2)
+    outputs = max(1, classes)
+    assert np.isfinite(fit.predict(rows, Inputs(2, (4,), (), outputs), _target(outputs))).all()
+    assert np.isfinite(growth.validation).all()
+
+
+def test_two_models_pooled_are_as_sure_as_their_mean_log_odds() -> None:
+    first, second = np.array([[0.5, 0.5], [0.0, 1.0]]), np.array([[0.1, 0.9], [0.5, 0.5]])
+    pooled = target_task("classification").pooled(first, second, 0.5)
+    assert pooled[0, 1] / pooled[0, 0] == pytest.approx(3)  # odds of 1 and of 9
+    assert 0 < pooled[1, 0] < 0.001
+    assert target_task("regression").pooled(np.array([1.0]), np.array([5.0]), 0.25) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    "objective", [Objective("poisson"), Objective("quantile", quantile=0.9), Objective("mse", "log")]
+)
+def test_every_loss_gives_predictions_in_the_targets_own_unit(objective: Objective) -> None:
+    rows = _rows()
+    fitted = objective.fitted(rows["target"])
+    fit, growth = _fit(rows, objective=fitted)
+    for predictions, truth in (
+        (fit.predict(rows, INPUTS, _target(1, fitted)), rows["target"]),
+        (growth.validation, rows["target"][-60:]),
+    ):
+        assert np.corrcoef(predictions, truth)[0, 1] > 0.9
+        assert abs(np.mean(predictions - truth)) < 4
