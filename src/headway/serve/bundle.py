@@ -188,6 +188,7 @@ def load_predictor(folder: str | Path) -> AnyPredictor:
         preparation, config = preparation_of(folder), described.config
         model = _load_model(folder, config, described.inputs)
         if config.completes:
+            assert not isinstance(model, EnsembleFit), "it reads rows"
             return TextPredictor(preparation, config.window, model)
         return Predictor(preparation, described.inputs, model, Interval.of(described.interval))
 
