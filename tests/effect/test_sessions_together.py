@@ -17,7 +17,7 @@ from headway.effect.main import plain
 from headway.effect.notebook import Notebook
 from headway.effect.sessions import sessions_of
 from headway.effect.station import Unsupported
-from headway.effect.statistics import correlation, estimate, holm, judge_time, log_ratios, ratio, spread_of
+from headway.effect.statistics import correlation, estimate, false_discovery, judge_time, log_ratios, ratio, spread_of
 from headway.effect.techniques import select
 from headway.effect.together import Session, Together, Variant, Window, beside, share_a_process, there_and_back
 from headway.effect.trainers import Job
@@ -167,7 +167,9 @@ def test_intervals_cover_and_hardly_anything_false_is_called_with_one_baseline_f
         for look in (2, 4, 8):
             spread = spread_of([one[:look] for one in logs], correlation(len(KEYS)))
             found = [ratio(one[:look], 3, spread) for one in logs]
-            verdicts = [judge_time(one, p) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
+            verdicts = [
+                judge_time(one, p) for one, p in zip(found, false_discovery([one.p for one in found]), strict=True)
+            ]
             truths = [math.exp(EFFECTS.get(key, 0.0)) for key in KEYS]
             outside |= [not one.low <= truth <= one.high for one, truth in zip(found, truths, strict=True)]
             called |= any(v in ("helps", "hurts") for key, v in zip(KEYS, verdicts, strict=True) if key not in EFFECTS)

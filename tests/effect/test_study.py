@@ -14,6 +14,7 @@ import pytest
 from headway.effect.conclusions import conclusions
 from headway.effect.confirmation import winner
 from headway.effect.findings import Findings
+from headway.effect.lab import Session
 from headway.effect.main import in_quality
 from headway.effect.notebook import Notebook
 from headway.effect.results import Surroundings
@@ -73,6 +74,28 @@ def test_verdicts_are_the_truth(tmp_path: Path) -> None:
     }
     assert [t.name for t in stack(found)] == ["fused optimizer", "resident data"]
     assert found.time("stack").value == pytest.approx(0.72, rel=0.05)
+
+
+@pytest.mark.parametrize(("budget", "reached"), [(40.0, 2), (4000.0, 3)])
+def test_time_goes_first_to_what_needs_the_least_and_not_to_what_is_out_of_reach(
+    tmp_path: Path, budget: float, reached: int
+) -> None:
+    names = ["recorded step", "resident data", "fused optimizer", "kept memory"]
+    ratios = {"recorded step": 0.93, "resident data": 1.0, "fused optimizer": 0.8, "kept memory": 0.97}
+    book = Notebook(tmp_path / "effect.jsonl")
+    for name, ratio in ratios.items():
+        for off in (0.94, 1.0, 1.06, 1.0):
+            book.add_session(
+                f"technique/{name}",
+                Session(np.array([[1.0, ratio * off, ratio * off, 1.0]] * 4), (0.1, 0.1), None, None, 1.0),
+            )
+    one = Study(Simulated(), setting(), select(names), book, {**PLAN, "budget": budget}, lambda *_: None)
+    by_need = ["fused optimizer", "recorded step", "kept memory"]
+    first = [t.name for t in one._soonest(select(names), 0.5)]
+    assert first[:reached] == by_need[:reached]
+    assert len(first) == (reached if budget < 100 else 4)
+    assert [t.name for t in one._soonest(select(names), 1.0)][:3] == by_need, "at the end all of them"
+    assert len(one._soonest(select(names), 1.0)) == 4
 
 
 def test_what_is_slower_is_not_trained_to_compare_its_quality(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def _seconds_more(findings: Findings, row: Row) -> float | None:
     """The seconds that would settle a time; None without an interval, or where the machine was too busy."""
     surroundings, key = _contention(findings), f"technique/{row.name}"
     busy = surroundings is not None and surroundings.state == "unusable"
-    pairs = statistics.pairs_needed(findings.pairs(key), findings.share(key), findings.spread())
+    pairs = findings.pairs_needed(key)
     if busy or pairs is None or not is_known(row.time):
         return None
     sessions = findings.book.sessions(key)

@@ -111,9 +111,25 @@ class Findings:
         return not self.book.sessions(key) or self.by_time(key) == "not settled"
 
     def by_time(self, key: str) -> Verdict:
-        """The verdict of a comparison's times so far; corrected by Bonferroni, which is stricter than the final verdict's Holm."""
+        """The verdict of a comparison's times so far, among the effects of all techniques; what was not measured yet counts as none."""
         interval = self.time(key)
-        return statistics.judge_time(interval, min(1.0, interval.p * max(1, len(self.available()))))
+        others = [effect.p for name, effect in self._effects().items() if key != f"technique/{name}"]
+        corrected = statistics.false_discovery([interval.p, *others], len(self.available()))
+        return statistics.judge_time(interval, corrected[0])
+
+    def pairs_needed(self, key: str, *, hopeful: bool = False) -> int | None:
+        """The sessions in all after which a comparison is to be settled; None where there is no knowing."""
+        tests = max(1, len(self.available()))
+        return statistics.pairs_needed(self.pairs(key), self.share(key), self.spread(), tests, hopeful=hopeful)
+
+    def _effects(self) -> dict[str, Interval]:
+        """Of every technique that has one by now."""
+
+        def work() -> dict[str, Interval]:
+            effects = {t.name: self.effect(t) for t in self.available()}
+            return {name: effect for name, effect in effects.items() if effect is not None}
+
+        return self._remembered("effects", work)
 
     def available(self) -> list[Technique]:
         """The techniques that this machine and project support."""
@@ -275,9 +291,8 @@ class Findings:
 
     def verdicts(self) -> dict[str, Verdict]:
         """Of every technique, corrected for their number."""
-        effects = {t.name: self.effect(t) for t in self.available()}
-        present = {name: effect for name, effect in effects.items() if effect is not None}
-        corrected = dict(zip(present, statistics.holm([e.p for e in present.values()]), strict=True))
+        present = self._effects()
+        corrected = dict(zip(present, statistics.false_discovery([e.p for e in present.values()]), strict=True))
         return {t.name: self._verdict(t, present.get(t.name), corrected.get(t.name, 1.0)) for t in self.techniques}
 
     def _verdict(self, technique: Technique, effect: Interval | None, p: float) -> Verdict:

@@ -72,13 +72,13 @@ class Sessions:
         them, unless it starts slowly and others were measured."""
         rest, chosen_ones = share * self._budget - self._book.seconds, {}
         for key, comparison in comparisons.items():
-            rest -= self._session_seconds(key, comparison[1]) * max(0, LOOKS[look] - len(self._book.sessions(key)))
+            rest -= self.session_seconds(key, comparison[1]) * max(0, LOOKS[look] - len(self._book.sessions(key)))
             if rest < 0 and (chosen_ones or (starts_slowly(comparison[1]) and self._book.comparisons())):
                 break
             chosen_ones[key] = comparison
         return chosen_ones
 
-    def _session_seconds(self, key: str, second: Mapping[str, Any]) -> float:
+    def session_seconds(self, key: str, second: Mapping[str, Any]) -> float:
         """How long a session of a comparison takes: as its own earlier ones, else as those of the others, else half of a pair's time."""
         own = self._book.sessions(key)
         if not own and starts_slowly(second):

@@ -23,8 +23,9 @@ corrections hold whatever goes together.
 **Looking again.** A technique is looked at after growing numbers of pairs. Each look spends a part of the error, 1/``looks`` of it, and the
 parts sum to no more than 1 (Bonferroni), so that the interval holds at whichever look it was that settled the matter.
 
-**Many techniques.** Verdicts hold for all techniques of a study together: Holm's correction (Holm 1979) of their p-values, which must then
-be below 3 %.
+**Many techniques.** Of the effects that a study calls, 3 % at most are false on average: the p-values are corrected for their number by
+Benjamini and Hochberg's method (1995), which holds for independent tests and for such as go together like those beside one baseline
+(Benjamini and Yekutieli 2001). Where nothing has an effect, that is the chance of any false verdict in a whole study.
 
 **Quality.** Baseline and technique are trained with the same seeds; the differences of their quality have Student's interval. `equality.py`
 judges them against the margin.
@@ -176,8 +177,21 @@ def holm(values: Sequence[float]) -> list[float]:
     return [float(v) for v in corrected]
 
 
+def false_discovery(values: Sequence[float], count: int = 0) -> list[float]:
+    """P-values (K,) in their order, corrected so that of those below a level no more than that share is false.
+
+    ``count``: the tests in all, of which those that are not given show nothing.
+    """
+    order = np.argsort(values)[::-1]
+    corrected, lowest, tests = np.empty(len(values)), 1.0, max(count, len(values))
+    for rank, index in zip(range(len(values), 0, -1), order, strict=True):
+        lowest = min(lowest, values[index] * tests / rank)
+        corrected[index] = lowest
+    return [float(v) for v in corrected]
+
+
 def judge_time(interval: Interval, p: float) -> Verdict:
-    """What a ratio of times says; ``p`` is corrected for the number of techniques."""
+    """What a ratio of times says; ``p`` is corrected for the number of techniques (`false_discovery`)."""
     if p < CALLED and abs(math.log(interval.value)) >= math.log1p(LEAST):
         if interval.high < 1:
             return "helps"
@@ -271,13 +285,32 @@ def _exp(value: float) -> float:
     return math.exp(value) if value < 700 else math.inf
 
 
-def pairs_needed(logs: np.ndarray, looks: float, spread: Spread | None = None) -> int | None:
-    """Pairs after which the interval would be as narrow as `SAME` asks, from the noise of those so far; more than these.
+MOST_PAIRS = 4096
 
-    None where there is no interval: then nothing is known of the noise.
+
+def pairs_needed(
+    logs: np.ndarray, looks: float, spread: Spread | None = None, tests: int = 1, *, hopeful: bool = False
+) -> int | None:
+    """Pairs after which a verdict is to be expected, from the ratio and the noise of those so far; more than these.
+
+    An effect far from 1 is called long before its interval is narrow; one near 1 is ruled out by an interval that is. ``tests``: the number
+    that the p-value is corrected for. ``hopeful``: the effect may be as large as one standard error. None where there is no interval, and
+    where thousands would not do.
     """
+    from scipy import stats
+
     interval = ratio(logs, looks, spread)
     if not 0 < interval.low <= interval.high < math.inf:
         return None
-    half = (math.log(interval.high) - math.log(interval.low)) / 2
-    return max(len(logs) + 1, math.ceil(len(logs) * (half / math.log1p(SAME)) ** 2))
+    mean = mean_of(logs, spread)
+    if not mean.error:
+        return len(logs) + 1
+    counts = np.arange(len(logs) + 1, MOST_PAIRS)
+    errors = mean.error * np.sqrt(len(logs) / counts)
+    freedom = mean.freedom + (counts - len(logs))
+    effect = max(abs(mean.value), mean.error if hopeful else math.log1p(LEAST))
+    is_called = 2 * stats.t.sf(effect / errors, freedom) * looks * tests < CALLED
+    half_widths = stats.t.ppf(1 - ALPHA / looks / 2, freedom) * errors
+    is_ruled_out = half_widths + (0.0 if hopeful else abs(mean.value)) <= math.log1p(SAME)
+    done = np.flatnonzero(is_called | is_ruled_out)
+    return int(counts[done[0]]) if len(done) else None

@@ -109,12 +109,27 @@ class Study:
         slow = [t for t in techniques_in_order if t not in quick and t not in predictions]
         for techniques, until in ((quick, quickly), (predictions, share), (slow, share), (quick, share)):
             for look in range(len(LOOKS)):
+                open_ones = [t for t in techniques if self._still_open(f"technique/{t.name}", look)]
                 comparisons = {
                     f"technique/{t.name}": (findings.variant(measure=t.measure), findings.variant(t))
-                    for t in techniques
-                    if self._still_open(f"technique/{t.name}", look)
+                    for t in (self._soonest(open_ones, share) if look else open_ones)
                 }
                 self._sessions.look(comparisons, look, until)
+
+    def _soonest(self, techniques: Sequence[Technique], share: float) -> list[Technique]:
+        """Those first that need the fewest sessions; while others wait for their first, none that needs more than the budget has."""
+        needs = {
+            t.name: self.findings.pairs_needed(f"technique/{t.name}", hopeful=True) or math.inf for t in techniques
+        }
+
+        def within_reach(technique: Technique) -> bool:
+            key = f"technique/{technique.name}"
+            missing = needs[technique.name] - len(self._book.sessions(key))
+            seconds = self._sessions.session_seconds(key, self.findings.variant(technique))
+            return missing * seconds <= self._budget - self._book.seconds
+
+        chosen = techniques if share == ALL else [t for t in techniques if within_reach(t)]
+        return sorted(chosen, key=lambda t: needs[t.name])
 
     def _steps_of_trained(self, share: float) -> None:
         """The step time of what changes the maths, once it was trained: alone it says nothing."""
