@@ -566,11 +566,9 @@ def killed_and_resumed(report: Report, sizes: Sizes) -> None:
             return
         resumed = [event.step for event in run.events() if event.fields.get("name") == "resumed"]
         report.line(
-            f"resumed at step {resumed}, ended at step {result['steps']} after {time.perf_counter() - begun:.1f} s"
+            f"resumed at step {resumed}, ended at step {result.steps} after {time.perf_counter() - begun:.1f} s"
         )
-        report.line(
-            f"{result['precision']} on {result['device']}, {result['rows_per_second']:,.0f} rows/s; {result['way']}"
-        )
+        report.line(f"{result.precision} on {result.device}, {result.rows_per_second:,.0f} rows/s; {result.way}")
         report.most("trainings that did not resume", float(not resumed or resumed[0] == 0), 0.0)
         report.most(
             "accuracy below .9 on what a network can learn",

@@ -17,6 +17,7 @@ from headway.pipeline import effects, runs
 from headway.pipeline.effects import StudyOptions, keep_recipe, open_study, seconds_of
 from headway.project import load_project, project_files, recipe_settings, recipe_warning
 from headway.run.directory import RunDirectory
+from headway.run.result import Result
 from tests.effect.studied import studied
 
 YAML = """
@@ -65,7 +66,7 @@ def test_an_interrupted_study_of_the_same_questions_goes_on(root: Path) -> None:
     assert open_study("flowers", root, (), StudyOptions(new=True))[1] is False
     assert open_study("flowers", root, (), StudyOptions(seeds=7))[1] is False
     assert open_study("flowers", root, ("train.epochs=3",), StudyOptions())[1] is False
-    run.finish({"seconds": 1})
+    run.finish(Result(seconds=1))
     assert open_study("flowers", root, (), StudyOptions())[1], "all is measured, but the report is not written"
     (run.path / "effect.html").write_text("")
     assert open_study("flowers", root, (), StudyOptions())[1] is False

@@ -19,6 +19,7 @@ from headway.machine.processes import interrupt_on
 from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.directory import RunDirectory
+from headway.run.result import Result
 from tests.dying import die
 from tests.flows.pretended import Pretended
 
@@ -36,7 +37,7 @@ def trained(root: Path, pretended: Pretended) -> RunDirectory:
     run.bundle.mkdir()
     run.predictions("test").parent.mkdir()
     run.predictions("test").write_bytes(b"")
-    run.finish({"epochs": 1})
+    run.finish(Result(epochs=1))
     return run
 
 

@@ -21,6 +21,7 @@ from headway.project import load_project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
+from headway.run.result import Result
 
 YAML = """
 task: classification
@@ -57,7 +58,7 @@ def trained(run: RunDirectory) -> None:
     run.bundle.mkdir()
     run.predictions("test").parent.mkdir()
     run.predictions("test").write_bytes(b"")
-    run.finish({"epochs": 1})
+    run.finish(Result(epochs=1))
 
 
 def test_a_run_goes_on_behind_what_it_has_done(root: Path) -> None:
@@ -176,7 +177,7 @@ def test_a_run_at_work_or_without_its_bundle_is_refused(root: Path) -> None:
         unfinished(run.path.name, root)
     assert newest(load_project("flowers", root), root) is None
     lifetime.release(run)
-    run.finish({"epochs": 1})
+    run.finish(Result(epochs=1))
     with pytest.raises(ConfigError, match="must have its bundle to be resumed, but headway gc has removed it"):
         unfinished(run.path.name, root)
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from headway.files.atomic import read_json, write_json
 from headway.machine.clock import moment
 from headway.run.directory import RunDirectory
+from headway.run.result import Network, Result
 
 
 def test_a_half_written_last_line_is_cut_off_and_the_numbering_goes_on(tmp_path: Path) -> None:
@@ -59,6 +61,34 @@ def test_two_runs_in_one_second_get_two_folders(tmp_path: Path) -> None:
     first, second = (RunDirectory.create(tmp_path, "p", {"k": 1}) for _ in range(2))
     assert first.path != second.path
     assert second.plan["k"] == 1
+
+
+def test_a_result_is_read_as_it_was_written_and_what_does_not_apply_is_left_out(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for result, names in (
+        (
+            Result(precision="fp32", epochs=2, cost={"time/wait": 0.1}, try_="train.workers=4"),
+            "cost epochs precision try",
+        ),
+        (Result(networks=(Network(1, 3, 0.5), Network(2, 4, 0.25)), seconds=0.0), "networks seconds"),
+        (Result(drifted=False), "drifted"),
+    ):
+        run.finish(result)
+        assert sorted(read_json(tmp_path / "result.json")) == names.split()
+        assert run.result == result
+
+
+def test_a_result_of_an_early_version_is_read_and_a_damaged_one_counts_as_none(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    assert run.result is None
+    early = {"precision": "fp32", "epochs": 7, "rows_per_second": 12.5, "seconds": 3.25}
+    write_json(tmp_path / "result.json", {**early, "what_a_later_version_adds": 1})
+    expected = Result(precision="fp32", epochs=7, rows_per_second=12.5, seconds=3.25)
+    assert run.result == expected
+    assert expected.figures == early, "what is not in the file is not shown as nought"
+    for damaged in ('{"epochs": "many"}', "[1]", '{"epochs": 7'):
+        (tmp_path / "result.json").write_text(damaged)
+        assert run.result is None
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from headway.evaluate.result import BaselineResult, Estimate, Evaluation
 from headway.evaluate.standing import Standing
 from headway.files.atomic import read_json, write_json
 from headway.run.directory import RunDirectory
+from headway.run.result import Result
 from headway.tracking.condition import find_again
 from headway.tracking.contents import MOST_METRICS, is_final
 from tests.tracking.tracked import histories, journal, run_id_of
@@ -242,7 +243,7 @@ def test_a_run_made_without_mlflow_is_delivered_whole(run: RunDirectory, tmp_pat
     evaluation = Evaluation(metrics={"auc": Estimate(0.7, 0.6, 0.8)}, baselines={"linear": linear})
     evaluation.write(run.path / "evaluation.json")
     write_json(run.path / "stages.json", {"train": 12.5})
-    run.finish({"epochs": 3, "precision": "fp32"})
+    run.finish(Result(epochs=3, precision="fp32"))
     tracking.sync(run, tmp_path)
     (seen,) = tracking.list_runs(tmp_path, "loans")
     assert seen.status == "FINISHED"

@@ -453,7 +453,7 @@ def test_a_lost_loss_goes_back_once_with_a_lower_rate(make_run: MakeRun, monkeyp
     assert said[0].startswith("the loss was not finite by step")
     assert said[0].endswith("with 0.1 of the learning rate")
     assert run.result is not None
-    assert run.result["validation_loss"] < 0.7
+    assert run.result.validation_loss < 0.7
     steps = [e.step for e in run.events() if "train/loss" in e.metrics]
     assert steps == sorted(set(steps))
 
@@ -542,15 +542,15 @@ def test_what_was_chosen_is_kept_for_a_restart(make_run: MakeRun) -> None:
     assert main(str(run.path)) == 0
     chosen = read_json(run.path / "tuned.json")
     assert run.result is not None
-    assert run.result["batch_size"] == chosen["batch_size"] in [2**n for n in range(5, 17)]
-    assert run.result["threads"] == chosen["threads"] == 1  # a step this small is faster on one
+    assert run.result.batch_size == chosen["batch_size"] in [2**n for n in range(5, 17)]
+    assert run.result.threads == chosen["threads"] == 1  # a step this small is faster on one
     write_json(run.path / "tuned.json", {**chosen, "batch_size": 64})
     (run.path / "result.json").unlink()
     for old in run.checkpoints.iterdir():
         old.unlink()
     assert main(str(run.path)) == 0
     assert run.result is not None
-    assert run.result["batch_size"] == 64
+    assert run.result.batch_size == 64
 
 
 @pytest.mark.slow

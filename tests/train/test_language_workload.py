@@ -24,6 +24,7 @@ from headway.errors import ConfigError
 from headway.files.atomic import read_json, write_json
 from headway.models.gpt import GPT
 from headway.run.directory import RunDirectory
+from headway.run.result import Result
 from headway.tasks import Target, language
 from headway.train.language import LanguageWorkload
 from headway.train.main import main
@@ -77,7 +78,7 @@ def test_a_text_is_learnt_to_its_entropy(tmp_path: Path, store: Path, tied: bool
     losses = np.load(run.predictions("test"))
     assert losses.shape == (TOKENS["test"] - 1,)
     assert math.log(2) - 0.03 < losses.mean() < math.log(2) + 0.1
-    assert (run.result or {})["unit"] == "tokens"
+    assert (run.result or Result()).unit == "tokens"
     network = GPT(**SMALL, tied=tied).build(Inputs(tokens=(8,)))
     network.load_state_dict(load_file(run.bundle / "weights.safetensors"))
     again = workload(store).predictions(network, FP32)["test"]

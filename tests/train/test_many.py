@@ -43,8 +43,8 @@ def test_each_seed_ends_as_its_own_run(make_run: MakeRun) -> None:
         alone = make_run(model=MLP, train={**settings, "seed": seed})
         assert main(str(alone.path)) == 0
         assert alone.result is not None
-        assert (fitted.best_epoch, fitted.epochs) == (alone.result["best_epoch"], alone.result["epochs"])
-        assert fitted.best_loss == pytest.approx(alone.result["validation_loss"], abs=1e-4)
+        assert (fitted.best_epoch, fitted.epochs) == (alone.result.best_epoch, alone.result.epochs)
+        assert fitted.best_loss == pytest.approx(alone.result.validation_loss, abs=1e-4)
         weights = load_file(alone.bundle / "weights.safetensors")
         assert weights.keys() == fitted.weights.keys()
         for name, weight in weights.items():
@@ -60,7 +60,7 @@ def test_each_setting_ends_as_its_own_run(make_run: MakeRun) -> None:
         alone = make_run(model=MLP, train=settings)
         assert main(str(alone.path)) == 0
         assert alone.result is not None
-        assert fitted.best_loss == pytest.approx(alone.result["validation_loss"], abs=1e-4)
+        assert fitted.best_loss == pytest.approx(alone.result.validation_loss, abs=1e-4)
 
 
 def test_its_adamw_is_torchs() -> None:

@@ -74,7 +74,7 @@ def test_a_run_says_what_it_computed_a_second(make_run: MakeRun) -> None:
         told |= event.metrics
     a_row = read_json(run.path / "tuned.json")["flops_a_step"] / 32
     assert run.result is not None
-    assert told["compute/tflops"] * 1e12 == pytest.approx(a_row * run.result["rows_per_second"])
+    assert told["compute/tflops"] * 1e12 == pytest.approx(a_row * run.result.rows_per_second)
     assert "compute/mfu" not in told  # of a CPU no peak is known
 
 

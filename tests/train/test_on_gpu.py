@@ -98,10 +98,10 @@ def test_by_default_a_step_of_launches_becomes_a_graph_and_says_so(make_run: Mak
     assert run.result is not None
     chosen = read_json(run.path / "tuned.json")
     assert chosen["cuda_graphs"] is True, chosen["reason"]
-    assert run.result["way"].startswith("a step is one CUDA graph: ")
+    assert run.result.way.startswith("a step is one CUDA graph: ")
     assert not [event for event in run.events() if event.kind == "warning"]
     known = peak_of(torch.cuda.get_device_name(), "fp32") is not None
-    assert ("compute/mfu" in run.result["cost"]) == known
+    assert ("compute/mfu" in run.result.cost) == known
 
 
 def test_a_killed_training_takes_the_same_choice_and_ends_about_where_a_whole_one_does(

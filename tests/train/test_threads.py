@@ -270,6 +270,6 @@ def test_boosting_names_contention_in_its_result(
         run = make_run(model={"name": "boosting", "trees": 5}, train={"threads": 2})
         assert main(str(run.path)) == 0
         assert run.result is not None
-        text = run.result["diagnosis"]
+        text = run.result.diagnosis
         assert text.startswith("a tree took ")
         assert ("other processes used 1.7 of the 2 cores: your 2 threads got 0.3 of a core" in text) == crowded

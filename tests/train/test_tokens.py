@@ -53,7 +53,7 @@ def test_tokens_beside_numbers_make_the_prediction_better(tokens_run: MakeRun, m
     assert main(str(run.path)) == 0
     assert plain.result is not None
     assert run.result is not None
-    assert run.result["validation_loss"] < 0.8 * plain.result["validation_loss"]
+    assert run.result.validation_loss < 0.8 * plain.result.validation_loss
     assert np.load(run.predictions("test")).shape == (200, 2)
 
 
@@ -99,6 +99,6 @@ def test_each_of_many_seeds_ends_as_its_own_run(tokens_run: MakeRun) -> None:
         alone = tokens_run(train=settings)
         assert main(str(alone.path)) == 0
         assert alone.result is not None
-        assert fitted.best_loss == pytest.approx(alone.result["validation_loss"], abs=1e-4)
+        assert fitted.best_loss == pytest.approx(alone.result.validation_loss, abs=1e-4)
         for name, weight in weights(alone).items():
             torch.testing.assert_close(fitted.weights[name], weight, atol=1e-3, rtol=1e-2)

@@ -83,8 +83,8 @@ def test_early_stopping_keeps_the_weights_of_the_best_epoch(make_run: MakeRun) -
     assert result is not None
     losses = {e.metrics["epoch"]: e.metrics["validation/loss"] for e in run.events() if "validation/loss" in e.metrics}
     best = min(losses, key=lambda epoch: losses[epoch])
-    assert result["best_epoch"] == best
-    assert result["epochs"] == best + 3
+    assert result.best_epoch == best
+    assert result.epochs == best + 3
     target = np.load(run.path.parents[2] / "store" / "validation" / "target.npy")
     assert log_loss(target, np.load(run.predictions("validation"))[:, 1].astype(float)) == pytest.approx(
         losses[best], abs=1e-6

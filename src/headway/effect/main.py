@@ -20,6 +20,7 @@ from headway.errors import ConfigError
 from headway.files.records import Record
 from headway.models import parse_model
 from headway.run.directory import RunDirectory
+from headway.run.result import Result
 from headway.train.main import guarded, workload_of
 from headway.train.recipe import Recipe
 
@@ -54,7 +55,7 @@ def study(run: RunDirectory) -> None:
         replace(conclusions(findings), setting=baseline.to_json()).write(run.path / "effect.json")
     finally:
         journal.close()
-    run.finish({"seconds": round(book.seconds, 3)})
+    run.finish(Result(seconds=round(book.seconds, 3)))
 
 
 def in_quality(plan: Mapping[str, Any], higher_is_better: bool) -> Mapping[str, Any]:

@@ -32,6 +32,7 @@ from headway.pipeline.exam import REHEARSAL, Exam
 from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
 from headway.pipeline.rival import UNREADABLE, Attempt, attempted, damaged
 from headway.pipeline.runs import rows_of
+from headway.run.result import Result
 from headway.serve.interval import Interval
 from headway.serve.outcome import Outcome
 from headway.tasks import target_task
@@ -159,7 +160,7 @@ class ExamOfRows(Exam):
         expected = np.load(self.run.predictions("test"))
         target = target_of(self.store, self.project.train.objective)
         apart = target.learner.apart(target, bundle, expected)
-        tolerance = TOLERANCE.get(str((self.run.result or {}).get("precision")), 0.1)
+        tolerance = TOLERANCE.get((self.run.result or Result()).precision, 0.1)
         if not apart <= tolerance:
             raise TrainingError(
                 f"the bundle's predictions must be within {tolerance} of training's, but are {apart:.2g} apart; see {self.run.path}"

@@ -19,6 +19,7 @@ from headway.evaluate.blocks import blocks_of, by_document, sizes_of, units_of, 
 from headway.evaluate.ngram import fit_ngram
 from headway.evaluate.resample import Units
 from headway.pipeline.exam import Exam
+from headway.run.result import Result
 from headway.tasks.language import NATS, TOKENS
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ExamOfText(Exam):
         nats, tokens = bundle[:, NATS].sum(), bundle[:, TOKENS].sum()
         expected = np.load(self.run.predictions("test"))
         apart = abs(float(nats / tokens) - float(expected.mean(dtype=np.float64)))
-        tolerance = TOLERANCE.get(str((self.run.result or {}).get("precision")), 0.05)
+        tolerance = TOLERANCE.get((self.run.result or Result()).precision, 0.05)
         if len(expected) != tokens or not apart <= tolerance:
             raise TrainingError(
                 f"the bundle's predictions must be within {tolerance} nats a token of training's, but are {apart:.2g} apart; "

@@ -27,6 +27,7 @@ from headway.machine.environment import code_version, environment
 from headway.project import Project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
+from headway.run.result import Result
 
 if TYPE_CHECKING:
     from headway.data.store import Store
@@ -203,7 +204,7 @@ class Summary:
             "earns_its_keep": plain(evaluation.earns_its_keep),
             "decision": {} if decision is None else {"promoted": decision.promoted, "reason": decision.reason},
             "model": {} if decision is None else {"name": decision.name, "version": decision.version},
-            "train": self.run.figures,
+            "train": (self.run.result or Result()).figures,
         }
 
 

@@ -20,6 +20,7 @@ from headway.pipeline.exam import Exam
 from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
 from headway.run.report import Reporter, number
+from headway.run.result import Result
 
 MOST = 256
 
@@ -144,16 +145,16 @@ def _metric_names(project: Project) -> list[str]:
 def _measure(exam: Exam, variants: Sequence[dict[str, float]]) -> Seeds:
     run, project, target, classes = exam.run, exam.project, exam.target, exam.classes
     why: dict[str, str] = {}
-    result = run.result or {}
+    result = run.result or Result()
     rows: list[Network] = []
     for k, variant in enumerate(variants):
         predicted = exam.of_training(np.load(run.predictions(f"test-{k}")))
         values = {name: value_of(METRICS[name], target, predicted) for name in _metric_names(project)}
         why |= reasons(classes, target, predicted, {name: Estimate(v) for name, v in values.items()})
-        best = result["networks"][k]["best_epoch"]
+        best = result.networks[k].best_epoch
         rows.append(Network(int(variant["seed"]), variant["learning_rate"], variant["weight_decay"], best, values))
     summary = _summary(rows, _metric_names(project))
-    return Seeds(tuple(rows), tuple(summary), {"model": why}, result["seconds"])
+    return Seeds(tuple(rows), tuple(summary), {"model": why}, result.seconds or 0.0)
 
 
 def _summary(rows: Sequence[Network], names: Sequence[str]) -> list[Spread]:

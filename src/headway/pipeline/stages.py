@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headway.data.config import SPLITS
 from headway.files import checksums
@@ -22,6 +22,7 @@ from headway.pipeline.runs import Prepared, contents_of, documents_of, project_o
 from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
 from headway.run.report import Reporter, tell
+from headway.run.result import Result
 from headway.tasks import has_target
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _prepare_documents(run: RunDirectory, project: Project, root: Path, report: 
     return Prepared(run.from_root(store.path), store.path.name, reused, tokens), line
 
 
-def train(run: RunDirectory, _root: Path, report: Reporter) -> Mapping[str, Any]:
+def train(run: RunDirectory, _root: Path, report: Reporter) -> Result:
     """Train in a process of its own, forwarding what it tells to MLflow as it goes."""
     from headway import tracking
     from headway.train.launch import launch
@@ -118,14 +119,18 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> Mapping[str, Any]
             report.warn(forwarder.warning)
         if not is_sealed:
             _complete(run, project, report)
-    rate = f"{result['rows_per_second']:,.0f} {result.get('unit', 'rows')}/s{_arithmetic(result.get('cost', {}))}"
-    rate += f", peak memory {result['peak_memory_bytes'] / 2**20:,.0f} MB"
-    best = result.get("fit") or f"best of {result['epochs']} epochs: {result['best_epoch']}"
-    report.line(f"{project.model.name} in {result['precision']} on {result['device']}, {best}, {rate}")
-    for name in ("way", "diagnosis"):
-        if result.get(name):
-            report.line(result[name])
+    for line in _lines(project.model.name, result):
+        report.line(line)
     return result
+
+
+def _lines(model: str, result: Result) -> list[str]:
+    """A training for people."""
+    rate = f"{result.rows_per_second:,.0f} {result.unit}/s{_arithmetic(result.cost)}"
+    rate += f", peak memory {result.peak_memory_bytes / 2**20:,.0f} MB"
+    fit = result.fit or f"best of {result.epochs} epochs: {result.best_epoch}"
+    line = f"{model} in {result.precision} on {result.device}, {fit}, {rate}"
+    return [line, *(text for text in (result.way, result.diagnosis) if text)]
 
 
 def _arithmetic(cost: Mapping[str, float]) -> str:

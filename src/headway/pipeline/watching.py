@@ -26,6 +26,7 @@ from headway.project import Project, load_project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter
+from headway.run.result import Result
 from headway.watch.clusters import Sizes
 from headway.watch.newest import Newest, Request
 from headway.watch.reference import FILE as REFERENCE_FILE
@@ -149,7 +150,7 @@ def watch(run: RunDirectory, root: Path, report: Reporter) -> WatchResult:
             result = _compare(run, root, report)
         result.write(run.path / "watch.json")
         write_atomically(run.path / "watch.md", page(result))
-        run.finish({"drifted": result.drifted})
+        run.finish(Result(drifted=result.drifted))
     except BaseException as error:
         problem = error
         raise

@@ -27,18 +27,7 @@ from headway.errors import ConfigError, DamagedError
 from headway.files import locks
 from headway.files.atomic import named_error, naming, read_json, write_json
 from headway.machine.clock import stamp
-
-FIGURES = (
-    "precision",
-    "device",
-    "epochs",
-    "best_epoch",
-    "rows_per_second",
-    "peak_memory_bytes",
-    "seconds",
-    "parameters",
-)
-"""The entries of result.json that are shown beside a model's metrics."""
+from headway.run.result import Result
 
 EventKind = Literal["stage", "metric", "progress", "warning", "checkpoint"]
 
@@ -255,25 +244,19 @@ class RunDirectory:
         return JournalReader(self.path / "journal.jsonl")
 
     @property
-    def result(self) -> Mapping[str, Any] | None:
+    def result(self) -> Result | None:
         """The training's result.json; None before it is done.
 
         A damaged result counts as none: the training resumes from its last checkpoint, and writes it again.
         """
         try:
-            return read_json(self.path / "result.json")
+            return Result.read(self.path / "result.json")
         except (FileNotFoundError, DamagedError):
             return None
 
-    @property
-    def figures(self) -> dict[str, object]:
-        """The entries of the result that are shown beside the metrics; empty before there is one."""
-        result = self.result or {}
-        return {name: result[name] for name in FIGURES if name in result}
-
-    def finish(self, result: Mapping[str, Any]) -> None:
+    def finish(self, result: Result) -> None:
         """Write result.json, which makes the training done."""
-        write_json(self.path / "result.json", result)
+        result.write(self.path / "result.json")
 
 
 def find_run(name: str, root: Path) -> RunDirectory:

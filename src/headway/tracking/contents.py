@@ -12,6 +12,7 @@ from headway.evaluate.decision import Decision
 from headway.evaluate.result import Evaluation
 from headway.files.atomic import read_or_empty
 from headway.run.directory import RunDirectory
+from headway.run.result import Result
 from headway.tracking.decisions import reason_of
 from headway.tracking.record import Ending
 
@@ -109,7 +110,7 @@ def note_of(run: RunDirectory, ending: Ending | None) -> str:
     lines = [read_or_empty(run.path / "run.json").get("project", {}).get("description", ""), *evaluation.remarks]
     if decision is not None:
         lines.append(f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {reason_of(decision.reason)}")
-    lines.append(str((run.result or {}).get("diagnosis", "")))
+    lines.append((run.result or Result()).diagnosis)
     lines += [str(read_or_empty(run.path / name).get("summary", "")) for name in ("effect.json", "watch.json")]
     if ending and ending.problem:
         lines.append(f"**{ending.status.lower()}**: {ending.problem}")
@@ -161,7 +162,7 @@ def final_metrics(run: RunDirectory) -> dict[str, float]:
     flat: dict[str, object] = {}
     for name, metric in evaluation.metrics.items():
         flat |= {f"test/{name}": metric.value, f"test/{name}_low": metric.low, f"test/{name}_high": metric.high}
-    flat |= {f"training/{key}": value for key, value in run.figures.items()}
+    flat |= {f"training/{key}": value for key, value in (run.result or Result()).figures.items()}
     flat |= {f"timing/{stage}": seconds for stage, seconds in read_or_empty(run.path / "stages.json").items()}
     for baseline, result in evaluation.baselines.items():
         flat |= {f"versus/{baseline}/{name}": metric.value for name, metric in result.metrics.items()}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from headway.models.ensemble import TREES, Ensemble
 from headway.models.ensemble import OnTree as CountedTree
 from headway.models.linear import Linear
 from headway.run.directory import Journal, RunDirectory
+from headway.run.result import Network, Result
 from headway.train.diagnosis import contention
+from headway.train.fit import Fit
 from headway.train.recipe import Recipe
 from headway.train.target import target_of
 from headway.train.threads import Threads
@@ -39,9 +41,6 @@ FEWEST_PATIENCE = 50
 
 INDEPENDENT = ("stratified", "random")
 """Ways to split by which a row belongs to no other."""
-
-Fit = tuple[dict[str, Any], dict[str, np.ndarray]]
-"""The fields of result.json, and the predictions by split."""
 
 
 def fit_estimator(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store) -> Fit:
@@ -78,19 +77,19 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
     values = {"train/loss": losses["train"], "validation/loss": losses["validation"]}
     journal.write("metric", step=1, values=values)
     journal.close()
-    result = {
-        "precision": "fp64",
-        "device": "cpu",
-        "epochs": 1,
-        "best_epoch": 1,
-        "steps": 1,
-        "rows_per_second": min(len(train["target"]), model.rows) / seconds,
-        "peak_memory_bytes": peak_memory(),
-        "parameters": sum(values.numel() for values in state.values()),
-        "validation_loss": losses["validation"],
-        "fit": "fitted at once",
-    }
-    return result, {split: predictions[split] for split in ("validation", "test")}
+    result = Result(
+        precision="fp64",
+        device="cpu",
+        epochs=1,
+        best_epoch=1,
+        steps=1,
+        rows_per_second=min(len(train["target"]), model.rows) / seconds,
+        peak_memory_bytes=peak_memory(),
+        parameters=sum(values.numel() for values in state.values()),
+        validation_loss=losses["validation"],
+        fit="fitted at once",
+    )
+    return Fit(result, {split: predictions[split] for split in ("validation", "test")})
 
 
 def _fit_trees(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: Store) -> Fit:
@@ -109,20 +108,20 @@ def _fit_trees(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, st
     grown.write(run.bundle)
     journal.write("stage", name="diagnosis", step=grown.trees, text=grown.diagnosis, setting="")
     journal.close()
-    result = {
-        "precision": "fp64",
-        "device": "cpu",
-        "epochs": grown.trees,
-        "best_epoch": grown.best,
-        "steps": grown.trees,
-        "rows_per_second": store.rows["train"] * grown.trees / seconds,
-        "peak_memory_bytes": peak_memory(),
-        "parameters": grown.best,
-        "validation_loss": grown.validation_loss,
-        "fit": grown.text,
-        "diagnosis": grown.diagnosis,
-    }
-    return result, grown.predictions
+    result = Result(
+        precision="fp64",
+        device="cpu",
+        epochs=grown.trees,
+        best_epoch=grown.best,
+        steps=grown.trees,
+        rows_per_second=store.rows["train"] * grown.trees / seconds,
+        peak_memory_bytes=peak_memory(),
+        parameters=grown.best,
+        validation_loss=grown.validation_loss,
+        fit=grown.text,
+        diagnosis=grown.diagnosis,
+    )
+    return Fit(result, grown.predictions)
 
 
 def fit_many(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: Store, started: float) -> None:
@@ -131,7 +130,7 @@ def fit_many(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, stor
     journal = run.journal()
     show = _Progress(journal, len(variants) * model.trees)
     run.predictions("test").parent.mkdir(exist_ok=True)
-    fits: list[dict[str, Any]] = []
+    fits: list[Network] = []
     for k, variant in enumerate(variants):
 
         def on_tree(_part: int, tree: int, _train_loss: float, validation_loss: float) -> None:
@@ -140,9 +139,9 @@ def fit_many(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, stor
 
         grown = _grow(run, model, recipe.model_copy(update={"seed": variant["seed"]}), store, on_tree)
         write_array(run.predictions(f"test-{k}"), grown.predictions["test"])
-        fits.append({"best_epoch": grown.best, "epochs": grown.trees, "validation_loss": grown.validation_loss})
+        fits.append(Network(grown.best, grown.trees, grown.validation_loss))
     journal.close()
-    run.finish({"networks": fits, "seconds": round(time.perf_counter() - started, 3)})
+    run.finish(Result(networks=tuple(fits), seconds=round(time.perf_counter() - started, 3)))
 
 
 class _Progress:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from headway.errors import ConfigError, DamagedError, TrainingError
 from headway.files.atomic import read_or_empty
@@ -17,6 +16,7 @@ from headway.files.disk import full_disk
 from headway.machine.cores import spin_briefly
 from headway.machine.gpus import details, fastest_first, visible
 from headway.run.directory import Event, RunDirectory
+from headway.run.result import Result
 from headway.train.turn import turn
 
 POLL_SECONDS = 0.2
@@ -25,7 +25,7 @@ GRACE_SECONDS = 5.0
 
 def launch(
     run: RunDirectory, on_events: Callable[[Sequence[Event]], None], module: str = "headway.train.main"
-) -> Mapping[str, Any]:
+) -> Result:
     """Train in a child process until it is done; ``on_events`` is called with what is new several times a second.
 
     ``module``: what runs in the child. Where there are GPUs it waits for one that no other training holds.
@@ -61,7 +61,7 @@ def _in_order(uuids: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def _launch(
     run: RunDirectory, on_events: Callable[[Sequence[Event]], None], module: str, more: Mapping[str, str]
-) -> Mapping[str, Any]:
+) -> Result:
     environment = {**os.environ, "HEADWAY_PARENT": str(os.getpid()), **more}
     spin_briefly(environment)
     reader = run.reader()

@@ -23,6 +23,7 @@ from headway.models import ModelConfig, parse_model
 from headway.models.boosting import Boosting
 from headway.models.ensemble import Ensemble
 from headway.run.directory import Journal, RunDirectory
+from headway.run.result import Network, Result
 from headway.train.memory import held_by_others, is_out_of_memory, keep_memory
 from headway.train.recipe import Recipe
 from headway.train.threads import WINDOW_STEPS, Threads
@@ -88,7 +89,7 @@ def train(run: RunDirectory) -> None:
         if "variants" in run.plan and isinstance(model, (Boosting, Ensemble)):
             fit_many(run, model, recipe, store, started)
             return
-        result, predictions = fit_estimator(run, model, recipe, store)
+        fit = fit_estimator(run, model, recipe, store)
     else:
         _keep_compiled(run)
         from headway.train.network import fit_network
@@ -98,12 +99,8 @@ def train(run: RunDirectory) -> None:
         if "variants" in run.plan:
             _fit_many(run, model, recipe, started)
             return
-        result, predictions = fit_network(run, model, recipe, workload_of(run, model))
-    for split, values in predictions.items():
-        target = run.predictions(split)
-        target.parent.mkdir(exist_ok=True)
-        write_array(target, values)
-    run.finish({**result, "seconds": round(time.perf_counter() - started, 3)})
+        fit = fit_network(run, model, recipe, workload_of(run, model))
+    fit.finish(run, time.perf_counter() - started)
 
 
 def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: float) -> None:
@@ -171,8 +168,8 @@ def _fit_each(
 
 
 def _finish_many(run: RunDirectory, fitted: Sequence[Fitted], started: float) -> None:
-    networks = [{"best_epoch": f.best_epoch, "epochs": f.epochs, "validation_loss": f.best_loss} for f in fitted]
-    run.finish({"networks": networks, "seconds": round(time.perf_counter() - started, 3)})
+    networks = tuple(Network(f.best_epoch, f.epochs, f.best_loss) for f in fitted)
+    run.finish(Result(networks=networks, seconds=round(time.perf_counter() - started, 3)))
 
 
 def _follow_many(training: ManyTraining, journal: Journal) -> None:

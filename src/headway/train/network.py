@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import Any
 
-import numpy as np
 import torch
 
 from headway.files.atomic import digest, read_json, read_or_empty, write_json
 from headway.models import ModelConfig
 from headway.run.directory import RunDirectory
+from headway.run.result import Result
 from headway.train.activations import checkpoint_activations
 from headway.train.choice import WAYS, Length, Way, choose_way, free, timed_on_gpu
 from headway.train.device import choose_device
 from headway.train.diagnosis import diagnose
+from headway.train.fit import Fit
 from headway.train.follow import Follower
 from headway.train.loop import Training
 from headway.train.meter import Meter, count_flops, peak_memory
@@ -27,10 +27,8 @@ from headway.train.tune import batch_size_of, threads_of
 from headway.train.workload import Workload
 
 
-def fit_network(
-    run: RunDirectory, model: ModelConfig, recipe: Recipe, workload: Workload
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Train to the best validation loss. Returns the result's fields and the predictions by split."""
+def fit_network(run: RunDirectory, model: ModelConfig, recipe: Recipe, workload: Workload) -> Fit:
+    """Train to the best validation loss."""
     from safetensors.torch import save_file
 
     notes: list[str] = []
@@ -64,26 +62,26 @@ def fit_network(
     )
     follower.conclude(cost, diagnosis)
     progress = training.progress
-    result: dict[str, Any] = {
-        "precision": str(arithmetic.name),
-        "precision_reason": arithmetic.reason,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "epochs": progress.epoch,
-        "best_epoch": progress.best_epoch,
-        "steps": progress.step,
-        "unit": workload.unit,
-        "rows_per_second": training.meter.per_second,
-        "peak_memory_bytes": peak_memory(),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "validation_loss": progress.best_loss,
-        "batch_size": recipe.batch_size,
-        "threads": torch.get_num_threads(),
-        "cost": cost,
-        "diagnosis": diagnosis.text,
-        "way": _way_text(way, training),
-        "try": diagnosis.setting,
-    }
-    return result, predictions
+    result = Result(
+        precision=str(arithmetic.name),
+        precision_reason=arithmetic.reason,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        epochs=progress.epoch,
+        best_epoch=progress.best_epoch,
+        steps=progress.step,
+        unit=workload.unit,
+        rows_per_second=training.meter.per_second,
+        peak_memory_bytes=peak_memory(),
+        parameters=sum(p.numel() for p in network.parameters()),
+        validation_loss=progress.best_loss,
+        batch_size=training.batches.batch_size,
+        threads=torch.get_num_threads(),
+        cost=cost,
+        diagnosis=diagnosis.text,
+        way=_way_text(way, training),
+        try_=diagnosis.setting,
+    )
+    return Fit(result, predictions)
 
 
 def make_training(workload: Workload, recipe: Recipe, arithmetic: Arithmetic) -> Training:
