@@ -37,7 +37,8 @@ class Result(Record):
     """result.json. What does not apply has its default, and is left out of the file.
 
     ``unit``: what is counted, rows or tokens, also by ``rows_per_second``. ``cost``: all that was measured, by metric name. ``fit``: how
-    far a fit without epochs went. ``way``: how steps are computed. ``try_``: the setting that is worth trying next. ``networks``: of a run of several. ``drifted``: of a watch.
+    far a fit without epochs went. ``way``: how steps are computed. ``try_``: the setting that is worth trying next. ``networks``: of a run
+    of several. ``drifted``: of a watch.
     """
 
     precision: str = ""
