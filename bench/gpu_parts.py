@@ -322,7 +322,7 @@ class Rows(Workload):
     def batches(self, recipe: Recipe, device: torch.device) -> Batches:
         return ResidentBatches(self.tensors, int(recipe.batch_size), recipe.seed)
 
-    def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float, weight: Tensor | None = None) -> Tensor:
         if outputs.ndim == 3:
             outputs, target = outputs.flatten(0, 1), target.repeat_interleave(outputs.shape[1])
         return functional.cross_entropy(outputs, target)

@@ -63,7 +63,7 @@ class Rows(Workload):
         assert recipe.batch_size != "auto"
         return ResidentBatches({k: v.to(device) for k, v in self.tensors.items()}, recipe.batch_size, recipe.seed)
 
-    def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float, weight: Tensor | None = None) -> Tensor:
         return functional.cross_entropy(outputs, target, label_smoothing=smoothing)
 
     def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:

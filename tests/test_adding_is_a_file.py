@@ -206,17 +206,17 @@ class Count(Numbers):
     def lightgbm(self, outputs):
         return "poisson", "poisson"
 
-    def solve_linear(self, x, target, outputs, l2):
+    def solve_linear(self, x, target, outputs, l2, weights=None):
         from sklearn.linear_model import PoissonRegressor
 
-        model = PoissonRegressor(alpha=l2 / len(target)).fit(x, target)
+        model = PoissonRegressor(alpha=l2 / len(target)).fit(x, target, weights)
         return model.coef_[:, None], np.array([model.intercept_])
 
     def linear_predictions(self, outputs):
         return np.exp(outputs[:, 0])
 
-    def boosted(self, x, target, z, outputs, options):
-        return super().boosted(x, target, z, outputs, {**options, "loss": "poisson"})
+    def boosted(self, x, target, z, outputs, options, weights=None):
+        return super().boosted(x, target, z, outputs, {**options, "loss": "poisson"}, weights)
 
 
 TASK = Count()

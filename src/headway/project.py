@@ -80,16 +80,6 @@ class Project(Config):
         fitting = [name for name, config in model_configs().items() if config.completes == task.completes]
         if self.model.name not in fitting:
             raise ValueError(f"model must be {_any_of(fitting)} for {self.task}, but is {self.model.name}")
-        if (loss := self.train.loss) not in task.losses:
-            raise ValueError(f"train.loss must suit {self.task}, but is {loss}; leave it auto")
-        if self.train.target_scale != "linear" and (task.has_classes or not has_target(self.task)):
-            raise ValueError(
-                f"train.target_scale must be linear for {self.task}, but is {self.train.target_scale}: it is of numbers"
-            )
-        if self.model.name == "linear" and loss in ("mae", "huber", "quantile"):
-            raise ValueError(
-                f"train.loss must be auto, mse, poisson, gamma or tweedie for linear, but is {loss}; mlp and boosting can do it"
-            )
         if self.train.label_smoothing and not task.has_classes:
             raise ValueError(f"train.label_smoothing must be 0 for {self.task}, but it is not: numbers have no classes")
         if others := [name for name in self.evaluate.baselines if name not in task.baselines]:
@@ -102,6 +92,27 @@ class Project(Config):
             raise ValueError(f"gate.metric must be {_any_of(deciding)} for {self.task}, but is {metric}{fix}")
         if self.split.by == "stratified" and not task.stratified:
             return self.model_copy(update={"split": self.split.model_copy(update={"by": "random"})})
+        return self
+
+    @model_validator(mode="after")
+    def _loss_fits(self) -> Project:
+        """What is minimised suits the task and the model."""
+        task, loss = self.learner, self.train.loss
+        if loss not in task.losses:
+            raise ValueError(f"train.loss must suit {self.task}, but is {loss}; leave it auto")
+        if self.train.target_scale != "linear" and (task.has_classes or not has_target(self.task)):
+            raise ValueError(
+                f"train.target_scale must be linear for {self.task}, but is {self.train.target_scale}: it is of numbers"
+            )
+        if self.train.class_weights != "none" and (not task.has_classes or not has_target(self.task)):
+            raise ValueError(
+                f"train.class_weights must be none for {self.task}, but is not; data.weight names a column"
+            )
+        if self.data.weight is not None and not has_target(self.task):
+            raise ValueError(f"data.weight must be left out for {self.task}, but is {self.data.weight}")
+        if self.model.name == "linear" and loss in ("mae", "huber", "quantile", "focal"):
+            others = "auto or cross_entropy" if task.has_classes else "auto, mse, poisson, gamma or tweedie"
+            raise ValueError(f"train.loss must be {others} for linear, but is {loss}; mlp and boosting can do it")
         return self
 
     @model_validator(mode="after")

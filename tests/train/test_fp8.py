@@ -33,7 +33,7 @@ class Rows(Workload):
         rows = {"input": torch.zeros(4, 3), "target": torch.zeros(4)}
         return ResidentBatches(rows, int(recipe.batch_size), recipe.seed)
 
-    def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float, weight: Tensor | None = None) -> Tensor:
         raise AssertionError("nothing is trained here")
 
     def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,8 +18,20 @@ from headway.data.padded import Rows, row_bytes
 GATHER_BYTES = 1 << 22
 """Bytes gathered at once: enough that the call's cost does not count, few enough to stay in a core's cache until they are used."""
 
+T = TypeVar("T")
+
 Batch = dict[str, Tensor]
-"""Named inputs of the network, and `target`."""
+"""Named inputs of the network, and what its loss takes: `target`, and `weight` where rows do not count the same."""
+
+
+def inputs_of(rows: Mapping[str, T]) -> dict[str, T]:
+    """What the network is given."""
+    return {name: one for name, one in rows.items() if name not in ("target", "weight")}
+
+
+def weight_of(rows: Mapping[str, T]) -> tuple[T, ...]:
+    """What the loss is given behind the target and the smoothing: the rows' weights, or nothing."""
+    return (rows["weight"],) if "weight" in rows else ()
 
 
 class Batches(Protocol):

@@ -88,6 +88,11 @@ class DataConfig(Config):
     keys: tuple[str, ...] = Field(
         (), description="Columns that identify a row: kept beside predictions, never features."
     )
+    weight: str | None = Field(
+        None,
+        description="A column that says how much each row counts in training, never a feature: 0 or more in every row. Test rows "
+        "all count the same.",
+    )
     ignore: dict[str, str] = Field({}, description="Columns left out, each with the reason.")
     series: SeriesConfig | None = Field(
         None,
@@ -131,6 +136,10 @@ class DataConfig(Config):
         stray = [name for name in self.written if name not in self.features and name != self.target]
         if stray:
             raise ValueError(f"written must name features or the target, but {stray[0]} is neither")
+        if self.weight is not None and self.weight in (self.target, *self.features, *self.keys):
+            raise ValueError(
+                f"weight must be neither a feature, the target nor a key, but {self.weight} is one; leave it out of these"
+            )
         if self.target in self.features:
             raise ValueError(f"the target {self.target} must not be among the features")
         twice = sorted((set(self.features) & set(self.ignore)) | (set(self.features) & set(self.keys)))

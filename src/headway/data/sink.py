@@ -26,10 +26,21 @@ class Sink:
     ``files`` closes those that grow.
     """
 
-    def __init__(self, folder: Path, split: Split, rows: int, preparation: Preparation, files: ExitStack) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        split: Split,
+        rows: int,
+        preparation: Preparation,
+        files: ExitStack,
+        weight: str | None = None,
+    ) -> None:
+        """``weight``: the column that says how much each row counts."""
         own = folder / split
         own.mkdir()
+        self._weight = weight
         shapes = _shapes(rows, preparation) if has_target(preparation.target.task) else {}
+        shapes |= {"weight": ((rows,), np.dtype(np.float64))} if weight else {}
         self._arrays = {name: _reserve(own / f"{name}.npy", *shape) for name, shape in shapes.items()}
         self._ragged = {
             name: files.enter_context(GrowingRagged(own, name, one.token_type))
@@ -43,6 +54,8 @@ class Sink:
         """Prepare rows and write them behind those that are there; of the test, as they came, too."""
         if self._arrays:
             _fill(self._arrays, self.filled, batch, self._preparation)
+        if self._weight is not None and self._arrays["weight"].size:
+            self._arrays["weight"][self.filled : self.filled + batch.num_rows] = weights_of(batch, self._weight)
         for name, rows in self._preparation.ragged(batch).items():
             self._ragged[name].append(rows)
         self.filled += batch.num_rows
@@ -100,3 +113,22 @@ def _fill(arrays: dict[str, np.ndarray], at: int, batch: pa.RecordBatch, prepara
     for name, values in {**columns, "target": target}.items():
         if arrays[name].size:
             arrays[name][at : at + batch.num_rows] = values
+
+
+def weights_of(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    """(B,) float64. Raises DataError where the column holds no weight."""
+    column = batch.column(name)
+    try:
+        weights = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise DataError(f"data.weight {name} must be a column of numbers, but it is not") from None
+    for wrong, rule, fact in (
+        (np.isnan(weights), "given in every row", "lack it"),
+        (weights < 0, "at least 0", "are negative"),
+        (np.isinf(weights), "finite", "are not"),
+    ):
+        if wrong.any():
+            raise DataError(
+                f"data.weight {name} must be {rule}, but {int(wrong.sum()):,} of {len(wrong):,} rows {fact}"
+            )
+    return weights

@@ -8,6 +8,7 @@ The rows are those of a table, or documents, which have ragged arrays alone: all
 <digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64; not of documents
 <digest>/<split>/<name>.values.npy .offsets.npy   ragged rows, such as tokens_0: see `headway.data.arrays`
 <digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
+<digest>/<split>/weight.npy (N,) float64, where data.weight is given
 <digest>/<split>/unit.npy   (N,) int64, of a table's validation and test: which rows belong together, for resampling
 <digest>/learnt.json .npy   which rows train and validation hold, for later comparisons
 """
@@ -98,6 +99,12 @@ class Store:
             for name in ("numeric", "categorical", "target")
         }
 
+    def weights(self, split: Split) -> np.ndarray | None:
+        """(N,) float64: how much each row counts, memory-mapped; None where all count the same."""
+        if not (self.path / split / "weight.npy").exists():
+            return None
+        return np.load(self._file(f"{split}/weight.npy"), mmap_mode="r")
+
     def ragged(self, split: Split, mode: Literal["r", "c"] = "r") -> dict[str, Ragged]:
         """The split's ragged rows by name, memory-mapped in the same way."""
         names = read_json(self._file("store.json")).get(
@@ -140,6 +147,8 @@ def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig, t
     }
     if takes := _given(table, takes):
         described |= {"takes": takes, "tokens": prepare.tokens.model_dump()}
+    if data.weight is not None:
+        described |= {"weight": data.weight}
     if Ngrams.group in takes:
         described |= {"ngrams": prepare.ngrams.model_dump()}
     return digest(described)
@@ -174,7 +183,7 @@ def make_store(
                 f"a feature must hold something to learn from in the training rows, but {', '.join(table.kinds)} does not"
             )
         write_json(partial / "preparation.json", preparation.to_json())
-        _write_arrays(partial, table, parts, preparation)
+        _write_arrays(partial, table, parts, preparation, data.weight)
         division.learnt.write(partial)
         units = {split: _write_units(partial / split, division, part) for part, split in enumerate(SPLITS) if part}
         counts = np.bincount(parts, minlength=3)
@@ -196,11 +205,13 @@ def _write_units(folder: Path, division: Division, part: int) -> tuple[str, str]
     return name, note
 
 
-def _write_arrays(folder: Path, table: Table, parts: np.ndarray, preparation: Preparation) -> None:
+def _write_arrays(folder: Path, table: Table, parts: np.ndarray, preparation: Preparation, weight: str | None) -> None:
     counts = np.bincount(parts, minlength=3).tolist()
     (folder / "raw").mkdir()
     with ExitStack() as files:
-        sinks = [Sink(folder, split, rows, preparation, files) for split, rows in zip(SPLITS, counts, strict=True)]
+        sinks = [
+            Sink(folder, split, rows, preparation, files, weight) for split, rows in zip(SPLITS, counts, strict=True)
+        ]
         for chunk in table.chunks():
             here = parts[chunk.start : chunk.start + chunk.batch.num_rows]
             for part, sink in enumerate(sinks):

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from headway.data.batches import Batch
+from headway.data.batches import Batch, inputs_of, weight_of
 from headway.effect.quality import Curve, difference, train_curve
 from headway.run.directory import RunDirectory
 from headway.train.loop import Training
@@ -123,11 +123,15 @@ class StepDesk(Desk):
         while time.perf_counter() < until or steps < 3:
             batch, _ = part("batches", lambda: next(self._batches))
             target = batch["target"]
-            inputs = {name: tensor for name, tensor in batch.items() if name != "target"}
+            inputs, weight = inputs_of(batch), weight_of(batch)
 
-            def forward(inputs: Batch = inputs, target: torch.Tensor = target) -> torch.Tensor:
+            def forward(
+                inputs: Batch = inputs,
+                target: torch.Tensor = target,
+                weight: tuple[torch.Tensor, ...] = weight,
+            ) -> torch.Tensor:
                 with self.arithmetic.autocast():
-                    return self.workload.loss(step.network(**inputs), target, self.recipe.label_smoothing)
+                    return self.workload.loss(step.network(**inputs), target, self.recipe.label_smoothing, *weight)
 
             loss = part("forward", forward)
             part("backward", lambda loss=loss: step.scaler.scale(loss).backward())

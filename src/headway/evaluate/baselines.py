@@ -87,8 +87,8 @@ def fit_baselines(
     """Fit each on the training arrays (``numeric``, ``categorical``, ``target``) and predict the test rows.
 
     ``texts``: the weighted n-grams of both. ``outputs``: how many numbers a model gives for a row. Predictions are (N, classes)
-    probabilities, or (N,) values in the target's own unit. ``objective``: what is minimised, by them as by the model. A baseline that is
-    left out, as the ``budget`` says, has none.
+    probabilities, or (N,) values in the target's own unit. ``objective``: what is minimised, by them as by the model; ``weight`` (N,) of
+    the training arrays says how much each row counts, where that differs. A baseline that is left out, as the ``budget`` says, has none.
     """
     budget = budget or Budget()
     makers = {"trivial": _trivial, "linear": _linear, "boosting": _boosting}
@@ -173,7 +173,7 @@ def _boosting(
     threads = max(1, min(useful, round(free_cores()))) if useful > 1 else 1
     with threadpool_limits(threads, user_api="openmp"):
         options["max_iter"] = _rounds(task, x, target, outputs, options, budget, threads)
-        return task.boosted(x, target, z, outputs, options)
+        return task.boosted(x, target, z, outputs, options, train.get("weight"))
 
 
 def _rounds(

@@ -55,13 +55,14 @@ class Boosting(ModelConfig):
         """Fit with early stopping. ``on_tree(tree, training loss, validation loss)`` is called after every tree and may return
         another number of threads for the next ones: 1, or ``threads``. The trees are the same with either.
 
-        Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers.
+        Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers; ``weight`` (N,) where rows
+        do not count the same.
         """
         lgb = load_lightgbm()
         objective, metric = task.lightgbm(inputs.outputs)
         parameters = {
             "objective": objective,
-            "metric": metric,
+            "metric": metric if isinstance(metric, str) else "None",
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": self.min_leaf,
@@ -76,13 +77,17 @@ class Boosting(ModelConfig):
             "deterministic": True,
             "force_row_wise": True,
             "verbosity": -1,
-            **task.lightgbm_options(),
+            **task.lightgbm_options(inputs.outputs),
         }
-        if objective == "multiclass":
-            parameters["num_class"] = inputs.outputs
         categorical = list(range(inputs.numeric, inputs.numeric + len(inputs.categorical)))
         sets = [
-            lgb.Dataset(features(part), np.asarray(part["target"]), categorical_feature=categorical, free_raw_data=True)
+            lgb.Dataset(
+                features(part),
+                np.asarray(part["target"]),
+                weight=part.get("weight"),
+                categorical_feature=categorical,
+                free_raw_data=True,
+            )
             for part in (train, validation)
         ]
         sets[1].reference = sets[0]
@@ -100,6 +105,7 @@ class Boosting(ModelConfig):
                 num_boost_round=self.trees,
                 valid_sets=sets,
                 valid_names=["train", "validation"],
+                feval=None if isinstance(metric, str) else metric,
                 callbacks=[lgb.early_stopping(patience, verbose=False), report],
             )
 

@@ -81,10 +81,12 @@ class Ensemble(ModelConfig):
     ) -> tuple[EnsembleFit, Growth]:
         """``independent``: whether rows may be dealt as they come; else the validation rows alone are held aside.
 
-        Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit.
+        Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit;
+        ``weight`` (N,) where rows do not count the same.
         """
         task = target.learner
-        rows = {name: np.concatenate([train[name], validation[name]]) for name in ("numeric", "categorical", "target")}
+        names = [name for name in ("numeric", "categorical", "target", "weight") if name in train]
+        rows = {name: np.concatenate([train[name], validation[name]]) for name in names}
         is_validation = np.arange(len(rows["target"])) >= len(train["target"])
         count = self._count(rows, inputs) if independent else 1
         for_trees = {**rows, "target": task.trees_target(target, rows["target"])}

@@ -138,16 +138,26 @@ class Linear(ModelConfig):
         codes = np.asarray(train["categorical"])[rows] + offsets
         x = _one_hot((numeric - center) / spread, codes, int(sum(cardinalities)))
         target, scale = np.asarray(train["target"])[rows], 1.0
+        row_weights = np.asarray(train["weight"])[rows] if "weight" in train else None
         if texts is not None:
-            scale = self._scale_of(x, texts[rows], target, outputs, task, seed)
+            scale = self._scale_of(x, texts[rows], target, outputs, task, seed, row_weights)
             x = side_by_side(x, texts[rows] * scale)
-        weights, bias_O = task.solve_linear(x, target, outputs, self.l2)
+        weights, bias_O = task.solve_linear(x, target, outputs, self.l2, row_weights)
         ends = np.cumsum([numeric.shape[1], sum(cardinalities)])
         numbers_FO, codes_VO, ngrams_GO = np.split(weights, ends)
         ngrams = None if texts is None else ngrams_GO * scale
         return LinearFit(center, spread, numbers_FO, codes_VO, bias_O, offsets, ngrams)
 
-    def _scale_of(self, x: Any, texts: Any, target: np.ndarray, outputs: int, task: TargetTask, seed: int) -> float:
+    def _scale_of(
+        self,
+        x: Any,
+        texts: Any,
+        target: np.ndarray,
+        outputs: int,
+        task: TargetTask,
+        seed: int,
+        row_weights: np.ndarray | None,
+    ) -> float:
         """The factor of the n-grams with which a fit is best on rows held aside: the smaller, the stronger their penalty."""
         rows = np.random.default_rng(seed).permutation(len(target))[:SAMPLE]
         aside, rest = rows[: len(rows) // 5], rows[len(rows) // 5 :]
@@ -155,7 +165,11 @@ class Linear(ModelConfig):
         best, lowest = SCALES[0], np.inf
         for scale in SCALES:
             weights, bias_O = task.solve_linear(
-                side_by_side(x[rest], texts[rest] * scale), target[rest], outputs, self.l2
+                side_by_side(x[rest], texts[rest] * scale),
+                target[rest],
+                outputs,
+                self.l2,
+                None if row_weights is None else row_weights[rest],
             )
             predictions = task.linear_predictions(side_by_side(x[aside], texts[aside] * scale) @ weights + bias_O)
             try:

@@ -36,7 +36,7 @@ from headway.run.result import Result
 from headway.serve.interval import Interval
 from headway.serve.outcome import Outcome
 from headway.tasks import target_task
-from headway.train.target import target_of
+from headway.train.target import target_of, weights_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,11 +130,11 @@ class ExamOfRows(Exam):
     def baselines(self, names: Sequence[str], note: Note = lambda _name, _text: None) -> dict[str, Fitted]:
         learning = [name for name in names if name not in NAIVE]
         store = self.store
-        inputs = store.preparation.inputs()
+        inputs, weights = store.preparation.inputs(), weights_of(store, self.project.train, "train")
         fitted = fit_baselines(
             learning,
             self.project.task,
-            store.arrays("train"),
+            store.arrays("train") if weights is None else {**store.arrays("train"), "weight": weights},
             store.arrays("test"),
             outputs=inputs.outputs,
             cardinalities=inputs.categorical,

@@ -54,7 +54,7 @@ def table_of(project: Project, root: Path, only: Collection[str] | None = None) 
     """The project's rows, or those in the files ``only``, with every column that any stage needs."""
     slices = [name for name in project.evaluate.slices if named_part(name, project.data.dates) is None]
     extra = [*project.data.keys, *project.split.row_key, *slices]
-    extra += [c for c in (project.split.column, project.evaluate.reference) if c is not None]
+    extra += [c for c in (project.split.column, project.evaluate.reference, project.data.weight) if c is not None]
     extra += project.data.series.groups if project.data.series is not None else ()
     own = {*project.data.features, project.data.target}
     return open_table(project.data, project.task, root, tuple(dict.fromkeys(c for c in extra if c not in own)), only)

@@ -63,13 +63,15 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
 
 
 def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Reporter) -> tuple[Prepared, str]:
-    from headway.train.target import target_of
+    from headway.train.target import target_of, weights_of
 
     table, takes = rows_of(run, project, root), project.model.takes
     store, reused = store_of(table, project, root, takes, report.warn)
     for name in store.preparation.lacking(table.kinds, takes):
         report.warn(f"{name} has no text in any training row, so the model does not see it")
-    target_of(store, project.train.objective)  # a loss that the target cannot have is refused here, before any training
+    target_of(store, project.train.objective)  # what cannot be learnt is refused here, before any training
+    for split in SPLITS:
+        weights_of(store, project.train, split)
     inputs = store.preparation.inputs()
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())

@@ -6,6 +6,7 @@ metric           what a metric is, and the weighted sums behind its intervals
 class_metrics    the metrics of classes
 number_metrics   the metrics of numbers
 number_losses    the losses of numbers
+focal            focal loss, for networks and for trees
 objective        what a training minimises, and on which scale
 completion       going on with a text
 projection       the loss of logits that are too many to be computed at once

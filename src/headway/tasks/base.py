@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -98,6 +98,7 @@ PARTS = frozenset(
         "base",
         "class_metrics",
         "completion",
+        "focal",
         "metric",
         "number_losses",
         "number_metrics",
@@ -280,8 +281,9 @@ class TargetTask(Task):
         """The center and the spread of the target on the scale on which a linear model is fitted."""
         return target.mean, target.std
 
-    def lightgbm_options(self) -> Mapping[str, float]:
+    def lightgbm_options(self, outputs: int) -> Mapping[str, float]:
         """Further parameters of LightGBM's objective."""
+        del outputs
         return {}
 
     def trees_target(self, target: Target, values: np.ndarray) -> np.ndarray:
@@ -299,12 +301,16 @@ class TargetTask(Task):
         """The stored target as the loss takes it."""
 
     @abstractmethod
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0, weight: Tensor | None = None) -> Tensor:
+        """The mean of the rows' losses times their ``weight`` (B,), whose mean over all training rows is 1; as `Task.loss` without."""
+
+    @abstractmethod
     def decode(self, outputs: Tensor) -> Tensor:
         """Predictions of a network, members averaged: (B, classes) probabilities, or (B,) values that ``finish`` takes."""
 
     @abstractmethod
-    def score(self, decoded: Tensor, target: Tensor) -> float:
-        """The validation loss of decoded predictions: what early stopping watches."""
+    def score(self, decoded: Tensor, target: Tensor, weight: Tensor | None = None) -> float:
+        """The validation loss of decoded predictions, a weighted mean: what early stopping watches."""
 
     @abstractmethod
     def finish(self, target: Target, decoded: np.ndarray) -> np.ndarray:
@@ -315,12 +321,17 @@ class TargetTask(Task):
         return self.metric(self.default_metric(outputs))
 
     @abstractmethod
-    def lightgbm(self, outputs: int) -> tuple[str, str]:
-        """The objective and the metric of LightGBM."""
+    def lightgbm(self, outputs: int) -> tuple[str | Callable[..., Any], str | Callable[..., Any]]:
+        """The objective and the metric of LightGBM: names that it has, or functions as it calls them."""
 
     @abstractmethod
-    def solve_linear(self, x: Any, target: np.ndarray, outputs: int, l2: float) -> Weights:
-        """A linear model of x (N, F + V), sparse, fitted to its optimum by scikit-learn; ``target`` is in its own unit."""
+    def solve_linear(
+        self, x: Any, target: np.ndarray, outputs: int, l2: float, weights: np.ndarray | None = None
+    ) -> Weights:
+        """A linear model of x (N, F + V), sparse, fitted to its optimum by scikit-learn; ``target`` is in its own unit.
+
+        ``weights`` (N,) of the rows; None where each counts the same.
+        """
 
     def apart(self, target: Target, one: np.ndarray, other: np.ndarray) -> float:
         """The largest distance of two models' predictions for the same rows, in the unit in which training computes them."""
@@ -359,9 +370,15 @@ class TargetTask(Task):
 
     @abstractmethod
     def boosted(
-        self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]
+        self,
+        x: np.ndarray,
+        target: np.ndarray,
+        z: np.ndarray,
+        outputs: int,
+        options: Mapping[str, Any],
+        weights: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Predictions for the rows ``z`` of scikit-learn's histogram gradient boosting, fitted to the rows ``x``."""
+        """Predictions for the rows ``z`` of scikit-learn's histogram gradient boosting, fitted to the rows ``x`` with their weights."""
 
     # `headway init`
 
@@ -373,3 +390,8 @@ class TargetTask(Task):
     @abstractmethod
     def why(self, distinct: str) -> str:
         """For the reader of a draft, why it was proposed: `has 3 different values`."""
+
+
+def weighted_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
+    """Of rows' losses (N,); without weights, each counts the same."""
+    return losses.mean() if weight is None else (losses * weight).sum() / weight.sum()

@@ -5,7 +5,7 @@ Shapes: N rows, B batch, K members, O classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,9 +14,11 @@ import pyarrow.compute as pc
 
 from headway.columns.summary import Summary
 from headway.errors import ConfigError, DataError
-from headway.tasks.base import Answered, Problem, Target, TargetTask, Weights
+from headway.tasks.base import Answered, Problem, Target, TargetTask, Weights, weighted_mean
 from headway.tasks.class_metrics import METRICS
+from headway.tasks.focal import for_trees, losses_of, probabilities
 from headway.tasks.metric import Metric
+from headway.tasks.objective import PLAIN, Objective
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +41,14 @@ class Classification(TargetTask):
     dtype = np.dtype(np.int64)
     has_classes = True
     stratified = True
-    losses = ("auto", "cross_entropy")
+    losses = ("auto", "cross_entropy", "focal")
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
+
+    def __init__(self, objective: Objective = PLAIN) -> None:
+        self.objective = objective
+
+    def minimising(self, objective: Objective) -> TargetTask:
+        return self if objective == self.objective or objective.is_plain else Classification(objective)
 
     def problems(self, summary: Summary, positive: str | None) -> list[Problem]:
         name = summary.name
@@ -87,20 +95,30 @@ class Classification(TargetTask):
         del target
         return np.array(values, np.int64)
 
-    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0, weight: Tensor | None = None) -> Tensor:
         from torch.nn import functional
 
         if outputs.ndim == 3:
             target = target.repeat_interleave(outputs.shape[1])
+            weight = None if weight is None else weight.repeat_interleave(outputs.shape[1])
             outputs = outputs.flatten(0, 1)
-        return functional.cross_entropy(outputs.float(), target, label_smoothing=smoothing)
+        outputs = outputs if outputs.element_size() == 8 else outputs.float()
+        if self.objective.is_plain and weight is None:
+            return functional.cross_entropy(outputs, target, label_smoothing=smoothing)
+        each = functional.cross_entropy(outputs, target, reduction="none", label_smoothing=smoothing)
+        each = each if self.objective.is_plain else losses_of(-each, self.objective.gamma)
+        return each.mean() if weight is None else (each * weight).mean()
 
     def decode(self, outputs: Tensor) -> Tensor:
         probabilities = outputs.float().softmax(-1)
         return probabilities.mean(1) if probabilities.ndim == 3 else probabilities
 
-    def score(self, decoded: Tensor, target: Tensor) -> float:
-        return float(-decoded.gather(1, target[:, None]).clamp_min(1e-12).log().mean())
+    def score(self, decoded: Tensor, target: Tensor, weight: Tensor | None = None) -> float:
+        logs = decoded.gather(1, target[:, None]).clamp_min(1e-12).log()
+        if self.objective.is_plain and weight is None:
+            return float(-logs.mean())
+        logs = logs[:, 0]
+        return float(weighted_mean(-logs if self.objective.is_plain else losses_of(logs, self.objective.gamma), weight))
 
     def finish(self, target: Target, decoded: np.ndarray) -> np.ndarray:
         del target
@@ -111,23 +129,38 @@ class Classification(TargetTask):
         del outputs
         return self.metric("log_loss")
 
-    def lightgbm(self, outputs: int) -> tuple[str, str]:
+    def lightgbm(self, outputs: int) -> tuple[str | Callable[..., Any], str | Callable[..., Any]]:
+        if not self.objective.is_plain:
+            return for_trees(self.objective.gamma)
         return ("binary", "binary_logloss") if outputs == 2 else ("multiclass", "multi_logloss")
 
-    def solve_linear(self, x: Any, target: np.ndarray, outputs: int, l2: float) -> Weights:
+    def lightgbm_options(self, outputs: int) -> Mapping[str, float]:
+        """Of two classes trees give one score, of more one for each."""
+        return {"num_class": outputs} if outputs > 2 else {}
+
+    def of_trees(self, target: Target, values: np.ndarray) -> np.ndarray:
+        """With a loss of ours LightGBM gives scores; of two classes, (N, 2), in the second column."""
+        del target
+        if self.objective.is_plain:
+            return values
+        return probabilities(values[:, 1] if values.shape[1] == 2 else values).astype(np.float32)
+
+    def solve_linear(
+        self, x: Any, target: np.ndarray, outputs: int, l2: float, weights: np.ndarray | None = None
+    ) -> Weights:
         """Logistic regression."""
         from sklearn.linear_model import LogisticRegression
 
-        weights, bias = np.zeros((x.shape[1], outputs)), np.full(outputs, NEVER)
+        slopes, bias = np.zeros((x.shape[1], outputs)), np.full(outputs, NEVER)
         if len(np.unique(target)) < 2:
             bias[int(target[0])] = 0.0
-            return weights, bias
-        model = LogisticRegression(C=1 / l2, max_iter=5000).fit(x, target)
+            return slopes, bias
+        model = LogisticRegression(C=1 / l2, max_iter=5000).fit(x, target, weights)
         if len(model.classes_) == 2:  # one score: the second class against the first
-            weights[:, model.classes_[1]], bias[model.classes_] = model.coef_[0], [0.0, model.intercept_[0]]
+            slopes[:, model.classes_[1]], bias[model.classes_] = model.coef_[0], [0.0, model.intercept_[0]]
         else:
-            weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
-        return weights, bias
+            slopes[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
+        return slopes, bias
 
     def strengths(self, x: Any, target: np.ndarray) -> np.ndarray:
         """Chi-squared of the weights by class."""
@@ -186,7 +219,13 @@ class Classification(TargetTask):
         return softmax((1 - share) * logs[0] + share * logs[1], 1).astype(np.float32)
 
     def boosted(
-        self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]
+        self,
+        x: np.ndarray,
+        target: np.ndarray,
+        z: np.ndarray,
+        outputs: int,
+        options: Mapping[str, Any],
+        weights: np.ndarray | None = None,
     ) -> np.ndarray:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -197,7 +236,8 @@ class Classification(TargetTask):
             return self.trivial(target, outputs, len(z))
         if usable.sum() * options["validation_fraction"] <= present - 1:  # too few rows to set one of every class aside
             options = {**options, "early_stopping": False, "max_iter": 100}
-        model = HistGradientBoostingClassifier(**options).fit(x[usable], target[usable])
+        weights = None if weights is None else weights[usable]
+        model = HistGradientBoostingClassifier(**options).fit(x[usable], target[usable], weights)
         predictions = np.zeros((len(z), outputs), np.float32)
         predictions[:, model.classes_] = model.predict_proba(z)
         return predictions

@@ -98,12 +98,18 @@ class Numbers(TargetTask):
         return (1 - share) * np.asarray(first, np.float64) + share * np.asarray(second, np.float64)
 
     def boosted(
-        self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]
+        self,
+        x: np.ndarray,
+        target: np.ndarray,
+        z: np.ndarray,
+        outputs: int,
+        options: Mapping[str, Any],
+        weights: np.ndarray | None = None,
     ) -> np.ndarray:
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         del outputs
-        return np.asarray(HistGradientBoostingRegressor(**options).fit(x, target).predict(z), np.float64)
+        return np.asarray(HistGradientBoostingRegressor(**options).fit(x, target, weights).predict(z), np.float64)
 
     def why(self, distinct: str) -> str:
         return f"is a number with {distinct}"

@@ -40,6 +40,7 @@ class Objective:
     quantile: float = 0.5
     delta: float = 1.0
     power: float = 1.5
+    gamma: float = 2.0
     center: float = 0.0
     spread: float = 1.0
 
@@ -55,6 +56,8 @@ class Objective:
 
     def fitted(self, values: np.ndarray) -> Objective:
         """For these values (N,) of the training rows. Raises DataError where they cannot be learnt so."""
+        if self.loss == "focal":  # of classes
+            return self
         self.refuse_unfit(values)
         if self.has_log_link:
             mean = float(np.mean(values))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headway.tasks.base import Target, TargetTask, Weights
+from headway.tasks.base import Target, TargetTask, Weights, weighted_mean
 from headway.tasks.metric import Metric
 from headway.tasks.number_losses import losses
 from headway.tasks.number_metrics import DEVIANCES, MAE, RMSE, pinball, tweedie_deviance
@@ -88,29 +88,32 @@ class Regression(Numbers):
             return self.objective.standardised(values)
         return ((np.asarray(values) - target.mean) / target.std).astype(np.float32)
 
-    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0, weight: Tensor | None = None) -> Tensor:
         from torch.nn import functional
 
         del smoothing
         outputs = _whole(outputs.squeeze(-1))
         if outputs.ndim == 2:
             target = target[:, None].expand_as(outputs)
-        if self.objective.is_plain:
+        if self.objective.is_plain and weight is None:
             return functional.mse_loss(outputs, target)
-        return losses(self.objective, outputs, target).mean()
+        each = losses(self.objective, outputs, target)
+        if weight is not None:
+            each = each * (weight[:, None] if each.ndim == 2 else weight)
+        return each.mean()
 
     def decode(self, outputs: Tensor) -> Tensor:
         values = _whole(outputs.squeeze(-1))
         values = values.exp() if self.objective.has_log_link else values
         return values.mean(1) if values.ndim == 2 else values
 
-    def score(self, decoded: Tensor, target: Tensor) -> float:
+    def score(self, decoded: Tensor, target: Tensor, weight: Tensor | None = None) -> float:
         from torch.nn import functional
 
-        if self.objective.is_plain:
+        if self.objective.is_plain and weight is None:
             return float(functional.mse_loss(decoded, target))
         outputs = decoded.clamp_min(TINY).log() if self.objective.has_log_link else decoded
-        return float(losses(self.objective, outputs, target).mean())
+        return float(weighted_mean(losses(self.objective, outputs, target), weight))
 
     def finish(self, target: Target, decoded: np.ndarray) -> np.ndarray:
         if not self.objective.is_plain:
@@ -132,7 +135,8 @@ class Regression(Numbers):
         del outputs
         return LIGHTGBM.get(self.objective.loss, ("regression", "l2"))
 
-    def lightgbm_options(self) -> Mapping[str, float]:
+    def lightgbm_options(self, outputs: int) -> Mapping[str, float]:
+        del outputs
         own = self.objective
         options = {"huber": {"alpha": own.delta}, "quantile": {"alpha": own.quantile}}
         return {**options, "tweedie": {"tweedie_variance_power": own.power}}.get(own.loss, {})
@@ -163,7 +167,9 @@ class Regression(Numbers):
         own = self.objective
         return {"mae": 0.5, "quantile": own.quantile}.get(own.loss)
 
-    def solve_linear(self, x: Any, target: np.ndarray, outputs: int, l2: float) -> Weights:
+    def solve_linear(
+        self, x: Any, target: np.ndarray, outputs: int, l2: float, weights: np.ndarray | None = None
+    ) -> Weights:
         """Ridge regression on the target's scale, moved to the quantile of its residuals; with a log link a generalised linear model."""
         from sklearn.linear_model import Ridge, TweedieRegressor
 
@@ -171,13 +177,14 @@ class Regression(Numbers):
         own = self.objective
         if own.has_log_link:
             power = {"poisson": 1.0, "gamma": 2.0}.get(own.loss, own.power)
-            model = TweedieRegressor(power=power, alpha=l2 / len(target), link="log", max_iter=1000).fit(x, target)
+            model = TweedieRegressor(power=power, alpha=l2 / len(target), link="log", max_iter=1000)
+            model.fit(x, target, weights)
             return np.asarray(model.coef_, np.float64)[:, None], np.array([model.intercept_], np.float64)
         target = target if own.is_plain else own.on_scale(target)
-        ridge = Ridge(alpha=l2).fit(x, target)
+        ridge = Ridge(alpha=l2).fit(x, target, weights)
         bias = ridge.intercept_
         if self._level is not None:
-            bias += np.quantile(target - ridge.predict(x), self._level)
+            bias += np.quantile(target - ridge.predict(x), self._level, method="inverted_cdf", weights=weights)
         return np.asarray(ridge.coef_, np.float64)[:, None], np.array([bias], np.float64)
 
     def linear_predictions(self, outputs: np.ndarray) -> np.ndarray:
@@ -187,14 +194,20 @@ class Regression(Numbers):
         return np.exp(values) if self.objective.has_log_link else self.objective.off_scale(values)
 
     def boosted(
-        self, x: np.ndarray, target: np.ndarray, z: np.ndarray, outputs: int, options: Mapping[str, Any]
+        self,
+        x: np.ndarray,
+        target: np.ndarray,
+        z: np.ndarray,
+        outputs: int,
+        options: Mapping[str, Any],
+        weights: np.ndarray | None = None,
     ) -> np.ndarray:
         own = self.objective
         if own.is_plain:
-            return super().boosted(x, target, z, outputs, options)
+            return super().boosted(x, target, z, outputs, options, weights)
         options = {**options, "loss": SCIKIT_LEARNS.get(own.loss, "squared_error")}
         options |= {"quantile": own.quantile} if own.loss == "quantile" else {}
-        return own.off_scale(super().boosted(x, own.on_scale(target), z, outputs, options))
+        return own.off_scale(super().boosted(x, own.on_scale(target), z, outputs, options, weights))
 
     def suits(self, distinct: int, numbers: np.ndarray | None) -> bool:
         del distinct

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from headway.data.batches import weight_of
 from headway.data.config import SPLITS, SplitConfig
 from headway.data.sparse import sparse
 from headway.data.store import Store
@@ -25,7 +26,7 @@ from headway.run.result import Network, Result
 from headway.train.diagnosis import contention
 from headway.train.fit import Fit
 from headway.train.recipe import Recipe
-from headway.train.target import target_of
+from headway.train.target import target_of, weights_of
 from headway.train.threads import Threads
 
 LOOK_SECONDS = 0.2
@@ -60,7 +61,8 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
 
     inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
     task, start = target.learner, time.perf_counter()
-    train = store.arrays("train")
+    parts = _arrays(store, recipe)
+    train = parts["train"]
     texts = {split: sparse(store.ragged(split), inputs.tokens) for split in SPLITS}
     fit = model.fit(train, inputs.categorical, inputs.outputs, task=task, seed=recipe.seed, texts=texts["train"])
     seconds = time.perf_counter() - start
@@ -69,9 +71,10 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
     save_file(state, str(run.bundle / "weights.safetensors"))
     predictions, losses = {}, {}
     for split in SPLITS:
-        arrays = store.arrays(split)
+        arrays = parts[split]
         decoded = task.decode(torch.from_numpy(fit.outputs(arrays, texts[split]).astype(np.float32)))
-        losses[split] = task.score(decoded, torch.from_numpy(task.training_target(target, arrays["target"])))
+        wanted = torch.from_numpy(task.training_target(target, arrays["target"]))
+        losses[split] = task.score(decoded, wanted, *(torch.from_numpy(own) for own in weight_of(arrays)))
         predictions[split] = task.finish(target, decoded.numpy())
     journal = run.journal()
     values = {"train/loss": losses["train"], "validation/loss": losses["validation"]}
@@ -242,7 +245,7 @@ def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tr
 
     inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
     task = target.learner
-    arrays = {split: store.arrays(split) for split in SPLITS}
+    arrays = _arrays(store, recipe)
     learnt = {
         split: {**arrays[split], "target": task.trees_target(target, arrays[split]["target"])}
         for split in ("train", "validation")
@@ -271,13 +274,19 @@ def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tr
     )
 
 
+def _arrays(store: Store, recipe: Recipe) -> dict[str, dict[str, np.ndarray]]:
+    """Those of each part, with `weight` where rows do not count the same."""
+    weights = {split: weights_of(store, recipe, split) for split in SPLITS}
+    return {split: store.arrays(split) | ({} if (own := weights[split]) is None else {"weight": own}) for split in SPLITS}
+
+
 def _ensemble(
     model: Ensemble, recipe: Recipe, store: Store, threads: int, on_tree: CountedTree, independent: bool
 ) -> _Grown:
     import sklearn.linear_model  # noqa: F401  # takes seconds, which are not the trees'
 
     inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
-    arrays = {split: store.arrays(split) for split in SPLITS}
+    arrays = _arrays(store, recipe)
     fit, growth = model.fit(
         inputs,
         arrays["train"],

@@ -196,7 +196,7 @@ def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:
         return LanguageWorkload(Store(run.store), model)
     from headway.train.table import table_workload
 
-    return table_workload(run.store, model, Recipe.parse(run.plan["project"]["train"], "train").objective)
+    return table_workload(run.store, model, Recipe.parse(run.plan["project"]["train"], "train"))
 
 
 def _keep_compiled(run: RunDirectory) -> None:

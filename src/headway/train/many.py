@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headway.data.batches import Batch, permutation
+from headway.data.batches import Batch, inputs_of, permutation, weight_of
 from headway.errors import ConfigError
 from headway.models.stacked import NotAtOnce, decayed, single, stack
 from headway.train.optimizer import Optimizers
@@ -107,7 +107,7 @@ class ManyStep:
         self,
         network: nn.Module,
         optimizer: Optimizers | StackedAdamW,
-        loss: Callable[[Tensor, Tensor], Tensor],
+        loss: Callable[..., Tensor],
         count: int,
         generators: Sequence[torch.Generator],
         record: bool = True,
@@ -127,8 +127,8 @@ class ManyStep:
 
     def _loss(self, batch: Batch) -> Tensor:
         """The sum of each network's own mean."""
-        outputs = self._network(**{name: tensor for name, tensor in batch.items() if name != "target"})
-        return self._mean(outputs.flatten(0, 1), batch["target"].flatten()) * self._count
+        outputs, weight = self._network(**inputs_of(batch)), [one.flatten() for one in weight_of(batch)]
+        return self._mean(outputs.flatten(0, 1), batch["target"].flatten(), *weight) * self._count
 
 
 class ManyTraining:
@@ -192,8 +192,8 @@ class ManyTraining:
                 self._step(batch)
                 yield rows
 
-    def _loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return self.workload.task.loss(outputs, target, self.recipe.label_smoothing)
+    def _loss(self, outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        return self.workload.loss(outputs, target, self.recipe.label_smoothing, weight)
 
     def _epoch(self, epoch: int, size: int) -> Iterator[Batch]:
         """(K, B, ...) batches: each network's rows in its own order."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from headway.columns.spelling import spell
 from headway.config import Config
 from headway.tasks import PLAIN, Objective
 from headway.tasks.objective import Scale
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
 Compile = Literal["auto", "none", "default", "reduce-overhead", "max-autotune"]
-Loss = Literal["auto", "cross_entropy", "mse", "mae", "huber", "quantile", "poisson", "gamma", "tweedie"]
+Loss = Literal["auto", "cross_entropy", "focal", "mse", "mae", "huber", "quantile", "poisson", "gamma", "tweedie"]
 Schedule = Literal["constant", "linear", "cosine", "one_cycle"]
 
 
@@ -60,7 +61,7 @@ class Recipe(Config):
     channels_last: bool = Field(False, description="Image channels last in memory, the layout for tensor cores.")
     loss: Loss = Field(
         "auto",
-        description="What is minimised: cross_entropy for classes; for numbers mse, mae, huber, quantile, or poisson, gamma and "
+        description="What is minimised: cross_entropy or focal for classes; for numbers mse, mae, huber, quantile, or poisson, gamma and "
         "tweedie, which predict a mean above 0; auto takes cross_entropy or mse.",
     )
     quantile: float = Field(
@@ -74,6 +75,17 @@ class Recipe(Config):
         ge=1.05,
         le=1.95,
         description="Power of the loss tweedie, in steps of 0.05: near 1 as poisson, near 2 as gamma.",
+    )
+    focal_gamma: float = Field(
+        2.0,
+        ge=0,
+        le=10,
+        description="How much less the loss focal counts rows that are predicted well; 0: cross_entropy.",
+    )
+    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
+        "none",
+        description="How much the rows of each class count in training: balanced has the classes count alike; or numbers by class, 1 "
+        "for those not named. Probabilities are then those of such a population.",
     )
     target_scale: Scale = Field(
         "linear",
@@ -119,7 +131,9 @@ class Recipe(Config):
     @property
     def objective(self) -> Objective:
         """What is minimised, before it is fitted to a target."""
-        own = Objective(self.loss, self.target_scale, self.quantile, self.huber_delta, self.tweedie_power)
+        own = Objective(
+            self.loss, self.target_scale, self.quantile, self.huber_delta, self.tweedie_power, self.focal_gamma
+        )
         return PLAIN if own.is_plain else own
 
     @property
@@ -127,17 +141,30 @@ class Recipe(Config):
         """Whether the network is compiled; not while that is left to be chosen."""
         return self.compile not in ("auto", "none")
 
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _spelt(cls, value: Any) -> Any:
+        """Classes are spelt as the target's are: 1.0 is 1."""
+        return {spell(str(name)): weight for name, weight in value.items()} if isinstance(value, dict) else value
+
     @model_validator(mode="after")
     def _objective_is_whole(self) -> Recipe:
         """Every setting of a loss has an effect, and metrics have names for the quantile and the power."""
         fields = type(self).model_fields
-        for name, loss in (("quantile", "quantile"), ("huber_delta", "huber"), ("tweedie_power", "tweedie")):
+        for name, loss in (
+            ("quantile", "quantile"),
+            ("huber_delta", "huber"),
+            ("tweedie_power", "tweedie"),
+            ("focal_gamma", "focal"),
+        ):
             if self.loss != loss and getattr(self, name) != fields[name].default:
                 raise ValueError(f"{name} must come with loss {loss}, but the loss is {self.loss}")
         for name, step in (("quantile", 0.01), ("tweedie_power", 0.05)):
             steps = getattr(self, name) / step
             if abs(steps - round(steps)) > 1e-6:
                 raise ValueError(f"{name} must be in steps of {step:g}, but is {getattr(self, name):g}")
+        if self.loss == "focal" and self.label_smoothing:
+            raise ValueError(f"label_smoothing must be 0 with loss focal, but is {self.label_smoothing:g}")
         if self.objective.has_log_link and self.target_scale != "linear":
             raise ValueError(
                 f"target_scale must be linear with loss {self.loss}, whose outputs are logarithms already, but is {self.target_scale}"

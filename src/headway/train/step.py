@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from headway.data.batches import Batch
+from headway.data.batches import Batch, inputs_of, weight_of
 from headway.errors import ConfigError, TrainingError
 from headway.train.average import Average
 from headway.train.compiled import Compiled, TookTooLong, at_most, why
@@ -20,7 +20,8 @@ from headway.train.recipe import Recipe
 from headway.train.recorded import Recorder
 from headway.train.undo import Undo
 
-Loss = Callable[[Tensor, Tensor, float], Tensor]
+Loss = Callable[..., Tensor]
+"""Of outputs, target, smoothing and, where rows have some, weights."""
 
 
 class Step:
@@ -186,11 +187,11 @@ class Step:
         target = batch["target"]
         compiled = self.compiled
         forward = self.network if compiled is None or len(target) != compiled.rows else compiled
-        inputs = {name: tensor for name, tensor in batch.items() if name != "target"}
+        inputs, weight = inputs_of(batch), weight_of(batch)
         if not self.arithmetic.autocasts:
-            return self.loss(forward(**inputs), target, self._recipe.label_smoothing)
+            return self.loss(forward(**inputs), target, self._recipe.label_smoothing, *weight)
         with self.arithmetic.autocast():
-            return self.loss(forward(**inputs), target, self._recipe.label_smoothing)
+            return self.loss(forward(**inputs), target, self._recipe.label_smoothing, *weight)
 
     def update(self) -> None:
         """Clip, step the weights by the gradients there are, and forget these."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headway.data.batches import Batches, ResidentBatches
+from headway.data.batches import Batches, ResidentBatches, inputs_of, weight_of
 from headway.data.config import Split
 from headway.data.loader import LoaderBatches
 from headway.data.padded import Rows, padded
@@ -23,10 +23,10 @@ from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
 from headway.errors import ConfigError
 from headway.models import ModelConfig
-from headway.tasks import PLAIN, Objective, TargetTask
+from headway.tasks import TargetTask
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
-from headway.train.target import target_of
+from headway.train.target import target_of, weights_of
 from headway.train.workload import Workload
 
 PREDICT_ROWS = {"cpu": 2048, "cuda": 8192}
@@ -41,11 +41,12 @@ class TableWorkload(Workload):
 
     store: Store
     model: ModelConfig
-    objective: Objective = PLAIN
+    recipe: Recipe = field(default_factory=Recipe)
+    """What is minimised, and how much each class counts."""
 
     def __post_init__(self) -> None:
         preparation = self.store.preparation
-        self.target = target_of(self.store, self.objective)
+        self.target = target_of(self.store, self.recipe.objective)
         self.task = self.target.learner
         self._inputs = preparation.inputs()
         self._held: dict[str, dict[str, Rows]] = {}
@@ -67,8 +68,8 @@ class TableWorkload(Workload):
             self._held["train"] = {name: tensor.to(device) for name, tensor in tensors.items()}
         return ResidentBatches(self._held["train"], size, recipe.seed)
 
-    def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
-        return self.task.loss(outputs, target, smoothing)
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float, weight: Tensor | None = None) -> Tensor:
+        return self.task.loss(outputs, target, smoothing, *(() if weight is None else (weight,)))
 
     def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:
         if "validation" not in self._held:  # read once; on its device when it fits beside the training rows
@@ -78,7 +79,8 @@ class TableWorkload(Workload):
         arrays = self._held["validation"]
         target = cast(Tensor, arrays["target"])
         decoded = predict(network, arrays, self.task, arithmetic)
-        return self.task.score(decoded, target.to(decoded.device))
+        weight = [cast(Tensor, one).to(decoded.device) for one in weight_of(arrays)]
+        return self.task.score(decoded, target.to(decoded.device), *weight)
 
     def predictions(self, network: nn.Module, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
         return {split: self.predict_split(network, split, arithmetic) for split in ("validation", "test")}
@@ -93,7 +95,9 @@ class TableWorkload(Workload):
         arrays = self.store.arrays(split, "c")
         rows: dict[str, Rows] = {name: torch.from_numpy(arrays[name]) for name in ("numeric", "categorical")}
         rows |= padded(self.store.ragged(split, "c"))
-        return {**rows, "target": torch.from_numpy(self.task.training_target(self.target, arrays["target"]))}
+        rows |= {"target": torch.from_numpy(self.task.training_target(self.target, arrays["target"]))}
+        weights = weights_of(self.store, self.recipe, split)
+        return rows if weights is None else {**rows, "weight": torch.from_numpy(weights.astype(np.float32))}
 
 
 def fits(tensors: Mapping[str, Rows], residence: str, device: torch.device) -> bool:
@@ -117,7 +121,7 @@ def _free_memory() -> int:
 def predict(model: nn.Module, tensors: Mapping[str, Rows], task: TargetTask, arithmetic: Arithmetic) -> Tensor:
     """Decoded predictions of all rows, in order: (N, classes) probabilities, or (N,) standardised values."""
     model.eval()
-    inputs = {name: tensor for name, tensor in tensors.items() if name != "target"}
+    inputs = inputs_of(tensors)
     rows = len(next(iter(inputs.values())))
     out = []
     step = PREDICT_ROWS[arithmetic.device.type]
@@ -129,6 +133,6 @@ def predict(model: nn.Module, tensors: Mapping[str, Rows], task: TargetTask, ari
     return torch.cat(out)
 
 
-def table_workload(path: Path, model: ModelConfig, objective: Objective = PLAIN) -> TableWorkload:
+def table_workload(path: Path, model: ModelConfig, recipe: Recipe | None = None) -> TableWorkload:
     """The workload of a prepared store."""
-    return TableWorkload(Store(path), model, objective)
+    return TableWorkload(Store(path), model, recipe or Recipe())

@@ -1,4 +1,4 @@
-"""The target as a recipe has it learnt."""
+"""The target and the weights of the rows as a recipe has them learnt."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from headway.data.config import SPLITS
+from headway.config import suggest
+from headway.data.config import SPLITS, Split
 from headway.data.store import Store
+from headway.errors import ConfigError, DataError
 from headway.tasks import Objective, Target
+from headway.train.recipe import Recipe
 
 
 def target_of(store: Store, objective: Objective) -> Target:
@@ -22,3 +25,41 @@ def target_of(store: Store, objective: Objective) -> Target:
     values = {split: np.asarray(store.arrays(split)["target"]) for split in SPLITS}
     objective.refuse_unfit(np.concatenate(list(values.values())))
     return replace(target, objective=objective.fitted(values["train"]))
+
+
+def weights_of(store: Store, recipe: Recipe, split: Split) -> np.ndarray | None:
+    """(N,) float64: how much each row of a part counts, its own weight times its class's; the training rows' mean is 1.
+
+    None where all count the same. Raises ConfigError for weights of classes that there are not, DataError where no row counts.
+    """
+    if recipe.class_weights == "none" and store.weights(split) is None:
+        return None
+    by_class = _by_class(store, recipe)
+    mean = float(_products(store, "train", by_class).mean())
+    if mean <= 0:
+        raise DataError("data.weight must be above 0 in some training row, but is 0 in all of them")
+    return _products(store, split, by_class) / mean
+
+
+def _products(store: Store, split: Split, by_class: np.ndarray | None) -> np.ndarray:
+    own = store.weights(split)
+    target = np.asarray(store.arrays(split)["target"])
+    of_class = np.ones(len(target)) if by_class is None else by_class[target]
+    return of_class if own is None else of_class * own
+
+
+def _by_class(store: Store, recipe: Recipe) -> np.ndarray | None:
+    """(K,) the weight of each class; None where they count the same. Balanced: as scikit-learn has it, rows / (classes * its rows)."""
+    setting, target = recipe.class_weights, store.preparation.target
+    if setting == "none":
+        return None
+    if setting == "balanced":
+        counts = np.bincount(np.asarray(store.arrays("train")["target"]), minlength=len(target.classes))
+        return counts.sum() / (len(counts) * np.maximum(counts, 1))
+    strangers = [name for name in setting if name not in target.classes]
+    if strangers:
+        raise ConfigError(
+            f"train.class_weights must name classes of {target.column}, but {strangers[0]} is none"
+            f"{suggest(strangers[0], list(target.classes))}"
+        )
+    return np.array([setting.get(name, 1.0) for name in target.classes])

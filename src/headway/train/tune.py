@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from headway.data.batches import Batch
+from headway.data.batches import Batch, inputs_of, weight_of
 from headway.train.meter import count_flops
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
@@ -82,7 +82,7 @@ def flops_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> floa
 
 def _flops(workload: Workload, batch: Batch, device: torch.device) -> float:
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
-    target = batch.pop("target")
+    target, weight, batch = batch["target"], weight_of(batch), inputs_of(batch)
     try:
         if device.type == "meta":
             with device:
@@ -91,7 +91,7 @@ def _flops(workload: Workload, batch: Batch, device: torch.device) -> float:
             network = workload.build().to(device)
     except (RuntimeError, NotImplementedError):  # a network whose weights follow from values
         return 0.0
-    return count_flops(network, lambda: workload.loss(network(**batch), target, 0.0).backward())
+    return count_flops(network, lambda: workload.loss(network(**batch), target, 0.0, *weight).backward())
 
 
 def batch_size_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic, make: Maker) -> int:

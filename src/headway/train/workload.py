@@ -30,8 +30,8 @@ class Workload(ABC):
         """The training batches. Raises ConfigError when a batch is larger than the data."""
 
     @abstractmethod
-    def loss(self, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
-        """Mean loss of a batch, a scalar; ``smoothing`` is label smoothing, 0 for none."""
+    def loss(self, outputs: Tensor, target: Tensor, smoothing: float, weight: Tensor | None = None) -> Tensor:
+        """Mean loss of a batch, a scalar; ``smoothing`` is label smoothing, 0 for none; ``weight``: of the rows, where they differ."""
 
     @abstractmethod
     def validate(self, network: nn.Module, arithmetic: Arithmetic) -> float:
