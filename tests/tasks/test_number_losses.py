@@ -168,6 +168,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"name": "mlp", "width": 16, "depth": 2},
     "boosting": {"name": "boosting", "trees": 60, "min_leaf": 10},
     "linear": {"name": "linear"},
+    "ensemble": {"name": "ensemble", "trees": 60, "parts": 3},
 }
 
 
@@ -189,7 +190,7 @@ def raw(part: dict[str, np.ndarray]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("model", "loss"),
     [
-        *((model, loss) for model in ("mlp", "boosting") for loss in SETTINGS),
+        *((model, loss) for model in ("mlp", "boosting", "ensemble") for loss in SETTINGS),
         *(("linear", loss) for loss in ("poisson", "gamma", "tweedie")),
     ],
 )

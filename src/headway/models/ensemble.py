@@ -119,12 +119,13 @@ class Ensemble(ModelConfig):
             linear[aside] = task.linear_predictions(line(~aside).outputs(_take(rows, aside)))
         best = tuple(booster.best_iteration or booster.current_iteration() for booster in boosters)
         known, everything = parts >= 0, np.ones(len(parts), bool)
-        share = _share(task, inputs.outputs, rows["target"][known], trees[known], linear[known])
+        weight = rows["weight"][known] if "weight" in rows else None
+        share = _share(task, inputs.outputs, rows["target"][known], trees[known], linear[known], weight)
         if count == 1:
             boosters = [grown(1, everything, is_validation, best[0])]
         fit = EnsembleFit(mean_of(boosters, best), line(everything) if share else None, share)
         held_aside = task.pooled(trees, linear, share)
-        loss = _loss(task, inputs.outputs, rows["target"][known], held_aside[known])
+        loss = _loss(task, inputs.outputs, rows["target"][known], held_aside[known], weight)
         return fit, Growth(best, loss, held_aside[is_validation])
 
     def _count(self, rows: Arrays, inputs: Inputs) -> int:
@@ -195,16 +196,25 @@ def _dealt(rows: Arrays, count: int, seed: int) -> np.ndarray:
     return order[different] % count
 
 
-def _share(task: TargetTask, outputs: int, target: np.ndarray, trees: np.ndarray, linear: np.ndarray) -> float:
+def _share(
+    task: TargetTask,
+    outputs: int,
+    target: np.ndarray,
+    trees: np.ndarray,
+    linear: np.ndarray,
+    weight: np.ndarray | None,
+) -> float:
     """The linear model's share with which the loss is least; the smaller of equal ones."""
-    losses = [_loss(task, outputs, target, task.pooled(trees, linear, share)) for share in SHARES]
+    losses = [_loss(task, outputs, target, task.pooled(trees, linear, share), weight) for share in SHARES]
     return float(SHARES[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))])
 
 
-def _loss(task: TargetTask, outputs: int, target: np.ndarray, predictions: np.ndarray) -> float:
+def _loss(
+    task: TargetTask, outputs: int, target: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
+) -> float:
     criterion = task.criterion(outputs)
     try:
-        value = criterion.value(target, predictions)
+        value = criterion.of(target, predictions, weight)
     except ValueError:
         return float("nan")
     return -value if criterion.higher_is_better else value

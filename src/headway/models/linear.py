@@ -173,7 +173,7 @@ class Linear(ModelConfig):
             )
             predictions = task.linear_predictions(side_by_side(x[aside], texts[aside] * scale) @ weights + bias_O)
             try:
-                value = criterion.value(target[aside], predictions)
+                value = criterion.of(target[aside], predictions, None if row_weights is None else row_weights[aside])
             except ValueError:  # too few rows
                 return best
             loss = -value if criterion.higher_is_better else value

@@ -52,6 +52,11 @@ class Metric:
     is_biased: bool = False
     """Whether resampling alone moves it, as noise moves a sum of absolute gaps: its draws are brought back around the value."""
 
+    def of(self, target: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None) -> float:
+        """The value where rows count by ``weight`` (N,). Raises ValueError where the rows define none."""
+        value = self.value(target, prediction)
+        return value if weight is None else float(self.resampled(target, prediction, {})(weight[None])[0])
+
 
 def mean_of(losses: np.ndarray) -> Resampled:
     """Weighted means of per-row values, as one product."""

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from headway.data.batches import weight_of
 from headway.data.config import SPLITS, SplitConfig
 from headway.data.sparse import sparse
 from headway.data.store import Store
@@ -74,7 +73,9 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
         arrays = parts[split]
         decoded = task.decode(torch.from_numpy(fit.outputs(arrays, texts[split]).astype(np.float32)))
         wanted = torch.from_numpy(task.training_target(target, arrays["target"]))
-        losses[split] = task.score(decoded, wanted, *(torch.from_numpy(own) for own in weight_of(arrays)))
+        losses[split] = task.score(
+            decoded, wanted, *(torch.from_numpy(arrays[name]) for name in arrays if name == "weight")
+        )
         predictions[split] = task.finish(target, decoded.numpy())
     journal = run.journal()
     values = {"train/loss": losses["train"], "validation/loss": losses["validation"]}
@@ -277,7 +278,9 @@ def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tr
 def _arrays(store: Store, recipe: Recipe) -> dict[str, dict[str, np.ndarray]]:
     """Those of each part, with `weight` where rows do not count the same."""
     weights = {split: weights_of(store, recipe, split) for split in SPLITS}
-    return {split: store.arrays(split) | ({} if (own := weights[split]) is None else {"weight": own}) for split in SPLITS}
+    return {
+        split: store.arrays(split) | ({} if (own := weights[split]) is None else {"weight": own}) for split in SPLITS
+    }
 
 
 def _ensemble(
