@@ -56,7 +56,7 @@ def test_intervals_hold_new_rows_as_often_as_stated_in_every_quarter_of_the_pred
         measured = coverage(interval.level, target, prediction, *interval.bounds(prediction))
         shares.append([measured.every.covered, *(rows.covered for rows in measured.quarters)])
     every, *quarters = np.mean(shares, 0)
-    assert abs(every - 0.9) < 0.01
+    assert -0.01 < every - 0.9 < 0.02, "the ranks of conformal prediction err on the side of wide intervals"
     assert np.abs(np.array(quarters) - 0.9).max() < 0.03
 
 
