@@ -40,6 +40,9 @@ BUDGET = 120.0
 TEXT_COLUMNS = 256
 """The n-grams that boosting is given. On sms_spam, 128 have an AUC of .989, 256 of .997; twice as many are no better."""
 
+TEXT_ROWS = 20_000
+"""Training rows at most, drawn at random, where boosting reads n-grams: 57,000 rows of loans took 17 s, not 3 s without n-grams."""
+
 Arrays = Mapping[str, np.ndarray]
 
 Note = Callable[[str, str], None]
@@ -155,6 +158,9 @@ def _boosting(
     from threadpoolctl import threadpool_limits
 
     common = [_common_codes(np.asarray(train["categorical"])[:, i], n) for i, n in enumerate(cardinalities)]
+    if texts[0] is not None and len(train["target"]) > TEXT_ROWS:
+        some = np.sort(np.random.default_rng(seed).choice(len(train["target"]), TEXT_ROWS, replace=False))
+        train, texts = {name: np.asarray(values)[some] for name, values in train.items()}, (texts[0][some], texts[1])
     target = np.asarray(train["target"])
     x, z = (_with_codes(part, common) for part in (train, test))
     if texts[0] is not None:

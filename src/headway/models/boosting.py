@@ -9,7 +9,7 @@ import ctypes
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     import lightgbm
 
 Arrays = Mapping[str, np.ndarray]
+
+TEXT_COLUMNS = 512
+"""The n-grams that trees are given, those that tell most of the target. Of 12 intents of banking77 beside two numbers, the accuracy is .806
+with 64 words' flags, .874 with 256 n-grams and .910 with 1024; where a text hardly tells the target, as in loans, more only take time."""
+
+NGRAM = "ngram_"
+"""Begins the name of the feature that an n-gram is, before its number: so the trees' own file says which n-grams they read."""
 
 
 class Boosting(ModelConfig):
@@ -39,6 +46,19 @@ class Boosting(ModelConfig):
     columns: float = Field(0.8, gt=0, le=1, description="Share of the columns that each tree may use.")
     rows: float = Field(0.9, gt=0, le=1, description="Share of the rows that each tree sees.")
     l2: float = Field(1.0, ge=0, description="L2 penalty on leaf values.")
+    text: Literal["ngrams", "words"] = Field(
+        "ngrams",
+        description="How a text column enters: as the weights of those of its words and runs of letters that separate best, "
+        "or as a 0/1 column for each of some words.",
+    )
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return frozenset({"ngrams"} if self.text == "ngrams" else ())
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
 
     def fit(
         self,
@@ -51,12 +71,13 @@ class Boosting(ModelConfig):
         patience: int,
         threads: int,
         on_tree: Callable[[int, float, float], int | None],
+        texts: Sequence[Any] = (None, None),
     ) -> lightgbm.Booster:
         """Fit with early stopping. ``on_tree(tree, training loss, validation loss)`` is called after every tree and may return
         another number of threads for the next ones: 1, or ``threads``. The trees are the same with either.
 
         Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers; ``weight`` (N,) where rows
-        do not count the same.
+        do not count the same. ``texts``: the n-grams of both, (N, G) sparse; None where no column becomes them.
         """
         lgb = load_lightgbm()
         objective, metric = task.lightgbm(inputs.outputs)
@@ -80,15 +101,18 @@ class Boosting(ModelConfig):
             **task.lightgbm_options(inputs.outputs),
         }
         categorical = list(range(inputs.numeric, inputs.numeric + len(inputs.categorical)))
+        chosen = [] if texts[0] is None else task.telling(texts[0], np.asarray(train["target"]), TEXT_COLUMNS).tolist()
+        plain = [f"Column_{i}" for i in range(inputs.numeric + len(inputs.categorical))]
         sets = [
             lgb.Dataset(
-                features(part),
+                features(part, some, chosen),
                 np.asarray(part["target"]),
                 weight=part.get("weight"),
+                feature_name=[*plain, *(f"{NGRAM}{n}" for n in chosen)] if chosen else "auto",
                 categorical_feature=categorical,
                 free_raw_data=True,
             )
-            for part in (train, validation)
+            for part, some in zip((train, validation), texts, strict=True)
         ]
         sets[1].reference = sets[0]
 
@@ -169,9 +193,14 @@ def _lightgbm():
     return lightgbm
 
 
-def features(arrays: Arrays) -> np.ndarray:
-    """(N, F + C) float32: numbers, then category codes (exact up to 2^24)."""
-    return np.concatenate([arrays["numeric"], arrays["categorical"].astype(np.float32)], axis=1)
+def features(arrays: Arrays, texts: Any = None, chosen: Sequence[int] = ()) -> Any:
+    """(N, F + C + M) float32: numbers, category codes (exact up to 2^24), and the ``chosen`` n-grams of ``texts``; with these, sparse."""
+    plain = np.concatenate([arrays["numeric"], arrays["categorical"].astype(np.float32)], axis=1)
+    if not chosen:
+        return plain
+    import scipy.sparse
+
+    return scipy.sparse.hstack([scipy.sparse.csr_matrix(plain), texts[:, chosen]], format="csr")
 
 
 def mean_of(boosters: Sequence[lightgbm.Booster], trees: Sequence[int]) -> lightgbm.Booster:
@@ -192,7 +221,9 @@ def mean_of(boosters: Sequence[lightgbm.Booster], trees: Sequence[int]) -> light
     return merged
 
 
-def predict(booster: lightgbm.Booster, arrays: Arrays, inputs: Inputs) -> np.ndarray:
-    """(N, classes) float32 probabilities, or (N,) values for one output."""
-    raw = np.asarray(booster.predict(features(arrays)), np.float32)
+def predict(booster: lightgbm.Booster, arrays: Arrays, inputs: Inputs, texts: Any = None) -> np.ndarray:
+    """(N, classes) float32 probabilities, or (N,) values for one output. ``texts``: as in `Boosting.fit`."""
+    names = [] if texts is None else booster.feature_name()
+    chosen = [int(name.removeprefix(NGRAM)) for name in names if name.startswith(NGRAM)]
+    raw = np.asarray(booster.predict(features(arrays, texts, chosen)), np.float32)
     return np.stack([1 - raw, raw], 1) if inputs.outputs == 2 else raw

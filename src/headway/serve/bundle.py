@@ -165,7 +165,10 @@ class Predictor:
         if isinstance(self.model, EnsembleFit):
             return self.model.predict(rows.arrays, self.inputs, target)
         if is_trees(self.model):
-            return target.learner.of_trees(target, predict_with_trees(self.model, rows.arrays, self.inputs))
+            from headway.data.sparse import sparse
+
+            texts = sparse(rows.ragged, self.inputs.tokens)
+            return target.learner.of_trees(target, predict_with_trees(self.model, rows.arrays, self.inputs, texts))
         return _predict_network(self.model, rows, self.preparation)
 
 

@@ -67,7 +67,8 @@ def _temporary_in(folder: Path) -> Iterator[None]:
 
 def _requirements(described: Description) -> list[str]:
     """The packages that a model needs, at the versions it was made with."""
-    further = {*described.config.packages, *(("tokenizers",) if described.inputs.tokens else ())}
+    cut = described.inputs.tokens and "ngrams" not in described.config.takes
+    further = {*described.config.packages, *(("tokenizers",) if cut else ())}
     return [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIRED, *sorted(further))]
 
 

@@ -251,6 +251,7 @@ def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tr
         split: {**arrays[split], "target": task.trees_target(target, arrays[split]["target"])}
         for split in ("train", "validation")
     }
+    texts = {split: sparse(store.ragged(split), inputs.tokens) for split in SPLITS}
     booster = model.fit(
         inputs,
         learnt["train"],
@@ -260,6 +261,7 @@ def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tr
         patience=max(recipe.patience, FEWEST_PATIENCE),
         threads=threads,
         on_tree=lambda tree, train_loss, validation_loss: on_tree(0, tree, train_loss, validation_loss),
+        texts=(texts["train"], texts["validation"]),
     )
     best = booster.best_iteration or booster.current_iteration()
     return _Grown(
@@ -268,7 +270,8 @@ def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tr
         best=best,
         validation_loss=float(next(iter(booster.best_score["validation"].values()))),
         predictions={
-            split: task.of_trees(target, predict(booster, arrays[split], inputs)) for split in ("validation", "test")
+            split: task.of_trees(target, predict(booster, arrays[split], inputs, texts[split]))
+            for split in ("validation", "test")
         },
         text=f"best of {booster.current_iteration()} trees: {best}",
         diagnosis="",
