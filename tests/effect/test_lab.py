@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from headway.effect.lab import Lab
+from headway.effect.lab import MOST_KEPT, Lab, Session
 from headway.effect.main import plain
 from headway.effect.quality import Curve, final_quality, passes_to
 from headway.effect.station import Station, Unsupported
@@ -107,6 +107,70 @@ def test_a_killed_process_is_told(lab: tuple[Lab, RunDirectory]) -> None:
     with pytest.raises(Unsupported, match="was killed"):
         station.ask("steps", count=1)
     station.close()
+
+
+@pytest.fixture
+def gpu_lab(lab: tuple[Lab, RunDirectory]) -> Iterator[tuple[Lab, RunDirectory]]:
+    """As on a GPU, where processes are kept; its variants compute on the CPU."""
+    one = Lab(lab[1].path, "cuda", window=0.005, warm_up=0.02, pair=0.02)
+    yield one, lab[1]
+    one.close()
+
+
+def pids(lab: Lab) -> list[int | None]:
+    return [process._process.pid for _, process in lab._kept]
+
+
+def test_on_a_gpu_sessions_take_over_the_processes_of_earlier_ones(gpu_lab: tuple[Lab, RunDirectory]) -> None:
+    lab, run = gpu_lab
+    first, resident, threads = variant(run), variant(run, residence="device"), variant(run, threads=2)
+    lab.compare_all(first, {"resident": resident, "threads": threads}, 2)
+    started = pids(lab)
+    assert len(started) == 2, "one for the baseline and what shares its process, one for other threads"
+    for _ in range(2):
+        sessions = lab.compare_all(first, {"slow": {**first, "slower": 3.0}, "threads": threads}, 2)
+        assert sorted(pids(lab), key=str) == sorted(started, key=str)
+    slow = sessions["slow"]
+    assert isinstance(slow, Session)
+    assert (slow.blocks > 0).all()
+    assert min(slow.startup) > 0
+
+
+def test_in_a_kept_process_a_variant_begins_as_in_a_new_one(
+    lab: tuple[Lab, RunDirectory], gpu_lab: tuple[Lab, RunDirectory]
+) -> None:
+    variants = [variant(lab[1]), variant(lab[1], ema=0.9, learning_rate=0.1), variant(lab[1])]
+    new, kept = ([one.ask(each, "losses", count=6)["losses"] for each in variants] for one in (lab[0], gpu_lab[0]))
+    assert kept == new
+    assert kept[0] == kept[2] != kept[1]
+    assert len(pids(gpu_lab[0])) == 1
+    assert pids(lab[0]) == [], "on a CPU a session's processes are its own"
+
+
+def test_a_process_that_failed_is_not_kept(gpu_lab: tuple[Lab, RunDirectory]) -> None:
+    lab, run = gpu_lab
+    lab.ask(variant(run), "clock")
+    with pytest.raises(Unsupported, match="tf32 needs an NVIDIA GPU"):
+        lab.ask(variant(run, precision="tf32"), "clock")
+    assert pids(lab) == []
+    lab.ask(variant(run), "clock")
+    (pid,) = pids(lab)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    lab._kept[0][1]._process.join(10)
+    with pytest.raises(Unsupported, match="was killed"):
+        lab.ask(variant(run), "clock")
+    assert lab.ask(variant(run), "clock")["cpu"] > 0
+
+
+def test_few_processes_wait_and_none_is_left(gpu_lab: tuple[Lab, RunDirectory]) -> None:
+    lab, run = gpu_lab
+    for threads in range(1, MOST_KEPT + 3):
+        lab.ask(variant(run, threads=threads), "clock")
+    processes = [process._process for _, process in lab._kept]
+    assert len(processes) == MOST_KEPT
+    lab.close()
+    assert not any(process.is_alive() for process in processes)
 
 
 def test_passes_are_counted_to_the_first_crossing() -> None:

@@ -42,13 +42,17 @@ class Desk(ABC):
     """The requests to one variant."""
 
     unit: ClassVar[str] = "rows"
+    _on_gpu = 0
 
     def __init__(self, run: RunDirectory, workload: Workload, recipe: Recipe, arithmetic: Arithmetic) -> None:
         self._forget_peak()
         self.run, self.workload, self.recipe, self.arithmetic = run, workload, recipe, arithmetic
 
     def _forget_peak(self) -> None:
-        """Let the kernel count this process's peak from here on."""
+        """Let the kernel count this process's peak from here on, and torch that of the GPU."""
+        if torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats()
+            self._on_gpu = torch.cuda.memory_allocated()
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
         self._at_start = _status("VmRSS")
@@ -85,7 +89,7 @@ class Desk(ABC):
     def memory(self) -> dict[str, float]:
         """{"peak"}: the most bytes that this variant held beyond those at its start."""
         if self.arithmetic.device.type == "cuda":
-            return {"peak": float(torch.cuda.max_memory_allocated())}
+            return {"peak": float(torch.cuda.max_memory_allocated() - self._on_gpu)}
         return {"peak": max(0.0, _status("VmHWM") - self._at_start)}
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from headway.effect import station
 from headway.effect.station import Answer, Station, Unsupported
-from headway.effect.together import Introduction, Session, Together, Variant, share_a_process
+from headway.effect.together import Introduction, Session, Together, Variant, process_of, share_a_process
 from headway.effect.trainers import Job, train_all
 
 WINDOW_SECONDS = 0.1
@@ -24,6 +24,12 @@ WARM_UP_SECONDS = 0.3
 
 PAIR_SECONDS = 2.0
 """The least measuring time of a session of two variants; each further one adds half of it."""
+
+GPU_WINDOW_SECONDS, GPU_WARM_UP_SECONDS = 0.3, 1.0
+"""On a GPU a window must outlast the time that its clock takes to rise after a pause, and hold enough steps of a few milliseconds."""
+
+MOST_KEPT = 6
+"""Processes on a GPU that wait for a next session: a context takes half a gigabyte."""
 
 INTRODUCTIONS = 2
 """Variants that share a process are first started so many times in a process of their own, for their memory and their start-up time."""
@@ -57,7 +63,11 @@ class Bench(Protocol):
 
 @dataclass(frozen=True)
 class Lab:
-    """Measures on this machine. ``path``: the run directory with run.json and store.json."""
+    """Measures on this machine. ``path``: the run directory with run.json and store.json.
+
+    On a CPU a session's processes are its own: two of one program differ as long as they live, by where their memory lies. On a GPU, where
+    a context takes seconds to begin, processes are kept for later sessions, which build their networks anew.
+    """
 
     path: Path
     device: str = "cpu"
@@ -69,6 +79,20 @@ class Lab:
     """Why variants do not share a process any more."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     """Numbers of sessions, each of which seeds the session's random order."""
+    _kept: list[tuple[str, Station]] = field(default_factory=list)
+    """Processes that wait for a next session, each with what is set for all of it; the one that waits longest first."""
+
+    @classmethod
+    def on(cls, path: Path, device: str) -> Lab:
+        """With the windows that a device needs."""
+        if device == "cpu":
+            return cls(path, device)
+        return cls(path, device, GPU_WINDOW_SECONDS, GPU_WARM_UP_SECONDS)
+
+    def close(self) -> None:
+        """End the processes that are kept."""
+        while self._kept:
+            self._kept.pop()[1].close()
 
     def load(self) -> None:
         """Have the fork server load everything, so that no measured time counts it."""
@@ -142,9 +166,28 @@ class Lab:
 
     @contextlib.contextmanager
     def station(self, variants: Sequence[Variant], limit: float | None = None, wait: bool = True) -> Iterator[Station]:
-        """A process, ended afterwards; without ``wait`` it may not be ready yet."""
-        process = Station(self.path, variants, limit, wait)
+        """A process, ended or kept afterwards; without ``wait`` it may not be ready yet."""
+        process = self._begun(variants, limit, wait)
         try:
             yield process
-        finally:
+        except BaseException:
             process.close()
+            raise
+        if self.device == "cpu" or not process.is_usable:
+            process.close()
+            return
+        self._kept.append((process_of(variants), process))
+        if len(self._kept) > MOST_KEPT:
+            self._kept.pop(0)[1].close()
+
+    def _begun(self, variants: Sequence[Variant], limit: float | None, wait: bool) -> Station:
+        for place, (key, process) in enumerate(self._kept):
+            if key == process_of(variants):
+                del self._kept[place]
+                try:
+                    process.anew(variants, limit, wait)
+                except BaseException:
+                    process.close()
+                    raise
+                return process
+        return Station(self.path, variants, limit, wait)

@@ -48,12 +48,13 @@ def study(run: RunDirectory) -> None:
         journal.write("progress", step=round(1000 * share), steps=1000, text=text)
         journal.flush()
 
+    lab = Lab.on(run.path, baseline.device)
     try:
-        lab = Lab(run.path, baseline.device)
         lab.load()
         findings = Study(lab, baseline, techniques, book, plan, say).run()
         replace(conclusions(findings), setting=baseline.to_json()).write(run.path / "effect.json")
     finally:
+        lab.close()
         journal.close()
     run.finish(Result(seconds=round(book.seconds, 3)))
 

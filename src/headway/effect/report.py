@@ -9,7 +9,7 @@ from typing import Any
 
 from headway.effect.confirmation import ATTEMPTS, CONFIRM_LOOKS
 from headway.effect.equality import MARGIN_DEVIATIONS
-from headway.effect.lab import WINDOW_SECONDS
+from headway.effect.lab import GPU_WINDOW_SECONDS, WINDOW_SECONDS
 from headway.effect.looks import LOOKS, SESSION, share_at
 from headway.effect.pictures import COLOURS, forest, pareto, shown_effect, waterfall
 from headway.effect.results import Row, StudyResult
@@ -54,12 +54,12 @@ def write_report(path: Path, project: str, result: StudyResult, environment: Map
 def _constants() -> dict[str, object]:
     """The figures of method.html."""
     return {
-        "window": f"{1000 * WINDOW_SECONDS:.0f} ms",
+        "window": f"{1000 * WINDOW_SECONDS:.0f} ms ({1000 * GPU_WINDOW_SECONDS:.0f} ms on a GPU)",
         "session": SESSION,
         "fewest_comparisons": FEWEST_COMPARISONS,
         "alpha": f"{ALPHA:.0%}",
         "looks": ", ".join(f"{look} ({ALPHA / share_at(look):.2%})" for look in LOOKS),
-        "called": f"{CALLED:g}",
+        "called": f"{CALLED:.0%}",
         "least": f"{LEAST:.0%}",
         "same": f"{SAME:.0%}",
         "margin_deviations": f"{MARGIN_DEVIATIONS:g}",

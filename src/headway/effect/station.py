@@ -54,6 +54,16 @@ class Station:
         self._process: BaseProcess = context.Process(target=_work, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
+        self.is_usable = True
+        """Whether it answers: it ends with the first problem."""
+        self._expect(variants, limit, wait)
+
+    def anew(self, variants: Sequence[Mapping[str, Any]], limit: float | None = None, wait: bool = True) -> None:
+        """Build other variants in the same process, in the place of those that it holds."""
+        self.send("anew", variants=[dict(variant) for variant in variants])
+        self._expect(variants, limit, wait)
+
+    def _expect(self, variants: Sequence[Mapping[str, Any]], limit: float | None, wait: bool) -> None:
         self._steps = [1] * len(variants)
         self._limit, self._start = limit, time.monotonic()
         if wait:
@@ -94,10 +104,12 @@ class Station:
         except (EOFError, OSError):
             raise Unsupported(self._exit_reason()) from None
         if "problem" in answer:
+            self.is_usable = False
             raise Unsupported(answer["problem"])
         return answer
 
     def _exit_reason(self) -> str:
+        self.is_usable = False
         self._process.join(5)
         code = self._process.exitcode
         return "its process was killed (out of memory?)" if code == -9 else f"its process ended with code {code}"
@@ -126,6 +138,7 @@ class Station:
 
     def close(self) -> None:
         """End the process."""
+        self.is_usable = False
         self._pipe.close()
         self._process.join(1)
         if self._process.is_alive():

@@ -11,6 +11,7 @@ of one program differ as long as they live, so that a session is one sample, how
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import random
 import time
@@ -69,6 +70,11 @@ def share_a_process(first: Variant, second: Variant) -> bool:
         and all(one[name] == other[name] for name in PROCESS_FIELDS)
         and all(recipe[name] in values for recipe in (one, other) for name, values in SHAREABLE.items())
     )
+
+
+def process_of(variants: Sequence[Variant]) -> str:
+    """What is set for the whole process of variants, as text."""
+    return json.dumps([variants[0]["recipe"][name] for name in PROCESS_FIELDS])
 
 
 def starts_slowly(variant: Variant) -> bool:

@@ -41,18 +41,18 @@ def work(pipe: Connection, path: str, variants: Sequence[Mapping[str, Any]]) -> 
         warnings.simplefilter("ignore")  # torch's warnings about a variant: the study reports what matters
         try:
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(path).parent.parent / "compiled"))
-            run, desks, ready = RunDirectory(Path(path)), [], []
-            for variant in variants:
-                start = time.perf_counter()
-                desks.append(_desk(run, variant))
-                desks[-1].steps(3)
-                ready.append(time.perf_counter() - start)
-            gc.freeze()  # collecting all that was loaded takes 180 ms, which would fall into some window
-            _answer(pipe, {"ready": ready})
+            run = RunDirectory(Path(path))
+            _begin_device(variants)
+            desks = _desks(run, variants, pipe)
             while True:
                 request = json.loads(pipe.recv_bytes())
                 place, what = request.pop("place", 0), request.pop("do")
-                _answer(pipe, getattr(desks[place], what)(**request) if desks else _train(run, **request))
+                if what == "anew":
+                    desks = []
+                    _clear()
+                    desks = _desks(run, request["variants"], pipe)
+                else:
+                    _answer(pipe, getattr(desks[place], what)(**request) if desks else _train(run, **request))
         except HeadwayError as error:
             _answer(pipe, {"problem": str(error)})
         except (RuntimeError, NotImplementedError) as error:  # torch cannot do this combination here
@@ -62,6 +62,36 @@ def work(pipe: Connection, path: str, variants: Sequence[Mapping[str, Any]]) -> 
 
 def _answer(pipe: Connection, value: Mapping[str, Any]) -> None:
     pipe.send_bytes(json.dumps(value).encode())
+
+
+def _desks(run: RunDirectory, variants: Sequence[Mapping[str, Any]], pipe: Connection) -> list[Desk]:
+    """Variants, each after its first steps; answers how long each took."""
+    desks, ready = [], []
+    for variant in variants:
+        start = time.perf_counter()
+        desks.append(_desk(run, variant))
+        desks[-1].steps(3)
+        ready.append(time.perf_counter() - start)
+    gc.freeze()  # collecting all that was loaded takes 180 ms, which would fall into some window
+    _answer(pipe, {"ready": ready})
+    return desks
+
+
+def _begin_device(variants: Sequence[Mapping[str, Any]]) -> None:
+    """Have a GPU's context and its library of products ready, which take seconds that are no variant's."""
+    device = choose_device(variants[0]["recipe"]["device"]) if variants else torch.device("cpu")
+    if device.type == "cuda":
+        ones = torch.ones(64, 64, device=device)
+        (ones @ ones).sum().item()
+
+
+def _clear() -> None:
+    """Free what earlier variants held; the compiler allows few forms of one function."""
+    gc.unfreeze()
+    torch.compiler.reset()
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _desk(run: RunDirectory, variant: Mapping[str, Any]) -> Desk:
