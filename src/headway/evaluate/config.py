@@ -39,6 +39,12 @@ class EvaluateConfig(Config):
         gt=0,
         description="How long the baseline boosting may take, by its first trees: it grows fewer rounds, or is left out, and says so.",
     )
+    background: int = Field(
+        100,
+        ge=0,
+        le=1000,
+        description="Test rows that a bundle keeps, with which `headway explain` compares others; 0 for none.",
+    )
     prompts: tuple[str, ...] = Field(("\n",), description="Of a language model: what the samples begin with.")
     reference: str | None = Field(
         None,

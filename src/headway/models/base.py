@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from headway.config import Config
 from headway.data.inputs import Inputs
+from headway.tasks.base import Target
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from headway.data.prepared import PreparedRows
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """What each of P prepared columns adds to a row's margin: ``values`` (N, P), from ``base`` (N,), the margin of other rows on average.
+
+    Together they are the margin of the row: see `TargetTask.margins`.
+    """
+
+    values: np.ndarray
+    base: np.ndarray
 
 
 class ModelConfig(Config):
@@ -35,6 +52,20 @@ class ModelConfig(Config):
         return self.takes
 
     name: str = ""
+
+    compares_rows: ClassVar[bool] = True
+    """Whether `contributions` compares a row with others, of which its bundle then keeps some."""
+
+    def contributions(
+        self, model: Any, rows: PreparedRows, others: PreparedRows, target: Target, which: np.ndarray
+    ) -> Contributions:
+        """What each prepared column adds to margin ``which`` (N,) of each row, beside ``others``: of a network expected gradients.
+
+        Raises ConfigError for a network that has no layer where every number belongs to one column.
+        """
+        from headway.models.attribution import expected_gradients
+
+        return expected_gradients(model, rows, others, target, which)
 
     @property
     def window(self) -> int:

@@ -16,11 +16,13 @@ from pydantic import Field
 
 from headway.data.inputs import Inputs
 from headway.errors import TrainingError
-from headway.models.base import ModelConfig
-from headway.tasks import TargetTask
+from headway.models.base import Contributions, ModelConfig
+from headway.tasks import Target, TargetTask, target_task
 
 if TYPE_CHECKING:
     import lightgbm
+
+    from headway.data.prepared import PreparedRows
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -37,6 +39,7 @@ class Boosting(ModelConfig):
 
     is_network: ClassVar[bool] = False
     packages: ClassVar[tuple[str, ...]] = ("lightgbm",)
+    compares_rows: ClassVar[bool] = False
 
     name: Literal["boosting"] = "boosting"
     trees: int = Field(2000, ge=1, le=100_000, description="Trees at most; early stopping takes fewer.")
@@ -132,6 +135,22 @@ class Boosting(ModelConfig):
                 feval=None if isinstance(metric, str) else metric,
                 callbacks=[lgb.early_stopping(patience, verbose=False), report],
             )
+
+    def contributions(
+        self, model: lightgbm.Booster, rows: PreparedRows, others: PreparedRows, target: Target, which: np.ndarray
+    ) -> Contributions:
+        """TreeSHAP (Lundberg et al. 2020, arXiv:1905.04610), LightGBM's own, beside the training rows that its trees count."""
+        del others
+        x, outputs = features(rows.arrays), target.outputs
+        parts = np.asarray(model.predict(x, pred_contrib=True), np.float64)
+        if outputs <= 2:  # one score: the margin itself
+            return Contributions(parts[:, :-1], parts[:, -1])
+        import torch
+
+        by_class = parts.reshape(len(x), outputs, -1).transpose(0, 2, 1).reshape(-1, outputs)
+        margins = target_task(target.task).margins(target, torch.from_numpy(np.ascontiguousarray(by_class))).numpy()
+        own = margins.reshape(len(x), -1, outputs)[np.arange(len(x)), :, which]
+        return Contributions(own[:, :-1], own[:, -1])
 
 
 class Teams:

@@ -69,7 +69,8 @@ class Columns(nn.Module):
     """Numbers (through ``encoder`` if given), narrow categories one-hot, wide ones embedded, tokens in bags, side by side.
 
     Shape: x_BF float, codes_BC int and tokens (B, W) int each to (B, width). ``chunks`` lists the width of each part that comes from one
-    column.
+    column, and ``places`` the number of that one: the numeric columns come first, then the categorical ones, then those of tokens.
+    ``order``: of the numeric columns, where ``encoder`` gives them in another one.
     """
 
     narrow: Tensor
@@ -82,6 +83,7 @@ class Columns(nn.Module):
         encoder: nn.Module | None = None,
         encoded: Sequence[int] | None = None,
         tokens: Sequence[int] = (),
+        order: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         narrow = [i for i, codes in enumerate(categorical) if codes <= ONE_HOT_CODES]
@@ -99,6 +101,8 @@ class Columns(nn.Module):
         if self.bags is not None:
             self.chunks += [self.bags.width // len(tokens)] * len(tokens)
         self.width = sum(self.chunks)
+        self.places = [*(range(numeric) if order is None else order), *(numeric + i for i in (*narrow, *wide))]
+        self.places += range(numeric + len(categorical), numeric + len(categorical) + len(tokens))
 
     def forward(self, numeric: Tensor, categorical: Tensor, tokens: Sequence[Tensor] = ()) -> Tensor:
         parts = []
@@ -127,8 +131,12 @@ class TableNetwork(nn.Module):
         inner = [block for part in self.body.modules() if isinstance(part, nn.ModuleList) for block in part]
         return inner or [part for part in self.body.children() if isinstance(part, nn.Sequential)]
 
+    def encode(self, numeric: Tensor, categorical: Tensor, **tokens: Tensor) -> Tensor:
+        """(B, D): the columns side by side, each in a place of its own."""
+        return self.columns(numeric, categorical, [tokens[f"tokens_{i}"] for i in range(len(tokens))])
+
     def forward(self, numeric: Tensor, categorical: Tensor, **tokens: Tensor) -> Tensor:
-        return self.body(self.columns(numeric, categorical, [tokens[f"tokens_{i}"] for i in range(len(tokens))]))
+        return self.body(self.encode(numeric, categorical, **tokens))
 
 
 class Dropout(nn.Module):
@@ -200,3 +208,13 @@ class LinearNetwork(nn.Module):
                 features + first, self.ngrams, per_sample_weights=weights.to(self.ngrams.dtype), mode="sum"
             )
         return out
+
+    def terms(self, numeric: Tensor, categorical: Tensor, **texts: Tensor) -> Tensor:
+        """(B, F + C + texts, O): what each column adds to the outputs, beside the bias."""
+        parts = [((numeric - self.center) / self.spread)[..., None] * self.numbers]
+        if categorical.shape[-1]:
+            parts.append(self.codes[categorical + self.offsets])
+        for i, first in enumerate(self.firsts):
+            features, weights = texts[f"tokens_{i}"], texts[f"tokens_{i}_weights"]
+            parts.append((self.ngrams[features + first] * weights[..., None]).sum(1, keepdim=True))
+        return torch.cat(parts, 1)

@@ -19,11 +19,13 @@ from pydantic import Field
 
 from headway.data.inputs import Inputs
 from headway.data.sparse import side_by_side
-from headway.models.base import ModelConfig
-from headway.tasks import TargetTask
+from headway.models.base import Contributions, ModelConfig
+from headway.tasks import Target, TargetTask
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from headway.data.prepared import PreparedRows
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -114,6 +116,14 @@ class Linear(ModelConfig):
         from headway.models.layers import LinearNetwork
 
         return LinearNetwork(inputs.numeric, inputs.categorical, inputs.outputs, inputs.tokens)
+
+    def contributions(
+        self, model: Any, rows: PreparedRows, others: PreparedRows, target: Target, which: np.ndarray
+    ) -> Contributions:
+        """In closed form: what a column adds to this row, less what it adds to the others on average."""
+        from headway.models.attribution import linear_contributions
+
+        return linear_contributions(model, rows, others, target, which)
 
     def fit(
         self,

@@ -42,8 +42,8 @@ class TabM(ModelConfig):
 
         from headway.models.layers import Columns, TableNetwork, with_fast_dropout
 
-        encoder, encoded = _number_encoder(inputs, self.embedding)
-        columns = Columns(inputs.numeric, inputs.categorical, encoder, encoded)
+        encoder, encoded, order = _number_encoder(inputs, self.embedding)
+        columns = Columns(inputs.numeric, inputs.categorical, encoder, encoded, order=order)
         backbone = tabm.make_tabm_backbone(
             d_in=columns.width,
             n_blocks=self.depth,
@@ -61,15 +61,15 @@ class TabM(ModelConfig):
         )
 
 
-def _number_encoder(inputs: Inputs, size: int) -> tuple[nn.Module | None, list[int] | None]:
-    """Piecewise-linear embeddings for the columns that have bins, the others as they are, and the width of each column."""
+def _number_encoder(inputs: Inputs, size: int) -> tuple[nn.Module | None, list[int] | None, list[int] | None]:
+    """Piecewise-linear embeddings for the columns that have bins, the others as they are; the width of each column, and their order."""
     import torch
     from rtdl_num_embeddings import PiecewiseLinearEmbeddings
     from torch import nn
 
     binned = [i for i, edges in enumerate(inputs.bins) if len(edges) >= 2]
     if not binned:
-        return None, None
+        return None, None, None
     plain = [i for i in range(inputs.numeric) if i not in set(binned)]
     bins = [torch.tensor(inputs.bins[i], dtype=torch.float32) for i in binned]
 
@@ -86,4 +86,4 @@ def _number_encoder(inputs: Inputs, size: int) -> tuple[nn.Module | None, list[i
                 return embedded
             return torch.cat([embedded, x_BF.index_select(1, self.get_buffer("plain"))], 1)
 
-    return Numbers(), [size] * len(binned) + [1] * len(plain)
+    return Numbers(), [size] * len(binned) + [1] * len(plain), binned + plain

@@ -160,6 +160,7 @@ def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
     """Make a bundle of the trained weights, and seal it."""
     from headway.data.store import Store
     from headway.serve.bundle import complete_bundle
+    from headway.serve.explain import keep_background
     from headway.train.target import target_of
 
     store = Store(run.store)
@@ -167,6 +168,7 @@ def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
     if interval is not None and interval.remark:
         report.line(interval.remark)
     preparation = replace(store.preparation, target=target_of(store, project.train.objective))
+    keep_background(run.bundle, store, project.model, project.evaluate.background)
     complete_bundle(run.bundle, preparation, project.model, project.to_yaml(), interval)
     store.learnt.write(run.bundle)
     checksums.seal(run.bundle)

@@ -337,6 +337,20 @@ class TargetTask(Task):
         """The largest distance of two models' predictions for the same rows, in the unit in which training computes them."""
         return float(np.abs(one.astype(float) - other).max()) / target.std
 
+    # Reasons
+
+    @abstractmethod
+    def margins(self, target: Target, outputs: Tensor) -> Tensor:
+        """(B, M) of a network's outputs: the scale on which what single columns contribute adds up, before a link bends it."""
+
+    @abstractmethod
+    def margin_names(self, target: Target) -> tuple[str, ...]:
+        """What each margin is, for people: log-odds of a class, or the target."""
+
+    def explained(self, predictions: np.ndarray) -> np.ndarray:
+        """(N,) the margin by which each prediction is explained."""
+        return np.zeros(len(predictions), np.int64)
+
     # Evaluation
 
     @abstractmethod

@@ -184,6 +184,23 @@ class Classification(TargetTask):
     def no_predictions(self, outputs: int) -> np.ndarray:
         return np.zeros((0, outputs), np.float32)
 
+    def margins(self, target: Target, outputs: Tensor) -> Tensor:
+        """How far a class's log probability is above the mean of the others': of two classes the log-odds of the second, alone."""
+        del target
+        logs = outputs.log_softmax(-1)
+        logs = logs.logsumexp(1) if logs.ndim == 3 else logs  # the members' probabilities are averaged
+        others = (logs.sum(-1, keepdim=True) - logs) / (logs.shape[-1] - 1)
+        margins = logs - others
+        return margins[:, 1:] if margins.shape[-1] == 2 else margins
+
+    def margin_names(self, target: Target) -> tuple[str, ...]:
+        names = target.classes[1:] if len(target.classes) == 2 else target.classes
+        return tuple(f"log-odds of {name}" for name in names)
+
+    def explained(self, predictions: np.ndarray) -> np.ndarray:
+        """Of two classes the second, of more the likeliest."""
+        return super().explained(predictions) if predictions.shape[1] == 2 else predictions.argmax(1)
+
     def default_metric(self, classes: int) -> str:
         return "auc" if classes == 2 else "log_loss"
 

@@ -20,6 +20,7 @@ from headway.tasks.number_metrics import FURTHER, MAE, MAPE, R2, RMSE
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
 
 class Numbers(TargetTask):
@@ -110,6 +111,15 @@ class Numbers(TargetTask):
 
         del outputs
         return np.asarray(HistGradientBoostingRegressor(**options).fit(x, target, weights).predict(z), np.float64)
+
+    def margins(self, target: Target, outputs: Tensor) -> Tensor:
+        """In the target's own unit, members averaged."""
+        values = outputs.squeeze(-1)
+        values = values.mean(1) if values.ndim == 2 else values
+        return (values * target.std + target.mean)[:, None]
+
+    def margin_names(self, target: Target) -> tuple[str, ...]:
+        return (target.column,)
 
     def why(self, distinct: str) -> str:
         return f"is a number with {distinct}"

@@ -1,0 +1,122 @@
+"""Why a bundle predicts what it does of single rows: what each column of the table contributes, in the bundle's own margin.
+
+background.parquet   some test rows, with which a row's columns are compared; not in the bundle of a model that needs none
+
+Shapes: N rows, C columns of the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headway.data.prepare import Preparation
+from headway.data.prepared import PreparedRows, places_of
+from headway.data.store import Store
+from headway.errors import ConfigError
+from headway.models import ModelConfig, model_configs
+from headway.serve.bundle import Predictor, load_model
+from headway.serve.reading import canonical_rows
+from headway.serve.whole import description_of
+from headway.tasks import TargetTask, target_task, task_of
+
+BACKGROUND = "background.parquet"
+AT_ONCE = 256
+"""Rows: beside a hundred others, and a text's thousands of n-grams each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reasons:
+    """``contributions`` (N, C) of the ``columns``; with ``base`` (N,) they add up to the margin that ``what`` (N,) names."""
+
+    columns: tuple[str, ...]
+    contributions: np.ndarray
+    base: np.ndarray
+    what: np.ndarray
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A loaded bundle that explains its predictions."""
+
+    predictor: Predictor
+    config: ModelConfig
+    model: Any
+    background: PreparedRows
+
+    @classmethod
+    def load(cls, folder: Path) -> Explainer:
+        """Raises ConfigError for a bundle without a table's target, and for one without the rows to compare with."""
+        described = description_of(folder)
+        refuse_unexplained(described["task"])
+        config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
+        predictor = Predictor.load(folder)
+        background = _background(folder, config, predictor.preparation)
+        return cls(predictor, config, load_model(folder, config, predictor.inputs), background)
+
+    def reasons(self, batch: pa.RecordBatch, predictions: np.ndarray) -> Reasons:
+        """Of rows that `Predictor.predict` takes, and its predictions for them."""
+        target = self.predictor.preparation.target
+        task = target_task(target.task)
+        names = np.asarray(task.margin_names(target), object)
+        which, prepared = (
+            task.explained(predictions),
+            PreparedRows.of(self.predictor.preparation, self.predictor.canonical(batch)),
+        )
+        parts = [
+            self.config.contributions(self.model, prepared.take(rows), self.background, target, which[rows])
+            for rows in np.split(np.arange(len(which)), range(AT_ONCE, len(which), AT_ONCE))
+        ]
+        values = np.concatenate([part.values for part in parts])
+        base = np.concatenate([part.base for part in parts])
+        columns, sums = self._by_column(values)
+        return Reasons(columns, sums, base, names[which])
+
+    def _by_column(self, values: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+        """The sums of (N, P) over all that each column of the table became."""
+        preparation = self.predictor.preparation
+        numeric, categorical = (len(preparation.by_array[name]) for name in ("numeric", "categorical"))
+        ragged = {name: numeric + categorical + i for i, name in enumerate(preparation.by_ragged)}
+        places = {
+            column: [*at.numeric, *(numeric + i for i in at.categorical), *(ragged[name] for name in at.ragged)]
+            for column, at in places_of(preparation).items()
+        }
+        return tuple(places), np.stack([values[:, at].sum(1) for at in places.values()], 1)
+
+
+def refuse_unexplained(name: str) -> None:
+    """Raises ConfigError for a task that predicts no target from columns."""
+    if not isinstance(task_of(name), TargetTask):
+        raise ConfigError(f"reasons need columns of a table from which a target is predicted, but the task is {name}")
+
+
+def keep_background(bundle: Path, store: Store, config: ModelConfig, count: int) -> None:
+    """Keep so many test rows in a bundle, drawn at random, where its model compares rows with others."""
+    if not config.compares_rows or not count:
+        return
+    total, columns = store.rows["test"], list(store.preparation.kinds)
+    chosen = np.sort(np.random.default_rng(0).permutation(total)[:count])
+    start, pieces = 0, []
+    for batch in store.raw_test_batches():
+        here = chosen[(chosen >= start) & (chosen < start + batch.num_rows)] - start
+        pieces.append(batch.select(columns).take(pa.array(here)))
+        start += batch.num_rows
+    pq.write_table(pa.Table.from_batches(pieces), bundle / BACKGROUND)
+
+
+def _background(folder: Path, config: ModelConfig, preparation: Preparation) -> PreparedRows:
+    """The rows to compare with; none for a model that needs none."""
+    if not config.compares_rows:
+        return PreparedRows({}, {})
+    if not (folder / BACKGROUND).exists():
+        raise ConfigError(
+            "reasons need rows in the bundle to compare with, but this version has none: evaluate.background was 0, or an earlier "
+            "Headway registered it; retrain it"
+        )
+    table = pq.read_table(folder / BACKGROUND, columns=list(preparation.kinds))
+    return PreparedRows.of(preparation, canonical_rows(preparation, table.combine_chunks().to_batches()[0]))

@@ -1,0 +1,244 @@
+"""What each column contributes to a prediction: against brute force, closed forms, and the predictions themselves."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from headway.columns.ragged import Ragged
+from headway.data.inputs import Inputs
+from headway.data.padded import tensors_of
+from headway.data.prepared import PreparedRows
+from headway.errors import ConfigError
+from headway.models import ModelConfig, model_configs
+from headway.models.attribution import along_paths, expected_gradients
+from headway.models.boosting import Boosting, features, load_lightgbm
+from headway.models.layers import TableNetwork
+from headway.models.linear import Linear
+from headway.models.mlp import MLP
+from headway.tasks import Target, target_task
+
+CODES = (4, 90)
+"""The second is embedded."""
+EDGES = tuple(np.linspace(-3, 3, 9).tolist())
+TARGETS = {
+    "two classes": Target("y", "classification", ("no", "yes")),
+    "three classes": Target("y", "classification", ("a", "b", "c")),
+    "a number": Target("y", "regression", (), 10.0, 3.0),
+}
+TABLES = sorted(name for name, config in model_configs().items() if not config.completes)
+
+
+def inputs_of(target: Target, tokens: tuple[int, ...] = ()) -> Inputs:
+    """Bins for the second and third number alone, so that TabM embeds those and puts the first behind them."""
+    return Inputs(3, CODES, ((), EDGES, EDGES), target.outputs, tokens)
+
+
+def rows_of(count: int, seed: int, tokens: int = 0) -> PreparedRows:
+    rng = np.random.default_rng(seed)
+    numeric = rng.normal(size=(count, 3)).astype(np.float32)
+    categorical = np.stack([rng.integers(0, n, count) for n in CODES], 1).astype(np.int32)
+    lists = [rng.integers(1, tokens, rng.integers(1, 5)).tolist() for _ in range(count)] if tokens else []
+    ragged = {"tokens_0": Ragged.of(lists)} if tokens else {}
+    return PreparedRows({"numeric": numeric, "categorical": categorical}, ragged)
+
+
+def target_values(rows: PreparedRows, target: Target, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    x, codes = rows.arrays["numeric"], rows.arrays["categorical"]
+    score = x[:, 0] + x[:, 1] * (codes[:, 0] - 1.5) + rng.normal(size=len(x))
+    if target.outputs == 1:
+        return 10 + 3 * score
+    return np.digitize(score, np.quantile(score, np.arange(1, target.outputs) / target.outputs)).astype(np.int64)
+
+
+def trained(config: ModelConfig, target: Target) -> Any:
+    """Trees that were fitted, or a network with random weights."""
+    if isinstance(config, Boosting):
+        parts = []
+        for seed, count in ((1, 500), (2, 200)):
+            rows = rows_of(count, seed)
+            parts.append({**rows.arrays, "target": target_values(rows, target, seed)})
+        task = target_task(target.task)
+        how = {"task": task, "seed": 0, "patience": 50, "threads": 1, "on_tree": lambda *_: None}
+        return config.fit(inputs_of(target), parts[0], parts[1], **how)
+    torch.manual_seed(0)
+    network = config.build(inputs_of(target)).eval()
+    if isinstance(config, Linear):
+        for weights in network.parameters():
+            torch.nn.init.normal_(weights)
+    return network
+
+
+def margins_of(config: ModelConfig, model: Any, rows: PreparedRows, target: Target) -> np.ndarray:
+    """(N, M): from what the model itself says of the rows, by the definition of a log-odds."""
+    if isinstance(config, Boosting):
+        raw = np.asarray(model.predict(features(rows.arrays), raw_score=True), np.float64)
+        if target.outputs <= 2:
+            return raw[:, None]
+        return np.stack([raw[:, k] - np.delete(raw, k, 1).mean(1) for k in range(target.outputs)], 1)
+    with torch.no_grad():
+        decoded = target_task(target.task).decode(model(**{k: v[: len(v)] for k, v in tensors_of(rows).items()}))
+    if target.outputs == 1:
+        return decoded.double().numpy()[:, None] * target.std + target.mean
+    logs = np.log(decoded.double().numpy())
+    margins = np.stack([logs[:, k] - np.delete(logs, k, 1).mean(1) for k in range(target.outputs)], 1)
+    return margins[:, 1:] if target.outputs == 2 else margins
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("name", TABLES)
+def test_contributions_of_every_model_add_up_to_what_it_predicts(name: str, kind: str) -> None:
+    target, config = TARGETS[kind], model_configs()[name]()
+    model, rows, others = trained(config, target), rows_of(40, 5), rows_of(50, 6)
+    margins = margins_of(config, model, rows, target)
+    which = np.arange(40) % margins.shape[1]
+    parts = config.contributions(model, rows, others, target, which)
+    assert parts.values.shape == (40, 5)
+    np.testing.assert_allclose(
+        parts.base + parts.values.sum(1), margins[np.arange(40), which], rtol=1e-4, atol=1e-4 * margins.std()
+    )
+    if config.compares_rows:
+        mean = margins_of(config, model, others, target).mean(0)
+        np.testing.assert_allclose(parts.base, mean[which], rtol=1e-4, atol=1e-4 * margins.std())
+
+
+def shapley(columns: int, value: Any) -> np.ndarray:
+    """By the definition, over all subsets."""
+    values = np.zeros(columns)
+    for i in range(columns):
+        rest = [j for j in range(columns) if j != i]
+        for size in range(columns):
+            weight = math.factorial(size) * math.factorial(columns - size - 1) / math.factorial(columns)
+            for subset in combinations(rest, size):
+                values[i] += weight * (value({*subset, i}) - value(set(subset)))
+    return values
+
+
+def expected(node: dict[str, Any], row: np.ndarray, known: set[int]) -> float:
+    """A tree's value where some columns are known: where one is not, both ways count by their training rows."""
+    if "leaf_value" in node:
+        return float(node["leaf_value"])
+    left, right = node["left_child"], node["right_child"]
+    if node["split_feature"] in known:
+        value = row[node["split_feature"]]
+        is_code, threshold = node["decision_type"] == "==", node["threshold"]
+        goes_left = str(int(value)) in threshold.split("||") if is_code else value <= threshold
+        return expected(left if goes_left else right, row, known)
+    counts = [child.get("internal_count", child.get("leaf_count")) for child in (left, right)]
+    return float(np.average([expected(child, row, known) for child in (left, right)], weights=counts))
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_tree_shap_is_the_shapley_values_of_its_trees_by_brute_force(kind: str) -> None:
+    target = TARGETS[kind]
+    config = Boosting(trees=3, leaves=6, columns=1.0, rows=1.0)
+    booster, rows = trained(config, target), rows_of(6, 7)
+    x, trees = features(rows.arrays).astype(np.float64), booster.dump_model()["tree_info"]
+    scores = booster.num_model_per_iteration()
+    by_score = np.zeros((len(x), scores, 5))
+    for number, tree in enumerate(trees):
+        for row in range(len(x)):
+            root = tree["tree_structure"]
+            by_score[row, number % scores] += shapley(5, lambda known: expected(root, x[row], known))  # noqa: B023
+    if scores == 1:
+        truth = by_score[:, 0]
+        which = np.zeros(len(x), np.int64)
+    else:
+        which = np.arange(len(x)) % scores
+        truth = np.stack([s[k] - np.delete(s, k, 0).mean(0) for s, k in zip(by_score, which, strict=True)])
+    parts = config.contributions(booster, rows, rows, target, which)
+    assert np.abs(truth).max() > 0.01
+    np.testing.assert_allclose(parts.values, truth, rtol=1e-6, atol=1e-9)
+
+
+def test_expected_gradients_of_a_linear_network_are_its_closed_form() -> None:
+    """Weight times distance from the mean, summed over all that a column becomes: numbers, one-hot codes, embeddings, tokens."""
+    target = TARGETS["a number"]
+    torch.manual_seed(1)
+    network = MLP(depth=0, text="tokens").build(inputs_of(target, (30,))).eval()
+    assert isinstance(network, TableNetwork)
+    assert network.columns.bags is not None
+    torch.nn.init.normal_(network.columns.bags.bags[0].weight)
+    rows, others = rows_of(20, 8, 30), rows_of(30, 9, 30)
+    parts = expected_gradients(network, rows, others, target, np.zeros(20, np.int64))
+
+    def encoded(some: PreparedRows) -> np.ndarray:
+        with torch.no_grad():
+            return network.encode(**{k: v[: len(v)] for k, v in tensors_of(some).items()}).double().numpy()
+
+    weights = network.body[0].weight.detach().double().numpy()[0] * target.std
+    product = (encoded(rows) - encoded(others).mean(0)) * weights
+    ends = np.cumsum([1, 1, 1, 4, 16, 32])
+    truth = np.stack([part.sum(1) for part in np.split(product, ends[:-1], 1)], 1)
+    assert product.shape[1] == ends[-1]
+    np.testing.assert_allclose(parts.values, truth, rtol=1e-4, atol=1e-4)
+
+
+def test_a_linear_models_contributions_are_expected_gradients_of_the_same_weights() -> None:
+    target = TARGETS["three classes"]
+    config = Linear()
+    network, rows, others = trained(config, target), rows_of(10, 3), rows_of(20, 4)
+    which = np.arange(10) % 3
+    parts = config.contributions(network, rows, others, target, which)
+    numbers, codes = network.numbers.detach().double().numpy(), network.codes.detach().double().numpy()
+    one, mean = rows.arrays, others.arrays["numeric"].mean(0)
+    for row, k in enumerate(which):
+        rest = [j for j in range(3) if j != k]
+        own = numbers[:, k] - numbers[:, rest].mean(1)
+        np.testing.assert_allclose(parts.values[row, :3], (one["numeric"][row] - mean) * own, atol=1e-4)
+        scores = codes[:, k] - codes[:, rest].mean(1)
+        first = scores[one["categorical"][row, 0]] - scores[others.arrays["categorical"][:, 0]].mean()
+        np.testing.assert_allclose(parts.values[row, 3], first, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_the_points_on_the_way_miss_less_than_a_hundredth(activation: Any) -> None:
+    """Before what they missed is spread over the columns. The root of the mean square, of the widest move."""
+    target = TARGETS["two classes"]
+    torch.manual_seed(2)
+    network = MLP(width=64, depth=3, activation=activation).build(inputs_of(target)).eval()
+    for weights in network.parameters():
+        weights.requires_grad_(False)
+        if weights.ndim == 2:
+            weights *= 3  # as bent as a trained one
+    task = target_task(target.task)
+    encoded = [
+        network.encode(**{k: v[: len(v)] for k, v in tensors_of(rows_of(n, s)).items()}) for n, s in ((30, 1), (100, 2))
+    ]
+
+    def margins(x: torch.Tensor) -> torch.Tensor:
+        return task.margins(target, network.body(x))
+
+    values = along_paths(margins, *encoded, torch.zeros(30, dtype=torch.int64))
+    moved = margins(encoded[0])[:, 0] - margins(encoded[1])[:, 0].mean()
+    assert (values.sum(1) - moved).square().mean().sqrt() < 0.01 * moved.abs().max()
+
+
+def test_a_column_that_no_weight_reads_contributes_nothing() -> None:
+    target = TARGETS["two classes"]
+    torch.manual_seed(3)
+    network = MLP(width=16, depth=2).build(inputs_of(target)).eval()
+    with torch.no_grad():
+        network.body[0][0].weight[:, 1] = 0
+    parts = expected_gradients(network, rows_of(20, 1), rows_of(50, 2), target, np.zeros(20, np.int64))
+    np.testing.assert_allclose(parts.values[:, 1], 0, atol=1e-7)
+    assert (np.abs(parts.values[:, [0, 2, 3, 4]]).max(0) > 1e-3).all()
+
+
+def test_a_network_without_columns_side_by_side_is_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError, match="reasons need a network whose columns lie side by side"):
+        expected_gradients(torch.nn.Linear(2, 2), rows_of(1, 0), rows_of(1, 0), TARGETS["two classes"], np.zeros(1))
+
+
+def test_trees_are_loaded_as_they_were_saved_with_their_contributions() -> None:
+    target, config = TARGETS["two classes"], Boosting(trees=5)
+    booster, rows, which = trained(config, target), rows_of(10, 1), np.zeros(10, np.int64)
+    again = load_lightgbm().Booster(model_str=booster.model_to_string())
+    one, two = (config.contributions(some, rows, rows, target, which).values for some in (booster, again))
+    np.testing.assert_array_equal(one, two)
