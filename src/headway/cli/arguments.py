@@ -106,6 +106,9 @@ def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
 def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
     """The commands that use a champion: predict with it, watch its rows."""
     _score_options(command("score", do["score"], "Predict rows with the champion, to Parquet.", _SCORE))
+    _explain_options(
+        command("explain", do["explain"], "Say why the champion predicts what it does of single rows.", _EXPLAIN)
+    )
     serve = command("serve", do["serve"], "Answer requests for predictions over HTTP, until Ctrl-C.", _SERVE)
     _project(serve)
     _version(serve)
@@ -214,6 +217,13 @@ An interrupted scoring is resumed; a file that is done is not scored again by th
 examples:
   headway score adult --data new-people.csv
   headway score loans --data data/incoming --out /srv/scores/loans --version 3"""
+_EXPLAIN = """For each row the prediction, and the columns that contribute most to it, either way, with their values. Contributions are in
+log-odds of a class, or in the target's unit; with the average from which they start they add up to the prediction. Rows are read
+and refused as score does. Without --out the first ten rows are shown; with it every file becomes one of Parquet.
+
+examples:
+  headway explain adult --rows new-people.csv
+  headway explain loans --rows data/incoming --out reasons --top 10"""
 _SERVE = """example:
   headway serve california-housing --port 5001
   curl -s localhost:5001/invocations -H 'Content-Type: application/json' -d '{"inputs": [{...}]}'
@@ -266,6 +276,16 @@ def _score_options(command: argparse.ArgumentParser) -> None:
     text = "rows to predict: a file, folder, glob or URL (default: the project's own data)"
     command.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
     command.add_argument("--out", metavar="FOLDER", help="where to (default data/scored/NAME)")
+    _version(command)
+    _json(command)
+
+
+def _explain_options(command: argparse.ArgumentParser) -> None:
+    _project(command)
+    text = "rows to explain: a file, folder, glob or URL"
+    command.add_argument("--rows", required=True, metavar="FILE", help=text)
+    command.add_argument("--out", metavar="FOLDER", help="write Parquet there (default: show the first ten rows)")
+    command.add_argument("--top", type=int, default=5, metavar="K", help="columns to name for each row (default 5)")
     _version(command)
     _json(command)
 

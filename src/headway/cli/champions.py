@@ -1,4 +1,4 @@
-"""The commands that use a project's champion or change it: watch, sample, score, serve, rollback."""
+"""The commands that use a project's champion or change it: watch, sample, score, explain, serve, rollback."""
 
 from __future__ import annotations
 
@@ -57,6 +57,32 @@ def score(options: argparse.Namespace) -> int:
         manifest = score(options.project, root, terminal, data, out, options.version)
     if options.json:
         print(json.dumps({"project": options.project, **manifest.to_json()}))
+    return 0
+
+
+def explain(options: argparse.Namespace) -> int:
+    """Say what each column contributes to single predictions."""
+    from pathlib import Path
+
+    from headway.pipeline.explaining import explain
+    from headway.pipeline.reasons import sentence, shown
+    from headway.pipeline.scoring import place_of
+
+    root, terminal = find_root(), terminal_of(options)
+    interrupt_on(signal.SIGTERM, *hangup())
+    out = None if options.out is None else Path(options.out).expanduser().absolute()
+    rows = place_of(options.rows, root)
+    with terminal.stage("explain"):
+        result = explain(options.project, root, terminal, rows, out, options.version, options.top)
+    if out is None:
+        terminal.table(shown(result), "no row has reasons")
+        for text in result.refusals:
+            terminal.warn(text)
+        terminal.line(sentence(result))
+        if not result.is_whole:
+            terminal.line(f"the first {len(result.rows)} rows; all of them, to Parquet: --out FOLDER")
+    if options.json:
+        print(json.dumps({"project": options.project, **result.to_json()}, default=str))
     return 0
 
 

@@ -178,6 +178,7 @@ WORK: tuple[Command, ...] = (
     studies.effect,
     champions.watch,
     champions.score,
+    champions.explain,
 )
 """The commands that work for a longer time, and end when the reader of their output ends."""
 
@@ -193,6 +194,7 @@ COMMANDS: dict[str, Command] = {
     "watch": champions.watch,
     "sample": champions.sample,
     "score": champions.score,
+    "explain": champions.explain,
     "serve": champions.serve,
     "rollback": champions.rollback,
     "sync": _sync,

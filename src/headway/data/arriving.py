@@ -117,9 +117,10 @@ def as_one(inputs: Sequence[Input]) -> list[Input]:
     return [Folder(folder, PurePath(folder).name, "text", texts[0].csv, texts[0].clean, parts=texts), *others]
 
 
-def find_inputs(config: DataConfig, data: str | None, root: Path) -> list[Input]:
-    """The files of ``data``, or the project's own. Raises ConfigError or DataError when there is none or no way to read it.
+def find_inputs(config: DataConfig, data: str | None, root: Path, option: str = "--data") -> list[Input]:
+    """The files of ``data``, which the ``option`` named, or the project's own.
 
+    Raises ConfigError or DataError when there is none or no way to read it.
     CSV is read as the project's own is. Where the project's files have no header line and these have one, it gives the names.
     """
     csv, clean, own = config.csv, None, config.format
@@ -130,7 +131,7 @@ def find_inputs(config: DataConfig, data: str | None, root: Path) -> list[Input]
     if data is None and config.dataset is not None:
         files = [str(file) for file in locate(config.dataset, config.options, root).files]
     else:
-        files = find_files(data or str(config.source), root, "--data" if data else "data.source", texts)
+        files = find_files(data or str(config.source), root, option if data else "data.source", texts)
     folder = os.path.commonpath([str(PurePath(file).parent) for file in files])
     inputs = []
     for file in files:

@@ -14,6 +14,7 @@ zombies      runs whose process died, closed
 seeds        one project, many seeds
 effects      the effect study as a run
 watching     the newest rows against those that the champion learnt from
+explaining   reasons for single rows; reasons: as they are shown
 scoring      files through a registered bundle, to Parquet
 serving      a registered bundle over HTTP
 terminal     what people see of it in a terminal

@@ -23,7 +23,7 @@ from headway.files.disk import disk_error
 from headway.files.leftovers import note_place
 from headway.files.records import Record
 from headway.models.description import Description, preparation_of
-from headway.project import load_project
+from headway.project import Project, load_project
 from headway.run.report import Reporter
 from headway.serve.interval import Interval
 from headway.serve.parts import Counts, Output
@@ -89,23 +89,31 @@ def score(
     start = time.perf_counter()
     project = load_project(name, root)
     model = model_of(root, project.name, version, project.data.keys, project.data.csv)
-    inputs = [_as_it_stands(one) for one in as_one(find_inputs(project.data, data, root))]
-    if not model.keys and all(one.form == "text" for one in inputs):
-        model = replace(model, keys=(NAME,))
-    for one in inputs:
-        refuse_unfit(one, model.preparation, model.keys)
+    model, inputs = rows_for(model, project, data, root)
     folder = (out or root / "data" / "scored" / project.name).resolve()
-    _refuse_circle(inputs, folder)
-    with _locked_folder(folder):
+    refuse_circle(inputs, folder)
+    with locked_folder(folder):
         note_place(root, folder)
-        jobs = [Job(one, Output(folder / _output_name(one.name), _digest(one, model, root))) for one in inputs]
-        _refuse_same(jobs)
+        jobs = [Job(one, Output(folder / output_name(one.name), _digest(one, model, root))) for one in inputs]
+        refuse_same(jobs)
         files = _score_all(jobs, model, report)
         manifest = _manifest(model, files, time.perf_counter() - start)
         manifest.write(folder / "manifest.json")
     for line in lines(manifest, folder):
         report.line(line)
     return replace(manifest, out=str(folder))
+
+
+def rows_for(
+    model: Model, project: Project, data: str | None, root: Path, option: str = "--data"
+) -> tuple[Model, list[Input]]:
+    """The inputs of ``data``, which the ``option`` named, and the model with the keys that its rows have. Raises as `score`."""
+    inputs = [_as_it_stands(one) for one in as_one(find_inputs(project.data, data, root, option))]
+    if not model.keys and all(one.form == "text" for one in inputs):
+        model = replace(model, keys=(NAME,))
+    for one in inputs:
+        refuse_unfit(one, model.preparation, model.keys)
+    return model, inputs
 
 
 def place_of(data: str, root: Path) -> str:
@@ -145,7 +153,7 @@ def model_of(root: Path, name: str, version: str, keys: Sequence[str], csv: CsvO
     return Model(name, champion.version, champion.run_id, champion.bundle, preparation, interval, tuple(keys), csv)
 
 
-def _output_name(name: str) -> str:
+def output_name(name: str) -> str:
     """a.parquet stays a.parquet; a.csv becomes a.csv.parquet, because there may be an a.parquet, too."""
     return name if name.endswith(".parquet") else f"{name}.parquet"
 
@@ -156,7 +164,7 @@ def _digest(one: Input, model: Model, root: Path) -> str:
     return digest_files(one.files, root, how)
 
 
-def _refuse_circle(inputs: Sequence[Input], folder: Path) -> None:
+def refuse_circle(inputs: Sequence[Input], folder: Path) -> None:
     """Raises ConfigError when scored files would be read as rows to score, now or the next time."""
     for one in inputs:
         path = Path(one.file).resolve()
@@ -169,7 +177,7 @@ def _refuse_circle(inputs: Sequence[Input], folder: Path) -> None:
             raise ConfigError(f"--out must not be within the data's folder, but {folder} is; give another")
 
 
-def _refuse_same(jobs: Sequence[Job]) -> None:
+def refuse_same(jobs: Sequence[Job]) -> None:
     paths: dict[Path, str] = {}
     for job in jobs:
         for path in (job.output.path, job.output.refused):
@@ -181,7 +189,7 @@ def _refuse_same(jobs: Sequence[Job]) -> None:
 
 
 @contextlib.contextmanager
-def _locked_folder(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path) -> Iterator[None]:
     """Make the folder, for one scoring at a time. Raises ConfigError when it cannot be written or another has it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

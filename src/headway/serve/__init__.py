@@ -3,7 +3,7 @@
 bundle    a bundle, loaded; text: one that reads documents; whole: only undamaged ones; interval: where a target lies
 reading   rows to predict, read as in training; rows: which of them can be predicted
 stream    batch scoring of one file; parts: its output; workers: processes that predict
-importance  of its columns, measured on its test rows
+explain   what each column contributes to a prediction; importance: of columns, on its test rows
 app       the HTTP server; body: a request's rows; config: its limits
 pyfunc    the bundle as an MLflow model
 rehearse  predictions of the test rows in a fresh process; outcome: its result

@@ -77,6 +77,11 @@ class Explainer:
         columns, sums = self._by_column(values)
         return Reasons(columns, sums, base, names[which])
 
+    def no_predictions(self) -> np.ndarray:
+        """Of no rows."""
+        target = self.predictor.preparation.target
+        return target_task(target.task).no_predictions(target.outputs)
+
     def _by_column(self, values: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
         """The sums of (N, P) over all that each column of the table became."""
         preparation = self.predictor.preparation

@@ -84,13 +84,13 @@ class Scoring:
         except DataError:
             self.job.output.discard()
             raise
-        return self.job.output.finish(self._lines(bad_lines))
+        return self.job.output.finish(refused_lines(self.model, self.job.input, bad_lines))
 
     def _score(self, bad_lines: list[str]) -> None:
         waiting: deque[tuple[int, pa.RecordBatch, Future[np.ndarray]]] = deque()
         rows = self.job.input.rows()
         for start, raw in self.job.input.batches(self.model.columns, BATCH_ROWS, self._end, bad_lines.append):
-            batch = self._plain(raw)
+            batch = plain_rows(self.model, self.job.input.form, raw)
             waiting.append((start, batch, self._ask(batch)))
             if len(waiting) >= AHEAD * self.workers.count:
                 self._settle(*waiting.popleft())
@@ -99,18 +99,6 @@ class Scoring:
             self._settle(*waiting.popleft())
         if self._end > self._start or not self._end:
             self._keep()
-
-    def _plain(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """In types from which rows can be taken, with keys as the project reads CSV.
-
-        All else of a CSV is unchanged text: the preparation knows its words for null.
-        """
-        csv, keys = self.model.csv, self.model.keys if self.job.input.form == "csv" else ()
-        columns = [
-            as_read(column, csv.strip, csv.null_values) if name in keys else plain(column)
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        ]
-        return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
     def _ask(self, batch: pa.RecordBatch) -> Future[np.ndarray]:
         return self.workers.submit(batch.select(list(self.model.preparation.kinds)))
@@ -137,7 +125,7 @@ class Scoring:
             reasons |= dict.fromkeys(numbers[beyond].tolist(), UNPREDICTED)
             numbers, predictions = numbers[~beyond], predictions[~beyond]
         if reasons:
-            self._part_refusals.append(_refusal(start, batch, reasons, self.job.input.form == "csv"))
+            self._part_refusals.append(refused_rows(start, batch, reasons, self.job.input.form == "csv"))
         if len(numbers):
             rows = batch if len(numbers) == batch.num_rows else batch.take(pa.array(numbers))
             self._part_scores.append(scored_rows(self.model, start + numbers, rows, predictions))
@@ -154,26 +142,11 @@ class Scoring:
 
     def _nothing(self) -> pa.Table:
         """A table without rows, with the columns of scored rows."""
-        schema = self.job.input.schema()
-        empty = pa.RecordBatch.from_pylist([], pa.schema([schema.field(name) for name in self.model.columns]))
-        return scored_rows(self.model, np.arange(0), empty, self._no_predictions())
+        return scored_rows(self.model, np.arange(0), no_rows(self.model, self.job.input), self._no_predictions())
 
     def _no_predictions(self) -> np.ndarray:
         target = self.model.preparation.target
         return target_task(target.task).no_predictions(target.outputs)
-
-    def _lines(self, bad_lines: Sequence[str]) -> pa.Table | None:
-        """Lines of CSV that are no rows, as refused rows without a number."""
-        if not bad_lines:
-            return None
-        schema = self.job.input.schema()
-        names = dict(zip(self.model.columns, free_names(self.model.columns, REFUSAL), strict=True))
-        columns = [
-            pa.field(names[name], to_string_or_keep(pa.nulls(0, schema.field(name).type)).type) for name in names
-        ]
-        blank = pa.schema([("row", pa.int64()), ("reason", pa.string()), ("line", pa.string()), *columns])
-        reason = f"a line must have as many values as there are columns ({len(schema)}), but this one does not"
-        return pa.Table.from_pylist([{"reason": reason, "line": line} for line in bad_lines], blank)
 
 
 REFUSAL = ("row", "reason", "line")
@@ -207,7 +180,38 @@ def scored_rows(model: Model, numbers: np.ndarray, batch: pa.RecordBatch, predic
     return pa.table(columns | answers)
 
 
-def _refusal(start: int, batch: pa.RecordBatch, reasons: dict[int, str], lines: bool) -> pa.Table:
+def no_rows(model: Model, file: Input) -> pa.RecordBatch:
+    """None of a file's, with the columns that are read."""
+    schema = file.schema()
+    return pa.RecordBatch.from_pylist([], pa.schema([schema.field(name) for name in model.columns]))
+
+
+def plain_rows(model: Model, form: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """In types from which rows can be taken, with keys as the project reads CSV.
+
+    All else of a CSV is unchanged text: the preparation knows its words for null.
+    """
+    csv, keys = model.csv, model.keys if form == "csv" else ()
+    columns = [
+        as_read(column, csv.strip, csv.null_values) if name in keys else plain(column)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def refused_lines(model: Model, file: Input, bad_lines: Sequence[str]) -> pa.Table | None:
+    """Lines of CSV that are no rows, as refused rows without a number."""
+    if not bad_lines:
+        return None
+    schema = file.schema()
+    names = dict(zip(model.columns, free_names(model.columns, REFUSAL), strict=True))
+    columns = [pa.field(names[name], to_string_or_keep(pa.nulls(0, schema.field(name).type)).type) for name in names]
+    blank = pa.schema([("row", pa.int64()), ("reason", pa.string()), ("line", pa.string()), *columns])
+    reason = f"a line must have as many values as there are columns ({len(schema)}), but this one does not"
+    return pa.Table.from_pylist([{"reason": reason, "line": line} for line in bad_lines], blank)
+
+
+def refused_rows(start: int, batch: pa.RecordBatch, reasons: dict[int, str], lines: bool) -> pa.Table:
     """The refused rows, unchanged: their numbers (from 1), the reasons, the columns that were read."""
     rows = sorted(reasons)
     columns: dict[str, pa.Array] = {
