@@ -27,7 +27,7 @@ from headway.files.atomic import read_json, write_json
 from headway.run.directory import RunDirectory
 
 KEPT = ROOT / "bench" / "same.json"
-WRITTEN = (".json", ".npy", ".yaml")
+WRITTEN = (".json", ".npy", ".parquet", ".yaml")
 """Parts of a bundle that tell of the time and the place; the rest is what was learnt."""
 
 

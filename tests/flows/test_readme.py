@@ -28,7 +28,7 @@ from headway.serve import faster
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCED = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
-RUN = ("init", "check", "run", "score", "watch", "rollback", "status", "backup", "restore", "doctor", "gc", "deploy")
+RUN = ("init", "check", "run", "score", "explain", "watch", "rollback", "status", "backup", "restore", "doctor", "gc", "deploy")
 PARSED = {
     "seeds": "trains sixteen networks",
     "sample": "needs a language model",
@@ -150,10 +150,11 @@ def retrained(project: Path) -> Path:
 
 
 def test_the_commands_from_a_table_to_predictions_and_back_do_what_is_said(retrained: Path) -> None:
-    lines = the_lines("score", "watch", "rollback", "status", "doctor", "gc")
-    assert len(lines) == 6
+    lines = the_lines("score", "explain", "watch", "rollback", "status", "doctor", "gc")
+    assert len(lines) == 7
     assert run_all(lines) == dict.fromkeys(lines, 0)
-    assert len(pd.read_parquet(next((retrained / "scores").glob("new*.parquet")))) == 50
+    for folder in ("scores", "reasons"):
+        assert len(pd.read_parquet(next((retrained / folder).glob("new*.parquet")))) == 50
     assert cli.main(["deploy"]) == 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -107,6 +108,16 @@ def test_every_column_that_the_model_sees_has_its_importance_and_the_run_says_wh
     assert importance.columns[0].column == "checking_account", "known as the strongest of this data set"
     assert importance.text.startswith("what drives it: checking_account")
     assert importance.text in evaluation.remarks
+
+
+def test_the_bundle_keeps_some_test_rows_to_compare_others_with(first: RunDirectory) -> None:
+    kept, test = (
+        pd.read_parquet(path)
+        for path in (first.bundle / "background.parquet", Store(first.store).path / "raw" / "test.parquet")
+    )
+    assert len(kept) == 100
+    assert len(kept.merge(test[list(kept.columns)].drop_duplicates())) == 100
+    assert set(kept.columns) == set(Store(first.store).preparation.kinds)
 
 
 def test_a_fresh_process_predicts_raw_rows_as_the_run_did(root: Path, first: RunDirectory, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from headway.data.prepared import PreparedRows
 from headway.errors import ConfigError
 from headway.models.base import Contributions
 from headway.models.layers import LinearNetwork, TableNetwork
-from headway.tasks import Target, target_task
+from headway.tasks import Target
 
 STEPS = 8
 """Points on the way from each other row; those of different rows lie at different shares of it, so that they are 800 for 100 rows."""
@@ -39,7 +39,7 @@ def expected_gradients(
     if not isinstance(network, TableNetwork):
         name = type(network).__name__
         raise ConfigError(f"reasons need a network whose columns lie side by side (TableNetwork), but this is a {name}")
-    task, chosen = target_task(target.task), torch.from_numpy(np.asarray(which, np.int64))
+    task, chosen = target.learner, torch.from_numpy(np.asarray(which, np.int64))
     network.requires_grad_(False)
 
     def margins(encoded: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ def linear_contributions(
 ) -> Contributions:
     """The same of a linear network, exactly."""
     network = cast(LinearNetwork, network)
-    task, tensors = target_task(target.task), _tensors(others)
+    task, tensors = target.learner, _tensors(others)
     chosen = torch.from_numpy(np.asarray(which, np.int64))
     terms_BPO = network.terms(**_tensors(rows)) - network.terms(**tensors).mean(0)
     flat = terms_BPO.flatten(0, 1)

@@ -17,7 +17,7 @@ from pydantic import Field
 from headway.data.inputs import Inputs
 from headway.errors import TrainingError
 from headway.models.base import Contributions, ModelConfig
-from headway.tasks import Target, TargetTask, target_task
+from headway.tasks import Target, TargetTask
 
 if TYPE_CHECKING:
     import lightgbm
@@ -143,12 +143,13 @@ class Boosting(ModelConfig):
         del others
         x, outputs = features(rows.arrays), target.outputs
         parts = np.asarray(model.predict(x, pred_contrib=True), np.float64)
-        if outputs <= 2:  # one score: the margin itself
-            return Contributions(parts[:, :-1], parts[:, -1])
+        if outputs <= 2:
+            center, spread = target.learner.trees_standard(target)
+            return Contributions(parts[:, :-1] * spread, parts[:, -1] * spread + center)
         import torch
 
         by_class = parts.reshape(len(x), outputs, -1).transpose(0, 2, 1).reshape(-1, outputs)
-        margins = target_task(target.task).margins(target, torch.from_numpy(np.ascontiguousarray(by_class))).numpy()
+        margins = target.learner.margins(target, torch.from_numpy(np.ascontiguousarray(by_class))).numpy()
         own = margins.reshape(len(x), -1, outputs)[np.arange(len(x)), :, which]
         return Contributions(own[:, :-1], own[:, -1])
 

@@ -62,7 +62,7 @@ class Explainer:
     def reasons(self, batch: pa.RecordBatch, predictions: np.ndarray) -> Reasons:
         """Of rows that `Predictor.predict` takes, and its predictions for them."""
         target = self.predictor.preparation.target
-        task = target_task(target.task)
+        task = target.learner
         names = np.asarray(task.margin_names(target), object)
         which, prepared = (
             task.explained(predictions),

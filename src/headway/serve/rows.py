@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from headway.columns.base import Encoding
 from headway.columns.values import BadValues, infinite
 from headway.data.arriving import Input, empty
 from headway.data.canonical import canonical
@@ -36,24 +38,30 @@ def refuse_unfit(file: Input, preparation: Preparation, keys: Sequence[str]) -> 
 def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
     """The rows (numbered from 0) that break the schema, each with the reason.
 
-    The preparation's own rules are applied column by column.
+    The preparation's own rules are applied column by column. A column may break several, as one with a word and an infinity does.
     """
     reasons: dict[int, str] = {}
     for encoding in preparation.columns:
-        name, kind = encoding.column, encoding.kind_name()
-        column = read_column(preparation, kind, batch.column(name))
-        one = pa.RecordBatch.from_arrays([column], names=[name])
-        error: BadValues | None = None
-        try:
-            form, written = preparation.date_format, preparation.written
-            values = canonical(one, {name: kind}, WHERE, date_format=form, written=written).column(name)
-            if pa.types.is_floating(values.type):
-                error = infinite(values.to_numpy(zero_copy_only=False), name, WHERE)
-            error = error or encoding.unfit(values, WHERE)
-        except BadValues as bad:
-            error = bad
-        if error is not None:
-            for row in np.flatnonzero(error.bad).tolist():
+        name, known = encoding.column, np.zeros(batch.num_rows, bool)
+        column = read_column(preparation, encoding.kind_name(), batch.column(name))
+        rest = column
+        while (error := _problem(preparation, encoding, rest)) is not None and (error.bad & ~known).any():
+            for row in np.flatnonzero(error.bad & ~known).tolist():
                 text = f"{name} must be {error.rule}, but is {str(column[row].as_py())[:80]!r}"
                 reasons[row] = f"{reasons[row]}; {text}" if row in reasons else text
+            known |= error.bad
+            rest = pc.if_else(pa.array(known), pa.scalar(None, column.type), column)
     return reasons
+
+
+def _problem(preparation: Preparation, encoding: Encoding, column: pa.Array) -> BadValues | None:
+    """The first rule that values break."""
+    name = encoding.column
+    one = pa.RecordBatch.from_arrays([column], names=[name])
+    form, written = preparation.date_format, preparation.written
+    try:
+        values = canonical(one, {name: encoding.kind_name()}, WHERE, date_format=form, written=written).column(name)
+    except BadValues as bad:
+        return bad
+    error = infinite(values.to_numpy(zero_copy_only=False), name, WHERE) if pa.types.is_floating(values.type) else None
+    return error or encoding.unfit(values, WHERE)

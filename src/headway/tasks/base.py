@@ -347,6 +347,11 @@ class TargetTask(Task):
     def margin_names(self, target: Target) -> tuple[str, ...]:
         """What each margin is, for people: log-odds of a class, or the target."""
 
+    def trees_standard(self, target: Target) -> tuple[float, float]:
+        """The center and the spread of what LightGBM's scores are standardised by, on the margin's scale."""
+        del target
+        return 0.0, 1.0
+
     def explained(self, predictions: np.ndarray) -> np.ndarray:
         """(N,) the margin by which each prediction is explained."""
         return np.zeros(len(predictions), np.int64)

@@ -113,10 +113,11 @@ class Numbers(TargetTask):
         return np.asarray(HistGradientBoostingRegressor(**options).fit(x, target, weights).predict(z), np.float64)
 
     def margins(self, target: Target, outputs: Tensor) -> Tensor:
-        """In the target's own unit, members averaged."""
+        """In the target's own unit, or on the scale on which it is learnt; members averaged."""
         values = outputs.squeeze(-1)
         values = values.mean(1) if values.ndim == 2 else values
-        return (values * target.std + target.mean)[:, None]
+        center, spread = self.standard(target)
+        return (values * spread + center)[:, None]
 
     def margin_names(self, target: Target) -> tuple[str, ...]:
         return (target.column,)

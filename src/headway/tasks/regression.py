@@ -5,6 +5,7 @@ Shapes: N rows, B batch, K members.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,22 @@ class Regression(Numbers):
     def of_trees(self, target: Target, values: np.ndarray) -> np.ndarray:
         del target
         return values if self.objective.is_plain else self.objective.restored(values)
+
+    # Reasons
+
+    def margins(self, target: Target, outputs: Tensor) -> Tensor:
+        if (
+            self.objective.has_log_link and outputs.ndim == 3
+        ):  # the members' expected values are averaged, not their logarithms
+            outputs = outputs.logsumexp(1) - math.log(outputs.shape[1])
+        return super().margins(target, outputs)
+
+    def margin_names(self, target: Target) -> tuple[str, ...]:
+        scale = "log" if self.objective.has_log_link else self.objective.scale
+        return ({"log": f"log of {target.column}", "log1p": f"log of 1 + {target.column}"}.get(scale, target.column),)
+
+    def trees_standard(self, target: Target) -> tuple[float, float]:
+        return super().trees_standard(target) if self.objective.is_plain else self.standard(target)
 
     # Baselines
 
