@@ -28,7 +28,21 @@ from headway.serve import faster
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCED = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
-RUN = ("init", "check", "run", "score", "explain", "watch", "rollback", "status", "backup", "restore", "doctor", "gc", "deploy")
+RUN = (
+    "init",
+    "check",
+    "run",
+    "score",
+    "explain",
+    "watch",
+    "rollback",
+    "status",
+    "backup",
+    "restore",
+    "doctor",
+    "gc",
+    "deploy",
+)
 PARSED = {
     "seeds": "trains sixteen networks",
     "sample": "needs a language model",

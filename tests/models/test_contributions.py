@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -18,6 +19,7 @@ from headway.errors import ConfigError
 from headway.models import ModelConfig, model_configs
 from headway.models.attribution import along_paths, expected_gradients
 from headway.models.boosting import Boosting, features, load_lightgbm, predict
+from headway.models.ensemble import Ensemble
 from headway.models.layers import TableNetwork
 from headway.models.linear import Linear
 from headway.models.mlp import MLP
@@ -34,6 +36,18 @@ TARGETS = {
     "a logarithm": Target("y", "regression", (), 10.0, 3.0, Objective("mae", "log", center=2.2, spread=0.4)),
 }
 TABLES = sorted(name for name, config in model_configs().items() if not config.completes)
+
+
+def mlp(config: MLP, target: Target, tokens: tuple[int, ...] = ()) -> Any:
+    """With random weights; typed as anything, for its layers are reached into."""
+    network = config.build(inputs_of(target, tokens)).eval()
+    assert isinstance(network, TableNetwork)
+    return network
+
+
+def encoded_by(network: Any, rows: PreparedRows) -> torch.Tensor:
+    with torch.no_grad():
+        return network.encode(**{k: v[: len(v)] for k, v in tensors_of(rows).items()})
 
 
 def inputs_of(target: Target, tokens: tuple[int, ...] = ()) -> Inputs:
@@ -68,6 +82,12 @@ def trained(config: ModelConfig, target: Target) -> Any:
             parts.append({**rows.arrays, "target": task.trees_target(target, target_values(rows, target, seed))})
         how = {"task": task, "seed": 0, "patience": 50, "threads": 1, "on_tree": lambda *_: None}
         return config.fit(inputs_of(target), parts[0], parts[1], **how)
+    if isinstance(config, Ensemble):
+        own = [{**some.arrays, "target": target_values(some, target, seed)} for seed, some in ((1, rows_of(500, 1)), (2, rows_of(200, 2)))]
+        how = {"target": target, "seed": 0, "patience": 50, "threads": 1, "on_tree": lambda *_: None, "independent": True}
+        fit, _ = config.fit(inputs_of(target), own[0], own[1], **how)
+        line = Linear().fit(own[0], CODES, target.outputs, task=target.learner, seed=0)
+        return replace(fit, linear=line, share=0.3)
     torch.manual_seed(0)
     network = config.build(inputs_of(target)).eval()
     if isinstance(config, Linear):
@@ -78,6 +98,8 @@ def trained(config: ModelConfig, target: Target) -> Any:
 
 def predicted(config: ModelConfig, model: Any, rows: PreparedRows, target: Target) -> np.ndarray:
     """(N, classes) or (N,): as a bundle predicts."""
+    if isinstance(config, Ensemble):
+        return model.predict(rows.arrays, inputs_of(target), target)
     if isinstance(config, Boosting):
         return target.learner.of_trees(target, predict(model, rows.arrays, inputs_of(target)))
     with torch.no_grad():
@@ -106,7 +128,7 @@ def test_contributions_of_every_model_add_up_to_what_it_predicts(name: str, kind
     assert parts.values.shape == (40, 5)
     sums = parts.base + parts.values.sum(1)
     np.testing.assert_allclose(sums, margins[np.arange(40), which], rtol=1e-4, atol=1e-3 * margins.std())
-    if config.compares_rows:
+    if config.compares_rows and not isinstance(config, Ensemble):  # whose trees start from the training rows
         mean = margins_of(config, model, others, target).mean(0)
         np.testing.assert_allclose(parts.base, mean[which], rtol=1e-4, atol=1e-4 * margins.std())
 
@@ -164,19 +186,14 @@ def test_expected_gradients_of_a_linear_network_are_its_closed_form() -> None:
     """Weight times distance from the mean, summed over all that a column becomes: numbers, one-hot codes, embeddings, tokens."""
     target = TARGETS["a number"]
     torch.manual_seed(1)
-    network = MLP(depth=0, text="tokens").build(inputs_of(target, (30,))).eval()
-    assert isinstance(network, TableNetwork)
-    assert network.columns.bags is not None
+    network = mlp(MLP(depth=0, text="tokens"), target, (30,))
     torch.nn.init.normal_(network.columns.bags.bags[0].weight)
     rows, others = rows_of(20, 8, 30), rows_of(30, 9, 30)
     parts = expected_gradients(network, rows, others, target, np.zeros(20, np.int64))
 
-    def encoded(some: PreparedRows) -> np.ndarray:
-        with torch.no_grad():
-            return network.encode(**{k: v[: len(v)] for k, v in tensors_of(some).items()}).double().numpy()
-
     weights = network.body[0].weight.detach().double().numpy()[0] * target.std
-    product = (encoded(rows) - encoded(others).mean(0)) * weights
+    apart = encoded_by(network, rows) - encoded_by(network, others).mean(0)
+    product = apart.double().numpy() * weights
     ends = np.cumsum([1, 1, 1, 4, 16, 32])
     truth = np.stack([part.sum(1) for part in np.split(product, ends[:-1], 1)], 1)
     assert product.shape[1] == ends[-1]
@@ -205,28 +222,26 @@ def test_the_points_on_the_way_miss_less_than_a_hundredth(activation: Any) -> No
     """Before what they missed is spread over the columns. The root of the mean square, of the widest move."""
     target = TARGETS["two classes"]
     torch.manual_seed(2)
-    network = MLP(width=64, depth=3, activation=activation).build(inputs_of(target)).eval()
+    network = mlp(MLP(width=64, depth=3, activation=activation), target)
     for weights in network.parameters():
         weights.requires_grad_(False)
         if weights.ndim == 2:
             weights *= 3  # as bent as a trained one
     task = target_task(target.task)
-    encoded = [
-        network.encode(**{k: v[: len(v)] for k, v in tensors_of(rows_of(n, s)).items()}) for n, s in ((30, 1), (100, 2))
-    ]
+    x, z = encoded_by(network, rows_of(30, 1)), encoded_by(network, rows_of(100, 2))
 
-    def margins(x: torch.Tensor) -> torch.Tensor:
-        return task.margins(target, network.body(x))
+    def margins(encoded: torch.Tensor) -> torch.Tensor:
+        return task.margins(target, network.body(encoded))
 
-    values = along_paths(margins, *encoded, torch.zeros(30, dtype=torch.int64))
-    moved = margins(encoded[0])[:, 0] - margins(encoded[1])[:, 0].mean()
+    values = along_paths(margins, x, z, torch.zeros(30, dtype=torch.int64))
+    moved = margins(x)[:, 0] - margins(z)[:, 0].mean()
     assert (values.sum(1) - moved).square().mean().sqrt() < 0.01 * moved.abs().max()
 
 
 def test_a_column_that_no_weight_reads_contributes_nothing() -> None:
     target = TARGETS["two classes"]
     torch.manual_seed(3)
-    network = MLP(width=16, depth=2).build(inputs_of(target)).eval()
+    network = mlp(MLP(width=16, depth=2), target)
     with torch.no_grad():
         network.body[0][0].weight[:, 1] = 0
     parts = expected_gradients(network, rows_of(20, 1), rows_of(50, 2), target, np.zeros(20, np.int64))

@@ -10,7 +10,7 @@ Shapes: B rows, K other rows, R rows at once, D width of the columns side by sid
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -19,9 +19,12 @@ from torch import Tensor, nn
 from headway.data.padded import tensors_of
 from headway.data.prepared import PreparedRows
 from headway.errors import ConfigError
-from headway.models.base import Contributions
+from headway.models.contributions import Contributions, completed
 from headway.models.layers import LinearNetwork, TableNetwork
 from headway.tasks import Target
+
+if TYPE_CHECKING:
+    from headway.models.linear import LinearFit
 
 STEPS = 8
 """Points on the way from each other row; those of different rows lie at different shares of it, so that they are 800 for 100 rows."""
@@ -53,7 +56,8 @@ def expected_gradients(
     places = torch.tensor(network.columns.places).repeat_interleave(torch.tensor(network.columns.chunks))
     columns = rows.arrays["numeric"].shape[1] + rows.arrays["categorical"].shape[1] + len(rows.ragged)
     values_BP = torch.zeros(len(x_BD), columns).index_add_(1, places, values_BD)
-    return Contributions(completed(values_BP, own_B - base_B).double().numpy(), base_B.double().numpy())
+    own, base, values = (tensor.double().numpy() for tensor in (own_B, base_B, values_BP))
+    return Contributions(completed(values, own - base), base)  # the points on the way miss about a hundredth
 
 
 def along_paths(margins: Margins, x_RD: Tensor, z_KD: Tensor, chosen_R: Tensor) -> Tensor:
@@ -71,13 +75,6 @@ def along_paths(margins: Margins, x_RD: Tensor, z_KD: Tensor, chosen_R: Tensor) 
     return (apart_RKD * total_RKD).mean(1) / STEPS
 
 
-def completed(values_BP: Tensor, sums_B: Tensor) -> Tensor:
-    """With what the points on the way have missed, well below a hundredth, spread over the columns by their size: exact sums."""
-    sizes = values_BP.abs() + 1e-12
-    missed = (sums_B - values_BP.sum(1))[:, None]
-    return values_BP + missed * sizes / sizes.sum(1, keepdim=True)
-
-
 @torch.no_grad()
 def linear_contributions(
     network: nn.Module, rows: PreparedRows, others: PreparedRows, target: Target, which: np.ndarray
@@ -93,6 +90,17 @@ def linear_contributions(
     values = values_BPM.gather(2, chosen[:, None, None].expand(-1, values_BPM.shape[1], 1))[..., 0]
     base = task.margins(target, network(**tensors)).mean(0)[chosen]
     return Contributions(values.double().numpy(), base.double().numpy())
+
+
+def network_of(fit: LinearFit, target: Target) -> LinearNetwork:
+    """A linear fit as a network."""
+    counts = np.diff([*fit.offsets_C, len(fit.codes_VO)]).tolist()
+    network = LinearNetwork(len(fit.numbers_FO), counts, len(fit.bias_O))
+    state = fit.standardised(*target.learner.standard(target)).state()
+    network.load_state_dict(
+        {name: torch.from_numpy(np.ascontiguousarray(values, np.float32)) for name, values in state.items()}
+    )
+    return network
 
 
 def _tensors(rows: PreparedRows) -> dict[str, Tensor]:

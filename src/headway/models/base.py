@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from headway.config import Config
 from headway.data.inputs import Inputs
+from headway.models.contributions import Contributions
 from headway.tasks.base import Target
 
 if TYPE_CHECKING:
     from torch import nn
 
     from headway.data.prepared import PreparedRows
-
-
-@dataclass(frozen=True, eq=False)
-class Contributions:
-    """What each of P prepared columns adds to a row's margin: ``values`` (N, P), from ``base`` (N,), the margin of other rows on average.
-
-    Together they are the margin of the row: see `TargetTask.margins`.
-    """
-
-    values: np.ndarray
-    base: np.ndarray
 
 
 class ModelConfig(Config):

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from headway.data.inputs import Inputs
 from headway.errors import TrainingError
-from headway.models.base import Contributions, ModelConfig
+from headway.models.base import ModelConfig
+from headway.models.contributions import Contributions
 from headway.tasks import Target, TargetTask
 
 if TYPE_CHECKING:

@@ -21,11 +21,14 @@ from pydantic import Field
 from headway.data.inputs import Inputs
 from headway.models.base import ModelConfig
 from headway.models.boosting import Boosting, features, load_trees, mean_of, predict
+from headway.models.contributions import Contributions, completed
 from headway.models.linear import Linear, LinearFit
 from headway.tasks import Target, TargetTask
 
 if TYPE_CHECKING:
     import lightgbm
+
+    from headway.data.prepared import PreparedRows
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -127,6 +130,27 @@ class Ensemble(ModelConfig):
         held_aside = task.pooled(trees, linear, share)
         loss = _loss(task, inputs.outputs, rows["target"][known], held_aside[known], weight)
         return fit, Growth(best, loss, held_aside[is_validation])
+
+    def contributions(
+        self, model: EnsembleFit, rows: PreparedRows, others: PreparedRows, target: Target, which: np.ndarray
+    ) -> Contributions:
+        """Those of the trees and of the linear model by its share, as log-odds and numbers are averaged.
+
+        On another scale than the target's own numbers are averaged after it: what that changes is spread over the columns.
+        """
+        trees = self.boosting.contributions(model.trees, rows, others, target, which)
+        if model.linear is None:
+            return trees
+        from headway.models.attribution import linear_contributions, network_of
+
+        line = linear_contributions(network_of(model.linear, target), rows, others, target, which)
+        values = (1 - model.share) * trees.values + model.share * line.values
+        base = (1 - model.share) * trees.base + model.share * line.base
+        if not target.objective.is_plain:
+            inputs = Inputs(rows.arrays["numeric"].shape[1], (), (), target.outputs)
+            own = target.objective.before_link(model.predict(rows.arrays, inputs, target))
+            values = completed(values, own - base)
+        return Contributions(values, base)
 
     def _count(self, rows: Arrays, inputs: Inputs) -> int:
         if self.parts != "auto":

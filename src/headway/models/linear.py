@@ -19,7 +19,8 @@ from pydantic import Field
 
 from headway.data.inputs import Inputs
 from headway.data.sparse import side_by_side
-from headway.models.base import Contributions, ModelConfig
+from headway.models.base import ModelConfig
+from headway.models.contributions import Contributions
 from headway.tasks import Target, TargetTask
 
 if TYPE_CHECKING:

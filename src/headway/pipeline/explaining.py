@@ -6,7 +6,7 @@ the first rows are shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,13 +146,16 @@ def _explain_file(explainer: Explainer, model: Model, job: Job, top: int, report
     )
 
 
-def _parts(explainer: Explainer, model: Model, one: Input, rows: int, bad_lines: list[str]) -> Iterator[Part]:
+def _parts(
+    explainer: Explainer, model: Model, one: Input, rows: int, bad_lines: list[str]
+) -> Generator[Part, None, None]:
     """An input, so many rows at a time. Rows that cannot be predicted are refused with `score`'s reasons."""
     kinds = list(model.preparation.kinds)
     for start, raw in one.batches(model.columns, rows, 0, bad_lines.append):
         batch = plain_rows(model, one.form, raw)
         refusals = sift(model.preparation, batch)
         numbers = np.setdiff1d(np.arange(batch.num_rows), list(refusals))
+        predictions = explainer.no_predictions()
         if len(numbers):
             predictions = explainer.predictor.predict(batch.take(pa.array(numbers)).select(kinds))
             beyond = unpredicted(predictions)
@@ -187,9 +190,7 @@ def _table(part: Part, top: int) -> pa.Table:
     rows = np.arange(len(largest))
     for rank, chosen in enumerate(largest.T, 1):
         columns[f"reason_{rank}"] = pa.array([reasons.columns[c] for c in chosen], pa.string())
-        columns[f"value_{rank}"] = pa.array(
-            [_value(part, row, c) for row, c in zip(rows, chosen, strict=True)], pa.string()
-        )
+        columns[f"value_{rank}"] = pa.array([_value(part, row, c) for row, c in enumerate(chosen)], pa.string())
         columns[f"contribution_{rank}"] = pa.array(reasons.contributions[rows, chosen], pa.float64())
     columns["others"] = pa.array(part.others(largest), pa.float64())
     names = free_names(part.scores.column_names, list(columns))
@@ -198,7 +199,7 @@ def _table(part: Part, top: int) -> pa.Table:
 
 def _value(part: Part, row: int, column: int) -> str | None:
     """As the row has it."""
-    value = part.rows.column(part.reasons.columns[column])[int(row)].as_py()
+    value = part.rows.column(part.reasons.columns[column])[row].as_py()
     return None if value is None else str(value)
 
 

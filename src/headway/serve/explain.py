@@ -19,10 +19,10 @@ from headway.data.prepare import Preparation
 from headway.data.prepared import PreparedRows, places_of
 from headway.data.store import Store
 from headway.errors import ConfigError
-from headway.models import ModelConfig, model_configs
+from headway.models import ModelConfig
+from headway.models.description import Description
 from headway.serve.bundle import Predictor, load_model
 from headway.serve.reading import canonical_rows
-from headway.serve.whole import description_of
 from headway.tasks import TargetTask, target_task, task_of
 
 BACKGROUND = "background.parquet"
@@ -52,10 +52,9 @@ class Explainer:
     @classmethod
     def load(cls, folder: Path) -> Explainer:
         """Raises ConfigError for a bundle without a table's target, and for one without the rows to compare with."""
-        described = description_of(folder)
-        refuse_unexplained(described["task"])
-        config = model_configs()[described["model"]["name"]].parse(described["model"], "model")
-        predictor = Predictor.load(folder)
+        described = Description.of(folder)
+        refuse_unexplained(described.task)
+        predictor, config = Predictor.load(folder), described.config
         background = _background(folder, config, predictor.preparation)
         return cls(predictor, config, load_model(folder, config, predictor.inputs), background)
 
@@ -64,10 +63,8 @@ class Explainer:
         target = self.predictor.preparation.target
         task = target.learner
         names = np.asarray(task.margin_names(target), object)
-        which, prepared = (
-            task.explained(predictions),
-            PreparedRows.of(self.predictor.preparation, self.predictor.canonical(batch)),
-        )
+        which = task.explained(predictions)
+        prepared = PreparedRows.of(self.predictor.preparation, self.predictor.canonical(batch))
         parts = [
             self.config.contributions(self.model, prepared.take(rows), self.background, target, which[rows])
             for rows in np.split(np.arange(len(which)), range(AT_ONCE, len(which), AT_ONCE))
@@ -101,8 +98,8 @@ def refuse_unexplained(name: str) -> None:
 
 
 def keep_background(bundle: Path, store: Store, config: ModelConfig, count: int) -> None:
-    """Keep so many test rows in a bundle, drawn at random, where its model compares rows with others."""
-    if not config.compares_rows or not count:
+    """Keep so many test rows of a table in a bundle, drawn at random, where its model compares rows with others."""
+    if config.completes or not config.compares_rows or not count:
         return
     total, columns = store.rows["test"], list(store.preparation.kinds)
     chosen = np.sort(np.random.default_rng(0).permutation(total)[:count])

@@ -89,6 +89,10 @@ class Objective:
         """Back in the target's own unit."""
         return {"linear": lambda x: x, "log": np.exp, "log1p": np.expm1}[self.scale](values)
 
+    def before_link(self, values: np.ndarray) -> np.ndarray:
+        """Predictions in the target's own unit on the scale of a model's outputs."""
+        return np.log(np.asarray(values, np.float64)) if self.has_log_link else self.on_scale(values)
+
     def standardised(self, values: np.ndarray) -> np.ndarray:
         """(N,) float32: the target as a network's loss takes it; with a log link, in units of its mean."""
         if self.has_log_link:
