@@ -83,8 +83,18 @@ def trained(config: ModelConfig, target: Target) -> Any:
         how = {"task": task, "seed": 0, "patience": 50, "threads": 1, "on_tree": lambda *_: None}
         return config.fit(inputs_of(target), parts[0], parts[1], **how)
     if isinstance(config, Ensemble):
-        own = [{**some.arrays, "target": target_values(some, target, seed)} for seed, some in ((1, rows_of(500, 1)), (2, rows_of(200, 2)))]
-        how = {"target": target, "seed": 0, "patience": 50, "threads": 1, "on_tree": lambda *_: None, "independent": True}
+        own = [
+            {**some.arrays, "target": target_values(some, target, seed)}
+            for seed, some in ((1, rows_of(500, 1)), (2, rows_of(200, 2)))
+        ]
+        how = {
+            "target": target,
+            "seed": 0,
+            "patience": 50,
+            "threads": 1,
+            "on_tree": lambda *_: None,
+            "independent": True,
+        }
         fit, _ = config.fit(inputs_of(target), own[0], own[1], **how)
         line = Linear().fit(own[0], CODES, target.outputs, task=target.learner, seed=0)
         return replace(fit, linear=line, share=0.3)

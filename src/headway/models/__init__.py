@@ -20,9 +20,7 @@ from headway.models.base import ModelConfig
 __all__ = ["ModelConfig", "model_configs", "parse_model"]
 
 
-PARTS = frozenset(
-    {"attribution", "base", "contributions", "description", "folded", "layers", "stacked", "transformer"}
-)
+PARTS = frozenset({"attribution", "base", "contributions", "description", "folded", "layers", "stacked", "transformer"})
 """Modules of this folder that are no model. Parts of networks need torch, which only the training process imports."""
 
 
