@@ -10,7 +10,7 @@ Shapes: B rows, K other rows, R rows at once, D width of the columns side by sid
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,9 +22,6 @@ from headway.errors import ConfigError
 from headway.models.contributions import Contributions, completed
 from headway.models.layers import LinearNetwork, TableNetwork
 from headway.tasks import Target
-
-if TYPE_CHECKING:
-    from headway.models.linear import LinearFit
 
 STEPS = 8
 """Points on the way from each other row; those of different rows lie at different shares of it, so that they are 800 for 100 rows."""
@@ -90,17 +87,6 @@ def linear_contributions(
     values = values_BPM.gather(2, chosen[:, None, None].expand(-1, values_BPM.shape[1], 1))[..., 0]
     base = task.margins(target, network(**tensors)).mean(0)[chosen]
     return Contributions(values.double().numpy(), base.double().numpy())
-
-
-def network_of(fit: LinearFit, target: Target) -> LinearNetwork:
-    """A linear fit as a network."""
-    counts = np.diff([*fit.offsets_C, len(fit.codes_VO)]).tolist()
-    network = LinearNetwork(len(fit.numbers_FO), counts, len(fit.bias_O))
-    state = fit.standardised(*target.learner.standard(target)).state()
-    network.load_state_dict(
-        {name: torch.from_numpy(np.ascontiguousarray(values, np.float32)) for name, values in state.items()}
-    )
-    return network
 
 
 def _tensors(rows: PreparedRows) -> dict[str, Tensor]:

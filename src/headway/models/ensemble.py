@@ -27,6 +27,7 @@ from headway.tasks import Target, TargetTask
 
 if TYPE_CHECKING:
     import lightgbm
+    from torch import nn
 
     from headway.data.prepared import PreparedRows
 
@@ -141,9 +142,9 @@ class Ensemble(ModelConfig):
         trees = self.boosting.contributions(model.trees, rows, others, target, which)
         if model.linear is None:
             return trees
-        from headway.models.attribution import linear_contributions, network_of
+        from headway.models.attribution import linear_contributions
 
-        line = linear_contributions(network_of(model.linear, target), rows, others, target, which)
+        line = linear_contributions(_network_of(model.linear, target), rows, others, target, which)
         values = (1 - model.share) * trees.values + model.share * line.values
         base = (1 - model.share) * trees.base + model.share * line.base
         if not target.objective.is_plain:
@@ -206,6 +207,19 @@ class EnsembleFit:
         arrays = load_file(folder / LINEAR)
         share = float(arrays.pop("share")[0])
         return cls(trees, LinearFit.of(arrays), share)
+
+
+def _network_of(fit: LinearFit, target: Target) -> nn.Module:
+    """The linear model as a network."""
+    import torch
+
+    from headway.models.layers import LinearNetwork
+
+    counts = np.diff([*fit.offsets_C, len(fit.codes_VO)]).tolist()
+    network = LinearNetwork(len(fit.numbers_FO), counts, len(fit.bias_O))
+    state = fit.standardised(*target.learner.standard(target)).state()
+    network.load_state_dict({name: torch.from_numpy(array.astype(np.float32)) for name, array in state.items()})
+    return network
 
 
 def _take(rows: Arrays, chosen: np.ndarray) -> dict[str, np.ndarray]:
