@@ -33,7 +33,7 @@ from headway.files.disk import disk_error
 from headway.machine.clock import moment
 from headway.machine.processes import die_with_parent
 from headway.pipeline import effects
-from headway.pipeline.terminal import Terminal, importance_rows, metric_rows, slice_rows
+from headway.pipeline.terminal import Terminal, class_rows, importance_rows, metric_rows, slice_rows
 from headway.pipeline.validation import Validation
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter, markdown_table
@@ -186,6 +186,9 @@ def show_metrics(project: str, evaluation: Evaluation) -> None:
     if rows:
         text = ". ".join(evaluation.remarks)
         create_table_artifact(table=rows, key=artifact_key(project, "metrics"), description=text)
+    classes = class_rows(evaluation)
+    if classes:
+        create_table_artifact(table=classes, key=artifact_key(project, "classes"), description="Each class.")
     slices = slice_rows(evaluation)
     if slices:
         create_table_artifact(

@@ -204,9 +204,10 @@ class Project(Config):
 
     def gate_of(self, classes: int) -> GateConfig:
         """The gate, with the metric of what is minimised where none is stated."""
-        if self.gate.metric is not None or self.train.objective.is_plain:
+        own = self.learner.default_metric(classes)
+        if self.gate.metric is not None or own == task_of(self.task).default_metric(classes):
             return self.gate
-        return self.gate.model_copy(update={"metric": self.learner.default_metric(classes)})
+        return self.gate.model_copy(update={"metric": own})
 
     def to_yaml(self) -> str:
         """The resolved project, every default written out."""

@@ -123,7 +123,7 @@ def test_a_metric_without_a_value_says_why_for_the_model_a_baseline_and_a_slice(
     ]
     every = evaluated("classification", ("no", "yes"), target * 0, {"model": good, "trivial": good}, region)
     assert every.metrics["auc"].value is None
-    assert every.gaps[0] == "undefined: auc, average precision (no row has the class yes)"
+    assert every.gaps[0] == "undefined: auc, average precision, balanced accuracy (no row has the class yes)"
     assert len(every.gaps) == 2, "what is undefined for every model is said once, and once for the slices"
 
     constant = evaluated("regression", (), np.full(200, 3.0), {"model": p, "trivial": p}, region)

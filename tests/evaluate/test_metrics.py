@@ -10,7 +10,8 @@ import pytest
 import sklearn.metrics as sk
 
 from headway.errors import ConfigError
-from headway.evaluate.metrics import METRICS, differences, measure, primary
+from headway.evaluate.classes import event_rate, measure_classes
+from headway.evaluate.metrics import METRICS, differences, label_of, measure, primary
 from headway.evaluate.resample import Units
 from headway.evaluate.result import Estimate
 from headway.evaluate.undefined import reasons
@@ -46,34 +47,55 @@ NUMBERS = {
 }
 
 
+LABELS = {
+    "accuracy": sk.accuracy_score,
+    "balanced_accuracy": sk.balanced_accuracy_score,
+    "mcc": sk.matthews_corrcoef,
+}
+
+
 def trusted(name: str, target: np.ndarray, prediction: np.ndarray, weight: np.ndarray | None) -> float:
     """scikit-learn's answer, with the rows' weights."""
     w: dict[str, Any] = {"sample_weight": weight}
     if name in NUMBERS:
         return float(NUMBERS[name](target, prediction, **w))
+    options: dict[str, Any]
     two = prediction.shape[1] == 2
     labels = list(range(prediction.shape[1]))
-    if name == "accuracy":
-        return float(sk.accuracy_score(target, prediction.argmax(1), **w))
+    if name in LABELS:
+        return float(LABELS[name](target, prediction.argmax(1), **w))
+    if name in ("precision", "recall"):
+        options = {"zero_division": 0} | ({} if two else {"average": "macro", "labels": labels})
+        function = {"precision": sk.precision_score, "recall": sk.recall_score}[name]
+        return float(function(target, prediction.argmax(1), **options, **w))
     if name == "f1":
-        options: dict[str, Any] = {} if two else {"average": "macro", "labels": labels}
+        options = {} if two else {"average": "macro", "labels": labels}
         return float(sk.f1_score(target, prediction.argmax(1), **options, **w))
     if name == "log_loss":
         return float(sk.log_loss(target, prediction, labels=labels, **w))
     if name == "brier":
         if two:
             return float(sk.brier_score_loss(target, prediction[:, 1], **w))
-        return float(np.average(((prediction - np.eye(4)[target]) ** 2).sum(1), weights=weight))
+        return float(np.average(((prediction - np.eye(len(labels))[target]) ** 2).sum(1), weights=weight))
     function = {"auc": sk.roc_auc_score, "average_precision": sk.average_precision_score}[name]
     if two:
         return float(function(target, prediction[:, 1], **w))
     return float(np.mean([function(target == c, prediction[:, c], **w) for c in labels]))
 
 
+def many(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of twelve classes, each of which occurs."""
+    rng = np.random.default_rng(seed)
+    target = np.concatenate([np.arange(12), rng.integers(0, 12, rows - 12)])
+    logits = rng.normal(size=(rows, 12)) + 2 * np.eye(12)[target]
+    return target, np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
 CASES = {
     "binary": binary(300, 0),
     "ties": binary(300, 1, ties=True),
     "multiclass": multi(300, 2),
+    "many classes": many(2000, 14),
     "far": tuple(1e7 + np.random.default_rng(11).normal(size=(2, 300))),
     "float32": tuple((2e5 + 1e3 * np.random.default_rng(12).normal(size=(2, 300))).astype(np.float32)),
     "regression": (np.random.default_rng(3).normal(size=300), np.random.default_rng(4).normal(size=300)),
@@ -119,6 +141,38 @@ def test_a_share_of_zero_and_a_deviance_of_a_negative_prediction_are_undefined_w
         "poisson_deviance": "a prediction or a target is not above 0",
         "gamma_deviance": "a prediction or a target is not above 0",
     }
+
+
+def test_each_class_has_scikit_learns_precision_recall_and_f1_with_its_rows() -> None:
+    target, prediction = multi(400, 15)
+    names = ("a", "b", "c", "d")
+    measured = measure_classes(names, target, prediction, 100, Units("row", len(target)))
+    theirs = sk.precision_recall_fscore_support(target, prediction.argmax(1), labels=range(4), zero_division=0)
+    for code, name in enumerate(names):
+        one = measured[name]
+        for k, metric in enumerate(("precision", "recall", "f1")):
+            assert one.metrics[metric].value == pytest.approx(theirs[k][code])
+        assert one.rows == theirs[3][code]  # pyrefly: ignore
+        assert all(m.low <= m.value <= m.high for m in one.metrics.values())  # pyrefly: ignore
+
+
+def test_a_metric_says_of_which_class_it_is_or_that_it_is_a_mean_over_classes() -> None:
+    assert label_of("precision", ("no", "yes")) == "precision of yes"
+    assert label_of("f1", ("a", "b", "c")) == "f1, macro"
+    assert label_of("log_loss", ("a", "b", "c")) == "log loss"
+
+
+def test_average_precision_decides_where_the_event_is_rare_and_the_rate_is_said() -> None:
+    target = (np.arange(1000) < 40).astype(int)
+    assert primary("classification", 2, None, target) == "average_precision"
+    assert primary("classification", 2, "auc", target) == "auc"
+    assert primary("classification", 2, None, 1 - target) == "auc"
+    assert primary("classification", 3, None, target) == "log_loss"
+    rate = event_rate(("no", "yes"), target, rare=True)
+    assert rate is not None
+    assert rate.text == (
+        "yes: 4 % [2.95, 5.4] of the test rows, 40 of 1,000; so rare that average precision decides, which is 0.0400 by chance"
+    )
 
 
 def test_the_calibration_error_equals_the_slow_obvious_version() -> None:

@@ -138,6 +138,8 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
         plan.positive, reason = _positive(values)
         if plan.positive is not None:
             plan.why["positive"] = reason
+            is_event = (classes_of(values).astype(str) == plan.positive).to_numpy().astype(int)
+            plan.metric = task.leading_metric(2, is_event)
     else:
         frame = frame.assign(**{plan.target: numbers(values)})
     doubts = {name: writing.doubt for name, writing in writings.items()}

@@ -33,6 +33,7 @@ class Plan:
     target: str
     task: TaskName
     positive: str | None = None
+    metric: str = ""
     features: dict[str, Kind] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     ignore: dict[str, str] = field(default_factory=dict)

@@ -198,10 +198,12 @@ def _gate(plan: Plan) -> list[str]:
     from headway.evaluate.margin import default_margin
     from headway.evaluate.metrics import METRICS
 
-    metric = target_task(plan.task).default_metric(0 if plan.positive is None else 2)
+    usual = target_task(plan.task).default_metric(0 if plan.positive is None else 2)
+    metric = plan.metric or usual
+    why = "" if metric == usual else f"  # {plan.positive} is rare: see its precision, which {usual} hides"
     margin = default_margin(METRICS[metric].is_error)
     of = "of the champion's own" if isinstance(margin, str) else "in the metric's unit"
-    return [f"  metric: {metric}", f"  margin: {margin}  # {of}"]
+    return [f"  metric: {metric}{why}", f"  margin: {margin}  # {of}"]
 
 
 def _comment(text: str) -> str:

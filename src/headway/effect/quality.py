@@ -43,7 +43,9 @@ def metric_of(run: RunDirectory, workload: Workload) -> str:
     if not isinstance(workload, TableWorkload):
         return "loss"
     gate, classes = GateConfig.parse(run.plan["project"]["gate"], "gate"), len(workload.target.classes)
-    return primary(workload.target.task, classes, gate.metric or workload.task.default_metric(classes))
+    return primary(
+        workload.target.task, classes, gate.metric or workload.task.leading_metric(classes, _targets(workload))
+    )
 
 
 def quality_of(run: RunDirectory, workload: Workload, network: nn.Module, arithmetic: Arithmetic) -> float:

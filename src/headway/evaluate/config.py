@@ -57,7 +57,9 @@ class GateConfig(Config):
     """When a candidate replaces the champion."""
 
     metric: str | None = Field(
-        None, description="The metric that decides; auc, log_loss or rmse by the kind of target."
+        None,
+        description="The metric that decides. Left out: auc of two classes, average_precision where the positive one is below 5 %, "
+        "log_loss of more, of numbers that of the loss, rmse for squared errors.",
     )
     margin: float | str | None = Field(
         None,

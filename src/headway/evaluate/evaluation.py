@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headway.evaluate.calibration import reliability
+from headway.evaluate.classes import event_rate, measure_classes
 from headway.evaluate.config import GateConfig
 from headway.evaluate.metrics import METRICS, differences, measure, number_text, primary, title_of
 from headway.evaluate.resample import Units
@@ -54,7 +55,7 @@ def evaluate(
 
     ``further``: metrics beside those that are always measured.
     """
-    metric = primary(task, len(classes), gate.metric)
+    metric = primary(task, len(classes), gate.metric, target)
 
     def measured_on(name: str) -> Metrics:
         return measure(task, target, predictions[name], resamples, units=units, further=further)
@@ -63,7 +64,7 @@ def evaluate(
         measured = dict(zip(predictions, pool.map(measured_on, predictions), strict=True))
     ordered = {name: _first(values, metric) for name, values in measured.items()}
     baselines = {name: values for name, values in ordered.items() if name != "model"}
-    event = task_of(task).event(predictions["model"])
+    event, default = task_of(task).event(predictions["model"]), task_of(task).default_metric(len(classes))
     return Evaluation(
         task=task,
         primary=metric,
@@ -76,6 +77,8 @@ def evaluate(
         slices=measure_slices(
             task, target, predictions["model"], slice_values, resamples, units, classes, further=further
         ),
+        per_class=measure_classes(classes, target, predictions["model"], resamples, units),
+        event=None if event is None else event_rate(classes, target, rare=gate.metric is None and metric != default),
         calibration=() if event is None else reliability(target, event),
         reference=_reference(task, metric, target, predictions["model"], reference, units, resamples, further),
         earns_its_keep=_standing(metric, target, predictions, baselines, resamples, model_name, units),

@@ -125,11 +125,12 @@ def _outer(
     return min(low, lower), max(high, upper)
 
 
-def primary(task: TaskName, classes: int, setting: str | None) -> str:
-    """The metric that decides; ``setting``: the gate's own. Raises ConfigError where that does not fit."""
+def primary(task: TaskName, classes: int, setting: str | None, target: np.ndarray | None = None) -> str:
+    """The metric that decides; ``setting``: the gate's own, ``target``: the true values. Raises ConfigError where that does not fit."""
     fitting = [m.name for m in (*task_of(task).metrics, *task_of(task).further) if m.decides]
     if setting is None:
-        return task_of(task).default_metric(classes)
+        own = task_of(task)
+        return own.default_metric(classes) if target is None else own.leading_metric(classes, target)
     if setting not in fitting:
         raise ConfigError(f"gate.metric must be a metric of {task}, but is {setting!r}{suggest(setting, fitting)}")
     return setting
@@ -152,6 +153,14 @@ def number_text(value: float | None, scale: float, sign: bool = False) -> str:
 def title_of(metric: str) -> str:
     """A metric's name for people."""
     return METRICS[metric].title
+
+
+def label_of(metric: str, classes: Sequence[str]) -> str:
+    """A metric's name in a table, with the class that it is of, or macro where it is a mean over classes."""
+    text = metric.replace("_", " ")
+    if metric not in METRICS or not METRICS[metric].is_macro:
+        return text
+    return f"{text} of {classes[1]}" if len(classes) == 2 else f"{text}, macro"
 
 
 def value_of(metric: Metric, target: np.ndarray, prediction: np.ndarray) -> float | None:

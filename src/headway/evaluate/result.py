@@ -81,6 +81,41 @@ class CalibrationBin(Record):
 
 
 @dataclass(frozen=True)
+class ClassResult(Record):
+    """One of the classes: its test rows, and precision, recall and f1 of the predicted labels."""
+
+    rows: int
+    metrics: Metrics = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EventRate(Record):
+    """How often the event, the second of two classes, is among the test rows, with the 95 % interval of its share."""
+
+    label: str
+    count: int
+    rows: int
+    share: float
+    low: float
+    high: float
+    leads: bool = False
+    """Whether it is so rare that average precision decides."""
+
+    @property
+    def text(self) -> str:
+        """One line, for any page."""
+        shares = [f"{100 * share:.3g}" for share in (self.share, self.low, self.high)]
+        line = (
+            f"{self.label}: {shares[0]} % [{shares[1]}, {shares[2]}] of the test rows, {self.count:,} of {self.rows:,}"
+        )
+        return (
+            f"{line}; so rare that average precision decides, which is {self.share:.4f} by chance"
+            if self.leads
+            else line
+        )
+
+
+@dataclass(frozen=True)
 class CoveredRows(Record):
     """Rows, their mean prediction, the share whose target is in its interval (with a 95 % interval), the mean ``width``."""
 
@@ -173,6 +208,8 @@ class Evaluation(Record):
     baseline_notes: Mapping[str, str] = field(default_factory=dict)
     champion: ChampionResult | None = None
     slices: Mapping[str, Mapping[str, SliceResult]] = field(default_factory=dict)
+    per_class: Mapping[str, ClassResult] = field(default_factory=dict)
+    event: EventRate | None = None
     calibration: tuple[CalibrationBin, ...] = ()
     coverage: IntervalCoverage | None = None
     reference: ReferenceResult | None = None
@@ -187,7 +224,9 @@ class Evaluation(Record):
     @property
     def remarks(self) -> list[str]:
         """For any page: how the model stands beside its baselines, what its intervals hold, what drives it, and what was not measured."""
-        texts = [one.text for one in (self.earns_its_keep, self.coverage, self.importance) if one is not None]
+        texts = [
+            one.text for one in (self.earns_its_keep, self.event, self.coverage, self.importance) if one is not None
+        ]
         return [*texts, *self.gaps]
 
     @property

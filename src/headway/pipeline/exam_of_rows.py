@@ -87,7 +87,9 @@ class ExamOfRows(Exam):
     @property
     def importance(self) -> ImportanceRequest | None:
         rows = self.project.evaluate.importance
-        metric = primary(self.project.task, len(self.classes), self.project.gate.metric)
+        metric = primary(
+            self.project.task, len(self.classes), self.project.gate_of(len(self.classes)).metric, self.target
+        )
         return ImportanceRequest(metric, rows) if rows else None
 
     @property

@@ -63,13 +63,15 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
 
 
 def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Reporter) -> tuple[Prepared, str]:
+    import numpy as np
+
     from headway.train.target import target_of, weights_of
 
     table, takes = rows_of(run, project, root), project.model.takes
     store, reused = store_of(table, project, root, takes, report.warn)
     for name in store.preparation.lacking(table.kinds, takes):
         report.warn(f"{name} has no text in any training row, so the model does not see it")
-    target_of(store, project.train.objective)  # what cannot be learnt is refused here, before any training
+    target = target_of(store, project.train.objective)  # what cannot be learnt is refused here, before any training
     for split in SPLITS:
         weights_of(store, project.train, split)
     inputs = store.preparation.inputs()
@@ -77,7 +79,9 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
     line = f"{rows} rows, {inputs.numeric} numeric and {len(inputs.categorical)} categorical columns"
     line += f", {' and '.join(sorted(takes))} of {len(inputs.tokens)}" if inputs.tokens else ""
-    line = "; ".join([line, *(remark for one in store.preparation.columns if (remark := one.remark()))])
+    remarks = [target.learner.remark(target, np.asarray(store.arrays("train")["target"]))]
+    remarks += [one.remark() for one in store.preparation.columns]
+    line = "; ".join([line, *(remark for remark in remarks if remark)])
     return Prepared(run.from_root(store.path), store.path.name, reused, store.rows), line
 
 

@@ -169,7 +169,7 @@ class Terminal:
     def _metrics(self, evaluation: Evaluation) -> None:
         from rich.text import Text
 
-        for rows in (metric_rows(evaluation), slice_rows(evaluation)):
+        for rows in (metric_rows(evaluation), class_rows(evaluation), slice_rows(evaluation)):
             if rows:
                 self.console.print()
                 self.console.print(_table(rows))
@@ -179,9 +179,13 @@ class Terminal:
         if standing is not None:
             self.console.print()
             self.console.print(Text(standing.text, style="" if standing.verdict else "bold yellow"))
-        for one in (reference, evaluation.coverage, evaluation.importance):
+        for one in (evaluation.event, reference, evaluation.coverage, evaluation.importance):
             if one is not None:
                 self.console.print(Text(one.text))
+
+
+MOST_CLASSES = 30
+"""Shown in a table; evaluation.json has all."""
 
 
 def _console(stream: TextIO, width: int | None) -> Console:
@@ -215,6 +219,8 @@ def _next(summary: Summary) -> list[tuple[str, str]]:
 
 def metric_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     """One row a metric: its name, the value with its interval, then champion and baselines. All text, for any table."""
+    from headway.evaluate.metrics import label_of
+
     others: dict[str, Metrics] = {}
     champion = evaluation.champion
     if champion is not None and champion.metrics:
@@ -225,7 +231,7 @@ def metric_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     for name, metric in evaluation.metrics.items():
         few = metric.value is not None and metric.low is None  # hardly a resample holds what the metric needs
         row = {
-            "metric": name.replace("_", " ") + (" *" if name == evaluation.primary else ""),
+            "metric": label_of(name, evaluation.classes) + (" *" if name == evaluation.primary else ""),
             "model": number(metric.value),
             "95 % interval": "too few rows" if few else _interval(metric),
         }
@@ -247,6 +253,20 @@ def slice_rows(evaluation: Evaluation) -> list[dict[str, str]]:
         for name, group in groups.items()
         if metric in group.metrics
     ]
+
+
+def class_rows(evaluation: Evaluation) -> list[dict[str, str]]:
+    """One row a class, of more than two: of these the metrics above say it."""
+    if len(evaluation.per_class) <= 2:
+        return []
+    return [
+        {
+            "class": label,
+            "rows": f"{one.rows:,}",
+            **{name: f"{number(m.value)}  {_interval(m)}".rstrip() for name, m in one.metrics.items()},
+        }
+        for label, one in evaluation.per_class.items()
+    ][:MOST_CLASSES]
 
 
 def importance_rows(evaluation: Evaluation) -> list[dict[str, str]]:

@@ -99,6 +99,7 @@ PARTS = frozenset(
         "class_metrics",
         "completion",
         "focal",
+        "labels",
         "metric",
         "number_losses",
         "number_metrics",
@@ -194,6 +195,11 @@ class Task(ABC):
     def default_metric(self, classes: int) -> str:
         """The metric that decides where none is stated."""
 
+    def leading_metric(self, classes: int, target: np.ndarray) -> str:
+        """The same for these true values, where they matter for it."""
+        del target
+        return self.default_metric(classes)
+
     def metric(self, name: str) -> Metric:
         """The task's metric of that name."""
         return next(metric for metric in self.measured if metric.name == name)
@@ -270,6 +276,11 @@ class TargetTask(Task):
         """(B,) bool: the encoded values that training lacks."""
         del target
         return np.zeros(len(values), bool)
+
+    def remark(self, target: Target, values: np.ndarray) -> str:
+        """What a reader of the preparation must know of the training rows' stored target; empty where there is nothing."""
+        del target, values
+        return ""
 
     # Training
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from headway.tasks.labels import LABEL_METRICS
 from headway.tasks.metric import Maker, Metric, Resampled, Shared, Value, alone, mean_of, ratio
 
 EPSILON = 1e-15
@@ -222,7 +223,8 @@ METRICS = (
         counts_cases=True,
         needs_rarer=True,
     ),
-    Metric("f1", "F1", True, _sk_labels("f1_score"), alone(f1), counts_cases=True, needs_rarer=True),
+    Metric("f1", "F1", True, _sk_labels("f1_score"), alone(f1), counts_cases=True, needs_rarer=True, is_macro=True),
+    *LABEL_METRICS,
     Metric(
         "log_loss",
         "log loss",

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 1000
 
+RARE = 0.05
+"""The share of the positive class below which average precision decides where no metric is stated."""
+
 NEVER = -1e4
 """The logit of a class that training lacks: a probability of zero."""
 
@@ -90,6 +93,13 @@ class Classification(TargetTask):
     def unlearnt(self, target: Target, values: np.ndarray) -> np.ndarray:
         del target
         return values < 0
+
+    def remark(self, target: Target, values: np.ndarray) -> str:
+        """The share of the event."""
+        if len(target.classes) != 2:
+            return ""
+        share = float(np.mean(values == 1))
+        return f"{target.classes[1]} is {100 * share:.3g} % of the training rows"
 
     def training_target(self, target: Target, values: np.ndarray) -> np.ndarray:
         del target
@@ -203,6 +213,11 @@ class Classification(TargetTask):
 
     def default_metric(self, classes: int) -> str:
         return "auc" if classes == 2 else "log_loss"
+
+    def leading_metric(self, classes: int, target: np.ndarray) -> str:
+        """Of a rare event average precision: an AUC of .95 can stand for one hit in ten alarms."""
+        rare = classes == 2 and 0 < np.mean(target == 1) < RARE
+        return "average_precision" if rare else self.default_metric(classes)
 
     def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
         both = len(classes) == 2 and len(np.unique(target)) == 2

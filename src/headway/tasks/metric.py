@@ -49,6 +49,8 @@ class Metric:
     """Whether the gate may decide by it: models of different tokenizers cannot be compared in nats a token."""
     sizes: Sizes | None = None
     """(N,) how much each row counts, of target and prediction, where rows are as unequal as documents are; None where they are alike."""
+    is_macro: bool = False
+    """Whether it is of the event where there are two classes, and else the mean over classes."""
     is_biased: bool = False
     """Whether resampling alone moves it, as noise moves a sum of absolute gaps: its draws are brought back around the value."""
 

@@ -1,0 +1,52 @@
+"""What is measured of each class, and how often the event occurs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from headway.evaluate.calibration import wilson
+from headway.evaluate.resample import Bootstrap, Units, interval
+from headway.evaluate.result import ClassResult, Estimate, EventRate
+from headway.tasks.labels import Labels
+
+MOST_CLASSES = 200
+"""Of more no table is made: nobody reads it."""
+
+NAMES = ("precision", "recall", "f1")
+
+
+def measure_classes(
+    classes: Sequence[str], target: np.ndarray, prediction: np.ndarray, resamples: int, units: Units, seed: int = 0
+) -> dict[str, ClassResult]:
+    """Precision, recall and F1 of each class, by the likeliest class of each row; empty where there are no classes, or too many."""
+    if not 2 <= len(classes) <= MOST_CLASSES or not len(target):
+        return {}
+    bootstrap = Bootstrap(units, resamples, seed)
+    rows = np.arange(len(target)) if bootstrap.rows is None else bootstrap.rows
+    labels, everything = Labels(target[rows], prediction[rows]), Labels(target, prediction)
+    whole = everything.counts(np.ones((1, len(target))))
+    keys = [(name, code) for name in NAMES for code in range(len(classes))]
+    values = {f"{name} {code}": float(getattr(whole, name)[0, code]) for name, code in keys}
+    statistics = {
+        f"{name} {code}": lambda weights, name=name, code=code: getattr(labels.counts(weights), name)[:, code]
+        for name, code in keys
+    }
+    draws = bootstrap.draws(statistics, values)
+
+    def estimate(key: str) -> Estimate:
+        return Estimate(values[key], *interval(draws[key], units.count))
+
+    return {
+        label: ClassResult(int(whole.actual[0, code]), {name: estimate(f"{name} {code}") for name in NAMES})
+        for code, label in enumerate(classes)
+    }
+
+
+def event_rate(classes: Sequence[str], target: np.ndarray, rare: bool) -> EventRate | None:
+    """Of the second of two classes; ``rare``: whether it decides on the metric that decides. None without rows."""
+    if not len(target):
+        return None
+    count, rows = int((target == 1).sum()), len(target)
+    return EventRate(classes[1], count, rows, count / rows, *wilson(count / rows, rows), leads=rare)
