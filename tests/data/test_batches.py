@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from headway.columns.ragged import Ragged
+from headway.data import streamed
 from headway.data.batches import Batch, Batches, ResidentBatches
 from headway.data.loader import LoaderBatches
 from headway.data.padded import PaddedRows
@@ -98,6 +100,29 @@ def test_rows_are_read_from_a_mapped_file(tmp_path: Path) -> None:
         mapped[name] = torch.from_numpy(np.load(tmp_path / f"{name}.npy", mmap_mode="c"))
     read = StreamedBatches(mapped, 64, 0, CPU, workers=2, window_bytes=2048, blocks=8)
     assert targets(read) == targets(make("streamed"))
+
+
+def test_the_system_reads_ahead_as_soon_as_rows_come_from_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that lie in memory already are only gathered."""
+    batches = make("streamed")
+    assert isinstance(batches, StreamedBatches)
+    faults, gathered, hints = [0], [0], list[int]()
+    gather = StreamedBatches._gather
+
+    def counted(self: StreamedBatches, *parts: Any) -> torch.Tensor:
+        gathered[0] += 1
+        faults[0] += gathered[0] == 7  # within the third window of three tensors
+        return gather(self, *parts)
+
+    monkeypatch.setattr(StreamedBatches, "_gather", counted)
+    monkeypatch.setattr(streamed, "_will_need", lambda *_: hints.append(gathered[0]))
+    assert targets(batches) == targets(make("streamed"))
+    assert hints == []
+    gathered[0] = 0
+    monkeypatch.setattr(streamed, "_faults", lambda: faults[0])
+    assert targets(batches) == targets(make("streamed"))
+    assert hints
+    assert hints[:3] == [9, 9, 9]
 
 
 def test_a_loop_that_ends_early_leaves_no_reader_behind() -> None:

@@ -9,9 +9,11 @@ Shapes: N rows, B rows in a batch, W rows in a window.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import mmap
+import resource
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -88,41 +90,68 @@ class StreamedBatches(RowBatches):
     def _read_ahead(self, windows: list[Tensor], epoch: int, first: int) -> Iterator[Batch]:
         with ThreadPoolExecutor(self.workers, "headway-read") as pool:
             pending: list[Future[Batch]] = []
+            disk = Disk()
             for number in range(first, len(windows)):
-                pending.append(pool.submit(self._read, windows[number], epoch, number))
+                pending.append(pool.submit(self._read, windows[number], epoch, number, disk))
                 if len(pending) > max(AHEAD, self.workers):
                     yield self._arrived(pending.pop(0).result())
             while pending:
                 yield self._arrived(pending.pop(0).result())
 
-    def _read(self, window: Tensor, epoch: int, number: int) -> Batch:
+    def _read(self, window: Tensor, epoch: int, number: int, disk: Disk) -> Batch:
         """One window's rows, shuffled: in pinned memory where they go to a GPU, so that nothing waits for the copy."""
         size = self.block_rows
         starts = window * size
-        places = starts.tolist()
-        for tensor in self.tensors.values():
-            _will_need(tensor, places, size)
+        if disk.is_read:
+            places = starts.tolist()
+            for tensor in self.tensors.values():
+                _will_need(tensor, places, size)
         rows = (starts[:, None] + torch.arange(size)).flatten()
         if len(rows) > self._size(window):
             rows = rows[rows < self.rows]
-        rows = rows[permutation(len(rows), self.seed, epoch * 1_000_003 + number + 1)]
-        return {name: self._gather(tensor, rows) for name, tensor in self.tensors.items()}
+        order = permutation(len(rows), self.seed, epoch * 1_000_003 + number + 1)
+        shuffled = np.take(rows.numpy(), order.numpy(), mode="clip")
+        with disk.watched():
+            return {name: self._gather(tensor, shuffled) for name, tensor in self.tensors.items()}
 
-    def _gather(self, tensor: Rows, rows: Tensor) -> Tensor:
+    def _gather(self, tensor: Rows, rows: np.ndarray) -> Tensor:
         """By numpy: one thread, while torch would start a pool of its own in each reader, whose idle threads spin."""
         if isinstance(tensor, PaddedRows):
             padded = tensor.values.new_empty((len(rows), tensor.width), pin_memory=self.device.type == "cuda")
-            tensor.gather(rows.numpy(), padded.numpy())
+            tensor.gather(rows, padded.numpy())
             return padded
         out = tensor.new_empty((len(rows), *tensor.shape[1:]), pin_memory=self.device.type == "cuda")
         if tensor.numel():
             np.take(
-                tensor.numpy(), rows.numpy(), axis=0, out=out.numpy(), mode="clip"
+                tensor.numpy(), rows, axis=0, out=out.numpy(), mode="clip"
             )  # clip: raise would copy it all once more
         return out
 
     def _arrived(self, rows: Batch) -> Batch:
         return {name: tensor.to(self.device, non_blocking=True) for name, tensor in rows.items()}
+
+
+class Disk:
+    """Whether an epoch's rows come from the disk, or lie in the system's memory already, as the faults of the readers show.
+
+    Asking the system to read ahead takes a fifth of the time of gathering rows that are there.
+    """
+
+    def __init__(self) -> None:
+        self.is_read = False
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Around a gathering."""
+        before = _faults()
+        yield
+        if _faults() > before:
+            self.is_read = True
+
+
+def _faults() -> int:
+    """How often this thread has waited for the disk to read a page."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_majflt if sys.platform == "linux" else 0
 
 
 def _will_need(tensor: Rows, starts: Sequence[int], rows: int) -> None:
