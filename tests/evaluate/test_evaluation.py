@@ -6,13 +6,14 @@ import itertools
 import json
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import scipy.stats
 from sklearn.calibration import calibration_curve
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -144,6 +145,21 @@ def test_boosting_is_fitted_on_tables_of_few_rows_and_many_classes(counts: tuple
     options = {"outputs": len(counts), "cardinalities": (), "seed": 0}
     prediction = fit_baselines(("boosting",), "classification", arrays, arrays, **options)["boosting"].prediction
     np.testing.assert_allclose(prediction.sum(1), 1, atol=1e-5)
+
+
+def test_few_rounds_of_many_classes_are_timed_before_all_are_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[int] = []
+    fit = HistGradientBoostingClassifier.fit
+
+    def noted(self: HistGradientBoostingClassifier, *values: Any) -> HistGradientBoostingClassifier:
+        rounds.append(self.max_iter)
+        return fit(self, *values)
+
+    monkeypatch.setattr(HistGradientBoostingClassifier, "fit", noted)
+    target = np.repeat(np.arange(20), 2)
+    arrays = {"numeric": np.arange(40.0)[:, None], "categorical": np.zeros((40, 0), int), "target": target}
+    fit_baselines(("boosting",), "classification", arrays, arrays, outputs=20, cardinalities=(), seed=0)
+    assert rounds == [2, 100]
 
 
 def test_boosting_grows_as_many_rounds_as_its_budget_has_time_for_or_is_left_out(

@@ -267,7 +267,7 @@ class Classification(TargetTask):
         if present < 2:
             return self.trivial(target, outputs, len(z))
         if usable.sum() * options["validation_fraction"] <= present - 1:  # too few rows to set one of every class aside
-            options = {**options, "early_stopping": False, "max_iter": 100}
+            options = {**options, "early_stopping": False, "max_iter": min(100, options["max_iter"])}
         weights = None if weights is None else weights[usable]
         model = HistGradientBoostingClassifier(**options).fit(x[usable], target[usable], weights)
         predictions = np.zeros((len(z), outputs), np.float32)
