@@ -14,6 +14,7 @@ from headway.columns.category import ordered
 from headway.columns.number import widened
 from headway.data.source import open_table
 from headway.draft.drafting import draft
+from headway.draft.layout import Choices
 from headway.errors import ConfigError, DataError, HeadwayError
 from headway.pipeline import stages
 from headway.project import load_project
@@ -168,6 +169,25 @@ def test_a_table_of_texts_alone_gets_the_linear_model_of_their_words(root: Path,
     assert project.data.features["note"] == "text"
     assert project.model.name == ("ensemble" if numbers else "linear")
     assert project.evaluate.baselines == (("trivial", "linear", "boosting") if numbers else ("trivial",))
+
+
+@pytest.mark.parametrize(("classes", "model"), [(3, "ensemble"), (50, "ensemble"), (51, "mlp")])
+def test_a_table_gets_trees_and_a_linear_model_unless_it_has_very_many_classes(
+    root: Path, classes: int, model: str
+) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"amount": rng.normal(size=600).round(3), "kind": rng.choice(["x", "y"], 600)})
+    frame["label"] = [f"c{number % classes}" for number in range(600)]
+    made = draft(str(_write(frame, root / "goods.csv")), "label", "goods", root)
+    assert load_project("goods", root).model.name == model
+    assert [line.split(",")[0] for line in made.decisions if line.startswith("model")] == [f"model: {model}"]
+
+
+def test_another_model_is_one_setting_of_init_away(root: Path) -> None:
+    choices = Choices(settings=("model=tabm",))
+    made = draft(str(_write(_frame(), root / "customers.csv")), "churned", None, root, choices)
+    assert load_project("customers", root).model.name == "tabm"
+    assert "ensemble" not in made.text + " ".join(made.decisions)
 
 
 def test_semicolons_are_noticed(root: Path) -> None:

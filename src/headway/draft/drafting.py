@@ -87,7 +87,8 @@ def _draft(data: str, target: str, name: str | None, root: Path, choices: Choice
     text = over(_text(plan, root), pairs)
     Project.parse(yaml.safe_load(text), f"conf/{name}.yaml")
     write_atomically(path, text)
-    return Draft(path, text, (*_decisions(plan), *_questions(plan, text)))
+    has_model = "model" in pairs or "model.name" in pairs
+    return Draft(path, text, (*_decisions(plan, has_model), *_questions(plan, text)))
 
 
 def _source(data: str, root: Path) -> str:
@@ -274,12 +275,13 @@ def _questions(plan: Plan, text: str) -> list[str]:
     ]
 
 
-def _decisions(plan: Plan) -> list[str]:
+def _decisions(plan: Plan, has_model: bool) -> list[str]:
+    """A line each; the model's only where the user has not stated one."""
     lines = [f"task: {plan.task}, since {plan.target} {plan.why['task']}"]
     if plan.positive is not None:
         lines.append(f"positive class: {plan.positive}, since {plan.why['positive']}")
     lines += [f"{column}: {kind}, {plan.why[column]}" for column, kind in plan.features.items()]
     lines += [f"{column}: key, {plan.why[column]}" for column in plan.keys]
     lines += [f"{column}: ignored, {reason}" for column, reason in plan.ignore.items()]
-    lines.append(f"model: {plan.model}, {plan.why['model']}")
+    lines += [] if has_model else [f"model: {plan.model}, {plan.why['model']}"]
     return [" ".join(line.split()) for line in [*lines, *plan.notes]]
