@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from headway.columns.ngrams import WEIGHTED
 from headway.columns.ragged import Ragged
 from headway.data.inputs import Inputs
 from headway.data.padded import tensors_of
 from headway.data.prepared import PreparedRows
+from headway.data.sparse import sparse
 from headway.errors import ConfigError
 from headway.models import ModelConfig, model_configs
 from headway.models.attribution import along_paths, expected_gradients
@@ -31,6 +33,8 @@ EDGES = tuple(np.linspace(-3, 3, 9).tolist())
 TARGETS = {
     "two classes": Target("y", "classification", ("no", "yes")),
     "three classes": Target("y", "classification", ("a", "b", "c")),
+    "two classes, focal": Target("y", "classification", ("no", "yes"), objective=Objective("focal")),
+    "three classes, focal": Target("y", "classification", ("a", "b", "c"), objective=Objective("focal")),
     "a number": Target("y", "regression", (), 10.0, 3.0),
     "a count": Target("y", "regression", (), 10.0, 3.0, Objective("poisson", center=2.3)),
     "a logarithm": Target("y", "regression", (), 10.0, 3.0, Objective("mae", "log", center=2.2, spread=0.4)),
@@ -134,7 +138,7 @@ def test_contributions_of_every_model_add_up_to_what_it_predicts(name: str, kind
     model, rows, others = trained(config, target), rows_of(40, 5), rows_of(50, 6)
     margins = margins_of(config, model, rows, target)
     which = np.arange(40) % margins.shape[1]
-    parts = config.contributions(model, rows, others, target, which)
+    parts = config.contributions(model, inputs_of(target), rows, others, target, which)
     assert parts.values.shape == (40, 5)
     sums = parts.base + parts.values.sum(1)
     np.testing.assert_allclose(sums, margins[np.arange(40), which], rtol=1e-4, atol=1e-3 * margins.std())
@@ -187,9 +191,40 @@ def test_tree_shap_is_the_shapley_values_of_its_trees_by_brute_force(kind: str) 
     else:
         which = np.arange(len(x)) % scores
         truth = np.stack([s[k] - np.delete(s, k, 0).mean(0) for s, k in zip(by_score, which, strict=True)])
-    parts = config.contributions(booster, rows, rows, target, which)
+    parts = config.contributions(booster, inputs_of(target), rows, rows, target, which)
     assert np.abs(truth).max() > 0.01
     np.testing.assert_allclose(parts.values, truth * target.learner.trees_standard(target)[1], rtol=1e-6, atol=1e-9)
+
+
+def test_trees_that_read_texts_give_each_text_the_sum_of_its_words() -> None:
+    """Of two texts the second decides."""
+    target, rng = TARGETS["two classes"], np.random.default_rng(0)
+    config, inputs = Boosting(trees=20, min_leaf=5), Inputs(3, CODES, ((), (), ()), 2, (8, 6))
+
+    def some(count: int) -> tuple[PreparedRows, np.ndarray]:
+        rows = rows_of(count, count)
+        lists = [
+            [
+                np.array([(w, 1.0) for w in rng.choice(np.arange(1, n), 2, replace=False)], WEIGHTED)
+                for _ in range(count)
+            ]
+            for n in (8, 6)
+        ]
+        ragged = {f"tokens_{i}": Ragged.join(words, WEIGHTED) for i, words in enumerate(lists)}
+        return PreparedRows(rows.arrays, ragged), np.array([int(3 in words["feature"]) for words in lists[1]])
+
+    parts = [some(300), some(120)]
+    texts = [sparse(rows.ragged, inputs.tokens) for rows, _ in parts]
+    arrays = [{**rows.arrays, "target": labels} for rows, labels in parts]
+    how = {"task": target.learner, "seed": 0, "patience": 50, "threads": 1, "on_tree": lambda *_: None, "texts": texts}
+    booster = config.fit(inputs, arrays[0], arrays[1], **how)
+    rows, labels = parts[1]
+    given = config.contributions(booster, inputs, rows, rows, target, np.zeros(120, np.int64))
+    assert given.values.shape == (120, 7)
+    shares = predict(booster, rows.arrays, inputs, texts[1]).astype(np.float64)
+    np.testing.assert_allclose(given.base + given.values.sum(1), np.log(shares[:, 1] / shares[:, 0]), atol=1e-4)
+    assert (np.sign(given.values[:, 6]) == np.where(labels, 1, -1)).all()
+    assert np.abs(given.values[:, 6]).mean() > 10 * np.abs(given.values[:, 5]).mean()
 
 
 def test_expected_gradients_of_a_linear_network_are_its_closed_form() -> None:
@@ -215,7 +250,7 @@ def test_a_linear_models_contributions_are_expected_gradients_of_the_same_weight
     config = Linear()
     network, rows, others = trained(config, target), rows_of(10, 3), rows_of(20, 4)
     which = np.arange(10) % 3
-    parts = config.contributions(network, rows, others, target, which)
+    parts = config.contributions(network, inputs_of(target), rows, others, target, which)
     numbers, codes = network.numbers.detach().double().numpy(), network.codes.detach().double().numpy()
     one, mean = rows.arrays, others.arrays["numeric"].mean(0)
     for row, k in enumerate(which):
@@ -268,5 +303,7 @@ def test_trees_are_loaded_as_they_were_saved_with_their_contributions() -> None:
     target, config = TARGETS["two classes"], Boosting(trees=5)
     booster, rows, which = trained(config, target), rows_of(10, 1), np.zeros(10, np.int64)
     again = load_lightgbm().Booster(model_str=booster.model_to_string())
-    one, two = (config.contributions(some, rows, rows, target, which).values for some in (booster, again))
+    one, two = (
+        config.contributions(some, inputs_of(target), rows, rows, target, which).values for some in (booster, again)
+    )
     np.testing.assert_array_equal(one, two)

@@ -46,12 +46,19 @@ class ModelConfig(Config):
     """Whether `contributions` compares a row with others, of which its bundle then keeps some."""
 
     def contributions(
-        self, model: Any, rows: PreparedRows, others: PreparedRows, target: Target, which: np.ndarray
+        self,
+        model: Any,
+        inputs: Inputs,
+        rows: PreparedRows,
+        others: PreparedRows,
+        target: Target,
+        which: np.ndarray,
     ) -> Contributions:
         """What each prepared column adds to margin ``which`` (N,) of each row, beside ``others``: of a network expected gradients.
 
         Raises ConfigError for a network that has no layer where every number belongs to one column.
         """
+        del inputs
         from headway.models.attribution import expected_gradients
 
         return expected_gradients(model, rows, others, target, which)

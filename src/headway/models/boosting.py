@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from headway.data.inputs import Inputs
+from headway.data.sparse import sparse
 from headway.errors import TrainingError
 from headway.models.base import ModelConfig
 from headway.models.contributions import Contributions
@@ -138,21 +139,34 @@ class Boosting(ModelConfig):
             )
 
     def contributions(
-        self, model: lightgbm.Booster, rows: PreparedRows, others: PreparedRows, target: Target, which: np.ndarray
+        self,
+        model: lightgbm.Booster,
+        inputs: Inputs,
+        rows: PreparedRows,
+        others: PreparedRows,
+        target: Target,
+        which: np.ndarray,
     ) -> Contributions:
         """TreeSHAP (Lundberg et al. 2020, arXiv:1905.04610), LightGBM's own, beside the training rows that its trees count."""
         del others
-        x, outputs = features(rows.arrays), target.outputs
-        parts = np.asarray(model.predict(x, pred_contrib=True), np.float64)
-        if outputs <= 2:
+        texts = sparse(rows.ragged, inputs.tokens)
+        chosen = [] if texts is None else _chosen(model)
+        x = features(rows.arrays, texts, chosen)
+        parts = np.asarray(model.predict(x.toarray() if chosen else x, pred_contrib=True), np.float64)
+        if inputs.outputs <= 2:
             center, spread = target.learner.trees_standard(target)
-            return Contributions(parts[:, :-1] * spread, parts[:, -1] * spread + center)
-        import torch
+            base, own = parts[:, -1] * spread + center, parts[:, :-1] * spread
+        else:
+            import torch
 
-        by_class = parts.reshape(len(x), outputs, -1).transpose(0, 2, 1).reshape(-1, outputs)
-        margins = target.learner.margins(target, torch.from_numpy(np.ascontiguousarray(by_class))).numpy()
-        own = margins.reshape(len(x), -1, outputs)[np.arange(len(x)), :, which]
-        return Contributions(own[:, :-1], own[:, -1])
+            by_class = parts.reshape(len(parts), inputs.outputs, -1).transpose(0, 2, 1).reshape(-1, inputs.outputs)
+            margins = target.learner.margins(target, torch.from_numpy(np.ascontiguousarray(by_class))).numpy()
+            of_class = margins.reshape(len(parts), -1, inputs.outputs)[np.arange(len(parts)), :, which]
+            base, own = of_class[:, -1], of_class[:, :-1]
+        plain = inputs.numeric + len(inputs.categorical)
+        text_of = np.searchsorted(np.cumsum(inputs.tokens), chosen, side="right")
+        of_texts = [own[:, plain:][:, text_of == text].sum(1) for text in range(len(inputs.tokens))]
+        return Contributions(np.column_stack([own[:, :plain], *of_texts]), base)
 
 
 class Teams:
@@ -244,7 +258,10 @@ def mean_of(boosters: Sequence[lightgbm.Booster], trees: Sequence[int]) -> light
 
 def predict(booster: lightgbm.Booster, arrays: Arrays, inputs: Inputs, texts: Any = None) -> np.ndarray:
     """(N, classes) float32 probabilities, or (N,) values for one output. ``texts``: as in `Boosting.fit`."""
-    names = [] if texts is None else booster.feature_name()
-    chosen = [int(name.removeprefix(NGRAM)) for name in names if name.startswith(NGRAM)]
-    raw = np.asarray(booster.predict(features(arrays, texts, chosen)), np.float32)
+    raw = np.asarray(booster.predict(features(arrays, texts, [] if texts is None else _chosen(booster))), np.float32)
     return np.stack([1 - raw, raw], 1) if inputs.outputs == 2 else raw
+
+
+def _chosen(booster: lightgbm.Booster) -> list[int]:
+    """The numbers of the n-grams that its trees read."""
+    return [int(name.removeprefix(NGRAM)) for name in booster.feature_name() if name.startswith(NGRAM)]

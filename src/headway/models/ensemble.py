@@ -133,13 +133,19 @@ class Ensemble(ModelConfig):
         return fit, Growth(best, loss, held_aside[is_validation])
 
     def contributions(
-        self, model: EnsembleFit, rows: PreparedRows, others: PreparedRows, target: Target, which: np.ndarray
+        self,
+        model: EnsembleFit,
+        inputs: Inputs,
+        rows: PreparedRows,
+        others: PreparedRows,
+        target: Target,
+        which: np.ndarray,
     ) -> Contributions:
         """Those of the trees and of the linear model by its share, as log-odds and numbers are averaged.
 
         On another scale than the target's own numbers are averaged after it: what that changes is spread over the columns.
         """
-        trees = self.boosting.contributions(model.trees, rows, others, target, which)
+        trees = self.boosting.contributions(model.trees, inputs, rows, others, target, which)
         if model.linear is None:
             return trees
         from headway.models.attribution import linear_contributions
@@ -147,8 +153,7 @@ class Ensemble(ModelConfig):
         line = linear_contributions(_network_of(model.linear, target), rows, others, target, which)
         values = (1 - model.share) * trees.values + model.share * line.values
         base = (1 - model.share) * trees.base + model.share * line.base
-        if not target.objective.is_plain:
-            inputs = Inputs(rows.arrays["numeric"].shape[1], (), (), target.outputs)
+        if inputs.outputs == 1 and not target.objective.is_plain:
             own = target.objective.before_link(model.predict(rows.arrays, inputs, target))
             values = completed(values, own - base)
         return Contributions(values, base)

@@ -119,9 +119,16 @@ class Linear(ModelConfig):
         return LinearNetwork(inputs.numeric, inputs.categorical, inputs.outputs, inputs.tokens)
 
     def contributions(
-        self, model: Any, rows: PreparedRows, others: PreparedRows, target: Target, which: np.ndarray
+        self,
+        model: Any,
+        inputs: Inputs,
+        rows: PreparedRows,
+        others: PreparedRows,
+        target: Target,
+        which: np.ndarray,
     ) -> Contributions:
         """In closed form: what a column adds to this row, less what it adds to the others on average."""
+        del inputs
         from headway.models.attribution import linear_contributions
 
         return linear_contributions(model, rows, others, target, which)

@@ -60,13 +60,13 @@ class Explainer:
 
     def reasons(self, batch: pa.RecordBatch, predictions: np.ndarray) -> Reasons:
         """Of rows that `Predictor.predict` takes, and its predictions for them."""
-        target = self.predictor.preparation.target
+        target, inputs = self.predictor.preparation.target, self.predictor.inputs
         task = target.learner
         names = np.asarray(task.margin_names(target), object)
         which = task.explained(predictions)
         prepared = PreparedRows.of(self.predictor.preparation, self.predictor.canonical(batch))
         parts = [
-            self.config.contributions(self.model, prepared.take(rows), self.background, target, which[rows])
+            self.config.contributions(self.model, inputs, prepared.take(rows), self.background, target, which[rows])
             for rows in np.split(np.arange(len(which)), range(AT_ONCE, len(which), AT_ONCE))
         ]
         values = np.concatenate([part.values for part in parts])
