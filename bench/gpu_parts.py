@@ -147,6 +147,8 @@ def begin(report: Report, label: str, make: Callable[[], Callable[[Batch], objec
     _wait(device)
     side = Side(label, step, first, _peak(device) - held)
     report.line(f"{label}: first step after {first:.1f} s, at most {side.peak / 2**30:.2f} GiB")
+    for notice in step.notices if isinstance(step, Step) else ():
+        report.line(f"{label}: {notice}")  # not compiled after all, or in parts
     return side
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from headway.run.directory import RunDirectory
+from headway.train import graph
 from headway.train.graph import EAGER_STEPS, Graph
 from headway.train.main import main
 from headway.train.optimizer import make_optimizer
@@ -197,3 +200,14 @@ def test_a_killed_training_stays_eager_where_its_graph_was_given_up(
     said = [event.fields["text"] for event in broken.events() if event.kind == "warning"]
     assert len([text for text in said if "no memory for the graph" in text]) == 1
     assert weights(whole)
+
+
+def test_nothing_is_collected_within_a_capture() -> None:
+    """Freeing an earlier graph is a call that no capture survives."""
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        with contextlib.suppress(RuntimeError), graph._no_collection():
+            assert not gc.isenabled()
+            raise RuntimeError("cannot be captured")
+        assert gc.isenabled() == enabled
+    gc.enable()

@@ -8,6 +8,7 @@ Python, a GPU without the memory for it) trains eagerly.
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -68,9 +69,13 @@ class Cuda:
         """The kernels of ``work``, none of which run. Raises RuntimeError where that cannot be."""
         graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         random, stream = self._generator.clone_state(), torch.cuda.current_stream()
+        gc.collect()
         try:
             # thread_local: threads that read ahead pin memory meanwhile
-            with torch.cuda.graph(graph, pool=pool, stream=self._side, capture_error_mode="thread_local"):
+            with (
+                _no_collection(),
+                torch.cuda.graph(graph, pool=pool, stream=self._side, capture_error_mode="thread_local"),
+            ):
                 work()
         except RuntimeError:
             self._clean_up(random, stream, pool)
@@ -92,6 +97,18 @@ class Cuda:
     def set_random(self, state: Tensor) -> None:
         """Put it back."""
         self._generator.set_state(state)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the collector, which may free an earlier graph or event in the middle of a capture, by a call that ends it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class StepGraph:
@@ -123,8 +140,11 @@ class StepGraph:
             self._begin(batch)
         else:
             self.eager_left -= bool(self.eager_left)
-            with self._cuda.aside():
-                self._step.eager(batch)
+            self._eager(batch)
+
+    def _eager(self, batch: Batch) -> None:
+        with self._cuda.aside():
+            self._step.eager(batch)
 
     def _begin(self, batch: Batch) -> None:
         """Capture, and compare with an eager step, which is the one that counts."""
@@ -136,7 +156,7 @@ class StepGraph:
         ):  # not within an except clause: the error holds frames, and they hold the activations
             graph = None
             self._step.optimizers.zero_grad()  # gradients that lie in the lost graph's memory
-            self._step.eager(batch)
+            self._eager(batch)
             return
         self.reason = self._compare(graph, inputs, copies)
         if not self.reason:
@@ -166,7 +186,7 @@ class StepGraph:
         torch._foreach_copy_(replayed, tensors)
         torch._foreach_copy_(tensors, before)
         self._cuda.set_random(random)
-        self._step.eager(batch)
+        self._eager(batch)
         weights = len(list(self._step.network.parameters()))
         for what, part in (("loss", slice(0, 1)), ("weights", slice(1, 1 + weights))):
             if _apart(before[part], tensors[part], replayed[part]) > APART:
