@@ -30,8 +30,8 @@ from flows.zombies import close_now
 from headway.config import find_root
 from headway.data.source import newest_month
 from headway.errors import HeadwayError
+from headway.evaluate.decision import Decision
 from headway.evaluate.result import Evaluation
-from headway.files.atomic import read_json
 from headway.machine.interruption import undisturbed
 from headway.models import model_configs
 from headway.pipeline import runs, stages
@@ -156,12 +156,7 @@ def retrain(
     knobs |= {"train.learning_rate": learning_rate, "train.precision": precision, "train.seed": seed}
     root = find_root()
     try:
-        recommended = recipe_settings(root, project) if recipe else []
-        if recipe and (warning := recipe_warning(root, project)):
-            get_run_logger().warning(warning)
-        overrides = _overrides(knobs, load_project(project, root) if recipe else None)
-        changes = [*recommended, *overrides, *(settings or ())]
-        config = load_project(project, root, changes)
+        config = _resolved(project, root, knobs, settings or (), recipe)
         state = None if force or replace_champion else up_to_date(config, root)
         if state is not None:
             return Completed(message=state.text, data=str(state.run.path))
@@ -170,8 +165,21 @@ def retrain(
         _stages(run, root)
     except (HeadwayError, OSError) as error:
         return failed_state(error)
-    decision = read_json(run.path / "decision.json")
-    return Completed(message=decision["reason"], data=str(run.path))
+    return _completed(run)
+
+
+def _completed(run: RunDirectory) -> State[str]:
+    """The end of a run that was decided about."""
+    return Completed(message=Decision.read(run.path / "decision.json").reason, data=str(run.path))
+
+
+def _resolved(name: str, root: Path, knobs: Mapping[str, Any], settings: Sequence[str], recipe: bool) -> Project:
+    """The project with the form's values and the settings; with ``recipe``, these change its recommended recipe."""
+    recommended = recipe_settings(root, name) if recipe else []
+    if recipe and (warning := recipe_warning(root, name)):
+        get_run_logger().warning(warning)
+    overrides = _overrides(knobs, load_project(name, root) if recipe else None)
+    return load_project(name, root, [*recommended, *overrides, *settings])
 
 
 def _overrides(knobs: Mapping[str, Any], form_defaults: Project | None) -> list[str]:
@@ -241,7 +249,7 @@ def resume(run: str) -> Any:
         _stages(directory, root, names)
     except (HeadwayError, OSError) as error:
         return failed_state(error)
-    return Completed(message=read_json(directory.path / "decision.json")["reason"], data=str(directory.path))
+    return _completed(directory)
 
 
 def outcome_of_resumption(run: Path) -> Path:

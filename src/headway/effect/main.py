@@ -12,17 +12,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headway.effect.technique import Setting
 from headway.effect.techniques import select
-from headway.errors import ConfigError
 from headway.files.records import Record
 from headway.models import parse_model
 from headway.run.directory import RunDirectory
 from headway.run.result import Result
 from headway.train.main import guarded, workload_of
 from headway.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from headway.train.workload import Workload
 
 
 def study(run: RunDirectory) -> None:
@@ -75,42 +79,30 @@ class Baseline(Setting, Record):
 
 
 def describe(run: RunDirectory) -> Baseline:
-    """The baseline and the machine, described once a study: a study that is resumed on another machine would not be the same.
-
-    The baseline is the project's recipe computed as a plainly written PyTorch program does: a DataLoader, fp32, unfused, torch's own number
-    of threads. Raises ConfigError for a model that is no network.
-    """
+    """The baseline and the machine, described once a study: a study that is resumed on another machine would not be the same."""
     import torch
     from torch import nn
 
     from headway.effect.quality import metric_of
     from headway.evaluate.metrics import METRICS
     from headway.train.device import choose_device
-    from headway.train.network import make_training
-    from headway.train.precision import choose_precision
     from headway.train.step import has_compiler
-    from headway.train.tune import batch_size_of, physical_cores
+    from headway.train.tune import physical_cores
 
     project = run.plan["project"]
-    model = parse_model(project["model"])
-    if not model.is_network:
-        raise ConfigError(
-            f"an effect study needs a network, but the model is {model.name}; --set model=tabm or model=mlp"
-        )
-    recipe = Recipe.parse(project["train"], "train")
     notes: list[str] = []
+    recipe = Recipe.parse(project["train"], "train")
     device = choose_device(recipe.device, notes.append)
+    model = parse_model(project["model"])
     workload = workload_of(run, model)
-    size = batch_size_of(recipe, workload, choose_precision("fp32", device), make_training)
-    recipe = plain(recipe.model_copy(update={"batch_size": size}), device.type, physical_cores())
-    batches = workload.batches(recipe, device)
-    network = workload.build()
+    recipe = _plain_recipe(recipe, workload, device)
+    batches, network = workload.batches(recipe, device), workload.build()
     metric = metric_of(run, workload)
     return Baseline(
         recipe=recipe,
         model=model.name,
         task=project["task"],
-        rows=batches.steps * size,
+        rows=batches.steps * batches.batch_size,
         counts=sum(batches.count(step) for step in range(batches.steps)),
         device="cuda" if device.type == "cuda" else "cpu",
         cores=physical_cores(),
@@ -123,6 +115,16 @@ def describe(run: RunDirectory) -> Baseline:
         higher_is_better=METRICS[metric].higher_is_better,
         warnings=(*notes, *_neighbours(device.type)),
     )
+
+
+def _plain_recipe(recipe: Recipe, workload: Workload, device: torch.device) -> Recipe:
+    """As a plainly written PyTorch program computes it: a DataLoader, fp32, unfused, torch's own number of threads."""
+    from headway.train.network import make_training
+    from headway.train.precision import choose_precision
+    from headway.train.tune import batch_size_of, physical_cores
+
+    size = batch_size_of(recipe, workload, choose_precision("fp32", device), make_training)
+    return plain(recipe.model_copy(update={"batch_size": size}), device.type, physical_cores())
 
 
 def plain(recipe: Recipe, device: str, cores: int) -> Recipe:
