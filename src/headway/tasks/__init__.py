@@ -9,6 +9,7 @@ number_losses    the losses of numbers
 focal            focal loss, for networks and for trees
 objective        what a training minimises, and on which scale
 completion       going on with a text
+shallow          what models without a network ask of a task
 projection       the loss of logits that are too many to be computed at once
 """
 

@@ -2,15 +2,14 @@
 
 `Task` is any kind of prediction, that of the next token too; `TargetTask` predicts a target column, to which it is fitted.
 
-Shapes: N rows, B batch, K members of an ensemble, O outputs, F numeric columns, V codes of all categorical columns.
+Shapes: N rows, B batch, K members of an ensemble, O outputs.
 """
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -24,16 +23,13 @@ from headway.config import suggest
 from headway.errors import ConfigError
 from headway.tasks.metric import Metric
 from headway.tasks.objective import PLAIN, Objective
+from headway.tasks.shallow import Shallow
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
     from headway.tasks.completion import Parameter
-
-Weights = tuple[np.ndarray, np.ndarray]
-"""Of a linear model: (F + V, O), and the bias (O,)."""
-
 
 Answered = Literal["string", "double"]
 """What a column of the answer holds, in MLflow's words."""
@@ -93,29 +89,11 @@ class Target:
         return task_of(self.task).answer(self, predictions)
 
 
-PARTS = frozenset(
-    {
-        "base",
-        "class_metrics",
-        "completion",
-        "focal",
-        "labels",
-        "metric",
-        "number_losses",
-        "number_metrics",
-        "numbers",
-        "objective",
-        "projection",
-    }
-)
-"""Modules of this folder that are no task."""
-
-
 @cache
 def names() -> tuple[str, ...]:
-    """The names that a project's `task` can have: those of the files."""
-    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
-    return tuple(sorted(module.name for module in modules if module.name not in PARTS))
+    """The names that a project's `task` can have: those of the files that define a ``TASK``."""
+    files = Path(__file__).parent.glob("*.py")
+    return tuple(sorted(path.stem for path in files if "\nTASK = " in path.read_text("utf-8")))
 
 
 def task_of(name: str) -> Task:
@@ -238,7 +216,7 @@ class Task(ABC):
         return None
 
 
-class TargetTask(Task):
+class TargetTask(Task, Shallow):
     """A task that predicts a target column of a table.
 
     A network's outputs are (B, O), or (B, K, O) for an ensemble; each member's loss counts by itself.
@@ -292,11 +270,6 @@ class TargetTask(Task):
         """The center and the spread of the target on the scale on which a linear model is fitted."""
         return target.mean, target.std
 
-    def lightgbm_options(self, outputs: int) -> Mapping[str, float]:
-        """Further parameters of LightGBM's objective."""
-        del outputs
-        return {}
-
     def trees_target(self, target: Target, values: np.ndarray) -> np.ndarray:
         """The stored target as LightGBM takes it."""
         del target
@@ -331,19 +304,6 @@ class TargetTask(Task):
         """The metric by which a model's fit chooses between settings, on rows held aside."""
         return self.metric(self.default_metric(outputs))
 
-    @abstractmethod
-    def lightgbm(self, outputs: int) -> tuple[str | Callable[..., Any], str | Callable[..., Any]]:
-        """The objective and the metric of LightGBM: names that it has, or functions as it calls them."""
-
-    @abstractmethod
-    def solve_linear(
-        self, x: Any, target: np.ndarray, outputs: int, l2: float, weights: np.ndarray | None = None
-    ) -> Weights:
-        """A linear model of x (N, F + V), sparse, fitted to its optimum by scikit-learn; ``target`` is in its own unit.
-
-        ``weights`` (N,) of the rows; None where each counts the same.
-        """
-
     def apart(self, target: Target, one: np.ndarray, other: np.ndarray) -> float:
         """The largest distance of two models' predictions for the same rows, in the unit in which training computes them."""
         return float(np.abs(one.astype(float) - other).max()) / target.std
@@ -366,49 +326,6 @@ class TargetTask(Task):
     def explained(self, predictions: np.ndarray) -> np.ndarray:
         """(N,) the margin by which each prediction is explained."""
         return np.zeros(len(predictions), np.int64)
-
-    # Evaluation
-
-    @abstractmethod
-    def is_one_score(self, outputs: int) -> bool:
-        """Whether one number says all of a prediction: a value, or the probability of one of two classes."""
-
-    @abstractmethod
-    def of_scores(self, scores: np.ndarray) -> np.ndarray:
-        """Such numbers, (N,), as predictions."""
-
-    @abstractmethod
-    def trivial(self, target: np.ndarray, outputs: int, rows: int) -> np.ndarray:
-        """The predictions for so many rows of who knows only the training rows' target."""
-
-    def telling(self, x: Any, target: np.ndarray, most: int) -> np.ndarray:
-        """(M,): at most so many columns of x (N, G), sparse and not negative, those that tell most of the target, in order."""
-        strengths = self.strengths(x, target)
-        return np.sort(np.argsort(-np.nan_to_num(strengths), kind="stable")[:most])
-
-    @abstractmethod
-    def strengths(self, x: Any, target: np.ndarray) -> np.ndarray:
-        """(G,): how much each column of x (N, G), sparse and not negative, tells of the target; NaN of one that says nothing."""
-
-    @abstractmethod
-    def linear_predictions(self, outputs: np.ndarray) -> np.ndarray:
-        """Predictions of a linear model with ``solve_linear``'s weights, from its outputs (N, O)."""
-
-    @abstractmethod
-    def pooled(self, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-        """Predictions of two models as one; ``share``: the second one's."""
-
-    @abstractmethod
-    def boosted(
-        self,
-        x: np.ndarray,
-        target: np.ndarray,
-        z: np.ndarray,
-        outputs: int,
-        options: Mapping[str, Any],
-        weights: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Predictions for the rows ``z`` of scikit-learn's histogram gradient boosting, fitted to the rows ``x`` with their weights."""
 
     # `headway init`
 
