@@ -18,6 +18,7 @@ from headway.config import Config, read_yaml, suggest
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.credentials import refuse_credentials
 from headway.data.earlier import renamed
+from headway.data.series import SeriesConfig
 from headway.data.texts import TEXT
 from headway.errors import ConfigError
 from headway.evaluate.config import NAIVE, EvaluateConfig, GateConfig
@@ -163,6 +164,10 @@ class Project(Config):
             raise ValueError(
                 f"split.by must be time for data.series, but is {self.split.by}: a forecast is tested on what comes after"
             )
+        if series is not None and task_of(self.task).has_classes:
+            raise ValueError(f"data.series must be left out for {self.task}: only numbers are forecast")
+        if series is not None:
+            self._has_a_past(series)
         if naive and series is None:
             raise ValueError(
                 f"evaluate.baselines must leave {naive[0]} out, or data.series must be given: it says how rows follow"
@@ -170,6 +175,18 @@ class Project(Config):
         if series is not None and series.season is None and "seasonal_naive" in naive:
             raise ValueError("evaluate.baselines must leave seasonal_naive out, or data.series.season must be given")
         return self
+
+    def _has_a_past(self, series: SeriesConfig) -> None:
+        """Rows to predict say their moment, and numbers known beforehand are features."""
+        for name in series.known:
+            if name not in self.data.features:
+                near = suggest(name, list(self.data.features))
+                raise ValueError(f"data.series.known must name features, but {name} is none{near}")
+        if self.split.column not in self.data.dates:
+            kind = self.data.features.get(str(self.split.column), "none")
+            raise ValueError(
+                f"split.column must be a feature of type date for data.series, but {self.split.column} is {kind}"
+            )
 
     @model_validator(mode="after")
     def _calendars_are_of_dates(self) -> Project:

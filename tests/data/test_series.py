@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import r2_score
 
-from headway.data.history import History
+from headway.data.history import Line
 from headway.data.series import SeriesConfig
 from headway.draft.drafting import draft
 from headway.errors import ConfigError
@@ -41,12 +41,13 @@ def test_the_newest_known_value_is_that_of_the_slow_obvious_version() -> None:
     groups, target = chance.integers(0, 4, rows), chance.normal(size=rows)
     target[chance.random(rows) < 0.2] = np.nan
     asked = SeriesConfig(step="1 hour").earlier(moments, 5)
-    history = History(groups, moments, target)
-    for row, value in enumerate(history.at(asked)):
+    groups = groups.astype(np.uint64)
+    line = Line.of(groups, moments, target)
+    for row, value in enumerate(line.at(groups, asked)):
         before = (groups == groups[row]) & (moments <= asked[row]) & ~np.isnan(target)
         newest = before & (moments == moments[before].max()) if before.any() else before
         assert (value in target[newest]) if before.any() else np.isnan(value)
-    assert np.isnan(History(groups, moments, np.full(rows, np.nan)).at(asked)).all()
+    assert np.isnan(Line.of(groups, moments, np.full(rows, np.nan)).at(groups, asked)).all()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,10 @@ def test_rows_in_regular_steps_are_a_series_whose_newest_rows_are_the_test(
     assert project.split.by == "time"
     naive = [name for name in project.evaluate.baselines if "naive" in name]
     assert naive == ["naive", *(["seasonal_naive"] if season else [])]
-    assert any(line.startswith("high of the same moment: y is a forecast only where it is known") for line in said)
+    assert any(
+        line.startswith(f"high: read {step} before") and "nobody knows the same moment's when y is" in line
+        for line in said
+    )
 
 
 def test_an_hour_that_the_clocks_show_twice_makes_rows_no_less_a_series(tmp_path: Path) -> None:
@@ -153,6 +157,11 @@ def test_rows_of_chance_moments_or_of_classes_are_no_series(tmp_path: Path) -> N
         ("split.by=random", r"split\.by must be time for data\.series, but is random"),
         ("data.series=null", r"evaluate\.baselines must leave naive out, or data\.series must be given"),
         ("data.series.season=null", r"evaluate\.baselines must leave seasonal_naive out, or data\.series\.season must"),
+        ("split.column=high", r"split\.column must be a feature of type date for data\.series, but high is numeric"),
+        ("split.column=row", r"split\.column must be a feature of type date for data\.series, but row is none"),
+        ("data.series.lags=[1, 0]", r"data\.series: lags must be at least the horizon, 1, but one is 0"),
+        ("data.series.windows=[7, 7]", r"data\.series: windows must differ, but are 7, 7"),
+        ("data.series.known=[hihg]", r"data\.series\.known must name features, but hihg is none; did you mean high\?"),
         ("data.series.step=1 fortnight", r"data\.series\.step: must be a number and one of second, .* write 1 hour"),
     ],
 )
@@ -161,18 +170,6 @@ def test_a_series_that_cannot_be_forecast_is_one_line(setting: str, refusal: str
     with pytest.raises(ConfigError, match=refusal) as error:
         load_project("rows", tmp_path, [setting])
     assert "\n" not in str(error.value)
-
-
-def test_a_series_of_numbers_is_refused_before_the_training(tmp_path: Path) -> None:
-    table = table_of(pd.date_range("2024-01-01", periods=200, freq="h")).assign(number=np.arange(200) + 0.5)
-    write(tmp_path, table)
-    project = load_project("rows", tmp_path, ["split.column=number"])
-    run = runs.start(project, tmp_path)
-    stages.validate(run, tmp_path, Silent())
-    with pytest.raises(
-        ConfigError, match=r"^split\.column must hold dates for data\.series, but number holds numbers$"
-    ):
-        stages.prepare(run, tmp_path, Silent())
 
 
 def test_a_wave_of_the_day_is_learnt_from_the_moments_alone_and_the_baselines_learn_it_too(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ measure     the metrics that expectations need; distinct: a column's distinct va
 identity    what tells rows apart; shingles: what tells passages of text apart
 split       training, validation and test
 moments     when each row happened; date_formats: the formats of texts; periods: the units of a test by time
+series      rows as time series; history: their earlier values; past: what a model is given of them
 learnt      the rows that a model was trained on
 documents   the documents of a project without a target
 prepare     the fitted preparation; fit: fits it; inputs: the shape of its arrays

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -111,17 +111,19 @@ def _too_large(column: Summary, role: str, fix: str) -> Finding:
 
 
 def check_leaks(
-    table: Table, parts: np.ndarray, validation: ValidationConfig, moment: str | None = None
+    table: Table, parts: np.ndarray, validation: ValidationConfig, harmless: Collection[str | None] = ()
 ) -> list[Finding]:
     """Features that alone nearly determine the target, and numbers that add up to it, on a sample of the training rows.
 
-    ``moment``: the column of a split by time, which is known before the target is: a trend is no leak.
+    ``harmless``: the column of a split by time, which is known before the target is, so that a trend is no leak; and what a model is given
+    earlier values of.
     """
-    frame = sample(table, np.flatnonzero(parts == TRAIN), [*table.kinds, table.target])
+    kinds = {name: kind for name, kind in table.kinds.items() if name not in harmless}
+    frame = sample(table, np.flatnonzero(parts == TRAIN), [*kinds, table.target])
     target = frame[table.target]
     findings = []
-    for name, kind in table.kinds.items():
-        if not column_type(kind).can_leak or name == moment:
+    for name, kind in kinds.items():
+        if not column_type(kind).can_leak:
             continue
         power, measure = power_alone(frame[name], kind, target, table.task)
         if power > validation.max_single_feature_auc:
@@ -131,7 +133,7 @@ def check_leaks(
             )
             findings.append(Finding(validation.leaks, name, text))
     leaks = {finding.column for finding in findings}
-    numbers = {n: frame[n] for n, kind in table.kinds.items() if column_type(kind).adds_up and n not in leaks}
+    numbers = {n: frame[n] for n, kind in kinds.items() if column_type(kind).adds_up and n not in leaks}
     parts_of = () if target_task(table.task).has_classes else sum_of_columns(numbers, target)
     if parts_of:
         text = (

@@ -100,6 +100,14 @@ class DataConfig(Config):
     )
 
     @property
+    def late(self) -> tuple[str, ...]:
+        """The features of series that are known with the target and not before: numbers that are not said to be known."""
+        if self.series is None:
+            return ()
+        known = {*self.series.known, *self.series.groups}
+        return tuple(n for n, kind in self.features.items() if column_type(kind).adds_up and n not in known)
+
+    @property
     def dates(self) -> tuple[str, ...]:
         """The features that are moments."""
         return tuple(name for name, kind in self.features.items() if column_type(kind).is_time)

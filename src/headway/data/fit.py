@@ -14,6 +14,7 @@ from headway.columns.base import Encoding, Fitter
 from headway.columns.config import PrepareConfig
 from headway.columns.text import DocumentTokens
 from headway.data.config import DataConfig
+from headway.data.past import Past
 from headway.data.prepare import Preparation
 from headway.data.split import TRAIN
 from headway.tasks import Target, target_task
@@ -27,21 +28,28 @@ SAMPLE_ROWS = 100_000
 
 
 def fit(
-    table: Table, parts: np.ndarray, data: DataConfig, config: PrepareConfig, takes: Collection[str] = ()
+    table: Table,
+    parts: np.ndarray,
+    data: DataConfig,
+    config: PrepareConfig,
+    takes: Collection[str] = (),
+    past: Past | None = None,
 ) -> Preparation:
     """Fit on the rows of ``table`` whose part is TRAIN, for a model that ``takes`` these arrays beside numbers and codes.
+
+    ``past``: what some of the columns are made from, of time series.
 
     Raises ConfigError or DataError on a target that cannot be learnt.
     """
     fitters = {
         name: column_type(kind).fitter_for(takes, name, config, name in table.numbers)
-        for name, kind in table.kinds.items()
+        for name, kind in table.learnable.items()
     }
     task = target_task(table.task)
     target = column_type(task.kind).summary(table.target)
     in_sample = _sample_rows(parts)
     sample: list[pa.RecordBatch] = []
-    for chunk in table.chunks(columns=[*table.kinds, table.target]):
+    for chunk in table.chunks(columns=[*table.learnable, table.target]):
         here = parts[chunk.start : chunk.start + chunk.batch.num_rows] == TRAIN
         train = chunk.batch.filter(pa.array(here))
         target.update(train.column(table.target))
@@ -57,6 +65,7 @@ def fit(
         strip=table.csv.strip,
         null_values=table.csv.null_values,
         null_is_value=not table.textual,
+        past=past,
     )
     if not config.bins:
         return preparation

@@ -22,6 +22,7 @@ from headway.columns.text import DocumentTokens
 from headway.columns.written import Written
 from headway.data.config import CsvOptions
 from headway.data.inputs import Inputs
+from headway.data.past import Past
 from headway.tasks import Target
 
 
@@ -49,11 +50,26 @@ class Preparation:
     these words are null only where they are none. Else text is read as in training, by ``strip`` and ``null_values``."""
     written: Mapping[str, Written] = field(default_factory=dict)
     """How columns are written that are not written plainly."""
+    past: Past | None = None
+    """What is read of earlier rows, where the rows are time series."""
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """The columns that rows to predict must have, and their kinds; without groups of series that the model does not see."""
+        kinds = {one.column: one.kind_name() for one in self.columns}
+        if self.past is None:
+            return kinds
+        return {**self.past.kinds, **{name: kind for name, kind in kinds.items() if name not in self.past.names}}
 
     @property
-    def kinds(self) -> dict[str, Kind]:
-        """The raw columns that `apply` needs, and their kinds."""
-        return {one.column: one.kind_name() for one in self.columns}
+    def needed(self) -> tuple[str, ...]:
+        """The columns that rows to predict must have."""
+        return (*self.kinds, *(self.past.carried if self.past is not None else ()))
+
+    @property
+    def observed(self) -> dict[str, Kind]:
+        """The columns that rows may have besides: what they know of it is in the past of other rows."""
+        return {} if self.past is None else dict.fromkeys(self.past.observed, "numeric")
 
     @cached_property
     def lenient(self) -> frozenset[str]:
@@ -127,6 +143,7 @@ class Preparation:
             **(
                 {"written": {k: one.model_dump(mode="json") for k, one in self.written.items()}} if self.written else {}
             ),
+            **({} if self.past is None else {"past": self.past.to_json()}),
         }
 
     @classmethod
@@ -142,6 +159,7 @@ class Preparation:
             written={name: Written.model_validate(one) for name, one in values.get("written", {}).items()},
             null_values=null_values,
             null_is_value=null_is_value,
+            past=Past.from_json(values["past"]) if "past" in values else None,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from headway.config import Config
 
@@ -31,6 +31,21 @@ class SeriesConfig(Config):
     season: int | None = Field(
         None, ge=2, description="Steps of one season, for example 24 for hourly data; null: none."
     )
+    lags: tuple[int, ...] | None = Field(
+        None,
+        description="Steps before a row whose target it is given, each at least the horizon. Left out: the three newest "
+        "that are known, and those of a season and of two before; []: none.",
+    )
+    windows: tuple[int, ...] | None = Field(
+        None,
+        description="Of how many of the newest known targets a row is given mean, deviation, least and greatest. "
+        "Left out: a season and a few of them; []: none.",
+    )
+    known: tuple[str, ...] = Field(
+        (),
+        description="Numeric features that are known before their moment, as what is planned or the calendar says. Of "
+        "any other a row is given the value of `horizon` steps before.",
+    )
 
     @field_validator("step")
     @classmethod
@@ -41,6 +56,58 @@ class SeriesConfig(Config):
             )
         return value
 
+    @model_validator(mode="after")
+    def _has_a_past(self) -> SeriesConfig:
+        for name, least, what in (("lags", self.horizon, f"the horizon, {self.horizon}"), ("windows", 2, "2")):
+            steps = getattr(self, name) or ()
+            if steps and min(steps) < least:
+                raise ValueError(f"{name} must be at least {what}, but one is {min(steps)}; leave it out, or change it")
+            if len(set(steps)) < len(steps):
+                raise ValueError(f"{name} must differ, but are {', '.join(map(str, steps))}")
+        return self
+
+    @property
+    def seasons(self) -> tuple[int, ...]:
+        """The season in steps, and of a season that is a day the week."""
+        if self.season is None:
+            return ()
+        count, unit = self._size
+        is_a_day = self.season * count * UNITS.get(unit, 0) == UNITS["day"]
+        return (self.season, 7 * self.season) if is_a_day else (self.season,)
+
+    @property
+    def usual_lags(self) -> tuple[int, ...]:
+        """`lags`, or where they are left out what they are by the horizon and the season."""
+        if self.lags is not None:
+            return self.lags
+        newest = range(self.horizon, self.horizon + 3)
+        seasonal = (-(-self.horizon // one) * one + more for one in self.seasons for more in (0, one))
+        return tuple(sorted({*newest, *seasonal}))
+
+    @property
+    def usual_windows(self) -> tuple[int, ...]:
+        """`windows`, or where they are left out what they are by the season."""
+        if self.windows is not None:
+            return self.windows
+        first, more = self.season or 7, 7 if len(self.seasons) > 1 else 4
+        return (first,) if more == 4 and first > 7 else (first, more * first)
+
+    @property
+    def patience(self) -> int:
+        """Steps by which a value may be older than the one that is asked for: of working days, those of a long weekend."""
+        return self.season or 7
+
+    def span(self, steps: int) -> str:
+        """So many steps in words: 24 hours."""
+        count, unit = self._size
+        return f"{steps * count} {unit}{'s' if steps * count > 1 else ''}"
+
+    @property
+    def _size(self) -> tuple[int, str]:
+        match = _STEP.fullmatch(self.step)
+        assert match is not None, "it was validated"
+        return int(match[1]), match[2]
+
     @property
     def seasonal_lag(self) -> int | None:
         """Steps back to the newest target of the same place in the season that is known."""
@@ -48,9 +115,8 @@ class SeriesConfig(Config):
 
     def earlier(self, moments: np.ndarray, steps: int) -> np.ndarray:
         """(N,) datetime64[us]: the moments so many steps before."""
-        match = _STEP.fullmatch(self.step)
-        assert match is not None, "it was validated"
-        count, unit = steps * int(match[1]), match[2]
+        size, unit = self._size
+        count = steps * size
         if unit in UNITS:
             return moments - np.timedelta64(count * UNITS[unit], "s").astype("timedelta64[us]")
         months = moments.astype("datetime64[M]")

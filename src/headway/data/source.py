@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +41,28 @@ class Chunk:
     batch: pa.RecordBatch
 
 
+class Extension(Protocol):
+    """Columns that are made of others of a row and of other rows: those of a series' past."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it makes."""
+        ...
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        """The features of which a model is given earlier values alone."""
+        ...
+
+    def needs(self, names: Sequence[str]) -> list[str]:
+        """The columns of the files that ``names`` are made from."""
+        ...
+
+    def extended(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Canonical rows with its columns."""
+        ...
+
+
 class Table:
     """Rows of one or several files as one table. Opening reads schemas only; every pass streams."""
 
@@ -64,10 +87,35 @@ class Table:
         names = [] if config.keys or form != "text" else [NAME]
         self.columns = tuple(dict.fromkeys([*config.features, *self.targets, *extra, *names]))
         self._config, self._root, self._csv, self._clean, self._form = config, root, csv, clean, form
+        self._extension: Extension | None = None
         schema = self._check_schemas()
         self.present = tuple(schema.names)
         self.numbers = frozenset(field.name for field in schema if family(field.type) == "a number")
         """Columns that the files hold as numbers, rather than as the texts of numbers."""
+
+    def extended(self, extension: Extension) -> Table:
+        """The same rows with further columns. Raises ConfigError where the files have one of that name."""
+        twice = [name for name in extension.names if name in self.present]
+        if twice:
+            raise ConfigError(
+                f"a column must not be called {twice[0]}, which data.series makes; rename it in the files"
+            )
+        table = copy(self)
+        table._extension = extension
+        return table
+
+    @property
+    def learnable(self) -> dict[str, Kind]:
+        """What a model is given of a row."""
+        if self._extension is None:
+            return self.kinds
+        kinds = {name: kind for name, kind in self.kinds.items() if name not in self._extension.late}
+        return {**kinds, **dict.fromkeys(self.extra, "numeric")}
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """The columns that the files do not have."""
+        return () if self._extension is None else self._extension.names
 
     @property
     def target(self) -> str:
@@ -191,14 +239,17 @@ class Table:
         """As chunks, but of one file, whose first row is number ``start`` of the whole table. It may have no rows."""
         names = list(columns if columns is not None else self.columns)
         drop = self._config.unlabelled == "drop" and bool(self.targets)
-        needed_names = [*names, *([self.target] if drop and self.target not in names else [])]
+        extension = self._extension if not set(self.extra).isdisjoint(names) else None
+        own = names if extension is None else extension.needs(names)
+        needed_names = [*own, *([self.target] if drop and self.target not in own else [])]
         file = self.files[number]
         whole = self._clean is not None and not self.is_text
         commas = self._config.commas
         for raw in read_batches(file, self._form, self._csv, None if whole else needed_names, rows, commas=commas):
             batch = self._canonical(self._clean(raw) if self._clean else raw, needed_names, PurePath(file).name, start)
             if drop:
-                batch = batch.filter(pc.is_valid(batch.column(self.target))).select(names)
+                batch = batch.filter(pc.is_valid(batch.column(self.target)))
+            batch = (batch if extension is None else extension.extended(batch)).select(names)
             yield Chunk(number, start, batch)
             start += batch.num_rows
 

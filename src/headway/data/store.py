@@ -10,6 +10,7 @@ The rows are those of a table, or documents, which have ragged arrays alone: all
 <digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
 <digest>/<split>/weight.npy (N,) float64, where data.weight is given
 <digest>/<split>/unit.npy   (N,) int64, of a table's validation and test: which rows belong together, for resampling
+<digest>/history.parquet    of time series: the newest rows, which the past of later rows is read from
 <digest>/learnt.json .npy   which rows train and validation hold, for later comparisons
 """
 
@@ -33,6 +34,8 @@ from headway.data.arrays import read_ragged
 from headway.data.config import SPLITS, DataConfig, Split
 from headway.data.identity import Identity, hash_batch
 from headway.data.learnt import LEARNT_FILES, Learnt
+from headway.data.past import FILE as HISTORY
+from headway.data.past import Past
 from headway.data.prepare import Preparation
 from headway.data.ready import is_ready
 from headway.data.sink import RAW_TEST, Sink
@@ -71,6 +74,11 @@ class Store:
     def rows(self) -> dict[str, int]:
         """Rows of each split."""
         return read_json(self._file("store.json"))["rows"]
+
+    @property
+    def history(self) -> Path:
+        """Of time series: the file of the newest rows."""
+        return self._file(HISTORY)
 
     @property
     def learnt(self) -> Learnt:
@@ -145,6 +153,8 @@ def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig, t
         "identity": division.identity.to_json(),
         "prepare": prepare.model_dump(exclude={"tokens", "ngrams"}),
     }
+    if (past := Past.of(data, division.split)) is not None:
+        described |= {"past": past.to_json()}
     if takes := _given(table, takes):
         described |= {"takes": takes, "tokens": prepare.tokens.model_dump()}
     if data.weight is not None:
@@ -175,8 +185,12 @@ def make_store(
     with checksums.replacing_folder(path) as partial:
         from headway.data.fit import fit  # not at the top: a machine that only trains needs none of what it imports
 
-        table, parts = division.table, division.parts
-        preparation = fit(table, parts, data, prepare, takes)
+        table, parts, past = division.table, division.parts, Past.of(data, division.split)
+        if past is not None:
+            earlier = past.over(table)
+            table = table.extended(earlier)
+            earlier.write(partial)
+        preparation = fit(table, parts, data, prepare, takes, past)
         inputs = preparation.inputs()
         if not (inputs.numeric or inputs.categorical or inputs.tokens):
             raise DataError(
@@ -212,7 +226,7 @@ def _write_arrays(folder: Path, table: Table, parts: np.ndarray, preparation: Pr
         sinks = [
             Sink(folder, split, rows, preparation, files, weight) for split, rows in zip(SPLITS, counts, strict=True)
         ]
-        for chunk in table.chunks():
+        for chunk in table.chunks(columns=[*table.columns, *table.extra]):
             here = parts[chunk.start : chunk.start + chunk.batch.num_rows]
             for part, sink in enumerate(sinks):
                 batch = chunk.batch.filter(pa.array(here == part))

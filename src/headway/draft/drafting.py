@@ -152,9 +152,9 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
     formats = {g.date_format for g in guesses.values() if g.textual}
     for column, answer in guesses.items():
         _place(plan, column, answer, len(formats) > 1)
+    _find_series(plan, frame)
     look_for_leaks(plan, frame)
     _write_down(plan, writings)
-    _find_series(plan, frame)
     plan.others = [
         str(c) for c in frame.columns if str(c) not in (*plan.features, plan.target) and is_readable(frame[c])
     ]
@@ -175,12 +175,10 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
 
 
 def _find_series(plan: Plan, frame: pd.DataFrame) -> None:
-    """Rows of a time series are split by time, which is known before it comes: a trend is no leak."""
+    """Rows of a time series are split by time."""
     plan.series = series_of(plan, frame)
     if plan.series is None:
         return
-    plan.questions.pop(plan.series.moment, None)
-    plan.leaks = [column for column in plan.leaks if column != plan.series.moment]
     if plan.part is not None:
         plan.ignore[plan.part] = "says train and test, but the rows are split by time"
     plan.part = plan.test_files = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 
@@ -32,15 +33,23 @@ STRONG = {"AUC": 0.75, "R²": 0.25}
 
 
 def look_for_leaks(plan: Plan, frame: pd.DataFrame) -> None:
-    """Set copies and summands of the target aside, and ask about columns that alone tell it."""
-    target = frame[plan.target]
+    """Set copies and summands of the target aside, and ask about columns that alone tell it.
+
+    The moment of a time series is known before it comes, so that a trend is no leak; of what is known late a model is given earlier values.
+    """
+    target, series = frame[plan.target], plan.series
     has_classes = target_task(plan.task).has_classes
-    columns = {c: column_type(kind).drafted(frame[c], _date_format(plan, c)) for c, kind in plan.features.items()}
+    harmless = () if series is None else (series.moment, *series.late)
+    columns = {
+        c: column_type(kind).drafted(frame[c], _date_format(plan, c))
+        for c, kind in plan.features.items()
+        if c not in harmless
+    }
     if not has_classes:
         _leave_summands(plan, columns, target)
     limit = ValidationConfig().max_single_feature_auc - CLOSE
     for column, kind in plan.features.items():
-        if column in plan.ignore or not column_type(kind).can_leak:
+        if column in plan.ignore or column not in columns or not column_type(kind).can_leak:
             continue
         if has_classes and is_copy(columns[column], target):
             plan.ignore[column] = f"leak: it is {plan.target} in other words"
@@ -55,10 +64,12 @@ def look_for_leaks(plan: Plan, frame: pd.DataFrame) -> None:
             )
     plan.features = {c: kind for c, kind in plan.features.items() if c not in plan.ignore}
     plan.written = {c: written for c, written in plan.written.items() if c in plan.features}
+    if series is not None:
+        plan.series = replace(series, known=tuple(c for c in series.known if c in plan.features))
 
 
 def _leave_summands(plan: Plan, columns: Mapping[str, pd.Series], target: pd.Series) -> None:
-    numbers = {c: columns[c] for c, kind in plan.features.items() if column_type(kind).adds_up}
+    numbers = {c: values for c, values in columns.items() if column_type(plan.features[c]).adds_up}
     while summands := sum_of_columns(numbers, target):
         for column in summands:
             plan.ignore[column] = f"leak: {' + '.join(summands)} = {plan.target}, up to rounding or a fixed part"

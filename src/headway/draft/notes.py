@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 import pyarrow as pa
 
-from headway.columns import column_type
 from headway.data.canonical import canonical
 from headway.draft.plan import Plan, moments_of
 from headway.tasks import target_task
@@ -61,11 +60,13 @@ def about_time(plan: Plan) -> list[str]:
     notes = [
         f"rows are a time series{of}, one row each {series.step} of {series.moment}: the newest are the test, beside naive forecasts"
     ]
-    measured = [name for name, kind in plan.features.items() if column_type(kind).adds_up and name not in series.groups]
-    if measured:
-        shown = ", ".join(measured[:3]) + (" ..." if len(measured) > 3 else "")
-        it = "it is" if len(measured) == 1 else "they are"
+    config = series.config
+    lags = ", ".join(map(str, config.usual_lags))
+    notes.append(f"a row is given {plan.target} of {lags} steps before, and statistics of the newest before it")
+    if series.late:
+        shown = ", ".join(series.late[:3]) + (" ..." if len(series.late) > 3 else "")
         notes.append(
-            f"{shown} of the same moment: {plan.target} is a forecast only where {it} known beforehand; else move to data.ignore"
+            f"{shown}: read {config.span(config.horizon)} before, since nobody knows the same moment's when {plan.target} "
+            "is forecast; list what is planned or known beforehand in data.series.known"
         )
     return notes

@@ -6,17 +6,28 @@ from dataclasses import dataclass, field
 
 from headway.columns import Kind, column_type
 from headway.columns.written import Written
+from headway.data.series import SeriesConfig
 from headway.tasks import TaskName
 
 
 @dataclass(frozen=True)
 class Series:
-    """A step in words, and the likely season in steps; ``groups`` have a series each."""
+    """A step in words, and the likely season in steps; ``groups`` have a series each.
+
+    ``known``: numbers that are known before their moment; ``late``: those that seem not to be.
+    """
 
     moment: str
     groups: tuple[str, ...]
     step: str
     season: int | None
+    known: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> SeriesConfig:
+        """As the project states it."""
+        return SeriesConfig(groups=self.groups, step=self.step, season=self.season, known=self.known)
 
 
 @dataclass

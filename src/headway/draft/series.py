@@ -22,6 +22,9 @@ RECUR = 0.001
 FEWEST = 50
 """Rows of a table, and a fifth of it of a group, below which steps are an accident."""
 
+SHOWN = 1.9
+"""Days on which each part of the calendar is seen, on average: of fewer, any column would follow from it."""
+
 MOST_GROUPS = 8
 """Columns that are tried as groups, alone and in pairs."""
 
@@ -40,8 +43,44 @@ def series_of(plan: Plan, frame: pd.DataFrame) -> Series | None:
         for groups in _groupings(plan, frame, moment):
             step = _step(seconds, frame, groups)
             if step is not None:
-                return Series(moment, groups, *step)
+                numbers = [n for n, kind in plan.features.items() if column_type(kind).adds_up and n not in groups]
+                known = [n for n in numbers if is_known(plan, frame, n, times.dt.tz_localize(None), groups)]
+                late = [n for n in numbers if n not in known]
+                return Series(moment, groups, *step, tuple(known), tuple(late))
     return None
+
+
+def is_known(plan: Plan, frame: pd.DataFrame, name: str, times: pd.Series, groups: tuple[str, ...]) -> bool:
+    """Whether a number is known before its moment: the same throughout a group, counting on, or what the calendar says."""
+    values = column_type(plan.features[name]).drafted(frame[name], plan.date_format)
+    if values.isna().any():
+        return False
+    codes = frame.groupby(list(groups), sort=False).ngroup() if groups else pd.Series(0, frame.index)
+    if groups and _follows(values, codes):
+        return True
+    order = np.lexsort((times.to_numpy(), codes))
+    steps = np.diff(values.to_numpy(float)[order])[np.diff(codes.to_numpy()[order]) == 0]
+    if len(steps) and steps.min() == steps.max() != 0:
+        return True
+    days = times.dt.normalize()
+    return any(
+        days.groupby(part).nunique().mean() >= SHOWN and _follows(values, part)
+        for part in _parts_of_the_calendar(times)
+    )
+
+
+def _follows(values: pd.Series, codes: pd.Series) -> bool:
+    return bool(values.groupby(codes).nunique().max() == 1)
+
+
+def _parts_of_the_calendar(times: pd.Series) -> list[pd.Series]:
+    clock = times.dt
+    week = clock.isocalendar().week
+    return [
+        *(clock.hour, clock.day_of_week, clock.month, clock.day, week),
+        clock.month * 100 + clock.day,
+        clock.day_of_week * 100 + clock.hour,
+    ]
 
 
 def _groupings(plan: Plan, frame: pd.DataFrame, moment: str) -> Iterator[tuple[str, ...]]:

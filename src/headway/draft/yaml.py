@@ -135,14 +135,21 @@ def _validation(plan: Plan, rules: Sequence[Suggestion]) -> list[str]:
 def _series(plan: Plan) -> list[str]:
     if plan.series is None:
         return []
+    series = plan.series.config
     settings = {
-        "groups": list(plan.series.groups),
-        "step": plan.series.step,
-        "horizon": 1,
-        "season": plan.series.season,
+        "groups": list(series.groups),
+        "step": series.step,
+        "horizon": series.horizon,
+        "season": series.season,
+        "known": list(series.known),
     }
     inner = ", ".join(f"{name}: {scalar(value)}" for name, value in settings.items() if value not in ([], None))
-    return [f"  series: {{{inner}}}  # forecasts are this many steps ahead"]
+    lags, windows = (", ".join(map(str, steps)) for steps in (series.usual_lags, series.usual_windows))
+    return [
+        f"  # A row is given {_comment(plan.target)} of {lags} steps before, and mean, deviation, least and greatest of the newest",
+        f"  # {windows}; they follow from horizon and season (or state lags: [1, 7], windows: [28]).",
+        f"  series: {{{inner}}}  # forecasts are horizon steps ahead",
+    ]
 
 
 def _split(plan: Plan) -> list[str]:

@@ -10,24 +10,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headway.data.history import History
-from headway.data.series import SeriesConfig
+from headway.data.past import Past
 from headway.data.split import TEST, TRAIN, Division
 from headway.evaluate.baselines import Fitted
 from headway.evaluate.config import NAIVE
 
 
-def naive_forecasts(names: Sequence[str], division: Division, series: SeriesConfig) -> dict[str, Fitted]:
+def naive_forecasts(names: Sequence[str], division: Division, past: Past) -> dict[str, Fitted]:
     """For the test rows, in their order. A row of whose group nothing was known is given the training rows' mean."""
     if not names:
         return {}
-    history = History.of(division, series)
+    history, series = past.over(division.table).history, past.series
+    target, line = history.values[past.target], history.lines[past.target]
     lags: dict[str, int | None] = dict(zip(NAIVE, (series.horizon, series.seasonal_lag), strict=True))
-    mean = np.nanmean(history.target[division.parts == TRAIN])
+    mean, is_test = np.nanmean(target[division.parts == TRAIN]), division.parts == TEST
+    groups, moments = history.groups[is_test], history.moments[is_test]
     forecasts = {}
     for name in names:
         start, lag = time.perf_counter(), lags[name]
         assert lag is not None, "the project states a season"
-        values = history.at(series.earlier(history.moments, lag))[division.parts == TEST]
+        values = line.at(groups, series.earlier(moments, lag))
         forecasts[name] = Fitted(np.where(np.isnan(values), mean, values), time.perf_counter() - start)
     return forecasts

@@ -27,7 +27,10 @@ VARYING = 4
 DECODING = 5
 """The format of a bundle whose outputs become predictions in a way of their own: another scale or a log link."""
 
-NEWEST = max(VARYING, DECODING, *FORMATS.values())
+OF_SERIES = 7
+"""The format of a bundle for rows of time series, whose past it reads."""
+
+NEWEST = max(VARYING, DECODING, OF_SERIES, *FORMATS.values())
 """The newest format of a bundle that this version reads and writes."""
 
 EARLIER = "tokenizer.json"

@@ -150,13 +150,14 @@ class ExamOfRows(Exam):
         return {name: fitted[name] for name in names if name in fitted}
 
     def _naive(self, names: Sequence[str]) -> dict[str, Fitted]:
+        from headway.data.past import Past
         from headway.data.split import Division
         from headway.evaluate.naive import naive_forecasts
 
-        series = self.project.data.series
-        assert series is not None, "the project was validated"
+        past = Past.of(self.project.data, self.project.split)
+        assert past is not None, "the project was validated"
         division = Division(rows_of(self.run, self.project, self.root), self.project.split)
-        return naive_forecasts(names, division, series)
+        return naive_forecasts(names, division, past)
 
     def check(self, bundle: np.ndarray) -> None:
         expected = np.load(self.run.predictions("test"))

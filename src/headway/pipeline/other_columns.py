@@ -19,6 +19,7 @@ from headway.columns import Kind
 from headway.config import read_yaml
 from headway.data.identity import Identity, hash_batch
 from headway.data.learnt import Learnt
+from headway.data.past import Past
 from headway.data.reading import FileReading
 from headway.data.source import Table
 from headway.data.split import TEST, Division
@@ -39,18 +40,34 @@ class Reading:
     files: FileReading
     others: tuple[str, ...]
     same: bool
+    past: Past | None = None
 
     @classmethod
     def of(cls, bundle: Path, store: Store, now: FileReading) -> Reading:
         """From a version's bundle. ``now``: how the candidate reads files."""
-        kinds = Description.of(bundle).features
-        own, files = store.preparation.kinds, file_reading(bundle, now)
-        same = kinds.items() <= own.items() and files.settings == now.settings
-        return cls(kinds, files, tuple(name for name in kinds if name not in own), same)
+        kinds, candidate, past = Description.of(bundle).features, store.preparation, preparation_of(bundle).past
+        own, files = {**candidate.kinds, **candidate.observed}, file_reading(bundle, now)
+        same = kinds.items() <= own.items() and files.settings == now.settings and past in (None, candidate.past)
+        return cls(kinds, files, tuple(name for name in kinds if name not in own), same, past)
+
+    @property
+    def _names(self) -> list[str]:
+        """The columns of the files that are read."""
+        past = () if self.past is None else (*self.past.carried, *self.past.observed)
+        return list(dict.fromkeys([*self.kinds, *past]))
+
+    def rows(self, table: Table) -> Table:
+        """All rows of the files of ``table``, as the version reads them, with the past that it reads."""
+        files = self.files if _can_read(self.files, table) else table.reading
+        if self.past is None:
+            return table.again(self.kinds, (), files)
+        late = dict.fromkeys(self.past.late, "numeric")
+        rows = table.again({**self.kinds, **late}, self.past.carried, files)
+        return rows.extended(self.past.over(rows))
 
     def problem(self, project: Project, table: Table, replace: bool) -> str:
         """Why the version cannot predict the candidate's test rows or, where it is to be replaced, need not; else empty."""
-        absent = [name for name in self.kinds if name not in table.present]
+        absent = [name for name in self._names if name not in table.present]
         if absent:
             return f"it reads {_columns_text(absent)}, which the data no longer has"
         if replace and self.others:
@@ -85,8 +102,8 @@ def write_test_rows(folder: Path, project: Project, table: Table, reading: Readi
     The files are read as that version read them, if possible; a Parquet file that was CSV before is read as it is.
     Raises DataError where a value is not of its column's kind.
     """
-    files = reading.files if _can_read(reading.files, table) else table.reading
-    batches = _test_batches(table.again(reading.kinds, (), files), list(reading.kinds), _is_test(table, project))
+    rows, carried = reading.rows(table), reading.past.carried if reading.past is not None else ()
+    batches = _test_batches(rows, [*reading.kinds, *carried, *rows.extra], _is_test(table, project))
     first = next(batches)
     path = folder / RAW_TEST
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -92,14 +92,11 @@ def store_of(
     table: Table, project: Project, root: Path, takes: Collection[str], warn: Callable[[str], None] = lambda _: None
 ) -> tuple[Store, bool]:
     """The prepared rows for a model that ``takes`` these arrays beside numbers and codes, and whether they were there already."""
-    from headway.data.history import dates_of
     from headway.data.split import Division
     from headway.data.store import make_store
 
     config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
     division = Division(table, project.split)
-    if project.data.series is not None:
-        dates_of(division)  # refused before the training
     return make_store(root / "data" / "prepared", division, project.data, config, warn, takes)
 
 

@@ -25,6 +25,7 @@ from headway.files.records import Record
 from headway.models.description import Description, preparation_of
 from headway.project import Project, load_project
 from headway.run.report import Reporter
+from headway.serve.following import Following
 from headway.serve.interval import Interval
 from headway.serve.parts import Counts, Output
 from headway.serve.rows import refuse_unfit
@@ -150,7 +151,10 @@ def model_of(root: Path, name: str, version: str, keys: Sequence[str], csv: CsvO
     champion = tracking.version_of(root, name, version)
     preparation = preparation_of(champion.bundle)
     interval, csv = Interval.of(Description.of(champion.bundle).interval), csv or CsvOptions()
-    return Model(name, champion.version, champion.run_id, champion.bundle, preparation, interval, tuple(keys), csv)
+    following = Following.of(champion.bundle, preparation)
+    return Model(
+        name, champion.version, champion.run_id, champion.bundle, preparation, interval, tuple(keys), csv, following
+    )
 
 
 def output_name(name: str) -> str:
@@ -216,7 +220,7 @@ def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[Scor
             is_done = counts is not None
             if counts is None:
                 workers = workers or stack.enter_context((InProcess if _are_few(waiting) else Workers)(model.bundle))
-                counts = Scoring(job, model, workers, report, number, len(jobs)).run()
+                counts = Scoring(job, model.beside(job.input), workers, report, number, len(jobs)).run()
             files.append(_file_of(job, counts, is_done))
     return files
 

@@ -9,6 +9,7 @@ decision.json                                                 register
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -175,6 +176,8 @@ def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
     keep_background(run.bundle, store, project.model, project.evaluate.background)
     complete_bundle(run.bundle, preparation, project.model, project.to_yaml(), interval)
     store.learnt.write(run.bundle)
+    if store.preparation.past is not None:
+        shutil.copyfile(store.history, run.bundle / store.history.name)
     checksums.seal(run.bundle)
 
 

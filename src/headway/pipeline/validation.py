@@ -129,7 +129,7 @@ def _of_rows(project: Project, table: Table) -> list[Finding]:
     """Leaks, test rows among training rows, and parts of the wrong size."""
     division = Division(table, project.split)
     moment = project.split.column if project.split.by == "time" else None
-    findings = check_leaks(table, division.parts, project.validation, moment)
+    findings = check_leaks(table, division.parts, project.validation, (moment, *project.data.late))
     if not division.equal_rows_stay_together:
         findings += check_overlap(table, division.parts, project.validation)
     return findings + check_shares(division)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from headway.columns import Kind
 from headway.data.digests import file_digests
 from headway.data.profile import Profile
 from headway.data.split import Division
@@ -20,7 +21,7 @@ from headway.errors import ConfigError, DataError, TrainingError
 from headway.files import checksums
 from headway.files.atomic import digest, read_json, read_or_empty, write_atomically, write_json
 from headway.files.records import Record
-from headway.models.description import Description
+from headway.models.description import preparation_of
 from headway.pipeline import runs
 from headway.project import Project, load_project
 from headway.run import lifetime
@@ -107,7 +108,7 @@ def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory |
     if champion is None:
         raise ConfigError(f"{name} has no champion to watch yet. Run: headway run {name}")
     reference = Reference.of(champion.bundle, champion.version)
-    rows = open_rows(project.data, Description.of(champion.bundle).features, root, data)
+    rows = open_rows(project.data, _kinds(champion.bundle), root, data)
     digests = file_digests(rows.files, root)
     files, why = _newest(rows.files, digests, reference, data)
     if not files:
@@ -116,6 +117,13 @@ def open_watch(name: str, root: Path, data: str | None = None) -> RunDirectory |
     state = digest({"champion": champion.version, "files": sorted(digests[file] for file in files)})
     plan = Plan(champion.version, str(champion.bundle), files, data, why, state)
     return runs.start(project, root, {"watch": plan.to_json()})
+
+
+def _kinds(bundle: Path) -> dict[str, Kind]:
+    """The features that a version reads, of the rows themselves and of earlier ones."""
+    preparation = preparation_of(bundle)
+    late = () if preparation.past is None else preparation.past.late
+    return {**preparation.kinds, **{name: preparation.observed[name] for name in late}}
 
 
 def _newest(
@@ -188,7 +196,7 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> WatchResult:
     project, plan = runs.project_of(run), Plan.from_json(run.plan["watch"], run.path / "run.json")
     report.progress(0.1, f"profiling and predicting {', '.join(PurePath(f).name for f in plan.files[:3])}")
     bundle = Path(plan.bundle)
-    kinds, reference = Description.of(bundle).features, Reference.of(bundle, plan.champion)
+    kinds, reference = _kinds(bundle), Reference.of(bundle, plan.champion)
     request = Request(project.data, str(root), plan.source, kinds, plan.bundle, plan.files, reference.together)
     newest = _measure(run, request)
     profile, sizes = newest.profile, newest.sizes

@@ -121,7 +121,8 @@ class Scorer:
 
     def _read(self, body: bytes, kind: str) -> Question:
         predictor = self.predictor
-        return read_body(body, kind, predictor.columns, predictor.every, self.limits, predictor.commas)
+        columns, observed = predictor.columns, predictor.observed
+        return read_body(body, kind, columns, predictor.every, self.limits, predictor.commas, observed)
 
 
 class _Patient(H11Protocol):

@@ -45,8 +45,11 @@ def read_body(
     every: bool,
     limits: ServeConfig,
     commas: Collection[str] = (),
+    observed: Sequence[str] = (),
 ) -> Question:
-    """The columns ``needed``: ``every`` one must be there, or those that are. ``commas``: those that have a decimal comma.
+    """The columns ``needed``: ``every`` one must be there, or those that are; and those of ``observed`` that are there.
+
+    ``commas``: columns that have a decimal comma.
 
     Raises DataError, one line.
     """
@@ -59,7 +62,7 @@ def read_body(
     if reader is None:
         kind_text = name_in_line(kind) if kind else "missing"
         raise DataError(f"Content-Type must be {JSON}, {CSV} or {PARQUET}, but is {kind_text}")
-    question = reader(body, columns if every else None, columns, limits)
+    question = reader(body, columns if every else None, (*columns, *observed), limits)
     if not question.rows.num_rows:
         with_column = "" if every else f" with a column {' or '.join(columns)}"
         raise DataError(f"{BODY} must hold rows{with_column}, but it holds none")

@@ -3,6 +3,7 @@
 bundle.json          see `headway.models.description`
 preparation.json     the fitted preparation; bundles of documents of early versions have tokenizer.json
 project.yaml         the resolved project
+history.parquet      of time series: the newest rows, in which the past of later rows is
 weights.safetensors  or model.txt for boosting
 checksums.json       of all of these, once the bundle is complete; bundles of early versions have none
 """
@@ -30,8 +31,9 @@ from headway.files.atomic import write_atomically, write_json
 from headway.models import ModelConfig
 from headway.models.boosting import Boosting, is_trees, load_trees
 from headway.models.boosting import predict as predict_with_trees
-from headway.models.description import DECODING, FORMATS, VARYING, Description, preparation_of
+from headway.models.description import DECODING, FORMATS, OF_SERIES, VARYING, Description, preparation_of
 from headway.models.ensemble import Ensemble, EnsembleFit
+from headway.serve.following import Following
 from headway.serve.interval import Interval
 from headway.serve.reading import canonical_rows, refuse_unpredicted
 from headway.serve.text import TextPredictor
@@ -57,6 +59,7 @@ def complete_bundle(
     formats = [FORMATS[""], *(FORMATS.get(one.group, 2) for one in ragged)]
     formats += [VARYING] if interval is not None and interval.varies else []
     formats += [] if target.objective.is_plain else [DECODING]
+    formats += [] if preparation.past is None else [OF_SERIES]
     described = Description(
         format=max(formats),
         task=target.task,
@@ -81,6 +84,7 @@ class Predictor:
     inputs: Inputs
     model: nn.Module | lightgbm.Booster | EnsembleFit
     interval: Interval | None = None
+    following: Following | None = None
 
     @classmethod
     def load(cls, folder: str | Path) -> Predictor:
@@ -99,7 +103,12 @@ class Predictor:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that a row must have."""
-        return tuple(self.preparation.kinds)
+        return self.preparation.needed
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """The columns that a row may have besides, for the past of other rows."""
+        return tuple(self.preparation.observed)
 
     def predict(self, rows: pd.DataFrame | pa.RecordBatch, strict: bool = True) -> np.ndarray:
         """(N, classes) float32 probabilities or (N,) float64 values, rows in order.
@@ -136,7 +145,11 @@ class Predictor:
 
     def canonical(self, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
         """The columns that the preparation needs, in canonical types. Raises DataError as `predict` does."""
-        return canonical_rows(self.preparation, rows)
+        batch = canonical_rows(self.preparation, rows)
+        if self.following is not None:
+            for name, column in self.following.past_of(rows).items():
+                batch = batch.append_column(name, column)
+        return batch
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -193,7 +206,8 @@ def load_predictor(folder: str | Path) -> AnyPredictor:
         if config.completes:
             assert not isinstance(model, EnsembleFit), "it reads rows"
             return TextPredictor(preparation, config.window, model)
-        return Predictor(preparation, described.inputs, model, Interval.of(described.interval))
+        interval, following = Interval.of(described.interval), Following.of(folder, preparation)
+        return Predictor(preparation, described.inputs, model, interval, following)
 
 
 def load_model(folder: Path, config: ModelConfig, inputs: Inputs) -> nn.Module | lightgbm.Booster | EnsembleFit:

@@ -27,22 +27,25 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
     """The columns that ``preparation`` needs, in canonical types. Raises DataError as `Predictor.predict` does."""
     kinds = preparation.kinds
     have = list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)
-    refuse_missing(list(kinds), have)
+    refuse_missing(list(preparation.needed), have)
     twice = [name for name in kinds if have.count(name) > 1] if len(set(have)) < len(have) else []
     if twice:
         raise DataError(f"{WHERE}: column names must differ, but {name_in_line(twice[0])} occurs more than once")
     columns = {
-        name: _arrow_column(rows[name], name) if isinstance(rows, pd.DataFrame) else rows.column(name) for name in kinds
+        name: arrow_column(rows[name], name) if isinstance(rows, pd.DataFrame) else rows.column(name) for name in kinds
     }
     arrays = [read_column(preparation, kind, columns[name]) for name, kind in kinds.items()]
     batch = pa.RecordBatch.from_arrays(arrays, names=list(kinds))
     form, written = preparation.date_format, preparation.written
     batch = canonical(batch, kinds, WHERE, date_format=form, lenient=preparation.lenient, written=written)
-    for i, encoding in enumerate(preparation.columns):
-        name, column = encoding.column, batch.column(i)
+    for encoding in preparation.columns:
+        name = encoding.column
+        if name not in kinds:
+            continue  # of the past
+        column = batch.column(name)
         respelled = encoding.respelled(column, partial(_holds_numbers, rows, columns, name))
         if respelled is not column:
-            batch = batch.set_column(i, name, respelled)
+            batch = batch.set_column(batch.schema.get_field_index(name), name, respelled)
     return batch
 
 
@@ -81,7 +84,7 @@ def read_column(preparation: Preparation, kind: Kind, column: pa.Array) -> pa.Ar
     return as_read(column, True, preparation.null_values)
 
 
-def _arrow_column(column: pd.Series, name: str) -> pa.Array:
+def arrow_column(column: pd.Series, name: str) -> pa.Array:
     """A pandas column as Arrow; NaN and None are null. Raises DataError for values that no column type holds."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column = column.dt.tz_convert(None)

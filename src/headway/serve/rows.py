@@ -41,11 +41,12 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
     The preparation's own rules are applied column by column. A column may break several, as one with a word and an infinity does.
     """
     reasons: dict[int, str] = {}
-    for encoding in preparation.columns:
-        name, known = encoding.column, np.zeros(batch.num_rows, bool)
-        column = read_column(preparation, encoding.kind_name(), batch.column(name))
+    encodings = {encoding.column: encoding for encoding in preparation.columns}
+    for name, kind in preparation.kinds.items():
+        known = np.zeros(batch.num_rows, bool)
+        column = read_column(preparation, kind, batch.column(name))
         rest = column
-        while (error := _problem(preparation, encoding, rest)) is not None and (error.bad & ~known).any():
+        while (error := _problem(preparation, name, encodings.get(name), rest)) is not None and (error.bad & ~known).any():
             for row in np.flatnonzero(error.bad & ~known).tolist():
                 text = f"{name} must be {error.rule}, but is {str(column[row].as_py())[:80]!r}"
                 reasons[row] = f"{reasons[row]}; {text}" if row in reasons else text
@@ -54,14 +55,13 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
     return reasons
 
 
-def _problem(preparation: Preparation, encoding: Encoding, column: pa.Array) -> BadValues | None:
+def _problem(preparation: Preparation, name: str, encoding: Encoding | None, column: pa.Array) -> BadValues | None:
     """The first rule that values break."""
-    name = encoding.column
     one = pa.RecordBatch.from_arrays([column], names=[name])
     form, written = preparation.date_format, preparation.written
     try:
-        values = canonical(one, {name: encoding.kind_name()}, WHERE, date_format=form, written=written).column(name)
+        values = canonical(one, {name: preparation.kinds[name]}, WHERE, date_format=form, written=written).column(name)
     except BadValues as bad:
         return bad
     error = infinite(values.to_numpy(zero_copy_only=False), name, WHERE) if pa.types.is_floating(values.type) else None
-    return error or encoding.unfit(values, WHERE)
+    return error or (None if encoding is None else encoding.unfit(values, WHERE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from headway.data.prepare import Preparation
 from headway.errors import DataError
 from headway.run.report import Reporter
 from headway.serve.bundle import decode
+from headway.serve.following import Following
 from headway.serve.interval import Interval
 from headway.serve.parts import Counts, Output
 from headway.serve.reading import UNPREDICTED, unpredicted
@@ -27,6 +28,9 @@ from headway.tasks import target_task
 
 BATCH_ROWS = 2048
 """Few, so that a small file, too, keeps every core busy."""
+
+PAST_ROWS = 65_536
+"""Read at once, for the past of others."""
 
 PART_ROWS = 128 * BATCH_ROWS
 """Rows of a part: a kill costs at most this work, which is seconds."""
@@ -45,11 +49,22 @@ class Model:
     keys: tuple[str, ...]
     csv: CsvOptions
     """How the project reads text, by which keys are read, too."""
+    following: Following | None = None
+    """The past of the rows, of time series."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read: the keys, then what the model needs."""
-        return tuple(dict.fromkeys((*self.keys, *self.preparation.kinds)))
+        return tuple(dict.fromkeys((*self.keys, *self.preparation.needed)))
+
+    def beside(self, rows: Input) -> Model:
+        """With what the rows of a file know of one another's past."""
+        if self.following is None:
+            return self
+        have = rows.schema().names
+        columns = [*self.preparation.needed, *(name for name in self.preparation.observed if name in have)]
+        batches = (batch for _, batch in rows.batches(columns, PAST_ROWS, on_bad_line=lambda _: None))
+        return replace(self, following=self.following.beside(batches))
 
 
 @dataclass(frozen=True)
@@ -101,7 +116,9 @@ class Scoring:
             self._keep()
 
     def _ask(self, batch: pa.RecordBatch) -> Future[np.ndarray]:
-        return self.workers.submit(batch.select(list(self.model.preparation.kinds)))
+        rows = batch.select(list(self.model.preparation.needed))
+        following = self.model.following
+        return self.workers.submit(rows if following is None else following.extended(rows))
 
     def _progress(self, rows: int | None) -> None:
         share = (self.number + (self._end / rows if rows else 0.0)) / self.files

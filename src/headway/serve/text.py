@@ -36,6 +36,8 @@ class TextPredictor:
 
     every: ClassVar[bool] = False
     commas: ClassVar[frozenset[str]] = frozenset()
+    observed: ClassVar[tuple[str, ...]] = ()
+    following: ClassVar[None] = None
 
     preparation: Preparation
     context: int

@@ -6,14 +6,14 @@ import contextlib
 import importlib.metadata
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headway
-from headway.columns import column_type
+from headway.columns import Kind, column_type
 from headway.files import checksums
-from headway.models.description import Description
+from headway.models.description import Description, preparation_of
 from headway.tasks import task_of
 from headway.tasks.completion import PROMPT
 from headway.tracking.store import quietly
@@ -44,7 +44,7 @@ def save(folder: Path, bundle: Path, described: Description, example: pd.DataFra
             python_model=str(package / "serve" / "pyfunc.py"),
             artifacts={"bundle": str(bundle)},
             code_paths=[str(Path(code) / "headway")],
-            signature=_signature(described),
+            signature=_signature(described, preparation_of(bundle).observed),
             input_example=_example(example, described),
             pip_requirements=_requirements(described),
             mlflow_model=mlflow_model,
@@ -72,11 +72,12 @@ def _requirements(described: Description) -> list[str]:
     return [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIRED, *sorted(further))]
 
 
-def _signature(described: Description) -> Any:
+def _signature(described: Description, observed: Mapping[str, Kind]) -> Any:
     """Every column may be null: the preparation imputes. Whole numbers are double, because numbers beside nulls are.
 
-    People read the signature, and tools send the right columns by it. MLflow's own check would refuse int64 where it says double,
-    and numbers where it says string. So it is marked as one that the model checks itself: `headway.data.canonical` does.
+    ``observed``: the columns that rows may have besides. People read the signature, and tools send the right columns by it. MLflow's own
+    check would refuse int64 where it says double, and numbers where it says string. So it is marked as one that the model checks itself:
+    `headway.data.canonical` does.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -92,7 +93,8 @@ def _signature(described: Description) -> Any:
         outputs += [ColSpec(kind, name, required=False) for name, kind in task.answered(()).items()]
         return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs), params=params)
     columns = [
-        ColSpec(column_type(kind).mlflow_type, name, required=False) for name, kind in described.features.items()
+        ColSpec(column_type(kind).mlflow_type, name, required=False)
+        for name, kind in {**described.features, **observed}.items()
     ]
     signature = ModelSignature(inputs=Schema(columns), outputs=Schema(_outputs(described)))
     signature._is_signature_from_type_hint = True

@@ -6,7 +6,11 @@ PLAN is a Request as JSON, OUT becomes a Newest (newest.py), or {"problem", "exi
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+import pyarrow as pa
 
 from headway.columns.summary import Summary
 from headway.data.profile import Profiler
@@ -26,11 +30,27 @@ def measure(rows: Rows, predictor: AnyPredictor, together: Together | None) -> N
     target = predictor.preparation.target
     classes = target.classes
     prediction: Summary = profile_predictions((), classes)
-    for chunk in rows.chunks():
-        profiler.update(chunk.batch)
-        prediction.update(as_column(target.task, predictor.predict(chunk.batch, strict=False), classes))
+    for batch in _with_past(rows, predictor):
+        profiler.update(batch)
+        prediction.update(as_column(target.task, predictor.predict(batch, strict=False), classes))
     sizes = None if together is None or together.name == ROW else sizes_of(rows, together)
     return Newest(profiler.profile(), prediction, sizes)
+
+
+def _with_past(rows: Rows, predictor: AnyPredictor) -> Iterator[pa.RecordBatch]:
+    """The rows; of time series with the columns of their past, of which they hold a part themselves."""
+    following = predictor.following
+    if following is None:
+        yield from (chunk.batch for chunk in rows.chunks())
+        return
+    preparation = following.preparation
+    every = replace(rows, kinds={**rows.kinds, **preparation.observed})
+    columns = list(dict.fromkeys([*rows.kinds, *preparation.needed]))
+    observed = [name for name in preparation.observed if name in rows.common_columns]
+    known = list(dict.fromkeys([*preparation.needed, *observed]))
+    following = following.beside(chunk.batch for chunk in every.chunks(columns=known))
+    for chunk in rows.chunks(columns=columns):
+        yield following.extended(chunk.batch)
 
 
 def main(plan: Path, out: Path) -> int:
