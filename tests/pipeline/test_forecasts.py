@@ -18,6 +18,7 @@ from headway.draft.drafting import draft
 from headway.errors import ConfigError, DataError
 from headway.evaluate.result import Evaluation
 from headway.pipeline import runs, watching
+from headway.pipeline.explaining import explain
 from headway.pipeline.scoring import score
 from headway.project import load_project
 from headway.run.directory import RunDirectory
@@ -226,3 +227,16 @@ def test_a_file_with_a_column_of_a_made_name_is_refused_in_one_line(root: Path) 
     ) as e:
         runs.store_of(runs.table_of(project, root), project, root, ())
     assert "\n" not in str(e.value)
+
+
+def test_reasons_name_the_columns_of_the_past_and_their_values(root: Path, predictor: Predictor) -> None:
+    NEW.to_csv(root / "why.csv", index=False)
+    explained = explain("sales", root, Silent(), "why.csv", out=root / "why", top=len(predictor.preparation.seen))
+    assert explained.files[0].explained == len(NEW)
+    table = pq.read_table(root / "why" / "why.csv.parquet").to_pandas()
+    np.testing.assert_allclose(table.prediction, predictor.predict(NEW), rtol=1e-6)
+    row = table.iloc[0]
+    reasons = {row[f"reason_{i}"]: row[f"value_{i}"] for i in range(1, len(predictor.preparation.seen) + 1)}
+    expected = predictor.canonical(NEW).to_pandas().iloc[0]
+    assert set(reasons) == set(predictor.preparation.seen)
+    assert float(reasons["y 7 days before"]) == expected["y 7 days before"]

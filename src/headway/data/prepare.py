@@ -67,6 +67,16 @@ class Preparation:
         return (*self.kinds, *(self.past.carried if self.past is not None else ()))
 
     @property
+    def seen(self) -> tuple[str, ...]:
+        """The columns that the model sees, those of the past too, in the order of their encodings."""
+        return tuple(one.column for one in self.columns)
+
+    @property
+    def stored(self) -> list[str]:
+        """The columns by which rows of a store can be predicted: their past is beside them."""
+        return [*self.needed, *(self.past.names if self.past is not None else ())]
+
+    @property
     def observed(self) -> dict[str, Kind]:
         """The columns that rows may have besides: what they know of it is in the past of other rows."""
         return {} if self.past is None else dict.fromkeys(self.past.observed, "numeric")

@@ -65,5 +65,5 @@ def places_of(preparation: Preparation) -> dict[str, Places]:
 
     return {
         column: Places(dense("numeric", column), dense("categorical", column), ragged(column))
-        for column in preparation.kinds
+        for column in preparation.seen
     }

@@ -150,14 +150,14 @@ def _parts(
     explainer: Explainer, model: Model, one: Input, rows: int, bad_lines: list[str]
 ) -> Generator[Part, None, None]:
     """An input, so many rows at a time. Rows that cannot be predicted are refused with `score`'s reasons."""
-    kinds = list(model.preparation.kinds)
+    model = model.beside(one)
     for start, raw in one.batches(model.columns, rows, 0, bad_lines.append):
         batch = plain_rows(model, one.form, raw)
         refusals = sift(model.preparation, batch)
         numbers = np.setdiff1d(np.arange(batch.num_rows), list(refusals))
         predictions = explainer.no_predictions()
         if len(numbers):
-            predictions = explainer.predictor.predict(batch.take(pa.array(numbers)).select(kinds))
+            predictions = explainer.predictor.predict(model.given(batch.take(pa.array(numbers))))
             beyond = unpredicted(predictions)
             refusals |= dict.fromkeys(numbers[beyond].tolist(), UNPREDICTED)
             numbers, predictions = numbers[~beyond], predictions[~beyond]
@@ -167,14 +167,17 @@ def _parts(
             continue
         fine = batch.take(pa.array(numbers))
         scores = scored_rows(model, start + numbers, fine, predictions)
-        yield Part(fine, scores, explainer.reasons(fine.select(kinds), predictions), refused)
+        given = model.given(fine)
+        for name in given.schema.names:
+            fine = fine if name in fine.schema.names else fine.append_column(name, given.column(name))
+        yield Part(fine, scores, explainer.reasons(given, predictions), refused)
 
 
 def _no_part(explainer: Explainer, model: Model, one: Input) -> Part:
     """None of an input's rows, with all columns."""
     batch = no_rows(model, one)
     predictions = explainer.no_predictions()
-    columns = tuple(model.preparation.kinds)
+    columns = model.preparation.seen
     nothing = np.zeros(0)
     reasons = Reasons(columns, np.zeros((0, len(columns))), nothing, nothing.astype(object))
     return Part(batch, scored_rows(model, np.arange(0), batch, predictions), reasons, None)

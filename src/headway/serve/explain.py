@@ -15,14 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headway.data.prepare import Preparation
 from headway.data.prepared import PreparedRows, places_of
 from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.models import ModelConfig
 from headway.models.description import Description
 from headway.serve.bundle import Predictor, load_model
-from headway.serve.reading import canonical_rows
 from headway.tasks import TargetTask, target_task, task_of
 
 BACKGROUND = "background.parquet"
@@ -55,7 +53,7 @@ class Explainer:
         described = Description.of(folder)
         refuse_unexplained(described.task)
         predictor, config = Predictor.load(folder), described.config
-        background = _background(folder, config, predictor.preparation)
+        background = _background(folder, config, predictor)
         return cls(predictor, config, load_model(folder, config, predictor.inputs), background)
 
     def reasons(self, batch: pa.RecordBatch, predictions: np.ndarray) -> Reasons:
@@ -101,7 +99,7 @@ def keep_background(bundle: Path, store: Store, config: ModelConfig, count: int)
     """Keep so many test rows of a table in a bundle, drawn at random, where its model compares rows with others."""
     if config.completes or not config.compares_rows or not count:
         return
-    total, columns = store.rows["test"], list(store.preparation.kinds)
+    total, columns = store.rows["test"], store.preparation.stored
     chosen = np.sort(np.random.default_rng(0).permutation(total)[:count])
     start, pieces = 0, []
     for batch in store.raw_test_batches():
@@ -111,7 +109,7 @@ def keep_background(bundle: Path, store: Store, config: ModelConfig, count: int)
     pq.write_table(pa.Table.from_batches(pieces), bundle / BACKGROUND)
 
 
-def _background(folder: Path, config: ModelConfig, preparation: Preparation) -> PreparedRows:
+def _background(folder: Path, config: ModelConfig, predictor: Predictor) -> PreparedRows:
     """The rows to compare with; none for a model that needs none."""
     if not config.compares_rows:
         return PreparedRows({}, {})
@@ -120,5 +118,6 @@ def _background(folder: Path, config: ModelConfig, preparation: Preparation) -> 
             "reasons need rows in the bundle to compare with, but this version has none: evaluate.background was 0, or an earlier "
             "Headway registered it; retrain it"
         )
-    table = pq.read_table(folder / BACKGROUND, columns=list(preparation.kinds))
-    return PreparedRows.of(preparation, canonical_rows(preparation, table.combine_chunks().to_batches()[0]))
+    preparation = predictor.preparation
+    table = pq.read_table(folder / BACKGROUND, columns=preparation.stored)
+    return PreparedRows.of(preparation, predictor.canonical(table.combine_chunks().to_batches()[0]))

@@ -46,7 +46,9 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
         known = np.zeros(batch.num_rows, bool)
         column = read_column(preparation, kind, batch.column(name))
         rest = column
-        while (error := _problem(preparation, name, encodings.get(name), rest)) is not None and (error.bad & ~known).any():
+        while (error := _problem(preparation, name, encodings.get(name), rest)) is not None and (
+            error.bad & ~known
+        ).any():
             for row in np.flatnonzero(error.bad & ~known).tolist():
                 text = f"{name} must be {error.rule}, but is {str(column[row].as_py())[:80]!r}"
                 reasons[row] = f"{reasons[row]}; {text}" if row in reasons else text

@@ -57,6 +57,11 @@ class Model:
         """The columns that are read: the keys, then what the model needs."""
         return tuple(dict.fromkeys((*self.keys, *self.preparation.needed)))
 
+    def given(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What a bundle predicts from: of rows the columns that it needs, and their past."""
+        rows = batch.select(list(self.preparation.needed))
+        return rows if self.following is None else self.following.extended(rows)
+
     def beside(self, rows: Input) -> Model:
         """With what the rows of a file know of one another's past."""
         if self.following is None:
@@ -116,9 +121,7 @@ class Scoring:
             self._keep()
 
     def _ask(self, batch: pa.RecordBatch) -> Future[np.ndarray]:
-        rows = batch.select(list(self.model.preparation.needed))
-        following = self.model.following
-        return self.workers.submit(rows if following is None else following.extended(rows))
+        return self.workers.submit(self.model.given(batch))
 
     def _progress(self, rows: int | None) -> None:
         share = (self.number + (self._end / rows if rows else 0.0)) / self.files
