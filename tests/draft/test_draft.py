@@ -10,11 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from headway.columns import Kind
 from headway.columns.category import ordered
 from headway.columns.number import widened
 from headway.data.source import open_table
 from headway.draft.drafting import draft
 from headway.draft.layout import Choices
+from headway.draft.model import propose_model
+from headway.draft.plan import Plan
 from headway.errors import ConfigError, DataError, HeadwayError
 from headway.pipeline import stages
 from headway.project import load_project
@@ -188,6 +191,14 @@ def test_another_model_is_one_setting_of_init_away(root: Path) -> None:
     made = draft(str(_write(_frame(), root / "customers.csv")), "churned", None, root, choices)
     assert load_project("customers", root).model.name == "tabm"
     assert "ensemble" not in made.text + " ".join(made.decisions)
+
+
+def test_many_classes_get_a_model_whose_time_does_not_grow_with_them_and_that_reads_a_text_well() -> None:
+    kinds: dict[str, Kind] = {"x": "numeric", "note": "text"}
+    for classes, columns, model in ((12, kinds, "ensemble"), (77, kinds, "linear"), (77, {"x": kinds["x"]}, "mlp")):
+        plan = Plan("n", "rows.csv", "y", "classification", features=dict(columns))
+        propose_model(plan, classes)
+        assert plan.model == model
 
 
 def test_semicolons_are_noticed(root: Path) -> None:

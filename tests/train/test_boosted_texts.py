@@ -17,6 +17,7 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve.bundle import Predictor
+from headway.serve.explain import Explainer
 from headway.tracking.packaging import _requirements
 
 N = 1500
@@ -71,6 +72,22 @@ def test_a_bundle_of_trees_reads_a_note_as_training_did(run: RunDirectory) -> No
     np.testing.assert_allclose(predictor.predict(rows.slice(3, 1)), expected[3:4], atol=1e-6)
     without = rows.set_column(rows.schema.get_field_index("note"), "note", pa.nulls(rows.num_rows, pa.string()))
     assert np.abs(predictor.predict(without) - expected).max() > 0.1, "the note matters"
+
+
+def test_reasons_of_trees_are_of_the_whole_note_and_add_up_to_the_margin(run: RunDirectory) -> None:
+    rows = Store(run.store).raw_test().combine_chunks().to_batches()[0].slice(0, 20)
+    explainer = Explainer.load(run.bundle)
+    predictions = explainer.predictor.predict(rows)
+    reasons = explainer.reasons(rows, predictions)
+    assert set(reasons.columns) == {"note", "number"}
+    note = np.abs(reasons.contributions[:, reasons.columns.index("note")]).mean()
+    assert note > 3 * np.abs(reasons.contributions[:, reasons.columns.index("number")]).mean()
+    target = explainer.predictor.preparation.target
+    which = target.learner.explained(predictions)
+    logs = np.log(predictions.astype(float))
+    own = logs[np.arange(20), which]
+    margins = own - (logs.sum(1) - own) / (logs.shape[1] - 1)
+    np.testing.assert_allclose(reasons.contributions.sum(1) + reasons.base, margins, atol=1e-3)
 
 
 def test_a_bundle_with_n_grams_needs_no_tokenizers(run: RunDirectory) -> None:

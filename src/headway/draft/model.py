@@ -16,6 +16,11 @@ def propose_model(plan: Plan, classes: int) -> None:
     """By the columns alone, and by the number of classes, 0 for a number to predict."""
     if all(column_type(kind).linear_suits for kind in plan.features.values()):
         name, reason = Linear().name, "of the words and runs of letters of each text"
+    elif classes > MOST_CLASSES and any(column_type(kind).linear_suits for kind in plan.features.values()):
+        name = Linear().name
+        reason = (
+            f"of the words and runs of letters of each text, since trees grow for each class and there are {classes}"
+        )
     elif classes > MOST_CLASSES:
         name, reason = MLP().name, f"a network, since trees grow for each class and there are {classes}"
     else:
