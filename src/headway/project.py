@@ -21,7 +21,7 @@ from headway.data.earlier import renamed
 from headway.data.series import SeriesConfig
 from headway.data.texts import TEXT
 from headway.errors import ConfigError
-from headway.evaluate.config import NAIVE, EvaluateConfig, GateConfig
+from headway.evaluate.config import NAIVE, EvaluateConfig, GateConfig, ThresholdConfig
 from headway.models import ModelConfig, model_configs
 from headway.models.mlp import MLP
 from headway.serve.config import ServeConfig
@@ -52,6 +52,7 @@ class Project(Config):
     model: ModelChoice = MLP()
     train: Recipe = Recipe()
     evaluate: EvaluateConfig = EvaluateConfig()
+    threshold: ThresholdConfig = ThresholdConfig()
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: ScheduleConfig | None = Field(
@@ -108,6 +109,10 @@ class Project(Config):
         if self.train.class_weights != "none" and (not task.has_classes or not has_target(self.task)):
             raise ValueError(
                 f"train.class_weights must be none for {self.task}, but is not; data.weight names a column"
+            )
+        if self.threshold.by is not None and (not task.has_classes or not has_target(self.task)):
+            raise ValueError(
+                f"threshold must be left out for {self.task}, but is by {self.threshold.by}: it is of two classes"
             )
         if self.data.weight is not None and not has_target(self.task):
             raise ValueError(f"data.weight must be left out for {self.task}, but is {self.data.weight}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from headway.config import Config
 from headway.evaluate.margin import check_margin
@@ -51,6 +51,52 @@ class EvaluateConfig(Config):
         description="A column that already holds a score of the positive class: an older model, or the truth of a generated "
         "table; its metrics are printed beside.",
     )
+
+
+class Costs(Config):
+    """What one row costs by what it is and what is predicted; a gain is negative."""
+
+    true_negative: float = Field(0.0, description="No event, none predicted.")
+    false_positive: float = Field(1.0, description="No event, but one predicted.")
+    false_negative: float = Field(1.0, description="An event that is not predicted.")
+    true_positive: float = Field(0.0, description="An event that is predicted.")
+
+
+class ThresholdConfig(Config):
+    """From which probability on the positive one of two classes is predicted: chosen on the validation rows, kept in the model."""
+
+    by: Literal["f1", "cost", "recall_at_precision", "top_share"] | None = Field(
+        None,
+        description="What the predicted classes are for: the best F1, the least cost, the most recall with the stated precision, or the "
+        "stated share of rows with the highest probabilities. Left out: the likelier class is predicted.",
+    )
+    precision: float = Field(0.9, gt=0, le=1, description="For recall_at_precision: the least precision.")
+    share: float = Field(
+        0.05, gt=0, lt=1, description="For top_share: the share of the rows that are predicted positive."
+    )
+    costs: Costs = Field(Costs(), description="For cost: what each kind of row costs.")
+
+    @property
+    def aim(self) -> str:
+        """In words."""
+        return {
+            "f1": "the best F1",
+            "cost": "the least cost",
+            "recall_at_precision": f"the most recall with a precision of {self.precision:g}",
+            "top_share": f"the {100 * self.share:g} % of rows with the highest probability",
+            None: "",
+        }[self.by]
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> ThresholdConfig:
+        own = {"precision": "recall_at_precision", "share": "top_share", "costs": "cost"}
+        for name, by in own.items():
+            if getattr(self, name) != type(self).model_fields[name].default and self.by != by:
+                raise ValueError(f"{name} must come with by: {by}, but by is {self.by or 'left out'}")
+        costs = self.costs
+        if costs.false_positive - costs.true_negative + costs.false_negative - costs.true_positive <= 0:
+            raise ValueError("costs must make mistakes cost more than right predictions, but they do not")
+        return self
 
 
 class GateConfig(Config):

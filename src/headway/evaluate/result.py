@@ -116,6 +116,18 @@ class EventRate(Record):
 
 
 @dataclass(frozen=True)
+class ThresholdResult(Record):
+    """The chosen threshold with its interval, what it is for, and what the predicted classes are worth on the test rows."""
+
+    value: float
+    low: float
+    high: float
+    aim: str
+    metrics: Metrics
+    text: str
+
+
+@dataclass(frozen=True)
 class CoveredRows(Record):
     """Rows, their mean prediction, the share whose target is in its interval (with a 95 % interval), the mean ``width``."""
 
@@ -210,6 +222,7 @@ class Evaluation(Record):
     slices: Mapping[str, Mapping[str, SliceResult]] = field(default_factory=dict)
     per_class: Mapping[str, ClassResult] = field(default_factory=dict)
     event: EventRate | None = None
+    threshold: ThresholdResult | None = None
     calibration: tuple[CalibrationBin, ...] = ()
     coverage: IntervalCoverage | None = None
     reference: ReferenceResult | None = None
@@ -225,7 +238,9 @@ class Evaluation(Record):
     def remarks(self) -> list[str]:
         """For any page: how the model stands beside its baselines, what its intervals hold, what drives it, and what was not measured."""
         texts = [
-            one.text for one in (self.earns_its_keep, self.event, self.coverage, self.importance) if one is not None
+            one.text
+            for one in (self.earns_its_keep, self.event, self.threshold, self.coverage, self.importance)
+            if one is not None
         ]
         return [*texts, *self.gaps]
 

@@ -30,7 +30,10 @@ DECODING = 5
 OF_SERIES = 7
 """The format of a bundle for rows of time series, whose past it reads."""
 
-NEWEST = max(VARYING, DECODING, OF_SERIES, *FORMATS.values())
+THRESHOLD = 8
+"""The format of a bundle that predicts the event from another probability on than one half."""
+
+NEWEST = max(VARYING, DECODING, OF_SERIES, THRESHOLD, *FORMATS.values())
 """The newest format of a bundle that this version reads and writes."""
 
 EARLIER = "tokenizer.json"

@@ -71,6 +71,7 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     evaluation = replace(
         evaluation,
         coverage=exam.coverage(candidate),
+        threshold=exam.at_threshold(candidate),
         importance=importance,
         baseline_notes=notes,
         latency_ms=own.latency_ms,

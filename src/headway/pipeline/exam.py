@@ -22,7 +22,7 @@ from headway.evaluate.baselines import Fitted, Note
 from headway.evaluate.evaluation import Reference
 from headway.evaluate.importance import ImportanceRequest
 from headway.evaluate.resample import Units
-from headway.evaluate.result import IntervalCoverage
+from headway.evaluate.result import IntervalCoverage, ThresholdResult
 from headway.files.records import plain
 from headway.pipeline.rival import Attempt, attempted
 from headway.project import Project
@@ -97,6 +97,11 @@ class Exam(ABC):
 
     def coverage(self, predictions: np.ndarray) -> IntervalCoverage | None:
         """How many rows the candidate's intervals hold, where it has any."""
+        del predictions
+        return None
+
+    def at_threshold(self, predictions: np.ndarray) -> ThresholdResult | None:
+        """What the classes are worth that the candidate's threshold predicts, where it has one."""
         del predictions
         return None
 

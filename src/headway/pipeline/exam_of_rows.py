@@ -25,9 +25,10 @@ from headway.evaluate.evaluation import Reference
 from headway.evaluate.importance import ImportanceRequest
 from headway.evaluate.metrics import primary
 from headway.evaluate.resample import Units
-from headway.evaluate.result import IntervalCoverage
+from headway.evaluate.result import IntervalCoverage, ThresholdResult
+from headway.evaluate.threshold import measure_threshold
 from headway.files.atomic import write_array
-from headway.models.description import Description
+from headway.models.description import Description, preparation_of
 from headway.pipeline.exam import REHEARSAL, Exam
 from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
 from headway.pipeline.rival import UNREADABLE, Attempt, attempted, damaged
@@ -128,6 +129,21 @@ class ExamOfRows(Exam):
         if interval is None:
             return None
         return coverage(interval.level, self.target, predictions, *interval.bounds(predictions))
+
+    def at_threshold(self, predictions: np.ndarray) -> ThresholdResult | None:
+        threshold, project = preparation_of(self.run.bundle).target.threshold, self.project
+        if threshold is None:
+            return None
+        return measure_threshold(
+            project.task,
+            threshold,
+            project.threshold,
+            self.classes,
+            self.target,
+            predictions,
+            project.evaluate.resamples,
+            self.units,
+        )
 
     def baselines(self, names: Sequence[str], note: Note = lambda _name, _text: None) -> dict[str, Fitted]:
         learning = [name for name in names if name not in NAIVE]

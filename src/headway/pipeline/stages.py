@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.data.config import SPLITS
+from headway.errors import ConfigError
 from headway.files import checksums
 from headway.files.atomic import write_atomically, write_json
 from headway.pipeline.runs import Prepared, contents_of, documents_of, project_of, rows_of, store_of, table_of, timed
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from headway.evaluate.result import Evaluation
     from headway.pipeline.validation import Validation
     from headway.serve.interval import Interval
+    from headway.tasks.threshold import Threshold
 
 
 def validate(run: RunDirectory, root: Path, report: Reporter) -> Validation:
@@ -75,6 +77,11 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
     target = target_of(store, project.train.objective)  # what cannot be learnt is refused here, before any training
     for split in SPLITS:
         weights_of(store, project.train, split)
+    if project.threshold.by is not None and len(target.classes) != 2:
+        classes = len(target.classes)
+        raise ConfigError(
+            f"threshold must be left out for {classes} classes of {target.column}: it is of two; remove it"
+        )
     inputs = store.preparation.inputs()
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
@@ -172,13 +179,39 @@ def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
     interval = _interval(run, store)
     if interval is not None and interval.remark:
         report.line(interval.remark)
-    preparation = replace(store.preparation, target=target_of(store, project.train.objective))
+    target = target_of(store, project.train.objective)
+    target = replace(target, threshold=_threshold(run, store, project, report))
+    preparation = replace(store.preparation, target=target)
     keep_background(run.bundle, store, project.model, project.evaluate.background)
     complete_bundle(run.bundle, preparation, project.model, project.to_yaml(), interval)
     store.learnt.write(run.bundle)
     if store.preparation.past is not None:
         shutil.copyfile(store.history, run.bundle / store.history.name)
     checksums.seal(run.bundle)
+
+
+def _threshold(run: RunDirectory, store: Store, project: Project, report: Reporter) -> Threshold | None:
+    """From which probability on the event is predicted, by the project's aim."""
+    import numpy as np
+
+    from headway.evaluate.resample import Units
+    from headway.evaluate.threshold import choose, reaches
+
+    config = project.threshold
+    if config.by is None:
+        return None
+    target = np.asarray(store.arrays("validation")["target"])
+    probability = np.load(run.predictions("validation"))[:, 1]
+    threshold = choose(config, target, probability, Units.of(*store.units("validation")))
+    if threshold is None:
+        report.warn("no threshold is chosen: the validation rows have one class alone; the likelier class is predicted")
+        return None
+    highest = reaches(config, target, probability)
+    if highest is not None:
+        report.warn(
+            f"threshold.precision {config.precision:g} is not reached on the validation rows: the highest precision is {highest:.3g}"
+        )
+    return threshold
 
 
 def _interval(run: RunDirectory, store: Store) -> Interval | None:

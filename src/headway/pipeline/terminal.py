@@ -179,7 +179,7 @@ class Terminal:
         if standing is not None:
             self.console.print()
             self.console.print(Text(standing.text, style="" if standing.verdict else "bold yellow"))
-        for one in (evaluation.event, reference, evaluation.coverage, evaluation.importance):
+        for one in (evaluation.event, evaluation.threshold, reference, evaluation.coverage, evaluation.importance):
             if one is not None:
                 self.console.print(Text(one.text))
 

@@ -31,7 +31,7 @@ from headway.files.atomic import write_atomically, write_json
 from headway.models import ModelConfig
 from headway.models.boosting import Boosting, is_trees, load_trees
 from headway.models.boosting import predict as predict_with_trees
-from headway.models.description import DECODING, FORMATS, OF_SERIES, VARYING, Description, preparation_of
+from headway.models.description import DECODING, FORMATS, OF_SERIES, THRESHOLD, VARYING, Description, preparation_of
 from headway.models.ensemble import Ensemble, EnsembleFit
 from headway.serve.following import Following
 from headway.serve.interval import Interval
@@ -60,6 +60,7 @@ def complete_bundle(
     formats += [VARYING] if interval is not None and interval.varies else []
     formats += [] if target.objective.is_plain else [DECODING]
     formats += [] if preparation.past is None else [OF_SERIES]
+    formats += [] if target.threshold is None else [THRESHOLD]
     described = Description(
         format=max(formats),
         task=target.task,

@@ -24,6 +24,7 @@ from headway.errors import ConfigError
 from headway.tasks.metric import Metric
 from headway.tasks.objective import PLAIN, Objective
 from headway.tasks.shallow import Shallow
+from headway.tasks.threshold import Threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +56,8 @@ class Target:
     std: float = 1.0
     objective: Objective = PLAIN
     """What is minimised, fitted to the training rows. A store's target does not know it: one store serves all objectives."""
+    threshold: Threshold | None = None
+    """From which probability on the second of two classes is predicted; None: the likelier class is."""
 
     @property
     def learner(self) -> TargetTask:
@@ -66,6 +69,8 @@ class Target:
         values = asdict(self)
         if self.objective.is_plain:
             del values["objective"]
+        if self.threshold is None:
+            del values["threshold"]
         return values
 
     @classmethod
@@ -73,7 +78,8 @@ class Target:
         """What to_json gave."""
         own = dict(values)
         objective = Objective(**own.pop("objective", {}))
-        return cls(**own | {"classes": tuple(own["classes"]), "objective": objective})
+        threshold = Threshold(**own.pop("threshold")) if own.get("threshold") else None
+        return cls(**own | {"classes": tuple(own["classes"]), "objective": objective, "threshold": threshold})
 
     @property
     def outputs(self) -> int:

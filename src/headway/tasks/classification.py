@@ -183,7 +183,10 @@ class Classification(TargetTask):
         """`prediction`, and `probability_<class>` for each: a lone `probability` beside a label reads as that label's."""
         import pandas as pd
 
-        labels = np.asarray(target.classes, object)[predictions.argmax(1)]
+        codes = predictions.argmax(1)
+        if target.threshold is not None:
+            codes = (predictions[:, 1].astype(np.float64) >= target.threshold.value).astype(np.int64)
+        labels = np.asarray(target.classes, object)[codes]
         frame = pd.DataFrame({"prediction": pd.Series(labels, dtype="str")})
         shares = (predictions[:, i].astype(np.float64) for i in range(len(target.classes)))
         return frame.assign(**dict(zip(_probabilities(target.classes), shares, strict=True)))

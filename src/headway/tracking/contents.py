@@ -162,6 +162,9 @@ def final_metrics(run: RunDirectory) -> dict[str, float]:
     flat: dict[str, object] = {}
     for name, metric in evaluation.metrics.items():
         flat |= {f"test/{name}": metric.value, f"test/{name}_low": metric.low, f"test/{name}_high": metric.high}
+    if evaluation.threshold is not None:
+        flat |= {"test/threshold": evaluation.threshold.value}
+        flat |= {f"test/threshold_{name}": one.value for name, one in evaluation.threshold.metrics.items()}
     flat |= {f"training/{key}": value for key, value in (run.result or Result()).figures.items()}
     flat |= {f"timing/{stage}": seconds for stage, seconds in read_or_empty(run.path / "stages.json").items()}
     for baseline, result in evaluation.baselines.items():
