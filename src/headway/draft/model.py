@@ -14,18 +14,16 @@ MOST_CLASSES = 50
 
 def propose_model(plan: Plan, classes: int) -> None:
     """By the columns alone, and by the number of classes, 0 for a number to predict."""
-    if all(column_type(kind).linear_suits for kind in plan.features.values()):
+    texts = [name for name, kind in plan.features.items() if column_type(kind).linear_suits]
+    if len(texts) == len(plan.features):
         name, reason = Linear().name, "of the words and runs of letters of each text"
-    elif classes > MOST_CLASSES and any(column_type(kind).linear_suits for kind in plan.features.values()):
-        name = Linear().name
-        reason = (
-            f"of the words and runs of letters of each text, since trees grow for each class and there are {classes}"
-        )
+    elif classes > MOST_CLASSES and texts:
+        name, reason = Linear().name, f"reads texts well; trees would grow for each of {classes} classes"
     elif classes > MOST_CLASSES:
         name, reason = MLP().name, f"a network, since trees grow for each class and there are {classes}"
     else:
-        name, reason = (
-            Ensemble().name,
-            "boosted trees, and a linear model beside them where it helps; mlp and tabm are networks",
-        )
+        name = Ensemble().name
+        reason = "boosted trees, and a linear model beside them where it helps; mlp and tabm are networks"
+        if texts:
+            reason += f"; where {texts[0]} tells the most, compare linear and boosting, which read more of its words"
     plan.model, plan.why["model"] = name, reason
