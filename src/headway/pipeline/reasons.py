@@ -77,7 +77,7 @@ def _prediction(one: ExplainedRow) -> str:
 
 
 def _short(value: str | None) -> str:
-    text = "missing" if value is None else " ".join(value.split())
+    text = "missing" if value is None else " ".join(value.split()).removesuffix(".0")
     return text if len(text) <= 30 else f"{text[:29]}…"
 
 
