@@ -20,13 +20,16 @@ from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
 from headway.serve.bundle import complete_bundle
 from headway.serve.interval import Interval
+from headway.serve.spread import Spread
 from headway.tasks import Target
 from headway.tracking.store import quietly
 from tests.deciding import decide
 
 CLASSES = Target("y", "classification", ("a", "b", "c"))
 VALUE = Target("y", "regression", (), 10.0, 3.0)
-INTERVAL = Interval(0.9, (9.0, 11.0), (-2.0, -4.0), (3.0, 9.0), 500)
+SPREAD = Spread(np.array([[0, 2, 0]]), np.array([[0.0, 1.5, 0.25]]), np.array([[0.1, 0.4, -0.2, 0.7]]))
+INTERVAL = Interval(0.9, (9.0, 11.0), (-2.0, -4.0), (3.0, 9.0), 500, SPREAD)
+"""Whether x is at most 0, then whether k is unknown, or whether x is at most 0.5 (a quarter, prepared)."""
 
 
 def bundle_of(folder: Path, target: Target, interval: Interval | None = None) -> Path:

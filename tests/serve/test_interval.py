@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from headway.evaluate.coverage import coverage
+from headway.serve import spread
 from headway.serve.interval import FEWEST_VARYING, Interval
+from headway.serve.spread import FEWEST_ROWS
 
 Rows = tuple[np.ndarray, np.ndarray]
+
+
+def none() -> np.ndarray:
+    """The inputs, where the width follows the prediction alone."""
+    pytest.fail("the inputs were asked for")
 
 
 def growing(rng: np.random.Generator, n: int) -> Rows:
@@ -53,7 +60,7 @@ def test_intervals_hold_new_rows_as_often_as_stated_in_every_quarter_of_the_pred
         interval = Interval.fit(*kind(rng, 1500))
         assert interval is not None
         prediction, target = kind(rng, 20_000)
-        measured = coverage(interval.level, target, prediction, *interval.bounds(prediction))
+        measured = coverage(interval.level, target, prediction, *interval.bounds(prediction, none))
         shares.append([measured.every.covered, *(rows.covered for rows in measured.quarters)])
     every, *quarters = np.mean(shares, 0)
     assert -0.01 < every - 0.9 < 0.02, "the ranks of conformal prediction err on the side of wide intervals"
@@ -63,7 +70,7 @@ def test_intervals_hold_new_rows_as_often_as_stated_in_every_quarter_of_the_pred
 def test_intervals_are_wide_where_errors_are_large() -> None:
     interval = Interval.fit(*growing(np.random.default_rng(0), 3000))
     assert interval is not None
-    low, high = interval.bounds(np.array([40.0, 200.0]))
+    low, high = interval.bounds(np.array([40.0, 200.0]), none)
     np.testing.assert_allclose(high - low, 2 * 1.645 * 0.3 * np.array([40.0, 200.0]), rtol=0.15)
 
 
@@ -89,7 +96,7 @@ def test_one_prediction_for_all_rows_gives_one_width() -> None:
     interval = Interval.fit(np.zeros(5000), rng.exponential(size=5000))
     assert interval is not None
     assert (interval.varies, interval.remark) == (False, "")
-    low, high = interval.bounds(np.zeros(1))
+    low, high = interval.bounds(np.zeros(1), none)
     new = rng.exponential(size=100_000)
     assert abs(((new >= low) & (new <= high)).mean() - interval.level) < 0.02
 
@@ -98,7 +105,7 @@ def test_predictions_that_are_right_give_intervals_of_no_width() -> None:
     values = np.arange(1000.0)
     interval = Interval.fit(values, values)
     assert interval is not None
-    np.testing.assert_allclose(interval.bounds(values[:3]), [values[:3], values[:3]])
+    np.testing.assert_allclose(interval.bounds(values[:3], none), [values[:3], values[:3]])
 
 
 def test_an_interval_is_read_as_it_was_written_and_one_of_an_earlier_bundle_keeps_its_width() -> None:
@@ -110,7 +117,7 @@ def test_an_interval_is_read_as_it_was_written_and_one_of_an_earlier_bundle_keep
     read = Interval.of(earlier)
     assert read is not None
     assert read.to_json() == earlier
-    np.testing.assert_array_equal(read.bounds(np.array([-5.0, 1e6])), [[-7.0, 1e6 - 2], [-2.0, 1e6 + 3]])
+    np.testing.assert_array_equal(read.bounds(np.array([-5.0, 1e6]), none), [[-7.0, 1e6 - 2], [-2.0, 1e6 + 3]])
 
 
 def test_coverage_says_what_the_intervals_hold_in_all_and_by_quarter() -> None:
@@ -123,3 +130,54 @@ def test_coverage_says_what_the_intervals_hold_in_all_and_by_quarter() -> None:
         "90 % intervals hold 62.5 % of the test rows; from the smallest to the largest quarter of the predictions "
         "100.0, 50.0, 100.0, 0.0 %; fewer than stated: the test rows differ from the validation rows"
     )
+
+
+def of_an_input(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Errors whose size only the second input tells: predictions, targets, inputs."""
+    prediction, quiet, loud = rng.normal(size=n), rng.normal(size=n), rng.integers(0, 2, n)
+    target = prediction + (0.5 + 2.0 * loud) * rng.normal(size=n)
+    return prediction, target, np.stack([quiet, loud], 1).astype(np.float32)
+
+
+def test_intervals_are_wide_where_an_input_tells_of_errors_and_hold_as_many_there_as_elsewhere() -> None:
+    shares = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        prediction, target, inputs = of_an_input(rng, 2000)
+        interval = Interval.fit(prediction, target, inputs=inputs)
+        assert interval is not None
+        interval = Interval.of(json.loads(json.dumps(interval.to_json())))
+        assert interval is not None
+        assert interval.spread is not None
+        prediction, target, inputs = of_an_input(rng, 20_000)
+        low, high = interval.bounds(prediction, lambda inputs=inputs: inputs)
+        is_loud, width, covered = inputs[:, 1] == 1, high - low, (low <= target) & (target <= high)
+        assert 4 < width[is_loud].mean() / width[~is_loud].mean() < 6
+        measured = coverage(0.9, target, prediction, low, high)
+        shares.append([covered[is_loud].mean(), covered[~is_loud].mean(), *(q.covered for q in measured.quarters)])
+    assert np.abs(np.mean(shares, 0) - 0.9).max() < 0.03
+
+
+def test_inputs_that_tell_no_more_than_the_prediction_and_few_rows_leave_the_width_to_it() -> None:
+    rng = np.random.default_rng(0)
+    prediction, target = growing(rng, 2000)
+    interval = Interval.fit(prediction, target, inputs=rng.normal(size=(2000, 4)))
+    assert interval is not None
+    assert (interval.varies, interval.spread) == (True, None)
+    few = Interval.fit(*of_an_input(rng, FEWEST_ROWS - 1)[:2], inputs=of_an_input(rng, FEWEST_ROWS - 1)[2])
+    assert few is not None
+    assert few.spread is None
+
+
+@pytest.mark.parametrize("rows", [120, 3000])
+def test_the_trees_as_numbers_say_what_lightgbm_says(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 120 rows most trees have leaves above the second level."""
+    boosters = []
+    library = spread.load_lightgbm_alone()
+    train = library.train
+    monkeypatch.setattr(library, "train", lambda *a, **k: boosters.append(train(*a, **k)) or boosters[-1])
+    prediction, target, inputs = of_an_input(np.random.default_rng(0), rows)
+    x = np.concatenate([inputs, prediction[:, None]], 1)
+    expected = spread._fit(x, np.abs(target - prediction) + 0.01).expected(x)
+    np.testing.assert_allclose(expected, boosters[0].predict(x), rtol=1e-9)
+    assert len(np.unique(expected)) > 1

@@ -75,8 +75,11 @@ def test_a_regression_gets_an_interval_and_row_numbers_where_it_has_no_keys(root
     expected = predictor(root, "values").predict(frame)
     assert found["row"].tolist() == list(range(1, 51))
     np.testing.assert_allclose(found["prediction"], expected, rtol=1e-6)
-    np.testing.assert_allclose(found["low"], expected - np.interp(expected, [9, 11], [2, 4]), rtol=1e-6)
-    np.testing.assert_allclose(found["high"], expected + np.interp(expected, [9, 11], [3, 9]), rtol=1e-6)
+    is_small, is_unknown = frame["x"].fillna(0.5) <= 0, ~frame["k"].isin(["p", "q"])
+    exponents = np.where(is_small, np.where(is_unknown, 0.1, 0.4), np.where(frame["x"].fillna(0.5) <= 0.5, -0.2, 0.7))
+    unit = np.exp(exponents)
+    np.testing.assert_allclose(found["low"], expected - unit * np.interp(expected, [9, 11], [2, 4]), rtol=1e-6)
+    np.testing.assert_allclose(found["high"], expected + unit * np.interp(expected, [9, 11], [3, 9]), rtol=1e-6)
     assert (found["high"] - found["low"]).nunique() > 10, "some rows lie between the knots"
 
 

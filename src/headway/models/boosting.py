@@ -201,15 +201,17 @@ def load_lightgbm():
 
 
 def load_trees(text: str) -> lightgbm.Booster:
-    """Trees that were kept as LightGBM's text, to predict with. Raises TrainingError where there is no OpenMP library.
+    """Trees that were kept as LightGBM's text, to predict with. Raises TrainingError where there is no OpenMP library."""
+    return load_lightgbm_alone().Booster(model_str=text)
 
-    Torch, whose import takes 1.5 s of a core, is only imported where the system itself has no OpenMP library.
-    """
+
+def load_lightgbm_alone():
+    """As `load_lightgbm`; torch, whose import takes 1.5 s of a core, only where the system itself has no OpenMP library."""
     try:
         ctypes.CDLL("libgomp.so.1")
     except OSError:
-        return load_lightgbm().Booster(model_str=text)
-    return _lightgbm().Booster(model_str=text)
+        return load_lightgbm()
+    return _lightgbm()
 
 
 def is_trees(model: object) -> bool:

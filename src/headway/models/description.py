@@ -24,6 +24,9 @@ FORMATS = {"": 1, "tokens": 2, "ngrams": 3, "documents": 6}
 VARYING = 4
 """The format of a bundle with intervals of more than one width."""
 
+SPREAD = 9
+"""The format of a bundle whose intervals are multiples of the error to be expected of a row."""
+
 DECODING = 5
 """The format of a bundle whose outputs become predictions in a way of their own: another scale or a log link."""
 
@@ -33,7 +36,7 @@ OF_SERIES = 7
 THRESHOLD = 8
 """The format of a bundle that predicts the event from another probability on than one half."""
 
-NEWEST = max(VARYING, DECODING, OF_SERIES, THRESHOLD, *FORMATS.values())
+NEWEST = max(VARYING, SPREAD, DECODING, OF_SERIES, THRESHOLD, *FORMATS.values())
 """The newest format of a bundle that this version reads and writes."""
 
 EARLIER = "tokenizer.json"

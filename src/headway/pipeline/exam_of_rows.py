@@ -28,6 +28,7 @@ from headway.evaluate.resample import Units
 from headway.evaluate.result import IntervalCoverage, ThresholdResult
 from headway.evaluate.threshold import measure_threshold
 from headway.files.atomic import write_array
+from headway.models.boosting import features
 from headway.models.description import Description, preparation_of
 from headway.pipeline.exam import REHEARSAL, Exam
 from headway.pipeline.other_columns import Reading, file_reading, unlearnt_rows, write_test_rows
@@ -128,7 +129,8 @@ class ExamOfRows(Exam):
         interval = Interval.of(Description.of(self.run.bundle).interval)
         if interval is None:
             return None
-        return coverage(interval.level, self.target, predictions, *interval.bounds(predictions))
+        ends = interval.bounds(predictions, lambda: features(self.store.arrays("test")))
+        return coverage(interval.level, self.target, predictions, *ends)
 
     def at_threshold(self, predictions: np.ndarray) -> ThresholdResult | None:
         threshold, project = preparation_of(self.run.bundle).target.threshold, self.project

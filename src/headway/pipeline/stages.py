@@ -218,12 +218,14 @@ def _interval(run: RunDirectory, store: Store) -> Interval | None:
     """How far predictions are off on the validation rows, where the task has an interval."""
     import numpy as np
 
+    from headway.models.boosting import features
     from headway.serve.interval import Interval
     from headway.tasks import task_of
 
     if not task_of(store.preparation.target.task).has_interval:
         return None
-    return Interval.fit(np.load(run.predictions("validation")), store.arrays("validation")["target"])
+    rows = store.arrays("validation")
+    return Interval.fit(np.load(run.predictions("validation")), rows["target"], inputs=features(rows))
 
 
 def evaluate(run: RunDirectory, root: Path, report: Reporter) -> Evaluation:

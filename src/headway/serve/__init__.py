@@ -1,6 +1,6 @@
 """The registered bundle: everything needed to predict from raw rows, in one folder without pickle.
 
-bundle    a bundle, loaded; text: one that reads documents; whole: only undamaged ones; interval: where a target lies
+bundle    a bundle, loaded; text: one that reads documents; whole: only undamaged ones; interval, spread: where a target lies
 reading   rows to predict, read as in training; rows: which of them can be predicted
 following the past of rows of time series
 stream    batch scoring of one file; parts: its output; workers: processes that predict

@@ -29,9 +29,18 @@ from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.files.atomic import write_atomically, write_json
 from headway.models import ModelConfig
-from headway.models.boosting import Boosting, is_trees, load_trees
+from headway.models.boosting import Boosting, features, is_trees, load_trees
 from headway.models.boosting import predict as predict_with_trees
-from headway.models.description import DECODING, FORMATS, OF_SERIES, THRESHOLD, VARYING, Description, preparation_of
+from headway.models.description import (
+    DECODING,
+    FORMATS,
+    OF_SERIES,
+    SPREAD,
+    THRESHOLD,
+    VARYING,
+    Description,
+    preparation_of,
+)
 from headway.models.ensemble import Ensemble, EnsembleFit
 from headway.serve.following import Following
 from headway.serve.interval import Interval
@@ -58,6 +67,7 @@ def complete_bundle(
     target, ragged = preparation.target, preparation.by_ragged.values()
     formats = [FORMATS[""], *(FORMATS.get(one.group, 2) for one in ragged)]
     formats += [VARYING] if interval is not None and interval.varies else []
+    formats += [SPREAD] if interval is not None and interval.spread is not None else []
     formats += [] if target.objective.is_plain else [DECODING]
     formats += [] if preparation.past is None else [OF_SERIES]
     formats += [] if target.threshold is None else [THRESHOLD]
@@ -126,7 +136,18 @@ class Predictor:
         self._warn_of_unknown(batch, prepared.arrays["categorical"])
         predictions = self.compute(prepared)
         refuse_unpredicted(predictions)
-        return self.decode(predictions)
+        return decode(self.preparation, self.interval, self._with_interval(predictions, prepared))
+
+    def with_interval(self, rows: pd.DataFrame | pa.RecordBatch) -> np.ndarray:
+        """As `predict`; where the bundle has an interval (N, 3) float64: predictions, low and high ends."""
+        prepared = PreparedRows.of(self.preparation, self.canonical(rows), strict=True)
+        return self._with_interval(self.compute(prepared), prepared)
+
+    def _with_interval(self, predictions: np.ndarray, rows: PreparedRows) -> np.ndarray:
+        if self.interval is None:
+            return predictions
+        predictions = predictions.astype(np.float64)
+        return np.stack([predictions, *self.interval.bounds(predictions, lambda: features(rows.arrays))], 1)
 
     def _warn_of_unknown(self, batch: pa.RecordBatch, codes_BC: np.ndarray) -> None:
         """Warn of a column with mostly new values, which were probably read in another way than in training."""
@@ -139,10 +160,6 @@ class Predictor:
                 example = values[int(np.flatnonzero(is_new)[0])].as_py()
                 text = f"most values of {name} are not in the training data, for example {example!r}"
                 warnings.warn(f"{text}; check that these rows are read as in training", UserWarning, stacklevel=3)
-
-    def decode(self, predictions: np.ndarray) -> pd.DataFrame:
-        """`prediction`, and `probability_<class>` columns or, where the bundle has an interval, `low` and `high`."""
-        return decode(self.preparation, self.interval, predictions)
 
     def canonical(self, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
         """The columns that the preparation needs, in canonical types. Raises DataError as `predict` does."""
@@ -186,13 +203,16 @@ class Predictor:
         return _predict_network(self.model, rows, self.preparation)
 
 
-def decode(preparation: Preparation, interval: Interval | None, predictions: np.ndarray) -> pd.DataFrame:
+def answers_of(predictor: AnyPredictor, rows: pa.RecordBatch) -> np.ndarray:
+    """What ``decode`` takes. Raises as `predict`."""
+    return predictor.with_interval(rows) if isinstance(predictor, Predictor) else predictor.predict(rows)
+
+
+def decode(preparation: Preparation, interval: Interval | None, answers: np.ndarray) -> pd.DataFrame:
     """The predictions in columns: `prediction`, and `probability_<class>` columns or `low` and `high`."""
-    frame = preparation.target.decode(predictions)
     if interval is None:
-        return frame
-    low, high = interval.bounds(frame["prediction"].to_numpy())
-    return frame.assign(low=low, high=high)
+        return preparation.target.decode(answers)
+    return preparation.target.decode(answers[:, 0]).assign(low=answers[:, 1], high=answers[:, 2])
 
 
 AnyPredictor = Predictor | TextPredictor

@@ -166,6 +166,8 @@ class Scoring:
 
     def _no_predictions(self) -> np.ndarray:
         target = self.model.preparation.target
+        if self.model.interval is not None:
+            return np.zeros((0, 3))
         return target_task(target.task).no_predictions(target.outputs)
 
 

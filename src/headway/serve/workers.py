@@ -96,8 +96,9 @@ class InProcess:
     count = 1
 
     def __init__(self, bundle: str | Path) -> None:
-        from headway.serve.bundle import load_predictor
+        from headway.serve.bundle import answers_of, load_predictor
 
+        self._answers_of = answers_of
         self._predictor = load_predictor(bundle)
 
     def __enter__(self) -> InProcess:
@@ -110,7 +111,7 @@ class InProcess:
         """As the pool's, already done."""
         answer: Future[np.ndarray] = Future()
         try:
-            answer.set_result(self._predictor.predict(batch))
+            answer.set_result(self._answers_of(self._predictor, batch))
         except DataError as error:
             answer.set_exception(error)
         return answer
@@ -196,7 +197,7 @@ def main(bundle: str, parent: str, file: str) -> int:
     import signal
 
     from headway.machine.processes import die_with_parent
-    from headway.serve.bundle import load_predictor
+    from headway.serve.bundle import answers_of, load_predictor
     from headway.train.memory import keep_memory
 
     keep_memory()
@@ -215,7 +216,7 @@ def main(bundle: str, parent: str, file: str) -> int:
     while len(header := source.read(LENGTH.size)) == LENGTH.size:
         batch = pa.ipc.open_stream(rows.of(*LENGTH.unpack(header))).read_next_batch()
         try:
-            _answer(out, predictor.predict(batch))
+            _answer(out, answers_of(predictor, batch))
         except DataError as error:
             _write(out, pa.schema([], {"refused": str(error)}), [])
     return 0
