@@ -126,6 +126,19 @@ def test_classes_that_are_spelt_in_several_ways_are_counted_as_one(tmp_path: Pat
         assert load_project("t", root).data.positive == positive
 
 
+def test_classes_that_differ_by_a_full_stop_are_a_question(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    incomes = ["<=50K", ">50K", "<=50K.", ">50K."]
+    pd.DataFrame({"x": range(200), "z": [n % 7 for n in range(200)], "y": incomes * 50}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    said = draft("t.csv", "y", None, tmp_path).decisions
+    assert (
+        "question: are <=50K and <=50K. one class of y? They are read as two; if they are one, correct the files"
+        in said
+    )
+
+
 def test_numbers_whose_squares_are_no_doubles_are_set_aside_or_refused_and_never_a_trace(tmp_path: Path) -> None:
     made(tmp_path, "beyond a double's squares")
     project = load_project("t", tmp_path)

@@ -24,7 +24,7 @@ from headway.draft.guess import guess, is_readable
 from headway.draft.layout import Choices, as_options, choose_files, layout_of
 from headway.draft.leaks import look_for_leaks
 from headway.draft.model import propose_model
-from headway.draft.notes import about_few, about_parts, about_time, classes_of
+from headway.draft.notes import about_few, about_parts, about_spelling, about_time, classes_of
 from headway.draft.parts import part_column, test_files
 from headway.draft.plan import Plan
 from headway.draft.series import series_of
@@ -160,6 +160,7 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
     ]
     propose_model(plan, classes_of(values).nunique() if task.has_classes else 0)
     few = about_few(plan, classes_of(values) if task.has_classes else values)
+    few += about_spelling(plan.target, classes_of(values)) if task.has_classes else []
     plan.notes += [*few, *about_parts(plan), *(about_time(plan) if plan.part is None else [])]
     if frame[plan.target].isna().any():
         plan.unlabelled = True

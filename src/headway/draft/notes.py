@@ -38,6 +38,16 @@ def about_few(plan: Plan, values: pd.Series) -> list[str]:
     return [f"{what}, such as {rare.index[-1]} with {rare.iloc[-1]}: they can hardly be learnt, nor their quality told"]
 
 
+def about_spelling(target: str, classes: pd.Series) -> list[str]:
+    """A question about classes that differ only by a full stop at the end, as those of the test file of Adult do."""
+    spellings = sorted(map(str, classes.dropna().unique()))
+    pairs = [(one, f"{one}.") for one in spellings if f"{one}." in spellings]
+    return [
+        f"question: are {one} and {other} one class of {target}? They are read as two; if they are one, correct the files"
+        for one, other in pairs[:1]
+    ]
+
+
 def about_parts(plan: Plan) -> list[str]:
     """Which rows are the test, where the data says so."""
     if plan.part is not None:
