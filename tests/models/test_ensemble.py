@@ -145,10 +145,14 @@ def test_rows_that_belong_together_are_not_dealt_but_all_of_them_teach_in_the_en
     assert root["internal_count"] > 0.85 * 300, "the last trees see a share of all rows, not of the training rows"
 
 
-@pytest.mark.parametrize(("numbers", "parts"), [(900, 5), (899, 1)])
-def test_a_large_table_is_not_dealt(numbers: int, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ensemble, "MOST_NUMBERS", numbers)
-    assert len(_fit(_rows())[1].trees) == parts
+@pytest.mark.parametrize(("trees", "parts"), [(60, 5), (59, 1), (10, 1)])
+def test_a_table_whose_trees_take_long_is_not_dealt(trees: int, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its trees get better to the last of 60: in a trial of 59, or where there is no time for one."""
+    monkeypatch.setattr(ensemble, "MOST_WORK", trees * 900)
+    fit, growth = _fit(_rows(), learning_rate=0.01)
+    assert len(growth.trees) == parts
+    assert growth.trees == (60,) * parts
+    assert fit.trees.current_iteration() == 60 * parts
 
 
 @pytest.mark.parametrize("classes", [0, 2, 3])

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -37,8 +37,10 @@ OnTree = Callable[[int, int, float, float], int | None]
 """Called after each tree with the number of its part, its own, the training loss and the validation loss; see `Boosting.fit`."""
 
 PARTS = 5
-MOST_NUMBERS = 2_000_000
-"""Rows times columns, times classes where each has trees of its own: up to here, five parts take seconds."""
+MOST_WORK = 500_000_000
+"""Rows times columns times the trees of a part, times classes where each has its own: four to seven seconds of a core. On 33,000 rows of
+fine dust, trees still get better after 5,000 of them, and one long growth is better than five short ones.
+"""
 
 SHARES = np.linspace(0, 1, 21)
 """The linear model's, that are tried."""
@@ -56,7 +58,7 @@ class Ensemble(ModelConfig):
     parts: int | Literal["auto"] = Field(
         "auto",
         description="Parts of the rows, each held aside once while trees grow on the others; 1: trees grow on the training rows, and "
-        "then as many on all. auto: 5 where rows are independent and hold at most 2 million numbers, else 1.",
+        "then as many on all. auto: 5 where rows are independent and a part takes seconds, else 1.",
     )
     trees: int = Field(5000, ge=1, le=100_000, description="Trees of a part at most; early stopping takes fewer.")
     learning_rate: float = Field(0.1, gt=0, le=1, description="Weight of each new tree.")
@@ -82,8 +84,10 @@ class Ensemble(ModelConfig):
         threads: int,
         on_tree: OnTree,
         independent: bool,
+        first: int = 0,
     ) -> tuple[EnsembleFit, Growth]:
-        """``independent``: whether rows may be dealt as they come; else the validation rows alone are held aside.
+        """``independent``: whether rows may be dealt as they come; else the validation rows alone are held aside. ``first``: the number of
+        the first part.
 
         Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit;
         ``weight`` (N,) where rows do not count the same.
@@ -92,22 +96,24 @@ class Ensemble(ModelConfig):
         names = [name for name in ("numeric", "categorical", "target", "weight") if name in train]
         rows = {name: np.concatenate([train[name], validation[name]]) for name in names}
         is_validation = np.arange(len(rows["target"])) >= len(train["target"])
-        count = self._count(rows, inputs) if independent else 1
+        trial = self._trial(rows, inputs, patience) if independent and self.parts == "auto" else None
+        count = 1 if trial == 0 or not independent else PARTS if self.parts == "auto" else self.parts
         for_trees = {**rows, "target": task.trees_target(target, rows["target"])}
         parts = _dealt(rows, count, seed) if count > 1 else np.where(is_validation, 0, -1)
 
-        def grown(number: int, learnt: np.ndarray, aside: np.ndarray, trees: int = 0) -> lightgbm.Booster:
-            """Ended by the rows aside, or after so many ``trees``."""
-            boosting = self.boosting
-            return (boosting.model_copy(update={"trees": trees}) if trees else boosting).fit(
+        def grown(
+            number: int, learnt: np.ndarray, aside: np.ndarray, trees: int, stops: bool = True
+        ) -> lightgbm.Booster:
+            """At most so many ``trees``; fewer where the rows aside end their growth."""
+            return self.boosting.model_copy(update={"trees": trees}).fit(
                 inputs,
                 _take(for_trees, learnt),
                 _take(for_trees, aside),
                 task=task,
                 seed=seed + number,
-                patience=trees + 1 if trees else patience,
+                patience=patience if stops else trees + 1,
                 threads=threads,
-                on_tree=lambda tree, ours, theirs: on_tree(number, tree, ours, theirs),
+                on_tree=lambda tree, ours, theirs: on_tree(first + number, tree, ours, theirs),
             )
 
         def line(learnt: np.ndarray) -> LinearFit:
@@ -118,7 +124,11 @@ class Ensemble(ModelConfig):
         linear = np.zeros_like(trees)
         for number in range(parts.max() + 1):
             aside = parts == number
-            boosters.append(grown(number, ~aside, aside))
+            boosters.append(grown(number, ~aside, aside, trial if trial and number == 0 else self.trees))
+            if number == 0 and trial and boosters[0].current_iteration() == trial < self.trees:
+                alone = self.model_copy(update={"parts": 1})  # these trees would take too long
+                more: Any = {"target": target, "seed": seed, "patience": patience, "threads": threads}
+                return alone.fit(inputs, train, validation, **more, on_tree=on_tree, independent=False, first=1)
             trees[aside] = task.of_trees(target, predict(boosters[-1], _take(rows, aside), inputs))
             linear[aside] = task.linear_predictions(line(~aside).outputs(_take(rows, aside)))
         best = tuple(booster.best_iteration or booster.current_iteration() for booster in boosters)
@@ -126,7 +136,7 @@ class Ensemble(ModelConfig):
         weight = rows["weight"][known] if "weight" in rows else None
         share = _share(task, inputs.outputs, rows["target"][known], trees[known], linear[known], weight)
         if count == 1:
-            boosters = [grown(1, everything, is_validation, best[0])]
+            boosters = [grown(1, everything, is_validation, best[0], stops=False)]
         fit = EnsembleFit(mean_of(boosters, best), line(everything) if share else None, share)
         held_aside = task.pooled(trees, linear, share)
         loss = _loss(task, inputs.outputs, rows["target"][known], held_aside[known], weight)
@@ -158,11 +168,12 @@ class Ensemble(ModelConfig):
             values = completed(values, own - base)
         return Contributions(values, base)
 
-    def _count(self, rows: Arrays, inputs: Inputs) -> int:
-        if self.parts != "auto":
-            return self.parts
-        numbers = len(rows["target"]) * (inputs.numeric + len(inputs.categorical)) * max(1, inputs.outputs - 1)
-        return PARTS if numbers <= MOST_NUMBERS else 1
+    def _trial(self, rows: Arrays, inputs: Inputs, patience: int) -> int:
+        """How many trees the first of several parts may take; 0 where that is too few for it to end by itself."""
+        columns = max(1, inputs.numeric + len(inputs.categorical))
+        numbers = len(rows["target"]) * columns * max(1, inputs.outputs - 1)
+        trees = min(self.trees, MOST_WORK // numbers)
+        return trees if trees > min(patience, self.trees - 1) else 0
 
 
 @dataclass(frozen=True)
