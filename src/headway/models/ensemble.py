@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -84,63 +84,27 @@ class Ensemble(ModelConfig):
         threads: int,
         on_tree: OnTree,
         independent: bool,
-        first: int = 0,
     ) -> tuple[EnsembleFit, Growth]:
-        """``independent``: whether rows may be dealt as they come; else the validation rows alone are held aside. ``first``: the number of
-        the first part.
+        """``independent``: whether rows may be dealt as they come; else the validation rows alone are held aside.
 
         Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit;
         ``weight`` (N,) where rows do not count the same.
         """
-        task = target.learner
         names = [name for name in ("numeric", "categorical", "target", "weight") if name in train]
         rows = {name: np.concatenate([train[name], validation[name]]) for name in names}
         is_validation = np.arange(len(rows["target"])) >= len(train["target"])
-        trial = self._trial(rows, inputs, patience) if independent and self.parts == "auto" else None
-        count = 1 if trial == 0 or not independent else PARTS if self.parts == "auto" else self.parts
-        for_trees = {**rows, "target": task.trees_target(target, rows["target"])}
-        parts = _dealt(rows, count, seed) if count > 1 else np.where(is_validation, 0, -1)
-
-        def grown(
-            number: int, learnt: np.ndarray, aside: np.ndarray, trees: int, stops: bool = True
-        ) -> lightgbm.Booster:
-            """At most so many ``trees``; fewer where the rows aside end their growth."""
-            return self.boosting.model_copy(update={"trees": trees}).fit(
-                inputs,
-                _take(for_trees, learnt),
-                _take(for_trees, aside),
-                task=task,
-                seed=seed + number,
-                patience=patience if stops else trees + 1,
-                threads=threads,
-                on_tree=lambda tree, ours, theirs: on_tree(first + number, tree, ours, theirs),
-            )
-
-        def line(learnt: np.ndarray) -> LinearFit:
-            return Linear(l2=self.l2).fit(_take(rows, learnt), inputs.categorical, inputs.outputs, task=task, seed=seed)
-
-        boosters: list[lightgbm.Booster] = []
-        trees = np.zeros((len(parts), *task.no_predictions(inputs.outputs).shape[1:]))
-        linear = np.zeros_like(trees)
-        for number in range(parts.max() + 1):
-            aside = parts == number
-            boosters.append(grown(number, ~aside, aside, trial if trial and number == 0 else self.trees))
-            if number == 0 and trial and boosters[0].current_iteration() == trial < self.trees:
-                alone = self.model_copy(update={"parts": 1})  # these trees would take too long
-                more: Any = {"target": target, "seed": seed, "patience": patience, "threads": threads}
-                return alone.fit(inputs, train, validation, **more, on_tree=on_tree, independent=False, first=1)
-            trees[aside] = task.of_trees(target, predict(boosters[-1], _take(rows, aside), inputs))
-            linear[aside] = task.linear_predictions(line(~aside).outputs(_take(rows, aside)))
-        best = tuple(booster.best_iteration or booster.current_iteration() for booster in boosters)
-        known, everything = parts >= 0, np.ones(len(parts), bool)
-        weight = rows["weight"][known] if "weight" in rows else None
-        share = _share(task, inputs.outputs, rows["target"][known], trees[known], linear[known], weight)
-        if count == 1:
-            boosters = [grown(1, everything, is_validation, best[0], stops=False)]
-        fit = EnsembleFit(mean_of(boosters, best), line(everything) if share else None, share)
-        held_aside = task.pooled(trees, linear, share)
-        loss = _loss(task, inputs.outputs, rows["target"][known], held_aside[known], weight)
-        return fit, Growth(best, loss, held_aside[is_validation])
+        fitter = _Fitter(self, inputs, rows, target, seed, patience, threads, on_tree)
+        everything = np.ones(len(is_validation), bool)
+        crossed = fitter.dealt() if independent and self.parts != 1 else None
+        if crossed is None:
+            crossed = fitter.crossed(np.where(is_validation, 0, -1))
+            again = fitter.grown(1, everything, is_validation, crossed.best[0], stops=False)
+            trees = mean_of([again], crossed.best)
+        else:
+            trees = mean_of(crossed.boosters, crossed.best)
+        share = crossed.share()
+        fit = EnsembleFit(trees, fitter.line(everything) if share else None, share)
+        return fit, Growth(crossed.best, crossed.loss(share), crossed.pooled(share)[is_validation])
 
     def contributions(
         self,
@@ -167,13 +131,6 @@ class Ensemble(ModelConfig):
             own = target.objective.before_link(model.predict(rows.arrays, inputs, target))
             values = completed(values, own - base)
         return Contributions(values, base)
-
-    def _trial(self, rows: Arrays, inputs: Inputs, patience: int) -> int:
-        """How many trees the first of several parts may take; 0 where that is too few for it to end by itself."""
-        columns = max(1, inputs.numeric + len(inputs.categorical))
-        numbers = len(rows["target"]) * columns * max(1, inputs.outputs - 1)
-        trees = min(self.trees, MOST_WORK // numbers)
-        return trees if trees > min(patience, self.trees - 1) else 0
 
 
 @dataclass(frozen=True)
@@ -225,6 +182,109 @@ class EnsembleFit:
         return cls(trees, LinearFit.of(arrays), share)
 
 
+@dataclass(frozen=True)
+class _Fitter:
+    """Fits trees and linear models to some of the rows."""
+
+    model: Ensemble
+    inputs: Inputs
+    rows: Arrays
+    target: Target
+    seed: int
+    patience: int
+    threads: int
+    on_tree: OnTree
+
+    def dealt(self) -> _Crossed | None:
+        """The fits of several parts; None where their trees would take too long, which the first part tells."""
+        if self.model.parts != "auto":
+            return self.crossed(_dealt(self.rows, self.model.parts, self.seed))
+        columns = max(1, self.inputs.numeric + len(self.inputs.categorical))
+        numbers = len(self.rows["target"]) * columns * max(1, self.inputs.outputs - 1)
+        trial = min(self.model.trees, MOST_WORK // numbers)
+        if trial <= min(self.patience, self.model.trees - 1):
+            return None
+        parts = _dealt(self.rows, PARTS, self.seed)
+        first = self.grown(0, parts != 0, parts == 0, trial)
+        if first.current_iteration() == trial < self.model.trees:
+            return None
+        return self.crossed(parts, first)
+
+    def crossed(self, parts: np.ndarray, first: lightgbm.Booster | None = None) -> _Crossed:
+        """Fits to all rows but one of the ``parts`` (N,), which number the rows held aside, and are -1 for the others."""
+        task, inputs = self.target.learner, self.inputs
+        trees = np.zeros((len(parts), *task.no_predictions(inputs.outputs).shape[1:]))
+        linear = np.zeros_like(trees)
+        boosters = [] if first is None else [first]
+        for number in range(parts.max() + 1):
+            aside = parts == number
+            if number == len(boosters):
+                boosters.append(self.grown(number, ~aside, aside, self.model.trees))
+            trees[aside] = task.of_trees(self.target, predict(boosters[number], _take(self.rows, aside), inputs))
+            linear[aside] = task.linear_predictions(self.line(~aside).outputs(_take(self.rows, aside)))
+        return _Crossed(task, inputs.outputs, self.rows, parts >= 0, boosters, trees, linear)
+
+    def grown(
+        self, number: int, learnt: np.ndarray, aside: np.ndarray, trees: int, stops: bool = True
+    ) -> lightgbm.Booster:
+        """At most so many ``trees``; fewer where the rows aside end their growth."""
+        values = self.target.learner.trees_target(self.target, self.rows["target"])
+        rows = {**self.rows, "target": values}
+        return self.model.boosting.model_copy(update={"trees": trees}).fit(
+            self.inputs,
+            _take(rows, learnt),
+            _take(rows, aside),
+            task=self.target.learner,
+            seed=self.seed + number,
+            patience=self.patience if stops else trees + 1,
+            threads=self.threads,
+            on_tree=lambda tree, ours, theirs: self.on_tree(number, tree, ours, theirs),
+        )
+
+    def line(self, learnt: np.ndarray) -> LinearFit:
+        """The linear model of these rows."""
+        linear, task = Linear(l2=self.model.l2), self.target.learner
+        return linear.fit(
+            _take(self.rows, learnt), self.inputs.categorical, self.inputs.outputs, task=task, seed=self.seed
+        )
+
+
+@dataclass(frozen=True)
+class _Crossed:
+    """Boosters, and the predictions (N, ...) of trees and of linear models for the ``known`` rows (N,), which these have not seen."""
+
+    task: TargetTask
+    outputs: int
+    rows: Arrays
+    known: np.ndarray
+    boosters: list[lightgbm.Booster]
+    trees: np.ndarray
+    linear: np.ndarray
+
+    @property
+    def best(self) -> tuple[int, ...]:
+        """How many trees of each booster are the best."""
+        return tuple(booster.best_iteration or booster.current_iteration() for booster in self.boosters)
+
+    def pooled(self, share: float) -> np.ndarray:
+        """(N, ...) predictions; ``share``: the linear model's."""
+        return self.task.pooled(self.trees, self.linear, share)
+
+    def loss(self, share: float) -> float:
+        """Of the known rows; NaN where they define none."""
+        weight = self.rows["weight"][self.known] if "weight" in self.rows else None
+        criterion = self.task.criterion(self.outputs)
+        try:
+            value = criterion.of(self.rows["target"][self.known], self.pooled(share)[self.known], weight)
+        except ValueError:
+            return float("nan")
+        return -value if criterion.higher_is_better else value
+
+    def share(self) -> float:
+        """The linear model's with which the loss is least; the smaller of equal ones."""
+        return float(SHARES[int(np.argmin(np.nan_to_num([self.loss(share) for share in SHARES], nan=np.inf)))])
+
+
 def _network_of(fit: LinearFit, target: Target) -> nn.Module:
     """The linear model as a network."""
     import torch
@@ -248,27 +308,3 @@ def _dealt(rows: Arrays, count: int, seed: int) -> np.ndarray:
     _, different = np.unique(contents.view(f"V{contents.itemsize * contents.shape[1]}").ravel(), return_inverse=True)
     order = np.random.default_rng(seed).permutation(different.max() + 1)
     return order[different] % count
-
-
-def _share(
-    task: TargetTask,
-    outputs: int,
-    target: np.ndarray,
-    trees: np.ndarray,
-    linear: np.ndarray,
-    weight: np.ndarray | None,
-) -> float:
-    """The linear model's share with which the loss is least; the smaller of equal ones."""
-    losses = [_loss(task, outputs, target, task.pooled(trees, linear, share), weight) for share in SHARES]
-    return float(SHARES[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))])
-
-
-def _loss(
-    task: TargetTask, outputs: int, target: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
-) -> float:
-    criterion = task.criterion(outputs)
-    try:
-        value = criterion.of(target, predictions, weight)
-    except ValueError:
-        return float("nan")
-    return -value if criterion.higher_is_better else value

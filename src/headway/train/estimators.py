@@ -100,10 +100,12 @@ def _fit_trees(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, st
     from headway.train.meter import peak_memory
 
     journal = run.journal()
-    start, show = time.perf_counter(), _Progress(journal, model.trees)
+    start, show, shown = time.perf_counter(), _Progress(journal, model.trees), 0
 
     def on_tree(part: int, tree: int, train_loss: float, validation_loss: float) -> None:
-        if part == 0:  # the others' curves are alike
+        nonlocal shown
+        if tree > shown:  # the curves of further parts are alike
+            shown = tree
             journal.write("metric", step=tree, values={"train/loss": train_loss, "validation/loss": validation_loss})
         show(tree, f"{f'part {part + 1}, ' * (part > 0)}tree {tree}, validation loss {validation_loss:.4f}")
 
