@@ -150,9 +150,19 @@ def test_a_table_whose_trees_take_long_is_not_dealt(trees: int, parts: int, monk
     """Its trees get better to the last of 60: in a trial of 59, or where there is no time for one."""
     monkeypatch.setattr(ensemble, "MOST_WORK", trees * 900)
     fit, growth = _fit(_rows(), learning_rate=0.01)
-    assert len(growth.trees) == parts
     assert growth.trees == (60,) * parts
     assert fit.trees.current_iteration() == 60 * parts
+
+
+@pytest.mark.parametrize(("later", "parts"), [(0, 5), (-1, 1)])
+def test_a_trial_must_end_by_itself(later: int, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a patience of 10 it ends ten trees after its best one."""
+    rows = _rows()
+    rows["target"] = rows["target"] + np.random.default_rng(2).normal(0, 5, 300)
+    _, growth = _fit(rows, learning_rate=0.3)
+    assert growth.trees[0] + 10 < 60
+    monkeypatch.setattr(ensemble, "MOST_WORK", (growth.trees[0] + 10 + later) * 900)
+    assert len(_fit(rows, learning_rate=0.3)[1].trees) == parts
 
 
 @pytest.mark.parametrize("classes", [0, 2, 3])

@@ -44,6 +44,15 @@ def test_each_model_predicts_better_than_the_class_shares(make_run: MakeRun, nam
     assert log_loss(target, predicted[:, 1]) < 0.9 * log_loss(target, np.full(200, share))
 
 
+def test_boosting_says_how_many_trees_it_grew_and_keeps_the_best(make_run: MakeRun) -> None:
+    run = make_run(model={"name": "boosting", "learning_rate": 0.3})
+    assert main(str(run.path)) == 0
+    result = run.result
+    assert result is not None
+    assert result.epochs == result.best_epoch + 50
+    assert result.fit == f"best of {result.epochs} trees: {result.best_epoch}"
+
+
 @pytest.mark.parametrize("name", ["mlp", "tabm"])
 def test_two_runs_with_one_seed_end_with_the_same_weights_bit_for_bit(make_run: MakeRun, name: str) -> None:
     runs = [make_run(model={"name": name, "width": 16, "dropout": 0.2}) for _ in range(3)]

@@ -206,7 +206,9 @@ class _Fitter:
             return None
         parts = _dealt(self.rows, PARTS, self.seed)
         first = self.grown(0, parts != 0, parts == 0, trial)
-        if first.current_iteration() == trial < self.model.trees:
+        if (
+            first.best_iteration + self.patience > trial < self.model.trees
+        ):  # of the trees, LightGBM keeps the best alone
             return None
         return self.crossed(parts, first)
 

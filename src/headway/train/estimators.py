@@ -216,12 +216,12 @@ class _Grown:
     """A fit of trees: all that were grown, those that are kept, predictions for validation and test, what it is and cost in words."""
 
     write: Callable[[Path], object]
-    trees: int
     best: int
     validation_loss: float
     predictions: dict[str, np.ndarray]
-    text: str
-    diagnosis: str
+    trees: int = 0
+    text: str = ""
+    diagnosis: str = ""
 
 
 def _grow(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: Store, on_tree: OnTree) -> _Grown:
@@ -240,7 +240,8 @@ def _grow(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: 
     else:
         result = _boosting(model, recipe, store, threads.most, count)
     diagnosis = _diagnosis(grown, time.perf_counter() - start, watch.look(), threads.count)
-    return replace(result, trees=grown, diagnosis=diagnosis)
+    text = result.text or f"best of {grown} trees: {result.best}"
+    return replace(result, trees=grown, text=text, diagnosis=diagnosis)
 
 
 def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tree: CountedTree) -> _Grown:
@@ -268,15 +269,12 @@ def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tr
     best = booster.best_iteration or booster.current_iteration()
     return _Grown(
         write=lambda folder: (folder / TREES).write_text(booster.model_to_string(num_iteration=best)),
-        trees=booster.current_iteration(),
         best=best,
         validation_loss=float(next(iter(booster.best_score["validation"].values()))),
         predictions={
             split: task.of_trees(target, predict(booster, arrays[split], inputs, texts[split]))
             for split in ("validation", "test")
         },
-        text=f"best of {booster.current_iteration()} trees: {best}",
-        diagnosis="",
     )
 
 
@@ -308,12 +306,10 @@ def _ensemble(
     )
     return _Grown(
         write=fit.write,
-        trees=sum(growth.trees),
         best=fit.trees.current_iteration(),
         validation_loss=growth.loss,
         predictions={"validation": growth.validation, "test": fit.predict(arrays["test"], inputs, target)},
         text=f"{_trees_of(growth.trees)}, share of the linear model {fit.share:.0%}",
-        diagnosis="",
     )
 
 
