@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What is installed in a .venv names its folder: in a project that was moved or copied it is made again.
 MOVED := $(shell test -s .venv/ready -a ! -L .venv && test "$$(cat .venv/ready)" != "$(CURDIR)" && echo moved)
 
-.PHONY: run test test-all up lint bench bench-gpu clean $(if $(MOVED),.venv/ready)
+.PHONY: run test test-all test-older up lint bench bench-gpu clean $(if $(MOVED),.venv/ready)
 run: .venv/ready
 	$(BIN)/headway run loans
 
@@ -17,6 +17,15 @@ test: lint
 
 test-all: lint
 	$(PYTEST)
+
+# The training core under the oldest torch that is supported: its wheel needs CUDA's libraries, five gigabytes in all.
+OLDER := .cache/torch-2.11.0
+TESTS ?= tests/train tests/models tests/tasks tests/bench
+test-older:
+	test -x $(OLDER)/bin/python || $(PYTHON) -m venv $(OLDER)
+	grep -v -i '^torch' constraints.txt > $(OLDER)/constraints.txt
+	$(OLDER)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLDER)/constraints.txt -e ".[dev]" torch==2.11.0
+	$(OLDER)/bin/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not browser" $(TESTS)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

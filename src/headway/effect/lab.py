@@ -170,13 +170,21 @@ class Lab:
         process = self._begun(variants, limit, wait)
         try:
             yield process
+            if self.device == "cpu" or not process.is_usable:
+                process.close()
+            else:
+                self._keep(process_of(variants), process)
         except BaseException:
             process.close()
             raise
-        if self.device == "cpu" or not process.is_usable:
-            process.close()
+
+    def _keep(self, key: str, process: Station) -> None:
+        """Without its variants, which hold memory of the GPU. One that has ended meanwhile is not kept."""
+        try:
+            process.anew([])
+        except Unsupported:
             return
-        self._kept.append((process_of(variants), process))
+        self._kept.append((key, process))
         if len(self._kept) > MOST_KEPT:
             self._kept.pop(0)[1].close()
 

@@ -48,8 +48,9 @@ def work(pipe: Connection, path: str, variants: Sequence[Mapping[str, Any]]) -> 
                 request = json.loads(pipe.recv_bytes())
                 place, what = request.pop("place", 0), request.pop("do")
                 if what == "anew":
-                    desks = []
-                    _clear()
+                    if desks:
+                        desks = []
+                        _clear()
                     desks = _desks(run, request["variants"], pipe)
                 else:
                     _answer(pipe, getattr(desks[place], what)(**request) if desks else _train(run, **request))
