@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -143,7 +143,7 @@ class Store:
 def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig, takes: Collection[str] = ()) -> str:
     """The name of the store that these would make."""
     table = division.table
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "format": FORMAT,
         "data": table.digest,
         "columns": list(table.columns),

@@ -52,6 +52,13 @@ def fit_network(run: RunDirectory, model: ModelConfig, recipe: Recipe, workload:
     network.load_state_dict(training.best)
     save_file({k: v.to("cpu").contiguous() for k, v in training.best.items()}, run.bundle / "weights.safetensors")
     predictions = workload.predictions(network, arithmetic)
+    return Fit(_result(follower, training, workload, recipe, way), predictions)
+
+
+def _result(follower: Follower, training: Training, workload: Workload, recipe: Recipe, way: Way) -> Result:
+    """What the training has come to, what it cost, and where its time went."""
+    arithmetic, progress = training.step.arithmetic, training.progress
+    device = arithmetic.device
     cost = training.meter.cost(str(arithmetic.name), recipe.price_per_hour)
     if training.step.compiled is not None:
         cost["time/compiling_seconds"] = training.step.compiled.seconds
@@ -61,8 +68,7 @@ def fit_network(run: RunDirectory, model: ModelConfig, recipe: Recipe, workload:
         cost, recipe, device=device.type, precision=str(arithmetic.name), unit=workload.unit, bf16=bf16
     )
     follower.conclude(cost, diagnosis)
-    progress = training.progress
-    result = Result(
+    return Result(
         precision=str(arithmetic.name),
         precision_reason=arithmetic.reason,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
@@ -72,7 +78,7 @@ def fit_network(run: RunDirectory, model: ModelConfig, recipe: Recipe, workload:
         unit=workload.unit,
         rows_per_second=training.meter.per_second,
         peak_memory_bytes=peak_memory(),
-        parameters=sum(p.numel() for p in network.parameters()),
+        parameters=sum(p.numel() for p in training.step.network_to_keep.parameters()),
         validation_loss=progress.best_loss,
         batch_size=training.batches.batch_size,
         threads=torch.get_num_threads(),
@@ -81,7 +87,6 @@ def fit_network(run: RunDirectory, model: ModelConfig, recipe: Recipe, workload:
         way=_way_text(way, training),
         try_=diagnosis.setting,
     )
-    return Fit(result, predictions)
 
 
 def make_training(workload: Workload, recipe: Recipe, arithmetic: Arithmetic) -> Training:
