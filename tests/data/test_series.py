@@ -132,6 +132,26 @@ def test_rows_in_regular_steps_are_a_series_whose_newest_rows_are_the_test(
     )
 
 
+def test_what_the_calendar_says_what_counts_on_and_what_a_series_always_has_is_known_beforehand(tmp_path: Path) -> None:
+    table = sales(pd.date_range("2024-01-01", periods=90)).sort_values(["day", "shop"], ignore_index=True)
+    chance = np.random.default_rng(6)
+    table["weekday"], table["number"] = table.day.dt.day_of_week, table.index // len(SHOPS)
+    table["area"] = table.shop.map({"north": 50.5, "south": 80.25, "west": 61.0})
+    table["sold"] = table.y + chance.normal(0, 0.001, len(table))
+    table["returned"] = chance.normal(size=len(table)).round(2)
+    table["of_the_day"] = table.day.map(dict(zip(table.day.unique(), chance.normal(size=90), strict=True)))
+    project, said = write(tmp_path, table)
+    assert project.data.series is not None
+    assert project.data.series.known == ("weekday", "number", "area")
+    assert project.data.late == ("sold", "returned", "of_the_day")
+    assert any(line.startswith("sold, returned, of_the_day: read 1 day before") for line in said)
+    assert not project.data.ignore
+    run = runs.start(project, tmp_path)
+    assert stages.validate(
+        run, tmp_path, Silent()
+    ).passed  # what tells the target of the same moment is no leak a step later
+
+
 def test_an_hour_that_the_clocks_show_twice_makes_rows_no_less_a_series(tmp_path: Path) -> None:
     clocks = pd.date_range("2024-08-01", periods=2600, freq="h", tz="UTC").tz_convert("Europe/Berlin").tz_localize(None)
     assert clocks.duplicated().sum() == 1
