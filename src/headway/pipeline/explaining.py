@@ -23,6 +23,7 @@ from headway.pipeline.reasons import ExplainedFile, ExplainedRow, Explanation, R
 from headway.pipeline.scoring import locked_folder, model_of, output_name, refuse_circle, refuse_same, rows_for
 from headway.project import load_project
 from headway.run.report import Reporter
+from headway.serve.bundle import answers_of
 from headway.serve.explain import AT_ONCE, Explainer, Reasons, refuse_unexplained
 from headway.serve.parts import Output
 from headway.serve.reading import UNPREDICTED, unpredicted
@@ -122,7 +123,7 @@ def _explain_file(explainer: Explainer, model: Model, job: Job, top: int, report
     sides: list[pa.Table] = []
     explained = 0
     with replacing(job.output.path) as partial:
-        schema = _table(_no_part(explainer, model, job.input), top).schema
+        schema = _table(_no_part(model, job.input), top).schema
         with pq.ParquetWriter(partial, schema, compression="zstd") as file:
             for part in _parts(explainer, model, job.input, AT_ONCE, bad_lines):
                 file.write_table(_table(part, top).cast(schema))
@@ -155,32 +156,32 @@ def _parts(
         batch = plain_rows(model, one.form, raw)
         refusals = sift(model.preparation, batch)
         numbers = np.setdiff1d(np.arange(batch.num_rows), list(refusals))
-        predictions = explainer.no_predictions()
+        answers = model.no_answers()
         if len(numbers):
-            predictions = explainer.predictor.predict(model.given(batch.take(pa.array(numbers))))
-            beyond = unpredicted(predictions)
+            answers = answers_of(explainer.predictor, model.given(batch.take(pa.array(numbers))))
+            beyond = unpredicted(answers)
             refusals |= dict.fromkeys(numbers[beyond].tolist(), UNPREDICTED)
-            numbers, predictions = numbers[~beyond], predictions[~beyond]
+            numbers, answers = numbers[~beyond], answers[~beyond]
         refused = refused_rows(start, batch, refusals, one.form == "csv") if refusals else None
         if not len(numbers):
-            yield replace(_no_part(explainer, model, one), refused=refused)
+            yield replace(_no_part(model, one), refused=refused)
             continue
         fine = batch.take(pa.array(numbers))
-        scores = scored_rows(model, start + numbers, fine, predictions)
+        scores = scored_rows(model, start + numbers, fine, answers)
+        predictions = answers if model.interval is None else answers[:, 0]
         given = model.given(fine)
         for name in given.schema.names:
             fine = fine if name in fine.schema.names else fine.append_column(name, given.column(name))
         yield Part(fine, scores, explainer.reasons(given, predictions), refused)
 
 
-def _no_part(explainer: Explainer, model: Model, one: Input) -> Part:
+def _no_part(model: Model, one: Input) -> Part:
     """None of an input's rows, with all columns."""
     batch = no_rows(model, one)
-    predictions = explainer.no_predictions()
     columns = model.preparation.seen
     nothing = np.zeros(0)
     reasons = Reasons(columns, np.zeros((0, len(columns))), nothing, nothing.astype(object))
-    return Part(batch, scored_rows(model, np.arange(0), batch, predictions), reasons, None)
+    return Part(batch, scored_rows(model, np.arange(0), batch, model.no_answers()), reasons, None)
 
 
 def _table(part: Part, top: int) -> pa.Table:

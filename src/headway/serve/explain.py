@@ -21,7 +21,7 @@ from headway.errors import ConfigError
 from headway.models import ModelConfig
 from headway.models.description import Description
 from headway.serve.bundle import Predictor, load_model
-from headway.tasks import TargetTask, target_task, task_of
+from headway.tasks import TargetTask, task_of
 
 BACKGROUND = "background.parquet"
 AT_ONCE = 256
@@ -71,11 +71,6 @@ class Explainer:
         base = np.concatenate([part.base for part in parts])
         columns, sums = self._by_column(values)
         return Reasons(columns, sums, base, names[which])
-
-    def no_predictions(self) -> np.ndarray:
-        """Of no rows."""
-        target = self.predictor.preparation.target
-        return target_task(target.task).no_predictions(target.outputs)
 
     def _by_column(self, values: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
         """The sums of (N, P) over all that each column of the table became."""

@@ -62,6 +62,13 @@ class Model:
         rows = batch.select(list(self.preparation.needed))
         return rows if self.following is None else self.following.extended(rows)
 
+    def no_answers(self) -> np.ndarray:
+        """What a bundle answers of no rows."""
+        target = self.preparation.target
+        if self.interval is not None:
+            return np.zeros((0, 3))
+        return target_task(target.task).no_predictions(target.outputs)
+
     def beside(self, rows: Input) -> Model:
         """With what the rows of a file know of one another's past."""
         if self.following is None:
@@ -139,7 +146,7 @@ class Scoring:
                 raise
             numbers = np.setdiff1d(numbers, list(reasons))
             fine = batch.take(pa.array(numbers))
-            predictions = self._ask(fine).result() if len(numbers) else self._no_predictions()
+            predictions = self._ask(fine).result() if len(numbers) else self.model.no_answers()
         beyond = unpredicted(predictions)
         if beyond.any():
             reasons |= dict.fromkeys(numbers[beyond].tolist(), UNPREDICTED)
@@ -162,13 +169,7 @@ class Scoring:
 
     def _nothing(self) -> pa.Table:
         """A table without rows, with the columns of scored rows."""
-        return scored_rows(self.model, np.arange(0), no_rows(self.model, self.job.input), self._no_predictions())
-
-    def _no_predictions(self) -> np.ndarray:
-        target = self.model.preparation.target
-        if self.model.interval is not None:
-            return np.zeros((0, 3))
-        return target_task(target.task).no_predictions(target.outputs)
+        return scored_rows(self.model, np.arange(0), no_rows(self.model, self.job.input), self.model.no_answers())
 
 
 REFUSAL = ("row", "reason", "line")
