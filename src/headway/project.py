@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import yaml
 from pydantic import Field, model_validator
@@ -52,6 +52,11 @@ class Project(Config):
     model: ModelChoice = MLP()
     train: Recipe = Recipe()
     evaluate: EvaluateConfig = EvaluateConfig()
+    recalibrate: Literal["none", "auto", "isotonic", "platt"] = Field(
+        "none",
+        description="Whether the probabilities of two classes are recalibrated on the validation rows, where a test on rows held aside "
+        "shows that it helps: by isotonic regression, by a line through the log-odds (platt), or auto, by the better.",
+    )
     threshold: ThresholdConfig = ThresholdConfig()
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
@@ -113,6 +118,10 @@ class Project(Config):
         if self.threshold.by is not None and (not task.has_classes or not has_target(self.task)):
             raise ValueError(
                 f"threshold must be left out for {self.task}, but is by {self.threshold.by}: it is of two classes"
+            )
+        if self.recalibrate != "none" and (not task.has_classes or not has_target(self.task)):
+            raise ValueError(
+                f"recalibrate must be none for {self.task}, but is {self.recalibrate}: it is of two classes"
             )
         if self.data.weight is not None and not has_target(self.task):
             raise ValueError(f"data.weight must be left out for {self.task}, but is {self.data.weight}")

@@ -34,7 +34,7 @@ OF_SERIES = 7
 """The format of a bundle for rows of time series, whose past it reads."""
 
 THRESHOLD = 8
-"""The format of a bundle that predicts the event from another probability on than one half."""
+"""The format of a bundle that recalibrates the event's probability, or predicts it from another than one half on."""
 
 NEWEST = max(VARYING, SPREAD, DECODING, OF_SERIES, THRESHOLD, *FORMATS.values())
 """The newest format of a bundle that this version reads and writes."""

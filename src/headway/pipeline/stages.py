@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from headway.data.config import SPLITS
 from headway.errors import ConfigError
 from headway.files import checksums
-from headway.files.atomic import write_atomically, write_json
+from headway.files.atomic import write_array, write_atomically, write_json
 from headway.pipeline.runs import Prepared, contents_of, documents_of, project_of, rows_of, store_of, table_of, timed
 from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from headway.evaluate.result import Evaluation
     from headway.pipeline.validation import Validation
     from headway.serve.interval import Interval
+    from headway.tasks.calibration import Calibration
     from headway.tasks.threshold import Threshold
 
 
@@ -77,11 +78,13 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
     target = target_of(store, project.train.objective)  # what cannot be learnt is refused here, before any training
     for split in SPLITS:
         weights_of(store, project.train, split)
-    if project.threshold.by is not None and len(target.classes) != 2:
-        classes = len(target.classes)
-        raise ConfigError(
-            f"threshold must be left out for {classes} classes of {target.column}: it is of two; remove it"
-        )
+    for name, given in (
+        ("threshold", project.threshold.by is not None),
+        ("recalibrate", project.recalibrate != "none"),
+    ):
+        if given and len(target.classes) != 2:
+            classes = f"{len(target.classes)} classes of {target.column}"
+            raise ConfigError(f"{name} must be left out for {classes}: it is of two; remove it")
     inputs = store.preparation.inputs()
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())
@@ -180,6 +183,7 @@ def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
     if interval is not None and interval.remark:
         report.line(interval.remark)
     target = target_of(store, project.train.objective)
+    target = replace(target, calibration=_calibration(run, store, project, report))
     target = replace(target, threshold=_threshold(run, store, project, report))
     preparation = replace(store.preparation, target=target)
     keep_background(run.bundle, store, project.model, project.evaluate.background)
@@ -188,6 +192,33 @@ def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
     if store.preparation.past is not None:
         shutil.copyfile(store.history, run.bundle / store.history.name)
     checksums.seal(run.bundle)
+
+
+def _calibration(run: RunDirectory, store: Store, project: Project, report: Reporter) -> Calibration | None:
+    """How the event's probability is recalibrated, where that helps. The run's predictions are recalibrated with it.
+
+    The training's own are kept beside them, so that it can be done again after a kill.
+    """
+    import numpy as np
+
+    from headway.evaluate.recalibration import recalibrated
+    from headway.evaluate.resample import Units
+
+    if project.recalibrate == "none":
+        return None
+    raw = {split: run.predictions(f"{split}-raw") for split in ("validation", "test")}
+    for split, path in raw.items():
+        if not path.exists():
+            write_array(path, np.load(run.predictions(split)))
+    methods = ["isotonic", "platt"] if project.recalibrate == "auto" else [project.recalibrate]
+    target = np.asarray(store.arrays("validation")["target"])
+    units = Units.of(*store.units("validation"))
+    trial = recalibrated(methods, target, np.load(raw["validation"])[:, 1], units)
+    report.line(trial.text)
+    if trial.calibration is not None:
+        for split, path in raw.items():
+            write_array(run.predictions(split), trial.calibration.apply(np.load(path)))
+    return trial.calibration
 
 
 def _threshold(run: RunDirectory, store: Store, project: Project, report: Reporter) -> Threshold | None:

@@ -70,7 +70,7 @@ def complete_bundle(
     formats += [SPREAD] if interval is not None and interval.spread is not None else []
     formats += [] if target.objective.is_plain else [DECODING]
     formats += [] if preparation.past is None else [OF_SERIES]
-    formats += [] if target.threshold is None else [THRESHOLD]
+    formats += [] if target.threshold is None and target.calibration is None else [THRESHOLD]
     described = Description(
         format=max(formats),
         task=target.task,
@@ -192,6 +192,9 @@ class Predictor:
 
     def compute(self, rows: PreparedRows) -> np.ndarray:
         """The same of rows that are prepared already."""
+        return self.preparation.target.calibrated(self._compute(rows))
+
+    def _compute(self, rows: PreparedRows) -> np.ndarray:
         target = self.preparation.target
         if isinstance(self.model, EnsembleFit):
             return self.model.predict(rows.arrays, self.inputs, target)

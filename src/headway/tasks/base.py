@@ -21,6 +21,7 @@ import pyarrow as pa
 from headway.columns.summary import Summary
 from headway.config import suggest
 from headway.errors import ConfigError
+from headway.tasks.calibration import Calibration
 from headway.tasks.metric import Metric
 from headway.tasks.objective import PLAIN, Objective
 from headway.tasks.shallow import Shallow
@@ -56,6 +57,8 @@ class Target:
     std: float = 1.0
     objective: Objective = PLAIN
     """What is minimised, fitted to the training rows. A store's target does not know it: one store serves all objectives."""
+    calibration: Calibration | None = None
+    """How the probability of the second of two classes is recalibrated."""
     threshold: Threshold | None = None
     """From which probability on the second of two classes is predicted; None: the likelier class is."""
 
@@ -69,8 +72,9 @@ class Target:
         values = asdict(self)
         if self.objective.is_plain:
             del values["objective"]
-        if self.threshold is None:
-            del values["threshold"]
+        for name in ("threshold", "calibration"):
+            if values[name] is None:
+                del values[name]
         return values
 
     @classmethod
@@ -79,7 +83,10 @@ class Target:
         own = dict(values)
         objective = Objective(**own.pop("objective", {}))
         threshold = Threshold(**own.pop("threshold")) if own.get("threshold") else None
-        return cls(**own | {"classes": tuple(own["classes"]), "objective": objective, "threshold": threshold})
+        read = own.pop("calibration", None)
+        calibration = None if read is None else Calibration(read["method"], tuple(read["x"]), tuple(read["y"]))
+        classes = tuple(own.pop("classes"))
+        return cls(**own, classes=classes, objective=objective, threshold=threshold, calibration=calibration)
 
     @property
     def outputs(self) -> int:
@@ -89,6 +96,10 @@ class Target:
     def apply(self, column: pa.Array) -> np.ndarray:
         """(B,) the canonical column as it is stored; -1 for a class unknown in training."""
         return target_task(self.task).encode(self, column)
+
+    def calibrated(self, predictions: np.ndarray) -> np.ndarray:
+        """A model's predictions as they are answered."""
+        return predictions if self.calibration is None else self.calibration.apply(predictions)
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
         """Predictions as people read them: `prediction`, and what the task adds to it."""
