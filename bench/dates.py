@@ -29,7 +29,7 @@ from headway.pipeline.runs import table_of
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 
-MODELS = ("mlp", "boosting")
+MODELS = ("ensemble", "mlp")
 ANCHORS = {
     "hour, weekday, month": ("hour", "day_of_week", "month"),
     "hour, weekday, month, year": ("hour", "day_of_week", "month", "year"),
