@@ -171,8 +171,8 @@ def table_of(rows: list[Row]) -> pa.Table:
     return pa.table(columns)
 
 
-def json_lines(rows: list[Row], rng: np.random.Generator) -> list[str]:
-    """Numbers and truth values bare or as texts; what is missing null or left out."""
+def json_lines(rows: list[Row], rng: np.random.Generator, left_out: float) -> list[str]:
+    """Numbers and truth values bare or as texts; what is missing null or, for a share of it, left out, as a file may."""
 
     def written(name: str, value: Any) -> str:
         texts = spellings(name, value)
@@ -184,7 +184,7 @@ def json_lines(rows: list[Row], rng: np.random.Generator) -> list[str]:
 
     def line(row: Row) -> str:
         pairs = [(name, "null" if value is None else written(name, value)) for name, value in row.items()]
-        kept = [f"{json.dumps(name)}: {text}" for name, text in pairs if text != "null" or rng.random() < 0.5]
+        kept = [f"{json.dumps(name)}: {text}" for name, text in pairs if text != "null" or rng.random() >= left_out]
         return "{" + ", ".join(kept) + "}"
 
     return [line(row) for row in rows]
@@ -263,8 +263,8 @@ def test_ten_thousand_random_rows_get_the_same_predictions_by_five_roads(root: P
     folder = root / "in"
     folder.mkdir()
     comma, parquet = write_csv(folder / "a.csv", rows, rng), write_parquet(folder / "b.parquet", rows)
-    lines = json_lines(rows, rng)
-    (folder / "c.jsonl").write_text("\n".join(lines))
+    (folder / "c.jsonl").write_text("\n".join(json_lines(rows, rng, left_out=0.5)))
+    lines = json_lines(rows, rng, left_out=0)
     told = score("roads", root, Silent(), str(folder), root / "out")
     assert (told.scored, told.refused) == (3 * ROWS, 0)
     found = {}
