@@ -48,9 +48,9 @@ def test_lags_and_windows_of_whole_series_are_those_of_pandas() -> None:
         "y 7 days before": ordered.y.shift(7),
         "price 3 days before": ordered.price.shift(3),
         "y mean of 4 until 3 days before": windows,
-        "y deviation of 4 until 3 days before": ordered.y.transform(lambda y: y.shift(HORIZON).rolling(4).std()),
-        "y least of 4 until 3 days before": ordered.y.transform(lambda y: y.shift(HORIZON).rolling(4).min()),
-        "y greatest of 4 until 3 days before": ordered.y.transform(lambda y: y.shift(HORIZON).rolling(4).max()),
+        "y std of 4 until 3 days before": ordered.y.transform(lambda y: y.shift(HORIZON).rolling(4).std()),
+        "y min of 4 until 3 days before": ordered.y.transform(lambda y: y.shift(HORIZON).rolling(4).min()),
+        "y max of 4 until 3 days before": ordered.y.transform(lambda y: y.shift(HORIZON).rolling(4).max()),
     }
     answer = made(past, table)
     assert list(answer) == list(expected)

@@ -84,7 +84,7 @@ def test_naive_forecasts_are_pandas_shifts_of_each_group_and_need_no_model(tmp_p
     project, said = write(tmp_path, table)
     assert project.data.series == SeriesConfig(groups=("shop",), step="1 day", season=7)
     assert (project.split.by, project.split.column) == ("time", "day")
-    assert any(line.startswith("rows are a time series of each shop, one row each 1 day of day") for line in said)
+    assert any(line.startswith("rows are a time series of each shop, one row per 1 day by day") for line in said)
     project = load_project("rows", tmp_path, ["data.series.horizon=2"])
     run = runs.start(project, tmp_path)
     stages.validate(run, tmp_path, Silent())
@@ -127,7 +127,7 @@ def test_rows_in_regular_steps_are_a_series_whose_newest_rows_are_the_test(
     naive = [name for name in project.evaluate.baselines if "naive" in name]
     assert naive == ["naive", *(["seasonal_naive"] if season else [])]
     assert any(
-        line.startswith(f"high: read {step} before") and "nobody knows the same moment's when y is" in line
+        line.startswith(f"high: read {step} before") and "its newest value is not known when y is" in line
         for line in said
     )
 

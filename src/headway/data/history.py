@@ -121,8 +121,8 @@ class Line:
 
 STATISTICS = {
     "mean": lambda window: window.mean(1),
-    "deviation": lambda window: window.std(1, ddof=1),
-    "least": lambda window: window.min(1),
-    "greatest": lambda window: window.max(1),
+    "std": lambda window: window.std(1, ddof=1),
+    "min": lambda window: window.min(1),
+    "max": lambda window: window.max(1),
 }
 """Of windows (N, size), each (N,)."""

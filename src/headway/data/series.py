@@ -33,18 +33,18 @@ class SeriesConfig(Config):
     )
     lags: tuple[int, ...] | None = Field(
         None,
-        description="Steps before a row whose target it is given, each at least the horizon. Left out: the three newest "
-        "that are known, and those of a season and of two before; []: none.",
+        description="The target of so many steps before becomes a feature; each at least the horizon. Left out: the three "
+        "newest that are known, and those of one and two seasons before; []: none.",
     )
     windows: tuple[int, ...] | None = Field(
         None,
-        description="Of how many of the newest known targets a row is given mean, deviation, least and greatest. "
-        "Left out: a season and a few of them; []: none.",
+        description="Mean, standard deviation, minimum and maximum of so many of the newest known targets become features. "
+        "Left out: one season and a few of them; []: none.",
     )
     known: tuple[str, ...] = Field(
         (),
-        description="Numeric features that are known before their moment, as what is planned or the calendar says. Of "
-        "any other a row is given the value of `horizon` steps before.",
+        description="Numeric features that are known in advance, such as plans and the calendar. Any other is read "
+        "`horizon` steps before.",
     )
 
     @field_validator("step")

@@ -68,15 +68,16 @@ def about_time(plan: Plan) -> list[str]:
         return [f"rows have a time, {dates[0]}: if the model is to predict the future, split by it"] if dates else []
     of = f" of each {' and '.join(series.groups)}" if series.groups else ""
     notes = [
-        f"rows are a time series{of}, one row each {series.step} of {series.moment}: the newest are the test, beside naive forecasts"
+        f"rows are a time series{of}, one row per {series.step} by {series.moment}: the newest rows are the test, "
+        "and naive forecasts are among the baselines"
     ]
     config = series.config
     lags = ", ".join(map(str, config.usual_lags))
-    notes.append(f"a row is given {plan.target} of {lags} steps before, and statistics of the newest before it")
+    notes.append(f"features of each row: {plan.target} {lags} steps before, and statistics of its newest known values")
     if series.late:
         shown = ", ".join(series.late[:3]) + (" ..." if len(series.late) > 3 else "")
         notes.append(
-            f"{shown}: read {config.span(config.horizon)} before, since nobody knows the same moment's when {plan.target} "
-            "is forecast; list what is planned or known beforehand in data.series.known"
+            f"{shown}: read {config.span(config.horizon)} before, because its newest value is not known when {plan.target} "
+            "is forecast; list columns that are known in advance in data.series.known"
         )
     return notes
