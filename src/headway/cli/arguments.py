@@ -107,7 +107,12 @@ def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     """The commands that use a champion: predict with it, watch its rows."""
     _score_options(command("score", do["score"], "Predict rows with the champion, to Parquet.", _SCORE))
     _explain_options(
-        command("explain", do["explain"], "Say why the champion predicts what it does of single rows.", _EXPLAIN)
+        command(
+            "explain",
+            do["explain"],
+            "Explain single predictions of the champion: which columns contribute how much.",
+            _EXPLAIN,
+        )
     )
     serve = command("serve", do["serve"], "Answer requests for predictions over HTTP, until Ctrl-C.", _SERVE)
     _project(serve)

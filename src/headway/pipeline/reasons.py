@@ -58,11 +58,15 @@ def shown(result: Explanation) -> list[dict[str, str]]:
         {
             **{name: str(value) for name, value in one.answer.items() if not _is_answer(name, one)},
             "prediction": _prediction(one),
-            "because of": ", ".join(f"{r.column} = {_short(r.value)} ({r.contribution:+.3g})" for r in one.reasons)
-            + f", others ({one.others:+.3g})",
+            "because of": _because(one),
         }
         for one in result.rows
     ]
+
+
+def _because(one: ExplainedRow) -> str:
+    reasons = [f"{r.column} = {_short(r.value)} ({r.contribution:+.3g})" for r in one.reasons]
+    return ", ".join(reasons + [f"others ({one.others:+.3g})"] * bool(one.others))
 
 
 def _is_answer(name: str, one: ExplainedRow) -> bool:
