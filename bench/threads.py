@@ -183,7 +183,7 @@ def boosting(way: str, busy: int) -> float:
     """LightGBM on 30,000 rows of 30 columns."""
     from headway.data.inputs import Inputs
     from headway.models.boosting import Boosting, load_lightgbm
-    from headway.train.estimators import GrowingThreads
+    from headway.train.growing import GrowingThreads
 
     numeric, target = _rows()
     part = {"numeric": numeric, "categorical": np.zeros((len(numeric), 0), np.int32), "target": target}

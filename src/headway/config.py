@@ -1,10 +1,10 @@
-"""A project's YAML: finding it, its sections as frozen classes, and one line for each mistake in it."""
+"""A project's YAML: finding it, its sections as frozen classes, `--set`, and one line for each mistake in it."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -176,3 +176,36 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a mapping of settings, but it holds {type(values).__name__}")
     return values
+
+
+def setting_pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Dotted names with their values, which are read as YAML where they are texts. Raises ConfigError."""
+    if isinstance(settings, Mapping):
+        return list(settings.items())
+    pairs = []
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"[\w.-]+", name.strip()):
+            raise ConfigError(f"--set must be section.field=value, but is {text!r}")
+        try:
+            # a date's format is a text, though YAML takes the sign at a value's beginning for a directive; so is a mark such as , or ?
+            is_text = value.startswith("%") or re.fullmatch(r"[^\w\s\[\]{}'\"~]+", value) is not None
+            pairs.append((name.strip(), value if is_text else yaml.safe_load(value)))
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {name}: the value must be YAML, but is {value!r}") from None
+    return pairs
+
+
+def put_setting(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set one nested key. A model's settings belong to the model named, so another name starts from its defaults."""
+    *sections, last = dotted.split(".")
+    if dotted == "model":
+        sections, last = ["model"], "name"
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {dotted}: {section} must be a section, but is {inner!r}")
+        values = inner
+    if sections == ["model"] and last == "name" and values.get("name", "mlp") != value:
+        values.clear()
+    values[last] = value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
@@ -14,7 +13,7 @@ from pydantic import Field, model_validator
 
 from headway.columns import column_types, gives
 from headway.columns.config import PrepareConfig
-from headway.config import Config, read_yaml, suggest
+from headway.config import Config, put_setting, read_yaml, setting_pairs, suggest
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.credentials import refuse_credentials
 from headway.data.earlier import renamed
@@ -350,36 +349,3 @@ def recipe_warning(root: Path, name: str) -> str | None:
         f"conf/{path.name} was not confirmed on fresh samples: a study of an earlier version left it. "
         f"Measure again: headway effect {name}"
     )
-
-
-def setting_pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Dotted names with their values, which are read as YAML where they are texts. Raises ConfigError."""
-    if isinstance(settings, Mapping):
-        return list(settings.items())
-    pairs = []
-    for text in settings:
-        name, equals, value = text.partition("=")
-        if not equals or not re.fullmatch(r"[\w.-]+", name.strip()):
-            raise ConfigError(f"--set must be section.field=value, but is {text!r}")
-        try:
-            # a date's format is a text, though YAML takes the sign at a value's beginning for a directive; so is a mark such as , or ?
-            is_text = value.startswith("%") or re.fullmatch(r"[^\w\s\[\]{}'\"~]+", value) is not None
-            pairs.append((name.strip(), value if is_text else yaml.safe_load(value)))
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {name}: the value must be YAML, but is {value!r}") from None
-    return pairs
-
-
-def put_setting(values: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set one nested key. A model's settings belong to the model named, so another name starts from its defaults."""
-    *sections, last = dotted.split(".")
-    if dotted == "model":
-        sections, last = ["model"], "name"
-    for section in sections:
-        inner = values.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {dotted}: {section} must be a section, but is {inner!r}")
-        values = inner
-    if sections == ["model"] and last == "name" and values.get("name", "mlp") != value:
-        values.clear()
-    values[last] = value

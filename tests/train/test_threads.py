@@ -18,7 +18,7 @@ from headway.models.boosting import Boosting
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
 from headway.tasks import target_task
-from headway.train import estimators, follow, threads
+from headway.train import follow, growing, threads
 from headway.train.diagnosis import Diagnosis, diagnose
 from headway.train.follow import Follower
 from headway.train.main import main, workload_of
@@ -220,13 +220,13 @@ def test_a_single_thread_grows_all_of_the_trees_after_a_change_and_the_team_come
 def test_trees_begin_with_one_thread_where_others_have_the_cores(
     busy: float, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimators, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(estimators, "allowed_cores", lambda: set(range(4)))
-    choice = estimators.GrowingThreads("auto", use=lambda: Use(1.0, 4, 4.0 - 0.8 * busy, 0.8 * busy))
+    monkeypatch.setattr(growing, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(growing, "allowed_cores", lambda: set(range(4)))
+    choice = growing.GrowingThreads("auto", use=lambda: Use(1.0, 4, 4.0 - 0.8 * busy, 0.8 * busy))
     assert choice.most == 4
     assert choice.after(1) == (count if count != 4 else None)
     assert choice.count == count
-    stated = estimators.GrowingThreads(3, use=lambda: Use(1.0, 4, 0.8, 3.2))
+    stated = growing.GrowingThreads(3, use=lambda: Use(1.0, 4, 0.8, 3.2))
     assert (stated.most, stated.after(1)) == (3, None)
 
 
@@ -234,8 +234,8 @@ def test_growing_trees_turn_to_one_thread_when_others_come_and_to_all_when_they_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     machine = Machine(4, count=4)
-    monkeypatch.setattr(estimators, "allowed_cores", lambda: set(range(4)))
-    choice = estimators.GrowingThreads("auto", use=machine.use, clock=lambda: machine.now)
+    monkeypatch.setattr(growing, "allowed_cores", lambda: set(range(4)))
+    choice = growing.GrowingThreads("auto", use=machine.use, clock=lambda: machine.now)
     for busy, count in ((0, 4), (20, 1), (0, 4)):
         machine.busy = busy
         end = machine.now + 20.0
@@ -266,7 +266,7 @@ def test_boosting_names_contention_in_its_result(
 ) -> None:
     used = Use(5.0, 2, 0.3, 1.7)
     for use, crowded in ((used, True), (Use(5.0, 2, 1.9, 0.1), False)):
-        monkeypatch.setattr(estimators.Watch, "look", lambda _, use=use: use)
+        monkeypatch.setattr(growing.Watch, "look", lambda _, use=use: use)
         run = make_run(model={"name": "boosting", "trees": 5}, train={"threads": 2})
         assert main(str(run.path)) == 0
         assert run.result is not None

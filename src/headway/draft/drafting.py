@@ -15,6 +15,7 @@ import yaml
 from headway.columns.number import LARGEST
 from headway.columns.recognition import Guess, is_number, numbers
 from headway.columns.written import Written
+from headway.config import setting_pairs
 from headway.data.config import DataConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.profile import profile_table
@@ -33,7 +34,7 @@ from headway.draft.writing import Writing, as_written
 from headway.draft.yaml import expectations, render, scalar
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import write_atomically
-from headway.project import Project, setting_pairs
+from headway.project import Project
 from headway.tasks import TaskName, target_names, target_task
 
 SMALL = 2_000

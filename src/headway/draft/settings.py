@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from headway.columns.written import Written
+from headway.config import put_setting
 from headway.draft.yaml import inline, scalar
 from headway.errors import ConfigError
-from headway.project import put_setting
 
 Pairs = Mapping[str, Any]
 """Dotted names to values."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from headway.data.config import SPLITS, SplitConfig
 from headway.data.sparse import sparse
 from headway.data.store import Store
 from headway.files.atomic import write_array
-from headway.machine.cores import Use, Watch, allowed_cores
+from headway.machine.cores import Use, Watch
 from headway.models import ModelConfig
 from headway.models.boosting import Boosting
 from headway.models.ensemble import TREES, Ensemble
@@ -24,12 +23,9 @@ from headway.run.directory import Journal, RunDirectory
 from headway.run.result import Network, Result
 from headway.train.diagnosis import contention
 from headway.train.fit import Fit
+from headway.train.growing import GrowingThreads
 from headway.train.recipe import Recipe
 from headway.train.target import target_of, weights_of
-from headway.train.threads import Threads
-
-LOOK_SECONDS = 0.2
-"""Between two looks at how fast trees grow."""
 
 PROGRESS_SECONDS = 0.5
 
@@ -161,54 +157,6 @@ class _Progress:
             self._shown = time.perf_counter()
             self._journal.write("progress", step=step, steps=self._steps, text=text)
             self._journal.flush()
-
-
-class GrowingThreads:
-    """The number of threads that trees grow with: the stated one, or for `auto` one a core or a single one, what is faster.
-
-    Numbers in between cannot be had while trees grow (see `headway.models.boosting.Teams`).
-    """
-
-    def __init__(
-        self,
-        setting: int | Literal["auto"],
-        *,
-        use: Callable[[], Use | None] | None = None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        """``use``: what the cores did since the last call; measured by default."""
-        auto = setting in ("auto", 0)
-        self.most = len(allowed_cores()) if auto else int(setting)
-        self.count = self.most
-        self._adapts = auto and self.most > 1
-        self._use, self._clock = use or Watch().look, clock
-        self._threads = Threads(2, self._apply, use=use, clock=clock)  # 2 stands for all
-        self._due = clock() + LOOK_SECONDS
-        self._looked = False
-
-    def _apply(self, count: int) -> None:
-        self.count = 1 if count == 1 else self.most
-
-    def after(self, tree: int) -> int | None:
-        """Another number from the next tree on; None where it stays."""
-        now = self._clock()
-        if not self._adapts or now < self._due:
-            return None
-        self._due = now + LOOK_SECONDS
-        before = self.count
-        if self._looked:
-            self._threads.look(tree, now)
-        else:
-            self._begin()
-        return self.count if self.count != before else None
-
-    def _begin(self) -> None:
-        """With one thread where others were busy while the rows were made ready: a trial beside them could take seconds."""
-        self._looked = True
-        use = self._use()
-        if use is not None and use.contended:
-            self._threads.begin(1)
-            self._apply(1)
 
 
 @dataclass(frozen=True)
