@@ -99,6 +99,7 @@ def examine(root: Path, champion: Version, candidate: Version, earlier: bool = F
         described = read_json(champion.folder / "learnt.json")
         del described["rule"]["reading"]
         write_json(champion.folder / "learnt.json", described)
+        write_json(champion.folder / "bundle.json", {"format": 1, "task": champion.project.task})
         write_json(champion.folder / "preparation.json", champion.store.preparation.to_json())
         (champion.folder / "project.yaml").write_text(champion.project.to_yaml())
         learnt = Learnt.read(champion.folder)

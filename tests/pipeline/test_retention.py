@@ -12,12 +12,15 @@ import pytest
 
 from headway import tracking
 from headway.cli.commands import main
+from headway.columns.number import Number
+from headway.data.prepare import Preparation
 from headway.data.ready import in_use
 from headway.errors import ConfigError
 from headway.files import locks
 from headway.files.atomic import write_json
 from headway.pipeline import retention
 from headway.run.directory import RunDirectory
+from headway.tasks import Target
 
 YAML = """task: classification
 data: {dataset: breast-cancer, features: {a: numeric}, target: y}
@@ -175,7 +178,9 @@ def test_a_run_of_an_unknown_mlflow_is_kept(root: Path) -> None:
 def test_what_a_registered_version_needs_stays_and_the_rest_goes(root: Path) -> None:
     runs = [made(root, 0) for _ in range(2)]
     described = {"format": 1, "task": "classification", "model": {"name": "mlp"}, "classes": ["no", "yes"]}
+    preparation = Preparation((Number("age", "numeric", 0.0, 0.0, 1.0),), Target("y", "classification", ("no", "yes")))
     for run in runs:
+        write_json(run.bundle / "preparation.json", preparation.to_json())
         write_json(run.bundle / "bundle.json", {**described, "features": {"age": "numeric"}})
         tracking.begin(run, root, {}, "mlp", "")
     tracking.register(runs[0], root, "loans", pd.DataFrame({"age": [1.0]}))

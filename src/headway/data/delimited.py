@@ -75,9 +75,14 @@ def _no_encoding(csv: CsvOptions) -> ConfigError:
 
 
 def csv_batches(
-    stream: IO[bytes], csv: CsvOptions, columns: Sequence[str] | None, header: Header, on_bad_line: OnBadLine | None
+    stream: IO[bytes],
+    csv: CsvOptions,
+    columns: Sequence[str] | None,
+    header: Header,
+    on_bad_line: OnBadLine | None,
+    threads: bool = True,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows below a header, of the chosen columns."""
+    """The rows below a header, of the chosen columns. Without ``threads`` an error names the line."""
 
     def leave_out(row: pacsv.InvalidRow) -> str:
         assert on_bad_line is not None
@@ -93,7 +98,11 @@ def csv_batches(
     reader = pacsv.open_csv(
         stream,
         read_options=pacsv.ReadOptions(
-            block_size=BLOCK_BYTES, encoding=csv.encoding, column_names=names, skip_rows=header.lines
+            use_threads=threads,
+            block_size=BLOCK_BYTES,
+            encoding=csv.encoding,
+            column_names=names,
+            skip_rows=header.lines,
         ),
         parse_options=pacsv.ParseOptions(
             delimiter=csv.delimiter, newlines_in_values=True, invalid_row_handler=leave_out if on_bad_line else None

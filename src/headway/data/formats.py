@@ -189,7 +189,7 @@ def read_csv(content: bytes, names_to_read: Sequence[str], name: str) -> tuple[l
     def rows() -> Iterator[pa.RecordBatch]:
         with plain_errors(name):
             try:
-                yield from csv_batches(pa.BufferReader(content), plain, columns, header, None)
+                yield from csv_batches(pa.BufferReader(content), plain, columns, header, None, threads=False)
             except pa.ArrowInvalid as error:
                 raise _ragged(error, name, header.lines) or error from None
 
