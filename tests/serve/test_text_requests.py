@@ -57,7 +57,7 @@ def test_a_prompt_is_continued_and_a_text_measured(client: TestClient) -> None:
         ([{"x": 1}], {}, "the body must hold rows with a column prompt or text, but it holds none"),
         ([{"prompt": None}], {}, "prompt must be a text in every row, but 1 have none"),
         ([{"prompt": ""}], {}, "prompt must be a text in every row"),
-        ([{"prompt": ["a"]}], {}, "prompt must be a text in every row"),
+        ([{"prompt": ["a"]}], {}, "column prompt must hold single values, but row 1 has a list"),
         ([{"text": "a"}], {}, "column text must be a text of two tokens or more, but 1 value is not (row 1: 'a')"),
         ([{"prompt": "a"}], {"tokens": 10**9}, "params.tokens must be a whole number from 1 to 10,000"),
         (

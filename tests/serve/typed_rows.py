@@ -67,14 +67,14 @@ class Rows:
             writer.writerows(zip(*texts, strict=True))
         return path
 
-    def json_lines(self, rng: Rng, exact: bool) -> list[str]:
-        """A JSON object a row; what is missing is null or left out."""
+    def json_lines(self, rng: Rng, exact: bool, left_out: float) -> list[str]:
+        """A JSON object a row; what is missing is null or, for a share of it, left out, as in a file."""
         texts = [_drawn(column.jsons(exact), self.places[name], "null", rng) for name, column in self.columns.items()]
         names = [json.dumps(name) for name in self.columns]
 
         def line(row: tuple[str, ...]) -> str:
             pairs = zip(names, row, strict=True)
-            kept = [f"{name}: {text}" for name, text in pairs if text != "null" or rng.random() < 0.5]
+            kept = [f"{name}: {text}" for name, text in pairs if text != "null" or rng.random() >= left_out]
             return "{" + ", ".join(kept) + "}"
 
         return [line(row) for row in zip(*texts, strict=True)]
