@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from headway.data.prepare import Preparation
 from headway.files.atomic import read_json, write_json
 from headway.run.directory import RunDirectory
+from headway.tasks import Target
 
 PROJECT = {
     "name": "loans",
@@ -34,9 +36,12 @@ def journal(run: RunDirectory, steps: int) -> None:
 
 
 def pretend_bundle(run: RunDirectory) -> Path:
-    """A bundle's description without a model."""
+    """A bundle's description and a preparation of no columns, without a model."""
     described = {"format": 1, "task": "classification", "model": {"name": "mlp"}, "classes": ["no", "yes"]}
     write_json(run.bundle / "bundle.json", {**described, "features": {"age": "numeric", "job": "categorical"}})
+    write_json(
+        run.bundle / "preparation.json", Preparation((), Target("default", "classification", ("no", "yes"))).to_json()
+    )
     return run.bundle
 
 
