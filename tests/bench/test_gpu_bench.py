@@ -84,6 +84,7 @@ class FusedNorm(nn.Module):
         return nn.functional.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("factor", "verdict"), [(1.0, "met"), (1.5, "missed")])
 def test_liger_kernels_loss_and_norm_are_measured_beside_ours_where_it_is_installed(
     factor: float, verdict: str, uncompiled: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -210,6 +211,7 @@ def test_wrong_gradients_are_found() -> None:
     assert [ratio.met for ratio in one.ratios.values()] == [False]
 
 
+@pytest.mark.slow
 def test_it_runs_with_the_packages_of_the_training_core_alone() -> None:
     others = (
         "lightgbm mlflow prefect great_expectations matplotlib psutil safetensors scipy sklearn tabm tokenizers torchao"

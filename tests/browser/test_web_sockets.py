@@ -39,6 +39,7 @@ def test_the_web_sockets_are_all_that_prefect_has() -> None:
     assert {path.replace("{work_pool_name}", "any") for path in found} == set(SOCKETS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PREFECTS)
 @pytest.mark.parametrize("path", SOCKETS)
 def test_a_foreign_page_opens_no_web_socket(sites: Sites, name: str, path: str) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from headway.files.atomic import read_json
 from headway.machine.processes import free_port
@@ -64,6 +65,7 @@ def rows(database: Path, query: str) -> list[tuple[str, ...]]:
         return connection.execute(query).fetchall()
 
 
+@pytest.mark.slow
 def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Path) -> None:
     """Started twice, one is refused. No process, and no run that either page shows as running for ever."""
     (tmp_path / "conf").mkdir()

@@ -45,6 +45,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_seed_is_measured_and_the_first_is_the_projects_own(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
