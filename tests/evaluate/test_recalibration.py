@@ -80,3 +80,12 @@ def test_a_bundle_answers_recalibrated_probabilities(tmp_path: Path, method: str
     assert own.preparation.target.calibration == calibration
     np.testing.assert_allclose(own.predict(rows(50, 0))[:, 1], calibration.of(before[:, 1]), rtol=1e-6)
     np.testing.assert_allclose(own.answer(rows(50, 0), {})["probability_yes"], calibration.of(before[:, 1]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 9])
+def test_few_groups_are_too_few_to_hold_some_aside(groups: int) -> None:
+    rng = np.random.default_rng(0)
+    group = np.arange(600) % groups
+    trial = recalibrated(["isotonic", "platt"], (rng.random(600) < 0.5) * 1, rng.random(600), Units.of("group", group))
+    assert trial.calibration is None
+    assert trial.text == f"no recalibration: the validation rows have too few groups, {groups}, to hold some aside"

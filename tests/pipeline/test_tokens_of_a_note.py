@@ -87,7 +87,7 @@ def test_a_model_of_words_meets_the_champion_of_tokens_on_the_same_rows(root: Pa
 def test_what_cannot_be_given_or_taken_is_refused_in_one_line(root: Path) -> None:
     for settings, line in {
         ("model.text=tokens", 'data.features={"age": "numeric"}'): "data.features must have a column of type text",
-        ("model=boosting", "model.text=tokens"): "text: no such setting",
+        ("model=boosting", "model.text=tokens"): "model.text must be one of 'ngrams' or 'words', but is 'tokens'",
         ("model=tabm", "model.text=tokens"): "text: no such setting",
         ("model.text=letters",): "model.text must be one of 'words' or 'tokens', but is 'letters'",
         ("prepare.tokens.vocabulary=9",): "prepare.tokens.vocabulary must be at least 257, but is 9",

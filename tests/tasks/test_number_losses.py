@@ -265,3 +265,14 @@ def test_the_tasks_own_loss_is_the_task_itself() -> None:
     plain = target_task("regression")
     assert plain.minimising(Objective()) is plain
     assert plain.minimising(Objective("mse")) is plain
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_a_linear_model_of_counts_finds_its_slope_in_every_unit(unit: float) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20_000, 1))
+    target = unit * rng.poisson(np.exp(x[:, 0]))
+    task = target_task("regression").minimising(Objective(loss="poisson"))
+    slope, bias = task.solve_linear(x, target, 1, 1.0)
+    assert slope[0, 0] == pytest.approx(1.0, abs=0.02)
+    assert bias[0] == pytest.approx(np.log(unit), abs=0.03)

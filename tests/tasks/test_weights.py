@@ -24,7 +24,7 @@ from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.serve.bundle import Predictor, complete_bundle
 from headway.tasks import PLAIN, Objective, Target, TargetTask, target_task
-from headway.tasks.focal import derivatives
+from headway.tasks.focal import derivatives, losses_of
 from headway.train.main import train
 from headway.train.recipe import Recipe
 from headway.train.table import TableWorkload
@@ -257,3 +257,11 @@ def test_settings_that_do_not_fit_are_refused(more: dict[str, Any], text: str) -
     with pytest.raises(ConfigError) as error:
         Project.parse(values, "p")
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_a_row_that_is_certainly_right_has_a_finite_gradient(gamma: float) -> None:
+    logits = torch.tensor([[0.0, 40.0]], requires_grad=True)
+    losses_of(torch.log_softmax(logits, 1)[:, 1], gamma).sum().backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()

@@ -11,7 +11,7 @@ import numpy as np
 from headway.evaluate.calibration import reliability
 from headway.evaluate.classes import event_rate, measure_classes
 from headway.evaluate.config import GateConfig
-from headway.evaluate.metrics import METRICS, differences, measure, number_text, primary, title_of
+from headway.evaluate.metrics import METRICS, differences, measure, number_text, primary, title_of, value_of
 from headway.evaluate.resample import Units
 from headway.evaluate.result import (
     BaselineResult,
@@ -125,8 +125,8 @@ def _reference(
     if reference is None:
         return None
     metrics = measure(task, target, reference.scores, resamples, units=units, further=further)
-    own = METRICS[metric].value(target, model)
-    score, model_score = number_text(metrics[metric].value, own), number_text(own, own)
+    own = value_of(METRICS[metric], target, model)
+    score, model_score = (number_text(value, own or 0.0) for value in (metrics[metric].value, own))
     text = f"{reference.column} reaches {title_of(metric)} {score} on the same rows, the model {model_score}"
     return ReferenceResult(reference.column, _first(metrics, metric), text)
 

@@ -40,8 +40,12 @@ def recalibrated(methods: Sequence[str], target: np.ndarray, probability: np.nda
         return Trial(
             None, f"no recalibration: it needs {FEWEST} validation rows of each class, but there are {counts.min()}"
         )
-    before = _losses(target, probability)
     folds = _folds(units)
+    if units.count < 2 * FOLDS or any(len(np.unique(target[folds != fold])) < 2 for fold in range(FOLDS)):
+        return Trial(
+            None, f"no recalibration: the validation rows have too few {units.name}s, {units.count}, to hold some aside"
+        )
+    before = _losses(target, probability)
     gains = {method: before - _held_out(method, target, probability, folds) for method in methods}
     best = max(gains, key=lambda method: gains[method].mean())
     gain = float(gains[best].mean())

@@ -256,7 +256,8 @@ def _interval(run: RunDirectory, store: Store) -> Interval | None:
     if not task_of(store.preparation.target.task).has_interval:
         return None
     rows = store.arrays("validation")
-    return Interval.fit(np.load(run.predictions("validation")), rows["target"], inputs=features(rows))
+    _, units, _ = store.units("validation")
+    return Interval.fit(np.load(run.predictions("validation")), rows["target"], inputs=features(rows), units=units)
 
 
 def evaluate(run: RunDirectory, root: Path, report: Reporter) -> Evaluation:

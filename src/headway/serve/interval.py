@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from headway.serve.spread import Spread, fit_spread
+from headway.serve.spread import Spread, fit_spread, folds_of
 
 ROWS_OF_KNOT = 200
 """Validation rows behind each knot. Of 50, 100, 200 and 350, measured with trees and a linear model on two tables, 200 gives quarters the
@@ -51,9 +51,14 @@ class Interval:
 
     @classmethod
     def fit(
-        cls, predictions: np.ndarray, target: np.ndarray, level: float = 0.9, inputs: np.ndarray | None = None
+        cls,
+        predictions: np.ndarray,
+        target: np.ndarray,
+        level: float = 0.9,
+        inputs: np.ndarray | None = None,
+        units: np.ndarray | None = None,
     ) -> Interval | None:
-        """Of rows (N,) outside the training, with their ``inputs`` (N, P); None for too few rows.
+        """Of rows (N,) outside the training, with their ``inputs`` (N, P) and ``units`` (N,), what they belong to; None for too few rows.
 
         Local quantiles of the residuals, conformalised (Romano, Patterson, Candès 2019, "Conformalized Quantile Regression",
         arXiv:1905.03222, a quantile for each side), with folds in place of a second part of the rows. Few rows: the quantiles of all
@@ -63,15 +68,17 @@ class Interval:
         if len(predictions) > MOST_ROWS:
             rows = np.sort(np.random.default_rng(0).permutation(len(predictions))[:MOST_ROWS])
             predictions, target, inputs = predictions[rows], target[rows], None if inputs is None else inputs[rows]
+            units = None if units is None else units[rows]
         predictions = np.asarray(predictions, np.float64)
         residuals = np.asarray(target, np.float64) - predictions
         n, tail = len(residuals), (1 - level) / 2
         if conformal_rank(n, tail) > n:
             return None
-        fitted = None if inputs is None else fit_spread(_beside(inputs, predictions), residuals)
+        unit = _codes(units)
+        fitted = None if inputs is None else fit_spread(_beside(inputs, predictions), residuals, unit)
         spread, expected = fitted or (None, np.ones(n))
         residuals = residuals / expected
-        ends = _conformalised(predictions, residuals, tail) if n >= FEWEST_VARYING else None
+        ends = _conformalised(predictions, residuals, tail, unit) if n >= FEWEST_VARYING else None
         at, below, above = ends or _constant(residuals, tail)
         return cls(level, tuple(at.tolist()), tuple(below.tolist()), tuple(above.tolist()), n, spread)
 
@@ -112,6 +119,14 @@ class Interval:
         return low, predictions + unit * np.interp(predictions, self.at, self.above)
 
 
+def _codes(units: np.ndarray | None) -> np.ndarray | None:
+    """(N,) codes of the units from 0 without gaps; None where each row is one."""
+    if units is None:
+        return None
+    different, codes = np.unique(units, return_inverse=True)
+    return None if len(different) == len(units) else codes
+
+
 def _beside(inputs: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     return np.concatenate([inputs, predictions[:, None]], axis=1, dtype=np.float64)
 
@@ -128,7 +143,7 @@ def _constant(residuals: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarra
 
 
 def _conformalised(
-    predictions: np.ndarray, residuals: np.ndarray, tail: float
+    predictions: np.ndarray, residuals: np.ndarray, tail: float, unit: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Knots of all rows, moved so far, in widths, as the group's rows of each fold lie outside of the other folds' knots.
 
@@ -138,7 +153,7 @@ def _conformalised(
     groups = min(n // ROWS_OF_GROUP, GROUPS)
     knots = max(groups, min(n // ROWS_OF_KNOT, MOST_KNOTS))
     least = 1e-3 * float(np.std(residuals)) or 1.0  # a width to divide by where all residuals of a knot are the same
-    fold = np.random.default_rng(0).permutation(n) % FOLDS
+    fold = folds_of(n, FOLDS, unit if unit is not None and unit.max() + 1 >= 2 * FOLDS else None)
     beneath, beyond = np.empty(n), np.empty(n)
     for number in range(FOLDS):
         held = fold == number

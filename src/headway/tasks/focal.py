@@ -21,7 +21,8 @@ SMALLEST = 1e-6
 
 def losses_of(logs: Tensor, gamma: float) -> Tensor:
     """(N,) of the logarithm of the true class's probability."""
-    return -((1 - logs.exp()) ** gamma) * logs
+    # the least keeps the gradient finite where gamma is below 1 and a probability is 1 in fp32
+    return -((-logs.expm1()).clamp_min(1e-12) ** gamma) * logs
 
 
 def probabilities(raw: np.ndarray) -> np.ndarray:

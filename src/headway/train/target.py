@@ -35,9 +35,12 @@ def weights_of(store: Store, recipe: Recipe, split: Split) -> np.ndarray | None:
     if recipe.class_weights == "none" and store.weights(split) is None:
         return None
     by_class = _by_class(store, recipe)
+    parts: tuple[Split, ...] = ("train", "validation")
+    for part in parts:
+        if not _products(store, part, by_class).any():
+            name = {"train": "training"}.get(part, part)
+            raise DataError(f"data.weight must be above 0 in some {name} row, but is 0 in all of them")
     mean = float(_products(store, "train", by_class).mean())
-    if mean <= 0:
-        raise DataError("data.weight must be above 0 in some training row, but is 0 in all of them")
     return _products(store, split, by_class) / mean
 
 
