@@ -12,6 +12,7 @@ from sklearn.metrics import r2_score
 from headway.data.history import Line
 from headway.data.series import SeriesConfig
 from headway.draft.drafting import draft
+from headway.draft.layout import Choices
 from headway.errors import ConfigError
 from headway.pipeline import runs, stages
 from headway.pipeline.assessment import exam_of
@@ -25,12 +26,14 @@ def micros(moments: pd.DatetimeIndex | pd.Series) -> np.ndarray:
     return np.asarray(moments, "datetime64[us]")
 
 
-def write(root: Path, table: pd.DataFrame, target: str = "y") -> tuple[Project, tuple[str, ...]]:
+def write(
+    root: Path, table: pd.DataFrame, target: str = "y", settings: tuple[str, ...] = ()
+) -> tuple[Project, tuple[str, ...]]:
     """The project that `init` drafts, and what it says."""
     (root / "conf").mkdir(exist_ok=True)
     (root / "conf" / "rows.yaml").unlink(missing_ok=True)
     table.to_csv(root / "rows.csv", index=False)
-    said = draft("rows.csv", target, None, root).decisions
+    said = draft("rows.csv", target, None, root, Choices(settings=settings)).decisions
     return load_project("rows", root), said
 
 
@@ -207,3 +210,21 @@ def test_a_wave_of_the_day_is_learnt_from_the_moments_alone_and_the_baselines_le
     np.testing.assert_array_equal(exam.slices["when: weekday"], newest.when.dt.day_of_week)
     r2 = {name: r2_score(exam.target, made.prediction) for name, made in forecasts.items()}
     assert min(r2["linear"], r2["boosting"]) > 0.97 > r2["naive"]
+
+
+@pytest.mark.parametrize(
+    ("frequency", "step"), [("ME", "1 month"), ("BME", "1 month"), ("MS", "1 month"), ("QE", "3 month")]
+)
+def test_the_end_of_a_month_follows_the_end_of_the_month_before(frequency: str, step: str) -> None:
+    moments = pd.date_range("2015-01-01", periods=60, freq=frequency).to_numpy().astype("datetime64[us]")
+    for steps in (1, 2, 12):
+        newest = np.searchsorted(moments, SeriesConfig(step=step).earlier(moments[steps:], steps), side="right") - 1
+        assert newest.tolist() == list(range(60 - steps))
+
+
+def test_settings_of_a_series_may_be_given_to_init(tmp_path: Path) -> None:
+    moments = pd.date_range("2024-01-01", periods=400, freq="h")
+    settings = ("data.series.horizon=24", "data.series.lags=[24, 48]")
+    project, _ = write(tmp_path, table_of(moments), settings=settings)
+    assert project.data.series is not None
+    assert (project.data.series.horizon, project.data.series.lags) == (24, (24, 48))

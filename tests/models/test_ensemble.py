@@ -116,11 +116,13 @@ def test_the_linear_model_has_the_share_that_it_deserves(is_line: bool, least: f
 
 def test_equal_rows_are_in_one_part_and_parts_are_of_about_one_size() -> None:
     rows = {name: np.concatenate([array, array, array[:50]]) for name, array in _rows(200).items()}
-    parts = ensemble._dealt(rows, 5, seed=0)
+    parts, others = (ensemble._dealt(rows, 5, seed=seed) for seed in (0, 1))
+    assert parts is not None
+    assert others is not None
     assert (parts[:200] == parts[200:400]).all()
     assert (parts[:50] == parts[400:]).all()
     assert np.bincount(parts[:200]).tolist() == [40] * 5
-    assert (ensemble._dealt(rows, 5, seed=1) != parts).any()
+    assert (others != parts).any()
 
 
 def test_rows_that_belong_together_are_not_dealt_but_all_of_them_teach_in_the_end() -> None:
@@ -208,3 +210,19 @@ def test_every_loss_gives_predictions_in_the_targets_own_unit(objective: Objecti
     ):
         assert np.corrcoef(predictions, truth)[0, 1] > 0.9
         assert abs(np.mean(predictions - truth)) < 4
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 60])
+def test_rows_of_few_kinds_are_not_dealt(distinct: int) -> None:
+    rows = {
+        "numeric": (np.arange(2000) % distinct).astype(np.float32)[:, None],
+        "categorical": np.empty((2000, 0), np.int32),
+    }
+    assert ensemble._dealt(rows, 5, seed=0) is None
+
+
+def test_rows_that_are_mostly_equal_are_not_dealt() -> None:
+    numbers = np.where(np.arange(2000) < 1200, 0, np.arange(2000)).astype(np.float32)
+    assert (
+        ensemble._dealt({"numeric": numbers[:, None], "categorical": np.empty((2000, 0), np.int32)}, 5, seed=0) is None
+    )

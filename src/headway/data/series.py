@@ -114,12 +114,15 @@ class SeriesConfig(Config):
         return None if self.season is None else -(-self.horizon // self.season) * self.season
 
     def earlier(self, moments: np.ndarray, steps: int) -> np.ndarray:
-        """(N,) datetime64[us]: the moments so many steps before."""
+        """(N,) datetime64[us]: the moments so many steps before. The last (working) day of a month becomes a month's last day."""
         size, unit = self._size
         count = steps * size
         if unit in UNITS:
             return moments - np.timedelta64(count * UNITS[unit], "s").astype("timedelta64[us]")
-        months = moments.astype("datetime64[M]")
-        return (months - np.timedelta64(count * MONTHS[unit], "M")).astype("datetime64[us]") + (
-            moments - months.astype("datetime64[us]")
-        )
+        months, days = moments.astype("datetime64[M]"), moments.astype("datetime64[D]")
+        before = months - np.timedelta64(count * MONTHS[unit], "M")
+        last, own = ((month + 1).astype("datetime64[D]") - 1 for month in (before, months))
+        weekday = (own.astype(np.int64) + 3) % 7  # Monday is 0
+        same = np.minimum(before.astype("datetime64[D]") + (days - months.astype("datetime64[D]")), last)
+        day = np.where(days >= own - np.maximum(weekday - 4, 0), last, same)
+        return day.astype("datetime64[us]") + (moments - days.astype("datetime64[us]"))

@@ -43,11 +43,19 @@ def over(text: str, pairs: Pairs) -> str:
         put_setting(values, dotted, value)
         parts = ["model", "name"] if dotted == "model" else dotted.split(".")
         text = "\n".join(_with(text.splitlines(), parts, value)) + "\n"
-        if yaml.safe_load(text) != values:
+        if _values_of(text) != values:
             raise ConfigError(
                 f"--set {dotted} cannot be written by init; leave it out, and set it in the YAML afterwards"
             )
     return text
+
+
+def _values_of(text: str) -> object:
+    """What a YAML says; None where a setting did not fit into it, as into a mapping within braces."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
 
 
 def _with(lines: list[str], parts: list[str], value: Any) -> list[str]:

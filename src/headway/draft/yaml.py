@@ -143,12 +143,13 @@ def _series(plan: Plan) -> list[str]:
         "season": series.season,
         "known": list(series.known),
     }
-    inner = ", ".join(f"{name}: {scalar(value)}" for name, value in settings.items() if value not in ([], None))
+    inner = [f"    {name}: {scalar(value)}" for name, value in settings.items() if value not in ([], None)]
     lags, windows = (", ".join(map(str, steps)) for steps in (series.usual_lags, series.usual_windows))
     return [
         f"  # Features of each row: {_comment(plan.target)} {lags} steps before; mean, std, min and max of its newest known",
         f"  # {windows} values. They follow from horizon and season; set others by lags: [1, 7], windows: [28].",
-        f"  series: {{{inner}}}  # forecasts are horizon steps ahead",
+        "  series:  # forecasts are horizon steps ahead",
+        *inner,
     ]
 
 

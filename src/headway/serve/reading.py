@@ -28,7 +28,8 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
     kinds = preparation.kinds
     have = list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)
     refuse_missing(list(preparation.needed), have)
-    twice = [name for name in kinds if have.count(name) > 1] if len(set(have)) < len(have) else []
+    read = dict.fromkeys([*preparation.needed, *preparation.observed])
+    twice = [name for name in read if have.count(name) > 1] if len(set(have)) < len(have) else []
     if twice:
         raise DataError(f"{WHERE}: column names must differ, but {name_in_line(twice[0])} occurs more than once")
     columns = {

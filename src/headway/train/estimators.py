@@ -36,7 +36,7 @@ FEWEST_PATIENCE = 50
 """Trees without a better validation loss before growth ends, at least: a tree is a small step."""
 
 INDEPENDENT = ("stratified", "random")
-"""Ways to split by which a row belongs to no other."""
+"""Ways to split by which a row belongs to no other, unless several have one key."""
 
 
 def fit_estimator(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store) -> Fit:
@@ -184,12 +184,20 @@ def _grow(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: 
 
     if isinstance(model, Ensemble):
         split = SplitConfig.parse(run.plan["project"].get("split", {}), "split")
-        result = _ensemble(model, recipe, store, threads.most, count, split.by in INDEPENDENT)
+        result = _ensemble(
+            model, recipe, store, threads.most, count, split.by in INDEPENDENT and not _share_keys(store)
+        )
     else:
         result = _boosting(model, recipe, store, threads.most, count)
     diagnosis = _diagnosis(grown, time.perf_counter() - start, watch.look(), threads.count)
     text = result.text or f"best of {grown} trees: {result.best}"
     return replace(result, trees=grown, text=text, diagnosis=diagnosis)
+
+
+def _share_keys(store: Store) -> bool:
+    """Whether several rows have one key, as those of validation show: the split keeps them together."""
+    name, codes, _ = store.units("validation")
+    return name == "key" and len(np.unique(codes)) < len(codes)
 
 
 def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tree: CountedTree) -> _Grown:
