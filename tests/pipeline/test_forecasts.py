@@ -68,9 +68,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "conf").mkdir()
     TABLE[~IS_NEW].to_csv(root / "sales.csv", index=False)
     said = draft("sales.csv", "y", None, root).decisions
-    assert any(line.startswith("footfall, planned: read 1 day before, since") for line in said)
+    assert any(line.startswith("footfall, planned: read 1 day before, because") for line in said)
     yaml = root / "conf" / "sales.yaml"
-    yaml.write_text(yaml.read_text().replace("season: 7}", "season: 7, known: [planned]}"))
+    yaml.write_text(yaml.read_text().replace("season: 7\n", "season: 7\n    known: [planned]\n"))
     retrained(root, "sales", *FEW)
     return root
 
