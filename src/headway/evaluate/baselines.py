@@ -67,6 +67,20 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class _Case:
+    """What a baseline is fitted to; see `fit_baselines`."""
+
+    task: TargetTask
+    train: Arrays
+    test: Arrays
+    outputs: int
+    cardinalities: Sequence[int]
+    seed: int
+    texts: Texts
+    budget: Budget
+
+
+@dataclass(frozen=True)
 class Fitted:
     """A baseline's predictions for the test rows, and the seconds it took to fit and predict."""
 
@@ -99,11 +113,12 @@ def fit_baselines(
         not train["numeric"].shape[1] and not cardinalities and texts[0] is None
     ):  # tokens alone, which none of them reads
         makers = dict.fromkeys(makers, _trivial)
-    results, learner = {}, target_task(task).minimising(objective)
+    learner = target_task(task).minimising(objective)
+    case, results = _Case(learner, train, test, outputs, cardinalities, seed, texts, budget), {}
     for name in names:
         start = time.perf_counter()
         try:
-            prediction = makers[name](learner, train, test, outputs, cardinalities, seed, texts, budget)
+            prediction = makers[name](case)
         except LeftOut as reason:
             budget.note(name, f"left out: {reason}")
         else:
@@ -111,58 +126,31 @@ def fit_baselines(
     return results
 
 
-def _trivial(
-    task: TargetTask,
-    train: Arrays,
-    test: Arrays,
-    outputs: int,
-    cardinalities: Sequence[int],
-    seed: int,
-    texts: Texts,
-    budget: Budget,
-) -> np.ndarray:
+def _trivial(case: _Case) -> np.ndarray:
     """As of one who knows the training rows' target alone."""
-    del cardinalities, seed, texts, budget
-    return task.trivial(np.asarray(train["target"]), outputs, len(test["target"]))
+    return case.task.trivial(np.asarray(case.train["target"]), case.outputs, len(case.test["target"]))
 
 
-def _linear(
-    task: TargetTask,
-    train: Arrays,
-    test: Arrays,
-    outputs: int,
-    cardinalities: Sequence[int],
-    seed: int,
-    texts: Texts,
-    budget: Budget,
-) -> np.ndarray:
+def _linear(case: _Case) -> np.ndarray:
     """The model linear as it comes."""
-    del budget
-    fit = Linear().fit(train, cardinalities, outputs, task=task, seed=seed, texts=texts[0])
-    return task.linear_predictions(fit.outputs(test, texts[1]))
+    task, (of_train, of_test) = case.task, case.texts
+    fit = Linear().fit(case.train, case.cardinalities, case.outputs, task=task, seed=case.seed, texts=of_train)
+    return task.linear_predictions(fit.outputs(case.test, of_test))
 
 
-def _boosting(
-    task: TargetTask,
-    train: Arrays,
-    test: Arrays,
-    outputs: int,
-    cardinalities: Sequence[int],
-    seed: int,
-    texts: Texts,
-    budget: Budget,
-) -> np.ndarray:
+def _boosting(case: _Case) -> np.ndarray:
     """scikit-learn's histogram gradient boosting with early stopping, otherwise as it comes."""
     spin_briefly()
     import sklearn.ensemble  # noqa: F401  # threads are limited in the libraries that are loaded
     from threadpoolctl import threadpool_limits
 
+    task, train, texts, cardinalities = case.task, case.train, case.texts, case.cardinalities
     common = [_common_codes(np.asarray(train["categorical"])[:, i], n) for i, n in enumerate(cardinalities)]
     if texts[0] is not None and len(train["target"]) > TEXT_ROWS:
-        some = np.sort(np.random.default_rng(seed).choice(len(train["target"]), TEXT_ROWS, replace=False))
+        some = np.sort(np.random.default_rng(case.seed).choice(len(train["target"]), TEXT_ROWS, replace=False))
         train, texts = {name: np.asarray(values)[some] for name, values in train.items()}, (texts[0][some], texts[1])
     target = np.asarray(train["target"])
-    x, z = (_with_codes(part, common) for part in (train, test))
+    x, z = (_with_codes(part, common) for part in (train, case.test))
     if texts[0] is not None:
         columns = task.telling(texts[0], target, TEXT_COLUMNS)
         x, z = (np.hstack([some[:, columns].toarray(), rest]) for some, rest in zip(texts, (x, z), strict=True))
@@ -171,32 +159,25 @@ def _boosting(
         "categorical_features": [False] * numbers + [True] * len(cardinalities),
         "early_stopping": True,
         "validation_fraction": ASIDE,
-        "random_state": seed,
+        "random_state": case.seed,
         "max_iter": ROUNDS,
     }
     # With every core in use and another process busy, a fit of one second took 26: others' cores are left to them.
     useful = min(len(allowed_cores()), len(x) // ROWS_A_THREAD)
     threads = max(1, min(useful, round(free_cores()))) if useful > 1 else 1
     with threadpool_limits(threads, user_api="openmp"):
-        options["max_iter"] = _rounds(task, x, target, outputs, options, budget, threads)
-        return task.boosted(x, target, z, outputs, options, train.get("weight"))
+        options["max_iter"] = _rounds(case, x, target, options, threads)
+        return task.boosted(x, target, z, case.outputs, options, train.get("weight"))
 
 
-def _rounds(
-    task: TargetTask,
-    x: np.ndarray,
-    target: np.ndarray,
-    outputs: int,
-    options: Mapping[str, Any],
-    budget: Budget,
-    threads: int,
-) -> int:
+def _rounds(case: _Case, x: np.ndarray, target: np.ndarray, options: Mapping[str, Any], threads: int) -> int:
     """As many rounds as the budget has time for, by the processor's time of the first ones. Raises LeftOut where these are too few."""
+    outputs, budget = case.outputs, case.budget
     trees = outputs if outputs > 2 else 1
     if trees < FEW_TREES and x.size * trees < QUICK:
         return ROUNDS
     start = time.process_time()
-    task.boosted(x, target, x[:1], outputs, {**options, "early_stopping": False, "max_iter": TRIAL})
+    case.task.boosted(x, target, x[:1], outputs, {**options, "early_stopping": False, "max_iter": TRIAL})
     a_round = (time.process_time() - start) / threads / TRIAL
     rounds = min(ROUNDS, int(budget.seconds / max(a_round, 1e-9)))
     fact = f"a round of {trees:,} {'trees' if trees > 1 else 'tree'} takes {a_round:.2g} s"
