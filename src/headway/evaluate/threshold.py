@@ -61,8 +61,7 @@ class _Cuts:
 
     def precision(self, weights: np.ndarray) -> np.ndarray:
         """(R, T + 1); 0 where nothing is predicted."""
-        hits, alarms = self._sums(weights)
-        return np.divide(hits, alarms, out=np.zeros_like(hits), where=alarms > 0)
+        return _precision(*self._sums(weights))
 
     def best(self, config: ThresholdConfig, weights: np.ndarray) -> np.ndarray:
         """(R,) the thresholds that serve the aim best; the highest of equal ones."""
@@ -82,10 +81,14 @@ class _Cuts:
             gain = np.where(alarms <= config.share * rows + 1e-9, alarms, -alarms)
             gain[:, 0] = -np.inf  # some rows are always chosen
         else:
-            precision = np.divide(hits, alarms, out=np.zeros_like(hits), where=alarms > 0)
+            precision = _precision(hits, alarms)
             reached = precision >= config.precision
             gain = np.where(reached, 1 + hits, np.where(reached.any(1, keepdims=True), -1.0, precision))
         return self.thresholds[np.argmax(gain, 1)]
+
+
+def _precision(hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
+    return np.divide(hits, alarms, out=np.zeros_like(hits), where=alarms > 0)
 
 
 def labels(threshold: Threshold, probability: np.ndarray) -> np.ndarray:

@@ -201,13 +201,16 @@ class _Fitter:
         """The fits of several parts; None where rows recur so much that parts would differ in kind, and where their trees would take
         too long, which the first part tells.
         """
-        parts = _dealt(self.rows, PARTS if self.model.parts == "auto" else self.model.parts, self.seed)
-        if parts is None or self.model.parts != "auto":
-            return None if parts is None else self.crossed(parts)
+        if self.model.parts != "auto":
+            stated = _dealt(self.rows, self.model.parts, self.seed)
+            return None if stated is None else self.crossed(stated)
         columns = max(1, self.inputs.numeric + len(self.inputs.categorical))
         numbers = len(self.rows["target"]) * columns * max(1, self.inputs.outputs - 1)
         trial = min(self.model.trees, MOST_WORK // numbers)
         if trial <= min(self.patience, self.model.trees - 1):
+            return None
+        parts = _dealt(self.rows, PARTS, self.seed)
+        if parts is None:
             return None
         first = self.grown(0, parts != 0, parts == 0, trial)
         if (

@@ -196,9 +196,8 @@ class Regression(Numbers):
         if own.has_log_link:
             power = {"poisson": 1.0, "gamma": 2.0}.get(own.loss, own.power)
             model = TweedieRegressor(power=power, alpha=l2 / len(target), link="log", max_iter=1000)
-            unit = (
-                float(np.average(target, weights=weights)) or 1.0
-            )  # lbfgs' tolerance is absolute: tiny targets would learn nothing
+            # lbfgs' tolerance is absolute: in their own unit, tiny targets would learn nothing
+            unit = float(np.average(target, weights=weights)) or 1.0
             model.fit(x, target / unit, weights)
             return np.asarray(model.coef_, np.float64)[:, None], np.array([model.intercept_ + np.log(unit)], np.float64)
         target = target if own.is_plain else own.on_scale(target)
