@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from headway.evaluate.resample import Units
 from headway.serve.interval import Interval
 
 
@@ -23,7 +24,7 @@ def test_groups_that_inputs_give_away_do_not_make_intervals_narrow_for_new_group
         prediction, of_new = rng.normal(size=len(residuals)), rng.normal(size=len(new))
         for together in covered:
             interval = Interval.fit(
-                prediction, prediction + residuals, inputs=inputs, units=group if together else None
+                prediction, prediction + residuals, inputs=inputs, units=Units.of("group", group) if together else None
             )
             assert interval is not None
             low, high = interval.bounds(of_new, lambda new_inputs=new_inputs: new_inputs)

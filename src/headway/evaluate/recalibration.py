@@ -40,7 +40,7 @@ def recalibrated(methods: Sequence[str], target: np.ndarray, probability: np.nda
         return Trial(
             None, f"no recalibration: it needs {FEWEST} validation rows of each class, but there are {counts.min()}"
         )
-    folds = _folds(units)
+    folds = units.folds(FOLDS)
     if units.count < 2 * FOLDS or any(len(np.unique(target[folds != fold])) < 2 for fold in range(FOLDS)):
         return Trial(
             None, f"no recalibration: the validation rows have too few {units.name}s, {units.count}, to hold some aside"
@@ -49,7 +49,7 @@ def recalibrated(methods: Sequence[str], target: np.ndarray, probability: np.nda
     gains = {method: before - _held_out(method, target, probability, folds) for method in methods}
     best = max(gains, key=lambda method: gains[method].mean())
     gain = float(gains[best].mean())
-    error = SURE[len(methods)] * _standard_error(gains[best], units)
+    error = SURE[len(methods)] * units.standard_error(gains[best])
     numbers = f"log loss on rows held aside {before.mean():.4f} before, {before.mean() - gain:.4f} after"
     numbers += f", gain {gain:+.4f} [{gain - error:+.4f}, {gain + error:+.4f}]"
     if gain - error <= 0:
@@ -82,19 +82,6 @@ def _held_out(method: str, target: np.ndarray, probability: np.ndarray, folds: n
     return losses
 
 
-def _folds(units: Units) -> np.ndarray:
-    """(N,) from 0 on."""
-    order = np.random.default_rng(0).permutation(units.count) % FOLDS
-    return order if units.codes is None else order[units.codes]
-
-
 def _losses(target: np.ndarray, probability: np.ndarray) -> np.ndarray:
     p = np.clip(np.asarray(probability, np.float64), SMALLEST, 1 - SMALLEST)
     return -np.where(target == 1, np.log(p), np.log1p(-p))
-
-
-def _standard_error(values: np.ndarray, units: Units) -> float:
-    """Of the mean of rows that are drawn by unit."""
-    apart = values - values.mean()
-    sums = apart if units.codes is None else np.bincount(units.codes, apart)
-    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum())) / len(values)

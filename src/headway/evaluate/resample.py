@@ -79,6 +79,17 @@ class Units:
         """The same rows in another order, (N,) row numbers."""
         return self if self.codes is None else Units(self.name, self.rows, self.codes[order], self.note)
 
+    def folds(self, count: int) -> np.ndarray:
+        """(N,) the number of each row's fold, at random and always the same; rows of one unit are in one."""
+        order = np.random.default_rng(0).permutation(self.count) % count
+        return order if self.codes is None else order[self.codes]
+
+    def standard_error(self, values: np.ndarray) -> float:
+        """Of the mean of ``values`` (N,), whose rows are drawn by unit."""
+        apart = values - values.mean()
+        sums = apart if self.codes is None else np.bincount(self.codes, apart)
+        return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum())) / len(values)
+
     def sample(self, seed: int, most: int = MOST_ROWS) -> Sample | None:
         """About ``most`` rows of units drawn at random; None where there are no more rows than that."""
         if self.rows <= most:

@@ -249,6 +249,7 @@ def _interval(run: RunDirectory, store: Store) -> Interval | None:
     """How far predictions are off on the validation rows, where the task has an interval."""
     import numpy as np
 
+    from headway.evaluate.resample import Units
     from headway.models.boosting import features
     from headway.serve.interval import Interval
     from headway.tasks import task_of
@@ -256,7 +257,7 @@ def _interval(run: RunDirectory, store: Store) -> Interval | None:
     if not task_of(store.preparation.target.task).has_interval:
         return None
     rows = store.arrays("validation")
-    _, units, _ = store.units("validation")
+    units = Units.of(*store.units("validation"))
     return Interval.fit(np.load(run.predictions("validation")), rows["target"], inputs=features(rows), units=units)
 
 

@@ -12,12 +12,15 @@ Shapes: N rows, K knots, P inputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headway.serve.spread import Spread, fit_spread, folds_of
+from headway.serve.spread import Spread, fit_spread
+
+if TYPE_CHECKING:
+    from headway.evaluate.resample import Units
 
 ROWS_OF_KNOT = 200
 """Validation rows behind each knot. Of 50, 100, 200 and 350, measured with trees and a linear model on two tables, 200 gives quarters the
@@ -56,29 +59,31 @@ class Interval:
         target: np.ndarray,
         level: float = 0.9,
         inputs: np.ndarray | None = None,
-        units: np.ndarray | None = None,
+        units: Units | None = None,
     ) -> Interval | None:
-        """Of rows (N,) outside the training, with their ``inputs`` (N, P) and ``units`` (N,), what they belong to; None for too few rows.
+        """Of rows (N,) outside the training, with their ``inputs`` (N, P) and the ``units`` they belong to, if any; None for too few rows.
 
         Local quantiles of the residuals, conformalised (Romano, Patterson, Candès 2019, "Conformalized Quantile Regression",
         arXiv:1905.03222, a quantile for each side), with folds in place of a second part of the rows. Few rows: the quantiles of all
         residuals (Lei et al. 2018, "Distribution-Free Predictive Inference for Regression"). Early stopping used these rows, so the
         level is met approximately, not provably.
         """
+        from headway.evaluate.resample import Units
+
+        units = units or Units("row", len(predictions))
         if len(predictions) > MOST_ROWS:
             rows = np.sort(np.random.default_rng(0).permutation(len(predictions))[:MOST_ROWS])
             predictions, target, inputs = predictions[rows], target[rows], None if inputs is None else inputs[rows]
-            units = None if units is None else units[rows]
+            units = units.take(rows)
         predictions = np.asarray(predictions, np.float64)
         residuals = np.asarray(target, np.float64) - predictions
         n, tail = len(residuals), (1 - level) / 2
         if conformal_rank(n, tail) > n:
             return None
-        unit = _codes(units)
-        fitted = None if inputs is None else fit_spread(_beside(inputs, predictions), residuals, unit)
+        fitted = None if inputs is None else fit_spread(_beside(inputs, predictions), residuals, units)
         spread, expected = fitted or (None, np.ones(n))
         residuals = residuals / expected
-        ends = _conformalised(predictions, residuals, tail, unit) if n >= FEWEST_VARYING else None
+        ends = _conformalised(predictions, residuals, tail, units) if n >= FEWEST_VARYING else None
         at, below, above = ends or _constant(residuals, tail)
         return cls(level, tuple(at.tolist()), tuple(below.tolist()), tuple(above.tolist()), n, spread)
 
@@ -119,14 +124,6 @@ class Interval:
         return low, predictions + unit * np.interp(predictions, self.at, self.above)
 
 
-def _codes(units: np.ndarray | None) -> np.ndarray | None:
-    """(N,) codes of the units from 0 without gaps; None where each row is one."""
-    if units is None:
-        return None
-    different, codes = np.unique(units, return_inverse=True)
-    return None if len(different) == len(units) else codes
-
-
 def _beside(inputs: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     return np.concatenate([inputs, predictions[:, None]], axis=1, dtype=np.float64)
 
@@ -143,7 +140,7 @@ def _constant(residuals: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarra
 
 
 def _conformalised(
-    predictions: np.ndarray, residuals: np.ndarray, tail: float, unit: np.ndarray | None = None
+    predictions: np.ndarray, residuals: np.ndarray, tail: float, units: Units
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Knots of all rows, moved so far, in widths, as the group's rows of each fold lie outside of the other folds' knots.
 
@@ -153,7 +150,9 @@ def _conformalised(
     groups = min(n // ROWS_OF_GROUP, GROUPS)
     knots = max(groups, min(n // ROWS_OF_KNOT, MOST_KNOTS))
     least = 1e-3 * float(np.std(residuals)) or 1.0  # a width to divide by where all residuals of a knot are the same
-    fold = folds_of(n, FOLDS, unit if unit is not None and unit.max() + 1 >= 2 * FOLDS else None)
+    if units.count < 2 * FOLDS:  # too few to hold some aside: rows are
+        units = replace(units, codes=None)
+    fold = units.folds(FOLDS)
     beneath, beyond = np.empty(n), np.empty(n)
     for number in range(FOLDS):
         held = fold == number

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headway.models.boosting import load_lightgbm_alone
+
+if TYPE_CHECKING:
+    from headway.evaluate.resample import Units
 
 TREES = 60
 FEWEST_ROWS = 1000
@@ -57,37 +60,25 @@ class Spread:
         return np.exp(np.where(first, np.where(right, d, c), np.where(left, b, a)).sum(1))
 
 
-def folds_of(rows: int, count: int, unit: np.ndarray | None) -> np.ndarray:
-    """(N,) the fold of each row; rows of one unit stay together. ``unit``: codes (N,) from 0 without gaps, None where rows are alone."""
-    order = np.random.default_rng(0).permutation(rows if unit is None else int(unit.max()) + 1) % count
-    return order if unit is None else order[unit]
-
-
-def fit_spread(
-    x_NP: np.ndarray, residuals: np.ndarray, unit: np.ndarray | None = None
-) -> tuple[Spread, np.ndarray] | None:
+def fit_spread(x_NP: np.ndarray, residuals: np.ndarray, units: Units) -> tuple[Spread, np.ndarray] | None:
     """Of validation rows, the last input being the prediction: the trees, and what those of the other folds expect of each row (N,).
 
     None where there are few rows or units, or where the other inputs tell no more of the errors than the prediction does. A unit that lay
     in two folds would be recognised by its inputs: of 20 groups with a noise of their own, intervals then held 72 % of new groups' rows.
     """
     sizes = np.abs(residuals)
-    if len(sizes) < FEWEST_ROWS or not sizes.any():
-        return None
-    if unit is not None and unit.max() + 1 < 2 * FOLDS:
+    if len(sizes) < FEWEST_ROWS or units.count < 2 * FOLDS or not sizes.any():
         return None
     sizes = np.maximum(sizes, 1e-3 * sizes.mean())  # a gamma distribution has no zeros
-    expected, alone = (_of_other_folds(x, sizes, unit) for x in (x_NP, x_NP[:, -1:]))
+    expected, alone = (_of_other_folds(x, sizes, units) for x in (x_NP, x_NP[:, -1:]))
     better = (np.log(alone) + sizes / alone) - (np.log(expected) + sizes / expected)
-    apart = better - better.mean()
-    sums = apart if unit is None else np.bincount(unit, apart)
-    if better.mean() < SURE * np.sqrt((sums**2).sum()) / len(better):
+    if better.mean() < SURE * units.standard_error(better):
         return None
     return _fit(x_NP, sizes), expected
 
 
-def _of_other_folds(x_NP: np.ndarray, sizes: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
-    fold = folds_of(len(sizes), FOLDS, unit)
+def _of_other_folds(x_NP: np.ndarray, sizes: np.ndarray, units: Units) -> np.ndarray:
+    fold = units.folds(FOLDS)
     expected = np.empty(len(sizes))
     for number in range(FOLDS):
         held = fold == number
