@@ -156,20 +156,21 @@ def _parts(
         batch = plain_rows(model, one.form, raw)
         refusals = sift(model.preparation, batch)
         numbers = np.setdiff1d(np.arange(batch.num_rows), list(refusals))
-        answers = model.no_answers()
+        fine = batch.take(pa.array(numbers))
+        given, answers = fine, model.no_answers()
         if len(numbers):
-            answers = answers_of(explainer.predictor, model.given(batch.take(pa.array(numbers))))
+            given = model.given(fine)
+            answers = answers_of(explainer.predictor, given)
             beyond = unpredicted(answers)
             refusals |= dict.fromkeys(numbers[beyond].tolist(), UNPREDICTED)
             numbers, answers = numbers[~beyond], answers[~beyond]
+            fine, given = (rows.filter(pa.array(~beyond)) for rows in (fine, given))
         refused = refused_rows(start, batch, refusals, one.form == "csv") if refusals else None
         if not len(numbers):
             yield replace(_no_part(model, one), refused=refused)
             continue
-        fine = batch.take(pa.array(numbers))
         scores = scored_rows(model, start + numbers, fine, answers)
         predictions = answers if model.interval is None else answers[:, 0]
-        given = model.given(fine)
         for name in given.schema.names:
             fine = fine if name in fine.schema.names else fine.append_column(name, given.column(name))
         yield Part(fine, scores, explainer.reasons(given, predictions), refused)
