@@ -104,8 +104,8 @@ class DataConfig(Config):
         """The features of series that are known with the target and not before: numbers that are not said to be known."""
         if self.series is None:
             return ()
-        known = {*self.series.known, *self.series.groups}
-        return tuple(n for n, kind in self.features.items() if column_type(kind).adds_up and n not in known)
+        in_advance = {*self.series.known, *self.series.groups}
+        return tuple(n for n, kind in self.features.items() if column_type(kind).adds_up and n not in in_advance)
 
     @property
     def dates(self) -> tuple[str, ...]:

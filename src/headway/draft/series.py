@@ -44,9 +44,9 @@ def series_of(plan: Plan, frame: pd.DataFrame) -> Series | None:
             step = _step(seconds, frame, groups)
             if step is not None:
                 numbers = [n for n, kind in plan.features.items() if column_type(kind).adds_up and n not in groups]
-                known = [n for n in numbers if is_known(plan, frame, n, times.dt.tz_localize(None), groups)]
-                late = [n for n in numbers if n not in known]
-                return Series(moment, groups, *step, tuple(known), tuple(late))
+                in_advance = [n for n in numbers if is_known(plan, frame, n, times.dt.tz_localize(None), groups)]
+                late = [n for n in numbers if n not in in_advance]
+                return Series(moment, groups, *step, tuple(in_advance), tuple(late))
     return None
 
 

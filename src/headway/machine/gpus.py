@@ -113,8 +113,8 @@ def details(uuids: Sequence[str]) -> list[Gpu]:
 def fastest_first(among: Sequence[Gpu]) -> list[Gpu]:
     """By the peak of the format that trains fastest, then by memory; by memory alone where a peak is not known."""
     peaks = {gpu.uuid: peak_of(gpu.name, "bf16") or peak_of(gpu.name, "fp16") for gpu in among}
-    known = None not in peaks.values()
-    return sorted(among, key=lambda gpu: (peaks[gpu.uuid] or 0.0 if known else 0.0, gpu.memory), reverse=True)
+    have_peaks = None not in peaks.values()
+    return sorted(among, key=lambda gpu: (peaks[gpu.uuid] or 0.0 if have_peaks else 0.0, gpu.memory), reverse=True)
 
 
 def peak_of(chip: str, precision: str) -> float | None:

@@ -260,12 +260,12 @@ class _Fitter:
 
 @dataclass(frozen=True)
 class _Crossed:
-    """Boosters, and the predictions (N, ...) of trees and of linear models for the ``known`` rows (N,), which these have not seen."""
+    """Boosters, and the predictions (N, ...) of trees and of linear models for the ``aside`` rows (N,), which these have not seen."""
 
     task: TargetTask
     outputs: int
     rows: Arrays
-    known: np.ndarray
+    aside: np.ndarray
     boosters: list[lightgbm.Booster]
     trees: np.ndarray
     linear: np.ndarray
@@ -280,11 +280,11 @@ class _Crossed:
         return self.task.pooled(self.trees, self.linear, share)
 
     def loss(self, share: float) -> float:
-        """Of the known rows; NaN where they define none."""
-        weight = self.rows["weight"][self.known] if "weight" in self.rows else None
+        """Of the rows aside; NaN where they define none."""
+        weight = self.rows["weight"][self.aside] if "weight" in self.rows else None
         criterion = self.task.criterion(self.outputs)
         try:
-            value = criterion.of(self.rows["target"][self.known], self.pooled(share)[self.known], weight)
+            value = criterion.of(self.rows["target"][self.aside], self.pooled(share)[self.aside], weight)
         except ValueError:
             return float("nan")
         return -value if criterion.higher_is_better else value

@@ -175,8 +175,8 @@ class Exam(ABC):
         """Start a fresh process in which the bundles predict the test rows; ``store``: where these are, if not in the run's."""
         for name in ("rehearsal.json", "importance.json"):
             (out / name).unlink(missing_ok=True)  # of an earlier try
-        asked = json.dumps(plain(importance))
-        words = [str(store or self.run.store), str(out), json.dumps(list(prompts)), asked, *map(str, bundles)]
+        request = json.dumps(plain(importance))
+        words = [str(store or self.run.store), str(out), json.dumps(list(prompts)), request, *map(str, bundles)]
         with open(self.run.path / f"{out.name}.log", "wb") as log:
             command = [sys.executable, "-m", "headway.serve.rehearse", *words]
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -157,23 +157,23 @@ def _parts(
         refusals = sift(model.preparation, batch)
         numbers = np.setdiff1d(np.arange(batch.num_rows), list(refusals))
         fine = batch.take(pa.array(numbers))
-        given, answers = fine, model.no_answers()
+        inputs, answers = fine, model.no_answers()
         if len(numbers):
-            given = model.given(fine)
-            answers = answers_of(explainer.predictor, given)
+            inputs = model.given(fine)
+            answers = answers_of(explainer.predictor, inputs)
             beyond = unpredicted(answers)
             refusals |= dict.fromkeys(numbers[beyond].tolist(), UNPREDICTED)
             numbers, answers = numbers[~beyond], answers[~beyond]
-            fine, given = (rows.filter(pa.array(~beyond)) for rows in (fine, given))
+            fine, inputs = (rows.filter(pa.array(~beyond)) for rows in (fine, inputs))
         refused = refused_rows(start, batch, refusals, one.form == "csv") if refusals else None
         if not len(numbers):
             yield replace(_no_part(model, one), refused=refused)
             continue
         scores = scored_rows(model, start + numbers, fine, answers)
         predictions = answers if model.interval is None else answers[:, 0]
-        for name in given.schema.names:
-            fine = fine if name in fine.schema.names else fine.append_column(name, given.column(name))
-        yield Part(fine, scores, explainer.reasons(given, predictions), refused)
+        for name in inputs.schema.names:
+            fine = fine if name in fine.schema.names else fine.append_column(name, inputs.column(name))
+        yield Part(fine, scores, explainer.reasons(inputs, predictions), refused)
 
 
 def _no_part(model: Model, one: Input) -> Part:

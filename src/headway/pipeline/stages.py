@@ -78,11 +78,11 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
     target = target_of(store, project.train.objective)  # what cannot be learnt is refused here, before any training
     for split in SPLITS:
         weights_of(store, project.train, split)
-    for name, given in (
+    for name, is_set in (
         ("threshold", project.threshold.by is not None),
         ("recalibrate", project.recalibrate != "none"),
     ):
-        if given and len(target.classes) != 2:
+        if is_set and len(target.classes) != 2:
             classes = f"{len(target.classes)} classes of {target.column}"
             raise ConfigError(f"{name} must be left out for {classes}: it is of two; remove it")
     inputs = store.preparation.inputs()

@@ -71,6 +71,6 @@ def _rehearse(store: Path, bundle: Path, out: Path, prompts: Sequence[str]) -> O
 
 
 if __name__ == "__main__":
-    asked = json.loads(sys.argv[4])
-    request = None if asked is None else ImportanceRequest.from_json(asked)
+    request_json = json.loads(sys.argv[4])
+    request = None if request_json is None else ImportanceRequest.from_json(request_json)
     sys.exit(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), sys.argv[5:], request))

@@ -43,17 +43,17 @@ def sift(preparation: Preparation, batch: pa.RecordBatch) -> dict[int, str]:
     reasons: dict[int, str] = {}
     encodings = {encoding.column: encoding for encoding in preparation.columns}
     for name, kind in preparation.kinds.items():
-        known = np.zeros(batch.num_rows, bool)
+        refused = np.zeros(batch.num_rows, bool)
         column = read_column(preparation, kind, batch.column(name))
         rest = column
         while (error := _problem(preparation, name, encodings.get(name), rest)) is not None and (
-            error.bad & ~known
+            error.bad & ~refused
         ).any():
-            for row in np.flatnonzero(error.bad & ~known).tolist():
+            for row in np.flatnonzero(error.bad & ~refused).tolist():
                 text = f"{name} must be {error.rule}, but is {str(column[row].as_py())[:80]!r}"
                 reasons[row] = f"{reasons[row]}; {text}" if row in reasons else text
-            known |= error.bad
-            rest = pc.if_else(pa.array(known), pa.scalar(None, column.type), column)
+            refused |= error.bad
+            rest = pc.if_else(pa.array(refused), pa.scalar(None, column.type), column)
     return reasons
 
 

@@ -144,9 +144,9 @@ def version_of(root: Path, name: str, version_or_alias: str = "champion") -> Cha
     if not is_there(root):
         raise ConfigError(_no_version(name, version_or_alias, []))
     state = remembered.state_of(root)
-    known = remembered.recall(root, state, name, version_or_alias)
-    if known is not None:
-        return Champion(*known)
+    earlier = remembered.recall(root, state, name, version_or_alias)
+    if earlier is not None:
+        return Champion(*earlier)
     with reading(root, name) as client:
         numbers = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)
         version = client.get_model_version(name, version_or_alias) if version_or_alias in numbers else None

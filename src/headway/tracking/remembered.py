@@ -24,7 +24,7 @@ SETTLED_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Known(Record):
+class RememberedVersion(Record):
     """A version, its run, and its bundle relative to the project's folder, which may be moved."""
 
     version: str
@@ -37,7 +37,7 @@ class Kept(Record):
     """The file: what is known of a store in the ``state``."""
 
     state: str = ""
-    versions: Mapping[str, Known] = field(default_factory=dict)
+    versions: Mapping[str, RememberedVersion] = field(default_factory=dict)
 
 
 def state_of(root: Path) -> str | None:
@@ -62,11 +62,11 @@ def state_of(root: Path) -> str | None:
 def recall(root: Path, state: str | None, name: str, version_or_alias: str) -> tuple[str, str, Path] | None:
     """Version, run and bundle as they were kept, where the store has not changed and the bundle is undamaged."""
     kept = _read(root) if state is not None else Kept()
-    known = kept.versions.get(f"{name}@{version_or_alias}")
-    if known is None or kept.state != state:
+    version = kept.versions.get(f"{name}@{version_or_alias}")
+    if version is None or kept.state != state:
         return None
-    bundle = root.resolve() / known.bundle
-    return (known.version, known.run_id, bundle) if sealed_damage(bundle) is None else None
+    bundle = root.resolve() / version.bundle
+    return (version.version, version.run_id, bundle) if sealed_damage(bundle) is None else None
 
 
 def remember(root: Path, state: str | None, name: str, version_or_alias: str, version: tuple[str, str, Path]) -> None:
@@ -76,9 +76,9 @@ def remember(root: Path, state: str | None, name: str, version_or_alias: str, ve
         return
     kept = _read(root)
     others = kept.versions if kept.state == state else {}
-    known = Known(number, run_id, str(bundle.relative_to(root.resolve())))
+    remembered = RememberedVersion(number, run_id, str(bundle.relative_to(root.resolve())))
     with contextlib.suppress(OSError):
-        Kept(state, {**others, f"{name}@{version_or_alias}": known}).write(_file(root))
+        Kept(state, {**others, f"{name}@{version_or_alias}": remembered}).write(_file(root))
 
 
 def _read(root: Path) -> Kept:

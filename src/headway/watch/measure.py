@@ -47,8 +47,8 @@ def _with_past(rows: Rows, predictor: AnyPredictor) -> Iterator[pa.RecordBatch]:
     every = replace(rows, kinds={**rows.kinds, **preparation.observed})
     columns = list(dict.fromkeys([*rows.kinds, *preparation.needed]))
     observed = [name for name in preparation.observed if name in rows.common_columns]
-    known = list(dict.fromkeys([*preparation.needed, *observed]))
-    following = following.beside(chunk.batch for chunk in every.chunks(columns=known))
+    of_past = list(dict.fromkeys([*preparation.needed, *observed]))
+    following = following.beside(chunk.batch for chunk in every.chunks(columns=of_past))
     for chunk in rows.chunks(columns=columns):
         yield following.extended(chunk.batch)
 
