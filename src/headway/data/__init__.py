@@ -14,6 +14,7 @@ canonical   values in one type and one spelling for each kind
 arriving    rows to be predicted or watched
 config      the `data`, `split` and `validation` sections of a project
 earlier     settings in the YAML of earlier versions
+passes      one reading of a table for all that is asked of it, by several threads
 profile     a summary of each column; known: kept for each file
 checks      constant columns, ids, leaks, overlap; alone: how well one column predicts the target
 rules       the expectations that a project may state; conditions: on single rows

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
@@ -39,6 +39,24 @@ class Chunk:
     file: int
     start: int
     batch: pa.RecordBatch
+
+
+@dataclass(frozen=True)
+class Block:
+    """``rows`` rows that are read, whose conversion to canonical types is left to whoever calls ``chunk``, in any thread.
+
+    ``file`` and ``start`` are those of the chunk, which raises DataError as `Table.chunks` does.
+    """
+
+    file: int
+    start: int
+    rows: int
+    chunk: Callable[[], Chunk]
+
+    @classmethod
+    def of(cls, chunk: Chunk) -> Block:
+        """Rows that are converted already."""
+        return cls(chunk.file, chunk.start, chunk.batch.num_rows, lambda: chunk)
 
 
 class Extension(Protocol):
@@ -230,13 +248,19 @@ class Table:
                 yield chunk
                 start += chunk.batch.num_rows
         if start == 0:
-            names = ", ".join(PurePath(f).name for f in self.files[:3])
-            raise DataError(f"the data must have rows, but {names} has none")
+            raise no_rows(self.files)
 
     def file_chunks(
         self, number: int, start: int, columns: Sequence[str] | None = None, rows: int = 65_536
     ) -> Iterator[Chunk]:
         """As chunks, but of one file, whose first row is number ``start`` of the whole table. It may have no rows."""
+        for block in self.file_blocks(number, start, columns, rows):
+            yield block.chunk()
+
+    def file_blocks(
+        self, number: int, start: int, columns: Sequence[str] | None = None, rows: int = 65_536
+    ) -> Iterator[Block]:
+        """As file_chunks, with the conversion left to be done where it can be: how many rows it keeps must be known before."""
         names = list(columns if columns is not None else self.columns)
         drop = self._config.unlabelled == "drop" and bool(self.targets)
         extension = self._extension if not set(self.extra).isdisjoint(names) else None
@@ -246,12 +270,22 @@ class Table:
         whole = self._clean is not None and not self.is_text
         commas = self._config.commas
         for raw in read_batches(file, self._form, self._csv, None if whole else needed_names, rows, commas=commas):
-            batch = self._canonical(self._clean(raw) if self._clean else raw, needed_names, PurePath(file).name, start)
-            if drop:
-                batch = batch.filter(pc.is_valid(batch.column(self.target)))
-            batch = (batch if extension is None else extension.extended(batch)).select(names)
-            yield Chunk(number, start, batch)
-            start += batch.num_rows
+            batch = self._clean(raw) if self._clean else raw
+            chunk = partial(self._chunk, batch, number, start, needed_names, names)
+            block = Block.of(chunk()) if drop else Block(number, start, batch.num_rows, chunk)
+            yield block
+            start += block.rows
+
+    def _chunk(
+        self, batch: pa.RecordBatch, number: int, start: int, needed_names: Sequence[str], names: Sequence[str]
+    ) -> Chunk:
+        """The columns ``names`` of clean rows, which have those of ``needed_names``."""
+        batch = self._canonical(batch, needed_names, PurePath(self.files[number]).name, start)
+        if self._config.unlabelled == "drop" and self.targets:
+            batch = batch.filter(pc.is_valid(batch.column(self.target)))
+        extension = self._extension if not set(self.extra).isdisjoint(names) else None
+        batch = (batch if extension is None else extension.extended(batch)).select(list(names))
+        return Chunk(number, start, batch)
 
     def _canonical(self, batch: pa.RecordBatch, names: Sequence[str], where: str, start: int) -> pa.RecordBatch:
         config = self._config
@@ -309,6 +343,12 @@ class Table:
                 raise DataError(
                     f"{name}: a column must have one type in all files, but {column} is {new} here and {old} in {before}"
                 )
+
+
+def no_rows(files: Sequence[str]) -> DataError:
+    """The error where no file has a row."""
+    names = ", ".join(PurePath(file).name for file in files[:3])
+    return DataError(f"the data must have rows, but {names} has none")
 
 
 def open_table(
