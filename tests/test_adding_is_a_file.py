@@ -146,9 +146,10 @@ TASK = '''
 
 import numpy as np
 
-from headway.tasks.base import Problem, Target
+from headway.tasks.base import Target
 from headway.tasks.metric import Metric, alone, mean_of, scikit_learns
 from headway.tasks.numbers import MAE, RMSE, Numbers
+from headway.tasks.proposal import Problem
 
 
 def deviances(target, rate):

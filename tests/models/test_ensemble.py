@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from headway.data.inputs import Inputs
-from headway.models import ensemble
+from headway.models import cross_fitting
 from headway.models.boosting import features, mean_of
 from headway.models.ensemble import Ensemble, EnsembleFit, Growth
 from headway.tasks import Objective, Target, target_task
@@ -114,17 +114,6 @@ def test_the_linear_model_has_the_share_that_it_deserves(is_line: bool, least: f
     assert (fit.linear is None) == (fit.share == 0)
 
 
-def test_equal_rows_are_in_one_part_and_parts_are_of_about_one_size() -> None:
-    rows = {name: np.concatenate([array, array, array[:50]]) for name, array in _rows(200).items()}
-    parts, others = (ensemble._dealt(rows, 5, seed=seed) for seed in (0, 1))
-    assert parts is not None
-    assert others is not None
-    assert (parts[:200] == parts[200:400]).all()
-    assert (parts[:50] == parts[400:]).all()
-    assert np.bincount(parts[:200]).tolist() == [40] * 5
-    assert (others != parts).any()
-
-
 def test_rows_that_belong_together_are_not_dealt_but_all_of_them_teach_in_the_end() -> None:
     calls: list[tuple[int, int]] = []
     rows = _rows()
@@ -150,7 +139,7 @@ def test_rows_that_belong_together_are_not_dealt_but_all_of_them_teach_in_the_en
 @pytest.mark.parametrize(("trees", "parts"), [(60, 5), (59, 1), (10, 1)])
 def test_a_table_whose_trees_take_long_is_not_dealt(trees: int, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its trees get better to the last of 60: in a trial of 59, or where there is no time for one."""
-    monkeypatch.setattr(ensemble, "MOST_WORK", trees * 900)
+    monkeypatch.setattr(cross_fitting, "MOST_WORK", trees * 900)
     fit, growth = _fit(_rows(), learning_rate=0.01)
     assert growth.trees == (60,) * parts
     assert fit.trees.current_iteration() == 60 * parts
@@ -163,7 +152,7 @@ def test_a_trial_must_end_by_itself(later: int, parts: int, monkeypatch: pytest.
     rows["target"] = rows["target"] + np.random.default_rng(2).normal(0, 5, 300)
     _, growth = _fit(rows, learning_rate=0.3)
     assert growth.trees[0] + 10 < 60
-    monkeypatch.setattr(ensemble, "MOST_WORK", (growth.trees[0] + 10 + later) * 900)
+    monkeypatch.setattr(cross_fitting, "MOST_WORK", (growth.trees[0] + 10 + later) * 900)
     assert len(_fit(rows, learning_rate=0.3)[1].trees) == parts
 
 
@@ -210,19 +199,3 @@ def test_every_loss_gives_predictions_in_the_targets_own_unit(objective: Objecti
     ):
         assert np.corrcoef(predictions, truth)[0, 1] > 0.9
         assert abs(np.mean(predictions - truth)) < 4
-
-
-@pytest.mark.parametrize("distinct", [1, 2, 60])
-def test_rows_of_few_kinds_are_not_dealt(distinct: int) -> None:
-    rows = {
-        "numeric": (np.arange(2000) % distinct).astype(np.float32)[:, None],
-        "categorical": np.empty((2000, 0), np.int32),
-    }
-    assert ensemble._dealt(rows, 5, seed=0) is None
-
-
-def test_rows_that_are_mostly_equal_are_not_dealt() -> None:
-    numbers = np.where(np.arange(2000) < 1200, 0, np.arange(2000)).astype(np.float32)
-    assert (
-        ensemble._dealt({"numeric": numbers[:, None], "categorical": np.empty((2000, 0), np.int32)}, 5, seed=0) is None
-    )

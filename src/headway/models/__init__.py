@@ -3,6 +3,7 @@
 base         what every model's settings offer
 description  a trained model, described beside its weights
 contributions  what each column contributes to a prediction; attribution: of networks
+cross_fitting  the fits to all parts of the rows but one, for ensemble
 layers       parts of networks; transformer: those of gpt; folded, stacked: networks computed in another way
 """
 
@@ -20,7 +21,19 @@ from headway.models.base import ModelConfig
 __all__ = ["ModelConfig", "model_configs", "parse_model"]
 
 
-PARTS = frozenset({"attribution", "base", "contributions", "description", "folded", "layers", "stacked", "transformer"})
+PARTS = frozenset(
+    (
+        "attribution",
+        "base",
+        "contributions",
+        "cross_fitting",
+        "description",
+        "folded",
+        "layers",
+        "stacked",
+        "transformer",
+    )
+)
 """Modules of this folder that are no model. Parts of networks need torch, which only the training process imports."""
 
 

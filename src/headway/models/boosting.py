@@ -85,8 +85,32 @@ class Boosting(ModelConfig):
         do not count the same. ``texts``: the n-grams of both, (N, G) sparse; None where no column becomes them.
         """
         lgb = load_lightgbm()
-        objective, metric = task.lightgbm(inputs.outputs)
-        parameters = {
+        chosen = [] if texts[0] is None else task.telling(texts[0], np.asarray(train["target"]), TEXT_COLUMNS).tolist()
+        sets = [_dataset(inputs, part, some, chosen) for part, some in zip((train, validation), texts, strict=True)]
+        sets[1].reference = sets[0]
+        metric = task.lightgbm(inputs.outputs)[1]
+
+        def report(env: lightgbm.callback.CallbackEnv) -> None:
+            losses = {item[0]: float(item[2]) for item in env.evaluation_result_list or []}
+            count = on_tree(env.iteration + 1, losses["train"], losses["validation"])
+            if count is not None:
+                teams.allow(count > 1)
+
+        with Teams() as teams:
+            return lgb.train(
+                self._parameters(task, inputs.outputs, seed, threads),
+                sets[0],
+                num_boost_round=self.trees,
+                valid_sets=sets,
+                valid_names=["train", "validation"],
+                feval=None if isinstance(metric, str) else metric,
+                callbacks=[lgb.early_stopping(patience, verbose=False), report],
+            )
+
+    def _parameters(self, task: TargetTask, outputs: int, seed: int, threads: int) -> dict[str, object]:
+        """LightGBM's."""
+        objective, metric = task.lightgbm(outputs)
+        return {
             "objective": objective,
             "metric": metric if isinstance(metric, str) else "None",
             "learning_rate": self.learning_rate,
@@ -103,40 +127,8 @@ class Boosting(ModelConfig):
             "deterministic": True,
             "force_row_wise": True,
             "verbosity": -1,
-            **task.lightgbm_options(inputs.outputs),
+            **task.lightgbm_options(outputs),
         }
-        categorical = list(range(inputs.numeric, inputs.numeric + len(inputs.categorical)))
-        chosen = [] if texts[0] is None else task.telling(texts[0], np.asarray(train["target"]), TEXT_COLUMNS).tolist()
-        plain = [f"Column_{i}" for i in range(inputs.numeric + len(inputs.categorical))]
-        sets = [
-            lgb.Dataset(
-                features(part, some, chosen),
-                np.asarray(part["target"]),
-                weight=part.get("weight"),
-                feature_name=[*plain, *(f"{NGRAM}{n}" for n in chosen)] if chosen else "auto",
-                categorical_feature=categorical,
-                free_raw_data=True,
-            )
-            for part, some in zip((train, validation), texts, strict=True)
-        ]
-        sets[1].reference = sets[0]
-
-        def report(env: lightgbm.callback.CallbackEnv) -> None:
-            losses = {item[0]: float(item[2]) for item in env.evaluation_result_list or []}
-            count = on_tree(env.iteration + 1, losses["train"], losses["validation"])
-            if count is not None:
-                teams.allow(count > 1)
-
-        with Teams() as teams:
-            return lgb.train(
-                parameters,
-                sets[0],
-                num_boost_round=self.trees,
-                valid_sets=sets,
-                valid_names=["train", "validation"],
-                feval=None if isinstance(metric, str) else metric,
-                callbacks=[lgb.early_stopping(patience, verbose=False), report],
-            )
 
     def contributions(
         self,
@@ -167,6 +159,19 @@ class Boosting(ModelConfig):
         text_of = np.searchsorted(np.cumsum(inputs.tokens), chosen, side="right")
         of_texts = [own[:, plain:][:, text_of == text].sum(1) for text in range(len(inputs.tokens))]
         return Contributions(np.column_stack([own[:, :plain], *of_texts]), base)
+
+
+def _dataset(inputs: Inputs, part: Arrays, texts: Any, chosen: Sequence[int]) -> lightgbm.Dataset:
+    """Rows as LightGBM takes them; ``chosen``: the n-grams of ``texts`` that become features, with their names."""
+    plain = [f"Column_{i}" for i in range(inputs.numeric + len(inputs.categorical))]
+    return load_lightgbm().Dataset(
+        features(part, texts, chosen),
+        np.asarray(part["target"]),
+        weight=part.get("weight"),
+        feature_name=[*plain, *(f"{NGRAM}{n}" for n in chosen)] if chosen else "auto",
+        categorical_feature=list(range(inputs.numeric, len(plain))),
+        free_raw_data=True,
+    )
 
 
 class Teams:

@@ -11,7 +11,7 @@ calibration      how the event's probability is recalibrated
 threshold        from which probability on the event is predicted
 objective        what a training minimises, and on which scale
 completion       going on with a text
-shallow          what models without a network ask of a task
+measurement      what evaluation asks of a task; proposal: what `headway init` asks; shallow: what models without a network ask
 projection       the loss of logits that are too many to be computed at once
 """
 
@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from headway.tasks.base import Problem, Target, TargetTask, Task, names, target_names, target_task, task_of
+from headway.tasks.base import Target, TargetTask, Task, names, target_names, target_task, task_of
 from headway.tasks.objective import PLAIN, Objective
+from headway.tasks.proposal import Problem
 
 __all__ = [
     "PLAIN",

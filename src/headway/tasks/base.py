@@ -8,7 +8,7 @@ Shapes: N rows, B batch, K members of an ensemble, O outputs.
 from __future__ import annotations
 
 import importlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -22,8 +22,10 @@ from headway.columns.summary import Summary
 from headway.config import suggest
 from headway.errors import ConfigError
 from headway.tasks.calibration import Calibration
+from headway.tasks.measurement import Measurement
 from headway.tasks.metric import Metric
 from headway.tasks.objective import PLAIN, Objective
+from headway.tasks.proposal import Proposal
 from headway.tasks.shallow import Shallow
 from headway.tasks.threshold import Threshold
 
@@ -35,15 +37,6 @@ if TYPE_CHECKING:
 
 Answered = Literal["string", "double"]
 """What a column of the answer holds, in MLflow's words."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a target. ``severity`` stop: nothing is to be trained on it."""
-
-    severity: Literal["stop", "warn"]
-    text: str
-    examples: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +126,7 @@ def target_task(name: str) -> TargetTask:
     return task
 
 
-class Task(ABC):
+class Task(Measurement):
     """One kind of prediction. An instance holds nothing but what is minimised: what is fitted is in the ``Target``, which it is handed."""
 
     @property
@@ -153,17 +146,6 @@ class Task(ABC):
     losses: ClassVar[tuple[str, ...]] = ("auto",)
     """What `train.loss` may say."""
 
-    metrics: ClassVar[tuple[Metric, ...]]
-    """What is always measured."""
-
-    further: ClassVar[tuple[Metric, ...]] = ()
-    """What is measured where the objective asks for it."""
-
-    @property
-    def measured(self) -> tuple[Metric, ...]:
-        """What is measured with this objective."""
-        return self.metrics
-
     def minimising(self, objective: Objective) -> Task:
         """The task with what its training minimises, where it has a choice."""
         del objective
@@ -175,9 +157,6 @@ class Task(ABC):
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     """What a request for completions may say beside the prompts."""
 
-    baselines: ClassVar[tuple[str, ...]]
-    """Cheap models that a project of the task is held against; the first knows next to nothing: a first model must beat it."""
-
     @abstractmethod
     def loss(self, outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
         """Mean loss of a network's outputs. A scalar.
@@ -185,23 +164,6 @@ class Task(ABC):
         ``smoothing``: the share of a label that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567); a number has
         none, and the recipe of its project is refused with it.
         """
-
-    @abstractmethod
-    def default_metric(self, classes: int) -> str:
-        """The metric that decides where none is stated."""
-
-    def leading_metric(self, classes: int, target: np.ndarray) -> str:
-        """The same for these true values, where they matter for it."""
-        del target
-        return self.default_metric(classes)
-
-    def metric(self, name: str) -> Metric:
-        """The task's metric of that name."""
-        return next(metric for metric in self.measured if metric.name == name)
-
-    @abstractmethod
-    def pictures(self, classes: Sequence[str], target: np.ndarray) -> tuple[str, ...]:
-        """The names of the pictures that show test rows, of those that headway.evaluate.plots can draw."""
 
     @abstractmethod
     def outputs(self, target: Target) -> int:
@@ -233,7 +195,7 @@ class Task(ABC):
         return None
 
 
-class TargetTask(Task, Shallow):
+class TargetTask(Task, Proposal, Shallow):
     """A task that predicts a target column of a table.
 
     A network's outputs are (B, O), or (B, K, O) for an ensemble; each member's loss counts by itself.
@@ -254,10 +216,6 @@ class TargetTask(Task, Shallow):
         return np.asarray(predictions[:, 1] if predictions.ndim == 2 else predictions, np.float64)
 
     # The target
-
-    @abstractmethod
-    def problems(self, summary: Summary, positive: str | None) -> list[Problem]:
-        """Why a column of some values can be no target, or a poor one. ``positive``: the stated class."""
 
     @abstractmethod
     def fit(self, summary: Summary, positive: str | None) -> Target:
@@ -343,19 +301,3 @@ class TargetTask(Task, Shallow):
     def explained(self, predictions: np.ndarray) -> np.ndarray:
         """(N,) the margin by which each prediction is explained."""
         return np.zeros(len(predictions), np.int64)
-
-    # `headway init`
-
-    def suits(self, distinct: int, numbers: np.ndarray | None) -> bool:
-        """Whether `headway init` proposes this task for a target column: its values where they are numbers, else None."""
-        del distinct, numbers
-        return False
-
-    @abstractmethod
-    def why(self, distinct: str) -> str:
-        """For the reader of a draft, why it was proposed: `has 3 different values`."""
-
-
-def weighted_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
-    """Of rows' losses (N,); without weights, each counts the same."""
-    return losses.mean() if weight is None else (losses * weight).sum() / weight.sum()

@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 
 from headway.columns.summary import Summary
 from headway.errors import ConfigError, DataError
-from headway.tasks.base import Answered, Problem, Target, TargetTask, weighted_mean
+from headway.tasks.base import Answered, Target, TargetTask
 from headway.tasks.class_metrics import METRICS
 from headway.tasks.focal import for_trees, losses_of, probabilities
 from headway.tasks.metric import Metric
-from headway.tasks.objective import PLAIN, Objective
+from headway.tasks.objective import PLAIN, Objective, weighted_mean
+from headway.tasks.proposal import Problem
 from headway.tasks.shallow import Weights
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from headway.columns.summary import Summary
 from headway.errors import DataError
-from headway.tasks.base import Answered, Problem, Target, TargetTask
+from headway.tasks.base import Answered, Target, TargetTask
 from headway.tasks.metric import Metric
 from headway.tasks.number_metrics import FURTHER, MAE, MAPE, R2, RMSE
+from headway.tasks.proposal import Problem
 
 if TYPE_CHECKING:
     import pandas as pd

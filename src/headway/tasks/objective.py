@@ -10,11 +10,14 @@ Shapes: N rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from headway.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Scale = Literal["linear", "log", "log1p"]
 
@@ -109,3 +112,8 @@ class Objective:
 
 PLAIN = Objective()
 """What a task minimises where nothing is stated."""
+
+
+def weighted_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
+    """Of rows' losses (N,); without weights, each counts the same."""
+    return losses.mean() if weight is None else (losses * weight).sum() / weight.sum()

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headway.tasks.base import Target, TargetTask, weighted_mean
+from headway.tasks.base import Target, TargetTask
 from headway.tasks.metric import Metric
 from headway.tasks.number_losses import losses
 from headway.tasks.number_metrics import DEVIANCES, MAE, RMSE, pinball, tweedie_deviance
 from headway.tasks.numbers import Numbers
-from headway.tasks.objective import PLAIN, Objective
+from headway.tasks.objective import PLAIN, Objective, weighted_mean
 from headway.tasks.shallow import Weights
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from headway.files.atomic import write_array
 from headway.machine.cores import Use, Watch
 from headway.models import ModelConfig
 from headway.models.boosting import Boosting
+from headway.models.cross_fitting import OnTree as CountedTree
 from headway.models.ensemble import TREES, Ensemble
-from headway.models.ensemble import OnTree as CountedTree
 from headway.models.linear import Linear
 from headway.run.directory import Journal, RunDirectory
 from headway.run.result import Network, Result
