@@ -28,7 +28,7 @@ from flows.reporting import (
 )
 from flows.zombies import close_now
 from headway.config import find_root
-from headway.data.source import newest_month
+from headway.data.opening import newest_month
 from headway.errors import HeadwayError
 from headway.evaluate.decision import Decision
 from headway.evaluate.result import Evaluation

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway.data.source import open_table
+from headway.data.opening import open_table
 from headway.project import Project, load_project
 from headway.tasks import has_target
 

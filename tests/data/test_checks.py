@@ -15,8 +15,9 @@ from headway.data.alone import auc, power_alone, sum_of_columns
 from headway.data.checks import Finding, check_columns, check_leaks, check_overlap, check_shares
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.identity import row_hashes
+from headway.data.opening import open_table
 from headway.data.profile import profile_table
-from headway.data.source import Table, open_table
+from headway.data.source import Table
 from headway.data.split import Division
 from headway.errors import DataError
 from headway.tasks import TaskName

@@ -13,7 +13,7 @@ from headway.data.arriving import find_inputs
 from headway.data.config import CsvOptions
 from headway.data.formats import read_batches
 from headway.data.known import profile_known
-from headway.data.source import open_table
+from headway.data.opening import open_table
 from headway.draft.drafting import draft
 from headway.pipeline import stages
 from headway.project import load_project

@@ -15,8 +15,9 @@ from headway.columns import Kind
 from headway.data import source
 from headway.data.config import DataConfig
 from headway.data.known import profile_known
+from headway.data.opening import open_table
 from headway.data.profile import Profile, profile_table
-from headway.data.source import Table, open_table
+from headway.data.source import Table
 
 FEATURES: dict[str, Kind] = {"age": "numeric", "town": "categorical", "note": "text"}
 

@@ -13,7 +13,8 @@ import pytest
 
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.measure import Request, measure
-from headway.data.source import Table, open_table
+from headway.data.opening import open_table
+from headway.data.source import Table
 from headway.data.split import TEST, TRAIN, VALIDATION, assign
 from headway.errors import ConfigError, DataError
 

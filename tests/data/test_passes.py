@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from headway.data.chunks import Chunk
 from headway.data.config import DataConfig
+from headway.data.opening import open_table
 from headway.data.passes import AHEAD, run
-from headway.data.source import Chunk, Table, open_table
+from headway.data.source import Table
 from headway.errors import DataError
 
 FEATURES = {"a": "numeric", "c": "categorical"}

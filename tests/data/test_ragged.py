@@ -17,9 +17,9 @@ from headway.columns.ragged import Ragged
 from headway.columns.text import Tokens, TokensFitter
 from headway.data.arrays import GrowingRagged, read_ragged
 from headway.data.config import SPLITS, DataConfig, SplitConfig
+from headway.data.opening import open_table
 from headway.data.padded import PaddedRows
 from headway.data.ready import is_ready
-from headway.data.source import open_table
 from headway.data.split import Division
 from headway.data.store import Store, make_store, store_digest
 from headway.errors import DamagedError

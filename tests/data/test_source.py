@@ -15,7 +15,8 @@ import pytest
 
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig
-from headway.data.source import Table, newest_month, open_table
+from headway.data.opening import newest_month, open_table
+from headway.data.source import Table
 from headway.errors import ConfigError, DataError
 
 FEATURES = {"n": "numeric", "c": "categorical", "d": "date", "t": "text"}

@@ -22,8 +22,9 @@ from headway.columns.words import Words
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.fit import column_edges, fit
+from headway.data.opening import open_table
 from headway.data.prepare import Preparation
-from headway.data.source import Table, open_table
+from headway.data.source import Table
 from headway.data.split import TEST, TRAIN, VALIDATION, Division, assign
 from headway.data.store import make_store
 from headway.errors import ConfigError, DataError

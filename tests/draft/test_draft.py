@@ -13,7 +13,7 @@ import pytest
 from headway.columns import Kind
 from headway.columns.category import ordered
 from headway.columns.number import widened
-from headway.data.source import open_table
+from headway.data.opening import open_table
 from headway.draft.drafting import draft
 from headway.draft.layout import Choices
 from headway.draft.model import propose_model

@@ -17,7 +17,7 @@ import pytest
 from headway.cli import commands as cli
 from headway.data import delimiters
 from headway.data.arriving import find_inputs
-from headway.data.source import open_table
+from headway.data.opening import open_table
 from headway.draft.drafting import draft
 from headway.draft.layout import Choices, _is_header
 from headway.errors import HeadwayError

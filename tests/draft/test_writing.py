@@ -17,7 +17,7 @@ import pytest
 from headway.columns.written import Written
 from headway.data.arriving import find_inputs
 from headway.data.fit import fit
-from headway.data.source import open_table
+from headway.data.opening import open_table
 from headway.data.split import TRAIN
 from headway.draft.drafting import draft
 from headway.draft.writing import as_written

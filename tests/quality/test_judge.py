@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from headway.data.chunks import Chunk
 from headway.data.config import Expectation
-from headway.data.source import Chunk
 from headway.errors import ConfigError
 from headway.quality.judge import check, judge
 from headway.quality.page import Entry, page

@@ -14,8 +14,8 @@ import pytest
 
 from headway.columns.category import Category
 from headway.data.config import DataConfig
+from headway.data.opening import open_table
 from headway.data.prepare import Preparation
-from headway.data.source import open_table
 from headway.serve.reading import canonical_rows
 from headway.tasks import Target
 

@@ -22,8 +22,8 @@ from safetensors.torch import save_file
 from headway import tracking
 from headway.columns.config import PrepareConfig
 from headway.data.config import CsvOptions, DataConfig, SplitConfig
+from headway.data.opening import open_table
 from headway.data.prepare import Preparation
-from headway.data.source import open_table
 from headway.data.split import Division
 from headway.data.store import make_store
 from headway.machine.processes import free_port

@@ -11,7 +11,7 @@ import pytest
 
 from headway.columns.config import PrepareConfig
 from headway.data.config import DataConfig, SplitConfig
-from headway.data.source import open_table
+from headway.data.opening import open_table
 from headway.data.split import Division, assign
 from headway.data.store import make_store
 from headway.errors import DataError

@@ -13,8 +13,8 @@ from scipy.stats import chi2
 
 from headway.columns import column_type
 from headway.data.config import DataConfig, SplitConfig
+from headway.data.opening import open_table
 from headway.data.profile import Profile, profile_table
-from headway.data.source import open_table
 from headway.data.split import TEST, Division
 from headway.files.atomic import read_json, write_json
 from headway.watch.clusters import Clusters, Correlation, Related, Sizes, Together, bucket_of

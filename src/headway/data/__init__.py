@@ -1,6 +1,7 @@
 """From a source to batches.
 
-source      a table of rows from one or many files, streamed in canonical types
+source      a table of rows from one or many files, streamed in canonical types; chunks: some of its rows
+opening     the files of a project as one table; schemas: whether they can be one
 files       which files a source names, and their format
 formats     the rows of one file in its own format; folders: columns in the names of its folders
 delimited   CSV; delimiters: of more than one character

@@ -21,7 +21,7 @@ from headway.data.distinct import EXAMPLES, Values
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from headway.data.source import Chunk
+    from headway.data.chunks import Chunk
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from headway.data.date_formats import COMPACT, ISO, NUMBER, TEXT, WITH_ZONE, dat
 from headway.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from headway.data.chunks import Chunk
     from headway.data.config import SplitConfig
-    from headway.data.source import Chunk
 
 
 class Dated(Protocol):

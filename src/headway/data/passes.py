@@ -13,7 +13,8 @@ from itertools import chain, islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from headway.data.source import Block, Chunk, Table, no_rows
+from headway.data.chunks import Block, Chunk
+from headway.data.source import Table, no_rows
 from headway.machine.cores import allowed_cores
 
 if TYPE_CHECKING:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePath
 from typing import Any, Protocol
@@ -16,47 +14,17 @@ import pyarrow.compute as pc
 
 from headway.columns import Kind, column_type
 from headway.columns.values import BadValues, family, to_string_or_keep
-from headway.config import suggest
 from headway.data.canonical import canonical
+from headway.data.chunks import Block, Chunk
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.digests import digest_files, file_digests
-from headway.data.files import find_files, format_of
 from headway.data.folders import folder_values
 from headway.data.formats import read_batches, read_schema
-from headway.data.naming import base_of, below
 from headway.data.reading import Clean, FileReading, also_null, reading_of
+from headway.data.schemas import checked_schema
 from headway.data.texts import NAME
 from headway.errors import ConfigError, DataError
 from headway.tasks import TaskName, target_task
-
-__all__ = ["Chunk", "Table", "canonical", "newest_month", "open_table"]
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some rows in order. ``file`` indexes Table.files; ``start`` is the number of the first row in the whole table."""
-
-    file: int
-    start: int
-    batch: pa.RecordBatch
-
-
-@dataclass(frozen=True)
-class Block:
-    """``rows`` rows that are read, whose conversion to canonical types is left to whoever calls ``chunk``, in any thread.
-
-    ``file`` and ``start`` are those of the chunk, which raises DataError as `Table.chunks` does.
-    """
-
-    file: int
-    start: int
-    rows: int
-    chunk: Callable[[], Chunk]
-
-    @classmethod
-    def of(cls, chunk: Chunk) -> Block:
-        """Rows that are converted already."""
-        return cls(chunk.file, chunk.start, chunk.batch.num_rows, lambda: chunk)
 
 
 class Extension(Protocol):
@@ -106,7 +74,7 @@ class Table:
         self.columns = tuple(dict.fromkeys([*config.features, *self.targets, *extra, *names]))
         self._config, self._root, self._csv, self._clean, self._form = config, root, csv, clean, form
         self._extension: Extension | None = None
-        schema = self._check_schemas()
+        schema = self._checked_schema()
         self.present = tuple(schema.names)
         self.numbers = frozenset(field.name for field in schema if family(field.type) == "a number")
         """Columns that the files hold as numbers, rather than as the texts of numbers."""
@@ -287,6 +255,19 @@ class Table:
         batch = (batch if extension is None else extension.extended(batch)).select(list(names))
         return Chunk(number, start, batch)
 
+    def _checked_schema(self) -> pa.Schema:
+        roles = {column: column for column in self.columns}
+        roles |= {column: f"data.features.{column}" for column in self.kinds}
+        roles |= dict.fromkeys(self.targets, "data.target")
+        return checked_schema(self.files, self._schema_of, roles)
+
+    def _schema_of(self, file: str) -> pa.Schema:
+        """The columns of one file, after the data set's cleaner."""
+        schema = read_schema(file, self._form, self._csv)
+        if self._clean is None:
+            return schema
+        return self._clean(pa.RecordBatch.from_pylist([], schema=schema)).schema
+
     def _canonical(self, batch: pa.RecordBatch, names: Sequence[str], where: str, start: int) -> pa.RecordBatch:
         config = self._config
         kinds: dict[str, Kind] = {name: self.kinds[name] for name in names if name in self.kinds}
@@ -302,91 +283,8 @@ class Table:
         arrays = [values.column(name) if name in kinds else to_string_or_keep(batch.column(name)) for name in names]
         return pa.RecordBatch.from_arrays(arrays, names=list(names))
 
-    def _check_schemas(self) -> pa.Schema:
-        """Check the columns of every file before any is read. Returns the schema of the first."""
-        first: pa.Schema | None = None
-        for file in self.files:
-            schema = read_schema(file, self._form, self._csv)
-            if self._clean is not None:
-                schema = self._clean(pa.RecordBatch.from_pylist([], schema=schema)).schema
-            name = PurePath(file).name
-            twice = sorted({c for c in schema.names if schema.names.count(c) > 1})
-            if twice:
-                raise DataError(f"{name}: column names must differ, but {', '.join(twice)} occurs more than once")
-            if first is None:
-                self._check_columns(schema, name)
-                first = schema
-            else:
-                self._check_same(schema, first, name)
-        assert first is not None
-        return first
-
-    def _check_columns(self, schema: pa.Schema, name: str) -> None:
-        for column in self.columns:
-            if column not in schema.names:
-                role = f"data.features.{column}" if column in self.kinds else column
-                role = "data.target" if column in self.targets else role
-                raise ConfigError(
-                    f"{role} must name a column of {name}, but {column} is none{suggest(column, schema.names)}"
-                )
-
-    def _check_same(self, schema: pa.Schema, first: pa.Schema, name: str) -> None:
-        before = PurePath(self.files[0]).name
-        for column in self.columns:
-            if column not in schema.names:
-                raise DataError(
-                    f"{name}: all files must have the same columns, but it lacks {column}, which {before} has"
-                    f"{suggest(column, [c for c in schema.names if c not in first.names])}"
-                )
-            old, new = family(first.field(column).type), family(schema.field(column).type)
-            if old != new and "empty" not in (old, new):
-                raise DataError(
-                    f"{name}: a column must have one type in all files, but {column} is {new} here and {old} in {before}"
-                )
-
 
 def no_rows(files: Sequence[str]) -> DataError:
     """The error where no file has a row."""
     names = ", ".join(PurePath(file).name for file in files[:3])
     return DataError(f"the data must have rows, but {names} has none")
-
-
-def open_table(
-    data: DataConfig, task: TaskName, root: Path, extra: Sequence[str] = (), only: Collection[str] | None = None
-) -> Table:
-    """The project's rows, or those in the files ``only``. ``extra`` columns (keys, slices, a split column) are carried along in
-    their own type.
-
-    Raises ConfigError for wrong settings, DataError for wrong files.
-    """
-    if data.dataset is not None:
-        from headway.data.datasets import locate
-
-        location = locate(data.dataset, data.options, root)
-        files = _selection([str(file) for file in location.files], only)
-        return Table(files, data, task, root, extra, location.csv, location.clean, location.format)
-    every, form = _own_files(data, root)
-    clean = below(base_of(str(data.source), root, every)) if form == "text" else None
-    return Table(_selection(every, only), data, task, root, extra, data.csv, clean, form)
-
-
-def _own_files(data: DataConfig, root: Path) -> tuple[list[str], str]:
-    """The files of a source, and their format."""
-    files = find_files(str(data.source), root, texts=data.may_be_texts)
-    return files, format_of(files, data.format, data.may_be_texts)
-
-
-def _selection(files: list[str], only: Collection[str] | None) -> list[str]:
-    return files if only is None else [file for file in files if file in only]
-
-
-def newest_month(data: DataConfig, root: Path) -> str | None:
-    """The newest month in the files' names, such as 2025-12; None where no name has one. Raises as `open_table`."""
-    if data.dataset is not None:
-        from headway.data.datasets import locate
-
-        files = [str(file) for file in locate(data.dataset, data.options, root).files]
-    else:
-        files, _ = _own_files(data, root)
-    matches = (re.search(r"(19|20)\d\d-(0[1-9]|1[0-2])(?!\d)", PurePath(file).stem) for file in files)
-    return max((one[0] for one in matches if one), default=None)

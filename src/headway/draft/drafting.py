@@ -18,8 +18,9 @@ from headway.columns.written import Written
 from headway.config import setting_pairs
 from headway.data.config import DataConfig, ValidationConfig
 from headway.data.identity import row_hashes
+from headway.data.opening import open_table
 from headway.data.profile import profile_table
-from headway.data.source import Table, open_table
+from headway.data.source import Table
 from headway.draft.first_rows import check_one_table, no_column, read_first
 from headway.draft.guess import guess, is_readable
 from headway.draft.layout import Choices, as_options, choose_files, layout_of

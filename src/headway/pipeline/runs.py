@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from headway.columns.calendar import named_part
 from headway.data.digests import file_digests
 from headway.data.documents import Documents
-from headway.data.source import Table, open_table
+from headway.data.opening import open_table
+from headway.data.source import Table
 from headway.errors import ConfigError, DataError
 from headway.evaluate.decision import Decision
 from headway.evaluate.result import Evaluation

@@ -15,8 +15,8 @@ from headway.columns.written import Written
 from headway.config import suggest
 from headway.data.arriving import Input, find_inputs
 from headway.data.canonical import canonical
+from headway.data.chunks import Chunk
 from headway.data.config import DataConfig
-from headway.data.source import Chunk
 from headway.errors import DataError
 
 
