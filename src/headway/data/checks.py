@@ -18,7 +18,7 @@ from headway.tasks import TaskName, target_task
 
 if TYPE_CHECKING:
     from headway.columns.summary import Summary
-    from headway.data.measure import Streamed
+    from headway.data.chunks import Streamed
     from headway.data.profile import Profile
     from headway.data.source import Table
 

@@ -11,7 +11,10 @@ import pyarrow.compute as pc
 
 
 def violations(condition: str, arrays: Sequence[pa.Array], parameters: Mapping[str, Any]) -> pa.BooleanArray:
-    """True for each row that breaks the condition; a missing value breaks only conditions on missing values and on pairs."""
+    """True for each row that breaks the condition; a missing value breaks only conditions on missing values and on pairs.
+
+    A column may be coded as a dictionary, each value of which is looked at once.
+    """
     array = arrays[0]
     if condition == "column_values.nonnull":
         return pc.is_null(array)
@@ -19,7 +22,11 @@ def violations(condition: str, arrays: Sequence[pa.Array], parameters: Mapping[s
         return pc.is_valid(array)
     if condition.startswith("column_pair_values."):
         return _pair(condition, array, arrays[1], parameters)
-    return pc.and_(pc.is_valid(array), pc.invert(pc.fill_null(_fulfilment(condition, array, parameters), False)))
+    if pa.types.is_dictionary(array.type):
+        fulfilled = _fulfilment(condition, array.dictionary, parameters).take(array.indices)
+    else:
+        fulfilled = _fulfilment(condition, array, parameters)
+    return pc.and_(pc.is_valid(array), pc.invert(pc.fill_null(fulfilled, False)))
 
 
 def _fulfilment(condition: str, array: pa.Array, parameters: Mapping[str, Any]) -> pa.BooleanArray:
@@ -47,11 +54,11 @@ def _within(array: pa.Array, parameters: Mapping[str, Any]) -> pa.BooleanArray:
 
 
 def _matching(array: pa.Array, regex: str) -> pa.BooleanArray:
-    """Python's regular expressions, which know more than Arrow's; each different value is tried once."""
+    """Python's regular expressions, which know more than Arrow's."""
     pattern = re.compile(regex)
-    encoded = array.dictionary_encode()
-    hits = pa.array([pattern.search(value) is not None for value in encoded.dictionary.to_pylist()], pa.bool_())
-    return hits.take(encoded.indices)
+    return pa.array(
+        [value is not None and pattern.search(value) is not None for value in array.to_pylist()], pa.bool_()
+    )
 
 
 def _exempt(a: pa.Array, b: pa.Array, parameters: Mapping[str, Any]) -> pa.BooleanArray:

@@ -10,33 +10,39 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-EXAMPLES = 5
+from headway.data.meters import EXAMPLES, Columns, Meter
+
 MERGE_ROWS = 1_000_000
 
 
-class Values:
+class Values(Meter):
     """A column's distinct values, how often each occurs, and optionally the last row where it does."""
 
-    def __init__(self, with_rows: bool) -> None:
+    def __init__(self, column: str, with_rows: bool = False) -> None:
+        super().__init__(column)
         self.with_rows = with_rows
         self._parts: list[pa.Table] = []
         self._pending = 0
         self._merged_rows = 0
 
-    def update(self, array: pa.Array, start: int) -> None:
-        """Add rows."""
+    def measure(self, columns: Columns) -> pa.Table:
+        """The distinct values of some rows, as in `table`."""
+        array = columns[self.columns[0]].array
         names = {"value": array, "count": pa.array(np.ones(len(array), np.int64))}
         if self.with_rows:
-            names["row"] = pa.array(np.arange(start + 1, start + len(array) + 1))
-        part = self._merge(pa.table(names).filter(pc.is_valid(array)))
-        self._parts.append(part)
-        self._pending += part.num_rows
+            names["row"] = pa.array(np.arange(columns.start + 1, columns.start + len(array) + 1))
+        return self._merge(pa.table(names).filter(pc.is_valid(array)))
+
+    def add(self, partial: pa.Table) -> None:
+        """Add rows."""
+        self._parts.append(partial)
+        self._pending += partial.num_rows
         if self._pending > max(MERGE_ROWS, self._merged_rows):
             self.table()
 
     def _merge(self, table: pa.Table) -> pa.Table:
         sums = [("count", "sum"), ("row", "max")] if self.with_rows else [("count", "sum")]
-        groups = table.group_by("value").aggregate(sums)
+        groups = table.group_by("value", use_threads=False).aggregate(sums)
         order = ["value", "count_sum", "row_max"][: len(sums) + 1]
         return groups.select(order).rename_columns(["value", "count", "row"][: len(order)])
 

@@ -19,7 +19,7 @@ from headway.columns.values import plain
 from headway.data.config import SplitConfig
 
 if TYPE_CHECKING:
-    from headway.data.measure import Streamed
+    from headway.data.chunks import Streamed
     from headway.data.source import Table
 
 DIFFERENT_ROW = "different row"

@@ -18,7 +18,7 @@ from headway.data.source import Table, no_rows
 from headway.machine.cores import allowed_cores
 
 if TYPE_CHECKING:
-    from headway.data.measure import Streamed
+    from headway.data.chunks import Streamed
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

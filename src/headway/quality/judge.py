@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from headway.columns.spelling import spell_value
+from headway.data.chunks import Streamed
 from headway.data.config import Expectation
-from headway.data.measure import MetricValue, Request, Streamed, measure
+from headway.data.measure import MetricValue, Request, measure
 from headway.data.rules import Rule, sentence
 from headway.errors import ConfigError
 from headway.files.records import Record
