@@ -33,7 +33,8 @@ from headway.files.disk import disk_error
 from headway.machine.clock import moment
 from headway.machine.processes import die_with_parent
 from headway.pipeline import effects
-from headway.pipeline.terminal import Terminal, class_rows, importance_rows, metric_rows, slice_rows
+from headway.pipeline.tables import class_rows, importance_rows, metric_rows, slice_rows
+from headway.pipeline.terminal import Terminal
 from headway.pipeline.validation import Validation
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter, markdown_table

@@ -37,9 +37,10 @@ from headway.models import model_configs
 from headway.pipeline import runs, stages
 from headway.pipeline.incremental import up_to_date
 from headway.pipeline.resuming import STAGES, has_begun, prepare_again, remaining_stages, unfinished
-from headway.project import Project, load_project, recipe_settings, recipe_warning
+from headway.project import Project, load_project
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
+from headway.train.recommended import recipe_settings, recipe_warning
 
 if TYPE_CHECKING:
     Model = str

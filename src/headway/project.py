@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from headway.server.retention_config import RetentionConfig
 from headway.server.schedule import ScheduleConfig
 from headway.tasks import Task, TaskName, has_target, names, task_of
 from headway.train.recipe import Recipe
+from headway.train.recommended import RECIPE_SUFFIX
 from headway.watch.config import WatchConfig
 
 if TYPE_CHECKING:
@@ -282,9 +282,6 @@ DOCUMENTS: Mapping[str, Mapping[str, Any]] = {
 """The defaults of a project of documents."""
 
 
-RECIPE_SUFFIX = ".recipe"
-
-
 def project_files(root: Path) -> list[Path]:
     """The YAML files of all projects, by name, without the recommended recipes beside them."""
     return [path for path in sorted((root / "conf").glob("*.yaml")) if not path.stem.endswith(RECIPE_SUFFIX)]
@@ -323,29 +320,3 @@ def _check_name(path: Path, root: Path, name: Any) -> None:
     own = root / "conf" / f"{path.stem}.yaml"
     if path.resolve() != own.resolve():
         raise ConfigError(f"a project must be a file conf/NAME.yaml of its folder, but is {path}; move it there")
-
-
-def recipe_path(root: Path, name: str) -> Path:
-    """The file of a project's recommended recipe, which its effect study writes."""
-    return root / "conf" / f"{name}{RECIPE_SUFFIX}.yaml"
-
-
-def recipe_settings(root: Path, name: str) -> list[str]:
-    """The recommended recipe as settings. Raises ConfigError where there is none."""
-    path = recipe_path(root, name)
-    if not path.exists():
-        raise ConfigError(f"conf/{path.name} must exist, but there is none; make it: headway effect {name}")
-    values = read_yaml(path).get("train") or {}
-    return [f"train.{field}={json.dumps(value)}" for field, value in values.items()]
-
-
-def recipe_warning(root: Path, name: str) -> str | None:
-    """A warning about a recommended recipe; None where its study confirmed it, or where it changes nothing."""
-    path = recipe_path(root, name)
-    values = read_yaml(path)
-    if not values.get("train") or values.get("confirmed"):
-        return None
-    return (
-        f"conf/{path.name} was not confirmed on fresh samples: a study of an earlier version left it. "
-        f"Measure again: headway effect {name}"
-    )

@@ -15,9 +15,10 @@ from headway.effect.results import StudyResult, Surroundings
 from headway.errors import ConfigError
 from headway.pipeline import effects, runs
 from headway.pipeline.effects import StudyOptions, keep_recipe, open_study, seconds_of
-from headway.project import load_project, project_files, recipe_settings, recipe_warning
+from headway.project import load_project, project_files
 from headway.run.directory import RunDirectory
 from headway.run.result import Result
+from headway.train.recommended import recipe_settings, recipe_warning
 from tests.effect.studied import studied
 
 YAML = """

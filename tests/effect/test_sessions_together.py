@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headway.effect.corrections import false_discovery
 from headway.effect.findings import Findings
 from headway.effect.lab import Lab
 from headway.effect.main import plain
 from headway.effect.notebook import Notebook
 from headway.effect.sessions import sessions_of
 from headway.effect.station import Unsupported
-from headway.effect.statistics import correlation, estimate, false_discovery, judge_time, log_ratios, ratio, spread_of
+from headway.effect.statistics import correlation, estimate, judge_time, log_ratios, ratio, spread_of
 from headway.effect.techniques import select
 from headway.effect.together import Session, Together, Variant, Window, beside, share_a_process, there_and_back
 from headway.effect.trainers import Job

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from headway.effect.corrections import false_discovery, holm
 from headway.effect.statistics import (
     EXACT,
     Interval,
     Mean,
     Spread,
     estimate,
-    false_discovery,
-    holm,
     judge_time,
     log_ratios,
     mean_difference,

@@ -28,7 +28,7 @@ from headway.evaluate.resample import Units
 from headway.evaluate.result import ChampionResult, Estimate, Evaluation
 from headway.evaluate.slices import groups, measure_slices
 from headway.files.atomic import write_json
-from headway.pipeline.terminal import metric_rows
+from headway.pipeline.tables import metric_rows
 
 
 def make(rows: int, seed: int) -> dict[str, np.ndarray]:

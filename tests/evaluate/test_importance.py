@@ -20,7 +20,7 @@ from headway.data.prepared import PreparedRows, places_of
 from headway.evaluate.importance import MOST_SHUFFLES, orders_of, permutation_importance, write_table
 from headway.evaluate.resample import Units
 from headway.evaluate.result import Evaluation, Importance
-from headway.pipeline.terminal import importance_rows
+from headway.pipeline.tables import importance_rows
 from headway.serve.importance import FEWEST_ROWS, affordable_rows
 from headway.tasks import Target
 

@@ -15,7 +15,8 @@ from headway.evaluate.result import BaselineResult, ChampionResult, Estimate, Ev
 from headway.evaluate.standing import Standing
 from headway.machine.interruption import ReaderLeft, undisturbed
 from headway.pipeline.runs import Summary
-from headway.pipeline.terminal import Terminal, metric_rows
+from headway.pipeline.tables import metric_rows
+from headway.pipeline.terminal import Terminal
 from headway.run.directory import RunDirectory
 from headway.run.report import markdown_table, number
 

@@ -6,7 +6,7 @@ studies       seeds, effect
 retraining    run, resume
 operating     up, status, down, backup, restore, doctor, gc, deploy
 overview      list, show, sample
-arguments     their options and help
+arguments     their options and help; examples: the explanations below them
 aftermath     finishes what killed processes left, before a command
 """
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headway import __version__
+from headway.cli import examples
 
 EXIT_CODES = """exit codes:
   0    done
@@ -41,7 +42,7 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     check = command("check", do["check"], "Check a project's configuration and data, in seconds; train nothing.")
     _project(check)
     _settings(check)
-    _init_options(command("init", do["init"], "Draft a project's YAML from a table of your own.", _INIT_EXAMPLE))
+    _init_options(command("init", do["init"], "Draft a project's YAML from a table of your own.", examples.INIT))
     listing = command("list", do["list"], "List the projects with their champions and last runs.")
     _json(listing)
     show = command("show", do["show"], "Show a project's champion, versions, decisions and runs.")
@@ -66,16 +67,18 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 def _study(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
     """The commands that train or sample without registering."""
-    seeds = command("seeds", do["seeds"], "Train a project with many seeds, for error bars.", _SEEDS_EXAMPLE)
+    seeds = command("seeds", do["seeds"], "Train a project with many seeds, for error bars.", examples.SEEDS)
     _project(seeds)
     _settings(seeds)
     seeds.add_argument("--count", type=int, default=16, metavar="K", help="seeds (default 16)")
     seeds.add_argument("--rates", type=float, nargs="+", default=[], metavar="R", help="learning rates to compare")
     seeds.add_argument("--decays", type=float, nargs="+", default=[], metavar="D", help="weight decays to compare")
     _effect_options(
-        command("effect", do["effect"], "Measure what each efficiency technique gains, at equal quality.", _EFFECT)
+        command(
+            "effect", do["effect"], "Measure what each efficiency technique gains, at equal quality.", examples.EFFECT
+        )
     )
-    sample = command("sample", do["sample"], "Let a project's language model continue a prompt.", _SAMPLE_EXAMPLE)
+    sample = command("sample", do["sample"], "Let a project's language model continue a prompt.", examples.SAMPLE)
     _project(sample)
     sample.add_argument("--prompt", default="\n", metavar="TEXT", help="the beginning of the text")
     sample.add_argument("--tokens", type=int, default=300, metavar="N", help="tokens to add (default 300)")
@@ -87,7 +90,7 @@ def _study(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Com
 
 def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
     """The commands that retrain."""
-    run = command("run", do["run"], "Retrain a project: validate, prepare, train, evaluate, register.", _RUN_EXAMPLES)
+    run = command("run", do["run"], "Retrain a project: validate, prepare, train, evaluate, register.", examples.RUN)
     _project(run)
     _settings(run)
     text = "use the recommended recipe of the project's effect study instead of its own"
@@ -98,34 +101,36 @@ def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     run.add_argument("--replace-champion", action="store_true", help=text)
     text = "continue the project's newest run if it was interrupted; start a new run if there is none"
     run.add_argument("--resume", action="store_true", help=text)
-    resume = command("resume", do["resume"], "Continue a run that was interrupted, killed or failed.", _RESUME)
+    resume = command("resume", do["resume"], "Continue a run that was interrupted, killed or failed.", examples.RESUME)
     resume.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
     _json(resume)
 
 
 def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
     """The commands that use a champion: predict with it, watch its rows."""
-    _score_options(command("score", do["score"], "Predict rows with the champion, to Parquet.", _SCORE))
+    _score_options(command("score", do["score"], "Predict rows with the champion, to Parquet.", examples.SCORE))
     _explain_options(
         command(
             "explain",
             do["explain"],
             "Explain single predictions of the champion: which columns contribute how much.",
-            _EXPLAIN,
+            examples.EXPLAIN,
         )
     )
-    serve = command("serve", do["serve"], "Answer requests for predictions over HTTP, until Ctrl-C.", _SERVE)
+    serve = command("serve", do["serve"], "Answer requests for predictions over HTTP, until Ctrl-C.", examples.SERVE)
     _project(serve)
     _version(serve)
     serve.add_argument("--port", type=_port, default=5001, metavar="N", help="port to listen on (default 5001)")
     watch = command(
-        "watch", do["watch"], "Compare the newest rows with those that the champion was trained on.", _WATCH
+        "watch", do["watch"], "Compare the newest rows with those that the champion was trained on.", examples.WATCH
     )
     _project(watch)
     text = "which rows: a file, a folder or a glob (default: the files that the champion's training did not see)"
     watch.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
     _json(watch)
-    back = command("rollback", do["rollback"], "Put the previous champion, or another version, in charge.", _ROLLBACK)
+    back = command(
+        "rollback", do["rollback"], "Put the previous champion, or another version, in charge.", examples.ROLLBACK
+    )
     _project(back)
     back.add_argument("--to", default="", metavar="VERSION", help="which version (default: the previous champion)")
     back.add_argument("--reason", default="", metavar="TEXT", help="the reason, which is kept in the model's history")
@@ -137,102 +142,30 @@ def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, C
     text = "address to bind to (default 127.0.0.1, this machine alone); any other needs HEADWAY_AUTH=user:password"
     up.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
     up.add_argument("--only", choices=("prefect", "mlflow"), help="start one server alone, for a container of its own")
-    _json(command("deploy", do["deploy"], "Write prefect.yaml: all flows of all projects, for a work pool.", _DEPLOY))
+    _json(
+        command(
+            "deploy", do["deploy"], "Write prefect.yaml: all flows of all projects, for a work pool.", examples.DEPLOY
+        )
+    )
     _json(command("status", do["status"], "Show what runs here, its addresses, its databases and its disk space."))
     _json(command("down", do["down"], "Stop the running headway up, and wait until it has ended."))
-    backup = command("backup", do["backup"], "Keep databases, artifacts and conf/ in one file.", _BACKUP_EXAMPLE)
+    backup = command("backup", do["backup"], "Keep databases, artifacts and conf/ in one file.", examples.BACKUP)
     text = "a file, or a folder for a file named by the time (default: backups/)"
     backup.add_argument("--to", default="backups/", metavar="FILE_OR_FOLDER", help=text)
     _json(backup)
-    restore = command("restore", do["restore"], "Bring a backup back into an empty project.", _BACKUP_EXAMPLE)
+    restore = command("restore", do["restore"], "Bring a backup back into an empty project.", examples.BACKUP)
     restore.add_argument("file", metavar="FILE", help="a file that headway backup wrote")
     _json(restore)
     text = "Find what is damaged, half-done or left behind in this folder; --apply repairs it."
-    doctor = command("doctor", do["doctor"], text, _DOCTOR)
+    doctor = command("doctor", do["doctor"], text, examples.DOCTOR)
     doctor.add_argument("--apply", action="store_true", help="repair it; without this, nothing is changed")
     _json(doctor)
-    gc = command("gc", do["gc"], "List what is past the retention limits and not needed; --apply removes it.", _GC)
+    gc = command(
+        "gc", do["gc"], "List what is past the retention limits and not needed; --apply removes it.", examples.GC
+    )
     gc.add_argument("projects", nargs="*", metavar="PROJECT", help="whose; all projects if left out")
     gc.add_argument("--apply", action="store_true", help="remove it; without this, nothing is changed")
     _json(gc)
-
-
-_DEPLOY = """For production: workers on any machine run the deployments of a Prefect server.
-
-example:
-  headway deploy
-  prefect work-pool create --type process headway
-  prefect deploy --all
-  prefect worker start --pool headway"""
-_BACKUP_EXAMPLE = """example:
-  headway backup --to /mnt/safe/
-  headway restore /mnt/safe/headway-20300101-020000Z.tar"""
-_GC = """Always kept: everything that a registered version needs, running runs, the newest runs, the last hour.
-
-examples:
-  headway gc
-  headway gc loans adult --apply"""
-_DOCTOR = """One line for each finding: where, what, and the repair. The exit code is 5 while something is left.
-Damaged files are renamed to NAME.damaged, and not read any more. Run it while nothing else runs here.
-
-examples:
-  headway doctor
-  headway doctor --apply --json"""
-_WATCH = """Drift is no failure: the exit code is 0 with and without it. --json has "drifted": true or false, and null where the
-champion was trained on every file, so that there is nothing to compare.
-
-examples:
-  headway watch loans
-  headway watch loans --data new/2026-01.parquet --json"""
-_ROLLBACK = """examples:
-  headway rollback adult --reason "complaints since Monday"
-  headway rollback loans --to 3 --json"""
-_RUN_EXAMPLES = """examples:
-  headway run adult
-  headway run adult --set model=boosting
-  headway run adult --set train.epochs=3 --set model.width=512 --json"""
-_RESUME = """From the last checkpoint to the same weights, then through evaluation and registration, in the same MLflow run.
-
-examples:
-  headway resume adult-20300101-020000Z
-  headway run adult --resume"""
-_INIT_EXAMPLE = """examples:
-  headway init --data bikes.csv --target count
-  headway init --data ratings.data --target rating --header user,film,rating,time
-  headway init --data umsatz.csv --target Betrag --encoding cp1252 --delimiter ";" --set data.date_format=%d/%m/%Y
-  headway run bikes"""
-
-
-_SEEDS_EXAMPLE = """examples:
-  headway seeds german-credit --set model=mlp
-  headway seeds german-credit --set model=mlp --count 4 --rates 0.0003 0.001 0.003"""
-_EFFECT = """An interrupted study is resumed. conf/NAME.recipe.yaml holds the recommended recipe.
-
-examples:
-  headway effect adult --budget 10m
-  headway effect adult --techniques bf16 "fused optimizer" compile-default
-  headway run adult --recipe"""
-_SAMPLE_EXAMPLE = """example:
-  headway sample shakespeare --prompt "ROMEO:\""""
-
-_SCORE = """One Parquet file for each file of data: keys, prediction, probability_<class> for each class or an interval, model version.
-Rows with a value that its column cannot have go to NAME.refused.parquet, each with the reason; manifest.json holds the counts.
-An interrupted scoring is resumed; a file that is done is not scored again by the same version.
-
-examples:
-  headway score adult --data new-people.csv
-  headway score loans --data data/incoming --out /srv/scores/loans --version 3"""
-_EXPLAIN = """For each row the prediction, and the columns that contribute most to it, either way, with their values. Contributions are in
-log-odds of a class, or in the target's unit; with the average from which they start they add up to the prediction. Rows are read
-and refused as score does. Without --out the first ten rows are shown; with it every file becomes one of Parquet.
-
-examples:
-  headway explain adult --rows new-people.csv
-  headway explain loans --rows data/incoming --out reasons --top 10"""
-_SERVE = """example:
-  headway serve california-housing --port 5001
-  curl -s localhost:5001/invocations -H 'Content-Type: application/json' -d '{"inputs": [{...}]}'
-  curl -s localhost:5001/invocations -H 'Content-Type: text/csv' --data-binary @rows.csv"""
 
 
 def _project(command: argparse.ArgumentParser) -> None:

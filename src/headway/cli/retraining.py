@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> int:
     """Retrain, or continue the newest run."""
     from headway.pipeline.resuming import newest
-    from headway.project import load_project, recipe_settings, recipe_warning
+    from headway.project import load_project
+    from headway.train.recommended import recipe_settings, recipe_warning
 
     root = find_root()
     if options.recipe:

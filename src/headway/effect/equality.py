@@ -24,7 +24,8 @@ from typing import Literal
 
 import numpy as np
 
-from headway.effect.statistics import ALPHA, Mean, holm
+from headway.effect.corrections import holm
+from headway.effect.statistics import ALPHA, Mean
 
 MARGIN_DEVIATIONS = 2.0
 """The non-inferiority margin, in standard deviations of the baseline over its seeds: a difference that another seed can make."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from headway.effect import statistics
+from headway.effect.corrections import false_discovery
 from headway.effect.equality import Comparison, Equality, Margin, judge_together, margin_of
 from headway.effect.looks import LOOKS, share_at
 from headway.effect.notebook import Notebook
@@ -16,6 +17,7 @@ from headway.effect.quality import Curve, Passes, differences_of, final_quality,
 from headway.effect.statistics import EXACT, Interval, Mean, Verdict
 from headway.effect.technique import PARTS, Setting, Technique
 from headway.effect.together import Variant
+from headway.effect.verdict import verdict_of
 from headway.errors import ConfigError
 from headway.train.recipe import Recipe
 
@@ -114,7 +116,7 @@ class Findings:
         """The verdict of a comparison's times so far, among the effects of all techniques; what was not measured yet counts as none."""
         interval = self.time(key)
         others = [effect.p for name, effect in self._effects().items() if key != f"technique/{name}"]
-        corrected = statistics.false_discovery([interval.p, *others], len(self.available()))
+        corrected = false_discovery([interval.p, *others], len(self.available()))
         return statistics.judge_time(interval, corrected[0])
 
     def pairs_needed(self, key: str, *, hopeful: bool = False) -> int | None:
@@ -292,7 +294,7 @@ class Findings:
     def verdicts(self) -> dict[str, Verdict]:
         """Of every technique, corrected for their number."""
         present = self._effects()
-        corrected = dict(zip(present, statistics.false_discovery([e.p for e in present.values()]), strict=True))
+        corrected = dict(zip(present, false_discovery([e.p for e in present.values()]), strict=True))
         return {t.name: self._verdict(t, present.get(t.name), corrected.get(t.name, 1.0)) for t in self.techniques}
 
     def _verdict(self, technique: Technique, effect: Interval | None, p: float) -> Verdict:
@@ -301,15 +303,5 @@ class Findings:
         if self.differs(technique):
             return "changes quality"
         quality = self.quality(technique) if technique.changes != "nothing" else None
-        if effect is None:  # a loss of quality settles it, whatever its step time
-            return "changes quality" if quality is not None and quality[1] == "worse" else "not settled"
-        by_time = statistics.judge_time(effect, p)
-        if technique.changes == "nothing" or (technique.changes == "rounding" and by_time == "hurts"):
-            return by_time
-        if (
-            quality is None or quality[1] == "open"
-        ):  # later at the baseline's quality is later, whatever its own is in the end
-            return "hurts" if quality is not None and by_time == "hurts" else "not settled"
-        if quality[1] == "worse" or (quality[1] == "better" and by_time not in ("helps", "hurts")):
-            return "changes quality"
-        return by_time
+        by_time = None if effect is None else statistics.judge_time(effect, p)
+        return verdict_of(technique.changes, by_time, None if quality is None else quality[1])

@@ -19,9 +19,10 @@ from headway.errors import ConfigError
 from headway.files.atomic import digest, read_or_empty, write_atomically
 from headway.machine.clock import moment
 from headway.pipeline import runs, stages
-from headway.project import load_project, recipe_path
+from headway.project import load_project
 from headway.run.directory import Event, RunDirectory
 from headway.run.report import Reporter
+from headway.train.recommended import recipe_path
 
 BUDGET_SECONDS = 1800.0
 SEEDS = 5
