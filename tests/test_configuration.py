@@ -51,6 +51,22 @@ def root(tmp_path: Path) -> Path:
         ),
         ("evaluate.reference=a", "conf/good.yaml: evaluate.reference must not be a feature, but a is one"),
         ("split.by=time", "conf/good.yaml: split: column must be given when rows are split by time"),
+        ("train.class_weights={a: x}", "conf/good.yaml: train.class_weights.a must be a number, but is 'x'"),
+        ("train.class_weights={a: -1}", "conf/good.yaml: train.class_weights.a must be more than 0, but is -1"),
+        ("train.class_weights={a: .inf}", "conf/good.yaml: train.class_weights.a must be a finite number, but is inf"),
+        (
+            "train.class_weights=heavy",
+            "conf/good.yaml: train.class_weights must be a mapping of names to values, 'none' or 'balanced', but is 'heavy'",
+        ),
+        ("train.cuda_graphs=maybe", "conf/good.yaml: train.cuda_graphs must be true, false or 'auto', but is 'maybe'"),
+        ("train.batch_size=[1]", "conf/good.yaml: train.batch_size must be a whole number or 'auto', but is [1]"),
+        ("model={name: mlp, width: a}", "conf/good.yaml: model.width must be a whole number, but is 'a'"),
+        ("data.keys=[1]", "conf/good.yaml: data.keys[0] must be text, but is 1; write it in quotes: '1'"),
+        (
+            "data.features={2024: numeric}",
+            "conf/good.yaml: data.features must have texts as names, but one is 2024; write it in quotes: '2024'",
+        ),
+        ("data.csv.delimiter=''", "conf/good.yaml: data.csv.delimiter must be a text that is not empty, but is ''"),
         ("train", "--set must be section.field=value, but is 'train'"),
         ("train.epochs={", "--set train.epochs: the value must be YAML, but is '{'"),
         ("task.x=1", "--set task.x: task must be a section, but is 'classification'"),
@@ -137,3 +153,20 @@ def test_an_interrupted_write_leaves_the_old_content_and_nothing_else(
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_yes_and_no_are_texts_and_also_true_and_false_where_a_setting_is(
+    root: Path,
+) -> None:
+    text = (
+        "task: classification\ndata: {source: x.csv, target: y, positive: Yes, features: {on: numeric, No: text}, csv: {strip: yes}}\n"
+        "train: {class_weights: {Yes: 2, no: 1, True: 3, 5.0: 4}, nesterov: no}\n"
+        "validation: {expectations: [{expect: column_values_to_be_in_set, column: y, value_set: [Yes, off]}]}\n"
+    )
+    (root / "conf" / "words.yaml").write_text(text)
+    project = load_project("words", root)
+    assert (project.data.positive, list(project.data.features)) == ("Yes", ["on", "No"])
+    assert (project.data.csv.strip, project.train.nesterov) == (True, False)
+    assert project.train.class_weights == {"Yes": 2, "no": 1, "true": 3, "5": 4}
+    assert project.validation.expectations[0].model_extra == {"value_set": ["Yes", "off"]}
+    assert load_project("words", root, ["data.positive=1.0"]).data.positive == "1"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Config(BaseModel):
     """A frozen section of a project; each subclass lives beside what it configures."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str) -> Self:
@@ -29,40 +29,64 @@ class Config(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            lines = [f"{where}: {_describe(cls, problem)}" for problem in _merge(error.errors())]
+            lines = [f"{where}: {_describe(cls, problem)}" for problem in _merge(error.errors(), values)]
             raise ConfigError("\n".join(dict.fromkeys(lines))) from None
 
 
-_WORD = re.compile(r"literal\[(.*)\]")
+_LABEL = re.compile(r"(constrained-)?(int|float|bool|str)|(literal|dict|tuple|list|nullable)\[.*\]")
+"""What pydantic adds to a place for one type of several."""
 
 
 @dataclass(frozen=True)
 class _Problem:
-    """What pydantic refuses, in its words; ``word``: what may stand there beside a number."""
+    """What pydantic refuses, in its words; ``others``: what else may stand there."""
 
     kind: str
     loc: tuple[int | str, ...]
     text: str
     value: Any
     context: Mapping[str, Any]
-    word: str = ""
+    others: tuple[str, ...] = ()
 
 
-def _merge(problems: Iterable[ErrorDetails]) -> list[_Problem]:
-    """Merge the two problems of a number-or-word setting, one for each type, at the place that the user wrote."""
-    problems_by_place: dict[tuple[int | str, ...], _Problem] = {}
-    for problem in problems:
-        loc = problem["loc"]
-        last = str(loc[-1]) if loc else ""
-        word = _WORD.fullmatch(last)
-        place = loc[:-1] if word or last in ("constrained-int", "int", "constrained-float", "float") else loc
-        key = place if place is not loc else (*loc, problem["type"])
-        if word and key in problems_by_place:
-            problems_by_place[key] = replace(problems_by_place[key], word=word[1])
-        else:
-            kind, text, value = problem["type"], problem["msg"], problem["input"]
-            problems_by_place[key] = _Problem(kind, place, text, value, problem.get("ctx", {}))
-    return list(problems_by_place.values())
+def _merge(problems: Iterable[ErrorDetails], values: Mapping[str, Any]) -> list[_Problem]:
+    """One problem for each place that the user wrote: of a setting of several types, pydantic has one for each type."""
+    by_place: dict[tuple[object, ...], list[_Problem]] = {}
+    for one in problems:
+        loc = _place_of(one["loc"], values)
+        problem = _Problem(one["type"], loc, one["msg"], one["input"], one.get("ctx", {}))
+        key = (*loc, "") if len(loc) < len(one["loc"]) else (*loc, one["type"])
+        by_place.setdefault(key, []).append(problem)
+    merged = []
+    for key, several in by_place.items():
+        is_general = key[-1] == "" and any(
+            len(other) > len(key) and other[: len(key) - 1] == key[:-1] for other in by_place
+        )
+        if not is_general:  # the problem within a mapping says more than that it might be a word
+            words = [one for one in several if one.kind == "literal_error"]
+            first, *rest = [one for one in several if one not in words] + words
+            others = dict.fromkeys(_needs(one) for one in rest)
+            merged.append(replace(first, others=tuple(others)))
+    return merged
+
+
+def _place_of(loc: tuple[int | str, ...], values: Any) -> tuple[int | str, ...]:
+    """Where a user wrote what is refused: without the labels of types."""
+    place: list[int | str] = []
+    for part in loc:
+        inside = values.get(part, values) if isinstance(values, Mapping) else values
+        if isinstance(values, (list, tuple)) and isinstance(part, int) and part < len(values):
+            inside = values[part]
+        if isinstance(part, str) and inside is values and _LABEL.fullmatch(part):
+            continue
+        place.append(part)
+        values = inside
+    return tuple(place)
+
+
+def _needs(problem: _Problem) -> str:
+    """What may stand at the place of a problem, as words."""
+    return problem.context["expected"] if problem.kind == "literal_error" else _NEEDS.get(problem.kind, "")
 
 
 _NEEDS = {
@@ -73,6 +97,8 @@ _NEEDS = {
     "float_type": "a number",
     "bool_parsing": "true or false",
     "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "string_too_short": "a text that is not empty",
     "string_type": "text",
     "list_type": "a list",
     "tuple_type": "a list",
@@ -92,6 +118,9 @@ def _describe(cls: type[BaseModel], problem: _Problem) -> str:
     if kind == "extra_forbidden":
         name = str(problem.loc[-1])
         return f"{path}: no such setting{suggest(name, list(section.model_fields))}"
+    if problem.loc and problem.loc[-1] == "[key]":
+        path = _locate(cls, problem.loc[:-2])[0]
+        return f"{path} must have texts as names, but one is {value!r}; write it in quotes: {str(value)!r}"
     if kind == "missing":
         return f"{path} must be given, but is missing"
     for bound, words in _BOUNDS.items():
@@ -106,9 +135,21 @@ def _describe(cls: type[BaseModel], problem: _Problem) -> str:
     if kind == "value_error":
         return f"{path}: {context['error']}" if path else str(context["error"])
     if kind in _NEEDS:
-        word = f" or {problem.word}" if problem.word else ""
-        return f"{path} must be {_NEEDS[kind]}{word}, but is {value!r}"
+        needs = _either([_NEEDS[kind], *problem.others])
+        is_text = kind == "string_type" and isinstance(value, (int, float)) and not problem.others
+        return f"{path} must be {needs}, but is {value!r}{_quoted(value) if is_text else ''}"
     return f"{path}: {problem.text}, but is {value!r}"
+
+
+def _either(needs: Sequence[str]) -> str:
+    """One of several, in words."""
+    *first, last = " or ".join(need for need in needs if need).split(" or ")
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _quoted(value: float) -> str:
+    """How a text is written that YAML reads as a number or as true."""
+    return f"; write it in quotes: '{str(value).lower() if isinstance(value, bool) else value}'"
 
 
 def _tag(value: Any, name: str) -> Any:
@@ -161,10 +202,29 @@ def find_root(start: Path | None = None) -> Path:
     raise ConfigError(f"a project folder must contain conf/, but neither {start} nor any folder above it does")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which yes, no, on and off are texts, as in YAML 1.2: classes are called so. Where a setting must be true or false, they are
+    that all the same."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def yaml_value(text: str) -> Any:
+    """What a text of YAML says. Raises yaml.YAMLError."""
+    return yaml.load(text, _Loader)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file's mapping. Raises ConfigError for a missing file, and for one that is not YAML or not a mapping."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml_value(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} must exist, but there is no such file") from None
     except UnicodeDecodeError as error:
@@ -190,7 +250,7 @@ def setting_pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str
         try:
             # a date's format is a text, though YAML takes the sign at a value's beginning for a directive; so is a mark such as , or ?
             is_text = value.startswith("%") or re.fullmatch(r"[^\w\s\[\]{}'\"~]+", value) is not None
-            pairs.append((name.strip(), value if is_text else yaml.safe_load(value)))
+            pairs.append((name.strip(), value if is_text else yaml_value(value)))
         except yaml.YAMLError:
             raise ConfigError(f"--set {name}: the value must be YAML, but is {value!r}") from None
     return pairs
@@ -199,7 +259,7 @@ def setting_pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str
 def put_setting(values: dict[str, Any], dotted: str, value: Any) -> None:
     """Set one nested key. A model's settings belong to the model named, so another name starts from its defaults."""
     *sections, last = dotted.split(".")
-    if dotted == "model":
+    if dotted == "model" and not isinstance(value, Mapping):
         sections, last = ["model"], "name"
     for section in sections:
         inner = values.setdefault(section, {})

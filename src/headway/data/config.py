@@ -131,11 +131,11 @@ class DataConfig(Config):
             raise ValueError(f"target must be one column, but is {named}; predict each in a project of its own")
         return values
 
-    @field_validator("positive")
+    @field_validator("positive", mode="before")
     @classmethod
-    def _spelled(cls, value: str | None) -> str | None:
-        """Spelt as the target's classes are: 1.0 is 1."""
-        return None if value is None else spell(value)
+    def _spelled(cls, value: Any) -> Any:
+        """Spelt as the target's classes are: 1.0 is 1, and so is the number."""
+        return spell(str(value)) if isinstance(value, (str, int, float)) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:

@@ -10,12 +10,11 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from headway.columns.number import LARGEST
 from headway.columns.recognition import Guess, is_number, numbers
 from headway.columns.written import Written
-from headway.config import setting_pairs
+from headway.config import setting_pairs, yaml_value
 from headway.data.config import DataConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.opening import open_table
@@ -87,7 +86,7 @@ def _draft(data: str, target: str, name: str | None, root: Path, choices: Choice
     _decide(plan, frame, writings)
     plan.notes = [*notes, *plan.notes]
     text = over(_text(plan, root), pairs)
-    Project.parse(yaml.safe_load(text), f"conf/{name}.yaml")
+    Project.parse(yaml_value(text), f"conf/{name}.yaml")
     write_atomically(path, text)
     has_model = "model" in pairs or "model.name" in pairs
     return Draft(path, text, (*_decisions(plan, has_model), *_questions(plan, text)))

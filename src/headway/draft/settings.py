@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from headway.columns.written import Written
-from headway.config import put_setting
+from headway.config import put_setting, yaml_value
 from headway.draft.yaml import inline, scalar
 from headway.errors import ConfigError
 
@@ -36,7 +36,7 @@ def stated_csv(pairs: Pairs) -> dict[str, object]:
 
 def over(text: str, pairs: Pairs) -> str:
     """A drafted YAML with settings in it, its comments kept. Raises ConfigError for one that has no place there."""
-    values = yaml.safe_load(text)
+    values = yaml_value(text)
     for dotted, value in pairs.items():
         if dotted.startswith((_WRITTEN, _CSV)):
             continue
@@ -53,7 +53,7 @@ def over(text: str, pairs: Pairs) -> str:
 def _values_of(text: str) -> object:
     """What a YAML says; None where a setting did not fit into it, as into a mapping within braces."""
     try:
-        return yaml.safe_load(text)
+        return yaml_value(text)
     except yaml.YAMLError:
         return None
 
