@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.columns import hashes
 from headway.columns.summary import Summary
 
 
+@dataclass
 class Continuous(Summary):
-    """Values on a line: numbers, or moments as seconds since the epoch."""
+    """Values on a line: numbers, or moments as seconds since the epoch. ``hashes``: the k smallest of those of its values."""
 
-    def _add(self, column: pa.Array) -> None:
-        import pandas as pd
+    hashes: np.ndarray = field(default_factory=lambda: hashes.NO_HASHES)
 
+    @property
+    def distinct(self) -> int:
+        """Distinct finite values; an estimate where they are many."""
+        return hashes.estimate(self.hashes)
+
+    def _add(self, column: pa.Array, whole: Continuous) -> None:
         values = numbers(column)
-        finite = np.isfinite(values)
-        if not finite.all():
-            self.infinite += int((~finite).sum())
-            values = values[finite]
+        ordered = np.sort(values)
+        if not np.isfinite(ordered[[0, -1]]).all():  # infinities lie at the ends, and NaN at the last
+            values, ordered = values[np.isfinite(values)], ordered[np.isfinite(ordered)]
+            self.infinite = len(column) - len(values)
         if len(values):
-            self._measure(values)
-            self._update_hashes(pd.util.hash_array(np.unique(values)))
+            self._measure(values, ordered)
+            different = ordered[hashes.first_places(ordered)]
+            self.hashes = hashes.smallest(hashes.of_numbers(different), hashes.cut_of(whole.hashes))
+
+    def _merge_values(self, other: Continuous) -> None:
+        self.hashes = hashes.merged(self.hashes, other.hashes)
+
+    def _values_json(self, heavy: int | None) -> dict[str, object]:
+        return {"values": {}, "heavy": {}, "hashes": hashes.pack(self.hashes)}
+
+    def _read_values(self, values: Mapping[str, Any]) -> None:
+        self.hashes = hashes.unpack(values["hashes"])
 
     def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
         return self._tenths(bins), ()

@@ -2,49 +2,72 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from headway.columns.summary import EXACT_VALUES, Summary, hashes_of
+from headway.columns.frequencies import Frequencies
+from headway.columns.summary import FREQUENT, Summary
 
 
+@dataclass
 class Discrete(Summary):
     """Values of which only equality matters."""
 
+    frequencies: Frequencies = field(default_factory=Frequencies)
+
     @property
     def counts(self) -> dict[str, int] | None:
-        """How often each value occurs; None where there are too many to keep."""
-        return None if self.values is None else dict(self.values)
+        """How often each value occurs, the most frequent first; None where there are too many to keep."""
+        counts = self.frequencies.counts()
+        return counts if self.frequencies.is_exact else None
+
+    @property
+    def frequent(self) -> list[tuple[str, int]]:
+        return self.frequencies.most_common(FREQUENT)
 
     @property
     def distinct(self) -> int:
-        """Distinct values; an estimate where they are too many to count."""
-        return len(self.values) if self.values is not None else super().distinct
+        return self.frequencies.distinct
 
-    def _add(self, column: pa.Array) -> None:
-        pairs = column.value_counts()
-        values, counts = pairs.field(0).to_pylist(), pairs.field(1).to_pylist()
-        if self._too_many(len(values)):
-            self._update_hashes(hashes_of(values))
-        self._count(dict(zip(values, counts, strict=True)))
+    def _add(self, column: pa.Array, whole: Discrete) -> None:
+        coded = encoded(column)
+        codes = coded.indices.to_numpy(zero_copy_only=False)
+        self._count(coded.dictionary, np.bincount(codes, minlength=len(coded.dictionary)), whole)
 
-    def _too_many(self, values: int) -> bool:
-        """Whether distinct values are estimated by their hashes; a block with very many ``values`` adds its hashes at once."""
-        return self.values is None or values > 4 * EXACT_VALUES
+    def _count(self, values: pa.Array, counts: np.ndarray, whole: Discrete) -> None:
+        """Take different ``values`` and how often each occurs, perhaps never."""
+        if not counts.all():
+            values, counts = values.filter(pa.array(counts > 0)), counts[counts > 0]
+        self.frequencies = Frequencies.of(values, counts)
+        if not whole.frequencies.is_exact:
+            self.frequencies.hash()
+
+    def _merge_values(self, other: Discrete) -> None:
+        self.frequencies.merge(other.frequencies)
+
+    def _values_json(self, heavy: int | None) -> dict[str, object]:
+        return self.frequencies.to_json(heavy)
+
+    def _read_values(self, values: Mapping[str, Any]) -> None:
+        self.frequencies = Frequencies.from_json(values)
 
     def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
-        return (), tuple(value for value, _ in self._frequencies.most_common(categories))
+        return (), tuple(value for value, _ in self.frequencies.most_common(categories))
 
     def bin_counts(self, edges: Sequence[float], categories: Sequence[str]) -> np.ndarray:
-        each = np.array([self._frequencies.get(value, 0) for value in categories], float)
+        counts = self.frequencies.counts()
+        each = np.array([counts.get(value, 0) for value in categories], float)
         return np.append(each, max(0.0, self.finite - each.sum()))
 
     def every(self, most: int) -> tuple[str, ...] | None:
-        return tuple(self.values) if self.values is not None and len(self.values) <= most else None
+        counts = self.counts
+        return tuple(counts) if counts is not None and len(counts) <= most else None
 
-    @property
-    def _frequencies(self) -> Counter[str]:
-        return self.values if self.values is not None else self.heavy
+
+def encoded(column: pa.Array) -> pa.DictionaryArray:
+    """Texts without nulls as codes of different texts, some of which may not occur."""
+    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()

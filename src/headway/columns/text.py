@@ -19,7 +19,7 @@ from headway.columns.base import ColumnType, Fitter, RaggedEncoding
 from headway.columns.category import canonical_text
 from headway.columns.config import PrepareConfig, TokensConfig
 from headway.columns.continuous import numbers
-from headway.columns.discrete import Discrete
+from headway.columns.discrete import Discrete, encoded
 from headway.columns.ngrams import Ngrams, NgramsFitter
 from headway.columns.ragged import Ragged
 from headway.columns.recognition import FEW, Guess, Specimen
@@ -140,18 +140,19 @@ class DocumentTokens(RaggedEncoding):
         return refusal(column, short, Place(self.column, where), "a text of two tokens or more")
 
 
+@dataclass
 class TextSummary(Discrete):
     """Texts: their counts and their lengths in characters, by which two samples are compared; moments and extremes are the lengths'."""
 
-    def _add(self, column: pa.Array) -> None:
-        lengths = numbers(column)
-        self._measure(lengths)
-        self.characters += int(lengths.sum())
-        self.longest = max(self.longest, int(lengths.max()))
-        super()._add(_shortened(column, lengths))
-
-    def _too_many(self, values: int) -> bool:
-        return True
+    def _add(self, column: pa.Array, whole: Discrete) -> None:
+        coded = encoded(column)
+        codes = coded.indices.to_numpy(zero_copy_only=False)
+        each = numbers(coded.dictionary)
+        lengths = each[codes]
+        self._measure(lengths, np.sort(lengths))
+        self.characters, self.longest = int(lengths.sum()), int(self.max or 0)
+        counts = np.bincount(codes, minlength=len(each))
+        self._count(_shortened(coded.dictionary, each), counts, whole)
 
     def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
         return self._tenths(bins), ()
@@ -163,15 +164,16 @@ class TextSummary(Discrete):
         return self._between(edges) if edges else np.zeros(0)
 
 
-def _shortened(column: pa.Array, lengths: np.ndarray) -> pa.Array:
-    """Texts as they are counted: of a long text its beginning and a digest, so that a profile holds no documents."""
-    if lengths.max() <= SHOWN:
-        return column
-    texts = [
-        text if len(text) <= SHOWN else f"{text[:SHOWN]}… {hashlib.sha256(text.encode()).hexdigest()[:16]}"
-        for text in column.to_pylist()
+def _shortened(texts: pa.Array, lengths: np.ndarray) -> pa.Array:
+    """Different texts as they are counted: of a long text its beginning and a digest, so that a profile holds no documents."""
+    long = lengths > SHOWN
+    if not long.any():
+        return texts
+    short = [
+        f"{text[:SHOWN]}… {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        for text in texts.filter(pa.array(long)).to_pylist()
     ]
-    return pa.array(texts, pa.string())
+    return pc.replace_with_mask(texts, pa.array(long), pa.array(short, texts.type))
 
 
 class TextColumn(ColumnType):

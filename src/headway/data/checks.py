@@ -57,7 +57,7 @@ def _target(column: Summary, data: DataConfig, task: TaskName) -> list[Finding]:
         return [Finding("stop", name, text)]
     if column.infinite:
         return [_infinite(column, "the target ", "; leave those rows out")]
-    if _is_too_large(column):
+    if column.spreads_too_far:
         return [_too_large(column, "the target ", "; leave those rows out")]
     if column.distinct < 2:
         what = "two classes" if target_task(task).has_classes else "different values"
@@ -74,7 +74,7 @@ def _feature(column: Summary) -> list[Finding]:
         return [Finding("stop", name, text)]
     if column.infinite:
         return [_infinite(column, "", "; correct them or move it to data.ignore")]
-    if _is_too_large(column):
+    if column.spreads_too_far:
         return [_too_large(column, "", "; correct it or move it to data.ignore")]
     if column.distinct < 2 and column.rows > 1 and not column.nulls:
         text = f"{name} should vary, but is the same in every row; move it to data.ignore"
@@ -96,10 +96,6 @@ def _infinite(column: Summary, role: str, fix: str) -> Finding:
     verb = "value is" if column.infinite == 1 else "values are"
     text = f"{role}{column.name} must be finite, but {column.infinite:,} {verb} infinite{fix}"
     return Finding("stop", column.name, text)
-
-
-def _is_too_large(column: Summary) -> bool:
-    return column.mean is not None and not np.isfinite([column.mean, column.sum_of_squares]).all()
 
 
 def _too_large(column: Summary, role: str, fix: str) -> Finding:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from headway import __version__
-from headway.columns.summary import Summary
 from headway.data.digests import file_digests
 from headway.data.folders import folder_values
 from headway.data.profile import Profile, Profiler, kinds_of
@@ -19,7 +18,7 @@ from headway.data.source import Table
 from headway.errors import DataError
 from headway.files.atomic import read_json, write_json
 
-FORM = 3
+FORM = 4
 """To be increased when a profile is computed or kept in another way."""
 
 
@@ -60,17 +59,13 @@ def _key(table: Table, file: str, digest: str) -> str:
 
 
 def _keep(path: Path, profile: Profile) -> None:
-    """Write a profile with its values in their order, so that a profile that is read back is the same."""
-    columns = {name: {**column.to_json(), **_in_order(column)} for name, column in profile.columns.items()}
+    """Write a profile with all its values, so that a profile that is read back is the same."""
+    columns = {name: column.to_json(heavy=None) for name, column in profile.columns.items()}
     values = {**profile.to_json(), "columns": columns}
     try:
         write_json(path, {**values, "check": _check(values)})
     except OSError:  # a kept profile only saves time
         return
-
-
-def _in_order(column: Summary) -> dict[str, object]:
-    return {"values": None if column.values is None else dict(column.values), "heavy": dict(column.heavy)}
 
 
 def _check(values: Mapping[str, object]) -> str:

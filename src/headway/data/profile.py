@@ -38,17 +38,20 @@ def read_summary(values: Mapping[str, Any]) -> Summary:
 
 
 class Profiler:
-    """Builds a profile from batches, or from other profilers of the same columns."""
+    """Builds a profile from batches, or from other profiles of the same columns."""
 
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
         self._columns = {name: column_type(kind).summary(name) for name, kind in kinds.items()}
         self._rows = 0
 
+    def apart(self, batch: pa.RecordBatch) -> Profile:
+        """The profile of these rows alone, to be merged; canonical types. Any thread may call it, at any time."""
+        columns = {name: column.apart(batch.column(name)) for name, column in self._columns.items()}
+        return Profile(batch.num_rows, columns)
+
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows, canonical types."""
-        self._rows += batch.num_rows
-        for name, column in self._columns.items():
-            column.update(batch.column(name))
+        self.merge(self.apart(batch))
 
     def merge(self, other: Profiler | Profile) -> None:
         """Add the rows of another profile."""

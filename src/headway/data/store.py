@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from headway.data.documents import Documents
     from headway.data.source import Table
 
-FORMAT = 9
+FORMAT = 10
 """Raised whenever the same settings would prepare other arrays than before."""
 DOCUMENTS = 16
 """Read at once."""
