@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from headway.models.cross_fitting import dealt_parts
 
@@ -36,3 +37,13 @@ def test_rows_of_few_kinds_are_not_dealt(distinct: int) -> None:
 def test_rows_that_are_mostly_equal_are_not_dealt() -> None:
     numbers = np.where(np.arange(2000) < 1200, 0, np.arange(2000)).astype(np.float32)
     assert dealt_parts({"numeric": numbers[:, None], "categorical": np.empty((2000, 0), np.int32)}, 5, seed=0) is None
+
+
+def test_rows_with_equal_texts_are_equal_and_with_other_texts_are_not() -> None:
+    rows = {"numeric": np.zeros((600, 1), np.float32), "categorical": np.empty((600, 0), np.int32)}
+    assert dealt_parts(rows, 5, seed=0) is None
+    texts = sparse.random(300, 1000, 0.01, "csr", np.float32, random_state=0)
+    parts = dealt_parts(rows, 5, seed=0, texts=sparse.vstack([texts, texts], format="csr"))
+    assert parts is not None
+    assert (parts[:300] == parts[300:]).all()
+    assert np.bincount(parts).min() > 100

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import lightgbm
 import numpy as np
 import pytest
+from scipy import sparse
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
+from headway.columns.ngrams import WEIGHTED
+from headway.columns.ragged import Ragged
 from headway.data.inputs import Inputs
+from headway.data.prepared import PreparedRows
 from headway.models import cross_fitting
 from headway.models.boosting import features, mean_of
 from headway.models.ensemble import Ensemble, EnsembleFit, Growth
+from headway.models.linear import Linear
 from headway.tasks import Objective, Target, target_task
 
 Rows = dict[str, np.ndarray]
@@ -112,6 +119,59 @@ def test_the_linear_model_has_the_share_that_it_deserves(is_line: bool, least: f
     fit, _ = _fit(rows)
     assert least <= fit.share <= most
     assert (fit.linear is None) == (fit.share == 0)
+
+
+def _with_texts(count: int, ngrams: int, seed: int = 0) -> tuple[Rows, sparse.csr_matrix]:
+    """Rows of two classes that neither numbers nor the n-grams tell."""
+    chance = np.random.default_rng(seed)
+    rows = {**_rows(count), "target": chance.integers(0, 2, count)}
+    return rows, sparse.random(count, ngrams, 0.02, "csr", np.float32, random_state=seed)
+
+
+def _fit_texts(rows: Rows, texts: sparse.csr_matrix, validation: int) -> tuple[EnsembleFit, Growth, Inputs, Target]:
+    inputs, target, rest = Inputs(2, (4,), (), 2, (texts.shape[1],)), _target(2), len(rows["target"]) - validation
+    fit, growth = Ensemble(trees=60, min_leaf=5).fit(
+        inputs,
+        {name: array[:rest] for name, array in rows.items()},
+        {name: array[rest:] for name, array in rows.items()},
+        target=target,
+        seed=0,
+        patience=10,
+        threads=1,
+        on_tree=lambda *_: None,
+        independent=True,
+        texts=(texts[:rest], texts[rest:]),
+    )
+    return fit, growth, inputs, target
+
+
+def test_ngrams_are_not_chosen_by_the_rows_that_are_held_aside() -> None:
+    """Of 5,000 that say nothing, 512 chosen by all rows would seem to tell the target of each of them."""
+    rows, texts = _with_texts(600, 5000)
+    _, growth, _, _ = _fit_texts(rows, texts, 300)
+    assert len(growth.trees) == 5
+    assert abs(roc_auc_score(rows["target"][-300:], growth.validation[:, 1]) - 0.5) < 0.09
+
+
+def test_ngrams_that_tell_the_target_are_read_kept_and_explained(tmp_path: Path) -> None:
+    rows, texts = _with_texts(600, 300)
+    dense = texts.toarray()
+    rows["target"] = ((dense[:, 7] > 0) ^ (rows["numeric"][:, 0] > 0)).astype(np.int64)
+    dense[:, 9] = np.where(dense[:, 7] > 0, 0.5, 0)
+    texts = sparse.csr_matrix(dense)
+    fit, growth, inputs, target = _fit_texts(rows, texts, 100)
+    assert roc_auc_score(rows["target"][-100:], growth.validation[:, 1]) > 0.9
+    fit = replace(fit, linear=Linear().fit(rows, (4,), 2, task=target.learner, seed=0, texts=texts), share=0.4)
+    fit.write(tmp_path)
+    again, expected = EnsembleFit.read(tmp_path), fit.predict(rows, inputs, target, texts)
+    np.testing.assert_array_equal(again.predict(rows, inputs, target, texts), expected)
+    ragged = Ragged(
+        np.array(list(zip(texts.indices, texts.data, strict=True)), WEIGHTED), texts.indptr.astype(np.int64)
+    )
+    prepared = PreparedRows({name: rows[name] for name in ("numeric", "categorical")}, {"tokens_0": ragged})
+    reasons = Ensemble().contributions(again, inputs, prepared, prepared, target, np.zeros(600, np.int64))
+    assert reasons.values.shape == (600, 4)
+    np.testing.assert_allclose(expit(reasons.values.sum(1) + reasons.base), expected[:, 1], atol=1e-4)
 
 
 def test_rows_that_belong_together_are_not_dealt_but_all_of_them_teach_in_the_end() -> None:

@@ -40,3 +40,10 @@ def side_by_side(left: Any, texts: Any) -> Any:
     import scipy.sparse
 
     return scipy.sparse.hstack([left.astype(texts.dtype), texts], format="csr")
+
+
+def one_below_the_other(texts: Sequence[Any]) -> Any:
+    """The rows of all parts."""
+    import scipy.sparse
+
+    return scipy.sparse.vstack(texts, format="csr")

@@ -24,6 +24,4 @@ def propose_model(plan: Plan, classes: int) -> None:
     else:
         name = Ensemble().name
         reason = "boosted trees, and a linear model beside them where it helps; mlp and tabm are networks"
-        if texts:
-            reason += f"; where {texts[0]} tells the most, compare linear and boosting, which read more of its words"
     plan.model, plan.why["model"] = name, reason

@@ -77,15 +77,17 @@ class Boosting(ModelConfig):
         threads: int,
         on_tree: Callable[[int, float, float], int | None],
         texts: Sequence[Any] = (None, None),
+        ngrams: Sequence[int] | None = None,
     ) -> lightgbm.Booster:
         """Fit with early stopping. ``on_tree(tree, training loss, validation loss)`` is called after every tree and may return
         another number of threads for the next ones: 1, or ``threads``. The trees are the same with either.
 
         Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers; ``weight`` (N,) where rows
         do not count the same. ``texts``: the n-grams of both, (N, G) sparse; None where no column becomes them.
+        ``ngrams``: those of them that are features, by default the ones that tell most of the training rows' target.
         """
         lgb = load_lightgbm()
-        chosen = [] if texts[0] is None else task.telling(texts[0], np.asarray(train["target"]), TEXT_COLUMNS).tolist()
+        chosen = telling_ngrams(task, texts[0], train) if ngrams is None else list(ngrams)
         sets = [_dataset(inputs, part, some, chosen) for part, some in zip((train, validation), texts, strict=True)]
         sets[1].reference = sets[0]
         metric = task.lightgbm(inputs.outputs)[1]
@@ -159,6 +161,11 @@ class Boosting(ModelConfig):
         text_of = np.searchsorted(np.cumsum(inputs.tokens), chosen, side="right")
         of_texts = [own[:, plain:][:, text_of == text].sum(1) for text in range(len(inputs.tokens))]
         return Contributions(np.column_stack([own[:, :plain], *of_texts]), base)
+
+
+def telling_ngrams(task: TargetTask, texts: Any, rows: Arrays) -> list[int]:
+    """The n-grams of some rows' ``texts`` (N, G) that trees are given; none where there are no texts."""
+    return [] if texts is None else task.telling(texts, np.asarray(rows["target"]), TEXT_COLUMNS).tolist()
 
 
 def _dataset(inputs: Inputs, part: Arrays, texts: Any, chosen: Sequence[int]) -> lightgbm.Dataset:

@@ -1,18 +1,19 @@
 """Models fitted to all rows but one part, for each part of the rows: every row is predicted by models that have not seen it.
 
-Shapes: N rows, F numeric columns, C categorical columns.
+Shapes: N rows, F numeric columns, C categorical columns, G n-grams of texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from headway.data.inputs import Inputs
-from headway.models.boosting import Boosting, features, predict
+from headway.models.boosting import Boosting, features, predict, telling_ngrams
 from headway.models.linear import Linear, LinearFit
 from headway.tasks import Target, TargetTask
 
@@ -38,7 +39,10 @@ SHARES = np.linspace(0, 1, 21)
 
 @dataclass(frozen=True)
 class PartsFitter:
-    """Fits trees and linear models to some of the rows. ``parts``: of the rows; `Ensemble.parts`."""
+    """Fits trees and linear models to some of the rows.
+
+    ``parts``: of the rows; `Ensemble.parts`. ``texts``: the n-grams of the rows, (N, G) sparse; None where no column becomes them.
+    """
 
     boosting: Boosting
     parts: int | Literal["auto"]
@@ -49,23 +53,23 @@ class PartsFitter:
     patience: int
     threads: int
     on_tree: OnTree
+    texts: Any = None
 
     def dealt(self) -> CrossFit | None:
         """The fits of several parts; None where rows recur so much that parts would differ in kind, and where their trees would take
         too long, which the first part tells.
         """
         if self.parts != "auto":
-            stated = dealt_parts(self.rows, self.parts, self.seed)
+            stated = dealt_parts(self.rows, self.parts, self.seed, self.texts)
             return None if stated is None else self.crossed(stated)
-        columns = max(1, self.inputs.numeric + len(self.inputs.categorical))
-        numbers = len(self.rows["target"]) * columns * max(1, self.inputs.outputs - 1)
+        numbers = int(self._values * max(1, self.inputs.outputs - 1))
         trial = min(self.boosting.trees, MOST_WORK // numbers)
         if trial <= min(self.patience, self.boosting.trees - 1):
             return None
-        parts = dealt_parts(self.rows, PARTS, self.seed)
+        parts = dealt_parts(self.rows, PARTS, self.seed, self.texts)
         if parts is None:
             return None
-        first = self.grown(0, parts != 0, parts == 0, trial)
+        first = self.grown(0, parts != 0, parts == 0, trial, ngrams=self._ngrams_of(parts))
         if (
             first.best_iteration + self.patience > trial < self.boosting.trees
         ):  # of the trees, LightGBM keeps the best alone
@@ -78,20 +82,32 @@ class PartsFitter:
         trees = np.zeros((len(parts), *task.no_predictions(inputs.outputs).shape[1:]))
         linear = np.zeros_like(trees)
         boosters = [] if first is None else [first]
+        ngrams = self._ngrams_of(parts)
         for number in range(parts.max() + 1):
             aside = parts == number
             if number == len(boosters):
-                boosters.append(self.grown(number, ~aside, aside, self.boosting.trees))
-            trees[aside] = task.of_trees(self.target, predict(boosters[number], _take(self.rows, aside), inputs))
-            linear[aside] = task.linear_predictions(self.line(~aside).outputs(_take(self.rows, aside)))
+                boosters.append(self.grown(number, ~aside, aside, self.boosting.trees, ngrams=ngrams))
+            rows, texts = _take(self.rows, aside), self._texts_of(aside)
+            trees[aside] = task.of_trees(self.target, predict(boosters[number], rows, inputs, texts))
+            linear[aside] = task.linear_predictions(self.line(~aside).outputs(rows, texts))
         return CrossFit(task, inputs.outputs, self.rows, parts >= 0, boosters, trees, linear)
 
     def grown(
-        self, number: int, learnt: np.ndarray, aside: np.ndarray, trees: int, stops: bool = True
+        self,
+        number: int,
+        learnt: np.ndarray,
+        aside: np.ndarray,
+        trees: int,
+        stops: bool = True,
+        ngrams: Sequence[int] | None = None,
     ) -> lightgbm.Booster:
-        """At most so many ``trees``; fewer where the rows aside end their growth."""
-        values = self.target.learner.trees_target(self.target, self.rows["target"])
-        rows = {**self.rows, "target": values}
+        """At most so many ``trees``; fewer where the rows aside end their growth.
+
+        ``ngrams``: those that have a column. Of these only the ones that tell most of the rows learnt are filled: what tells the target of
+        the rows aside is not chosen by them.
+        """
+        rows, own = self._trees_rows, self._telling(learnt)
+        texts = [self._texts_of(part, own) for part in (learnt, aside)]
         return self.boosting.model_copy(update={"trees": trees}).fit(
             self.inputs,
             _take(rows, learnt),
@@ -101,14 +117,62 @@ class PartsFitter:
             patience=self.patience if stops else trees + 1,
             threads=self.threads,
             on_tree=lambda tree, ours, theirs: self.on_tree(number, tree, ours, theirs),
+            texts=texts,
+            ngrams=own if ngrams is None else ngrams,
         )
 
     def line(self, learnt: np.ndarray) -> LinearFit:
-        """The linear model of these rows."""
-        linear, task = Linear(l2=self.boosting.l2), self.target.learner
-        return linear.fit(
-            _take(self.rows, learnt), self.inputs.categorical, self.inputs.outputs, task=task, seed=self.seed
+        """The linear model of these rows, with the scale of the n-grams that suits all of them."""
+        return self._line(learnt, self._scale)
+
+    @cached_property
+    def _scale(self) -> float | None:
+        """One of a few, so that choosing it by all rows hardly tells the rows aside; for each part it would take as long as five fits."""
+        return None if self.texts is None else self._line(np.ones(len(self.rows["target"]), bool), None).scale
+
+    def _line(self, learnt: np.ndarray, scale: float | None) -> LinearFit:
+        return Linear(l2=self.boosting.l2).fit(
+            _take(self.rows, learnt),
+            self.inputs.categorical,
+            self.inputs.outputs,
+            task=self.target.learner,
+            seed=self.seed,
+            texts=self._texts_of(learnt),
+            scale=scale,
         )
+
+    @cached_property
+    def _trees_rows(self) -> Arrays:
+        return {**self.rows, "target": self.target.learner.trees_target(self.target, self.rows["target"])}
+
+    @property
+    def _values(self) -> float:
+        """How many numbers trees read at most, zeros of n-grams left out."""
+        dense = len(self.rows["target"]) * max(1, self.inputs.numeric + len(self.inputs.categorical))
+        if self.texts is None:
+            return dense
+        return dense + self.texts[:, self._telling(np.ones(len(self.rows["target"]), bool))].nnz
+
+    def _telling(self, learnt: np.ndarray) -> list[int]:
+        """The n-grams that tell most of the target of these rows."""
+        return telling_ngrams(self.target.learner, self._texts_of(learnt), _take(self._trees_rows, learnt))
+
+    def _ngrams_of(self, parts: np.ndarray) -> list[int]:
+        """Those that tell most of the rows beside any part: boosters of the same columns are one in the end."""
+        return sorted({n for number in range(parts.max() + 1) for n in self._telling(parts != number)})
+
+    def _texts_of(self, rows: np.ndarray, filled: Sequence[int] | None = None) -> Any:
+        """(M, G) of these rows; of the n-grams but the ``filled`` ones nothing."""
+        if self.texts is None:
+            return None
+        texts = self.texts[rows]
+        if filled is None:
+            return texts
+        is_filled = np.zeros(texts.shape[1], texts.dtype)
+        is_filled[list(filled)] = 1
+        texts.data *= is_filled[texts.indices]
+        texts.eliminate_zeros()
+        return texts
 
 
 @dataclass(frozen=True)
@@ -151,13 +215,17 @@ def _take(rows: Arrays, chosen: np.ndarray) -> dict[str, np.ndarray]:
     return {name: array[chosen] for name, array in rows.items()}
 
 
-def dealt_parts(rows: Arrays, count: int, seed: int) -> np.ndarray | None:
+def dealt_parts(rows: Arrays, count: int, seed: int, texts: Any = None) -> np.ndarray | None:
     """(N,) the number of each row's part, at random; equal rows are in one part, and no part is empty.
 
     None where few rows differ, or many are equal: the models of the other parts would know nothing of such rows. Of one category with
     two values each model predicted the value that it had not seen: a validation AUC of .03.
     """
-    contents = np.ascontiguousarray(features(rows))
+    contents = features(rows)
+    if texts is not None:  # equal texts have equal products with two random directions, different ones do not
+        directions = np.random.default_rng(seed).standard_normal((texts.shape[1], 2))
+        contents = np.column_stack([contents, texts @ directions])
+    contents = np.ascontiguousarray(contents)
     whole = contents.view(f"V{contents.itemsize * contents.shape[1]}").ravel()
     _, different, times = np.unique(whole, return_inverse=True, return_counts=True)
     few = len(times) < max(count, min(DISTINCT_OF_PART * count, len(whole) / 2))

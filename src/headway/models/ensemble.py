@@ -1,24 +1,25 @@
-"""Boosted trees and a linear model together: the first choice for tables of numbers and categories, small and large.
+"""Boosted trees and a linear model together: the first choice for tables of numbers, categories and texts, small and large.
 
 The rows of training and validation are dealt into parts. Trees grow once for each part, which is held aside and ends their growth; the
 mean of these is the trees' prediction (Breiman 1996, "Bagging Predictors"). So every row teaches, and every row is predicted once by
 models that have not seen it. On these predictions the linear model gets the share with the least loss, often none (van der Laan, Polley
 and Hubbard 2007, "Super Learner").
 
-Shapes: N rows, F numeric columns, C categorical columns, O outputs.
+Shapes: N rows, F numeric columns, C categorical columns, G n-grams of texts, O outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from headway.data.inputs import Inputs
+from headway.data.sparse import one_below_the_other, sparse
 from headway.models.base import ModelConfig
 from headway.models.boosting import Boosting, load_trees, mean_of, predict
 from headway.models.contributions import Contributions, completed
@@ -54,11 +55,24 @@ class Ensemble(ModelConfig):
     leaves: int = Field(31, ge=2, le=131_072, description="Leaves of a tree at most.")
     min_leaf: int = Field(20, ge=1, description="Rows in a leaf at least.")
     l2: float = Field(1.0, gt=0, description="L2 penalty of leaf values, and of the linear model.")
+    text: Literal["ngrams", "words"] = Field(
+        "ngrams",
+        description="How a text column is read: ngrams: TF-IDF of words and letter n-grams, of which trees read those that separate "
+        "best; words: a 0/1 column for each of some words.",
+    )
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return frozenset({"ngrams"} if self.text == "ngrams" else ())
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
 
     @property
     def boosting(self) -> Boosting:
         """The trees of one part."""
-        names = ("trees", "learning_rate", "leaves", "min_leaf", "l2")
+        names = ("trees", "learning_rate", "leaves", "min_leaf", "l2", "text")
         return Boosting(**{name: getattr(self, name) for name in names})
 
     def fit(
@@ -73,16 +87,18 @@ class Ensemble(ModelConfig):
         threads: int,
         on_tree: OnTree,
         independent: bool,
+        texts: Sequence[Any] = (None, None),
     ) -> tuple[EnsembleFit, Growth]:
         """``independent``: whether rows may be dealt as they come; else the validation rows alone are held aside.
 
         Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit;
-        ``weight`` (N,) where rows do not count the same.
+        ``weight`` (N,) where rows do not count the same. ``texts``: the n-grams of both, (N, G) sparse; None where no column becomes them.
         """
         names = [name for name in ("numeric", "categorical", "target", "weight") if name in train]
         rows = {name: np.concatenate([train[name], validation[name]]) for name in names}
         is_validation = np.arange(len(rows["target"])) >= len(train["target"])
-        fitter = PartsFitter(self.boosting, self.parts, inputs, rows, target, seed, patience, threads, on_tree)
+        both = None if texts[0] is None else one_below_the_other(texts)
+        fitter = PartsFitter(self.boosting, self.parts, inputs, rows, target, seed, patience, threads, on_tree, both)
         everything = np.ones(len(is_validation), bool)
         crossed = fitter.dealt() if independent and self.parts != 1 else None
         if crossed is None:
@@ -113,11 +129,13 @@ class Ensemble(ModelConfig):
             return trees
         from headway.models.attribution import linear_contributions
 
-        line = linear_contributions(_network_of(model.linear, target), rows, others, target, which)
+        line = linear_contributions(_network_of(model.linear, inputs, target), rows, others, target, which)
         values = (1 - model.share) * trees.values + model.share * line.values
         base = (1 - model.share) * trees.base + model.share * line.base
         if inputs.outputs == 1 and not target.objective.is_plain:
-            own = target.objective.before_link(model.predict(rows.arrays, inputs, target))
+            own = target.objective.before_link(
+                model.predict(rows.arrays, inputs, target, sparse(rows.ragged, inputs.tokens))
+            )
             values = completed(values, own - base)
         return Contributions(values, base)
 
@@ -141,13 +159,13 @@ class EnsembleFit:
     linear: LinearFit | None
     share: float
 
-    def predict(self, arrays: Arrays, inputs: Inputs, target: Target) -> np.ndarray:
-        """(N, classes) float32 probabilities, or (N,) values in the target's own unit."""
+    def predict(self, arrays: Arrays, inputs: Inputs, target: Target, texts: Any = None) -> np.ndarray:
+        """(N, classes) float32 probabilities, or (N,) values in the target's own unit. ``texts``: as in `Ensemble.fit`, of these rows."""
         task = target.learner
-        of_trees = task.of_trees(target, predict(self.trees, arrays, inputs))
+        of_trees = task.of_trees(target, predict(self.trees, arrays, inputs, texts))
         if self.linear is None:
             return of_trees
-        return task.pooled(of_trees, task.linear_predictions(self.linear.outputs(arrays)), self.share)
+        return task.pooled(of_trees, task.linear_predictions(self.linear.outputs(arrays, texts)), self.share)
 
     def write(self, folder: Path) -> None:
         """Into a bundle."""
@@ -171,14 +189,14 @@ class EnsembleFit:
         return cls(trees, LinearFit.of(arrays), share)
 
 
-def _network_of(fit: LinearFit, target: Target) -> nn.Module:
+def _network_of(fit: LinearFit, inputs: Inputs, target: Target) -> nn.Module:
     """The linear model as a network."""
     import torch
 
     from headway.models.layers import LinearNetwork
 
     counts = np.diff([*fit.offsets_C, len(fit.codes_VO)]).tolist()
-    network = LinearNetwork(len(fit.numbers_FO), counts, len(fit.bias_O))
+    network = LinearNetwork(len(fit.numbers_FO), counts, len(fit.bias_O), inputs.tokens)
     state = fit.standardised(*target.learner.standard(target)).state()
     network.load_state_dict({name: torch.from_numpy(array.astype(np.float32)) for name, array in state.items()})
     return network

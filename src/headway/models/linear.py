@@ -53,6 +53,8 @@ class LinearFit:
     bias_O: np.ndarray
     offsets_C: np.ndarray
     ngrams_GO: np.ndarray | None = None
+    scale: float = 1.0
+    """The factor of the n-grams in the fit, which ``ngrams_GO`` has in it."""
 
     def outputs(self, arrays: Arrays, texts: Any = None) -> np.ndarray:
         """(N, O) logits, or values in the target's own unit. ``texts`` (N, G) sparse: see `headway.data.sparse`."""
@@ -142,10 +144,11 @@ class Linear(ModelConfig):
         task: TargetTask,
         seed: int,
         texts: Any = None,
+        scale: float | None = None,
     ) -> LinearFit:
         """Fit on ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit.
 
-        ``texts`` (N, G) sparse, where columns become n-grams.
+        ``texts`` (N, G) sparse, where columns become n-grams; ``scale``: their factor, by default the one that is best on rows held aside.
         """
         rows = np.arange(len(train["target"]))
         if len(rows) > self.rows:
@@ -155,16 +158,17 @@ class Linear(ModelConfig):
         offsets = np.concatenate([[0], np.cumsum(cardinalities)])[: len(cardinalities)].astype(np.int64)
         codes = np.asarray(train["categorical"])[rows] + offsets
         x = _one_hot((numeric - center) / spread, codes, int(sum(cardinalities)))
-        target, scale = np.asarray(train["target"])[rows], 1.0
+        target = np.asarray(train["target"])[rows]
         row_weights = np.asarray(train["weight"])[rows] if "weight" in train else None
         if texts is not None:
-            scale = self._scale_of(x, texts[rows], target, outputs, task, seed, row_weights)
+            if scale is None:
+                scale = self._scale_of(x, texts[rows], target, outputs, task, seed, row_weights)
             x = side_by_side(x, texts[rows] * scale)
         weights, bias_O = task.solve_linear(x, target, outputs, self.l2, row_weights)
         ends = np.cumsum([numeric.shape[1], sum(cardinalities)])
         numbers_FO, codes_VO, ngrams_GO = np.split(weights, ends)
         ngrams = None if texts is None else ngrams_GO * scale
-        return LinearFit(center, spread, numbers_FO, codes_VO, bias_O, offsets, ngrams)
+        return LinearFit(center, spread, numbers_FO, codes_VO, bias_O, offsets, ngrams, scale or 1.0)
 
     def _scale_of(
         self,

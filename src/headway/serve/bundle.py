@@ -25,6 +25,7 @@ from headway.columns.category import FIRST_CODE, UNKNOWN
 from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
 from headway.data.prepared import PreparedRows
+from headway.data.sparse import sparse
 from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.files.atomic import write_atomically, write_json
@@ -197,10 +198,8 @@ class Predictor:
     def _compute(self, rows: PreparedRows) -> np.ndarray:
         target = self.preparation.target
         if isinstance(self.model, EnsembleFit):
-            return self.model.predict(rows.arrays, self.inputs, target)
+            return self.model.predict(rows.arrays, self.inputs, target, sparse(rows.ragged, self.inputs.tokens))
         if is_trees(self.model):
-            from headway.data.sparse import sparse
-
             texts = sparse(rows.ragged, self.inputs.tokens)
             return target.learner.of_trees(target, predict_with_trees(self.model, rows.arrays, self.inputs, texts))
         return _predict_network(self.model, rows, self.preparation)

@@ -249,6 +249,7 @@ def _ensemble(
 
     inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
     arrays = _arrays(store, recipe)
+    texts = {split: sparse(store.ragged(split), inputs.tokens) for split in SPLITS}
     fit, growth = model.fit(
         inputs,
         arrays["train"],
@@ -259,12 +260,14 @@ def _ensemble(
         threads=threads,
         on_tree=on_tree,
         independent=independent,
+        texts=(texts["train"], texts["validation"]),
     )
+    test = fit.predict(arrays["test"], inputs, target, texts["test"])
     return _Grown(
         write=fit.write,
         best=fit.trees.current_iteration(),
         validation_loss=growth.loss,
-        predictions={"validation": growth.validation, "test": fit.predict(arrays["test"], inputs, target)},
+        predictions={"validation": growth.validation, "test": test},
         text=f"{_trees_of(growth.trees)}, share of the linear model {fit.share:.0%}",
     )
 
