@@ -95,7 +95,10 @@ class CircleFitter(Fitter):
     def __init__(self, name):
         self._name = name
 
-    def update(self, column, labels):
+    def block(self, column, labels):
+        return None
+
+    def add(self, partial):
         pass
 
     def finish(self):

@@ -121,7 +121,7 @@ STORES = (
     *_planted("store", "rows", "train/numeric.npy", cut, half_zeros, flip, gone),
     *_planted("store", "rows", "train/target.npy", flip),
     *_planted("store", "rows", "test/unit.npy", empty),
-    *_planted("store", "rows", "raw/test.parquet", cut, flip),
+    *_planted("store", "rows", "raw/test.arrow", cut, flip),
     *_planted("store", "rows", "store.json", cut, gone, a_list),
     *_planted("store", "rows", "preparation.json", flip),
     *_planted("store", "rows", "learnt.npy", gone),
@@ -130,7 +130,7 @@ STORES = (
     *_planted("store", "little", "preparation.json", cut, flip, gone),
     *_planted("store", "little", "train/tokens_0.values.npy", cut, half_zeros, flip),
     *_planted("store", "little", "test/tokens_0.offsets.npy", gone),
-    *_planted("store", "little", "raw/test.parquet", cut),
+    *_planted("store", "little", "raw/test.arrow", cut),
     *_planted("store", "little", "store.json", a_list),
     *_planted("store", "little", "learnt.json checksums.json", flip),
 )

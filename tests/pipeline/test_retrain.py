@@ -111,17 +111,15 @@ def test_every_column_that_the_model_sees_has_its_importance_and_the_run_says_wh
 
 
 def test_the_bundle_keeps_some_test_rows_to_compare_others_with(first: RunDirectory) -> None:
-    kept, test = (
-        pd.read_parquet(path)
-        for path in (first.bundle / "background.parquet", Store(first.store).path / "raw" / "test.parquet")
-    )
+    kept, test = pd.read_parquet(first.bundle / "background.parquet"), Store(first.store).raw_test().to_pandas()
     assert len(kept) == 100
     assert len(kept.merge(test[list(kept.columns)].drop_duplicates())) == 100
     assert set(kept.columns) == set(Store(first.store).preparation.kinds)
 
 
 def test_a_fresh_process_predicts_raw_rows_as_the_run_did(root: Path, first: RunDirectory, tmp_path: Path) -> None:
-    raw = Store(first.store).path / "raw" / "test.parquet"
+    raw = tmp_path / "raw.parquet"
+    Store(first.store).raw_test().to_pandas().to_parquet(raw)
     uri, out = f"sqlite:///{root}/mlruns/mlflow.db", tmp_path / "found.npy"
     words = [sys.executable, "-c", FRESH, uri, str(raw), "models:/german-credit@champion", str(out)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)

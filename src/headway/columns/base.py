@@ -118,11 +118,22 @@ class RaggedEncoding(Encoding):
 
 
 class Fitter(ABC):
-    """Fits an encoding, block by block of the training rows."""
+    """Fits an encoding, block by block of the training rows. ``block`` is most of the work, ``add`` is done in the rows' order."""
 
     @abstractmethod
+    def block(self, column: pa.Array, labels: pa.Array) -> Any:
+        """What canonical values come to, with the class of each row as text; one class for all where the target is a number.
+
+        Called by any thread, of several at a time: it must leave the fitter as it is.
+        """
+
+    @abstractmethod
+    def add(self, partial: Any) -> None:
+        """Add what ``block`` returned. Called by one thread, in the rows' order."""
+
     def update(self, column: pa.Array, labels: pa.Array) -> None:
-        """Add canonical values, and the class of each row as text; one class for all where the target is a number."""
+        """Add canonical values and their classes."""
+        self.add(self.block(column, labels))
 
     @abstractmethod
     def finish(self) -> Encoding | None:

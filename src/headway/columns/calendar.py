@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from headway.columns.base import Encoding, Fitter, Prepared
 from headway.columns.config import DateConfig, PrepareConfig
-from headway.columns.continuous import Continuous
 from headway.columns.number import Number, NumberFitter
+from headway.columns.spread import Spread
 from headway.errors import ConfigError
 
 SECONDS_A_DAY = 86_400.0
@@ -213,29 +213,42 @@ def _waved(part: Part, moments: np.ndarray) -> Iterator[np.ndarray]:
             yield np.sqrt(2) * np.cos(times * angle)
 
 
+@dataclass(frozen=True)
+class _Moments:
+    """Of some rows: the days, the first and the last moment, how often each number of each part occurs."""
+
+    days: Spread
+    ends: tuple[int, int] | None
+    counts: Mapping[str, np.ndarray]
+
+
 class CalendarFitter(Fitter):
     """Counts how often each number of each part occurs, by the clocks of the column's zone."""
 
     def __init__(self, name: str, config: PrepareConfig) -> None:
         self._name, self._config, self._date = name, config, config.dates.of(name)
         free = config.model_copy(update={"scale": "standard"})  # ranks end at the training range
-        self._days = NumberFitter(Continuous(name, "date"), free if self._date.trend == "free" else config, Day)
+        self._days = NumberFitter(name, "date", free if self._date.trend == "free" else config, Day)
         self._counts = {part: np.zeros(cycle.most + 1, np.int64) for part, cycle in CYCLES.items()}
         self._ends: tuple[int, int] | None = None
         self._missing = False
 
-    def update(self, column: pa.Array, labels: pa.Array) -> None:
-        self._days.update(column, labels)
-        self._missing |= column.null_count > 0
-        moments = _micros(column.drop_null())
+    def block(self, column: pa.Array, labels: pa.Array) -> _Moments:
+        days, moments = self._days.block(column, labels), _micros(column.drop_null())
         if not len(moments):
-            return
-        first, last = int(moments.min()), int(moments.max())
-        before = self._ends or (first, last)
-        self._ends = (min(first, before[0]), max(last, before[1]))
+            return _Moments(days, None, {})
         there = local(moments, self._date.zone)
-        for part, counts in self._counts.items():
-            counts += np.bincount(number_of(part, there), minlength=len(counts))
+        counts = {part: np.bincount(number_of(part, there), minlength=len(sums)) for part, sums in self._counts.items()}
+        return _Moments(days, (int(moments.min()), int(moments.max())), counts)
+
+    def add(self, partial: _Moments) -> None:
+        self._days.add(partial.days)
+        self._missing |= partial.days.nulls > 0
+        if partial.ends is not None:
+            before = self._ends or partial.ends
+            self._ends = (min(partial.ends[0], before[0]), max(partial.ends[1], before[1]))
+        for part, counts in partial.counts.items():
+            self._counts[part] += counts
 
     def finish(self) -> Calendar | None:
         """None where there is nothing to learn: a column without two moments, or without a part."""

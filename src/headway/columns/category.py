@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared, Suggestion
 from headway.columns.config import PrepareConfig
+from headway.columns.counts import Counts, counts_of
 from headway.columns.discrete import Discrete
 from headway.columns.recognition import Guess, Specimen
 from headway.columns.spelling import number_of, spelled, texts_of
@@ -110,20 +111,20 @@ class Category(Encoding):
 class CategoryFitter(Fitter):
     """Counts the values of the training rows."""
 
-    def __init__(self, summary: Discrete, config: PrepareConfig, numbers: bool) -> None:
-        self._summary, self._config, self._numbers = summary, config, numbers
+    def __init__(self, name: str, config: PrepareConfig, numbers: bool) -> None:
+        self._name, self._config, self._numbers = name, config, numbers
+        self._counts = Counts()
 
-    def update(self, column: pa.Array, labels: pa.Array) -> None:
-        self._summary.update(column)
+    def block(self, column: pa.Array, labels: pa.Array) -> pa.Table:
+        return counts_of(column)
+
+    def add(self, partial: pa.Table) -> None:
+        self._counts.add(partial)
 
     def finish(self) -> Category:
         """Most frequent first, ties by name, so that codes do not depend on the order of rows."""
-        summary, config = self._summary, self._config
-        counts = summary.counts if summary.counts is not None else dict(summary.frequent)
-        frequent = sorted(((-n, value) for value, n in counts.items() if n >= config.min_count))[
-            : config.max_categories
-        ]
-        return Category(summary.name, tuple(value for _, value in frequent), self._numbers)
+        values = self._counts.most_common(self._config.min_count, self._config.max_categories)
+        return Category(self._name, tuple(values), self._numbers)
 
 
 class CategoricalColumn(ColumnType):
@@ -158,7 +159,7 @@ class CategoricalColumn(ColumnType):
         return [Suggestion("column_values_to_be_in_set", summary.name, arguments)]
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
-        return CategoryFitter(Discrete(name, self.name), config, numbers)
+        return CategoryFitter(name, config, numbers)
 
 
 def ordered(values: Iterable[str]) -> list[str]:

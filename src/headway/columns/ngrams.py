@@ -105,11 +105,17 @@ class NgramsFitter(Fitter):
         self._frequencies = np.zeros(self._config.words + self._config.characters, np.int64)
         self._rows = 0
 
-    def update(self, column: pa.Array, labels: pa.Array) -> None:
+    def block(self, column: pa.Array, labels: pa.Array) -> tuple[int, np.ndarray]:
+        """How many rows there are, and (V,) in how many of them each feature stands."""
         config: NgramsConfig = self._config
-        self._rows += len(column)
+        frequencies = np.zeros_like(self._frequencies)
         for _, features, _, _ in features_of(column, config.words, config.characters, config.most):
-            self._frequencies += np.bincount(features, minlength=len(self._frequencies) + 1)[1:]
+            frequencies += np.bincount(features, minlength=len(frequencies) + 1)[1:]
+        return len(column), frequencies
+
+    def add(self, partial: tuple[int, np.ndarray]) -> None:
+        self._rows += partial[0]
+        self._frequencies += partial[1]
 
     def finish(self) -> Ngrams | None:
         """None where no row holds a text."""

@@ -18,6 +18,7 @@ from headway.columns.category import CategoricalColumn
 from headway.columns.config import PrepareConfig
 from headway.columns.continuous import Continuous
 from headway.columns.recognition import FEW, Guess, Specimen, is_number, numbers
+from headway.columns.spread import Spread
 from headway.columns.summary import Summary
 from headway.columns.values import Place, family, infinite, refusal, unfit
 
@@ -109,39 +110,43 @@ _SCORES = np.array([NormalDist().inv_cdf(min(max(p, 1e-7), 1 - 1e-7)) for p in _
 
 
 class NumberFitter(Fitter):
-    """Fits a Number, or a class like it, from a summary of the training rows."""
+    """Fits a Number, or a class like it, from the spread of the training rows."""
 
-    def __init__(self, summary: Continuous, config: PrepareConfig, encoding: type[Number] = Number) -> None:
-        self._summary, self._config, self._encoding = summary, config, encoding
+    def __init__(self, name: str, kind: str, config: PrepareConfig, encoding: type[Number] = Number) -> None:
+        self._name, self._kind, self._config, self._encoding = name, kind, config, encoding
+        self._spread = Spread()
 
-    def update(self, column: pa.Array, labels: pa.Array) -> None:
-        self._summary.update(column)
+    def block(self, column: pa.Array, labels: pa.Array) -> Spread:
+        return Spread.of(column)
+
+    def add(self, partial: Spread) -> None:
+        self._spread.merge(partial)
 
     def finish(self) -> Number | None:
         """None for a column without two values; where missing ones are marked, one value and missing ones are two."""
-        summary, unit = self._summary, self._encoding.unit
-        values = summary.rows - summary.nulls
-        if not values or summary.mean is None or summary.min is None or summary.max is None:
+        spread, unit = self._spread, self._encoding.unit
+        if not spread.count:
             return None
-        varies = summary.min != summary.max
-        if not varies and (not summary.nulls or self._encoding.limited):
+        varies = spread.low != spread.high
+        if not varies and (not spread.nulls or self._encoding.limited):
             return None
-        median = float(summary.quantiles([0.5])[0])
+        median = float(spread.quantiles([0.5])[0])
         quantiles: tuple[float, ...] = ()
-        mean, std = summary.mean / unit, (summary.std or 0.0) / unit
+        mean, std = spread.mean / unit, spread.std / unit
         if self._config.scale == "quantile" and varies:
-            quantiles = tuple(float(q) / unit for q in summary.quantiles(list(np.linspace(0, 1, min(RANKS, values)))))
+            shares = np.linspace(0, 1, min(RANKS, spread.rows - spread.nulls))
+            quantiles = tuple(float(q) / unit for q in spread.quantiles(list(shares)))
         elif self._config.scale == "none":
             mean, std = 0.0, 1.0
         return self._encoding(
-            column=summary.name,
-            kind=summary.kind,
-            fill=(median if self._config.impute == "median" else summary.mean) / unit,
+            column=self._name,
+            kind=self._kind,
+            fill=(median if self._config.impute == "median" else spread.mean) / unit,
             mean=mean,
             std=std or 1.0,
             quantiles=quantiles,
-            missing=summary.nulls > 0,
-            limits=(summary.min / unit, summary.max / unit) if self._encoding.limited else None,
+            missing=spread.nulls > 0,
+            limits=(spread.low / unit, spread.high / unit) if self._encoding.limited else None,
         )
 
 
@@ -217,7 +222,7 @@ class NumericColumn(ColumnType):
         return [Suggestion("column_values_to_be_between", summary.name, arguments)]
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
-        return NumberFitter(Continuous(name, self.name), config)
+        return NumberFitter(name, self.name, config)
 
 
 def widened(low: float, high: float) -> tuple[float, float]:

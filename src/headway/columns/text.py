@@ -78,10 +78,13 @@ class TokensFitter(Fitter):
         self._characters = self._rows = 0
         self._stride = 1
 
-    def update(self, column: pa.Array, labels: pa.Array) -> None:
-        texts = beginnings(column, self._config.most).to_pylist()
-        sample = texts[-self._rows % self._stride :: self._stride]
-        self._rows += len(texts)
+    def block(self, column: pa.Array, labels: pa.Array) -> pa.Array:
+        return beginnings(column, self._config.most)
+
+    def add(self, partial: pa.Array) -> None:
+        places = np.arange(-self._rows % self._stride, len(partial), self._stride)
+        sample = partial.take(pa.array(places)).to_pylist()
+        self._rows += len(partial)
         self._texts += sample
         self._characters += sum(map(len, sample))
         while self._characters > SAMPLE_CHARACTERS and len(self._texts) > 1:

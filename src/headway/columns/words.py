@@ -64,21 +64,28 @@ class WordsFitter(Fitter):
         self._rows: Counter[str] = Counter()
         self._by_word: dict[str, Counter[str]] = {}
 
-    def update(self, column: pa.Array, labels: pa.Array) -> None:
+    def block(self, column: pa.Array, labels: pa.Array) -> tuple[pa.Table, pa.Array] | None:
+        """How many rows of each class hold each word, and how many rows each class has."""
         if not self._config.words:
-            return
+            return None
         rows, tokens = tokens_of(column)
         pairs = pa.table({"row": rows, "word": tokens, "label": labels.take(pa.array(rows))})
         pairs = (
-            pairs.group_by(["row", "word", "label"])
+            pairs.group_by(["row", "word", "label"], use_threads=False)
             .aggregate([])
-            .group_by(["word", "label"])
+            .group_by(["word", "label"], use_threads=False)
             .aggregate([([], "count_all")])
         )
+        return pairs, pc.value_counts(labels)
+
+    def add(self, partial: tuple[pa.Table, pa.Array] | None) -> None:
+        if partial is None:
+            return
+        pairs, classes = partial
         for word, label, n in zip(*(pairs.column(c).to_pylist() for c in ("word", "label", "count_all")), strict=True):
             if word:
                 self._by_word.setdefault(word, Counter())[str(label)] += n
-        for label, n in zip(*(pc.value_counts(labels).field(i).to_pylist() for i in (0, 1)), strict=True):
+        for label, n in zip(*(classes.field(i).to_pylist() for i in (0, 1)), strict=True):
             self._rows[str(label)] += n
 
     def finish(self) -> Words | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,13 @@ import pyarrow as pa
 from headway.columns import column_type, groups
 from headway.columns.base import Encoding, Fitter
 from headway.columns.config import PrepareConfig
+from headway.columns.summary import Summary
 from headway.columns.text import DocumentTokens
-from headway.data.config import DataConfig
+from headway.data.chunks import Chunk
+from headway.data.config import SPLITS, DataConfig
+from headway.data.passes import run
 from headway.data.past import Past
+from headway.data.places import Places
 from headway.data.prepare import Preparation
 from headway.data.split import TRAIN
 from headway.tasks import Target, target_task
@@ -41,25 +45,11 @@ def fit(
 
     Raises ConfigError or DataError on a target that cannot be learnt.
     """
-    fitters = {
-        name: column_type(kind).fitter_for(takes, name, config, name in table.numbers)
-        for name, kind in table.learnable.items()
-    }
-    task = target_task(table.task)
-    target = column_type(task.kind).summary(table.target)
-    in_sample = _sample_rows(parts)
-    sample: list[pa.RecordBatch] = []
-    for chunk in table.chunks(columns=[*table.learnable, table.target]):
-        here = parts[chunk.start : chunk.start + chunk.batch.num_rows] == TRAIN
-        train = chunk.batch.filter(pa.array(here))
-        target.update(train.column(table.target))
-        labels = _labels(train.column(table.target), task.has_classes)
-        for name, fitter in fitters.items():
-            fitter.update(train.column(name), labels)
-        sample.append(chunk.batch.filter(pa.array(in_sample[chunk.start : chunk.start + chunk.batch.num_rows])))
+    fitting = Fitting(table, parts, config, takes)
+    run(table, [fitting])
     preparation = Preparation(
-        columns=_encodings(fitters.values()),
-        target=task.fit(target, data.positive),
+        columns=_encodings(fitting.fitters.values()),
+        target=target_task(table.task).fit(fitting.target, data.positive),
         date_format=data.date_format,
         written=dict(data.written),
         strip=table.csv.strip,
@@ -69,8 +59,48 @@ def fit(
     )
     if not config.bins:
         return preparation
-    rows = pa.Table.from_batches(sample).combine_chunks().to_batches()[0]
-    return replace(preparation, bins=_bins(preparation, rows, config))
+    return replace(preparation, bins=_bins(preparation, pa.concat_batches(fitting.sample), config))
+
+
+class Fitting:
+    """The pass that hands the training rows to the fitters of all columns, and keeps a sample of them where there are bins."""
+
+    def __init__(self, table: Table, parts: np.ndarray, config: PrepareConfig, takes: Collection[str]) -> None:
+        self._parts, self._places, self._task = parts, Places(parts, len(SPLITS)), target_task(table.task)
+        self.fitters = {
+            name: column_type(kind).fitter_for(takes, name, config, name in table.numbers)
+            for name, kind in table.learnable.items()
+        }
+        self.target = self._new_target(table.target)
+        self.sample: list[pa.RecordBatch] = []
+        self._in_sample = _sample_of(self._places.rows[TRAIN]) if config.bins else np.zeros(0, np.int64)
+
+    def columns_of(self, file: int) -> tuple[str, ...]:  # noqa: ARG002
+        """The features and the target."""
+        return tuple(dict.fromkeys([*self.fitters, self.target.name]))
+
+    def block(self, chunk: Chunk) -> tuple[Summary, list[Any], pa.RecordBatch]:
+        """What some rows come to: of the target, of each column in the fitters' order, and their part of the sample."""
+        here = self._parts[chunk.start : chunk.start + chunk.batch.num_rows] == TRAIN
+        train = chunk.batch.filter(pa.array(here))
+        values, target = train.column(self.target.name), self._new_target(self.target.name)
+        target.update(values)
+        labels = _labels(values, self._task.has_classes)
+        partials = [fitter.block(train.column(name), labels) for name, fitter in self.fitters.items()]
+        first = self._places.before(chunk.start)[TRAIN]
+        within = np.searchsorted(self._in_sample, [first, first + train.num_rows])
+        return target, partials, train.take(pa.array(self._in_sample[slice(*within)] - first))
+
+    def add(self, partial: tuple[Summary, list[Any], pa.RecordBatch]) -> None:
+        """Add what ``block`` returned."""
+        target, partials, sample = partial
+        self.target.merge(target)
+        for fitter, one in zip(self.fitters.values(), partials, strict=True):
+            fitter.add(one)
+        self.sample.append(sample)
+
+    def _new_target(self, name: str) -> Summary:
+        return column_type(self._task.kind).summary(name)
 
 
 def fit_documents(documents: Documents, config: PrepareConfig) -> Preparation:
@@ -91,14 +121,11 @@ def _encodings(fitters: Iterable[Fitter]) -> tuple[Encoding, ...]:
     return tuple(sorted(encodings, key=lambda one: groups().index(one.group)))
 
 
-def _sample_rows(parts: np.ndarray) -> np.ndarray:
-    """(N,) bool: at most SAMPLE_ROWS training rows, spread evenly and the same every time."""
-    rows = np.flatnonzero(parts == TRAIN)
-    if len(rows) > SAMPLE_ROWS:
-        rows = np.random.default_rng(0).choice(rows, SAMPLE_ROWS, replace=False)
-    mask = np.zeros(len(parts), bool)
-    mask[rows] = True
-    return mask
+def _sample_of(rows: int) -> np.ndarray:
+    """Sorted numbers of at most SAMPLE_ROWS of so many training rows, spread evenly and the same every time."""
+    if rows <= SAMPLE_ROWS:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(0).choice(rows, SAMPLE_ROWS, replace=False))
 
 
 def _bins(preparation: Preparation, rows: pa.RecordBatch, config: PrepareConfig) -> tuple[tuple[float, ...], ...]:

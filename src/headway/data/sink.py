@@ -1,29 +1,40 @@
-"""The files of one part of a store, filled block by block: arrays of known size, ragged rows that grow, the test rows as they came."""
+"""The files of a store, filled by one pass over the table: arrays of known size at any place, ragged rows and test rows in order."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from headway.data.arrays import GrowingRagged
-from headway.data.config import Split
+from headway.columns.ragged import Ragged
+from headway.data.arrays import AppendedFile, GrowingRagged, PlacedArray
+from headway.data.chunks import Chunk
+from headway.data.config import SPLITS, Split
+from headway.data.places import Places
 from headway.data.prepare import Preparation
+from headway.data.progress import Progress, Saving
+from headway.data.raw import RAW_TEST, RawRows, packed
 from headway.errors import DataError
 from headway.tasks import has_target, target_task
 
-RAW_TEST = "raw/test.parquet"
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows of one part that have to be written in order; ``raw``: of the test, as they came."""
+
+    ragged: Mapping[str, Ragged]
+    raw: tuple[pa.Schema, memoryview] | None
 
 
 class Sink:
     """The files of one part. ``rows``: how many a table's part has; of documents, which have no other arrays, it may be 0.
 
-    ``files`` closes those that grow.
+    ``files`` closes them. ``progress``: what of them is gone on with.
     """
 
     def __init__(
@@ -34,46 +45,127 @@ class Sink:
         preparation: Preparation,
         files: ExitStack,
         weight: str | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """``weight``: the column that says how much each row counts."""
-        own = folder / split
-        own.mkdir()
-        self._weight = weight
+        own, self._folder = folder / split, folder
+        own.mkdir(exist_ok=True)
+        self._progress = progress
         shapes = _shapes(rows, preparation) if has_target(preparation.target.task) else {}
         shapes |= {"weight": ((rows,), np.dtype(np.float64))} if weight else {}
-        self._arrays = {name: _reserve(own / f"{name}.npy", *shape) for name, shape in shapes.items()}
+        self.arrays = {
+            name: files.enter_context(PlacedArray(own / f"{name}.npy", *shape)) for name, shape in shapes.items()
+        }
         self._ragged = {
-            name: files.enter_context(GrowingRagged(own, name, one.token_type))
+            name: files.enter_context(GrowingRagged(own, name, one.token_type, self._whole))
             for name, one in preparation.by_ragged.items()
         }
-        self._preparation, self._files, self.filled = preparation, files, 0
-        self._raw_path = folder / RAW_TEST if split == "test" else None
-        self._raw: pq.ParquetWriter | None = None
+        self._raw: RawRows | None = None
+        if split == "test":
+            (folder / RAW_TEST).parent.mkdir(exist_ok=True)
+            self._raw = files.enter_context(RawRows(folder / RAW_TEST, self._whole(folder / RAW_TEST)))
+        self._preparation, self.filled = preparation, 0
 
-    def append(self, batch: pa.RecordBatch) -> None:
-        """Prepare rows and write them behind those that are there; of the test, as they came, too."""
-        if self._arrays:
-            _fill(self._arrays, self.filled, batch, self._preparation)
-        if self._weight is not None and self._arrays["weight"].size:
-            self._arrays["weight"][self.filled : self.filled + batch.num_rows] = weights_of(batch, self._weight)
-        for name, rows in self._preparation.ragged(batch).items():
-            self._ragged[name].append(rows)
+    def _whole(self, path: Path) -> int:
+        return 0 if self._progress is None else self._progress.bytes.get(path.relative_to(self._folder).as_posix(), 0)
+
+    def rows_of(self, ragged: Mapping[str, Ragged], raw: pa.RecordBatch) -> _Rows:
+        """Rows to append, made ready by any thread."""
+        return _Rows(ragged, None if self._raw is None else (raw.schema, packed(raw)))
+
+    def append(self, rows: _Rows) -> None:
+        """Write ragged rows and those of the test behind those that are there."""
+        for name, one in rows.ragged.items():
+            self._ragged[name].append(one)
+        if self._raw is not None and rows.raw is not None:
+            self._raw.append(*rows.raw)
+
+    def append_documents(self, batch: pa.RecordBatch) -> None:
+        """Prepare documents and write them behind those that are there; of the test, as they came, too."""
+        self.append(self.rows_of(self._preparation.ragged(batch), batch))
         self.filled += batch.num_rows
-        if self._raw_path is not None:
-            if self._raw is None:
-                writer = pq.ParquetWriter(self._raw_path, batch.schema, compression="zstd")
-                self._raw = self._files.enter_context(writer)
-            self._raw.write_batch(batch)
 
     def count(self, name: str) -> int:
         """How many values the ragged rows ``name`` have so far."""
         return self._ragged[name].count
 
-    def flush(self) -> None:
-        """Have what was filled on disk."""
-        for array in self._arrays.values():
-            if isinstance(array, np.memmap):
-                array.flush()
+    @property
+    def growing(self) -> list[AppendedFile]:
+        """The files that grow."""
+        raw = [] if self._raw is None else [self._raw.file]
+        return [file for one in self._ragged.values() for file in one.files] + raw
+
+
+class Filling:
+    """The pass that fills a store. The rows before those of ``progress`` are there already."""
+
+    def __init__(
+        self,
+        folder: Path,
+        columns: tuple[str, ...],
+        parts: np.ndarray,
+        preparation: Preparation,
+        weight: str | None,
+        files: ExitStack,
+        progress: Progress,
+    ) -> None:
+        """``columns`` of the table are read."""
+        self._columns, self._parts, self._preparation, self._weight = columns, parts, preparation, weight
+        self._places = Places(parts, len(SPLITS))
+        self._done = progress.rows
+        self._sinks = [
+            Sink(folder, split, rows, preparation, files, weight, progress)
+            for split, rows in zip(SPLITS, self._places.rows, strict=True)
+        ]
+        arrays = [array for sink in self._sinks for array in sink.arrays.values()]
+        growing = [file for sink in self._sinks for file in sink.growing]
+        self._saving = files.enter_context(Saving(folder, progress, arrays, growing))
+
+    def columns_of(self, file: int) -> tuple[str, ...]:  # noqa: ARG002
+        """Every column."""
+        return self._columns
+
+    def block(self, chunk: Chunk) -> tuple[int, list[tuple[Sink, _Rows]]]:
+        """Prepare rows, write their arrays, and return what has to be written in order."""
+        end = chunk.start + chunk.batch.num_rows
+        if end <= self._done:
+            return end, []
+        assert chunk.start >= self._done, "blocks end where they ended before"
+        arrays, ragged = self._prepared(chunk.batch), self._preparation.ragged(chunk.batch)
+        here, waiting = self._parts[chunk.start : end], []
+        for part, (sink, at) in enumerate(zip(self._sinks, self._places.before(chunk.start), strict=True)):
+            rows = np.flatnonzero(here == part)
+            if not len(rows):
+                continue
+            for name, values in arrays.items():
+                sink.arrays[name].write(at, values[rows])
+            raw = chunk.batch.filter(pa.array(here == part)) if part == SPLITS.index("test") else chunk.batch
+            waiting.append((sink, sink.rows_of({name: one.take(rows) for name, one in ragged.items()}, raw)))
+        return end, waiting
+
+    def add(self, partial: tuple[int, list[tuple[Sink, _Rows]]]) -> None:
+        """Write what has to be written in order."""
+        end, waiting = partial
+        for sink, rows in waiting:
+            sink.append(rows)
+        self._saving.done(end)
+
+    def _prepared(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+        """The arrays of some rows. Raises DataError on a target or a weight that cannot be used."""
+        preparation, column = self._preparation, batch.column(self._preparation.target.column)
+        if column.null_count:
+            raise DataError(
+                f"the target {preparation.target.column} must be given in every row, but {column.null_count:,} lack it"
+            )
+        target = preparation.target.apply(column)
+        unlearnt = target_task(preparation.target.task).unlearnt(preparation.target, target)
+        if unlearnt.any():
+            stranger = column[int(np.flatnonzero(unlearnt)[0])].as_py()
+            raise DataError(
+                f"each class of {preparation.target.column} must occur in the training rows, but {stranger!r} does not"
+            )
+        weights = {} if self._weight is None else {"weight": weights_of(batch, self._weight)}
+        return {**preparation.apply(batch), "target": target, **weights}
 
 
 def _shapes(rows: int, preparation: Preparation) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -83,36 +175,6 @@ def _shapes(rows: int, preparation: Preparation) -> dict[str, tuple[tuple[int, .
         "categorical": ((rows, len(inputs.categorical)), np.dtype(np.int32)),
         "target": ((rows,), target_task(preparation.target.task).dtype),
     }
-
-
-def _reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    """A new .npy file on disk to fill. Its room is taken at once, so that a full disk is an error, not a crash later."""
-    if 0 in shape:
-        np.save(path, np.zeros(shape, dtype))
-        return np.zeros(shape, dtype)
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    with open(path, "r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
-
-
-def _fill(arrays: dict[str, np.ndarray], at: int, batch: pa.RecordBatch, preparation: Preparation) -> None:
-    columns = preparation.apply(batch)
-    column = batch.column(preparation.target.column)
-    if column.null_count:
-        raise DataError(
-            f"the target {preparation.target.column} must be given in every row, but {column.null_count:,} lack it"
-        )
-    target = preparation.target.apply(column)
-    unlearnt = target_task(preparation.target.task).unlearnt(preparation.target, target)
-    if unlearnt.any():
-        stranger = column[int(np.flatnonzero(unlearnt)[0])].as_py()
-        raise DataError(
-            f"each class of {preparation.target.column} must occur in the training rows, but {stranger!r} does not"
-        )
-    for name, values in {**columns, "target": target}.items():
-        if arrays[name].size:
-            arrays[name][at : at + batch.num_rows] = values
 
 
 def weights_of(batch: pa.RecordBatch, name: str) -> np.ndarray:

@@ -7,11 +7,14 @@ The rows are those of a table, or documents, which have ragged arrays alone: all
 <digest>/checksums.json     written last
 <digest>/<split>/<name>.npy numeric (N, F) float32, categorical (N, C) int32, target (N,) int64 or float64; not of documents
 <digest>/<split>/<name>.values.npy .offsets.npy   ragged rows, such as tokens_0: see `headway.data.arrays`
-<digest>/raw/test.parquet   the test rows as they came, in the arrays' order: for slices, champions, input examples
+<digest>/raw/test.arrow     the test rows as they came, in the arrays' order: for slices, champions, input examples; with all columns, since
+                            a champion may have been trained on others than this preparation uses
 <digest>/<split>/weight.npy (N,) float64, where data.weight is given
 <digest>/<split>/unit.npy   (N,) int64, of a table's validation and test: which rows belong together, for resampling
 <digest>/history.parquet    of time series: the newest rows, which the past of later rows is read from
 <digest>/learnt.json .npy   which rows train and validation hold, for later comparisons
+
+A store whose process was killed is gone on with: see `headway.data.progress`.
 """
 
 from __future__ import annotations
@@ -24,7 +27,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headway.columns import gives
 from headway.columns.config import PrepareConfig
@@ -34,11 +36,15 @@ from headway.data.arrays import read_ragged
 from headway.data.config import SPLITS, DataConfig, Split
 from headway.data.identity import Identity, hash_batch
 from headway.data.learnt import LEARNT_FILES, Learnt
+from headway.data.passes import run
 from headway.data.past import FILE as HISTORY
 from headway.data.past import Past
 from headway.data.prepare import Preparation
+from headway.data.progress import EVERY_ROWS, Progress
+from headway.data.progress import NAME as PROGRESS
+from headway.data.raw import EARLIER, RAW_TEST, raw_batches, raw_columns, raw_table
 from headway.data.ready import is_ready
-from headway.data.sink import RAW_TEST, Sink
+from headway.data.sink import Filling, Sink
 from headway.data.split import Division
 from headway.errors import DataError
 from headway.files import checksums
@@ -95,7 +101,7 @@ class Store:
 
     def test_hashes(self, identity: Identity) -> np.ndarray | None:
         """(N,) uint64: the identities of the test rows, in the arrays' order; None where the store lacks a column."""
-        have = pq.read_schema(self._file(RAW_TEST)).names
+        have = raw_columns(self._raw)
         if not set(identity.columns) <= set(have):
             return None
         return np.concatenate([hash_batch(batch, identity.columns) for batch in self.raw_test_batches()])
@@ -132,12 +138,15 @@ class Store:
 
     def raw_test(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The test rows as they came."""
-        return pq.read_table(self._file(RAW_TEST), columns=list(columns) if columns else None)
+        return raw_table(self._raw, columns)
 
     def raw_test_batches(self, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
         """The same, streamed."""
-        with pq.ParquetFile(self._file(RAW_TEST)) as file:
-            yield from file.iter_batches(batch_size=rows)
+        return raw_batches(self._raw, rows)
+
+    @property
+    def _raw(self) -> Path:
+        return self._file(EARLIER if (self.path / EARLIER).exists() else RAW_TEST)
 
 
 def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig, takes: Collection[str] = ()) -> str:
@@ -182,22 +191,21 @@ def make_store(
     path = folder / store_digest(division, data, prepare, takes)
     if is_ready(path, warn):
         return Store(path), True
-    with checksums.replacing_folder(path) as partial:
-        from headway.data.fit import fit  # not at the top: a machine that only trains needs none of what it imports
-
+    with checksums.replacing_folder(path, goes_on=True) as partial:
         table, parts, past = division.table, division.parts, Past.of(data, division.split)
         if past is not None:
             earlier = past.over(table)
             table = table.extended(earlier)
             earlier.write(partial)
-        preparation = fit(table, parts, data, prepare, takes, past)
-        inputs = preparation.inputs()
-        if not (inputs.numeric or inputs.categorical or inputs.tokens):
-            raise DataError(
-                f"a feature must hold something to learn from in the training rows, but {', '.join(table.kinds)} does not"
-            )
-        write_json(partial / "preparation.json", preparation.to_json())
-        _write_arrays(partial, table, parts, preparation, data.weight)
+        progress = Progress.read(partial, path.name)
+        if progress is None:
+            progress = Progress(path.name)
+            write_json(partial / "preparation.json", _fitted(table, parts, data, prepare, takes, past).to_json())
+            if len(parts) > EVERY_ROWS:
+                progress.write(partial)
+        preparation = Preparation.from_json(read_json(partial / "preparation.json"))
+        _write_arrays(partial, table, parts, preparation, data.weight, progress)
+        (partial / PROGRESS).unlink(missing_ok=True)
         division.learnt.write(partial)
         units = {split: _write_units(partial / split, division, part) for part, split in enumerate(SPLITS) if part}
         counts = np.bincount(parts, minlength=3)
@@ -219,21 +227,33 @@ def _write_units(folder: Path, division: Division, part: int) -> tuple[str, str]
     return name, note
 
 
-def _write_arrays(folder: Path, table: Table, parts: np.ndarray, preparation: Preparation, weight: str | None) -> None:
-    counts = np.bincount(parts, minlength=3).tolist()
-    (folder / "raw").mkdir()
+def _fitted(
+    table: Table,
+    parts: np.ndarray,
+    data: DataConfig,
+    prepare: PrepareConfig,
+    takes: Collection[str],
+    past: Past | None,
+) -> Preparation:
+    """Raises DataError where there is nothing to learn from."""
+    from headway.data.fit import fit  # not at the top: a machine that only trains needs none of what it imports
+
+    preparation = fit(table, parts, data, prepare, takes, past)
+    inputs = preparation.inputs()
+    if not (inputs.numeric or inputs.categorical or inputs.tokens):
+        raise DataError(
+            f"a feature must hold something to learn from in the training rows, but {', '.join(table.kinds)} does not"
+        )
+    return preparation
+
+
+def _write_arrays(
+    folder: Path, table: Table, parts: np.ndarray, preparation: Preparation, weight: str | None, progress: Progress
+) -> None:
+    """Write the rows that are not there yet."""
+    columns = (*table.columns, *table.extra)
     with ExitStack() as files:
-        sinks = [
-            Sink(folder, split, rows, preparation, files, weight) for split, rows in zip(SPLITS, counts, strict=True)
-        ]
-        for chunk in table.chunks(columns=[*table.columns, *table.extra]):
-            here = parts[chunk.start : chunk.start + chunk.batch.num_rows]
-            for part, sink in enumerate(sinks):
-                batch = chunk.batch.filter(pa.array(here == part))
-                if batch.num_rows:
-                    sink.append(batch)
-    for sink in sinks:
-        sink.flush()
+        run(table, [Filling(folder, columns, parts, preparation, weight, files, progress)])
 
 
 def make_document_store(
@@ -263,12 +283,11 @@ def make_document_store(
 
 def _write_documents(folder: Path, documents: Documents, preparation: Preparation, smallest: int) -> dict[str, int]:
     """How many there are of each part."""
-    (folder / "raw").mkdir()
     (name,) = preparation.by_ragged
     with ExitStack() as files:
         sinks = {split: Sink(folder, split, 0, preparation, files) for split in SPLITS}
         for split, batch in documents.batches():
-            sinks[split].append(batch)
+            sinks[split].append_documents(batch)
     for split, sink in sinks.items():
         if (count := sink.count(name)) <= smallest:
             raise DataError(

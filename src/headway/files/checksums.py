@@ -18,6 +18,7 @@ from pathlib import Path
 
 from headway.errors import DamagedError
 from headway.files.atomic import digest, read_json, sync, write_json
+from headway.files.leftovers import is_written
 
 NAME = "checksums.json"
 FORMAT = 1
@@ -71,14 +72,16 @@ def record(folder: Path, *names: str) -> None:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path, goes_on: bool = False) -> Iterator[Path]:
     """A new folder to fill, which is sealed and renamed to ``path`` after the block, or removed where the block fails.
 
-    Where another process has made ``path`` meanwhile, that folder stays.
+    Where it ``goes_on``, the folder may be that of a process that was killed, with all that is in it. Where another process has made
+    ``path`` meanwhile, that folder stays.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
+        if not (goes_on and _take_over(path, partial)):
+            partial.mkdir(parents=True)
         yield partial
         seal(partial)
         try:
@@ -88,6 +91,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _take_over(path: Path, partial: Path) -> bool:
+    """Whether a folder of a process that was killed is now ``partial``. Of two processes that try, one has it."""
+    for left in sorted(path.parent.glob(f".{path.name}.*.partial")):
+        if not is_written(left.name):
+            with contextlib.suppress(OSError):
+                left.rename(partial)
+                return True
+    return False
 
 
 def sync_tree(folder: Path) -> None:

@@ -75,10 +75,10 @@ def _is_leftover(path: Path, now: float) -> bool:
         return True
     if path.name == PARTS:  # a killed scoring resumes from these parts within a day
         return not locks.is_held(path.parent / ".lock") and now - newest(path) > DAY
-    return path.name.endswith(".partial") and now - newest(path) > DAY and not _is_written(path.name)
+    return path.name.endswith(".partial") and now - newest(path) > DAY and not is_written(path.name)
 
 
-def _is_written(partial: str) -> bool:
+def is_written(partial: str) -> bool:
     """Whether the process in a half-written file's name still runs; after a clock is set forward, every file looks old."""
     pid = re.search(r"\.(\d+)\.partial$", partial)
     return pid is not None and Path(f"/proc/{pid[1]}").exists()

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headway.columns import Kind
 from headway.config import read_yaml
 from headway.data.identity import Identity, hash_batch
 from headway.data.learnt import Learnt
 from headway.data.past import Past
+from headway.data.raw import RAW_TEST, RawRows, packed
 from headway.data.reading import FileReading
 from headway.data.source import Table
 from headway.data.split import TEST, Division
-from headway.data.store import RAW_TEST, Store
+from headway.data.store import Store
 from headway.errors import ConfigError, DataError
 from headway.models.description import Description, preparation_of
 from headway.project import Project
@@ -104,12 +103,11 @@ def write_test_rows(folder: Path, project: Project, table: Table, reading: Readi
     """
     rows, carried = reading.rows(table), reading.past.carried if reading.past is not None else ()
     batches = _test_batches(rows, [*reading.kinds, *carried, *rows.extra], _is_test(table, project))
-    first = next(batches)
     path = folder / RAW_TEST
     path.parent.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
-        for batch in chain((first,), batches):
-            writer.write_batch(batch)
+    with RawRows(path) as file:
+        for batch in batches:
+            file.append(batch.schema, packed(batch))
     return Store(folder)
 
 
