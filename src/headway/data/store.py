@@ -13,6 +13,7 @@ The rows are those of a table, or documents, which have ragged arrays alone: all
 <digest>/<split>/unit.npy   (N,) int64, of a table's validation and test: which rows belong together, for resampling
 <digest>/history.parquet    of time series: the newest rows, which the past of later rows is read from
 <digest>/learnt.json .npy   which rows train and validation hold, for later comparisons
+<digest>/progress.json       of more rows than a few seconds take: how far it was written when that was last kept
 
 A store whose process was killed is gone on with: see `headway.data.progress`.
 """
@@ -41,7 +42,6 @@ from headway.data.past import FILE as HISTORY
 from headway.data.past import Past
 from headway.data.prepare import Preparation
 from headway.data.progress import EVERY_ROWS, Progress
-from headway.data.progress import NAME as PROGRESS
 from headway.data.raw import EARLIER, RAW_TEST, raw_batches, raw_columns, raw_table
 from headway.data.ready import is_ready
 from headway.data.sink import Filling, Sink
@@ -205,7 +205,6 @@ def make_store(
                 progress.write(partial)
         preparation = Preparation.from_json(read_json(partial / "preparation.json"))
         _write_arrays(partial, table, parts, preparation, data.weight, progress)
-        (partial / PROGRESS).unlink(missing_ok=True)
         division.learnt.write(partial)
         units = {split: _write_units(partial / split, division, part) for part, split in enumerate(SPLITS) if part}
         counts = np.bincount(parts, minlength=3)
