@@ -112,3 +112,20 @@ def test_a_write_that_is_cut_off_leaves_no_profile(tmp_path: Path, monkeypatch: 
             known(tmp_path)
     assert not list((tmp_path / "profiles").glob("*.json"))
     check_same(known(tmp_path), profile_table(table(tmp_path)))
+
+
+def test_what_is_kept_of_a_file_does_not_depend_on_the_files_beside_it(tmp_path: Path, reads: list[str]) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for number, name in enumerate(["a.parquet", "b.parquet", "c.parquet"]):
+        rng = np.random.default_rng(number)
+        frame = pd.DataFrame({"age": rng.normal(number, 1, 20_000), "town": "Ulm", "note": "x", "paid": "yes"})
+        frame.to_parquet(folder / name)
+    three = known(tmp_path)
+    assert three.columns["age"].distinct == pytest.approx(60_000, rel=0.06)
+    for name in ("a.parquet", "c.parquet"):
+        (folder / name).unlink()
+    reads.clear()
+    found = known(tmp_path)
+    assert not reads
+    assert found.to_json() == profile_table(table(tmp_path)).to_json()

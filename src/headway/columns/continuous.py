@@ -25,7 +25,7 @@ class Continuous(Summary):
         """Distinct finite values; an estimate where they are many."""
         return hashes.estimate(self.hashes)
 
-    def _add(self, column: pa.Array, whole: Continuous) -> None:
+    def _add(self, column: pa.Array) -> None:
         values = numbers(column)
         ordered = np.sort(values)
         if not np.isfinite(ordered[[0, -1]]).all():  # infinities lie at the ends, and NaN at the last
@@ -34,7 +34,7 @@ class Continuous(Summary):
         if len(values):
             self._measure(values, ordered)
             different = ordered[hashes.first_places(ordered)]
-            self.hashes = hashes.smallest(hashes.of_numbers(different), hashes.cut_of(whole.hashes))
+            self.hashes = hashes.smallest(hashes.of_numbers(different))
 
     def _merge_values(self, other: Continuous) -> None:
         self.hashes = hashes.merged(self.hashes, other.hashes)

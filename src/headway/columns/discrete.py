@@ -33,18 +33,16 @@ class Discrete(Summary):
     def distinct(self) -> int:
         return self.frequencies.distinct
 
-    def _add(self, column: pa.Array, whole: Discrete) -> None:
+    def _add(self, column: pa.Array) -> None:
         coded = encoded(column)
         codes = coded.indices.to_numpy(zero_copy_only=False)
-        self._count(coded.dictionary, np.bincount(codes, minlength=len(coded.dictionary)), whole)
+        self._count(coded.dictionary, np.bincount(codes, minlength=len(coded.dictionary)))
 
-    def _count(self, values: pa.Array, counts: np.ndarray, whole: Discrete) -> None:
+    def _count(self, values: pa.Array, counts: np.ndarray) -> None:
         """Take different ``values`` and how often each occurs, perhaps never."""
         if not counts.all():
             values, counts = values.filter(pa.array(counts > 0)), counts[counts > 0]
         self.frequencies = Frequencies.of(values, counts)
-        if not whole.frequencies.is_exact:
-            self.frequencies.hash()
 
     def _merge_values(self, other: Discrete) -> None:
         self.frequencies.merge(other.frequencies)

@@ -42,10 +42,6 @@ class Frequencies:
         made._values, made._counts = values.cast(_TEXTS), counts
         return made
 
-    def hash(self) -> None:
-        """Hash the texts of a block at once, where the hashes will be needed."""
-        self._hashes = self._all_hashes()
-
     def merge(self, other: Frequencies) -> None:
         """Add the counts of another column's part."""
         if not self.is_exact or not other.is_exact:

@@ -12,15 +12,14 @@ HASHES = 4096
 NO_HASHES = np.zeros(0, np.uint64)
 
 
-def smallest(hashes: np.ndarray, cut: np.uint64 | None = None) -> np.ndarray:
-    """The k smallest of hashes (N,), each once, in order; none above ``cut``."""
-    if cut is not None:
-        hashes = hashes[hashes <= cut]
-    if len(hashes) > 2 * HASHES:  # those below the place are few where most differ, and all where few do
-        low = hashes[hashes <= np.partition(hashes, HASHES)[HASHES]]
-        distinct = _distinct(low)
-        if len(distinct) >= HASHES:
-            return distinct[:HASHES]
+def smallest(hashes: np.ndarray) -> np.ndarray:
+    """The k smallest of hashes (N,), each once, in order."""
+    if (
+        len(hashes) > 2 * HASHES
+    ):  # of different values, a fifth more than k lie below this place; of equal ones perhaps too few
+        low = _distinct(hashes[hashes < np.uint64(1.2 * HASHES / len(hashes) * 2.0**64)])
+        if len(low) >= HASHES:
+            return low[:HASHES]
     return _distinct(hashes)[:HASHES]
 
 
@@ -29,11 +28,6 @@ def merged(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     if not len(one) or not len(other):
         return one if len(one) else other
     return smallest(np.concatenate([one, other]))
-
-
-def cut_of(hashes: np.ndarray) -> np.uint64 | None:
-    """The largest hash that is still kept, where there are as many as there can be."""
-    return hashes[-1] if len(hashes) == HASHES else None
 
 
 def estimate(hashes: np.ndarray) -> int:

@@ -83,7 +83,7 @@ class Summary(ABC):
         part = type(self)(self.name, self.kind, rows=len(column), nulls=column.null_count)
         column = column.drop_null() if part.nulls else column
         if len(column):
-            part._add(column, self)
+            part._add(column)
         return part
 
     def update(self, column: pa.Array) -> None:
@@ -91,8 +91,8 @@ class Summary(ABC):
         self.merge(self.apart(column))
 
     @abstractmethod
-    def _add(self, column: pa.Array, whole: Self) -> None:
-        """Add the first rows, without nulls, at least one, of an empty summary that will be merged with the ``whole``."""
+    def _add(self, column: pa.Array) -> None:
+        """Add the first rows of an empty summary, without nulls, at least one."""
 
     @abstractmethod
     def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:

@@ -147,7 +147,7 @@ class DocumentTokens(RaggedEncoding):
 class TextSummary(Discrete):
     """Texts: their counts and their lengths in characters, by which two samples are compared; moments and extremes are the lengths'."""
 
-    def _add(self, column: pa.Array, whole: Discrete) -> None:
+    def _add(self, column: pa.Array) -> None:
         coded = encoded(column)
         codes = coded.indices.to_numpy(zero_copy_only=False)
         each = numbers(coded.dictionary)
@@ -155,7 +155,7 @@ class TextSummary(Discrete):
         self._measure(lengths, np.sort(lengths))
         self.characters, self.longest = int(lengths.sum()), int(self.max or 0)
         counts = np.bincount(codes, minlength=len(each))
-        self._count(_shortened(coded.dictionary, each), counts, whole)
+        self._count(_shortened(coded.dictionary, each), counts)
 
     def bins(self, bins: int, categories: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
         return self._tenths(bins), ()

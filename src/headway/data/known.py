@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from headway import __version__
 from headway.data.digests import file_digests
 from headway.data.folders import folder_values
+from headway.data.passes import run
 from headway.data.profile import Profile, Profiler, kinds_of
-from headway.data.source import Table
-from headway.errors import DataError
+from headway.data.source import Chunk, Table
 from headway.files.atomic import read_json, write_json
 
 FORM = 4
@@ -27,29 +27,60 @@ def profile_known(table: Table, root: Path, folder: Path) -> Profile:
 
     Files whose profile lies in ``folder`` are not read; the others' profiles are left there. Raises DataError as Table.chunks does.
     """
-    _ = table.digest  # keeps the files' digests, so that they are hashed once
-    digests = file_digests(table.files, root)
-    whole, rows = Profiler(kinds_of(table)), 0
-    for number, file in enumerate(table.files):
-        path = folder / f"{_key(table, file, digests[file])}.json"
-        part = _read(path, list(kinds_of(table)))
-        if part is None:
-            part = _profile_file(table, number, rows)
-            if file_digests([file], root)[file] == digests[file]:  # else the file changed while it was read
-                _keep(path, part)
-        whole.merge(part)
-        rows += part.rows
-    if not rows:
-        names = ", ".join(PurePath(file).name for file in table.files[:3])
-        raise DataError(f"the data must have rows, but {names} has none")
-    return whole.profile()
+    profiles = KnownProfiles(table, root, folder)
+    run(table, [profiles], rows_of=profiles.rows_of)
+    return profiles.profile()
 
 
-def _profile_file(table: Table, number: int, start: int) -> Profile:
-    profiler = Profiler(kinds_of(table))
-    for chunk in table.file_chunks(number, start, list(kinds_of(table))):
-        profiler.update(chunk.batch)
-    return profiler.profile()
+class KnownProfiles:
+    """A `Pass` over the files of a table whose profile does not lie in ``folder``, where it leaves that of each.
+
+    ``rows_of``: how many rows the others have, by their place in Table.files.
+    """
+
+    def __init__(self, table: Table, root: Path, folder: Path) -> None:
+        self._kinds, self._root = kinds_of(table), root
+        self._files, self.rows_of = table.files, dict[int, int]()
+        _ = table.digest  # keeps the files' digests, so that they are hashed once
+        self._digests = file_digests(table.files, root)
+        self._paths = [folder / f"{_key(table, file, self._digests[file])}.json" for file in table.files]
+        self._whole, self._file, self._part = Profiler(self._kinds), 0, Profiler(self._kinds)
+        for number, path in enumerate(self._paths):
+            part = _read(path, list(self._kinds))
+            if part is not None:
+                self._whole.merge(part)
+                self.rows_of[number] = part.rows
+
+    def columns_of(self, file: int) -> Sequence[str]:
+        """All columns of a file that is not known."""
+        return [] if file in self.rows_of else list(self._kinds)
+
+    def block(self, chunk: Chunk) -> tuple[int, Profile]:
+        """The file and the profile of a block."""
+        return chunk.file, self._whole.apart(chunk.batch)
+
+    def add(self, partial: tuple[int, Profile]) -> None:
+        """Add what `block` returned; with the first block of a file, the file before is whole."""
+        file, part = partial
+        if file != self._file:
+            self._finish()
+            self._file, self._part = file, Profiler(self._kinds)
+        self._part.merge(part)
+
+    def profile(self) -> Profile:
+        """The profile of all files, when all blocks are added."""
+        self._finish()
+        self._part = Profiler(self._kinds)
+        return self._whole.profile()
+
+    def _finish(self) -> None:
+        """Keep the profile of the file whose blocks were added, and add it to the whole."""
+        part, file = self._part.profile(), self._files[self._file]
+        if not part.rows:
+            return
+        if file_digests([file], self._root)[file] == self._digests[file]:  # else the file changed while it was read
+            _keep(self._paths[self._file], part)
+        self._whole.merge(part)
 
 
 def _key(table: Table, file: str, digest: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from headway.columns import Kind, column_type
 from headway.columns.summary import Summary
+from headway.data.passes import run
 
 if TYPE_CHECKING:
-    from headway.data.source import Table
+    from headway.data.source import Chunk, Table
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def read_summary(values: Mapping[str, Any]) -> Summary:
 
 
 class Profiler:
-    """Builds a profile from batches, or from other profiles of the same columns."""
+    """Builds a profile from batches, or from other profiles of the same columns; a `Pass` over a table."""
 
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
         self._columns = {name: column_type(kind).summary(name) for name, kind in kinds.items()}
@@ -48,6 +49,19 @@ class Profiler:
         """The profile of these rows alone, to be merged; canonical types. Any thread may call it, at any time."""
         columns = {name: column.apart(batch.column(name)) for name, column in self._columns.items()}
         return Profile(batch.num_rows, columns)
+
+    def columns_of(self, file: int) -> Sequence[str]:
+        """All of its columns, of every file."""
+        del file
+        return list(self._columns)
+
+    def block(self, chunk: Chunk) -> Profile:
+        """The profile of a block of a table."""
+        return self.apart(chunk.batch)
+
+    def add(self, partial: Profile) -> None:
+        """Add what `block` returned."""
+        self.merge(partial)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows, canonical types."""
@@ -71,8 +85,7 @@ def kinds_of(table: Table) -> dict[str, Kind]:
 
 
 def profile_table(table: Table) -> Profile:
-    """The features and the target of the whole table, in one pass."""
+    """The features and the target of the whole table, in one pass, by all cores."""
     profiler = Profiler(kinds_of(table))
-    for chunk in table.chunks(columns=list(kinds_of(table))):
-        profiler.update(chunk.batch)
+    run(table, [profiler])
     return profiler.profile()
