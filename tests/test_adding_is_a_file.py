@@ -150,7 +150,7 @@ TASK = '''
 import numpy as np
 
 from headway.tasks.base import Target
-from headway.tasks.metric import Metric, alone, mean_of, scikit_learns
+from headway.tasks.metric import Metric, mean_of, scikit_learns
 from headway.tasks.numbers import MAE, RMSE, Numbers
 from headway.tasks.proposal import Problem
 
@@ -166,7 +166,7 @@ DEVIANCE = Metric(
     "Poisson deviance",
     False,
     scikit_learns("mean_poisson_deviance"),
-    alone(lambda target, rate: mean_of(deviances(target, rate))),
+    mean_of(deviances),
     is_error=True,
 )
 

@@ -16,6 +16,7 @@ from headway.evaluate.resample import Units
 from headway.evaluate.result import Estimate
 from headway.evaluate.undefined import reasons
 from headway.tasks import task_of
+from headway.tasks.metric import Groups
 
 
 def binary(rows: int, seed: int, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -274,7 +275,7 @@ def test_the_interval_of_few_groups_covers_the_truth_as_often_as_it_says() -> No
         assert covered / trials >= 0.92
 
 
-def test_of_very_many_rows_a_sample_is_resampled_and_its_interval_is_that_of_all(
+def test_of_many_rows_groups_are_resampled_and_the_interval_is_that_of_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("headway.evaluate.resample.MOST_ROWS", 5000)
@@ -293,6 +294,64 @@ def test_of_very_many_rows_a_sample_is_resampled_and_its_interval_is_that_of_all
     assert found.high is not None
     assert found.low < sk.roc_auc_score(target, score) < found.high
     assert found.high - found.low == pytest.approx(2 * 1.96 * delong, rel=0.12)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_sums_by_group_give_what_weights_of_all_their_rows_give(case: str) -> None:
+    target, prediction = CASES[case]
+    task = "regression" if target.dtype.kind == "f" else "classification"
+    rng = np.random.default_rng(15)
+    groups = Groups(rng.integers(0, 20, len(target)), 20)
+    weights = rng.integers(0, 4, (6, 20)).astype(float)
+    for metric in task_of(task).metrics:
+        statistic = metric.resampled(target, prediction, {})
+        by_row, by_group = statistic(weights[:, groups.codes]), statistic.by_group(groups)(weights)
+        if metric.name in ("auc", "average_precision"):  # of so few rows, each score is a range of its own
+            np.testing.assert_allclose(by_group, by_row, atol=0.02, err_msg=metric.name)
+            by_group += statistic(np.ones((1, len(target)))) - statistic.by_group(groups)(np.ones((1, 20)))
+            np.testing.assert_allclose(by_group, by_row, atol=2e-3, err_msg=metric.name)
+        else:
+            np.testing.assert_allclose(by_group, by_row, rtol=1e-9, atol=1e-9, err_msg=metric.name)
+        assert metric.value_of_many(target, prediction, statistic, groups) == pytest.approx(
+            metric.value(target, prediction), rel=1e-9, abs=1e-12
+        )
+
+
+def test_ranges_of_the_score_leave_the_spread_of_rank_metrics_as_it_is() -> None:
+    target, prediction = binary(30_000, 16)
+    groups = Groups(np.random.default_rng(0).integers(0, 100, len(target)), 100)
+    weights = np.random.default_rng(1).multinomial(100, np.full(100, 0.01), 40).astype(float)
+    for name in ("auc", "average_precision"):
+        statistic = METRICS[name].resampled(target, prediction, {})
+        exact = statistic(weights[:, groups.codes]) - statistic(np.ones((1, len(target))))
+        near = statistic.by_group(groups)(weights) - statistic.by_group(groups)(np.ones((1, 100)))
+        assert np.abs(near - exact).max() < 0.02 * exact.std()
+
+
+def test_the_interval_of_rare_and_large_errors_is_as_skewed_by_group_as_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(17)
+    residual = np.where(rng.random(20_000) < 0.002, 50.0, 1.0) * rng.exponential(size=20_000)
+    by_row = measure("regression", np.zeros(20_000), residual, 4000, 0)["mae"]
+    monkeypatch.setattr("headway.evaluate.resample.MOST_ROWS", 5000)
+    by_group = measure("regression", np.zeros(20_000), residual, 4000, 0)["mae"]
+    assert by_row.low is not None
+    assert by_row.high is not None
+    assert by_group.low == pytest.approx(by_row.low, abs=0.1 * (by_row.high - by_row.low))
+    assert by_group.high == pytest.approx(by_row.high, abs=0.1 * (by_row.high - by_row.low))
+
+
+def test_a_difference_of_many_rows_is_that_of_weighted_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    target, a = binary(12_000, 18)
+    b = np.stack([1 - a[:, 1] ** 1.3, a[:, 1] ** 1.3], 1) * 0.7 + 0.3 * binary(12_000, 19)[1]
+    units = Units("group", 12_000, np.random.default_rng(2).integers(0, 150, 12_000))
+    for units_of in (units, Units("row", 12_000)):
+        for name in ("auc", "f1", "log_loss"):
+            by_row = differences(name, target, a, b, 1000, 0, units_of)
+            with monkeypatch.context() as patch:
+                patch.setattr("headway.evaluate.resample.MOST_ROWS", 5000)
+                patch.setattr("headway.evaluate.metrics.MOST_ROWS", 5000)
+                by_group = differences(name, target, a, b, 1000, 0, Units("row", 12_000, units_of.codes))
+            assert by_group == pytest.approx(by_row, abs=0.1 * (by_row[2] - by_row[1])), name
 
 
 def test_units_of_some_rows_are_numbered_without_gaps() -> None:

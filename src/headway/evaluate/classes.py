@@ -10,6 +10,7 @@ from headway.evaluate.calibration import wilson
 from headway.evaluate.resample import Bootstrap, Units, interval
 from headway.evaluate.result import ClassResult, Estimate, EventRate
 from headway.tasks.labels import Labels
+from headway.tasks.metric import Groups, Statistic
 
 MOST_CLASSES = 200
 """Of more no table is made: nobody reads it."""
@@ -23,17 +24,15 @@ def measure_classes(
     """Precision, recall and F1 of each class, by the likeliest class of each row; empty where there are no classes, or too many."""
     if not 2 <= len(classes) <= MOST_CLASSES or not len(target):
         return {}
-    bootstrap = Bootstrap(units, resamples, seed)
-    rows = np.arange(len(target)) if bootstrap.rows is None else bootstrap.rows
-    labels, everything = Labels(target[rows], prediction[rows]), Labels(target, prediction)
-    whole = everything.counts(np.ones((1, len(target))))
+    labels = Labels(target, prediction)
+    whole = labels.whole(units.groups or Groups(np.zeros(len(target), np.int64), 1))
     keys = [(name, code) for name in NAMES for code in range(len(classes))]
     values = {f"{name} {code}": float(getattr(whole, name)[0, code]) for name, code in keys}
     statistics = {
-        f"{name} {code}": lambda weights, name=name, code=code: getattr(labels.counts(weights), name)[:, code]
+        f"{name} {code}": Statistic(labels, lambda counts, name=name, code=code: getattr(counts, name)[:, code])
         for name, code in keys
     }
-    draws = bootstrap.draws(statistics, values)
+    draws = Bootstrap(units, resamples, seed).draws(statistics, values)
 
     def estimate(key: str) -> Estimate:
         return Estimate(values[key], *interval(draws[key], units.count))

@@ -23,7 +23,7 @@ from headway.evaluate.resample import Bootstrap, Units, interval
 from headway.evaluate.result import ColumnImportance, Importance
 from headway.files.atomic import write_atomically
 from headway.files.records import Record
-from headway.tasks.metric import Resampled
+from headway.tasks.metric import Combined, mean_of_all
 
 MOST_SHUFFLES = 5
 """Of few rows each column is shuffled so often, until as many rows are predicted as are stated."""
@@ -75,8 +75,8 @@ def permutation_importance(
     sign = 1.0 if definition.higher_is_better else -1.0
     statistics = {"": definition.resampled(target, prediction, {})}
     for column in columns:
-        statistics[f"of {column}"] = _mean(
-            [definition.resampled(target, shuffled(column, order), {}) for order in orders]
+        statistics[f"of {column}"] = Combined(
+            [definition.resampled(target, shuffled(column, order), {}) for order in orders], mean_of_all
         )
     # As scikit-learn's values, without its import, which takes two seconds of the process that predicts.
     values = {name: float(statistic(np.ones((1, len(target))))[0]) for name, statistic in statistics.items()}
@@ -95,10 +95,6 @@ def permutation_importance(
     measured.sort(key=lambda one: -one.value)
     text = _sentence(title_of(metric), measured, len(target), of_rows)
     return Importance(metric, len(target), len(orders), tuple(measured), text)
-
-
-def _mean(statistics: Sequence[Resampled]) -> Resampled:
-    return lambda weights: np.mean([one(weights) for one in statistics], axis=0)
 
 
 def _sentence(title: str, measured: Sequence[ColumnImportance], rows: int, of_rows: int) -> str:

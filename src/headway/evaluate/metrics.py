@@ -11,18 +11,18 @@ Regression: target and prediction (N,). Language: a row is a block of text, targ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from headway.config import suggest
 from headway.errors import ConfigError
-from headway.evaluate.resample import Bootstrap, Units, interval
+from headway.evaluate.resample import MOST_ROWS, Bootstrap, Units, interval
 from headway.evaluate.result import Estimate
 from headway.evaluate.studentised import widened
 from headway.evaluate.unseen import most_apart, with_a_mistake, with_one_more
 from headway.tasks import TaskName, names, task_of
-from headway.tasks.metric import Metric
+from headway.tasks.metric import Combined, Groups, Metric, Resampled, Shared
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric for task in map(task_of, names()) for metric in (*task.metrics, *task.further)
@@ -48,11 +48,13 @@ def measure(
     if event is not None:
         order = np.argsort(-event, kind="stable")  # once, so that no resample has to be sorted
         target, prediction, units = target[order], prediction[order], units.in_order(order)
-    bootstrap, shared = Bootstrap(units, resamples, seed), {}
-    t, p = (target, prediction) if bootstrap.rows is None else (target[bootstrap.rows], prediction[bootstrap.rows])
+    shared: Shared = {}
     metrics = {m.name: m for m in (*task_of(task).metrics, *(METRICS[name] for name in further))}
-    values = {name: value_of(metric, target, prediction) for name, metric in metrics.items()}
-    draws = bootstrap.draws({name: m.resampled(t, p, shared) for name, m in metrics.items()}, values)
+    statistics = {name: metric.resampled(target, prediction, shared) for name, metric in metrics.items()}
+    values = {
+        name: _value(metric, target, prediction, statistics[name], units.groups) for name, metric in metrics.items()
+    }
+    draws = Bootstrap(units, resamples, seed).draws(statistics, values)
     measured: dict[str, Estimate] = {}
     for name, value in values.items():
         if metrics[name].is_biased and value is not None:
@@ -78,32 +80,45 @@ def differences(
     units = units or Units("row", len(target))
     definition = METRICS[metric]
     sign = 1.0 if definition.higher_is_better else -1.0
-    first, second = value_of(definition, target, a), value_of(definition, target, b)
+    of_a, of_b = definition.resampled(target, a, {}), definition.resampled(target, b, {})
+    first, second = (_value(definition, target, p, of, units.groups) for p, of in ((a, of_a), (b, of_b)))
     if first is None or second is None:
         return (float("nan"),) * 3
-    bootstrap, sampled, deciding = Bootstrap(units, resamples, seed), units, deciding_units(metric, target, a, units)
-    if bootstrap.rows is not None:
-        rows = bootstrap.rows
-        target, a, b, sampled = target[rows], a[rows], b[rows], units.take(rows)
-    of_a, of_b = definition.resampled(target, a, {}), definition.resampled(target, b, {})
-    difference = sign * (first - second)
-
-    def apart(weights: np.ndarray) -> np.ndarray:
-        return sign * (of_a(weights) - of_b(weights))
-
-    draws = bootstrap.draws({"difference": apart}, {"difference": difference})["difference"]
-    most = most_apart(apart, sampled, target, a, b) if definition.counts_cases else 0.0
+    difference, deciding = sign * (first - second), deciding_units(metric, target, a, units)
+    apart = Combined((of_a, of_b), lambda values: sign * (values[0] - values[1]))
+    draws = Bootstrap(units, resamples, seed).draws({"difference": apart}, {"difference": difference})["difference"]
+    most = most_apart(apart, units, target, a, b) if definition.counts_cases else 0.0
     low, _ = interval(with_one_more(draws, -most, units.count, seed), deciding)
     _, high = interval(with_one_more(draws, most, units.count, seed), deciding)
     if definition.class_losses is not None and not np.array_equal(a, b):
-        won, expected = definition.class_losses(b) - definition.class_losses(a), (a + b) / 2
-        more = with_a_mistake(draws, difference, won, expected, target, units.rows, seed)
+        rows = units.sample(seed)
+        t, of_rows, p, q = (target, units.rows, a, b) if rows is None else (target[rows], units.rows, a[rows], b[rows])
+        won, expected = definition.class_losses(q) - definition.class_losses(p), (p + q) / 2
+        more = with_a_mistake(draws, difference, won, expected, t, of_rows, seed)
         low, high = _outer((low, high), interval(more, units.count))
-    if sampled.codes is not None or not definition.counts_cases:
-        codes = np.arange(len(target)) if sampled.codes is None else sampled.codes
+    if units.codes is not None or not definition.counts_cases:
         sizes = np.ones(len(target)) if definition.sizes is None else definition.sizes(target, b)
-        low, high = widened(low, high, difference, apart, codes, sizes, resamples, seed)
+        low, high = _widened(low, high, difference, apart, units, sizes, resamples, seed)
     return difference, float("nan") if low is None else low, float("nan") if high is None else high
+
+
+def _widened(
+    low: float | None,
+    high: float | None,
+    difference: float,
+    apart: Resampled,
+    units: Units,
+    sizes: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> tuple[float | None, float | None]:
+    """For few unequal units; of many rows, what these sum to is left out group by group, not row by row."""
+    groups = units.groups
+    if groups is None:
+        codes = np.arange(units.rows) if units.codes is None else units.codes
+        return widened(low, high, difference, apart, codes, sizes, resamples, seed)
+    of_groups, whole = apart.by_group(groups), np.arange(groups.count)
+    return widened(low, high, difference, of_groups, whole, groups.sums(sizes), resamples, seed)
 
 
 def deciding_units(metric: str, target: np.ndarray, prediction: np.ndarray, units: Units) -> int:
@@ -164,9 +179,27 @@ def label_of(metric: str, classes: Sequence[str]) -> str:
 
 
 def value_of(metric: Metric, target: np.ndarray, prediction: np.ndarray) -> float | None:
-    """scikit-learn's value; None where the rows define none, for example AUC with one class."""
+    """scikit-learn's value, of many rows the same to rounding; None where the rows define none, for example AUC with one class."""
+    if len(target) <= MOST_ROWS:
+        return _defined(lambda: metric.value(target, prediction))
+    everything = Groups(np.zeros(len(target), np.int64), 1)
+    return _defined(
+        lambda: metric.value_of_many(target, prediction, metric.resampled(target, prediction, {}), everything)
+    )
+
+
+def _value(
+    metric: Metric, target: np.ndarray, prediction: np.ndarray, statistic: Resampled, groups: Groups | None
+) -> float | None:
+    """The same, of rows whose sums by group are wanted anyway."""
+    if groups is None:
+        return value_of(metric, target, prediction)
+    return _defined(lambda: metric.value_of_many(target, prediction, statistic, groups))
+
+
+def _defined(value_of: Callable[[], float]) -> float | None:
     try:
-        value = float(metric.value(target, prediction))
+        value = float(value_of())
     except ValueError:
         return None
     return value if np.isfinite(value) else None

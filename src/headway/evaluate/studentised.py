@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headway.tasks.metric import Resampled
+from headway.tasks.metric import Weighted
 
 MOST_UNITS = 300
 """Of more units the mean is nearly normal, and leaving out each of them takes long."""
@@ -25,7 +25,7 @@ def widened(
     low: float | None,
     high: float | None,
     value: float,
-    statistic: Resampled,
+    statistic: Weighted,
     codes: np.ndarray,
     sizes: np.ndarray,
     resamples: int,

@@ -14,6 +14,7 @@ from headway.evaluate.metrics import measure, number_text
 from headway.evaluate.resample import Bootstrap, Units, draw_weights, interval
 from headway.evaluate.result import Estimate, ThresholdResult
 from headway.tasks import TaskName
+from headway.tasks.metric import Columns, Statistic
 from headway.tasks.threshold import Threshold
 
 RESAMPLES = 500
@@ -140,7 +141,7 @@ def _costs(config: ThresholdConfig, target: np.ndarray, event: np.ndarray) -> np
 
 
 def _mean(values: np.ndarray, resamples: int, units: Units) -> Estimate:
-    bootstrap, value = Bootstrap(units, resamples, 0), float(values.mean())
-    rows = values if bootstrap.rows is None else values[bootstrap.rows]
-    draws = bootstrap.draws({"mean": lambda weights: weights @ rows / weights.sum(1)}, {"mean": value})["mean"]
+    value = float(values.mean())
+    mean = Statistic(Columns(lambda values: [values], values), lambda sums: sums[0] / sums[1])
+    draws = Bootstrap(units, resamples, 0).draws({"mean": mean}, {"mean": value})["mean"]
     return Estimate(value, *interval(draws, units.count))

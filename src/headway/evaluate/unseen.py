@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from headway.evaluate.resample import Units
-from headway.tasks.metric import Resampled
+from headway.tasks.metric import Groups, Resampled
 
 LOOKED_AT = 64
 """Of many units, those are tried whose rows differ most, by each way to see it, so many at either end."""
@@ -37,9 +37,17 @@ def most_apart(difference: Resampled, units: Units, target: np.ndarray, a: np.nd
     if np.array_equal(a, b) and not np.isin(a, (0, 1)).all():  # to the last bit, and not only in what is right
         return 0.0
     codes = np.arange(units.rows) if units.codes is None else units.codes
-    value = difference(np.ones((1, len(target))))[0]
-    moves = [float(difference(1.0 + (codes == unit)[None])[0] - value) for unit in _trials(units, codes, target, a, b)]
-    finite = (units.count + 1) * np.array([move for move in moves if np.isfinite(move)])
+    trials = _trials(units, codes, target, a, b)
+    if units.groups is None:
+        value = difference(np.ones((1, len(target))))[0]
+        moves = np.array([float(difference(1.0 + (codes == unit)[None])[0] - value) for unit in trials])
+    else:  # each of these units a group of its own, the others together
+        group = np.full(units.count, len(trials))
+        group[trials] = np.arange(len(trials))
+        of_groups = difference.by_group(Groups(group[codes], len(trials) + 1))
+        weights = 1.0 + np.eye(len(trials), len(trials) + 1)
+        moves = of_groups(weights) - of_groups(np.ones((1, len(trials) + 1)))
+    finite = (units.count + 1) * moves[np.isfinite(moves)]
     most = float(np.abs(finite).max(initial=0.0))
     if most == 0.0 and a.ndim == 2:
         return units.count / max(1, int(np.bincount(target.astype(np.int64)).min()))

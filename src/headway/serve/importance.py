@@ -28,7 +28,7 @@ def importance_of(predictor: Predictor, store: Store, request: ImportanceRequest
     test = PreparedRows(arrays, store.ragged("test"))
     most = affordable_rows(request.rows, len(places), _seconds_a_row(predictor, test, units.rows))
     sample = units.sample(0, most)
-    rows = np.arange(units.rows) if sample is None else sample.rows
+    rows = np.arange(units.rows) if sample is None else sample
     prepared = test.take(rows)
 
     def shuffled(column: str, order: np.ndarray) -> np.ndarray:

@@ -1,41 +1,63 @@
 """The metrics of classes. Values come from scikit-learn; resampled ones from weighted sums, and for rank metrics from one sort.
 
-Shapes: N rows, K classes, R resamples, T different scores.
+Shapes: N rows, G groups of rows, K classes, R resamples, T different scores.
 Target (N,) codes, prediction (N, K) probabilities; class 1 is the positive one when K is 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from headway.tasks.labels import LABEL_METRICS
-from headway.tasks.metric import Maker, Metric, Resampled, Shared, Value, alone, mean_of, ratio
+from headway.tasks.labels import LABEL_METRICS, Counts, of_counts
+from headway.tasks.metric import (
+    Columns,
+    Combined,
+    Groups,
+    Maker,
+    Metric,
+    Resampled,
+    RowSums,
+    Shared,
+    Statistic,
+    Sums,
+    Value,
+    mean_of,
+    mean_of_all,
+    ratio,
+)
 
 EPSILON = 1e-15
 
 ECE_BINS = 15
 
-
-def f1(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    """F1 of the positive class, or the mean over classes: 2 TP / (2 TP + FP + FN)."""
-    top_class = prediction.argmax(1)
-    classes = [1] if prediction.shape[1] == 2 else range(prediction.shape[1])
-
-    def resample(weights: np.ndarray) -> np.ndarray:
-        scores = []
-        for c in classes:
-            hit = weights @ ((top_class == c) & (target == c)).astype(np.float64)
-            total = weights @ (top_class == c).astype(np.float64) + weights @ (target == c).astype(np.float64)
-            scores.append(np.where(total > 0, 2 * hit / np.maximum(total, 1e-300), 0.0))
-        return np.mean(scores, axis=0)
-
-    return resample
+RANGES = 1024
+"""Of the score at most, where groups of rows are resampled."""
 
 
-class Ranking:
-    """Rows by falling score, ties together: what a weighted rank metric sums over, worked out once for each weights."""
+def _f1(counts: Counts) -> np.ndarray:
+    """Of the event of two classes, else the mean over classes."""
+    return counts.f1[:, 1] if counts.f1.shape[1] == 2 else mean_of_all(list(counts.f1.T))
+
+
+def _accuracy(counts: Counts) -> np.ndarray:
+    return counts.right.sum(1) / counts.actual.sum(1)
+
+
+@dataclass(frozen=True)
+class RankSums:
+    """(R, T) by falling score: the weight of the positives and of all rows at each different score, and both down to there."""
+
+    positive: np.ndarray
+    rows: np.ndarray
+    above: np.ndarray
+    everything: np.ndarray
+
+
+class Ranking(RowSums):
+    """Rows by falling score, ties together. Sums are `RankSums`."""
 
     def __init__(self, target: np.ndarray, score: np.ndarray) -> None:
         order = np.argsort(-score, kind="stable")
@@ -44,78 +66,100 @@ class Ranking:
         self._order = None if np.array_equal(order, np.arange(len(order))) else order
         self._positive = target[order].astype(np.float64)
         self._ends = None if len(ends) == len(order) else ends
-        self._of: np.ndarray | None = None
-        self._sums: tuple[np.ndarray, ...] = ()
 
-    def sums(self, weights: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Weight of the positives and of all rows at each of T different scores, and both down to there: four (R, T)."""
-        if self._of is not weights:
-            self._of = weights
-            w = weights if self._order is None else weights[:, self._order]
-            positive = w * self._positive
-            above, everything = np.cumsum(positive, axis=1), np.cumsum(w, axis=1)
-            if self._ends is not None:
-                above, everything = above[:, self._ends], everything[:, self._ends]
-                positive, w = (np.diff(x, axis=1, prepend=0.0) for x in (above, everything))
-            self._sums = positive, w, above, everything
-        return self._sums
+    def _summed(self, weights: np.ndarray) -> RankSums:
+        w = weights if self._order is None else weights[:, self._order]
+        positive = w * self._positive
+        above, everything = np.cumsum(positive, axis=1), np.cumsum(w, axis=1)
+        if self._ends is not None:
+            above, everything = above[:, self._ends], everything[:, self._ends]
+            positive, w = (np.diff(x, axis=1, prepend=0.0) for x in (above, everything))
+        return RankSums(positive, w, above, everything)
+
+    def whole(self, groups: Groups) -> RankSums:
+        del groups  # these have ranges of scores alone
+        return self._summed(np.ones((1, len(self._positive))))
+
+    def _by_group(self, groups: Groups) -> RangesOfGroups:
+        """By ranges of the score."""
+        ends = self._range_ends()
+        cells = (groups.codes if self._order is None else groups.codes[self._order]) * len(ends)
+        cells += np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
+        size = groups.count * len(ends)
+        counts = (np.bincount(one, minlength=size) for one in (cells[self._positive == 1], cells))
+        return RangesOfGroups(*(one.reshape(groups.count, len(ends)).astype(np.float64) for one in counts))
+
+    def _range_ends(self) -> np.ndarray:
+        """(T,) the last row of each range: at most RANGES, each with about as many rows, and as many with about as many positives."""
+        rows = len(self._positive)
+        ends = np.arange(rows) if self._ends is None else self._ends
+        above = np.cumsum(self._positive)[ends]
+        shares = np.linspace(0, 1, RANGES // 2 + 1)[1:]
+        by_rows = np.searchsorted(ends, shares * (rows - 1))
+        by_positives = np.searchsorted(above, shares * above[-1])
+        return ends[np.unique(np.concatenate([by_rows, by_positives]).clip(max=len(ends) - 1))]
 
 
-def auc_of(ranking: Ranking) -> Resampled:
+class RangesOfGroups(Sums):
+    """The positives and all rows of each group in each of T ranges of the score, by falling score: (G, T) each.
+
+    Rows of a range count as tied. With 1,000 ranges an AUC or an average precision is then about a thousandth off, by about as much in
+    every resample: what is used is how far resamples lie apart.
+    """
+
+    def __init__(self, positive: np.ndarray, rows: np.ndarray) -> None:
+        self._positive, self._rows = positive, rows
+
+    def _summed(self, weights: np.ndarray) -> RankSums:
+        positive, rows = weights @ self._positive, weights @ self._rows
+        return RankSums(positive, rows, np.cumsum(positive, axis=1), np.cumsum(rows, axis=1))
+
+
+def _auc(sums: RankSums) -> np.ndarray:
     """Area under the ROC curve: each negative weighs the positives above it, and half of those beside it."""
-
-    def resample(weights: np.ndarray) -> np.ndarray:
-        positive, w, above, everything = ranking.sums(weights)
-        area = np.einsum("rt,rt->r", w - positive, above) - np.einsum("rt,rt->r", w - positive, positive) / 2
-        return ratio(area, above[:, -1] * (everything[:, -1] - above[:, -1]))
-
-    return resample
+    negative = sums.rows - sums.positive
+    area = np.einsum("rt,rt->r", negative, sums.above) - np.einsum("rt,rt->r", negative, sums.positive) / 2
+    return ratio(area, sums.above[:, -1] * (sums.everything[:, -1] - sums.above[:, -1]))
 
 
-def precision_of(ranking: Ranking) -> Resampled:
-    """Average precision: the sum of precision times the step in recall."""
-
-    def resample(weights: np.ndarray) -> np.ndarray:
-        positive, _, above, everything = ranking.sums(weights)
-        return ratio(np.einsum("rt,rt->r", positive, above / np.maximum(everything, 1e-300)), above[:, -1])
-
-    return resample
+def _average_precision(sums: RankSums) -> np.ndarray:
+    """The sum of precision times the step in recall."""
+    precision = sums.above / np.maximum(sums.everything, 1e-300)
+    return ratio(np.einsum("rt,rt->r", sums.positive, precision), sums.above[:, -1])
 
 
-def over_classes(of: Callable[[Ranking], Resampled]) -> Maker:
+def over_classes(value: Callable[[RankSums], np.ndarray]) -> Maker:
     """The positive class for two, the mean of one against the rest for more. Metrics of one model share the rankings."""
 
     def make(target: np.ndarray, prediction: np.ndarray, shared: Shared) -> Resampled:
-        def ranking(c: int) -> Ranking:
+        def of(c: int) -> Statistic:
             if c not in shared:
                 shared[c] = Ranking(target == c, prediction[:, c])
-            return shared[c]
+            return Statistic(shared[c], value)
 
         if prediction.shape[1] == 2:
-            return of(ranking(1))
-        each = [of(ranking(c)) for c in range(prediction.shape[1])]
-        return lambda weights: np.mean([resample(weights) for resample in each], axis=0)
+            return of(1)
+        return Combined([of(c) for c in range(prediction.shape[1])], mean_of_all)
 
     return make
 
 
-def _ece_bins(prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence of each row and its bin; bins hold equal shares of the rows."""
-    confidence = (prediction[:, 1] if prediction.shape[1] == 2 else prediction.max(1)).astype(np.float64)
-    edges = np.unique(np.quantile(confidence, np.linspace(0, 1, ECE_BINS + 1)[1:-1]))
-    return confidence, np.searchsorted(edges, confidence, side="right")
+def _confidence(prediction: np.ndarray) -> np.ndarray:
+    """(N,) of the event, or of the likeliest class."""
+    return (prediction[:, 1] if prediction.shape[1] == 2 else prediction.max(1)).astype(np.float64)
 
 
-def ece(target: np.ndarray, prediction: np.ndarray) -> Resampled:
+def ece(target: np.ndarray, prediction: np.ndarray, _shared: Shared) -> Resampled:
     """Expected calibration error with equal-mass bins (Naeini et al. 2015; Nguyen and O'Connor 2015)."""
-    confidence, bins = _ece_bins(prediction)
-    hit = (target == 1) if prediction.shape[1] == 2 else (prediction.argmax(1) == target)
-    gap = (hit - confidence)[:, None] * (bins[:, None] == np.arange(bins.max() + 1))
-    return lambda weights: np.abs(weights @ gap).sum(1) / weights.sum(1)
+    edges = np.unique(np.quantile(_confidence(prediction), np.linspace(0, 1, ECE_BINS + 1)[1:-1]))
 
+    def gaps(target: np.ndarray, prediction: np.ndarray) -> list[np.ndarray]:
+        confidence = _confidence(prediction)
+        bins = np.searchsorted(edges, confidence, side="right")
+        hit = (target == 1) if prediction.shape[1] == 2 else (prediction.argmax(1) == target)
+        return [(hit - confidence)[:, None] * (bins[:, None] == np.arange(len(edges) + 1))]
 
-def _correct(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    return (prediction.argmax(1) == target).astype(np.float64)
+    return Statistic(Columns(gaps, target, prediction), lambda sums: np.abs(sums[0]).sum(1) / sums[1])
 
 
 def _clipped(prediction: np.ndarray) -> np.ndarray:
@@ -191,7 +235,7 @@ def _brier(target: np.ndarray, prediction: np.ndarray) -> float:
 
 
 def _ece_value(target: np.ndarray, prediction: np.ndarray) -> float:
-    return float(ece(target, prediction)(np.ones((1, len(target))))[0])
+    return float(ece(target, prediction, {})(np.ones((1, len(target))))[0])
 
 
 METRICS = (
@@ -200,7 +244,7 @@ METRICS = (
         "AUC",
         True,
         _sk_scores("roc_auc_score"),
-        over_classes(auc_of),
+        over_classes(_auc),
         needs="every class",
         counts_cases=True,
         needs_rarer=True,
@@ -210,7 +254,7 @@ METRICS = (
         "accuracy",
         True,
         _sk_labels("accuracy_score"),
-        alone(lambda t, p: mean_of(_correct(t, p))),
+        of_counts(_accuracy),
         counts_cases=True,
     ),
     Metric(
@@ -218,19 +262,21 @@ METRICS = (
         "average precision",
         True,
         _sk_scores("average_precision_score"),
-        over_classes(precision_of),
+        over_classes(_average_precision),
         needs="every class",
         counts_cases=True,
         needs_rarer=True,
     ),
-    Metric("f1", "F1", True, _sk_labels("f1_score"), alone(f1), counts_cases=True, needs_rarer=True, is_macro=True),
+    Metric(
+        "f1", "F1", True, _sk_labels("f1_score"), of_counts(_f1), counts_cases=True, needs_rarer=True, is_macro=True
+    ),
     *LABEL_METRICS,
     Metric(
         "log_loss",
         "log loss",
         False,
         _sk_log_loss,
-        alone(lambda t, p: mean_of(_log_losses(t, p))),
+        mean_of(_log_losses),
         is_error=True,
         class_losses=_log_losses_of_classes,
     ),
@@ -239,9 +285,9 @@ METRICS = (
         "Brier score",
         False,
         _brier,
-        alone(lambda t, p: mean_of(_brier_losses(t, p))),
+        mean_of(_brier_losses),
         is_error=True,
         class_losses=_brier_losses_of_classes,
     ),
-    Metric("ece", "calibration error", False, _ece_value, alone(ece), is_biased=True),
+    Metric("ece", "calibration error", False, _ece_value, ece, is_biased=True),
 )

@@ -3,17 +3,18 @@
 A prediction (N, K) stands for its likeliest class. Of two classes precision and recall are of the second, which is the event; of more
 they are means over classes (macro).
 
-Shapes: N rows, K classes, R resamples.
+Shapes: N rows, G groups of rows, K classes, R resamples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from headway.tasks.metric import Maker, Metric, Resampled, Shared, Value
+from headway.tasks.metric import Groups, Maker, Metric, Resampled, RowSums, Shared, Statistic, Sums, Value
 
 AS_PRODUCT = 8
 """Classes up to which weighted counts are one product: rows times classes take memory."""
@@ -46,39 +47,58 @@ class Counts:
         return _share(2 * self.right, self.predicted + self.actual)
 
 
-class Labels:
-    """Target and predicted label of each row, counted once for each weights."""
+class Labels(RowSums):
+    """Target and predicted label of each row. Sums are `Counts`."""
 
     def __init__(self, target: np.ndarray, prediction: np.ndarray) -> None:
         self._target, self._label = target.astype(np.int64), prediction.argmax(1)
+        self._right = self._label == self._target
         self._classes = prediction.shape[1]
-        self._of: np.ndarray | None = None
-        self._counts = Counts(*(np.zeros((0, 0)),) * 3)
 
-    def counts(self, weights: np.ndarray) -> Counts:
-        """Weighted by (R, N)."""
-        if self._of is not weights:
-            self._of, right = weights, self._label == self._target
-            self._counts = Counts(
-                self._summed(weights, self._target, right),
-                self._summed(weights, self._label),
-                self._summed(weights, self._target),
-            )
-        return self._counts
+    @cached_property
+    def _hot(self) -> tuple[np.ndarray, ...]:
+        """(N, K) each: which class it is right about, predicts, and is of."""
+        target, label = (codes[:, None] == np.arange(self._classes) for codes in (self._target, self._label))
+        return tuple(hot.astype(np.float64) for hot in (target & label, label, target))
 
-    def _summed(self, weights: np.ndarray, codes: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+    def _summed(self, weights: np.ndarray) -> Counts:
         if self._classes <= AS_PRODUCT:
-            hot = (codes[:, None] == np.arange(self._classes)).astype(np.float64)
-            return weights @ (hot if among is None else hot * among[:, None])
-        codes, weights = (codes, weights) if among is None else (codes[among], weights[:, among])
+            return Counts(*(weights @ hot for hot in self._hot))
+        right = self._right
+        return Counts(
+            self._counted(weights[:, right], self._target[right]),
+            self._counted(weights, self._label),
+            self._counted(weights, self._target),
+        )
+
+    def _counted(self, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
         return np.stack([np.bincount(codes, row, minlength=self._classes) for row in weights])
+
+    def _by_group(self, groups: Groups) -> LabelsOfGroups:
+        cells, size = groups.codes * self._classes, groups.count * self._classes
+        right = self._right
+        cells_of = (cells[right] + self._target[right], cells + self._label, cells + self._target)
+        counts = (np.bincount(one, minlength=size).reshape(groups.count, self._classes) for one in cells_of)
+        return LabelsOfGroups(*(one.astype(np.float64) for one in counts))
+
+
+class LabelsOfGroups(Sums):
+    """Counts of each group, (G, K) each, as in `Counts`."""
+
+    def __init__(self, right: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> None:
+        self._counts = right, predicted, actual
+
+    def _summed(self, weights: np.ndarray) -> Counts:
+        return Counts(*(weights @ one for one in self._counts))
 
 
 def _share(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
 
-def _of_event_or_macro(of: Callable[[Counts], np.ndarray]) -> Callable[[Counts], np.ndarray]:
+def of_event_or_macro(of: Callable[[Counts], np.ndarray]) -> Callable[[Counts], np.ndarray]:
+    """Of the event where there are two classes, else the mean over classes."""
+
     def value(counts: Counts) -> np.ndarray:
         by_class = of(counts)
         return by_class[:, 1] if by_class.shape[1] == 2 else by_class.mean(1)
@@ -103,10 +123,13 @@ def _mcc(counts: Counts) -> np.ndarray:
     )
 
 
-def _made(of: Callable[[Counts], np.ndarray]) -> Maker:
+def of_counts(value: Callable[[Counts], np.ndarray]) -> Maker:
+    """A metric of counts, which those of one model share."""
+
     def make(target: np.ndarray, prediction: np.ndarray, shared: Shared) -> Resampled:
-        labels = shared.setdefault(SHARED, Labels(target, prediction)) if SHARED not in shared else shared[SHARED]
-        return lambda weights: of(labels.counts(weights))
+        if SHARED not in shared:
+            shared[SHARED] = Labels(target, prediction)
+        return Statistic(shared[SHARED], value)
 
     return make
 
@@ -139,7 +162,7 @@ PRECISION = Metric(
     "precision",
     True,
     _value("precision_score"),
-    _made(_of_event_or_macro(lambda counts: counts.precision)),
+    of_counts(of_event_or_macro(lambda counts: counts.precision)),
     counts_cases=True,
     needs_rarer=True,
     is_macro=True,
@@ -149,7 +172,7 @@ RECALL = Metric(
     "recall",
     True,
     _value("recall_score"),
-    _made(_of_event_or_macro(lambda counts: counts.recall)),
+    of_counts(of_event_or_macro(lambda counts: counts.recall)),
     counts_cases=True,
     needs_rarer=True,
     is_macro=True,
@@ -159,10 +182,10 @@ BALANCED_ACCURACY = Metric(
     "balanced accuracy",
     True,
     _value("balanced_accuracy_score"),
-    _made(_balanced),
+    of_counts(_balanced),
     needs="every class",
     counts_cases=True,
     needs_rarer=True,
 )
-MCC = Metric("mcc", "MCC", True, _value("matthews_corrcoef"), _made(_mcc), counts_cases=True, needs_rarer=True)
+MCC = Metric("mcc", "MCC", True, _value("matthews_corrcoef"), of_counts(_mcc), counts_cases=True, needs_rarer=True)
 LABEL_METRICS = (PRECISION, RECALL, BALANCED_ACCURACY, MCC)

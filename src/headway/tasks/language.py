@@ -16,7 +16,7 @@ import numpy as np
 
 from headway.tasks.base import Answered, Target, Task
 from headway.tasks.completion import PARAMETERS, Parameter
-from headway.tasks.metric import Metric, Resampled, alone, ratio
+from headway.tasks.metric import Columns, Metric, Resampled, Shared, Statistic, ratio
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,15 +49,15 @@ class _Average:
         """(N,) of each row alone; NaN where it has nothing."""
         return self.of(ratio(predictions[:, NATS], predictions[:, self.over]))
 
-    def resampled(self, target: np.ndarray, predictions: np.ndarray) -> Resampled:
+    def resampled(self, target: np.ndarray, predictions: np.ndarray, _shared: Shared) -> Resampled:
         """Of weighted rows together."""
         del target
-        nats, divisor = (np.ascontiguousarray(predictions[:, column]) for column in (NATS, self.over))
-        return lambda weights: self.of(ratio(weights @ nats, weights @ divisor))
+        columns = [np.ascontiguousarray(predictions[:, column]) for column in (NATS, self.over)]
+        return Statistic(Columns(lambda *columns: columns, *columns), lambda sums: self.of(ratio(sums[0], sums[1])))
 
     def value(self, target: np.ndarray, predictions: np.ndarray) -> float:
         """Of all rows together."""
-        return float(self.resampled(target, predictions)(np.ones((1, len(predictions))))[0])
+        return float(self.resampled(target, predictions, {})(np.ones((1, len(predictions))))[0])
 
 
 def _bytes(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -66,8 +66,7 @@ def _bytes(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def _metric(name: str, title: str, average: _Average, decides: bool) -> Metric:
-    statistic = alone(average.resampled)
-    return Metric(name, title, False, average.value, statistic, is_error=True, decides=decides, sizes=_bytes)
+    return Metric(name, title, False, average.value, average.resampled, is_error=True, decides=decides, sizes=_bytes)
 
 
 AVERAGES = {

@@ -7,11 +7,22 @@ Shapes: N rows, R resamples. Target and prediction (N,).
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, partial
 
 import numpy as np
 
-from headway.tasks.metric import Metric, Resampled, Value, alone, mean_of, ratio, scikit_learns
+from headway.tasks.metric import (
+    Columns,
+    Metric,
+    Resampled,
+    Shared,
+    Statistic,
+    Value,
+    mean_of,
+    ratio,
+    scikit_learns,
+)
 
 
 def _squared(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -24,26 +35,23 @@ def _r2_of(target: np.ndarray, prediction: np.ndarray) -> float:
     return scikit_learns("r2_score")(target, prediction)
 
 
-def _r2(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    squared = _squared(target, prediction)
-    centered = target.astype(np.float64) - np.mean(target, dtype=np.float64)  # else the spread is lost far from zero
+def _r2(target: np.ndarray, prediction: np.ndarray, _shared: Shared) -> Resampled:
+    mean = np.mean(target, dtype=np.float64)  # else the spread is lost far from zero
 
-    def resample(weights: np.ndarray) -> np.ndarray:
-        n = weights.sum(1)
-        mean = weights @ centered / n
-        spread = weights @ centered**2 - n * mean**2
-        return 1 - ratio(weights @ squared, np.where(spread > 0, spread, 0.0))
+    def columns(target: np.ndarray, prediction: np.ndarray) -> list[np.ndarray]:
+        centered = target.astype(np.float64) - mean
+        return [_squared(target, prediction), centered, centered**2]
 
-    return resample
+    def value(sums: Sequence[np.ndarray]) -> np.ndarray:
+        squared, centered, square, n = sums
+        spread = square - n * (centered / n) ** 2
+        return 1 - ratio(squared, np.where(spread > 0, spread, 0.0))
 
-
-def _rmse(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    mean = mean_of(_squared(target, prediction))
-    return lambda weights: np.sqrt(mean(weights))
+    return Statistic(Columns(columns, target, prediction), value)
 
 
-def _mae(target: np.ndarray, prediction: np.ndarray) -> Resampled:
-    return mean_of(np.abs(target - prediction))
+def _absolute(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    return np.abs(target - prediction)
 
 
 def _mape_of(target: np.ndarray, prediction: np.ndarray) -> float:
@@ -56,15 +64,17 @@ def _shares(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return np.divide(np.abs(target - prediction), np.abs(target), out=np.full(len(target), np.nan), where=target != 0)
 
 
-RMSE = Metric("rmse", "RMSE", False, scikit_learns("root_mean_squared_error"), alone(_rmse), is_error=True)
-MAE = Metric("mae", "MAE", False, scikit_learns("mean_absolute_error"), alone(_mae), is_error=True)
-R2 = Metric("r2", "R²", True, _r2_of, alone(_r2), needs="different values")
+RMSE = Metric(
+    "rmse", "RMSE", False, scikit_learns("root_mean_squared_error"), mean_of(_squared, root=True), is_error=True
+)
+MAE = Metric("mae", "MAE", False, scikit_learns("mean_absolute_error"), mean_of(_absolute), is_error=True)
+R2 = Metric("r2", "R²", True, _r2_of, _r2, needs="different values")
 MAPE = Metric(
     "mape",
     "MAPE",
     False,
     _mape_of,
-    alone(lambda target, prediction: mean_of(_shares(target, prediction))),
+    mean_of(_shares),
     is_error=True,
     needs="no zero",
 )
@@ -96,7 +106,7 @@ def _deviance(name: str, title: str, power: float) -> Metric:
         title,
         False,
         value,
-        alone(lambda t, p: mean_of(tweedie_losses(power, t, p))),
+        mean_of(partial(tweedie_losses, power)),
         is_error=True,
         needs="domain",
     )
@@ -128,7 +138,7 @@ def pinball(quantile: float) -> Metric:
         f"pinball loss at {quantile:g}",
         False,
         _pinball_value(quantile),
-        alone(lambda target, prediction: mean_of(losses(target, prediction))),
+        mean_of(losses),
         is_error=True,
     )
 
