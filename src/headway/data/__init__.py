@@ -20,7 +20,8 @@ profile     a summary of each column; known: kept for each file
 checks      constant columns, ids, leaks, overlap; alone: how well one column predicts the target
 rules       the expectations that a project may state; conditions: on single rows
 measure     the metrics that expectations need; meters: what they are computed from; distinct: a column's distinct values
-identity    what tells rows apart; shingles: what tells passages of text apart
+identity    what tells rows apart; siphash, spread: its hashes; scratch: a number of each row
+shingles    what tells passages of text apart
 split       training, validation and test
 moments     when each row happened; date_formats: the formats of texts; periods: the units of a test by time
 series      rows as time series; history: their earlier values; past: what a model is given of them

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from headway.data.identity import GOLDEN, spread
+from headway.data.identity import GOLDEN
+from headway.data.spread import spread
 
 BLOCK = 1 << 22
 """Values of windows that are held at once."""

@@ -10,16 +10,19 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns import Kind
 from headway.columns.values import plain
 from headway.data.config import SplitConfig
+from headway.data.passes import run
+from headway.data.scratch import Scratch
+from headway.data.siphash import hash_texts
+from headway.data.spread import SLICE, spread, spread_in_place
 
 if TYPE_CHECKING:
-    from headway.data.chunks import Streamed
+    from headway.data.chunks import Chunk, Streamed
     from headway.data.source import Table
 
 DIFFERENT_ROW = "different row"
@@ -79,26 +82,69 @@ def row_hashes(table: Streamed, columns: Sequence[str]) -> np.ndarray:
 
     Numbers of any width, and digits in a text column, hash alike: 4, 4.0, "4" and "4.0" are one value.
     """
-    return np.concatenate([hash_batch(chunk.batch, columns) for chunk in table.chunks(columns=list(columns))])
+    hashes = RowHashes(columns)
+    run(table, [hashes])
+    return hashes.values
+
+
+class RowHashes:
+    """A pass that hashes each row's values, as row_hashes does. One that hashes several sets of columns reads and hashes each once."""
+
+    def __init__(self, *sets: Sequence[str]) -> None:
+        self.sets = sets
+        self._columns = list(dict.fromkeys(name for columns in sets for name in columns))
+        self._arrays = [Scratch(np.uint64) for _ in sets]
+
+    def columns_of(self, file: int) -> Sequence[str]:  # noqa: ARG002
+        """Those of all sets."""
+        return self._columns
+
+    def block(self, chunk: Chunk) -> list[np.ndarray]:
+        """The hashes of some rows, for each set."""
+        each = {name: _hashes(_cheapest(chunk, name)) for name in self._columns}
+        return [_mixed([each[name] for name in columns], chunk.batch.num_rows) for columns in self.sets]
+
+    def add(self, partial: list[np.ndarray]) -> None:
+        """Keep them."""
+        for array, one in zip(self._arrays, partial, strict=True):
+            array.append(one)
+
+    @property
+    def values(self) -> np.ndarray:
+        """(N,) uint64 of the first set."""
+        return self.of(0)
+
+    def of(self, number: int) -> np.ndarray:
+        """(N,) uint64 of a set."""
+        return self._arrays[number].array
+
+
+def _cheapest(chunk: Chunk, name: str) -> pa.Array:
+    """Texts as codes, which others may have made already."""
+    column = chunk.batch.column(name)
+    return chunk.coded(name) if pa.types.is_string(column.type) else column
 
 
 def hash_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:
     """As row_hashes, of some rows."""
-    mixed = np.zeros(batch.num_rows, np.uint64)
-    for name in columns:
-        mixed = spread(mixed + GOLDEN + _hashes(batch.column(name)))
+    return _mixed([_hashes(batch.column(name)) for name in columns], batch.num_rows)
+
+
+def _mixed(hashes: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """One hash of each row from those of its values."""
+    mixed = np.zeros(rows, np.uint64)
+    for start in range(0, rows, SLICE):
+        part = mixed[start : start + SLICE]
+        for one in hashes:
+            part += GOLDEN
+            part += one[start : start + SLICE]
+            spread_in_place(part)
     return mixed
 
 
-def spread(values: np.ndarray) -> np.ndarray:
-    """SplitMix64's finaliser (Steele, Lea and Flood 2014): every bit of (N,) uint64 depends on all bits given."""
-    mixed = values ^ (values >> np.uint64(30))
-    mixed = mixed * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
-
-
 def _hashes(column: pa.Array) -> np.ndarray:
+    if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type):
+        return _of_codes(column)
     column = plain(column)
     kind = column.type
     if pa.types.is_boolean(kind):
@@ -121,32 +167,49 @@ def _is_moment(kind: pa.DataType) -> bool:
 
 def _of_numbers(column: pa.Array) -> np.ndarray:
     """Whole numbers below 2^53 hash as doubles; larger ones as themselves, since doubles would merge neighbours."""
-    missing = pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
     if pa.types.is_integer(column.type):
+        missing = pc.is_null(column).to_numpy(zero_copy_only=False) if column.null_count else None
         whole = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
         doubles = whole.astype(np.float64)
         large = np.abs(doubles) >= 2.0**53
         bits = np.where(large, whole.astype(np.uint64), (doubles + 0.0).view(np.uint64))
     else:
-        doubles = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
+        doubles = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)  # a missing value is NaN
+        missing = np.isnan(doubles)
         bits = (doubles + 0.0).view(np.uint64)  # + 0.0: minus zero is zero
-    return np.where(missing, GOLDEN, spread(bits))
+    hashes = spread(bits)
+    if missing is not None:
+        hashes[missing] = GOLDEN
+    return hashes
 
 
 _WHOLE = r"^-?(0|[1-9][0-9]{0,14})(\.0*)?$"
+_FIRST = pa.array(list("-0123456789"))
 
 
 def _of_texts(column: pa.Array) -> np.ndarray:
     """Each different text of the batch is hashed once: most columns of text are categories."""
     texts = column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
-    coded = texts.dictionary_encode()
+    return _of_codes(texts.dictionary_encode())
+
+
+def _of_codes(coded: pa.DictionaryArray) -> np.ndarray:
     values = coded.dictionary
     if not len(values):
-        return np.full(len(texts), GOLDEN)
-    hashes = np.array(pd.util.hash_array(values.to_numpy(zero_copy_only=False).astype(object), categorize=False))
-    digits = np.flatnonzero(pc.match_substring_regex(values, _WHOLE).to_numpy(zero_copy_only=False))
+        return np.full(len(coded), GOLDEN)
+    hashes = hash_texts(values)
+    digits = _whole_numbers(values)
     if len(digits):
         hashes[digits] = _of_numbers(pc.cast(values.take(pa.array(digits)), pa.float64()))
-    missing = pc.is_null(texts).to_numpy(zero_copy_only=False)
-    codes = pc.fill_null(coded.indices, 0).to_numpy(zero_copy_only=False)
-    return np.where(missing, GOLDEN, hashes[codes])
+    if not coded.null_count:
+        return hashes[coded.indices.to_numpy(zero_copy_only=False)]
+    hashes = np.append(hashes, GOLDEN)
+    return hashes[pc.fill_null(coded.indices, len(values)).to_numpy(zero_copy_only=False)]
+
+
+def _whole_numbers(values: pa.StringArray) -> np.ndarray:
+    """The indices of texts that are whole numbers."""
+    likely = np.flatnonzero(pc.is_in(pc.utf8_slice_codeunits(values, 0, 1), _FIRST).to_numpy(zero_copy_only=False))
+    if not len(likely):
+        return likely
+    return likely[pc.match_substring_regex(values.take(pa.array(likely)), _WHOLE).to_numpy(zero_copy_only=False)]

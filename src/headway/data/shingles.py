@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from headway.data.identity import spread
+from headway.data.spread import spread
 
 WINDOW = 48
 """Bytes of a run: shorter ones are phrases that every text has, longer ones miss passages that were changed a little."""

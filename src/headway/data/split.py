@@ -18,10 +18,11 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.data.config import SPLITS, SplitConfig
-from headway.data.identity import DIFFERENT_ROW, GOLDEN, Identity, identity_of, row_hashes, spread
+from headway.data.identity import DIFFERENT_ROW, GOLDEN, Identity, identity_of, row_hashes
 from headway.data.learnt import Learnt, Rule, described
 from headway.data.moments import Moments, moments
 from headway.data.periods import periods_of
+from headway.data.spread import spread
 from headway.errors import ConfigError, DataError
 from headway.tasks import task_of
 
