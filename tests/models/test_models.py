@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from headway.data.inputs import Inputs
 from headway.models import model_configs
 from headway.models.layers import Columns, Dropout, OneHot, TokenBags
 from headway.models.mlp import MLP
+from headway.models.tabm import TabM
 
 NETWORKS = [name for name, config in model_configs().items() if "build" in vars(config) and not config.completes]
 EDGES = tuple(float(x) for x in np.linspace(-2, 2, 6))
@@ -109,6 +112,36 @@ def test_a_folded_network_predicts_the_same(depth: int, codes: tuple[int, ...]) 
     quick = folded(network, codes)
     assert isinstance(quick, FoldedNetwork)
     torch.testing.assert_close(quick(numeric, categorical), network(numeric, categorical), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["tabm-mini", "tabm"])
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("rows", [0, 1, 1300])
+def test_folded_members_predict_the_same(variant: Any, depth: int, rows: int) -> None:
+    from headway.models.folded import folded
+    from headway.models.folded_members import ROWS, FoldedMembers
+
+    torch.manual_seed(0)
+    codes = (3, 200)
+    network = TabM(width=16, depth=depth, members=4, variant=variant).build(Inputs(3, codes, (EDGES, (), EDGES), 2))
+    for parameter in network.parameters():  # as after a training: no scale is 1 and no bias 0
+        torch.nn.init.normal_(parameter, std=0.5)
+    quick = folded(network.eval(), codes)
+    assert isinstance(quick, FoldedMembers)
+    assert ROWS < 1300
+    numeric = torch.randn(rows, 3)
+    categorical = torch.stack([torch.randint(0, n, (rows,), dtype=torch.int32) for n in codes], 1)
+    with torch.no_grad():
+        torch.testing.assert_close(quick(numeric, categorical), network(numeric, categorical), atol=1e-4, rtol=1e-4)
+
+
+def test_a_network_with_too_many_weights_for_each_member_keeps_the_shared_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    from headway.models import folded_members
+    from headway.models.folded import folded
+
+    network = TabM(width=16, members=4).build(Inputs(3, (), (), 2)).eval()
+    monkeypatch.setattr(folded_members, "MOST_WEIGHTS", 100)
+    assert folded(network, ()) is network
 
 
 def test_tokens_enter_as_the_mean_of_their_embeddings_whatever_the_padding() -> None:

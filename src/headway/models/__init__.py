@@ -4,7 +4,7 @@ base         what every model's settings offer
 description  a trained model, described beside its weights
 contributions  what each column contributes to a prediction; attribution: of networks
 cross_fitting  the fits to all parts of the rows but one, for ensemble
-layers       parts of networks; transformer: those of gpt; folded, stacked: networks computed in another way
+layers       parts of networks; transformer: those of gpt; folded, folded_members, stacked: networks computed in another way
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ PARTS = frozenset(
         "cross_fitting",
         "description",
         "folded",
+        "folded_members",
         "layers",
         "stacked",
         "transformer",

@@ -53,6 +53,10 @@ def folded(network: nn.Module, codes: Sequence[int]) -> nn.Module:
     if not isinstance(network, TableNetwork) or not isinstance(network.body, nn.Sequential):
         return network
     layers = list(network.body)
+    if type(layers[0]).__module__ == "tabm":  # a package that other networks do not need
+        from headway.models.folded_members import with_folded_members
+
+        return with_folded_members(network)
     inner = list(layers[0]) if isinstance(layers[0], nn.Sequential) else layers[:1]
     linear, columns = inner[0], network.columns
     plain = columns.encoder is None and columns.bags is None
