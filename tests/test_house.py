@@ -12,6 +12,7 @@ from pathlib import Path
 
 from headway import tasks
 from headway.columns import column_types
+from headway.models import model_configs
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "headway"
@@ -173,6 +174,37 @@ def test_no_line_outside_tasks_names_a_task() -> None:
             if isinstance(node, ast.Constant) and node.value in found:
                 found[node.value][f"{path.relative_to(ROOT)}"] += 1
     assert {name: dict(lines) for name, lines in found.items() if lines} == {}
+
+
+CHOOSERS = {"draft.model", "evaluate.baselines", "train.estimators"}
+"""Modules that take a model by its class: what `init` proposes, the linear baseline, and the training of models with a fit of their own."""
+
+
+def test_no_line_outside_models_names_a_model() -> None:
+    """What is peculiar to a model is declared by its class, so that a new one is a new file."""
+    configs = model_configs()
+    baselines = {name for task in tasks.names() for name in tasks.task_of(task).baselines}
+    packages = {package for config in configs.values() for package in config.packages}
+    sole = {*configs} - baselines - packages  # the others are names of something else, too
+    lines, choosers = [], set()
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())) if room(name) not in {"columns", "tasks", "models"} else ():
+            if isinstance(node, ast.Constant) and node.value in sole:
+                lines.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {node.value}")
+            if isinstance(node, ast.Compare) and _is_of_a_model(node, {*configs}):
+                lines.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}")
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("headway.models."):
+                classes = {config.__name__ for config in configs.values()}
+                choosers |= {name} if classes & {one.name for one in node.names} else set()
+    assert lines == []
+    assert choosers <= CHOOSERS
+
+
+def _is_of_a_model(node: ast.Compare, names: set[str]) -> bool:
+    """Whether a comparison holds a model's name against one of these."""
+    sides = [node.left, *node.comparators]
+    words = {one.value for side in sides for one in ast.walk(side) if isinstance(one, ast.Constant)}
+    return bool(words & names) and any(re.search(r"(^|\.|_)model(\.name)?$", ast.unparse(side)) for side in sides)
 
 
 UNTYPED = 21

@@ -16,7 +16,7 @@ from headway.errors import ConfigError
 from headway.files import checksums
 from headway.files.atomic import read_json, write_json
 from headway.models import model_configs
-from headway.models.description import NEWEST
+from headway.models.description import BY_NAME, FEATURES, PLAIN, THRESHOLD, VARYING, format_of
 from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.report import Silent
@@ -62,8 +62,38 @@ def test_a_bundle_of_a_newer_format_is_refused_in_one_line(
     shutil.copytree(KEPT / model / "bundle", bundle)
     write_json(bundle / "bundle.json", {**read_json(bundle / "bundle.json"), "format": 99})
     checksums.seal(bundle)
-    with pytest.raises(ConfigError, match=rf"^a bundle's format must be at most {NEWEST}, but is 99; update Headway$"):
+    newest = max(FEATURES.values())
+    with pytest.raises(ConfigError, match=rf"^a bundle's format must be at most {newest}, but is 99; update Headway$"):
         read(bundle)
+
+
+@pytest.mark.parametrize("read", [load_predictor, preparation_of])
+def test_a_bundle_that_needs_what_this_version_lacks_is_refused_by_its_name(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(KEPT / "mlp" / "bundle", bundle)
+    needs = {"format": BY_NAME, "needs": ["ngrams", "pictures"]}
+    write_json(bundle / "bundle.json", {**read_json(bundle / "bundle.json"), **needs})
+    checksums.seal(bundle)
+    with pytest.raises(
+        ConfigError, match="^a bundle must need only what this version of Headway has, but needs pictures;"
+    ):
+        read(bundle)
+
+
+def test_a_bundle_of_a_later_version_that_needs_nothing_new_is_read(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(KEPT / "mlp" / "bundle", bundle)
+    write_json(bundle / "bundle.json", {**read_json(bundle / "bundle.json"), "format": BY_NAME, "needs": [VARYING]})
+    checksums.seal(bundle)
+    pd.testing.assert_frame_equal(answers("mlp", bundle), answers("mlp", KEPT / "mlp" / "bundle"))
+
+
+def test_a_bundle_has_the_least_format_that_reads_it() -> None:
+    assert format_of([]) == PLAIN
+    assert format_of([THRESHOLD, "tokens"]) == FEATURES[THRESHOLD]
+    assert max(FEATURES.values()) < BY_NAME, "earlier versions refuse it by its number"
 
 
 @pytest.mark.slow

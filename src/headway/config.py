@@ -256,8 +256,11 @@ def setting_pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str
     return pairs
 
 
-def put_setting(values: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set one nested key. A model's settings belong to the model named, so another name starts from its defaults."""
+def put_setting(values: dict[str, Any], dotted: str, value: Any, usual: str = "") -> None:
+    """Set one nested key. A model's settings belong to the model named, so another name starts from its defaults.
+
+    ``usual``: the model where ``values`` name none.
+    """
     *sections, last = dotted.split(".")
     if dotted == "model" and not isinstance(value, Mapping):
         sections, last = ["model"], "name"
@@ -266,6 +269,6 @@ def put_setting(values: dict[str, Any], dotted: str, value: Any) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {dotted}: {section} must be a section, but is {inner!r}")
         values = inner
-    if sections == ["model"] and last == "name" and values.get("name", "mlp") != value:
+    if sections == ["model"] and last == "name" and values.get("name", usual) != value:
         values.clear()
     values[last] = value

@@ -17,15 +17,13 @@ from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.credentials import refuse_credentials
 from headway.data.earlier import renamed
 from headway.data.series import SeriesConfig
-from headway.data.texts import TEXT
 from headway.errors import ConfigError
 from headway.evaluate.config import NAIVE, EvaluateConfig, GateConfig, ThresholdConfig
-from headway.models import ModelConfig, model_configs
-from headway.models.mlp import MLP
+from headway.models import ModelConfig, model_configs, parse_model
 from headway.serve.config import ServeConfig
 from headway.server.retention_config import RetentionConfig
 from headway.server.schedule import ScheduleConfig
-from headway.tasks import Task, TaskName, has_target, names, task_of
+from headway.tasks import TargetTask, Task, TaskName, defaults_of, has_target, names, task_of
 from headway.train.recipe import Recipe
 from headway.train.recommended import RECIPE_SUFFIX
 from headway.watch.config import WatchConfig
@@ -48,7 +46,7 @@ class Project(Config):
     split: SplitConfig = SplitConfig()
     validation: ValidationConfig = ValidationConfig()
     prepare: PrepareConfig = PrepareConfig()
-    model: ModelChoice = MLP()
+    model: ModelChoice = parse_model(TargetTask.defaults["model"])
     train: Recipe = Recipe()
     evaluate: EvaluateConfig = EvaluateConfig()
     recalibrate: Literal["none", "auto", "isotonic", "platt"] = Field(
@@ -71,19 +69,17 @@ class Project(Config):
         """Move settings with earlier names to their new places, and add the task's own defaults."""
         if not isinstance(values, Mapping):
             return values
-        if has_target(str(values.get("task"))):
-            model = values.get("model")
-            return {**values, "model": {"name": MLP().name, **model}} if isinstance(model, Mapping) else values
-        values = dict(renamed(values)[0])
-        for section, defaults in DOCUMENTS.items():
-            values[section] = _fill(defaults, values.get(section, {}))
-        return values
+        task = str(values.get("task"))
+        if not has_target(task):
+            values = renamed(values)[0]
+        sections = defaults_of(task)
+        return {**values, **{name: _fill(own, values.get(name, {})) for name, own in sections.items()}}
 
     @model_validator(mode="after")
     def _task_fits(self) -> Project:
         """A model, a loss, baselines and a metric that suit the task."""
         task = self.learner
-        fitting = [name for name, config in model_configs().items() if config.completes == task.completes]
+        fitting = [name for name, config in model_configs().items() if _fits(config, task)]
         if self.model.name not in fitting:
             raise ValueError(f"model must be {_any_of(fitting)} for {self.task}, but is {self.model.name}")
         if self.train.label_smoothing and not task.has_classes:
@@ -124,9 +120,12 @@ class Project(Config):
             )
         if self.data.weight is not None and not has_target(self.task):
             raise ValueError(f"data.weight must be left out for {self.task}, but is {self.data.weight}")
-        if self.model.name == "linear" and loss in ("mae", "huber", "quantile", "focal"):
-            others = "auto or cross_entropy" if task.has_classes else "auto, mse, poisson, gamma or tweedie"
-            raise ValueError(f"train.loss must be {others} for linear, but is {loss}; mlp and boosting can do it")
+        if loss in self.model.lacks:
+            others = _any_of([name for name in task.losses if name not in self.model.lacks])
+            able = [name for name, one in model_configs().items() if _fits(one, task) and loss not in one.lacks]
+            raise ValueError(
+                f"train.loss must be {others} for {self.model.name}, but is {loss}; models that can do it: {', '.join(able)}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -267,19 +266,13 @@ def _fill(defaults: Mapping[str, Any], own: Any) -> Any:
     return {**defaults, **own, **nested}
 
 
+def _fits(model: type[ModelConfig], task: Task) -> bool:
+    return model.completes == task.completes
+
+
 def _any_of(names: Sequence[str]) -> str:
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last
-
-
-DOCUMENTS: Mapping[str, Mapping[str, Any]] = {
-    "data": {"features": {TEXT: "text"}},
-    "split": {"by": "random", "test": 0.1, "validation": 0.05},
-    "prepare": {"tokens": {"vocabulary": 4096}},
-    "model": {"name": "gpt"},
-    "evaluate": {"baselines": ["unigram", "ngram"]},
-}
-"""The defaults of a project of documents."""
 
 
 def project_files(root: Path) -> list[Path]:
@@ -302,7 +295,7 @@ def load_project(name: str, root: Path, settings: Sequence[str] | Mapping[str, A
     values = read_yaml(path)
     place = f"conf/{path.name}"
     for dotted, value in setting_pairs(settings):
-        put_setting(values, dotted, value)
+        put_setting(values, dotted, value, defaults_of(str(values.get("task")))["model"]["name"])
     try:
         refuse_credentials(values)
     except ConfigError as error:

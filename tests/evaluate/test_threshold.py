@@ -128,7 +128,7 @@ def test_a_bundle_predicts_by_its_threshold_and_one_without_as_before(tmp_path: 
     assert (before["prediction"] == "yes").tolist() == (probability >= 0.5).tolist()
     np.testing.assert_array_equal(answer["probability_yes"], before["probability_yes"])
     assert decided.preparation.target.threshold == own
-    assert read_json(folder / "bundle.json")["format"] == THRESHOLD, (
+    assert read_json(folder / "bundle.json")["needs"] == [THRESHOLD], (
         "an earlier version would predict the likelier class"
     )
 

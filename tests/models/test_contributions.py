@@ -20,7 +20,8 @@ from headway.data.sparse import sparse
 from headway.errors import ConfigError
 from headway.models import ModelConfig, model_configs
 from headway.models.attribution import along_paths, expected_gradients
-from headway.models.boosting import Boosting, features, load_lightgbm, predict
+from headway.models.base import Estimator
+from headway.models.boosting import Boosting, Trees, features, load_lightgbm, predict
 from headway.models.ensemble import Ensemble
 from headway.models.layers import TableNetwork
 from headway.models.linear import Linear
@@ -85,7 +86,7 @@ def trained(config: ModelConfig, target: Target) -> Any:
             rows = rows_of(count, seed)
             parts.append({**rows.arrays, "target": task.trees_target(target, target_values(rows, target, seed))})
         how = {"task": task, "seed": 0, "patience": 50, "threads": 1, "on_tree": lambda *_: None}
-        return config.fit(inputs_of(target), parts[0], parts[1], **how)
+        return Trees(config.fit(inputs_of(target), parts[0], parts[1], **how))
     if isinstance(config, Ensemble):
         own = [
             {**some.arrays, "target": target_values(some, target, seed)}
@@ -110,20 +111,18 @@ def trained(config: ModelConfig, target: Target) -> Any:
     return network
 
 
-def predicted(config: ModelConfig, model: Any, rows: PreparedRows, target: Target) -> np.ndarray:
+def predicted(model: Any, rows: PreparedRows, target: Target) -> np.ndarray:
     """(N, classes) or (N,): as a bundle predicts."""
-    if isinstance(config, Ensemble):
+    if isinstance(model, Estimator):
         return model.predict(rows.arrays, inputs_of(target), target)
-    if isinstance(config, Boosting):
-        return target.learner.of_trees(target, predict(model, rows.arrays, inputs_of(target)))
     with torch.no_grad():
         decoded = target.learner.decode(model(**{k: v[: len(v)] for k, v in tensors_of(rows).items()}))
     return target.learner.finish(target, decoded.numpy())
 
 
-def margins_of(config: ModelConfig, model: Any, rows: PreparedRows, target: Target) -> np.ndarray:
+def margins_of(model: Any, rows: PreparedRows, target: Target) -> np.ndarray:
     """(N, M): from the predictions, by the definition of a log-odds, or of a logarithm."""
-    predictions = predicted(config, model, rows, target).astype(np.float64)
+    predictions = predicted(model, rows, target).astype(np.float64)
     if target.outputs == 1:
         return (predictions if target.objective.is_plain else np.log(predictions))[:, None]
     logs = np.log(predictions)
@@ -136,14 +135,14 @@ def margins_of(config: ModelConfig, model: Any, rows: PreparedRows, target: Targ
 def test_contributions_of_every_model_add_up_to_what_it_predicts(name: str, kind: str) -> None:
     target, config = TARGETS[kind], model_configs()[name]()
     model, rows, others = trained(config, target), rows_of(40, 5), rows_of(50, 6)
-    margins = margins_of(config, model, rows, target)
+    margins = margins_of(model, rows, target)
     which = np.arange(40) % margins.shape[1]
     parts = config.contributions(model, inputs_of(target), rows, others, target, which)
     assert parts.values.shape == (40, 5)
     sums = parts.base + parts.values.sum(1)
     np.testing.assert_allclose(sums, margins[np.arange(40), which], rtol=1e-4, atol=1e-3 * margins.std())
     if config.compares_rows and not isinstance(config, Ensemble):  # whose trees start from the training rows
-        mean = margins_of(config, model, others, target).mean(0)
+        mean = margins_of(model, others, target).mean(0)
         np.testing.assert_allclose(parts.base, mean[which], rtol=1e-4, atol=1e-4 * margins.std())
 
 
@@ -177,7 +176,7 @@ def expected(node: dict[str, Any], row: np.ndarray, known: set[int]) -> float:
 def test_tree_shap_is_the_shapley_values_of_its_trees_by_brute_force(kind: str) -> None:
     target = TARGETS[kind]
     config = Boosting(trees=3, leaves=6, columns=1.0, rows=1.0)
-    booster, rows = trained(config, target), rows_of(6, 7)
+    booster, rows = trained(config, target).booster, rows_of(6, 7)
     x, trees = features(rows.arrays).astype(np.float64), booster.dump_model()["tree_info"]
     scores = booster.num_model_per_iteration()
     by_score = np.zeros((len(x), scores, 5))
@@ -191,7 +190,7 @@ def test_tree_shap_is_the_shapley_values_of_its_trees_by_brute_force(kind: str) 
     else:
         which = np.arange(len(x)) % scores
         truth = np.stack([s[k] - np.delete(s, k, 0).mean(0) for s, k in zip(by_score, which, strict=True)])
-    parts = config.contributions(booster, inputs_of(target), rows, rows, target, which)
+    parts = config.contributions(Trees(booster), inputs_of(target), rows, rows, target, which)
     assert np.abs(truth).max() > 0.01
     np.testing.assert_allclose(parts.values, truth * target.learner.trees_standard(target)[1], rtol=1e-6, atol=1e-9)
 
@@ -219,7 +218,7 @@ def test_trees_that_read_texts_give_each_text_the_sum_of_its_words() -> None:
     how = {"task": target.learner, "seed": 0, "patience": 50, "threads": 1, "on_tree": lambda *_: None, "texts": texts}
     booster = config.fit(inputs, arrays[0], arrays[1], **how)
     rows, labels = parts[1]
-    given = config.contributions(booster, inputs, rows, rows, target, np.zeros(120, np.int64))
+    given = config.contributions(Trees(booster), inputs, rows, rows, target, np.zeros(120, np.int64))
     assert given.values.shape == (120, 7)
     shares = predict(booster, rows.arrays, inputs, texts[1]).astype(np.float64)
     np.testing.assert_allclose(given.base + given.values.sum(1), np.log(shares[:, 1] / shares[:, 0]), atol=1e-4)
@@ -301,9 +300,10 @@ def test_a_network_without_columns_side_by_side_is_refused_in_one_line() -> None
 
 def test_trees_are_loaded_as_they_were_saved_with_their_contributions() -> None:
     target, config = TARGETS["two classes"], Boosting(trees=5)
-    booster, rows, which = trained(config, target), rows_of(10, 1), np.zeros(10, np.int64)
+    booster, rows, which = trained(config, target).booster, rows_of(10, 1), np.zeros(10, np.int64)
     again = load_lightgbm().Booster(model_str=booster.model_to_string())
     one, two = (
-        config.contributions(some, inputs_of(target), rows, rows, target, which).values for some in (booster, again)
+        config.contributions(Trees(some), inputs_of(target), rows, rows, target, which).values
+        for some in (booster, again)
     )
     np.testing.assert_array_equal(one, two)

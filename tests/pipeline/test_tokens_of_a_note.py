@@ -15,11 +15,12 @@ from headway import tracking
 from headway.data.store import Store
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json
+from headway.models.description import PLAIN
 from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
-from headway.serve.bundle import FORMATS, Predictor
+from headway.serve.bundle import Predictor
 from tests.hearing import Heard
 from tests.retraining import retrained
 
@@ -62,7 +63,7 @@ def test_the_note_of_loans_as_tokens_becomes_a_champion(root: Path, run: RunDire
     assert store.preparation.inputs().tokens
     assert not [name for name in store.preparation.by_array["numeric"] if name[0].column == "note"]
     bundle = tracking.version_of(root, "loans").bundle
-    assert read_json(bundle / "bundle.json")["format"] == FORMATS["tokens"]
+    assert read_json(bundle / "bundle.json")["needs"] == ["tokens"]
     (tokens,) = read_json(bundle / "preparation.json")["tokens"]
     assert (tokens["column"], tokens["tokenizer"]["kind"]) == ("note", "bpe")
     assert "tokenizers==" in (bundle.parents[1] / "requirements.txt").read_text()
@@ -76,7 +77,7 @@ def test_the_note_of_loans_as_tokens_becomes_a_champion(root: Path, run: RunDire
 def test_a_model_of_words_meets_the_champion_of_tokens_on_the_same_rows(root: Path, run: RunDirectory) -> None:
     later = retrain(root, "model.text=words")
     assert Store(later.store).preparation.inputs().tokens == ()
-    assert read_json(later.bundle / "bundle.json")["format"] == FORMATS[""]
+    assert read_json(later.bundle / "bundle.json")["format"] == PLAIN
     evaluation = read_json(later.path / "evaluation.json")
     assert evaluation["rival"] == ""
     assert evaluation["champion"]["rows"] == Store(later.store).rows["test"]

@@ -216,7 +216,7 @@ def test_a_log_target_is_learnt_as_its_logarithm(regression: Callable[..., RunDi
     np.testing.assert_allclose(predictor.predict(raw(counts(ROWS["test"], 2))), predicted, rtol=1e-4)
     assert (predicted > 0).all()
     described = read_json(run.bundle / "bundle.json")
-    assert described["format"] == DECODING, "an earlier version would take its outputs for the target's own unit"
+    assert described["needs"] == [DECODING], "an earlier version would take its outputs for the target's own unit"
     assert np.corrcoef(np.log(predicted), np.log(target))[0, 1] > 0.6
 
 

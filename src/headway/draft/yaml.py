@@ -169,8 +169,8 @@ def _split(plan: Plan) -> list[str]:
 
 
 def _baselines(plan: Plan) -> list[str]:
-    """Those of texts alone: the linear model is the model itself, and boosting takes minutes. Of a forecast naive ones, too."""
-    if plan.model == "linear":
+    """Beside a model that is itself a baseline, the trivial one alone: on texts the others take minutes. Of a forecast naive ones, too."""
+    if plan.model in target_task(plan.task).baselines:
         return ["", "evaluate:", "  baselines: [trivial]"]
     if plan.series is None:
         return []

@@ -110,7 +110,7 @@ def describe(run: RunDirectory) -> Baseline:
         compiler=device.type == "cuda" or has_compiler(),
         torchao=importlib.util.find_spec("torchao") is not None,
         convolutions=any(isinstance(m, nn.modules.conv._ConvNd) for m in network.modules()),
-        stackable=model.name == "mlp" and _stackable(recipe),
+        stackable=model.is_stackable and _stackable(recipe),
         metric=metric,
         higher_is_better=METRICS[metric].higher_is_better,
         warnings=(*notes, *_neighbours(device.type)),

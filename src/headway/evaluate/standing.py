@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headway.files.records import Record
+from headway.models import model_configs
 
 Outcome = Literal["better", "worse", "not distinguishable"]
-
-REGISTRABLE = ("linear", "boosting")
-"""Baselines that can be a project's model."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Standing(Record):
         """What to do where the baseline is better than a first model."""
         if self.baseline == model:
             instead = f"train {model} longer or otherwise, or promote it all the same with gate.first: beat_trivial"
-        elif self.baseline in REGISTRABLE:
+        elif self.baseline in model_configs():
             instead = f"take it with --set model={self.baseline}, or promote {model} all the same with gate.first: beat_trivial"
         else:
             instead = f"train longer, or promote {model} all the same with gate.first: beat_trivial"
@@ -60,8 +58,9 @@ def _rival(model: str, baseline: str) -> str:
 
 
 def _sentence(outcome: Outcome, model: str, baseline: str, numbers: str) -> str:
-    """The model named boosting is LightGBM."""
-    name, rival = "LightGBM" if model == baseline == "boosting" else model, _rival(model, baseline)
+    configs = model_configs()
+    name = (model == baseline and model in configs and configs[model].title) or model
+    rival = _rival(model, baseline)
     return {
         "better": f"{name} is better than its best baseline, {rival.removeprefix('the baseline ')} ({numbers})",
         "worse": f"{name} is worse than {rival} ({numbers})",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,12 +20,41 @@ if TYPE_CHECKING:
     from headway.data.prepared import PreparedRows
 
 
+WEIGHTS = "weights.safetensors"
+"""A network's, in a bundle."""
+
+
+class Estimator(ABC):
+    """A trained model that is no network, as a bundle holds it."""
+
+    @abstractmethod
+    def predict(
+        self, arrays: Mapping[str, np.ndarray], inputs: Inputs, target: Target, texts: Any = None
+    ) -> np.ndarray:
+        """(N, classes) float32 probabilities, or (N,) values in the target's own unit.
+
+        ``arrays``: ``numeric`` (N, F) and ``categorical`` (N, C); ``texts`` (N, G): the n-grams, sparse; None where no column becomes them.
+        """
+
+
 class ModelConfig(Config):
     """A model's settings. Networks implement ``build``; torch is imported inside it, never at a module's top."""
 
     uses_bins: ClassVar[bool] = False
     is_network: ClassVar[bool] = True
     """Whether the training loop trains it; others have a fit of their own."""
+
+    is_stackable: ClassVar[bool] = False
+    """Whether several networks of it can be computed as one (`headway.models.stacked`)."""
+
+    has_chance: ClassVar[bool] = True
+    """Whether trainings with other seeds differ."""
+
+    lacks: ClassVar[frozenset[str]] = frozenset()
+    """The losses of a project's task that it cannot minimise."""
+
+    title: ClassVar[str] = ""
+    """What people call it beside another model of the same name; empty where that is its name."""
 
     completes: ClassVar[bool] = False
     """Whether it reads documents and goes on with a text: the task must do so, too (`Task.completes`)."""
@@ -75,6 +107,14 @@ class ModelConfig(Config):
         """
         del weights, inputs
         return 0.0
+
+    def load(self, folder: Path, inputs: Inputs) -> nn.Module | Estimator:
+        """The trained model of a bundle; a network ready to predict."""
+        from safetensors.torch import load_file
+
+        network = self.build(inputs)
+        network.load_state_dict(load_file(folder / WEIGHTS))
+        return network.eval()
 
     def build(self, inputs: Inputs) -> nn.Module:
         """A network that maps ``numeric`` (B, numeric) float and ``categorical`` (B, columns) int to outputs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,26 +18,34 @@ from headway.files.records import Record
 from headway.models import ModelConfig, parse_model
 from headway.tasks import Target
 
-FORMATS = {"": 1, "tokens": 2, "ngrams": 3, "documents": 6}
-"""The format of a bundle by what its texts become beside numbers and codes: earlier versions can read those that they know."""
+RAGGED = "tokens"
+"""Texts as tokens beside numbers and codes, or as anything else that has a length of its own in each row."""
 
-VARYING = 4
-"""The format of a bundle with intervals of more than one width."""
+VARYING = "intervals of more than one width"
+SPREAD = "intervals as multiples of the error to be expected of a row"
+DECODING = "a scale or a log link of the outputs"
+OF_SERIES = "the past of time series"
+THRESHOLD = "recalibrated probabilities or a threshold"
 
-SPREAD = 9
-"""The format of a bundle whose intervals are multiples of the error to be expected of a row."""
+FEATURES = {
+    RAGGED: 2,
+    "ngrams": 3,
+    VARYING: 4,
+    DECODING: 5,
+    "documents": 6,
+    OF_SERIES: 7,
+    THRESHOLD: 8,
+    SPREAD: 9,
+}
+"""What a bundle may need of the version that reads it, and the format of the version that had it first. A bundle names what it needs;
+versions before format 10 look at its number alone. A new need gets the number `BY_NAME`, which all of these refuse.
+"""
 
-DECODING = 5
-"""The format of a bundle whose outputs become predictions in a way of their own: another scale or a log link."""
+PLAIN = 1
+"""The format of a bundle that needs none of them."""
 
-OF_SERIES = 7
-"""The format of a bundle for rows of time series, whose past it reads."""
-
-THRESHOLD = 8
-"""The format of a bundle that recalibrates the event's probability, or predicts it from another than one half on."""
-
-NEWEST = max(VARYING, SPREAD, DECODING, OF_SERIES, THRESHOLD, *FORMATS.values())
-"""The newest format of a bundle that this version reads and writes."""
+BY_NAME = 10
+"""The format of a bundle with a need that versions without names do not have."""
 
 EARLIER = "tokenizer.json"
 """What a bundle of documents had in place of preparation.json until format 6."""
@@ -47,10 +55,12 @@ EARLIER = "tokenizer.json"
 class Description(Record):
     """bundle.json. ``model``: its settings; ``features``: the raw columns and their kinds; ``target``: None of documents.
 
+    ``format``: the least that reads it; ``needs``: of `FEATURES`, None in bundles that were written before these had names.
     ``interval``: a regression's, as `headway.serve.interval` reads it; None for other tasks, and for bundles of early versions.
     """
 
-    format: int = NEWEST
+    format: int = PLAIN
+    needs: tuple[str, ...] | None = None
     task: str
     model: Mapping[str, Any] = field(default_factory=dict)
     inputs: Inputs = field(default_factory=Inputs)
@@ -67,8 +77,7 @@ class Description(Record):
             values = read_json(path)
         except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(f"{folder} must be a bundle, but it has no bundle.json") from None
-        if values.get("format", NEWEST) > NEWEST:
-            raise ConfigError(f"a bundle's format must be at most {NEWEST}, but is {values['format']}; update Headway")
+        _refuse_unreadable(values)
         if "vocabulary" in values:  # of documents, until format 6; early ones do not name the column
             values = {"inputs": {"tokens": [values["vocabulary"]]}, "features": {TEXT: TextColumn.name}, **values}
         return cls.from_json(values, path)
@@ -77,6 +86,26 @@ class Description(Record):
     def config(self) -> ModelConfig:
         """The model's settings. Raises ConfigError for a model that this version does not have."""
         return parse_model(self.model)
+
+
+def format_of(needs: Iterable[str]) -> int:
+    """The least format of a version that reads a bundle with these needs."""
+    return max((FEATURES[name] for name in needs), default=PLAIN)
+
+
+def _refuse_unreadable(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError for what this version does not have: it would predict something else."""
+    needs = values.get("needs")
+    if needs is None:
+        number, newest = values.get("format", PLAIN), max(PLAIN, *FEATURES.values())
+        if number > newest:
+            raise ConfigError(f"a bundle's format must be at most {newest}, but is {number}; update Headway")
+        return
+    missing = [name for name in needs if name not in FEATURES]
+    if missing:
+        raise ConfigError(
+            f"a bundle must need only what this version of Headway has, but needs {missing[0]}; update Headway"
+        )
 
 
 def preparation_of(folder: Path) -> Preparation:

@@ -20,8 +20,8 @@ from pydantic import Field
 
 from headway.data.inputs import Inputs
 from headway.data.sparse import one_below_the_other, sparse
-from headway.models.base import ModelConfig
-from headway.models.boosting import Boosting, load_trees, mean_of, predict
+from headway.models.base import Estimator, ModelConfig
+from headway.models.boosting import TREES, Boosting, Trees, load_trees, mean_of
 from headway.models.contributions import Contributions, completed
 from headway.models.cross_fitting import OnTree, PartsFitter
 from headway.models.linear import LinearFit
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, np.ndarray]
 
-TREES, LINEAR = "model.txt", "linear.safetensors"
+LINEAR = "linear.safetensors"
 
 
 class Ensemble(ModelConfig):
@@ -111,6 +111,10 @@ class Ensemble(ModelConfig):
         fit = EnsembleFit(trees, fitter.line(everything) if share else None, share)
         return fit, Growth(crossed.best, crossed.loss(share), crossed.pooled(share)[is_validation])
 
+    def load(self, folder: Path, inputs: Inputs) -> EnsembleFit:
+        del inputs
+        return EnsembleFit.read(folder)
+
     def contributions(
         self,
         model: EnsembleFit,
@@ -124,7 +128,7 @@ class Ensemble(ModelConfig):
 
         On another scale than the target's own numbers are averaged after it: what that changes is spread over the columns.
         """
-        trees = self.boosting.contributions(model.trees, inputs, rows, others, target, which)
+        trees = self.boosting.contributions(Trees(model.trees), inputs, rows, others, target, which)
         if model.linear is None:
             return trees
         from headway.models.attribution import linear_contributions
@@ -152,7 +156,7 @@ class Growth:
 
 
 @dataclass(frozen=True)
-class EnsembleFit:
+class EnsembleFit(Estimator):
     """The trees, and the linear model with its share of a prediction; None where that is 0."""
 
     trees: lightgbm.Booster
@@ -160,9 +164,7 @@ class EnsembleFit:
     share: float
 
     def predict(self, arrays: Arrays, inputs: Inputs, target: Target, texts: Any = None) -> np.ndarray:
-        """(N, classes) float32 probabilities, or (N,) values in the target's own unit. ``texts``: as in `Ensemble.fit`, of these rows."""
-        task = target.learner
-        of_trees = task.of_trees(target, predict(self.trees, arrays, inputs, texts))
+        task, of_trees = target.learner, Trees(self.trees).predict(arrays, inputs, target, texts)
         if self.linear is None:
             return of_trees
         return task.pooled(of_trees, task.linear_predictions(self.linear.outputs(arrays, texts)), self.share)

@@ -94,6 +94,8 @@ class Linear(ModelConfig):
     """Logistic or ridge regression, fitted at once: of the recipe only the seed is used."""
 
     is_network: ClassVar[bool] = False
+    has_chance: ClassVar[bool] = False
+    lacks: ClassVar[frozenset[str]] = frozenset({"mae", "huber", "quantile", "focal"})
 
     name: Literal["linear"] = "linear"
     l2: float = Field(1.0, gt=0, description="Strength of the L2 penalty: scikit-learn's 1 / C, or alpha.")

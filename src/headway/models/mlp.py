@@ -10,7 +10,7 @@ Classification" (arXiv:1607.01759).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 class MLP(ModelConfig):
     """Multilayer perceptron: embeddings for categories, numbers as they are, equal hidden layers."""
+
+    is_stackable: ClassVar[bool] = True
 
     name: Literal["mlp"] = "mlp"
     width: int = Field(256, ge=1, le=65_536, description="Units in each hidden layer.")

@@ -74,9 +74,9 @@ def variants_of(
         raise ConfigError(f"networks trained at once must be 2 to {MOST}, but they are {count * len(pairs)}")
     if any(r <= 0 for r in rates) or any(d < 0 for d in decays):
         raise ConfigError("learning rates must be above 0 and weight decays at least 0, but one is not")
-    if project.model.name == "linear":
+    if not project.model.has_chance:
         raise ConfigError(
-            "seeds need a model with randomness in its training, but linear has one best fit; set another model"
+            f"seeds need a model with randomness in its training, but {project.model.name} has one best fit; set another model"
         )
     if not project.model.is_network and (rates or decays):
         raise ConfigError(

@@ -4,7 +4,7 @@ bundle.json          see `headway.models.description`
 preparation.json     the fitted preparation; bundles of documents of early versions have tokenizer.json
 project.yaml         the resolved project
 history.parquet      of time series: the newest rows, in which the past of later rows is
-weights.safetensors  or model.txt for boosting
+weights.safetensors  of a network; other models have files of their own (`headway.models`)
 checksums.json       of all of these, once the bundle is complete; bundles of early versions have none
 """
 
@@ -30,19 +30,20 @@ from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.files.atomic import write_atomically, write_json
 from headway.models import ModelConfig
-from headway.models.boosting import Boosting, features, is_trees, load_trees
-from headway.models.boosting import predict as predict_with_trees
+from headway.models.base import Estimator
+from headway.models.boosting import features
 from headway.models.description import (
     DECODING,
-    FORMATS,
+    FEATURES,
     OF_SERIES,
+    RAGGED,
     SPREAD,
     THRESHOLD,
     VARYING,
     Description,
+    format_of,
     preparation_of,
 )
-from headway.models.ensemble import Ensemble, EnsembleFit
 from headway.serve.following import Following
 from headway.serve.interval import Interval
 from headway.serve.reading import canonical_rows, refuse_unpredicted
@@ -50,7 +51,6 @@ from headway.serve.text import TextPredictor
 from headway.serve.whole import whole
 
 if TYPE_CHECKING:
-    import lightgbm
     from torch import nn
 
 LATENCY_ROWS = 1000
@@ -65,15 +65,10 @@ def complete_bundle(
     """Add everything that predicting needs to the weights that training wrote."""
     write_json(folder / "preparation.json", preparation.to_json())
     write_atomically(folder / "project.yaml", project_yaml)
-    target, ragged = preparation.target, preparation.by_ragged.values()
-    formats = [FORMATS[""], *(FORMATS.get(one.group, 2) for one in ragged)]
-    formats += [VARYING] if interval is not None and interval.varies else []
-    formats += [SPREAD] if interval is not None and interval.spread is not None else []
-    formats += [] if target.objective.is_plain else [DECODING]
-    formats += [] if preparation.past is None else [OF_SERIES]
-    formats += [] if target.threshold is None and target.calibration is None else [THRESHOLD]
+    target, needs = preparation.target, needs_of(preparation, interval)
     described = Description(
-        format=max(formats),
+        format=format_of(needs),
+        needs=tuple(sorted(needs)),
         task=target.task,
         model=model.model_dump(mode="json", exclude={"weights"}),  # a file to start from, of which nothing is left
         inputs=preparation.inputs(),
@@ -85,6 +80,22 @@ def complete_bundle(
     described.write(folder / "bundle.json")
 
 
+def needs_of(preparation: Preparation, interval: Interval | None) -> set[str]:
+    """What predicting with a bundle needs, of `headway.models.description.FEATURES`."""
+    target = preparation.target
+    groups = {one.group for one in preparation.by_ragged.values()}
+    is_needed = {
+        VARYING: interval is not None and interval.varies,
+        SPREAD: interval is not None and interval.spread is not None,
+        DECODING: not target.objective.is_plain,
+        OF_SERIES: preparation.past is not None,
+        THRESHOLD: target.threshold is not None or target.calibration is not None,
+    }
+    return {name for name, needed in is_needed.items() if needed} | {
+        group if group in FEATURES else RAGGED for group in groups
+    }
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A loaded bundle that predicts rows. They are prepared exactly as in training."""
@@ -94,7 +105,7 @@ class Predictor:
 
     preparation: Preparation
     inputs: Inputs
-    model: nn.Module | lightgbm.Booster | EnsembleFit
+    model: nn.Module | Estimator
     interval: Interval | None = None
     following: Following | None = None
 
@@ -197,11 +208,8 @@ class Predictor:
 
     def _compute(self, rows: PreparedRows) -> np.ndarray:
         target = self.preparation.target
-        if isinstance(self.model, EnsembleFit):
+        if isinstance(self.model, Estimator):
             return self.model.predict(rows.arrays, self.inputs, target, sparse(rows.ragged, self.inputs.tokens))
-        if is_trees(self.model):
-            texts = sparse(rows.ragged, self.inputs.tokens)
-            return target.learner.of_trees(target, predict_with_trees(self.model, rows.arrays, self.inputs, texts))
         return _predict_network(self.model, rows, self.preparation)
 
 
@@ -225,32 +233,17 @@ def load_predictor(folder: str | Path) -> AnyPredictor:
     folder = Path(folder)
     with whole(folder) as described:
         preparation, config = preparation_of(folder), described.config
-        model = _fast(load_model(folder, config, described.inputs), described.inputs)
+        model = _fast(config.load(folder, described.inputs), described.inputs)
         if config.completes:
-            assert not isinstance(model, EnsembleFit), "it reads rows"
+            assert not isinstance(model, Estimator), "it reads rows"
             return TextPredictor(preparation, config.window, model)
         interval, following = Interval.of(described.interval), Following.of(folder, preparation)
         return Predictor(preparation, described.inputs, model, interval, following)
 
 
-def load_model(folder: Path, config: ModelConfig, inputs: Inputs) -> nn.Module | lightgbm.Booster | EnsembleFit:
-    """The trained model as it was built."""
-    if isinstance(config, Ensemble):
-        return EnsembleFit.read(folder)
-    if isinstance(config, Boosting):
-        return load_trees((folder / "model.txt").read_text())
-    from safetensors.torch import load_file
-
-    network = config.build(inputs)
-    network.load_state_dict(load_file(folder / "weights.safetensors"))
-    return network.eval()
-
-
-def _fast(
-    model: nn.Module | lightgbm.Booster | EnsembleFit, inputs: Inputs
-) -> nn.Module | lightgbm.Booster | EnsembleFit:
+def _fast(model: nn.Module | Estimator, inputs: Inputs) -> nn.Module | Estimator:
     """The same, quicker to predict with where it is a network."""
-    if isinstance(model, EnsembleFit) or is_trees(model):
+    if isinstance(model, Estimator):
         return model
     from headway.models.folded import folded
 

@@ -20,7 +20,7 @@ from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.models import ModelConfig
 from headway.models.description import Description
-from headway.serve.bundle import Predictor, load_model
+from headway.serve.bundle import Predictor
 from headway.tasks import TargetTask, task_of
 
 BACKGROUND = "background.parquet"
@@ -54,7 +54,7 @@ class Explainer:
         refuse_unexplained(described.task)
         predictor, config = Predictor.load(folder), described.config
         background = _background(folder, config, predictor)
-        return cls(predictor, config, load_model(folder, config, predictor.inputs), background)
+        return cls(predictor, config, config.load(folder, predictor.inputs), background)
 
     def reasons(self, batch: pa.RecordBatch, predictions: np.ndarray) -> Reasons:
         """Of rows that `Predictor.predict` takes, and its predictions for them."""

@@ -17,7 +17,8 @@ projection       the loss of logits that are too many to be computed at once
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from headway.tasks.base import Target, TargetTask, Task, names, target_names, target_task, task_of
 from headway.tasks.objective import PLAIN, Objective
@@ -31,6 +32,7 @@ __all__ = [
     "TargetTask",
     "Task",
     "TaskName",
+    "defaults_of",
     "has_target",
     "names",
     "target_names",
@@ -42,6 +44,11 @@ __all__ = [
 def has_target(name: str) -> bool:
     """Whether a column is predicted; else documents alone are learnt from. A name that is no task's is refused elsewhere."""
     return name not in names() or isinstance(task_of(name), TargetTask)
+
+
+def defaults_of(name: str) -> Mapping[str, Mapping[str, Any]]:
+    """The settings, by section, of a project whose YAML is silent; a target's for a name that is no task's, which is refused elsewhere."""
+    return task_of(name).defaults if name in names() else TargetTask.defaults
 
 
 if TYPE_CHECKING:

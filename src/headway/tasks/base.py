@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -143,6 +144,9 @@ class Task(Measurement):
     stratified: ClassVar[bool] = False
     """Whether the parts of a split get their shares of the target's values."""
 
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]]
+    """Settings that a project of the task has where its YAML is silent, by section; those of other sections are the sections' own."""
+
     losses: ClassVar[tuple[str, ...]] = ("auto",)
     """What `train.loss` may say."""
 
@@ -207,6 +211,7 @@ class TargetTask(Task, Proposal, Shallow):
     dtype: ClassVar[np.dtype[Any]]
     """The stored target's."""
 
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"model": {"name": "mlp"}})
     baselines = ("trivial", "linear", "boosting")
 
     def watched(self, predictions: np.ndarray, classes: Sequence[str]) -> np.ndarray:

@@ -8,9 +8,10 @@ K blocks, R resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -88,6 +89,15 @@ class Language(Task):
     losses = ("auto", "cross_entropy")
     metrics: ClassVar[tuple[Metric, ...]] = (BITS_PER_BYTE, LOSS, PERPLEXITY)
     baselines = ("unigram", "ngram")
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+        {
+            "data": {"features": {"text": "text"}},
+            "split": {"by": "random", "test": 0.1, "validation": 0.05},
+            "prepare": {"tokens": {"vocabulary": 4096}},
+            "model": {"name": "gpt"},
+            "evaluate": {"baselines": ["unigram", "ngram"]},
+        }
+    )
 
     def loss(self, outputs: Tensor | Projection, target: Tensor, smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy in nats a token, of logits (B, T, V)."""

@@ -15,9 +15,10 @@ from headway.data.store import Store
 from headway.files.atomic import write_array
 from headway.machine.cores import Use, Watch
 from headway.models import ModelConfig
-from headway.models.boosting import Boosting
+from headway.models.base import WEIGHTS
+from headway.models.boosting import TREES, Boosting, Trees
 from headway.models.cross_fitting import OnTree as CountedTree
-from headway.models.ensemble import TREES, Ensemble
+from headway.models.ensemble import Ensemble
 from headway.models.linear import Linear
 from headway.run.directory import Journal, RunDirectory
 from headway.run.result import Network, Result
@@ -63,7 +64,7 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
     seconds = time.perf_counter() - start
     fit = fit.standardised(*task.standard(target))
     state = {name: torch.from_numpy(np.ascontiguousarray(values, np.float32)) for name, values in fit.state().items()}
-    save_file(state, str(run.bundle / "weights.safetensors"))
+    save_file(state, str(run.bundle / WEIGHTS))
     predictions, losses = {}, {}
     for split in SPLITS:
         arrays = parts[split]
@@ -126,8 +127,9 @@ def _fit_trees(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, st
     return Fit(result, grown.predictions)
 
 
-def fit_many(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: Store, started: float) -> None:
+def fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store, started: float) -> None:
     """Fit run.json's variants one after another: trees of several seeds share no arithmetic."""
+    assert isinstance(model, (Boosting, Ensemble))
     variants = run.plan["variants"]
     journal = run.journal()
     show = _Progress(journal, len(variants) * model.trees)
@@ -201,8 +203,6 @@ def _share_keys(store: Store) -> bool:
 
 
 def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tree: CountedTree) -> _Grown:
-    from headway.models.boosting import predict
-
     inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
     task = target.learner
     arrays = _arrays(store, recipe)
@@ -228,7 +228,7 @@ def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tr
         best=best,
         validation_loss=float(next(iter(booster.best_score["validation"].values()))),
         predictions={
-            split: task.of_trees(target, predict(booster, arrays[split], inputs, texts[split]))
+            split: Trees(booster).predict(arrays[split], inputs, target, texts[split])
             for split in ("validation", "test")
         },
     )

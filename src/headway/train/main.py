@@ -20,8 +20,6 @@ from headway.files.atomic import write_array, write_json
 from headway.files.disk import disk_error
 from headway.machine.processes import die_with_starter
 from headway.models import ModelConfig, parse_model
-from headway.models.boosting import Boosting
-from headway.models.ensemble import Ensemble
 from headway.run.directory import Journal, RunDirectory
 from headway.run.result import Network, Result
 from headway.train.memory import held_by_others, is_out_of_memory, keep_memory
@@ -86,7 +84,7 @@ def train(run: RunDirectory) -> None:
         from headway.train.estimators import fit_estimator, fit_many
 
         store = Store(run.store)
-        if "variants" in run.plan and isinstance(model, (Boosting, Ensemble)):
+        if "variants" in run.plan:
             fit_many(run, model, recipe, store, started)
             return
         fit = fit_estimator(run, model, recipe, store)

@@ -8,6 +8,7 @@ import torch
 
 from headway.files.atomic import digest, read_json, read_or_empty, write_json
 from headway.models import ModelConfig
+from headway.models.base import WEIGHTS
 from headway.run.directory import RunDirectory
 from headway.run.result import Result
 from headway.train.activations import checkpoint_activations
@@ -50,7 +51,7 @@ def fit_network(run: RunDirectory, model: ModelConfig, recipe: Recipe, workload:
     follower.follow(way.reason)
     network = training.step.network_to_keep
     network.load_state_dict(training.best)
-    save_file({k: v.to("cpu").contiguous() for k, v in training.best.items()}, run.bundle / "weights.safetensors")
+    save_file({k: v.to("cpu").contiguous() for k, v in training.best.items()}, run.bundle / WEIGHTS)
     predictions = workload.predictions(network, arithmetic)
     return Fit(_result(follower, training, workload, recipe, way), predictions)
 
