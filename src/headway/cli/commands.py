@@ -120,10 +120,12 @@ def _check(options: argparse.Namespace) -> int:
 def _init(options: argparse.Namespace) -> int:
     from headway.draft.drafting import draft
     from headway.draft.layout import Choices
+    from headway.pipeline.validation import refuse
 
     root = find_root()
     choices = Choices(options.format, options.encoding, options.delimiter, options.header, tuple(options.settings))
-    result = draft(options.data, ",".join(options.target), options.name, root, choices)
+    target = ",".join(options.target)
+    result = draft(options.data, target, options.name, root, choices, lambda project: refuse(project, root))
     for decision in result.decisions:
         print(decision)
     path = result.path.relative_to(root) if result.path.is_relative_to(root) else result.path

@@ -20,7 +20,7 @@ from headway.data.prepare import Preparation
 from headway.data.progress import Progress, Saving
 from headway.data.raw import RAW_TEST, RawRows, packed
 from headway.errors import DataError
-from headway.tasks import has_target, target_task
+from headway.tasks import Target, has_target, target_task
 
 
 @dataclass(frozen=True)
@@ -152,18 +152,8 @@ class Filling:
 
     def _prepared(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         """The arrays of some rows. Raises DataError on a target or a weight that cannot be used."""
-        preparation, column = self._preparation, batch.column(self._preparation.target.column)
-        if column.null_count:
-            raise DataError(
-                f"the target {preparation.target.column} must be given in every row, but {column.null_count:,} lack it"
-            )
-        target = preparation.target.apply(column)
-        unlearnt = target_task(preparation.target.task).unlearnt(preparation.target, target)
-        if unlearnt.any():
-            stranger = column[int(np.flatnonzero(unlearnt)[0])].as_py()
-            raise DataError(
-                f"each class of {preparation.target.column} must occur in the training rows, but {stranger!r} does not"
-            )
+        preparation = self._preparation
+        target = encoded_target(preparation.target, batch.column(preparation.target.column))
         weights = {} if self._weight is None else {"weight": weights_of(batch, self._weight)}
         return {**preparation.apply(batch), "target": target, **weights}
 
@@ -175,6 +165,18 @@ def _shapes(rows: int, preparation: Preparation) -> dict[str, tuple[tuple[int, .
         "categorical": ((rows, len(inputs.categorical)), np.dtype(np.int32)),
         "target": ((rows,), target_task(preparation.target.task).dtype),
     }
+
+
+def encoded_target(target: Target, column: pa.Array) -> np.ndarray:
+    """(B,) the canonical column as it is stored. Raises DataError where a row lacks it, or has a class that training lacks."""
+    if column.null_count:
+        raise DataError(f"the target {target.column} must be given in every row, but {column.null_count:,} lack it")
+    values = target.apply(column)
+    unlearnt = target_task(target.task).unlearnt(target, values)
+    if unlearnt.any():
+        stranger = column[int(np.flatnonzero(unlearnt)[0])].as_py()
+        raise DataError(f"each class of {target.column} must occur in the training rows, but {stranger!r} does not")
+    return values
 
 
 def weights_of(batch: pa.RecordBatch, name: str) -> np.ndarray:

@@ -81,14 +81,18 @@ class Table:
 
     def extended(self, extension: Extension) -> Table:
         """The same rows with further columns. Raises ConfigError where the files have one of that name."""
-        twice = [name for name in extension.names if name in self.present]
-        if twice:
-            raise ConfigError(
-                f"a column must not be called {twice[0]}, which data.series makes; rename it in the files"
-            )
+        self.refuse_made(extension.names)
         table = copy(self)
         table._extension = extension
         return table
+
+    def refuse_made(self, names: Sequence[str]) -> None:
+        """Raise ConfigError where the files have a column of the name of one that is made of others."""
+        for name in names:
+            if name in self.present:
+                raise ConfigError(
+                    f"a column must not be called {name}, which data.series makes; rename it in the files"
+                )
 
     @property
     def learnable(self) -> dict[str, Kind]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
 
-from headway.columns.number import LARGEST
-from headway.columns.recognition import Guess, is_number, numbers
+from headway.columns.recognition import Guess, numbers
 from headway.columns.written import Written
 from headway.config import setting_pairs, yaml_value
 from headway.data.config import DataConfig, ValidationConfig
@@ -30,17 +29,17 @@ from headway.draft.parts import part_column, test_files
 from headway.draft.plan import Plan
 from headway.draft.series import series_of
 from headway.draft.settings import over, stated_csv, stated_writings
+from headway.draft.stated import WHY, Stated
+from headway.draft.target import event_of, task_for
 from headway.draft.writing import Writing, as_written
 from headway.draft.yaml import expectations, render, scalar
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import write_atomically
 from headway.project import Project
-from headway.tasks import TaskName, target_names, target_task
+from headway.tasks import target_task
 
 SMALL = 2_000
 """Tables with fewer rows get smaller batches."""
-
-POSITIVE = ("yes", "true", "1", "y", "t", "bad", "default", "fraud", "churn", "positive", "event")
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,28 @@ class Draft:
     decisions: tuple[str, ...]
 
 
-def draft(data: str, target: str, name: str | None, root: Path, choices: Choices | None = None) -> Draft:
+def draft(
+    data: str,
+    target: str,
+    name: str | None,
+    root: Path,
+    choices: Choices | None = None,
+    refuse: Callable[[Project], None] = lambda _: None,
+) -> Draft:
     """Write `conf/NAME.yaml` of ``root`` from the rows; an existing file is never overwritten.
 
-    Raises ConfigError or DataError, one line, when there is nothing to learn or no place to write.
+    ``refuse`` raises where settings in ``choices`` make a project that no run can train. Raises ConfigError or DataError, one line, when
+    there is nothing to learn or no place to write.
     """
     try:
-        return _draft(data, target, name, root, choices or Choices())
+        return _draft(data, target, name, root, choices or Choices(), refuse)
     except (ConfigError, DataError) as error:
         raise type(error)(as_options(str(error))) from None
 
 
-def _draft(data: str, target: str, name: str | None, root: Path, choices: Choices) -> Draft:
+def _draft(
+    data: str, target: str, name: str | None, root: Path, choices: Choices, refuse: Callable[[Project], None]
+) -> Draft:
     source, files, notes = choose_files(_source(data, root), root, choices)
     name = name or _name(data)
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
@@ -80,16 +89,19 @@ def _draft(data: str, target: str, name: str | None, root: Path, choices: Choice
     if target not in frame.columns:
         raise ConfigError(no_column(target, [str(c) for c in frame.columns], layout, frame))
     frame, writings = as_written(frame, stated_writings(pairs), pairs.get("data.date_format"))
-    plan = Plan(name, source, target, _task(frame[target], target))
-    plan.format, plan.csv = layout.format, layout.csv
-    plan.part, plan.test_files = part_column(frame.drop(columns=target)), test_files(files)
-    _decide(plan, frame, writings)
+    stated = Stated.of(pairs, [str(c) for c in frame.columns], target)
+    plan = Plan(name, source, target, task_for(frame[target], target, stated.task))
+    plan.format, plan.csv, plan.weight = layout.format, layout.csv, stated.weight
+    if "by" not in stated.split:
+        plan.part, plan.test_files = part_column(frame.drop(columns=target)), test_files(files)
+    _decide(plan, frame, writings, stated)
     plan.notes = [*notes, *plan.notes]
     text = over(_text(plan, root), pairs)
-    Project.parse(yaml_value(text), f"conf/{name}.yaml")
+    project = Project.parse(yaml_value(text), f"conf/{name}.yaml")
+    if pairs:
+        refuse(project)
     write_atomically(path, text)
-    has_model = "model" in pairs or "model.name" in pairs
-    return Draft(path, text, (*_decisions(plan, has_model), *_questions(plan, text)))
+    return Draft(path, text, (*_decisions(plan, stated.model is not None), *_questions(plan, text)))
 
 
 def _source(data: str, root: Path) -> str:
@@ -107,59 +119,34 @@ def _name(data: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-_")[:63] or "project"
 
 
-def _task(column: pd.Series, name: str) -> TaskName:
-    """The first task that suits the values. Raises DataError for a target that cannot be learnt."""
-    present = column.dropna()
-    distinct = present.nunique()
-    if not len(present):
-        raise DataError(f"the target must be given, but {name} is missing in every row; choose another --target")
-    if distinct < 2:
-        raise DataError(f"the target must vary, but {name} is {present.iloc[0]} in every row; choose another --target")
-    if is_number(present):
-        values = numbers(present).to_numpy()
-        if np.abs(values[np.isfinite(values)]).max(initial=0) > LARGEST:
-            fact = f"{name} has numbers as large as {np.abs(values[np.isfinite(values)]).max():g}"
-            raise DataError(
-                f"the target must have a variance that fits a 64-bit float, but {fact}; correct them or choose another --target"
-            )
-        return next(task for task in target_names() if target_task(task).suits(distinct, values))
-    if pd.api.types.is_datetime64_any_dtype(present.dtype):
-        raise DataError(f"the target must be classes or numbers, but {name} holds dates; choose another --target")
-    if distinct > 20 and (distinct > 1000 or distinct > 0.5 * len(present)):
-        fact = f"{name} has {distinct:,} different texts in {len(present):,} rows"
-        raise DataError(f"the target must be classes or numbers, but {fact}; choose another --target")
-    return next(task for task in target_names() if target_task(task).suits(distinct, None))
-
-
-def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) -> None:
+def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing], stated: Stated) -> None:
     values = frame[plan.target]
     distinct = f"{classes_of(values).nunique():,} different values"
     task = target_task(plan.task)
-    plan.why["task"] = task.why(distinct)
+    plan.why["task"] = task.why(distinct) if stated.task is None else f"has {distinct}, and the task is {WHY}"
     if task.has_classes:
-        plan.positive, reason = _positive(values)
+        plan.positive, reason = event_of(values, stated.positive)
         if plan.positive is not None:
             plan.why["positive"] = reason
             is_event = (classes_of(values).astype(str) == plan.positive).to_numpy().astype(int)
             plan.metric = task.leading_metric(2, is_event)
     else:
         frame = frame.assign(**{plan.target: numbers(values)})
-    doubts = {name: writing.doubt for name, writing in writings.items()}
-    guesses = {
-        str(c): guess(str(c), frame[c], doubts.get(str(c), ""))
-        for c in frame.columns
-        if c not in (plan.target, plan.part)
-    }
-    formats = {g.date_format for g in guesses.values() if g.textual}
-    for column, answer in guesses.items():
-        _place(plan, column, answer, len(formats) > 1)
-    _find_series(plan, frame)
+    plan.metric = stated.metric_of(plan)
+    _place_all(plan, frame, writings, stated)
+    stated.divide(plan)
+    if stated.may_be_series:
+        _find_series(plan, frame)
     look_for_leaks(plan, frame)
     _write_down(plan, writings)
     plan.others = [
-        str(c) for c in frame.columns if str(c) not in (*plan.features, plan.target) and is_readable(frame[c])
+        str(c)
+        for c in frame.columns
+        if str(c) not in (*plan.features, plan.target, plan.weight) and is_readable(frame[c])
     ]
     propose_model(plan, classes_of(values).nunique() if task.has_classes else 0)
+    if stated.model is not None:
+        plan.model, plan.why["model"] = stated.model, WHY
     few = about_few(plan, classes_of(values) if task.has_classes else values)
     few += about_spelling(plan.target, classes_of(values)) if task.has_classes else []
     plan.notes += [*few, *about_parts(plan), *(about_time(plan) if plan.part is None else [])]
@@ -176,9 +163,29 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing]) ->
         )
 
 
+def _place_all(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing], stated: Stated) -> None:
+    """Give each column its role."""
+    guesses: dict[str, Guess] = {}
+    for name in map(str, frame.columns):
+        reason, doubt = stated.role(name), writings[name].doubt if name in writings else ""
+        if name in (plan.target, plan.part, plan.weight):
+            continue
+        if name in stated.keys or reason is not None:
+            guesses[name] = Guess("ignore" if reason is not None else "key", None, reason or WHY)
+            continue
+        guesses[name] = guess(name, frame[name], doubt)
+        if name in stated.kinds and guesses[name].kind != stated.kinds[name]:
+            guesses[name] = Guess("feature", stated.kinds[name], WHY)
+        elif stated.keys and guesses[name].role == "key":
+            guesses[name] = Guess("ignore", None, guesses[name].why)
+    formats = {g.date_format for g in guesses.values() if g.textual}
+    for column, answer in guesses.items():
+        _place(plan, column, answer, len(formats) > 1)
+
+
 def _find_series(plan: Plan, frame: pd.DataFrame) -> None:
     """Rows of a time series are split by time."""
-    plan.series = series_of(plan, frame)
+    plan.series = series_of(plan, frame, plan.split.get("column"))
     if plan.series is None:
         return
     if plan.part is not None:
@@ -210,17 +217,6 @@ def _place(plan: Plan, column: str, answer: Guess, mixed: bool) -> None:
     plan.why[column] = answer.why
 
 
-def _positive(values: pd.Series) -> tuple[str | None, str]:
-    """The event among two classes: by its name, else the rarer."""
-    counts = classes_of(values).value_counts()
-    if len(counts) != 2:
-        return None, ""
-    matches = [str(v) for v in counts.index if str(v).strip().lower() in POSITIVE]
-    if len(matches) == 1:
-        return matches[0], f"it is the event by its name ({100 * counts[matches[0]] / counts.sum():.3g}% of the rows)"
-    return str(counts.index[-1]), f"it is the rarer class ({100 * counts.iloc[-1] / counts.sum():.3g}% of the rows)"
-
-
 def _text(plan: Plan, root: Path) -> str:
     """The file's text, with expectations from a profile of all rows."""
     settings: dict[str, object] = {"source": plan.source, "target": plan.target, "features": plan.features}
@@ -248,7 +244,8 @@ def _note_duplicates(plan: Plan, table: Table, whole: Table) -> None:
     else:
         others = ", ".join(plan.others[:3]) + (" ..." if len(plan.others) > 3 else "")
         plan.why["duplicates"] = f"{share:.1%} of the rows differ from another only in {others}"
-    if plan.keys or plan.part or plan.test_files:
+    by_content = plan.split.get("by", "random") in ("stratified", "random") and plan.series is None
+    if plan.keys or plan.part or plan.test_files or not by_content:
         plan.max_overlap = min(1.0, math.ceil(20 * share + 0.5) / 20)
         plan.notes.append(f"duplicates: {plan.why['duplicates']}, so test rows may be training rows too")
     else:
@@ -282,6 +279,7 @@ def _decisions(plan: Plan, has_model: bool) -> list[str]:
         lines.append(f"positive class: {plan.positive}, since {plan.why['positive']}")
     lines += [f"{column}: {kind}, {plan.why[column]}" for column, kind in plan.features.items()]
     lines += [f"{column}: key, {plan.why[column]}" for column in plan.keys]
+    lines += [] if plan.weight is None else [f"{plan.weight}: weight, how much each row counts in training"]
     lines += [f"{column}: ignored, {reason}" for column, reason in plan.ignore.items()]
     lines += [] if has_model else [f"model: {plan.model}, {plan.why['model']}"]
     return [" ".join(line.split()) for line in [*lines, *plan.notes]]

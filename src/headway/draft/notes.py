@@ -64,6 +64,8 @@ def about_parts(plan: Plan) -> list[str]:
 def about_time(plan: Plan) -> list[str]:
     """What people should know where rows have a time."""
     series, dates = plan.series, moments_of(plan)
+    if series is None and plan.split:
+        return []
     if series is None:
         return [f"rows have a time, {dates[0]}: if the model is to predict the future, split by it"] if dates else []
     of = f" of each {' and '.join(series.groups)}" if series.groups else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from headway.columns import Kind, column_type
 from headway.columns.written import Written
@@ -35,8 +36,8 @@ class Plan:
     """The decisions so far.
 
     ``questions``: features that may be known only after the target, and the sign of it; ``leaks``: those that would stop a run.
-    ``part``: the column that says which rows are the test; ``test_files``: the files that are. ``others``: readable columns that are no
-    features.
+    ``split``: its section as people set it; ``part``: the column that says which rows are the test; ``test_files``: the files that are.
+    ``others``: readable columns that are no features.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Plan:
     task: TaskName
     positive: str | None = None
     metric: str = ""
+    weight: str | None = None
     features: dict[str, Kind] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     ignore: dict[str, str] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Plan:
     date_format: str | None = None
     zones: dict[str, str] = field(default_factory=dict)
     series: Series | None = None
+    split: dict[str, Any] = field(default_factory=dict)
     part: str | None = None
     test_files: str | None = None
     written: dict[str, Written] = field(default_factory=dict)

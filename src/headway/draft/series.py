@@ -31,11 +31,11 @@ MOST_GROUPS = 8
 _DAY = UNITS["day"]
 
 
-def series_of(plan: Plan, frame: pd.DataFrame) -> Series | None:
-    """The series that the rows are, where the target is a number; None where they are none."""
+def series_of(plan: Plan, frame: pd.DataFrame, stated: str | None = None) -> Series | None:
+    """The series that the rows are, where the target is a number; None where they are none. ``stated``: the column of their moments."""
     if target_task(plan.task).has_classes or len(frame) < FEWEST:
         return None
-    for moment in moments_of(plan):
+    for moment in moments_of(plan) if stated is None else [m for m in moments_of(plan) if m == stated]:
         times = column_type(plan.features[moment]).drafted(frame[moment], plan.date_format)
         seconds = times.to_numpy("datetime64[s]").astype(np.int64)
         if times.isna().any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import yaml
@@ -40,7 +41,10 @@ def over(text: str, pairs: Pairs) -> str:
     for dotted, value in pairs.items():
         if dotted.startswith((_WRITTEN, _CSV)):
             continue
+        before = deepcopy(values)
         put_setting(values, dotted, value)
+        if values == before:  # the draft follows the setting already
+            continue
         parts = ["model", "name"] if dotted == "model" else dotted.split(".")
         text = "\n".join(_with(text.splitlines(), parts, value)) + "\n"
         if _values_of(text) != values:

@@ -63,6 +63,8 @@ def quoted(text: str) -> str:
 
 def scalar(value: Any) -> str:
     """A value in YAML; text is quoted where YAML would read it as something else."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, float):
         if value.is_integer() and abs(value) < 1e15:
             return str(int(value))
@@ -100,6 +102,8 @@ def render(plan: Plan, rules: Sequence[Suggestion]) -> str:
         lines.append(f"    {scalar(column)}: {plan.features[column]}  # {_comment(plan.why[column] + question)}")
     if plan.keys:
         lines.append(f"  keys: {scalar(plan.keys)}  # identify a row; kept beside predictions, never features")
+    if plan.weight is not None:
+        lines.append(f"  weight: {scalar(plan.weight)}  # how much each row counts in training; never a feature")
     if plan.ignore:
         lines += ["  ignore:", *(f"    {scalar(c)}: {quoted(why)}" for c, why in plan.ignore.items())]
     lines += [*_series(plan), "", *_split(plan)]
@@ -154,6 +158,8 @@ def _series(plan: Plan) -> list[str]:
 
 
 def _split(plan: Plan) -> list[str]:
+    if plan.split:
+        return ["split:", *(f"  {name}: {inline(value)}" for name, value in plan.split.items())]
     if plan.series is not None:
         return ["split:", "  by: time  # the newest rows are the test", f"  column: {scalar(plan.series.moment)}"]
     if plan.part is not None:
@@ -207,8 +213,9 @@ def _gate(plan: Plan) -> list[str]:
     from headway.evaluate.metrics import METRICS
 
     usual = target_task(plan.task).default_metric(0 if plan.positive is None else 2)
-    metric = plan.metric or usual
-    why = "" if metric == usual else f"  # {plan.positive} is rare: see its precision, which {usual} hides"
+    metric = plan.metric
+    rare = plan.positive is not None and metric == "average_precision"
+    why = f"  # {plan.positive} is rare: see its precision, which {usual} hides" if rare else ""
     margin = default_margin(METRICS[metric].is_error)
     of = "of the champion's own" if isinstance(margin, str) else "in the metric's unit"
     return [f"  metric: {metric}{why}", f"  margin: {margin}  # {of}"]

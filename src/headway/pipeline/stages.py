@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.data.config import SPLITS
-from headway.errors import ConfigError
 from headway.files import checksums
 from headway.files.atomic import write_array, write_atomically, write_json
 from headway.pipeline.runs import Prepared, contents_of, documents_of, project_of, rows_of, store_of, table_of, timed
@@ -69,6 +68,7 @@ def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
 def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Reporter) -> tuple[Prepared, str]:
     import numpy as np
 
+    from headway.pipeline.refusals import refuse_unless_two
     from headway.train.target import target_of, weights_of
 
     table, takes = rows_of(run, project, root), project.model.takes
@@ -78,13 +78,7 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
     target = target_of(store, project.train.objective)  # what cannot be learnt is refused here, before any training
     for split in SPLITS:
         weights_of(store, project.train, split)
-    for name, is_set in (
-        ("threshold", project.threshold.by is not None),
-        ("recalibrate", project.recalibrate != "none"),
-    ):
-        if is_set and len(target.classes) != 2:
-            classes = f"{len(target.classes)} classes of {target.column}"
-            raise ConfigError(f"{name} must be left out for {classes}: it is of two; remove it")
+    refuse_unless_two(project, target)
     inputs = store.preparation.inputs()
     total = sum(store.rows.values())
     rows = ", ".join(f"{n:,} {split} ({n / total:.1%})" for split, n in store.rows.items())

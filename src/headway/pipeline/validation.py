@@ -12,8 +12,10 @@ from headway.data.known import profile_known
 from headway.data.profile import Profile, profile_table
 from headway.data.source import Table
 from headway.data.split import Division
+from headway.errors import DataError
 from headway.files.records import Record
-from headway.pipeline.runs import documents_of
+from headway.pipeline.refusals import refuse_unfit
+from headway.pipeline.runs import documents_of, table_of
 from headway.project import Project
 from headway.quality import judge as quality
 from headway.quality.page import Entry, page
@@ -125,9 +127,20 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
     return Examined(project.name, table, profile, tuple(findings), verdict, documents)
 
 
+def refuse(project: Project, root: Path) -> None:
+    """Raise what `examine` raises, and DataError for what stops a run, without the expectations."""
+    table = table_of(project, root)
+    findings = check_columns(profile_table(table), table, project.data, project.task)
+    if not any(f.severity == "stop" for f in findings):
+        findings += _of_rows(project, table)
+    if failures := [f.text for f in findings if f.severity == "stop"]:
+        raise DataError("\n".join(failures))
+
+
 def _of_rows(project: Project, table: Table) -> list[Finding]:
     """Leaks, test rows among training rows, and parts of the wrong size."""
     division = Division(table, project.split)
+    refuse_unfit(project, table, division)
     moment = project.split.column if project.split.by == "time" else None
     findings = check_leaks(table, division.parts, project.validation, (moment, *project.data.late))
     if not division.equal_rows_stay_together:

@@ -37,11 +37,25 @@ def weights_of(store: Store, recipe: Recipe, split: Split) -> np.ndarray | None:
     by_class = _by_class(store, recipe)
     parts: tuple[Split, ...] = ("train", "validation")
     for part in parts:
-        if not _products(store, part, by_class).any():
-            name = {"train": "training"}.get(part, part)
-            raise DataError(f"data.weight must be above 0 in some {name} row, but is 0 in all of them")
+        refuse_weightless(part, _products(store, part, by_class))
     mean = float(_products(store, "train", by_class).mean())
     return _products(store, split, by_class) / mean
+
+
+def refuse_weightless(part: Split, weights: np.ndarray) -> None:
+    """Raise DataError where no row of a part counts."""
+    if not weights.any():
+        name = {"train": "training"}.get(part, part)
+        raise DataError(f"data.weight must be above 0 in some {name} row, but is 0 in all of them")
+
+
+def refuse_strangers(recipe: Recipe, target: Target) -> None:
+    """Raise ConfigError for weights of classes that there are not."""
+    weights = recipe.class_weights if isinstance(recipe.class_weights, dict) else {}
+    for name in weights:
+        if name not in target.classes:
+            near = suggest(name, list(target.classes))
+            raise ConfigError(f"train.class_weights must name classes of {target.column}, but {name} is none{near}")
 
 
 def _products(store: Store, split: Split, by_class: np.ndarray | None) -> np.ndarray:
@@ -59,10 +73,5 @@ def _by_class(store: Store, recipe: Recipe) -> np.ndarray | None:
     if setting == "balanced":
         counts = np.bincount(np.asarray(store.arrays("train")["target"]), minlength=len(target.classes))
         return counts.sum() / (len(counts) * np.maximum(counts, 1))
-    strangers = [name for name in setting if name not in target.classes]
-    if strangers:
-        raise ConfigError(
-            f"train.class_weights must name classes of {target.column}, but {strangers[0]} is none"
-            f"{suggest(strangers[0], list(target.classes))}"
-        )
+    refuse_strangers(recipe, target)
     return np.array([setting.get(name, 1.0) for name in target.classes])

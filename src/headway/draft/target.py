@@ -1,0 +1,60 @@
+"""The target of a draft: its task, and its event."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from headway.columns.number import LARGEST
+from headway.columns.recognition import is_number, numbers
+from headway.columns.spelling import spell_value
+from headway.config import suggest
+from headway.draft.notes import classes_of
+from headway.draft.stated import WHY
+from headway.errors import ConfigError, DataError
+from headway.tasks import TaskName, target_names, target_task
+
+POSITIVE = ("yes", "true", "1", "y", "t", "bad", "default", "fraud", "churn", "positive", "event")
+
+
+def task_for(column: pd.Series, name: str, stated: TaskName | None = None) -> TaskName:
+    """The ``stated`` task, or the first that suits the values. Raises DataError for a target that cannot be learnt."""
+    present = column.dropna()
+    distinct = present.nunique()
+    if not len(present):
+        raise DataError(f"the target must be given, but {name} is missing in every row; choose another --target")
+    if distinct < 2:
+        raise DataError(f"the target must vary, but {name} is {present.iloc[0]} in every row; choose another --target")
+    if is_number(present):
+        values = numbers(present).to_numpy()
+        if np.abs(values[np.isfinite(values)]).max(initial=0) > LARGEST:
+            fact = f"{name} has numbers as large as {np.abs(values[np.isfinite(values)]).max():g}"
+            raise DataError(
+                f"the target must have a variance that fits a 64-bit float, but {fact}; correct them or choose another --target"
+            )
+        return stated or next(task for task in target_names() if target_task(task).suits(distinct, values))
+    if stated is not None and not target_task(stated).has_classes:
+        raise DataError(f"the target of {stated} must be numbers, but {name} holds texts such as {present.iloc[0]}")
+    if pd.api.types.is_datetime64_any_dtype(present.dtype):
+        raise DataError(f"the target must be classes or numbers, but {name} holds dates; choose another --target")
+    if distinct > 20 and (distinct > 1000 or distinct > 0.5 * len(present)):
+        fact = f"{name} has {distinct:,} different texts in {len(present):,} rows"
+        raise DataError(f"the target must be classes or numbers, but {fact}; choose another --target")
+    return stated or next(task for task in target_names() if target_task(task).suits(distinct, None))
+
+
+def event_of(values: pd.Series, stated: str | None) -> tuple[str | None, str]:
+    """The event among two classes: as stated, by its name, or the rarer. Raises ConfigError where the stated one is no class."""
+    counts = classes_of(values).value_counts()
+    if stated is not None:
+        name, names = spell_value(stated), [str(one) for one in counts.index]
+        if name not in names or len(names) != 2:
+            fact = f"{name} is one of {len(names)}" if name in names else f"{name} is none{suggest(name, names)}"
+            raise ConfigError(f"--set data.positive must be one of two classes, but {fact}")
+        return name, f"it is {WHY} ({100 * counts.iloc[names.index(name)] / counts.sum():.3g}% of the rows)"
+    if len(counts) != 2:
+        return None, ""
+    matches = [str(v) for v in counts.index if str(v).strip().lower() in POSITIVE]
+    if len(matches) == 1:
+        return matches[0], f"it is the event by its name ({100 * counts[matches[0]] / counts.sum():.3g}% of the rows)"
+    return str(counts.index[-1]), f"it is the rarer class ({100 * counts.iloc[-1] / counts.sum():.3g}% of the rows)"

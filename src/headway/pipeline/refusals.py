@@ -1,0 +1,65 @@
+"""What preparing the rows would refuse, said when they are validated: by `headway check` too, and by `headway init` of its settings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from headway.columns import column_type
+from headway.data.config import SPLITS
+from headway.data.past import Past
+from headway.data.sink import encoded_target, weights_of
+from headway.data.source import Table
+from headway.data.split import TRAIN, Division
+from headway.errors import ConfigError
+from headway.project import Project
+from headway.tasks import Target, target_task
+from headway.train.target import refuse_strangers, refuse_weightless
+
+
+def refuse_unfit(project: Project, table: Table, division: Division) -> None:
+    """Raise ConfigError for a setting that does not fit the rows, DataError for rows that cannot be learnt so."""
+    past = Past.of(project.data, project.split)
+    if past is not None:
+        table.refuse_made(past.names)
+    parts = division.parts
+    target = _fitted(project, table, parts)
+    refuse_strangers(project.train, target)
+    refuse_unless_two(project, target)
+    values, weights = _columns(table, target, project.data.weight)
+    if not project.train.objective.is_plain:
+        project.train.objective.refuse_unfit(values)
+        project.train.objective.fitted(values[parts == TRAIN])
+    for part, split in enumerate(SPLITS[:2]):
+        if weights is not None:
+            refuse_weightless(split, weights[parts == part])
+
+
+def refuse_unless_two(project: Project, target: Target) -> None:
+    """Raise ConfigError for a setting of two classes, where there are more."""
+    settings = {"threshold": project.threshold.by is not None, "recalibrate": project.recalibrate != "none"}
+    for name, is_set in settings.items():
+        if is_set and len(target.classes) != 2:
+            classes = f"{len(target.classes)} classes of {target.column}"
+            raise ConfigError(f"{name} must be left out for {classes}: it is of two; remove it")
+
+
+def _fitted(project: Project, table: Table, parts: np.ndarray) -> Target:
+    """The target as the training rows have it."""
+    task = target_task(project.task)
+    summary = column_type(task.kind).summary(table.target)
+    for chunk in table.chunks(columns=[table.target]):
+        here = parts[chunk.start : chunk.start + chunk.batch.num_rows] == TRAIN
+        summary.update(chunk.batch.column(table.target).filter(pa.array(here)))
+    return task.fit(summary, project.data.positive)
+
+
+def _columns(table: Table, target: Target, weight: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """(N,) each: the target as it is stored, and how much each row counts."""
+    names = [table.target, *([weight] if weight is not None else [])]
+    values, weights = [], []
+    for chunk in table.chunks(columns=names):
+        values.append(encoded_target(target, chunk.batch.column(table.target)))
+        if weight is not None:
+            weights.append(weights_of(chunk.batch, weight))
+    return np.concatenate(values), np.concatenate(weights) if weight is not None else None
