@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from headway.data.documents import Documents
     from headway.data.source import Table
 
-FORMAT = 10
+FORMAT = 11
 """Raised whenever the same settings would prepare other arrays than before."""
 DOCUMENTS = 16
 """Read at once."""
