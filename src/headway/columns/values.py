@@ -63,7 +63,7 @@ def not_single(kind: pa.DataType, place: Place) -> DataError:
 
 def family(kind: pa.DataType) -> str:
     """The coarse type by which two files' columns are compared: numbers of any width are one family."""
-    if pa.types.is_dictionary(kind):
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return family(kind.value_type)
     if pa.types.is_null(kind):
         return "empty"
@@ -79,9 +79,11 @@ def family(kind: pa.DataType) -> str:
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """Dictionaries decoded, every string type as plain strings, and narrow decimals widened, because Arrow computes little with them."""
+    """Dictionaries and runs decoded, strings of every type as plain ones, narrow decimals widened: Arrow computes little with them."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
+    if pa.types.is_run_end_encoded(column.type):
+        column = pc.run_end_decode(column)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):

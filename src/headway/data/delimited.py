@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv as stdlib_csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -115,6 +116,16 @@ def csv_batches(
     )
     for batch in reader:
         yield pa.RecordBatch.from_arrays([known_texts(c, csv) for c in batch.columns], names=batch.schema.names)
+
+
+def text_lines(stream: IO[bytes], csv: CsvOptions) -> Iterator[str]:
+    """The lines of a file, also those within quotes."""
+    stream, csv = _plain(stream, csv)
+    decoder, rest = codecs.getincrementaldecoder(csv.encoding)("replace"), ""
+    while block := stream.read(BLOCK_BYTES):
+        *lines, rest = (rest + decoder.decode(block)).split("\n")
+        yield from lines
+    yield rest
 
 
 def known_texts(column: pa.Array, csv: CsvOptions) -> pa.Array:

@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import Any
 
 from headway.data.files import open_url
 from headway.files.atomic import read_or_empty, write_json
+from headway.machine.cores import allowed_cores
 
 DIGESTS = ".cache/digests.json"
 
@@ -20,7 +22,8 @@ def file_digests(files: Sequence[str], root: Path) -> dict[str, str]:
     cache = root / DIGESTS
     cached = read_or_empty(cache)
     digests = dict(cached)
-    result = {file: _digest(file, digests) for file in files}
+    with ThreadPoolExecutor(len(allowed_cores())) as threads:
+        result = dict(zip(files, threads.map(lambda file: _digest(file, digests), files), strict=True))
     if digests != cached:
         with contextlib.suppress(OSError):  # the cache only saves time
             write_json(cache, digests)

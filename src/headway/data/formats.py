@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import PurePath
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import pyarrow as pa
@@ -14,12 +18,18 @@ import pyarrow.parquet as pq
 
 from headway.data.config import CsvOptions
 from headway.data.content import first_bytes, format_by_content, packing_of, unpacked
-from headway.data.delimited import BLOCK_BYTES, Header, OnBadLine, csv_batches, read_header
+from headway.data.delimited import BLOCK_BYTES, Header, OnBadLine, csv_batches, read_header, text_lines
 from headway.data.files import FORMATS, first_line, open_url, suffix_of
 from headway.data.folders import add_folders, folder_values, with_folders
 from headway.data.records import lines_batches, lines_schema
 from headway.data.texts import SCHEMA, text_row
 from headway.errors import DataError
+
+SEEKING = ("parquet", "arrow")
+"""Formats whose parts are found from the file's end: a packed file of them is unpacked to the disk first."""
+
+CUT = " ..."
+"""Where pyarrow cuts a line in an error."""
 
 
 @contextlib.contextmanager
@@ -34,7 +44,12 @@ def _stream_of(file: str, form: str) -> Iterator[Any]:
             packing = None if form == "text" else packing_of(stream.read(4), name)
             stream.seek(0)
             with unpacked(stream, packing, name) as plain:
-                yield plain
+                if packing is None or form not in SEEKING:
+                    yield plain
+                    return
+                with TemporaryFile() as whole:
+                    shutil.copyfileobj(plain, whole, BLOCK_BYTES)
+                    yield pa.PythonFile(whole, mode="r")
 
 
 @contextlib.contextmanager
@@ -64,14 +79,21 @@ def _explain(error: Exception, name: str) -> DataError:
     return DataError(f"{name} must be whole and readable, but: {text}")
 
 
-def _ragged(error: Exception, name: str, before: int) -> DataError | None:
-    """The error for a line with too few or too many values, ``before`` of which there are lines; None for another error."""
+def _ragged(error: Exception, name: str, header: Header, lines: Iterator[str]) -> DataError | None:
+    """The error for a line with too few or too many values, found among the file's ``lines``; None for another error."""
     match = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", first_line(error))
     if match is None:
         return None
-    line, expected, count, text = match.groups()
-    place = f"row {int(line) - before} (line {line}) has {count}, not {expected}: {text[:60]}"
-    return DataError(f"{name}: each line must have as many values as the header, but {place}")
+    row, expected, count, text = match.groups()
+    start, dots, _ = text.partition(CUT)
+    texts = (
+        line.startswith(start) if dots else line.rstrip("\r") == text for line in islice(lines, header.lines, None)
+    )
+    line = next((number for number, is_it in enumerate(texts, header.lines + 1) if is_it), None)
+    place = f"row {int(row) - header.lines}{'' if line is None else f' (line {line})'}"
+    return DataError(
+        f"{name}: each line must have as many values as the header, but {place} has {count}, not {expected}: {text[:60]}"
+    )
 
 
 def _encoding(name: str, where: str) -> DataError:
@@ -154,10 +176,17 @@ def _batches_within(
         if form == "text":
             yield text_row(stream, file, columns)
             return
-        lines = lines_batches(stream, columns, PurePath(file).name, commas)
-        for batch in lines if form == "jsonl" else _raw(stream, form, csv, columns, header, rows, on_bad_line):
-            for at in range(0, batch.num_rows, rows):
-                yield batch.slice(at, rows)
+        name = PurePath(file).name
+        lines = lines_batches(stream, columns, name, commas)
+        batches = lines if form == "jsonl" else _raw(stream, form, csv, columns, header, rows, on_bad_line, name)
+        try:
+            for batch in batches:
+                for at in range(0, batch.num_rows, rows):
+                    yield batch.slice(at, rows)
+        except pa.ArrowInvalid as error:
+            if form == "csv" and "Expected" in str(error):
+                raise _broken_line(file, csv, header) or error from None
+            raise
 
 
 def _raw(
@@ -168,15 +197,57 @@ def _raw(
     header: Header,
     rows: int,
     on_bad_line: OnBadLine | None,
+    name: str,
 ) -> Iterator[pa.RecordBatch]:
     if form == "parquet":
         with pq.ParquetFile(stream) as parquet:
-            names_to_read = None if columns is None else list(columns)
-            yield from (_sound(batch) for batch in parquet.iter_batches(batch_size=rows, columns=names_to_read))
+            yield from _parquet_batches(parquet, None if columns is None else list(columns), rows, name)
     elif form == "arrow":
         yield from (_sound(_select(batch, columns)) for batch in _arrow_reader(stream)[1])
     else:
         yield from csv_batches(stream, csv, columns, header, on_bad_line)
+
+
+def _parquet_batches(
+    parquet: pq.ParquetFile, columns: list[str] | None, rows: int, name: str
+) -> Iterator[pa.RecordBatch]:
+    """Its rows. Raises DataError, which names the row group, where one cannot be read."""
+    count = 0
+    try:
+        for batch in parquet.iter_batches(batch_size=rows, columns=columns):
+            yield _sound(batch)
+            count += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _broken_group(parquet, columns, count, name) or error from None
+
+
+def _broken_group(parquet: pq.ParquetFile, columns: list[str] | None, count: int, name: str) -> DataError | None:
+    """The error of the first row group that cannot be read, after ``count`` rows that can; None where all can be read again."""
+    start, groups = 0, parquet.metadata.num_row_groups
+    for group in range(groups):
+        end = start + parquet.metadata.row_group(group).num_rows
+        if end > count:
+            try:
+                parquet.read_row_group(group, columns=columns).validate(full=True)
+            except (pa.ArrowException, OSError) as error:
+                place = f"row group {group + 1} of {groups} (rows {start + 1:,} to {end:,})"
+                return DataError(f"{name} must be whole and readable, but {place} is not: {first_line(error)}")
+        start = end
+    return None
+
+
+def _broken_line(file: str, csv: CsvOptions, header: Header) -> DataError | None:
+    """The error of the first line with too few or too many values. The file is read again by one thread, which counts the rows."""
+    problem: pa.ArrowInvalid | None = None
+    with _stream_of(file, "csv") as stream:
+        try:
+            deque(csv_batches(stream, csv, None, header, None, threads=False), maxlen=0)
+        except pa.ArrowInvalid as error:
+            problem = error
+    if problem is None:
+        return None
+    with _stream_of(file, "csv") as stream:
+        return _ragged(problem, PurePath(file).name, header, text_lines(stream, csv))
 
 
 def read_csv(content: bytes, names_to_read: Sequence[str], name: str) -> tuple[list[str], Iterator[pa.RecordBatch]]:
@@ -191,7 +262,7 @@ def read_csv(content: bytes, names_to_read: Sequence[str], name: str) -> tuple[l
             try:
                 yield from csv_batches(pa.BufferReader(content), plain, columns, header, None, threads=False)
             except pa.ArrowInvalid as error:
-                raise _ragged(error, name, header.lines) or error from None
+                raise _ragged(error, name, header, text_lines(pa.BufferReader(content), plain)) or error from None
 
     return list(header.names), rows()
 

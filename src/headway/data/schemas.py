@@ -22,7 +22,7 @@ def checked_schema(files: Sequence[str], schema_of: Callable[[str], pa.Schema], 
     first, *others = files
     schema = _distinct(schema_of(first), PurePath(first).name)
     _check_columns(schema, PurePath(first).name, roles)
-    families = {column: family(schema.field(column).type) for column in roles}
+    families = {column: _family(schema.field(column).type) for column in roles}
     for file in others:
         name = PurePath(file).name
         _check_same(_distinct(schema_of(file), name), name, schema, PurePath(first).name, families)
@@ -56,8 +56,14 @@ def _check_same(schema: pa.Schema, name: str, first: pa.Schema, before: str, fam
                 f"{name}: all files must have the same columns, but it lacks {column}, which {before} has"
                 f"{suggest(column, [c for c in schema.names if c not in set(first.names)])}"
             )
-        new = family(schema.field(column).type)
+        new = _family(schema.field(column).type)
         if old != new and "empty" not in (old, new):
             raise DataError(
                 f"{name}: a column must have one type in all files, but {column} is {new} here and {old} in {before}"
             )
+
+
+def _family(kind: pa.DataType) -> str:
+    """As `family`; moments without a zone are another one than those with one: nobody knows by how many hours they differ."""
+    zoned = pa.types.is_timestamp(kind) and kind.tz is not None
+    return "a moment with a time zone" if zoned else family(kind)
