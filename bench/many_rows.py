@@ -31,12 +31,12 @@ def many_rows(rows: int, folder: Path = FOLDER) -> Path:
     partial = path.with_suffix(".partial")
     with pq.ParquetWriter(partial, SCHEMA) as writer:
         for number, start in enumerate(range(0, rows, GROUP)):
-            writer.write_batch(_group(number, min(GROUP, rows - start)))
+            writer.write_batch(rows_of_group(number, min(GROUP, rows - start)))
     partial.rename(path)
     return path
 
 
-def _group(number: int, rows: int) -> pa.RecordBatch:
+def rows_of_group(number: int, rows: int) -> pa.RecordBatch:
     """Rows whose class depends on two of the numbers and one of the categories; a twentieth of the numbers is null."""
     random = np.random.default_rng([number, 20])
     numbers = [random.normal(size=rows) * 10.0**i for i in range(len(NUMBERS) // 2)]
