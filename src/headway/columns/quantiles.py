@@ -18,7 +18,7 @@ K = 1600
 """Items of the top level. One below has two thirds of its room."""
 
 ROOM = 3 * K + 512
-"""Items of all levels: up to so many rows, quantiles are exact."""
+"""Items of all levels. Up to so many rows, in blocks that are no samples, quantiles are exact."""
 
 SAMPLE = 4096
 """At most so many items of a block, at least half as many: its own rank error is at most 1 / 4096, .025 % of its rows."""

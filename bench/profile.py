@@ -1,0 +1,87 @@
+"""Profiling 10,000,000 rows x 16 beside reading, DuckDB and polars: `make bench NAME=profile`. Some minutes on two cores.
+
+Each side is a process of its own, so that its memory can be told; imports are outside the clock. Reading is pyarrow's, by all cores, of all
+columns, and throws the rows away. DuckDB's SUMMARIZE and polars' streaming engine count, average, look for extremes, three quantiles and
+the number of distinct values; ours adds sums of squares that merge, any quantile, infinities, how often each category occurs, and
+the form that is merged with later files. Counts, means and extremes of all sides must agree.
+`python -m bench.profile 1000000` takes fewer rows; `--minutes 3` goes on another time.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bench.many_rows import NUMBERS, many_rows
+from bench.profile_sides import SIDES
+from bench.samples import ROOT, Samples, options
+from bench.side_by_side import OTHERS, Comparison, Ratio, against_itself, measure, summarise, tell
+
+ROWS, PAIRS, MEMORY_BYTES = 10_000_000, 3, 0.8e9
+
+
+def main(words: list[str]) -> None:
+    """Take turns, compare the answers, and judge."""
+    rows = int(words.pop(0)) if words and words[0].isdigit() else ROWS
+    chosen = options(words)
+    name = "profile" if rows == ROWS else f"profile-{rows}"
+    samples, table = Samples(name, fresh=chosen.fresh), many_rows(rows)
+    answers: dict[str, dict[str, list[float]]] = {}
+    sides = {side: _side(side, table, samples, answers) for side in SIDES}
+    comparisons = [
+        Comparison(
+            "reading all columns by all cores: at most twice as long", sides["ours"], sides["reading"], PAIRS, 2.0
+        ),
+        Comparison("time of DuckDB's SUMMARIZE", sides["ours"], sides["duckdb"], PAIRS, 1.0),
+        Comparison("time of polars, streaming", sides["ours"], sides["polars"], PAIRS),
+        against_itself(sides["reading"], PAIRS),
+    ]
+    if not measure(samples, comparisons, chosen):
+        print("more is to be measured; run it again to go on")
+    _must_agree(answers)
+    ratios = {one.label: summarise(samples.of(one.label), one.goal) for one in comparisons if samples.of(one.label)}
+    for side in SIDES:
+        if samples.of(f"{side}: peak"):
+            peak, cpu = max(samples.of(f"{side}: peak")), float(np.median(samples.of(f"{side}: cpu")))
+            print(f"{side}: at most {peak / 1e9:.2f} GB, {cpu:.1f} s of a core")
+    if samples.of("ours: peak"):
+        ratios["memory within 0.8 GB"] = summarise(np.log([max(samples.of("ours: peak")) / MEMORY_BYTES]), 1.0)
+    itself: dict[str, Ratio] = {"": ratios["A/A"]} if "A/A" in ratios else {}
+    tell(name, ratios, itself, max(samples.of(OTHERS), default=None))
+
+
+def _side(side: str, table: Path, samples: Samples, answers: dict[str, dict[str, list[float]]]) -> Callable[[], float]:
+    """The work of one side in a process of its own, which returns its seconds and keeps its memory."""
+
+    def work() -> float:
+        words = [sys.executable, "-m", "bench.profile_sides", side, str(table)]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        values = json.loads(done.stdout)
+        samples.add(f"{side}: peak", values["peak"])
+        samples.add(f"{side}: cpu", values["cpu"])
+        answers[side] = values["answers"]
+        return float(values["seconds"])
+
+    return work
+
+
+def _must_agree(answers: dict[str, dict[str, list[float]]]) -> None:
+    """Mean, smallest, largest and nulls of each number, of all sides that were run."""
+    for side in ("duckdb", "polars"):
+        for name in NUMBERS if side in answers and "ours" in answers else ():
+            own, theirs = answers["ours"][name], answers[side][name]
+            if not np.allclose(own[: len(theirs)], theirs, rtol=1e-6, atol=1e-9):
+                raise SystemExit(
+                    f"{name}: mean, min, max and nulls must be equal, but are {own} and {theirs} of {side}"
+                )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
