@@ -13,6 +13,7 @@ import sklearn.metrics as sk
 from headway.errors import ConfigError
 from headway.evaluate.config import ThresholdConfig
 from headway.evaluate.resample import Units
+from headway.evaluate.result import ThresholdResult
 from headway.evaluate.threshold import choose, measure_threshold, reaches
 from headway.files.atomic import read_json
 from headway.models.description import THRESHOLD
@@ -71,7 +72,26 @@ def test_a_precision_that_no_threshold_reaches_is_said_and_the_highest_is_taken(
     threshold = choose(config, target, p, Units("row", 400))
     assert threshold is not None
     assert (p >= threshold.value).all()
+    assert threshold.aim == f"the highest precision there is, {target.mean():.3g}, since 0.99 is not reached"
     assert reaches(ThresholdConfig(by="recall_at_precision", precision=0.05), target, p) is None
+
+
+def test_few_hits_have_an_exact_interval_or_none_and_never_one_of_no_width() -> None:
+    """Of 0 hits in n, Clopper and Pearson's upper end is 1 - 0.025^(1/n)."""
+    target, p = np.zeros(300, int), np.linspace(0, 0.4, 300)
+    target[:6], p[-5:] = 1, 0.9
+    threshold, config = Threshold(0.5, 0.4, 0.6, 100, "the best F1"), ThresholdConfig(by="f1")
+    prediction = np.stack([1 - p, p], 1)
+
+    def measured(units: Units) -> ThresholdResult:
+        return measure_threshold("classification", threshold, config, ("no", "yes"), target, prediction, 200, units)
+
+    metrics = measured(Units("row", 300)).metrics
+    for name, count in (("precision", 5), ("recall", 6)):
+        assert (metrics[name].value, metrics[name].low) == (0.0, 0.0)
+        assert metrics[name].high == pytest.approx(1 - 0.025 ** (1 / count))
+    together = measured(Units.of("group", np.repeat(np.arange(100), 3))).metrics["precision"]
+    assert (together.value, together.low, together.high) == (0.0, None, None)
 
 
 def test_rows_of_one_class_alone_choose_no_threshold() -> None:
