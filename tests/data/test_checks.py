@@ -71,36 +71,36 @@ def test_sound_columns_give_no_finding(tmp_path: Path) -> None:
 def test_a_column_that_cannot_be_learnt_from_is_found(
     tmp_path: Path, change: dict[str, Any], severity: str, said: str
 ) -> None:
-    found = _columns(tmp_path, _frame().assign(**change), FEATURES)
-    assert [(f.severity, said in f.text) for f in found] == [(severity, True)], found
+    finding = _columns(tmp_path, _frame().assign(**change), FEATURES)
+    assert [(f.severity, said in f.text) for f in finding] == [(severity, True)], finding
 
 
 def test_numbers_called_text_and_text_called_numbers_are_told_with_the_fix(tmp_path: Path) -> None:
     frame = _frame(300)[["y"]].assign(age=np.arange(300) % 62 + 18, note=["red car", "blue car", "a house"] * 100)
-    (found,) = _columns(tmp_path, frame, {"age": "text", "note": "text"})
-    assert found.severity == "warn"
-    assert found.text.startswith("age should be text, but its values have no letters, for example '")
-    assert found.text.endswith("'; is it numeric or categorical? change data.features.age")
+    (finding,) = _columns(tmp_path, frame, {"age": "text", "note": "text"})
+    assert finding.severity == "warn"
+    assert finding.text.startswith("age should be text, but its values have no letters, for example '")
+    assert finding.text.endswith("'; is it numeric or categorical? change data.features.age")
     with pytest.raises(DataError, match=r"note must be numeric, but 300 values are not .*; change data.features.note"):
         profile_table(_table(tmp_path, frame, {"note": "numeric"}))
 
 
 def test_an_id_says_where_to_put_it(tmp_path: Path) -> None:
-    (found,) = _columns(tmp_path, _frame().assign(c=[f"p{i}" for i in range(3000)]), FEATURES)
-    assert "data.keys or data.ignore" in found.text
+    (finding,) = _columns(tmp_path, _frame().assign(c=[f"p{i}" for i in range(3000)]), FEATURES)
+    assert "data.keys or data.ignore" in finding.text
 
 
 def test_the_positive_class_must_be_a_class(tmp_path: Path) -> None:
-    (found,) = _columns(tmp_path, _frame(), FEATURES, positive="Yes")
-    assert found.severity == "stop"
-    assert "Yes is none of" in found.text
+    (finding,) = _columns(tmp_path, _frame(), FEATURES, positive="Yes")
+    assert finding.severity == "stop"
+    assert "Yes is none of" in finding.text
 
 
 def test_a_regression_target_must_vary_and_be_finite(tmp_path: Path) -> None:
-    (found,) = _columns(tmp_path, _frame().assign(y=2.5), FEATURES, "regression")
-    assert found.text == "the target y must have different values, but every row has 2.5"
-    (found,) = _columns(tmp_path, _frame().assign(y=[np.inf, *range(2999)]), FEATURES, "regression")
-    assert "1 value is infinite" in found.text
+    (finding,) = _columns(tmp_path, _frame().assign(y=2.5), FEATURES, "regression")
+    assert finding.text == "the target y must have different values, but every row has 2.5"
+    (finding,) = _columns(tmp_path, _frame().assign(y=[np.inf, *range(2999)]), FEATURES, "regression")
+    assert "1 value is infinite" in finding.text
 
 
 def _parts(n: int) -> np.ndarray:
@@ -113,8 +113,8 @@ def test_a_numeric_leak_is_found_in_either_direction_and_noise_is_not(tmp_path: 
     frame["down"] = -frame.up
     frame["weak"] = (frame.y == "yes") + RNG.normal(0, 1, 3000)
     kinds = {**FEATURES, "up": "numeric", "down": "numeric", "weak": "numeric"}
-    found = check_leaks(_table(tmp_path, frame, kinds), _parts(3000), ValidationConfig())
-    assert [(f.column, f.severity) for f in found] == [("up", "stop"), ("down", "stop")]
+    finding = check_leaks(_table(tmp_path, frame, kinds), _parts(3000), ValidationConfig())
+    assert [(f.column, f.severity) for f in finding] == [("up", "stop"), ("down", "stop")]
     warned = check_leaks(_table(tmp_path, frame, kinds), _parts(3000), ValidationConfig(leaks="warn"))
     assert {f.severity for f in warned} == {"warn"}
 
@@ -125,21 +125,21 @@ def test_a_leak_hidden_in_categories_or_in_missing_values_is_found(tmp_path: Pat
     frame["gone"] = np.where(frame.y == "yes", np.nan, RNG.normal(size=3000))
     frame["own"] = [f"p{i}" for i in range(3000)]
     kinds = {**FEATURES, "code": "categorical", "gone": "numeric", "own": "categorical"}
-    found = check_leaks(_table(tmp_path, frame, kinds), _parts(3000), ValidationConfig())
-    assert [f.column for f in found] == ["code", "gone"]
+    finding = check_leaks(_table(tmp_path, frame, kinds), _parts(3000), ValidationConfig())
+    assert [f.column for f in finding] == ["code", "gone"]
 
 
 def test_a_regression_leak_and_a_sum_are_found(tmp_path: Path) -> None:
     frame = pd.DataFrame({k: RNG.integers(0, 1000, 3000) for k in ("p", "q", "r", "z")})
     frame["y"] = frame.p + frame.q + frame.r
     kinds = dict.fromkeys(("p", "q", "r", "z"), "numeric")
-    (found,) = check_leaks(_table(tmp_path, frame, kinds, "regression"), _parts(3000), ValidationConfig())
-    assert "p + q + r = y" in found.text
+    (finding,) = check_leaks(_table(tmp_path, frame, kinds, "regression"), _parts(3000), ValidationConfig())
+    assert "p + q + r = y" in finding.text
     frame["twin"] = np.exp(frame.y / 1000)
     kinds["twin"] = "numeric"
-    found = check_leaks(_table(tmp_path, frame, kinds, "regression"), _parts(3000), ValidationConfig())[0]
-    assert found.column == "twin"
-    assert "R²" in found.text
+    finding = check_leaks(_table(tmp_path, frame, kinds, "regression"), _parts(3000), ValidationConfig())[0]
+    assert finding.column == "twin"
+    assert "R²" in finding.text
 
 
 def test_a_sum_is_found_that_is_rounded_or_lacks_a_fee_and_a_sum_with_noise_is_not() -> None:
@@ -184,11 +184,11 @@ def test_test_rows_among_training_rows_are_counted(tmp_path: Path) -> None:
     frame = _frame(1000)
     frame.loc[4] = frame.loc[0]  # row 5 is a test row
     table = _table(tmp_path, frame, FEATURES)
-    (found,) = check_overlap(table, _parts(1000), ValidationConfig())
-    assert (found.severity, found.examples) == ("warn", (5,))
-    (found,) = check_overlap(table, _parts(1000), ValidationConfig(max_overlap=0.001))
-    assert found.severity == "stop"
-    assert "0.50% of them (1 of 200)" in found.text
+    (finding,) = check_overlap(table, _parts(1000), ValidationConfig())
+    assert (finding.severity, finding.examples) == ("warn", (5,))
+    (finding,) = check_overlap(table, _parts(1000), ValidationConfig(max_overlap=0.001))
+    assert finding.severity == "stop"
+    assert "0.50% of them (1 of 200)" in finding.text
     assert check_overlap(_table(tmp_path, _frame(1000), FEATURES), _parts(1000), ValidationConfig()) == []
 
 

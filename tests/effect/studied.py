@@ -37,5 +37,5 @@ def studied() -> StudyResult:
     plan = {"budget": 3600.0, "seeds": 5, "target": None}
     with tempfile.TemporaryDirectory() as folder:
         book = Notebook(Path(folder) / "effect.jsonl")
-        found = conclusions(Study(bench, setting(), select(NAMES), book, plan, lambda *_: None).run())
-    return replace(found, summary=summary(found))
+        result = conclusions(Study(bench, setting(), select(NAMES), book, plan, lambda *_: None).run())
+    return replace(result, summary=summary(result))

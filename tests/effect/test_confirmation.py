@@ -55,18 +55,18 @@ def sessions(rng: np.random.Generator, count: int, log_ratio: float) -> list[Ses
 
 def chosen_and_measured(rng: np.random.Generator, truth: float, techniques: list[Technique]) -> Findings:
     """The best-looking of many techniques, whose effect is the same for all, and its fresh sessions up to the look that ends it."""
-    found = Findings(setting(), techniques, Unwritten(Path(os.devnull) / "none"), PLAN)
+    findings = Findings(setting(), techniques, Unwritten(Path(os.devnull) / "none"), PLAN)
     for technique in techniques:
         for one in sessions(rng, 4, truth):
-            found.book.add_session(f"technique/{technique.name}", one)
-    best = min(techniques, key=lambda technique: found.time(f"technique/{technique.name}").value)
-    found.book.add_answer("candidates", {"names": [[best.name]]}, 0.0)
+            findings.book.add_session(f"technique/{technique.name}", one)
+    best = min(techniques, key=lambda technique: findings.time(f"technique/{technique.name}").value)
+    findings.book.add_answer("candidates", {"names": [[best.name]]}, 0.0)
     for look in CONFIRM_LOOKS:
-        for one in sessions(rng, look - len(found.book.sessions(key_of(0))), truth):
-            found.book.add_session(key_of(0), one)
-        if confirmations(found)[0].outcome != "open":
+        for one in sessions(rng, look - len(findings.book.sessions(key_of(0))), truth):
+            findings.book.add_session(key_of(0), one)
+        if confirmations(findings)[0].outcome != "open":
             break
-    return found
+    return findings
 
 
 def many(count: int = 20) -> list[Technique]:
@@ -79,10 +79,10 @@ def many(count: int = 20) -> list[Technique]:
 def test_the_best_of_many_that_do_nothing_seems_to_gain_and_is_not_confirmed() -> None:
     rng, seemed, wrong = np.random.default_rng(0), [], 0
     for _ in range(40):
-        found = chosen_and_measured(rng, 0.0, many())
-        best = candidates(found)[0][0]
-        seemed.append(math.log(found.time(f"technique/{best.name}").value))
-        wrong += winner(found) is not None
+        findings = chosen_and_measured(rng, 0.0, many())
+        best = candidates(findings)[0][0]
+        seemed.append(math.log(findings.time(f"technique/{best.name}").value))
+        wrong += winner(findings) is not None
     assert np.mean(seemed) < -0.015, "the winner's curse: its own samples say that it gains"
     assert wrong <= 2  # the three looks of an attempt allow 1.25 % on this side: .5 of 40
 
@@ -90,11 +90,11 @@ def test_the_best_of_many_that_do_nothing_seems_to_gain_and_is_not_confirmed() -
 def test_what_is_reported_covers_the_truth_that_the_chosen_samples_overstate() -> None:
     rng, truth, covered, overstated, found_it = np.random.default_rng(1), -0.10, 0, 0, 0
     for _ in range(40):
-        found = chosen_and_measured(rng, truth, many())
-        best, one = candidates(found)[0][0], confirmations(found)[0]
+        findings = chosen_and_measured(rng, truth, many())
+        best, one = candidates(findings)[0][0], confirmations(findings)[0]
         assert one.effect is not None
         covered += one.effect.low <= math.exp(truth) <= one.effect.high
-        overstated += found.time(f"technique/{best.name}").value < math.exp(truth)
+        overstated += findings.time(f"technique/{best.name}").value < math.exp(truth)
         found_it += one.outcome == "confirmed"
     assert covered >= 36
     assert overstated >= 36
@@ -121,26 +121,26 @@ def test_studies_with_nothing_to_find_recommend_nothing() -> None:
 
 
 def test_a_gain_is_confirmed_on_sessions_of_its_own() -> None:
-    found = study(Simulated(fused(0.8), noise=0.04), ["fused optimizer", "kept memory"])
-    one = winner(found)
+    findings = study(Simulated(fused(0.8), noise=0.04), ["fused optimizer", "kept memory"])
+    one = winner(findings)
     assert one is not None
     assert names_of(one.techniques) == ["fused optimizer"]
     assert one.time is not None
     assert one.time.value == pytest.approx(0.8, rel=0.05)
-    assert one.sessions == len(found.book.sessions(key_of(0))) >= CONFIRM_LOOKS[0]
-    shown = plain(conclusions(found))["recommended"]
-    assert shown["time"]["value"] == one.time.value != found.time("technique/fused optimizer").value
+    assert one.sessions == len(findings.book.sessions(key_of(0))) >= CONFIRM_LOOKS[0]
+    shown = plain(conclusions(findings))["recommended"]
+    assert shown["time"]["value"] == one.time.value != findings.time("technique/fused optimizer").value
 
 
 def test_what_was_confirmed_stays_so_whatever_else_is_measured_later() -> None:
-    found = study(Simulated(fused(0.8), noise=0.04), ["fused optimizer", "kept memory"])
-    before = plain(conclusions(found))["recommended"]
+    findings = study(Simulated(fused(0.8), noise=0.04), ["fused optimizer", "kept memory"])
+    before = plain(conclusions(findings))["recommended"]
     rng = np.random.default_rng(0)
     for number in range(6):
         for shift in rng.normal(0, 2.0, 4):  # far noisier than all before
-            found.book.add_session(f"with/{number}", sessions(rng, 1, shift)[0])
-    assert found.spread() is not None
-    assert plain(conclusions(found))["recommended"] == before
+            findings.book.add_session(f"with/{number}", sessions(rng, 1, shift)[0])
+    assert findings.spread() is not None
+    assert plain(conclusions(findings))["recommended"] == before
 
 
 class Lucky(Simulated):
@@ -159,24 +159,24 @@ def test_what_was_lucky_is_not_recommended_and_the_study_says_so() -> None:
     bench.until = (
         len(before.book.sessions("technique/fused optimizer")) + 3
     )  # breakdown and two readings of losses come between
-    found = study(bench, ["fused optimizer"])
-    assert found.verdicts() == {"fused optimizer": "helps"}
-    assert winner(found) is None
-    shown = plain(conclusions(found))["recommended"]
+    findings = study(bench, ["fused optimizer"])
+    assert findings.verdicts() == {"fused optimizer": "helps"}
+    assert winner(findings) is None
+    shown = plain(conclusions(findings))["recommended"]
     assert (shown["names"], shown["fields"], shown["time"]) == ([], {}, None)
     assert [one["outcome"] for one in shown["confirmations"]] == ["not confirmed"]
 
 
 def test_quality_is_confirmed_from_fresh_seeds() -> None:
     bench = Simulated(half=lambda recipe: 0.4 if recipe["schedule"] == "one_cycle" else 1.0, noise=0.04)
-    found = study(bench, ["one-cycle"])
-    one = winner(found)
+    findings = study(bench, ["one-cycle"])
+    one = winner(findings)
     assert one is not None
     assert one.seeds == 5
     assert one.passes is not None
     assert one.passes.all_reached
     for name in (FRESH_BASELINE, key_of(0)):
-        assert {int(seed) for seed in found.book.answers(f"curve/{name}/")} == set(range(FRESH, FRESH + 5))
+        assert {int(seed) for seed in findings.book.answers(f"curve/{name}/")} == set(range(FRESH, FRESH + 5))
 
 
 class Forgets(Simulated):
@@ -189,10 +189,10 @@ class Forgets(Simulated):
 
 
 def test_what_loses_quality_from_fresh_seeds_is_not_recommended() -> None:
-    found = study(Forgets(half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0, noise=0.04), ["one-cycle"])
-    assert found.verdicts() == {"one-cycle": "helps"}
-    assert winner(found) is None
-    assert confirmations(found)[0].why == "its quality is worse"
+    findings = study(Forgets(half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0, noise=0.04), ["one-cycle"])
+    assert findings.verdicts() == {"one-cycle": "helps"}
+    assert winner(findings) is None
+    assert confirmations(findings)[0].why == "its quality is worse"
 
 
 class Diverges(Simulated):
@@ -206,23 +206,23 @@ class Diverges(Simulated):
 
 def test_a_whole_that_diverges_from_fresh_seeds_gives_way_to_the_best_of_its_parts() -> None:
     bench = Diverges(fused(0.8), half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0, noise=0.04)
-    found = study(bench, ["fused optimizer", "one-cycle"])
-    first, second = confirmations(found)
+    findings = study(bench, ["fused optimizer", "one-cycle"])
+    first, second = confirmations(findings)
     assert (first.outcome, first.why) == ("not confirmed", "a loss did not stay finite")
     assert names_of(second.techniques) == ["one-cycle"]
     assert second.outcome == "not confirmed", "it diverges, too"
-    assert winner(found) is None
+    assert winner(findings) is None
 
 
 def test_without_time_for_trainings_the_part_that_leaves_the_quality_alone_is_confirmed() -> None:
-    found = study(
+    findings = study(
         Simulated(fused(0.8), half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0),
         ["fused optimizer", "one-cycle"],
     )
-    assert names_of(candidates(found)[0]) == ["fused optimizer", "one-cycle"]
-    found.book._lines = [line for line in found.book._lines if line["key"] != "candidates"]
-    assert all("one-cycle" not in names_of(few) for few in candidates(found, trainable=False))
-    assert len(candidates(found)) <= ATTEMPTS
+    assert names_of(candidates(findings)[0]) == ["fused optimizer", "one-cycle"]
+    findings.book._lines = [line for line in findings.book._lines if line["key"] != "candidates"]
+    assert all("one-cycle" not in names_of(few) for few in candidates(findings, trainable=False))
+    assert len(candidates(findings)) <= ATTEMPTS
 
 
 def test_what_seems_to_help_and_is_not_settled_may_be_part_of_what_is_confirmed() -> None:
@@ -240,19 +240,19 @@ def test_what_seems_to_help_and_is_not_settled_may_be_part_of_what_is_confirmed(
 
     together = []
     for seed in range(4):
-        found = study(Simulated(cost, noise=0.05, life=0.01, seed=seed), names, budget=60.0)
-        one = winner(found)
+        findings = study(Simulated(cost, noise=0.05, life=0.01, seed=seed), names, budget=60.0)
+        one = winner(findings)
         together.append(0 if one is None else len(one.techniques))
     assert sum(count >= 2 for count in together) >= 3
 
 
 def test_pairs_of_trainings_are_matched_by_their_seed() -> None:
-    found = Findings(setting(), select(["one-cycle"]), Unwritten(Path(os.devnull) / "none"), PLAN)
+    findings = Findings(setting(), select(["one-cycle"]), Unwritten(Path(os.devnull) / "none"), PLAN)
     curve = {"passes": [1.0], "loss": [1.0], "seconds": 1.0, "diverged": False}
     for name, seeds in (("baseline", (0, 1, 2)), ("one-cycle", (2, 0))):
         for seed in seeds:
-            found.book.add_answer(f"curve/{name}/{seed}", {**curve, "quality": [float(seed)]}, 1.0)
-    assert [(a["quality"], b["quality"]) for a, b in found.trained_pairs("baseline", "one-cycle")] == [
+            findings.book.add_answer(f"curve/{name}/{seed}", {**curve, "quality": [float(seed)]}, 1.0)
+    assert [(a["quality"], b["quality"]) for a, b in findings.trained_pairs("baseline", "one-cycle")] == [
         ([0.0], [0.0]),
         ([2.0], [2.0]),
     ]

@@ -33,16 +33,16 @@ HOUR = setting(counts=36_000, recipe=BASE.model_copy(update={"epochs": 10, "pric
 def test_a_run_costs_the_time_until_it_is_ready_and_its_steps() -> None:
     assert ready_seconds(SESSIONS) == (1.0, 11.0)
     assert run_seconds(SESSIONS, HOUR) == pytest.approx(3600.0)
-    found = cost_ratio(Interval(0.5, 0.4, 0.6, 0.01), SESSIONS, HOUR)
-    assert (found.value, found.low, found.high) == pytest.approx((1811 / 3601, 1451 / 3601, 2171 / 3601))
-    paid = money(found, SESSIONS, HOUR)
+    cost = cost_ratio(Interval(0.5, 0.4, 0.6, 0.01), SESSIONS, HOUR)
+    assert (cost.value, cost.low, cost.high) == pytest.approx((1811 / 3601, 1451 / 3601, 2171 / 3601))
+    paid = money(cost, SESSIONS, HOUR)
     assert paid == pytest.approx((2 * 3601 / 3600, 2 * 1811 / 3600))
 
 
 def test_a_price_that_nobody_told_is_not_made_up_and_an_open_effect_stays_open() -> None:
-    found = cost_ratio(Interval(0.5, 0.0, math.inf), SESSIONS, HOUR)
-    assert not found.bounded
-    assert money(found, SESSIONS, setting(counts=36_000)) is None
+    cost = cost_ratio(Interval(0.5, 0.0, math.inf), SESSIONS, HOUR)
+    assert not cost.bounded
+    assert money(cost, SESSIONS, setting(counts=36_000)) is None
 
 
 def test_what_gains_in_a_step_and_loses_until_it_is_ready_costs_more() -> None:
@@ -54,10 +54,10 @@ def test_every_timed_technique_has_its_cost(tmp_path: Path) -> None:
     bench = Simulated(half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0)
     plan = {"budget": 3600.0, "seeds": 5, "target": None}
     names = ["resident data", "one-cycle", "int8 prediction", "tf32"]
-    found = plain(
+    cost = plain(
         conclusions(Study(bench, HOUR, select(names), Notebook(tmp_path / "e.jsonl"), plan, lambda *_: None).run())
     )
-    rows = {row["name"]: row for row in found["techniques"]}
+    rows = {row["name"]: row for row in cost["techniques"]}
     assert rows["tf32"]["cost"] is None
     assert rows["int8 prediction"]["cost"] == rows["int8 prediction"]["time"]
     for name in ("resident data", "one-cycle"):

@@ -87,21 +87,21 @@ def test_the_recommended_recipe_is_put_over_the_projects(root: Path) -> None:
 
 
 def test_a_recipe_that_says_more_is_not_written_over(root: Path) -> None:
-    found, written = studied(), root / "conf" / "flowers.recipe.yaml"
+    result, written = studied(), root / "conf" / "flowers.recipe.yaml"
     other, _ = open_study("flowers", root, ("model=tabm",), StudyOptions())
-    assert keep_recipe(other, root, found) == other.path / "recipe.yaml", "of another model than the project's"
+    assert keep_recipe(other, root, result) == other.path / "recipe.yaml", "of another model than the project's"
     part, _ = open_study("flowers", root, (), StudyOptions(("bf16",)))
-    assert keep_recipe(part, root, found) == written, "better than none"
-    assert keep_recipe(part, root, found) == part.path / "recipe.yaml"
-    assert effects.lines(found, part, root)[-1].endswith(f"; kept {written}, which comes from a fuller study")
+    assert keep_recipe(part, root, result) == written, "better than none"
+    assert keep_recipe(part, root, result) == part.path / "recipe.yaml"
+    assert effects.lines(result, part, root)[-1].endswith(f"; kept {written}, which comes from a fuller study")
     whole, _ = open_study("flowers", root, (), StudyOptions())
-    assert keep_recipe(whole, root, found) == written
-    nothing = replace(found, techniques=tuple(replace(row, verdict="not settled") for row in found.techniques))
+    assert keep_recipe(whole, root, result) == written
+    nothing = replace(result, techniques=tuple(replace(row, verdict="not settled") for row in result.techniques))
     assert keep_recipe(whole, root, nothing) == whole.path / "recipe.yaml"
-    busy = replace(found, contention=Surroundings("unusable", "load 25 on 2 cores"))
+    busy = replace(result, contention=Surroundings("unusable", "load 25 on 2 cores"))
     assert keep_recipe(whole, root, busy) == whole.path / "recipe.yaml", "figures that cannot be used"
-    tried = (replace(found.recommended.confirmations[0], outcome="open"),)
-    unconfirmed = replace(found, recommended=replace(found.recommended, confirmations=tried))
+    tried = (replace(result.recommended.confirmations[0], outcome="open"),)
+    unconfirmed = replace(result, recommended=replace(result.recommended, confirmations=tried))
     assert keep_recipe(whole, root, unconfirmed) == whole.path / "recipe.yaml", "there was no time to confirm its own"
 
 
@@ -111,12 +111,12 @@ def test_a_study_of_an_earlier_version_is_shown_and_its_recipe_read(root: Path) 
     del kept["contention"]
     kept["recommended"] = {key: kept["recommended"][key] for key in ("names", "time", "fields", "to_target", "quality")}
     del kept["techniques"][0]["reached"]
-    found = StudyResult.from_json(kept)
-    assert "not confirmed on fresh samples (a study of an earlier version)" in summary(found)
+    result = StudyResult.from_json(kept)
+    assert "not confirmed on fresh samples (a study of an earlier version)" in summary(result)
     run = runs.start(load_project("flowers", root), root)
-    write_report(run.path / "effect.html", "flowers", found, {})
-    assert effects.table(found)
-    written = keep_recipe(run_of_all(root), root, found)
+    write_report(run.path / "effect.html", "flowers", result, {})
+    assert effects.table(result)
+    written = keep_recipe(run_of_all(root), root, result)
     assert "confirmed" not in yaml.safe_load(written.read_text())
     assert 'train.residence="device"' in recipe_settings(root, "flowers")
     assert "was not confirmed on fresh samples" in str(recipe_warning(root, "flowers"))
@@ -130,23 +130,23 @@ def run_of_all(root: Path) -> RunDirectory:
 
 def test_a_busy_machine_comes_first_in_what_is_said(root: Path) -> None:
     text = "load 25 on 2 cores; a computing process had 31% of a core"
-    found = replace(studied(), contention=Surroundings("unusable", text))
-    assert summary(found).startswith(f"L{text[1:]}: these figures cannot be used. ")
-    page = write_report(root / "effect.html", "flowers", found, {}).read_text()
+    result = replace(studied(), contention=Surroundings("unusable", text))
+    assert summary(result).startswith(f"L{text[1:]}: these figures cannot be used. ")
+    page = write_report(root / "effect.html", "flowers", result, {}).read_text()
     assert page.index("these figures cannot be used") < page.index(" helps")
-    found = replace(found, summary=summary(found))
+    result = replace(result, summary=summary(result))
     run = runs.start(load_project("flowers", root), root)
-    assert "these figures cannot be used" in effects.lines(found, run, root)[0]
-    found = replace(found, contention=Surroundings("disturbed", "other programs used 0.4 of 2 cores"))
-    assert summary(found).startswith("The machine was not quiet (other programs used 0.4 of 2 cores)")
+    assert "these figures cannot be used" in effects.lines(result, run, root)[0]
+    result = replace(result, contention=Surroundings("disturbed", "other programs used 0.4 of 2 cores"))
+    assert summary(result).startswith("The machine was not quiet (other programs used 0.4 of 2 cores)")
 
 
 def test_the_terminal_shows_every_technique_with_its_verdict(root: Path) -> None:
-    found = studied()
-    rows = effects.table(found)
+    result = studied()
+    rows = effects.table(result)
     assert rows[0]["technique"] == "resident data"
     assert {row["verdict"] for row in rows} >= {"helps", "hurts", "changes quality", "unsupported here"}
     run = runs.start(load_project("flowers", root), root)
-    text = "\n".join(effects.lines(found, run, root))
+    text = "\n".join(effects.lines(result, run, root))
     assert "a step of the baseline: 10.00 ms (batches 20%, forward 20%, backward 40%, optimizer 20%)" in text
     assert "headway run flowers --recipe" in text

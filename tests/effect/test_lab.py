@@ -118,7 +118,7 @@ def gpu_lab(lab: tuple[Lab, RunDirectory]) -> Iterator[tuple[Lab, RunDirectory]]
 
 
 def pids(lab: Lab) -> list[int | None]:
-    return [process._process.pid for _, process in lab._kept]
+    return [process._process.pid for _, process in lab._waiting_stations]
 
 
 def test_on_a_gpu_sessions_take_over_the_processes_of_earlier_ones(gpu_lab: tuple[Lab, RunDirectory]) -> None:
@@ -143,7 +143,7 @@ def test_in_a_kept_process_a_variant_begins_as_in_a_new_one(
     new, kept = ([one.ask(each, "losses", count=6)["losses"] for each in variants] for one in (lab[0], gpu_lab[0]))
     assert kept == new
     assert kept[0] == kept[2] != kept[1]
-    ((_, process),) = gpu_lab[0]._kept
+    ((_, process),) = gpu_lab[0]._waiting_stations
     with pytest.raises(Unsupported):  # it holds no variant while it waits, so that others have the GPU's memory
         process.ask("losses", count=1)
     assert pids(lab[0]) == [], "on a CPU a session's processes are its own"
@@ -159,7 +159,7 @@ def test_a_process_that_failed_is_not_kept(gpu_lab: tuple[Lab, RunDirectory]) ->
     (pid,) = pids(lab)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    lab._kept[0][1]._process.join(10)
+    lab._waiting_stations[0][1]._process.join(10)
     with pytest.raises(Unsupported, match="was killed"):
         lab.ask(variant(run), "clock")
     assert lab.ask(variant(run), "clock")["cpu"] > 0
@@ -169,7 +169,7 @@ def test_few_processes_wait_and_none_is_left(gpu_lab: tuple[Lab, RunDirectory]) 
     lab, run = gpu_lab
     for threads in range(1, MOST_KEPT + 3):
         lab.ask(variant(run, threads=threads), "clock")
-    processes = [process._process for _, process in lab._kept]
+    processes = [process._process for _, process in lab._waiting_stations]
     assert len(processes) == MOST_KEPT
     lab.close()
     assert not any(process.is_alive() for process in processes)

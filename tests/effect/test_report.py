@@ -16,13 +16,13 @@ ENVIRONMENT = {"cpu": "A <CPU>", "cores": 2, "gpus": [], "packages": {"torch": "
 
 
 def test_the_report_is_whole_and_needs_no_network(tmp_path: Path) -> None:
-    found = studied()
-    page = write_report(tmp_path / "effect.html", "a<b", found, ENVIRONMENT).read_text()
+    result = studied()
+    page = write_report(tmp_path / "effect.html", "a<b", result, ENVIRONMENT).read_text()
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     assert "a&lt;b" in page
     assert "A &lt;CPU&gt;, 2 cores, no GPU, torch 2.13.0" in page
     assert page.count("<svg") == 3
-    for row in found.techniques:
+    for row in result.techniques:
         assert row.name in page
         assert row.verdict in page
     samples = json.loads(re.search(r'id="samples">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
@@ -33,24 +33,24 @@ def test_the_report_is_whole_and_needs_no_network(tmp_path: Path) -> None:
 
 
 def test_what_was_found_is_said_in_numbers(tmp_path: Path) -> None:
-    found = studied()
-    assert found.recommended.names[:2] == ("resident data", "fused optimizer")
-    time, to_target = found.recommended.time, found.recommended.to_target
+    result = studied()
+    assert result.recommended.names[:2] == ("resident data", "fused optimizer")
+    time, to_target = result.recommended.time, result.recommended.to_target
     assert time is not None
     assert to_target is not None
     assert 0.5 < time.value < 0.62
-    assert "one-cycle" in found.recommended.names
+    assert "one-cycle" in result.recommended.names
     assert to_target.value < 0.5
-    assert "times as fast" in found.summary
-    verdicts = {row.name: row.verdict for row in found.techniques}
+    assert "times as fast" in result.summary
+    verdicts = {row.name: row.verdict for row in result.techniques}
     assert verdicts["label smoothing"] == "changes quality"
     assert verdicts["tf32"] == "unsupported here"
 
 
 def test_a_study_that_measured_nothing_has_a_report_too(tmp_path: Path) -> None:
     rows = tuple(row for row in studied().techniques if row.name == "tf32")
-    found = replace(studied(), techniques=rows, stack=Whole(), recommended=Recommended())
-    assert "<svg" not in write_report(tmp_path / "e.html", "x", found, ENVIRONMENT).read_text()
+    result = replace(studied(), techniques=rows, stack=Whole(), recommended=Recommended())
+    assert "<svg" not in write_report(tmp_path / "e.html", "x", result, ENVIRONMENT).read_text()
 
 
 def test_a_study_is_read_from_its_file_as_it_was_found(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_no_text_of_a_study_is_taken_for_html(tmp_path: Path) -> None:
     """Names and reasons may come from a project, and end up in every part of the report."""
     hostile = "</script><b>&"
     first = studied().techniques[0]
-    found = replace(
+    result = replace(
         studied(),
         techniques=(replace(first, name=hostile, reason=hostile, verdict="helps", samples=((0.1,),)),),
         stack=Whole(),
@@ -74,7 +74,7 @@ def test_no_text_of_a_study_is_taken_for_html(tmp_path: Path) -> None:
             fields={"x": hostile}, confirmations=(Confirmed(names=(hostile,), outcome="confirmed"),)
         ),
     )
-    page = write_report(tmp_path / "effect.html", hostile, found, ENVIRONMENT).read_text()
+    page = write_report(tmp_path / "effect.html", hostile, result, ENVIRONMENT).read_text()
     outside = re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
     assert hostile not in outside
     assert outside.count("&lt;/script&gt;&lt;b&gt;&amp;") == 11, (

@@ -60,8 +60,8 @@ def test_coverage_holds_at_every_look_together_although_processes_differ_for_lif
     missed = 0
     for _ in range(300):
         logs = 0.05 + rng.normal(0, 0.018, 32) + np.median(rng.standard_t(3, (32, 4)) * 0.03, 1)
-        found = [ratio(logs[:n], 4) for n in (4, 8, 16, 32)]
-        missed += any(not one.low <= truth <= one.high for one in found)
+        intervals = [ratio(logs[:n], 4) for n in (4, 8, 16, 32)]
+        missed += any(not one.low <= truth <= one.high for one in intervals)
     assert missed <= 26  # 5 % of 300, and three deviations of luck
 
 
@@ -69,10 +69,10 @@ def test_coverage_holds_at_every_look_together_although_processes_differ_for_lif
 def test_the_spread_is_the_one_that_the_variances_were_drawn_from(freedom: float) -> None:
     rng = np.random.default_rng(0)
     variances = 0.01 * freedom / rng.chisquare(freedom, 20_000)
-    found = spread_of([rng.normal(0, math.sqrt(v), 4) for v in variances], together=0.0)
-    assert found is not None
-    assert found.variance == pytest.approx(0.01, rel=0.05)
-    assert found.freedom == pytest.approx(freedom, rel=0.2)
+    spread = spread_of([rng.normal(0, math.sqrt(v), 4) for v in variances], together=0.0)
+    assert spread is not None
+    assert spread.variance == pytest.approx(0.01, rel=0.05)
+    assert spread.freedom == pytest.approx(freedom, rel=0.2)
 
 
 def test_a_moderated_variance_is_the_posterior_mean_of_the_conjugate_prior() -> None:
@@ -87,24 +87,24 @@ def test_a_moderated_variance_is_the_posterior_mean_of_the_conjugate_prior() -> 
 
 def test_one_variance_for_all_is_pooled_and_no_better_known_than_that() -> None:
     comparisons = [np.array([-1.0, 1.0, -1.0, 1.0]) + mean for mean in range(6)]
-    found = spread_of(comparisons, together=0.0)
-    assert found is not None
-    assert math.isinf(found.freedom)
-    assert found.moderated(9.0, 3.0) == (pytest.approx(4 / 3), 18.0)
-    assert found.moderated(9.0, 20.0) == (9.0, 20.0), "a comparison that has more of its own says it best itself"
+    spread = spread_of(comparisons, together=0.0)
+    assert spread is not None
+    assert math.isinf(spread.freedom)
+    assert spread.moderated(9.0, 3.0) == (pytest.approx(4 / 3), 18.0)
+    assert spread.moderated(9.0, 20.0) == (9.0, 20.0), "a comparison that has more of its own says it best itself"
     assert spread_of(comparisons[:3]) is None, "too few to tell"
 
 
 def test_comparisons_with_one_baseline_count_as_fewer() -> None:
     """The variance of the mean of correlated chi-squares: six of them with a squared correlation of 1/4 are worth 6 / 2.25."""
-    found = spread_of([np.array([-1.0, 1.0, -1.0, 1.0]) + mean for mean in range(6)])
-    assert found is not None
-    assert found.pooled == pytest.approx(18 / 2.25)
+    spread = spread_of([np.array([-1.0, 1.0, -1.0, 1.0]) + mean for mean in range(6)])
+    assert spread is not None
+    assert spread.pooled == pytest.approx(18 / 2.25)
     rng, freedom = np.random.default_rng(0), 3
     drawn = rng.normal(size=(20_000, 7, freedom + 1))
     logs = (drawn[:, :1] + drawn[:, 1:]) / math.sqrt(2)  # six techniques less one baseline
     mean = logs.var(axis=2, ddof=1).mean(1)
-    assert 2 / mean.var() == pytest.approx(found.pooled, rel=0.05)
+    assert 2 / mean.var() == pytest.approx(spread.pooled, rel=0.05)
 
 
 def _missed(rng: np.random.Generator, deviations: np.ndarray, shared: float) -> tuple[float, bool]:
@@ -118,10 +118,10 @@ def _missed(rng: np.random.Generator, deviations: np.ndarray, shared: float) -> 
     for look in (4, 8, 16):
         so_far = [one[:look] for one in pairs]
         spread = spread_of(so_far)
-        found = [ratio(one, 3, spread) for one in so_far]
-        missed |= [not one.low <= 1 <= one.high for one in found]
-        corrected = false_discovery([one.p for one in found])
-        verdicts = [judge_time(one, p) for one, p in zip(found, corrected, strict=True)]
+        intervals = [ratio(one, 3, spread) for one in so_far]
+        missed |= [not one.low <= 1 <= one.high for one in intervals]
+        corrected = false_discovery([one.p for one in intervals])
+        verdicts = [judge_time(one, p) for one, p in zip(intervals, corrected, strict=True)]
         called |= bool({"helps", "hurts"} & set(verdicts))
     return float(missed.mean()), called
 
@@ -149,9 +149,9 @@ def test_moderation_settles_with_fewer_pairs() -> None:
     pairs = [rng.normal(-0.06, 0.025, 4) for _ in range(18)]
     counts = []
     for spread in (None, spread_of(pairs)):
-        found = [ratio(one, 4, spread) for one in pairs]
-        corrected = false_discovery([one.p for one in found])
-        counts.append(sum(judge_time(one, p) == "helps" for one, p in zip(found, corrected, strict=True)))
+        intervals = [ratio(one, 4, spread) for one in pairs]
+        corrected = false_discovery([one.p for one in intervals])
+        counts.append(sum(judge_time(one, p) == "helps" for one, p in zip(intervals, corrected, strict=True)))
     assert counts[0] <= 4
     assert counts[1] >= 10
 
@@ -180,9 +180,9 @@ def test_of_the_effects_that_studies_call_hardly_any_is_false(effects: int) -> N
                 look if verdict == "not settled" else count for verdict, count in zip(verdicts, pairs, strict=True)
             ]
             so_far = [one[:count] for one, count in zip(logs, pairs, strict=True)]
-            found = [ratio(one, 5.3125, spread_of(so_far)) for one in so_far]
-            corrected = false_discovery([one.p for one in found])
-            verdicts = [judge_time(one, p) for one, p in zip(found, corrected, strict=True)]
+            intervals = [ratio(one, 5.3125, spread_of(so_far)) for one in so_far]
+            corrected = false_discovery([one.p for one in intervals])
+            verdicts = [judge_time(one, p) for one, p in zip(intervals, corrected, strict=True)]
         calls = [verdict in ("helps", "hurts") for verdict in verdicts]
         of_all += sum(calls[:effects])
         false += sum(calls[effects:]) / max(1, sum(calls))
@@ -212,7 +212,7 @@ def test_a_verdict_needs_as_many_pairs_as_the_effect_is_near_1(
 
 
 @pytest.mark.parametrize(
-    ("found", "p", "verdict"),
+    ("interval", "p", "verdict"),
     [
         (Interval(0.90, 0.88, 0.92), 0.001, "helps"),
         (Interval(1.10, 1.08, 1.12), 0.001, "hurts"),
@@ -223,15 +223,15 @@ def test_a_verdict_needs_as_many_pairs_as_the_effect_is_near_1(
         (Interval(0.9, 0.0, math.inf), 1.0, "not settled"),
     ],
 )
-def test_verdicts_by_time(found: Interval, p: float, verdict: str) -> None:
-    assert judge_time(found, p) == verdict
+def test_verdicts_by_time(interval: Interval, p: float, verdict: str) -> None:
+    assert judge_time(interval, p) == verdict
 
 
 def test_the_difference_of_qualities_is_students() -> None:
     values = np.array([0.1, 0.2, 0.15, 0.12, 0.22])
-    found, trusted = mean_difference(values), stats.ttest_1samp(values, 0.0)
-    assert (found.low, found.high) == pytest.approx(tuple(trusted.confidence_interval(0.95)))
-    assert found.p == pytest.approx(trusted.pvalue)
+    interval, trusted = mean_difference(values), stats.ttest_1samp(values, 0.0)
+    assert (interval.low, interval.high) == pytest.approx(tuple(trusted.confidence_interval(0.95)))
+    assert interval.p == pytest.approx(trusted.pvalue)
     assert mean_difference(np.zeros(4)) == Interval(0.0, 0.0, 0.0, 1.0)
 
 
@@ -240,13 +240,13 @@ def test_time_to_a_quality_multiplies_and_its_errors_add() -> None:
     covered = 0
     for _ in range(400):
         times, passes = rng.normal(math.log(0.8), 0.04, 6), rng.normal(math.log(0.5), 0.05, 5)
-        found = product(mean_of(times), mean_of(passes))
-        covered += found.low <= 0.4 <= found.high
+        interval = product(mean_of(times), mean_of(passes))
+        covered += interval.low <= 0.4 <= interval.high
     assert covered >= 370
     trusted = stats.ttest_ind(
         times, -passes, equal_var=False
     ).confidence_interval()  # log t + log p, with Welch's degrees of freedom
-    assert (math.log(found.low), math.log(found.high)) == pytest.approx((trusted.low, trusted.high))
+    assert (math.log(interval.low), math.log(interval.high)) == pytest.approx((trusted.low, trusted.high))
     assert product(mean_of(times), EXACT).value == pytest.approx(math.exp(times.mean()))
     exact = product(Mean(math.log(0.5), 0.0, math.inf), EXACT)
     assert (exact.value, exact.low, exact.high) == (0.5, 0.5, 0.5)
@@ -266,10 +266,10 @@ def test_the_lower_limit_of_a_bound_holds_for_what_it_bounds() -> None:
     rng, missed, called = np.random.default_rng(0), 0, 0
     for _ in range(400):
         passes = rng.normal(math.log(1.2), 0.3, 5)
-        found = product(Mean(0.0, 0.01, 30.0), mean_of(np.minimum(passes, 0.4)), bound="below")
-        missed += found.low > 1.2
-        called += found.high < 1
-        assert found.high == math.inf
+        interval = product(Mean(0.0, 0.01, 30.0), mean_of(np.minimum(passes, 0.4)), bound="below")
+        missed += interval.low > 1.2
+        called += interval.high < 1
+        assert interval.high == math.inf
     assert missed <= 18  # 2.5 % of 400, and 2.5 deviations of luck
     assert called == 0, "what only has a lower bound is never called faster"
     other = product(EXACT, mean_of(np.array([-0.5, -0.6, -0.4])), bound="above")

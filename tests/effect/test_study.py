@@ -51,9 +51,9 @@ def cost(**factors: float) -> Any:
     return of
 
 
-def proven(found: Findings) -> list[Technique]:
+def proven(findings: Findings) -> list[Technique]:
     """What is recommended: what was confirmed."""
-    one = winner(found)
+    one = winner(findings)
     return [] if one is None else list(one.techniques)
 
 
@@ -64,16 +64,16 @@ def planted(name: str, slower: float) -> Technique:
 def test_verdicts_are_the_truth(tmp_path: Path) -> None:
     truth = {"optimizer_kernel__fused": 0.8, "residence__device": 0.9, "precision__bf16": 2.2, "keep_memory__True": 1.0}
     names = ["fused optimizer", "resident data", "bf16", "kept memory", "tf32"]
-    found = study(tmp_path, Simulated(cost(**truth), noise=0.04), names)
-    assert found.verdicts() == {
+    findings = study(tmp_path, Simulated(cost(**truth), noise=0.04), names)
+    assert findings.verdicts() == {
         "fused optimizer": "helps",
         "resident data": "helps",
         "bf16": "hurts",
         "kept memory": "no measurable effect",
         "tf32": "unsupported here",
     }
-    assert [t.name for t in stack(found)] == ["fused optimizer", "resident data"]
-    assert found.time("stack").value == pytest.approx(0.72, rel=0.05)
+    assert [t.name for t in stack(findings)] == ["fused optimizer", "resident data"]
+    assert findings.time("stack").value == pytest.approx(0.72, rel=0.05)
 
 
 @pytest.mark.parametrize(("budget", "reached"), [(40.0, 2), (4000.0, 3)])
@@ -110,11 +110,11 @@ def test_a_stack_is_measured_without_each_and_leaves_out_what_no_longer_helps(tm
         fused, resident = recipe["optimizer_kernel"] == "fused", recipe["residence"] == "device"
         return 1e-4 * (0.88 if fused and resident else 0.8 if fused or resident else 1.0)
 
-    found = study(tmp_path, Simulated(clash, noise=0.04), ["fused optimizer", "resident data"])
-    assert len(stack(found)) == 2
-    assert len(proven(found)) == 1
-    assert plain(conclusions(found))["recommended"]["time"]["value"] == pytest.approx(0.8, rel=0.05)
-    assert {row["name"] for row in plain(conclusions(found))["without"]} == {"fused optimizer", "resident data"}
+    findings = study(tmp_path, Simulated(clash, noise=0.04), ["fused optimizer", "resident data"])
+    assert len(stack(findings)) == 2
+    assert len(proven(findings)) == 1
+    assert plain(conclusions(findings))["recommended"]["time"]["value"] == pytest.approx(0.8, rel=0.05)
+    assert {row["name"] for row in plain(conclusions(findings))["without"]} == {"fused optimizer", "resident data"}
 
 
 @pytest.mark.parametrize(("quality", "taken"), [(0.9, ["kept memory", "bf16"]), (0.8, ["kept memory"])])
@@ -127,27 +127,27 @@ def test_what_gains_only_on_the_stack_is_found_there_and_taken_at_equal_quality(
         return 1e-4 * (0.6 if kept and halved else 0.9 if kept else 1.0)
 
     bench = Simulated(hidden, quality=lambda r: quality if r["precision"] == "bf16" else 0.9, noise=0.04)
-    found = study(tmp_path, bench, ["kept memory", "bf16", "activation checkpointing"])
-    assert found.verdicts()["bf16"] in ("no measurable effect", "changes quality")
-    assert [t.name for t in stack(found)] == ["kept memory"]
-    assert [row["name"] for row in plain(conclusions(found))["with"]] == ["bf16"], "what cannot gain is not tried"
-    assert plain(conclusions(found))["with"][0]["time"]["value"] == pytest.approx(0.667, rel=0.05)
-    assert [t.name for t in proven(found)] == taken
+    findings = study(tmp_path, bench, ["kept memory", "bf16", "activation checkpointing"])
+    assert findings.verdicts()["bf16"] in ("no measurable effect", "changes quality")
+    assert [t.name for t in stack(findings)] == ["kept memory"]
+    assert [row["name"] for row in plain(conclusions(findings))["with"]] == ["bf16"], "what cannot gain is not tried"
+    assert plain(conclusions(findings))["with"][0]["time"]["value"] == pytest.approx(0.667, rel=0.05)
+    assert [t.name for t in proven(findings)] == taken
     if len(taken) > 1:
-        assert plain(conclusions(found))["recommended"]["to_target"]["value"] == pytest.approx(0.6, rel=0.1)
+        assert plain(conclusions(findings))["recommended"]["to_target"]["value"] == pytest.approx(0.6, rel=0.1)
 
 
 def test_a_stack_that_was_measured_stays_what_it_was_whatever_is_found_later(tmp_path: Path) -> None:
     bench = Simulated(cost(keep_memory__True=0.8, optimizer_kernel__fused=0.9), noise=0.04)
-    found = study(tmp_path, bench, ["kept memory", "fused optimizer"])
-    assert {t.name for t in stack(found)} == {"kept memory", "fused optimizer"}
+    findings = study(tmp_path, bench, ["kept memory", "fused optimizer"])
+    assert {t.name for t in stack(findings)} == {"kept memory", "fused optimizer"}
     slow = Simulated(cost(keep_memory__True=1.4), noise=0.04)
     for _ in range(40):
-        found.book.add_session(
-            "technique/kept memory", slow.compare(found.variant(), found.variant(found.techniques[0]), 4)
+        findings.book.add_session(
+            "technique/kept memory", slow.compare(findings.variant(), findings.variant(findings.techniques[0]), 4)
         )
-    assert found.verdicts()["kept memory"] != "helps"
-    assert {t.name for t in stack(found)} == {"kept memory", "fused optimizer"}
+    assert findings.verdicts()["kept memory"] != "helps"
+    assert {t.name for t in stack(findings)} == {"kept memory", "fused optimizer"}
 
 
 def test_maths_is_judged_by_quality_then_by_time_to_it(tmp_path: Path) -> None:
@@ -155,14 +155,14 @@ def test_maths_is_judged_by_quality_then_by_time_to_it(tmp_path: Path) -> None:
         quality=lambda r: 0.9 if r["label_smoothing"] == 0 else 0.8,
         half=lambda r: 0.4 if r["schedule"] == "one_cycle" else 1.0,
     )
-    found = study(tmp_path, bench, ["label smoothing", "one-cycle"])
-    assert found.verdicts() == {"label smoothing": "changes quality", "one-cycle": "helps"}
-    assert [t.name for t in proposal(found)] == ["one-cycle"]
-    row = next(row for row in plain(conclusions(found))["techniques"] if row["name"] == "one-cycle")
+    findings = study(tmp_path, bench, ["label smoothing", "one-cycle"])
+    assert findings.verdicts() == {"label smoothing": "changes quality", "one-cycle": "helps"}
+    assert [t.name for t in proposal(findings)] == ["one-cycle"]
+    row = next(row for row in plain(conclusions(findings))["techniques"] if row["name"] == "one-cycle")
     assert row["to_target"]["value"] < 0.9
     assert row["quality"]["says"] == "equal"
-    assert found.margin is not None
-    assert found.margin.value > 0
+    assert findings.margin is not None
+    assert findings.margin.value > 0
 
 
 def fused_and_cycled(together: float) -> Any:
@@ -181,10 +181,10 @@ def sooner(recipe: Any) -> float:
 
 def test_what_disappoints_as_a_whole_gives_way_to_the_best_of_its_parts(tmp_path: Path) -> None:
     bench = Simulated(fused_and_cycled(4.0), half=sooner, noise=0.04)
-    found = study(tmp_path, bench, ["fused optimizer", "one-cycle"])
-    assert found.verdicts() == {"fused optimizer": "helps", "one-cycle": "helps"}
-    assert {t.name for t in proposal(found)} == {"fused optimizer", "one-cycle"}
-    assert [t.name for t in proven(found)] == ["one-cycle"]
+    findings = study(tmp_path, bench, ["fused optimizer", "one-cycle"])
+    assert findings.verdicts() == {"fused optimizer": "helps", "one-cycle": "helps"}
+    assert {t.name for t in proposal(findings)} == {"fused optimizer", "one-cycle"}
+    assert [t.name for t in proven(findings)] == ["one-cycle"]
 
 
 def test_what_loses_quality_as_a_whole_or_does_not_run_is_not_recommended(tmp_path: Path) -> None:
@@ -194,10 +194,10 @@ def test_what_loses_quality_as_a_whole_or_does_not_run_is_not_recommended(tmp_pa
         return 0.7 if recipe["schedule"] == "one_cycle" and recipe["label_smoothing"] else 0.9
 
     bench = Simulated(fused_and_cycled(0.8), quality=spoiled, half=sooner, noise=0.04)
-    found = study(tmp_path, bench, names)
-    assert len(proposal(found)) == 3
-    assert len(proven(found)) == 1
-    assert plain(conclusions(found))["recommended"]["quality"]["says"] == "equal"
+    findings = study(tmp_path, bench, names)
+    assert len(proposal(findings)) == 3
+    assert len(proven(findings)) == 1
+    assert plain(conclusions(findings))["recommended"]["quality"]["says"] == "equal"
     stopped = study(tmp_path / "other", Together(fused_and_cycled(0.8), half=sooner, noise=0.04), names)
     assert len(proposal(stopped)) == 3
     assert len(proven(stopped)) == 1
@@ -214,8 +214,8 @@ class Together(Simulated):
 
 def test_a_recipe_holds_what_it_was_measured_with(tmp_path: Path) -> None:
     bench = Simulated(cost(optimizer_kernel__fused=0.8, precision__bf16=2.0, keep_memory__True=1.3), noise=0.04)
-    found = study(tmp_path, bench, ["fused optimizer", "bf16", "kept memory"])
-    fields = plain(conclusions(found))["recommended"]["fields"]
+    findings = study(tmp_path, bench, ["fused optimizer", "bf16", "kept memory"])
+    fields = plain(conclusions(findings))["recommended"]["fields"]
     assert fields["optimizer_kernel"] == "fused"
     assert (fields["precision"], fields["keep_memory"]) == ("fp32", False), "what hurts is left out by name"
     assert "residence" not in fields, "the project's own, not the loader that is there to compare with"
@@ -230,9 +230,9 @@ def test_a_training_that_loses_its_loss_changes_the_quality(tmp_path: Path) -> N
 
         schedule = "one_cycle"
 
-    found = study(tmp_path, Diverges(), ["one-cycle", "label smoothing"])
-    assert found.verdicts()["one-cycle"] == "changes quality"
-    row = next(row for row in plain(conclusions(found))["techniques"] if row["name"] == "one-cycle")
+    findings = study(tmp_path, Diverges(), ["one-cycle", "label smoothing"])
+    assert findings.verdicts()["one-cycle"] == "changes quality"
+    row = next(row for row in plain(conclusions(findings))["techniques"] if row["name"] == "one-cycle")
     assert row["reason"] == "its loss did not stay finite"
     everything = Diverges()
     everything.schedule = "constant"
@@ -242,9 +242,9 @@ def test_a_training_that_loses_its_loss_changes_the_quality(tmp_path: Path) -> N
 
 def test_trainings_that_no_budget_allows_are_not_begun(tmp_path: Path) -> None:
     bench = Slow()
-    found = study(tmp_path, bench, ["one-cycle"])
+    findings = study(tmp_path, bench, ["one-cycle"])
     assert "train" not in bench.asked
-    assert plain(conclusions(found))["open"][0]["why"] == "its quality was not compared: no time for trainings"
+    assert plain(conclusions(findings))["open"][0]["why"] == "its quality was not compared: no time for trainings"
 
 
 class Slow(Simulated):
@@ -262,8 +262,8 @@ def test_a_process_that_dies_after_others_ran_leaves_what_these_measured(tmp_pat
                 raise Unsupported("its process was killed (out of memory?)")
             return super().compare(*arguments, **named)
 
-    found = study(tmp_path, Dies(cost(optimizer_kernel__fused=0.5), noise=0.04), ["fused optimizer"])
-    assert found.verdicts() == {"fused optimizer": "helps"}
+    findings = study(tmp_path, Dies(cost(optimizer_kernel__fused=0.5), noise=0.04), ["fused optimizer"])
+    assert findings.verdicts() == {"fused optimizer": "helps"}
 
 
 def test_what_needs_longer_than_the_budget_allows_is_not_called_unsupported(tmp_path: Path) -> None:
@@ -271,9 +271,9 @@ def test_what_needs_longer_than_the_budget_allows_is_not_called_unsupported(tmp_
         def compare(self, *arguments: Any, **named: Any) -> Any:
             raise Unsupported("was not ready within 90 s")
 
-    found = study(tmp_path, Late(), ["compile default"])
-    assert found.verdicts() == {"compile default": "not settled"}
-    assert plain(conclusions(found))["open"][0]["why"] == "was not ready within 90 s"
+    findings = study(tmp_path, Late(), ["compile default"])
+    assert findings.verdicts() == {"compile default": "not settled"}
+    assert plain(conclusions(findings))["open"][0]["why"] == "was not ready within 90 s"
 
 
 def test_a_technique_that_does_something_else_is_found_by_its_losses(tmp_path: Path) -> None:
@@ -283,10 +283,10 @@ def test_a_technique_that_does_something_else_is_found_by_its_losses(tmp_path: P
             wrong = what == "losses" and variant["recipe"]["optimizer_kernel"] == "fused"
             return {"losses": [0.62] * values["count"]} if wrong else answer
 
-    found = study(tmp_path, Wrong(cost(optimizer_kernel__fused=0.5), noise=0.04), ["fused optimizer"])
-    assert found.verdicts() == {"fused optimizer": "changes quality"}
+    findings = study(tmp_path, Wrong(cost(optimizer_kernel__fused=0.5), noise=0.04), ["fused optimizer"])
+    assert findings.verdicts() == {"fused optimizer": "changes quality"}
     assert (
-        plain(conclusions(found))["techniques"][0]["reason"]
+        plain(conclusions(findings))["techniques"][0]["reason"]
         == "the losses of its first steps are 3.3% from the baseline's"
     )
 
@@ -301,16 +301,16 @@ def test_a_study_goes_on_though_its_budget_is_all_but_spent(tmp_path: Path) -> N
 def test_where_not_all_can_be_settled_those_are_that_could_gain_the_most(tmp_path: Path) -> None:
     """A pair takes 0.8 s here: there is time for a first look at a few of them."""
     names = ["fused optimizer", "foreach optimizer", "resident data", "prefetch", "kept memory", "recorded step"]
-    found = study(tmp_path, Simulated(cost(keep_memory__True=0.5), noise=0.04), names, budget=14.0)
-    begun = [t.name for t in found.techniques if found.book.sessions(f"technique/{t.name}")]
+    findings = study(tmp_path, Simulated(cost(keep_memory__True=0.5), noise=0.04), names, budget=14.0)
+    begun = [t.name for t in findings.techniques if findings.book.sessions(f"technique/{t.name}")]
     assert 0 < len(begun) < len(names)
-    assert found.verdicts()["kept memory"] == "helps"
+    assert findings.verdicts()["kept memory"] == "helps"
 
 
 def test_what_is_left_of_the_budget_goes_to_what_is_open(tmp_path: Path) -> None:
-    found = study(tmp_path, Simulated(noise=0.6), ["kept memory", "fused optimizer"], budget=3000.0)
+    findings = study(tmp_path, Simulated(noise=0.6), ["kept memory", "fused optimizer"], budget=3000.0)
     for name in ("kept memory", "fused optimizer"):
-        assert len(found.book.sessions(f"technique/{name}")) >= 64 or found.verdicts()[name] != "not settled"
+        assert len(findings.book.sessions(f"technique/{name}")) >= 64 or findings.verdicts()[name] != "not settled"
 
 
 def test_a_target_is_asked_for_in_the_metrics_own_unit() -> None:
@@ -322,8 +322,8 @@ def test_a_target_is_asked_for_in_the_metrics_own_unit() -> None:
 
 def test_of_two_that_set_one_field_the_faster_is_taken(tmp_path: Path) -> None:
     bench = Simulated(cost(optimizer_kernel__fused=0.7, optimizer_kernel__foreach=0.85), noise=0.04)
-    found = study(tmp_path, bench, ["fused optimizer", "foreach optimizer"])
-    assert [t.name for t in stack(found)] == ["fused optimizer"]
+    findings = study(tmp_path, bench, ["fused optimizer", "foreach optimizer"])
+    assert [t.name for t in stack(findings)] == ["fused optimizer"]
 
 
 def test_a_killed_study_goes_on_and_measures_nothing_twice(tmp_path: Path) -> None:
@@ -353,25 +353,25 @@ def test_a_killed_study_goes_on_and_measures_nothing_twice(tmp_path: Path) -> No
 
 def test_time_goes_to_what_is_open_and_the_rest_is_said(tmp_path: Path) -> None:
     bench = Simulated(cost(optimizer_kernel__fused=0.5, keep_memory__True=0.985), noise=0.3)
-    found = study(tmp_path, bench, ["fused optimizer", "kept memory"], budget=60.0)
-    blocks = {name: len(found.book.blocks(f"technique/{name}")) for name in ("fused optimizer", "kept memory")}
+    findings = study(tmp_path, bench, ["fused optimizer", "kept memory"], budget=60.0)
+    blocks = {name: len(findings.book.blocks(f"technique/{name}")) for name in ("fused optimizer", "kept memory")}
     assert blocks["fused optimizer"] < blocks["kept memory"]
-    left = plain(conclusions(found))["open"]
+    left = plain(conclusions(findings))["open"]
     assert [row["name"] for row in left] == ["kept memory"]
     assert left[0]["seconds"] > 60
-    assert plain(conclusions(found))["noise"]["block"] > 0.1
+    assert plain(conclusions(findings))["noise"]["block"] > 0.1
 
 
 def test_no_time_is_foretold_from_a_busy_machine_or_without_an_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = study(tmp_path, Simulated(noise=0.3), ["kept memory"], budget=60.0)
-    assert conclusions(found).open[0].seconds is not None
+    findings = study(tmp_path, Simulated(noise=0.3), ["kept memory"], budget=60.0)
+    assert conclusions(findings).open[0].seconds is not None
     with monkeypatch.context() as busy:
         busy.setattr("headway.effect.conclusions._contention", lambda _: Surroundings("unusable", "load 15 on 2 cores"))
-        assert [(one.name, one.seconds) for one in conclusions(found).open] == [("kept memory", None)]
+        assert [(one.name, one.seconds) for one in conclusions(findings).open] == [("kept memory", None)]
     monkeypatch.setattr(Findings, "time", lambda *_: Interval(1.2, 0.01, 144.0))
-    assert conclusions(found).open[0].seconds is None, "what is too uncertain to say foretells nothing"
+    assert conclusions(findings).open[0].seconds is None, "what is too uncertain to say foretells nothing"
 
 
 def test_pairs_of_a_technique_lie_far_apart_in_time(tmp_path: Path) -> None:
@@ -384,9 +384,9 @@ def test_pairs_of_a_technique_lie_far_apart_in_time(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_had_is_unsupported_with_its_reason(tmp_path: Path) -> None:
-    found = study(tmp_path, Simulated(cannot={"compile": "max-autotune"}), ["compile max-autotune"])
-    assert found.verdicts() == {"compile max-autotune": "unsupported here"}
-    assert plain(conclusions(found))["techniques"][0]["reason"] == "cannot do max-autotune"
+    findings = study(tmp_path, Simulated(cannot={"compile": "max-autotune"}), ["compile max-autotune"])
+    assert findings.verdicts() == {"compile max-autotune": "unsupported here"}
+    assert plain(conclusions(findings))["techniques"][0]["reason"] == "cannot do max-autotune"
 
 
 def test_a_budget_too_small_for_one_pair_is_refused(tmp_path: Path) -> None:
@@ -402,8 +402,8 @@ def test_a_target_that_the_baseline_never_reaches_is_refused(tmp_path: Path) -> 
 
 
 def test_a_bound_follows_from_the_breakdown(tmp_path: Path) -> None:
-    found = study(tmp_path, Simulated(), ["resident data", "fused optimizer", "EMA"])
-    bounds = {t.name: found.bound(t) for t in found.techniques}
+    findings = study(tmp_path, Simulated(), ["resident data", "fused optimizer", "EMA"])
+    bounds = {t.name: findings.bound(t) for t in findings.techniques}
     assert bounds == pytest.approx({"resident data": 0.8, "fused optimizer": 0.8, "EMA": 1.0})
 
 
@@ -418,8 +418,8 @@ def test_planted_effects_are_found_and_none_where_there_is_none(
     for seed in range(20):
         bench, book = Simulated(noise=0.06, life=0.013, seed=seed), Notebook(tmp_path / f"{seed}.jsonl")
         plan = {**PLAN, "slower": baseline}
-        found = Study(bench, setting(), [planted("sleep", slower)], book, plan, lambda *_: None).run()
-        verdicts.append(found.verdicts()["sleep"])
+        findings = Study(bench, setting(), [planted("sleep", slower)], book, plan, lambda *_: None).run()
+        verdicts.append(findings.verdicts()["sleep"])
     if verdict is None:
         assert sum(v in ("helps", "hurts") for v in verdicts) <= 2
     else:
@@ -438,20 +438,20 @@ def test_what_must_be_compiled_comes_last_and_only_where_it_fits(tmp_path: Path,
 
 def test_what_loses_quality_is_settled_although_its_step_is_not_timed(tmp_path: Path) -> None:
     bench = Simulated(quality=lambda r: 0.8 if r["label_smoothing"] else 0.9, noise=0.04)
-    found = study(tmp_path, bench, ["label smoothing", "EMA"])
-    assert found.verdicts()["label smoothing"] == "changes quality"
-    assert not found.book.sessions("technique/label smoothing")
-    assert found.book.sessions("technique/EMA"), "what keeps it is timed"
+    findings = study(tmp_path, bench, ["label smoothing", "EMA"])
+    assert findings.verdicts()["label smoothing"] == "changes quality"
+    assert not findings.book.sessions("technique/label smoothing")
+    assert findings.book.sessions("technique/EMA"), "what keeps it is timed"
 
 
 def test_a_schedule_is_judged_by_its_passes_as_its_step_is_the_baselines_own(tmp_path: Path) -> None:
     bench = Simulated(half=lambda r: 0.5 if r["schedule"] == "one_cycle" else 1.0, noise=0.04)
-    found = study(tmp_path, bench, ["one-cycle", "gradient clipping"])
-    assert not found.book.sessions("technique/one-cycle")
-    assert found.book.sessions("technique/gradient clipping")
-    assert found.verdicts()["one-cycle"] == "helps"
-    one_cycle = next(t for t in found.techniques if t.name == "one-cycle")
-    effect, passes = found.effect(one_cycle), found.passes(one_cycle)
+    findings = study(tmp_path, bench, ["one-cycle", "gradient clipping"])
+    assert not findings.book.sessions("technique/one-cycle")
+    assert findings.book.sessions("technique/gradient clipping")
+    assert findings.verdicts()["one-cycle"] == "helps"
+    one_cycle = next(t for t in findings.techniques if t.name == "one-cycle")
+    effect, passes = findings.effect(one_cycle), findings.passes(one_cycle)
     assert effect is not None
     assert passes is not None
     assert effect.value == pytest.approx(math.exp(np.mean(passes.logs)))
@@ -459,17 +459,17 @@ def test_a_schedule_is_judged_by_its_passes_as_its_step_is_the_baselines_own(tmp
 
 def test_what_reaches_the_target_later_hurts_although_its_quality_in_the_end_is_open(tmp_path: Path) -> None:
     slow = Simulated(half=lambda r: 1.5 if r["ema"] else 1.0, quality=lambda r: 0.905 if r["ema"] else 0.9, noise=0.02)
-    found = study(tmp_path, slow, ["EMA"])
-    judged = found.quality(found.techniques[0])
+    findings = study(tmp_path, slow, ["EMA"])
+    judged = findings.quality(findings.techniques[0])
     assert judged is not None
     assert judged[1] == "open"
-    assert found.verdicts()["EMA"] == "hurts"
+    assert findings.verdicts()["EMA"] == "hurts"
 
 
 def test_what_cannot_be_trained_is_unsupported_with_the_reason(tmp_path: Path) -> None:
-    found = study(tmp_path, Simulated(cannot={"optimizer": "muon"}), ["Muon", "EMA"])
-    assert found.verdicts()["Muon"] == "unsupported here"
-    assert found.unsupported(found.techniques[0]) == "cannot do muon"
+    findings = study(tmp_path, Simulated(cannot={"optimizer": "muon"}), ["Muon", "EMA"])
+    assert findings.verdicts()["Muon"] == "unsupported here"
+    assert findings.unsupported(findings.techniques[0]) == "cannot do muon"
 
 
 def test_the_last_trainings_fit_the_budget_and_are_in_the_order_of_promise(tmp_path: Path) -> None:

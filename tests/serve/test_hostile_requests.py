@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from headway.machine.processes import free_port
-from headway.pipeline.serving import Kept, serving
+from headway.pipeline.serving import ServerProcess, serving
 from headway.serve import app
 from tests.serve.bundles import registered
 
@@ -27,7 +27,7 @@ LIMITS = "serve: {body_megabytes: 1, rows: 5000, seconds: 2, connections: 64}\n"
 class Server:
     """A server under test, and one way to ask it."""
 
-    def __init__(self, kept: Kept, port: int) -> None:
+    def __init__(self, kept: ServerProcess, port: int) -> None:
         self.kept, self.port = kept, port
 
     def ask(

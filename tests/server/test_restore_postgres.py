@@ -55,7 +55,7 @@ def connected(part: str) -> Iterator[Any]:
 
 
 @pytest.fixture
-def kept(setting: str, tmp_path: Path) -> Path:
+def archive(setting: str, tmp_path: Path) -> Path:
     """A backup of two small databases, an artifact and a YAML, made in the folder `from`."""
     root = tmp_path / "from"
     artifact = root / "mlruns" / "artifacts" / "1" / "note.txt"
@@ -93,7 +93,7 @@ def emptied(root: Path) -> Path:
 
 
 def test_a_restore_killed_between_its_parts_and_repeated_is_whole(
-    kept: Path, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    archive: Path, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Into a folder within the one that the backup was made in: what was renamed already looks as if it was not."""
     number = between = 0
@@ -101,13 +101,13 @@ def test_a_restore_killed_between_its_parts_and_repeated_is_whole(
         number += 1
         monkeypatch.setenv("HEADWAY_DATABASE", f"{setting}_{number}")  # an empty one each time
         root = emptied(tmp_path / "from" / "within")
-        if not killed_at(number, lambda root=root: restore(str(kept), root), STEPS):
+        if not killed_at(number, lambda root=root: restore(str(archive), root), STEPS):
             break
         if (root / PENDING).is_dir():
             between += 1
-            killed_at(between % 6 + 1, lambda root=root: restore(str(kept), root), STEPS)
+            killed_at(between % 6 + 1, lambda root=root: restore(str(archive), root), STEPS)
         if (root / PENDING).is_dir() or not (root / "conf").is_dir():
-            restore(str(kept), root)
+            restore(str(archive), root)
         check(root)
     check(root)
     assert between >= 6
@@ -137,7 +137,7 @@ def await_sessions(*names: str) -> None:
 
 
 def test_a_restore_repeated_while_the_tool_of_a_killed_one_still_writes_waits_for_that(
-    kept: Path, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    archive: Path, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL ends the command alone: the pg_restore that it had started goes on, and would be in the way of the next one's."""
     monkeypatch.setenv("HEADWAY_DATABASE", f"{setting}_held")
@@ -148,11 +148,11 @@ def test_a_restore_repeated_while_the_tool_of_a_killed_one_still_writes_waits_fo
     with ThreadPoolExecutor(1) as pool, contextlib.closing(blocker):
         with blocker.cursor() as cursor:
             cursor.execute("CREATE TABLE experiments (id INT)")  # not committed: whoever makes that table waits for us
-        killed = forked(lambda: restore(str(kept), root))
+        killed = forked(lambda: restore(str(archive), root))
         await_sessions("a test", "pg_restore")
         os.kill(killed, signal.SIGKILL)
         os.waitpid(killed, 0)
-        again = pool.submit(restore, str(kept), root)
+        again = pool.submit(restore, str(archive), root)
         await_sessions("a test", "headway", "pg_restore")
         blocker.rollback()
         again.result()

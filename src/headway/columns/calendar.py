@@ -86,8 +86,8 @@ def named_part(name: str, dates: Collection[str]) -> tuple[str, str] | None:
 
 def part_of(column: pa.Array, part: str, zone: str) -> np.ndarray:
     """(B,) float64: the part of each moment by a zone's clocks, NaN for null."""
-    known = column.is_valid().to_numpy(zero_copy_only=False)
-    return np.where(known, number_of(part, local(_micros(column), zone)), np.nan)
+    is_moment = column.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(is_moment, number_of(part, local(_micros(column), zone)), np.nan)
 
 
 def local(moments: np.ndarray, zone: str) -> np.ndarray:
@@ -115,7 +115,7 @@ class Day(Number):
         days = pc.cast(micros, pa.float64(), safe=False).to_numpy(zero_copy_only=False) / (SECONDS_A_DAY * 1e6)
         return np.asarray(days)
 
-    def near(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def near(self, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
         """As they are: half a 32-bit step is more than a minute, and moments come from no narrow column."""
         return values
 

@@ -87,8 +87,8 @@ class Ngrams(RaggedEncoding):
         return Ragged(values, np.cumsum(lengths))
 
     def _weighted(self, rows: np.ndarray, features: np.ndarray, counts: np.ndarray, n: int) -> Ragged:
-        known = self._is_known[features]
-        rows, features, counts = rows[known], features[known], counts[known]
+        is_frequent = self._is_known[features]
+        rows, features, counts = rows[is_frequent], features[is_frequent], counts[is_frequent]
         weights = (1 + np.log(counts)) * self._rarity[features]
         part = 2 * rows + (features > self.words)
         norms = np.sqrt(np.bincount(part, weights**2, minlength=2 * n))

@@ -94,14 +94,14 @@ class Number(Encoding):
         rank = 0.5 * (np.interp(values, present, shares) - np.interp(-values, -present[::-1], -shares[::-1]))
         return np.interp(rank, _SHARES, _SCORES)
 
-    def near(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """(B,) ``values``; those within half a 32-bit step of one of ``known`` (Q,), in order, are it.
+    def near(self, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+        """(B,) ``values``; those within half a 32-bit step of one of the ``levels`` (Q,), in order, are it.
 
         0.1 is 0.10000000149 where it comes from a narrow column, and beside a tie its rank would be another.
         """
-        after = np.searchsorted(known, values).clip(1, len(known) - 1)
-        before = known[after - 1]
-        nearest = np.where(values - before < known[after] - values, before, known[after])
+        after = np.searchsorted(levels, values).clip(1, len(levels) - 1)
+        before = levels[after - 1]
+        nearest = np.where(values - before < levels[after] - values, before, levels[after])
         return np.where(np.abs(values - nearest) <= 2.0**-24 * np.abs(nearest), nearest, values)
 
 

@@ -79,7 +79,7 @@ class Lab:
     """Why variants do not share a process any more."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     """Numbers of sessions, each of which seeds the session's random order."""
-    _kept: list[tuple[str, Station]] = field(default_factory=list)
+    _waiting_stations: list[tuple[str, Station]] = field(default_factory=list)
     """Processes that wait for a next session, each with what is set for all of it; the one that waits longest first."""
 
     @classmethod
@@ -91,8 +91,8 @@ class Lab:
 
     def close(self) -> None:
         """End the processes that are kept."""
-        while self._kept:
-            self._kept.pop()[1].close()
+        while self._waiting_stations:
+            self._waiting_stations.pop()[1].close()
 
     def load(self) -> None:
         """Have the fork server load everything, so that no measured time counts it."""
@@ -184,14 +184,14 @@ class Lab:
             process.anew([])
         except Unsupported:
             return
-        self._kept.append((key, process))
-        if len(self._kept) > MOST_KEPT:
-            self._kept.pop(0)[1].close()
+        self._waiting_stations.append((key, process))
+        if len(self._waiting_stations) > MOST_KEPT:
+            self._waiting_stations.pop(0)[1].close()
 
     def _begun(self, variants: Sequence[Variant], limit: float | None, wait: bool) -> Station:
-        for place, (key, process) in enumerate(self._kept):
+        for place, (key, process) in enumerate(self._waiting_stations):
             if key == process_of(variants):
-                del self._kept[place]
+                del self._waiting_stations[place]
                 try:
                     process.anew(variants, limit, wait)
                 except BaseException:

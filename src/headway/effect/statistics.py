@@ -288,5 +288,5 @@ def pairs_needed(
     is_called = 2 * stats.t.sf(effect / errors, freedom) * looks * tests < CALLED
     half_widths = stats.t.ppf(1 - ALPHA / looks / 2, freedom) * errors
     is_ruled_out = half_widths + (0.0 if hopeful else abs(mean.value)) <= math.log1p(SAME)
-    done = np.flatnonzero(is_called | is_ruled_out)
-    return int(counts[done[0]]) if len(done) else None
+    enough = np.flatnonzero(is_called | is_ruled_out)
+    return int(counts[enough[0]]) if len(enough) else None

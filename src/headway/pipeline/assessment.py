@@ -123,9 +123,9 @@ def compare(exam: Exam, evaluation: Evaluation, holder: Holder | None, outcome: 
 
 def draw_pictures(exam: Exam, evaluation: Evaluation) -> None:
     """The pictures. They show all test rows, hence no champion that is examined on some of them."""
-    predictions = exam.kept(list(evaluation.baselines))
+    predictions = exam.pictured_predictions(list(evaluation.baselines))
     champion = evaluation.champion
     if predictions and champion is not None and not champion.left_out:
         predictions["champion"] = exam.read(exam.run.path / champion.predictions)
-    told = [(event.step, event.metrics) for event in exam.run.events() if event.kind == "metric"]
-    draw(exam.run.path / "plots", exam.classes, exam.target, predictions, evaluation, told)
+    curve = [(event.step, event.metrics) for event in exam.run.events() if event.kind == "metric"]
+    draw(exam.run.path / "plots", exam.classes, exam.target, predictions, evaluation, curve)

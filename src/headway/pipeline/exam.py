@@ -139,7 +139,7 @@ class Exam(ABC):
         """Its predictions, of its bundle."""
         return self.read(self.run.path / REHEARSAL / "0.npy")
 
-    def kept(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def pictured_predictions(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The predictions of `model` and of the baselines ``names`` that pictures show."""
         del names
         return {}

@@ -202,7 +202,7 @@ class ExamOfRows(Exam):
     def candidate(self) -> np.ndarray:
         return np.load(self.run.predictions("test"))
 
-    def kept(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def pictured_predictions(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         return {"model": self.candidate(), **{name: np.load(self.run.predictions(name)) for name in names}}
 
     def takes(self, bundle: Path) -> bool:

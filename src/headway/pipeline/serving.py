@@ -29,7 +29,7 @@ RESTARTS_WITHIN_SECONDS = 600.0
 
 
 @dataclass
-class Kept:
+class ServerProcess:
     """The server's process; one that ends is restarted, at most RESTARTS times within RESTARTS_WITHIN_SECONDS."""
 
     start: Callable[[], Child]
@@ -71,7 +71,7 @@ def serve(name: str, root: Path, port: int, version: str, say: Callable[[str], N
 
 
 @contextlib.contextmanager
-def serving(name: str, root: Path, port: int, version: str, say: Callable[[str], None]) -> Iterator[Kept]:
+def serving(name: str, root: Path, port: int, version: str, say: Callable[[str], None]) -> Iterator[ServerProcess]:
     """Start the server, wait until it answers, show its address; stop it at the end."""
     project = load_project(name, root)
     served_version = tracking.version_of(root, project.name, version)
@@ -85,7 +85,9 @@ def serving(name: str, root: Path, port: int, version: str, say: Callable[[str],
     variables = {**environment(root), "PYTHONUNBUFFERED": "1"}
     log = logs(root) / f"serve-{port}.log"
     say(f"starting {project.name} version {served_version.version}")
-    server = Kept(partial(spawn, "the scoring server", command, log, variables, root), f"http://{HOST}:{port}", say)
+    server = ServerProcess(
+        partial(spawn, "the scoring server", command, log, variables, root), f"http://{HOST}:{port}", say
+    )
     try:
         server.ready()
         say(f"{project.name} version {served_version.version} answers at {server.address}/invocations")

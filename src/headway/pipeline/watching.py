@@ -242,9 +242,9 @@ def _units(reference: Reference, project: Project, rows: int, sizes: Sizes | Non
 
 def _measure(run: RunDirectory, request: Request) -> Newest:
     """The result of headway.watch.measure in a process of its own, so that this one does not import torch."""
-    asked, out = run.path / "asked.json", run.path / "newest.json"
-    request.write(asked)
-    command = [sys.executable, "-m", "headway.watch.measure", str(asked), str(out)]
+    question, out = run.path / "asked.json", run.path / "newest.json"
+    request.write(question)
+    command = [sys.executable, "-m", "headway.watch.measure", str(question), str(out)]
     process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if process.returncode != 0 or not out.exists():
         last = (process.stderr.strip().splitlines() or ["no output"])[-1]

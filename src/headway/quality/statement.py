@@ -53,7 +53,7 @@ def _check_regex(regex: Any, where: str) -> None:
 
 
 def _argument(name: str, rule: Rule) -> str:
-    near = [known for known in rule.arguments if name in known.split("_")]
+    near = [argument for argument in rule.arguments if name in argument.split("_")]
     return f"; did you mean {near[0]}?" if near else suggest(name, [*rule.arguments])
 
 

@@ -33,7 +33,7 @@ class RememberedVersion(Record):
 
 
 @dataclass(frozen=True)
-class Kept(Record):
+class Memory(Record):
     """The file: what is known of a store in the ``state``."""
 
     state: str = ""
@@ -61,9 +61,9 @@ def state_of(root: Path) -> str | None:
 
 def recall(root: Path, state: str | None, name: str, version_or_alias: str) -> tuple[str, str, Path] | None:
     """Version, run and bundle as they were kept, where the store has not changed and the bundle is undamaged."""
-    kept = _read(root) if state is not None else Kept()
-    version = kept.versions.get(f"{name}@{version_or_alias}")
-    if version is None or kept.state != state:
+    memory = _read(root) if state is not None else Memory()
+    version = memory.versions.get(f"{name}@{version_or_alias}")
+    if version is None or memory.state != state:
         return None
     bundle = root.resolve() / version.bundle
     return (version.version, version.run_id, bundle) if sealed_damage(bundle) is None else None
@@ -74,17 +74,17 @@ def remember(root: Path, state: str | None, name: str, version_or_alias: str, ve
     number, run_id, bundle = version
     if state is None or not bundle.is_relative_to(root.resolve()):
         return
-    kept = _read(root)
-    others = kept.versions if kept.state == state else {}
+    memory = _read(root)
+    others = memory.versions if memory.state == state else {}
     remembered = RememberedVersion(number, run_id, str(bundle.relative_to(root.resolve())))
     with contextlib.suppress(OSError):
-        Kept(state, {**others, f"{name}@{version_or_alias}": remembered}).write(_file(root))
+        Memory(state, {**others, f"{name}@{version_or_alias}": remembered}).write(_file(root))
 
 
-def _read(root: Path) -> Kept:
+def _read(root: Path) -> Memory:
     with contextlib.suppress(OSError, DamagedError):
-        return Kept.read(_file(root))
-    return Kept()
+        return Memory.read(_file(root))
+    return Memory()
 
 
 def _file(root: Path) -> Path:

@@ -134,7 +134,7 @@ class Recorder:
     def _observe(self, recording: Recording, batch: Batch) -> Tensor:
         """An eager step from which a recording is made, or beside which it is checked."""
         before = python_state(*self._roots)
-        tape = Tape(batch) if recording.seen == 0 else None
+        tape = Tape(batch) if recording.accepted_batches == 0 else None
         try:
             loss, difference = self._compare(recording, batch, tape)
         except _Untraceable as error:

@@ -46,7 +46,7 @@ class Recording:
         self.constants: list[Tensor] = []
         """What it takes beside weights, buffers and batches: kernels may change these as well."""
         self.generators: list[torch.Generator] = []
-        self.seen = self.due = 0
+        self.accepted_batches = self.due = 0
         self.ready = False
         self.newest: Batch | None = None
         """The last batch since the last check."""
@@ -55,7 +55,7 @@ class Recording:
 
     def begin(self, batch: Batch, tape: Tape) -> None:
         """Make it, or make it anew, from a step's tape."""
-        self.tape, self.call, self._checks, self.seen = tape, tape.call, 0, 0
+        self.tape, self.call, self._checks, self.accepted_batches = tape, tape.call, 0, 0
         self._moments = _moments(batch)
         own = {id(tensor) for tensor in (*self._network.parameters(), *self._network.buffers())}
         self.constants = [tensor for tensor in tape.held.values() if id(tensor) not in own]
@@ -63,9 +63,9 @@ class Recording:
 
     def accept(self, batch: Batch) -> None:
         """It passed a check on this batch."""
-        self.seen += 1
+        self.accepted_batches += 1
         self._checks += _differs(self._moments, _moments(batch))
-        self.ready = self._checks >= CHECKS or self.seen >= PATIENCE
+        self.ready = self._checks >= CHECKS or self.accepted_batches >= PATIENCE
         if self.ready:
             self.tape = None
             self.plan_check()

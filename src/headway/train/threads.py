@@ -119,7 +119,7 @@ class KeptThreads:
         self, path: Path, most: int, apply: Callable[[int], None], use: Callable[[], Use | None] | None = None
     ):
         self._path, self._apply, self._step = path, apply, 0
-        self._kept: list[tuple[int, int]] = [(step, count) for step, count in read_json(path).get("switches", [])]
+        self._switches: list[tuple[int, int]] = [(step, count) for step, count in read_json(path).get("switches", [])]
         self._first = int(read_json(path)["threads"])
         self._threads = Threads(most, self._switch, count=self._first, use=use)
         self.next: int | None = None
@@ -132,7 +132,7 @@ class KeptThreads:
 
     def start(self, step: int) -> None:
         """Go on after ``step`` steps: with the number that was in force then."""
-        self._take(next((n for at, n in reversed(self._kept) if at <= step), self._first), step)
+        self._take(next((n for at, n in reversed(self._switches) if at <= step), self._first), step)
 
     def _take(self, count: int, step: int) -> None:
         self._threads.begin(count)
@@ -140,11 +140,11 @@ class KeptThreads:
         self._plan(step)
 
     def _plan(self, step: int) -> None:
-        self.next = next((at for at, _ in self._kept if at > step), None)
+        self.next = next((at for at, _ in self._switches if at > step), None)
 
     def repeat(self, step: int) -> None:
         """Take the number that was kept for this step. Called when ``next`` says so, before anything else is done after the step."""
-        self._take(next(n for at, n in reversed(self._kept) if at == step), step)
+        self._take(next(n for at, n in reversed(self._switches) if at == step), step)
 
     def look(self, step: int, steps: int, seconds: float) -> None:
         """Called now and then after a step, the ``step``-th of the training; ``steps`` took ``seconds`` in this process."""
@@ -153,6 +153,6 @@ class KeptThreads:
             self._threads.look(steps, seconds)
 
     def _switch(self, count: int) -> None:
-        self._kept.append((self._step, count))
-        write_json(self._path, {**read_json(self._path), "switches": self._kept})
+        self._switches.append((self._step, count))
+        write_json(self._path, {**read_json(self._path), "switches": self._switches})
         self._apply(count)

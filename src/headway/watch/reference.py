@@ -26,7 +26,7 @@ BINS = 10
 CATEGORIES = 50
 """Number of categories that are compared one by one; rarer ones are compared together."""
 
-KNOWN = 1000
+MOST_CATEGORIES = 1000
 """The whole list of categories is kept up to this number; where there are more, new ones are expected."""
 
 PREDICTION = "prediction"
@@ -90,7 +90,7 @@ def shape(column: Summary) -> Column:
     """A summary as bins: each tenth of the rows, or each frequent category."""
     edges, categories = column.bins(BINS, CATEGORIES)
     counts = tuple(column.bin_counts(edges, categories).tolist())
-    return Column(column.kind, column.rows, column.nulls, edges, categories, column.every(KNOWN), counts)
+    return Column(column.kind, column.rows, column.nulls, edges, categories, column.every(MOST_CATEGORIES), counts)
 
 
 def profile_predictions(columns: Sequence[pa.Array], classes: Sequence[str]) -> Summary:
