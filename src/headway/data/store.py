@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -49,6 +49,7 @@ from headway.data.split import Division
 from headway.errors import DataError
 from headway.files import checksums
 from headway.files.atomic import digest, read_json, write_json
+from headway.tasks.reference import Reference
 
 if TYPE_CHECKING:
     from headway.data.documents import Documents
@@ -65,6 +66,8 @@ class Store:
     """A finished folder of prepared rows. Whatever reads a damaged file of it raises DamagedError."""
 
     path: Path
+    reference: Reference | None = None
+    """The earlier value since which the change is what ``arrays`` has as the target."""
 
     def _file(self, name: str) -> Path:
         """A file's path, once it is what was written."""
@@ -73,8 +76,13 @@ class Store:
 
     @property
     def preparation(self) -> Preparation:
-        """The preparation that made the arrays."""
-        return Preparation.from_json(read_json(self._file("preparation.json")))
+        """The preparation that made the arrays, its target's mean and spread as ``arrays`` has it."""
+        preparation = Preparation.from_json(read_json(self._file("preparation.json")))
+        if self.reference is None:
+            return preparation
+        changes = self.arrays("train")["target"]
+        own = replace(preparation.target, mean=float(changes.mean()), std=float(changes.std()) or 1.0)
+        return replace(preparation, target=own)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -108,10 +116,17 @@ class Store:
 
     def arrays(self, split: Split, mode: Literal["r", "c"] = "r") -> dict[str, np.ndarray]:
         """The split's arrays by name, memory-mapped: read-only, or copied where they are written to (torch wants that)."""
-        return {
+        arrays = {
             name: np.load(self._file(f"{split}/{name}.npy"), mmap_mode=mode)
             for name in ("numeric", "categorical", "target")
         }
+        if self.reference is not None:
+            arrays["target"] = self.reference.changes(arrays["target"], arrays["numeric"])
+        return arrays
+
+    def levels(self, split: Split, outputs: np.ndarray) -> np.ndarray:
+        """A model's outputs for a split as predictions of the target: itself, or from its change."""
+        return outputs if self.reference is None else self.reference.levels(outputs, self.arrays(split)["numeric"])
 
     def weights(self, split: Split) -> np.ndarray | None:
         """(N,) float64: how much each row counts, memory-mapped; None where all count the same."""

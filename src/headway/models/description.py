@@ -26,6 +26,7 @@ SPREAD = "intervals as multiples of the error to be expected of a row"
 DECODING = "a scale or a log link of the outputs"
 OF_SERIES = "the past of time series"
 THRESHOLD = "recalibrated probabilities or a threshold"
+CHANGES = "outputs that are changes since an earlier value"
 
 FEATURES = {
     RAGGED: 2,
@@ -36,6 +37,7 @@ FEATURES = {
     OF_SERIES: 7,
     THRESHOLD: 8,
     SPREAD: 9,
+    CHANGES: 10,
 }
 """What a bundle may need of the version that reads it, and the format of the version that had it first. A bundle names what it needs;
 versions before format 10 look at its number alone. A new need gets the number `BY_NAME`, which all of these refuse.

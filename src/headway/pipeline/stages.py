@@ -170,13 +170,18 @@ def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
     from headway.data.store import Store
     from headway.serve.bundle import complete_bundle
     from headway.serve.explain import keep_background
+    from headway.train.change import Change
     from headway.train.target import target_of
 
     store = Store(run.store)
     interval = _interval(run, store)
     if interval is not None and interval.remark:
         report.line(interval.remark)
-    target = target_of(store, project.train.objective)
+    change = Change.of(run)
+    if change.text:
+        report.line(change.text)
+    target = target_of(replace(store, reference=change.reference), project.train.objective)
+    target = replace(target, reference=change.reference)
     target = replace(target, calibration=_calibration(run, store, project, report))
     target = replace(target, threshold=_threshold(run, store, project, report))
     preparation = replace(store.preparation, target=target)

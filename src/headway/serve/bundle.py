@@ -33,6 +33,7 @@ from headway.models import ModelConfig
 from headway.models.base import Estimator
 from headway.models.boosting import features
 from headway.models.description import (
+    CHANGES,
     DECODING,
     FEATURES,
     OF_SERIES,
@@ -89,6 +90,7 @@ def needs_of(preparation: Preparation, interval: Interval | None) -> set[str]:
         SPREAD: interval is not None and interval.spread is not None,
         DECODING: not target.objective.is_plain,
         OF_SERIES: preparation.past is not None,
+        CHANGES: target.reference is not None,
         THRESHOLD: target.threshold is not None or target.calibration is not None,
     }
     return {name for name, needed in is_needed.items() if needed} | {
@@ -204,7 +206,8 @@ class Predictor:
 
     def compute(self, rows: PreparedRows) -> np.ndarray:
         """The same of rows that are prepared already."""
-        return self.preparation.target.calibrated(self._compute(rows))
+        target = self.preparation.target
+        return target.levels(target.calibrated(self._compute(rows)), rows.arrays["numeric"])
 
     def _compute(self, rows: PreparedRows) -> np.ndarray:
         target = self.preparation.target

@@ -22,6 +22,7 @@ from headway.models import ModelConfig
 from headway.models.description import Description
 from headway.serve.bundle import Predictor
 from headway.tasks import TargetTask, task_of
+from headway.tasks.reference import Reference
 
 BACKGROUND = "background.parquet"
 AT_ONCE = 256
@@ -69,6 +70,8 @@ class Explainer:
         ]
         values = np.concatenate([part.values for part in parts])
         base = np.concatenate([part.base for part in parts])
+        if target.reference is not None:
+            values, base = _from_changes(target.reference, prepared, values, base)
         columns, sums = self._by_column(values)
         return Reasons(columns, sums, base, names[which])
 
@@ -82,6 +85,15 @@ class Explainer:
             for column, at in places_of(preparation).items()
         }
         return tuple(places), np.stack([values[:, at].sum(1) for at in places.values()], 1)
+
+
+def _from_changes(
+    reference: Reference, rows: PreparedRows, values: np.ndarray, base: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Contributions (N, P) to a change and their base as those to the level: the earlier value adds what it is above its mean."""
+    values = reference.share * values
+    values[:, reference.place] += reference.values(rows.arrays["numeric"]) - reference.center
+    return values, reference.share * base + reference.center
 
 
 def refuse_unexplained(name: str) -> None:

@@ -27,6 +27,7 @@ from headway.tasks.measurement import Measurement
 from headway.tasks.metric import Metric
 from headway.tasks.objective import PLAIN, Objective
 from headway.tasks.proposal import Proposal
+from headway.tasks.reference import Reference
 from headway.tasks.shallow import Shallow
 from headway.tasks.threshold import Threshold
 
@@ -55,6 +56,8 @@ class Target:
     """How the probability of the second of two classes is recalibrated."""
     threshold: Threshold | None = None
     """From which probability on the second of two classes is predicted; None: the likelier class is."""
+    reference: Reference | None = None
+    """Of time series the earlier value since which a model gives the change: ``mean`` and ``std`` are of the change then."""
 
     @property
     def learner(self) -> TargetTask:
@@ -66,7 +69,7 @@ class Target:
         values = asdict(self)
         if self.objective.is_plain:
             del values["objective"]
-        for name in ("threshold", "calibration"):
+        for name in ("threshold", "calibration", "reference"):
             if values[name] is None:
                 del values[name]
         return values
@@ -80,7 +83,15 @@ class Target:
         read = own.pop("calibration", None)
         calibration = None if read is None else Calibration(read["method"], tuple(read["x"]), tuple(read["y"]))
         classes = tuple(own.pop("classes"))
-        return cls(**own, classes=classes, objective=objective, threshold=threshold, calibration=calibration)
+        reference = Reference(**own.pop("reference")) if own.get("reference") else None
+        return cls(
+            **own,
+            classes=classes,
+            objective=objective,
+            threshold=threshold,
+            calibration=calibration,
+            reference=reference,
+        )
 
     @property
     def outputs(self) -> int:
@@ -94,6 +105,10 @@ class Target:
     def calibrated(self, predictions: np.ndarray) -> np.ndarray:
         """A model's predictions as they are answered."""
         return predictions if self.calibration is None else self.calibration.apply(predictions)
+
+    def levels(self, outputs: np.ndarray, numeric: np.ndarray) -> np.ndarray:
+        """A model's outputs for prepared rows as predictions of the target, where they are changes."""
+        return outputs if self.reference is None else self.reference.levels(outputs, numeric)
 
     def decode(self, predictions: np.ndarray) -> pd.DataFrame:
         """Predictions as people read them: `prediction`, and what the task adds to it."""

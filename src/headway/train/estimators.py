@@ -73,7 +73,7 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
         losses[split] = task.score(
             decoded, wanted, *(torch.from_numpy(arrays[name]) for name in arrays if name == "weight")
         )
-        predictions[split] = task.finish(target, decoded.numpy())
+        predictions[split] = store.levels(split, task.finish(target, decoded.numpy()))
     journal = run.journal()
     values = {"train/loss": losses["train"], "validation/loss": losses["validation"]}
     journal.write("metric", step=1, values=values)
@@ -193,7 +193,10 @@ def _grow(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: 
         result = _boosting(model, recipe, store, threads.most, count)
     diagnosis = _diagnosis(grown, time.perf_counter() - start, watch.look(), threads.count)
     text = result.text or f"best of {grown} trees: {result.best}"
-    return replace(result, trees=grown, text=text, diagnosis=diagnosis)
+    predictions: dict[str, np.ndarray] = {
+        split: store.levels(split, result.predictions[split]) for split in SPLITS if split in result.predictions
+    }
+    return replace(result, predictions=predictions, trees=grown, text=text, diagnosis=diagnosis)
 
 
 def _share_keys(store: Store) -> bool:

@@ -22,6 +22,7 @@ from headway.machine.processes import die_with_starter
 from headway.models import ModelConfig, parse_model
 from headway.run.directory import Journal, RunDirectory
 from headway.run.result import Network, Result
+from headway.train.change import shrunk, store_to_learn
 from headway.train.memory import held_by_others, is_out_of_memory, keep_memory
 from headway.train.recipe import Recipe
 from headway.train.threads import WINDOW_STEPS, Threads
@@ -83,11 +84,11 @@ def train(run: RunDirectory) -> None:
     if not model.is_network:
         from headway.train.estimators import fit_estimator, fit_many
 
-        store = Store(run.store)
+        store = store_to_learn(run, recipe)
         if "variants" in run.plan:
             fit_many(run, model, recipe, store, started)
             return
-        fit = fit_estimator(run, model, recipe, store)
+        fit = shrunk(run, store, fit_estimator(run, model, recipe, store))
     else:
         _keep_compiled(run)
         from headway.train.network import fit_network
@@ -97,7 +98,9 @@ def train(run: RunDirectory) -> None:
         if "variants" in run.plan:
             _fit_many(run, model, recipe, started)
             return
-        fit = fit_network(run, model, recipe, workload_of(run, model))
+        workload = workload_of(run, model)
+        fit = fit_network(run, model, recipe, workload)
+        fit = fit if model.completes else shrunk(run, store_to_learn(run, recipe), fit)
     fit.finish(run, time.perf_counter() - started)
 
 
@@ -192,9 +195,10 @@ def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:
         from headway.train.language import LanguageWorkload
 
         return LanguageWorkload(Store(run.store), model)
-    from headway.train.table import table_workload
+    from headway.train.table import TableWorkload
 
-    return table_workload(run.store, model, Recipe.parse(run.plan["project"]["train"], "train"))
+    recipe = Recipe.parse(run.plan["project"]["train"], "train")
+    return TableWorkload(store_to_learn(run, recipe), model, recipe)
 
 
 def _keep_compiled(run: RunDirectory) -> None:

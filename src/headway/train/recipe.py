@@ -92,6 +92,11 @@ class Recipe(Config):
         description="The scale on which a number is learnt: log needs values above 0, log1p above -1. Predictions come back in its "
         "own unit; with mse they are middle values rather than means.",
     )
+    change_since: Literal["auto", "none", "newest", "season"] = Field(
+        "auto",
+        description="Of data.series what is learnt: the target (none), or its change since the newest known one or since that of a season "
+        "before; auto: that with which fast trees forecast the validation rows best.",
+    )
     precision: Precision = Field(
         "auto", description="Number format of the arithmetic; auto takes bf16 or fp16 only where the hardware has them."
     )

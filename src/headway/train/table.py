@@ -88,7 +88,8 @@ class TableWorkload(Workload):
     def predict_split(self, network: nn.Module, split: str, arithmetic: Arithmetic) -> np.ndarray:
         """A split's predictions in the target's own unit: (N, classes) or (N,)."""
         tensors = self.tensors(cast(Split, split))
-        return self.task.finish(self.target, predict(network, tensors, self.task, arithmetic).cpu().numpy())
+        outputs = self.task.finish(self.target, predict(network, tensors, self.task, arithmetic).cpu().numpy())
+        return self.store.levels(cast(Split, split), outputs)
 
     def tensors(self, split: Split) -> dict[str, Rows]:
         """The split's arrays where they are on disk; the target as the loss takes it."""
