@@ -14,9 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headway.columns.continuous import Continuous
+from headway.data import source
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig
 from headway.data.digests import file_digests
+from headway.data.formats import read_batches
+from headway.data.known import profile_known
 from headway.data.opening import open_table
 from headway.data.source import Table
 from headway.errors import DataError
@@ -31,8 +35,8 @@ def column(table: Table, name: str) -> list[Any]:
     return [value for chunk in table.chunks(columns=[name]) for value in chunk.batch.column(name).to_pylist()]
 
 
-def numbers(rows: int) -> pa.Table:
-    rng = np.random.default_rng(0)
+def numbers(rows: int, seed: int = 0) -> pa.Table:
+    rng = np.random.default_rng(seed)
     return pa.table({"a": rng.normal(size=rows), "y": rng.choice(["no", "yes"], rows)})
 
 
@@ -60,6 +64,44 @@ def test_a_corrupt_row_group_is_named_and_the_files_before_it_are_read(tmp_path:
     assert "\n" not in str(refusal.value)
     assert sum(chunk.batch.num_rows for chunk in chunks) >= 2000
     assert sum(chunk.batch.num_rows for chunk in table.file_chunks(3, 0)) == 1000, "the others stay readable"
+
+
+def test_what_was_profiled_before_a_corrupt_row_group_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, folder = tmp_path / "rows", tmp_path / "kept"
+    rows.mkdir()
+    for number in range(10, 90):
+        pq.write_table(numbers(100, number), rows / f"{number}.parquet", row_group_size=10, compression="zstd")
+    whole = (rows / "88.parquet").read_bytes()
+    expected = profile_known(opened(rows, {"a": "numeric"}), tmp_path, tmp_path / "another")
+    damage(rows / "88.parquet", 9, "a")
+    with pytest.raises(DataError, match=r"88\.parquet must be whole and readable, but row group 10 of 10 "):
+        profile_known(opened(rows, {"a": "numeric"}), tmp_path, folder)
+    kept = len(list(folder.glob("*.json")))
+    assert kept >= 1  # all but the few that are read ahead
+    (rows / "88.parquet").write_bytes(whole)
+    files = []
+
+    def counted(file: str, *arguments: Any, **options: Any) -> Any:
+        files.append(file)
+        return read_batches(file, *arguments, **options)
+
+    monkeypatch.setattr(source, "read_batches", counted)
+    assert profile_known(opened(rows, {"a": "numeric"}), tmp_path, folder).rows == expected.rows == 8000
+    assert len(files) == 80 - kept
+
+
+def test_a_number_beyond_all_others_leaves_finite_moments_and_is_said() -> None:
+    summary = Continuous("a", "numeric")
+    values = np.random.default_rng(0).normal(size=300_000)
+    values[123_456] = 1e200
+    for at in range(0, len(values), 65_536):
+        summary.update(pa.array(values[at : at + 65_536]))
+    assert summary.mean == pytest.approx(1e200 / len(values))
+    assert summary.std is not None
+    assert np.isfinite(summary.std)
+    assert summary.spreads_too_far
 
 
 @pytest.mark.parametrize("broken", ["4,x", "4,x,no,9,9", "4," + "x" * 300], ids=["short", "long", "wide"])
