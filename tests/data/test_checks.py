@@ -12,13 +12,14 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from headway.data.alone import auc, power_alone, sum_of_columns
-from headway.data.checks import Finding, check_columns, check_leaks, check_overlap, check_shares
+from headway.data.checks import Finding, Sample, check_columns, check_leaks, check_overlap, check_shares
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.opening import open_table
+from headway.data.passes import run
 from headway.data.profile import profile_table
 from headway.data.source import Table
-from headway.data.split import Division
+from headway.data.split import TEST, TRAIN, Division
 from headway.errors import DataError
 from headway.tasks import TaskName
 
@@ -215,3 +216,40 @@ def test_a_test_far_from_its_share_is_said_with_the_rows_that_stay_together(tmp_
     (told,) = check_shares(Division(_table(tmp_path, frame, FEATURES), split))
     assert told.severity == "warn"
     assert "rows of one key stay together, 1,000 in the largest case; rows without a key count as" in told.text
+
+
+def _sampled(table: Table, size: int, eligible: np.ndarray | None = None) -> Sample:
+    sample = Sample(table.columns, size, eligible)
+    run(table, [sample], 2, block_rows=50)
+    return sample
+
+
+def test_a_sample_of_rows_that_are_chosen_afterwards_is_the_sample_of_those_rows(tmp_path: Path) -> None:
+    rows, among = 3000, np.arange(3000) % 3 > 0
+    whole = _table(tmp_path, _frame(rows), FEATURES)
+    afterwards = _sampled(whole, 400).frame(200, among)
+    before = _sampled(whole, 200, among).frame(200)
+    assert afterwards is not None
+    assert before is not None
+    pd.testing.assert_frame_equal(afterwards, before)
+    every = pd.concat([c.batch.to_pandas() for c in whole.chunks()], ignore_index=True)[among]
+    assert len(before) == 200
+    assert len(before.merge(every.drop_duplicates())) == 200
+
+
+def test_a_sample_with_too_few_of_the_rows_says_so_unless_they_are_all_there_are(tmp_path: Path) -> None:
+    few, table = np.arange(3000) % 100 == 0, _table(tmp_path, _frame(3000), FEATURES)
+    assert _sampled(table, 400).frame(200, few) is None
+    all_of_them = _sampled(table, 4000).frame(200, few)
+    assert all_of_them is not None
+    assert len(all_of_them) == 30
+
+
+def test_overlap_is_counted_by_pieces_as_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = _frame(1000)
+    table = _table(tmp_path, pd.concat([frame, frame.iloc[:100]], ignore_index=True), FEATURES)
+    parts = np.where(np.arange(1100) < 1000, TRAIN, TEST)
+    whole = check_overlap(table, parts, ValidationConfig())
+    assert "100.00%" in whole[0].text
+    monkeypatch.setattr("headway.data.checks.ROWS", 70)
+    assert check_overlap(table, parts, ValidationConfig()) == whole

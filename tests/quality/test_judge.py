@@ -17,7 +17,7 @@ import pytest
 from headway.data.chunks import Chunk
 from headway.data.config import Expectation
 from headway.errors import ConfigError
-from headway.quality.judge import check, judge
+from headway.quality.judge import Judgement, _Judge, check, judge
 from headway.quality.page import Entry, page
 
 
@@ -189,6 +189,20 @@ def test_every_verdict_and_count_is_what_great_expectations_finds_by_itself(own:
     from headway.data.rules import RULES
 
     assert verdicts == {name: {True, False} for name in RULES}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_all_that_great_expectations_asks_for_is_foreseen() -> None:
+    judgement = Judgement([Expectation.model_validate(case) for case in CASES], TABLE)
+    for one in judgement._judges:
+        assert judgement.metrics.lacking(one.requests()) == [], one.stated
+
+
+def test_what_was_not_foreseen_is_measured_in_a_second_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [Expectation.model_validate(case) for case in CASES]
+    foreseen = judge(cases, TABLE)
+    monkeypatch.setattr(_Judge, "forecast", lambda _: [])
+    assert judge(cases, TABLE) == foreseen
 
 
 def test_a_failure_is_one_sentence_with_the_rule_the_fact_and_a_row() -> None:

@@ -8,22 +8,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from headway.columns import column_type
 from headway.data.alone import SAMPLE, power_alone, sum_of_columns
 from headway.data.config import DataConfig, ValidationConfig
-from headway.data.identity import row_hashes
+from headway.data.identity import GOLDEN, row_hashes
+from headway.data.passes import run
 from headway.data.split import TEST, TRAIN, Division
+from headway.data.spread import spread
 from headway.tasks import TaskName, target_task
 
 if TYPE_CHECKING:
     from headway.columns.summary import Summary
-    from headway.data.chunks import Streamed
+    from headway.data.chunks import Chunk
     from headway.data.profile import Profile
     from headway.data.source import Table
 
 ID_VALUES = 1000
 ID_SHARE = 0.5
+ROWS = 1_000_000
+"""Rows whose hashes are looked at a time."""
 
 
 @dataclass(frozen=True)
@@ -107,15 +112,19 @@ def _too_large(column: Summary, role: str, fix: str) -> Finding:
 
 
 def check_leaks(
-    table: Table, parts: np.ndarray, validation: ValidationConfig, harmless: Collection[str | None] = ()
+    table: Table,
+    parts: np.ndarray,
+    validation: ValidationConfig,
+    harmless: Collection[str | None] = (),
+    sample: Sample | None = None,
 ) -> list[Finding]:
     """Features that alone nearly determine the target, and numbers that add up to it, on a sample of the training rows.
 
     ``harmless``: the column of a split by time, which is known before the target is, so that a trend is no leak; and what a model is given
-    earlier values of.
+    earlier values of. ``sample``: rows of all parts that a pass has kept.
     """
     kinds = {name: kind for name, kind in table.kinds.items() if name not in harmless}
-    frame = sample(table, np.flatnonzero(parts == TRAIN), [*kinds, table.target])
+    frame = _training_rows(table, parts, [*kinds, table.target], sample)
     target = frame[table.target]
     findings = []
     for name, kind in kinds.items():
@@ -140,22 +149,95 @@ def check_leaks(
     return findings
 
 
-def sample(table: Streamed, rows: np.ndarray, columns: Sequence[str], size: int = SAMPLE) -> pd.DataFrame:
-    """At most ``size`` of the ``rows`` (increasing numbers), always the same ones, of the whole table; one pass."""
-    if len(rows) > size:
-        rows = np.sort(np.random.default_rng(0).choice(rows, size, replace=False))
-    pieces = []
-    for chunk in table.chunks(columns=list(columns)):
-        first, last = np.searchsorted(rows, [chunk.start, chunk.start + chunk.batch.num_rows])
-        pieces.append(chunk.batch.take(rows[first:last] - chunk.start).to_pandas())
-    return pd.concat(pieces, ignore_index=True)
+class Sample:
+    """A pass that keeps some rows of a table, always the same ones: those whose numbers, mixed, are the least.
+
+    ``eligible`` (N,) bool: only these rows are chosen among, all where it is None. Tables of many columns have fewer rows kept.
+    """
+
+    def __init__(self, columns: Sequence[str], rows: int = SAMPLE, eligible: np.ndarray | None = None) -> None:
+        self.columns, self.rows, self.eligible = list(columns), rows, eligible
+        self._limit = np.uint64(2**64 - 1)
+        self._parts: list[pa.Table] = []
+        self._kept, self.is_whole = 0, True
+
+    def columns_of(self, file: int) -> Sequence[str]:  # noqa: ARG002
+        """Those of the sample."""
+        return self.columns
+
+    def block(self, chunk: Chunk) -> pa.Table:
+        """The rows that may be in the sample."""
+        numbers = np.arange(chunk.start, chunk.start + chunk.batch.num_rows, dtype=np.uint64)
+        places = spread((numbers + np.uint64(1)) * GOLDEN)
+        chosen = places <= self._limit
+        if self.eligible is not None:
+            chosen &= self.eligible[chunk.start : chunk.start + len(numbers)]
+        rows = np.flatnonzero(chosen)
+        table = pa.Table.from_batches([chunk.batch.select(self.columns).take(pa.array(rows))])
+        return table.append_column(PLACE, pa.array(places[rows])).append_column(NUMBER, pa.array(numbers[rows]))
+
+    def add(self, partial: pa.Table) -> None:
+        """Add rows; where there are twice too many, the surplus goes."""
+        self._parts.append(partial)
+        self._kept += len(partial)
+        if self._kept > 2 * self.rows:
+            self._parts = [self._least(pa.concat_tables(self._parts), self.rows)]
+            self._kept = self.rows
+            self._limit = self._parts[0][PLACE].to_numpy().max()
+            self.is_whole = False
+
+    @staticmethod
+    def _least(table: pa.Table, rows: int) -> pa.Table:
+        """Some rows, in their order."""
+        if len(table) <= rows:
+            return table
+        return table.take(np.sort(np.argpartition(table[PLACE].to_numpy(), rows - 1)[:rows]))
+
+    def frame(self, rows: int, among: np.ndarray | None = None) -> pd.DataFrame | None:
+        """At most ``rows`` of the rows ``among`` (N,) bool; None where too few of them are kept."""
+        table = pa.concat_tables(self._parts)
+        if among is not None:
+            table = table.filter(pa.array(among[table[NUMBER].to_numpy()]))
+            if len(table) < rows and not self.is_whole and len(table) < np.count_nonzero(among):
+                return None
+        return self._least(table, rows).select(self.columns).to_pandas()
 
 
-def check_overlap(table: Table, parts: np.ndarray, validation: ValidationConfig) -> list[Finding]:
-    """Test rows that are, value for value, also training rows: a model can memorise them."""
-    hashes = row_hashes(table, [*table.kinds, table.target])
+PLACE, NUMBER = "\0place", "\0number"
+
+
+def sample_rows(columns: int) -> int:
+    """How many rows a sample has: fewer of more than 200 columns, so that it fits into memory."""
+    return max(10_000, min(SAMPLE, 20_000_000 // columns))
+
+
+def _training_rows(table: Table, parts: np.ndarray, columns: Sequence[str], sample: Sample | None) -> pd.DataFrame:
+    """A sample of the training rows, out of rows that a pass has kept, or by one."""
+    size, training = sample_rows(len(columns)), parts == TRAIN
+    frame = None if sample is None else sample.frame(size, training)
+    if frame is None:
+        own = Sample(columns, size, training)
+        run(table, [own])
+        frame = own.frame(size)
+        assert frame is not None
+    return frame[list(columns)]
+
+
+def content_columns(table: Table) -> list[str]:
+    """The columns by which two rows are the same."""
+    return [*table.kinds, table.target]
+
+
+def check_overlap(
+    table: Table, parts: np.ndarray, validation: ValidationConfig, hashes: np.ndarray | None = None
+) -> list[Finding]:
+    """Test rows that are, value for value, also training rows: a model can memorise them.
+
+    ``hashes`` (N,): of each row's content, where a pass has them already.
+    """
+    hashes = row_hashes(table, content_columns(table)) if hashes is None else hashes
     test = np.flatnonzero(parts == TEST)
-    twice = test[np.isin(hashes[test], hashes[parts == TRAIN])]
+    twice = test[_occur(hashes[test], hashes, parts)]
     share = len(twice) / max(1, len(test))
     if not len(twice):
         return []
@@ -168,6 +250,17 @@ def check_overlap(table: Table, parts: np.ndarray, validation: ValidationConfig)
         )
         return [Finding("stop", None, text, rows)]
     return [Finding("warn", None, f"test rows should not also be training rows, but {fact}", rows)]
+
+
+def _occur(values: np.ndarray, hashes: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """(n,) bool: which of the ``values`` are also hashes of training rows, which are looked at some at a time."""
+    distinct, codes = np.unique(values, return_inverse=True)
+    hit = np.zeros(len(distinct), bool)
+    for start in range(0, len(hashes) if len(distinct) else 0, ROWS):
+        block = hashes[start : start + ROWS][parts[start : start + ROWS] == TRAIN]
+        places = np.minimum(np.searchsorted(distinct, block), len(distinct) - 1)
+        hit[places[distinct[places] == block]] = True
+    return hit[codes]
 
 
 def check_shares(division: Division) -> list[Finding]:

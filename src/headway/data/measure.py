@@ -90,6 +90,10 @@ class Metrics:
         """The requests that another pass must measure."""
         return [one for one in requests if _meter(one) is not None and not self._answers(one)]
 
+    def has(self, request: Request) -> bool:
+        """Whether a meter measures it."""
+        return _key(request) in self._meters if _meter(request) is not None else False
+
     def _answers(self, request: Request) -> bool:
         meter = self._meters.get(_key(request))
         rows = request.metric.startswith("column_values.unique")

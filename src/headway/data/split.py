@@ -8,7 +8,7 @@ settings, not exact.
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.data.config import SPLITS, SplitConfig
-from headway.data.identity import DIFFERENT_ROW, GOLDEN, Identity, identity_of, row_hashes
+from headway.data.identity import DIFFERENT_ROW, GOLDEN, Identity, RowHashes, identity_of, row_hashes
 from headway.data.learnt import Learnt, Rule, described
 from headway.data.moments import Moments, moments
 from headway.data.periods import periods_of
@@ -45,6 +45,8 @@ class Division:
 
     table: Table
     split: SplitConfig
+    hashes: RowHashes | None = field(default=None, compare=False, repr=False)
+    """A pass over the table that hashed the identities first, where there was one."""
 
     @cached_property
     def identity(self) -> Identity:
@@ -54,7 +56,7 @@ class Division:
     @cached_property
     def rows(self) -> np.ndarray:
         """(N,) uint64: the hash of each row's identity."""
-        return row_hashes(self.table, self.identity.columns)
+        return row_hashes(self.table, self.identity.columns) if self.hashes is None else self.hashes.values
 
     @cached_property
     def moments(self) -> Moments:

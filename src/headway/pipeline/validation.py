@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from headway.data.checks import Finding, check_columns, check_leaks, check_overlap, check_shares
+from headway.data.checks import (
+    Finding,
+    Sample,
+    check_columns,
+    check_leaks,
+    check_overlap,
+    check_shares,
+    content_columns,
+    sample_rows,
+)
 from headway.data.documents import Examined as Looked
 from headway.data.documents import check_documents
-from headway.data.known import profile_known
-from headway.data.profile import Profile, profile_table
+from headway.data.identity import RowHashes
+from headway.data.known import KnownProfiles
+from headway.data.passes import run
+from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.source import Table
 from headway.data.split import Division
 from headway.errors import DataError
@@ -105,44 +116,76 @@ class Examined:
 
 
 def examine(project: Project, table: Table, report: Reporter, root: Path | None = None) -> Examined:
-    """Check the rows in a few streaming passes. Raises DataError where they cannot be read.
+    """Check the rows, most of it in one pass. Raises DataError where they cannot be read.
 
     With ``root``, files that were profiled before are not profiled again, and the new ones' profiles are kept.
     """
     quality.check(project.validation.expectations, table.present)
-    report.progress(0.05, "profiling")
+    report.progress(0.05, "reading the rows")
+    judgement = quality.Judgement(project.validation.expectations, table)
+    if _size(table) > LARGE:
+        judgement.prepare()
     alone = root is None or table.is_text  # for documents, a profile of each file would be useless
-    profile = profile_table(table) if alone else profile_known(table, root, root / "data" / "prepared" / "profiles")
+    profiler = (
+        Profiler(kinds_of(table)) if alone else KnownProfiles(table, root, root / "data" / "prepared" / "profiles")
+    )
+    rows = _RowPasses(project, table) if table.targets else None
+    passes = [profiler, judgement.metrics, *(rows.passes if rows is not None else ())]
+    count = run(table, passes, rows_of=profiler.rows_of if isinstance(profiler, KnownProfiles) else {})
+    profile = profiler.profile()
     findings, documents = check_columns(profile, table, project.data, project.task), None
     if not any(f.severity == "stop" for f in findings):
-        report.progress(0.4, "looking for leaks and overlap")
-        if table.targets:
-            findings += _of_rows(project, table)
+        report.progress(0.5, "looking for leaks and overlap")
+        if rows is not None:
+            findings += rows.findings()
         else:
             characters = project.prepare.tokens.tokenizer == "characters"
             documents = check_documents(documents_of(project, table), project.validation, characters)
             findings += documents.findings
-    report.progress(0.6, "judging the expectations")
-    verdict = quality.judge(project.validation.expectations, table, project.name)
+    report.progress(0.8, "judging the expectations")
+    verdict = judgement.verdict(count, project.name)
     return Examined(project.name, table, profile, tuple(findings), verdict, documents)
 
 
 def refuse(project: Project, root: Path) -> None:
     """Raise what `examine` raises, and DataError for what stops a run, without the expectations."""
     table = table_of(project, root)
-    findings = check_columns(profile_table(table), table, project.data, project.task)
+    profiler, rows = Profiler(kinds_of(table)), _RowPasses(project, table)
+    run(table, [profiler, *rows.passes])
+    findings = check_columns(profiler.profile(), table, project.data, project.task)
     if not any(f.severity == "stop" for f in findings):
-        findings += _of_rows(project, table)
+        findings += rows.findings()
     if failures := [f.text for f in findings if f.severity == "stop"]:
         raise DataError("\n".join(failures))
 
 
-def _of_rows(project: Project, table: Table) -> list[Finding]:
-    """Leaks, test rows among training rows, and parts of the wrong size."""
-    division = Division(table, project.split)
-    refuse_unfit(project, table, division)
-    moment = project.split.column if project.split.by == "time" else None
-    findings = check_leaks(table, division.parts, project.validation, (moment, *project.data.late))
-    if not division.equal_rows_stay_together:
-        findings += check_overlap(table, division.parts, project.validation)
-    return findings + check_shares(division)
+LARGE = 1 << 26
+"""Bytes of files whose reading takes longer than to import Great Expectations, which is then done meanwhile."""
+
+
+def _size(table: Table) -> int:
+    return sum(path.stat().st_size for path in map(Path, table.files) if path.is_file())
+
+
+class _RowPasses:
+    """Leaks, test rows among training rows, and parts of the wrong size, from what passes over the rows keep."""
+
+    def __init__(self, project: Project, table: Table) -> None:
+        self._project, self._table = project, table
+        plain = Division(table, project.split)
+        content = [] if plain.equal_rows_stay_together else [content_columns(table)]
+        self._hashes = RowHashes(plain.identity.columns, *content)
+        self._sample = Sample([*table.kinds, table.target], 2 * sample_rows(len(table.kinds) + 1))
+        self._division = Division(table, project.split, self._hashes)
+        self.passes = (self._hashes, self._sample)
+
+    def findings(self) -> list[Finding]:
+        """After the passes."""
+        project, table, division = self._project, self._table, self._division
+        refuse_unfit(project, table, division)
+        moment = project.split.column if project.split.by == "time" else None
+        harmless = (moment, *project.data.late)
+        findings = check_leaks(table, division.parts, project.validation, harmless, self._sample)
+        if not division.equal_rows_stay_together:
+            findings += check_overlap(table, division.parts, project.validation, self._hashes.of(1))
+        return findings + check_shares(division)

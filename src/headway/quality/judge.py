@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,12 @@ import pyarrow as pa
 from headway.columns.spelling import spell_value
 from headway.data.chunks import Streamed
 from headway.data.config import Expectation
-from headway.data.measure import MetricValue, Request, measure
+from headway.data.measure import Metrics, MetricValue, Request, present_in
+from headway.data.passes import run
 from headway.data.rules import Rule, sentence
 from headway.errors import ConfigError
 from headway.files.records import Record
 from headway.quality.statement import columns_of, rule_of
-
-Measure = Callable[[Streamed, Sequence[Request]], dict[str, MetricValue]]
 
 
 @dataclass(frozen=True)
@@ -73,22 +73,51 @@ def check(expectations: Sequence[Expectation], columns: Sequence[str]) -> None:
         rule_of(expectation, number, columns)
 
 
-def judge(
-    expectations: Sequence[Expectation], table: Streamed, name: str = "the data", measure: Measure = measure
-) -> Verdict:
+def judge(expectations: Sequence[Expectation], table: Streamed, name: str = "the data") -> Verdict:
     """Great Expectations' verdict on each expectation; ``name``: the name of the rows in sentences.
 
     Raises ConfigError for an expectation that is unknown, wrongly stated, or does not suit its column.
     """
     if not expectations:
         return Verdict(())
-    present = list(getattr(table, "present", table.columns))
-    rules = [rule_of(expectation, number, present) for number, expectation in enumerate(expectations)]
-    types = _types(table, [c for r, e in zip(rules, expectations, strict=True) if r.about for c in columns_of(e)])
-    judges = [_Judge(r, e, n, types) for n, (r, e) in enumerate(zip(rules, expectations, strict=True))]
-    requests = {request.key: request for judge in judges for request in judge.requests()}
-    metrics = measure(table, list(requests.values()))
-    return Verdict(tuple(judge.verdict(metrics, name) for judge in judges))
+    judgement = Judgement(expectations, table)
+    rows = run(table, [judgement.metrics]) if judgement.metrics.columns_of(0) else table.count()
+    return judgement.verdict(rows, name)
+
+
+class Judgement:
+    """Expectations of a table that are judged after a pass over it, for which Great Expectations need not be there yet.
+
+    ``metrics``: the pass that measures what it will ask for. Raises ConfigError as judge does.
+    """
+
+    def __init__(self, expectations: Sequence[Expectation], table: Streamed) -> None:
+        self._table, self._present = table, present_in(table)
+        rules = [rule_of(expectation, number, self._present) for number, expectation in enumerate(expectations)]
+        types = _types(table, [c for r, e in zip(rules, expectations, strict=True) if r.about for c in columns_of(e)])
+        self._judges = [_Judge(r, e, n, types) for n, (r, e) in enumerate(zip(rules, expectations, strict=True))]
+        self.metrics = Metrics([request for judge in self._judges for request in judge.forecast()])
+        self._importing: threading.Thread | None = None
+
+    def prepare(self) -> None:
+        """Begin to import Great Expectations, which takes 4 s, beside other work."""
+        if self._judges:
+            self._importing = threading.Thread(target=_engine, name="headway-import", daemon=True)
+            self._importing.start()
+
+    def verdict(self, rows: int, name: str) -> Verdict:
+        """The verdicts, where ``metrics`` has passed over all ``rows``. What it did not foresee is measured in a second pass."""
+        if self._importing is not None:
+            self._importing.join()
+        requests = {request.key: request for judge in self._judges for request in judge.requests()}
+        further = Metrics(self.metrics.lacking(list(requests.values())))
+        if further.columns_of(0):
+            run(self._table, [further])
+        values = {
+            key: (further if further.has(one) else self.metrics).value(one, rows, self._present)
+            for key, one in requests.items()
+        }
+        return Verdict(tuple(judge.verdict(values, name) for judge in self._judges))
 
 
 def _types(table: Streamed, columns: Sequence[str]) -> dict[str, pa.DataType]:
@@ -98,6 +127,24 @@ def _types(table: Streamed, columns: Sequence[str]) -> dict[str, pa.DataType]:
     names = list(dict.fromkeys(columns))
     schema = next(iter(table.chunks(columns=names, rows=1024))).batch.schema
     return {name: schema.field(name).type for name in names}
+
+
+AGGREGATES = {
+    "column_min_to_be_between": "column.min",
+    "column_max_to_be_between": "column.max",
+    "column_mean_to_be_between": "column.mean",
+    "column_median_to_be_between": "column.median",
+    "column_stdev_to_be_between": "column.standard_deviation",
+    "column_sum_to_be_between": "column.sum",
+    "column_unique_value_count_to_be_between": "column.distinct_values.count",
+    "column_proportion_of_unique_values_to_be_between": "column.unique_proportion",
+    "column_distinct_values_to_be_in_set": "column.distinct_values.not_in_set",
+    "column_distinct_values_to_contain_set": "column.distinct_values.missing_from_column",
+    "column_distinct_values_to_equal_set": "column.distinct_values.not_in_set",
+    "column_most_common_value_to_be_in_set": "column.most_common_value",
+    "column_quantile_values_to_be_between": "column.quantile_values",
+}
+"""What Great Expectations asks for of a column as a whole."""
 
 
 @functools.cache
@@ -118,8 +165,36 @@ class _Judge:
         self.rule, self.stated = rule, expectation
         self.where = f"validation.expectations[{number}]"
         self.arguments = self._arguments(types)
-        self.expectation = self._build()
-        self.dependencies = self._quietly(
+
+    def forecast(self) -> list[Request]:
+        """The metrics that Great Expectations will need of the columns: an error here costs a second pass, and changes no verdict."""
+        columns = tuple(columns_of(self.stated))
+        if not self.rule.about:
+            return []
+        if self._name in AGGREGATES:
+            return [Request("", AGGREGATES[self._name], columns)]
+        parameters = {
+            name: value for name, value in self.arguments.items() if name not in ("mostly", "column_A", "column_B")
+        }
+        if len(columns) == 2:
+            parameters.setdefault("ignore_row_if", "both_values_are_missing")
+        bounds = [value for name, value in parameters.items() if name.endswith("_value") and value is not None]
+        if "value_length" in self.rule.counts and not all(isinstance(value, (int, float)) for value in bounds):
+            return []
+        count = Request("", f"{self.rule.counts}unexpected_count", columns, parameters)
+        if len(columns) == 1:
+            return [count, Request("", "column_values.nonnull.unexpected_count", columns)]
+        return [count, Request("", f"{self.rule.counts}filtered_row_count", columns, parameters)]
+
+    @functools.cached_property
+    def expectation(self) -> Any:
+        """Great Expectations' own. Raises ConfigError for arguments that it refuses."""
+        return self._build()
+
+    @functools.cached_property
+    def dependencies(self) -> Any:
+        """The metrics that it depends on."""
+        return self._quietly(
             lambda: self.expectation.get_validation_dependencies(
                 execution_engine=_engine(), runtime_configuration={"result_format": "BASIC"}
             )
