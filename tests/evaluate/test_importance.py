@@ -16,12 +16,12 @@ from headway.columns.config import PrepareConfig, TokensConfig
 from headway.columns.number import Number
 from headway.columns.text import TokensFitter
 from headway.data.prepare import Preparation
-from headway.data.prepared import PreparedRows, places_of
+from headway.data.prepared import Places, PreparedRows, places_of
 from headway.evaluate.importance import MOST_SHUFFLES, orders_of, permutation_importance, write_table
 from headway.evaluate.resample import Units
 from headway.evaluate.result import Evaluation, Importance
 from headway.pipeline.tables import importance_rows
-from headway.serve.importance import FEWEST_ROWS, affordable_rows
+from headway.serve.importance import FEWEST_ROWS, affordable_rows, columns_to_shuffle
 from headway.tasks import Target
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -180,3 +180,34 @@ def test_few_rows_are_shuffled_more_often_and_slow_models_predict_fewer() -> Non
     assert affordable_rows(10_000, 10, 1e-4) == 2_500
     assert FEWEST_ROWS <= affordable_rows(10_000, 10_000, 1.0) < 2 * FEWEST_ROWS
     assert affordable_rows(100, 10_000, 1.0) == 100  # as few as were asked for
+
+
+def test_of_very_many_columns_those_are_shuffled_that_go_with_the_predictions() -> None:
+    rng = np.random.default_rng(0)
+    numeric = rng.normal(size=(400, 2500)).astype(np.float32)
+    numeric[:, 7] = 1e6  # says nothing
+    codes = rng.integers(0, 5, (400, 3)).astype(np.int32)
+    rows = PreparedRows({"numeric": numeric, "categorical": codes}, {})
+    places = {f"n{i}": Places((i,), (), ()) for i in range(2500)} | {f"c{i}": Places((), (i,), ()) for i in range(3)}
+    prediction = 2 * numeric[:, 3] - 2 * numeric[:, 2400] + 3 * np.array([0, 1, -1, 2, -2])[codes[:, 1]]
+    assert columns_to_shuffle(places, rows, prediction, 3) == ["n3", "n2400", "c1"]
+    assert columns_to_shuffle(places, rows, np.zeros((400, 2)), 2500 + 3) == list(places)
+    assert len(columns_to_shuffle(places, rows, np.zeros((400, 2)), 200)) == 200
+
+
+def test_places_of_many_columns_ask_each_encoding_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encodings = [Number(f"n{i}", "numeric", 0.0, 0.0, 1.0) for i in range(2000)]
+    preparation = Preparation(tuple(encodings), Target("y", "regression"))
+    _ = preparation.by_array, preparation.by_ragged, preparation.seen
+    asked = 0
+    column_of = Number.__getattribute__
+
+    def counted(self: Number, name: str) -> object:
+        nonlocal asked
+        asked += name == "column"
+        return column_of(self, name)
+
+    monkeypatch.setattr(Number, "__getattribute__", counted)
+    places = places_of(preparation)
+    assert [places[f"n{i}"].numeric for i in (0, 1999)] == [(0,), (1999,)]
+    assert asked <= 3 * 2000

@@ -6,7 +6,7 @@ categorical ones, then those of tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,13 +57,21 @@ class Places:
 def places_of(preparation: Preparation) -> dict[str, Places]:
     """Of each column that the model sees, in the preparation's order."""
 
-    def dense(name: str, column: str) -> tuple[int, ...]:
-        return tuple(i for i, (one, _) in enumerate(preparation.by_array[name]) if one.column == column)
-
-    def ragged(column: str) -> tuple[str, ...]:
-        return tuple(name for name, one in preparation.by_ragged.items() if one.column == column)
-
+    numeric, categorical = (_by_column(one.column for one, _ in preparation.by_array[name]) for name in DENSE)
+    ragged: dict[str, list[str]] = {}
+    for name, one in preparation.by_ragged.items():
+        ragged.setdefault(one.column, []).append(name)
     return {
-        column: Places(dense("numeric", column), dense("categorical", column), ragged(column))
+        column: Places(
+            tuple(numeric.get(column, ())), tuple(categorical.get(column, ())), tuple(ragged.get(column, ()))
+        )
         for column in preparation.seen
     }
+
+
+def _by_column(columns: Iterable[str]) -> dict[str, list[int]]:
+    """The places at which each stands."""
+    places: dict[str, list[int]] = {}
+    for place, column in enumerate(columns):
+        places.setdefault(column, []).append(place)
+    return places

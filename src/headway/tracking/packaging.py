@@ -114,12 +114,19 @@ def _example(rows: pd.DataFrame, described: Description) -> pd.DataFrame:
 
     if task_of(described.task).completes:
         return rows
-    example = rows[list(described.features)].head(5).reset_index(drop=True)
-    for name, kind in described.features.items():
-        form = column_type(kind).mlflow_type
-        if form == "double":
-            example[name] = pd.to_numeric(example[name]).astype("float64")
-        elif form == "string":
-            text = example[name].astype(object)
-            example[name] = text.where(text.isna(), text.map(str)).where(text.notna(), None)
-    return example
+    few = rows[list(described.features)].head(5).reset_index(drop=True)
+    # A frame at once: putting 20,000 columns into one, one by one, copies all of them each time.
+    return pd.DataFrame({name: _as_sent(few[name], kind) for name, kind in described.features.items()}, index=few.index)
+
+
+def _as_sent(column: pd.Series, kind: Kind) -> pd.Series:
+    """A column of the example with the type that the signature names."""
+    import pandas as pd
+
+    form = column_type(kind).mlflow_type
+    if form == "double":
+        return pd.to_numeric(column).astype("float64")
+    if form == "string":
+        text = column.astype(object)
+        return text.where(text.isna(), text.map(str)).where(text.notna(), None)
+    return column
