@@ -19,6 +19,7 @@ from headway.data.earlier import renamed
 from headway.data.series import SeriesConfig
 from headway.errors import ConfigError
 from headway.evaluate.config import NAIVE, EvaluateConfig, GateConfig, ThresholdConfig
+from headway.machine.pool import Engine
 from headway.models import ModelConfig, model_configs, parse_model
 from headway.serve.config import ServeConfig
 from headway.server.retention_config import RetentionConfig
@@ -62,6 +63,11 @@ class Project(Config):
     )
     retention: RetentionConfig = RetentionConfig()
     serve: ServeConfig = ServeConfig()
+    engine: Engine = Field(
+        "local",
+        description="Where rows are validated, prepared and scored: local, by all cores of this machine, or ray, by the Ray cluster that "
+        "RAY_ADDRESS names or this machine belongs to; its machines share the project's folder and have headway installed.",
+    )
 
     @model_validator(mode="before")
     @classmethod

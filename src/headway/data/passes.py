@@ -1,4 +1,4 @@
-"""One reading of a table for all that is asked of it, by as many threads as there are cores.
+"""One reading of a table for all that is asked of it, by as many threads as there are cores, or by the machines of a cluster.
 
 One thread reads blocks of rows; a pool converts each to canonical types and hands it to every pass; what the passes made of it is added
 up in the rows' order. So the result is the same with any number of threads, and few blocks are in memory at a time.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from headway.data.chunks import Block, Chunk
 from headway.data.source import Table, no_rows
 from headway.machine.cores import allowed_cores
+from headway.machine.pool import engine, open_pool
 
 if TYPE_CHECKING:
     from headway.data.chunks import Streamed
@@ -39,7 +40,8 @@ class Pass(Protocol):
         ...
 
     def block(self, chunk: Chunk) -> Any:
-        """What some rows come to. Called by any thread, of several at a time: it must leave the pass as it is."""
+        """What some rows come to. Called by any thread, of several at a time, or on another machine, of a copy that was made before any
+        `add`: it must leave the pass as it is, and not depend on what was added."""
         ...
 
     def add(self, partial: Any) -> None:
@@ -54,21 +56,21 @@ def run(
     rows_of: Mapping[int, int] = MappingProxyType({}),
     block_rows: int = BLOCK_ROWS,
 ) -> int:
-    """Hand all rows of the table to the passes, and return how many there are. ``threads``: by default one a core.
+    """Hand all rows of the table to the passes, and return how many there are. ``threads``: by default one a core,
+    or the machines of the engine in use.
 
     A file of which no pass needs a column is not read where ``rows_of`` has its number of rows. An error in the reading, the conversion
     or a pass is raised as that of the first row that has one. Raises DataError as `Table.chunks` does.
     """
-    threads = threads or len(allowed_cores())
 
-    def work(block: Block) -> list[tuple[Pass, Any]]:
+    def work(block: Block) -> list[tuple[int, Any]]:
         chunk = block.chunk()
-        return [(one, one.block(chunk)) for one in passes if one.columns_of(chunk.file)]
+        return [(number, one.block(chunk)) for number, one in enumerate(passes) if one.columns_of(chunk.file)]
 
     blocks = _Blocks(table, passes, rows_of, block_rows)
     for partials in _in_order(work, iter(blocks), threads):
-        for one, partial in partials:
-            one.add(partial)
+        for number, partial in partials:
+            passes[number].add(partial)
     if not blocks.rows and isinstance(table, Table):
         raise no_rows(table.files)
     return blocks.rows
@@ -107,26 +109,24 @@ class _Blocks:
         yield from map(Block.of, table.chunks(columns, self._size(columns)))
 
 
-def _in_order(work: Callable[[Item], Result], items: Iterator[Item], threads: int) -> Iterator[Result]:
-    """What ``work`` makes of each item, in their order, by a pool of threads where there are several of both."""
-    first = list(islice(items, 2)) if threads > 1 else []
+def _in_order(work: Callable[[Item], Result], items: Iterator[Item], threads: int | None) -> Iterator[Result]:
+    """What ``work`` makes of each item, in their order, by a pool where there are several of both."""
+    first = [] if engine() == "local" and (threads or len(allowed_cores())) == 1 else list(islice(items, 2))
     items = chain(first, items)
     if len(first) < 2:
         yield from map(work, items)
         return
-    pool = ThreadPoolExecutor(threads, "headway-pass")
     pending: deque[Future[Result]] = deque()
-    try:
+    with open_pool(threads) as pool:
+        submit = pool.for_work(work)
         while True:
             try:
                 more = list(islice(items, 1))
             except Exception:  # of rows after those that are still worked on, which may have errors of their own
                 yield from (one.result() for one in pending)
                 raise
-            pending.extend(pool.submit(work, item) for item in more)
-            while pending and (not more or len(pending) >= threads + AHEAD):
+            pending.extend(submit(item) for item in more)
+            while pending and (not more or len(pending) >= pool.count + AHEAD):
                 yield pending.popleft().result()
             if not more:
                 return
-    finally:
-        pool.shutdown(cancel_futures=True)

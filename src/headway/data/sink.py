@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,24 @@ class _Rows:
 
     ragged: Mapping[str, Ragged]
     raw: tuple[pa.Schema, memoryview] | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """On their way from another machine: a view of memory becomes bytes."""
+        raw = None if self.raw is None else (self.raw[0], bytes(self.raw[1]))
+        return _Rows, (self.ragged, raw)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some rows of a part, of which the first is number ``at``. ``arrays``: those that are not written yet."""
+
+    part: int
+    at: int
+    arrays: Mapping[str, np.ndarray]
+    rows: _Rows
+
+
+_TEST = SPLITS.index("test")
 
 
 class Sink:
@@ -69,10 +87,6 @@ class Sink:
     def _whole(self, path: Path) -> int:
         return 0 if self._progress is None else self._progress.bytes.get(path.relative_to(self._folder).as_posix(), 0)
 
-    def rows_of(self, ragged: Mapping[str, Ragged], raw: pa.RecordBatch) -> _Rows:
-        """Rows to append, made ready by any thread."""
-        return _Rows(ragged, None if self._raw is None else (raw.schema, packed(raw)))
-
     def append(self, rows: _Rows) -> None:
         """Write ragged rows and those of the test behind those that are there."""
         for name, one in rows.ragged.items():
@@ -82,7 +96,8 @@ class Sink:
 
     def append_documents(self, batch: pa.RecordBatch) -> None:
         """Prepare documents and write them behind those that are there; of the test, as they came, too."""
-        self.append(self.rows_of(self._preparation.ragged(batch), batch))
+        raw = None if self._raw is None else (batch.schema, packed(batch))
+        self.append(_Rows(self._preparation.ragged(batch), raw))
         self.filled += batch.num_rows
 
     def count(self, name: str) -> int:
@@ -119,36 +134,52 @@ class Filling:
         ]
         arrays = [array for sink in self._sinks for array in sink.arrays.values()]
         growing = [file for sink in self._sinks for file in sink.growing]
-        self._saving = files.enter_context(Saving(folder, progress, arrays, growing))
+        self._saving: Saving | None = files.enter_context(Saving(folder, progress, arrays, growing))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another machine, which has none of the open files: what its blocks come to is written here."""
+        return {**self.__dict__, "_sinks": [], "_saving": None}
 
     def columns_of(self, file: int) -> tuple[str, ...]:  # noqa: ARG002
         """Every column."""
         return self._columns
 
-    def block(self, chunk: Chunk) -> tuple[int, list[tuple[Sink, _Rows]]]:
-        """Prepare rows, write their arrays, and return what has to be written in order."""
+    def block(self, chunk: Chunk) -> tuple[int, list[_Piece]]:
+        """Prepare rows and write their arrays, where the files are open. Returns what is still to be written."""
         end = chunk.start + chunk.batch.num_rows
         if end <= self._done:
             return end, []
         assert chunk.start >= self._done, "blocks end where they ended before"
         arrays, ragged = self._prepared(chunk.batch), self._preparation.ragged(chunk.batch)
-        here, waiting = self._parts[chunk.start : end], []
-        for part, (sink, at) in enumerate(zip(self._sinks, self._places.before(chunk.start), strict=True)):
+        here, pieces = self._parts[chunk.start : end], []
+        for part, at in enumerate(self._places.before(chunk.start)):
             rows = np.flatnonzero(here == part)
             if not len(rows):
                 continue
-            for name, values in arrays.items():
-                sink.arrays[name].write(at, values[rows])
-            raw = chunk.batch.filter(pa.array(here == part)) if part == SPLITS.index("test") else chunk.batch
-            waiting.append((sink, sink.rows_of({name: one.take(rows) for name, one in ragged.items()}, raw)))
-        return end, waiting
+            raw = chunk.batch.filter(pa.array(here == part)) if part == _TEST else None
+            in_order = _Rows(
+                {name: one.take(rows) for name, one in ragged.items()},
+                None if raw is None else (raw.schema, packed(raw)),
+            )
+            piece = _Piece(part, at, {name: values[rows] for name, values in arrays.items()}, in_order)
+            if self._sinks:
+                self._place(piece)
+                piece = replace(piece, arrays={})
+            pieces.append(piece)
+        return end, pieces
 
-    def add(self, partial: tuple[int, list[tuple[Sink, _Rows]]]) -> None:
-        """Write what has to be written in order."""
-        end, waiting = partial
-        for sink, rows in waiting:
-            sink.append(rows)
+    def add(self, partial: tuple[int, list[_Piece]]) -> None:
+        """Write what is still to be written."""
+        assert self._saving is not None
+        end, pieces = partial
+        for piece in pieces:
+            self._place(piece)
+            self._sinks[piece.part].append(piece.rows)
         self._saving.done(end)
+
+    def _place(self, piece: _Piece) -> None:
+        for name, values in piece.arrays.items():
+            self._sinks[piece.part].arrays[name].write(piece.at, values)
 
     def _prepared(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         """The arrays of some rows. Raises DataError on a target or a weight that cannot be used."""

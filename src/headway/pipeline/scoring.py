@@ -22,9 +22,11 @@ from headway.files import locks
 from headway.files.disk import disk_error
 from headway.files.leftovers import note_place
 from headway.files.records import Record
+from headway.machine.pool import engine, using
 from headway.models.description import Description, preparation_of
 from headway.project import Project, load_project
 from headway.run.report import Reporter
+from headway.serve.cluster import ClusterWorkers
 from headway.serve.following import Following
 from headway.serve.interval import Interval
 from headway.serve.parts import Counts, Output
@@ -97,7 +99,8 @@ def score(
         note_place(root, folder)
         jobs = [Job(one, Output(folder / output_name(one.name), _digest(one, model, root))) for one in inputs]
         refuse_same(jobs)
-        files = _score_all(jobs, model, report)
+        with using(project.engine):
+            files = _score_all(jobs, model, report)
         manifest = _manifest(model, files, time.perf_counter() - start)
         manifest.write(folder / "manifest.json")
     for line in lines(manifest, folder):
@@ -214,15 +217,21 @@ def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[Scor
     waiting = [job.input for job in jobs if before[job.input.name] is None]
     files = []
     with contextlib.ExitStack() as stack:
-        workers: Workers | InProcess | None = None
+        workers: Workers | InProcess | ClusterWorkers | None = None
         for number, job in enumerate(jobs):
             counts = before[job.input.name]
             is_done = counts is not None
             if counts is None:
-                workers = workers or stack.enter_context((InProcess if _are_few(waiting) else Workers)(model.bundle))
+                workers = workers or stack.enter_context(_workers_for(waiting)(model.bundle))
                 counts = Scoring(job, model.beside(job.input), workers, report, number, len(jobs)).run()
             files.append(_file_of(job, counts, is_done))
     return files
+
+
+def _workers_for(inputs: Sequence[Input]) -> type[InProcess | Workers | ClusterWorkers]:
+    if _are_few(inputs):
+        return InProcess
+    return ClusterWorkers if engine() == "ray" else Workers
 
 
 def _are_few(inputs: Sequence[Input]) -> bool:

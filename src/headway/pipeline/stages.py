@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from headway.data.config import SPLITS
 from headway.files import checksums
 from headway.files.atomic import write_array, write_atomically, write_json
+from headway.machine.pool import using
 from headway.pipeline.runs import Prepared, contents_of, documents_of, project_of, rows_of, store_of, table_of, timed
 from headway.project import Project, load_project
 from headway.run.directory import Event, RunDirectory
@@ -41,7 +42,7 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> Validation:
     from headway.pipeline.validation import examine
 
     project = project_of(run)
-    with timed(run, "validate"):
+    with timed(run, "validate"), using(project.engine):
         table = table_of(project, root)
         examined = examine(project, table, report, root)
         write_json(
@@ -57,7 +58,7 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> Validation:
 def prepare(run: RunDirectory, root: Path, report: Reporter) -> Prepared:
     """Split, fit on the training rows, store. A store with the same digest is used again."""
     project = project_of(run)
-    with timed(run, "prepare"):
+    with timed(run, "prepare"), using(project.engine):
         how = _prepare_rows if has_target(project.task) else _prepare_documents
         prepared, line = how(run, project, root, report)
         prepared.write(run.path / "store.json")

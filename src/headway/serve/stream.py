@@ -18,6 +18,7 @@ from headway.data.prepare import Preparation
 from headway.errors import DataError
 from headway.run.report import Reporter
 from headway.serve.bundle import decode
+from headway.serve.cluster import ClusterWorkers
 from headway.serve.following import Following
 from headway.serve.interval import Interval
 from headway.serve.parts import Counts, Output
@@ -93,7 +94,7 @@ class Scoring:
 
     job: Job
     model: Model
-    workers: Workers | InProcess
+    workers: Workers | InProcess | ClusterWorkers
     report: Reporter
     number: int
     files: int
