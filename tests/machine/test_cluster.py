@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -204,13 +202,19 @@ def _project(root: Path) -> Project:
     return Project.parse(values, "conf/rows.yaml")
 
 
-def test_without_a_cluster_one_line_says_how_to_have_one(tmp_path: Path) -> None:
-    program = "from headway.machine.pool import connected; connected()"
+def test_without_a_cluster_one_line_says_how_to_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def none(*_: object, **__: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", none)
     for address, fact in (("", "this machine belongs to none"), ("127.0.0.1:9", "127.0.0.1:9 does not answer")):
-        environment = {**os.environ, "RAY_ADDRESS": address, "RAY_TMPDIR": str(tmp_path)}
-        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-        last = done.stderr.strip().splitlines()[-1]
-        assert f"engine: ray needs a Ray cluster, but {fact}; start one with `ray start --head`" in last
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        expected = f"^engine: ray needs a Ray cluster, but {fact}; start one with `ray start --head`"
+        with pytest.raises(ConfigError, match=expected):
+            connected()
 
 
 def test_without_the_package_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
