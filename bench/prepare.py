@@ -9,17 +9,15 @@ equal, but for what replaces a null: our median comes from a sketch, within .2 %
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from bench.apart import apart, peaks
 from bench.many_rows import NUMBERS, many_rows
 from bench.prepare_sides import PARTS
-from bench.samples import FOLDER, ROOT, Samples, options
+from bench.samples import FOLDER, Samples, options
 from bench.side_by_side import OTHERS, Comparison, Ratio, against_itself, measure, summarise, tell
 
 ROWS, PAIRS, MEMORY_BYTES = 10_000_000, 2, 1e9
@@ -32,7 +30,10 @@ def main(words: list[str]) -> None:
     chosen = options(words)
     name = "prepare" if rows == ROWS else f"prepare-{rows}"
     samples, table, folder = Samples(name, fresh=chosen.fresh), many_rows(rows), FOLDER / name
-    sides = {side: _side(side, table, folder, samples) for side in ("ours", "pandas", "polars")}
+    sides = {
+        side: apart("bench.prepare_sides", side, [table, folder / side, folder / "parts.npy"], samples, {})
+        for side in ("ours", "pandas", "polars")
+    }
     sides["ours"]()  # which leaves the parts for the others
     comparisons = [
         Comparison("time of pandas", sides["ours"], sides["pandas"], PAIRS, 1 / 3),
@@ -43,27 +44,10 @@ def main(words: list[str]) -> None:
         print("more is to be measured; run it again to go on")
     _must_be_equal(folder)
     ratios = {one.label: summarise(samples.of(one.label), one.goal) for one in comparisons if samples.of(one.label)}
-    peaks = {side: max(samples.of(f"{side}: peak")) for side in sides if samples.of(f"{side}: peak")}
-    print("; ".join(f"{side}: at most {peak / 1e9:.2f} GB" for side, peak in peaks.items()))
-    ratios["memory within 1 GB"] = summarise(np.log([peaks["ours"] / MEMORY_BYTES]), 1.0)
+    most = peaks(samples, sides)
+    ratios["memory within 1 GB"] = summarise(np.log([most["ours"] / MEMORY_BYTES]), 1.0)
     itself: dict[str, Ratio] = {"": ratios["A/A"]} if "A/A" in ratios else {}
     tell(name, ratios, itself, max(samples.of(OTHERS), default=None))
-
-
-def _side(side: str, table: Path, folder: Path, samples: Samples) -> Callable[[], float]:
-    """The work of one side in a process of its own, which returns its seconds and keeps its memory."""
-
-    def work() -> float:
-        words = [sys.executable, "-m", "bench.prepare_sides", side, table, folder / side, folder / "parts.npy"]
-        done = subprocess.run([str(word) for word in words], cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        values = json.loads(done.stdout)
-        samples.add(f"{side}: peak", values["peak"])
-        samples.add(f"{side}: cpu", values["cpu"])
-        return float(values["seconds"])
-
-    return work
 
 
 def _must_be_equal(folder: Path) -> None:

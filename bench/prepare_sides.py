@@ -6,16 +6,14 @@ All three fit on the training rows and write the same arrays of each part: numbe
 
 from __future__ import annotations
 
-import json
-import resource
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from bench.apart import measured
 from bench.many_rows import CATEGORIES, NUMBERS, TARGET
 
 PARTS = ("train", "validation", "test")
@@ -127,12 +125,7 @@ def main(side: str, table: str, folder: str, parts: str) -> None:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     work = {"ours": ours, "pandas": pandas, "polars": polars}[side](Path(table), out, Path(parts))
-    begun = time.perf_counter()
-    work()
-    seconds = time.perf_counter() - begun
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    values = {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * 1024}
-    print(json.dumps(values))
+    measured(work)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,14 @@ the form that is merged with later files. Counts, means and extremes of all side
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
+from bench.apart import apart, peaks
 from bench.many_rows import NUMBERS, many_rows
 from bench.profile_sides import SIDES
-from bench.samples import ROOT, Samples, options
+from bench.samples import Samples, options
 from bench.side_by_side import OTHERS, Comparison, Ratio, against_itself, measure, summarise, tell
 
 ROWS, PAIRS, MEMORY_BYTES = 10_000_000, 3, 0.8e9
@@ -32,7 +29,7 @@ def main(words: list[str]) -> None:
     name = "profile" if rows == ROWS else f"profile-{rows}"
     samples, table = Samples(name, fresh=chosen.fresh), many_rows(rows)
     answers: dict[str, dict[str, list[float]]] = {}
-    sides = {side: _side(side, table, samples, answers) for side in SIDES}
+    sides = {side: apart("bench.profile_sides", side, [table], samples, answers) for side in SIDES}
     comparisons = [
         Comparison(
             "reading all columns by all cores: at most twice as long", sides["ours"], sides["reading"], PAIRS, 2.0
@@ -45,31 +42,11 @@ def main(words: list[str]) -> None:
         print("more is to be measured; run it again to go on")
     _must_agree(answers)
     ratios = {one.label: summarise(samples.of(one.label), one.goal) for one in comparisons if samples.of(one.label)}
-    for side in SIDES:
-        if samples.of(f"{side}: peak"):
-            peak, cpu = max(samples.of(f"{side}: peak")), float(np.median(samples.of(f"{side}: cpu")))
-            print(f"{side}: at most {peak / 1e9:.2f} GB, {cpu:.1f} s of a core")
-    if samples.of("ours: peak"):
-        ratios["memory within 0.8 GB"] = summarise(np.log([max(samples.of("ours: peak")) / MEMORY_BYTES]), 1.0)
+    most = peaks(samples, SIDES)
+    if "ours" in most:
+        ratios["memory within 0.8 GB"] = summarise(np.log([most["ours"] / MEMORY_BYTES]), 1.0)
     itself: dict[str, Ratio] = {"": ratios["A/A"]} if "A/A" in ratios else {}
     tell(name, ratios, itself, max(samples.of(OTHERS), default=None))
-
-
-def _side(side: str, table: Path, samples: Samples, answers: dict[str, dict[str, list[float]]]) -> Callable[[], float]:
-    """The work of one side in a process of its own, which returns its seconds and keeps its memory."""
-
-    def work() -> float:
-        words = [sys.executable, "-m", "bench.profile_sides", side, str(table)]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        values = json.loads(done.stdout)
-        samples.add(f"{side}: peak", values["peak"])
-        samples.add(f"{side}: cpu", values["cpu"])
-        answers[side] = values["answers"]
-        return float(values["seconds"])
-
-    return work
 
 
 def _must_agree(answers: dict[str, dict[str, list[float]]]) -> None:

@@ -6,13 +6,11 @@ mean, smallest, largest, and nulls (of which SUMMARIZE gives a rounded share alo
 
 from __future__ import annotations
 
-import json
-import resource
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.apart import measured
 from bench.many_rows import CATEGORIES, NUMBERS, TARGET
 
 Answers = dict[str, list[float]]
@@ -87,15 +85,5 @@ def polars(table: Path) -> Callable[[], Answers]:
 SIDES = {side.__name__: side for side in (ours, reading, duckdb, polars)}
 
 
-def main(side: str, table: Path) -> None:
-    """Run one side and print what it took."""
-    work = SIDES[side](table)
-    before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    answers = work()
-    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": after.ru_maxrss * 1024, "answers": answers}))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    measured(SIDES[sys.argv[1]](Path(sys.argv[2])))
