@@ -237,6 +237,20 @@ def test_a_sample_of_rows_that_are_chosen_afterwards_is_the_sample_of_those_rows
     assert len(before.merge(every.drop_duplicates())) == 200
 
 
+def test_a_sample_does_not_depend_on_which_blocks_were_begun_before_others_were_added(tmp_path: Path) -> None:
+    rows, among = 20_000, np.arange(20_000) >= 19_000
+    table = _table(tmp_path, _frame(rows), FEATURES)
+    sample = Sample(table.columns, 200)
+    for block in [sample.block(chunk) for chunk in table.chunks(rows=70)]:  # all begun before the first is added
+        sample.add(block)
+    few = sample.frame(5, among)
+    expected = _sampled(table, 5, among).frame(5)
+    assert few is not None
+    assert expected is not None
+    pd.testing.assert_frame_equal(few, expected)
+    assert sample.frame(50, among) is None, "some of the 50 least were left out"
+
+
 def test_a_sample_with_too_few_of_the_rows_says_so_unless_they_are_all_there_are(tmp_path: Path) -> None:
     few, table = np.arange(3000) % 100 == 0, _table(tmp_path, _frame(3000), FEATURES)
     assert _sampled(table, 400).frame(200, few) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -140,6 +141,18 @@ def test_what_another_store_or_version_left_is_not_gone_on_with(tmp_path: Path) 
     assert Progress.read(tmp_path, "abd") is None
     Progress("abc", 500, version="0.0").write(tmp_path)
     assert Progress.read(tmp_path, "abc") is None
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_folder_with_the_number_of_this_process_is_of_one_before_it(tmp_path: Path, goes_on: bool) -> None:
+    left = tmp_path / f".abc.{os.getpid()}.partial"
+    left.mkdir()
+    (left / "half").touch()
+    with replacing_folder(tmp_path / "abc", goes_on) as partial:
+        assert (partial / "half").exists() == goes_on
+    with replacing_folder(tmp_path / "abd", goes_on), replacing_folder(tmp_path / "abe", goes_on) as partial:
+        assert not any(partial.iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["abc", "abd", "abe"]
 
 
 def test_the_folder_of_a_process_that_runs_is_left_alone(tmp_path: Path) -> None:

@@ -128,6 +128,16 @@ def test_an_error_of_earlier_rows_comes_before_one_of_reading(tmp_path: Path, th
         run(table, [Collection(slow=True)], threads, block_rows=10)
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_an_error_of_the_first_block_comes_before_one_of_reading_the_second(tmp_path: Path, threads: int) -> None:
+    part = _part(30).astype({"a": str})
+    part.loc[29, "a"] = "thirty"
+    table = _table(tmp_path, part, _part(30).astype({"a": str}))
+    (tmp_path / "part1.parquet").write_bytes(b"no longer Parquet")
+    with pytest.raises(DataError, match=r"row 30.*thirty"):
+        run(table, [Collection()], threads)
+
+
 def test_few_blocks_wait_however_slow_the_adding_is(tmp_path: Path) -> None:
     class Slow(Collection):
         begun = 0
@@ -159,7 +169,7 @@ def test_an_interrupt_ends_it(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(_table(tmp_path, _part(400)), [one], 2, block_rows=5)
     assert len(one.places) == 3
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("headway-pass")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("headway-pool")]
 
 
 def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:

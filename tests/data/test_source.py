@@ -15,6 +15,7 @@ import pytest
 
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig
+from headway.data.identity import hash_batch, row_hashes
 from headway.data.opening import newest_month, open_table
 from headway.data.source import Table
 from headway.errors import ConfigError, DataError
@@ -251,3 +252,29 @@ def test_the_newest_month_is_read_from_the_files_names(tmp_path: Path) -> None:
     assert newest_month(config, tmp_path) == "2026-02"
     alone = config.model_copy(update={"source": str(tmp_path / "notes.csv")})
     assert newest_month(alone, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kind"),
+    [
+        (pa.array([1, 2], pa.int32()), pa.array([2**53 + 1, None]), pa.int64()),
+        (pa.array([1, 2]), pa.array([2.5, 4.0]), pa.float64()),
+        (pa.nulls(2), pa.array([7, 8], pa.int16()), pa.int64()),
+        (pa.array(["a", "b"]).dictionary_encode(), pa.array(["c", None], pa.large_string()), pa.string()),
+        (pa.array([1, 2], pa.int32()).cast(pa.date32()), pa.array([1, 2]).cast(pa.timestamp("ns")), pa.timestamp("us")),
+    ],
+)
+def test_a_column_that_is_carried_along_has_one_type_whatever_its_width_in_each_file(
+    tmp_path: Path, first: pa.Array, second: pa.Array, kind: pa.DataType
+) -> None:
+    for number, key in enumerate((first, second)):
+        part = pa.table({"key": key, "a": [1.0, 2.0], "y": [3.0, 4.0]})
+        pq.write_table(part, tmp_path / f"part{number}.parquet")
+    fields = {"source": str(tmp_path / "*.parquet"), "target": "y", "features": {"a": "numeric"}, "keys": ["key"]}
+    table = open_table(DataConfig.parse(fields, "data"), "regression", tmp_path, ["key"])
+    columns = [chunk.batch.column("key") for chunk in table.chunks()]
+    assert {column.type for column in columns} == {kind}
+    values = pa.chunked_array(columns).to_pylist()
+    assert values == [value for key in (first, second) for value in key.cast(kind, safe=False).to_pylist()]
+    hashes = np.concatenate([hash_batch(pa.record_batch([key], ["key"]), ["key"]) for key in (first, second)])
+    assert np.array_equal(row_hashes(table, ["key"]), hashes)

@@ -196,6 +196,8 @@ class Sample:
     def frame(self, rows: int, among: np.ndarray | None = None) -> pd.DataFrame | None:
         """At most ``rows`` of the rows ``among`` (N,) bool; None where too few of them are kept."""
         table = pa.concat_tables(self._parts)
+        if not self.is_whole:  # blocks that were begun before the limit was lowered have more, others do not
+            table = table.filter(pa.array(table[PLACE].to_numpy() <= self._limit))
         if among is not None:
             table = table.filter(pa.array(among[table[NUMBER].to_numpy()]))
             if len(table) < rows and not self.is_whole and len(table) < np.count_nonzero(among):

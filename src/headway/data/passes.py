@@ -111,7 +111,12 @@ class _Blocks:
 
 def _in_order(work: Callable[[Item], Result], items: Iterator[Item], threads: int | None) -> Iterator[Result]:
     """What ``work`` makes of each item, in their order, by a pool where there are several of both."""
-    first = [] if engine() == "local" and (threads or len(allowed_cores())) == 1 else list(islice(items, 2))
+    first = [] if engine() == "local" and (threads or len(allowed_cores())) == 1 else list(islice(items, 1))
+    try:
+        first += islice(items, len(first))
+    except Exception:  # of rows after the first block's, which may have errors of its own
+        yield from map(work, first)
+        raise
     items = chain(first, items)
     if len(first) < 2:
         yield from map(work, items)

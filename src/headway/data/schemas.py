@@ -13,8 +13,11 @@ from headway.config import suggest
 from headway.errors import ConfigError, DataError
 
 
-def checked_schema(files: Sequence[str], schema_of: Callable[[str], pa.Schema], roles: Mapping[str, str]) -> pa.Schema:
-    """The schema of the first file, after the columns of every file are checked and before any row is read.
+def checked_schema(
+    files: Sequence[str], schema_of: Callable[[str], pa.Schema], roles: Mapping[str, str]
+) -> tuple[pa.Schema, dict[str, pa.DataType]]:
+    """The schema of the first file, after the columns of every file are checked and before any row is read; and, of columns that are not
+    of one width in all files, the type that holds the values of each.
 
     ``roles``: the columns that are read, each with its name in the project's YAML. Raises ConfigError where the first file lacks one of
     them, DataError for a file whose columns differ from the first one's.
@@ -23,10 +26,30 @@ def checked_schema(files: Sequence[str], schema_of: Callable[[str], pa.Schema], 
     schema = _distinct(schema_of(first), PurePath(first).name)
     _check_columns(schema, PurePath(first).name, roles)
     families = {column: _family(schema.field(column).type) for column in roles}
+    types = {column: [schema.field(column).type] for column in roles}
     for file in others:
         name = PurePath(file).name
-        _check_same(_distinct(schema_of(file), name), name, schema, PurePath(first).name, families)
-    return schema
+        other = _distinct(schema_of(file), name)
+        _check_same(other, name, schema, PurePath(first).name, families)
+        for column, kinds in () if other.equals(schema) else types.items():
+            if (kind := other.field(column).type) not in kinds:
+                kinds.append(kind)
+    return schema, {column: _common(kinds) for column, kinds in types.items() if len(kinds) > 1}
+
+
+def _common(kinds: Sequence[pa.DataType]) -> pa.DataType:
+    """The type of a column that has these types in different files: whole numbers, doubles, moments or texts."""
+    families = {_family(kind) for kind in kinds} - {"empty"}
+    if families == {"a number"}:
+        whole = all(pa.types.is_null(kind) or (pa.types.is_integer(kind) and kind != pa.uint64()) for kind in kinds)
+        return pa.int64() if whole else pa.float64()
+    if families == {"a date"}:
+        return pa.timestamp("us")
+    if families == {"a moment with a time zone"}:
+        return pa.timestamp("us", "UTC")
+    if families == {"text"} or len(families) > 1:
+        return pa.string()
+    return next(kind for kind in kinds if not pa.types.is_null(kind))
 
 
 def _distinct(schema: pa.Schema, name: str) -> pa.Schema:

@@ -74,7 +74,7 @@ class Table:
         self.columns = tuple(dict.fromkeys([*config.features, *self.targets, *extra, *names]))
         self._config, self._root, self._csv, self._clean, self._form = config, root, csv, clean, form
         self._extension: Extension | None = None
-        schema = self._checked_schema()
+        schema, self._common = self._checked_schema()
         self.present = tuple(schema.names)
         self.numbers = frozenset(field.name for field in schema if family(field.type) == "a number")
         """Columns that the files hold as numbers, rather than as the texts of numbers."""
@@ -259,7 +259,7 @@ class Table:
         batch = (batch if extension is None else extension.extended(batch)).select(list(names))
         return Chunk(number, start, batch)
 
-    def _checked_schema(self) -> pa.Schema:
+    def _checked_schema(self) -> tuple[pa.Schema, dict[str, pa.DataType]]:
         roles = {column: column for column in self.columns}
         roles |= {column: f"data.features.{column}" for column in self.kinds}
         roles |= dict.fromkeys(self.targets, "data.target")
@@ -284,8 +284,13 @@ class Table:
             if error.column in self.kinds and len(error.bad) > 1 and error.bad.all():
                 raise DataError(f"{error}; change data.features.{error.column}") from None
             raise
-        arrays = [values.column(name) if name in kinds else to_string_or_keep(batch.column(name)) for name in names]
+        arrays = [values.column(name) if name in kinds else self._carried(batch, name) for name in names]
         return pa.RecordBatch.from_arrays(arrays, names=list(names))
+
+    def _carried(self, batch: pa.RecordBatch, name: str) -> pa.Array:
+        """A column that is only carried along: of one type in all files, since its blocks are put together."""
+        column = to_string_or_keep(batch.column(name))
+        return column.cast(self._common[name], safe=False) if name in self._common else column
 
 
 def no_rows(files: Sequence[str]) -> DataError:

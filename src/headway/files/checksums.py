@@ -26,6 +26,9 @@ FORMAT = 1
 _comparisons: dict[Path, tuple[int, int, int, str]] = {}
 """Files whose content this process has compared: size, time of change, inode, and the checksum that it was compared with."""
 
+_filling: set[Path] = set()
+"""Folders that this process fills. Another one with its number in the name is of a killed process, as in a container started again."""
+
 
 @dataclass(frozen=True)
 class Checksum:
@@ -80,8 +83,11 @@ def replacing_folder(path: Path, goes_on: bool = False) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        if not goes_on and partial not in _filling:
+            shutil.rmtree(partial, ignore_errors=True)
         if not (goes_on and _take_over(path, partial)):
             partial.mkdir(parents=True)
+        _filling.add(partial)
         yield partial
         seal(partial)
         try:
@@ -91,12 +97,13 @@ def replacing_folder(path: Path, goes_on: bool = False) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        _filling.discard(partial)
 
 
 def _take_over(path: Path, partial: Path) -> bool:
     """Whether a folder of a process that was killed is now ``partial``. Of two processes that try, one has it."""
     for left in sorted(path.parent.glob(f".{path.name}.*.partial")):
-        if not is_written(left.name):
+        if left not in _filling if left == partial else not is_written(left.name):
             with contextlib.suppress(OSError):
                 left.rename(partial)
                 return True
