@@ -188,6 +188,15 @@ def test_a_row_whose_moment_cannot_be_read_is_refused_and_no_other(root: Path, p
     np.testing.assert_allclose(answer.prediction, predictor.predict(others), rtol=1e-6)
 
 
+def test_answers_say_which_series_and_moment_they_are_of_and_which_are_beyond_the_horizon(root: Path) -> None:
+    known = NEW.day <= sorted(NEW.day.unique())[3]
+    answer = scored(root, NEW.assign(y=NEW.y.where(known)), "ahead")
+    assert answer.day.tolist() == NEW.day.tolist()
+    assert answer["shop"].tolist() == NEW["shop"].tolist()
+    assert answer.beyond_horizon.tolist() == (NEW.day > sorted(NEW.day.unique())[4]).tolist()
+    assert not scored(root, NEW, "behind").beyond_horizon.any()
+
+
 @pytest.mark.slow
 def test_a_champion_of_other_lags_is_compared_by_its_own_past_on_the_same_rows(root: Path, run: RunDirectory) -> None:
     later = retrained(root, "sales", *FEW, "data.series.lags=[2, 9]", "data.series.windows=[]", "data.series.known=[]")

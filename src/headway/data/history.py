@@ -51,6 +51,13 @@ class History:
         return History.joined([replace(own, values=values), later])
 
     @property
+    def once(self) -> History:
+        """One row of each group and moment."""
+        is_first = np.zeros(len(self.moments), bool)
+        is_first[np.unique(self._places, return_index=True)[1]] = True
+        return self.take(is_first)
+
+    @property
     def _places(self) -> np.ndarray:
         """(N,) uint64: a hash of each row's group and moment."""
         return spread(self.groups + GOLDEN + spread(self.moments.view(np.uint64)))

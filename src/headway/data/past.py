@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from headway.columns import Kind
 from headway.data.config import DataConfig, SplitConfig
-from headway.data.history import STATISTICS, History
+from headway.data.history import STATISTICS, History, Line
 from headway.data.identity import hash_batch
 from headway.data.series import SeriesConfig
 
@@ -181,6 +181,36 @@ class Earlier:
             statistics = line.windows(ends, size)
             columns |= {name: statistics[one] for name, (of, one) in self.past.windows.items() if of == size}
         return columns
+
+    def beyond(self, rows: History) -> np.ndarray:
+        """(N,) bool: rows further ahead of their series' newest known target than the horizon, for which it is carried on.
+
+        Where the series have gaps, such as weekends, steps are counted in rows, if the time is not longer by more than the patience.
+        """
+        series, line = self.past.series, self.history.lines[self.past.target]
+        index = line.newest(rows.groups, series.earlier(rows.moments, 1))
+        if not len(line.values):
+            return np.zeros(len(index), bool)
+        newest = line.moments[index.clip(0)]
+        beyond = (index >= 0) & (newest < series.earlier(rows.moments, series.horizon))
+        if beyond.any() and self._has_gaps:
+            passed = self._rows_of.newest(rows.groups, rows.moments) - self._rows_of.newest(rows.groups, newest)
+            long = newest < series.earlier(rows.moments, series.horizon + series.patience)
+            beyond &= (passed > series.horizon) | long
+        return beyond
+
+    @cached_property
+    def _rows_of(self) -> Line:
+        """Every row of each series once, whatever is known of it."""
+        rows = self.history.once
+        return Line.of(rows.groups, rows.moments, np.zeros(len(rows.moments)))
+
+    @cached_property
+    def _has_gaps(self) -> bool:
+        """Whether some row follows another of its series after more than a step."""
+        rows = self._rows_of
+        same = np.diff(rows.places // max(1, len(rows.instants))) == 0
+        return bool((rows.moments[:-1] < self.past.series.earlier(rows.moments[1:], 1))[same].any())
 
     def newest(self) -> History:
         """The rows that later ones of their series can have in their past."""

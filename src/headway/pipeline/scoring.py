@@ -38,7 +38,7 @@ FEW_ROWS = 8192
 FEW_BYTES = 1 << 20
 """So many rows, in files of so many bytes, are predicted in this process: a process for each core takes 2 to 4 s of it to start."""
 
-FORMAT = 4
+FORMAT = 5
 """To be increased when the same rows and model give other files, so that old files do not count as done."""
 
 
@@ -154,10 +154,9 @@ def model_of(root: Path, name: str, version: str, keys: Sequence[str], csv: CsvO
     champion = tracking.version_of(root, name, version)
     preparation = preparation_of(champion.bundle)
     interval, csv = Interval.of(Description.of(champion.bundle).interval), csv or CsvOptions()
-    following = Following.of(champion.bundle, preparation)
-    return Model(
-        name, champion.version, champion.run_id, champion.bundle, preparation, interval, tuple(keys), csv, following
-    )
+    following, past = Following.of(champion.bundle, preparation), preparation.past
+    own = tuple(dict.fromkeys((*keys, *(() if past is None else past.sources))))  # without them forecasts look alike
+    return Model(name, champion.version, champion.run_id, champion.bundle, preparation, interval, own, csv, following)
 
 
 def output_name(name: str) -> str:

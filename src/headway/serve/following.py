@@ -45,6 +45,10 @@ class Following:
             batch = batch.append_column(name, column)
         return batch
 
+    def beyond(self, rows: pa.RecordBatch | pd.DataFrame) -> np.ndarray:
+        """(N,) bool: rows as they came that are further ahead than the horizon: see `Earlier.beyond`."""
+        return self.earlier.beyond(self._rows(rows))
+
     def past_of(self, rows: pa.RecordBatch | pd.DataFrame) -> Mapping[str, pa.Array]:
         """The columns of the past of rows that are all there are beside the history; Arrow rows that have such columns keep them."""
         names = self.earlier.names

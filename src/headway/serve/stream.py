@@ -63,6 +63,13 @@ class Model:
         rows = batch.select(list(self.preparation.needed))
         return rows if self.following is None else self.following.extended(rows)
 
+    @property
+    def steps_ahead(self) -> str:
+        """The horizon of time series in words."""
+        assert self.preparation.past is not None
+        series = self.preparation.past.series
+        return series.span(series.horizon)
+
     def no_answers(self) -> np.ndarray:
         """What a bundle answers of no rows."""
         target = self.preparation.target
@@ -102,6 +109,7 @@ class Scoring:
     _part_refusals: list[pa.Table] = field(default_factory=list)
     _start: int = 0
     _end: int = 0
+    _beyond: int = 0
 
     def run(self) -> Counts:
         """Score the remaining rows, and join all parts. The parts of a damaged file are removed."""
@@ -112,6 +120,13 @@ class Scoring:
         except DataError:
             self.job.output.discard()
             raise
+        if self._beyond:
+            steps = self.model.steps_ahead
+            self.report.warn(
+                f"{self.job.input.name}: rows should be at most {steps} after the newest known target, but {self._beyond:,} are "
+                f"further ({BEYOND}); their intervals are too narrow: add the rows between with the target, or train with a "
+                "longer data.series.horizon"
+            )
         return self.job.output.finish(refused_lines(self.model, self.job.input, bad_lines))
 
     def _score(self, bad_lines: list[str]) -> None:
@@ -156,7 +171,9 @@ class Scoring:
             self._part_refusals.append(refused_rows(start, batch, reasons, self.job.input.form == "csv"))
         if len(numbers):
             rows = batch if len(numbers) == batch.num_rows else batch.take(pa.array(numbers))
-            self._part_scores.append(scored_rows(self.model, start + numbers, rows, predictions))
+            scores = scored_rows(self.model, start + numbers, rows, predictions)
+            self._beyond += sum(scores[BEYOND].to_pylist()) if BEYOND in scores.schema.names else 0
+            self._part_scores.append(scores)
         self._end = start + batch.num_rows
         if self._end - self._start >= PART_ROWS:
             self._keep()
@@ -172,6 +189,9 @@ class Scoring:
         """A table without rows, with the columns of scored rows."""
         return scored_rows(self.model, np.arange(0), no_rows(self.model, self.job.input), self.model.no_answers())
 
+
+BEYOND = "beyond_horizon"
+"""Whether a row is further ahead than the model was made for: its forecast carries the newest known target on, and errs more."""
 
 REFUSAL = ("row", "reason", "line")
 """The columns of a refused row beside its own."""
@@ -195,6 +215,8 @@ def scored_rows(model: Model, numbers: np.ndarray, batch: pa.RecordBatch, predic
     for name in frame:
         text = frame[name].dtype.kind not in "fiu"
         answers[str(name)] = pa.Array.from_pandas(frame[name], type=pa.string() if text else None)
+    if model.following is not None:
+        answers[BEYOND] = pa.array(model.following.beyond(batch.select(list(model.preparation.needed))))
     answers["model_version"] = pa.repeat(model.version, batch.num_rows)
     names = free_names(model.keys, list(answers))
     pairs = zip(names, model.keys, strict=True)
