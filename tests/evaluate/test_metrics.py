@@ -376,3 +376,11 @@ def test_few_groups_of_very_many_rows_are_all_resampled(monkeypatch: pytest.Monk
     student = 2.045 * of_groups.std(ddof=1) / np.sqrt(groups)  # of 29 degrees of freedom
     assert measured.value == pytest.approx(errors.mean())
     assert (measured.high - measured.low) / 2 == pytest.approx(student, rel=0.15)
+
+
+@pytest.mark.parametrize("classes", [3, 30])
+def test_a_model_that_is_never_right_has_metrics_of_nothing(classes: int) -> None:
+    target = np.arange(90) % classes
+    prediction = np.eye(classes)[(target + 1) % classes] * 0.8 + 0.2 / classes
+    measured = measure("classification", target, prediction, 20)
+    assert [measured[name].value for name in ("accuracy", "f1", "precision", "recall")] == [0.0] * 4

@@ -72,7 +72,8 @@ class Labels(RowSums):
         )
 
     def _counted(self, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        return np.stack([np.bincount(codes, row, minlength=self._classes) for row in weights])
+        counts = [np.bincount(codes, row, minlength=self._classes) for row in weights]
+        return np.stack(counts).astype(np.float64)  # of no rows they are whole numbers
 
     def _by_group(self, groups: Groups) -> LabelsOfGroups:
         cells, size = groups.codes * self._classes, groups.count * self._classes
