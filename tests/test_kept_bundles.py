@@ -16,7 +16,7 @@ from headway.errors import ConfigError
 from headway.files import checksums
 from headway.files.atomic import read_json, write_json
 from headway.models import model_configs
-from headway.models.description import BY_NAME, FEATURES, PLAIN, THRESHOLD, VARYING, format_of
+from headway.models.description import BY_NAME, CHANGES, FEATURES, PLAIN, THRESHOLD, VARYING, format_of
 from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.report import Silent
@@ -93,7 +93,9 @@ def test_a_bundle_of_a_later_version_that_needs_nothing_new_is_read(tmp_path: Pa
 def test_a_bundle_has_the_least_format_that_reads_it() -> None:
     assert format_of([]) == PLAIN
     assert format_of([THRESHOLD, "tokens"]) == FEATURES[THRESHOLD]
-    assert max(FEATURES.values()) < BY_NAME, "earlier versions refuse it by its number"
+    assert format_of([THRESHOLD, CHANGES]) == BY_NAME == max(FEATURES.values()), (
+        "earlier versions refuse it by its number"
+    )
 
 
 @pytest.mark.slow

@@ -25,8 +25,8 @@ MOST_GROUPS = 2000
 """Units are dealt to so many groups at most, at random. Sums over groups have the variance and the skewness of those over units; an
 interval's width is then known to 1.6 %, less than its resamples leave open."""
 
-GROUP_ELEMENTS = 1_000_000
-"""Weights of groups held at once: products of so many use a core well."""
+GROUP_ELEMENTS = 250_000
+"""Weights of groups held at once: products of so many use a core well, and their sums of 50 classes take 200 MB."""
 
 SAMPLED_ROWS = 100_000
 """Rows of a sample at most. Whole units are drawn. Where that would leave few, rows of all units are drawn."""

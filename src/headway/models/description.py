@@ -28,6 +28,9 @@ OF_SERIES = "the past of time series"
 THRESHOLD = "recalibrated probabilities or a threshold"
 CHANGES = "outputs that are changes since an earlier value"
 
+BY_NAME = 10
+"""The format of a bundle with a need that versions without names do not have."""
+
 FEATURES = {
     RAGGED: 2,
     "ngrams": 3,
@@ -37,7 +40,7 @@ FEATURES = {
     OF_SERIES: 7,
     THRESHOLD: 8,
     SPREAD: 9,
-    CHANGES: 10,
+    CHANGES: BY_NAME,
 }
 """What a bundle may need of the version that reads it, and the format of the version that had it first. A bundle names what it needs;
 versions before format 10 look at its number alone. A new need gets the number `BY_NAME`, which all of these refuse.
@@ -45,9 +48,6 @@ versions before format 10 look at its number alone. A new need gets the number `
 
 PLAIN = 1
 """The format of a bundle that needs none of them."""
-
-BY_NAME = 10
-"""The format of a bundle with a need that versions without names do not have."""
 
 EARLIER = "tokenizer.json"
 """What a bundle of documents had in place of preparation.json until format 6."""

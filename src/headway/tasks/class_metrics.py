@@ -34,7 +34,17 @@ EPSILON = 1e-15
 ECE_BINS = 15
 
 RANGES = 1024
-"""Of the score at most, where groups of rows are resampled."""
+"""Of a score at most, where groups of rows are resampled."""
+
+RANGES_OF_ALL = 50 * RANGES
+"""Of all classes' scores: 2,000 groups have 400 MB of counts in them."""
+
+FEWEST_RANGES = 32
+
+
+def ranges_of(classes: int) -> int:
+    """Into how many ranges the score of each of so many classes is divided."""
+    return max(FEWEST_RANGES, min(RANGES, RANGES_OF_ALL // classes))
 
 
 def _f1(counts: Counts) -> np.ndarray:
@@ -59,7 +69,8 @@ class RankSums:
 class Ranking(RowSums):
     """Rows by falling score, ties together. Sums are `RankSums`."""
 
-    def __init__(self, target: np.ndarray, score: np.ndarray) -> None:
+    def __init__(self, target: np.ndarray, score: np.ndarray, ranges: int = RANGES) -> None:
+        self._ranges = ranges
         order = np.argsort(-score, kind="stable")
         ordered = score[order]
         ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
@@ -87,17 +98,22 @@ class Ranking(RowSums):
         cells += np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
         size = groups.count * len(ends)
         counts = (np.bincount(one, minlength=size) for one in (cells[self._positive == 1], cells))
-        return RangesOfGroups(*(one.reshape(groups.count, len(ends)).astype(np.float64) for one in counts))
+        return RangesOfGroups(*(_small(one.reshape(groups.count, len(ends))) for one in counts))
 
     def _range_ends(self) -> np.ndarray:
-        """(T,) the last row of each range: at most RANGES, each with about as many rows, and as many with about as many positives."""
+        """(T,) the last row of each range: each with about as many rows, and as many with about as many positives."""
         rows = len(self._positive)
         ends = np.arange(rows) if self._ends is None else self._ends
         above = np.cumsum(self._positive)[ends]
-        shares = np.linspace(0, 1, RANGES // 2 + 1)[1:]
+        shares = np.linspace(0, 1, self._ranges // 2 + 1)[1:]
         by_rows = np.searchsorted(ends, shares * (rows - 1))
         by_positives = np.searchsorted(above, shares * above[-1])
         return ends[np.unique(np.concatenate([by_rows, by_positives]).clip(max=len(ends) - 1))]
+
+
+def _small(counts: np.ndarray) -> np.ndarray:
+    """In as few bytes as hold them: with as many classes there are as many of them."""
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
 class RangesOfGroups(Sums):
@@ -111,7 +127,7 @@ class RangesOfGroups(Sums):
         self._positive, self._rows = positive, rows
 
     def _summed(self, weights: np.ndarray) -> RankSums:
-        positive, rows = weights @ self._positive, weights @ self._rows
+        positive, rows = (weights @ counts.astype(np.float64) for counts in (self._positive, self._rows))
         return RankSums(positive, rows, np.cumsum(positive, axis=1), np.cumsum(rows, axis=1))
 
 
@@ -134,7 +150,7 @@ def over_classes(value: Callable[[RankSums], np.ndarray]) -> Maker:
     def make(target: np.ndarray, prediction: np.ndarray, shared: Shared) -> Resampled:
         def of(c: int) -> Statistic:
             if c not in shared:
-                shared[c] = Ranking(target == c, prediction[:, c])
+                shared[c] = Ranking(target == c, prediction[:, c], ranges_of(prediction.shape[1]))
             return Statistic(shared[c], value)
 
         if prediction.shape[1] == 2:
