@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -256,7 +256,15 @@ def setting_pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str
     return pairs
 
 
-def put_setting(values: dict[str, Any], dotted: str, value: Any, usual: str = "") -> None:
+def nested(pairs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The sections that settings by dotted names make. Raises ConfigError as `put_setting`."""
+    values: MutableMapping[str, Any] = {}
+    for dotted, value in pairs.items():
+        put_setting(values, dotted, value)
+    return values
+
+
+def put_setting(values: MutableMapping[str, Any], dotted: str, value: Any, usual: str = "") -> None:
     """Set one nested key. A model's settings belong to the model named, so another name starts from its defaults.
 
     ``usual``: the model where ``values`` name none.

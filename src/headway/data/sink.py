@@ -136,7 +136,7 @@ class Filling:
         growing = [file for sink in self._sinks for file in sink.growing]
         self._saving: Saving | None = files.enter_context(Saving(folder, progress, arrays, growing))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """For another machine, which has none of the open files: what its blocks come to is written here."""
         return {**self.__dict__, "_sinks": [], "_saving": None}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +56,7 @@ class Plan:
     date_format: str | None = None
     zones: dict[str, str] = field(default_factory=dict)
     series: Series | None = None
-    split: dict[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)
     part: str | None = None
     test_files: str | None = None
     written: dict[str, Written] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from headway.columns import Kind, column_types
-from headway.config import put_setting, suggest
+from headway.config import nested, suggest
 from headway.draft.plan import Plan, moments_of
 from headway.draft.settings import Pairs
 from headway.errors import ConfigError
@@ -41,9 +41,7 @@ class Stated:
     @classmethod
     def of(cls, pairs: Pairs, columns: Sequence[str], target: str) -> Stated:
         """From dotted names. Raises ConfigError where they name columns that there are not, or contradict --target."""
-        values: dict[str, Any] = {}
-        for dotted, value in pairs.items():
-            put_setting(values, dotted, value)
+        values = nested(pairs)
         data, split = (_section(values, name) for name in ("data", "split"))
         if data.get("target", target) != target:
             fact = f"is {target}, and --set names {data['target']}"
@@ -98,18 +96,18 @@ class Stated:
         """Divide the rows as stated. Raises ConfigError where they have no time to be divided by, or several."""
         if "by" not in self.split:
             return
-        plan.split = dict(self.split)
+        plan.split = self.split
         moments = moments_of(plan)
-        if plan.split["by"] == "time" and "column" not in plan.split:
+        if self.split["by"] == "time" and "column" not in self.split:
             if len(moments) != 1:
                 fact = f"there are {', '.join(moments)}" if moments else "no column holds dates"
                 raise ConfigError(f"--set split.by=time must come with --set split.column=COLUMN, but {fact}")
-            plan.split["column"] = moments[0]
+            plan.split = {**self.split, "column": moments[0]}
 
 
-def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = values.get(name, {})
-    return dict(section) if isinstance(section, Mapping) else {}
+    return section if isinstance(section, Mapping) else {}
 
 
 def _listed(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
