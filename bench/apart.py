@@ -7,13 +7,44 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.samples import ROOT, Samples
+from bench.samples import ROOT, Options, Samples, options
+from bench.side_by_side import OTHERS, Comparison, measure, summarise, tell
+
+ROWS = 10_000_000
+
+
+def of_so_many_rows(name: str, words: Sequence[str]) -> tuple[int, Options, Samples]:
+    """What the command line asks for: rows, if the first word is a number, and their samples, which have a name of their own then."""
+    rows, words = (int(words[0]), words[1:]) if words and words[0].isdigit() else (ROWS, words)
+    chosen = options(words)
+    return rows, chosen, Samples(name if rows == ROWS else f"{name}-{rows}", fresh=chosen.fresh)
+
+
+def compare(
+    samples: Samples,
+    comparisons: Sequence[Comparison],
+    chosen: Options,
+    check: Callable[[], None],
+    sides: Iterable[str],
+    memory_bytes: float,
+) -> None:
+    """Take turns, ``check`` that the sides answered alike, and judge the times, and the memory of the side called ours."""
+    if not measure(samples, comparisons, chosen):
+        print("more is to be measured; run it again to go on")
+    check()
+    ratios = {one.label: summarise(samples.of(one.label), one.goal) for one in comparisons if samples.of(one.label)}
+    most = peaks(samples, sides)
+    if "ours" in most:
+        label = f"memory within {memory_bytes / 1e9:g} GB"
+        ratios[label] = summarise(np.log([most["ours"] / memory_bytes]), 1.0)
+    itself = {"": ratios["A/A"]} if "A/A" in ratios else {}
+    tell(samples.path.stem, ratios, itself, max(samples.of(OTHERS), default=None))
 
 
 def apart(
@@ -23,10 +54,10 @@ def apart(
 
     def work() -> float:
         command = [sys.executable, "-m", module, side, *map(str, words)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        values = json.loads(done.stdout.splitlines()[-1])
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if process.returncode:
+            raise SystemExit(process.stderr)
+        values = json.loads(process.stdout.splitlines()[-1])
         samples.add(f"{side}: peak", values["peak"])
         samples.add(f"{side}: cpu", values["cpu"])
         answers[side] = values["answers"]

@@ -14,22 +14,20 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.apart import apart, peaks
+from bench.apart import apart, compare, of_so_many_rows
 from bench.many_rows import NUMBERS, many_rows
 from bench.prepare_sides import PARTS
-from bench.samples import FOLDER, Samples, options
-from bench.side_by_side import OTHERS, Comparison, Ratio, against_itself, measure, summarise, tell
+from bench.samples import FOLDER
+from bench.side_by_side import Comparison, against_itself
 
-ROWS, PAIRS, MEMORY_BYTES = 10_000_000, 2, 1e9
+PAIRS, MEMORY_BYTES = 2, 1e9
 CHUNK = 1 << 20
 
 
 def main(words: list[str]) -> None:
     """Take turns, compare the arrays, and judge."""
-    rows = int(words.pop(0)) if words and words[0].isdigit() else ROWS
-    chosen = options(words)
-    name = "prepare" if rows == ROWS else f"prepare-{rows}"
-    samples, table, folder = Samples(name, fresh=chosen.fresh), many_rows(rows), FOLDER / name
+    rows, chosen, samples = of_so_many_rows("prepare", words)
+    table, folder = many_rows(rows), FOLDER / samples.path.stem
     sides = {
         side: apart("bench.prepare_sides", side, [table, folder / side, folder / "parts.npy"], samples, {})
         for side in ("ours", "pandas", "polars")
@@ -40,14 +38,7 @@ def main(words: list[str]) -> None:
         Comparison("time of polars, streaming", sides["ours"], sides["polars"], PAIRS, 1 / 1.5),
         against_itself(sides["polars"], PAIRS),
     ]
-    if not measure(samples, comparisons, chosen):
-        print("more is to be measured; run it again to go on")
-    _must_be_equal(folder)
-    ratios = {one.label: summarise(samples.of(one.label), one.goal) for one in comparisons if samples.of(one.label)}
-    most = peaks(samples, sides)
-    ratios["memory within 1 GB"] = summarise(np.log([most["ours"] / MEMORY_BYTES]), 1.0)
-    itself: dict[str, Ratio] = {"": ratios["A/A"]} if "A/A" in ratios else {}
-    tell(name, ratios, itself, max(samples.of(OTHERS), default=None))
+    compare(samples, comparisons, chosen, lambda: _must_be_equal(folder), sides, MEMORY_BYTES)
 
 
 def _must_be_equal(folder: Path) -> None:

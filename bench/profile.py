@@ -13,21 +13,18 @@ import sys
 
 import numpy as np
 
-from bench.apart import apart, peaks
+from bench.apart import apart, compare, of_so_many_rows
 from bench.many_rows import NUMBERS, many_rows
 from bench.profile_sides import SIDES
-from bench.samples import Samples, options
-from bench.side_by_side import OTHERS, Comparison, Ratio, against_itself, measure, summarise, tell
+from bench.side_by_side import Comparison, against_itself
 
-ROWS, PAIRS, MEMORY_BYTES = 10_000_000, 3, 0.8e9
+PAIRS, MEMORY_BYTES = 3, 0.8e9
 
 
 def main(words: list[str]) -> None:
     """Take turns, compare the answers, and judge."""
-    rows = int(words.pop(0)) if words and words[0].isdigit() else ROWS
-    chosen = options(words)
-    name = "profile" if rows == ROWS else f"profile-{rows}"
-    samples, table = Samples(name, fresh=chosen.fresh), many_rows(rows)
+    rows, chosen, samples = of_so_many_rows("profile", words)
+    table = many_rows(rows)
     answers: dict[str, dict[str, list[float]]] = {}
     sides = {side: apart("bench.profile_sides", side, [table], samples, answers) for side in SIDES}
     comparisons = [
@@ -38,15 +35,7 @@ def main(words: list[str]) -> None:
         Comparison("time of polars, streaming", sides["ours"], sides["polars"], PAIRS),
         against_itself(sides["reading"], PAIRS),
     ]
-    if not measure(samples, comparisons, chosen):
-        print("more is to be measured; run it again to go on")
-    _must_agree(answers)
-    ratios = {one.label: summarise(samples.of(one.label), one.goal) for one in comparisons if samples.of(one.label)}
-    most = peaks(samples, SIDES)
-    if "ours" in most:
-        ratios["memory within 0.8 GB"] = summarise(np.log([most["ours"] / MEMORY_BYTES]), 1.0)
-    itself: dict[str, Ratio] = {"": ratios["A/A"]} if "A/A" in ratios else {}
-    tell(name, ratios, itself, max(samples.of(OTHERS), default=None))
+    compare(samples, comparisons, chosen, lambda: _must_agree(answers), SIDES, MEMORY_BYTES)
 
 
 def _must_agree(answers: dict[str, dict[str, list[float]]]) -> None:

@@ -10,38 +10,25 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import numpy as np
-
-from bench.apart import apart, peaks
+from bench.apart import apart, compare, of_so_many_rows
 from bench.many_rows import many_rows
-from bench.samples import Samples, options
-from bench.side_by_side import OTHERS, Comparison, Ratio, against_itself, measure, summarise, tell
+from bench.side_by_side import Comparison, against_itself
 from bench.validate_sides import EXPECTATIONS, SIDES
 
-ROWS, PAIRS, MEMORY_BYTES = 10_000_000, 2, 0.8e9
+PAIRS, MEMORY_BYTES = 2, 0.8e9
 
 
 def main(words: list[str]) -> None:
     """Take turns, compare the verdicts, and judge."""
-    rows = int(words.pop(0)) if words and words[0].isdigit() else ROWS
-    chosen = options(words)
-    name = "validate" if rows == ROWS else f"validate-{rows}"
-    samples, table, answers = Samples(name, fresh=chosen.fresh), many_rows(rows), dict[str, Any]()
+    rows, chosen, samples = of_so_many_rows("validate", words)
+    table, answers = many_rows(rows), dict[str, Any]()
     sides = {side: apart("bench.validate_sides", side, [table], samples, answers) for side in SIDES}
     comparisons = [
         Comparison("all of validation: a quarter of the time", sides["ours"], sides["theirs"], PAIRS, 1 / 4),
         Comparison("judging alone: a twentieth of the time", sides["judging"], sides["theirs"], PAIRS, 1 / 20),
         against_itself(sides["judging"], PAIRS),
     ]
-    if not measure(samples, comparisons, chosen):
-        print("more is to be measured; run it again to go on")
-    _must_be_equal(answers)
-    ratios = {one.label: summarise(samples.of(one.label), one.goal) for one in comparisons if samples.of(one.label)}
-    most = peaks(samples, SIDES)
-    if "ours" in most:
-        ratios["memory within 0.8 GB"] = summarise(np.log([most["ours"] / MEMORY_BYTES]), 1.0)
-    itself: dict[str, Ratio] = {"": ratios["A/A"]} if "A/A" in ratios else {}
-    tell(name, ratios, itself, max(samples.of(OTHERS), default=None))
+    compare(samples, comparisons, chosen, lambda: _must_be_equal(answers), SIDES, MEMORY_BYTES)
 
 
 def _must_be_equal(answers: dict[str, Any]) -> None:

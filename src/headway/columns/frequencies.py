@@ -38,9 +38,9 @@ class Frequencies:
     @classmethod
     def of(cls, values: pa.Array, counts: np.ndarray) -> Frequencies:
         """Of one block: different texts, and how often each occurs."""
-        made = cls()
-        made._values, made._counts = values.cast(_TEXTS), counts
-        return made
+        one = cls()
+        one._values, one._counts = values.cast(_TEXTS), counts
+        return one
 
     def merge(self, other: Frequencies) -> None:
         """Add the counts of another column's part."""
@@ -87,10 +87,10 @@ class Frequencies:
         self._add_up()
         if len(self._counts) > most:
             least = np.partition(self._counts, -most)[-most]
-            kept = np.flatnonzero(self._counts >= least)
+            places = np.flatnonzero(self._counts >= least)
         else:
-            kept = np.arange(len(self._counts))
-        pairs = zip(self._values.take(pa.array(kept)).to_pylist(), self._counts[kept].tolist(), strict=True)
+            places = np.arange(len(self._counts))
+        pairs = zip(self._values.take(pa.array(places)).to_pylist(), self._counts[places].tolist(), strict=True)
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:most]
 
     @property
@@ -111,6 +111,6 @@ class Frequencies:
     def from_json(cls, values: Mapping[str, Any]) -> Frequencies:
         """What to_json gave."""
         counts = values["heavy"] if values["values"] is None else values["values"]
-        made = cls.of(pa.array(list(counts), pa.string()), np.array(list(counts.values()), np.int64))
-        made.is_exact, made._hashes = values["values"] is not None, hashes.unpack(values["hashes"])
-        return made
+        one = cls.of(pa.array(list(counts), pa.string()), np.array(list(counts.values()), np.int64))
+        one.is_exact, one._hashes = values["values"] is not None, hashes.unpack(values["hashes"])
+        return one

@@ -98,7 +98,7 @@ class _Cluster:
             reference = task.remote(shared, item)
             answer = _answer_of(reference)
             self._waiting[answer] = reference
-            answer.add_done_callback(lambda done: self._waiting.pop(done, None))
+            answer.add_done_callback(lambda settled: self._waiting.pop(settled, None))
             return answer
 
         return submit
@@ -142,10 +142,10 @@ def _answer_of(reference: Any) -> Future[Any]:
 
     answer: Future[Any] = Future()
 
-    def settle(done: Future[Any]) -> None:
-        error = done.exception()
+    def settle(task: Future[Any]) -> None:
+        error = task.exception()
         if error is None:
-            answer.set_result(done.result())
+            answer.set_result(task.result())
         else:
             answer.set_exception(error.cause if isinstance(error, RayTaskError) else error)
 

@@ -63,11 +63,11 @@ class Ensemble(ModelConfig):
 
     @property
     def takes(self) -> frozenset[str]:
-        return frozenset({"ngrams"} if self.text == "ngrams" else ())
+        return self.boosting.takes
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset()
+        return self.boosting.needs
 
     @property
     def boosting(self) -> Boosting:
