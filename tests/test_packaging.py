@@ -25,3 +25,14 @@ def test_every_package_is_installed() -> None:
         listed = tomllib.load(file)["tool"]["setuptools"]["packages"]
     found = {".".join(path.parent.relative_to(source).parts) for path in source.rglob("__init__.py")}
     assert found | {"flows"} == set(listed)
+
+
+def test_the_type_checker_asks_for_no_package_that_make_test_leaves_out() -> None:
+    """`make bench` installs the tools to compare with afterwards: a clean machine checks types without them."""
+    source = Path(headway.__file__).parents[1]
+    with open(source.parent / "pyproject.toml", "rb") as file:
+        project = tomllib.load(file)
+    extras = project["project"]["optional-dependencies"]
+    optional = {name for extra, names in extras.items() if extra != "dev" for name in names if name not in extras["dev"]}
+    unread = {pattern.removesuffix(".*") for pattern in project["tool"]["pyrefly"]["replace-imports-with-any"]}
+    assert optional - unread == set()
