@@ -33,6 +33,8 @@ def test_the_type_checker_asks_for_no_package_that_make_test_leaves_out() -> Non
     with open(source.parent / "pyproject.toml", "rb") as file:
         project = tomllib.load(file)
     extras = project["project"]["optional-dependencies"]
-    optional = {name for extra, names in extras.items() if extra != "dev" for name in names if name not in extras["dev"]}
+    optional = {
+        name for extra, names in extras.items() if extra != "dev" for name in names if name not in extras["dev"]
+    }
     unread = {pattern.removesuffix(".*") for pattern in project["tool"]["pyrefly"]["replace-imports-with-any"]}
     assert optional - unread == set()
