@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 import torch
@@ -80,9 +81,9 @@ class RowBatches:
     batch_size: int
     seed: int
 
-    @property
+    @cached_property
     def rows(self) -> int:
-        """Rows in an epoch."""
+        """Rows in an epoch; kept, because the length of a tensor takes microseconds and every step asks for it."""
         return len(next(iter(self.tensors.values())))
 
     @property
