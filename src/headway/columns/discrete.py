@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headway.columns.codes import encoded
 from headway.columns.frequencies import Frequencies
 from headway.columns.summary import FREQUENT, Summary
 
@@ -64,8 +65,3 @@ class Discrete(Summary):
     def every(self, most: int) -> tuple[str, ...] | None:
         counts = self.counts
         return tuple(counts) if counts is not None and len(counts) <= most else None
-
-
-def encoded(column: pa.Array) -> pa.DictionaryArray:
-    """Texts without nulls as codes of different texts, some of which may not occur."""
-    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()

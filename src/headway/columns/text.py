@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 
 from headway.columns.base import ColumnType, Fitter, RaggedEncoding
 from headway.columns.category import canonical_text
+from headway.columns.codes import encoded
 from headway.columns.config import PrepareConfig, TokensConfig
 from headway.columns.continuous import numbers
-from headway.columns.discrete import Discrete, encoded
+from headway.columns.discrete import Discrete
 from headway.columns.ngrams import Ngrams, NgramsFitter
 from headway.columns.ragged import Ragged
 from headway.columns.recognition import FEW, Guess, Specimen

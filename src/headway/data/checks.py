@@ -167,13 +167,13 @@ class Sample:
 
     def block(self, chunk: Chunk) -> pa.Table:
         """The rows that may be in the sample."""
-        numbers = np.arange(chunk.start, chunk.start + chunk.batch.num_rows, dtype=np.uint64)
+        numbers = np.arange(chunk.start, chunk.start + chunk.rows, dtype=np.uint64)
         places = spread((numbers + np.uint64(1)) * GOLDEN)
         chosen = places <= self._limit
         if self.eligible is not None:
             chosen &= self.eligible[chunk.start : chunk.start + len(numbers)]
         rows = np.flatnonzero(chosen)
-        table = pa.Table.from_batches([chunk.batch.select(self.columns).take(pa.array(rows))])
+        table = pa.Table.from_batches([chunk.some(self.columns, rows)])
         return table.append_column(PLACE, pa.array(places[rows])).append_column(NUMBER, pa.array(numbers[rows]))
 
     def add(self, partial: pa.Table) -> None:

@@ -4,25 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
+
+from headway.columns.codes import decoded, written_out
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows in order. ``file`` indexes Table.files; ``start`` is the number of the first row in the whole table."""
+    """Some rows in order. ``file`` indexes Table.files; ``start`` is the number of the first row in the whole table.
+
+    ``held``: the columns in canonical types, where texts may be codes, as `headway.columns.codes` has them.
+    """
 
     file: int
     start: int
-    batch: pa.RecordBatch
-    _coded: dict[str, pa.DictionaryArray] = field(default_factory=dict, compare=False, repr=False)
+    held: pa.RecordBatch
+    _coded: dict[str, pa.Array] = field(default_factory=dict, compare=False, repr=False)
+    _plain: dict[str, pa.Array] = field(default_factory=dict, compare=False, repr=False)
 
-    def coded(self, name: str) -> pa.DictionaryArray:
-        """A column as codes of its different values, made once for all that ask for it: most of the work on a column of texts."""
+    @property
+    def rows(self) -> int:
+        """How many rows."""
+        return self.held.num_rows
+
+    @cached_property
+    def batch(self) -> pa.RecordBatch:
+        """All columns with their texts written out."""
+        names = self.held.schema.names
+        return pa.RecordBatch.from_arrays([self.column(name) for name in names], names=names)
+
+    def column(self, name: str) -> pa.Array:
+        """A column with its texts written out."""
+        if name not in self._plain:
+            self._plain[name] = written_out(self.held.column(name))
+        return self._plain[name]
+
+    def coded(self, name: str) -> pa.Array:
+        """Texts as codes, made once for all that ask for them: most of the work on such a column. Other values as they are."""
+        column = self.held.column(name)
+        if not pa.types.is_string(column.type):
+            return column
         if name not in self._coded:
-            self._coded[name] = self.batch.column(name).dictionary_encode()
+            self._coded[name] = column.dictionary_encode()
         return self._coded[name]
+
+    def some(self, columns: Sequence[str], rows: np.ndarray) -> pa.RecordBatch:
+        """The rows of these numbers, with their texts written out."""
+        return decoded(self.held.select(list(columns)).take(pa.array(rows)))
 
 
 @dataclass(frozen=True)
@@ -40,7 +72,7 @@ class Block:
     @classmethod
     def of(cls, chunk: Chunk) -> Block:
         """Rows that are converted already."""
-        return cls(chunk.file, chunk.start, chunk.batch.num_rows, lambda: chunk)
+        return cls(chunk.file, chunk.start, chunk.rows, lambda: chunk)
 
 
 class Streamed(Protocol):

@@ -22,6 +22,7 @@ from headway.data.delimited import BLOCK_BYTES, Header, OnBadLine, csv_batches, 
 from headway.data.files import FORMATS, first_line, open_url, suffix_of
 from headway.data.folders import add_folders, folder_values, with_folders
 from headway.data.records import lines_batches, lines_schema
+from headway.data.row_groups import parquet_batches, sound
 from headway.data.texts import SCHEMA, text_row
 from headway.errors import DataError
 
@@ -142,9 +143,10 @@ def read_batches(
     rows: int,
     on_bad_line: OnBadLine | None = None,
     commas: Collection[str] = (),
+    codes: Collection[str] = (),
 ) -> Iterator[pa.RecordBatch]:
     """The file's rows as they are, only ``columns`` where given, at most ``rows`` at a time. ``commas``: columns of texts with a decimal
-    comma, which numbers of JSON get then, too.
+    comma, which numbers of JSON get then, too. ``codes``: columns whose texts may come as codes, where the file has them so.
 
     Raises DataError at a CSV line with too few or too many values, unless ``on_bad_line`` takes such lines.
     """
@@ -152,10 +154,10 @@ def read_batches(
     within = _schema_within(file, form, csv).names if values else []
     values = {n: v for n, v in values.items() if n not in within and (columns is None or n in columns)}
     if not values:
-        yield from _batches_within(file, form, csv, columns, rows, on_bad_line, commas)
+        yield from _batches_within(file, form, csv, columns, rows, on_bad_line, commas, codes)
         return
     own = None if columns is None else [name for name in columns if name not in values] or within[:1]  # to count rows
-    yield from add_folders(_batches_within(file, form, csv, own, rows, on_bad_line, commas), values, columns)
+    yield from add_folders(_batches_within(file, form, csv, own, rows, on_bad_line, commas, codes), values, columns)
 
 
 def _batches_within(
@@ -166,6 +168,7 @@ def _batches_within(
     rows: int,
     on_bad_line: OnBadLine | None,
     commas: Collection[str],
+    codes: Collection[str],
 ) -> Iterator[pa.RecordBatch]:
     """The rows with the columns that the file itself has."""
     header = Header((), 0)
@@ -177,8 +180,11 @@ def _batches_within(
             yield text_row(stream, file, columns)
             return
         name = PurePath(file).name
+        if form == "parquet":
+            yield from parquet_batches(stream, columns, rows, codes, name)
+            return
         lines = lines_batches(stream, columns, name, commas)
-        batches = lines if form == "jsonl" else _raw(stream, form, csv, columns, header, rows, on_bad_line, name)
+        batches = lines if form == "jsonl" else _raw(stream, form, csv, columns, header, on_bad_line)
         try:
             for batch in batches:
                 for at in range(0, batch.num_rows, rows):
@@ -195,45 +201,12 @@ def _raw(
     csv: CsvOptions,
     columns: Sequence[str] | None,
     header: Header,
-    rows: int,
     on_bad_line: OnBadLine | None,
-    name: str,
 ) -> Iterator[pa.RecordBatch]:
-    if form == "parquet":
-        with pq.ParquetFile(stream) as parquet:
-            yield from _parquet_batches(parquet, None if columns is None else list(columns), rows, name)
-    elif form == "arrow":
-        yield from (_sound(_select(batch, columns)) for batch in _arrow_reader(stream)[1])
+    if form == "arrow":
+        yield from (sound(_select(batch, columns)) for batch in _arrow_reader(stream)[1])
     else:
         yield from csv_batches(stream, csv, columns, header, on_bad_line)
-
-
-def _parquet_batches(
-    parquet: pq.ParquetFile, columns: list[str] | None, rows: int, name: str
-) -> Iterator[pa.RecordBatch]:
-    """Its rows. Raises DataError, which names the row group, where one cannot be read."""
-    count = 0
-    try:
-        for batch in parquet.iter_batches(batch_size=rows, columns=columns):
-            yield _sound(batch)
-            count += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise _broken_group(parquet, columns, count, name) or error from None
-
-
-def _broken_group(parquet: pq.ParquetFile, columns: list[str] | None, count: int, name: str) -> DataError | None:
-    """The error of the first row group that cannot be read, after ``count`` rows that can; None where all can be read again."""
-    start, groups = 0, parquet.metadata.num_row_groups
-    for group in range(groups):
-        end = start + parquet.metadata.row_group(group).num_rows
-        if end > count:
-            try:
-                parquet.read_row_group(group, columns=columns).validate(full=True)
-            except (pa.ArrowException, OSError) as error:
-                place = f"row group {group + 1} of {groups} (rows {start + 1:,} to {end:,})"
-                return DataError(f"{name} must be whole and readable, but {place} is not: {first_line(error)}")
-        start = end
-    return None
 
 
 def _broken_line(file: str, csv: CsvOptions, header: Header) -> DataError | None:
@@ -265,12 +238,6 @@ def read_csv(content: bytes, names_to_read: Sequence[str], name: str) -> tuple[l
                 raise _ragged(error, name, header, text_lines(pa.BufferReader(content), plain)) or error from None
 
     return list(header.names), rows()
-
-
-def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Check that texts are UTF-8 and offsets lie within the data: otherwise a damaged file would crash the process later."""
-    batch.validate(full=True)
-    return batch
 
 
 def _select(batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:

@@ -101,8 +101,8 @@ class RowHashes:
 
     def block(self, chunk: Chunk) -> list[np.ndarray]:
         """The hashes of some rows, for each set."""
-        each = {name: _hashes(_cheapest(chunk, name)) for name in self._columns}
-        return [_mixed([each[name] for name in columns], chunk.batch.num_rows) for columns in self.sets]
+        each = {name: _hashes(chunk.coded(name)) for name in self._columns}
+        return [_mixed([each[name] for name in columns], chunk.rows) for columns in self.sets]
 
     def add(self, partial: list[np.ndarray]) -> None:
         """Keep them."""
@@ -117,12 +117,6 @@ class RowHashes:
     def of(self, number: int) -> np.ndarray:
         """(N,) uint64 of a set."""
         return self._arrays[number].array
-
-
-def _cheapest(chunk: Chunk, name: str) -> pa.Array:
-    """Texts as codes, which others may have made already."""
-    column = chunk.batch.column(name)
-    return chunk.coded(name) if pa.types.is_string(column.type) else column
 
 
 def hash_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:

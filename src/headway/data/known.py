@@ -18,7 +18,7 @@ from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.source import Chunk, Table
 from headway.files.atomic import read_json, write_json
 
-FORM = 4
+FORM = 5
 """To be increased when a profile is computed or kept in another way."""
 
 
@@ -57,7 +57,7 @@ class KnownProfiles:
 
     def block(self, chunk: Chunk) -> tuple[int, Profile]:
         """The file and the profile of a block."""
-        return chunk.file, self._whole.apart(chunk.batch)
+        return chunk.file, self._whole.block(chunk)
 
     def add(self, partial: tuple[int, Profile]) -> None:
         """Add what `block` returned; with the first block of a file, the file before is whole."""

@@ -31,7 +31,7 @@ class Column:
     @cached_property
     def array(self) -> pa.Array:
         """The values; NaN is a missing value."""
-        array = self._chunk.batch.column(self._name)
+        array = self._chunk.column(self._name)
         if pa.types.is_floating(array.type) and pc.any(pc.is_nan(array)).as_py():
             return pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
         return array
@@ -39,8 +39,14 @@ class Column:
     @cached_property
     def coded(self) -> pa.Array:
         """Texts as codes, on which a condition costs no more than on their different values; other values as they are."""
-        array = self._chunk.batch.column(self._name)
-        return self._chunk.coded(self._name) if pa.types.is_string(array.type) else self.array
+        column = self._chunk.coded(self._name)
+        return column if pa.types.is_dictionary(column.type) else self.array
+
+    @property
+    def type(self) -> pa.DataType:
+        """That of the values."""
+        kind = self.coded.type
+        return kind.value_type if pa.types.is_dictionary(kind) else kind
 
     @cached_property
     def ends(self) -> tuple[Any, Any]:
@@ -154,17 +160,17 @@ class Condition(Meter):
     def _holds(self, column: Column) -> bool:
         """Whether a look at the column's ends, or its number of missing values, tells that every row fulfils the condition."""
         if self.name == "column_values.nonnull":
-            return column.array.null_count == 0
+            return column.coded.null_count == 0
         if self.name != "column_values.between":
             return False
         low, high = column.ends
         return low is None or bool(
-            violations(self.name, [pa.array([low, high], column.array.type)], self.parameters).true_count == 0
+            violations(self.name, [pa.array([low, high], column.type)], self.parameters).true_count == 0
         )
 
     @staticmethod
     def _value(columns: list[Column], row: int) -> Any:
-        values = tuple(column.array[row].as_py() for column in columns)
+        values = tuple(column.coded[row].as_py() for column in columns)
         return values[0] if len(values) == 1 else values
 
     def add(self, partial: tuple[int, list[tuple[int, Any]]]) -> None:

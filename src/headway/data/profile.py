@@ -47,8 +47,9 @@ class Profiler:
 
     def apart(self, batch: pa.RecordBatch) -> Profile:
         """The profile of these rows alone, to be merged; canonical types. Any thread may call it, at any time."""
-        columns = {name: column.apart(batch.column(name)) for name, column in self._columns.items()}
-        return Profile(batch.num_rows, columns)
+        return Profile(
+            batch.num_rows, {name: column.apart(batch.column(name)) for name, column in self._columns.items()}
+        )
 
     def columns_of(self, file: int) -> Sequence[str]:
         """All of its columns, of every file."""
@@ -57,7 +58,7 @@ class Profiler:
 
     def block(self, chunk: Chunk) -> Profile:
         """The profile of a block of a table."""
-        return self.apart(chunk.batch)
+        return Profile(chunk.rows, {name: column.apart(chunk.coded(name)) for name, column in self._columns.items()})
 
     def add(self, partial: Profile) -> None:
         """Add what `block` returned."""

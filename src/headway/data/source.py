@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns import Kind, column_type
+from headway.columns.codes import in_order, is_coded
 from headway.columns.values import BadValues, family, to_string_or_keep
 from headway.data.canonical import canonical
 from headway.data.chunks import Block, Chunk
@@ -240,8 +241,9 @@ class Table:
         needed_names = [*own, *([self.target] if drop and self.target not in own else [])]
         file = self.files[number]
         whole = self._clean is not None and not self.is_text
-        commas = self._config.commas
-        for raw in read_batches(file, self._form, self._csv, None if whole else needed_names, rows, commas=commas):
+        read = partial(read_batches, file, self._form, self._csv, None if whole else needed_names, rows)
+        codes = () if self._clean or extension else self._convertible(needed_names)
+        for raw in read(commas=self._config.commas, codes=codes):
             batch = self._clean(raw) if self._clean else raw
             chunk = partial(self._chunk, batch, number, start, needed_names, names)
             block = Block.of(chunk()) if drop else Block(number, start, batch.num_rows, chunk)
@@ -252,10 +254,10 @@ class Table:
         self, batch: pa.RecordBatch, number: int, start: int, needed_names: Sequence[str], names: Sequence[str]
     ) -> Chunk:
         """The columns ``names`` of clean rows, which have those of ``needed_names``."""
-        batch = self._canonical(batch, needed_names, PurePath(self.files[number]).name, start)
-        if self._config.unlabelled == "drop" and self.targets:
-            batch = batch.filter(pc.is_valid(batch.column(self.target)))
         extension = self._extension if not set(self.extra).isdisjoint(names) else None
+        batch = self._canonical(batch, needed_names, PurePath(self.files[number]).name, start, codes=extension is None)
+        if self._config.unlabelled == "drop" and self.targets:
+            batch = _numbered_anew(batch.filter(pc.is_valid(batch.column(self.target))))
         batch = (batch if extension is None else extension.extended(batch)).select(list(names))
         return Chunk(number, start, batch)
 
@@ -272,14 +274,18 @@ class Table:
             return schema
         return self._clean(pa.RecordBatch.from_pylist([], schema=schema)).schema
 
-    def _canonical(self, batch: pa.RecordBatch, names: Sequence[str], where: str, start: int) -> pa.RecordBatch:
-        config = self._config
+    def _convertible(self, names: Sequence[str]) -> dict[str, Kind]:
+        """The kinds of those columns that have one."""
         kinds: dict[str, Kind] = {name: self.kinds[name] for name in names if name in self.kinds}
-        kinds |= {name: self.target_kind for name in self.targets if name in names}
+        return kinds | {name: self.target_kind for name in self.targets if name in names}
+
+    def _canonical(
+        self, batch: pa.RecordBatch, names: Sequence[str], where: str, start: int, codes: bool
+    ) -> pa.RecordBatch:
+        config, kinds = self._config, self._convertible(names)
+        how = {"written": config.written, "codes": codes}
         try:
-            values = canonical(
-                batch.select(list(kinds)), kinds, where, start, config.date_format, written=config.written
-            )
+            values = canonical(batch.select(list(kinds)), kinds, where, start, config.date_format, **how)
         except BadValues as error:
             if error.column in self.kinds and len(error.bad) > 1 and error.bad.all():
                 raise DataError(f"{error}; change data.features.{error.column}") from None
@@ -291,6 +297,12 @@ class Table:
         """A column that is only carried along: of one type in all files, since its blocks are put together."""
         column = to_string_or_keep(batch.column(name))
         return column.cast(self._common[name], safe=False) if name in self._common else column
+
+
+def _numbered_anew(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Some rows of a batch, with codes for the texts of these rows alone."""
+    columns = [in_order(column) if is_coded(column) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def no_rows(files: Sequence[str]) -> DataError:
