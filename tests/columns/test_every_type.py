@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from headway.columns import column_type, column_types, groups, read_encoding
-from headway.columns.base import Encoding
+from headway.columns.base import Encoding, Fitter
 from headway.columns.config import PrepareConfig
 from headway.columns.continuous import Continuous
 from headway.columns.values import Place
@@ -123,3 +123,22 @@ def test_a_line_has_a_place_for_each_value_and_none_for_nulls(kind: str) -> None
         np.testing.assert_array_equal(np.isnan(line), column.is_null().to_numpy(zero_copy_only=False))
         order = np.argsort(column.drop_null().to_numpy(zero_copy_only=False), kind="stable")
         assert (np.diff(line[~np.isnan(line)][order]) >= 0).all()
+
+
+@pytest.mark.parametrize("takes", [set(), {"tokens"}, {"ngrams"}], ids=str)
+@every_type
+def test_a_fit_that_goes_on_from_what_was_kept_is_that_of_all_rows(kind: str, takes: set[str]) -> None:
+    def new() -> Fitter:
+        return column_type(kind).fitter_for(takes, "x", PrepareConfig(), numbers=True)
+
+    column, labels = some(kind), pa.array(["yes", "no"] * 200, pa.string())
+    whole, first, second = new(), new(), new()
+    for start in (0, 150, 300):
+        rows = column.slice(start, 150), labels.slice(start, 150)
+        whole.update(*rows)
+        if start < 300:
+            first.update(*rows)
+    second.take(json.loads(json.dumps(first.to_json())))
+    second.update(column.slice(300), labels.slice(300))
+    assert second.finish() == whole.finish()
+    assert whole.finish() is not None

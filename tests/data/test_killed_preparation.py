@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from headway.data.progress import NAME, Progress
 from headway.files.checksums import replacing_folder
+from headway.files.leftovers import OWNER
+from headway.files.locks import take
 
 ROWS, EVERY = 6_000, 1_000
 
@@ -28,7 +31,7 @@ from headway.data.opening import open_table
 from headway.data.split import Division
 
 folder, moment, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-fit.run = store.run = functools.partial(passes.run, block_rows=500, threads=threads)
+fit.run = store.run = functools.partial(passes.run, block_rows=int(sys.argv[4]), threads=threads)
 progress.EVERY_ROWS = store.EVERY_ROWS = 1_000
 
 def dying(function, at, after):
@@ -90,9 +93,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def prepare(folder: Path, moment: str, threads: int = 2) -> subprocess.CompletedProcess[str]:
+def prepare(folder: Path, moment: str, threads: int = 2, block_rows: int = 500) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
-    words = [sys.executable, "-c", PREPARE, str(folder), moment, str(threads)]
+    words = [sys.executable, "-c", PREPARE, str(folder), moment, str(threads), str(block_rows)]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
@@ -135,6 +138,25 @@ def test_it_goes_on_after_the_rows_that_are_on_disk(rows: Path, undisturbed: dic
         assert done_rows >= EVERY
 
 
+def test_blocks_may_end_elsewhere_than_in_the_process_that_was_killed(
+    rows: Path, undisturbed: dict[str, bytes]
+) -> None:
+    folder = rows / "borders"
+    killed = prepare(folder, "filling 7")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (partial,) = (folder / "prepared").glob(".*.partial")
+    assert json.loads((partial / NAME).read_text())["rows"] % 370, "a block must be cut"
+    done = prepare(folder, "never", block_rows=370)
+    assert done.returncode == 0, done.stderr
+    path = Path(done.stdout.strip())
+    own, other = contents(path), dict(undisturbed)
+    for store in (own, other):
+        store.pop("checksums.json"), store.pop(NAME)
+    frames = [pa.ipc.open_stream(store.pop("raw/test.arrow")).read_all() for store in (own, other)]
+    assert frames[0].equals(frames[1])
+    assert own == other
+
+
 def test_what_another_store_or_version_left_is_not_gone_on_with(tmp_path: Path) -> None:
     Progress("abc", 500).write(tmp_path)
     assert Progress.read(tmp_path, "abc") == Progress("abc", 500)
@@ -151,8 +173,29 @@ def test_a_folder_with_the_number_of_this_process_is_of_one_before_it(tmp_path: 
     with replacing_folder(tmp_path / "abc", goes_on) as partial:
         assert (partial / "half").exists() == goes_on
     with replacing_folder(tmp_path / "abd", goes_on), replacing_folder(tmp_path / "abe", goes_on) as partial:
-        assert not any(partial.iterdir())
+        assert [path.name for path in partial.iterdir()] == [OWNER]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["abc", "abd", "abe"]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_folder_that_another_machine_fills_is_left_alone(tmp_path: Path, goes_on: bool) -> None:
+    """Its process numbers say nothing here: one is not in use, one is this process's own."""
+    locks = []
+    for number in (2**22 + 1, os.getpid()):
+        (tmp_path / f".abc.{number}.partial").mkdir()
+        locks.append(take(tmp_path / f".abc.{number}.partial" / OWNER))
+        assert locks[-1] is not None
+    with replacing_folder(tmp_path / "abc", goes_on) as partial:
+        assert [path.name for path in partial.iterdir()] == [OWNER]
+        (partial / "file").touch()
+    assert {path.name for path in (tmp_path / "abc").iterdir()} == {"checksums.json", "file"}
+    assert len(list(tmp_path.glob(".*.partial"))) == 2
+    for lock in locks:
+        os.close(lock)
+    with replacing_folder(tmp_path / "abc", goes_on=True) as partial:
+        assert partial.name in (f".abc.{2**22 + 1}.partial", f".abc.{os.getpid()}.partial"), (
+            "their processes have ended"
+        )
 
 
 def test_the_folder_of_a_process_that_runs_is_left_alone(tmp_path: Path) -> None:
@@ -165,4 +208,4 @@ def test_the_folder_of_a_process_that_runs_is_left_alone(tmp_path: Path) -> None
         assert theirs.is_dir()
         other.communicate(b"\n")
     with replacing_folder(tmp_path / "abd", goes_on=True) as partial:
-        assert not any(partial.iterdir()), "another store's"
+        assert [path.name for path in partial.iterdir()] == [OWNER], "another store's"

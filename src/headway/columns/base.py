@@ -135,6 +135,14 @@ class Fitter(ABC):
         """Add canonical values and their classes."""
         self.add(self.block(column, labels))
 
+    def to_json(self) -> dict[str, object] | None:
+        """What was added so far, as plain values; None where that is too much to keep."""
+        return None
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Go on from what `to_json` gave, before anything is added."""
+        raise AssertionError(f"{type(self).__name__} keeps nothing")
+
     @abstractmethod
     def finish(self) -> Encoding | None:
         """The encoding; None where there is nothing to learn from the column."""

@@ -250,6 +250,15 @@ class CalendarFitter(Fitter):
         for part, counts in partial.counts.items():
             self._counts[part] += counts
 
+    def to_json(self) -> dict[str, object]:
+        counts = {part: counts.tolist() for part, counts in self._counts.items()}
+        return {"days": self._days.to_json(), "counts": counts, "ends": self._ends, "missing": self._missing}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        self._days.take(values["days"])
+        self._counts = {part: np.array(counts, np.int64) for part, counts in values["counts"].items()}
+        self._ends, self._missing = values["ends"] and (values["ends"][0], values["ends"][1]), values["missing"]
+
     def finish(self) -> Calendar | None:
         """None where there is nothing to learn: a column without two moments, or without a part."""
         days = self._days.finish()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,10 @@ UNKNOWN, MISSING, FIRST_CODE = 0, 1, 2
 
 MOST_VALUES = 30
 """With more different values, `init` writes no expectation on them."""
+
+
+KEPT_VALUES = 1_000_000
+"""Counts of more different values are not kept for a later fit."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,13 @@ class CategoryFitter(Fitter):
 
     def add(self, partial: pa.Table) -> None:
         self._counts.add(partial)
+
+    def to_json(self) -> dict[str, object] | None:
+        counts = self._counts.whole()
+        return counts.to_pydict() if counts.num_rows <= KEPT_VALUES else None
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        self._counts.add(pa.table(dict(values), counts_of(pa.array([], pa.string())).schema))
 
     def finish(self) -> Category:
         """Most frequent first, ties by name, so that codes do not depend on the order of rows."""

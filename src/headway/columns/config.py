@@ -101,6 +101,11 @@ class PrepareConfig(Config):
         1000, ge=2, le=1_000_000, description="Codes per categorical column; rarer values share the unknown bucket."
     )
     min_count: int = Field(3, ge=1, description="Rows that a category must have in training to get a code of its own.")
+    fitted_on: str | None = Field(
+        None,
+        description="The files that the preparation is fitted to, as a glob of their names, for example '2024-*'; left out: all. Then rows "
+        "that were prepared before stay as they are when other files come, and only those of the new files are prepared.",
+    )
     words: int = Field(64, ge=0, le=10_000, description="Words per text column whose presence becomes a feature.")
     tokens: TokensConfig = TokensConfig()
     ngrams: NgramsConfig = NgramsConfig()

@@ -9,7 +9,7 @@ Shapes: N rows, T characters of all rows, G n-grams of all rows, V features of a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -116,6 +116,12 @@ class NgramsFitter(Fitter):
     def add(self, partial: tuple[int, np.ndarray]) -> None:
         self._rows += partial[0]
         self._frequencies += partial[1]
+
+    def to_json(self) -> dict[str, object]:
+        return {"rows": self._rows, "frequencies": self._frequencies.tolist()}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        self._rows, self._frequencies = values["rows"], np.array(values["frequencies"], np.int64)
 
     def finish(self) -> Ngrams | None:
         """None where no row holds a text."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -121,6 +121,12 @@ class NumberFitter(Fitter):
 
     def add(self, partial: Spread) -> None:
         self._spread.merge(partial)
+
+    def to_json(self) -> dict[str, object]:
+        return self._spread.to_json()
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        self._spread = Spread.from_json(values)
 
     def finish(self) -> Number | None:
         """None for a column without two values; where missing ones are marked, one value and missing ones are two."""

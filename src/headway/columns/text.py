@@ -92,6 +92,13 @@ class TokensFitter(Fitter):
             self._texts, self._stride = self._texts[::2], 2 * self._stride
             self._characters = sum(map(len, self._texts))
 
+    def to_json(self) -> dict[str, object]:
+        return {"texts": self._texts, "rows": self._rows, "stride": self._stride}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        self._texts, self._rows, self._stride = list(values["texts"]), values["rows"], values["stride"]
+        self._characters = sum(map(len, self._texts))
+
     def finish(self) -> Tokens | None:
         """None where no row holds a text."""
         if not self._characters:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,9 @@ import pyarrow.compute as pc
 
 from headway.columns.base import Encoding, Fitter, Prepared
 from headway.columns.config import PrepareConfig
+
+KEPT_WORDS = 200_000
+"""Counts of more different words are not kept for a later fit."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,15 @@ class WordsFitter(Fitter):
                 self._by_word.setdefault(word, Counter())[str(label)] += n
         for label, n in zip(*(classes.field(i).to_pylist() for i in (0, 1)), strict=True):
             self._rows[str(label)] += n
+
+    def to_json(self) -> dict[str, object] | None:
+        if len(self._by_word) > KEPT_WORDS:
+            return None
+        return {"rows": dict(self._rows), "words": {word: dict(counts) for word, counts in self._by_word.items()}}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        self._rows = Counter(values["rows"])
+        self._by_word = {word: Counter(counts) for word, counts in values["words"].items()}
 
     def finish(self) -> Words | None:
         """None where the project's setting is 0 words."""

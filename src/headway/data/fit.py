@@ -16,11 +16,14 @@ from headway.columns.summary import Summary
 from headway.columns.text import DocumentTokens
 from headway.data.chunks import Chunk
 from headway.data.config import SPLITS, DataConfig
+from headway.data.growth import Borders
+from headway.data.kept import Kept
 from headway.data.passes import run
 from headway.data.past import Past
 from headway.data.places import Places
 from headway.data.prepare import Preparation
-from headway.data.split import TRAIN
+from headway.data.profile import read_summary
+from headway.data.split import TRAIN, VALIDATION
 from headway.tasks import Target, target_task
 
 if TYPE_CHECKING:
@@ -38,15 +41,19 @@ def fit(
     config: PrepareConfig,
     takes: Collection[str] = (),
     past: Past | None = None,
+    borders: Borders | None = None,
+    kept: Kept | None = None,
 ) -> Preparation:
     """Fit on the rows of ``table`` whose part is TRAIN, for a model that ``takes`` these arrays beside numbers and codes.
 
-    ``past``: what some of the columns are made from, of time series.
+    ``past``: what some of the columns are made from, of time series. ``borders``: of the files, where not all are fitted to, or where what
+    the first files come to is ``kept`` for a later fit.
 
     Raises ConfigError or DataError on a target that cannot be learnt.
     """
-    fitting = Fitting(table, parts, config, takes)
-    run(table, [fitting])
+    fitting = Fitting(table, parts, config, takes, borders, kept)
+    run(table, [fitting], rows_of={} if borders is None else borders.rows_of)
+    fitting.keep()
     preparation = Preparation(
         columns=_encodings(fitting.fitters.values()),
         target=target_task(table.task).fit(fitting.target, data.positive),
@@ -62,45 +69,117 @@ def fit(
     return replace(preparation, bins=_bins(preparation, pa.concat_batches(fitting.sample), config))
 
 
-class Fitting:
-    """The pass that hands the training rows to the fitters of all columns, and keeps a sample of them where there are bins."""
+_Partial = tuple[int, Summary, list[Any] | None, pa.RecordBatch | None]
 
-    def __init__(self, table: Table, parts: np.ndarray, config: PrepareConfig, takes: Collection[str]) -> None:
-        self._parts, self._places, self._task = parts, Places(parts, len(SPLITS)), target_task(table.task)
+
+class Fitting:
+    """The pass that hands the training rows to the fitters of all columns, and keeps a sample of them where there are bins.
+
+    It goes on from what the first files came to in an earlier fit, where that is kept. Nothing is with bins: their sample is of all rows.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        parts: np.ndarray,
+        config: PrepareConfig,
+        takes: Collection[str],
+        borders: Borders | None = None,
+        kept: Kept | None = None,
+    ) -> None:
+        self._parts, self._task = parts, target_task(table.task)
+        self._fits = (True,) * len(table.files) if borders is None else borders.fits
         self.fitters = {
             name: column_type(kind).fitter_for(takes, name, config, name in table.numbers)
             for name, kind in table.learnable.items()
         }
         self.target = self._new_target(table.target)
         self.sample: list[pa.RecordBatch] = []
+        self._places = Places(_fitted_parts(parts, borders), len(SPLITS))
         self._in_sample = _sample_of(self._places.rows[TRAIN]) if config.bins else np.zeros(0, np.int64)
+        self._kept = None if config.bins or table.extra else kept
+        settings = [config.model_dump(mode="json"), sorted(takes), sorted(table.numbers), table.target]
+        self._states = {} if borders is None else {n + 1: [*settings, one] for n, one in enumerate(borders.fitting)}
+        self._borders = set() if borders is None else {borders.training, len(table.files)} - {0}
+        self._known = self._take()
+        self._file = self._known
 
-    def columns_of(self, file: int) -> tuple[str, ...]:  # noqa: ARG002
-        """The features and the target."""
-        return tuple(dict.fromkeys([*self.fitters, self.target.name]))
+    def __getstate__(self) -> dict[str, object]:
+        """For another machine: what `block` needs."""
+        return {**self.__dict__, "_kept": None, "_states": {}}
 
-    def block(self, chunk: Chunk) -> tuple[Summary, list[Any], pa.RecordBatch]:
-        """What some rows come to: of the target, of each column in the fitters' order, and their part of the sample."""
+    def columns_of(self, file: int) -> tuple[str, ...]:
+        """The features and the target; the target alone of a file that is not fitted to, nothing of one whose rows were added before."""
+        if file < self._known:
+            return ()
+        return tuple(dict.fromkeys([*(self.fitters if self._fits[file] else ()), self.target.name]))
+
+    def block(self, chunk: Chunk) -> _Partial:
+        """The file, and what some rows come to: of the target, of each column in the fitters' order, and their part of the sample."""
         here = self._parts[chunk.start : chunk.start + chunk.batch.num_rows] == TRAIN
         train = chunk.batch.filter(pa.array(here))
         values, target = train.column(self.target.name), self._new_target(self.target.name)
         target.update(values)
+        if not self._fits[chunk.file]:
+            return chunk.file, target, None, None
         labels = _labels(values, self._task.has_classes)
         partials = [fitter.block(train.column(name), labels) for name, fitter in self.fitters.items()]
         first = self._places.before(chunk.start)[TRAIN]
         within = np.searchsorted(self._in_sample, [first, first + train.num_rows])
-        return target, partials, train.take(pa.array(self._in_sample[slice(*within)] - first))
+        return chunk.file, target, partials, train.take(pa.array(self._in_sample[slice(*within)] - first))
 
-    def add(self, partial: tuple[Summary, list[Any], pa.RecordBatch]) -> None:
+    def add(self, partial: _Partial) -> None:
         """Add what ``block`` returned."""
-        target, partials, sample = partial
+        file, target, partials, sample = partial
+        if file != self._file:
+            self._reach(file)
         self.target.merge(target)
-        for fitter, one in zip(self.fitters.values(), partials, strict=True):
+        for fitter, one in zip(self.fitters.values(), partials or (), strict=partials is not None):
             fitter.add(one)
-        self.sample.append(sample)
+        if sample is not None:
+            self.sample.append(sample)
+
+    def keep(self) -> None:
+        """All rows are added."""
+        self._reach(len(self._fits))
+
+    def _reach(self, file: int) -> None:
+        """The rows of all files before ``file`` are added: keep what they come to, at the borders where a later fit may go on."""
+        for border in sorted(self._borders):
+            if self._file < border <= file and self._kept is not None:
+                states = {name: fitter.to_json() for name, fitter in self.fitters.items()}
+                if all(state is not None for state in states.values()):
+                    values = {"target": self.target.to_json(heavy=None), "fitters": states}
+                    self._kept.keep(values, "fit", self._states[border])
+                break
+        self._file = file
+
+    def _take(self) -> int:
+        """Go on from what the most files came to before. Returns how many these are."""
+        if self._kept is None:
+            return 0
+        for border, state in sorted(self._states.items(), reverse=True):
+            values = self._kept.values("fit", state)
+            if values is not None:
+                self.target = read_summary(values["target"])
+                for name, fitter in self.fitters.items():
+                    fitter.take(values["fitters"][name])
+                return border
+        return 0
 
     def _new_target(self, name: str) -> Summary:
         return column_type(self._task.kind).summary(name)
+
+
+def _fitted_parts(parts: np.ndarray, borders: Borders | None) -> np.ndarray:
+    """(N,) the parts, where only rows that are fitted to are training rows."""
+    if borders is None or all(borders.fits):
+        return parts
+    own = parts.copy()
+    for number, fits in enumerate(borders.fits):
+        if not fits:
+            own[borders.rows[number] : borders.rows[number + 1]] = VALIDATION
+    return own
 
 
 def fit_documents(documents: Documents, config: PrepareConfig) -> Preparation:

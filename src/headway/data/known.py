@@ -5,8 +5,10 @@ data/prepared/profiles/<digest>.json    one file's profile; the digest is of its
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
@@ -43,7 +45,7 @@ class KnownProfiles:
         self._files, self.rows_of = table.files, dict[int, int]()
         _ = table.digest  # keeps the files' digests, so that they are hashed once
         self._digests = file_digests(table.files, root)
-        self._paths = [folder / f"{_key(table, file, self._digests[file])}.json" for file in table.files]
+        self._paths = [folder / f"{file_key(table, file, self._digests[file])}.json" for file in table.files]
         self._whole, self._file, self._part = Profiler(self._kinds), 0, Profiler(self._kinds)
         for number, path in enumerate(self._paths):
             part = _read(path, list(self._kinds))
@@ -83,7 +85,8 @@ class KnownProfiles:
         self._whole.merge(part)
 
 
-def _key(table: Table, file: str, digest: str) -> str:
+def file_key(table: Table, file: str, digest: str) -> str:
+    """A digest of a file's content and of all that decides what is read of it."""
     values = [FORM, __version__, table.how, table.task, list(kinds_of(table).items()), PurePath(file).suffix, digest]
     values += [folders] if (folders := folder_values(file)) else []
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
@@ -119,6 +122,8 @@ def _read(path: Path, columns: list[str]) -> Profile | None:
         check = values.pop("check")
         if check != _check(values) or list(values["columns"]) != columns:
             return None
+        with contextlib.suppress(OSError):  # `headway gc` removes those that nothing uses
+            os.utime(path)
         return Profile.from_json(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

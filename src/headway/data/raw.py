@@ -18,7 +18,8 @@ RAW_TEST = "raw/test.arrow"
 EARLIER = "raw/test.parquet"
 
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+"""The last bytes of a stream."""
 
 
 def packed(batch: pa.RecordBatch) -> memoryview:
@@ -26,7 +27,7 @@ def packed(batch: pa.RecordBatch) -> memoryview:
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_stream(buffer, batch.schema, options=_OPTIONS) as stream:
         stream.write_batch(batch)
-    return memoryview(buffer.getvalue())[len(batch.schema.serialize()) : -len(_END)]
+    return memoryview(buffer.getvalue())[len(batch.schema.serialize()) : -len(END)]
 
 
 class RawRows:
@@ -45,7 +46,7 @@ class RawRows:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.file.append(_END)
+        self.file.append(END)
         self.file.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,11 +123,12 @@ class Filling:
         weight: str | None,
         files: ExitStack,
         progress: Progress,
+        ends: Sequence[int] = (),
     ) -> None:
-        """``columns`` of the table are read."""
+        """``columns`` of the table are read. ``ends``: the number of rows up to the end of each file, where that is known."""
         self._columns, self._parts, self._preparation, self._weight = columns, parts, preparation, weight
         self._places = Places(parts, len(SPLITS))
-        self._done = progress.rows
+        self._done, self._ends = progress.rows, ends
         self._sinks = [
             Sink(folder, split, rows, preparation, files, weight, progress)
             for split, rows in zip(SPLITS, self._places.rows, strict=True)
@@ -140,16 +141,17 @@ class Filling:
         """For another machine, which has none of the open files: what its blocks come to is written here."""
         return {**self.__dict__, "_sinks": [], "_saving": None}
 
-    def columns_of(self, file: int) -> tuple[str, ...]:  # noqa: ARG002
-        """Every column."""
-        return self._columns
+    def columns_of(self, file: int) -> tuple[str, ...]:
+        """Every column; none of a file whose rows are there."""
+        return () if self._ends and self._ends[file] <= self._done else self._columns
 
     def block(self, chunk: Chunk) -> tuple[int, list[_Piece]]:
         """Prepare rows and write their arrays, where the files are open. Returns what is still to be written."""
         end = chunk.start + chunk.batch.num_rows
         if end <= self._done:
             return end, []
-        assert chunk.start >= self._done, "blocks end where they ended before"
+        if chunk.start < self._done:  # blocks end elsewhere than in the process that was killed
+            chunk = Chunk(chunk.file, self._done, chunk.batch.slice(self._done - chunk.start))
         arrays, ragged = self._prepared(chunk.batch), self._preparation.ragged(chunk.batch)
         here, pieces = self._parts[chunk.start : end], []
         for part, at in enumerate(self._places.before(chunk.start)):

@@ -197,6 +197,16 @@ class Table:
         return digest_files(self.files, self._root, [*self.how, *names, *folders])
 
     @property
+    def widths(self) -> dict[str, str]:
+        """The common type of each column that is not of one type in all files."""
+        return {name: str(kind) for name, kind in self._common.items()}
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self._root
+
+    @property
     def contents(self) -> dict[str, str]:
         """Each file to the SHA-256 of its content."""
         return file_digests(self.files, self._root)

@@ -8,6 +8,7 @@ settings, not exact.
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
@@ -18,11 +19,14 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.data.config import SPLITS, SplitConfig
-from headway.data.identity import DIFFERENT_ROW, GOLDEN, Identity, RowHashes, identity_of, row_hashes
+from headway.data.hashed import Classes, HashedRows, positions
+from headway.data.identity import DIFFERENT_ROW, Identity, identity_of, row_hashes
+from headway.data.kept import Kept
 from headway.data.learnt import Learnt, Rule, described
 from headway.data.moments import Moments, moments
+from headway.data.passes import run
 from headway.data.periods import periods_of
-from headway.data.spread import spread
+from headway.data.places import Places
 from headway.errors import ConfigError, DataError
 from headway.tasks import task_of
 
@@ -45,8 +49,10 @@ class Division:
 
     table: Table
     split: SplitConfig
-    hashes: RowHashes | None = field(default=None, compare=False, repr=False)
-    """A pass over the table that hashed the identities first, where there was one."""
+    hashes: HashedRows | None = field(default=None, compare=False, repr=False)
+    """A pass over the table that `hashing` gave, where there was one."""
+    kept: Kept | None = field(default=None, compare=False, repr=False)
+    """Where the hashes of files are kept, which are not read again for them."""
 
     @cached_property
     def identity(self) -> Identity:
@@ -56,7 +62,21 @@ class Division:
     @cached_property
     def rows(self) -> np.ndarray:
         """(N,) uint64: the hash of each row's identity."""
-        return row_hashes(self.table, self.identity.columns) if self.hashes is None else self.hashes.values
+        return self.hashed.values
+
+    @cached_property
+    def hashed(self) -> HashedRows:
+        """The pass that hashed the rows."""
+        if self.hashes is not None:
+            return self.hashes
+        hashing = self.hashing()
+        run(self.table, [hashing], rows_of=hashing.rows_of)
+        return hashing
+
+    def hashing(self, *others: Sequence[str]) -> HashedRows:
+        """A pass over the table that hashes each row's identity, and ``others`` of its columns."""
+        classes = Classes(self.table.target, self.split.seed) if self.split.by == "stratified" else None
+        return HashedRows(self.table, [self.identity.columns, *others], self.kept, classes)
 
     @cached_property
     def moments(self) -> Moments:
@@ -70,15 +90,14 @@ class Division:
         Raises ConfigError when the split cannot be done as stated, DataError when it leaves a part empty.
         """
         parts = {
-            "stratified": _by_row,
-            "random": _by_row,
+            "stratified": _by_hash,
+            "random": _by_hash,
             "time": _by_time,
-            "group": _by_group,
+            "group": _by_hash,
             "files": _by_files,
             "column": _by_column,
         }[self.split.by](self)
-        counts = np.bincount(parts, minlength=3)
-        for name, count in zip(SPLITS, counts, strict=True):
+        for name, count in zip(SPLITS, Places(parts, len(SPLITS)).rows, strict=True):
             if count == 0:
                 raise DataError(
                     f"each of {', '.join(SPLITS)} must have rows, but {name} has none of {len(parts):,}{self._reason()}"
@@ -115,7 +134,7 @@ class Division:
             tuple(sorted(contents[file] for file in files)),
             self.table.reading,
         )
-        return Learnt.of(rule, self.identity, self.rows[self.parts != TEST])
+        return Learnt.of(rule, self.identity, self.rows, self.parts != TEST)
 
     @property
     def equal_rows_stay_together(self) -> bool:
@@ -125,8 +144,8 @@ class Division:
     @property
     def shares(self) -> tuple[float, float, float]:
         """The parts' shares that were reached."""
-        train, validation, test = np.bincount(self.parts, minlength=3) / len(self.parts)
-        return float(train), float(validation), float(test)
+        train, validation, test = (rows / len(self.parts) for rows in Places(self.parts, len(SPLITS)).rows)
+        return train, validation, test
 
 
 def assign(table: Table, split: SplitConfig) -> np.ndarray:
@@ -138,12 +157,6 @@ def _column(table: Table, name: str) -> pd.Series:
     """One column in row order."""
     chunks = [chunk.batch.column(name) for chunk in table.chunks(columns=[name])]
     return pa.chunked_array(chunks).to_pandas()
-
-
-def positions(hashes: np.ndarray, seed: int) -> np.ndarray:
-    """(N,) float64 in [0, 1): where each identity falls under a seed, uniform over identities."""
-    with np.errstate(over="ignore"):
-        return spread(hashes + np.uint64(seed) * GOLDEN).astype(np.float64) / 2.0**64
 
 
 def _parts_of(position: np.ndarray, test: float, validation: float, classes: np.ndarray | None = None) -> np.ndarray:
@@ -176,34 +189,56 @@ def _strata(values: pd.Series) -> np.ndarray:
     return pd.factorize(values, sort=True)[0]
 
 
-def _by_row(division: Division) -> np.ndarray:
-    """By each row's key or content. Each class has the stated shares, as nearly as chance allows."""
-    table, split = division.table, division.split
-    classes = _strata(_column(table, table.target)) if split.by == "stratified" else None
-    return _parts_of(positions(division.rows, split.seed), split.test, split.validation, classes)
+SLICE_ROWS = 1 << 20
+"""Rows that are divided at a time."""
+
+
+def _by_hash(division: Division) -> np.ndarray:
+    """By each row's key, content or group. Each class has the stated shares, as nearly as chance allows, and a training row.
+
+    A group's part follows from its name alone. Rows without a group are one group.
+    """
+    split, rows = division.split, division.rows
+    limit = split.test + (1 - split.test) * split.validation
+    rescued = [end for end in division.hashed.ends.values() if end < limit]
+    parts = np.empty(len(rows), np.uint8)
+    for start in range(0, len(rows), SLICE_ROWS):
+        position, part = positions(rows[start : start + SLICE_ROWS], split.seed), parts[start : start + SLICE_ROWS]
+        part[:] = np.where(position < split.test, TEST, np.where(position < limit, VALIDATION, TRAIN))
+        if rescued:
+            part[np.isin(position, rescued)] = TRAIN
+    if all(Places(parts, len(SPLITS)).rows):
+        return parts
+    classes = _strata(_column(division.table, division.table.target)) if split.by == "stratified" else None
+    return _parts_of(positions(rows, split.seed), split.test, split.validation, classes)
 
 
 def _by_time(division: Division) -> np.ndarray:
     """The newest moments are the test, those before them validation; rows of one moment stay together."""
-    split = division.split
-    instants, codes = np.unique(division.moments.values, return_inverse=True)
-    older = np.concatenate([[0], np.cumsum(np.bincount(codes))])[:-1] / len(codes)
+    split, moments = division.split, division.moments.values
     start_test = 1 - split.test
-    start_validation = start_test * (1 - split.validation)
-    of_moment = np.zeros(len(instants), np.uint8)
-    of_moment[older >= start_validation] = VALIDATION
-    of_moment[older >= start_test] = TEST
-    if not (of_moment == TEST).any():
-        of_moment[-1] = TEST
-    if len(instants) > 2 and not (of_moment == VALIDATION).any():
-        of_moment[np.flatnonzero(of_moment == TEST)[0] - 1] = VALIDATION
-    return of_moment[codes]
+    oldest, newest = moments.min(), moments.max()
+    test = _newer_than(moments, start_test)
+    if not test.any():
+        test = moments == newest
+    validation = _newer_than(moments, start_test * (1 - split.validation)) & ~test
+    has_three = bool(((moments > oldest) & (moments < newest)).any())
+    if has_three and not validation.any():
+        validation = moments == moments[~test].max()
+    parts = np.full(len(moments), TRAIN, np.uint8)
+    parts[validation], parts[test] = VALIDATION, TEST
+    return parts
 
 
-def _by_group(division: Division) -> np.ndarray:
-    """A group's part follows from its name alone. Rows without a group are one group."""
-    split = division.split
-    return _parts_of(positions(division.rows, split.seed), split.test, split.validation)
+def _newer_than(moments: np.ndarray, share: float) -> np.ndarray:
+    """(N,) bool: whether at least this share of the rows is older than a row. A selection, since sorting needs far more time and memory."""
+    rows = len(moments)
+    count = min(rows, max(0, int(share * rows) + 1))
+    while count and (count - 1) / rows >= share:
+        count -= 1
+    if not count:
+        return np.ones(rows, bool)
+    return moments > np.partition(moments, count - 1)[count - 1]
 
 
 def _by_files(division: Division) -> np.ndarray:

@@ -33,13 +33,17 @@ from headway.columns import gives
 from headway.columns.config import PrepareConfig
 from headway.columns.ngrams import Ngrams
 from headway.columns.ragged import Ragged
+from headway.data import growth
 from headway.data.arrays import read_ragged
 from headway.data.config import SPLITS, DataConfig, Split
+from headway.data.growth import Borders
 from headway.data.identity import Identity, hash_batch
+from headway.data.kept import Kept
 from headway.data.learnt import LEARNT_FILES, Learnt
 from headway.data.passes import run
 from headway.data.past import FILE as HISTORY
 from headway.data.past import Past
+from headway.data.places import Places
 from headway.data.prepare import Preparation
 from headway.data.progress import EVERY_ROWS, Progress
 from headway.data.raw import EARLIER, RAW_TEST, raw_batches, raw_columns, raw_table
@@ -175,7 +179,7 @@ def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig, t
         "target": [table.target, table.task, data.positive],
         "split": division.split.model_dump(),
         "identity": division.identity.to_json(),
-        "prepare": prepare.model_dump(exclude={"tokens", "ngrams"}),
+        "prepare": prepare.model_dump(exclude={"tokens", "ngrams", *(() if prepare.fitted_on else ("fitted_on",))}),
     }
     if (past := Past.of(data, division.split)) is not None:
         described |= {"past": past.to_json()}
@@ -207,26 +211,49 @@ def make_store(
     if is_ready(path, warn):
         return Store(path), True
     with checksums.replacing_folder(path, goes_on=True) as partial:
-        table, parts, past = division.table, division.parts, Past.of(data, division.split)
+        table, past = division.table, Past.of(data, division.split)
+        borders = Borders.of(division, prepare.fitted_on)
         if past is not None:
             earlier = past.over(table)
             table = table.extended(earlier)
             earlier.write(partial)
-        progress = Progress.read(partial, path.name)
-        if progress is None:
-            progress = Progress(path.name)
-            write_json(partial / "preparation.json", _fitted(table, parts, data, prepare, takes, past).to_json())
-            if len(parts) > EVERY_ROWS:
-                progress.write(partial)
+        progress, grown = _begun(partial, path, table, division, data, prepare, takes, past, borders)
         preparation = Preparation.from_json(read_json(partial / "preparation.json"))
-        _write_arrays(partial, table, parts, preparation, data.weight, progress)
+        _write_arrays(partial, table, division.parts, preparation, data.weight, progress, borders)
         division.learnt.write(partial)
         units = {split: _write_units(partial / split, division, part) for part, split in enumerate(SPLITS) if part}
-        counts = np.bincount(parts, minlength=3)
-        rows = dict(zip(SPLITS, counts.tolist(), strict=True))
+        rows = dict(zip(SPLITS, Places(division.parts, len(SPLITS)).rows, strict=True))
         named = {"ragged": list(preparation.by_ragged)} if preparation.by_ragged else {}
-        write_json(partial / "store.json", {"rows": rows, "data": table.digest, "units": units, **named})
+        write_json(
+            partial / "store.json", {"rows": rows, "data": table.digest, "units": units, **named, "grown": grown}
+        )
     return Store(path), False
+
+
+def _begun(
+    partial: Path,
+    path: Path,
+    table: Table,
+    division: Division,
+    data: DataConfig,
+    prepare: PrepareConfig,
+    takes: Collection[str],
+    past: Past | None,
+    borders: Borders,
+) -> tuple[Progress, dict[str, str]]:
+    """Fit the preparation and copy what an earlier store has, where that is not done. Returns what store.json says for later ones, too."""
+    progress = Progress.read(partial, path.name)
+    if progress is None:
+        fitted = _fitted(table, division.parts, data, prepare, takes, past, borders, division.kept)
+        write_json(partial / "preparation.json", fitted.to_json())
+    preparation = Preparation.from_json(read_json(partial / "preparation.json"))
+    name = growth.way(table, preparation, data.weight)
+    grown = {} if past is not None else growth.described(name, borders)
+    if progress is None:
+        progress = (growth.begun(partial, path, name, borders) if grown else None) or Progress(path.name)
+        if len(division.parts) > EVERY_ROWS:
+            progress.write(partial)
+    return progress, grown
 
 
 def _given(table: Table, takes: Collection[str]) -> list[str]:
@@ -248,11 +275,13 @@ def _fitted(
     prepare: PrepareConfig,
     takes: Collection[str],
     past: Past | None,
+    borders: Borders,
+    kept: Kept | None,
 ) -> Preparation:
     """Raises DataError where there is nothing to learn from."""
     from headway.data.fit import fit  # not at the top: a machine that only trains needs none of what it imports
 
-    preparation = fit(table, parts, data, prepare, takes, past)
+    preparation = fit(table, parts, data, prepare, takes, past, borders, kept)
     inputs = preparation.inputs()
     if not (inputs.numeric or inputs.categorical or inputs.tokens):
         raise DataError(
@@ -262,12 +291,19 @@ def _fitted(
 
 
 def _write_arrays(
-    folder: Path, table: Table, parts: np.ndarray, preparation: Preparation, weight: str | None, progress: Progress
+    folder: Path,
+    table: Table,
+    parts: np.ndarray,
+    preparation: Preparation,
+    weight: str | None,
+    progress: Progress,
+    borders: Borders,
 ) -> None:
     """Write the rows that are not there yet."""
     columns = (*table.columns, *table.extra)
     with ExitStack() as files:
-        run(table, [Filling(folder, columns, parts, preparation, weight, files, progress)])
+        filling = Filling(folder, columns, parts, preparation, weight, files, progress, borders.rows[1:])
+        run(table, [filling], rows_of=borders.rows_of)
 
 
 def make_document_store(

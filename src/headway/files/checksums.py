@@ -14,20 +14,19 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 from headway.errors import DamagedError
+from headway.files import locks
 from headway.files.atomic import digest, read_json, sync, write_json
-from headway.files.leftovers import is_written
+from headway.files.leftovers import OWNER, is_written
 
 NAME = "checksums.json"
 FORMAT = 1
 
 _comparisons: dict[Path, tuple[int, int, int, str]] = {}
 """Files whose content this process has compared: size, time of change, inode, and the checksum that it was compared with."""
-
-_filling: set[Path] = set()
-"""Folders that this process fills. Another one with its number in the name is of a killed process, as in a container started again."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def record(folder: Path, *names: str) -> None:
     sums = dict(checksums(folder) or {}) if names else {}
     paths = [folder / name for name in names] or [path for path in folder.rglob("*") if path.is_file()]
     for path in paths:
-        if path != folder / NAME:
+        if path not in (folder / NAME, folder / OWNER):
             sums[path.relative_to(folder).as_posix()] = Checksum(path.stat().st_size, sha256(path))
     files = {name: asdict(one) for name, one in sorted(sums.items())}
     write_json(folder / NAME, {"format": FORMAT, "files": files, "check": digest(files)})
@@ -79,15 +78,11 @@ def replacing_folder(path: Path, goes_on: bool = False) -> Iterator[Path]:
     """A new folder to fill, which is sealed and renamed to ``path`` after the block, or removed where the block fails.
 
     Where it ``goes_on``, the folder may be that of a process that was killed, with all that is in it. Where another process has made
-    ``path`` meanwhile, that folder stays.
+    ``path`` meanwhile, that folder stays. A lock in the folder says that it is being filled, also to other machines and containers that
+    share the storage: process numbers are each machine's own.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial, lock = (_taken_over(path) if goes_on else None) or _new_partial(path)
     try:
-        if not goes_on and partial not in _filling:
-            shutil.rmtree(partial, ignore_errors=True)
-        if not (goes_on and _take_over(path, partial)):
-            partial.mkdir(parents=True)
-        _filling.add(partial)
         yield partial
         seal(partial)
         try:
@@ -95,19 +90,43 @@ def replacing_folder(path: Path, goes_on: bool = False) -> Iterator[Path]:
         except OSError:
             if not (path / NAME).exists():
                 raise
+        else:
+            (path / OWNER).unlink(missing_ok=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        _filling.discard(partial)
+        os.close(lock)
 
 
-def _take_over(path: Path, partial: Path) -> bool:
-    """Whether a folder of a process that was killed is now ``partial``. Of two processes that try, one has it."""
+def _new_partial(path: Path) -> tuple[Path, int]:
+    """An empty folder and its lock. One of this name that no process fills was left by a killed one."""
+    for number in count():
+        middle = f".{number}" if number else ""
+        partial = path.with_name(f".{path.name}{middle}.{os.getpid()}.partial")
+        if partial.exists() and locks.is_held(partial / OWNER):
+            continue  # by a thread of this process, or by one of this number on another machine
+        shutil.rmtree(partial, ignore_errors=True)
+        with contextlib.suppress(FileExistsError):
+            partial.mkdir(parents=True)
+            lock = locks.take(partial / OWNER)
+            if lock is not None and locks.is_at(partial / OWNER, lock):
+                return partial, lock
+    raise AssertionError("numbers do not end")
+
+
+def _taken_over(path: Path) -> tuple[Path, int] | None:
+    """A folder of a process that was killed, and its lock. Of two processes that try, one has it."""
     for left in sorted(path.parent.glob(f".{path.name}.*.partial")):
-        if left not in _filling if left == partial else not is_written(left.name):
-            with contextlib.suppress(OSError):
-                left.rename(partial)
-                return True
-    return False
+        is_own = left.name.endswith(f".{os.getpid()}.partial")
+        if (
+            not (left / OWNER).exists() and is_written(left.name) and not is_own
+        ):  # of an earlier version, without a lock
+            continue
+        lock = locks.take(left / OWNER, seconds=0.0)
+        if lock is not None and locks.is_at(left / OWNER, lock):
+            return left, lock
+        if lock is not None:
+            os.close(lock)
+    return None
 
 
 def sync_tree(folder: Path) -> None:

@@ -18,6 +18,8 @@ from headway.files.atomic import digest, write_atomically
 DAY = 86_400.0
 TRASH = ".trash"
 PARTS = ".parts"
+OWNER = "owner.lock"
+"""In a folder that is being filled: locked by the process that fills it."""
 WORKPLACES = ("", ".prefect", "backups", "mlruns")
 """Folders that contain working folders, besides data/."""
 
@@ -75,7 +77,9 @@ def _is_leftover(path: Path, now: float) -> bool:
         return True
     if path.name == PARTS:  # a killed scoring resumes from these parts within a day
         return not locks.is_held(path.parent / ".lock") and now - newest(path) > DAY
-    return path.name.endswith(".partial") and now - newest(path) > DAY and not is_written(path.name)
+    if not path.name.endswith(".partial") or now - newest(path) <= DAY:
+        return False
+    return not is_written(path.name) and not locks.is_held(path / OWNER)
 
 
 def is_written(partial: str) -> bool:

@@ -181,7 +181,13 @@ def _stores(root: Path, runs: Sequence[RunFolder], kept_paths: set[Path], bounds
         if run.store is not None:
             users[run.store.name].append(run)
     everyone = [*bounds.by_project.values(), RetentionConfig()]
+    if bounds.every:  # what is kept of single files is made new by each use
+        days = max((limit.prepared_days for limit in everyone), default=0)
+        files = (path for path in sorted((root / "data" / "prepared" / "profiles").rglob("[!.]*")) if path.is_file())
+        yield from (_item("kept of a file", "", path) for path in files if _past(_measure(path)[1], days, now))
     for path in sorted((root / "data" / "prepared").glob("[!.]*")):
+        if path.name == "profiles":
+            continue
         users_of_store = users[path.name]
         own = [limit for limit in (bounds.of(run.project) for run in users_of_store) if limit is not None]
         is_needed = any(

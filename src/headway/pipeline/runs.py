@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from headway.columns.calendar import named_part
 from headway.data.digests import file_digests
 from headway.data.documents import Documents
+from headway.data.kept import Kept
 from headway.data.opening import open_table
 from headway.data.source import Table
 from headway.errors import ConfigError, DataError
@@ -89,6 +90,11 @@ def rows_of(run: RunDirectory, project: Project, root: Path) -> Table:
     return table_of(project, root, set(files.values()))
 
 
+def kept_rows(root: Path) -> Kept:
+    """What is kept of the rows of files that were read before."""
+    return Kept(root / "data" / "prepared" / "profiles" / "rows")
+
+
 def store_of(
     table: Table, project: Project, root: Path, takes: Collection[str], warn: Callable[[str], None] = lambda _: None
 ) -> tuple[Store, bool]:
@@ -97,7 +103,7 @@ def store_of(
     from headway.data.store import make_store
 
     config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
-    division = Division(table, project.split)
+    division = Division(table, project.split, kept=kept_rows(root))
     return make_store(root / "data" / "prepared", division, project.data, config, warn, takes)
 
 

@@ -17,7 +17,6 @@ from headway.data.checks import (
 )
 from headway.data.documents import Examined as Looked
 from headway.data.documents import check_documents
-from headway.data.identity import RowHashes
 from headway.data.known import KnownProfiles
 from headway.data.passes import run
 from headway.data.profile import Profile, Profiler, kinds_of
@@ -26,7 +25,7 @@ from headway.data.split import Division
 from headway.errors import DataError
 from headway.files.records import Record
 from headway.pipeline.refusals import refuse_unfit
-from headway.pipeline.runs import documents_of, table_of
+from headway.pipeline.runs import documents_of, kept_rows, table_of
 from headway.project import Project
 from headway.quality import judge as quality
 from headway.quality.page import Entry, page
@@ -129,7 +128,7 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
     profiler = (
         Profiler(kinds_of(table)) if alone else KnownProfiles(table, root, root / "data" / "prepared" / "profiles")
     )
-    rows = _RowPasses(project, table) if table.targets else None
+    rows = _RowPasses(project, table, root) if table.targets else None
     passes = [profiler, judgement.metrics, *(rows.passes if rows is not None else ())]
     count = run(table, passes, rows_of=profiler.rows_of if isinstance(profiler, KnownProfiles) else {})
     profile = profiler.profile()
@@ -170,11 +169,11 @@ def _size(table: Table) -> int:
 class _RowPasses:
     """Leaks, test rows among training rows, and parts of the wrong size, from what passes over the rows keep."""
 
-    def __init__(self, project: Project, table: Table) -> None:
+    def __init__(self, project: Project, table: Table, root: Path | None = None) -> None:
         self._project, self._table = project, table
-        plain = Division(table, project.split)
+        plain = Division(table, project.split, kept=None if root is None else kept_rows(root))
         content = [] if plain.equal_rows_stay_together else [content_columns(table)]
-        self._hashes = RowHashes(plain.identity.columns, *content)
+        self._hashes = plain.hashing(*content)
         self._sample = Sample([*table.kinds, table.target], 2 * sample_rows(len(table.kinds) + 1))
         self._division = Division(table, project.split, self._hashes)
         self.passes = (self._hashes, self._sample)

@@ -1,0 +1,159 @@
+"""What is kept of files that were read before, so that a table that grows by a file is not read from its beginning.
+
+data/prepared/profiles/rows/<key>.hashes    (N,) uint64 of one file's rows, then the SHA-256 of these bytes
+data/prepared/profiles/rows/<key>.json      of one file, or of the first files of a table: what rows came to, with a check
+
+A key is a digest of the files' content, how they are read, and all else that decides the values. Each use makes a file new, so that
+`headway gc` removes those that nothing uses; beyond MOST_BYTES the oldest go at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from headway import __version__
+from headway.errors import DamagedError
+from headway.files.atomic import digest, read_json, write_atomically
+
+FORM = 1
+"""To be increased when something is computed or kept in another way."""
+
+MOST_BYTES = 4 << 30
+"""Of all files together: 8 bytes a row and kind of hash are 4 GB of 270 million rows that two checks tell apart."""
+
+_SUM = hashlib.sha256().digest_size
+
+
+class Kept:
+    """The folder. What cannot be written is computed again: it only saves time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def values(self, *key: object) -> dict[str, Any] | None:
+        """What `keep` wrote under a key; None where it is not there, or damaged."""
+        path = self._path(key, "json")
+        try:
+            values = read_json(path)
+            check = values.pop("check")
+            if check == _check(values):
+                os.utime(path)
+                return dict(values)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, DamagedError):
+            pass
+        _remove(path)
+        return None
+
+    def keep(self, values: Mapping[str, object], *key: object) -> None:
+        """Write plain values under a key."""
+        plain = json.loads(json.dumps(values))
+        with contextlib.suppress(OSError):
+            write_atomically(self._path(key, "json"), json.dumps({**plain, "check": _check(plain)}))
+
+    def hashes(self, *key: object) -> np.ndarray | None:
+        """(N,) uint64 that a KeptHashes wrote under a key; None where they are not there, or damaged."""
+        path = self._path(key, "hashes")
+        try:
+            content = np.memmap(path, np.uint8, "r")
+            values, kept_sum = content[:-_SUM], content[-_SUM:].tobytes()
+            if hashlib.sha256(values.data).digest() == kept_sum:
+                os.utime(path)
+                return values.view("<u8")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            pass
+        _remove(path)
+        return None
+
+    def new_hashes(self, *key: object) -> KeptHashes:
+        """A file of hashes to fill."""
+        return KeptHashes(self._path(key, "hashes"))
+
+    def bound(self) -> None:
+        """Remove the oldest files where all are too large together."""
+        with contextlib.suppress(OSError):
+            files = sorted(
+                ((one.stat(), one) for one in self._folder.glob("[!.]*")), key=lambda pair: -pair[0].st_mtime
+            )
+            sizes = np.cumsum([stat.st_size for stat, _ in files])
+            for size, (_, path) in zip(sizes, files, strict=True):
+                if size > MOST_BYTES:
+                    path.unlink(missing_ok=True)
+
+    def _path(self, key: tuple[object, ...], ending: str) -> Path:
+        return self._folder / f"{digest([FORM, __version__, *key])}.{ending}"
+
+
+class KeptHashes:
+    """Hashes of a file's rows that are written block by block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._partial = path, path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self._sum = hashlib.sha256()
+        self._file: IO[bytes] | None = None
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._partial, "wb")  # noqa: SIM115  # until it is whole
+
+    def append(self, hashes: np.ndarray) -> None:
+        """Write (n,) uint64."""
+        if self._file is None:
+            return
+        content = np.ascontiguousarray(hashes, "<u8").data.cast("B") if len(hashes) else b""
+        try:
+            self._file.write(content)
+            self._sum.update(content)
+        except OSError:
+            self.drop()
+
+    def finish(self) -> None:
+        """All rows of the file are there."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(self._sum.digest())
+            self._file.close()
+            self._partial.rename(self._path)  # not synced: its sum tells whether it is whole
+        except OSError:
+            self.drop()
+
+    def drop(self) -> None:
+        """Keep nothing."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._partial.unlink(missing_ok=True)
+            self._file = None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a kept file is undamaged."""
+    try:
+        if path.suffix == ".hashes":
+            content = path.read_bytes()
+            return hashlib.sha256(content[:-_SUM]).digest() == content[-_SUM:]
+        values = read_json(path)
+        return bool(values.pop("check") == _check(values))
+    except (OSError, ValueError, KeyError, DamagedError):
+        return False
+
+
+def _remove(path: Path) -> None:
+    """A damaged file, where that can be done."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _check(values: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
