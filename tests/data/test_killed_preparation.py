@@ -183,8 +183,9 @@ def test_a_folder_that_another_machine_fills_is_left_alone(tmp_path: Path, goes_
     locks = []
     for number in (2**22 + 1, os.getpid()):
         (tmp_path / f".abc.{number}.partial").mkdir()
-        locks.append(take(tmp_path / f".abc.{number}.partial" / OWNER))
-        assert locks[-1] is not None
+        lock = take(tmp_path / f".abc.{number}.partial" / OWNER)
+        assert lock is not None
+        locks.append(lock)
     with replacing_folder(tmp_path / "abc", goes_on) as partial:
         assert [path.name for path in partial.iterdir()] == [OWNER]
         (partial / "file").touch()

@@ -87,7 +87,8 @@ class HashedRows:
         if self._kept is None:
             return _File("", [None for _ in every], None, every)
         key = file_key(self._table, name, self._digests[name])
-        hashes, ends = [self._kept.hashes(key, one) for one in self.sets], Ends()
+        hashes = [self._kept.hashes(key, one) for one in self.sets]
+        ends: Ends | None = Ends()
         if self._classes is not None:
             values = self._kept.values(key, *self._ends_key)
             ends = None if values is None else dict(values["ends"])
