@@ -65,11 +65,12 @@ def judging(table: Path) -> Callable[[], Answers]:
     """The expectations alone; Great Expectations is imported outside the clock, as for its own engine."""
     from headway.data.config import DataConfig, Expectation
     from headway.data.opening import open_table
-    from headway.quality.judge import _engine, judge
+    from headway.quality.judge import judge
+    from headway.quality.ruling import engine
 
     kinds = {**dict.fromkeys(NUMBERS, "numeric"), **dict.fromkeys(CATEGORIES, "categorical")}
     data = DataConfig.parse({"source": str(table), "target": TARGET, "features": kinds}, "data")
-    _engine()
+    engine()
 
     def work() -> Answers:
         opened = open_table(data, "classification", table.parent)

@@ -37,7 +37,7 @@ from headway.pipeline.tables import class_rows, importance_rows, metric_rows, sl
 from headway.pipeline.terminal import Terminal
 from headway.pipeline.validation import Validation
 from headway.run.directory import RunDirectory
-from headway.run.report import Reporter, markdown_table
+from headway.run.report import Reporter, markdown_table, shortened
 from headway.server.local import running
 from headway.watch.result import WatchResult, page
 
@@ -176,7 +176,11 @@ def show_validation(project: str, validation: Validation | None, problem: str | 
     if problem:
         lines += [f"- {line}" for line in problem.splitlines()]
     if validation is not None:
-        lines += ["", validation.summary, *(f"- warning: {text}" for text in validation.warnings)]
+        lines += [
+            "",
+            validation.summary,
+            *(f"- warning: {text}" for text in shortened(validation.warnings, "warnings")),
+        ]
     text = "data refused" if problem else "data accepted"
     create_markdown_artifact(markdown="\n".join(lines), key=artifact_key(project, "validation"), description=text)
 

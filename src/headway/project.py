@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-import yaml
 from pydantic import Field, model_validator
 
 from headway.columns import column_types, gives
 from headway.columns.config import PrepareConfig
-from headway.config import Config, put_setting, read_yaml, setting_pairs, suggest
+from headway.config import Config, put_setting, read_yaml, setting_pairs, suggest, yaml_text
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.credentials import refuse_credentials
 from headway.data.earlier import renamed
@@ -246,7 +245,7 @@ class Project(Config):
 
     def to_yaml(self) -> str:
         """The resolved project, every default written out."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+        return yaml_text(self.model_dump(mode="json"), width=110)
 
     def flat(self) -> dict[str, str | int | float | bool]:
         """Settings by which people compare runs, as dotted names; of `prepare` only those that the task uses."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 import warnings
@@ -17,6 +18,7 @@ import pytest
 from headway.data.chunks import Chunk
 from headway.data.config import Expectation
 from headway.errors import ConfigError
+from headway.quality import ruling
 from headway.quality.judge import Judgement, _Judge, check, judge
 from headway.quality.page import Entry, page
 
@@ -195,7 +197,7 @@ def test_every_verdict_and_count_is_what_great_expectations_finds_by_itself(own:
 def test_all_that_great_expectations_asks_for_is_foreseen() -> None:
     judgement = Judgement([Expectation.model_validate(case) for case in CASES], TABLE)
     for one in judgement._judges:
-        assert judgement.metrics.lacking(one.requests()) == [], one.stated
+        assert judgement.metrics.lacking(one.requests) == [], one.stated
 
 
 def test_what_was_not_foreseen_is_measured_in_a_second_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,3 +275,64 @@ def test_the_page_needs_no_network_and_shows_failures_first() -> None:
 def test_without_expectations_great_expectations_is_not_imported() -> None:
     code = "import sys, headway.quality.judge as q; assert q.judge([], None).passed; assert 'great_expectations' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _wide(columns: int) -> tuple[Rows, list[dict[str, Any]]]:
+    """A table of many columns, and expectations on each: bounds that hold in some, nulls, sets of texts."""
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(20, columns))
+    values[rng.random((20, columns)) < 0.1] = np.nan
+    data = {f"x{i}": pa.array(values[:, i], from_pandas=True) for i in range(columns)}
+    data |= {f"c{i}": pa.array(rng.choice(["a", "b", "c"], 20)) for i in range(columns // 10)}
+    cases: list[dict[str, Any]] = []
+    for i in range(columns):
+        bound = round(float(rng.uniform(0.5, 4)), 2)
+        cases.append({"expect": "column_values_to_not_be_null", "column": f"x{i}", "mostly": 0.8 + i % 3 / 10})
+        between = {"min_value": -bound, "max_value": int(bound) + 1, "mostly": 0.95}
+        cases.append({"expect": "column_values_to_be_between", "column": f"x{i}", **between})
+    for i in range(columns // 10):
+        some = ["a", "b", "c"][: 1 + i % 3]
+        cases.append({"expect": "column_values_to_be_in_set", "column": f"c{i}", "value_set": some, "mostly": 0.6})
+        cases.append({"expect": "column_max_to_be_between", "column": f"x{i}", "min_value": 0, "max_value": 2.5})
+    return Rows(pa.table(data)), cases
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_many_columns_every_verdict_and_count_is_what_great_expectations_finds_by_itself() -> None:
+    import great_expectations as gx
+
+    table, cases = _wide(60)
+    results = judge([Expectation.model_validate(case) for case in cases], table).results
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    batch = context.data_sources.add_pandas("p").add_dataframe_asset("f").add_batch_definition_whole_dataframe("b")
+    whole = batch.get_batch({"dataframe": table.table.to_pandas()})
+    trusted = [_own(whole, case) for case in cases]
+    assert [one.passed for one in results] == [bool(one.success) for one in trusted]
+    counts = [one.result.get("unexpected_count") for one in trusted]
+    assert [one.unexpected_count for one in results] == counts
+    assert {one.passed for one in results} == {True, False}
+
+
+def test_ten_times_the_columns_ask_great_expectations_for_as_many_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    build = ruling._build
+    monkeypatch.setattr(ruling, "_build", lambda name, *rest: built.append(name) or build(name, *rest))
+
+    def objects(columns: int) -> list[str]:
+        built.clear()
+        table, cases = _wide(columns)
+        assert len(judge([Expectation.model_validate(case) for case in cases], table).results) == len(cases)
+        return sorted(built)
+
+    assert objects(600) == objects(60)
+
+
+def test_bounds_that_great_expectations_reads_in_its_own_way_are_not_shared() -> None:
+    """It reads a moment as its day, lengths as whole numbers, and refuses an empty text."""
+    days = {"min_value": dt.datetime(2024, 1, 1, 12), "max_value": dt.datetime(2024, 3, 1)}
+    assert ruling.varying_arguments("column_values_to_be_between", days) == {}
+    assert ruling.varying_arguments("column_values_to_be_between", {"min_value": "", "max_value": True}) == {}
+    assert ruling.varying_arguments("column_value_lengths_to_be_between", {"min_value": 2}) == {}
+    assert ruling.varying_arguments("column_values_to_be_in_set", {"value_set": []}) == {}
+    assert ruling.varying_arguments("column_values_to_be_between", {"min_value": 2, "mostly": 0.9}) == {"min_value": 2}

@@ -41,6 +41,9 @@ from headway.tasks import target_task
 SMALL = 2_000
 """Tables with fewer rows get smaller batches."""
 
+MANY, SHOWN = 100, 5
+"""Of more columns of a kind than this, so many are shown: the rest would only push what matters off the terminal."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -272,14 +275,26 @@ def _questions(plan: Plan, text: str) -> list[str]:
     ]
 
 
+def _first(lines: list[str], what: str) -> list[str]:
+    """The lines, or, of many, the first ones and how many more there are."""
+    rest = len(lines) - SHOWN
+    return (
+        lines
+        if len(lines) <= MANY
+        else [*lines[:SHOWN], f"and {rest:,} more {what}: the file has each with its reason"]
+    )
+
+
 def _decisions(plan: Plan, has_model: bool) -> list[str]:
     """A line each; the model's only where the user has not stated one."""
     lines = [f"task: {plan.task}, since {plan.target} {plan.why['task']}"]
     if plan.positive is not None:
         lines.append(f"positive class: {plan.positive}, since {plan.why['positive']}")
-    lines += [f"{column}: {kind}, {plan.why[column]}" for column, kind in plan.features.items()]
+    for kind in dict.fromkeys(plan.features.values()) if len(plan.features) > MANY else [None]:
+        some = [one for one in plan.features.items() if kind in (None, one[1])]
+        lines += _first([f"{column}: {own}, {plan.why[column]}" for column, own in some], f"{kind} columns")
     lines += [f"{column}: key, {plan.why[column]}" for column in plan.keys]
     lines += [] if plan.weight is None else [f"{plan.weight}: weight, how much each row counts in training"]
-    lines += [f"{column}: ignored, {reason}" for column, reason in plan.ignore.items()]
+    lines += _first([f"{column}: ignored, {reason}" for column, reason in plan.ignore.items()], "ignored columns")
     lines += [] if has_model else [f"model: {plan.model}, {plan.why['model']}"]
     return [" ".join(line.split()) for line in [*lines, *plan.notes]]

@@ -6,25 +6,23 @@ the table, never run. It is not imported when a project states no expectations.
 
 from __future__ import annotations
 
-import datetime
-import functools
 import threading
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
-from headway.columns.spelling import spell_value
 from headway.data.chunks import Streamed
 from headway.data.config import Expectation
 from headway.data.measure import Metrics, MetricValue, Request, present_in
 from headway.data.passes import run
 from headway.data.rules import Rule, sentence
-from headway.errors import ConfigError
 from headway.files.records import Record
+from headway.quality.ruling import Ruling, Rulings, engine, varying_arguments
 from headway.quality.statement import columns_of, rule_of
+from headway.quality.typed import arguments_of
 
 
 @dataclass(frozen=True)
@@ -95,21 +93,24 @@ class Judgement:
         self._table, self._present = table, present_in(table)
         rules = [rule_of(expectation, number, self._present) for number, expectation in enumerate(expectations)]
         types = _types(table, [c for r, e in zip(rules, expectations, strict=True) if r.about for c in columns_of(e)])
-        self._judges = [_Judge(r, e, n, types) for n, (r, e) in enumerate(zip(rules, expectations, strict=True))]
+        rulings = Rulings()
+        self._judges = [
+            _Judge(r, e, n, types, rulings) for n, (r, e) in enumerate(zip(rules, expectations, strict=True))
+        ]
         self.metrics = Metrics([request for judge in self._judges for request in judge.forecast()])
         self._importing: threading.Thread | None = None
 
     def prepare(self) -> None:
         """Begin to import Great Expectations, which takes 4 s, beside other work."""
         if self._judges:
-            self._importing = threading.Thread(target=_engine, name="headway-import", daemon=True)
+            self._importing = threading.Thread(target=engine, name="headway-import", daemon=True)
             self._importing.start()
 
     def verdict(self, rows: int, name: str) -> Verdict:
         """The verdicts, where ``metrics`` has passed over all ``rows``. What it did not foresee is measured in a second pass."""
         if self._importing is not None:
             self._importing.join()
-        requests = {request.key: request for judge in self._judges for request in judge.requests()}
+        requests = {request.key: request for judge in self._judges for request in judge.requests}
         further = Metrics(self.metrics.lacking(list(requests.values())))
         if further.columns_of(0):
             run(self._table, [further])
@@ -147,24 +148,15 @@ AGGREGATES = {
 """What Great Expectations asks for of a column as a whole."""
 
 
-@functools.cache
-def _engine() -> Any:
-    """Great Expectations' pandas engine: it only names the metrics that it would use, and never gets a row."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations among its own dependencies
-        import great_expectations.expectations  # noqa: F401
-        from great_expectations.execution_engine import PandasExecutionEngine
-
-        return PandasExecutionEngine()
-
-
 class _Judge:
     """One expectation: its metrics from Great Expectations, their values from headway, its verdict from Great Expectations."""
 
-    def __init__(self, rule: Rule, expectation: Expectation, number: int, types: Mapping[str, pa.DataType]) -> None:
-        self.rule, self.stated = rule, expectation
+    def __init__(
+        self, rule: Rule, expectation: Expectation, number: int, types: Mapping[str, pa.DataType], rulings: Rulings
+    ) -> None:
+        self.rule, self.stated, self._rulings = rule, expectation, rulings
         self.where = f"validation.expectations[{number}]"
-        self.arguments = self._arguments(types)
+        self.arguments = arguments_of(expectation, rule, self.where, types)
 
     def forecast(self) -> list[Request]:
         """The metrics that Great Expectations will need of the columns: an error here costs a second pass, and changes no verdict."""
@@ -186,106 +178,36 @@ class _Judge:
             return [count, Request("", "column_values.nonnull.unexpected_count", columns)]
         return [count, Request("", f"{self.rule.counts}filtered_row_count", columns, parameters)]
 
-    @functools.cached_property
-    def expectation(self) -> Any:
-        """Great Expectations' own. Raises ConfigError for arguments that it refuses."""
-        return self._build()
-
-    @functools.cached_property
-    def dependencies(self) -> Any:
-        """The metrics that it depends on."""
-        return self._quietly(
-            lambda: self.expectation.get_validation_dependencies(
-                execution_engine=_engine(), runtime_configuration={"result_format": "BASIC"}
-            )
-        )
-
-    def _arguments(self, types: Mapping[str, pa.DataType]) -> dict[str, object]:
-        """The arguments with values in their column's type: 1 is "1" for a categorical column."""
-        arguments = dict(self.stated.model_extra or {})
-        if not self.rule.about:
-            return arguments
-        names = columns_of(self.stated)
-        families = [_family(types[name]) for name in names]
-        for name, kind in zip(names, families, strict=True):
-            if kind not in self.rule.about:
-                suitable = " or ".join(self.rule.about)
-                raise ConfigError(f"{self.where}: {name} must be {suitable} for {self._name}, but is {kind}")
-        if len(set(families)) > 1:
-            raise ConfigError(f"{self.where}: both columns must be of one kind, but they are {' and '.join(families)}")
-        for argument in self.rule.in_column_type:
-            if argument in arguments:
-                arguments[argument] = self._convert(argument, arguments[argument], types[names[0]])
-        return arguments
-
-    def _convert(self, argument: str, value: Any, kind: pa.DataType) -> Any:
-        if argument == "value_set":
-            if not isinstance(value, (list, tuple)):
-                raise ConfigError(f"{self.where}.value_set must be a list, but is {value!r}")
-            return [self._convert("value_set[...]", v, kind) for v in value]
-        if value is None:
-            return None
-        try:
-            return _as(value, kind)
-        except (ValueError, TypeError, pa.ArrowException):
-            family = _family(kind)
-            raise ConfigError(f"{self.where}.{argument} must be {family}, but is {value!r}") from None
-
     @property
     def _name(self) -> str:
         return self.stated.expect.removeprefix("expect_")
 
-    def _quietly(self, act: Callable[[], Any]) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return act()
+    @cached_property
+    def ruling(self) -> Ruling:
+        """Great Expectations' own. Raises ConfigError for arguments that it refuses."""
+        return self._rulings.of(self._name, self.rule, self.stated.column, self.arguments, self.where)
 
-    def _build(self) -> Any:
-        _engine()
-        import great_expectations.expectations as known
-
-        cls = getattr(known, "Expect" + "".join(w.capitalize() for w in self._name.split("_")))
-        column = {"column": self.stated.column} if self.stated.column is not None else {}
-        try:
-            return self._quietly(lambda: cls(**column, **self.arguments))
-        except (ValueError, TypeError) as error:  # its pydantic's errors are ValueErrors
-            raise ConfigError(f"{self.where}: {self._name}: {_first(error)}") from None
-
+    @cached_property
     def requests(self) -> list[Request]:
         """The metrics that Great Expectations needs."""
-        result = []
-        for name, configuration in self.dependencies.metric_configurations.items():
-            domain = configuration.metric_domain_kwargs
-            columns = tuple(domain[k] for k in ("column", "column_A", "column_B") if k in domain)
-            parameters = {"ignore_row_if": domain["ignore_row_if"]} if "ignore_row_if" in domain else {}
-            result.append(
-                Request(str(configuration.id), name, columns, {**parameters, **configuration.metric_value_kwargs})
-            )
-        return result
+        return self.ruling.requests(self.stated.column, varying_arguments(self._name, self.arguments))
 
     def verdict(self, metrics: Mapping[str, MetricValue], name: str) -> Result:
         """Great Expectations decides; the numbers and the sentence are ours."""
-        mine = {request.metric: metrics[request.key] for request in self.requests()}
-        values = {c.id: metrics[str(c.id)].value for c in self.dependencies.metric_configurations.values()}
-        answer = self._quietly(
-            lambda: self.expectation.metrics_validate(
-                values, runtime_configuration={"result_format": "BASIC"}, execution_engine=_engine()
-            )
-        )
-        passed = bool(answer.success)
+        mine = {request.metric: metrics[request.key] for request in self.requests}
+        answer = self.ruling.answer([metrics[request.key].value for request in self.requests])
         bad = next(
             (m for n, m in mine.items() if n.startswith(self.rule.counts) and n.endswith(".unexpected_count")), None
         )
-        rows = int(answer.result.get("element_count") or 0)
         count = int(bad.value) if bad else None
-        percent = 100.0 * count / rows if count is not None and rows else (0.0 if count is not None else None)
+        percent = 100.0 * count / answer.rows if count is not None and answer.rows else (None if count is None else 0.0)
         observed = count if bad else _value_of(mine)
         examples = bad.examples if bad and count else ()
-        text = sentence(self._name, self.stated.column, self.arguments, passed, observed, count, rows, examples)
+        column, passed = self.stated.column, answer.passed
+        text = sentence(self._name, column, self.arguments, passed, observed, count, answer.rows, examples)
         return Result(
-            self._name, self.stated.column, passed, self.stated.severity, observed, count, percent, examples,
-            f"{name}: {text}",
-        )  # fmt: skip
+            self._name, column, passed, self.stated.severity, observed, count, percent, examples, f"{name}: {text}"
+        )
 
 
 def _value_of(mine: Mapping[str, MetricValue]) -> Any:
@@ -294,32 +216,6 @@ def _value_of(mine: Mapping[str, MetricValue]) -> Any:
     if lists:
         return [value for part in lists for value in part]
     return next(iter(mine.values())).value
-
-
-def _family(kind: pa.DataType) -> str:
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return "text"
-    if pa.types.is_temporal(kind):
-        return "a date"
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "a number"
-    return str(kind)
-
-
-def _as(value: Any, kind: pa.DataType) -> Any:
-    if _family(kind) == "text":
-        return spell_value(value)
-    if _family(kind) == "a date":
-        moment = datetime.datetime.fromisoformat(str(value))
-        return moment.replace(tzinfo=None)
-    if isinstance(value, (bool, str)):
-        raise ValueError(value)
-    return pa.scalar(value).cast(kind).as_py()
-
-
-def _first(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[1:3])[:200] if len(lines) > 1 else str(error)[:200]
 
 
 def _plain(value: Any) -> Any:

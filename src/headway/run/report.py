@@ -35,12 +35,22 @@ class Silent:
 
 
 def tell(report: Reporter, warnings: Iterable[str], failures: Sequence[str], summary: str) -> None:
-    """Report a validation. Raises DataError with all failures where a rule is broken."""
-    for text in warnings:
+    """Report a validation. Raises DataError with the failures where a rule is broken."""
+    for text in shortened(tuple(warnings), "warnings"):
         report.warn(text)
     if failures:
-        raise DataError("\n".join(failures))
+        raise DataError("\n".join(shortened(failures, "broken rules")))
     report.line(summary)
+
+
+MOST_LINES = 50
+"""Lines at most of one list that people read."""
+
+
+def shortened(lines: Sequence[str], what: str) -> list[str]:
+    """The first lines, and how many more there are: a table of 20,000 columns may have one for each. ``what``: they are."""
+    rest = len(lines) - MOST_LINES
+    return list(lines) if rest <= 0 else [*lines[:MOST_LINES], f"and {rest:,} more {what}; validation.json has all"]
 
 
 def number(value: float | None) -> str:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from headway.config import yaml_text
 from headway.errors import HeadwayError
 from headway.files.atomic import read_or_empty, sync
 from headway.files.checksums import sync_tree
@@ -248,7 +247,7 @@ def find_again(root: Path, run: RunDirectory) -> bool:
             return False
         results = _results(client, matches[0])
     info, data = matches[0].info, matches[0].data
-    text = yaml.safe_dump(read_or_empty(run.path / "run.json").get("project", {}), sort_keys=False)
+    text = yaml_text(read_or_empty(run.path / "run.json").get("project", {}))
     opening = Opening(info.run_name, data.params, text, info.start_time / 1000)
     problem, ending = data.tags.get("problem"), None
     if info.end_time is not None:

@@ -13,8 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from headway.config import yaml_text
 from headway.errors import ConfigError
 from headway.files import locks
 from headway.machine.clock import moment
@@ -177,7 +176,7 @@ def _sync(run: RunDirectory, root: Path) -> str:
         project, stamp = run.plan["project"], (run.path / "run.json").stat().st_mtime
         when = moment(stamp, "%m-%d %H:%M")
         name = f"{project['model']['name']} s{run.plan.get('seed', 0)} · {when}"
-        text = yaml.safe_dump(project, sort_keys=False, allow_unicode=True)
+        text = yaml_text(project)
         opening = Opening(name, flatten(project), text, stamp)
         status = "FINISHED" if run.result is not None else "KILLED"
         write_tracking(run, unopened(key_of(run), opening).with_end(status, final_metrics(run), None))
