@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from headway.data.alone import auc, power_alone, sum_of_columns
+from headway.data.alone import Alone, auc, sum_of_columns
 from headway.data.checks import Finding, Sample, check_columns, check_leaks, check_overlap, check_shares
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.identity import row_hashes
@@ -160,8 +160,8 @@ def test_a_column_that_separates_one_class_of_three_is_no_leak_and_one_that_sepa
     species = pd.Series(RNG.choice(["a", "b", "c"], 600))
     centre = species.map({"a": 1.4, "b": 4.3, "c": 4.9})
     petal, copy = centre + RNG.normal(0, 0.4, 600), centre + RNG.normal(0, 0.01, 600)
-    assert power_alone(petal, "numeric", species, "classification")[0] < 0.95
-    assert power_alone(copy, "numeric", species, "classification")[0] > 0.995
+    assert Alone(species, "classification").power(petal, "numeric")[0] < 0.95
+    assert Alone(species, "classification").power(copy, "numeric")[0] > 0.995
 
 
 def test_bike_sharing_counts_add_up_to_its_target() -> None:
@@ -177,7 +177,7 @@ def test_the_area_under_the_curve_is_scikit_learns() -> None:
     event = RNG.random(500) < 0.3
     score = np.round(RNG.normal(size=500) + event, 1)
     assert auc(score, event) == pytest.approx(roc_auc_score(event, score))
-    power, _ = power_alone(pd.Series(score), "numeric", pd.Series(np.where(event, "1", "0")), "classification")
+    power, _ = Alone(pd.Series(np.where(event, "1", "0")), "classification").power(pd.Series(score), "numeric")
     assert power >= roc_auc_score(event, score) - 1e-12
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headway.data.alone import is_copy, sum_of_columns
+from headway.data.alone import Alone, sum_of_columns
 from headway.draft.drafting import draft
 from headway.pipeline import stages
 from headway.project import load_project
@@ -65,12 +65,14 @@ def test_a_trend_is_a_time_series_and_no_leak(tmp_path: Path) -> None:
 def test_a_copy_is_the_target_in_other_words_also_where_some_are_missing() -> None:
     target = pd.Series(SOLD)
     words = target.map({"yes": "won", "no": "lost"})
-    assert is_copy(words, target)
-    assert is_copy(words.where(X > -1), target)
-    assert is_copy(pd.Series(DURATION).where(target == "yes"), target)
-    assert not is_copy(words.where(RNG.random(N) > 0.01, "lost"), target)
-    assert not is_copy(pd.Series(DURATION), target)
-    assert not is_copy(pd.Series(np.arange(N) == 7), pd.Series(np.arange(N) == 7))  # one row may agree by chance
+    assert Alone(target, "classification").is_copy(words)
+    assert Alone(target, "classification").is_copy(words.where(X > -1))
+    assert Alone(target, "classification").is_copy(pd.Series(DURATION).where(target == "yes"))
+    assert not Alone(target, "classification").is_copy(words.where(RNG.random(N) > 0.01, "lost"))
+    assert not Alone(target, "classification").is_copy(pd.Series(DURATION))
+    assert not Alone(pd.Series(np.arange(N) == 7), "classification").is_copy(
+        pd.Series(np.arange(N) == 7)
+    )  # one row may agree by chance
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.1])

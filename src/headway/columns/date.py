@@ -60,7 +60,7 @@ class DateColumn(ColumnType):
         if pd.api.types.is_datetime64_any_dtype(specimen.present.dtype):
             zone = _zone_of(specimen.present)
             return Guess("feature", self.name, f"it holds dates{f' in {zone}' if zone else ''}", zone=zone)
-        if _DATE.match(specimen.texts.iloc[0]) is None:
+        if pd.api.types.is_numeric_dtype(specimen.present.dtype) or _DATE.match(specimen.texts.iloc[0]) is None:
             return None
         some = specimen.texts.drop_duplicates()
         for form in UNAMBIGUOUS:

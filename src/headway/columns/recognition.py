@@ -103,5 +103,7 @@ def numbers(column: pd.Series) -> pd.Series:
     """As float64; what is no number is NaN."""
     import pandas as pd
 
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
+        return column.astype(np.float64)
     plain = column.astype(object).where(column.notna(), None)
     return pd.to_numeric(plain, errors="coerce").astype(np.float64)

@@ -21,50 +21,73 @@ FEWEST = 10
 """A class with fewer rows is not judged: of half as many rows, an honest column often orders all correctly."""
 
 
-def power_alone(feature: pd.Series, kind: Kind, target: pd.Series, task: TaskName) -> tuple[float, str]:
-    """Between 0 and 1, and the measure's name: AUC for classes, R² for numbers.
+class Alone:
+    """A target, and how well one column alone predicts it. What concerns the target is computed once for all columns."""
 
-    Of many classes it is the lowest AUC of the largest ones, each against the rest: a column that separates one species from two others is
-    an honest feature, one that separates all of them is likely a copy.
+    def __init__(self, target: pd.Series, task: TaskName) -> None:
+        self._rows = target.notna().to_numpy()
+        present = target[self._rows]
+        self._fold = np.random.default_rng(0).integers(0, FOLDS, len(present))
+        self._has_classes = task_of(task).has_classes
+        self._numbers = np.zeros(0) if self._has_classes else present.to_numpy(np.float64)
+        self._classes, counts = np.zeros(0, np.int64), pd.Series(dtype=np.int64)
+        if self._has_classes:
+            counts = present.value_counts()
+            self._classes = pd.factorize(present)[0]
+        largest = [(present == value).to_numpy() for value in counts.index[: CLASSES if len(counts) > 2 else 1]]
+        self._events = [event for event in largest if min(event.sum(), (~event).sum()) >= FEWEST]
 
-    Values are scored out of fold, so that a column with a value of its own in every row does not look good.
-    """
-    rows = target.notna().to_numpy()
-    feature, target = feature[rows], target[rows]
-    line = column_type(kind).line(feature)
-    groups = pd.factorize(feature, use_na_sentinel=False)[0] if line is None else _binned(line)
-    if not task_of(task).has_classes:
-        return _r2(groups, target.to_numpy(np.float64)), "R²"
-    counts = target.value_counts()
-    powers = []
-    for value in counts.index[: CLASSES if len(counts) > 2 else 1]:
-        event = (target == value).to_numpy()
-        if min(event.sum(), (~event).sum()) < FEWEST:
-            continue
-        power = auc(_out_of_fold(groups, event.astype(np.float64)), event)
-        if line is not None and np.isfinite(line).all():
-            plain = auc(line, event)
-            power = max(power, plain, 1 - plain)
-        powers.append(power)
-    return max(0.5, min(powers, default=0.5)), "AUC"
+    def power(self, feature: pd.Series, kind: Kind) -> tuple[float, str]:
+        """Between 0 and 1, and the measure's name: AUC for classes, R² for numbers.
 
+        Of many classes it is the lowest AUC of the largest ones, each against the rest: a column that separates one species from two
+        others is an honest feature, one that separates all of them is likely a copy.
 
-def is_copy(feature: pd.Series, target: pd.Series) -> bool:
-    """Whether a column is the class in other words: each of its values is of one class, and each class has one value.
+        Values are scored out of fold, so that a column with a value of its own in every row does not look good.
+        """
+        feature = self._present(feature)
+        line = column_type(kind).line(feature)
+        groups = pd.factorize(feature, use_na_sentinel=False)[0] if line is None else _binned(line)
+        if not self._has_classes:
+            return self._r2(groups), "R²"
+        powers = []
+        for event in self._events:
+            power = auc(_out_of_fold(groups, event.astype(np.float64), self._fold), event)
+            if line is not None and np.isfinite(line).all():
+                plain = auc(line, event)
+                power = max(power, plain, 1 - plain)
+            powers.append(power)
+        return max(0.5, min(powers, default=0.5)), "AUC"
 
-    A missing value may be a value as others are, or unknown in fewer than half of the rows; or a column is missing in all rows of one of
-    two classes, and in no others.
-    """
-    rows = target.notna().to_numpy()
-    classes, missing = pd.factorize(target[rows])[0], feature[rows].isna().to_numpy()
-    sizes = np.sort(np.bincount(classes))
-    if len(sizes) < 2 or sizes[-2] < FEWEST:
-        return False
-    values = pd.factorize(feature[rows], use_na_sentinel=False)[0]
-    everywhere = np.ones(len(classes), bool)
-    present = ~missing if missing.mean() < 0.5 else everywhere
-    tries = ((values, everywhere), (values, present), (missing.astype(np.int64), everywhere))
-    return any(_one_to_one(codes[some], classes[some], len(sizes)) for codes, some in tries)
+    def is_copy(self, feature: pd.Series) -> bool:
+        """Whether a column is the class in other words: each of its values is of one class, and each class has one value.
+
+        A missing value may be a value as others are, or unknown in fewer than half of the rows; or a column is missing in all rows of one
+        of two classes, and in no others. Never of numbers as a target.
+        """
+        sizes = np.sort(np.bincount(self._classes))
+        if len(sizes) < 2 or sizes[-2] < FEWEST:
+            return False
+        feature, classes = self._present(feature), self._classes
+        missing = feature.isna().to_numpy()
+        values, different = pd.factorize(feature, use_na_sentinel=False)
+        if len(different) > len(sizes) + 1 and (len(sizes) > 2 or not missing.any()):
+            return False  # one of them may be the missing ones'
+        everywhere = np.ones(len(classes), bool)
+        present = ~missing if missing.mean() < 0.5 else everywhere
+        tries = ((values, everywhere), (values, present), (missing.astype(np.int64), everywhere))
+        return any(_one_to_one(codes[some], classes[some], len(sizes)) for codes, some in tries)
+
+    def _present(self, feature: pd.Series) -> pd.Series:
+        return feature if self._rows.all() else feature[self._rows]
+
+    def _r2(self, groups: np.ndarray) -> float:
+        target = self._numbers
+        spread = float(((target - target.mean()) ** 2).sum())
+        if spread == 0 or len(target) < FOLDS:
+            return 0.0
+        residual = float(((target - _out_of_fold(groups, target, self._fold, 1e-9)) ** 2).sum())
+        return max(0.0, 1 - residual / spread)
 
 
 def _one_to_one(codes: np.ndarray, classes: np.ndarray, count: int) -> bool:
@@ -83,35 +106,22 @@ def _binned(numbers: np.ndarray) -> np.ndarray:
     return codes
 
 
-def _out_of_fold(groups: np.ndarray, target: np.ndarray, prior: float = 1.0) -> np.ndarray:
+def _out_of_fold(groups: np.ndarray, target: np.ndarray, fold: np.ndarray, prior: float = 1.0) -> np.ndarray:
     """Each row's group mean of the target over the other folds, drawn towards the overall mean as by ``prior`` rows."""
-    fold = np.random.default_rng(0).integers(0, FOLDS, len(groups))
-    n, overall = groups.max() + 1, target.mean()
-    counts = np.bincount(groups, minlength=n)
-    sums = np.bincount(groups, target, minlength=n)
-    score = np.empty(len(groups))
-    for number in range(FOLDS):
-        inside = fold == number
-        rest = counts - np.bincount(groups[inside], minlength=n)
-        total = sums - np.bincount(groups[inside], target[inside], minlength=n)
-        score[inside] = ((total + prior * overall) / (rest + prior))[groups[inside]]
-    return score
+    cells = groups * FOLDS + fold
+    size = FOLDS * (int(groups.max()) + 1)
+    counts, sums = (np.bincount(cells, weights, size).reshape(-1, FOLDS) for weights in (None, target))
+    rest = np.bincount(groups)[:, None] - counts
+    total = np.bincount(groups, target)[:, None] - sums
+    return ((total + prior * target.mean()) / (rest + prior)).ravel()[cells]
 
 
 def auc(score: np.ndarray, event: np.ndarray) -> float:
-    """Area under the ROC curve by mid-ranks (Mann and Whitney 1947)."""
-    ranks = pd.Series(score).rank().to_numpy()
-    positives = int(event.sum())
-    negatives = len(event) - positives
-    return float((ranks[event].sum() - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def _r2(groups: np.ndarray, target: np.ndarray) -> float:
-    spread = float(((target - target.mean()) ** 2).sum())
-    if spread == 0 or len(target) < FOLDS:
-        return 0.0
-    residual = float(((target - _out_of_fold(groups, target, 1e-9)) ** 2).sum())
-    return max(0.0, 1 - residual / spread)
+    """Area under the ROC curve by mid-ranks (Mann and Whitney 1947). ``score`` has no NaN."""
+    values, codes = np.unique(score, return_inverse=True)
+    positives, rows = np.bincount(codes, event, len(values)), np.bincount(codes, minlength=len(values))
+    below = np.cumsum(rows - positives) - (rows - positives) / 2
+    return float(positives @ below / (positives.sum() * (len(event) - positives.sum())))
 
 
 REMAINDERS = 3

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.columns import column_type
-from headway.data.alone import SAMPLE, power_alone, sum_of_columns
+from headway.data.alone import SAMPLE, Alone, sum_of_columns
 from headway.data.config import DataConfig, ValidationConfig
 from headway.data.identity import GOLDEN, row_hashes
 from headway.data.passes import run
@@ -126,11 +126,12 @@ def check_leaks(
     kinds = {name: kind for name, kind in table.kinds.items() if name not in harmless}
     frame = _training_rows(table, parts, [*kinds, table.target], sample)
     target = frame[table.target]
+    alone = Alone(target, table.task)
     findings = []
     for name, kind in kinds.items():
         if not column_type(kind).can_leak:
             continue
-        power, measure = power_alone(frame[name], kind, target, table.task)
+        power, measure = alone.power(frame[name], kind)
         if power > validation.max_single_feature_auc:
             text = (
                 f"no feature alone may determine the target, but {name} does with {measure} {power:.4f}, above "

@@ -147,9 +147,8 @@ class Table:
     @property
     def unlisted(self) -> list[str]:
         """Columns of the files that have no role in the project."""
-        return [
-            c for c in self.present if c not in self.columns and c not in self._config.ignore and c not in self.keys
-        ]
+        roles = {*self.columns, *self._config.ignore, *self.keys}
+        return [column for column in self.present if column not in roles]
 
     @property
     def how(self) -> list[Any]:

@@ -142,11 +142,8 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing], st
         _find_series(plan, frame)
     look_for_leaks(plan, frame)
     _write_down(plan, writings)
-    plan.others = [
-        str(c)
-        for c in frame.columns
-        if str(c) not in (*plan.features, plan.target, plan.weight) and is_readable(frame[c])
-    ]
+    roles = {*plan.features, plan.target, plan.weight}
+    plan.others = [str(c) for c in frame.columns if str(c) not in roles and is_readable(frame[c])]
     propose_model(plan, classes_of(values).nunique() if task.has_classes else 0)
     if stated.model is not None:
         plan.model, plan.why["model"] = stated.model, WHY

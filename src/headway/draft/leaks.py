@@ -13,7 +13,7 @@ from dataclasses import replace
 import pandas as pd
 
 from headway.columns import column_type
-from headway.data.alone import is_copy, power_alone, sum_of_columns
+from headway.data.alone import Alone, sum_of_columns
 from headway.data.config import ValidationConfig
 from headway.draft.plan import Plan
 from headway.tasks import target_task
@@ -47,14 +47,15 @@ def look_for_leaks(plan: Plan, frame: pd.DataFrame) -> None:
     }
     if not has_classes:
         _leave_summands(plan, columns, target)
+    alone = Alone(target, plan.task)
     limit = ValidationConfig().max_single_feature_auc - CLOSE
     for column, kind in plan.features.items():
         if column in plan.ignore or column not in columns or not column_type(kind).can_leak:
             continue
-        if has_classes and is_copy(columns[column], target):
+        if has_classes and alone.is_copy(columns[column]):
             plan.ignore[column] = f"leak: it is {plan.target} in other words"
             continue
-        power, measure = power_alone(columns[column], kind, target, plan.task)
+        power, measure = alone.power(columns[column], kind)
         if power > limit:
             plan.leaks.append(column)
             plan.questions[column] = f"alone it tells {plan.target} ({measure} {power:.4f})"

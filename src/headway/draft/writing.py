@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import pyarrow as pa
 
 from headway.columns import column_types
@@ -18,9 +18,6 @@ from headway.config import suggest
 from headway.draft.dating import dating_of
 from headway.draft.numerals import MISSING, numbers_of
 from headway.errors import ConfigError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,8 @@ def as_written(
 
     Blanks among numbers are missing. The value of 1,234 depends on whether another column has decimal commas.
     """
-    frame = frame.copy(deep=False)
-    for name in frame.columns:
-        frame[name] = _without_blanks(frame[name])
-    specimens = {str(name): Specimen(str(name), frame[name], frame[name].dropna()) for name in frame.columns}
+    columns = {str(name): _without_blanks(frame[name]) for name in frame.columns}
+    specimens = {name: Specimen(name, column, column.dropna()) for name, column in columns.items()}
     texts = {name: one for name, one in specimens.items() if len(one.present) and _is_text(one.present)}
     writings = {name: writing for name, one in texts.items() if (writing := writing_of(one))}
     if any(writing.comma for writing in writings.values()):
@@ -60,10 +55,8 @@ def as_written(
         if name not in specimens:
             raise ConfigError(f"--set data.written.{name} must name a column{suggest(name, list(specimens))}")
         writings[name] = Writing(written, "written as set with --set")
-    for name, writing in writings.items():
-        if not writing.doubt:
-            frame[name] = _as_read(frame[name], writing.written)
-    return frame, writings
+    columns |= {n: _as_read(columns[n], writing.written) for n, writing in writings.items() if not writing.doubt}
+    return pd.DataFrame(columns, index=frame.index, copy=False), writings
 
 
 def _is_text(values: pd.Series) -> bool:
@@ -72,6 +65,8 @@ def _is_text(values: pd.Series) -> bool:
 
 def _without_blanks(column: pd.Series) -> pd.Series:
     """Blank texts among numbers or dates are missing."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column
     present = column.dropna()
     if not len(present) or not _is_text(present):
         return column

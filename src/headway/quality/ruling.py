@@ -106,7 +106,7 @@ _BETWEEN = "column_values_to_be_between"
 _SETS = ("column_values_to_be_in_set", "column_values_to_not_be_in_set")
 
 
-def varying_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def varying_arguments(name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments on which no verdict depends, as Great Expectations has them: numbers are floats.
 
     Only where every such value is as good as another to it: a date would lose its hour, and an empty text or set is refused.

@@ -15,7 +15,9 @@ from headway.errors import ConfigError
 from headway.quality.statement import columns_of
 
 
-def arguments_of(expectation: Expectation, rule: Rule, where: str, types: Mapping[str, pa.DataType]) -> dict[str, Any]:
+def arguments_of(
+    expectation: Expectation, rule: Rule, where: str, types: Mapping[str, pa.DataType]
+) -> Mapping[str, Any]:
     """Its arguments but for the column. ``types``: of the columns.
 
     Raises ConfigError where the rule does not suit a column, or a value is not of its type.
