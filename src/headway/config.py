@@ -209,7 +209,7 @@ except ImportError:  # pragma: no cover - a PyYAML that was built without libyam
     from yaml import SafeDumper, SafeLoader
 
 
-class _Loader(SafeLoader):
+class _Loader(SafeLoader):  # pyrefly: ignore
     """YAML in which yes, no, on and off are texts, as in YAML 1.2: classes are called so. Where a setting must be true or false, they are
     that all the same."""
 
