@@ -198,7 +198,7 @@ REFUSED: dict[str, tuple[Callable[[], pd.DataFrame], str, str]] = {
     "paths of files": (
         lambda: pd.DataFrame({"path": [f"pics/{i}.png" for i in range(ROWS)], "y": frame().y}),
         "y",
-        "path (400 different texts in 400 rows)",
+        "path (names images, which this version does not read)",
     ),
 }
 

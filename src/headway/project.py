@@ -49,10 +49,11 @@ class Project(Config):
     model: ModelChoice = parse_model(TargetTask.defaults["model"])
     train: Recipe = Recipe()
     evaluate: EvaluateConfig = EvaluateConfig()
-    recalibrate: Literal["none", "auto", "isotonic", "platt"] = Field(
+    recalibrate: Literal["none", "auto", "isotonic", "platt", "temperature"] = Field(
         "none",
-        description="Whether the probabilities of two classes are recalibrated on the validation rows, where a test on rows held aside "
-        "shows that it helps: by isotonic regression, by a line through the log-odds (platt), or auto, by the better.",
+        description="Whether the probabilities of classes are recalibrated on the validation rows, where a test on rows held aside "
+        "shows that it helps: those of two by isotonic regression, by a line through the log-odds (platt), or auto, by the better; those "
+        "of any number by one temperature, which is auto's for more than two.",
     )
     threshold: ThresholdConfig = ThresholdConfig()
     gate: GateConfig = GateConfig()
@@ -120,9 +121,7 @@ class Project(Config):
                 f"threshold must be left out for {self.task}, but is by {self.threshold.by}: it is of two classes"
             )
         if self.recalibrate != "none" and (not task.has_classes or not has_target(self.task)):
-            raise ValueError(
-                f"recalibrate must be none for {self.task}, but is {self.recalibrate}: it is of two classes"
-            )
+            raise ValueError(f"recalibrate must be none for {self.task}, but is {self.recalibrate}: it is of classes")
         if self.data.weight is not None and not has_target(self.task):
             raise ValueError(f"data.weight must be left out for {self.task}, but is {self.data.weight}")
         if loss in self.model.lacks:

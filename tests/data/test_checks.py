@@ -12,14 +12,22 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from headway.data.alone import Alone, auc, sum_of_columns
-from headway.data.checks import Finding, Sample, check_columns, check_leaks, check_overlap, check_shares
+from headway.data.checks import (
+    Finding,
+    Sample,
+    check_classes,
+    check_columns,
+    check_leaks,
+    check_overlap,
+    check_shares,
+)
 from headway.data.config import DataConfig, SplitConfig, ValidationConfig
 from headway.data.identity import row_hashes
 from headway.data.opening import open_table
 from headway.data.passes import run
 from headway.data.profile import profile_table
 from headway.data.source import Table
-from headway.data.split import TEST, TRAIN, Division
+from headway.data.split import TEST, TRAIN, VALIDATION, Division
 from headway.errors import DataError
 from headway.tasks import TaskName
 
@@ -216,6 +224,31 @@ def test_a_test_far_from_its_share_is_said_with_the_rows_that_stay_together(tmp_
     (told,) = check_shares(Division(_table(tmp_path, frame, FEATURES), split))
     assert told.severity == "warn"
     assert "rows of one key stay together, 1,000 in the largest case; rows without a key count as" in told.text
+
+
+def test_classes_with_few_test_rows_are_named_with_the_rows_that_were_expected(tmp_path: Path) -> None:
+    frame = _frame(1000).assign(y=["rare"] * 8 + ["no"] * 500 + ["yes"] * 492)
+    table, classes = _table(tmp_path, frame, FEATURES), ("no", "rare", "yes")
+    codes = frame.y.map({name: code for code, name in enumerate(classes)}).to_numpy()
+    for by in ("stratified", "random"):
+        division = Division(table, SplitConfig(by=by, test=0.25, validation=0.1))
+        rows = np.bincount(codes[division.parts == TEST], minlength=3)
+        found = check_classes(division, classes, codes)
+        line = f"each class should have 5 test rows at least, but rare has {rows[1]} (2.0 expected of 8); add rows or "
+        assert found[0].text == f"{line}raise split.test"
+        assert found[0].severity == "warn"
+        is_validated = (codes[division.parts == VALIDATION] == 1).any()
+        assert (
+            [one.text for one in found[1:]] == []
+            if is_validated
+            else [
+                "each class should have 1 validation row at least, but rare has 0 (0.6 expected of 8); add rows or raise split.validation"
+            ]
+        )
+    assert check_classes(Division(table, SplitConfig(by="time", column="a")), classes, codes) == []
+    assert check_classes(Division(table, SplitConfig(by="random")), (), codes) == []
+    both = (codes == 2).astype(int)
+    assert check_classes(Division(table, SplitConfig(by="random")), ("other", "yes"), both) == []
 
 
 def _sampled(table: Table, size: int, eligible: np.ndarray | None = None) -> Sample:

@@ -220,6 +220,7 @@ def test_a_column_that_is_not_there_is_a_mistake_in_the_project(tmp_path: Path) 
     [
         ("nowhere.csv", DataError, "there is no nowhere.csv"),
         ("empty", DataError, "must hold Parquet, CSV, JSON lines or Arrow files, but empty holds none"),
+        ("pics", DataError, "but pics holds 3 images, which this version does not read"),
         ("x.xlsx", ConfigError, r"data.format must be given .* unknown \(.xlsx\)"),
         ("gopher://x/y.csv", ConfigError, "must be an address that pyarrow can open"),
     ],
@@ -228,6 +229,9 @@ def test_a_source_that_cannot_be_found_is_one_clear_line(
     tmp_path: Path, source: str, error: type[Exception], line: str
 ) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "pics" / "cat").mkdir(parents=True)
+    for name in ("cat/1.png", "cat/2.PNG", "3.jpg", "README.txt"):
+        (tmp_path / "pics" / name).write_text("x")
     (tmp_path / "x.xlsx").write_text("x")
     with pytest.raises(error, match=line):
         opened(source, tmp_path)

@@ -158,10 +158,32 @@ def test_each_class_has_scikit_learns_precision_recall_and_f1_with_its_rows() ->
         assert all(m.low <= m.value <= m.high for m in one.metrics.values())  # pyrefly: ignore
 
 
-def test_a_metric_says_of_which_class_it_is_or_that_it_is_a_mean_over_classes() -> None:
-    assert label_of("precision", ("no", "yes")) == "precision of yes"
+def test_a_metric_says_of_which_class_it_is_and_at_which_threshold_or_that_it_is_a_mean_over_classes() -> None:
+    assert label_of("precision", ("no", "yes")) == "precision of yes at 0.5"
+    assert label_of("accuracy", ("no", "yes")) == "accuracy at 0.5"
+    assert label_of("auc", ("no", "yes")) == "auc"
     assert label_of("f1", ("a", "b", "c")) == "f1, macro"
     assert label_of("log_loss", ("a", "b", "c")) == "log loss"
+
+
+def test_all_right_or_all_wrong_has_the_exact_interval_of_a_share_and_never_one_of_no_width() -> None:
+    """Of n right in n, Clopper and Pearson's lower end is 0.025^(1/n)."""
+    target = (np.arange(200) < 60).astype(int)
+    prediction = np.stack([1 - target, target], 1).astype(float)
+    measured = measure("classification", target, prediction, 200)
+    for name, rows in {"accuracy": 200, "precision": 60, "recall": 60}.items():
+        assert (measured[name].value, measured[name].high) == (1.0, 1.0)
+        assert measured[name].low == pytest.approx(0.025 ** (1 / rows))
+    assert measured["mcc"].is_point
+    wrong = measure("classification", 1 - target, prediction, 200)
+    assert wrong["accuracy"].high == pytest.approx(1 - 0.025 ** (1 / 200))
+    together = measure("classification", target, prediction, 200, units=Units.of("group", np.arange(200) // 10))
+    assert together["accuracy"].is_point, "rows that belong together are not so many independent ones"
+    of_each = measure_classes(("no", "yes"), target, prediction, 200, Units("row", 200))
+    assert of_each["no"].metrics["recall"].low == pytest.approx(0.025 ** (1 / 140))
+    of_many = measure("classification", target, np.pad(prediction, ((0, 0), (0, 1))), 200)
+    assert of_many["accuracy"].low == pytest.approx(0.025 ** (1 / 200))
+    assert of_many["recall"].is_point, "a mean over classes is no share of rows"
 
 
 def test_average_precision_decides_where_the_event_is_rare_and_the_rate_is_said() -> None:

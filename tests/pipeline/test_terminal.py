@@ -127,6 +127,8 @@ def test_metrics_stand_beside_the_champion_and_the_baselines() -> None:
     assert list(auc.values()) == ["auc *", "0.9180", "0.9140–0.9220", "0.9170", "0.9000", "0.9000", "0.9000"]
     assert list(precision.values()) == ["average precision", "0.8000", "too few rows", "", "", "", ""]
     assert markdown_table([auc]).count("|") == 3 * 8
+    alike = replace(EVALUATION, metrics={"mcc": Estimate(1.0, 1.0, 1.0)})
+    assert metric_rows(alike)[0]["95 % interval"] == "all resamples alike"
     champion = ChampionResult("3", {"auc": Estimate(0.917)}, rows=1280, left_out=5)
     assert "champion v3 on 1,280 rows" in metric_rows(replace(EVALUATION, champion=champion))[0]
 

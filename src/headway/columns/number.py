@@ -31,6 +31,9 @@ FIRST_YEAR, LAST_YEAR, YEARS = 1900, 2100, 10
 LARGEST = 1e150
 """Squares of larger numbers are beyond what a double holds, and with them every spread."""
 
+MOST_THINGS = 1000
+"""Numbers that stand for things are categories where there are so many different ones, or recur in half the rows."""
+
 RANKS = 1000
 """Points of the quantile scale, as many as scikit-learn's QuantileTransformer takes."""
 
@@ -203,6 +206,13 @@ class NumericColumn(ColumnType):
             return Guess("key", None, "a different whole number in every row")
         if whole and distinct <= FEW and len(values) > 4 * distinct:
             return self._recognise_few(specimen, values)
+        if whole and specimen.is_called_a_thing and not unique:
+            what = f"{distinct:,} different whole numbers in {len(values):,} rows"
+            if distinct <= max(MOST_THINGS, len(values) // 2):
+                why = f"{what}, codes by the name; where their order counts: numeric"
+                return Guess("feature", CategoricalColumn.name, why)
+            if specimen.is_called_an_id:
+                return Guess("key", None, what)
         return Guess("feature", self.name, f"numbers from {finite.min():g} to {finite.max():g}")
 
     def _recognise_few(self, specimen: Specimen, values: np.ndarray) -> Guess:

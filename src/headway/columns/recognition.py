@@ -17,13 +17,16 @@ FEW = 12
 
 _ID = re.compile(r"(^|[_\W])(id|uuid|guid|key|instant|index|rowid|nr|no)$|^unnamed", re.IGNORECASE)
 
-_CODE = re.compile(
-    r"(^|[_\W])(code|type|kind|class|categor\w*|cat|zip|zipcode|plz|postcode|group|segment|region|district|status|state|flag|label|sex"
+_WORDS = (
+    r"code|type|kind|class|categor\w*|cat|zip|zipcode|plz|postcode|group|segment|region|district|status|state|flag|label|sex"
     r"|gender|marital\w*|race|ethnicity|colou?r|cluster|brand|department|dept|sector|branch|store|shop|channel|method|mode|occupation"
-    r"|job|season|weather\w*|species|breed|party|religion|country|city)([_\W\d]|$)",
-    re.IGNORECASE,
+    r"|job|season|weather\w*|species|breed|party|religion|country|city"
 )
+_CODE = re.compile(rf"(^|[_\W])({_WORDS})([_\W\d]|$)", re.IGNORECASE)
 """Names of columns whose numbers stand for something else."""
+
+_THING = re.compile(rf"(^|[_\W])(id|uuid|guid|key|{_WORDS})$", re.IGNORECASE)
+"""Names of columns whose numbers do so, however many there are: store_id is a code, store_size is none."""
 
 _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -64,7 +67,12 @@ class Specimen:
     @property
     def is_called_an_id(self) -> bool:
         """Whether the name is that of an id."""
-        return _ID.search(self.name) is not None
+        return _ID.search(_HUMPS.sub("_", self.name)) is not None
+
+    @property
+    def is_called_a_thing(self) -> bool:
+        """Whether the name is that of numbers that stand for things, as many as there are."""
+        return _THING.search(_HUMPS.sub("_", self.name)) is not None
 
     @property
     def is_called_a_code(self) -> bool:

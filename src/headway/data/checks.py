@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from headway.columns import column_type
 from headway.data.alone import SAMPLE, Alone, sum_of_columns
-from headway.data.config import DataConfig, ValidationConfig
+from headway.data.config import SPLITS, DataConfig, ValidationConfig
 from headway.data.identity import GOLDEN, row_hashes
 from headway.data.passes import run
-from headway.data.split import TEST, TRAIN, Division
+from headway.data.split import TEST, TRAIN, VALIDATION, Division
 from headway.data.spread import spread
 from headway.tasks import TaskName, target_task
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 ID_VALUES = 1000
 ID_SHARE = 0.5
+FEWEST = {TEST: 5, VALIDATION: 1}
+"""Rows of each class that a part should have: fewer test rows tell nothing of it."""
+
 ROWS = 1_000_000
 """Rows whose hashes are looked at a time."""
 
@@ -287,3 +290,27 @@ def check_shares(division: Division) -> list[Finding]:
         f"{most:,} in the largest case{fix}"
     )
     return [Finding("warn", None, text)]
+
+
+def check_classes(division: Division, classes: Sequence[str], codes: np.ndarray) -> list[Finding]:
+    """Classes of which a split by row, whose shares are those of chance, leaves a part few rows. ``codes`` (N,): each row's class."""
+    split = division.split
+    if not classes or split.by not in ("stratified", "random"):
+        return []
+    shares = {TEST: split.test, VALIDATION: (1 - split.test) * split.validation}
+    totals = np.bincount(codes, minlength=len(classes))
+    findings = []
+    for part, least in FEWEST.items():
+        rows = np.bincount(codes[division.parts == part], minlength=len(classes))
+        few = [c for c in np.argsort(rows, kind="stable").tolist() if rows[c] < least]
+        if not few:
+            continue
+        facts = [
+            f"{classes[c]} has {rows[c]} ({shares[part] * totals[c]:.1f} expected of {totals[c]:,})" for c in few[:3]
+        ]
+        more = f" and {len(few) - 3} more classes have too few" if len(few) > 3 else ""
+        what = f"{least} {SPLITS[part]} row{'s' if least > 1 else ''} at least"
+        fix = f"add rows or raise split.{SPLITS[part]}"
+        text = f"each class should have {what}, but {', '.join(facts)}{more}; {fix}"
+        findings.append(Finding("warn", division.table.target, text, tuple(classes[c] for c in few[:3])))
+    return findings

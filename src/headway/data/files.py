@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -31,6 +32,11 @@ FORMATS = {
 UNSURE = (".txt", ".data", ".dat")
 """Endings that beside tables in one folder are more likely notes."""
 
+NOTES = re.compile(r"(readme|licen[cs]e|source|notice|changelog|citation|copying|authors)\b.*", re.IGNORECASE)
+"""Names of files that are notes about a folder, where their ending may be a table's."""
+
+IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".dcm")
+
 PACKED = tuple(BY_ENDING)
 
 
@@ -58,11 +64,13 @@ def find_files(source: str, root: Path, setting: str = "data.source", texts: boo
     if path.is_dir():
         files = sorted(str(p) for p in path.rglob("*") if p.is_file() and not _hidden(p, path))
         if not texts:
-            tables = [p for p in files if suffix_of(p) in FORMATS]
+            tables = [p for p in files if suffix_of(p) in FORMATS and not _is_note(p)]
             files = [p for p in tables if suffix_of(p) not in UNSURE] or tables
-        if not files:
+        images = 0 if texts else _images(path)
+        if not files or (images > len(files) and all(suffix_of(p) in UNSURE for p in files)):
             what = "files" if texts else "Parquet, CSV, JSON lines or Arrow files"
-            raise DataError(f"{setting} must hold {what}, but {source} holds none")
+            fact = f"{images:,} images, which this version does not read" if images else "none"
+            raise DataError(f"{setting} must hold {what}, but {source} holds {fact}")
         return files
     if path.is_file():
         return [str(path)]
@@ -71,6 +79,14 @@ def find_files(source: str, root: Path, setting: str = "data.source", texts: boo
     if not files:
         raise DataError(f"{setting} must be a file, a folder or a glob, but there is no {source}")
     return files
+
+
+def _is_note(file: str) -> bool:
+    return suffix_of(file) in UNSURE and NOTES.fullmatch(PurePath(file).name) is not None
+
+
+def _images(folder: Path) -> int:
+    return sum(path.suffix.lower() in IMAGES and not _hidden(path, folder) for path in folder.rglob("*"))
 
 
 def _hidden(path: Path, folder: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -269,6 +269,18 @@ def _questions(plan: Plan, text: str) -> list[str]:
         f"question: is {column} known before {plan.target}? {sign[0].upper()}{sign[1:]}. It is kept; if it is known only afterwards, "
         f"move line {numbers[column]} of conf/{plan.name}.yaml from features to ignore, as {column}: known only afterwards"
         for column, sign in plan.questions.items()
+    ] + _question_of_series(plan, lines)
+
+
+def _question_of_series(plan: Plan, lines: Sequence[str]) -> list[str]:
+    """Which columns name the series, where there are several."""
+    if plan.series is None or not plan.series.groups:
+        return []
+    number = next(i for i, line in enumerate(lines, 1) if line.startswith("    groups:"))
+    groups = " and ".join(plan.series.groups)
+    return [
+        f"question: does each {groups} have a series of its own? Within it each {plan.series.moment} occurs once; if other columns "
+        f"name the series, correct line {number} of conf/{plan.name}.yaml (data.series.groups)"
     ]
 
 

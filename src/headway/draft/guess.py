@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, time, timedelta
 from decimal import Decimal
 
@@ -9,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from headway.columns import column_types
-from headway.columns.recognition import Guess, Specimen
+from headway.columns.recognition import FEW, Guess, Specimen
+from headway.data.files import IMAGES
 
 READABLE = (str, int, float, Decimal, date, time, np.number, np.bool_)
 """What single values are as pandas has them; a datetime is a date."""
+IMAGE = re.compile(rf"(?i:[^\n]*({'|'.join(map(re.escape, IMAGES))})(\?\S*)?\s*)")
 NAMES: dict[type, str] = {pd.Timedelta: "durations", timedelta: "durations", bytes: "bytes"}
 
 
@@ -33,6 +36,8 @@ def guess(name: str, column: pd.Series, doubt: str = "") -> Guess:
     specimen = Specimen(name, column, present)
     if specimen.distinct == 1 and len(present) == len(column):
         return Guess("ignore", None, f"always {present.iloc[0]}")
+    if specimen.distinct > FEW and all(IMAGE.fullmatch(str(value)) for value in present.head(1000)):
+        return Guess("ignore", None, "names images, which this version does not read")
     types = sorted(column_types().values(), key=lambda one: one.turn)
     return next(answer for one in types if (answer := one.recognise(specimen)) is not None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -29,6 +30,9 @@ MOST_GROUPS = 8
 """Columns that are tried as groups, alone and in pairs."""
 
 _DAY = UNITS["day"]
+
+_OF_THE_CLOCK = re.compile(r"(^|[_\W])(hr|hrs|hour|hours|minute|minutes|slot|interval|period)$", re.IGNORECASE)
+"""Names of columns that say a part of the moment, so that they name no series: hours beside a column of days."""
 
 
 def series_of(plan: Plan, frame: pd.DataFrame, stated: str | None = None) -> Series | None:
@@ -85,8 +89,8 @@ def _parts_of_the_calendar(times: pd.Series) -> list[pd.Series]:
 
 def _groupings(plan: Plan, frame: pd.DataFrame, moment: str) -> Iterator[tuple[str, ...]]:
     """None, each column that could name a group, and each pair."""
-    columns = [name for name in (*plan.features, *plan.keys) if name != moment and _names_groups(frame[name])]
-    few = columns[:MOST_GROUPS]
+    candidates = [name for name in (*plan.features, *plan.keys) if name != moment and not _OF_THE_CLOCK.search(name)]
+    few = [name for name in candidates if _names_groups(frame[name])][:MOST_GROUPS]
     yield ()
     for count in (1, 2):
         yield from combinations(few, count)

@@ -55,6 +55,6 @@ def event_of(values: pd.Series, stated: str | None) -> tuple[str | None, str]:
     if len(counts) != 2:
         return None, ""
     matches = [str(v) for v in counts.index if str(v).strip().lower() in POSITIVE]
-    if len(matches) == 1:
+    if len(matches) == 1 and (matches != ["1"] or {"0", "-1"} & set(map(str, counts.index))):
         return matches[0], f"it is the event by its name ({100 * counts[matches[0]] / counts.sum():.3g}% of the rows)"
     return str(counts.index[-1]), f"it is the rarer class ({100 * counts.iloc[-1] / counts.sum():.3g}% of the rows)"

@@ -9,6 +9,7 @@ import numpy as np
 from headway.evaluate.calibration import wilson
 from headway.evaluate.resample import Bootstrap, Units, interval
 from headway.evaluate.result import ClassResult, Estimate, EventRate
+from headway.evaluate.shares import exact
 from headway.tasks.labels import Labels
 from headway.tasks.metric import Groups, Statistic
 
@@ -34,11 +35,15 @@ def measure_classes(
     }
     draws = Bootstrap(units, resamples, seed).draws(statistics, values)
 
-    def estimate(key: str) -> Estimate:
-        return Estimate(values[key], *interval(draws[key], units.count))
+    predicted = prediction.argmax(1)
+
+    def estimate(name: str, code: int) -> Estimate:
+        key, sides = f"{name} {code}", {"precision": predicted, "recall": target}
+        rows = sides[name] == code if name in sides else None
+        return exact(Estimate(values[key], *interval(draws[key], units.count)), rows, units)
 
     return {
-        label: ClassResult(int(whole.actual[0, code]), {name: estimate(f"{name} {code}") for name in NAMES})
+        label: ClassResult(int(whole.actual[0, code]), {name: estimate(name, code) for name in NAMES})
         for code, label in enumerate(classes)
     }
 

@@ -19,6 +19,7 @@ from headway.config import suggest
 from headway.errors import ConfigError
 from headway.evaluate.resample import MOST_ROWS, Bootstrap, Units, interval
 from headway.evaluate.result import Estimate
+from headway.evaluate.shares import exact
 from headway.evaluate.studentised import widened
 from headway.evaluate.unseen import most_apart, with_a_mistake, with_one_more
 from headway.tasks import TaskName, names, task_of
@@ -60,7 +61,9 @@ def measure(
         if metrics[name].is_biased and value is not None:
             draws[name] = _without_bias(draws[name], value)
         low, high = (None, None) if value is None else interval(draws[name], units.count)
-        measured[name] = Estimate(value, low, high)
+        trials = metrics[name].trials
+        rows = None if trials is None else trials(target, prediction)
+        measured[name] = exact(Estimate(value, low, high), rows, units)
     return measured
 
 
@@ -171,11 +174,13 @@ def title_of(metric: str) -> str:
 
 
 def label_of(metric: str, classes: Sequence[str]) -> str:
-    """A metric's name in a table, with the class that it is of, or macro where it is a mean over classes."""
-    text = metric.replace("_", " ")
-    if metric not in METRICS or not METRICS[metric].is_macro:
+    """A metric's name in a table, with the class that it is of and the threshold, or macro where it is a mean over classes."""
+    text, one = metric.replace("_", " "), METRICS.get(metric)
+    if one is None:
         return text
-    return f"{text} of {classes[1]}" if len(classes) == 2 else f"{text}, macro"
+    if len(classes) != 2:
+        return f"{text}, macro" if one.is_macro else text
+    return f"{text}{f' of {classes[1]}' if one.is_macro else ''}{' at 0.5' if one.of_labels else ''}"
 
 
 def value_of(metric: Metric, target: np.ndarray, prediction: np.ndarray) -> float | None:

@@ -1,10 +1,11 @@
 """Whether a recalibration helps, by a test on validation rows; and the recalibration.
 
 Platt 1999, "Probabilistic Outputs for Support Vector Machines"; Zadrozny and Elkan 2002, "Transforming Classifier Scores into Accurate
-Multiclass Probability Estimates". Each is fitted on four fifths of the validation rows and judged on the rest, five times (rows that
-belong together stay together), by the log loss: it is taken where the mean gain is above zero by more than chance explains.
+Multiclass Probability Estimates"; Guo et al. 2017, "On Calibration of Modern Neural Networks" (one temperature for all classes). Each is
+fitted on four fifths of the validation rows and judged on the rest, five times (rows that belong together stay together), by the log
+loss: it is taken where the mean gain is above zero by more than chance explains.
 
-Shapes: N rows, U units.
+Shapes: N rows, K classes.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from headway.evaluate.resample import Units
-from headway.tasks.calibration import SMALLEST, Calibration, log_odds
+from headway.tasks.calibration import OF_MANY, SMALLEST, Calibration, log_odds
 
 FOLDS = 5
 FEWEST = 50
-"""Validation rows of each class at least."""
+"""Validation rows at least: of each of two classes, and of all classes together where the method is one number for all."""
 
 SURE = {1: 1.96, 2: 2.24}
 """Standard errors above zero that a mean gain must be, by the number of methods that are tried: 2.5 % divided among them."""
+
+COLDEST, HOTTEST = 0.05, 20.0
+"""Between which a temperature is looked for."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,21 @@ class Trial:
     text: str
 
 
-def recalibrated(methods: Sequence[str], target: np.ndarray, probability: np.ndarray, units: Units) -> Trial:
-    """The best of the methods for the event's probability (N,) on validation rows, where it helps."""
-    counts = np.bincount(target, minlength=2)
-    if counts.min() < FEWEST:
-        return Trial(
-            None, f"no recalibration: it needs {FEWEST} validation rows of each class, but there are {counts.min()}"
-        )
+def methods_of(setting: str, classes: int) -> tuple[str, ...]:
+    """The methods that the project's `recalibrate` means for so many classes; none where it is for two and there are more."""
+    if setting == "auto":
+        return ("isotonic", "platt") if classes == 2 else (OF_MANY,)
+    return (setting,) if classes == 2 or setting == OF_MANY else ()
+
+
+def recalibrated(methods: Sequence[str], target: np.ndarray, predictions: np.ndarray, units: Units) -> Trial:
+    """The best of the methods for the probabilities (N, K) of validation rows, where it helps."""
+    too_few = _too_few(methods, target, units)
+    if too_few:
+        return Trial(None, f"no recalibration: {too_few}")
     folds = units.folds(FOLDS)
-    if units.count < 2 * FOLDS or any(len(np.unique(target[folds != fold])) < 2 for fold in range(FOLDS)):
-        return Trial(
-            None, f"no recalibration: the validation rows have too few {units.name}s, {units.count}, to hold some aside"
-        )
-    before = _losses(target, probability)
-    gains = {method: before - _held_out(method, target, probability, folds) for method in methods}
+    before = _losses(target, predictions)
+    gains = {method: before - _held_out(method, target, predictions, folds) for method in methods}
     best = max(gains, key=lambda method: gains[method].mean())
     gain = float(gains[best].mean())
     error = SURE[len(methods)] * units.standard_error(gains[best])
@@ -54,12 +59,29 @@ def recalibrated(methods: Sequence[str], target: np.ndarray, probability: np.nda
     numbers += f", gain {gain:+.4f} [{gain - error:+.4f}, {gain + error:+.4f}]"
     if gain - error <= 0:
         return Trial(None, f"no recalibration: {best} does not help ({numbers})")
-    return Trial(fitted(best, target, probability), f"probabilities are recalibrated by {best}: {numbers}")
+    calibration = fitted(best, target, predictions)
+    how = f"a temperature of {calibration.y[0]:.3g}" if best == OF_MANY else best
+    return Trial(calibration, f"probabilities are recalibrated by {how}: {numbers}")
 
 
-def fitted(method: str, target: np.ndarray, probability: np.ndarray) -> Calibration:
-    """To all of these rows."""
-    probability = np.asarray(probability, np.float64)
+def _too_few(methods: Sequence[str], target: np.ndarray, units: Units) -> str:
+    """Why the rows are too few for the test; empty where they are enough."""
+    of_two = [method for method in methods if method != OF_MANY]
+    rows = int(np.bincount(target, minlength=2).min()) if of_two else len(target)
+    if rows < FEWEST:
+        of_each = " of each class" if of_two else ""
+        return f"it needs {FEWEST} validation rows{of_each}, but there are {rows}"
+    folds = units.folds(FOLDS)
+    if units.count < 2 * FOLDS or any(len(np.unique(target[folds != fold])) < 2 for fold in range(FOLDS)):
+        return f"the validation rows have too few {units.name}s, {units.count}, to hold some aside"
+    return ""
+
+
+def fitted(method: str, target: np.ndarray, predictions: np.ndarray) -> Calibration:
+    """To all of these rows: ``target`` (N,), ``predictions`` (N, K)."""
+    if method == OF_MANY:
+        return _temperature(target, predictions)
+    probability = np.asarray(predictions[:, 1], np.float64)
     if method == "isotonic":
         from sklearn.isotonic import IsotonicRegression
 
@@ -72,16 +94,28 @@ def fitted(method: str, target: np.ndarray, probability: np.ndarray) -> Calibrat
     return Calibration(method, (), (float(line.coef_[0, 0]), float(line.intercept_[0])))
 
 
-def _held_out(method: str, target: np.ndarray, probability: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def _temperature(target: np.ndarray, predictions: np.ndarray) -> Calibration:
+    """The log loss is convex in one over the temperature: it has one minimum."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(inverse: float) -> float:
+        return float(_losses(target, Calibration(OF_MANY, (), (1 / inverse,)).apply(predictions)).mean())
+
+    best = minimize_scalar(loss, bounds=(1 / HOTTEST, 1 / COLDEST), method="bounded", options={"xatol": 1e-4})
+    return Calibration(OF_MANY, (), (1 / float(best.x),))
+
+
+def _held_out(method: str, target: np.ndarray, predictions: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """(N,) losses of each row by a calibration that has not seen it."""
     losses = np.empty(len(target))
     for fold in range(FOLDS):
         aside = folds == fold
-        calibration = fitted(method, target[~aside], probability[~aside])
-        losses[aside] = _losses(target[aside], calibration.of(probability[aside]))
+        calibration = fitted(method, target[~aside], predictions[~aside])
+        losses[aside] = _losses(target[aside], calibration.apply(predictions[aside]))
     return losses
 
 
-def _losses(target: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    p = np.clip(np.asarray(probability, np.float64), SMALLEST, 1 - SMALLEST)
-    return -np.where(target == 1, np.log(p), np.log1p(-p))
+def _losses(target: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """(N,) the log loss of each row."""
+    likelihood = np.asarray(predictions, np.float64)[np.arange(len(target)), target]
+    return -np.log(np.clip(likelihood, SMALLEST, 1 - SMALLEST))

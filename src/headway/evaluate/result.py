@@ -20,6 +20,11 @@ class Estimate(Record):
     low: float | None = None
     high: float | None = None
 
+    @property
+    def is_point(self) -> bool:
+        """Whether every resample has the same value, as where all rows are right: then the interval tells nothing."""
+        return self.low is not None and self.low == self.high
+
 
 Metrics = Mapping[str, Estimate]
 Reasons = Mapping[str, str]

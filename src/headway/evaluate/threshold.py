@@ -115,8 +115,8 @@ def measure_threshold(
     """What the predicted classes are worth on test rows."""
     predicted = labels(threshold, prediction[:, 1])
     measured = measure(task, target, predicted, resamples, units=units)
-    rows = {"precision": predicted[:, 1] == 1, "recall": target == 1}
-    metrics = {name: _honest(measured[name], rows.get(name), units) for name in MEASURED}
+    metrics = {name: measured[name] for name in MEASURED}
+    metrics |= {name: Estimate(one.value) for name, one in metrics.items() if one.is_point}
     metrics |= {"predicted_share": _mean(predicted[:, 1], resamples, units)}
     if config.by == "cost":
         metrics |= {"cost": _mean(_costs(config, target, predicted[:, 1]), resamples, units)}
@@ -124,21 +124,6 @@ def measure_threshold(
     value = f"threshold {number_text(threshold.value, 1)} {interval_text} for {threshold.aim}"
     text = f"{value}, chosen on {threshold.rows:,} validation rows; on the test rows {_clause(metrics, classes[1])}"
     return ThresholdResult(threshold.value, threshold.low, threshold.high, threshold.aim, metrics, text)
-
-
-def _honest(one: Estimate, rows: np.ndarray | None, units: Units) -> Estimate:
-    """An interval of no width says nothing: all hits or none, in every resample. Of a share of independent ``rows`` (N,) bool the exact
-    one stands for it, by Clopper and Pearson 1934; of others there is none.
-    """
-    if one.value is None or one.low is None or one.low != one.high:
-        return one
-    if rows is None or not rows.any() or units.count < len(rows):
-        return Estimate(one.value)
-    from scipy.stats import binomtest
-
-    count = int(rows.sum())
-    exact = binomtest(round(one.value * count), count).proportion_ci(0.95, "exact")
-    return Estimate(one.value, float(exact.low), float(exact.high))
 
 
 def _clause(metrics: dict[str, Estimate], event: str) -> str:

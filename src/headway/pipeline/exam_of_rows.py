@@ -190,13 +190,8 @@ class ExamOfRows(Exam):
         target = target_of(self.store, self.project.train.objective)
         tolerance = TOLERANCE.get((self.run.result or Result()).precision, 0.1)
         calibration = preparation_of(self.run.bundle).target.calibration
-        if (
-            calibration is not None
-        ):  # its steps enlarge rounding: the bundle's must be what training's within the tolerance become
-            raw = np.load(self.run.predictions("test-raw"))[:, 1].astype(np.float64)
-            ends = np.sort([calibration.of(np.clip(raw + shift, 0, 1)) for shift in (-tolerance, tolerance)], axis=0)
-            event = np.clip(bundle[:, 1], *ends)
-            expected = np.stack([1 - event, event], 1)
+        if calibration is not None:  # it may enlarge rounding: expected is what training's within the tolerance become
+            expected = np.clip(bundle, *calibration.ends(np.load(self.run.predictions("test-raw")), tolerance))
         apart = target.learner.apart(target, bundle, expected)
         if not apart <= tolerance:
             raise TrainingError(

@@ -12,13 +12,17 @@ from headway.data.sink import encoded_target, weights_of
 from headway.data.source import Table
 from headway.data.split import TRAIN, Division
 from headway.errors import ConfigError
+from headway.evaluate.recalibration import methods_of
 from headway.project import Project
 from headway.tasks import Target, target_task
 from headway.train.target import refuse_strangers, refuse_weightless
 
 
-def refuse_unfit(project: Project, table: Table, division: Division) -> None:
-    """Raise ConfigError for a setting that does not fit the rows, DataError for rows that cannot be learnt so."""
+def refuse_unfit(project: Project, table: Table, division: Division) -> tuple[Target, np.ndarray]:
+    """Raise ConfigError for a setting that does not fit the rows, DataError for rows that cannot be learnt so.
+
+    Returns the target as the training rows have it, and its value in each row, (N,).
+    """
     past = Past.of(project.data, project.split)
     if past is not None:
         table.refuse_made(past.names)
@@ -33,15 +37,19 @@ def refuse_unfit(project: Project, table: Table, division: Division) -> None:
     for part, split in enumerate(SPLITS[:2]):
         if weights is not None:
             refuse_weightless(split, weights[parts == part])
+    return target, values
 
 
 def refuse_unless_two(project: Project, target: Target) -> None:
     """Raise ConfigError for a setting of two classes, where there are more."""
-    settings = {"threshold": project.threshold.by is not None, "recalibrate": project.recalibrate != "none"}
-    for name, is_set in settings.items():
-        if is_set and len(target.classes) != 2:
-            classes = f"{len(target.classes)} classes of {target.column}"
-            raise ConfigError(f"{name} must be left out for {classes}: it is of two; remove it")
+    classes = f"{len(target.classes)} classes of {target.column}"
+    if len(target.classes) == 2:
+        return
+    if project.threshold.by is not None:
+        raise ConfigError(f"threshold must be left out for {classes}: it is of two; remove it")
+    if project.recalibrate != "none" and not methods_of(project.recalibrate, len(target.classes)):
+        fact = f"is {project.recalibrate}, which is for two"
+        raise ConfigError(f"recalibrate must be temperature, auto or none for {classes}, but {fact}")
 
 
 def _fitted(project: Project, table: Table, parts: np.ndarray) -> Target:

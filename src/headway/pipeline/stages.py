@@ -195,13 +195,13 @@ def _complete(run: RunDirectory, project: Project, report: Reporter) -> None:
 
 
 def _calibration(run: RunDirectory, store: Store, project: Project, report: Reporter) -> Calibration | None:
-    """How the event's probability is recalibrated, where that helps. The run's predictions are recalibrated with it.
+    """How probabilities are recalibrated, where that helps. The run's predictions are recalibrated with it.
 
     The training's own are kept beside them, so that it can be done again after a kill.
     """
     import numpy as np
 
-    from headway.evaluate.recalibration import recalibrated
+    from headway.evaluate.recalibration import methods_of, recalibrated
     from headway.evaluate.resample import Units
 
     if project.recalibrate == "none":
@@ -210,10 +210,9 @@ def _calibration(run: RunDirectory, store: Store, project: Project, report: Repo
     for split, path in raw.items():
         if not path.exists():
             write_array(path, np.load(run.predictions(split)))
-    methods = ["isotonic", "platt"] if project.recalibrate == "auto" else [project.recalibrate]
     target = np.asarray(store.arrays("validation")["target"])
-    units = Units.of(*store.units("validation"))
-    trial = recalibrated(methods, target, np.load(raw["validation"])[:, 1], units)
+    units, predictions = Units.of(*store.units("validation")), np.load(raw["validation"])
+    trial = recalibrated(methods_of(project.recalibrate, predictions.shape[1]), target, predictions, units)
     report.line(trial.text)
     if trial.calibration is not None:
         for split, path in raw.items():

@@ -25,11 +25,10 @@ def metric_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     others |= {name: baseline.metrics for name, baseline in evaluation.baselines.items()}
     rows = []
     for name, metric in evaluation.metrics.items():
-        few = metric.value is not None and metric.low is None  # hardly a resample holds what the metric needs
         row = {
             "metric": label_of(name, evaluation.classes) + (" *" if name == evaluation.primary else ""),
             "model": number(metric.value),
-            "95 % interval": "too few rows" if few else _interval(metric),
+            "95 % interval": _interval(metric),
         }
         rows.append(row | {other: number(m[name].value) if name in m else "" for other, m in others.items()})
     return rows
@@ -59,7 +58,9 @@ def class_rows(evaluation: Evaluation) -> list[dict[str, str]]:
         {
             "class": label,
             "rows": f"{one.rows:,}",
-            **{name: f"{number(m.value)}  {_interval(m)}".rstrip() for name, m in one.metrics.items()},
+            **{
+                name: f"{number(m.value)}  {'' if m.is_point else _ends(m)}".rstrip() for name, m in one.metrics.items()
+            },
         }
         for label, one in evaluation.per_class.items()
     ][:MOST_CLASSES]
@@ -74,12 +75,19 @@ def importance_rows(evaluation: Evaluation) -> list[dict[str, str]]:
         {
             "column": one.column,
             f"{importance.metric.replace('_', ' ')} worse by": number(one.value),
-            "95 % interval": _interval(one),
+            "95 % interval": _ends(one),
             "": "" if one.is_measurable else "nothing measurable",
         }
         for one in importance.columns
     ]
 
 
-def _interval(metric: Estimate | ColumnImportance) -> str:
+def _interval(metric: Estimate) -> str:
+    """Its ends, or why there are none: hardly a resample holds what the metric needs, or all rows are right, or all wrong."""
+    if metric.value is not None and metric.low is None:
+        return "too few rows"
+    return "all resamples alike" if metric.is_point else _ends(metric)
+
+
+def _ends(metric: Estimate | ColumnImportance) -> str:
     return "" if metric.low is None or metric.high is None else f"{number(metric.low)}–{number(metric.high)}"

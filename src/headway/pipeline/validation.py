@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from headway.data.checks import (
     Finding,
     Sample,
+    check_classes,
     check_columns,
     check_leaks,
     check_overlap,
@@ -167,7 +168,7 @@ def _size(table: Table) -> int:
 
 
 class _RowPasses:
-    """Leaks, test rows among training rows, and parts of the wrong size, from what passes over the rows keep."""
+    """Leaks, test rows among training rows, and parts or classes of the wrong size, from what passes over the rows keep."""
 
     def __init__(self, project: Project, table: Table, root: Path | None = None) -> None:
         self._project, self._table = project, table
@@ -181,10 +182,10 @@ class _RowPasses:
     def findings(self) -> list[Finding]:
         """After the passes."""
         project, table, division = self._project, self._table, self._division
-        refuse_unfit(project, table, division)
+        target, values = refuse_unfit(project, table, division)
         moment = project.split.column if project.split.by == "time" else None
         harmless = (moment, *project.data.late)
         findings = check_leaks(table, division.parts, project.validation, harmless, self._sample)
         if not division.equal_rows_stay_together:
             findings += check_overlap(table, division.parts, project.validation, self._hashes.of(1))
-        return findings + check_shares(division)
+        return findings + check_shares(division) + check_classes(division, target.classes, values)

@@ -39,6 +39,7 @@ from headway.models.description import (
     OF_SERIES,
     RAGGED,
     SPREAD,
+    TEMPERATURE,
     THRESHOLD,
     VARYING,
     Description,
@@ -50,6 +51,7 @@ from headway.serve.interval import Interval
 from headway.serve.reading import canonical_rows, refuse_unpredicted
 from headway.serve.text import TextPredictor
 from headway.serve.whole import whole
+from headway.tasks.calibration import OF_MANY
 
 if TYPE_CHECKING:
     from torch import nn
@@ -92,6 +94,7 @@ def needs_of(preparation: Preparation, interval: Interval | None) -> set[str]:
         OF_SERIES: preparation.past is not None,
         CHANGES: target.reference is not None,
         THRESHOLD: target.threshold is not None or target.calibration is not None,
+        TEMPERATURE: target.calibration is not None and target.calibration.method == OF_MANY,
     }
     return {name for name, needed in is_needed.items() if needed} | {
         group if group in FEATURES else RAGGED for group in groups

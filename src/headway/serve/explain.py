@@ -22,6 +22,7 @@ from headway.models import ModelConfig
 from headway.models.description import Description
 from headway.serve.bundle import Predictor
 from headway.tasks import TargetTask, task_of
+from headway.tasks.calibration import Calibration
 from headway.tasks.reference import Reference
 
 BACKGROUND = "background.parquet"
@@ -72,6 +73,8 @@ class Explainer:
         base = np.concatenate([part.base for part in parts])
         if target.reference is not None:
             values, base = _from_changes(target.reference, prepared, values, base)
+        if target.calibration is not None:
+            names, values, base = _recalibrated(target.calibration, names, values, base)
         columns, sums = self._by_column(values)
         return Reasons(columns, sums, base, names[which])
 
@@ -94,6 +97,16 @@ def _from_changes(
     values = reference.share * values
     values[:, reference.place] += reference.values(rows.arrays["numeric"]) - reference.center
     return values, reference.share * base + reference.center
+
+
+def _recalibrated(
+    calibration: Calibration, names: np.ndarray, values: np.ndarray, base: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Contributions (N, P) and base to the log-odds after a recalibration; where that is no line, before it, and the names say so."""
+    if calibration.line is None:
+        return np.asarray([f"{name} before its recalibration" for name in names], object), values, base
+    slope, intercept = calibration.line
+    return names, slope * values, slope * base + intercept
 
 
 def refuse_unexplained(name: str) -> None:

@@ -7,7 +7,7 @@ class_metrics    the metrics of classes; labels: those of predicted labels
 number_metrics   the metrics of numbers
 number_losses    the losses of numbers
 focal            focal loss, for networks and for trees
-calibration      how the event's probability is recalibrated
+calibration      how probabilities of classes are recalibrated
 threshold        from which probability on the event is predicted
 objective        what a training minimises, and on which scale
 completion       going on with a text

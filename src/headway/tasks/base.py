@@ -53,7 +53,7 @@ class Target:
     objective: Objective = PLAIN
     """What is minimised, fitted to the training rows. A store's target does not know it: one store serves all objectives."""
     calibration: Calibration | None = None
-    """How the probability of the second of two classes is recalibrated."""
+    """How the probabilities of the classes are recalibrated."""
     threshold: Threshold | None = None
     """From which probability on the second of two classes is predicted; None: the likelier class is."""
     reference: Reference | None = None

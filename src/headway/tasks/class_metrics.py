@@ -272,6 +272,8 @@ METRICS = (
         _sk_labels("accuracy_score"),
         of_counts(_accuracy),
         counts_cases=True,
+        of_labels=True,
+        trials=lambda target, _prediction: np.ones(len(target), bool),
     ),
     Metric(
         "average_precision",
@@ -284,7 +286,15 @@ METRICS = (
         needs_rarer=True,
     ),
     Metric(
-        "f1", "F1", True, _sk_labels("f1_score"), of_counts(_f1), counts_cases=True, needs_rarer=True, is_macro=True
+        "f1",
+        "F1",
+        True,
+        _sk_labels("f1_score"),
+        of_counts(_f1),
+        counts_cases=True,
+        needs_rarer=True,
+        is_macro=True,
+        of_labels=True,
     ),
     *LABEL_METRICS,
     Metric(

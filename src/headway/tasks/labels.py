@@ -158,6 +158,16 @@ def _value(name: str) -> Value:
     return value
 
 
+def _predicted(_target: np.ndarray, prediction: np.ndarray) -> np.ndarray | None:
+    """(N,) bool: the rows that are predicted to be the event."""
+    return prediction.argmax(1) == 1 if prediction.shape[1] == 2 else None
+
+
+def _actual(target: np.ndarray, prediction: np.ndarray) -> np.ndarray | None:
+    """(N,) bool: the rows that are the event."""
+    return target == 1 if prediction.shape[1] == 2 else None
+
+
 PRECISION = Metric(
     "precision",
     "precision",
@@ -167,6 +177,8 @@ PRECISION = Metric(
     counts_cases=True,
     needs_rarer=True,
     is_macro=True,
+    of_labels=True,
+    trials=_predicted,
 )
 RECALL = Metric(
     "recall",
@@ -177,6 +189,8 @@ RECALL = Metric(
     counts_cases=True,
     needs_rarer=True,
     is_macro=True,
+    of_labels=True,
+    trials=_actual,
 )
 BALANCED_ACCURACY = Metric(
     "balanced_accuracy",
@@ -187,6 +201,16 @@ BALANCED_ACCURACY = Metric(
     needs="every class",
     counts_cases=True,
     needs_rarer=True,
+    of_labels=True,
 )
-MCC = Metric("mcc", "MCC", True, _value("matthews_corrcoef"), of_counts(_mcc), counts_cases=True, needs_rarer=True)
+MCC = Metric(
+    "mcc",
+    "MCC",
+    True,
+    _value("matthews_corrcoef"),
+    of_counts(_mcc),
+    counts_cases=True,
+    needs_rarer=True,
+    of_labels=True,
+)
 LABEL_METRICS = (PRECISION, RECALL, BALANCED_ACCURACY, MCC)

@@ -173,6 +173,7 @@ Value = Callable[[np.ndarray, np.ndarray], float]
 
 
 Sizes = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Trials = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,10 @@ class Metric:
     """(N,) how much each row counts, of target and prediction, where rows are as unequal as documents are; None where they are alike."""
     is_macro: bool = False
     """Whether it is of the event where there are two classes, and else the mean over classes."""
+    of_labels: bool = False
+    """Whether it is of the predicted classes, so that of two classes it depends on the threshold."""
+    trials: Trials | None = None
+    """(N,) bool of target and prediction: the rows of which it is the share that are right; None where it is no share of rows."""
     is_biased: bool = False
     """Whether resampling alone moves it, as noise moves a sum of absolute gaps: its draws are brought back around the value."""
 

@@ -1,0 +1,66 @@
+"""What only people can know of a table: which columns name the series, which numbers name things, which of two numbers is the event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headway.draft.drafting import draft
+from headway.project import load_project
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "conf").mkdir()
+    return tmp_path
+
+
+def sales(stores: int = 4) -> pd.DataFrame:
+    days = pd.date_range("2024-01-01", periods=120)
+    rng = np.random.default_rng(0)
+    rows = [(day.date(), store, float(rng.gamma(3, 10))) for day in days for store in range(1, stores + 1)]
+    return pd.DataFrame(rows, columns=["day", "store", "sold"])
+
+
+def test_several_series_are_asked_about_with_the_line_to_edit(root: Path) -> None:
+    sales().to_csv(root / "t.csv", index=False)
+    made = draft("t.csv", "sold", None, root)
+    series = load_project("t", root).data.series
+    assert series is not None
+    assert series.groups == ("store",)
+    (question,) = (line for line in made.decisions if line.startswith("question: does each store have a series"))
+    number = int(question.split("correct line ")[1].split()[0])
+    assert made.text.splitlines()[number - 1] == "    groups: [store]"
+    sales().query("store == 1").to_csv(root / "one.csv", index=False)
+    assert not [line for line in draft("one.csv", "sold", None, root).decisions if "question: does each" in line]
+
+
+def test_hours_beside_a_column_of_days_are_part_of_the_moment_and_name_no_series(root: Path) -> None:
+    sales(24).rename(columns={"store": "hour"}).to_csv(root / "t.csv", index=False)
+    draft("t.csv", "sold", None, root)
+    assert load_project("t", root).data.series is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("user_id", "categorical"), ("StoreId", "categorical"), ("zip_code", "categorical"), ("store_size", "numeric")],
+)
+def test_numbers_that_name_things_are_codes_however_many_there_are(root: Path, name: str, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(100, 400, 2000)
+    pd.DataFrame({name: numbers, "x": rng.normal(size=2000), "y": rng.integers(0, 2, 2000)}).to_csv(
+        root / "t.csv", index=False
+    )
+    draft("t.csv", "y", None, root)
+    assert load_project("t", root).data.features[name] == kind
+
+
+@pytest.mark.parametrize(("other", "positive"), [("0", "1"), ("2", "2")])
+def test_1_is_the_event_beside_0_and_beside_2_the_rarer_is(root: Path, other: str, positive: str) -> None:
+    values = ["1"] * 210 + [other] * 90 if other == "2" else ["1"] * 210 + ["0"] * 90
+    pd.DataFrame({"x": np.random.default_rng(0).normal(size=300), "y": values}).to_csv(root / "t.csv", index=False)
+    draft("t.csv", "y", None, root)
+    assert load_project("t", root).data.positive == positive
