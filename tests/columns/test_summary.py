@@ -14,7 +14,7 @@ import pytest
 
 from headway.columns import column_type
 from headway.columns.frequencies import EXACT_VALUES
-from headway.columns.hashes import HASHES
+from headway.columns.hashes import HASHES, of_numbers
 from headway.columns.summary import LARGEST, Summary
 from headway.data.profile import read_summary
 
@@ -70,6 +70,13 @@ def texts(seed: int) -> pd.Series:
     return column.mask(pd.Series(rng.random(len(column)) < rng.choice([0.0, 0.2, 1.0])), None)
 
 
+def test_numbers_are_hashed_as_pandas_hashes_them() -> None:
+    for rows in (0, 1, 16_384, 40_001):
+        values = np.random.default_rng(rows).normal(size=rows) * 1e5
+        values[::7] = -0.0
+        assert of_numbers(values).tolist() == pd.util.hash_array(values + 0.0).tolist()
+
+
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("kind", ["categorical", "text"])
 @pytest.mark.parametrize("coded", [False, True])
@@ -81,6 +88,7 @@ def test_a_summary_of_texts_says_what_pandas_says(kind: str, seed: int, coded: b
     assert (made.rows, made.nulls) == (len(column), int(column.isna().sum()))
     assert made.distinct == len(counts)
     assert made.counts is not None
+    assert list(made.counts.items()) == sorted(made.counts.items(), key=lambda pair: (-pair[1], pair[0]))
     assert sorted(made.counts.values()) == sorted(counts)
     assert [n for _, n in made.frequent] == counts.head(20).tolist()
     short = {value: n for value, n in made.counts.items() if kind == "categorical" or len(value) < 200}

@@ -79,8 +79,9 @@ class Frequencies:
     def counts(self) -> dict[str, int]:
         """How often each text occurs, the most frequent first, ties by name."""
         self._add_up()
-        pairs = zip(self._values.to_pylist(), self._counts.tolist(), strict=True)
-        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+        table = pa.table({"value": self._values, "count": self._counts})
+        ordered = table.sort_by([("count", "descending"), ("value", "ascending")])
+        return dict(zip(ordered["value"].to_pylist(), ordered["count"].to_pylist(), strict=True))
 
     def most_common(self, most: int) -> list[tuple[str, int]]:
         """The most frequent texts and their counts, ties by name."""

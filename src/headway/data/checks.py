@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.columns import column_type
+from headway.columns.mixing import spread
 from headway.data.alone import SAMPLE, Alone, sum_of_columns
 from headway.data.config import SPLITS, DataConfig, ValidationConfig
 from headway.data.identity import GOLDEN, row_hashes
 from headway.data.passes import run
 from headway.data.split import TEST, TRAIN, VALIDATION, Division
-from headway.data.spread import spread
 from headway.tasks import TaskName, target_task
 
 if TYPE_CHECKING:

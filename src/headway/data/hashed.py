@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.columns.mixing import spread
 from headway.data.chunks import Chunk
 from headway.data.digests import file_digests
 from headway.data.identity import GOLDEN, RowHashes
 from headway.data.kept import Kept, KeptHashes
 from headway.data.known import file_key
 from headway.data.scratch import Scratch
-from headway.data.spread import spread
 
 if TYPE_CHECKING:
     from headway.data.source import Table

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from headway.columns.mixing import spread
 from headway.data.identity import GOLDEN
-from headway.data.spread import spread
 
 BLOCK = 1 << 22
 """Values of windows that are held at once."""

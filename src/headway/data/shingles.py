@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from headway.data.spread import spread
+from headway.columns.mixing import spread
 
 WINDOW = 48
 """Bytes of a run: shorter ones are phrases that every text has, longer ones miss passages that were changed a little."""

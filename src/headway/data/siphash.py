@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from headway.data.spread import spread
+from headway.columns.mixing import spread
 
 _KEY = np.frombuffer(b"0123456789123456", "<u8")
 _START = tuple(

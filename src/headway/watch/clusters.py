@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns.continuous import numbers
+from headway.columns.mixing import spread
 from headway.data.identity import GOLDEN
-from headway.data.spread import spread
 from headway.files.records import Record
 
 BUCKETS = 1024
