@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from headway.columns.category import canonical_text
+from headway.columns.category import Category, canonical_text
 from headway.columns.codes import by_value, decoded, in_order, is_coded
+from headway.columns.counts import counts_of
 from headway.columns.values import Place, refusal
 
 WORDS = ["b", "a", "4.0", "4", "+4", "", "ü", "TRUE", "true", "a longer one"]
@@ -72,3 +73,22 @@ def test_an_error_names_rows() -> None:
 
     with pytest.raises(ValueError, match=r"but 2 values are not \(row 103: 'bad', row 105: 'bad'\)"):
         by_value(column, convert)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_category_gives_codes_of_texts_the_numbers_of_the_texts(seed: int) -> None:
+    column = random_codes(seed)
+    plain = column.dictionary_decode()
+    category = Category("c", ("a", "4", "true"))
+    for missing in ((), ("b", "ü")):
+        (expected,), (numbers,) = category.apply(plain, missing), category.apply(column, missing)
+        assert numbers.dtype == expected.dtype == np.int32
+        assert numbers.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_codes_of_texts_are_counted_as_the_texts(seed: int) -> None:
+    column = in_order(random_codes(seed))
+    some = column.filter(pa.array(np.random.default_rng(seed).random(len(column)) < 0.3))
+    if len(set(some.dictionary.to_pylist())) == len(some.dictionary):
+        assert counts_of(some).equals(counts_of(some.dictionary_decode()))

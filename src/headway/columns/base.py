@@ -51,6 +51,9 @@ class Encoding(ABC):
     array: ClassVar[Literal["numeric", "categorical"]] = "numeric"
     """Which of the two prepared arrays its columns go to."""
 
+    takes_codes: ClassVar[bool] = False
+    """Whether `apply` takes codes of texts, too: see `headway.columns.codes`."""
+
     lenient: ClassVar[bool] = False
     """Whether the encoding itself reads NaN as null and respells unknown values: see `headway.data.canonical`."""
 
@@ -119,6 +122,9 @@ class RaggedEncoding(Encoding):
 
 class Fitter(ABC):
     """Fits an encoding, block by block of the training rows. ``block`` is most of the work, ``add`` is done in the rows' order."""
+
+    takes_codes: ClassVar[bool] = False
+    """Whether `block` takes codes of texts, too."""
 
     @abstractmethod
     def block(self, column: pa.Array, labels: pa.Array) -> Any:

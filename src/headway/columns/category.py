@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared, Suggestion
+from headway.columns.codes import is_coded
 from headway.columns.config import PrepareConfig
 from headway.columns.counts import Counts, counts_of
 from headway.columns.discrete import Discrete
@@ -44,6 +45,7 @@ class Category(Encoding):
 
     group: ClassVar[str] = "categories"
     array: ClassVar[Literal["numeric", "categorical"]] = "categorical"
+    takes_codes: ClassVar[bool] = True
     lenient: ClassVar[bool] = True
 
     def kind_name(self) -> str:
@@ -57,6 +59,10 @@ class Category(Encoding):
 
         The values are in their one spelling, so that only what is none of them has to be respelled.
         """
+        if is_coded(column):
+            (each,) = self.apply(column.dictionary, missing)
+            places = pc.fill_null(column.indices, len(each)).to_numpy(zero_copy_only=False)
+            return [np.append(each, np.int32(MISSING))[places]]
         positions = pc.index_in(column, value_set=self._coded)
         if not positions.null_count:
             return [np.frombuffer(positions.buffers()[1], np.int32, len(positions), 4 * positions.offset)]
@@ -114,6 +120,8 @@ class Category(Encoding):
 
 class CategoryFitter(Fitter):
     """Counts the values of the training rows."""
+
+    takes_codes = True
 
     def __init__(self, name: str, config: PrepareConfig, numbers: bool) -> None:
         self._name, self._config, self._numbers = name, config, numbers

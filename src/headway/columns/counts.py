@@ -5,6 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.columns.codes import written_out
+
 MOST = 8_000_000
 """Different texts kept; of more, the rarer half goes, and the counts of those that come again are too low by what went."""
 
@@ -15,9 +17,9 @@ WAITING = 1 << 18
 
 
 def counts_of(column: pa.Array) -> pa.Table:
-    """Of the texts of a block without its nulls: ``value`` and ``count``."""
+    """Of the texts of a block, or codes of them, without its nulls: ``value`` and ``count``."""
     pairs = column.drop_null().value_counts()
-    return pa.table({"value": pairs.field(0), "count": pairs.field(1)})
+    return pa.table({"value": written_out(pairs.field(0)), "count": pairs.field(1)})
 
 
 class Counts:

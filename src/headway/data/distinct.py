@@ -27,11 +27,25 @@ class Values(Meter):
 
     def measure(self, columns: Columns) -> pa.Table:
         """The distinct values of some rows, as in `table`."""
-        array = columns[self.columns[0]].array
+        array = columns[self.columns[0]].coded
+        if pa.types.is_dictionary(array.type):
+            return self._of_codes(array, columns.start + 1)
         names = {"value": array, "count": pa.array(np.ones(len(array), np.int64))}
         if self.with_rows:
             names["row"] = pa.array(np.arange(columns.start + 1, columns.start + len(array) + 1))
         return self._merge(pa.table(names).filter(pc.is_valid(array)))
+
+    def _of_codes(self, array: pa.DictionaryArray, first: int) -> pa.Table:
+        """As `_merge` of the texts, every one of which occurs; ``first``: the number of the first row."""
+        rows = np.flatnonzero(array.is_valid())
+        codes = array.indices.drop_null().to_numpy(zero_copy_only=False)
+        counts = np.bincount(codes, minlength=len(array.dictionary))
+        names = {"value": array.dictionary, "count": pa.array(counts, pa.int64())}
+        if self.with_rows:
+            last = np.zeros(len(counts), np.int64)
+            last[codes] = rows + first  # of equal codes, NumPy keeps the last
+            names["row"] = pa.array(last)
+        return pa.table(names)
 
     def add(self, partial: pa.Table) -> None:
         """Add rows."""

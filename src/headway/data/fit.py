@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headway.columns import column_type, groups
 from headway.columns.base import Encoding, Fitter
+from headway.columns.codes import decoded, written_out
 from headway.columns.config import PrepareConfig
 from headway.columns.summary import Summary
 from headway.columns.text import DocumentTokens
@@ -116,17 +117,21 @@ class Fitting:
 
     def block(self, chunk: Chunk) -> _Partial:
         """The file, and what some rows come to: of the target, of each column in the fitters' order, and their part of the sample."""
-        here = self._parts[chunk.start : chunk.start + chunk.batch.num_rows] == TRAIN
-        train = chunk.batch.filter(pa.array(here))
-        values, target = train.column(self.target.name), self._new_target(self.target.name)
+        here = self._parts[chunk.start : chunk.start + chunk.rows] == TRAIN
+        train = chunk.held.filter(pa.array(here))
+        values, target = written_out(train.column(self.target.name)), self._new_target(self.target.name)
         target.update(values)
         if not self._fits[chunk.file]:
             return chunk.file, target, None, None
         labels = _labels(values, self._task.has_classes)
-        partials = [fitter.block(train.column(name), labels) for name, fitter in self.fitters.items()]
+        columns = {name: train.column(name) for name in self.fitters}
+        partials = [
+            fitter.block(columns[name] if fitter.takes_codes else written_out(columns[name]), labels)
+            for name, fitter in self.fitters.items()
+        ]
         first = self._places.before(chunk.start)[TRAIN]
         within = np.searchsorted(self._in_sample, [first, first + train.num_rows])
-        return chunk.file, target, partials, train.take(pa.array(self._in_sample[slice(*within)] - first))
+        return chunk.file, target, partials, decoded(train.take(pa.array(self._in_sample[slice(*within)] - first)))
 
     def add(self, partial: _Partial) -> None:
         """Add what ``block`` returned."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from headway.columns import Kind, gives, groups, read_encoding
 from headway.columns.base import Encoding, Prepared
+from headway.columns.codes import written_out
 from headway.columns.ragged import Ragged
 from headway.columns.text import DocumentTokens
 from headway.columns.written import Written
@@ -117,7 +118,7 @@ class Preparation:
         )
 
     def apply(self, batch: pa.RecordBatch, strict: bool = False) -> dict[str, np.ndarray]:
-        """Canonical columns to ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32.
+        """Canonical columns, where texts may be codes, to ``numeric`` (B, F) float32 and ``categorical`` (B, C) int32.
 
         Infinities count as missing; where it is ``strict``, they raise BadValues.
         """
@@ -125,7 +126,10 @@ class Preparation:
 
         def side_by_side(name: str, kind: type[np.generic]) -> np.ndarray:
             encoded = (
-                one.apply(batch.column(one.column), missing, strict) for one in self.columns if one.array == name
+                one.apply(column if one.takes_codes else written_out(column), missing, strict)
+                for one in self.columns
+                if one.array == name
+                for column in (batch.column(one.column),)
             )
             return _side_by_side(chain.from_iterable(encoded), len(self.by_array[name]), batch.num_rows, kind)
 
@@ -134,7 +138,8 @@ class Preparation:
     def ragged(self, batch: pa.RecordBatch) -> dict[str, Ragged]:
         """Canonical columns to the tokens of each row."""
         missing = self.null_values if self.null_is_value else ()
-        return {name: one.ragged(batch.column(one.column), missing) for name, one in self.by_ragged.items()}
+        columns = {name: written_out(batch.column(one.column)) for name, one in self.by_ragged.items()}
+        return {name: one.ragged(columns[name], missing) for name, one in self.by_ragged.items()}
 
     def lacking(self, kinds: Mapping[str, Kind], takes: Collection[str]) -> list[str]:
         """Of the columns that could become what a model ``takes``, those without an encoding: training could learn nothing from them."""

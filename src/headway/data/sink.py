@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headway.columns.codes import decoded, written_out
 from headway.columns.ragged import Ragged
 from headway.data.arrays import AppendedFile, GrowingRagged, PlacedArray
 from headway.data.chunks import Chunk
@@ -147,18 +148,18 @@ class Filling:
 
     def block(self, chunk: Chunk) -> tuple[int, list[_Piece]]:
         """Prepare rows and write their arrays, where the files are open. Returns what is still to be written."""
-        end = chunk.start + chunk.batch.num_rows
+        end = chunk.start + chunk.rows
         if end <= self._done:
             return end, []
         if chunk.start < self._done:  # blocks end elsewhere than in the process that was killed
-            chunk = Chunk(chunk.file, self._done, chunk.batch.slice(self._done - chunk.start))
-        arrays, ragged = self._prepared(chunk.batch), self._preparation.ragged(chunk.batch)
+            chunk = Chunk(chunk.file, self._done, chunk.held.slice(self._done - chunk.start))
+        arrays, ragged = self._prepared(chunk.held), self._preparation.ragged(chunk.held)
         here, pieces = self._parts[chunk.start : end], []
         for part, at in enumerate(self._places.before(chunk.start)):
             rows = np.flatnonzero(here == part)
             if not len(rows):
                 continue
-            raw = chunk.batch.filter(pa.array(here == part)) if part == _TEST else None
+            raw = decoded(chunk.held.filter(pa.array(here == part))) if part == _TEST else None
             in_order = _Rows(
                 {name: one.take(rows) for name, one in ragged.items()},
                 None if raw is None else (raw.schema, packed(raw)),
@@ -186,7 +187,7 @@ class Filling:
     def _prepared(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         """The arrays of some rows. Raises DataError on a target or a weight that cannot be used."""
         preparation = self._preparation
-        target = encoded_target(preparation.target, batch.column(preparation.target.column))
+        target = encoded_target(preparation.target, written_out(batch.column(preparation.target.column)))
         weights = {} if self._weight is None else {"weight": weights_of(batch, self._weight)}
         return {**preparation.apply(batch), "target": target, **weights}
 
