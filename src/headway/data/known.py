@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from headway import __version__
+from headway.columns.hashes import HASHES
 from headway.data.digests import file_digests
 from headway.data.folders import folder_values
 from headway.data.passes import run
@@ -80,7 +81,8 @@ class KnownProfiles:
         part, file = self._part.profile(), self._files[self._file]
         if not part.rows:
             return
-        if file_digests([file], self._root)[file] == self._digests[file]:  # else the file changed while it was read
+        is_larger = part.is_wide and part.rows < HASHES  # than the rows themselves, which are read as quickly
+        if not is_larger and file_digests([file], self._root)[file] == self._digests[file]:  # else it changed meanwhile
             _keep(self._paths[self._file], part)
         self._whole.merge(part)
 

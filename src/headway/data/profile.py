@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from headway.data.source import Chunk, Table
 
 
+WIDE = 1000
+"""Columns of more than this are kept as an outline."""
+
+_MERGED_BY = ("heavy", "hashes", "sketch")
+
+
 @dataclass(frozen=True)
 class Profile:
     """All columns of a table."""
@@ -27,10 +33,26 @@ class Profile:
         """As plain values."""
         return {"rows": self.rows, "columns": {name: column.to_json() for name, column in self.columns.items()}}
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether its JSON would be too large to be looked at: of 20,000 columns, 400 MB."""
+        return len(self.columns) > WIDE
+
+    def outline(self) -> dict[str, object]:
+        """As people read it: each column's tenths, and not what profiles are merged by, which takes 20 kB a column."""
+        columns = {name: _outline(column) for name, column in self.columns.items()}
+        return {"rows": self.rows, "outline": True, "columns": columns}
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Profile:
         """What to_json gave."""
         return cls(values["rows"], {name: read_summary(column) for name, column in values["columns"].items()})
+
+
+def _outline(column: Summary) -> dict[str, object]:
+    values = {key: value for key, value in column.to_json().items() if key not in _MERGED_BY}
+    edges, _ = column.bins(10, 0)
+    return {**values, "tenths": list(edges)} if edges else values
 
 
 def read_summary(values: Mapping[str, Any]) -> Summary:

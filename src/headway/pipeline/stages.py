@@ -48,7 +48,8 @@ def validate(run: RunDirectory, root: Path, report: Reporter) -> Validation:
         write_json(
             run.path / "data.json", {**examined.validation.source.to_json(), "contents": contents_of(run, table)}
         )
-        write_json(run.path / "profile.json", examined.profile.to_json())
+        profile = examined.profile
+        write_json(run.path / "profile.json", profile.outline() if profile.is_wide else profile.to_json())
         examined.validation.write(run.path / "validation.json")
         write_atomically(run.path / "validation.html", examined.page())
     tell(report, examined.warnings, examined.failures, examined.summary)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from headway.columns import Kind
 from headway.data.digests import file_digests
-from headway.data.profile import Profile
+from headway.data.profile import Profile, profile_table
 from headway.data.split import Division
 from headway.errors import ConfigError, DataError, TrainingError
 from headway.files import checksums
@@ -63,8 +63,8 @@ def keep_reference(
     """
     from headway.watch.units import relate
 
-    profile = Profile.from_json(read_json(run.path / "profile.json"))
-    table = runs.rows_of(run, project, root)
+    values, table = read_json(run.path / "profile.json"), runs.rows_of(run, project, root)
+    profile = profile_table(table) if values.get("outline") else Profile.from_json(values)
     prediction = None if test is None else profile_predictions([test.predictions], classes)
     reference = summarise(profile, prediction, sorted(file_digests(table.files, root).values()))
     if divided:
@@ -200,7 +200,7 @@ def _compare(run: RunDirectory, root: Path, report: Reporter) -> WatchResult:
     request = Request(project.data, str(root), plan.source, kinds, plan.bundle, plan.files, reference.together)
     newest = _measure(run, request)
     profile, sizes = newest.profile, newest.sizes
-    write_json(run.path / "profile.json", profile.to_json())
+    write_json(run.path / "profile.json", profile.outline() if profile.is_wide else profile.to_json())
     changes = shifts(reference, profile, newest.prediction, project.watch, sizes)
     units = _units(reference, project, profile.rows, sizes)
     report.progress(0.7, "judging nulls and categories")
