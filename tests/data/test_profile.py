@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from headway.columns import Kind
-from headway.data.profile import Profile, Profiler
+from headway.data.profile import WIDE, Profile, Profiler
 
 KINDS: dict[str, Kind] = {"x": "numeric", "c": "categorical", "day": "date", "note": "text", "id": "categorical"}
 ROWS = 150_000
@@ -110,3 +110,20 @@ def test_columns_without_values_are_profiled_without_a_fuss() -> None:
     column = profiler.profile().columns["x"]
     assert (column.mean, column.std, column.min, column.nulls) == (None, None, None, 2)
     assert np.isnan(column.quantiles([0.5])).all()
+
+
+def test_a_wide_profile_is_kept_as_an_outline_that_has_no_part_of_the_rows() -> None:
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(500, WIDE + 1))
+    profiler = Profiler({f"x{i}": "numeric" for i in range(WIDE + 1)})
+    profiler.update(pa.RecordBatch.from_arrays(list(values.T), names=[f"x{i}" for i in range(WIDE + 1)]))
+    profile = profiler.profile()
+    assert profile.is_wide
+    outline = json.loads(json.dumps(profile.outline()))
+    own, whole = outline["columns"]["x7"], profile.columns["x7"].to_json()
+    assert {name: own[name] for name in ("nulls", "mean", "min", "max", "distinct")} == {
+        name: whole[name] for name in ("nulls", "mean", "min", "max", "distinct")
+    }
+    below = [(values[:, 7] <= edge).mean() for edge in own["tenths"]]
+    np.testing.assert_allclose(below, np.arange(1, 10) / 10, atol=0.003)
+    assert len(json.dumps(own)) < 600 < len(json.dumps(whole)) / 10

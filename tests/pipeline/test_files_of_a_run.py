@@ -100,3 +100,24 @@ def test_a_validated_file_that_changes_or_goes_is_one_line(run: RunDirectory) ->
     assert str(raised.value) == f"{stayed} is missing; {fix}"
     file.write_bytes(content)
     stages.prepare(run, root, Silent())
+
+
+def test_a_wide_table_whose_profile_is_an_outline_has_the_same_reference(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, project = run.root, project_of(run)
+    stages.prepare(run, root, Silent())
+    run.predictions("test").parent.mkdir()
+    np.save(run.predictions("test"), np.linspace(0, 1, Store(run.store).rows["test"]))
+
+    def reference() -> Reference:
+        run.bundle.mkdir(exist_ok=True)
+        checksums.seal(run.bundle)
+        ExamOfRows(run, project, root).keep_reference()
+        return Reference.of(run.bundle, "1")
+
+    narrow = reference()
+    monkeypatch.setattr("headway.data.profile.WIDE", 1)
+    stages.validate(run, root, Silent())
+    assert "hashes" not in (run.path / "profile.json").read_text()
+    assert reference() == narrow
