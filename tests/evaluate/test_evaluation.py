@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 from sklearn.calibration import calibration_curve
@@ -351,6 +352,25 @@ def test_a_champion_is_measured_on_the_rows_that_it_has_not_learnt_from() -> Non
     assert evaluation.champion is not None
     assert evaluation.champion.metrics["auc"].value == pytest.approx(expected)
     assert evaluation.metrics["auc"].value == pytest.approx(roc_auc_score(target, noise))
+
+
+def test_texts_as_categories_are_the_groups_that_the_texts_are() -> None:
+    rng = np.random.default_rng(4)
+    texts = rng.choice(["b", "a", "other", "c", "rare"], 400, p=[0.4, 0.3, 0.2, 0.09, 0.01])
+    of_texts, of_categories = groups(texts), groups(pd.Categorical(texts, categories=["rare", "c", "other", "b", "a"]))
+    assert list(of_texts) == list(of_categories)
+    for name, rows in of_texts.items():
+        np.testing.assert_array_equal(rows, of_categories[name])
+
+
+def test_pictures_of_many_rows_show_a_sample_and_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr("headway.evaluate.plots.MOST_ROWS", 1000)
+    monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda _, text, **_style: titles.append(text))
+    target = np.random.default_rng(5).normal(size=3000)
+    evaluation = Evaluation("regression", "rmse", metrics={"rmse": Estimate(1.0, 0.9, 1.1)})
+    draw(tmp_path, (), target, {"model": target + 1}, evaluation, [])
+    assert "Predicted against actual, 1,000 of 3,000 rows" in titles
 
 
 def test_of_a_single_unit_nothing_is_said_of_a_difference_and_the_evaluation_is_json_all_the_same() -> None:

@@ -120,6 +120,12 @@ def test_an_interval_is_read_as_it_was_written_and_one_of_an_earlier_bundle_keep
     np.testing.assert_array_equal(read.bounds(np.array([-5.0, 1e6]), none), [[-7.0, 1e6 - 2], [-2.0, 1e6 + 3]])
 
 
+def test_coverage_of_a_sample_says_of_how_many_rows_it_is() -> None:
+    target = np.random.default_rng(6).normal(size=400)
+    measured = coverage(0.9, target, np.zeros(400), np.full(400, -9.0), np.full(400, 9.0), of_rows=4000)
+    assert measured.text == "90 % intervals hold 100.0 % of 400 of 4,000 test rows"
+
+
 def test_coverage_says_what_the_intervals_hold_in_all_and_by_quarter() -> None:
     prediction = np.arange(8.0)
     target = prediction + np.array([0, 0, 2, 0, 0, 0, 2, 2])

@@ -11,9 +11,17 @@ QUARTERS = (0.25, 0.5, 0.75)
 
 
 def coverage(
-    level: float, target: np.ndarray, prediction: np.ndarray, low: np.ndarray, high: np.ndarray
+    level: float,
+    target: np.ndarray,
+    prediction: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    of_rows: int | None = None,
 ) -> IntervalCoverage:
-    """Of test rows (N,): all, and by quarter of the predictions. Rows of one prediction stay together: there may be fewer quarters."""
+    """Of test rows (N,): all, and by quarter of the predictions. Rows of one prediction stay together: there may be fewer quarters.
+
+    ``of_rows``: how many test rows there are, where these are a sample.
+    """
     covered, width = (low <= target) & (target <= high), high - low
     quarter = np.searchsorted(np.unique(np.quantile(prediction, QUARTERS)), prediction, side="right")
 
@@ -24,4 +32,5 @@ def coverage(
         )
 
     everything = on(np.ones(len(target), bool))
-    return IntervalCoverage(level, everything, tuple(on(quarter == number) for number in np.unique(quarter)))
+    quarters = tuple(on(quarter == number) for number in np.unique(quarter))
+    return IntervalCoverage(level, everything, quarters, len(target) if of_rows is None else of_rows)

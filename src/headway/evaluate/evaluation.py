@@ -22,9 +22,10 @@ from headway.evaluate.result import (
     ReferenceResult,
     UnitCount,
 )
-from headway.evaluate.slices import measure_slices
+from headway.evaluate.slices import SliceValues, measure_slices
 from headway.evaluate.standing import Standing
 from headway.evaluate.undefined import reasons
+from headway.machine.cores import allowed_cores
 from headway.tasks import TaskName, task_of
 
 
@@ -45,7 +46,7 @@ def evaluate(
     *,
     units: Units,
     seconds: Mapping[str, float],
-    slice_values: Mapping[str, np.ndarray],
+    slice_values: Mapping[str, SliceValues],
     reference: Reference | None,
     model_name: str,
     resamples: int,
@@ -60,7 +61,11 @@ def evaluate(
     def measured_on(name: str) -> Metrics:
         return measure(task, target, predictions[name], resamples, units=units, further=further)
 
-    with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter's lock
+    # numpy lets go of the interpreter's lock; more threads than cores only hold more memory.
+    with ThreadPoolExecutor(len(allowed_cores())) as pool:
+        of_slices = pool.submit(
+            measure_slices, task, target, predictions["model"], slice_values, resamples, units, classes, further=further
+        )
         measured = dict(zip(predictions, pool.map(measured_on, predictions), strict=True))
     ordered = {name: _first(values, metric) for name, values in measured.items()}
     baselines = {name: values for name, values in ordered.items() if name != "model"}
@@ -74,9 +79,7 @@ def evaluate(
         metrics=ordered["model"],
         undefined={name: reasons(classes, target, predictions[name], m) for name, m in ordered.items()},
         baselines={name: BaselineResult(m, seconds.get(name)) for name, m in baselines.items()},
-        slices=measure_slices(
-            task, target, predictions["model"], slice_values, resamples, units, classes, further=further
-        ),
+        slices=of_slices.result(),
         per_class=measure_classes(classes, target, predictions["model"], resamples, units),
         event=None if event is None else event_rate(classes, target, rare=gate.metric is None and metric != default),
         calibration=() if event is None else reliability(target, event),

@@ -20,7 +20,7 @@ from headway.evaluate.decision import Decision
 from headway.evaluate.margin import Margin, margin_of
 from headway.evaluate.metrics import METRICS, deciding_units, differences, number_text, primary, title_of
 from headway.evaluate.resample import Units
-from headway.evaluate.slices import MIN_ROWS, groups
+from headway.evaluate.slices import MIN_ROWS, SliceValues, groups
 from headway.evaluate.standing import Standing
 from headway.tasks import TaskName
 
@@ -144,7 +144,7 @@ def decide(
     units: Units,
     usable: np.ndarray | None,
     note: str,
-    slice_values: Mapping[str, np.ndarray],
+    slice_values: Mapping[str, SliceValues],
     latency_ms: float,
     size_mb: float,
     champion_label: str | None,
@@ -243,7 +243,7 @@ def _slices(
     target: np.ndarray,
     candidate: np.ndarray,
     champion: np.ndarray,
-    slice_values: Mapping[str, np.ndarray],
+    slice_values: Mapping[str, SliceValues],
 ) -> list[str]:
     """The worst slice, if it lost more than the slice margin."""
     if gate.slice_margin is None:

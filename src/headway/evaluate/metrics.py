@@ -46,7 +46,7 @@ def measure(
     """
     units = units or Units("row", len(target))
     event = task_of(task).event(prediction)
-    if event is not None:
+    if event is not None and units.groups is None:
         order = np.argsort(-event, kind="stable")  # once, so that no resample has to be sorted
         target, prediction, units = target[order], prediction[order], units.in_order(order)
     shared: Shared = {}
@@ -82,27 +82,36 @@ def differences(
     """
     units = units or Units("row", len(target))
     definition = METRICS[metric]
-    sign = 1.0 if definition.higher_is_better else -1.0
-    of_a, of_b = definition.resampled(target, a, {}), definition.resampled(target, b, {})
-    first, second = (_value(definition, target, p, of, units.groups) for p, of in ((a, of_a), (b, of_b)))
+    apart = _apart(definition, target, a, b)
+    first, second = (_value(definition, target, p, of, units.groups) for p, of in zip((a, b), apart.parts, strict=True))
     if first is None or second is None:
         return (float("nan"),) * 3
-    difference, deciding = sign * (first - second), deciding_units(metric, target, a, units)
-    apart = Combined((of_a, of_b), lambda values: sign * (values[0] - values[1]))
+    difference = first - second if definition.higher_is_better else second - first
+    deciding = deciding_units(metric, target, a, units)
     draws = Bootstrap(units, resamples, seed).draws({"difference": apart}, {"difference": difference})["difference"]
-    most = most_apart(apart, units, target, a, b) if definition.counts_cases else 0.0
+    sample = units.sample(seed)
+    t, p, q = (target, a, b) if sample is None else (target[sample], a[sample], b[sample])
+    most = 0.0
+    if definition.counts_cases:
+        on_sample = (apart, units) if sample is None else (_apart(definition, t, p, q), units.take(sample))
+        most = most_apart(*on_sample, t, p, q)
     low, _ = interval(with_one_more(draws, -most, units.count, seed), deciding)
     _, high = interval(with_one_more(draws, most, units.count, seed), deciding)
     if definition.class_losses is not None and not np.array_equal(a, b):
-        rows = units.sample(seed)
-        t, of_rows, p, q = (target, units.rows, a, b) if rows is None else (target[rows], units.rows, a[rows], b[rows])
         won, expected = definition.class_losses(q) - definition.class_losses(p), (p + q) / 2
-        more = with_a_mistake(draws, difference, won, expected, t, of_rows, seed)
+        more = with_a_mistake(draws, difference, won, expected, t, units.rows, seed)
         low, high = _outer((low, high), interval(more, units.count))
     if units.codes is not None or not definition.counts_cases:
         sizes = np.ones(len(target)) if definition.sizes is None else definition.sizes(target, b)
         low, high = _widened(low, high, difference, apart, units, sizes, resamples, seed)
     return difference, float("nan") if low is None else low, float("nan") if high is None else high
+
+
+def _apart(metric: Metric, target: np.ndarray, a: np.ndarray, b: np.ndarray) -> Combined:
+    """How much better ``a`` is than ``b``."""
+    sign = 1.0 if metric.higher_is_better else -1.0
+    parts = metric.resampled(target, a, {}), metric.resampled(target, b, {})
+    return Combined(parts, lambda values: sign * (values[0] - values[1]))
 
 
 def _widened(

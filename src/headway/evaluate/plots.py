@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headway.evaluate.metrics import title_of
+from headway.evaluate.resample import Units
 from headway.evaluate.result import CalibrationBin, Evaluation, Importance
 from headway.tasks import task_of
 
@@ -28,6 +29,9 @@ DOTS = 110
 MOST_COLUMNS = 20
 MOST_POINTS = 600
 """Points of a curve: more cannot be seen."""
+MOST_ROWS = 200_000
+"""Test rows at most, drawn at random, that curves, histograms and densities show: more change nothing that can be seen. Only a confusion
+counts all rows."""
 
 Predictions = Mapping[str, np.ndarray]
 Points = Sequence[tuple[int, Mapping[str, float | None]]]
@@ -43,17 +47,22 @@ def draw(
 ) -> list[Path]:
     """Draw every picture that fits the task into ``folder``; ``points`` are a journal's metrics by step."""
     task = task_of(evaluation.task)
+    sample = Units("row", len(target)).sample(0, MOST_ROWS)
+    some, shown, which = target, predictions, ""
+    if sample is not None:
+        some, which = target[sample], f", {len(sample):,} of {len(target):,} rows"
+        shown = {name: values[sample] for name, values in predictions.items()}
     makers: dict[str, Callable[[], Figure | None]] = {
         "learning_curve": lambda: _learning(points),
         "metrics": lambda: _metrics(evaluation, task.baselines[0]),
         "importance": lambda: _importance(evaluation.importance),
     }
     of_rows: dict[str, Callable[[], Figure | None]] = {
-        "residuals": lambda: _residuals(target, predictions["model"]),
+        "residuals": lambda: _residuals(some, shown["model"], which),
         "confusion": lambda: _confusion(classes, target, predictions["model"]),
-        "roc": lambda: _roc(target, predictions),
-        "precision_recall": lambda: _precision_recall(target, predictions),
-        "calibration": lambda: _calibration(evaluation.calibration, predictions["model"][:, 1]),
+        "roc": lambda: _roc(some, shown, evaluation, which),
+        "precision_recall": lambda: _precision_recall(some, shown, evaluation, which),
+        "calibration": lambda: _calibration(evaluation.calibration, shown["model"][:, 1], which),
     }
     makers |= {name: of_rows[name] for name in task.pictures(classes, target)}
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,25 +164,34 @@ def _line(axes: Axes, name: str, x: np.ndarray, y: np.ndarray, label: str) -> No
     axes.plot(x, y, color=colour, linewidth=2.0 if own else 1.1, alpha=1.0 if own else 0.85, label=label)
 
 
-def _roc(target: np.ndarray, predictions: Predictions) -> Figure:
-    from sklearn.metrics import roc_auc_score, roc_curve
+def _with_value(name: str, metric: str, title: str, evaluation: Evaluation) -> str:
+    """The name of a curve, with its metric on all test rows."""
+    others = {baseline: result.metrics for baseline, result in evaluation.baselines.items()}
+    if evaluation.champion is not None:
+        others["champion"] = evaluation.champion.metrics
+    estimate = {"model": evaluation.metrics, **others}[name].get(metric)
+    return name if estimate is None or estimate.value is None else f"{name}, {title} {estimate.value:.4f}"
 
-    figure, axes = _figure("ROC", "false positive rate", "true positive rate", 4.8, 4.6)
+
+def _roc(target: np.ndarray, predictions: Predictions, evaluation: Evaluation, which: str) -> Figure:
+    from sklearn.metrics import roc_curve
+
+    figure, axes = _figure(f"ROC{which}", "false positive rate", "true positive rate", 4.8, 4.6)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
     for name in _names(predictions):
         score = predictions[name][:, 1]
         false, true, _ = roc_curve(target, score)
         x, y = _few(false, true)
-        _line(axes, name, x, y, f"{name}, AUC {roc_auc_score(target, score):.4f}")
+        _line(axes, name, x, y, _with_value(name, "auc", "AUC", evaluation))
     axes.set_aspect("equal")
     _legend(axes, "lower right")
     return figure
 
 
-def _precision_recall(target: np.ndarray, predictions: Predictions) -> Figure:
-    from sklearn.metrics import average_precision_score, precision_recall_curve
+def _precision_recall(target: np.ndarray, predictions: Predictions, evaluation: Evaluation, which: str) -> Figure:
+    from sklearn.metrics import precision_recall_curve
 
-    figure, axes = _figure("Precision and recall", "recall", "precision", 4.8, 4.6)
+    figure, axes = _figure(f"Precision and recall{which}", "recall", "precision", 4.8, 4.6)
     axes.axhline(
         target.mean(), color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label=f"share of positives {target.mean():.3f}"
     )
@@ -181,19 +199,19 @@ def _precision_recall(target: np.ndarray, predictions: Predictions) -> Figure:
         score = predictions[name][:, 1]
         precision, recall, _ = precision_recall_curve(target, score)
         x, y = _few(recall, precision)
-        _line(axes, name, x, y, f"{name}, average {average_precision_score(target, score):.4f}")
+        _line(axes, name, x, y, _with_value(name, "average_precision", "average", evaluation))
     axes.set_ylim(0, 1.02)
     _legend(axes, "best")
     return figure
 
 
-def _calibration(table: Sequence[CalibrationBin], probability: np.ndarray) -> Figure:
+def _calibration(table: Sequence[CalibrationBin], probability: np.ndarray, which: str) -> Figure:
     """Observed against predicted with Wilson intervals; below, how often each probability is given."""
     figure, _ = _figure("", "", "", 4.8, 5.2)
     figure.clear()
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     _style(top, "Calibration", "", "observed share")
-    _style(bottom, "", "predicted probability", "rows")
+    _style(bottom, "", f"predicted probability{which}", "rows")
     top.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="perfect")
     x, y = [row.predicted for row in table], np.array([row.observed for row in table])
     around = np.array([[row.observed - row.low for row in table], [row.high - row.observed for row in table]])
@@ -206,9 +224,8 @@ def _calibration(table: Sequence[CalibrationBin], probability: np.ndarray) -> Fi
 
 def _confusion(classes: Sequence[str], target: np.ndarray, prediction: np.ndarray) -> Figure:
     """Counts, coloured by the share of the true class; beyond twenty classes colours alone."""
-    from sklearn.metrics import confusion_matrix
-
-    counts = confusion_matrix(target, prediction.argmax(1), labels=list(range(len(classes))))
+    cells = target * len(classes) + prediction.argmax(1)
+    counts = np.bincount(cells, minlength=len(classes) ** 2).reshape(len(classes), -1)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = min(10.0, 3.2 + 0.45 * len(classes))
     figure, axes = _figure("Confusion", "predicted", "true", size + 0.6, size)
@@ -225,12 +242,12 @@ def _confusion(classes: Sequence[str], target: np.ndarray, prediction: np.ndarra
     return figure
 
 
-def _residuals(target: np.ndarray, prediction: np.ndarray) -> Figure:
+def _residuals(target: np.ndarray, prediction: np.ndarray, which: str) -> Figure:
     """Predicted against actual as densities, and the residuals' histogram."""
     figure, _ = _figure("", "", "", 8.4, 4.2)
     figure.clear()
     left, right = figure.subplots(1, 2)
-    _style(left, "Predicted against actual", "actual", "predicted")
+    _style(left, f"Predicted against actual{which}", "actual", "predicted")
     _style(right, "Residuals", "actual - predicted", "rows")
     low, high = np.quantile(np.concatenate([target, prediction]), [0.001, 0.999])
     if low == high:  # one value everywhere still needs a square to be drawn in

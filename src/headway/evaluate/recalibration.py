@@ -19,6 +19,8 @@ from headway.evaluate.resample import Units
 from headway.tasks.calibration import OF_MANY, SMALLEST, Calibration, log_odds
 
 FOLDS = 5
+MOST_ROWS = 500_000
+"""Validation rows at most, drawn by unit: a million take ten seconds, and say no more of two parameters."""
 FEWEST = 50
 """Validation rows at least: of each of two classes, and of all classes together where the method is one number for all."""
 
@@ -45,7 +47,10 @@ def methods_of(setting: str, classes: int) -> tuple[str, ...]:
 
 
 def recalibrated(methods: Sequence[str], target: np.ndarray, predictions: np.ndarray, units: Units) -> Trial:
-    """The best of the methods for the probabilities (N, K) of validation rows, where it helps."""
+    """The best of the methods for the probabilities (N, K) of validation rows, where it helps; of many rows on a sample."""
+    sample = units.sample(0, MOST_ROWS)
+    if sample is not None:
+        target, predictions, units = target[sample], predictions[sample], units.take(sample)
     too_few = _too_few(methods, target, units)
     if too_few:
         return Trial(None, f"no recalibration: {too_few}")

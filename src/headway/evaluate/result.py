@@ -146,17 +146,24 @@ class CoveredRows(Record):
 
 @dataclass(frozen=True)
 class IntervalCoverage(Record):
-    """How many test rows a regression's intervals of a stated ``level`` hold: of all, and of each quarter of the predictions."""
+    """How many test rows a regression's intervals of a stated ``level`` hold: of all, and of each quarter of the predictions.
+
+    ``of_rows``: how many test rows there are, of which many are only sampled; 0 in files of earlier code, which looked at all of them.
+    """
 
     level: float
     every: CoveredRows
     quarters: tuple[CoveredRows, ...]
+    of_rows: int = 0
 
     @property
     def text(self) -> str:
         """One line, for any page."""
         shares = ", ".join(f"{100 * rows.covered:.1f}" for rows in self.quarters)
-        line = f"{100 * self.level:.0f} % intervals hold {100 * self.every.covered:.1f} % of the test rows"
+        rows = (
+            f"{self.every.rows:,} of {self.of_rows:,} test rows" if self.every.rows < self.of_rows else "the test rows"
+        )
+        line = f"{100 * self.level:.0f} % intervals hold {100 * self.every.covered:.1f} % of {rows}"
         line += (
             f"; from the smallest to the largest quarter of the predictions {shares} %"
             if len(self.quarters) > 1

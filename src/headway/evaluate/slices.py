@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 
 from headway.evaluate.metrics import measure
 from headway.evaluate.resample import Units
@@ -17,21 +19,31 @@ MOST_VALUES = 12
 MIN_ROWS = 30
 OTHER = "other"
 
+SliceValues: TypeAlias = "np.ndarray | pd.Categorical[Any]"
+"""(N,) the values of a column; texts as categories, since ten million texts take gigabytes."""
 
-def groups(values: np.ndarray) -> dict[str, np.ndarray]:
+
+def groups(values: SliceValues) -> dict[str, np.ndarray]:
     """(N,) bool for each group: quartiles of numbers, the most frequent of other values, the rest as `other`.
 
     Each row is in exactly one group; what is not a finite number is `missing`.
     """
-    if values.dtype.kind in "iuf":
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
         numbers = values.astype(np.float64)
         finite = np.isfinite(numbers)
-        different, codes = np.unique(numbers[finite], return_inverse=True)
+        different = np.unique(numbers[finite])
         if len(different) > MOST_VALUES:
             return _quartiles(numbers, finite)
-        values = np.full(len(numbers), "missing", dtype=object)
-        values[finite] = np.array(_distinct(different), dtype=object)[codes]
-    names, codes, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
+        codes = np.full(len(numbers), len(different), np.int8)
+        codes[finite] = np.searchsorted(different, numbers[finite])
+        return _texts(pd.Categorical.from_codes(codes, pd.Index([*_distinct(different), "missing"])))
+    return _texts(values)
+
+
+def _texts(values: SliceValues) -> dict[str, np.ndarray]:
+    """The most frequent ones, and the rest."""
+    names, codes = _coded(values)
+    counts = np.bincount(codes, minlength=len(names))
     order = np.argsort(-counts, kind="stable")
     frequent_codes = [i for i in order[:MOST_VALUES] if counts[i] >= MIN_ROWS]
     masks = {str(names[i]): codes == i for i in frequent_codes}
@@ -39,6 +51,14 @@ def groups(values: np.ndarray) -> dict[str, np.ndarray]:
     if rest.any():  # a column may have a value of that name
         masks[OTHER] = masks.pop(OTHER, False) | rest
     return masks
+
+
+def _coded(values: SliceValues) -> tuple[np.ndarray, np.ndarray]:
+    """The different texts, sorted, and each row's (N,) by its number among them."""
+    if isinstance(values, np.ndarray):
+        return np.unique(values.astype(str), return_inverse=True)
+    names, new = np.unique(np.asarray(values.categories, str), return_inverse=True)
+    return names, new[values.codes]
 
 
 def _quartiles(numbers: np.ndarray, finite: np.ndarray) -> dict[str, np.ndarray]:
@@ -63,7 +83,7 @@ def measure_slices(
     task: TaskName,
     target: np.ndarray,
     prediction: np.ndarray,
-    slice_values: Mapping[str, np.ndarray],
+    slice_values: Mapping[str, SliceValues],
     resamples: int,
     units: Units,
     classes: Sequence[str] = (),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from headway.evaluate.baselines import Fitted
 from headway.evaluate.evaluation import beside, evaluate
 from headway.evaluate.importance import write_table
 from headway.evaluate.plots import draw
@@ -30,35 +34,70 @@ def exam_of(run: RunDirectory, project: Project, root: Path) -> Exam:
     return (ExamOfRows if has_target(project.task) else ExamOfText)(run, project, root)
 
 
+@dataclass(frozen=True)
+class _Predictions:
+    """Of the test rows: by the candidate's bundle and by the baselines; ``notes``: on baselines that are limited or left out.
+
+    ``candidate`` and ``champion``: what came of their bundles in a fresh process; no champion where none predicts these rows.
+    """
+
+    of_candidate: np.ndarray
+    baselines: Mapping[str, Fitted]
+    notes: Mapping[str, str]
+    candidate: Outcome
+    champion: Outcome | None
+
+    @property
+    def all(self) -> dict[str, np.ndarray]:
+        """By name, the candidate's as `model`."""
+        return {"model": self.of_candidate, **{name: fitted.prediction for name, fitted in self.baselines.items()}}
+
+
 def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) -> Evaluation:
     """Measure model, baselines, champion and reference; draw the pictures. Returns the evaluation."""
     from headway import tracking
 
-    exam = exam_of(run, project, root)
-    holder = tracking.holder(root, project.name)
+    exam, holder = exam_of(run, project, root), tracking.holder(root, project.name)
+    predictions = _predict(exam, holder, report)
+    report.progress(0.6, "measuring")
+    evaluation = compare(exam, _measure(exam, predictions), holder, predictions.champion)
+    if evaluation.rival:
+        report.warn(evaluation.rival)
+    report.progress(0.8, "drawing")
+    draw_pictures(exam, evaluation)
+    return evaluation
+
+
+def _predict(exam: Exam, holder: Holder | None, report: Reporter) -> _Predictions:
+    """Let bundles predict in a fresh process while the baselines are fitted here. The predictions are checked and kept."""
+    run = exam.run
     bundles = [run.bundle, *_champion_of_these_rows(exam, holder)]
     child = exam.rehearse(run.path / REHEARSAL, bundles, prompts=exam.prompts, importance=exam.importance)
     try:
         report.progress(0.1, "fitting the baselines")
         notes: dict[str, str] = {}
-        baselines = exam.baselines(project.evaluate.baselines, notes.__setitem__)
+        baselines = exam.baselines(exam.project.evaluate.baselines, notes.__setitem__)
         report.progress(0.5, f"predicting the {exam.row}s as a fresh process will")
     finally:
         code = await_end(child)
-    own, *others = outcomes(run, code)
-    candidate = exam.read(run.path / REHEARSAL / "0.npy")
-    exam.check(candidate)
-    predictions = {name: fitted.prediction for name, fitted in baselines.items()}
-    exam.keep({"test": candidate, **predictions})
-    report.progress(0.6, "measuring")
+    candidate, *others = outcomes(run, code)
+    of_candidate = exam.read(run.path / REHEARSAL / "0.npy")
+    exam.check(of_candidate)
+    exam.keep({"test": of_candidate, **{name: fitted.prediction for name, fitted in baselines.items()}})
+    return _Predictions(of_candidate, baselines, notes, candidate, others[0] if others else None)
+
+
+def _measure(exam: Exam, predictions: _Predictions) -> Evaluation:
+    """Everything but the comparison with the version in charge."""
+    run, project = exam.run, exam.project
     evaluation = evaluate(
         project.task,
         project.gate_of(len(exam.classes)),
         exam.classes,
         exam.target,
-        {"model": candidate, **predictions},
+        predictions.all,
         units=exam.units,
-        seconds={name: fitted.seconds for name, fitted in baselines.items()},
+        seconds={name: fitted.seconds for name, fitted in predictions.baselines.items()},
         slice_values=exam.slices,
         reference=exam.reference,
         model_name=project.model.name,
@@ -68,21 +107,15 @@ def assess(run: RunDirectory, project: Project, root: Path, report: Reporter) ->
     importance = Importance.read_if_whole(run.path / REHEARSAL / "importance.json")
     if importance is not None:
         write_table(run.path / "importance.csv", importance)
-    evaluation = replace(
+    return replace(
         evaluation,
-        coverage=exam.coverage(candidate),
-        threshold=exam.at_threshold(candidate),
+        coverage=exam.coverage(predictions.of_candidate),
+        threshold=exam.at_threshold(predictions.of_candidate),
         importance=importance,
-        baseline_notes=notes,
-        latency_ms=own.latency_ms,
-        size_mb=own.size_bytes / 1e6,
+        baseline_notes=predictions.notes,
+        latency_ms=predictions.candidate.latency_ms,
+        size_mb=predictions.candidate.size_bytes / 1e6,
     )
-    evaluation = compare(exam, evaluation, holder, others[0] if others else None)
-    if evaluation.rival:
-        report.warn(evaluation.rival)
-    report.progress(0.8, "drawing")
-    draw_pictures(exam, evaluation)
-    return evaluation
 
 
 def _champion_of_these_rows(exam: Exam, holder: Holder | None) -> list[Path]:

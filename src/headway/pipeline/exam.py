@@ -23,6 +23,7 @@ from headway.evaluate.evaluation import Reference
 from headway.evaluate.importance import ImportanceRequest
 from headway.evaluate.resample import Units
 from headway.evaluate.result import IntervalCoverage, ThresholdResult
+from headway.evaluate.slices import SliceValues
 from headway.files.records import plain
 from headway.pipeline.rival import Attempt, attempted
 from headway.project import Project
@@ -86,7 +87,7 @@ class Exam(ABC):
         return None
 
     @property
-    def slices(self) -> Mapping[str, np.ndarray]:
+    def slices(self) -> Mapping[str, SliceValues]:
         """(N,) for each slice column: metrics are also computed for each of its values."""
         return {}
 

@@ -251,14 +251,16 @@ def _interval(run: RunDirectory, store: Store) -> Interval | None:
 
     from headway.evaluate.resample import Units
     from headway.models.boosting import features
-    from headway.serve.interval import Interval
+    from headway.serve.interval import Interval, rows_to_fit
     from headway.tasks import task_of
 
     if not task_of(store.preparation.target.task).has_interval:
         return None
-    rows = store.arrays("validation")
-    units = Units.of(*store.units("validation"))
-    return Interval.fit(np.load(run.predictions("validation")), rows["target"], inputs=features(rows), units=units)
+    predictions = np.load(run.predictions("validation"), mmap_mode="r")
+    rows = rows_to_fit(len(predictions))
+    some = {name: values[rows] for name, values in store.arrays("validation").items()}
+    units = Units.of(*store.units("validation")).take(rows)
+    return Interval.fit(predictions[rows], some["target"], inputs=features(some), units=units)
 
 
 def evaluate(run: RunDirectory, root: Path, report: Reporter) -> Evaluation:

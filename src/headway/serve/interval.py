@@ -36,6 +36,11 @@ MOST_ROWS = 50_000
 FOLDS = 10
 
 
+def rows_to_fit(count: int) -> np.ndarray:
+    """The numbers, in order, of the validation rows that an interval is fitted to: all, or MOST_ROWS drawn at random."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:MOST_ROWS])
+
+
 @dataclass(frozen=True)
 class Interval:
     """From prediction + ``below`` to prediction + ``above``: (K,) at the predictions ``at`` (K,), with straight lines between.
@@ -63,6 +68,8 @@ class Interval:
     ) -> Interval | None:
         """Of rows (N,) outside the training, with their ``inputs`` (N, P) and the ``units`` they belong to, if any; None for too few rows.
 
+        Of many rows only those of `rows_to_fit` are worth their time and memory.
+
         Local quantiles of the residuals, conformalised (Romano, Patterson, Candès 2019, "Conformalized Quantile Regression",
         arXiv:1905.03222, a quantile for each side), with folds in place of a second part of the rows. Few rows: the quantiles of all
         residuals (Lei et al. 2018, "Distribution-Free Predictive Inference for Regression"). Early stopping used these rows, so the
@@ -71,10 +78,6 @@ class Interval:
         from headway.evaluate.resample import Units
 
         units = units or Units("row", len(predictions))
-        if len(predictions) > MOST_ROWS:
-            rows = np.sort(np.random.default_rng(0).permutation(len(predictions))[:MOST_ROWS])
-            predictions, target, inputs = predictions[rows], target[rows], None if inputs is None else inputs[rows]
-            units = units.take(rows)
         predictions = np.asarray(predictions, np.float64)
         residuals = np.asarray(target, np.float64) - predictions
         n, tail = len(residuals), (1 - level) / 2

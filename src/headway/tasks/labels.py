@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from headway.tasks.metric import Groups, Maker, Metric, Resampled, RowSums, Shared, Statistic, Sums, Value
+from headway.tasks.metric import BLOCK, Groups, Maker, Metric, Resampled, RowSums, Shared, Statistic, Sums, Value
 
 AS_PRODUCT = 8
 """Classes up to which weighted counts are one product: rows times classes take memory."""
@@ -51,9 +51,12 @@ class Labels(RowSums):
     """Target and predicted label of each row. Sums are `Counts`."""
 
     def __init__(self, target: np.ndarray, prediction: np.ndarray) -> None:
-        self._target, self._label = target.astype(np.int64), prediction.argmax(1)
-        self._right = self._label == self._target
+        self._target, self._label = target.astype(np.int64, copy=False), prediction.argmax(1)
         self._classes = prediction.shape[1]
+
+    @cached_property
+    def _right(self) -> np.ndarray:
+        return self._label == self._target
 
     @cached_property
     def _hot(self) -> tuple[np.ndarray, ...]:
@@ -76,11 +79,23 @@ class Labels(RowSums):
         return np.stack(counts).astype(np.float64)  # of no rows they are whole numbers
 
     def _by_group(self, groups: Groups) -> LabelsOfGroups:
+        if self._classes <= AS_PRODUCT:
+            return self._by_group_at_once(groups)
         cells, size = groups.codes * self._classes, groups.count * self._classes
         right = self._right
         cells_of = (cells[right] + self._target[right], cells + self._label, cells + self._target)
         counts = (np.bincount(one, minlength=size).reshape(groups.count, self._classes) for one in cells_of)
         return LabelsOfGroups(*(one.astype(np.float64) for one in counts))
+
+    def _by_group_at_once(self, groups: Groups) -> LabelsOfGroups:
+        """From how many rows of each group have each target and label."""
+        shape = (groups.count, self._classes, self._classes)
+        counts = np.zeros(shape)
+        for start in range(0, len(groups.codes), BLOCK):
+            rows = slice(start, start + BLOCK)
+            cells = (groups.codes[rows] * self._classes + self._target[rows]) * self._classes + self._label[rows]
+            counts += np.bincount(cells, minlength=counts.size).reshape(shape)
+        return LabelsOfGroups(np.diagonal(counts, axis1=1, axis2=2).copy(), counts.sum(1), counts.sum(2))
 
 
 class LabelsOfGroups(Sums):

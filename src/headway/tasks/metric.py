@@ -147,10 +147,13 @@ class Columns(RowSums):
     def _by_group(self, groups: Groups) -> ColumnsOfGroups:
         total: list[np.ndarray] = []
         for start in range(0, len(groups.codes), BLOCK):
-            rows = slice(start, start + BLOCK)
-            columns = [groups.sums(column, rows) for column in self._of(*(array[rows] for array in self._arrays))]
+            columns = self._sums_of(groups, slice(start, start + BLOCK))
             total = [a + b for a, b in zip(total, columns, strict=True)] if total else columns
         return ColumnsOfGroups(total, np.bincount(groups.codes, minlength=groups.count).astype(np.float64))
+
+    def _sums_of(self, groups: Groups, rows: slice) -> list[np.ndarray]:
+        """Each column of some rows, summed by group."""
+        return [groups.sums(column, rows) for column in self._of(*(array[rows] for array in self._arrays))]
 
 
 class ColumnsOfGroups(Sums):
