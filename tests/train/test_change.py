@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from headway.data.store import Store
 from headway.draft.drafting import draft
 from headway.errors import ConfigError
+from headway.files.atomic import write_json
 from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.directory import RunDirectory
@@ -19,6 +21,7 @@ from headway.serve.bundle import Predictor
 from headway.serve.explain import Explainer
 from headway.tasks import Target
 from headway.tasks.reference import Reference
+from headway.train.main import train
 
 REFERENCE = Reference("y 1 day before", place=1, center=50.0, spread=4.0, marker=2)
 
@@ -58,8 +61,6 @@ def test_a_target_keeps_its_reference_as_json_and_earlier_ones_have_none() -> No
 
 def _trained(root: Path, values: np.ndarray, *settings: str) -> RunDirectory:
     """A run of the drafted project of a daily series, with its bundle."""
-    from headway.train.main import train
-
     (root / "conf").mkdir(exist_ok=True)
     days = pd.date_range("2021-01-01", periods=len(values)).strftime("%Y-%m-%d")
     pd.DataFrame({"day": days, "y": values}).to_csv(root / "rows.csv", index=False)
@@ -99,6 +100,22 @@ def test_a_series_that_leaves_its_range_is_forecast_by_its_change_in_the_run_the
     reasons = Explainer.load(run.bundle).reasons(batch, expected)
     np.testing.assert_allclose(reasons.contributions.sum(1) + reasons.base, expected, atol=1e-2)
     assert reasons.columns[int(np.abs(reasons.contributions).mean(0).argmax())].startswith("y ")
+
+
+@pytest.mark.parametrize("model", ["boosting", "mlp"])
+def test_each_of_many_seeds_forecasts_as_much_of_its_change_as_the_run_alone(model: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(0, 1, 300).cumsum()
+    alone = _trained(tmp_path, values, f"model={model}", "train.change_since=newest", "train.precision=fp32")
+    reference = Predictor.load(alone.bundle).preparation.target.reference
+    assert reference is not None
+    assert reference.share < 0.9
+    many = RunDirectory.create(tmp_path, "rows", alone.plan)
+    variant = {name: alone.plan["project"]["train"][name] for name in ("learning_rate", "weight_decay")}
+    write_json(many.path / "run.json", {**many.plan, "variants": [{"seed": seed, **variant} for seed in (0, 1)]})
+    shutil.copy(alone.path / "store.json", many.path / "store.json")
+    train(RunDirectory(many.path))
+    expected = np.load(alone.predictions("test"))
+    np.testing.assert_allclose(np.load(many.predictions("test-0")), expected, atol=2e-3)
 
 
 def test_a_wave_without_a_trend_may_stay_a_level_and_what_is_stated_is_done(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ def metric_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     others |= {name: baseline.metrics for name, baseline in evaluation.baselines.items()}
     rows = []
     for name, metric in evaluation.metrics.items():
+        values = [metric.value, *(m[name].value for m in others.values() if name in m)]
+        if name != evaluation.primary and all(value is None for value in values):
+            continue  # the line about what is undefined says it with the reason
         row = {
             "metric": label_of(name, evaluation.classes) + (" *" if name == evaluation.primary else ""),
             "model": number(metric.value),

@@ -126,18 +126,33 @@ def shrunk(run: RunDirectory, store: Store, fit: Fit) -> Fit:
     """The fit with as much of its change as is best on the validation rows, which its run keeps beside the decision."""
     if store.reference is None:
         return fit
-    arrays = store.arrays("validation")
-    numeric = np.asarray(arrays["numeric"])
-    levels = np.asarray(arrays["target"]) + store.reference.values(numeric)
-    reference = store.reference.shrunk(fit.predictions["validation"] - store.reference.values(numeric), levels, numeric)
+    reference, predictions = of_best_share(store.reference, store, fit.predictions)
     change = Change.of(run)
     text = change.text.partition("; of its change")[0]
     replace(change, reference=reference, text=f"{text}; of its change {reference.share:.0%} is forecast").write(
         run.path / FILE
     )
-    predictions: dict[str, np.ndarray] = {}
-    for split in SPLITS:
-        if split in fit.predictions:
-            before = reference.values(np.asarray(store.arrays(split)["numeric"]))
-            predictions[split] = before + reference.share * (fit.predictions[split] - before)
     return replace(fit, predictions=predictions)
+
+
+def forecasts(store: Store, predictions: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(N, ...) of the test rows, with as much of a model's change as is best on the validation rows; as they are without a change."""
+    if store.reference is None:
+        return predictions["test"]
+    return of_best_share(store.reference, store, predictions)[1]["test"]
+
+
+def of_best_share(
+    whole: Reference, store: Store, predictions: Mapping[str, np.ndarray]
+) -> tuple[Reference, dict[str, np.ndarray]]:
+    """From predictions with the ``whole`` change: the share that is best on the validation rows, and the predictions with it."""
+    arrays = store.arrays("validation")
+    numeric = np.asarray(arrays["numeric"])
+    levels = np.asarray(arrays["target"]) + whole.values(numeric)
+    reference = whole.shrunk(predictions["validation"] - whole.values(numeric), levels, numeric)
+    result: dict[str, np.ndarray] = {}
+    for split in SPLITS:
+        if split in predictions:
+            before = reference.values(np.asarray(store.arrays(split)["numeric"]))
+            result[split] = before + reference.share * (predictions[split] - before)
+    return reference, result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -25,8 +25,8 @@ def fit_each(
     variants: Sequence[Variant],
     arithmetic: Arithmetic,
     show: Callable[[int, int, str], None],
-) -> Iterator[tuple[Fitted, np.ndarray]]:
-    """What became of each network, and its test predictions. Batch size and threads are numbers by now.
+) -> Iterator[tuple[Fitted, Mapping[str, np.ndarray]]]:
+    """What became of each network, and its predictions by split. Batch size and threads are numbers by now.
 
     ``show`` is given the steps done, the steps of all trainings, and a text. Raises TrainingError where a loss becomes non-finite.
     """
@@ -47,7 +47,7 @@ def fit_each(
         progress, network = training.progress, training.step.network_to_keep
         network.load_state_dict(training.best)
         fitted = Fitted(variant, progress.best_loss, progress.best_epoch, progress.epoch)
-        yield fitted, workload.predictions(network, arithmetic)["test"]
+        yield fitted, workload.predictions(network, arithmetic)
 
 
 def _trained(workload: Workload, recipe: Recipe, arithmetic: Arithmetic, show: Callable[[Training], None]) -> Training:

@@ -22,6 +22,7 @@ from headway.models.ensemble import Ensemble
 from headway.models.linear import Linear
 from headway.run.directory import Journal, RunDirectory
 from headway.run.result import Network, Result
+from headway.train.change import forecasts
 from headway.train.diagnosis import contention
 from headway.train.fit import Fit
 from headway.train.growing import GrowingThreads
@@ -142,7 +143,7 @@ def fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store
             show(len(fits) * model.trees + tree, text)
 
         grown = _grow(run, model, recipe.model_copy(update={"seed": variant["seed"]}), store, on_tree)
-        write_array(run.predictions(f"test-{k}"), grown.predictions["test"])
+        write_array(run.predictions(f"test-{k}"), forecasts(store, grown.predictions))
         fits.append(Network(grown.best, grown.trees, grown.validation_loss))
     journal.close()
     run.finish(Result(networks=tuple(fits), seconds=round(time.perf_counter() - started, 3)))

@@ -22,7 +22,7 @@ from headway.machine.processes import die_with_starter
 from headway.models import ModelConfig, parse_model
 from headway.run.directory import Journal, RunDirectory
 from headway.run.result import Network, Result
-from headway.train.change import shrunk, store_to_learn
+from headway.train.change import forecasts, shrunk, store_to_learn
 from headway.train.memory import held_by_others, is_out_of_memory, keep_memory
 from headway.train.recipe import Recipe
 from headway.train.threads import WINDOW_STEPS, Threads
@@ -135,7 +135,9 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
         training = ManyTraining(workload, unrecorded, variants, device)
         _follow_many(training, journal)
     journal.close()
-    for k, values in enumerate(training.predictions("test")):
+    each = zip(training.predictions("validation"), training.predictions("test"), strict=True)
+    for k, (validation, test) in enumerate(each):
+        values = forecasts(workload.store, {"validation": validation, "test": test})
         write_array(run.predictions(f"test-{k}"), values)
     _finish_many(run, training.fitted, started)
 
@@ -162,7 +164,7 @@ def _fit_each(
 
     fitted: list[Fitted] = []
     for one, predictions in fit_each(workload, recipe, variants, arithmetic, show):
-        write_array(run.predictions(f"test-{len(fitted)}"), predictions)
+        write_array(run.predictions(f"test-{len(fitted)}"), forecasts(workload.store, predictions))
         fitted.append(one)
     journal.close()
     _finish_many(run, fitted, started)

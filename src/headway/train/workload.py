@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from headway.data.batches import Batches
+    from headway.data.store import Store
     from headway.train.precision import Arithmetic
     from headway.train.recipe import Recipe
 
@@ -20,6 +21,9 @@ class Workload(ABC):
 
     unit: ClassVar[str]
     """What the meter counts: rows or tokens."""
+
+    store: Store
+    """What is learnt from."""
 
     @abstractmethod
     def build(self) -> nn.Module:
