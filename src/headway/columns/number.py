@@ -17,7 +17,7 @@ from headway.columns.base import ColumnType, Encoding, Fitter, Prepared, Suggest
 from headway.columns.category import CategoricalColumn
 from headway.columns.config import PrepareConfig
 from headway.columns.continuous import Continuous
-from headway.columns.recognition import FEW, Guess, Specimen, is_number, numbers
+from headway.columns.recognition import FEW, MINUS, Guess, Specimen, is_number, numbers
 from headway.columns.spread import Spread
 from headway.columns.summary import Summary
 from headway.columns.values import Place, family, infinite, refusal, unfit
@@ -30,6 +30,8 @@ FIRST_YEAR, LAST_YEAR, YEARS = 1900, 2100, 10
 
 LARGEST = 1e150
 """Squares of larger numbers are beyond what a double holds, and with them every spread."""
+
+UNITS_OF_TIME = {"seconds": 1, "milliseconds": 1000}
 
 MOST_THINGS = 1000
 """Numbers that stand for things are categories where there are so many different ones, or recur in half the rows."""
@@ -213,7 +215,10 @@ class NumericColumn(ColumnType):
                 return Guess("feature", CategoricalColumn.name, why)
             if specimen.is_called_an_id:
                 return Guess("key", None, what)
-        return Guess("feature", self.name, f"numbers from {finite.min():g} to {finite.max():g}")
+        why, unit = f"numbers from {finite.min():g} to {finite.max():g}", _unit_of_time(finite)
+        return Guess(
+            "feature", self.name, f"{why}; if they are {unit} since 1970: write them as dates" if unit else why
+        )
 
     def _recognise_few(self, specimen: Specimen, values: np.ndarray) -> Guess:
         """Grades, counts and years have an order, and next year is a number that no code is; flags and codes have none."""
@@ -239,6 +244,14 @@ class NumericColumn(ColumnType):
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return NumberFitter(name, self.name, config)
+
+
+def _unit_of_time(values: np.ndarray) -> str:
+    """The unit in which all may be moments of the years 1990 to 2040; empty where they are none."""
+    first, last = 631_152_000, 2_208_988_800
+    whole = bool((values == np.floor(values)).all())
+    fits = (unit for unit, n in UNITS_OF_TIME.items() if first * n <= values.min() and values.max() <= last * n)
+    return next(fits, "") if whole else ""
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
@@ -269,4 +282,5 @@ def plain_number(text: str) -> float | None:
     """The number that a text in small letters is without any setting, NaN for a missing one; None for another text."""
     if text in _WORDS:
         return _WORDS[text]
+    text = text.replace(MINUS, "-")
     return float(text) if _NUMBER.fullmatch(text) else None

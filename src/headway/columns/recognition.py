@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 FEW = 12
 """Whole numbers with at most so many different values count as codes, and so few texts as categories."""
 
+MINUS = "\u2212"
+"""The minus that word processors and some countries' statistics write."""
+
 _ID = re.compile(r"(^|[_\W])(id|uuid|guid|key|instant|index|rowid|nr|no)$|^unnamed", re.IGNORECASE)
 
 _WORDS = (
@@ -114,4 +117,9 @@ def numbers(column: pd.Series) -> pd.Series:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
         return column.astype(np.float64)
     plain = column.astype(object).where(column.notna(), None)
-    return pd.to_numeric(plain, errors="coerce").astype(np.float64)
+    values = pd.to_numeric(plain, errors="coerce").astype(np.float64)
+    others = values.isna() & plain.notna()
+    if others.any():
+        texts = plain[others].astype(str).str.replace(MINUS, "-", regex=False)
+        values[others] = pd.to_numeric(texts, errors="coerce").astype(np.float64)
+    return values

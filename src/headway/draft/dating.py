@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from itertools import product
 
@@ -18,10 +18,15 @@ _DAYS = (
     *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d"),
     *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y"),
     *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%b %d, %Y", "%b %d %Y", "%b-%d-%Y", "%d %B %Y", "%d. %B %Y", "%d-%B-%Y"),
-    *("%B %d, %Y", "%B %d %Y", "%d %b %y", "%d-%b-%y"),
+    *("%B %d, %Y", "%B %d %Y", "%d %b %y", "%d-%b-%y", "%Y-%m-%d"),
 )
+_MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%b-%Y", "%B %Y", "%B-%Y")
+_WEEKDAYS = ("%a, ", "%A, ", "%a ", "%A ")
+_AFTER_WEEKDAYS = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p", "T%H:%M:%S", ", %H:%M", ", %I:%M %p")
-_SOME_DAY = datetime(2024, 3, 5, 10, 20, 30)
+_ZONED = (" %H:%M:%S %Z", " %H:%M:%S %z")
+_CTIME = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %Z %Y")
+_SOME_DAY = datetime(2024, 3, 5, 10, 20, 30, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,10 @@ def _shape(text: str) -> str:
 def _formats() -> dict[str, list[str]]:
     """The formats of each shape."""
     formats: dict[str, list[str]] = defaultdict(list)
-    for day, clock in product(_DAYS, _CLOCKS):
-        formats[_shape(_SOME_DAY.strftime(day + clock))].append(day + clock)
+    after_weekdays = tuple(weekday + day for weekday, day in product(_WEEKDAYS, _AFTER_WEEKDAYS))
+    moments = (day + clock for day, clock in product((*_DAYS, *after_weekdays), (*_CLOCKS, *_ZONED)))
+    for form in (*moments, *_MONTHS, *_CTIME):
+        formats[_shape(_SOME_DAY.strftime(form))].append(form)
     return formats
 
 
@@ -76,7 +83,7 @@ def _fitting(shape: str, texts: list[str]) -> list[str]:
     """The formats that every text is written in."""
     import pandas as pd
 
-    forms = [_ISO] if re.match(r"\d{4}-\d\d-\d\d", texts[0]) else _formats().get(shape, [])
+    forms = [*([_ISO] if re.match(r"\d{4}-\d\d-\d\d", texts[0]) else []), *_formats().get(shape, [])]
     few, every = pd.Series(texts[:20], dtype=object), pd.Series(texts, dtype=object)
     return [
         form

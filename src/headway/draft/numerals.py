@@ -54,7 +54,7 @@ _SCALES: Sequence[Mapping[str, float]] = (
 _ONE = re.compile(
     r"(?P<open>\(?)\s*[-+]?\s*(?P<before>[^\d\s(),'+-][^\d(),'+-]*)?\s*(?P<inner>\(?)[-+]?\s*"
     r"(?P<body>(?:\d|[.,]\d)(?:[\d.,]|[ '](?=\d{3}))*(?:[eE][-+]?\d+)?)"
-    r"\s*(?P<after>[^\d\s(),.'/:;+-][^(),:;]*|\+[^\d(),:;]*)?(?P<close>\)?)\s*(?P<last>-?)"
+    r"\s*(?P<after>[^\d\s(),.'/:;+-][^(),:;]*|\+[^\d(),:;]*|/\s?[^\W\d_][^\d(),:;]*)?(?P<close>\)?)\s*(?P<last>-?)"
 )
 """Any number with its unit."""
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.columns import column_types
-from headway.columns.recognition import Specimen, has_codes, is_number
+from headway.columns.recognition import FEW, Specimen, has_codes, is_number
 from headway.columns.values import Place
 from headway.columns.written import FALSE, TRUE, Written, read_dates, read_written
 from headway.config import suggest
@@ -81,7 +81,7 @@ def writing_of(specimen: Specimen, comma: bool = False) -> Writing | None:
     """The form of a column's texts; None where it is plain. ``comma``: whether other columns have decimal commas."""
     present = specimen.present
     if is_plain(present, comma):
-        return None
+        return _compact(specimen)
     counts = present.astype(str).str.strip().value_counts()
     texts = {str(text): int(count) for text, count in counts.items() if text != ""}
     if not texts:
@@ -91,6 +91,16 @@ def writing_of(specimen: Specimen, comma: bool = False) -> Writing | None:
         return dated
     written = written or _truth(texts) or _folded(present)
     return None if written is None else Writing(written, _example(written, texts), certain)
+
+
+def _compact(specimen: Specimen) -> Writing | None:
+    """The form of dates as digits alone, 20241231 or 202412; None for other numbers, of which so many are not all days by chance."""
+    texts = specimen.texts.str.strip()
+    for form, length in (("%Y%m%d", 8), ("%Y%m", 6)):
+        digits = rf"(19|20)\d{{{length - 2}}}"
+        if specimen.distinct > FEW and texts.str.fullmatch(digits).all() and _fits(specimen, form):
+            return Writing(Written(dates=(form,)), f"dates as {form}")
+    return None
 
 
 def _fits(specimen: Specimen, date_format: str) -> bool:
