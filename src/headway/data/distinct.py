@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.data.conditions import hashable, plain_number
 from headway.data.meters import EXAMPLES, Columns, Meter
 
 MERGE_ROWS = 1_000_000
@@ -30,6 +31,7 @@ class Values(Meter):
         array = columns[self.columns[0]].coded
         if pa.types.is_dictionary(array.type):
             return self._of_codes(array, columns.start + 1)
+        array = hashable(array)
         names = {"value": array, "count": pa.array(np.ones(len(array), np.int64))}
         if self.with_rows:
             names["row"] = pa.array(np.arange(columns.start + 1, columns.start + len(array) + 1))
@@ -83,7 +85,7 @@ class Values(Meter):
         ends = np.cumsum(table["count"].to_numpy())
 
         def at(position: int) -> Any:
-            return table["value"][int(np.searchsorted(ends, position, side="right"))].as_py()
+            return plain_number(table["value"][int(np.searchsorted(ends, position, side="right"))].as_py())
 
         return [_between(at, share * (n - 1), method) for share in shares]
 
@@ -92,7 +94,8 @@ class Values(Meter):
         table = self.table()
         if not table.num_rows:
             return []
-        return sorted(table.filter(pc.equal(table["count"], pc.max(table["count"])))["value"].to_pylist())
+        most = table.filter(pc.equal(table["count"], pc.max(table["count"])))["value"]
+        return sorted(map(plain_number, most.to_pylist()))
 
 
 def _between(at: Any, position: float, method: str) -> Any:

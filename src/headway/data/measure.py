@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns.values import family
+from headway.data.conditions import members_of, plain_number
 from headway.data.distinct import Values
 from headway.data.meters import AtStake, Columns, Condition, Ends, Meter, Moments
 from headway.data.passes import run
@@ -117,8 +118,7 @@ class Metrics:
             return MetricValue(meter.low if request.metric == "column.min" else meter.high)
         assert isinstance(meter, Moments)
         name = request.metric.removeprefix("column.")
-        mean = meter.mean if meter.n else None
-        return MetricValue({"standard_deviation": meter.deviation, "sum": meter.sum, "mean": mean}[name])
+        return MetricValue({"standard_deviation": meter.deviation, "sum": meter.sum, "mean": meter.mean}[name])
 
 
 def measure(table: Streamed, requests: Sequence[Request]) -> dict[str, MetricValue]:
@@ -200,12 +200,12 @@ def _distinct(metric: str, table: pa.Table, parameters: Mapping[str, Any]) -> Me
     if metric == "column.distinct_values.count":
         return MetricValue(table.num_rows)
     values = table["value"].combine_chunks()
-    allowed_values = pa.array(list(parameters.get("value_set") or ()), values.type)
+    members, others = members_of(parameters.get("value_set") or (), values.type)
     if ".not_in_set" in metric:
-        outside = values.filter(pc.invert(pc.is_in(values, value_set=allowed_values)))
+        outside = values.filter(pc.invert(pc.is_in(values, value_set=members))).to_pylist()
     else:
         assert ".missing_from_column" in metric
-        outside = allowed_values.filter(pc.invert(pc.is_in(allowed_values, value_set=values)))
+        outside = [*members.filter(pc.invert(pc.is_in(members, value_set=values))).to_pylist(), *others]
     if metric.endswith(".count"):
         return MetricValue(len(outside))
-    return MetricValue(sorted(outside.slice(0, 20).to_pylist()))
+    return MetricValue(sorted(map(plain_number, outside[:20])))

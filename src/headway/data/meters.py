@@ -5,7 +5,6 @@ A meter measures some rows apart, by any thread, and adds the results in the row
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.data.chunks import Chunk
-from headway.data.conditions import rows_at_stake, violations
+from headway.data.conditions import measurable, plain_number, rows_at_stake, violations
 
 EXAMPLES = 5
 """So many of the rows that break a condition are kept."""
@@ -31,7 +30,7 @@ class Column:
     @cached_property
     def array(self) -> pa.Array:
         """The values; NaN is a missing value."""
-        array = self._chunk.column(self._name)
+        array = measurable(self._chunk.column(self._name))
         if pa.types.is_floating(array.type) and pc.any(pc.is_nan(array)).as_py():
             return pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
         return array
@@ -52,7 +51,7 @@ class Column:
     def ends(self) -> tuple[Any, Any]:
         """The least and the greatest value; nothing where all are missing."""
         ends = pc.min_max(self.coded.dictionary if pa.types.is_dictionary(self.coded.type) else self.array)
-        return ends["min"].as_py(), ends["max"].as_py()
+        return plain_number(ends["min"].as_py()), plain_number(ends["max"].as_py())
 
 
 class Columns:
@@ -107,35 +106,47 @@ class Ends(Meter):
 
 
 class Moments(Meter):
-    """Sum, mean, standard deviation (sample's, by Chan, Golub, LeVeque 1979)."""
+    """Sum, mean, standard deviation (sample's, by Chan, Golub, LeVeque 1979). Infinite where squares are beyond a double, as in numpy."""
 
-    n, mean, squares, sum = 0, 0.0, 0.0, 0.0
+    n, sum, _mean, _squares = 0, 0.0, np.float64(0.0), np.float64(0.0)
 
-    def measure(self, columns: Columns) -> tuple[int, float, float, float]:
+    def measure(self, columns: Columns) -> tuple[int, float, np.float64, np.float64]:
         """Count, sum, mean, sum of squares about the mean."""
         array = columns[self.columns[0]].array.drop_null()
         values = array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
         if not len(values):
-            return 0, 0.0, 0.0, 0.0
-        mean = float(values.mean())
-        apart = values - mean
-        return len(values), float(values.sum()), mean, float(apart @ apart)
+            return 0, 0.0, np.float64(0.0), np.float64(0.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = values.mean()
+            apart = values - mean
+            return len(values), float(values.sum()), mean, apart @ apart
 
-    def add(self, partial: tuple[int, float, float, float]) -> None:
+    def add(self, partial: tuple[int, float, np.float64, np.float64]) -> None:
         """Add rows."""
         n, total, mean, squares = partial
         if not n:
             return
-        whole = self.n + n
-        self.squares += squares + (mean - self.mean) ** 2 * self.n * n / whole
-        self.mean += (mean - self.mean) * n / whole
+        before, self.n = self.n, self.n + n
         self.sum += total
-        self.n = whole
+        if not before:
+            self._mean, self._squares = mean, squares
+            return
+        with np.errstate(over="ignore", invalid="ignore"):  # of 1e200; Python's own floats would raise OverflowError
+            apart = mean - self._mean
+            self._squares += squares + apart**2 * before * n / self.n
+            self._mean += apart * n / self.n
+
+    @property
+    def mean(self) -> float | None:
+        """None without values. With infinite values it is that of the sum: a difference of infinite means says nothing."""
+        if not self.n:
+            return None
+        return float(self._mean) if np.isfinite(self._mean) else self.sum / self.n
 
     @property
     def deviation(self) -> float | None:
         """The sample's standard deviation, which needs two values."""
-        return math.sqrt(self.squares / (self.n - 1)) if self.n > 1 else None
+        return float(np.sqrt(self._squares / (self.n - 1))) if self.n > 1 else None
 
 
 class Condition(Meter):
@@ -164,9 +175,8 @@ class Condition(Meter):
         if self.name != "column_values.between":
             return False
         low, high = column.ends
-        return low is None or bool(
-            violations(self.name, [pa.array([low, high], column.type)], self.parameters).true_count == 0
-        )
+        kind = pa.float64() if pa.types.is_decimal(column.type) else column.type
+        return low is None or violations(self.name, [pa.array([low, high], kind)], self.parameters).true_count == 0
 
     @staticmethod
     def _value(columns: list[Column], row: int) -> Any:

@@ -135,8 +135,13 @@ def _texts_of(batch: pa.RecordBatch) -> list[pa.Array]:
 def _most_bytes(texts: pa.Array) -> int:
     """The bytes of texts; of coded ones, what they are at most."""
     if is_coded(texts):
-        return len(texts) * (pc.max(pc.binary_length(texts.dictionary)).as_py() or 0)
-    return pc.sum(pc.binary_length(texts)).as_py() or 0
+        return len(texts) * (pc.max(_lengths(texts.dictionary)).as_py() or 0)
+    return pc.sum(_lengths(texts)).as_py() or 0
+
+
+def _lengths(texts: pa.Array) -> pa.Array:
+    """(N,) the bytes of each text; Arrow counts none of a view's."""
+    return pc.binary_length(texts.cast(pa.large_string()) if pa.types.is_string_view(texts.type) else texts)
 
 
 def _bytes(batch: pa.RecordBatch) -> np.ndarray:
@@ -144,7 +149,7 @@ def _bytes(batch: pa.RecordBatch) -> np.ndarray:
     whole = np.zeros(batch.num_rows, np.int64)
     for texts in _texts_of(batch):
         coded = is_coded(texts)
-        lengths = pc.binary_length(texts.dictionary).take(texts.indices) if coded else pc.binary_length(texts)
+        lengths = _lengths(texts.dictionary).take(texts.indices) if coded else _lengths(texts)
         whole += pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False)
     return whole
 

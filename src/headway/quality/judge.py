@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from headway.data.chunks import Streamed
+from headway.data.conditions import measurable
 from headway.data.config import Expectation
 from headway.data.measure import Metrics, MetricValue, Request, present_in
 from headway.data.passes import run
@@ -127,7 +128,7 @@ def _types(table: Streamed, columns: Sequence[str]) -> dict[str, pa.DataType]:
         return {}
     names = list(dict.fromkeys(columns))
     schema = next(iter(table.chunks(columns=names, rows=1024))).batch.schema
-    return {name: schema.field(name).type for name in names}
+    return {name: measurable(pa.nulls(0, schema.field(name).type)).type for name in names}
 
 
 AGGREGATES = {
@@ -200,13 +201,20 @@ class _Judge:
             (m for n, m in mine.items() if n.startswith(self.rule.counts) and n.endswith(".unexpected_count")), None
         )
         count = int(bad.value) if bad else None
-        percent = 100.0 * count / answer.rows if count is not None and answer.rows else (None if count is None else 0.0)
         observed = count if bad else _value_of(mine)
         examples = bad.examples if bad and count else ()
         column, passed = self.stated.column, answer.passed
         text = sentence(self._name, column, self.arguments, passed, observed, count, answer.rows, examples)
         return Result(
-            self._name, column, passed, self.stated.severity, observed, count, percent, examples, f"{name}: {text}"
+            self._name,
+            column,
+            passed,
+            self.stated.severity,
+            observed,
+            count,
+            answer.percent,
+            examples,
+            f"{name}: {text}",
         )
 
 

@@ -32,10 +32,11 @@ def engine() -> Any:
 
 @dataclass(frozen=True)
 class Answer:
-    """Whether an expectation holds, and of how many rows."""
+    """Whether an expectation holds, of how many rows; and for how many of 100 rows with a value it does not, where it is on single rows."""
 
     passed: bool
     rows: int
+    percent: float | None
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ class Ruling:
                     metrics, runtime_configuration={"result_format": "BASIC"}, execution_engine=engine()
                 )
             )
-            self._answers[key] = Answer(bool(result.success), int(result.result.get("element_count") or 0))
+            rows, percent = (result.result.get(name) for name in ("element_count", "unexpected_percent"))
+            self._answers[key] = Answer(
+                bool(result.success), int(rows or 0), None if percent is None else float(percent)
+            )
         return self._answers[key]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,8 +48,8 @@ def _convert(place: str, value: Any, kind: pa.DataType) -> Any:
     if value is None:
         return None
     try:
-        return _as(value, kind)
-    except (ValueError, TypeError, pa.ArrowException):
+        return _as(value, kind, is_bound=not place.endswith("]"))
+    except (ValueError, TypeError, OverflowError):
         raise ConfigError(f"{place} must be {family_of(kind)}, but is {value!r}") from None
 
 
@@ -56,19 +57,19 @@ def family_of(kind: pa.DataType) -> str:
     """The family of a column's canonical type, in the words of `headway.data.rules`."""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return "text"
-    if pa.types.is_temporal(kind):
+    if pa.types.is_timestamp(kind):
         return "a date"
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return "a number"
     return str(kind)
 
 
-def _as(value: Any, kind: pa.DataType) -> Any:
+def _as(value: Any, kind: pa.DataType, is_bound: bool) -> Any:
     if family_of(kind) == "text":
         return spell_value(value)
     if family_of(kind) == "a date":
         moment = datetime.datetime.fromisoformat(str(value))
-        return moment.replace(tzinfo=None)
-    if isinstance(value, (bool, str)):
+        return moment if moment.tzinfo is None else moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
         raise ValueError(value)
-    return pa.scalar(value).cast(kind).as_py()
+    return value if pa.types.is_integer(kind) and not is_bound else float(value)  # as Great Expectations has bounds
