@@ -32,7 +32,6 @@ from headway.files.atomic import read_or_empty, write_json
 from headway.files.disk import disk_error
 from headway.machine.clock import moment
 from headway.machine.processes import die_with_parent
-from headway.pipeline import effects
 from headway.pipeline.tables import class_rows, importance_rows, metric_rows, slice_rows
 from headway.pipeline.terminal import Terminal
 from headway.pipeline.validation import Validation
@@ -227,6 +226,8 @@ def show_drift(project: str, result: WatchResult) -> None:
 
 def show_effects(project: str, result: StudyResult, run: RunDirectory) -> None:
     """The verdicts of an effect study, as a page."""
+    from headway.pipeline import effects  # imports torch, which takes 2 s that a retraining's process must not wait for
+
     parts = [f"# {project}: what each technique gains", result.summary, markdown_table(effects.table(result))]
     parts += [f"- not settled: {row.name}: {row.why}" for row in result.open]
     parts.append(f"Report with pictures and every sample: `{run.path / 'effect.html'}`")

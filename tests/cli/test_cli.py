@@ -53,6 +53,12 @@ def test_help_imports_nothing_heavy() -> None:
     assert {"prefect", "torch", "mlflow", "pandas", "numpy", "pyarrow", "rich"}.isdisjoint(loaded)
 
 
+def test_the_process_of_a_retraining_does_not_import_torch() -> None:
+    code = "import sys, flows.retrain, headway.pipeline.assessment, headway.pipeline.judgement; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"torch", "great_expectations", "sklearn", "matplotlib"}.isdisjoint(loaded)
+
+
 @pytest.mark.parametrize(
     "command",
     ["", "run", "resume", "check", "init", "list", "show", "sync", "up", "status", "down", "backup", "restore"],

@@ -47,16 +47,24 @@ def main(
 
 
 def _measure_importance(store: Store, bundle: Path, folder: Path, request: ImportanceRequest) -> None:
-    import torch
-
     predictor = load_predictor(bundle)
     assert isinstance(predictor, Predictor), "a text has no columns"
-    torch.set_num_threads(
-        1
-    )  # the baselines are fitted meanwhile: beside them, two threads took twice the processor time
+    _use_one_thread()
     importance = importance_of(predictor, store, request)
     if importance is not None:
         importance.write(folder / "importance.json")
+
+
+def _use_one_thread() -> None:
+    """The baselines are fitted meanwhile: beside them, two threads took twice the processor time."""
+    if "torch" in sys.modules:  # not of trees, which predict without it; its import takes 2 s
+        import torch
+
+        torch.set_num_threads(1)
+    else:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(1)
 
 
 def _rehearse(store: Path, bundle: Path, out: Path, prompts: Sequence[str]) -> Outcome:

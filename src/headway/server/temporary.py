@@ -39,6 +39,12 @@ REVIVING_SECONDS = 5.0
 REVIVALS = 5
 REVIVALS_WITHIN_SECONDS = 600.0
 """How often a run restarts the server, so that one that ends at once (its port is taken) is not restarted for ever."""
+LEAN = {
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",  # for people's own flows; the server of `headway up` registers them
+}
+"""What runs need no more of."""
 _user_locks: list[int] = []
 """The descriptors of the locks that make this process a user until it ends."""
 
@@ -220,7 +226,7 @@ def keep(root: Path, port: int) -> None:
     write_json(folder / "temporary.json", asdict(Keeper(os.getpid(), _address(port))))
     _becomes_free(port)
     command = access.command("prefect.server.api.server:create_app", "127.0.0.1", port, "app")
-    quiet = {**os.environ, "PREFECT_SERVER_UI_ENABLED": "false", "PREFECT__SERVER_EPHEMERAL": "1"}
+    quiet = {**os.environ, **LEAN}
     child = spawn("Prefect's temporary server", command, folder / "logs" / "temporary-server.log", quiet, root)
     path = folder / "temporary.users"
     with open(path, "a") as users:
