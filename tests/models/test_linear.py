@@ -45,6 +45,14 @@ def test_a_linear_model_predicts_as_scikit_learns_pipeline(classes: int, monkeyp
     np.testing.assert_allclose(predicted.numpy(), ours.numpy(), rtol=1e-4, atol=1e-3)
 
 
+def test_numbers_and_codes_stand_side_by_side_as_scipy_puts_them_zeros_included() -> None:
+    rng = np.random.default_rng(0)
+    numbers, codes = rng.normal(size=(50, 3)), np.stack([rng.integers(0, 4, 50), rng.integers(4, 9, 50)], 1)
+    numbers[rng.random(numbers.shape) < 0.3] = 0
+    hot = sum(np.eye(9)[column] for column in codes.T)
+    np.testing.assert_array_equal(linear._one_hot(numbers, codes, 9).toarray(), np.hstack([numbers, hot]))
+
+
 def test_a_class_that_training_lacks_has_no_probability() -> None:
     rng = np.random.default_rng(0)
     arrays = {

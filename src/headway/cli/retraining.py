@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if interrupted_run is not None and interrupted_run.is_ahead:
         terminal.line(interrupted_run.offer)
-    with _prefect(terminal, root):
+    with _prefect(terminal, root, judges=bool(project.validation.expectations)):
         from flows.retrain import outcome
 
         path = outcome(options.project, options.settings, options.replace_champion)
@@ -76,8 +76,8 @@ def _go_on(options: argparse.Namespace, terminal: Terminal, root: Path, interrup
 
 
 @contextlib.contextmanager
-def _prefect(terminal: Terminal, root: Path) -> Iterator[None]:
-    """Connect to Prefect, and show the flows of the block on the terminal."""
+def _prefect(terminal: Terminal, root: Path, judges: bool = False) -> Iterator[None]:
+    """Connect to Prefect, and show the flows of the block on the terminal. ``judges``: whether they judge expectations."""
     from headway.server.local import reach_prefect
 
     interrupt_on(signal.SIGTERM, *hangup())
@@ -85,7 +85,7 @@ def _prefect(terminal: Terminal, root: Path) -> Iterator[None]:
     from flows.reporting import shown_on
 
     with terminal.waiting("starting Prefect"):
-        _import_meanwhile()
+        _import_meanwhile(judges)
         ready()
     with shown_on(terminal), _server_gone():
         yield
@@ -118,9 +118,9 @@ def _is_up_to_date(project: Project, options: argparse.Namespace, terminal: Term
     return True
 
 
-def _import_meanwhile() -> None:
+def _import_meanwhile(judges: bool) -> None:
     """Import what the first stages need while the server starts, which saves seconds."""
-    for name in ("mlflow", "great_expectations"):
+    for name in ("mlflow", *(("great_expectations",) if judges else ())):
         importlib.import_module(name)
 
 

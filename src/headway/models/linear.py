@@ -214,10 +214,11 @@ def _scale(numeric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _one_hot(numeric: np.ndarray, codes: np.ndarray, width: int) -> Any:
-    """(N, F + V) sparse."""
+    """(N, F + V) sparse, each row with all of its numbers and one 1 for each code: to look for zeros first takes four times as long."""
     import scipy.sparse
 
-    rows, columns = codes.shape
-    pointers = np.arange(rows + 1) * columns
-    hot = scipy.sparse.csr_matrix((np.ones(codes.size), codes.ravel(), pointers), shape=(rows, width))
-    return scipy.sparse.hstack([scipy.sparse.csr_matrix(numeric), hot], format="csr")
+    (rows, numbers), columns = numeric.shape, codes.shape[1]
+    values, places = np.ones((rows, numbers + columns)), np.empty((rows, numbers + columns), np.int32)
+    values[:, :numbers], places[:, :numbers], places[:, numbers:] = numeric, np.arange(numbers), numbers + codes
+    pointers = np.arange(rows + 1) * (numbers + columns)
+    return scipy.sparse.csr_matrix((values.ravel(), places.ravel(), pointers), shape=(rows, numbers + width))
