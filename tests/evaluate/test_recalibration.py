@@ -121,8 +121,10 @@ def test_the_temperature_is_the_one_that_made_the_probabilities_wrong() -> None:
     assert trial.text.startswith("probabilities are recalibrated by a temperature of 2.")
 
     def loss(inverse: float) -> float:
-        """By hand, of the logs themselves."""
-        return -np.mean(np.log(softmax(inverse * np.log(stated.astype(np.float64)), 1)[np.arange(4000), target]))
+        """By hand, of the logs themselves; the targets are not quite sure, as Platt's."""
+        logs = np.log(softmax(inverse * np.log(stated.astype(np.float64)), 1))
+        sure, doubt = logs[np.arange(4000), target].mean(), 1 / 4002
+        return -(1 - doubt) * sure - doubt * logs.mean()
 
     (temperature,) = trial.calibration.y
     assert temperature == pytest.approx(1 / minimize_scalar(loss, bounds=(0.01, 5), method="bounded").x, rel=2e-3)
@@ -130,6 +132,14 @@ def test_the_temperature_is_the_one_that_made_the_probabilities_wrong() -> None:
     after = trial.calibration.apply(stated)
     np.testing.assert_allclose(after.sum(1), 1, atol=1e-6)
     assert (after.argmax(1) == stated.argmax(1)).all()
+
+
+def test_where_every_row_is_right_the_temperature_is_not_the_coldest() -> None:
+    target = np.random.default_rng(0).integers(0, 4, 300)
+    stated = np.full((300, 4), 0.1)
+    stated[np.arange(300), target] = 0.7
+    after = fitted("temperature", target, stated).apply(stated)
+    assert 0.98 < after.max() < 1 - 1e-3
 
 
 def test_right_probabilities_of_many_classes_are_left_as_they_are_about_as_often_as_the_test_says() -> None:

@@ -100,11 +100,23 @@ def fitted(method: str, target: np.ndarray, predictions: np.ndarray) -> Calibrat
 
 
 def _temperature(target: np.ndarray, predictions: np.ndarray) -> Calibration:
-    """The log loss is convex in one over the temperature: it has one minimum."""
+    """The log loss is convex in one over the temperature: it has one minimum.
+
+    As Platt's targets, those of so many rows are a little below 1: where all rows are right, the coldest would else be the best.
+    """
     from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.asarray(predictions, np.float64))
+    own, doubt = logs[np.arange(len(target)), target], 1 / (len(target) + 2)
+    possible, is_possible = np.isfinite(logs), np.isfinite(own)
 
     def loss(inverse: float) -> float:
-        return float(_losses(target, Calibration(OF_MANY, (), (1 / inverse,)).apply(predictions)).mean())
+        totals = logsumexp(inverse * logs, axis=1)
+        sure = (inverse * own - totals)[is_possible].sum() / len(own)
+        of_all = (inverse * logs - totals[:, None])[possible].mean()
+        return -float((1 - doubt) * sure + doubt * of_all)
 
     best = minimize_scalar(loss, bounds=(1 / HOTTEST, 1 / COLDEST), method="bounded", options={"xatol": 1e-4})
     return Calibration(OF_MANY, (), (1 / float(best.x),))
