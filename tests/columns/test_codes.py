@@ -47,6 +47,16 @@ def test_values_are_converted_once_and_their_codes_are_those_of_the_texts(seed: 
     assert decoded(pa.record_batch({"c": coded})).column("c").equals(plain)
 
 
+@pytest.mark.parametrize("different", [1, 5, 300, 6000])
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_many_codes_are_numbered_by_their_first_rows(different: int, missing: float) -> None:
+    rng = np.random.default_rng(different)
+    codes = pa.array(rng.integers(0, different, 20_000), pa.int32(), mask=rng.random(20_000) < missing)
+    column = pa.DictionaryArray.from_arrays(codes, [f"text {n}" for n in range(different)])
+    for some in (column, column.slice(7000), column.slice(19_999), column.slice(0, 0)):
+        assert in_order(some).equals(some.dictionary_decode().dictionary_encode())
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_codes_are_numbered_by_their_first_rows(seed: int) -> None:
     column = random_codes(seed)

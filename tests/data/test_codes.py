@@ -186,6 +186,17 @@ def test_the_first_row_with_a_text_that_is_no_number_is_named(tmp_path: Path) ->
         run(opened(path)[0], [Profiler(KINDS)], 2, block_rows=BLOCK)
 
 
+def test_a_dictionary_that_has_a_text_twice_is_not_trusted(tmp_path: Path) -> None:
+    path, words = tmp_path / "rows.parquet", ["aa1", "aa2", "bb", "aa2", "bb", "aa1", "cc", "bb"] * 5
+    pq.write_table(pa.table({"town": words}), path, compression="none", write_statistics=False)
+    content = path.read_bytes()
+    content = content.replace(b"aa2", b"aa1", 1).replace(b"parquet-cpp-arrow", b"another-writer-of")
+    path.write_bytes(content)
+    batches = read_batches(str(path), "parquet", CsvOptions(), None, 8, codes=["town"])
+    expected = [word.replace("aa2", "aa1") for word in words]
+    assert [text for batch in batches for text in batch.column("town").to_pylist()] == expected
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_blocks_end_before_their_texts_are_too_long_wherever_the_file_ends_its_own(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pyarrow as pa
 
 from headway.columns.values import family, plain
 from headway.errors import DataError
+
+HEAD = 4096
+"""Rows in which few texts all occur, so that no others need be looked at for their order."""
 
 FEWEST_ROWS = 2
 """With fewer rows than this for each different text, the texts themselves are less work."""
@@ -31,8 +35,15 @@ def in_order(column: pa.DictionaryArray) -> pa.DictionaryArray:
     """Codes of texts, numbered anew by the first row of each."""
     if column.dictionary.null_count:
         return plain(column).dictionary_encode()
-    again = column.indices.dictionary_encode()
-    return pa.DictionaryArray.from_arrays(again.indices, column.dictionary.take(again.dictionary))
+    codes, texts = column.indices, column.dictionary
+    first = codes.slice(0, HEAD).dictionary_encode()
+    if len(first.dictionary) < len(texts) or codes.null_count:
+        again = codes.dictionary_encode()
+        return pa.DictionaryArray.from_arrays(again.indices, texts.take(again.dictionary))
+    numbers = np.empty(len(texts), np.int32)  # all occur in the first rows, which tell their order
+    numbers[first.dictionary] = np.arange(len(texts), dtype=np.int32)
+    again = numbers[codes.to_numpy(zero_copy_only=False)]
+    return pa.DictionaryArray.from_arrays(pa.array(again), texts.take(first.dictionary))
 
 
 def by_value(column: pa.DictionaryArray, convert: Callable[[pa.Array], pa.Array]) -> pa.Array:

@@ -24,6 +24,10 @@ TEXT_BYTES = 1 << 26
 """The texts of a block, written out, are no more than this, or one row. Which rows are a block follows from the rows alone, not from how
 the file holds them, since summaries of other blocks differ by rounding."""
 
+WRITERS = ("parquet-cpp", "parquet-mr", "parquet-rs", "DuckDB")
+"""Programs that look each text up in a hash map, so that a dictionary has it once. Of another's, which has a text twice, Arrow would give
+wrong codes: it leaves out the second one and counts on."""
+
 CODE_BYTES = 3
 """More than a code takes in a file."""
 
@@ -46,7 +50,8 @@ def parquet_batches(
     """
     with pq.ParquetFile(stream) as plain:
         texts = _Texts.of(plain.metadata, columns)
-        coded, step = texts.coded(codes), min(rows, texts.rows_in(TEXT_BYTES))
+        coded = texts.coded(codes) if str(plain.metadata.created_by).startswith(WRITERS) else []
+        step = min(rows, texts.rows_in(TEXT_BYTES))
         buffer = BUFFER_BYTES if texts.largest > TEXT_BYTES else 0
         parquet = pq.ParquetFile(stream, metadata=plain.metadata, read_dictionary=coded, buffer_size=buffer)
         names, count = None if columns is None else list(columns), 0
