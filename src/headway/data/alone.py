@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping
 
@@ -100,10 +101,19 @@ def _binned(numbers: np.ndarray) -> np.ndarray:
     """Codes of bins of neighbouring values, by rank. Missing values are a bin of their own."""
     present = ~np.isnan(numbers)
     codes = np.zeros(len(numbers), np.int64)
-    if present.any():
-        cuts = np.unique(np.quantile(numbers[present], np.linspace(0, 1, BINS + 1)[1:-1], method="nearest"))
+    ordered = np.sort(numbers[present])
+    if len(ordered):
+        cuts = ordered[_places_of_cuts(len(ordered))]
+        cuts = cuts[np.concatenate([[True], cuts[1:] != cuts[:-1]])]
         codes[present] = 1 + np.searchsorted(cuts, numbers[present], side="right")
     return codes
+
+
+@functools.lru_cache(maxsize=16)
+def _places_of_cuts(rows: int) -> np.ndarray:
+    """The numbers of the rows, by size, at the quantiles between the bins: the same for every column without missing values."""
+    shares = np.linspace(0, 1, BINS + 1)[1:-1]
+    return np.quantile(np.arange(rows), shares, method="nearest").astype(np.int64)
 
 
 def _out_of_fold(groups: np.ndarray, target: np.ndarray, fold: np.ndarray, prior: float = 1.0) -> np.ndarray:
