@@ -66,11 +66,11 @@ def run_all(root: Path, names: list[str]) -> tuple[list[dict[str, Any]], int, st
 
     watcher = threading.Thread(target=count)
     watcher.start()
-    told = [one.communicate()[0] for one in running]
+    reports = [one.communicate()[0] for one in running]
     done.set()
     watcher.join()
-    said = "".join(path.read_text(errors="replace") for path in root.glob("said-*.txt"))
-    return [json.loads(text.splitlines()[-1]) if text.strip() else {} for text in told], most[0], said
+    output = "".join(path.read_text(errors="replace") for path in root.glob("said-*.txt"))
+    return [json.loads(text.splitlines()[-1]) if text.strip() else {} for text in reports], most[0], output
 
 
 def lost_metrics(root: Path, told: list[dict[str, Any]]) -> tuple[int, int]:
@@ -105,18 +105,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         names = make_projects(root, PROJECTS)
-        told, servers, said = run_all(root, names * EACH)
-        failed = [one for one in told if "decision" not in one or not one["decision"]]
+        reports, servers, output = run_all(root, names * EACH)
+        failed = [one for one in reports if "decision" not in one or not one["decision"]]
         for one in failed:
             print("failed:", one)
         if failed:
-            print(said[-3000:])
-        whole = [one for one in told if one not in failed]
+            print(output[-3000:])
+        whole = [one for one in reports if one not in failed]
         lost, total = lost_metrics(root, whole)
         runs = PROJECTS * EACH
         counts = {
             f"{runs} runs at once: share that failed": len(failed) / runs,
-            f"{runs} runs at once: 'database is locked' said, per run": said.count("database is locked") / runs,
+            f"{runs} runs at once: 'database is locked' said, per run": output.count("database is locked") / runs,
             f"{runs} runs at once: share of {total} metric values lost": lost / max(total, 1),
             f"{PROJECTS} projects: share without one champion": champions_missing(root, names) / PROJECTS,
             "temporary Prefect servers at once beyond one": float(max(0, servers - 1)),

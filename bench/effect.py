@@ -158,9 +158,9 @@ def _study(lab: Lab, setting: Setting, book: Notebook, kind: str, number: int) -
     planted, name, slower, truth = KINDS[kind]
     techniques = [_planted(alike, planted, edit) for alike, edit in ALIKE.items()]
     techniques.append(_planted(name, slower, {}))
-    found = Study(lab, setting, techniques, book, {**PLAN, "slower": planted}, lambda *_: None).run()
-    study = {"kind": kind, "number": number, "seconds": round(found.book.seconds, 1)}
-    return [{**study, **_row(found, t), "truth": truth if t.name == name else None} for t in techniques]
+    findings = Study(lab, setting, techniques, book, {**PLAN, "slower": planted}, lambda *_: None).run()
+    study = {"kind": kind, "number": number, "seconds": round(findings.book.seconds, 1)}
+    return [{**study, **_row(findings, t), "truth": truth if t.name == name else None} for t in techniques]
 
 
 def _planted(name: str, slower: float, edit: dict[str, Any]) -> Technique:

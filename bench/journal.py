@@ -110,13 +110,13 @@ def _away() -> Ratio:
             journal.close()
             server = _serve(root, port)
             run_id = tracking.sync(run, root)
-            found = _history(run_id, port)
+            history = _history(run_id, port)
         finally:
             server.terminate()
             server.wait(60)
             del os.environ["MLFLOW_TRACKING_URI"]
-    wrong = sum(abs(found[step] - 1) for step in range(1, 2001)) + sum(
-        n for step, n in found.items() if not 1 <= step <= 2000
+    wrong = sum(abs(history[step] - 1) for step in range(1, 2001)) + sum(
+        n for step, n in history.items() if not 1 <= step <= 2000
     )
     return Ratio(float(wrong), float(wrong), float(wrong), goal=0.0)
 

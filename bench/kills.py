@@ -149,8 +149,10 @@ class Folder:
         (self.root / "texts").mkdir()
         words = random.Random(0)
         for number in range(80):
-            said = [f"the {words.choice(['cat', 'dog'])} sees the {words.choice(['bird', 'fish'])}." for _ in range(4)]
-            (self.root / "texts" / f"{number}.txt").write_text("\n".join([*said, f"number {number}"]))
+            sentences = [
+                f"the {words.choice(['cat', 'dog'])} sees the {words.choice(['bird', 'fish'])}." for _ in range(4)
+            ]
+            (self.root / "texts" / f"{number}.txt").write_text("\n".join([*sentences, f"number {number}"]))
         for name in PROJECTS:
             (self.root / "conf" / f"{name}.yaml").write_text(YAML[name])
             for seed in ("0", "1"):
@@ -160,21 +162,23 @@ class Folder:
 
     def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
         """Begin a command; what it says goes to said.txt."""
-        place, known = self.root, list(words)
+        place, acts_left = self.root, list(words)
         if words[0] == "restore":
-            place, known = self.restored, ["restore", str(self.root / "kept.tar")]
+            place, acts_left = self.restored, ["restore", str(self.root / "kept.tar")]
             (place / "conf").mkdir(parents=True, exist_ok=True)  # the root: else the nearest folder upward that has one
         elif "newest" in words:
             runs = sorted((self.root / "data" / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
-            known[known.index("newest")] = runs[-1].parent.name
+            acts_left[acts_left.index("newest")] = runs[-1].parent.name
         elif words[0] == "up":
-            known = ["up", *self.ports]
+            acts_left = ["up", *self.ports]
         elif words[0] == "serve":
-            known += ["--port", self.ports[3]]
+            acts_left += ["--port", self.ports[3]]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "HEADWAY_"))}
-        with open(self.said, "wb") as said:
-            command = [sys.executable, "-m", "headway.cli", *known]
-            return subprocess.Popen(command, cwd=place, env=kept, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+        with open(self.said, "wb") as output:
+            command = [sys.executable, "-m", "headway.cli", *acts_left]
+            return subprocess.Popen(
+                command, cwd=place, env=kept, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            )
 
     def whole(self, words: Sequence[str]) -> float:
         """Run a command to its end; its seconds. Raises RuntimeError with what it said when it fails."""
@@ -244,9 +248,9 @@ def judge(folder: Folder, act: Act, before: dict[str, int], champion: str | None
     try:
         folder.whole(act.again)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
-        said = str(error)
-        if "Traceback" in said or not any(text in said for text in act.refusals):
-            wrong.add("commands that fail afterwards", said[-2000:])
+        reason = str(error)
+        if "Traceback" in reason or not any(text in reason for text in act.refusals):
+            wrong.add("commands that fail afterwards", reason[-2000:])
     if act.name == "down":
         _orphans(folder, wrong)
     state(folder.root, folder.restored, PROJECTS, before, wrong)
@@ -292,8 +296,8 @@ def main() -> None:
 
 def _once(folder: Folder, samples: Samples, chance: random.Random) -> None:
     """One command, killed and judged; how long it takes whole is measured first, once for each."""
-    known = acts(chance.choice(PROJECTS))
-    act = chance.choices(known, [one.weight for one in known])[0]
+    commands = acts(chance.choice(PROJECTS))
+    act = chance.choices(commands, [one.weight for one in commands])[0]
     if not samples.of(f"seconds of {act.name}"):
         folder.before(act.words)
         samples.add(f"seconds of {act.name}", folder.whole(act.words))

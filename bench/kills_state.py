@@ -66,27 +66,27 @@ class Wrong:
 def orphans(root: Path) -> list[str]:
     """Processes that still work in the folder after ORPHAN_SECONDS; they are ended, so that the next kill is judged by itself."""
     until = time.monotonic() + ORPHAN_SECONDS
-    while found := _at_work(root):
+    while at_work := _at_work(root):
         if time.monotonic() > until:
             break
         time.sleep(0.2)
-    told = []
-    for process in found:
+    lines = []
+    for process in at_work:
         with contextlib.suppress(psutil.NoSuchProcess):
-            told.append(" ".join(process.cmdline())[:300])
+            lines.append(" ".join(process.cmdline())[:300])
             process.kill()
-    return told
+    return lines
 
 
 def _at_work(root: Path) -> list[psutil.Process]:
     """The processes whose current folder lies within ``root``."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             inside = Path(process.cwd()).is_relative_to(root) and process.status() != psutil.STATUS_ZOMBIE
             if inside and process.pid != os.getpid():
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def counts(root: Path) -> dict[str, int]:
@@ -133,14 +133,14 @@ def _runs(root: Path, before: dict[str, int], wrong: Wrong) -> None:
         for (run_id,) in database.execute(doubled):
             wrong.add("runs lost or doubled", f"run {run_id} has two versions")
         # A stage that a resumed run does again takes other seconds, and both are true.
-        told = "SELECT run_uuid, key, step FROM metrics WHERE key NOT LIKE 'timing/%'"
-        doubled = f"{told} GROUP BY run_uuid, key, step HAVING count(*) > 1 LIMIT 3"
+        query = "SELECT run_uuid, key, step FROM metrics WHERE key NOT LIKE 'timing/%'"
+        doubled = f"{query} GROUP BY run_uuid, key, step HAVING count(*) > 1 LIMIT 3"
         for row in database.execute(doubled):
             wrong.add("metrics told twice", str(row))
-        known = {run_id for (run_id,) in database.execute("SELECT run_uuid FROM runs")}
+        run_ids = {run_id for (run_id,) in database.execute("SELECT run_uuid FROM runs")}
     for path in (root / "data" / "runs").glob("*/tracking.json"):
         run_id = read_json(path)["run_id"]
-        if run_id is not None and run_id not in known:
+        if run_id is not None and run_id not in run_ids:
             wrong.add("runs lost or doubled", f"{path.parent.name} is not in MLflow")
     for table, count in counts(root).items():
         if count < before[table]:
@@ -153,10 +153,10 @@ def _champion(root: Path, name: str, wrong: Wrong) -> None:
         "WHERE name = ? AND alias = 'champion'"
     )
     with contextlib.closing(reading(sqlite_file(root, "mlflow"))) as database:
-        found = [Path(str(source)) for (source,) in database.execute(query, (name,))]
-    bundle = found[0] / "artifacts" / "bundle" if len(found) == 1 else root
+        sources = [Path(str(source)) for (source,) in database.execute(query, (name,))]
+    bundle = sources[0] / "artifacts" / "bundle" if len(sources) == 1 else root
     if not (bundle / checksums.NAME).exists() or next(checksums.damages(bundle), None) is not None:
-        wrong.add("projects without one whole champion", f"{name}: {found}")
+        wrong.add("projects without one whole champion", f"{name}: {sources}")
 
 
 def _files(root: Path, wrong: Wrong) -> None:
@@ -185,8 +185,8 @@ def holding(root: Path) -> dict[str, int]:
 
 def restored(root: Path, kept: dict[str, int], wrong: Wrong) -> None:
     """Compare what was restored with what was kept."""
-    found = holding(root) if sqlite_file(root, "mlflow").exists() else {}
-    if found != kept or (root / PENDING).exists():
-        wrong.add("restored folders that lack something", f"{found}, kept: {kept}")
+    contents = holding(root) if sqlite_file(root, "mlflow").exists() else {}
+    if contents != kept or (root / PENDING).exists():
+        wrong.add("restored folders that lack something", f"{contents}, kept: {kept}")
     for finding in doctor.examine(root):
         wrong.add("findings of the doctor", f"restored: {finding.line(root)}")

@@ -46,15 +46,15 @@ def _against_torch(samples: Samples, tensors: dict[str, Tensor]) -> list[Compari
     few = DataLoader(TensorDataset(*(t[:FEW] for t in tensors.values())), BATCH, shuffle=True)
     lists = DataLoader(data, sampler=BatchSampler(RandomSampler(data), BATCH, False), batch_size=None)
     resident = _ours(ResidentBatches(tensors, BATCH, 0))
-    found = []
+    ratios = []
     for label, anchor, goal in (
         ("DataLoader(TensorDataset): a hundredth of its time", _anchor(few, FEW), 0.01),
         ("DataLoader with BatchSampler: a tenth of its time", _anchor(lists, ROWS), 0.1),
     ):
         threads = kept_threads(samples, label, anchor)
         ours, theirs = with_threads(threads, resident), with_threads(threads, anchor)
-        found += [Comparison(label, ours, theirs, 12, goal), against_itself(theirs, 12, label.partition(":")[0])]
-    return found
+        ratios += [Comparison(label, ours, theirs, 12, goal), against_itself(theirs, 12, label.partition(":")[0])]
+    return ratios
 
 
 def _against_memory(tensors: dict[str, Tensor], mapped: dict[str, Tensor]) -> list[Comparison]:

@@ -56,8 +56,8 @@ def main() -> None:
             break
         samples.add("drawn", _is_wrong(drawn_study(number), f"drawn {number}"))
     if len(samples.of("measured")) < MEASURED and time.monotonic() < deadline:
-        for found in measured_studies(deadline, MEASURED - len(samples.of("measured"))):
-            samples.add("measured", _is_wrong(found, f"measured {len(samples.of('measured'))}"))
+        for findings in measured_studies(deadline, MEASURED - len(samples.of("measured"))):
+            samples.add("measured", _is_wrong(findings, f"measured {len(samples.of('measured'))}"))
     conclude(samples)
 
 
@@ -229,8 +229,8 @@ def record(seconds: float = 100.0, seeds: int = 20) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.sched_setaffinity(0, {min(cores)})
         run = table_run(Path(folder))
-        found = Study(_lab(run), describe(run), no_ops(), Notebook(run.path / "e.jsonl"), plan, lambda *_: None)
-        found.run()
+        findings = Study(_lab(run), describe(run), no_ops(), Notebook(run.path / "e.jsonl"), plan, lambda *_: None)
+        findings.run()
         keep([json.loads(line) for line in (run.path / "e.jsonl").read_text().splitlines()])
     os.sched_setaffinity(0, cores)
 

@@ -115,10 +115,10 @@ def _run(root: Path, project: str, *settings: str) -> tuple[float, dict[str, Any
     words += [word for setting in settings for word in ("--set", setting)]
     begun = time.perf_counter()
     done = subprocess.run(words, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
-    told = json.loads(done.stdout.splitlines()[-1])
+    report = json.loads(done.stdout.splitlines()[-1])
     seconds = time.perf_counter() - begun
-    print(f"{project} {' '.join(settings)}: {seconds:.1f} s, {told['stages']}")
-    return seconds, told
+    print(f"{project} {' '.join(settings)}: {seconds:.1f} s, {report['stages']}")
+    return seconds, report
 
 
 def _overhead(seconds: float, told: dict[str, Any]) -> float:

@@ -55,8 +55,8 @@ def served(root: Path, ports: tuple[int, int]) -> Iterator[subprocess.Popen[byte
     """`headway up`, ended in the end if it still is there."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     words = [sys.executable, "-m", "headway.cli", "up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
-    with open(root / "up.txt", "ab") as said:
-        up = subprocess.Popen(words, cwd=root, env=kept, stdout=said, stderr=said)
+    with open(root / "up.txt", "ab") as output:
+        up = subprocess.Popen(words, cwd=root, env=kept, stdout=output, stderr=output)
         try:
             yield up
         finally:

@@ -126,9 +126,9 @@ def _score(root: Path, data: Path, out: Path, until: int | None) -> tuple[float,
                 return time.perf_counter() - begun, peak
             time.sleep(0.2)
         assert child.stdout is not None
-        told: dict[str, Any] = json.loads(child.stdout.read().splitlines()[-1])
-    if until is not None or told["refused"]:
-        raise SystemExit(f"it must be killed at {until} and refuse nothing, but ended with {told['scored']:,} rows")
+        report: dict[str, Any] = json.loads(child.stdout.read().splitlines()[-1])
+    if until is not None or report["refused"]:
+        raise SystemExit(f"it must be killed at {until} and refuse nothing, but ended with {report['scored']:,} rows")
     return time.perf_counter() - begun, peak
 
 
@@ -155,8 +155,8 @@ def _must_be_exact(root: Path, files: tuple[Path, ...], out: Path) -> None:
     for file in files:
         with pq.ParquetFile(file) as source, pq.ParquetFile(out / file.name) as scored:
             wanted = source.read(columns=["loan_id"]).column(0).combine_chunks()
-            found = scored.read(columns=["loan_id"]).column(0).combine_chunks()
-            if not found.equals(wanted) or len(found.unique()) != len(found):
+            scored_ids = scored.read(columns=["loan_id"]).column(0).combine_chunks()
+            if not scored_ids.equals(wanted) or len(scored_ids.unique()) != len(scored_ids):
                 raise SystemExit(f"{file.name}: every key must be there once and in order, but they differ")
             sample = next(source.iter_batches(SAMPLE))
             written = next(scored.iter_batches(SAMPLE, columns=[EVENT])).column(0).to_numpy()

@@ -166,11 +166,11 @@ def _measure(name: str, samples: Samples) -> None:
 
 def _table(name: str) -> pd.DataFrame:
     """A data set as its files are read, in memory."""
-    found = locate(name, {}, Path.cwd())
+    place = locate(name, {}, Path.cwd())
     batches = [
-        batch if found.clean is None else found.clean(batch)
-        for file in found.files
-        for batch in read_batches(str(file), found.format, found.csv, None, 1 << 20)
+        batch if place.clean is None else place.clean(batch)
+        for file in place.files
+        for batch in read_batches(str(file), place.format, place.csv, None, 1 << 20)
     ]
     return pd.concat([batch.to_pandas() for batch in batches], ignore_index=True)
 

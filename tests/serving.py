@@ -37,15 +37,15 @@ def headway_up(
     root: Path, words: list[str], environment: Mapping[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """Run it until the end of the block: its process, and the file with what it says. It serves when the block begins."""
-    said = root / "said.txt"
+    output = root / "said.txt"
     command = [sys.executable, "-m", "headway.cli", "up", *words]
-    with open(said, "wb") as file:
+    with open(output, "wb") as file:
         up = subprocess.Popen(
             command, cwd=root, env={**outside(), **(environment or {})}, stdout=file, stderr=subprocess.STDOUT
         )
     try:
-        hears(up, said, "Ctrl-C")
-        yield up, said
+        hears(up, output, "Ctrl-C")
+        yield up, output
     finally:
         up.send_signal(signal.SIGINT)
         up.wait(60)

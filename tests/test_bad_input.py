@@ -47,13 +47,13 @@ CHECKED: dict[str, tuple[bytes, str]] = {
 def test_refused_data_is_said_in_lines_of_ours_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    content, said = CHECKED[name]
+    content, text = CHECKED[name]
     make(tmp_path, content=content)
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     assert cli.main(["check", "rows"]) == 3
     lines = capsys.readouterr().err.splitlines()
-    assert any(said in line for line in lines), lines
+    assert any(text in line for line in lines), lines
     assert all(line.startswith("headway: ") for line in lines)
     assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.is_file()] == []
 
@@ -99,8 +99,8 @@ def test_whole_runs_that_cannot_go_on_say_one_line_and_train_nothing(tmp_path: P
     (tmp_path / "mlruns").unlink()
 
     ended = run_command(tmp_path)
-    said = "headway: the target y must have two classes, but every row has yes\n"
-    assert (ended.returncode, ended.stderr) == (3, said)
+    text = "headway: the target y must have two classes, but every row has yes\n"
+    assert (ended.returncode, ended.stderr) == (3, text)
     assert "Traceback" not in ended.stdout
     assert {path.name for path in (tmp_path / "data" / "prepared").iterdir()} <= {"profiles"}, (
         "profiles, and nothing to train on"

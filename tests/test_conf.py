@@ -81,9 +81,9 @@ def test_classes_are_as_many_as_published(name: str, root: Path, request: pytest
         request.getfixturevalue("datasets")
     project = load_project(name, ROOT)
     target = str(project.data.target)
-    found = Counter(_read(project, root, target)[target])
-    assert found == PUBLISHED[name]
-    assert project.data.positive in found
+    counts = Counter(_read(project, root, target)[target])
+    assert counts == PUBLISHED[name]
+    assert project.data.positive in counts
 
 
 def test_adult_keeps_the_official_files_apart(datasets: Path, root: Path) -> None:

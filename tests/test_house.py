@@ -152,7 +152,7 @@ def missing(text: str) -> Iterator[str]:
 
 def test_no_code_outside_columns_asks_for_a_kind_of_column_by_its_name() -> None:
     """Whoever asks so has to be changed for a new type of column."""
-    named, asked = set(column_types()), []
+    named, questions = set(column_types()), []
     for name, path in modules().items():
         for node in ast.walk(ast.parse(path.read_text())) if room(name) != "columns" else ():
             if not isinstance(node, ast.Compare):
@@ -160,20 +160,20 @@ def test_no_code_outside_columns_asks_for_a_kind_of_column_by_its_name() -> None
             sides = [node.left, *node.comparators]
             words = {one.value for side in sides for one in ast.walk(side) if isinstance(one, ast.Constant)}
             if words & named and any(ast.unparse(side).split(".")[-1] == "kind" for side in sides):
-                asked.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}")
-    assert asked == []
+                questions.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}")
+    assert questions == []
 
 
 def test_no_line_outside_tasks_names_a_task() -> None:
     """What is peculiar to a task is asked of its object, so that a new one is a new file."""
     rooms = {"columns", "tasks", "models"}
-    found: dict[str, Counter[str]] = {name: Counter() for name in tasks.names()}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in tasks.names()}
     paths = [path for name, path in modules().items() if room(name) not in rooms]
     for path in [*paths, *(ROOT / "flows").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and node.value in found:
-                found[node.value][f"{path.relative_to(ROOT)}"] += 1
-    assert {name: dict(lines) for name, lines in found.items() if lines} == {}
+            if isinstance(node, ast.Constant) and node.value in counts:
+                counts[node.value][f"{path.relative_to(ROOT)}"] += 1
+    assert {name: dict(lines) for name, lines in counts.items() if lines} == {}
 
 
 CHOOSERS = {"draft.model", "evaluate.baselines", "train.estimators"}

@@ -35,8 +35,10 @@ def test_a_bundle_of_every_model_is_kept() -> None:
 @pytest.mark.parametrize("model", KINDS)
 def test_a_kept_bundle_is_whole_and_says_what_it_said(model: str) -> None:
     assert checksums.check(KEPT / model / "bundle")
-    said = pd.read_csv(KEPT / model / "answers.csv")
-    pd.testing.assert_frame_equal(answers(model, KEPT / model / "bundle"), said, rtol=0, atol=1e-5, check_dtype=False)
+    first_answers = pd.read_csv(KEPT / model / "answers.csv")
+    pd.testing.assert_frame_equal(
+        answers(model, KEPT / model / "bundle"), first_answers, rtol=0, atol=1e-5, check_dtype=False
+    )
 
 
 def test_trees_predict_without_torch_and_mlflow() -> None:

@@ -23,8 +23,8 @@ def test_every_package_is_installed() -> None:
     source = Path(headway.__file__).parents[1]
     with open(source.parent / "pyproject.toml", "rb") as file:
         listed = tomllib.load(file)["tool"]["setuptools"]["packages"]
-    found = {".".join(path.parent.relative_to(source).parts) for path in source.rglob("__init__.py")}
-    assert found | {"flows"} == set(listed)
+    packages = {".".join(path.parent.relative_to(source).parts) for path in source.rglob("__init__.py")}
+    assert packages | {"flows"} == set(listed)
 
 
 def test_the_type_checker_asks_for_no_package_that_make_test_leaves_out() -> None:

@@ -50,7 +50,7 @@ def test_each_part_ends_on_a_cpu_with_figures_that_mean_nothing_there(
 ) -> None:
     monkeypatch.setattr(side_by_side, "RESULTS", tmp_path)
     assert gpu.main(["--tiny", "--only", part]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     wanted = {
         "gpt": ["eager, against the loop by hand: ", "compiled, against the loop by hand: ", "gradients' distance"],
         "table": ["mlp: steps are recorded", "tabm: chosen against eager: ", "with its own graph"],
@@ -61,8 +61,8 @@ def test_each_part_ends_on_a_cpu_with_figures_that_mean_nothing_there(
         "xl-compiled": ["compiled, ours: "],
         "liger": ["left out: liger-kernel is not installed"],
     }
-    assert all(text in said for text in wanted[part]), said
-    assert "missed" not in "\n".join(line for line in said.splitlines() if "distance" in line)
+    assert all(text in output for text in wanted[part]), output
+    assert "missed" not in "\n".join(line for line in output.splitlines() if "distance" in line)
     assert not list(tmp_path.iterdir())  # figures of a CPU are not kept
 
 
@@ -95,10 +95,10 @@ def test_liger_kernels_loss_and_norm_are_measured_beside_ours_where_it_is_instal
     monkeypatch.setitem(sys.modules, "liger_kernel", ModuleType("liger_kernel"))
     monkeypatch.setitem(sys.modules, "liger_kernel.transformers", theirs)
     assert gpu.main(["--tiny", "--only", "liger"]) == 0
-    said = [line.partition("liger: ")[2] for line in capsys.readouterr().out.splitlines()]
+    output = [line.partition("liger: ")[2] for line in capsys.readouterr().out.splitlines()]
     for text in ("linear cross-entropy, ours", "linear cross-entropy, ours, compiled", "RMSNorm, ours"):
-        assert any(line.startswith(f"{text}: against liger-kernel: ") for line in said), said
-    distances = [line for line in said if "gradients' distance" in line]
+        assert any(line.startswith(f"{text}: against liger-kernel: ") for line in output), output
+    distances = [line for line in output if "gradients' distance" in line]
     assert len(distances) == 5
     assert [line.endswith("met") for line in distances] == [verdict == "met", True, True, True, True]
 
@@ -150,9 +150,9 @@ def test_a_part_that_fails_or_is_refused_is_one_line_and_the_next_goes_on(capsys
     parts: list[gpu.Part] = [("one", fails), ("two", refused), ("three", lambda _: ended.append("three"))]
     assert gpu.run(report(), parts) == 1
     assert ended == ["three"]
-    said = capsys.readouterr().out
-    assert "one: FAILED: RuntimeError: no kernel for this\n" in said
-    assert "two: left out: fp8 needs what is not there\n" in said
+    output = capsys.readouterr().out
+    assert "one: FAILED: RuntimeError: no kernel for this\n" in output
+    assert "two: left out: fp8 needs what is not there\n" in output
 
 
 def test_what_there_was_no_time_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,9 +44,9 @@ class _Clock:
 
 def test_works_take_turns_after_a_warm_up() -> None:
     clock = _Clock()
-    found = compare(clock.work("A", 1.0), clock.work("B", 4.0), pairs=2, clock=clock)
+    result = compare(clock.work("A", 1.0), clock.work("B", 4.0), pairs=2, clock=clock)
     assert clock.done == "AB" + "ABBA" + "BAAB"
-    assert (found.ratio, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
+    assert (result.ratio, result.low, result.high) == pytest.approx((0.25, 0.25, 0.25))
 
 
 def test_a_machine_that_slows_down_does_not_change_the_ratio() -> None:
@@ -74,9 +74,9 @@ def test_noisy_works_straddle_their_true_ratio(truth: float) -> None:
     def work(seconds: float) -> Callable[[], float]:
         return lambda: float(seconds * np.exp(rng.normal(0, 0.12)))
 
-    found = [compare(work(truth), work(1.0), pairs=40) for _ in range(40)]
-    assert sum(r.low <= truth <= r.high for r in found) >= 34  # 95 in 100 are expected to
-    assert np.mean([r.ratio for r in found]) == pytest.approx(truth, rel=0.01)
+    ratios = [compare(work(truth), work(1.0), pairs=40) for _ in range(40)]
+    assert sum(r.low <= truth <= r.high for r in ratios) >= 34  # 95 in 100 are expected to
+    assert np.mean([r.ratio for r in ratios]) == pytest.approx(truth, rel=0.01)
 
 
 def test_a_goal_is_met_only_beyond_the_noise() -> None:
@@ -127,9 +127,9 @@ def test_a_comparison_is_void_where_the_anchor_differs_from_itself(
         "at 256: loop by hand": (False, True),
         "at 256: A/A": (False, None),
     }
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("VOID")]
-    assert len(said) == 1
-    assert "at 4096: the anchor against itself is 0.937 [0.879, 0.991], which excludes 1" in said[0]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("VOID")]
+    assert len(lines) == 1
+    assert "at 4096: the anchor against itself is 0.937 [0.879, 0.991], which excludes 1" in lines[0]
 
 
 def comparisons(order: list[str]) -> list[Comparison]:

@@ -95,8 +95,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     ) as child:
         try:
             assert child.stdout is not None
-            said = list(iter(child.stdout.readline, "Ctrl-C stops all of it.\n"))[:100]
-            assert child.poll() is None, said
+            lines = list(iter(child.stdout.readline, "Ctrl-C stops all of it.\n"))[:100]
+            assert child.poll() is None, lines
             yield Up(root, *(f"http://127.0.0.1:{port}" for port in ports))
         finally:
             child.terminate()
@@ -123,8 +123,8 @@ def picture(page: Page, name: str) -> None:
 
 def retraining(up: Up, project: str) -> str:
     """The deployment that retrains ``project``."""
-    found = up.ask("deployments/filter", {})
-    return next(str(d["id"]) for d in found if d["name"] == project and d["entrypoint"].endswith("retrain"))
+    deployments = up.ask("deployments/filter", {})
+    return next(str(d["id"]) for d in deployments if d["name"] == project and d["entrypoint"].endswith("retrain"))
 
 
 def finished(up: Up, deployment: str, run: str | None = None) -> dict[str, Any]:

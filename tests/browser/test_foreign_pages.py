@@ -185,13 +185,13 @@ def test_in_a_browser_foreign_pages_and_foreign_names_neither_read_nor_write(sit
             case = {"address": own, "reads": site.reads, "writes": site.writes, "shown": site.shown}
             page.goto(f"http://evil.test:{elsewhere}/")
             assert page.title() == "evil"
-            told = page.evaluate(ATTACK, case)
-            assert "read" not in told, told
+            answers = page.evaluate(ATTACK, case)
+            assert "read" not in answers, answers
             answer = page.goto(f"http://evil.test:{site.port}/health")  # the name now points at the server
             assert answer is not None
             assert answer.status == 403
-            told = page.evaluate(ATTACK, {**case, "address": f"http://evil.test:{site.port}"})
-            assert set(told) == {"403"}, told
+            answers = page.evaluate(ATTACK, {**case, "address": f"http://evil.test:{site.port}"})
+            assert set(answers) == {"403"}, answers
             page.goto(f"{own}/health")
             harmless = {**case, "writes": site.reads if site.reads[0] == "POST" else ("POST", "/nothing", {})}
             assert page.evaluate(ATTACK, harmless)[0] == "read"  # the same script, from the server's own page

@@ -34,5 +34,5 @@ def test_the_newer_page_has_the_same_form_and_starts_what_it_says(up: Up, page: 
 
 def started(up: Up, deployment: str) -> list[Any]:
     """The epochs of the deployment's runs."""
-    found = up.ask("flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}})
-    return [run["parameters"].get("epochs") for run in found]
+    flow_runs = up.ask("flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}})
+    return [run["parameters"].get("epochs") for run in flow_runs]

@@ -32,20 +32,20 @@ def test_another_user_of_the_machine_reads_and_writes_nothing(sites: Sites, name
     """Also one who says that the request is a page's own, comes through a proxy from whoever started the server, or with a password."""
     site = sites.by_name[name]
     own = {"Content-Type": "application/json"}
-    said = (
+    sentence = (
         {},
         {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": f"127.0.0.1:{site.port}", "X-Real-Ip": "127.0.0.1"},
         {"Origin": f"http://127.0.0.1:{site.port}", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"},
         {"Authorization": "Basic aGVhZHdheTpoZWFkd2F5LWhlYWR3YXk="},
     )
-    asked = [
+    attempts = [
         site.reads,
         site.writes,
         ("GET", "/version", None),
         ("GET", "/api/admin/version", None),
         ("DELETE", "/", None),
     ]
-    requests = [(site.port, *request, {**own, **headers}) for request in asked for headers in said]
+    requests = [(site.port, *request, {**own, **headers}) for request in attempts for headers in sentence]
     requests.append((site.port, "GET", SOCKETS[0], None, site.upgrade()))
     command = [sys.executable, "-I", "-c", OTHER, json.dumps(requests)]
     answers = subprocess.run(command, capture_output=True, text=True)

@@ -35,8 +35,8 @@ def test_the_web_sockets_are_all_that_prefect_has() -> None:
     from starlette.routing import WebSocketRoute
 
     routes = [route for router in API_ROUTERS for route in router.routes]
-    found = {f"/api{one.path}" for one in routes if isinstance(one, WebSocketRoute | APIWebSocketRoute)}
-    assert {path.replace("{work_pool_name}", "any") for path in found} == set(SOCKETS)
+    routes_of_sockets = {f"/api{one.path}" for one in routes if isinstance(one, WebSocketRoute | APIWebSocketRoute)}
+    assert {path.replace("{work_pool_name}", "any") for path in routes_of_sockets} == set(SOCKETS)
 
 
 @pytest.mark.slow

@@ -140,8 +140,8 @@ def test_holidays_of_a_country_are_kept_with_the_encoding_for_years_to_come(monk
     monkeypatch.setitem(sys.modules, "holidays", None)  # where it scores, the package is not there
     again = read_encoding("dates", json.loads(json.dumps(encoding.to_json())))
     assert again == encoding
-    asked = pd.DatetimeIndex(["2022-10-02 22:30", "2022-10-03 22:30", "2033-10-03", "2028-10-04"])
-    assert applied(encoding, asked)["when: holiday"].tolist() == [1, 0, 1, 0], "by Berlin's clocks"
+    days = pd.DatetimeIndex(["2022-10-02 22:30", "2022-10-03 22:30", "2033-10-03", "2028-10-04"])
+    assert applied(encoding, days)["when: holiday"].tolist() == [1, 0, 1, 0], "by Berlin's clocks"
     assert "holiday" in encoding.remark()
 
 

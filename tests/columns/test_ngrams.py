@@ -104,9 +104,9 @@ def test_how_rows_are_cut_into_blocks_changes_nothing(monkeypatch: pytest.Monkey
 def test_features_that_training_lacks_and_words_for_null_have_no_weight() -> None:
     encoding = fitted(pa.array(["card"]))
     assert {number for number, count in enumerate(encoding.frequencies, 1) if count} == set(slowly("card"))
-    known = rows_of(encoding, pa.array(["card"]))[0]
+    features = rows_of(encoding, pa.array(["card"]))[0]
     ours = rows_of(encoding, pa.array(["lost money, other words than training's " * 9]))[0]
-    assert not ours[known == 0].any()
+    assert not ours[features == 0].any()
     assert len(encoding.ragged(pa.array(["card"]), missing=("card",)).values) == 0
 
 
@@ -169,7 +169,7 @@ def test_a_linear_model_on_texts_is_as_good_as_scikit_learns_and_its_network_pre
     assert accuracy >= 0.98 * (trusted.predict(test["text"]) == test["intent"]).mean() > 0.5
     network = Linear().build(Inputs(int(beside), tuple(codes), (), 12, tuple(counts)))
     network.load_state_dict({name: torch.from_numpy(np.float32(values)) for name, values in fit.state().items()})
-    given = {name: torch.from_numpy(arrays["test"][name]) for name in ("numeric", "categorical")}
+    inputs = {name: torch.from_numpy(arrays["test"][name]) for name in ("numeric", "categorical")}
     with torch.no_grad():
-        predicted = network(**given, **{name: rows[: len(test)] for name, rows in padded(columns["test"]).items()})
+        predicted = network(**inputs, **{name: rows[: len(test)] for name, rows in padded(columns["test"]).items()})
     np.testing.assert_allclose(predicted.numpy(), ours, rtol=1e-4, atol=1e-3)

@@ -131,9 +131,19 @@ def test_a_category_finds_a_value_in_any_spelling_and_old_versions_their_own() -
 
 def test_a_number_finds_the_value_that_is_it_and_where_two_are_neither() -> None:
     prices = Category("c", ("0.100", "4", "007", "9007199254740993.00", "true"))
-    told = ["0.1", "0.1000", "0.10000000149011612", "4.00", "7", "9007199254740993", "9007199254740992", "x", None]
+    description = [
+        "0.1",
+        "0.1000",
+        "0.10000000149011612",
+        "4.00",
+        "7",
+        "9007199254740993",
+        "9007199254740992",
+        "x",
+        None,
+    ]
     expected = ["0.100", "0.100", "0.100", "4", "7", "9007199254740993.00", "9007199254740992", "x", None]
-    assert prices.by_number(pa.array(told)).to_pylist() == expected
+    assert prices.by_number(pa.array(description)).to_pylist() == expected
     sections = Category("c", ("1.1", "1.10"))
     assert sections.by_number(pa.array(["1.10", "1.1", "1.100"])).to_pylist() == ["1.10", "1.1", "1.100"]
     assert prices.by_number(pa.array(["9" * 5000, "1e999999999"])).to_pylist() == ["9" * 5000, "1e999999999"]
@@ -161,9 +171,9 @@ def test_a_word_for_null_is_a_category_where_training_knew_it_as_one() -> None:
         np.testing.assert_array_equal(preparation.apply(rows)["categorical"][:, 0], expected)
     again = Preparation.from_json({**preparation.to_json(), "null_values": ["?"]})
     assert (again.null_is_value, again.null_values) == (False, ("?",))
-    told = preparation.to_json()
-    del told["typed"]
-    assert Preparation.from_json(told).null_is_value is False, "it had words for null, so its files were CSV"
+    description = preparation.to_json()
+    del description["typed"]
+    assert Preparation.from_json(description).null_is_value is False, "it had words for null, so its files were CSV"
 
 
 def _convert(values: Any, kind: Any) -> list[Any]:

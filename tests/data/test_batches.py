@@ -49,11 +49,11 @@ KINDS = pytest.mark.parametrize("kind", ["resident", "streamed", "loader"])
 @pytest.mark.parametrize("batch_size", [1, 64, 1000, 1003, 5000])
 def test_every_row_comes_once_an_epoch_in_full_batches_but_the_last(kind: str, batch_size: int) -> None:
     batches = make(kind, batch_size)
-    found = targets(batches)
-    assert sorted(itertools.chain(*found)) == list(range(ROWS))
-    assert len(found) == batches.steps
-    assert [len(batch) for batch in found] == [batches.count(step) for step in range(batches.steps)]
-    assert all(len(batch) == batch_size for batch in found[:-1])
+    result = targets(batches)
+    assert sorted(itertools.chain(*result)) == list(range(ROWS))
+    assert len(result) == batches.steps
+    assert [len(batch) for batch in result] == [batches.count(step) for step in range(batches.steps)]
+    assert all(len(batch) == batch_size for batch in result[:-1])
 
 
 @KINDS
@@ -163,12 +163,12 @@ def padded(row: list[int], width: int) -> list[int]:
 def test_ragged_rows_come_padded_beside_their_own_row(kind: str, rows: int) -> None:
     lists = ragged(rows)
     width = max(1, *(len(row) for row in lists))
-    seen = []
+    widths = []
     for batch in with_tokens(kind, lists).epoch(1):
         assert batch["tokens_0"].dtype == torch.int32
         assert batch["tokens_0"].tolist() == [padded(lists[i], width) for i in batch["target"].tolist()]
-        seen += batch["target"].tolist()
-    assert sorted(seen) == list(range(rows))
+        widths += batch["target"].tolist()
+    assert sorted(widths) == list(range(rows))
 
 
 @KINDS

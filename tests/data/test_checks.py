@@ -221,9 +221,9 @@ def test_a_test_far_from_its_share_is_said_with_the_rows_that_stay_together(tmp_
     table, split = _table(tmp_path, frame, FEATURES), SplitConfig(by="random", row_key=("key",))
     assert check_shares(Division(table, split)) == []
     frame.loc[:999, "key"] = np.nan
-    (told,) = check_shares(Division(_table(tmp_path, frame, FEATURES), split))
-    assert told.severity == "warn"
-    assert "rows of one key stay together, 1,000 in the largest case; rows without a key count as" in told.text
+    (report,) = check_shares(Division(_table(tmp_path, frame, FEATURES), split))
+    assert report.severity == "warn"
+    assert "rows of one key stay together, 1,000 in the largest case; rows without a key count as" in report.text
 
 
 def test_classes_with_few_test_rows_are_named_with_the_rows_that_were_expected(tmp_path: Path) -> None:
@@ -233,13 +233,13 @@ def test_classes_with_few_test_rows_are_named_with_the_rows_that_were_expected(t
     for by in ("stratified", "random"):
         division = Division(table, SplitConfig(by=by, test=0.25, validation=0.1))
         rows = np.bincount(codes[division.parts == TEST], minlength=3)
-        found = check_classes(division, classes, codes)
+        result = check_classes(division, classes, codes)
         line = f"each class should have 5 test rows at least, but rare has {rows[1]} (2.0 expected of 8); add rows or "
-        assert found[0].text == f"{line}raise split.test"
-        assert found[0].severity == "warn"
+        assert result[0].text == f"{line}raise split.test"
+        assert result[0].severity == "warn"
         is_validated = (codes[division.parts == VALIDATION] == 1).any()
         assert (
-            [one.text for one in found[1:]] == []
+            [one.text for one in result[1:]] == []
             if is_validated
             else [
                 "each class should have 1 validation row at least, but rare has 0 (0.6 expected of 8); add rows or raise split.validation"

@@ -49,18 +49,18 @@ def held(found: Documents) -> dict[str, str]:
 
 def test_good_documents_pass(tmp_path: Path) -> None:
     texts(tmp_path)
-    told = examined(tmp_path)
-    assert (told.failures, told.warnings) == ([], [])
-    assert told.summary == "60 documents, 0.0 MB of text"
-    assert told.validation.bytes == sum(len(f"document {n} " * 20) for n in range(60))
+    report = examined(tmp_path)
+    assert (report.failures, report.warnings) == ([], [])
+    assert report.summary == "60 documents, 0.0 MB of text"
+    assert report.validation.bytes == sum(len(f"document {n} " * 20) for n in range(60))
 
 
 def test_great_expectations_judges_the_length_of_documents(tmp_path: Path) -> None:
     texts(tmp_path)
     rule = {"expect": "column_value_lengths_to_be_between", "column": "text", "min_value": 230}
-    told = examined(tmp_path, validation={"expectations": [rule]})
-    assert len(told.failures) == 1
-    assert "text" in told.failures[0]
+    reports = examined(tmp_path, validation={"expectations": [rule]})
+    assert len(reports.failures) == 1
+    assert "text" in reports.failures[0]
     held_to = examined(tmp_path, validation={"expectations": [{**rule, "min_value": 10}]})
     assert held_to.summary.endswith("its expectation holds")
 
@@ -69,9 +69,9 @@ def test_copies_within_a_part_and_between_training_and_test_are_told(tmp_path: P
     folder = texts(tmp_path)
     for n in range(60):
         (folder / f"copy{n}.txt").write_text((folder / f"{n:03}.txt").read_text())
-    told = examined(tmp_path, validation={"max_overlap": 1.0})
-    assert told.failures == []
-    copies, shared = told.warnings
+    statement = examined(tmp_path, validation={"max_overlap": 1.0})
+    assert statement.failures == []
+    copies, shared = statement.warnings
     assert copies.startswith("documents should differ, but ")
     assert "(" in shared
     failed = examined(tmp_path, validation={"max_overlap": 0.0})
@@ -108,17 +108,17 @@ def test_documents_that_hold_nothing_are_left_out_and_counted(tmp_path: Path) ->
     folder = texts(tmp_path)
     (folder / "empty.txt").write_text("")
     (folder / "blank.txt").write_text(" \n")
-    told = examined(tmp_path)
-    assert told.failures == []
-    assert told.warnings == ["documents should hold text, but 2 hold none and are left out"]
+    report = examined(tmp_path)
+    assert report.failures == []
+    assert report.warnings == ["documents should hold text, but 2 hold none and are left out"]
     assert len(held(documents(tmp_path, {"source": "texts"}))) == 60
 
 
 def test_a_column_of_nothing_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"text": [None] * 9, "n": range(9)}).astype({"text": "string"}).to_parquet(tmp_path / "texts.parquet")
     project = project_of({"source": "texts.parquet", "ignore": {"n": "a number"}})
-    told = examine(project, table_of(project, tmp_path), Silent())
-    assert told.failures == ["text must hold values, but is missing in every row; move it to data.ignore"]
+    report = examine(project, table_of(project, tmp_path), Silent())
+    assert report.failures == ["text must hold values, but is missing in every row; move it to data.ignore"]
 
 
 def test_documents_stay_whole_and_in_their_part_when_others_come(tmp_path: Path) -> None:
@@ -143,10 +143,10 @@ def test_a_column_of_a_table_holds_documents_as_files_do(tmp_path: Path, form: s
         frame.to_csv(path, index=False)
     else:
         frame.to_json(path, orient="records", lines=True)
-    found = documents(tmp_path, {"source": path.name, "features": {"body": "text"}, "keys": ["page"]})
+    documents_read = documents(tmp_path, {"source": path.name, "features": {"body": "text"}, "keys": ["page"]})
     files = documents(tmp_path, {"source": "texts"})
-    assert held(found) == held(files)
-    assert [document.name for _, document in found.each()] == [document.name for _, document in files.each()]
+    assert held(documents_read) == held(files)
+    assert [document.name for _, document in documents_read.each()] == [document.name for _, document in files.each()]
 
 
 def test_a_glob_a_file_and_an_address_name_documents_alike(tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ def test_by_position_the_end_is_the_test(tmp_path: Path) -> None:
 
 def test_so_many_bytes_are_read(tmp_path: Path) -> None:
     texts(tmp_path)
-    found = list(documents(tmp_path, {"source": "texts", "max_bytes": 10_001}).each())
-    assert sum(len(document.text.encode()) for _, document in found) == 10_001
+    documents_read = list(documents(tmp_path, {"source": "texts", "max_bytes": 10_001}).each())
+    assert sum(len(document.text.encode()) for _, document in documents_read) == 10_001
 
 
 def test_a_missing_text_is_one_line(tmp_path: Path) -> None:

@@ -72,12 +72,12 @@ def test_a_new_file_alone_is_read_and_the_profile_is_that_of_one_pass(tmp_path: 
     check_same(known(tmp_path), profile_table(table(tmp_path)))
     write(tmp_path, "aa.parquet", 7)
     reads.clear()
-    found = known(tmp_path)
+    result = known(tmp_path)
     assert reads == ["aa.parquet"]
-    check_same(found, profile_table(table(tmp_path)))
+    check_same(result, profile_table(table(tmp_path)))
     ages = pd.concat([pd.read_parquet(p) for p in (tmp_path / "rows").iterdir()])["age"].dropna().to_numpy()
     shares = np.array([0.05, 0.5, 0.95])
-    ranks = [(ages <= q).mean() for q in found.columns["age"].quantiles(list(shares))]
+    ranks = [(ages <= q).mean() for q in result.columns["age"].quantiles(list(shares))]
     assert np.abs(ranks - shares).max() < 0.005
 
 
@@ -126,6 +126,6 @@ def test_what_is_kept_of_a_file_does_not_depend_on_the_files_beside_it(tmp_path:
     for name in ("a.parquet", "c.parquet"):
         (folder / name).unlink()
     reads.clear()
-    found = known(tmp_path)
+    results = known(tmp_path)
     assert not reads
-    assert found.to_json() == profile_table(table(tmp_path)).to_json()
+    assert results.to_json() == profile_table(table(tmp_path)).to_json()

@@ -60,9 +60,9 @@ def test_lags_and_windows_of_whole_series_are_those_of_pandas() -> None:
 
 def slow(table: pd.DataFrame, row: int, lag: int, patience: int = 7) -> float:
     """The newest value at a moment, by looking at every row."""
-    asked = table.day[row] - pd.Timedelta(days=lag)
-    own = table[(table.shop == table.shop[row]) & table.y.notna() & (table.day <= asked)]
-    own = own[own.day >= asked - pd.Timedelta(days=patience)]
+    moment = table.day[row] - pd.Timedelta(days=lag)
+    own = table[(table.shop == table.shop[row]) & table.y.notna() & (table.day <= moment)]
+    own = own[own.day >= moment - pd.Timedelta(days=patience)]
     return float("nan") if own.empty else own.loc[own.day.idxmax(), "y"]
 
 

@@ -163,8 +163,8 @@ def division(tmp_path: Path) -> tuple[Division, DataConfig]:
     ]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
     features = {"x": "numeric", "note": "text"}
-    told = {"source": "rows.jsonl", "target": "y", "features": features, "keys": ["id"]}
-    data = DataConfig.parse(told, "data")
+    settings = {"source": "rows.jsonl", "target": "y", "features": features, "keys": ["id"]}
+    data = DataConfig.parse(settings, "data")
     return Division(open_table(data, "classification", tmp_path, ["id"]), SplitConfig()), data
 
 
@@ -199,9 +199,9 @@ def test_a_damaged_ragged_array_is_found_and_the_store_made_again(
     damage(store.path / name)
     with pytest.raises(DamagedError, match=name):
         Store(store.path).ragged("train")
-    said: list[str] = []
-    assert is_ready(store.path, said.append) is False
-    assert Path(name).name in said[0]
+    messages: list[str] = []
+    assert is_ready(store.path, messages.append) is False
+    assert Path(name).name in messages[0]
     again, reused = make_store(tmp_path, *division, SMALL, takes={"tokens"})
     assert not reused
     assert (again.path / name).read_bytes() == before

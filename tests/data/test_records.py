@@ -27,8 +27,8 @@ def test_a_file_longer_than_a_block_whose_numbers_change_their_type_is_read_whol
     path = tmp_path / "x.jsonl"
     line = '{"a": %s, "filler": "' + "x" * 100 + '"}\n'
     path.write_text(line % "1" * 50_000 + line % "1.5")
-    found = rows(path, ["a"])
-    assert (len(found), found[0], found[-1]) == (50_001, {"a": "1"}, {"a": "1.5"})
+    values = rows(path, ["a"])
+    assert (len(values), values[0], values[-1]) == (50_001, {"a": "1"}, {"a": "1.5"})
 
 
 BAD = {

@@ -33,8 +33,8 @@ def write(
     (root / "conf").mkdir(exist_ok=True)
     (root / "conf" / "rows.yaml").unlink(missing_ok=True)
     table.to_csv(root / "rows.csv", index=False)
-    said = draft("rows.csv", target, None, root, Choices(settings=settings)).decisions
-    return load_project("rows", root), said
+    decisions = draft("rows.csv", target, None, root, Choices(settings=settings)).decisions
+    return load_project("rows", root), decisions
 
 
 def test_the_newest_known_value_is_that_of_the_slow_obvious_version() -> None:
@@ -43,14 +43,14 @@ def test_the_newest_known_value_is_that_of_the_slow_obvious_version() -> None:
     moments = micros(pd.Timestamp("2024-01-01") + pd.to_timedelta(chance.integers(0, 200, rows), unit="h"))
     groups, target = chance.integers(0, 4, rows), chance.normal(size=rows)
     target[chance.random(rows) < 0.2] = np.nan
-    asked = SeriesConfig(step="1 hour").earlier(moments, 5)
+    earlier = SeriesConfig(step="1 hour").earlier(moments, 5)
     groups = groups.astype(np.uint64)
     line = Line.of(groups, moments, target)
-    for row, value in enumerate(line.at(groups, asked)):
-        before = (groups == groups[row]) & (moments <= asked[row]) & ~np.isnan(target)
+    for row, value in enumerate(line.at(groups, earlier)):
+        before = (groups == groups[row]) & (moments <= earlier[row]) & ~np.isnan(target)
         newest = before & (moments == moments[before].max()) if before.any() else before
         assert (value in target[newest]) if before.any() else np.isnan(value)
-    assert np.isnan(Line.of(groups, moments, np.full(rows, np.nan)).at(groups, asked)).all()
+    assert np.isnan(Line.of(groups, moments, np.full(rows, np.nan)).at(groups, earlier)).all()
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def sales(days: pd.DatetimeIndex) -> pd.DataFrame:
 
 def test_naive_forecasts_are_pandas_shifts_of_each_group_and_need_no_model(tmp_path: Path) -> None:
     table = sales(pd.date_range("2024-01-01", periods=90))
-    project, said = write(tmp_path, table)
+    project, decisions = write(tmp_path, table)
     assert project.data.series == SeriesConfig(groups=("shop",), step="1 day", season=7)
     assert (project.split.by, project.split.column) == ("time", "day")
-    assert any(line.startswith("rows are a time series of each shop, one row per 1 day by day") for line in said)
+    assert any(line.startswith("rows are a time series of each shop, one row per 1 day by day") for line in decisions)
     project = load_project("rows", tmp_path, ["data.series.horizon=2"])
     run = runs.start(project, tmp_path)
     stages.validate(run, tmp_path, Silent())
@@ -124,14 +124,14 @@ def table_of(moments: pd.DatetimeIndex) -> pd.DataFrame:
 def test_rows_in_regular_steps_are_a_series_whose_newest_rows_are_the_test(
     moments: pd.DatetimeIndex, step: str, season: int | None, tmp_path: Path
 ) -> None:
-    project, said = write(tmp_path, table_of(moments))
+    project, decisions = write(tmp_path, table_of(moments))
     assert project.data.series == SeriesConfig(step=step, season=season)
     assert project.split.by == "time"
     naive = [name for name in project.evaluate.baselines if "naive" in name]
     assert naive == ["naive", *(["seasonal_naive"] if season else [])]
     assert any(
         line.startswith(f"high: read {step} before") and "its newest value is not known when y is" in line
-        for line in said
+        for line in decisions
     )
 
 
@@ -143,11 +143,11 @@ def test_what_the_calendar_says_what_counts_on_and_what_a_series_always_has_is_k
     table["sold"] = table.y + chance.normal(0, 0.001, len(table))
     table["returned"] = chance.normal(size=len(table)).round(2)
     table["of_the_day"] = table.day.map(dict(zip(table.day.unique(), chance.normal(size=90), strict=True)))
-    project, said = write(tmp_path, table)
+    project, decisions = write(tmp_path, table)
     assert project.data.series is not None
     assert project.data.series.known == ("weekday", "number", "area")
     assert project.data.late == ("sold", "returned", "of_the_day")
-    assert any(line.startswith("sold, returned, of_the_day: read 1 day before") for line in said)
+    assert any(line.startswith("sold, returned, of_the_day: read 1 day before") for line in decisions)
     assert not project.data.ignore
     run = runs.start(project, tmp_path)
     assert stages.validate(

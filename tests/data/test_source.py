@@ -60,12 +60,12 @@ def write(frame: pd.DataFrame, path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.csv.gz", "x.jsonl", "x.arrow"])
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
-    found = rows(opened(write(FRAME, tmp_path / name), tmp_path))
+    file_rows = rows(opened(write(FRAME, tmp_path / name), tmp_path))
     expected = [
         {k: None if pd.isna(v) else v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for k, v in row.items()}
         for row in FRAME.to_dict("records")
     ]
-    assert found == expected
+    assert file_rows == expected
 
 
 def test_a_folder_is_read_in_the_order_of_its_names_and_chunks_know_their_place(tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_an_ambiguous_date_is_refused_until_its_format_is_stated(tmp_path: Path)
         DataError, match=r"column d must be a date .* 2 values are not .* data.date_format can state another"
     ):
         rows(opened(path, tmp_path))
-    found = rows(opened(path, tmp_path, date_format="%d/%m/%Y"))
-    assert found[0]["d"] == pd.Timestamp("2024-04-03")
+    file_rows = rows(opened(path, tmp_path, date_format="%d/%m/%Y"))
+    assert file_rows[0]["d"] == pd.Timestamp("2024-04-03")
 
 
 CSV = "n,c,d,t,y\n1,a,2024-01-01,x,no\n2,b,2024-01-02,y,yes\n"
@@ -167,8 +167,8 @@ def test_another_encoding_delimiter_and_null_can_be_stated(tmp_path: Path) -> No
         "null_values": ["?"],
         "column_names": ["n", "c", "d", "t", "y"],
     }
-    found = rows(opened("x.csv", tmp_path, csv=csv))
-    assert [(r["n"], r["c"], r["t"], r["y"]) for r in found] == [(1.0, "café", None, "no")]
+    file_rows = rows(opened("x.csv", tmp_path, csv=csv))
+    assert [(r["n"], r["c"], r["t"], r["y"]) for r in file_rows] == [(1.0, "café", None, "no")]
 
 
 @pytest.mark.parametrize("cut", [10, -10])

@@ -101,8 +101,8 @@ def test_the_same_rows_have_the_same_parts_from_csv_and_parquet(frame: pd.DataFr
     for keys in ([], ["id"]):
         from_parquet = assign(opened(frame, tmp_path, tuple(keys), keys=keys)[0], SplitConfig())
         frame.to_csv(tmp_path / "rows.csv", index=False)
-        told = {"source": str(tmp_path / "rows.csv"), "target": "y", "features": KINDS, "keys": keys}
-        table = open_table(DataConfig.parse(told, "data"), "classification", tmp_path, tuple(keys))
+        settings = {"source": str(tmp_path / "rows.csv"), "target": "y", "features": KINDS, "keys": keys}
+        table = open_table(DataConfig.parse(settings, "data"), "classification", tmp_path, tuple(keys))
         np.testing.assert_array_equal(assign(table, SplitConfig()), from_parquet)
 
 
@@ -117,13 +117,13 @@ def test_a_few_rows_fill_every_part_and_each_class_trains(tmp_path: Path) -> Non
 
 def test_the_files_split_draws_its_validation_by_row(frame: pd.DataFrame, tmp_path: Path) -> None:
     def parts(*names: str) -> dict[str, np.ndarray]:
-        told = {"source": str(tmp_path / "many"), "target": "y", "features": KINDS}
+        data_settings = {"source": str(tmp_path / "many"), "target": "y", "features": KINDS}
         (tmp_path / "many").mkdir(exist_ok=True)
         for i, name in enumerate(names):
             frame.iloc[100 * i : 100 * i + 100].to_parquet(tmp_path / "many" / f"{name}.parquet")
-        table = open_table(DataConfig.parse(told, "data"), "classification", tmp_path)
-        found = assign(table, SplitConfig(by="files", test_files="test*"))
-        return {name: found[100 * i : 100 * i + 100] for i, name in enumerate(sorted(names))}
+        table = open_table(DataConfig.parse(data_settings, "data"), "classification", tmp_path)
+        result = assign(table, SplitConfig(by="files", test_files="test*"))
+        return {name: result[100 * i : 100 * i + 100] for i, name in enumerate(sorted(names))}
 
     before = parts("b", "test")
     assert (before["test"] == TEST).all()
@@ -179,16 +179,16 @@ def test_numbers_are_imputed_and_scaled_as_scikit_learn_does_from_training_rows_
     batch = pa.RecordBatch.from_pandas(frame[list(KINDS)], preserve_index=False)
     prepared = preparation.apply(batch)["numeric"]
     train = frame[parts == TRAIN]
-    known = train["x"].dropna()
+    present = train["x"].dropna()
     # Mean and spread are those of the known values; the median comes from a sketch with a rank error below 0.2 %.
-    expected = StandardScaler().fit(known.to_numpy()[:, None]).transform(frame[["x"]].to_numpy())[:, 0]
+    expected = StandardScaler().fit(present.to_numpy()[:, None]).transform(frame[["x"]].to_numpy())[:, 0]
     names = [prepared.name for _, prepared in preparation.by_array["numeric"]]
     here = frame["x"].notna().to_numpy()
     np.testing.assert_allclose(prepared[here, names.index("x")], expected[here], rtol=1e-5)
     number = preparation.columns[0]
     assert isinstance(number, Number)
     filled = number.fill
-    assert abs((known <= filled).mean() - 0.5) < 0.01
+    assert abs((present <= filled).mean() - 0.5) < 0.01
     np.testing.assert_array_equal(prepared[:, names.index("x missing")], ~here)
 
 
@@ -198,8 +198,8 @@ def test_the_quantile_scale_equals_scikit_learns(frame: pd.DataFrame, tmp_path: 
     preparation = fit(table, parts, data, PrepareConfig(scale="quantile", words=0))
     batch = pa.RecordBatch.from_pandas(frame[list(KINDS)], preserve_index=False)
     prepared = preparation.apply(batch)["numeric"][:, 0]
-    known = frame["x"][parts == TRAIN].dropna().to_numpy()[:, None]
-    trusted = QuantileTransformer(n_quantiles=len(known), output_distribution="normal").fit(known)
+    present = frame["x"][parts == TRAIN].dropna().to_numpy()[:, None]
+    trusted = QuantileTransformer(n_quantiles=len(present), output_distribution="normal").fit(present)
     here = frame["x"].notna().to_numpy()
     expected = trusted.transform(frame.loc[here, ["x"]].to_numpy())[:, 0]
     np.testing.assert_allclose(prepared[here], expected, atol=0.05)

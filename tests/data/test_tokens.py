@@ -136,9 +136,9 @@ def batches(seed: int = 0) -> TokenBatches:
 
 
 def test_windows_are_neighbours_and_the_target_is_the_next_token() -> None:
-    found = list(batches().epoch(0))
-    assert len(found) == batches().steps == 15
-    for batch in found:
+    windows = list(batches().epoch(0))
+    assert len(windows) == batches().steps == 15
+    for batch in windows:
         assert batch["tokens"].shape == (4, 16)
         assert torch.equal(batch["target"], batch["tokens"] + 1)
         assert torch.equal(batch["tokens"] - batch["tokens"][:, :1], torch.arange(16).expand(4, 16))
@@ -147,10 +147,10 @@ def test_windows_are_neighbours_and_the_target_is_the_next_token() -> None:
 
 @pytest.mark.parametrize("start", [0, 1, 14])
 def test_any_step_of_a_text_can_be_the_first(start: int) -> None:
-    found = [batch["tokens"] for batch in batches().epoch(3, start)]
+    windows = [batch["tokens"] for batch in batches().epoch(3, start)]
     expected = [batch["tokens"] for batch in batches().epoch(3)][start:]
-    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert not torch.equal(found[0], next(iter(batches(1).epoch(3, start)))["tokens"])
+    assert all(torch.equal(a, b) for a, b in zip(windows, expected, strict=True))
+    assert not torch.equal(windows[0], next(iter(batches(1).epoch(3, start)))["tokens"])
 
 
 def test_a_plain_loader_of_a_text_gives_the_same_windows() -> None:

@@ -75,8 +75,8 @@ def test_the_doctor_says_what_it_would_do_and_changes_nothing_until_it_is_told(
     assert row["line"].endswith("take it from rows-champion, the run that made it")
     assert (project.bundle / "weights.safetensors").read_bytes() == before
     assert cli.main(["doctor", "--apply", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert ([one["line"] for one in told["mended"]], told["left"]) == ([row["line"]], [])
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert ([one["line"] for one in report["mended"]], report["left"]) == ([row["line"]], [])
     assert cli.main(["doctor"]) == 0
 
 
@@ -114,9 +114,9 @@ def test_a_bundle_from_before_there_were_checksums_is_used_and_the_doctor_says_s
 
 def test_a_store_from_before_there_were_checksums_is_made_again(project: WholeProject) -> None:
     (project.store / "checksums.json").unlink()
-    said: list[str] = []
-    assert is_ready(project.store, said.append) is False
-    assert "an older version made it" in said[0]
+    messages: list[str] = []
+    assert is_ready(project.store, messages.append) is False
+    assert "an older version made it" in messages[0]
 
 
 # What follows: aliases, runs that MLflow shows for ever, leftovers, lists that save time.
@@ -243,8 +243,8 @@ def test_what_killed_processes_left_goes(project: WholeProject, name: str, inner
 
 def test_a_kept_profile_that_was_changed_is_made_again(project: WholeProject) -> None:
     path = next((project.root / "data" / "prepared" / "profiles").glob("*.json"))
-    told = json.loads(path.read_text())
-    write_json(path, {**told, "rows": told["rows"] + 1})
+    report = json.loads(path.read_text())
+    write_json(path, {**report, "rows": report["rows"] + 1})
     assert_mended(project, path.name)
 
 
@@ -343,9 +343,9 @@ def test_in_a_folder_that_was_copied_looking_changes_nothing(project: WholeProje
     settled(project)
     shutil.copytree(project.root, copy)
     before = (copy / "mlruns" / "mlflow.db").read_bytes()
-    found = [one.line(copy) for one in doctor.examine(copy)]
-    assert len(found) == 1
-    assert f"MLflow names {project.root} instead of this folder" in found[0]
+    lines = [one.line(copy) for one in doctor.examine(copy)]
+    assert len(lines) == 1
+    assert f"MLflow names {project.root} instead of this folder" in lines[0]
     assert (copy / "mlruns" / "mlflow.db").read_bytes() == before
     assert doctor.mend(copy).left == ()
     assert places.former(copy) == []

@@ -76,8 +76,10 @@ def test_a_damaged_file_of_a_dead_run_ends_no_command(killed: WholeProject, case
     assert status.status(root).runs
     assert retention.collect(root, [], False).applied is False
     up_to_date(load_project(name, root), root)
-    told = zombies.close_dead(root)
-    assert any(line.startswith(f"{name}-later: its process was killed; closed as killed") for line in told), told
+    closed_runs = zombies.close_dead(root)
+    assert any(line.startswith(f"{name}-later: its process was killed; closed as killed") for line in closed_runs), (
+        closed_runs
+    )
     assert zombies.close_dead(root) == [], "no run comes up again and again"
     assert killed.status("later") == "KILLED"
     with contextlib.suppress(HeadwayError):  # it can go on, or one line says why not
@@ -113,11 +115,11 @@ def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(project: Wh
     kept = sorted(run.checkpoints.glob("step-*.safetensors"), reverse=True)
     for path in kept[:count]:
         case.plant(path)
-    said: list[str] = []
-    found = load_newest(run.checkpoints, said.append)
-    assert len(said) == count
-    assert kept[0].name in said[0]
-    assert (found is None) == (count == len(kept))
+    messages: list[str] = []
+    checkpoint = load_newest(run.checkpoints, messages.append)
+    assert len(messages) == count
+    assert kept[0].name in messages[0]
+    assert (checkpoint is None) == (count == len(kept))
     assert_mended(project, kept[0].name)
 
 
@@ -128,9 +130,9 @@ def test_a_damaged_champion_is_refused_in_one_line_and_taken_again_from_its_run(
     root, name, bundle = project.root, project.name, project.bundle
     before = {path.name: path.read_bytes() for path in bundle.iterdir()}
     case.plant(bundle / case.file)
-    said = refusal(lambda: tracking.version_of(root, name))
-    assert case.file in said
-    assert said.endswith(
+    version = refusal(lambda: tracking.version_of(root, name))
+    assert case.file in version
+    assert version.endswith(
         f"headway doctor --apply repairs it from a copy, if there is one; else: headway rollback {name} --to 1"
     )
     assert case.file in refusal(lambda: load_predictor(bundle))
@@ -156,10 +158,10 @@ def test_a_damaged_store_is_not_used_but_made_again(project: WholeProject, case:
         with pytest.raises(DamagedError, match=file):
             _use(path, case.project)
     assert any(path.name in line and file in line for line in lines_of(project)), lines_of(project)
-    said: list[str] = []
-    assert is_ready(path, said.append) is False
-    assert len(said) == 1
-    assert file in said[0]
+    texts: list[str] = []
+    assert is_ready(path, texts.append) is False
+    assert len(texts) == 1
+    assert file in texts[0]
     assert not path.exists()
     run = runs.start(load_project(project.name, project.root), project.root)
     assert stages.prepare(run, project.root, Silent()).reused is False

@@ -151,8 +151,8 @@ def test_the_zone_that_a_file_has_for_its_moments_says_their_hours(root: Path) -
     assert project.prepare.dates.of("seen").zone == "Europe/Berlin"
     text = frame.assign(seen=moments.dt.strftime("%Y-%m-%dT%H:%M:%S+02:00"))
     text.to_csv(root / "texts.csv", index=False)
-    said = draft("texts.csv", "churned", None, root).decisions
-    assert [line for line in said if line.startswith("seen: date") and "state prepare.dates.zone" in line]
+    decisions = draft("texts.csv", "churned", None, root).decisions
+    assert [line for line in decisions if line.startswith("seen: date") and "state prepare.dates.zone" in line]
     assert load_project("texts", root).prepare.dates.of("seen").zone == "UTC"
     with pytest.raises(
         ConfigError, match=r"prepare\.dates\.columns must name .* dates, but sen is none; did you mean seen"

@@ -45,8 +45,8 @@ def test_a_folder_of_files_with_classes_in_words(project_root: Path, suffix: str
         (table.to_csv if suffix == "csv" else table.to_parquet)(folder / f"{n}.{suffix}", index=False)
     (folder / "SOURCE.txt").write_text("where these came from\n")
     draft("rows", "y", None, project_root)
-    found = stages.check("rows", project_root, [], Silent())
-    assert found.source.rows == 400
+    judgement = stages.check("rows", project_root, [], Silent())
+    assert judgement.source.rows == 400
     assert load_project("rows", project_root).data.positive == "yes"
 
 
@@ -89,8 +89,8 @@ def test_infinities_and_rows_without_a_target_are_left_out(project_root: Path) -
     data = drafted(project_root, table)
     assert "infinite" in data["ignore"]["b"]
     assert data["unlabelled"] == "drop"
-    found = stages.check("rows", project_root, [], Silent())
-    assert found.source.rows == 370
+    judgement = stages.check("rows", project_root, [], Silent())
+    assert judgement.source.rows == 370
     with pytest.raises(
         DataError, match="the target y must be given in every row, but 30 of 400 lack it; data.unlabelled: drop"
     ):

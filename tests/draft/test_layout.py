@@ -148,9 +148,9 @@ def test_new_rows_of_a_format_that_their_name_does_not_say_are_read_by_their_con
         ("new.parquet", parquet(), "parquet"),
     ):
         (tmp_path / name).write_bytes(content)
-        (found,) = find_inputs(data, str(tmp_path / name), tmp_path)
-        assert found.form == form
-        assert sum(batch.num_rows for _, batch in found.batches(list(data.features), 1000)) == ROWS
+        (input_file,) = find_inputs(data, str(tmp_path / name), tmp_path)
+        assert input_file.form == form
+        assert sum(batch.num_rows for _, batch in input_file.batches(list(data.features), 1000)) == ROWS
 
 
 def test_objects_in_json_are_columns_and_a_request_may_hold_them_too(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_every_refusal_is_one_line_that_names_an_option_of_init(
     (tmp_path / name).write_bytes(content())
     monkeypatch.chdir(tmp_path)
     assert cli.main(["init", "--data", name, "--target", "y", "--name", "t", *options]) in (2, 3)
-    (said,) = capsys.readouterr().err.strip().splitlines()
-    assert line in said
-    assert "data.csv" not in said
+    (error_line,) = capsys.readouterr().err.strip().splitlines()
+    assert line in error_line
+    assert "data.csv" not in error_line
     assert not list((tmp_path / "conf").iterdir())

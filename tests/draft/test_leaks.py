@@ -54,8 +54,8 @@ def test_a_column_whose_name_says_afterwards_is_asked_about_where_it_alone_tells
 def test_a_trend_is_a_time_series_and_no_leak(tmp_path: Path) -> None:
     days = pd.date_range("2012-01-01", periods=5 * N).strftime("%Y-%m-%d")
     load = (np.arange(5 * N) + RNG.normal(0, 5, 5 * N)).round(3)
-    asked, ignored = _draft(tmp_path, "load", day=days, load=load, split=["train", "test"] * (5 * N // 2))
-    assert asked == []
+    questions, ignored = _draft(tmp_path, "load", day=days, load=load, split=["train", "test"] * (5 * N // 2))
+    assert questions == []
     assert ignored == {"split": "says train and test, but the rows are split by time"}
     project = load_project("rows", tmp_path)
     assert project.data.series is not None

@@ -108,14 +108,14 @@ def test_columns_that_no_type_reads_are_set_aside_by_name(tmp_path: Path) -> Non
 
 
 def test_few_rows_and_rare_classes_are_told_what_cannot_be_known(tmp_path: Path) -> None:
-    said = [*made(tmp_path, "twelve rows").decisions]
+    decisions = [*made(tmp_path, "twelve rows").decisions]
     assert (
         "only 12 rows with a target: about 2 of them are the test, so that no figure of a model's quality can be trusted"
-        in said
+        in decisions
     )
     (tmp_path / "other").mkdir()
-    said = [*made(tmp_path / "other", "a class of one row").decisions]
-    assert any(line.startswith("1 of 3 classes have fewer than 10 rows, such as c with 1") for line in said)
+    decisions = [*made(tmp_path / "other", "a class of one row").decisions]
+    assert any(line.startswith("1 of 3 classes have fewer than 10 rows, such as c with 1") for line in decisions)
 
 
 def test_classes_that_are_spelt_in_several_ways_are_counted_as_one(tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_classes_that_differ_by_a_full_stop_are_a_question(tmp_path: Path) -> No
     pd.DataFrame({"x": range(200), "z": [n % 7 for n in range(200)], "y": incomes * 50}).to_csv(
         tmp_path / "t.csv", index=False
     )
-    said = draft("t.csv", "y", None, tmp_path).decisions
+    decisions = draft("t.csv", "y", None, tmp_path).decisions
     assert (
         "question: are <=50K and <=50K. one class of y? They are read as two; if they are one, correct the files"
-        in said
+        in decisions
     )
 
 

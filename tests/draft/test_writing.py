@@ -142,8 +142,8 @@ def test_dates_that_may_be_two_days_are_a_question_and_no_guess(tmp_path: Path) 
     (tmp_path / "conf").mkdir()
     days = [f"0{1 + n % 9}/0{1 + n % 8}/2024 0{1 + n % 9}:00 PM" for n in range(90)]
     pd.DataFrame({"when": days, "x": np.arange(90) / 7, "y": [0, 1] * 45}).to_csv(tmp_path / "d.csv", index=False)
-    told = draft("d.csv", "y", None, tmp_path).decisions
-    assert any("dates that may be %d/%m/%Y %I:%M %p or %m/%d/%Y %I:%M %p" in line for line in told)
+    decisions = draft("d.csv", "y", None, tmp_path).decisions
+    assert any("dates that may be %d/%m/%Y %I:%M %p or %m/%d/%Y %I:%M %p" in line for line in decisions)
 
 
 def table(rows: int = 300) -> pd.DataFrame:
@@ -202,8 +202,8 @@ def test_a_number_of_json_has_a_point_also_where_the_column_has_commas(tmp_path:
     draft("shop.csv", "y", None, tmp_path)
     project = load_project("shop", tmp_path)
     (tmp_path / "new.jsonl").write_text('{"price": 1.234}\n{"price": "1.234"}\n')
-    (found,) = find_inputs(project.data, str(tmp_path / "new.jsonl"), tmp_path)
-    _, batch = next(found.batches(["price"], 10))
+    (input_file,) = find_inputs(project.data, str(tmp_path / "new.jsonl"), tmp_path)
+    _, batch = next(input_file.batches(["price"], 10))
     assert batch.column("price").to_pylist() == ["1,234", "1.234"]
 
 

@@ -80,10 +80,10 @@ def test_a_training_that_diverges_says_so_and_ends(lab: tuple[Lab, RunDirectory]
 
 
 def test_predicting_another_way_has_its_quality_with_an_interval(lab: tuple[Lab, RunDirectory]) -> None:
-    found = lab[0].ask({**variant(lab[1], "prediction"), "way": "int8"}, "quality")
-    assert found["low"] <= found["value"] <= found["high"]
-    assert found["low"] < found["high"], "rounding to int8 changes some rows, and which are drawn matters"
-    assert abs(found["value"]) < 0.05
+    answer = lab[0].ask({**variant(lab[1], "prediction"), "way": "int8"}, "quality")
+    assert answer["low"] <= answer["value"] <= answer["high"]
+    assert answer["low"] < answer["high"], "rounding to int8 changes some rows, and which are drawn matters"
+    assert abs(answer["value"]) < 0.05
 
 
 @pytest.mark.parametrize("measure", ["prediction", "seeds"])
@@ -206,11 +206,11 @@ def test_a_study_killed_in_the_middle_ends_as_one(make_run: MakeRun) -> None:
     second = child(run)
     assert second.wait(300) == 0
     assert book.read_bytes().startswith(before)
-    found = read_json(run.path / "effect.json")
-    verdicts = {row["name"]: row["verdict"] for row in found["techniques"]}
+    study = read_json(run.path / "effect.json")
+    verdicts = {row["name"]: row["verdict"] for row in study["techniques"]}
     assert verdicts["tf32"] == "unsupported here"
     assert verdicts["resident data"] in ("helps", "not settled"), "a loaded machine may be too noisy to call it"
-    assert found["setting"]["metric"] == "auc"
+    assert study["setting"]["metric"] == "auc"
     keys = [json.loads(line).get("key") for line in book.read_text().splitlines()]
     assert sum(key == "breakdown" for key in keys) == 1
     assert Path(run.path / "result.json").exists()

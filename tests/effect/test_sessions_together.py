@@ -41,8 +41,8 @@ def lab(make_run: MakeRun) -> tuple[Lab, RunDirectory]:
 
 
 def test_what_changes_the_process_has_one_of_its_own() -> None:
-    found = Findings(setting(), select([]), Notebook.__new__(Notebook), {})
-    together = {t.name: share_a_process(found.variant(), found.variant(t)) for t in select([])}
+    findings = Findings(setting(), select([]), Notebook.__new__(Notebook), {})
+    together = {t.name: share_a_process(findings.variant(), findings.variant(t)) for t in select([])}
     alone = {
         "kept memory",
         "compile default",
@@ -56,7 +56,7 @@ def test_what_changes_the_process_has_one_of_its_own() -> None:
     assert {name for name in alone if together[name]} == set()
     for name in ("fused optimizer", "resident data", "recorded step", "bf16", "EMA", "Muon", "larger batch"):
         assert together[name]
-    compiled = {"recipe": {**found.variant()["recipe"], "compile": "default"}, "measure": "step"}
+    compiled = {"recipe": {**findings.variant()["recipe"], "compile": "default"}, "measure": "step"}
     assert not share_a_process(compiled, compiled), "two compiled networks of one process may stand in each other's way"
     assert BASE.compile == "none"
 
@@ -167,12 +167,12 @@ def test_intervals_cover_and_hardly_anything_false_is_called_with_one_baseline_f
         outside, called = np.zeros(len(KEYS), bool), False
         for look in (2, 4, 8):
             spread = spread_of([one[:look] for one in logs], correlation(len(KEYS)))
-            found = [ratio(one[:look], 3, spread) for one in logs]
+            ratios = [ratio(one[:look], 3, spread) for one in logs]
             verdicts = [
-                judge_time(one, p) for one, p in zip(found, false_discovery([one.p for one in found]), strict=True)
+                judge_time(one, p) for one, p in zip(ratios, false_discovery([one.p for one in ratios]), strict=True)
             ]
             truths = [math.exp(EFFECTS.get(key, 0.0)) for key in KEYS]
-            outside |= [not one.low <= truth <= one.high for one, truth in zip(found, truths, strict=True)]
+            outside |= [not one.low <= truth <= one.high for one, truth in zip(ratios, truths, strict=True)]
             called |= any(v in ("helps", "hurts") for key, v in zip(KEYS, verdicts, strict=True) if key not in EFFECTS)
         missed, false = missed + int(outside.sum()), false + called
         settled += (verdicts[0] == "hurts") + (verdicts[1] == "helps")
@@ -182,9 +182,9 @@ def test_intervals_cover_and_hardly_anything_false_is_called_with_one_baseline_f
 
 
 def test_a_study_measures_what_shares_a_process_in_one_session() -> None:
-    found = Findings(setting(), select([]), Notebook.__new__(Notebook), {})
+    findings = Findings(setting(), select([]), Notebook.__new__(Notebook), {})
     names = ["fused optimizer", "kept memory", "bf16", "compile default", "compile max-autotune", "thread count"]
-    pairs = {t.name: (found.variant(), found.variant(t)) for t in select(names)}
+    pairs = {t.name: (findings.variant(), findings.variant(t)) for t in select(names)}
     groups = {frozenset(group) for group in sessions_of(pairs)}
     assert groups == {
         frozenset({"fused optimizer", "bf16"}),

@@ -80,9 +80,9 @@ def test_a_moderated_variance_is_the_posterior_mean_of_the_conjugate_prior() -> 
     prior = Spread(variance=0.02, freedom=7.0, pooled=100.0)
     variance = (7 * 0.02 + 5 * logs.var(ddof=1)) / 12
     interval = stats.t.interval(0.95, 12, loc=logs.mean(), scale=math.sqrt(variance / 6))
-    found = mean_difference(logs, spread=prior)
-    assert (found.low, found.high) == pytest.approx(interval)
-    assert found.p == pytest.approx(2 * stats.t.sf(logs.mean() / math.sqrt(variance / 6), 12))
+    difference = mean_difference(logs, spread=prior)
+    assert (difference.low, difference.high) == pytest.approx(interval)
+    assert difference.p == pytest.approx(2 * stats.t.sf(logs.mean() / math.sqrt(variance / 6), 12))
 
 
 def test_one_variance_for_all_is_pooled_and_no_better_known_than_that() -> None:

@@ -65,8 +65,8 @@ def test_trainings_that_never_reached_the_target_are_counted() -> None:
 
 def test_what_was_chosen_and_not_confirmed_is_said_with_its_interval() -> None:
     one = Confirmed(("bf16",), outcome="not confirmed", why="it is slower", to_target=effect(1.2, 1.1, 1.3))
-    found = StudyResult((), recommended=Recommended(confirmations=(one,)))
-    assert recommendation(found) == (
+    result = StudyResult((), recommended=Recommended(confirmations=(one,)))
+    assert recommendation(result) == (
         "bf16 was chosen, but not confirmed: it is slower (1.20 [1.10, 1.30] of plain PyTorch's time). "
         "Nothing is recommended beyond plain PyTorch. "
     )

@@ -77,10 +77,10 @@ def test_the_order_is_the_one_that_fits() -> None:
 
 def test_bits_a_byte_are_those_of_the_definition() -> None:
     losses, lengths = np.array([1.0, 2.0, 3.0]), np.array([1, 2, 3, 1])
-    found = measured(of_one_text(losses, lengths), 100)
-    assert found["bits_per_byte"].value == pytest.approx(6 / math.log(2) / 6)
-    assert found["loss"].value == pytest.approx(2)
-    assert found["perplexity"].value == pytest.approx(math.exp(2))
+    result = measured(of_one_text(losses, lengths), 100)
+    assert result["bits_per_byte"].value == pytest.approx(6 / math.log(2) / 6)
+    assert result["loss"].value == pytest.approx(2)
+    assert result["perplexity"].value == pytest.approx(math.exp(2))
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
@@ -174,15 +174,15 @@ def test_a_passage_is_known_wherever_it_stands() -> None:
         rng = np.random.default_rng(seed)
         return " ".join("".join(rng.choice(list("abcdefgh"), 6)) for _ in range(count))
 
-    seen, new = words(4000, 1), words(4000, 2)
-    learnt = Learnt.of(Rule({}, "d"), None, all_shingles([words(500, 3) + seen[1234:]]))
-    test = new[:9000] + seen[2000:12_000] + new[9000:18_000]
+    passages, new = words(4000, 1), words(4000, 2)
+    learnt = Learnt.of(Rule({}, "d"), None, all_shingles([words(500, 3) + passages[1234:]]))
+    test = new[:9000] + passages[2000:12_000] + new[9000:18_000]
     mask = unlearnt_blocks([test], len(test) // 512 + 1, learnt)
     positions = np.arange(len(mask)) * 512
     assert mask[positions < 8400].all()
     assert not mask[(positions > 9300) & (positions < 18_200)].any()
     assert mask[positions > 19_100].all()
-    documents = [new[i * 700 : (i + 1) * 700] for i in range(20)] + [seen[5000:5900]]
+    documents = [new[i * 700 : (i + 1) * 700] for i in range(20)] + [passages[5000:5900]]
     np.testing.assert_array_equal(unlearnt_blocks(documents, 21, learnt), [True] * 20 + [False])
 
 
@@ -195,11 +195,11 @@ def test_short_documents_are_known_too() -> None:
 
 def test_of_a_very_long_text_blocks_without_a_kept_passage_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    seen, new = ("".join(rng.choice(list("abcdefgh"), 200_000)) for _ in range(2))
+    passages, new = ("".join(rng.choice(list("abcdefgh"), 200_000)) for _ in range(2))
     monkeypatch.setattr("headway.data.learnt.MOST", 200)
-    learnt = Learnt.of(Rule({}, "d"), None, all_shingles([seen]))
+    learnt = Learnt.of(Rule({}, "d"), None, all_shingles([passages]))
     half = 100_352
-    mask = unlearnt_blocks([seen[:half] + new[:half]], 2 * half // 512, learnt)
+    mask = unlearnt_blocks([passages[:half] + new[:half]], 2 * half // 512, learnt)
     assert not mask[:190].any(), "seven of ten blocks of what was learnt hold no passage of the sample"
     assert 0.2 < mask[196:].mean() < 0.7
 
@@ -215,6 +215,6 @@ def test_every_token_is_predicted_once_from_half_a_context_at_least(count: int) 
 
     losses = token_losses(forward, np.zeros_like(tokens), 8, torch.device("cpu"))
     assert losses.shape == (count - 1,)
-    seen = [-math.log(math.exp(p) / (math.exp(p) + 6)) for p in range(8)]
-    assert losses[:8] == pytest.approx(seen[: count - 1][:8], abs=1e-5)
-    assert all(loss <= seen[4] + 1e-5 for loss in losses[8:])
+    nats_by_place = [-math.log(math.exp(p) / (math.exp(p) + 6)) for p in range(8)]
+    assert losses[:8] == pytest.approx(nats_by_place[: count - 1][:8], abs=1e-5)
+    assert all(loss <= nats_by_place[4] + 1e-5 for loss in losses[8:])

@@ -249,10 +249,10 @@ def evaluated(
     ids=["a value named other", "integers", "booleans", "close numbers", "few close numbers", "inf", "missing", "few"],
 )
 def test_no_row_is_lost_from_a_slice_whatever_its_values(values: np.ndarray) -> None:
-    found = groups(values)
-    assert (np.sum(list(found.values()), axis=0) == 1).all()
-    assert all(rows.any() for rows in found.values())
-    assert len(found) <= 13
+    groups_of_values = groups(values)
+    assert (np.sum(list(groups_of_values.values()), axis=0) == 1).all()
+    assert all(rows.any() for rows in groups_of_values.values())
+    assert len(groups_of_values) <= 13
 
 
 def test_a_class_of_one_row_does_not_stop_the_baselines() -> None:
@@ -278,8 +278,8 @@ def test_a_constant_column_does_not_move_the_linear_baseline() -> None:
 def test_pictures_of_a_constant_target_and_of_a_loss_that_was_not_a_number_are_drawn(tmp_path: Path) -> None:
     five = np.full(100, 5.0)
     evaluation = Evaluation("regression", "rmse", metrics={"rmse": Estimate(0.0, 0.0, 0.0)})
-    told = [(0, {"validation/loss": float("nan")}), (1, {"validation/loss": 0.3})]
-    drawn = draw(tmp_path, (), five, {"model": five}, evaluation, told)
+    losses = [(0, {"validation/loss": float("nan")}), (1, {"validation/loss": 0.3})]
+    drawn = draw(tmp_path, (), five, {"model": five}, evaluation, losses)
     assert {p.stem for p in drawn} == {"learning_curve", "metrics", "residuals"}
 
 
@@ -312,8 +312,8 @@ def test_the_evaluation_says_plainly_when_a_baseline_is_better(
     assert set(evaluation.baselines) == {"trivial", "linear", "boosting"}
     evaluation.write(tmp_path / "evaluation.json")
     assert Evaluation.read(tmp_path / "evaluation.json") == evaluation
-    told = [(step, {"train/loss": 1 / (1 + step), "validation/loss": 1.1 / (1 + step)}) for step in range(50)]
-    pictures = draw(tmp_path, ("no", "yes"), test["target"], predictions, evaluation, told)
+    losses = [(step, {"train/loss": 1 / (1 + step), "validation/loss": 1.1 / (1 + step)}) for step in range(50)]
+    pictures = draw(tmp_path, ("no", "yes"), test["target"], predictions, evaluation, losses)
     assert {p.stem for p in pictures} == {
         "learning_curve",
         "metrics",

@@ -126,8 +126,8 @@ def test_few_rows_without_a_mistake_do_not_let_an_overconfident_model_pass(metri
     margin = {"log_loss": 0.05, "brier": 0.0007}[metric]  # it is worse by .074 and .00084
     for _ in range(trials):
         target = rng.integers(0, 2, rows)
-        said = np.where(rng.random(rows) < 0.97, target, 1 - target)
-        models = [np.eye(2)[said] * (2 * sure - 1) + 1 - sure for sure in (0.999, 0.97)]
+        predictions = np.where(rng.random(rows) < 0.97, target, 1 - target)
+        models = [np.eye(2)[predictions] * (2 * sure - 1) + 1 - sure for sure in (0.999, 0.97)]
         passed += put(models[0], models[1], GateConfig(metric=metric, margin=margin), target=target).promoted
     assert passed <= 0.035 * trials
 

@@ -199,15 +199,15 @@ def test_places_of_many_columns_ask_each_encoding_once(monkeypatch: pytest.Monke
     encodings = [Number(f"n{i}", "numeric", 0.0, 0.0, 1.0) for i in range(2000)]
     preparation = Preparation(tuple(encodings), Target("y", "regression"))
     _ = preparation.by_array, preparation.by_ragged, preparation.seen
-    asked = 0
+    requests = 0
     column_of = Number.__getattribute__
 
     def counted(self: Number, name: str) -> object:
-        nonlocal asked
-        asked += name == "column"
+        nonlocal requests
+        requests += name == "column"
         return column_of(self, name)
 
     monkeypatch.setattr(Number, "__getattribute__", counted)
     places = places_of(preparation)
     assert [places[f"n{i}"].numeric for i in (0, 1999)] == [(0,), (1999,)]
-    assert asked <= 3 * 2000
+    assert requests <= 3 * 2000

@@ -275,11 +275,11 @@ def test_the_calibration_errors_interval_holds_its_own_value() -> None:
     rng = np.random.default_rng(0)
     for _ in range(10):
         p = rng.random(1000)
-        found = measure("classification", (rng.random(1000) < p).astype(int), np.stack([1 - p, p], 1), 200, 0)["ece"]
-        assert found.value is not None
-        assert found.low is not None
-        assert found.high is not None
-        assert found.low <= found.value <= found.high
+        metric = measure("classification", (rng.random(1000) < p).astype(int), np.stack([1 - p, p], 1), 200, 0)["ece"]
+        assert metric.value is not None
+        assert metric.low is not None
+        assert metric.high is not None
+        assert metric.low <= metric.value <= metric.high
 
 
 def test_the_interval_of_few_groups_covers_the_truth_as_often_as_it_says() -> None:
@@ -290,10 +290,10 @@ def test_the_interval_of_few_groups_covers_the_truth_as_often_as_it_says() -> No
             truth = rng.normal(0, 1, groups)[codes]
             residual = np.exp(0.3 * truth + 0.3 * rng.normal(size=len(codes)))
             units = Units("group", len(codes), codes)
-            found = measure("regression", np.zeros(len(codes)), residual, 400, trial, units)["mae"]
-            assert found.low is not None
-            assert found.high is not None
-            covered += found.low <= np.exp(0.09) <= found.high
+            metric = measure("regression", np.zeros(len(codes)), residual, 400, trial, units)["mae"]
+            assert metric.low is not None
+            assert metric.high is not None
+            covered += metric.low <= np.exp(0.09) <= metric.high
         # 95 in 100 are promised; plain percentiles of eight groups cover 88.
         assert covered / trials >= 0.92
 
@@ -311,12 +311,12 @@ def test_of_many_rows_groups_are_resampled_and_the_interval_is_that_of_all(
     above = np.searchsorted(np.sort(negative), positive) / len(negative)
     below = 1 - np.searchsorted(np.sort(positive), negative) / len(positive)
     delong = np.sqrt(above.var(ddof=1) / len(positive) + below.var(ddof=1) / len(negative))
-    found = measure("classification", target, prediction, 500, 0)["auc"]
-    assert found.value == pytest.approx(sk.roc_auc_score(target, score))
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low < sk.roc_auc_score(target, score) < found.high
-    assert found.high - found.low == pytest.approx(2 * 1.96 * delong, rel=0.12)
+    metric = measure("classification", target, prediction, 500, 0)["auc"]
+    assert metric.value == pytest.approx(sk.roc_auc_score(target, score))
+    assert metric.low is not None
+    assert metric.high is not None
+    assert metric.low < sk.roc_auc_score(target, score) < metric.high
+    assert metric.high - metric.low == pytest.approx(2 * 1.96 * delong, rel=0.12)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -132,9 +132,9 @@ def project(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def adapted(text: str) -> str:
     """A command or a program of the README, on the small project."""
-    known = "|".join([*(path.stem for path in (ROOT / "conf").glob("*.yaml")), "NAME"])
+    truth = "|".join([*(path.stem for path in (ROOT / "conf").glob("*.yaml")), "NAME"])
     text = text.replace("FILE_OR_FOLDER", "flowers.csv").replace("COLUMN", "opens").replace("/mnt/safe/", "safe/")
-    return re.sub(rf"(?<![\w-])({known})(?![\w-])", "flowers", text)
+    return re.sub(rf"(?<![\w-])({truth})(?![\w-])", "flowers", text)
 
 
 def run_all(lines: list[str]) -> dict[str, int]:

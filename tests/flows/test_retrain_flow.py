@@ -35,8 +35,8 @@ def run(**parameters: Any) -> State[Any]:
 def artifacts() -> dict[str, Any]:
     """The newest artifact of each key."""
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(limit=200)
-    return {str(one.key): one for one in sorted(found, key=lambda one: str(one.created))}
+        result = client.read_artifacts(limit=200)
+    return {str(one.key): one for one in sorted(result, key=lambda one: str(one.created))}
 
 
 def test_every_parameter_of_the_form_has_a_sentence_and_its_constraints() -> None:
@@ -135,11 +135,11 @@ def test_an_interruption_closes_the_run_as_killed(root: Path, pretended: Pretend
 
 def test_validation_metrics_and_decision_become_artifacts(root: Path, pretended: Pretended) -> None:
     run()
-    found = artifacts()
-    assert "accepted" in found["flowers-validation"].data
-    assert json.loads(found["flowers-metrics"].data)[0]["95 % interval"] == "0.8000–0.9500"
-    assert "promoted: the first model" in found["flowers-decision"].data
-    assert found["flowers-training"].data == 100.0
+    results = artifacts()
+    assert "accepted" in results["flowers-validation"].data
+    assert json.loads(results["flowers-metrics"].data)[0]["95 % interval"] == "0.8000–0.9500"
+    assert "promoted: the first model" in results["flowers-decision"].data
+    assert results["flowers-training"].data == 100.0
 
 
 def test_refused_data_is_an_artifact_too(root: Path, pretended: Pretended) -> None:
@@ -167,11 +167,11 @@ def test_the_terminal_hears_what_the_log_hears(root: Path, pretended: Pretended)
 
 
 def test_the_run_directory_names_its_prefect_run(root: Path, pretended: Pretended) -> None:
-    told = read_json(Path(run().result()) / "flow.json")
+    report = read_json(Path(run().result()) / "flow.json")
     with get_client(sync_client=True) as client:
-        found = client.read_flow_run(told["flow_run_id"])
-    assert found.name.startswith("flowers · ")
-    assert told["url"].endswith(f"/runs/flow-run/{found.id}")
+        findings = client.read_flow_run(report["flow_run_id"])
+    assert findings.name.startswith("flowers · ")
+    assert report["url"].endswith(f"/runs/flow-run/{findings.id}")
 
 
 def test_keys_of_artifacts_are_what_prefect_allows() -> None:
@@ -181,10 +181,10 @@ def test_keys_of_artifacts_are_what_prefect_allows() -> None:
 def test_what_is_up_to_date_is_completed_without_a_stage_unless_forced(
     root: Path, pretended: Pretended, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = UpToDate("flowers", "3", 0.0, RunDirectory(root))
-    monkeypatch.setattr("flows.retrain.up_to_date", lambda *_: found)
+    result = UpToDate("flowers", "3", 0.0, RunDirectory(root))
+    monkeypatch.setattr("flows.retrain.up_to_date", lambda *_: result)
     state = run()
-    assert (state.is_completed(), state.message) == (True, found.text)
+    assert (state.is_completed(), state.message) == (True, result.text)
     assert pretended.done == []
-    assert run(force=True).message != found.text
+    assert run(force=True).message != result.text
     assert pretended.done[-1] == "conclude"

@@ -62,12 +62,12 @@ def test_without_a_schedule_nothing_runs_unasked_and_the_version_tells_yaml_apar
 @pytest.mark.usefixtures("prefect_server")
 def test_a_schedule_that_is_gone_from_the_yaml_is_gone_from_the_server_and_a_persons_own_stays() -> None:
     made = deployment(scheduled("30 6 * * *", "Europe/Berlin"))
-    found = cast(UUID, made.apply())
+    result = cast(UUID, made.apply())
     with get_client(sync_client=True) as client:
         own = client_schedules.CronSchedule(cron="0 3 * * 0", timezone="UTC")
-        client.create_deployment_schedules(found, [(own, True)])
+        client.create_deployment_schedules(result, [(own, True)])
         plain = deployment(load_project("adult", find_root()))
         keep_schedules(client, plain)
-        assert plain.apply() == found
-        left = client.read_deployment(found).schedules
+        assert plain.apply() == result
+        left = client.read_deployment(result).schedules
     assert [one.schedule.cron for one in left] == ["0 3 * * 0"]  # pyrefly: ignore

@@ -28,12 +28,12 @@ train: {epochs: 7}
 def lines_until(child: subprocess.Popen[str], wanted: str) -> list[str]:
     """What a process says, up to the line that starts with ``wanted``."""
     assert child.stdout is not None
-    found: list[str] = []
+    messages: list[str] = []
     for line in child.stdout:
-        found.append(line.rstrip())
+        messages.append(line.rstrip())
         if line.startswith(wanted):
-            return found
-    raise AssertionError("\n".join(found))
+            return messages
+    raise AssertionError("\n".join(messages))
 
 
 def begin_retraining(root: Path, prefect: str) -> None:
@@ -84,22 +84,22 @@ def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Pat
     assert len(refused.splitlines()) == 1
     with up:
         try:
-            said = lines_until(up, "Ctrl-C")
+            text = lines_until(up, "Ctrl-C")
             family = psutil.Process(up.pid).children(recursive=True)
-            found = ask(f"http://127.0.0.1:{prefect}/api/deployments/filter", {})
+            result = ask(f"http://127.0.0.1:{prefect}/api/deployments/filter", {})
             state = read_json(tmp_path / ".prefect" / "up.json")
             begin_retraining(tmp_path, f"http://127.0.0.1:{prefect}")
         finally:
             up.send_signal(signal.SIGINT)
             up.wait(60)
-    assert any(line.startswith("left out: ") and "broken.yaml must be YAML" in line for line in said)
+    assert any(line.startswith("left out: ") and "broken.yaml must be YAML" in line for line in text)
     assert (state["pid"], state["prefect"]) == (up.pid, f"http://127.0.0.1:{prefect}")
-    assert {one["name"] for one in found} == {"flowers"}
-    flows = {one["entrypoint"].rsplit(".", 1)[-1] for one in found}
+    assert {one["name"] for one in result} == {"flowers"}
+    flows = {one["entrypoint"].rsplit(".", 1)[-1] for one in result}
     assert {"retrain", "effect", "score", "watch"} <= flows
-    found = [one for one in found if one["entrypoint"].endswith("retrain")]
-    assert (found[0]["parameters"]["epochs"], found[0]["paused"]) == (7, False)
-    assert found[0]["description"] == "Whether a flower opens tomorrow."
+    result = [one for one in result if one["entrypoint"].endswith("retrain")]
+    assert (result[0]["parameters"]["epochs"], result[0]["paused"]) == (7, False)
+    assert result[0]["description"] == "Whether a flower opens tomorrow."
     assert up.returncode == 0
     assert rows(tmp_path / "mlruns" / "mlflow.db", "SELECT status FROM runs") == [("KILLED",)]
     states = "SELECT state_type FROM flow_run UNION ALL SELECT state_type FROM task_run"
@@ -115,12 +115,12 @@ def test_a_mistake_at_the_start_leaves_no_server_behind(tmp_path: Path) -> None:
     (tmp_path / "mlruns").write_text("not a folder")
     command = [sys.executable, "-m", "headway.cli", "up", "--prefect-port", str(free_port())]
     begun = time.time()
-    told = subprocess.run(
+    output = subprocess.run(
         [*command, "--mlflow-port", str(free_port())], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert told.returncode == 2
-    assert told.stderr.startswith("headway: ")
-    assert "mlruns" in told.stderr
-    assert "Traceback" not in told.stderr
+    assert output.returncode == 2
+    assert output.stderr.startswith("headway: ")
+    assert "mlruns" in output.stderr
+    assert "Traceback" not in output.stderr
     servers = [p for p in psutil.process_iter(["create_time", "cmdline"]) if p.info["create_time"] >= begun]
     assert not [p for p in servers if str(tmp_path) in " ".join(p.info["cmdline"] or ())]

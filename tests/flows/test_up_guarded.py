@@ -49,8 +49,8 @@ class Up:
 
     def deployment(self) -> str:
         """The id of what retrains flowers."""
-        _, found = self.ask(f"{self.prefect}/api/deployments/name/retrain/flowers")
-        return str(found["id"])
+        _, result = self.ask(f"{self.prefect}/api/deployments/name/retrain/flowers")
+        return str(result["id"])
 
     def run(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Start a retraining as the form does; its state when it has ended."""
@@ -58,9 +58,9 @@ class Up:
         _, made = self.ask(f"{self.prefect}/api/deployments/{self.deployment()}/create_flow_run", body)
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
-            status, found = self.ask(f"{self.prefect}/api/flow_runs/{made['id']}")
-            if status == 200 and found["state_type"] in ("FAILED", "CRASHED", "COMPLETED"):
-                return dict(found["state"])
+            status, results = self.ask(f"{self.prefect}/api/flow_runs/{made['id']}")
+            if status == 200 and results["state_type"] in ("FAILED", "CRASHED", "COMPLETED"):
+                return dict(results["state"])
             time.sleep(0.5)
         raise AssertionError("it did not end")
 
@@ -74,8 +74,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     words = ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     with serving.headway_up(root, ["--only", "mlflow", *words], {"HEADWAY_AUTH": EARLIER}):
         assert serving.ask(f"http://127.0.0.1:{ports[1]}{SEARCH}", None, EARLIER)["experiments"]
-    with serving.headway_up(root, words, {"HEADWAY_AUTH": USER}) as (process, said):
-        yield Up(root, process, said, ports)
+    with serving.headway_up(root, words, {"HEADWAY_AUTH": USER}) as (process, text):
+        yield Up(root, process, text, ports)
 
 
 def test_both_servers_ask_for_the_password_and_nobody_sees_it(up: Up) -> None:
@@ -125,9 +125,9 @@ def test_an_unknown_project_in_the_form_is_one_line(up: Up) -> None:
 
 def test_a_value_that_the_form_would_not_take_starts_nothing(up: Up) -> None:
     body = {"parameters": {"epochs": "many"}, "state": {"type": "SCHEDULED"}}
-    status, told = up.ask(f"{up.prefect}/api/deployments/{up.deployment()}/create_flow_run", body)
+    status, report = up.ask(f"{up.prefect}/api/deployments/{up.deployment()}/create_flow_run", body)
     assert status == 409
-    assert "epochs" in told
+    assert "epochs" in report
 
 
 def test_a_deployment_whose_yaml_was_deleted_says_so(up: Up) -> None:

@@ -43,14 +43,14 @@ FOUND = {
 @pytest.fixture
 def found(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[WatchResult]:
     """What the watch finds; a test may put another in its place."""
-    told = [WatchResult.from_json(FOUND)]
+    report = [WatchResult.from_json(FOUND)]
 
     def opened(name: str, folder: Path, _data: str | None) -> RunDirectory:
         return RunDirectory.create(folder, name, {"project": {"name": name}, "watch": {}})
 
     monkeypatch.setattr(watching, "open_watch", opened)
-    monkeypatch.setattr(watching, "watch", lambda *_: told[0])
-    return told
+    monkeypatch.setattr(watching, "watch", lambda *_: report[0])
+    return report
 
 
 def run() -> State[Any]:
@@ -60,8 +60,8 @@ def run() -> State[Any]:
 
 def scheduled(client: SyncPrefectClient, deployment_id: UUID) -> int:
     """Runs of the deployment."""
-    asked = {"deployments": {"id": {"any_": [str(deployment_id)]}}}
-    return int(client.request("POST", "/flow_runs/count", json=asked).json())
+    filters = {"deployments": {"id": {"any_": [str(deployment_id)]}}}
+    return int(client.request("POST", "/flow_runs/count", json=filters).json())
 
 
 def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, found: list[WatchResult]) -> None:

@@ -47,14 +47,14 @@ def headway(root: Path, *words: str) -> str:
 @contextmanager
 def training(root: Path, *settings: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """`headway run`, met when its first checkpoint is on disk; its folder."""
-    known = runs(root)
+    runs_before = runs(root)
     words = [word for text in settings for word in ("--set", text)]
     with subprocess.Popen(
         command("run", "rows", *words), cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         try:
             deadline = time.monotonic() + 240
-            while not (begun := [path for path in runs(root) - known if any((path / "checkpoints").glob("*-*"))]):
+            while not (begun := [path for path in runs(root) - runs_before if any((path / "checkpoints").glob("*-*"))]):
                 assert process.poll() is None, process.communicate()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
@@ -78,9 +78,9 @@ def weights(run: Path) -> bytes:
 def test_a_killed_run_is_offered_and_goes_on_to_the_weights_of_one_that_was_left_alone(root: Path) -> None:
     with training(root) as (process, killed):
         process.kill()
-    said = headway(root, "run", "rows")
-    assert f"{killed.name} ended while it was training" in said
-    assert f"to resume it instead: headway resume {killed.name}" in said
+    output = headway(root, "run", "rows")
+    assert f"{killed.name} ended while it was training" in output
+    assert f"to resume it instead: headway resume {killed.name}" in output
     (alone,) = runs(root) - {killed}
     headway(root, "resume", killed.name)
     assert weights(killed) == weights(alone)
@@ -104,10 +104,10 @@ def test_a_run_that_is_ended_while_it_trains_says_one_line_and_is_closed_as_kill
             process.stdout = None
         else:
             process.send_signal(signal.SIGINT if ending == "Ctrl-C" else signal.SIGTERM)
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 130, said
-    assert said.count("headway: interrupted") == 1, said
-    assert "Traceback" not in said
+        _, output = process.communicate(timeout=120)
+        assert process.returncode == 130, output
+    assert output.count("headway: interrupted") == 1, output
+    assert "Traceback" not in output
     assert statuses(root) == ["KILLED"]
     assert not (run / "decision.json").exists()
     _, alive = psutil.wait_procs(children, timeout=60)

@@ -43,13 +43,13 @@ def test_only_the_run_whose_process_was_killed_crashes(root: Path) -> None:
         lifetime.own(going)
         (going.path / "owner.gone").touch()  # it died once, was closed, and was resumed
         assert close_dead(client, root) == [killed.path.name]
-        found = {one: client.read_flow_run(one).state for one in (killed_id, going_id, ended_id)}
-        assert {one: state.type.value for one, state in found.items() if state} == {
+        states = {one: client.read_flow_run(one).state for one in (killed_id, going_id, ended_id)}
+        assert {one: state.type.value for one, state in states.items() if state} == {
             killed_id: "CRASHED",
             going_id: "RUNNING",
             ended_id: "COMPLETED",
         }
-        crashed = found[killed_id]
+        crashed = states[killed_id]
         assert crashed is not None
         assert crashed.message == "Its process was killed."
         assert close_dead(client, root) == []
@@ -79,6 +79,6 @@ def test_a_damaged_or_unmovable_file_of_one_dead_run_stops_none_behind_it(root: 
         blocked, blocked_id = runs[4]
         (blocked.path / "owner.gone" / "inner").mkdir(parents=True)
         assert set(close_dead(client, root)) <= {blocked.path.name, runs[5][0].path.name}
-        found = [client.read_flow_run(one).state for one in (blocked_id, runs[5][1])]
-        assert [state is not None and state.is_crashed() for state in found] == [True, True]
+        states = [client.read_flow_run(one).state for one in (blocked_id, runs[5][1])]
+        assert [state is not None and state.is_crashed() for state in states] == [True, True]
         assert close_dead(client, root) == [], "nothing is told twice"

@@ -63,10 +63,10 @@ def test_mlflow_has_them_in_their_order_and_none_that_ends_before_it_begins(
         runs.append(run)
     set_clock(-300)  # concluded again, as a run that is resumed: what it tells now is the newer
     assert tracking.conclude(runs[0], tmp_path, "FINISHED", {"timing/train": 20.0}) is None
-    seen = tracking.list_runs(tmp_path, "rows")
-    assert [run.name for run in seen] == ["day 5", "day -30", "day 0"]
-    assert all((run.end or 0) >= run.start for run in seen)
-    assert seen[-1].metrics["timing/train"] == 20.0
+    rows = tracking.list_runs(tmp_path, "rows")
+    assert [run.name for run in rows] == ["day 5", "day -30", "day 0"]
+    assert all((run.end or 0) >= run.start for run in rows)
+    assert rows[-1].metrics["timing/train"] == 20.0
 
 
 def test_the_newest_of_two_studies_goes_on(tmp_path: Path, set_clock: Callable[[float], None]) -> None:

@@ -37,9 +37,9 @@ def family_of(pid: int) -> list[psutil.Process]:
     """A process and all below it, once there are three: guard, child, grandchild."""
     deadline = time.monotonic() + 20
     while True:
-        found = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        if len(found) >= 3 or time.monotonic() > deadline:
-            return found
+        members = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        if len(members) >= 3 or time.monotonic() > deadline:
+            return members
         time.sleep(0.05)
 
 

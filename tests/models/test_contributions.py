@@ -218,12 +218,14 @@ def test_trees_that_read_texts_give_each_text_the_sum_of_its_words() -> None:
     how = {"task": target.learner, "seed": 0, "patience": 50, "threads": 1, "on_tree": lambda *_: None, "texts": texts}
     booster = config.fit(inputs, arrays[0], arrays[1], **how)
     rows, labels = parts[1]
-    given = config.contributions(Trees(booster), inputs, rows, rows, target, np.zeros(120, np.int64))
-    assert given.values.shape == (120, 7)
+    contributions = config.contributions(Trees(booster), inputs, rows, rows, target, np.zeros(120, np.int64))
+    assert contributions.values.shape == (120, 7)
     shares = predict(booster, rows.arrays, inputs, texts[1]).astype(np.float64)
-    np.testing.assert_allclose(given.base + given.values.sum(1), np.log(shares[:, 1] / shares[:, 0]), atol=1e-4)
-    assert (np.sign(given.values[:, 6]) == np.where(labels, 1, -1)).all()
-    assert np.abs(given.values[:, 6]).mean() > 10 * np.abs(given.values[:, 5]).mean()
+    np.testing.assert_allclose(
+        contributions.base + contributions.values.sum(1), np.log(shares[:, 1] / shares[:, 0]), atol=1e-4
+    )
+    assert (np.sign(contributions.values[:, 6]) == np.where(labels, 1, -1)).all()
+    assert np.abs(contributions.values[:, 6]).mean() > 10 * np.abs(contributions.values[:, 5]).mean()
 
 
 def test_expected_gradients_of_a_linear_network_are_its_closed_form() -> None:

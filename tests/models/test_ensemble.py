@@ -106,8 +106,8 @@ def test_validation_rows_are_predicted_by_models_that_have_not_seen_them(indepen
         parts="auto" if independent else 1,
     )
     validation = {name: array[-150:] for name, array in rows.items()}
-    seen = fit.predict(validation, Inputs(2, (4,), (), 2), _target(2))
-    assert roc_auc_score(validation["target"], seen[:, 1]) > 0.6
+    predictions = fit.predict(validation, Inputs(2, (4,), (), 2), _target(2))
+    assert roc_auc_score(validation["target"], predictions[:, 1]) > 0.6
     assert abs(roc_auc_score(validation["target"], growth.validation[:, 1]) - 0.5) < 0.1
 
 

@@ -99,19 +99,19 @@ def test_weights_are_loaded_or_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_the_stages_of_a_text_load_without_torch() -> None:
     code = "import headway.pipeline.stages, sys; print({'torch', 'tokenizers'} & set(sys.modules))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert told.strip() == "set()"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "set()"
 
 
 def test_plain_attention_is_torchs_with_its_gradients() -> None:
     torch.manual_seed(0)
     drawn = [torch.randn(2, 3, 9, 4) for _ in range(4)]
-    found = []
+    gradients = []
     for attend in (attend_plainly, lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, is_causal=True)):
         q, k, v = (tensor.clone().requires_grad_() for tensor in drawn[:3])
         (attend(q, k, v) * drawn[3]).sum().backward()
-        found.append([attend(q, k, v), q.grad, k.grad, v.grad])
-    for ours, theirs in zip(*found, strict=True):
+        gradients.append([attend(q, k, v), q.grad, k.grad, v.grad])
+    for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
 
 

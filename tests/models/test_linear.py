@@ -75,14 +75,14 @@ def test_how_much_texts_count_is_chosen_on_rows_held_aside(tells: bool) -> None:
     words = rng.integers(0, 500, (1500, 20))
     rows = np.repeat(np.arange(1500), 20)
     texts = scipy.sparse.csr_matrix((np.full(words.size, 0.9, np.float32), (rows, words.ravel())), (1500, 500))
-    said = texts[:, :20].sum(1).A1 > 0 if tells else rng.random(1500) < 0.5
-    target = (said.astype(float) * 4 + numbers[:, 0] + rng.logistic(size=1500) > 2).astype(np.int64)
+    label = texts[:, :20].sum(1).A1 > 0 if tells else rng.random(1500) < 0.5
+    target = (label.astype(float) * 4 + numbers[:, 0] + rng.logistic(size=1500) > 2).astype(np.int64)
     arrays = {"numeric": numbers, "categorical": np.zeros((1500, 0), np.int32), "target": target}
     train, test = ({name: values[part] for name, values in arrays.items()} for part in (slice(1000), slice(1000, None)))
 
     def auc(weighted: scipy.sparse.csr_matrix | None) -> float:
-        given = None if weighted is None else weighted[:1000]
-        fit = Linear().fit(train, [], 2, task=target_task("classification"), seed=0, texts=given)
+        weights = None if weighted is None else weighted[:1000]
+        fit = Linear().fit(train, [], 2, task=target_task("classification"), seed=0, texts=weights)
         outputs = fit.outputs(test, None if weighted is None else weighted[1000:])
         return float(roc_auc_score(test["target"], outputs[:, 1] - outputs[:, 0]))
 

@@ -88,12 +88,12 @@ def test_a_champion_of_another_target_is_not_replaced_unless_a_person_says_so(ra
     runs.conclude(run, racing, caught.value)
     wanted = evaluated(racing, "german-credit", more={"replace_champion": True})
     assert "is in charge and cannot be compared" in read_json(wanted.path / "evaluation.json")["rival"]
-    told = stages.register(wanted, racing, Silent())
-    assert told.promoted, told.reason
-    assert "judged as a first model" in told.reason
-    assert "version 1 cannot be compared, and is replaced on request: it predicts " in told.reason
+    refusal = stages.register(wanted, racing, Silent())
+    assert refusal.promoted, refusal.reason
+    assert "judged as a first model" in refusal.reason
+    assert "version 1 cannot be compared, and is replaced on request: it predicts " in refusal.reason
     assert tracking.open_store(racing).get_registered_model("german-credit").tags["target"] == column
-    assert tracking.version_of(racing, "german-credit").version == told.version
+    assert tracking.version_of(racing, "german-credit").version == refusal.version
     assert tracking.rollback(racing, "german-credit").version == "1"
     assert tracking.open_store(racing).get_registered_model("german-credit").tags["task"] == "classification"
 

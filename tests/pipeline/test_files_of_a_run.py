@@ -38,8 +38,8 @@ def run(tmp_path: Path) -> RunDirectory:
     """A run that has validated two files."""
     for name in ("conf", "rows"):
         (tmp_path / name).mkdir()
-    told = {"task": "regression", "data": {"source": "rows", "target": "y", "features": FEATURES}}
-    (tmp_path / "conf" / "w.yaml").write_text(yaml.safe_dump({**told, "split": {"by": "random"}}))
+    settings = {"task": "regression", "data": {"source": "rows", "target": "y", "features": FEATURES}}
+    (tmp_path / "conf" / "w.yaml").write_text(yaml.safe_dump({**settings, "split": {"by": "random"}}))
     write_rows(tmp_path, "1.csv", 1)
     write_rows(tmp_path, "2.csv", 2)
     run = runs.start(load_project("w", tmp_path), tmp_path)
@@ -65,8 +65,8 @@ def test_a_file_that_arrives_while_a_run_trains_is_no_part_of_it(run: RunDirecto
     run.predictions("test").parent.mkdir()
     np.save(run.predictions("test"), np.linspace(0, 1, store.rows["test"]))
     ExamOfRows(run, project, root).keep_reference()
-    seen = file_digests([str(root / "rows" / name) for name in ("1.csv", "2.csv")], root)
-    assert Reference.of(run.bundle, "1").files == tuple(sorted(seen.values()))
+    digests = file_digests([str(root / "rows" / name) for name in ("1.csv", "2.csv")], root)
+    assert Reference.of(run.bundle, "1").files == tuple(sorted(digests.values()))
 
 
 def test_the_rows_that_are_read_again_for_a_champion_are_those_of_the_store(run: RunDirectory) -> None:
@@ -80,8 +80,8 @@ def test_the_rows_that_are_read_again_for_a_champion_are_those_of_the_store(run:
     carried = Learnt.of(learnt.rule, type(learnt.identity)("content", (("a", None),)), np.zeros(0, np.uint64))
     assert len(unlearnt_rows(store, project, lambda: runs.rows_of(run, project, root), carried)) == store.rows["test"]
     reading = Reading({"a": "numeric"}, learnt.rule.reading, (), False)
-    given = write_test_rows(run.path / "given", project, runs.rows_of(run, project, root), reading).raw_test()
-    assert given.column("a").equals(store.raw_test(["a"]).column("a"))
+    test_rows = write_test_rows(run.path / "given", project, runs.rows_of(run, project, root), reading).raw_test()
+    assert test_rows.column("a").equals(store.raw_test(["a"]).column("a"))
 
 
 def test_a_validated_file_that_changes_or_goes_is_one_line(run: RunDirectory) -> None:

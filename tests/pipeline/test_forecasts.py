@@ -67,8 +67,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("forecasts")
     (root / "conf").mkdir()
     TABLE[~IS_NEW].to_csv(root / "sales.csv", index=False)
-    said = draft("sales.csv", "y", None, root).decisions
-    assert any(line.startswith("footfall, planned: read 1 day before, because") for line in said)
+    decisions = draft("sales.csv", "y", None, root).decisions
+    assert any(line.startswith("footfall, planned: read 1 day before, because") for line in decisions)
     yaml = root / "conf" / "sales.yaml"
     yaml.write_text(yaml.read_text().replace("season: 7\n", "season: 7\n    known: [planned]\n"))
     retrained(root, "sales", *FEW)
@@ -189,8 +189,8 @@ def test_a_row_whose_moment_cannot_be_read_is_refused_and_no_other(root: Path, p
 
 
 def test_answers_say_which_series_and_moment_they_are_of_and_which_are_beyond_the_horizon(root: Path) -> None:
-    known = NEW.day <= sorted(NEW.day.unique())[3]
-    answer = scored(root, NEW.assign(y=NEW.y.where(known)), "ahead")
+    is_early = NEW.day <= sorted(NEW.day.unique())[3]
+    answer = scored(root, NEW.assign(y=NEW.y.where(is_early)), "ahead")
     assert answer.day.tolist() == NEW.day.tolist()
     assert answer["shop"].tolist() == NEW["shop"].tolist()
     assert answer.beyond_horizon.tolist() == (NEW.day > sorted(NEW.day.unique())[4]).tolist()

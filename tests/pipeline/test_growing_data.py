@@ -77,8 +77,8 @@ def train(root: Path, name: str, split: dict[str, Any], **data: Any) -> Version:
     """Prepare the rows in root/rows, and learn them by heart; classes where the split is by them."""
     has_classes = split["by"] == "stratified"
     task, target = ("classification", "grade") if has_classes else ("regression", "y")
-    told = {"source": "rows", "target": target, "features": FEATURES, "keys": ["id"], **data}
-    project = Project.parse({"name": name, "task": task, "data": told, "split": split}, name)
+    settings = {"source": "rows", "target": target, "features": FEATURES, "keys": ["id"], **data}
+    project = Project.parse({"name": name, "task": task, "data": settings, "split": split}, name)
     assert project.split.by == split["by"]
     store, _ = make_store(
         root / "prepared", Division(table_of(project, root), project.split), project.data, project.prepare
@@ -248,9 +248,9 @@ def test_dates_that_are_read_otherwise_are_still_those_that_the_champion_learnt(
         pd.read_csv(file).assign(
             day=lambda f: f["a"].abs().mul(3).astype(int).clip(0, 8).add(1).map("0{}/05/2024".format)
         ).to_csv(file, index=False)
-    told: dict[str, Any] = {"keys": [], "features": {**FEATURES, "day": "date"}}
-    champion = train(root, "one", {"by": "random"}, **told, date_format="%d/%m/%Y")
-    candidate = train(root, "two", {"by": "random"}, **told, date_format="%m/%d/%Y")
+    settings: dict[str, Any] = {"keys": [], "features": {**FEATURES, "day": "date"}}
+    champion = train(root, "one", {"by": "random"}, **settings, date_format="%d/%m/%Y")
+    candidate = train(root, "two", {"by": "random"}, **settings, date_format="%m/%d/%Y")
     examined = examine(root, champion, candidate)
     truth = Division(table_of(champion.project, root), champion.project.split).parts == TEST
     here = Division(table_of(candidate.project, root), candidate.project.split).parts == TEST
@@ -265,8 +265,10 @@ def test_a_new_word_for_null_does_not_keep_the_champion_from_reading_a_new_file(
     candidate = train(root, "two", {"by": "random"}, keys=[], csv={"null_values": ["", "?"], "strip": True})
     assert examine(root, champion, candidate).mask.all()
     reading = Reading(FEATURES, champion.project_reading(root), (), False)
-    given = write_test_rows(root / "given", candidate.project, table_of(candidate.project, root), reading).raw_test()
-    assert given.equals(candidate.store.raw_test(["a", "b", "c"]))
+    test_rows = write_test_rows(
+        root / "given", candidate.project, table_of(candidate.project, root), reading
+    ).raw_test()
+    assert test_rows.equals(candidate.store.raw_test(["a", "b", "c"]))
 
 
 def test_a_version_is_given_the_rows_as_it_reads_them(root: Path) -> None:
@@ -275,9 +277,11 @@ def test_a_version_is_given_the_rows_as_it_reads_them(root: Path) -> None:
     champion = train(root, "one", {"by": "random"})
     candidate = train(root, "two", {"by": "random"}, csv={"strip": True})
     reading = Reading(FEATURES, champion.project_reading(root), (), False)
-    given = write_test_rows(root / "given", candidate.project, table_of(candidate.project, root), reading).raw_test()
-    assert set(given.column("c").to_pylist()) == {" x", " y", " z"}
-    assert given.column("a").equals(candidate.store.raw_test(["a"]).column("a"))
+    rows_again = write_test_rows(
+        root / "given", candidate.project, table_of(candidate.project, root), reading
+    ).raw_test()
+    assert set(rows_again.column("c").to_pylist()) == {" x", " y", " z"}
+    assert rows_again.column("a").equals(candidate.store.raw_test(["a"]).column("a"))
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["all rows are there", "some are gone"])
@@ -357,13 +361,13 @@ def test_of_very_many_rows_a_sample_is_kept_and_rows_beyond_it_are_not_decided_o
 ) -> None:
     monkeypatch.setattr("headway.data.learnt.MOST", 1000)
     rng = np.random.default_rng(0)
-    seen = rng.integers(0, 2**64, 5000, dtype=np.uint64)
+    hashes = rng.integers(0, 2**64, 5000, dtype=np.uint64)
     new = rng.integers(0, 2**64, 10_000, dtype=np.uint64)
-    learnt = Learnt.of(_rule(), None, seen)
+    learnt = Learnt.of(_rule(), None, hashes)
     assert learnt.unlearnt(new).all(), "none of 2,000 in the sample was learnt"
     few = learnt.unlearnt(new[:100])
     np.testing.assert_array_equal(few, new[:100] < learnt.below, "20 in the sample say too little about the other 80")
-    mask = learnt.unlearnt(np.concatenate([seen, new]))
+    mask = learnt.unlearnt(np.concatenate([hashes, new]))
     assert not mask[:5000].any()
     assert 0.1 < mask[5000:].mean() < 0.3
 

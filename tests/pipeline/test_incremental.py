@@ -58,15 +58,15 @@ def test_the_same_inputs_are_up_to_date_and_each_change_is_not(
 ) -> None:
     assert up_to_date(load_project("people", tmp_path), tmp_path) is None
     run = made()
-    found = up_to_date(load_project("people", tmp_path), tmp_path)
-    assert found is not None
-    assert found.to_json() == {
+    earlier_run = up_to_date(load_project("people", tmp_path), tmp_path)
+    assert earlier_run is not None
+    assert earlier_run.to_json() == {
         "project": "people",
         "up_to_date": True,
         "version": "1",
         "run_directory": str(run.path),
     }
-    assert found.text.startswith("up to date: version 1 of 1970-01-01 00:00 UTC")
+    assert earlier_run.text.startswith("up to date: version 1 of 1970-01-01 00:00 UTC")
     assert up_to_date(load_project("people", tmp_path, ["train.epochs=3"]), tmp_path) is None
     with monkeypatch.context() as patched:
         patched.setattr(

@@ -65,13 +65,13 @@ def test_a_champion_that_went_since_the_evaluation_is_not_the_one_compared_with(
 def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_stays_out(
     letters: Gated, name: str
 ) -> None:
-    damage, said = DAMAGES[name]
+    damage, text = DAMAGES[name]
     damage(letters.bundle("2"))
     decision = stages.register(letters.worse, letters.root, Silent())
     assert not decision.promoted
     assert decision.reason.startswith("not promoted: bits a byte ")
     assert "against version 1's" in decision.reason
-    assert re.search(f"version 2 is in charge and cannot be compared: .*{said}", decision.reason)
+    assert re.search(f"version 2 is in charge and cannot be compared: .*{text}", decision.reason)
     assert decision.reason.endswith("; compared with version 1, the newest whole one before")
     assert len(decision.reason.splitlines()) == 1
     assert letters.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}

@@ -60,11 +60,11 @@ def test_text_becomes_a_champion_with_samples(root: Path, first: RunDirectory) -
     )
     assert "the" in (first.path / "rehearsal" / "samples.txt").read_text()
     assert (first.path / "plots" / "learning_curve.png").stat().st_size > 5000
-    told = runs.summary(first)
-    assert told.decision is not None
-    assert (told.decision.name, told.decision.version) == ("little", "1")
-    assert told.evaluation is not None
-    assert set(told.evaluation.baselines) >= {"unigram"}
+    answer = runs.summary(first)
+    assert answer.decision is not None
+    assert (answer.decision.name, answer.decision.version) == ("little", "1")
+    assert answer.evaluation is not None
+    assert set(answer.evaluation.baselines) >= {"unigram"}
 
 
 def test_a_second_model_meets_the_champion_on_the_same_text(root: Path, first: RunDirectory) -> None:
@@ -84,8 +84,8 @@ def test_a_champion_with_another_tokenizer_is_measured_on_the_same_bytes(
     store, _ = make_document_store(tmp_path / "prepared", documents, project.prepare, 16)
     assert store.tokens("test").size < Store(first.store).tokens("test").size
     rehearse.main(str(store.path), str(tmp_path / "out"), [], [str(first.bundle)])
-    told, known = (np.load(folder / "0.npy") for folder in (tmp_path / "out", first.path / "rehearsal"))
-    np.testing.assert_array_equal(told, known)
+    losses, expected = (np.load(folder / "0.npy") for folder in (tmp_path / "out", first.path / "rehearsal"))
+    np.testing.assert_array_equal(losses, expected)
     assert not (tmp_path / "out" / "samples.txt").exists()
 
 
@@ -94,18 +94,18 @@ def test_sums_of_a_run_that_earlier_code_evaluated_are_read_too(
 ) -> None:
     """Evaluated before an update of Headway, and registered after it."""
     exam = exam_of(first, load_project("little", root), root)
-    known = exam.candidate()
-    np.savez(tmp_path / "0.npz", **dict(zip(("nats", "tokens", "bytes"), known.T, strict=True)))
+    expected = exam.candidate()
+    np.savez(tmp_path / "0.npz", **dict(zip(("nats", "tokens", "bytes"), expected.T, strict=True)))
     for name in ("0.npz", "0.npy"):  # as evaluation.json has the champion's, and as the candidate's is looked for
-        np.testing.assert_array_equal(exam.read(tmp_path / name), known)
+        np.testing.assert_array_equal(exam.read(tmp_path / name), expected)
 
 
 def test_a_fresh_process_completes_a_prompt_as_the_command_line_does(root: Path, first: RunDirectory) -> None:
     from headway.tracking import tracking_uri
 
     words = [sys.executable, "-c", LOAD, tracking_uri(root)]
-    told = subprocess.run(words, capture_output=True, text=True, check=True, cwd=root).stdout.splitlines()[-1]
-    assert told == repr(sample("little", root, "the ", tokens=20, temperature=0.8, seed=0))
+    answer = subprocess.run(words, capture_output=True, text=True, check=True, cwd=root).stdout.splitlines()[-1]
+    assert answer == repr(sample("little", root, "the ", tokens=20, temperature=0.8, seed=0))
     assert sample("little", root, "the ", tokens=20, temperature=0.0, seed=0) == sample(
         "little", root, "the ", tokens=20, temperature=0.0, seed=1
     )
@@ -122,8 +122,8 @@ def test_documents_are_scored_by_every_road_alike_and_blank_ones_are_refused(
     frame = pd.DataFrame({"name": list(texts), "text": list(texts.values())})
     frame.to_parquet(tmp_path / "rows.parquet")
     frame.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
-    told = scoring.score("little", root, Silent(), str(incoming), tmp_path / "out")
-    assert (told.rows, told.scored, told.refused) == (7, 5, 2)
+    outcome = scoring.score("little", root, Silent(), str(incoming), tmp_path / "out")
+    assert (outcome.rows, outcome.scored, outcome.refused) == (7, 5, 2)
     scored = pd.read_parquet(tmp_path / "out" / "incoming.parquet").set_index("name").sort_index()
     assert list(scored.columns) == ["bits_per_byte", "loss", "perplexity", "model_version"]
     assert np.allclose(scored["perplexity"], np.exp(scored["loss"]))
@@ -157,9 +157,9 @@ def test_longer_and_stranger_documents_drift_and_others_do_not(root: Path, first
             (folder / f"{n}.txt").write_text(text)
         run = watching.open_watch("little", root, str(folder))
         assert isinstance(run, RunDirectory)
-        found = watching.watch(run, root, Silent())
-        assert found.rows == 81
-        drifted[name] = found.drifted_columns
+        result = watching.watch(run, root, Silent())
+        assert result.rows == 81
+        drifted[name] = result.drifted_columns
     assert drifted["same"] == []
     assert "text" in drifted["longer"]
     assert drifted["stranger"] == ["predictions"]

@@ -87,15 +87,15 @@ def test_documents_that_an_earlier_version_prepared_are_prepared_again_or_refuse
     write_json(store / "store.json", {"vocabulary": 8, "kind": "tokens"})
     assert unfinished(run.path.name, root).is_ahead is False  # nothing was learnt: it is prepared again
     assert list(stores.examine(root)) == []  # no damage: the next clearing up takes it
-    said: list[str] = []
+    messages: list[str] = []
     learnt(run)
     with pytest.raises(
         ConfigError, match="an earlier version of Headway made it .* start a new run: headway run flowers"
     ):
         unfinished(run.path.name, root)
     assert newest(load_project("flowers", root), root) is None
-    assert is_ready(store, said.append) is False
-    assert said[0].endswith("is made again: an earlier version made it")
+    assert is_ready(store, messages.append) is False
+    assert messages[0].endswith("is made again: an earlier version made it")
 
 
 @pytest.mark.parametrize("content", [None, b'{"metrics": '], ids=["gone", "cut"])
@@ -127,9 +127,9 @@ def test_a_run_whose_rows_are_named_no_more_is_passed_over_and_refused_in_one_li
         (run.path / "store.json").write_bytes(content)
     assert remaining_stages(run) == ("prepare", "train", "evaluate", "register")
     assert newest(load_project("flowers", root), root) is None
-    said = "must say in store.json which rows it was trained on, but the file is missing or damaged; start a new run: headway run"
+    text = "must say in store.json which rows it was trained on, but the file is missing or damaged; start a new run: headway run"
     for act in (lambda: unfinished(run.path.name, root), lambda: prepare_again(run, root, Terminal(io.StringIO()))):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=text):
             act()
     write_json(run.path / "decision.json", {})
     assert remaining_stages(run) == ()

@@ -41,8 +41,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def age(path: Path, days: float) -> None:
     when = time.time() - days * DAY
-    for found in [path, *path.rglob("*")]:
-        os.utime(found, (when, when))
+    for entry in [path, *path.rglob("*")]:
+        os.utime(entry, (when, when))
 
 
 def made(root: Path, days: float, project: str = "loans") -> RunDirectory:
@@ -189,8 +189,8 @@ def test_what_a_registered_version_needs_stays_and_the_rest_goes(root: Path) -> 
         run_id = json.loads((run.path / "tracking.json").read_text())["run_id"]
         client.set_terminated(run_id, "FINISHED", int((time.time() - 100 * DAY) * 1000))
         age(run.path, 100)
-    told = retention.collect(root, [], True)
-    assert names(told).count("MLflow artifacts") == 1
+    collection = retention.collect(root, [], True)
+    assert names(collection).count("MLflow artifacts") == 1
     assert runs[0].bundle.exists()
     assert not runs[1].bundle.exists()
     assert (tracking.version_of(root, "loans", "1").bundle / "bundle.json").exists()
@@ -223,8 +223,8 @@ def test_the_command_says_what_would_go_and_refuses_what_it_does_not_know(
 ) -> None:
     made(root, 40)
     assert main(["gc", "loans", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (told["applied"], len(told["items"])) == (False, 4)
+    collection = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (collection["applied"], len(collection["items"])) == (False, 4)
     assert main(["gc", "loan"]) == 2
     assert "did you mean loans?" in capsys.readouterr().err
 

@@ -176,8 +176,8 @@ def test_mlflow_holds_what_a_person_needs_to_compare_runs(root: Path, first: Run
     assert run.data.params["train.seed"] == "0"
     assert run.data.metrics["test/auc"] == pytest.approx(evaluation_of(first).metrics["auc"].value)
     history = client.get_metric_history(run_id, "validation/loss")
-    told = [(e.step, e.metrics["validation/loss"]) for e in first.events() if "validation/loss" in e.metrics]
-    assert [(m.step, m.value) for m in history] == told
+    losses = [(e.step, e.metrics["validation/loss"]) for e in first.events() if "validation/loss" in e.metrics]
+    assert [(m.step, m.value) for m in history] == losses
     assert run.inputs.dataset_inputs[0].dataset.digest == read_json(first.path / "data.json")["digest"][:12]
     files = {f.path for f in client.list_artifacts(run_id)}
     assert {"profile.json", "validation.html", "validation.json", "evaluation.json", "plots", "project.yaml"} <= files
@@ -238,19 +238,19 @@ def test_the_command_line_runs_a_project_and_ends_with_one_json_object(tmp_path:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert done.stdout.count("\n") == 1, "everything for people goes to standard error"
-    assert set(told) >= {"project", "run_id", "stages", "metrics", "baselines", "decision", "model", "train"}
-    assert set(told["stages"]) == {"validate", "prepare", "train", "evaluate", "register"}
-    assert set(told["metrics"]["auc"]) == {"value", "low", "high"}
-    assert set(told["train"]) >= {"precision", "epochs", "rows_per_second", "peak_memory_bytes", "seconds"}
-    assert told["decision"]["promoted"] is True
-    assert told["model"] == {"name": "breast-cancer", "version": "1"}
+    assert set(report) >= {"project", "run_id", "stages", "metrics", "baselines", "decision", "model", "train"}
+    assert set(report["stages"]) == {"validate", "prepare", "train", "evaluate", "register"}
+    assert set(report["metrics"]["auc"]) == {"value", "low", "high"}
+    assert set(report["train"]) >= {"precision", "epochs", "rows_per_second", "peak_memory_bytes", "seconds"}
+    assert report["decision"]["promoted"] is True
+    assert report["model"] == {"name": "breast-cancer", "version": "1"}
     assert "✓ register" in done.stderr
     again = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
     assert again.returncode == 0, again.stderr
-    same = {"project": "breast-cancer", "up_to_date": True, "version": "1", "run_directory": told["run_directory"]}
+    same = {"project": "breast-cancer", "up_to_date": True, "version": "1", "run_directory": report["run_directory"]}
     assert json.loads(again.stdout) == same
     assert "up to date: version 1 of " in again.stderr
     assert "✓ validate" not in again.stderr
-    assert [str(path) for path in (tmp_path / "data" / "runs").iterdir()] == [told["run_directory"]]
+    assert [str(path) for path in (tmp_path / "data" / "runs").iterdir()] == [report["run_directory"]]

@@ -50,10 +50,10 @@ def test_every_seed_is_measured_and_the_first_is_the_projects_own(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["seeds", "rows", "--count", "3", "--json", "--set", "train.precision=fp32"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [row["seed"] for row in told["rows"]] == [0, 1, 2]
-    by_name = {row["metric"]: row for row in told["summary"]}
-    values = [row["auc"] for row in told["rows"]]
+    report = json.loads(capsys.readouterr().out)
+    assert [row["seed"] for row in report["rows"]] == [0, 1, 2]
+    by_name = {row["metric"]: row for row in report["summary"]}
+    values = [row["auc"] for row in report["rows"]]
     assert by_name["auc"]["mean"] == pytest.approx(np.mean(values))
     assert by_name["auc"]["deviation"] == pytest.approx(np.std(values, ddof=1))
 
@@ -61,7 +61,7 @@ def test_every_seed_is_measured_and_the_first_is_the_projects_own(
     stages.validate(run, root, Silent())
     stages.prepare(run, root, Silent())
     stages.train(run, root, Silent())
-    many = Path(told["run_directory"]) / "predictions" / "test-0.npy"
+    many = Path(report["run_directory"]) / "predictions" / "test-0.npy"
     np.testing.assert_allclose(np.load(many), np.load(run.predictions("test")), atol=1e-4)
 
     from headway import tracking
@@ -69,13 +69,13 @@ def test_every_seed_is_measured_and_the_first_is_the_projects_own(
     (tracked,) = tracking.list_runs(root, "rows")
     assert tracked.status == "FINISHED"
     assert tracked.metrics["seeds/auc"] == pytest.approx(values[-1])
-    assert read_json(Path(told["run_directory"]) / "seeds.json")["rows"] == told["rows"]
+    assert read_json(Path(report["run_directory"]) / "seeds.json")["rows"] == report["rows"]
 
 
 def test_settings_are_crossed_with_seeds(root: Path) -> None:
     project = load_project("rows", root)
-    found = variants_of(project, 2, [0.1, 0.01], [0.0])
-    assert [(v["seed"], v["learning_rate"]) for v in found] == [(0, 0.1), (1, 0.1), (0, 0.01), (1, 0.01)]
+    variants = variants_of(project, 2, [0.1, 0.01], [0.0])
+    assert [(v["seed"], v["learning_rate"]) for v in variants] == [(0, 0.1), (1, 0.1), (0, 0.01), (1, 0.01)]
     with pytest.raises(ConfigError, match="networks trained at once must be 2 to 256, but they are 1"):
         variants_of(project, 1, [], [])
     with pytest.raises(ConfigError, match="learning rates must be above 0"):
@@ -85,11 +85,11 @@ def test_settings_are_crossed_with_seeds(root: Path) -> None:
 def test_seeds_of_boosting_are_fits_of_their_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["--set", "model=boosting", "--set", "model.trees=60"]
     assert cli.main(["seeds", "rows", "--count", "2", "--json", *settings]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [row["seed"] for row in told["rows"]] == [0, 1]
-    assert told["rows"][0]["auc"] != told["rows"][1]["auc"]
+    reply = json.loads(capsys.readouterr().out)
+    assert [row["seed"] for row in reply["rows"]] == [0, 1]
+    assert reply["rows"][0]["auc"] != reply["rows"][1]["auc"]
 
-    store = Store(RunDirectory(Path(told["run_directory"])).store)
+    store = Store(RunDirectory(Path(reply["run_directory"])).store)
     arrays, inputs = (
         {split: store.arrays(split) for split in ("train", "validation", "test")},
         store.preparation.inputs(),
@@ -104,7 +104,7 @@ def test_seeds_of_boosting_are_fits_of_their_own(root: Path, capsys: pytest.Capt
         threads=1,
         on_tree=lambda *_: None,
     )
-    second = np.load(Path(told["run_directory"]) / "predictions" / "test-1.npy")
+    second = np.load(Path(reply["run_directory"]) / "predictions" / "test-1.npy")
     np.testing.assert_array_equal(second, predict(alone, arrays["test"], inputs))
 
 
@@ -134,15 +134,15 @@ def test_networks_that_cannot_be_trained_at_once_are_trained_one_after_the_other
     words = [word for setting in [*settings, "train.precision=fp32"] for word in ("--set", setting)]
     assert cli.main(["seeds", name, "--count", "2", "--json", *words]) == 0
     output = capsys.readouterr()
-    told = json.loads(output.out)
-    first, second = (row[metric] for row in told["rows"])
+    report = json.loads(output.out)
+    first, second = (row[metric] for row in report["rows"])
     assert first != second
     assert warning in " ".join(output.err.split())
 
     run = runs.start(load_project(name, root, [*settings, "train.precision=fp32"]), root)
     for stage in (stages.validate, stages.prepare, stages.train):
         stage(run, root, Silent())
-    many = Path(told["run_directory"]) / "predictions" / "test-0.npy"
+    many = Path(report["run_directory"]) / "predictions" / "test-0.npy"
     np.testing.assert_array_equal(np.load(many), np.load(run.predictions("test")))
 
 

@@ -72,10 +72,10 @@ def judged(root: Path, run: RunDirectory) -> tuple[Decision, list[str]]:
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_stays_out(rows: Gated, name: str) -> None:
-    damage, said = DAMAGES[name]
+    damage, text = DAMAGES[name]
     damage(rows.bundle("2"))
     decision, (warning,) = judged(rows.root, rows.worse)
-    assert re.search(f"^version 2 is in charge and cannot be compared: .*{said}", warning)
+    assert re.search(f"^version 2 is in charge and cannot be compared: .*{text}", warning)
     assert warning.endswith("; compared with version 1, the newest whole one before")
     assert decision.reason.startswith("not promoted: AUC ")
     assert "against version 1's" in decision.reason

@@ -184,9 +184,9 @@ def test_random_bytes_and_cut_or_changed_files_end_in_one_line_or_rows() -> None
             for place in rng.integers(0, len(body), int(rng.integers(1, 20))):
                 body[place] = rng.integers(256)
             body = body[: int(rng.integers(1, len(body) + 1))] if rng.random() < 0.5 else body
-            said = ""
+            text = ""
             try:
                 read(bytes(body), kind)
             except DataError as error:
-                said = str(error)
-            assert "\n" not in said, (kind, bytes(body))
+                text = str(error)
+            assert "\n" not in text, (kind, bytes(body))

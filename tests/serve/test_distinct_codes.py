@@ -64,8 +64,8 @@ def _jsonl(path: Path) -> None:
 
 
 def _read(path: Path, code: str = "categorical") -> list[str]:
-    told = {"source": path.name, "target": "y", "features": {"code": code}}
-    table = open_table(DataConfig.parse(told, "data"), "classification", path.parent)
+    settings = {"source": path.name, "target": "y", "features": {"code": code}}
+    table = open_table(DataConfig.parse(settings, "data"), "classification", path.parent)
     return [text for chunk in table.chunks(columns=["code"]) for text in chunk.batch.column("code").to_pylist()]
 
 
@@ -89,9 +89,9 @@ def test_training_reads_different_codes_apart(
 def test_a_model_reads_different_codes_apart(tmp_path: Path, frame: str, typed: bool) -> None:
     path = tmp_path / "rows.parquet"
     _parquet(path)
-    known = tuple(dict.fromkeys(_read(path)))
+    learnt_codes = tuple(dict.fromkeys(_read(path)))
     target = Target("y", "classification", ("no", "yes"))
-    preparation = Preparation((Category("code", known),), target, null_is_value=typed)
+    preparation = Preparation((Category("code", learnt_codes),), target, null_is_value=typed)
     values = pd.Series([*TEXTS, 4, 4.0, 1.1, 250.0] if frame == "mixed" else TEXTS, dtype=object)
     rows: pd.DataFrame | pa.RecordBatch = pd.DataFrame(
         {"code": values if frame in ("mixed", "arrow") else values.astype(pd.api.types.pandas_dtype(frame))}

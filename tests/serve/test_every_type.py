@@ -103,11 +103,11 @@ def _learn(root: Path, task: str, form: str, rows: Rows) -> None:
     else:
         pq.write_table(rows.table(), source)
     kinds = {name: column.kind for name, column in COLUMNS.items()}
-    told = {"source": source.name, "target": "y", "features": kinds, "keys": ["id"]}
-    data = DataConfig.parse({**told, "keys": []}, "data")
+    settings = {"source": source.name, "target": "y", "features": kinds, "keys": ["id"]}
+    data = DataConfig.parse({**settings, "keys": []}, "data")
     division = Division(open_table(data, task, root), SplitConfig(by="random"))  # pyrefly: ignore
     store, _ = make_store(root / "prepared", division, data, PrepareConfig.parse(prepare, "prepare"))
-    text = json.dumps({"task": task, "data": told, "prepare": prepare})
+    text = json.dumps({"task": task, "data": settings, "prepare": prepare})
     example = store.raw_test(list(kinds)).slice(0, 5).to_pandas()
     promoted(root, "roads", text, task, lambda folder: _bundle(folder, store.preparation), example)
 
@@ -154,8 +154,8 @@ def test_a_row_gets_one_prediction_by_every_road(roads: Roads, tmp_path: Path) -
     lines = rows.json_lines(rng, roads.exact, left_out=0)
     with pa.OSFile(str(folder / "d.arrow"), "wb") as sink, pa.ipc.new_file(sink, rows.table().schema) as writer:
         writer.write_table(rows.table())
-    told = score("roads", roads.root, Silent(), str(folder), tmp_path / "out")
-    assert (told.scored, told.refused) == (4 * ROWS, 0)
+    outcome = score("roads", roads.root, Silent(), str(folder), tmp_path / "out")
+    assert (outcome.scored, outcome.refused) == (4 * ROWS, 0)
     predictions: dict[str, np.ndarray] = {}
     for name in ("b.parquet", "a.csv.parquet", "c.jsonl.parquet", "d.arrow.parquet"):
         scored = pd.read_parquet(tmp_path / "out" / name)
@@ -249,8 +249,8 @@ def _refusal(ask: Any) -> str:
 def _set_aside(roads: Roads, file: Path, out: Path) -> str:
     """Why `headway score` refuses the file's first row, or the file."""
     try:
-        told = score("roads", roads.root, Silent(), str(file), out)
+        scoring_outcome = score("roads", roads.root, Silent(), str(file), out)
     except DataError as error:
         return str(error)
-    assert told.refused == 1
+    assert scoring_outcome.refused == 1
     return str(pd.read_parquet(next(out.glob("*.refused.parquet")))["reason"][0])

@@ -64,27 +64,27 @@ def test_each_row_has_its_score_and_its_largest_reasons_which_add_up_to_it(root:
     frame.to_parquet(tmp_path / "a.parquet")
     result = explain("kinds", root, Silent(), str(tmp_path / "a.parquet"), tmp_path / "out")
     assert [(file.explained, file.refused, file.refused_file) for file in result.files] == [(300, 0, None)]
-    found = pd.read_parquet(tmp_path / "out" / "a.parquet")
+    answers = pd.read_parquet(tmp_path / "out" / "a.parquet")
     score("kinds", root, Silent(), str(tmp_path / "a.parquet"), tmp_path / "scores")
     pd.testing.assert_frame_equal(
-        found[["id", "prediction", "probability_a", "probability_b", "probability_c", "model_version"]],
+        answers[["id", "prediction", "probability_a", "probability_b", "probability_c", "model_version"]],
         pd.read_parquet(tmp_path / "scores" / "a.parquet"),
         atol=1e-6,
     )
-    shares = np.log(found[["probability_a", "probability_b", "probability_c"]].to_numpy())
+    shares = np.log(answers[["probability_a", "probability_b", "probability_c"]].to_numpy())
     own = shares.max(1)
     margins = own - (shares.sum(1) - own) / 2
-    sums = found["base"] + found["contribution_1"] + found["contribution_2"] + found["others"]
+    sums = answers["base"] + answers["contribution_1"] + answers["contribution_2"] + answers["others"]
     np.testing.assert_allclose(sums, margins, atol=1e-4)
-    np.testing.assert_allclose(found["others"], 0, atol=1e-9)
-    assert (found["explains"] == "log-odds of " + found["prediction"]).all()
-    assert (found["contribution_1"].abs() >= found["contribution_2"].abs()).all()
-    assert {frozenset(pair) for pair in zip(found["reason_1"], found["reason_2"], strict=True)} == {frozenset("xk")}
-    assert found["reason_1"].nunique() == 2, "either column is the largest for some rows"
+    np.testing.assert_allclose(answers["others"], 0, atol=1e-9)
+    assert (answers["explains"] == "log-odds of " + answers["prediction"]).all()
+    assert (answers["contribution_1"].abs() >= answers["contribution_2"].abs()).all()
+    assert {frozenset(pair) for pair in zip(answers["reason_1"], answers["reason_2"], strict=True)} == {frozenset("xk")}
+    assert answers["reason_1"].nunique() == 2, "either column is the largest for some rows"
     for name, value in (("reason_1", "value_1"), ("reason_2", "value_2")):
         for row in range(300):
-            expected = frame[found[name][row]][row]
-            assert found[value][row] == str(expected) or (pd.isna(expected) and pd.isna(found[value][row]))
+            expected = frame[answers[name][row]][row]
+            assert answers[value][row] == str(expected) or (pd.isna(expected) and pd.isna(answers[value][row]))
 
 
 def test_what_is_not_named_is_summed_as_others(root: Path, tmp_path: Path) -> None:
@@ -108,13 +108,13 @@ def test_rows_are_refused_as_scoring_refuses_them(root: Path, tmp_path: Path) ->
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
     for name, do in (("reasons", explain), ("scores", score)):
         do("kinds", root, Silent(), str(tmp_path / "a.csv"), tmp_path / name)
-    found, expected = (pd.read_parquet(tmp_path / name / "a.csv.refused.parquet") for name in ("reasons", "scores"))
-    pd.testing.assert_frame_equal(found, expected)
-    assert len(found) == 3
+    answers, expected = (pd.read_parquet(tmp_path / name / "a.csv.refused.parquet") for name in ("reasons", "scores"))
+    pd.testing.assert_frame_equal(answers, expected)
+    assert len(answers) == 3
     assert pd.read_parquet(tmp_path / "reasons" / "a.csv.parquet")["id"].tolist() == ["1", "5"]
-    seen = explain("kinds", root, Silent(), str(tmp_path / "a.csv"))
-    assert [row.answer["id"] for row in seen.rows] == ["1", "5"]
-    assert sorted(seen.refusals) == sorted(
+    outcome = explain("kinds", root, Silent(), str(tmp_path / "a.csv"))
+    assert [row.answer["id"] for row in outcome.rows] == ["1", "5"]
+    assert sorted(outcome.refusals) == sorted(
         f"row {row:.0f}: {reason}" if pd.notna(row) else reason
         for row, reason in zip(expected["row"], expected["reason"], strict=True)
     )
@@ -184,19 +184,19 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_request_is_one_line_and_writes_nothing(case: str, root: Path, tmp_path: Path) -> None:
-    name, asked, text = WRONG[case]
+    name, arguments, text = WRONG[case]
     table(5).to_csv(tmp_path / "a.csv", index=False)
     table(5).drop(columns="k").to_csv(tmp_path / "lacking.csv", index=False)
-    out = tmp_path / asked["out"] if "out" in asked else tmp_path.parent / "never"
+    out = tmp_path / arguments["out"] if "out" in arguments else tmp_path.parent / "never"
     with pytest.raises(HeadwayError) as error:
         explain(
             name,
             root,
             Silent(),
-            str(tmp_path / asked.get("rows", "a.csv")),
+            str(tmp_path / arguments.get("rows", "a.csv")),
             out,
-            asked.get("version", "champion"),
-            asked.get("top", 5),
+            arguments.get("version", "champion"),
+            arguments.get("top", 5),
         )
     assert text in str(error.value)
     assert "\n" not in str(error.value)

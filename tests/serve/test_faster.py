@@ -33,9 +33,9 @@ def test_compiled_predictions_are_the_plain_ones_for_any_number_of_rows(predicto
 @pytest.mark.parametrize("target", [CLASSES, VALUE])
 def test_int8_predictions_are_near_but_not_the_same(tmp_path: Path, target: Target) -> None:
     plain = Predictor.load(bundle_of(tmp_path / "bundle", target))
-    expected, found = plain.predict(rows(200, 1)), hastened(plain, "int8").predict(rows(200, 1))
+    expected, predictions = plain.predict(rows(200, 1)), hastened(plain, "int8").predict(rows(200, 1))
     spread = 1.0 if target is CLASSES else VALUE.std
-    assert 0 < np.abs(found - expected).max() < 0.02 * spread
+    assert 0 < np.abs(predictions - expected).max() < 0.02 * spread
     np.testing.assert_array_equal(plain.predict(rows(200, 1)), expected)  # the plain network is left as it was
 
 

@@ -235,12 +235,12 @@ def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     model = (
         Linear() if text == "ngrams" else MLP.parse({"width": 32, "depth": 2, "dropout": 0.0, "text": text}, "model")
     )
-    told = {"source": source.name, "target": "y", "features": KINDS, "keys": ["id"]}
-    data = DataConfig.parse(told, "data")
+    data_settings = {"source": source.name, "target": "y", "features": KINDS, "keys": ["id"]}
+    data = DataConfig.parse(data_settings, "data")
     division = Division(open_table(data, "classification", tmp_path, ["id"]), SplitConfig())
     prepare = PrepareConfig(bins=0, words=8)
     store, _ = make_store(tmp_path / "prepared", division, data, prepare, takes=model.takes)
-    plan = {"task": "classification", "data": told, "prepare": {"bins": 0, "words": 8}, "model": settings}
+    plan = {"task": "classification", "data": data_settings, "prepare": {"bins": 0, "words": 8}, "model": settings}
     example = pd.DataFrame(rows[:5])[list(KINDS)]
     complete = lambda folder: bundle(folder, store.preparation, model)  # noqa: E731
     promoted(tmp_path, "roads", json.dumps(plan), "classification", complete, example)
@@ -265,21 +265,21 @@ def test_ten_thousand_random_rows_get_the_same_predictions_by_five_roads(root: P
     comma, parquet = write_csv(folder / "a.csv", rows, rng), write_parquet(folder / "b.parquet", rows)
     (folder / "c.jsonl").write_text("\n".join(json_lines(rows, rng, left_out=0.5)))
     lines = json_lines(rows, rng, left_out=0)
-    told = score("roads", root, Silent(), str(folder), root / "out")
-    assert (told.scored, told.refused) == (3 * ROWS, 0)
-    found = {}
+    outcome = score("roads", root, Silent(), str(folder), root / "out")
+    assert (outcome.scored, outcome.refused) == (3 * ROWS, 0)
+    answers = {}
     for name in ("a.csv.parquet", "b.parquet", "c.jsonl.parquet"):
         scored = pd.read_parquet(root / "out" / name)
         assert scored["id"].astype(float).astype(int).tolist() == list(range(ROWS))
-        found[name] = scored["probability_yes"].to_numpy()
-    found["pandas"] = by_pandas(root, frame_of(rows, rng))
+        answers[name] = scored["probability_yes"].to_numpy()
+    answers["pandas"] = by_pandas(root, frame_of(rows, rng))
     port = free_port()
     with serving("roads", root, port, "champion", lambda _: None):
-        found["JSON by HTTP"] = ask(port, f'{{"inputs": [{",".join(lines)}]}}'.encode(), "application/json")
-        found["CSV by HTTP"] = ask(port, comma.read_bytes(), "text/csv")
-        found["Parquet by HTTP"] = ask(port, parquet.read_bytes(), "application/vnd.apache.parquet")
-    expected = found["b.parquet"]
-    for name, predictions in found.items():
+        answers["JSON by HTTP"] = ask(port, f'{{"inputs": [{",".join(lines)}]}}'.encode(), "application/json")
+        answers["CSV by HTTP"] = ask(port, comma.read_bytes(), "text/csv")
+        answers["Parquet by HTTP"] = ask(port, parquet.read_bytes(), "application/vnd.apache.parquet")
+    expected = answers["b.parquet"]
+    for name, predictions in answers.items():
         np.testing.assert_allclose(predictions, expected, rtol=0, atol=1e-6, err_msg=name)
     _every_column_must_matter(root, table_of(rows[:500]))
 
@@ -301,13 +301,13 @@ def test_codes_that_a_user_read_as_numbers_are_the_codes_of_training(tmp_path: P
         {"code": ["4.0", "5.0", "12.0", "7.5"] * 5, "zip": ["01001", "1001", "3003", "x"] * 5, "y": ["a", "b"] * 10}
     )
     texts.assign(id=range(20)).to_csv(tmp_path / "rows.csv", index=False)
-    told = {
+    report = {
         "source": "rows.csv",
         "target": "y",
         "features": {"code": "categorical", "zip": "categorical"},
         "keys": ["id"],
     }
-    data = DataConfig.parse(told, "data")
+    data = DataConfig.parse(report, "data")
     division = Division(open_table(data, "classification", tmp_path, ["id"]), SplitConfig(by="random"))
     store, _ = make_store(tmp_path / "prepared", division, data, PrepareConfig(min_count=1, bins=0))
     inputs = store.preparation.inputs()

@@ -102,8 +102,8 @@ def test_rows_that_no_number_comes_of_go_aside_with_the_reason(root: Path, tmp_p
         lines = [json.dumps({"id": i, "x": value, "k": "p"}) for i, value in enumerate(values)]
     file = tmp_path / f"a.{ending}"
     file.write_text("\n".join(["id,x,k", *lines] if ending == "csv" else lines))
-    told = score("classes", root, Silent(), str(file), tmp_path / "out")
-    assert (told.scored, told.refused) == (2, 4)
+    outcome = score("classes", root, Silent(), str(file), tmp_path / "out")
+    assert (outcome.scored, outcome.refused) == (2, 4)
     refused = pd.read_parquet(tmp_path / "out" / f"a.{ending}.refused.parquet").set_index("row")["reason"]
     assert refused[2] == "x must be finite, but is 'inf'"
     assert refused[3] == f"x must be finite, but is '{'1' * 80}'"
@@ -120,8 +120,8 @@ def test_a_key_that_is_called_as_an_answer_is_kept_beside_it(tmp_path: Path, mon
     frame = table(20).assign(**{key: [f"{key} {i}" for i in range(20)] for key in keys})
     frame.loc[3, "x"] = np.inf
     frame.to_parquet(tmp_path / "a.parquet")
-    told = score("classes", tmp_path, Silent(), str(tmp_path / "a.parquet"), tmp_path / "out")
-    assert (told.scored, told.refused) == (19, 1)
+    scoring_outcome = score("classes", tmp_path, Silent(), str(tmp_path / "a.parquet"), tmp_path / "out")
+    assert (scoring_outcome.scored, scoring_outcome.refused) == (19, 1)
     scored = pd.read_parquet(tmp_path / "out" / "a.parquet")
     good = frame.drop(index=3)
     for key in keys[:3]:
@@ -154,13 +154,13 @@ def test_a_folder_that_cannot_be_written_is_one_line_that_names_it(root: Path, t
 def _until_it_fits(root: Path, data: Path, out: Path, rows: int) -> str:
     """Score once: the line of the failure, after which nothing is half-written; an empty one when all is written."""
     try:
-        told = score("classes", root, Silent(), str(data), out)
+        outcome = score("classes", root, Silent(), str(data), out)
     except HeadwayError as error:
         assert not [name for name in left(out) if name.endswith(".partial")]
         for whole in out.glob("*.parquet"):
             pd.read_parquet(whole)  # the manifest alone had no room
         return str(error)
-    assert told.scored == rows
+    assert outcome.scored == rows
     assert pd.read_parquet(out / "a.parquet")["id"].tolist() == list(range(rows))
     return ""
 

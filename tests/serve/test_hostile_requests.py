@@ -99,12 +99,12 @@ def said(status: int, text: str) -> str:
     """The one line of a refusal."""
     assert text.count("\n") == 1, text
     assert text.endswith("\n"), text
-    told: dict[str, Any] = json.loads(text)
-    assert set(told) == {"error_code", "message"}
-    assert "\n" not in told["message"]
+    report: dict[str, Any] = json.loads(text)
+    assert set(report) == {"error_code", "message"}
+    assert "\n" not in report["message"]
     assert "Traceback" not in text
-    assert len(told["message"]) < 400, status
-    return str(told["message"])
+    assert len(report["message"]) < 400, status
+    return str(report["message"])
 
 
 def whole(connection: socket.socket) -> bytes:

@@ -55,10 +55,10 @@ def test_the_server_answers_with_the_password_alone_what_scoring_writes_and_ends
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True, env=settings) as served:
         assert served.stdout is not None
         try:
-            said = [served.stdout.readline() for _ in range(2)]
-            assert said[1] == f"values version 1 answers at http://127.0.0.1:{port}/invocations\n"
+            lines = [served.stdout.readline() for _ in range(2)]
+            assert lines[1] == f"values version 1 answers at http://127.0.0.1:{port}/invocations\n"
             records = {"inputs": json.loads(frame.to_json(orient="records"))}
-            found = ask(port, json.dumps(records).encode(), "application/json", PASSWORD)
+            answer = ask(port, json.dumps(records).encode(), "application/json", PASSWORD)
             also = ask(port, frame.to_csv(index=False).encode(), "text/csv", PASSWORD)
             for other in ("", "team:another-password"):  # of the user who started it, too: a proxy may be theirs
                 with pytest.raises(urllib.error.HTTPError, match="401"):
@@ -66,7 +66,7 @@ def test_the_server_answers_with_the_password_alone_what_scoring_writes_and_ends
         finally:
             served.send_signal(signal.SIGINT)
             assert served.wait(60) == 0
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(answer, expected, rtol=1e-6)
     np.testing.assert_allclose(also, expected, rtol=1e-6)
 
 

@@ -98,9 +98,9 @@ def test_a_fresh_process_without_headway_predicts_what_the_bundle_predicts(root:
         text=True,
     )
     assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout.splitlines()[-1])
-    whole, extra, integers, nulls, missing, infinite = told["answers"]
-    assert "/artifacts/small/models/" in told["file"]
+    report = json.loads(ended.stdout.splitlines()[-1])
+    whole, extra, integers, nulls, missing, infinite = report["answers"]
+    assert "/artifacts/small/models/" in report["file"]
     for i, name in enumerate(("no", "yes")):
         np.testing.assert_allclose(whole[f"probability_{name}"], expected[:, i], atol=1e-5)
     assert "probability" not in whole

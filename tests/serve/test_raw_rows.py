@@ -46,10 +46,10 @@ def test_a_csv_read_by_pandas_is_prepared_as_in_training(tmp_path: Path) -> None
     ]
     for options in ways:
         frame = pd.read_csv(tmp_path / "rows.csv", **options).rename(columns=str.strip)
-        found = preparation.apply(predictor.canonical(frame))
+        arrays = preparation.apply(predictor.canonical(frame))
         for name in ("numeric", "categorical"):
             np.testing.assert_array_equal(
-                found[name],
+                arrays[name],
                 np.concatenate([e[name] for e in expected]),
                 err_msg=str(options),
             )
@@ -58,12 +58,12 @@ def test_a_csv_read_by_pandas_is_prepared_as_in_training(tmp_path: Path) -> None
 def test_rows_of_which_most_are_unknown_are_warned_of(tmp_path: Path) -> None:
     table = pd.DataFrame({"c": ["a", "b"] * 50, "y": ["yes", "no"] * 50, "id": range(100)})
     table.to_parquet(tmp_path / "rows.parquet")
-    told = {"source": "rows.parquet", "target": "y", "features": {"c": "categorical"}}
+    settings = {"source": "rows.parquet", "target": "y", "features": {"c": "categorical"}}
     with pytest.raises(
         DataError, match="equal rows stay together, and 2 are different; name the columns that identify a row"
     ):
-        assign(open_table(DataConfig.parse(told, "data"), "classification", tmp_path), SplitConfig())
-    data = DataConfig.parse({**told, "keys": ["id"]}, "data")
+        assign(open_table(DataConfig.parse(settings, "data"), "classification", tmp_path), SplitConfig())
+    data = DataConfig.parse({**settings, "keys": ["id"]}, "data")
     opened, split = open_table(data, "classification", tmp_path), SplitConfig()
     store, _ = make_store(tmp_path / "prepared", Division(opened, split), data, PrepareConfig())
     inputs = store.preparation.inputs()

@@ -54,15 +54,17 @@ def test_every_file_of_a_folder_becomes_one_with_the_bundles_own_numbers(root: P
     first, second = table(5000, 1), table(300, 2)
     first.to_parquet(data / "a.parquet")
     second.to_csv(data / "more" / "b.csv", index=False)
-    told = score("classes", root, Silent(), str(data), tmp_path / "out")
-    assert (told.rows, told.scored, told.refused) == (5300, 5300, 0)
+    outcome = score("classes", root, Silent(), str(data), tmp_path / "out")
+    assert (outcome.rows, outcome.scored, outcome.refused) == (5300, 5300, 0)
     for frame, name in ((first, "a.parquet"), (second, "more/b.csv.parquet")):
-        found = pd.read_parquet(tmp_path / "out" / name)
+        predictions = pd.read_parquet(tmp_path / "out" / name)
         expected = predictor(root, "classes").predict(frame)
-        assert found["id"].astype("int64").tolist() == frame["id"].tolist()
-        np.testing.assert_allclose(found[["probability_a", "probability_b", "probability_c"]], expected, atol=1e-6)
-        assert found["prediction"].tolist() == [("a", "b", "c")[i] for i in expected.argmax(1)]
-        assert set(found["model_version"]) == {"1"}
+        assert predictions["id"].astype("int64").tolist() == frame["id"].tolist()
+        np.testing.assert_allclose(
+            predictions[["probability_a", "probability_b", "probability_c"]], expected, atol=1e-6
+        )
+        assert predictions["prediction"].tolist() == [("a", "b", "c")[i] for i in expected.argmax(1)]
+        assert set(predictions["model_version"]) == {"1"}
     manifest = read_json(tmp_path / "out" / "manifest.json")
     assert [file["rows"] for file in manifest["files"]] == [5000, 300]
 
@@ -71,16 +73,16 @@ def test_a_regression_gets_an_interval_and_row_numbers_where_it_has_no_keys(root
     frame = table(50)
     frame.to_parquet(tmp_path / "a.parquet")
     score("values", root, Silent(), str(tmp_path / "a.parquet"), tmp_path / "out")
-    found = pd.read_parquet(tmp_path / "out" / "a.parquet")
+    answers = pd.read_parquet(tmp_path / "out" / "a.parquet")
     expected = predictor(root, "values").predict(frame)
-    assert found["row"].tolist() == list(range(1, 51))
-    np.testing.assert_allclose(found["prediction"], expected, rtol=1e-6)
+    assert answers["row"].tolist() == list(range(1, 51))
+    np.testing.assert_allclose(answers["prediction"], expected, rtol=1e-6)
     is_small, is_unknown = frame["x"].fillna(0.5) <= 0, ~frame["k"].isin(["p", "q"])
     exponents = np.where(is_small, np.where(is_unknown, 0.1, 0.4), np.where(frame["x"].fillna(0.5) <= 0.5, -0.2, 0.7))
     unit = np.exp(exponents)
-    np.testing.assert_allclose(found["low"], expected - unit * np.interp(expected, [9, 11], [2, 4]), rtol=1e-6)
-    np.testing.assert_allclose(found["high"], expected + unit * np.interp(expected, [9, 11], [3, 9]), rtol=1e-6)
-    assert (found["high"] - found["low"]).nunique() > 10, "some rows lie between the knots"
+    np.testing.assert_allclose(answers["low"], expected - unit * np.interp(expected, [9, 11], [2, 4]), rtol=1e-6)
+    np.testing.assert_allclose(answers["high"], expected + unit * np.interp(expected, [9, 11], [3, 9]), rtol=1e-6)
+    assert (answers["high"] - answers["low"]).nunique() > 10, "some rows lie between the knots"
 
 
 def test_few_rows_are_predicted_without_further_processes_and_many_with_them(
@@ -101,8 +103,8 @@ def test_rows_that_break_the_schema_go_aside_with_the_reason_and_none_is_lost(ro
     lines = ["id,x,k"] + [f"{i},{'six' if i % 100 == 7 else i / 10},p" for i in range(3000)]
     lines[51:51] = ["51,1", "52,1,p,q"]
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
-    told = score("classes", root, Silent(), str(tmp_path / "a.csv"), tmp_path / "out")
-    assert (told.rows, told.scored, told.refused) == (3002, 2970, 32)
+    scoring_outcome = score("classes", root, Silent(), str(tmp_path / "a.csv"), tmp_path / "out")
+    assert (scoring_outcome.rows, scoring_outcome.scored, scoring_outcome.refused) == (3002, 2970, 32)
     good = pd.read_parquet(tmp_path / "out" / "a.csv.parquet")
     bad = pd.read_parquet(tmp_path / "out" / "a.csv.refused.parquet")
     assert sorted([*good["id"].astype(int), *bad["id"].dropna().astype(int)]) == list(range(3000))
@@ -120,8 +122,8 @@ def test_a_file_that_is_done_is_kept_and_a_changed_one_is_scored_again(root: Pat
     assert score("classes", root, Silent(), str(file), out).files[0].done_before
     assert (out / "a.parquet").stat().st_mtime_ns == before
     frame.head(30).to_parquet(file)
-    told = score("classes", root, Silent(), str(file), out)
-    assert (told.files[0].done_before, told.rows) == (False, 30)
+    outcome = score("classes", root, Silent(), str(file), out)
+    assert (outcome.files[0].done_before, outcome.rows) == (False, 30)
     assert pq.read_metadata(out / "a.parquet").num_rows == 30
 
 
@@ -183,12 +185,12 @@ def test_killed_twice_on_the_way_it_ends_as_one_that_never_was(root: Path, tmp_p
             os.kill(child.pid, signal.SIGKILL)
         assert not list(out.glob("*.parquet"))
         parts = len(list(out.glob(".parts/*/*.parquet")))
-    told = score("classes", root, Silent(), str(file), out)
-    assert (told.scored, told.refused) == (200_000, 0)
-    found = pd.read_parquet(next(out.glob("*.parquet")))
-    assert found["id"].astype(int).tolist() == frame["id"].tolist()
+    outcome = score("classes", root, Silent(), str(file), out)
+    assert (outcome.scored, outcome.refused) == (200_000, 0)
+    predictions = pd.read_parquet(next(out.glob("*.parquet")))
+    assert predictions["id"].astype(int).tolist() == frame["id"].tolist()
     expected = predictor(root, "classes").predict(frame)
-    np.testing.assert_allclose(found[["probability_a", "probability_b", "probability_c"]], expected, atol=1e-6)
+    np.testing.assert_allclose(predictions[["probability_a", "probability_b", "probability_c"]], expected, atol=1e-6)
     assert sorted(p.name for p in out.iterdir()) == sorted([".lock", "manifest.json", next(out.glob("*.parquet")).name])
 
 

@@ -43,12 +43,12 @@ def ask(client: TestClient, rows: Any, **params: Any) -> tuple[int, dict[str, An
 
 
 def test_a_prompt_is_continued_and_a_text_measured(client: TestClient) -> None:
-    status, told = ask(client, [{"prompt": "ab"}, {"prompt": "c"}], tokens=5, temperature=0, seed=1)
+    status, answer = ask(client, [{"prompt": "ab"}, {"prompt": "c"}], tokens=5, temperature=0, seed=1)
     assert status == 200
-    assert [len(row["completion"]) for row in told["predictions"]] == [5, 5]
-    assert ask(client, [{"prompt": "ab"}], tokens="5", temperature=0)[1]["predictions"] == told["predictions"][:1]
-    status, told = ask(client, [{"text": "abc abc abc"}])
-    assert (status, told["predictions"][0]["loss"] > 0) == (200, True)
+    assert [len(row["completion"]) for row in answer["predictions"]] == [5, 5]
+    assert ask(client, [{"prompt": "ab"}], tokens="5", temperature=0)[1]["predictions"] == answer["predictions"][:1]
+    status, answer = ask(client, [{"text": "abc abc abc"}])
+    assert (status, answer["predictions"][0]["loss"] > 0) == (200, True)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_a_prompt_is_continued_and_a_text_measured(client: TestClient) -> None:
 def test_what_is_wrong_with_a_prompt_or_a_parameter_is_one_line(
     client: TestClient, rows: Any, params: dict[str, Any], line: str
 ) -> None:
-    status, told = ask(client, rows, **params)
-    assert (status, line in told["message"]) == (400, True), told
+    status, answer = ask(client, rows, **params)
+    assert (status, line in answer["message"]) == (400, True), answer
 
 
 def test_a_mistake_of_ours_is_one_line_without_its_trace() -> None:

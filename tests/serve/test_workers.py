@@ -23,14 +23,14 @@ def test_workers_answer_in_order_as_one_process_does(tmp_path: Path, target: Tar
     batches.insert(3, batches[0].select(["k", "x"]))  # another schema on the way
     alone = Predictor.load(bundle)
     with Workers(bundle, 2) as workers:
-        found = list(workers.predict(iter(batches)))
+        answers = list(workers.predict(iter(batches)))
         again = list(workers.predict(batches[:2]))
-    assert [len(f) for f in found] == [b.num_rows for b in batches]
-    for batch, one in zip(batches, found, strict=True):
+    assert [len(f) for f in answers] == [b.num_rows for b in batches]
+    for batch, one in zip(batches, answers, strict=True):
         expected = alone.predict(batch)
         assert (one.shape, one.dtype) == (expected.shape, expected.dtype)
         np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(again[0], found[0])
+    np.testing.assert_array_equal(again[0], answers[0])
 
 
 def test_few_batches_are_in_memory_at_a_time(tmp_path: Path) -> None:
@@ -57,9 +57,9 @@ def test_refused_rows_are_refused_with_the_predictors_words_and_the_pool_goes_on
     with pytest.raises(DataError) as expected:
         Predictor.load(bundle).predict(wrong)
     with Workers(bundle, 1) as workers:
-        with pytest.raises(DataError) as found:
+        with pytest.raises(DataError) as refusal:
             list(workers.predict([rows(5, 0), wrong]))
-        assert str(found.value) == str(expected.value)
+        assert str(refusal.value) == str(expected.value)
         assert len(next(workers.predict([rows(5, 0)]))) == 5
 
 

@@ -17,8 +17,8 @@ PASSWORD = "p/w@1"
 
 
 def _program(name: str) -> str | None:
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
-    return shutil.which(name) or (str(found[0]) if found else None)
+    programs = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    return shutil.which(name) or (str(programs[0]) if programs else None)
 
 
 @pytest.fixture(scope="session")

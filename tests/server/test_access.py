@@ -58,8 +58,8 @@ def test_any_other_name_is_refused(host: str) -> None:
 
 
 def test_a_server_for_other_machines_goes_by_its_addresses_its_own_name_and_the_names_that_are_given() -> None:
-    given = {"HEADWAY_HOSTS": "headway.example.com, prefect"}
-    rules = rules_of("0.0.0.0", "all", ("team", "a-password-of-a-team"), given)
+    environment = {"HEADWAY_HOSTS": "headway.example.com, prefect"}
+    rules = rules_of("0.0.0.0", "all", ("team", "a-password-of-a-team"), environment)
     login = basic(SECRET)
     for host in ("10.0.0.5:4200", "[fd00::5]:4200", socket.gethostname(), "Headway.example.com", "prefect:4200"):
         assert asked(rules, host=host, authorization=login) == 200, host

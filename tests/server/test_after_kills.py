@@ -52,8 +52,8 @@ def test_the_next_command_closes_a_dead_run_as_killed_and_one_that_was_decided_a
         die(run)
     write_json(decided.path / "decision.json", {"promoted": True, "reason": "better", "name": "flowers", "version": 1})
     assert cli.main(["list"]) == 0
-    said = capsys.readouterr().err.splitlines()
-    assert set(said) == {
+    lines = capsys.readouterr().err.splitlines()
+    assert set(lines) == {
         f"headway: {killed.path.name}: its process was killed; closed as killed",
         f"headway: {decided.path.name}: its process was killed; closed as finished",
     }
@@ -133,8 +133,8 @@ def test_a_run_that_goes_on_is_running_again_without_the_problem_of_before(root:
     begin(run, root, {}, "mlp", "")
     tracking.conclude(run, root, "KILLED", {}, "its process was killed")
     begin(run, root, {}, "mlp", "")
-    (seen,) = tracking.list_runs(root, "flowers")
-    assert (seen.status, "problem" in seen.tags) == ("RUNNING", False)
+    (row,) = tracking.list_runs(root, "flowers")
+    assert (row.status, "problem" in row.tags) == ("RUNNING", False)
     tracking.conclude(run, root, "FINISHED", {})
     assert statuses(root) == ["FINISHED"]
 

@@ -23,10 +23,10 @@ def services() -> dict[str, Any]:
 
 def test_each_headway_command_is_one_that_the_command_line_takes(services: dict[str, Any]) -> None:
     commands = [s["command"].split() for s in services.values() if s.get("command", "").startswith("headway ")]
-    asked = [parser(COMMANDS).parse_args(words[1:]) for words in commands]
-    assert [(one.only, one.host) for one in asked] == [("prefect", "0.0.0.0"), ("mlflow", "0.0.0.0")]
+    requests = [parser(COMMANDS).parse_args(words[1:]) for words in commands]
+    assert [(one.only, one.host) for one in requests] == [("prefect", "0.0.0.0"), ("mlflow", "0.0.0.0")]
     ports = [services["prefect"]["ports"][0].rsplit(":", 1)[1], services["mlflow"]["ports"][0].rsplit(":", 1)[1]]
-    assert ports == [str(asked[0].prefect_port), str(asked[1].mlflow_port)]
+    assert ports == [str(requests[0].prefect_port), str(requests[1].mlflow_port)]
     assert services["worker"]["command"] == "prefect worker start --pool headway --type process"
 
 
@@ -41,8 +41,8 @@ def test_every_service_is_watched_restarted_and_waits_for_what_it_needs(services
 def test_both_servers_go_by_the_name_under_which_the_worker_asks_them(services: dict[str, Any]) -> None:
     host = services["worker"]["environment"]["PREFECT_API_URL"].split("/")[2].split(":")[0]
     for name in ("prefect", "mlflow"):
-        given = services[name]["environment"]["HEADWAY_HOSTS"].replace("${HEADWAY_HOSTS:-}", "")
-        assert {host, name} <= named_hosts({"HEADWAY_HOSTS": given})
+        names = services[name]["environment"]["HEADWAY_HOSTS"].replace("${HEADWAY_HOSTS:-}", "")
+        assert {host, name} <= named_hosts({"HEADWAY_HOSTS": names})
 
 
 def test_every_volume_is_declared_and_every_secret_is_in_the_example() -> None:
@@ -51,6 +51,6 @@ def test_every_volume_is_declared_and_every_secret_is_in_the_example() -> None:
     used = {v.split(":")[0] for s in whole["services"].values() for v in s["volumes"] if not v.startswith((".", "/"))}
     assert used == set(whole["volumes"])
     needed = set(re.findall(r"\$\{(\w+):\?", text))
-    given = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    assert needed == given
+    names = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert needed == names
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()

@@ -26,13 +26,13 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_no_address_that_is_shown_holds_the_password(ask: pytest.MonkeyPatch) -> None:
     ask.setenv("HEADWAY_DATABASE", "postgresql://me%40x:p%2Fw%401@db.example:6000/team?sslmode=require")
-    found = db.database()
-    assert found is not None
-    url = make_url(found.url("asyncpg", "prefect"))
+    databases = db.database()
+    assert databases is not None
+    url = make_url(databases.url("asyncpg", "prefect"))
     assert (url.drivername, url.username, url.host, url.port) == ("postgresql+asyncpg", "me@x", "db.example", 6000)
     assert (url.password, url.database) == (None, "team_prefect")
     assert (os.environ["PGPASSWORD"], os.environ["PGSSLMODE"]) == ("p/w@1", "require")
-    assert "p/w" not in found.address("mlflow") + repr(found)
+    assert "p/w" not in databases.address("mlflow") + repr(databases)
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_no_address_that_is_shown_holds_the_password(ask: pytest.MonkeyPatch) ->
 )
 def test_an_address_that_is_none_is_one_line(ask: pytest.MonkeyPatch, text: str, fact: str) -> None:
     ask.setenv("HEADWAY_DATABASE", text)
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as refusal:
         db.database()
-    assert str(told.value).startswith("HEADWAY_DATABASE must be like postgresql://")
-    assert fact in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(refusal.value).startswith("HEADWAY_DATABASE must be like postgresql://")
+    assert fact in str(refusal.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_an_at_in_a_password_is_never_taken_for_the_host(ask: pytest.MonkeyPatch) -> None:
@@ -64,30 +64,30 @@ def test_an_at_in_a_password_is_never_taken_for_the_host(ask: pytest.MonkeyPatch
 
 def test_a_database_that_is_away_or_refuses_is_one_line(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADWAY_DATABASE", setting.replace("p%2Fw%401", "wrong"))
-    found = db.database()
-    assert found is not None
+    both_databases = db.database()
+    assert both_databases is not None
     with pytest.raises(ConfigError, match="must accept user headway, but it refuses"):
-        db.make_databases(found)
+        db.make_databases(both_databases)
     monkeypatch.setenv("HEADWAY_DATABASE", f"postgresql://headway:x@127.0.0.1:{free_port()}/d")
-    found = db.database()
-    assert found is not None
+    both_databases = db.database()
+    assert both_databases is not None
     with pytest.raises(ConfigError, match="must answer, but: .*Connection refused"):
-        db.make_databases(found)
+        db.make_databases(both_databases)
 
 
 def test_both_databases_are_made_once_and_held_by_one(setting: str) -> None:
-    found = db.database()
-    assert found is not None
-    db.make_databases(found)
-    db.make_databases(found)
+    databases = db.database()
+    assert databases is not None
+    db.make_databases(databases)
+    db.make_databases(databases)
     with (
-        db.own_database(found, "prefect"),
-        db.own_database(found, "mlflow"),
+        db.own_database(databases, "prefect"),
+        db.own_database(databases, "mlflow"),
         pytest.raises(ConfigError, match=rf"must have one Prefect server, but headway up on .* process {os.getpid()}"),
-        db.own_database(found, "prefect"),
+        db.own_database(databases, "prefect"),
     ):
         pass
-    with db.own_database(found, "prefect"):
+    with db.own_database(databases, "prefect"):
         pass
 
 
@@ -104,28 +104,28 @@ def execute(found: db.Database, part: str, *statements: str) -> None:
 
 
 def test_a_database_of_another_version_is_one_line(setting: str, root: Path) -> None:
-    found = db.database()
-    assert found is not None
-    db.make_databases(found)
-    check_versions(root, found)
-    execute(found, "prefect", "CREATE TABLE flow_run (id int)")
+    databases = db.database()
+    assert databases is not None
+    db.make_databases(databases)
+    check_versions(root, databases)
+    execute(databases, "prefect", "CREATE TABLE flow_run (id int)")
     with pytest.raises(ConfigError, match="1 tables and no version: half-migrated"):
-        check_versions(root, found)
+        check_versions(root, databases)
     execute(
-        found,
+        databases,
         "prefect",
         "CREATE TABLE alembic_version (version_num text)",
         "INSERT INTO alembic_version VALUES ('fff')",
     )
     with pytest.raises(ConfigError, match="version fff is unknown to the Prefect installed here"):
-        check_versions(root, found)
+        check_versions(root, databases)
 
 
 def test_an_sqlite_database_of_another_version_is_one_line(root: Path) -> None:
     path = db.sqlite_file(root, "mlflow")
     path.parent.mkdir()
-    known, newest = revisions_of("mlflow", "sqlite")
-    older = min(known - newest)
+    revision, newest = revisions_of("mlflow", "sqlite")
+    older = min(revision - newest)
     for version, fact in (("fff", "version fff is unknown"), (older, f"version {older} is older; headway backup")):
         path.unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(path)) as made, made:
@@ -133,9 +133,9 @@ def test_an_sqlite_database_of_another_version_is_one_line(root: Path) -> None:
             made.execute("INSERT INTO alembic_version VALUES (?)", (version,))
             made.execute("CREATE TABLE experiments (name text)")  # what was never filled would be made anew
             made.execute("INSERT INTO experiments VALUES ('flowers')")
-        with pytest.raises(ConfigError) as told:
+        with pytest.raises(ConfigError) as error_info:
             check_versions(root, None)
-        assert fact in str(told.value)
+        assert fact in str(error_info.value)
     path.write_text("this is not a database " * 100)
     with pytest.raises(ConfigError, match="must be MLflow's database, but: file is not a database"):
         check_versions(root, None)

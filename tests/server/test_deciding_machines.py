@@ -28,9 +28,9 @@ with lock.hold(Path(sys.argv[1]), "loans"):
 def test_a_model_is_held_for_all_machines_until_its_process_dies(
     setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
-    found = database()
-    assert found is not None
-    make_databases(found)
+    databases = database()
+    assert databases is not None
+    make_databases(databases)
     if named:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://headway@{setting.partition('@')[2]}_mlflow")
         monkeypatch.delenv("HEADWAY_DATABASE")
@@ -49,7 +49,7 @@ def test_a_model_is_held_for_all_machines_until_its_process_dies(
     with lock.hold(here, "loans") as held:
         assert held is not None
         held.check()
-        with contextlib.closing(connect(found, found.database("mlflow"))) as connection:
+        with contextlib.closing(connect(databases, databases.database("mlflow"))) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"

@@ -67,19 +67,21 @@ def fails_at_each_write(act: Callable[[], object], root: Path) -> int:
     """Do it with the first write failing, the second, ..., until it succeeds. Returns how often it failed."""
     for n in (*range(1, 25), *range(25, 1000, 19)):  # a package of two hundred files is synced file by file
         before = {path for path in root.rglob("*") if ".partial" in path.name}
-        told: object = None
+        failure: object = None
         with full_at(n) as full:
             try:
-                told = act()
+                failure = act()
             except (OSError, HeadwayError) as error:
                 line = disk_error(error) if isinstance(error, OSError) else error
                 assert line is not None
                 assert str(root) in str(line), line
                 assert len(str(line).splitlines()) == 1
                 assert "No space left on device" in str(line)
-                told = str(line)
+                failure = str(line)
         is_cache = bool({"profiles", ".cache"} & set(full.file.parts))  # made again by whoever misses it
-        assert full.left > 0 or is_cache or isinstance(told, str), f"{full.file} was not written, and nobody was told"
+        assert full.left > 0 or is_cache or isinstance(failure, str), (
+            f"{full.file} was not written, and nobody was told"
+        )
         assert {path for path in root.rglob("*") if ".partial" in path.name} == before
         if full.left > 0:
             return n - 1
@@ -107,8 +109,8 @@ def test_every_write_of_a_retraining_may_fail(tmp_path: Path, monkeypatch: pytes
     champion = tracking.champion(tmp_path, "rows")
     assert champion is not None
     assert [version.aliases for version in tracking.versions(tmp_path, "rows")] == [("champion",)]
-    (seen,) = tracking.list_runs(tmp_path, "rows")
-    assert seen.status == "FINISHED"
+    (row,) = tracking.list_runs(tmp_path, "rows")
+    assert row.status == "FINISHED"
 
 
 def test_a_database_that_cannot_grow_is_one_line_and_what_it_missed_is_delivered_later(
@@ -176,9 +178,9 @@ def test_a_backup_without_room_is_one_line_and_with_room_again_it_is_made(
         monkeypatch.chdir(root)
         remount(f"size={shutil.disk_usage(root).used // 1024 + room_kb}k")
         assert cli.main(["backup"]) == 2
-        (said,) = capfd.readouterr().err.splitlines()
-        assert str(root) in said
-        assert "room left" in said
+        (error_line,) = capfd.readouterr().err.splitlines()
+        assert str(root) in error_line
+        assert "room left" in error_line
         assert [*root.glob("backups/*"), *root.glob("backups/.*")] == []
         remount("size=400m")
         assert cli.main(["backup"]) == 0
@@ -278,9 +280,9 @@ def test_a_folder_that_can_only_be_read_is_one_line(
         for line in commands:
             capsys.readouterr()
             assert cli.main(line.split()) == 2, line
-            (said,) = capsys.readouterr().err.splitlines()
-            assert str(root) in said
-            assert ".partial" not in said
+            (error_line,) = capsys.readouterr().err.splitlines()
+            assert str(root) in error_line
+            assert ".partial" not in error_line
         assert cli.main(["list"]) == 0
         shown = capsys.readouterr()
         assert ("rows" in shown.out, str(root) in shown.err, shown.err.count("\n")) == (True, True, 1), shown
@@ -307,9 +309,9 @@ def test_one_folder_that_can_only_be_read_is_named(
         remount("ro")
         monkeypatch.chdir(tmp_path)
         assert cli.main(line.split()) == 2
-        (said,) = capsys.readouterr().err.splitlines()
-        assert f"{tmp_path / folder}" in said
-        assert "Read-only" in said
+        (error_line,) = capsys.readouterr().err.splitlines()
+        assert f"{tmp_path / folder}" in error_line
+        assert "Read-only" in error_line
 
 
 def test_a_backup_is_restored_into_no_folder_that_can_only_be_read(
@@ -327,9 +329,9 @@ def test_a_backup_is_restored_into_no_folder_that_can_only_be_read(
             remount(options)
             capsys.readouterr()
             assert cli.main(["restore", str(tmp_path / "kept.tar")]) == 2
-            (said,) = capsys.readouterr().err.splitlines()
-            assert str(empty) in said
-            assert reason in said
+            (line,) = capsys.readouterr().err.splitlines()
+            assert str(empty) in line
+            assert reason in line
             assert [path.name for path in empty.rglob("*")] == ["conf"]
             remount("rw")
         remount("size=400m")

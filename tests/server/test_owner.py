@@ -56,8 +56,8 @@ def test_a_second_up_is_refused_and_leaves_the_record_of_the_first(root: Path) -
     with serving(root) as first:
         write_servers(root, Servers(first.pid, "http://127.0.0.1:1", "http://127.0.0.1:2"))
         for only, parts in ((None, tuple(PARTS)), ("mlflow", ("mlflow",))):
-            said = rf"once for a folder, but it runs already \(process {first.pid}\)"
-            with pytest.raises(ConfigError, match=said), owner.owning(root, parts, only):
+            text = rf"once for a folder, but it runs already \(process {first.pid}\)"
+            with pytest.raises(ConfigError, match=text), owner.owning(root, parts, only):
                 raise AssertionError("two serve")
         assert running(root) == Servers(first.pid, "http://127.0.0.1:1", "http://127.0.0.1:2")
     assert (owner.owner(root), running(root)) == (None, None)

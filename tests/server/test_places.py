@@ -88,11 +88,11 @@ def first_words(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.chdir(root)
     capsys.readouterr()
     assert cli.main(["show", "rows", "--json"]) == 0
-    told = capsys.readouterr()
-    assert json.loads(told.out.splitlines()[-1])["champion"]["version"] == "1"
+    output = capsys.readouterr()
+    assert json.loads(output.out.splitlines()[-1])["champion"]["version"] == "1"
     assert cli.main(["list"]) == 0
     assert "headway: " not in capsys.readouterr().err, "said once"
-    return [line for line in told.err.splitlines() if line.startswith("headway: ")]
+    return [line for line in output.err.splitlines() if line.startswith("headway: ")]
 
 
 def test_a_moved_project_trains_compares_scores_and_rolls_back_at_once(
@@ -102,8 +102,8 @@ def test_a_moved_project_trains_compares_scores_and_rolls_back_at_once(
     shutil.copytree(original, here)
     assert naming(here, original)
     with away(original):
-        told = first_words(here, monkeypatch, capsys)
-        assert told == [f"headway: this folder was {original} before; its runs and models now name {here}"]
+        output = first_words(here, monkeypatch, capsys)
+        assert output == [f"headway: this folder was {original} before; its runs and models now name {here}"]
         assert naming(here, original) == []
         second = retrain(here, "model=linear", "train.seed=1")
         evaluation = read_json(second.path / "evaluation.json")
@@ -153,9 +153,9 @@ def test_a_run_that_was_under_way_is_delivered_by_the_copy_to_its_own_store(orig
     shutil.copytree(original, copy)
     before = content(original)
     (path,) = (copy / "data" / "runs").glob("rows-*")
-    run, told, store = RunDirectory(path), read_json(path / "tracking.json"), read_json(path / "store.json")
-    assert str(original) not in json.dumps([told, store])
-    write_json(path / "tracking.json", {**told, "uri": f"sqlite:///{original}/mlruns/mlflow.db"})
+    run, tracking_state, store = RunDirectory(path), read_json(path / "tracking.json"), read_json(path / "store.json")
+    assert str(original) not in json.dumps([tracking_state, store])
+    write_json(path / "tracking.json", {**tracking_state, "uri": f"sqlite:///{original}/mlruns/mlflow.db"})
     write_json(path / "store.json", {**store, "path": str(original / run.store.relative_to(copy))})
     assert run.store == copy / store["path"]
     journal = run.journal()
@@ -164,8 +164,8 @@ def test_a_run_that_was_under_way_is_delivered_by_the_copy_to_its_own_store(orig
     command = [sys.executable, "-m", "headway.cli", "sync", path.name]
     subprocess.run(command, cwd=copy, check=True, capture_output=True)
     assert content(original) == before
-    (seen,) = tracking.list_runs(copy, "rows")
-    assert seen.metrics["late"] == 1.0
+    (row,) = tracking.list_runs(copy, "rows")
+    assert row.metrics["late"] == 1.0
 
 
 def experiment(root: Path, name: str, artifact: bool = True) -> None:
@@ -284,8 +284,8 @@ def test_places_below_a_longer_name_are_left_alone(tmp_path: Path) -> None:
     root = tmp_path / "root"
     experiment(root, "rows")
     with contextlib.closing(sqlite3.connect(root / "mlruns" / "mlflow.db")) as database, database:
-        known = database.execute("SELECT artifact_uri FROM runs").fetchone()[0]
-        twin = known.replace("/rows/", "/rows2/")
+        address = database.execute("SELECT artifact_uri FROM runs").fetchone()[0]
+        twin = address.replace("/rows/", "/rows2/")
         database.execute("UPDATE runs SET artifact_uri = ?", (twin,))
     moved = tmp_path / "moved"
     root.rename(moved)

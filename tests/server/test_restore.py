@@ -116,13 +116,13 @@ def killed_at(number: int, work: Callable[[], object], steps: Sequence[Step] = C
     """Whether ``work``, in a process of its own, was killed right before its ``number``-th step: a change of a file."""
     child = os.fork()
     if child == 0:
-        seen = 0
+        count = 0
 
         def counting(change: Callable[..., Any]) -> Callable[..., Any]:
             def counted(*values: Any, **named: Any) -> Any:
-                nonlocal seen
-                seen += 1
-                if seen == number:
+                nonlocal count
+                count += 1
+                if count == number:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return change(*values, **named)
 
@@ -212,9 +212,9 @@ def rewritten(kept: Path, change: Callable[[str, bytes], tuple[str, bytes] | Non
         for entry in old:
             file = old.extractfile(entry)
             assert file is not None
-            told = change(entry.name, file.read())
-            if told is not None:
-                entry.name, held = told
+            changed_bytes = change(entry.name, file.read())
+            if changed_bytes is not None:
+                entry.name, held = changed_bytes
                 entry.size = len(held)
                 new.addfile(entry, io.BytesIO(held))
     return made.getvalue()

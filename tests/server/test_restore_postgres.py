@@ -46,9 +46,9 @@ def rows(query: str, part: str = "mlflow") -> list[Any]:
 @contextlib.contextmanager
 def connected(part: str) -> Iterator[Any]:
     """A cursor in the database that HEADWAY_DATABASE names now; what it does is committed after the block."""
-    found = db.database()
-    assert found is not None
-    with contextlib.closing(db.connect(found, found.database(part))) as connection:
+    databases = db.database()
+    assert databases is not None
+    with contextlib.closing(db.connect(databases, databases.database(part))) as connection:
         with connection.cursor() as cursor:
             yield cursor
         connection.commit()
@@ -62,9 +62,9 @@ def archive(setting: str, tmp_path: Path) -> Path:
     for path in (artifact, root / "conf" / "flowers.yaml"):
         path.parent.mkdir(parents=True)
         path.write_text("task: classification\n")
-    found = db.database()
-    assert found is not None
-    db.make_databases(found)
+    both_databases = db.database()
+    assert both_databases is not None
+    db.make_databases(both_databases)
     for part in db.PARTS:
         with connected(part) as cursor:
             cursor.execute("CREATE TABLE alembic_version (version_num TEXT)")
@@ -141,10 +141,10 @@ def test_a_restore_repeated_while_the_tool_of_a_killed_one_still_writes_waits_fo
 ) -> None:
     """SIGKILL ends the command alone: the pg_restore that it had started goes on, and would be in the way of the next one's."""
     monkeypatch.setenv("HEADWAY_DATABASE", f"{setting}_held")
-    root, found = emptied(tmp_path / "to"), db.database()
-    assert found is not None
-    db.make_databases(found)
-    blocker = db.connect(found, found.database("mlflow"), "a test")
+    root, databases = emptied(tmp_path / "to"), db.database()
+    assert databases is not None
+    db.make_databases(databases)
+    blocker = db.connect(databases, databases.database("mlflow"), "a test")
     with ThreadPoolExecutor(1) as pool, contextlib.closing(blocker):
         with blocker.cursor() as cursor:
             cursor.execute("CREATE TABLE experiments (id INT)")  # not committed: whoever makes that table waits for us

@@ -132,8 +132,8 @@ def test_no_server_is_started_where_the_folder_of_a_run_was_moved(
         (root / ".prefect" / "temporary.users").touch()
     before = sorted(tmp_path.rglob("*"))
     keepers.kill()
-    seen = next(looks)
-    until(lambda: next(looks) > seen + 20)
+    look = next(looks)
+    until(lambda: next(looks) > look + 20)
     assert keepers.ports == [port]
     assert sorted(tmp_path.rglob("*")) == before
 

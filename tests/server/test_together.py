@@ -19,11 +19,11 @@ def test_runs_at_the_same_time_lose_nothing(
         request.getfixturevalue("setting")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     names = make_projects(tmp_path, 2)
-    told, servers, said = run_all(tmp_path, names)
-    assert all(one.get("decision", {}).get("promoted") for one in told), said
+    reports, servers, output = run_all(tmp_path, names)
+    assert all(one.get("decision", {}).get("promoted") for one in reports), output
     assert servers == 1
-    assert "database is locked" not in said
-    lost, total = lost_metrics(tmp_path, told)
+    assert "database is locked" not in output
+    lost, total = lost_metrics(tmp_path, reports)
     assert (lost, champions_missing(tmp_path, names)) == (0, 0)
     assert total > 0
     assert (tmp_path / "mlruns" / "mlflow.db").exists() == (on == "sqlite")

@@ -189,8 +189,8 @@ def test_a_version_that_a_person_registered_under_another_name_is_not_taken_for_
     tracking.begin(other, tmp_path, {}, "mlp", "")
     client = tracking.open_store(tmp_path)
     client.create_registered_model("staging")
-    known = str(read_json(other.path / "tracking.json")["run_id"])
-    made = client.create_model_version("staging", client.get_model_version("loans", version).source, known)
+    run_id = str(read_json(other.path / "tracking.json")["run_id"])
+    made = client.create_model_version("staging", client.get_model_version("loans", version).source, run_id)
     assert str(made.version) == version
-    assert tracking.decision_of_run(tmp_path, "loans", known) is None
+    assert tracking.decision_of_run(tmp_path, "loans", run_id) is None
     assert tracking.register(other, tmp_path, "loans", ROWS) == "2"

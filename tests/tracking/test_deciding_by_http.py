@@ -84,10 +84,10 @@ class Stop:
             stops = threading.get_ident() == self.thread and not self.reached.is_set() and is_meant(*values)
             if stops and not after:
                 self._wait()
-            found = real(client, *values)
+            answer = real(client, *values)
             if stops and after:
                 self._wait()
-            return found
+            return answer
 
         monkeypatch.setattr(MlflowClient, method, stopping)
 
@@ -121,7 +121,7 @@ def test_a_decision_in_progress_on_one_machine_is_neither_finished_nor_overtaken
     stop = Stop(machines.monkeypatch, *POINTS[point])
     with ThreadPoolExecutor(2) as pool:
         second = stop.begin(pool, machines)
-        known = [one.version for one in tracking.history(machines.there, "loans")]  # as `headway list` looks
+        versions = [one.version for one in tracking.history(machines.there, "loans")]  # as `headway list` looks
         assert machines.client.get_registered_model("loans").tags[intent.TAG], "left to the one at work"
         third = pool.submit(machines.settle, machines.there, "3", "1")
         while len(tickets.tickets_of(machines.client.get_registered_model("loans").tags)) < 2:
@@ -129,7 +129,7 @@ def test_a_decision_in_progress_on_one_machine_is_neither_finished_nor_overtaken
         stop.go_on.set()
         assert second.result() == []
         assert third.result() == ["2"], "compared again, with the one that took charge"
-    assert known in (["1"], ["1", "2"])
+    assert versions in (["1"], ["1", "2"])
     assert machines.champion() == "3"
     assert [one.after for one in tracking.history(machines.here, "loans")] == ["1", "2", "3"]
     assert machines.is_clean()

@@ -109,8 +109,8 @@ def test_an_alias_that_was_moved_in_mlflow_is_noted_with_the_next_decision(run: 
     decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     tracking.open_store(tmp_path).set_registered_model_alias("loans", "champion", second)
     tracking.rollback(tmp_path, "loans", first, "by mistake")
-    told = [(d.kind, d.before, d.after) for d in tracking.history(tmp_path, "loans")]
-    assert told == [("first", None, first), ("outside", first, second), ("rollback", second, first)]
+    kinds = [(d.kind, d.before, d.after) for d in tracking.history(tmp_path, "loans")]
+    assert kinds == [("first", None, first), ("outside", first, second), ("rollback", second, first)]
 
 
 def test_what_people_wrote_into_the_description_stays_above_the_decisions(run: RunDirectory, tmp_path: Path) -> None:

@@ -203,17 +203,17 @@ def test_a_registration_killed_at_every_write_twice_makes_one_model_and_one_vers
         return lambda: tracking.register(mine, tmp_path, "loans", ROWS)
 
     def check() -> None:
-        known = Tracking.read(runs[-1].path / "tracking.json")
-        (version,) = client.search_model_versions(f"run_id = '{known.run_id}'")
+        state = Tracking.read(runs[-1].path / "tracking.json")
+        (version,) = client.search_model_versions(f"run_id = '{state.run_id}'")
         (model,) = client.search_logged_models(
-            [str(known.experiment_id)], filter_string=f"source_run_id = '{known.run_id}'"
+            [str(state.experiment_id)], filter_string=f"source_run_id = '{state.run_id}'"
         )
         assert (version.source, str(model.status)) == (model.artifact_location, "READY")
-        outputs = client.get_run(known.run_id).outputs
+        outputs = client.get_run(state.run_id).outputs
         assert outputs is not None
         assert [one.model_id for one in outputs.model_outputs] == [model.model_id]
-        found = tracking.version_of(tmp_path, "loans", str(version.version))
-        assert (found.bundle / "bundle.json").read_bytes() == (runs[-1].bundle / "bundle.json").read_bytes()
+        version_there = tracking.version_of(tmp_path, "loans", str(version.version))
+        assert (version_there.bundle / "bundle.json").read_bytes() == (runs[-1].bundle / "bundle.json").read_bytes()
 
     assert rounds(killer, begin, check) >= 8
 
@@ -251,8 +251,8 @@ def test_what_cannot_be_finished_is_undone(run: RunDirectory, tmp_path: Path, ki
     assert killer.dies(lambda: decide(tmp_path, "loans", third, {"promoted": True, "reason": "best"}), 4)
     assert client.get_registered_model("loans").aliases["champion"] in (third, int(third))
     client.delete_model_version("loans", third)
-    seen = {row.version: list(row.aliases) for row in tracking.versions(tmp_path, "loans")}
-    assert seen == {first: ["previous"], second: ["champion"]}
+    aliases = {row.version: list(row.aliases) for row in tracking.versions(tmp_path, "loans")}
+    assert aliases == {first: ["previous"], second: ["champion"]}
     assert [one.version for one in tracking.history(tmp_path, "loans")] == [first, second]
 
     fourth = registered(another(tmp_path), tmp_path)
@@ -294,8 +294,8 @@ def test_a_process_that_is_killed_in_a_rollback_leaves_no_lock_and_the_repetitio
     decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
     ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "1"], check=False, env=dict(os.environ))
     assert ended.returncode == -signal.SIGKILL
-    told = tracking.rollback(tmp_path, "loans", reason="complaints")
-    assert (told.version, told.before) == (first, second)
+    decision = tracking.rollback(tmp_path, "loans", reason="complaints")
+    assert (decision.version, decision.before) == (first, second)
     rows = {row.version: list(row.aliases) for row in tracking.versions(tmp_path, "loans")}
     assert rows == {first: ["champion"], second: ["previous"]}
     assert [one.kind for one in tracking.history(tmp_path, "loans")] == ["first", "promotion", "rollback"]

@@ -34,28 +34,28 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     decision = {"promoted": True, "reason": "beats the trivial baseline", "metric": "auc", "difference": 0.1}
     decide(tmp_path, "loans", first, {**decision, "low": 0.05, "high": 0.15})
     assert tracking.versions(tmp_path, "loans")[0].tags["low"] == "0.05"
-    found = tracking.champion(tmp_path, "loans")
-    assert found is not None
-    assert found.version == first
-    assert (found.bundle / "bundle.json").read_bytes() == (run.bundle / "bundle.json").read_bytes()
+    champion = tracking.champion(tmp_path, "loans")
+    assert champion is not None
+    assert champion.version == first
+    assert (champion.bundle / "bundle.json").read_bytes() == (run.bundle / "bundle.json").read_bytes()
 
     second = registered(another(tmp_path), tmp_path)
     decide(tmp_path, "loans", second, {"promoted": False, "reason": "worse by 0.02"})
     third = registered(another(tmp_path), tmp_path)
     for _ in range(2):  # a promotion repeated after a crash changes nothing
         decide(tmp_path, "loans", third, {"promoted": True, "reason": "at least as good"})
-    seen = {row.version: row for row in tracking.versions(tmp_path, "loans")}
-    assert seen[first].aliases == ("previous",)
-    assert seen[second].aliases == ("challenger",)
-    assert seen[third].aliases == ("champion",)
-    assert (seen[first].tags["decision"], seen[first].tags["reason"]) == ("replaced", f"replaced by version {third}")
-    assert "low" not in seen[first].tags, (
+    rows = {row.version: row for row in tracking.versions(tmp_path, "loans")}
+    assert rows[first].aliases == ("previous",)
+    assert rows[second].aliases == ("challenger",)
+    assert rows[third].aliases == ("champion",)
+    assert (rows[first].tags["decision"], rows[first].tags["reason"]) == ("replaced", f"replaced by version {third}")
+    assert "low" not in rows[first].tags, (
         "the gate's interval of an earlier decision is in the history, not among the tags"
     )
-    assert seen[second].tags["decision"] == "not promoted"
+    assert rows[second].tags["decision"] == "not promoted"
     tracking.rollback(tmp_path, "loans", second, "by hand")
-    seen = {row.version: row for row in tracking.versions(tmp_path, "loans")}
-    assert (seen[second].aliases, seen[third].aliases) == (("champion",), ("previous",))
+    rows = {row.version: row for row in tracking.versions(tmp_path, "loans")}
+    assert (rows[second].aliases, rows[third].aliases) == (("champion",), ("previous",))
 
 
 def test_a_run_is_registered_once(run: RunDirectory, tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_what_is_registered_holds_no_pickle_and_no_litter_and_its_exact_requirem
     import torch
 
     decide(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": ""})
-    found = tracking.champion(tmp_path, "loans")
-    assert found is not None
-    model = found.bundle.parent.parent
+    champion_bundle = tracking.champion(tmp_path, "loans")
+    assert champion_bundle is not None
+    model = champion_bundle.bundle.parent.parent
     files = [path for path in model.rglob("*") if path.is_file()]
     assert (model / "code" / "headway" / "serve" / "pyfunc.py") in files
     assert {path.suffix for path in files} <= {".py", ".html", ".json", ".yaml", ".txt", ""}

@@ -38,16 +38,16 @@ def test_the_champion_is_known_without_mlflow_after_it_was_looked_up_and_in_a_mo
     run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert charge(tmp_path, run) == "1"
-    asked = tracking.version_of(tmp_path, "loans")
+    version = tracking.version_of(tmp_path, "loans")
     without_mlflow(monkeypatch)
-    assert tracking.version_of(tmp_path, "loans") == asked
+    assert tracking.version_of(tmp_path, "loans") == version
     with pytest.raises(pytest.fail.Exception, match="MLflow was asked"):
         tracking.version_of(tmp_path, "loans", "1")
     moved = tmp_path / "moved"
     moved.mkdir()
     shutil.move(tmp_path / "mlruns", moved)
     shutil.move(tmp_path / "data", moved)
-    assert tracking.version_of(moved, "loans").bundle == moved / asked.bundle.relative_to(tmp_path)
+    assert tracking.version_of(moved, "loans").bundle == moved / version.bundle.relative_to(tmp_path)
 
 
 def test_a_new_champion_is_seen_at_once(run: RunDirectory, tmp_path: Path) -> None:

@@ -23,26 +23,26 @@ def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory
     decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     before = rows(tmp_path)
     for to, fault in (("", "previous champion"), ("99", "'99' is not one"), (first, "in charge already")):
-        with pytest.raises(ConfigError, match=fault) as told:
+        with pytest.raises(ConfigError, match=fault) as refusal:
             tracking.rollback(tmp_path, "loans", to)
-        assert len(str(told.value).splitlines()) == 1
+        assert len(str(refusal.value).splitlines()) == 1
     assert rows(tmp_path) == before
 
     second = registered(another(tmp_path), tmp_path)
     decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
-    told = tracking.rollback(tmp_path, "loans", reason="complaints\nsince Monday")
-    assert (told.version, told.before, told.again) == (first, second, True)
+    refusal = tracking.rollback(tmp_path, "loans", reason="complaints\nsince Monday")
+    assert (refusal.version, refusal.before, refusal.again) == (first, second, True)
     assert tracking.version_of(tmp_path, "loans").version == first
-    seen = rows(tmp_path)
-    assert (seen[first].aliases, seen[second].aliases) == (("champion",), ("previous",))
+    rows_after = rows(tmp_path)
+    assert (rows_after[first].aliases, rows_after[second].aliases) == (("champion",), ("previous",))
     for version in (first, second):
-        assert str(seen[version].tags["reason"]).endswith("complaints since Monday")
+        assert str(rows_after[version].tags["reason"]).endswith("complaints since Monday")
 
-    found = tracking.version_of(tmp_path, "loans", second)
-    shutil.rmtree(found.bundle)
+    bundle = tracking.version_of(tmp_path, "loans", second)
+    shutil.rmtree(bundle.bundle)
     with pytest.raises(DamagedError, match="is missing"):
         tracking.rollback(tmp_path, "loans", second)
-    assert rows(tmp_path) == seen
+    assert rows(tmp_path) == rows_after
 
 
 def test_where_the_previous_champion_is_damaged_the_newest_whole_one_is_named(
@@ -65,8 +65,8 @@ def test_where_the_previous_champion_is_damaged_the_newest_whole_one_is_named(
     shutil.rmtree(tracking.version_of(tmp_path, "loans", "4").bundle)
     with pytest.raises(DamagedError, match=r"else: headway rollback loans --to 1$"):
         tracking.version_of(tmp_path, "loans")
-    found = [(one.version, one.bundle is not None) for one in tracking.earlier(tmp_path, "loans", "4")]
-    assert found == [("2", False), ("1", True)], "3 was rolled back from, 5 never in charge"
+    result = [(one.version, one.bundle is not None) for one in tracking.earlier(tmp_path, "loans", "4")]
+    assert result == [("2", False), ("1", True)], "3 was rolled back from, 5 never in charge"
 
 
 def test_a_version_that_never_was_champion_is_not_champion_again(run: RunDirectory, tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_a_rollback_says_that_it_waits_for_another_decision_and_gives_up(
     monkeypatch.setattr(lock, "QUIET_SECONDS", 0.0)
     with monkeypatch.context() as patch, lock.hold(tmp_path, "loans"):
         patch.setattr(sys.modules["headway.tracking.rollback"], "PATIENCE_SECONDS", 0.2)
-        with pytest.raises(ConfigError, match="only one process at a time may decide about loans") as told:
+        with pytest.raises(ConfigError, match="only one process at a time may decide about loans") as error_info:
             tracking.rollback(tmp_path, "loans", refused)
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(error_info.value).splitlines()) == 1
     assert capsys.readouterr().err == "headway: another process decides about loans; waiting\n"
     assert tracking.rollback(tmp_path, "loans", refused).version == refused
     assert capsys.readouterr().err == "", "nobody else decides"

@@ -55,23 +55,23 @@ def test_a_run_shows_its_parameters_data_metrics_files_and_end(run: RunDirectory
     assert tracking.conclude(run, tmp_path, "FINISHED", METRICS) is None
 
     client = tracking.open_store(tmp_path)
-    seen = client.get_run(run_id_of(run))
-    assert seen.info.run_name == "mlp · 2026-11-23 14:05 · seed 0"
-    assert seen.info.status == "FINISHED"
-    assert seen.data.params == {"model.width": "64", "train.epochs": "3"}
-    assert seen.data.metrics["test/auc_low"] == 0.88
-    assert seen.data.metrics["versus/linear/auc"] == 0.85
-    assert seen.data.tags["prefect.flow_run_id"] == "f1"
-    note = seen.data.tags["mlflow.note.content"]
+    values = client.get_run(run_id_of(run))
+    assert values.info.run_name == "mlp · 2026-11-23 14:05 · seed 0"
+    assert values.info.status == "FINISHED"
+    assert values.data.params == {"model.width": "64", "train.epochs": "3"}
+    assert values.data.metrics["test/auc_low"] == 0.88
+    assert values.data.metrics["versus/linear/auc"] == 0.85
+    assert values.data.tags["prefect.flow_run_id"] == "f1"
+    note = values.data.tags["mlflow.note.content"]
     assert f"{standing.text}\n\nundefined: auc (no row has the class yes)" in note
     assert "**Not promoted**: AUC .7 against .8; worse" in note
     assert "4200" in note
-    assert seen.data.tags["mlflow.source.git.commit"] == "a" * 40
-    assert [(i.dataset.name, i.dataset.digest) for i in seen.inputs.dataset_inputs] == [("loans", "d" * 12)]
-    files = {entry.path for entry in client.list_artifacts(seen.info.run_id)}
+    assert values.data.tags["mlflow.source.git.commit"] == "a" * 40
+    assert [(i.dataset.name, i.dataset.digest) for i in values.inputs.dataset_inputs] == [("loans", "d" * 12)]
+    files = {entry.path for entry in client.list_artifacts(values.info.run_id)}
     assert {"project.yaml", "run.json", "validation.html", "evaluation.json", "journal.jsonl"} <= files
-    assert histories(tmp_path, seen.info.run_id, "train/loss") == [(s, 1 / (s + 1)) for s in range(5)]
-    assert all(math.isnan(value) for _, value in histories(tmp_path, seen.info.run_id, "validation/loss"))
+    assert histories(tmp_path, values.info.run_id, "train/loss") == [(s, 1 / (s + 1)) for s in range(5)]
+    assert all(math.isnan(value) for _, value in histories(tmp_path, values.info.run_id, "validation/loss"))
 
 
 def test_a_restarted_process_continues_the_same_run(run: RunDirectory, tmp_path: Path) -> None:
@@ -214,9 +214,9 @@ def test_a_server_that_is_away_costs_nothing_but_lateness(
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     run_id = tracking.sync(run, tmp_path)
     assert tracking.sync(run, tmp_path) == run_id
-    seen = tracking.list_runs(tmp_path, "loans")
-    assert [(r.run_id, r.status) for r in seen] == [(run_id, "FINISHED")]
-    assert seen[0].metrics["test/auc"] == 0.9
+    row = tracking.list_runs(tmp_path, "loans")
+    assert [(r.run_id, r.status) for r in row] == [(run_id, "FINISHED")]
+    assert row[0].metrics["test/auc"] == 0.9
     assert histories(tmp_path, run_id, "train/loss") == [(s, 1 / (s + 1)) for s in range(4)]
     assert len(histories(tmp_path, run_id, "test/auc")) == 1
 
@@ -245,12 +245,12 @@ def test_a_run_made_without_mlflow_is_delivered_whole(run: RunDirectory, tmp_pat
     write_json(run.path / "stages.json", {"train": 12.5})
     run.finish(Result(epochs=3, precision="fp32"))
     tracking.sync(run, tmp_path)
-    (seen,) = tracking.list_runs(tmp_path, "loans")
-    assert seen.status == "FINISHED"
-    assert seen.params["model.width"] == "64"
+    (listed_run,) = tracking.list_runs(tmp_path, "loans")
+    assert listed_run.status == "FINISHED"
+    assert listed_run.params["model.width"] == "64"
     results = {"test/auc": 0.7, "test/auc_low": 0.6, "test/auc_high": 0.8, "versus/linear/auc": 0.65}
     results |= {"training/epochs": 3.0, "timing/train": 12.5}
-    assert {name: value for name, value in seen.metrics.items() if is_final(name)} == results
+    assert {name: value for name, value in listed_run.metrics.items() if is_final(name)} == results
 
 
 def test_a_run_that_another_machine_tracked_is_delivered_whole(run: RunDirectory, tmp_path: Path) -> None:
@@ -264,17 +264,17 @@ def test_a_run_that_another_machine_tracked_is_delivered_whole(run: RunDirectory
     copy = RunDirectory(here / run.path.relative_to(tmp_path))
     run_id = tracking.sync(copy, here)
     assert run_id == run_id_of(copy) != run_id_of(run)
-    (seen,) = tracking.list_runs(here, "loans")
-    assert (seen.run_id, seen.status, seen.metrics["test/auc"]) == (run_id, "FINISHED", 0.9)
+    (row,) = tracking.list_runs(here, "loans")
+    assert (row.run_id, row.status, row.metrics["test/auc"]) == (run_id, "FINISHED", 0.9)
     assert len(histories(here, run_id, "train/loss")) == 2
 
 
 def test_a_failed_run_says_why(run: RunDirectory, tmp_path: Path) -> None:
     begin(run, tmp_path)
     tracking.conclude(run, tmp_path, "FAILED", {}, "column age must have no nulls, but 3 are")
-    (seen,) = tracking.list_runs(tmp_path, "loans")
-    assert seen.status == "FAILED"
-    assert seen.tags["problem"].startswith("column age")
+    (row,) = tracking.list_runs(tmp_path, "loans")
+    assert row.status == "FAILED"
+    assert row.tags["problem"].startswith("column age")
 
 
 def test_processes_that_start_at_once_make_one_store(tmp_path: Path) -> None:
@@ -300,8 +300,8 @@ def test_system_metrics_reach_the_run_and_leave_no_thread(run: RunDirectory, tmp
     with tracking.system_metrics(run):
         time.sleep(0.3)
     assert set(threading.enumerate()) == before
-    (seen,) = tracking.list_runs(tmp_path, "loans")
-    assert "system/cpu_utilization_percentage" in seen.metrics
+    (row,) = tracking.list_runs(tmp_path, "loans")
+    assert "system/cpu_utilization_percentage" in row.metrics
 
 
 def test_tracking_never_imports_torch(run: RunDirectory, tmp_path: Path) -> None:
@@ -354,6 +354,6 @@ def test_a_full_disk_is_one_clear_line(run: RunDirectory, tmp_path: Path, monkey
 def test_metric_keys_are_capped(run: RunDirectory, tmp_path: Path) -> None:
     begin(run, tmp_path)
     tracking.conclude(run, tmp_path, "FINISHED", {f"test/metric{i:03d}": 0.5 for i in range(200)})
-    told = tracking.open_store(tmp_path).get_run(run_id_of(run)).data.metrics
-    assert len(told) == MOST_METRICS
-    assert "test/metric000" in told, "the first are told"
+    metrics = tracking.open_store(tmp_path).get_run(run_id_of(run)).data.metrics
+    assert len(metrics) == MOST_METRICS
+    assert "test/metric000" in metrics, "the first are told"

@@ -142,9 +142,9 @@ def test_the_choice_is_made_once_told_and_kept_for_a_restart(
     monkeypatch.setattr(network, "choose_way", lambda *of: planted)
     run = make_run(train={"epochs": 2, "ema": 0.9})
     assert main(str(run.path)) == 0
-    told = [event.fields["text"] for event in run.events() if event.fields.get("name") == "way"]
+    reasons = [event.fields["text"] for event in run.events() if event.fields.get("name") == "way"]
     assert run.result is not None
-    assert told == [run.result.way] == [planted.reason]
+    assert reasons == [run.result.way] == [planted.reason]
     kept = read_json(run.path / "tuned.json")
     assert {name: kept[name] for name in dataclasses.asdict(planted)} == dataclasses.asdict(planted)
 

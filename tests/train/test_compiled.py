@@ -225,5 +225,5 @@ def test_a_run_says_that_it_is_not_compiled_and_a_restart_does_not_try_again(
     assert main(str(broken.path)) == 0
     a, b = weights(whole), weights(broken)
     assert all(torch.equal(a[name], b[name]) for name in a)
-    said = [event.fields["text"] for event in broken.events() if event.kind == "warning"]
-    assert said == ["the network is not compiled (train.compile): an operation that no compiler knows"]
+    messages = [event.fields["text"] for event in broken.events() if event.kind == "warning"]
+    assert messages == ["the network is not compiled (train.compile): an operation that no compiler knows"]

@@ -142,28 +142,28 @@ def test_gradients_are_clipped_to_their_length() -> None:
 
 def test_the_average_is_the_recursion() -> None:
     recipe = Recipe(learning_rate=0.01, ema=0.8)
-    network, seen = Named(), []
+    network, weights_by_step = Named(), []
     step = Step(network, make_optimizer(network, recipe), loss, FP32, recipe, 16)
     for batch in batches():
         step(batch)
-        seen.append([p.detach().clone() for p in network.parameters()])
-    average = seen[0]  # the first weights begin the average
-    for later in seen[1:]:
+        weights_by_step.append([p.detach().clone() for p in network.parameters()])
+    average = weights_by_step[0]  # the first weights begin the average
+    for later in weights_by_step[1:]:
         average = [0.8 * a + 0.2 * w for a, w in zip(average, later, strict=True)]
-    for expected, found in zip(average, step.network_to_keep.parameters(), strict=True):
-        torch.testing.assert_close(found, expected)
+    for expected, result in zip(average, step.network_to_keep.parameters(), strict=True):
+        torch.testing.assert_close(result, expected)
     assert step.network_to_keep is not network
 
 
 def test_label_smoothing_reaches_the_loss() -> None:
-    seen: list[float] = []
+    smoothings: list[float] = []
 
     def of(outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
-        seen.append(smoothing)
+        smoothings.append(smoothing)
         return loss(outputs, target, smoothing)
 
     stepped(Recipe(label_smoothing=0.1), of)
-    assert set(seen) == {0.1}
+    assert set(smoothings) == {0.1}
 
 
 def test_out_of_memory_halves_the_parts_and_keeps_the_maths() -> None:
@@ -270,11 +270,11 @@ def test_nesterov_and_muon_are_torchs() -> None:
 def test_muons_matrices_are_orthogonalised_as_torchs_are_and_near_the_polar_factor(shape: tuple[int, int]) -> None:
     """torch's own works in bfloat16, whose steps are 0.4 %; singular values end between 0.7 and 1.2 (Jordan et al. 2024)."""
     matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
-    found = orthogonalised(matrices, (3.4445, -4.775, 2.0315), 5).float()  # bfloat16 where the hardware has it
-    singular = torch.linalg.svdvals(found)
+    results = orthogonalised(matrices, (3.4445, -4.775, 2.0315), 5).float()  # bfloat16 where the hardware has it
+    singular = torch.linalg.svdvals(results)
     assert 0.6 < float(singular.min()) < float(singular.max()) < 1.3
     left, _, right = torch.linalg.svd(matrices, full_matrices=False)
-    assert float((found * (left @ right)).sum() / found.norm() / (left @ right).norm()) > 0.95
+    assert float((results * (left @ right)).sum() / results.norm() / (left @ right).norm()) > 0.95
     weights = [nn.Parameter(torch.zeros(shape)) for _ in range(2)]
     for weight in weights:
         weight.grad = matrices[0].clone()
@@ -305,12 +305,12 @@ def test_the_schedules_are_torchs() -> None:
     def torchs(make: Callable[[torch.optim.Optimizer], Any], steps: int) -> list[float]:
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
         schedule = make(optimizer)
-        found = []
+        result = []
         for _ in range(steps):
-            found.append(schedule.get_last_lr()[0])
+            result.append(schedule.get_last_lr()[0])
             optimizer.step()
             schedule.step()
-        return found
+        return result
 
     steps = 50
     cosine = torchs(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, steps - 1, eta_min=0.1), steps)
@@ -381,11 +381,11 @@ def test_the_meters_shares_sum_to_one_and_nothing_is_invented() -> None:
 def test_the_diagnosis_names_the_largest_loss(
     cost: dict[str, float], recipe: dict[str, Any], device: str, setting: str
 ) -> None:
-    found = diagnose(cost, Recipe(**recipe), device=device, precision="fp32", unit="rows", bf16=device == "cuda")
-    assert found.setting == setting
+    findings = diagnose(cost, Recipe(**recipe), device=device, precision="fp32", unit="rows", bf16=device == "cuda")
+    assert findings.setting == setting
     if setting:  # what it says to try is a setting that exists
         name, value = setting.removeprefix("train.").split("=")
-        assert setting in found.text
+        assert setting in findings.text
         Recipe.parse({name: json.loads(value) if value[0] in "0123456789tf" else value}, "train")
 
 
@@ -434,8 +434,8 @@ def test_every_switch_resumes_bit_for_bit(
     settings = {"checkpoint_seconds": 0.0001, **switches}
     whole, broken = (make_run(model=model, train=settings) for _ in range(2))
     check_killed_ends_as_whole(whole, broken, monkeypatch)
-    told = [[(e.step, e.metrics) for e in run.events() if "train/loss" in e.metrics] for run in (whole, broken)]
-    assert told[0] == told[1]
+    losses = [[(e.step, e.metrics) for e in run.events() if "train/loss" in e.metrics] for run in (whole, broken)]
+    assert losses[0] == losses[1]
 
 
 def test_a_lost_loss_goes_back_once_with_a_lower_rate(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,10 +448,10 @@ def test_a_lost_loss_goes_back_once_with_a_lower_rate(make_run: MakeRun, monkeyp
     monkeypatch.setattr(TableWorkload, "loss", once)
     run = make_run(train={"record": False})  # a recorded step calls kernels, and this loss no more
     assert main(str(run.path)) == 0
-    said = [e.fields["text"] for e in run.events() if e.kind == "warning"]
-    assert len(said) == 1
-    assert said[0].startswith("the loss was not finite by step")
-    assert said[0].endswith("with 0.1 of the learning rate")
+    messages = [e.fields["text"] for e in run.events() if e.kind == "warning"]
+    assert len(messages) == 1
+    assert messages[0].startswith("the loss was not finite by step")
+    assert messages[0].endswith("with 0.1 of the learning rate")
     assert run.result is not None
     assert run.result.validation_loss < 0.7
     steps = [e.step for e in run.events() if "train/loss" in e.metrics]

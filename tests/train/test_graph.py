@@ -179,8 +179,8 @@ def test_a_loss_that_is_no_number_is_found_in_a_graph(monkeypatch: pytest.Monkey
     pretend(monkeypatch)
     run = make_run(train={"cuda_graphs": True, "learning_rate": 1000.0, "optimizer": "sgd", "record": False})
     main(str(run.path))
-    said = [event.fields["text"] for event in run.events() if event.kind == "warning"]
-    assert any("the loss was not finite" in text for text in said)
+    messages = [event.fields["text"] for event in run.events() if event.kind == "warning"]
+    assert any("the loss was not finite" in text for text in messages)
 
 
 def test_a_killed_training_of_graphs_ends_as_a_whole_one(monkeypatch: pytest.MonkeyPatch, make_run: MakeRun) -> None:
@@ -197,8 +197,8 @@ def test_a_killed_training_stays_eager_where_its_graph_was_given_up(
     settings = {"cuda_graphs": True, "record": False, "checkpoint_seconds": 0.0001}
     whole, broken = (make_run(train=settings) for _ in range(2))
     check_killed_ends_as_whole(whole, broken, monkeypatch)
-    said = [event.fields["text"] for event in broken.events() if event.kind == "warning"]
-    assert len([text for text in said if "no memory for the graph" in text]) == 1
+    texts = [event.fields["text"] for event in broken.events() if event.kind == "warning"]
+    assert len([text for text in texts if "no memory for the graph" in text]) == 1
     assert weights(whole)
 
 

@@ -95,12 +95,12 @@ def test_trained_twice_the_weights_are_the_same_and_the_journal_says_what_was_co
 
 
 def test_validation_is_the_mean_of_the_predictions_and_starts_at_chance(store: Path) -> None:
-    found = workload(store)
-    network = found.build()
-    predicted = found.predictions(network, FP32)
+    texts = workload(store)
+    network = texts.build()
+    predicted = texts.predictions(network, FP32)
     assert {split: len(losses) for split, losses in predicted.items()} == {"validation": 499, "test": 299}
-    assert found.validate(network, FP32) == pytest.approx(predicted["validation"].mean(), abs=1e-6)
-    assert found.validate(network, FP32) == pytest.approx(math.log(8), abs=0.05)
+    assert texts.validate(network, FP32) == pytest.approx(predicted["validation"].mean(), abs=1e-6)
+    assert texts.validate(network, FP32) == pytest.approx(math.log(8), abs=0.05)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -113,12 +113,12 @@ def test_the_loss_is_the_definition(smoothing: float) -> None:
 
 
 def test_each_tokens_loss_is_what_one_window_gives(store: Path) -> None:
-    found, tokens = workload(store), Store(store).tokens("test").astype(np.int64)
-    network = found.build().eval()
+    texts, tokens = workload(store), Store(store).tokens("test").astype(np.int64)
+    network = texts.build().eval()
     with torch.no_grad():
         for weight in network.parameters():
             weight.add_(torch.randn_like(weight) * 0.2)
-        losses = found.predictions(network, FP32)["test"]
+        losses = texts.predictions(network, FP32)["test"]
         for start in (0, 8, 160):  # the second half of the window that starts here is scored in it
             window = torch.from_numpy(tokens[start : start + 17])[None]
             expected = functional.cross_entropy(network(tokens=window[:, :-1])[0], window[0, 1:], reduction="none")

@@ -82,9 +82,9 @@ def test_a_loss_that_is_no_number_is_found_late(make_run: MakeRun, monkeypatch: 
     monkeypatch.setattr(TableWorkload, "loss", once)
     run = make_run(train={"record": False})
     assert main(str(run.path)) == 0
-    said = [event.fields["text"] for event in run.events() if event.kind == "warning"]
-    assert len(said) == 1
-    assert said[0].startswith("the loss was not finite by step ")
+    messages = [event.fields["text"] for event in run.events() if event.kind == "warning"]
+    assert len(messages) == 1
+    assert messages[0].startswith("the loss was not finite by step ")
     assert all(loss["train/loss"] is not None for _, loss in told(run))
 
 

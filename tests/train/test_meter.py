@@ -69,13 +69,13 @@ def test_a_gpts_count_is_what_publications_take(tied: bool) -> None:
 def test_a_run_says_what_it_computed_a_second(make_run: MakeRun) -> None:
     run = make_run(train={"epochs": 1})
     assert main(str(run.path)) == 0
-    told: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for event in run.events():
-        told |= event.metrics
+        figures |= event.metrics
     a_row = read_json(run.path / "tuned.json")["flops_a_step"] / 32
     assert run.result is not None
-    assert told["compute/tflops"] * 1e12 == pytest.approx(a_row * run.result.rows_per_second)
-    assert "compute/mfu" not in told  # of a CPU no peak is known
+    assert figures["compute/tflops"] * 1e12 == pytest.approx(a_row * run.result.rows_per_second)
+    assert "compute/mfu" not in figures  # of a CPU no peak is known
 
 
 @pytest.mark.parametrize(

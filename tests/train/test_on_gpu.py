@@ -100,8 +100,8 @@ def test_by_default_a_step_of_launches_becomes_a_graph_and_says_so(make_run: Mak
     assert chosen["cuda_graphs"] is True, chosen["reason"]
     assert run.result.way.startswith("a step is one CUDA graph: ")
     assert not [event for event in run.events() if event.kind == "warning"]
-    known = peak_of(torch.cuda.get_device_name(), "fp32") is not None
-    assert ("compute/mfu" in run.result.cost) == known
+    has_peak = peak_of(torch.cuda.get_device_name(), "fp32") is not None
+    assert ("compute/mfu" in run.result.cost) == has_peak
 
 
 def test_a_killed_training_takes_the_same_choice_and_ends_about_where_a_whole_one_does(
@@ -147,7 +147,7 @@ def test_many_seeds_train_at_once_with_dropout(make_run: MakeRun) -> None:
 def test_losses_are_told_with_their_steps(make_run: MakeRun) -> None:
     run = make_run(train={**ON_GPU, "cuda_graphs": False, "epochs": 3})
     assert main(str(run.path)) == 0
-    told = [(event.step, event.metrics["train/loss"]) for event in run.events() if "train/loss" in event.metrics]
-    assert [step for step, _ in told] == sorted(step for step, _ in told)
-    assert len(told) >= 3
-    assert told[-1][1] < told[0][1]
+    losses = [(event.step, event.metrics["train/loss"]) for event in run.events() if "train/loss" in event.metrics]
+    assert [step for step, _ in losses] == sorted(step for step, _ in losses)
+    assert len(losses) >= 3
+    assert losses[-1][1] < losses[0][1]

@@ -608,11 +608,11 @@ def test_a_late_difference_steps_back_and_goes_on_unrecorded(
     assert main(str(two.path)) == 0
     a, b = (load_file(run.bundle / "weights.safetensors") for run in (one, two))
     assert all(torch.equal(a[name], b[name]) for name in a)
-    said = warnings_of(one)
-    assert len(said) == 1
-    assert said[0].startswith("a recorded step was wrong by step")
-    assert said[0].endswith("without recording (train.record)")
-    assert "back to step 0 " in said[0] or seconds < 1
+    messages = warnings_of(one)
+    assert len(messages) == 1
+    assert messages[0].startswith("a recorded step was wrong by step")
+    assert messages[0].endswith("without recording (train.record)")
+    assert "back to step 0 " in messages[0] or seconds < 1
     assert not warnings_of(two)
     last = [
         {name: value for event in run.events() for name, value in event.metrics.items() if "loss" in name}

@@ -252,13 +252,13 @@ CROWDED = {"time/wait": 0.0, "time/other": 0.0, "time/step_ms": 225.0, "time/sec
 def test_the_diagnosis_names_contention() -> None:
     recipe = Recipe(threads=2)
     cost = {**CROWDED, "cores/ours": 0.3, "cores/others": 1.7, "cores/all": 2.0}
-    found = diagnose(cost, recipe, device="cpu", precision="fp32", unit="rows", bf16=False)
-    assert "other processes used 1.7 of the 2 cores: your 2 threads got 0.3 of a core" in found.text
-    assert found.setting == ""
+    result = diagnose(cost, recipe, device="cpu", precision="fp32", unit="rows", bf16=False)
+    assert "other processes used 1.7 of the 2 cores: your 2 threads got 0.3 of a core" in result.text
+    assert result.setting == ""
     for ours, others in ((2.0, 0.0), (1.0, 0.2), (0.3, 0.3)):  # all of it; nearly alone; cores were free
         quiet = {**cost, "cores/ours": ours, "cores/others": others}
-        found = diagnose(quiet, recipe, device="cpu", precision="fp32", unit="rows", bf16=False)
-        assert found.setting == "train.compile=default"
+        result = diagnose(quiet, recipe, device="cpu", precision="fp32", unit="rows", bf16=False)
+        assert result.setting == "train.compile=default"
 
 
 def test_boosting_names_contention_in_its_result(

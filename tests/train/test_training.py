@@ -72,16 +72,20 @@ def test_a_training_killed_again_and_again_ends_as_if_it_had_not_been(make_run: 
     for attempt in range(3):
         child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
-        seen = len(list(killed.events()))
-        while len(list(killed.events())) < seen + 4 + attempt and child.poll() is None and time.monotonic() < deadline:
+        events_before = len(list(killed.events()))
+        while (
+            len(list(killed.events())) < events_before + 4 + attempt
+            and child.poll() is None
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.01)
         child.send_signal(signal.SIGKILL)
         child.wait()
     subprocess.run(command, check=True, timeout=120)
     assert same(whole, killed)
-    told = Counter((name, event.step) for event in killed.events() for name in event.metrics)
-    assert set(told.values()) == {1}, "a metric was told twice"
-    assert told.keys() == {(name, event.step) for event in whole.events() for name in event.metrics}
+    counts = Counter((name, event.step) for event in killed.events() for name in event.metrics)
+    assert set(counts.values()) == {1}, "a metric was told twice"
+    assert counts.keys() == {(name, event.step) for event in whole.events() for name in event.metrics}
     assert [e.n for e in killed.events()] == list(range(1, 1 + len(list(killed.events()))))
 
 
@@ -107,10 +111,10 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(make_run: MakeRun) ->
     newest = sorted(folder.glob("*.safetensors"))
     assert len(newest) == 2, "only the two newest are kept"
     newest[-1].write_bytes(newest[-1].read_bytes()[:-1] + b"!")
-    found = load_newest(folder)
-    assert found is not None
-    assert found[1] == {"step": 2}
-    assert torch.equal(found[0]["x"], torch.full((3,), 2.0))
+    checkpoint = load_newest(folder)
+    assert checkpoint is not None
+    assert checkpoint[1] == {"step": 2}
+    assert torch.equal(checkpoint[0]["x"], torch.full((3,), 2.0))
 
 
 def test_a_loss_that_becomes_infinite_is_one_clear_line(make_run: MakeRun) -> None:
@@ -136,10 +140,10 @@ def test_a_child_that_dies_is_reported_with_its_signal(make_run: MakeRun) -> Non
     def kill(events: object) -> None:
         for event in run.events():
             if event.kind == "progress":
-                found = subprocess.run(
+                output = subprocess.run(
                     ["pgrep", "-f", f"headway.train.main {run.path}$"], capture_output=True, text=True
                 )
-                for pid in found.stdout.split():
+                for pid in output.stdout.split():
                     os.kill(int(pid), signal.SIGKILL)
                 return
 

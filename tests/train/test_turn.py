@@ -30,23 +30,23 @@ with turn(["0"], print, Path(sys.argv[1])):
 
 
 def test_two_trainings_on_one_gpu_take_turns_and_the_second_says_what_it_waits_for(tmp_path: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     inside: list[str] = []
 
     def second() -> None:
-        with turn(["0"], told.append, tmp_path):
+        with turn(["0"], messages.append, tmp_path):
             inside.append("second")
 
-    with turn(["0"], told.append, tmp_path) as gpu:
+    with turn(["0"], messages.append, tmp_path) as gpu:
         assert gpu == "0"
         other = threading.Thread(target=second)
         other.start()
-        while not told:
+        while not messages:
             time.sleep(0.01)
         inside.append("first")
     other.join(30)
     assert inside == ["first", "second"]
-    assert told == ["waiting for the GPU: another training is at work on it"]
+    assert messages == ["waiting for the GPU: another training is at work on it"]
 
 
 def test_two_gpus_are_held_by_two_trainings(tmp_path: Path) -> None:
@@ -161,16 +161,16 @@ def test_a_gpu_that_two_processes_number_differently_is_held_by_one_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpus, "installed", lambda: list(UUIDS))
-    told: list[str] = []
+    texts: list[str] = []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
     with turn(gpus.visible(), pytest.fail, tmp_path):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-77ff")
-        waiting = threading.Thread(target=lambda: turn(gpus.visible(), told.append, tmp_path).__enter__())
+        waiting = threading.Thread(target=lambda: turn(gpus.visible(), texts.append, tmp_path).__enter__())
         waiting.start()
-        while not told:
+        while not texts:
             time.sleep(0.01)
     waiting.join(30)
-    assert told == ["waiting for the GPU: another training is at work on it"]
+    assert texts == ["waiting for the GPU: another training is at work on it"]
 
 
 def test_without_a_gpu_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:

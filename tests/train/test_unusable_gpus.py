@@ -70,9 +70,9 @@ def test_why_a_gpu_cannot_be_used_is_said_in_one_line(
 ) -> None:
     cuda_says(monkeypatch, error)
     monkeypatch.setattr(gpus, "installed", lambda: installed)
-    said: list[str] = []
-    assert choose_device("auto", said.append).type == choose_device("cpu", pytest.fail).type == "cpu"
-    assert said == ([f"this trains on the CPU, not on the GPU: {reason}"] if reason else [])
+    messages: list[str] = []
+    assert choose_device("auto", messages.append).type == choose_device("cpu", pytest.fail).type == "cpu"
+    assert messages == ([f"this trains on the CPU, not on the GPU: {reason}"] if reason else [])
     with pytest.raises(ConfigError) as caught:
         choose_device("cuda")
     wanted = f"train.device cuda needs an NVIDIA GPU that torch can use, but {reason or 'there is none'}; set auto"
@@ -85,8 +85,8 @@ def test_a_training_beside_a_driver_that_is_too_old_is_on_the_cpu_and_says_so(
     cuda_says(monkeypatch, RuntimeError(TOO_OLD))
     run, refused = make_run(train={"epochs": 1, "device": "auto"}), make_run(train={"device": "cuda"})
     assert main(str(run.path)) == 0
-    said = [event.fields["text"] for event in run.events() if event.kind == "warning"]
-    assert said == [
+    texts = [event.fields["text"] for event in run.events() if event.kind == "warning"]
+    assert texts == [
         "this trains on the CPU, not on the GPU: the NVIDIA driver on your system is too old (found version 11040); update the driver"
     ]
     assert main(str(refused.path)) == 2
@@ -140,17 +140,17 @@ def test_which_of_unlike_gpus_is_taken_is_said(
     taken: Gpu,
     text: str | None,
 ) -> None:
-    given: list[Any] = []
+    environments: list[Any] = []
     monkeypatch.setattr(gpus, "installed", lambda: [gpu.uuid for gpu in kinds])
     monkeypatch.setattr(launch, "details", lambda uuids: [gpu for gpu in kinds if gpu.uuid in uuids])
-    monkeypatch.setattr(launch, "_launch", lambda run, on_events, module, more: given.append(more) or {})
+    monkeypatch.setattr(launch, "_launch", lambda run, on_events, module, more: environments.append(more) or {})
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if order is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", order)
-    said: list[str] = []
-    launch.launch(make_run(train={"device": "auto"}), lambda events: said.extend(e.fields["text"] for e in events))
-    assert given == [{"CUDA_VISIBLE_DEVICES": taken.uuid}]
-    assert said == ([text] if text else [])
+    messages: list[str] = []
+    launch.launch(make_run(train={"device": "auto"}), lambda events: messages.extend(e.fields["text"] for e in events))
+    assert environments == [{"CUDA_VISIBLE_DEVICES": taken.uuid}]
+    assert messages == ([text] if text else [])
 
 
 def test_what_the_driver_says_of_gpus_is_read_and_nothing_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,12 +61,12 @@ def test_texts_that_become_longer_drift_and_others_do_not() -> None:
         return made
 
     kept = summarise(profile(texts(80)), None, ())
-    told = {
+    reference = {
         name: shifts(kept, profile(texts(mean)), None, WatchConfig())[0]
         for name, mean in (("same", 80), ("longer", 90))
     }
-    assert not told["same"].drifted
-    assert told["longer"].drifted
+    assert not reference["same"].drifted
+    assert reference["longer"].drifted
 
 
 def test_jensen_shannon_is_0_for_equal_and_1_for_disjoint_shares_and_an_eighth_of_psi_between() -> None:
@@ -95,10 +95,10 @@ def test_without_drift_psi_has_the_stated_mean_and_exceeds_the_critical_value_as
     rng = np.random.default_rng(2)
     shares = np.full(10, 0.1)
     pairs = [(rng.multinomial(4000, shares), rng.multinomial(500, shares)) for _ in range(4000)]
-    found = np.array([psi(*pair) for pair in pairs])
+    result = np.array([psi(*pair) for pair in pairs])
     limits = np.array([critical_psi(*pair, 0.05) for pair in pairs])
-    assert found.mean() == pytest.approx(expected_psi(*pairs[0]), rel=0.05)
-    assert 0.03 < (found > limits).mean() < 0.08
+    assert result.mean() == pytest.approx(expected_psi(*pairs[0]), rel=0.05)
+    assert 0.03 < (result > limits).mean() < 0.08
 
 
 @pytest.mark.parametrize("rows", [30, 300])
@@ -109,14 +109,14 @@ def test_few_unchanged_rows_raise_hardly_an_alarm_even_where_the_limits_are_stri
     limits = WatchConfig(psi=0.001, jensen_shannon=0.01, false_alarms=0.05)
     alarms = 0
     for _ in range(200):
-        found = shifts(reference, profile(*(column(rng.normal(size=rows), n) for n in names)), None, limits)
-        alarms += any(shift.drifted for shift in found)
+        results = shifts(reference, profile(*(column(rng.normal(size=rows), n) for n in names)), None, limits)
+        alarms += any(shift.drifted for shift in results)
     assert alarms <= 0.05 * 200 * 2.5
 
 
 def test_a_share_beyond_chance_is_as_rare_as_stated() -> None:
     rng = np.random.default_rng(4)
-    seen = rng.binomial(200, 0.1, 20_000) / 200
-    assert (seen > most_by_chance(200, 0.1, 0.01)).mean() <= 0.01
-    assert (seen < least_by_chance(200, 0.1, 0.01)).mean() <= 0.01
+    shares = rng.binomial(200, 0.1, 20_000) / 200
+    assert (shares > most_by_chance(200, 0.1, 0.01)).mean() <= 0.01
+    assert (shares < least_by_chance(200, 0.1, 0.01)).mean() <= 0.01
     assert most_by_chance(0, 0.1, 0.01) == 1

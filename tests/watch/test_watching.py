@@ -73,10 +73,10 @@ def watched(root: Path, data: Path | None = None) -> tuple[RunDirectory, WatchRe
 def test_a_quiet_month_is_no_drift_and_drifting_months_are(root: Path, months: tuple[Path, ...]) -> None:
     assert not watched(root, months[QUIET - 1])[1].drifted
     for month in (months[QUIET + 2], months[-1]):
-        found = watched(root, month)[1]
-        assert found.drifted
-        assert "interest_rate" in found.drifted_columns
-    assert "predictions" in found.drifted_columns
+        drift = watched(root, month)[1]
+        assert drift.drifted
+        assert "interest_rate" in drift.drifted_columns
+    assert "predictions" in drift.drifted_columns
 
 
 def test_the_files_that_training_did_not_see_are_looked_at_and_the_run_is_in_mlflow(
@@ -84,19 +84,19 @@ def test_the_files_that_training_did_not_see_are_looked_at_and_the_run_is_in_mlf
 ) -> None:
     arrived = shutil.copy(months[-1], root / "arriving")
     try:
-        run, found = watched(root)
+        run, drift = watched(root)
     finally:
         Path(arrived).unlink()
-    assert found.files == (months[-1].name,)
+    assert drift.files == (months[-1].name,)
     page = (run.path / "watch.md").read_text()
     assert page.startswith("# Drift")
     count = pq.read_table(months[-1])["issued"].cast(pa.date32()).combine_chunks().unique()
     assert f"2,000 rows in {len(count)} days of {months[-1].name}" in page
     assert "Rows of one day are more alike" in page
-    assert found.summary.endswith(f"(2,000 rows in {len(count)} days)")
+    assert drift.summary.endswith(f"(2,000 rows in {len(count)} days)")
     newest = tracking.list_runs(root, "loans")[0]
     assert newest.tags["kind"] == "watch"
-    psi = {c.column: c.psi for c in found.columns}
+    psi = {c.column: c.psi for c in drift.columns}
     assert newest.metrics["psi/interest_rate"] == pytest.approx(psi["interest_rate"])
     assert len(newest.metrics) <= 100
 
@@ -130,8 +130,8 @@ def test_a_champion_that_says_nothing_of_units_is_watched_row_by_row_and_that_is
         for column in (*older["columns"].values(), older["prediction"]):
             del column["correlation"]
         write_json(kept, older)
-        run, found = watched(root, months[QUIET - 1])
-    assert {column.effect for column in found.columns} == {1.0}
+        run, drift = watched(root, months[QUIET - 1])
+    assert {column.effect for column in drift.columns} == {1.0}
     assert "does not say which rows belong together" in (run.path / "watch.md").read_text()
 
 
@@ -167,9 +167,9 @@ def test_more_nulls_and_new_categories_are_told_by_great_expectations(
     for name, column in (("amount", amount), ("home", home)):
         table = table.set_column(table.schema.get_field_index(name), name, column)
     pq.write_table(table, tmp_path / "spoilt.parquet")
-    found = watched(root, tmp_path / "spoilt.parquet")[1]
-    assert found.drifted
-    broken = {(r.name, r.column) for r in found.expectations if not r.passed}
+    drift = watched(root, tmp_path / "spoilt.parquet")[1]
+    assert drift.drifted
+    broken = {(r.name, r.column) for r in drift.expectations if not r.passed}
     assert broken == {("column_values_to_not_be_null", "amount"), ("column_values_to_be_in_set", "home")}
 
 
@@ -205,7 +205,7 @@ def test_the_command_says_drift_plainly_and_ends_with_0(
     monkeypatch.chdir(root)
     assert cli.main(["watch", "loans", "--data", str(months[-1]), "--json"]) == 0
     printed = capsys.readouterr()
-    told = json.loads(printed.out.splitlines()[-1])
-    assert told["drifted"] is True
+    report = json.loads(printed.out.splitlines()[-1])
+    assert report["drifted"] is True
     assert "drift: " in printed.err
-    assert read_json(Path(told["run_directory"]) / "watch.json")["summary"] == told["summary"]
+    assert read_json(Path(report["run_directory"]) / "watch.json")["summary"] == report["summary"]

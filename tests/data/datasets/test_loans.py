@@ -47,13 +47,13 @@ def test_the_probabilities_are_calibrated(book: pd.DataFrame) -> None:
 def test_the_probability_follows_from_the_columns_of_the_file(book: pd.DataFrame) -> None:
     quiet = book[book["file"] < "2025-07"]
     columns = {c: quiet[c].to_numpy() for c in quiet.columns}
-    known = {
+    file_columns = {
         "home": loans.HOMES,
         "purpose": tuple(loans.PURPOSES),
         "region": loans.REGIONS,
         "employer": loans.EMPLOYERS,
     }
-    for name, values in known.items():
+    for name, values in file_columns.items():
         columns[name] = quiet[name].map({v: i for i, v in enumerate(values)}).to_numpy()
     notes = quiet["note"].fillna("").astype(str)
     columns["words"] = np.array([sum(loans.WORDS[w] for w in set(note.split())) for note in notes])
