@@ -73,14 +73,14 @@ def run_all(root: Path, names: list[str]) -> tuple[list[dict[str, Any]], int, st
     return [json.loads(text.splitlines()[-1]) if text.strip() else {} for text in reports], most[0], output
 
 
-def lost_metrics(root: Path, told: list[dict[str, Any]]) -> tuple[int, int]:
+def lost_metrics(root: Path, reports: list[dict[str, Any]]) -> tuple[int, int]:
     """Values of the journals that MLflow lacks, and all of them."""
     from headway.run.directory import RunDirectory
     from headway.tracking import open_store
 
     client = open_store(root)
     lost = total = 0
-    for one in told:
+    for one in reports:
         wanted: dict[str, int] = {}
         for event in RunDirectory(Path(one["run_directory"])).events():
             for key in event.metrics:

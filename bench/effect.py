@@ -167,14 +167,14 @@ def _planted(name: str, slower: float, edit: dict[str, Any]) -> Technique:
     return Technique(name, "Sleeps.", "planted", "step", "nothing", lambda _: edit, slower=slower)
 
 
-def _row(found: Findings, technique: Technique) -> dict[str, Any]:
+def _row(findings: Findings, technique: Technique) -> dict[str, Any]:
     key = f"technique/{technique.name}"
-    ratio = found.time(key)
+    ratio = findings.time(key)
     return {
         "name": technique.name,
-        "verdict": found.verdicts()[technique.name],
+        "verdict": findings.verdicts()[technique.name],
         "ratio": [round(v, 4) for v in (ratio.value, ratio.low, ratio.high)],
-        "pairs": len(found.pairs(key)),
+        "pairs": len(findings.pairs(key)),
     }
 
 

@@ -108,7 +108,7 @@ def _check(report: Report, label: str, works: dict[str, Work], batch: Batch) -> 
 
 def _beside(report: Report, label: str, works: dict[str, Work], batch: Batch, steps: int) -> None:
     def side(name: str) -> Callable[[], Callable[[Batch], object]]:
-        return lambda: lambda given: _gradients(works[name], given)
+        return lambda: lambda inputs: _gradients(works[name], inputs)
 
     anchor = begin(report, f"{label}, liger", side("liger"), batch)
     for name in works:

@@ -129,7 +129,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.ports = ("--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
-        self.said = root / "said.txt"
+        self.output = root / "said.txt"
         self.restored = root.with_name("kills-restored")  # not below the project, which would be found from there
 
     def make(self) -> None:
@@ -174,7 +174,7 @@ class Folder:
         elif words[0] == "serve":
             acts_left += ["--port", self.ports[3]]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "HEADWAY_"))}
-        with open(self.said, "wb") as output:
+        with open(self.output, "wb") as output:
             command = [sys.executable, "-m", "headway.cli", *acts_left]
             return subprocess.Popen(
                 command, cwd=place, env=kept, stdout=output, stderr=output, stdin=subprocess.DEVNULL
@@ -187,7 +187,7 @@ class Folder:
         if words[0] in SERVERS:
             self._serve(child)
         elif child.wait(SECONDS) != 0:
-            raise RuntimeError(self.said.read_text(errors="replace"))
+            raise RuntimeError(self.output.read_text(errors="replace"))
         return time.monotonic() - begun
 
     def _serve(self, server: subprocess.Popen[bytes]) -> None:
@@ -195,14 +195,14 @@ class Folder:
         self._await_service(server)
         server.send_signal(signal.SIGTERM)
         if server.wait(SECONDS) not in (0, -signal.SIGTERM):
-            raise RuntimeError(self.said.read_text(errors="replace"))
+            raise RuntimeError(self.output.read_text(errors="replace"))
 
     def _await_service(self, server: subprocess.Popen[bytes]) -> None:
         """Wait until `up` says how it is stopped, or the scoring server answers. Raises RuntimeError with what was said instead."""
         until, ping = time.monotonic() + SECONDS, f"http://127.0.0.1:{self.ports[3]}/ping"
-        while "Ctrl-C" not in self.said.read_text(errors="replace") and not answers(ping):
+        while "Ctrl-C" not in self.output.read_text(errors="replace") and not answers(ping):
             if server.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(self.said.read_text(errors="replace"))
+                raise RuntimeError(self.output.read_text(errors="replace"))
             time.sleep(0.2)
 
     def before(self, words: Sequence[str]) -> subprocess.Popen[bytes] | None:
@@ -213,7 +213,7 @@ class Folder:
             return None
         up = self.start(("up",))
         self._await_service(up)
-        self.said.rename(self.root / "up.txt")  # it goes on writing there
+        self.output.rename(self.root / "up.txt")  # it goes on writing there
         return up
 
 
@@ -241,8 +241,8 @@ def judge(folder: Folder, act: Act, before: dict[str, int], champion: str | None
     ``champion``: the version that must be in charge after a rollback.
     """
     wrong = Wrong()
-    if "Traceback" in folder.said.read_text(errors="replace"):
-        wrong.add("tracebacks", folder.said.read_text(errors="replace")[-2000:])
+    if "Traceback" in folder.output.read_text(errors="replace"):
+        wrong.add("tracebacks", folder.output.read_text(errors="replace")[-2000:])
     if act.name != "down":  # what that left running is there by right
         _orphans(folder, wrong)
     try:

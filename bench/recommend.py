@@ -74,10 +74,12 @@ def conclude(samples: Samples) -> None:
     tell("recommend", {label: Ratio(wrong, wrong, wrong, GOAL, len(values))})
 
 
-def _is_wrong(found: Findings, name: str) -> float:
+def _is_wrong(findings: Findings, name: str) -> float:
     """1 where anything is recommended."""
-    one = winner(found)
-    tried = "; ".join(f"{', '.join(t.name for t in each.techniques)}: {each.outcome}" for each in confirmations(found))
+    one = winner(findings)
+    tried = "; ".join(
+        f"{', '.join(t.name for t in each.techniques)}: {each.outcome}" for each in confirmations(findings)
+    )
     print(f"{name}: {tried or 'no candidate'}", flush=True)
     return float(one is not None)
 

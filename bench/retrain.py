@@ -121,8 +121,8 @@ def _run(root: Path, project: str, *settings: str) -> tuple[float, dict[str, Any
     return seconds, report
 
 
-def _overhead(seconds: float, told: dict[str, Any]) -> float:
-    return seconds - told["stages"]["train"] - told["stages"]["evaluate"]
+def _overhead(seconds: float, report: dict[str, Any]) -> float:
+    return seconds - report["stages"]["train"] - report["stages"]["evaluate"]
 
 
 def _help(root: Path, samples: Samples) -> None:

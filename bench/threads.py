@@ -164,10 +164,10 @@ def network(way: str, busy: int) -> float:
     training = make_training(rows, recipe, arithmetic)
     begun, validate = time.perf_counter(), rows.validate
 
-    def until(*given: object) -> float:
+    def until(*observations: object) -> float:
         if time.perf_counter() - begun > SECONDS:
             raise Over
-        return validate(*given)  # pyrefly: ignore
+        return validate(*observations)  # pyrefly: ignore
 
     rows.validate = until  # pyrefly: ignore
     with stack, tempfile.TemporaryDirectory() as folder:

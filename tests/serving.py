@@ -23,12 +23,12 @@ def outside() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
 
 
-def hears(up: subprocess.Popen[bytes], said: Path, text: str) -> None:
+def hears(up: subprocess.Popen[bytes], output: Path, text: str) -> None:
     """Wait until `headway up` says so in ``said``."""
     until = time.monotonic() + SECONDS
-    while text not in said.read_text():
-        assert up.poll() is None, said.read_text()
-        assert time.monotonic() < until, said.read_text()
+    while text not in output.read_text():
+        assert up.poll() is None, output.read_text()
+        assert time.monotonic() < until, output.read_text()
         time.sleep(0.2)
 
 

@@ -214,3 +214,28 @@ UNTYPED = 21
 def test_lines_that_pass_untyped_dicts_only_become_fewer() -> None:
     lines = [line for path in modules().values() for line in path.read_text().splitlines()]
     assert sum("dict[str, Any]" in line for line in lines) <= UNTYPED, "give the value a type with fields"
+
+
+PARTICIPLES = {"asked", "found", "given", "known", "said", "seen", "told"}
+"""Say what was done with a value, not what it is. Fields of classes may be such words: `series.known`."""
+
+
+def test_variables_and_functions_are_not_named_by_bare_participles() -> None:
+    names = []
+    for path in [path for folder in ("src", "flows", "tests", "bench") for path in (ROOT / folder).rglob("*.py")]:
+        tree = ast.parse(path.read_text())
+        fields = {id(part) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for part in node.body}
+        fields |= {id(node.target) for node in ast.walk(tree) if isinstance(node, ast.AnnAssign) and id(node) in fields}
+        for node in ast.walk(tree):
+            name = None if id(node) in fields else _name_that_it_binds(node)
+            if name in PARTICIPLES:
+                names.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}: {name}")
+    assert names == []
+
+
+def _name_that_it_binds(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return node.id
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ExceptHandler):
+        return node.name
+    return node.arg if isinstance(node, ast.arg) else None

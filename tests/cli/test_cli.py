@@ -136,17 +136,17 @@ def test_json_is_the_only_thing_on_standard_output(
 ) -> None:
     checking(monkeypatch, Validation("10 rows × 2 columns", (), (), Source("d", 10, ())))
     assert cli.main(["check", "flowers", "--json"]) == 0
-    told = capsys.readouterr()
-    printed = json.loads(told.out)
+    output = capsys.readouterr()
+    printed = json.loads(output.out)
     assert (printed["project"], printed["rows"], printed["passed"]) == ("flowers", 10, True)
-    assert "10 rows × 2 columns" in told.err
+    assert "10 rows × 2 columns" in output.err
 
 
 def test_json_says_what_was_wrong(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "flowers", "--set", "train.epoch=3", "--json"]) == 2
-    told = json.loads(capsys.readouterr().out)
-    assert told["exit_code"] == 2
-    assert told["error"].endswith("did you mean epochs?")
+    report = json.loads(capsys.readouterr().out)
+    assert report["exit_code"] == 2
+    assert report["error"].endswith("did you mean epochs?")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(root: Path) -> None:
@@ -166,11 +166,11 @@ def test_a_reader_that_has_seen_enough_is_no_error(root: Path) -> None:
 def test_projects_are_listed_and_a_broken_one_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "conf" / "broken.yaml").write_text("task: [")
     assert cli.main(["list", "--json"]) == 0
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     row = {"project": "flowers", "task": "classification", "data": "flowers.csv"}
-    assert json.loads(told.out)["projects"] == [{**row, "champion": None, "metric": None, "last run": None}]
-    assert "headway: " in told.err
-    assert "broken.yaml must be YAML" in told.err
+    assert json.loads(output.out)["projects"] == [{**row, "champion": None, "metric": None, "last run": None}]
+    assert "headway: " in output.err
+    assert "broken.yaml must be YAML" in output.err
     assert not (root / "mlruns").exists()
 
 

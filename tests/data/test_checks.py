@@ -60,7 +60,7 @@ def test_sound_columns_give_no_finding(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "severity", "said"),
+    ("change", "severity", "reason"),
     [
         ({"a": np.nan}, "stop", "a must hold values, but is missing in every row"),
         ({"a": 3.0}, "warn", "a should vary, but is the same in every row"),
@@ -78,10 +78,10 @@ def test_sound_columns_give_no_finding(tmp_path: Path) -> None:
     ],
 )
 def test_a_column_that_cannot_be_learnt_from_is_found(
-    tmp_path: Path, change: dict[str, Any], severity: str, said: str
+    tmp_path: Path, change: dict[str, Any], severity: str, reason: str
 ) -> None:
     finding = _columns(tmp_path, _frame().assign(**change), FEATURES)
-    assert [(f.severity, said in f.text) for f in finding] == [(severity, True)], finding
+    assert [(f.severity, reason in f.text) for f in finding] == [(severity, True)], finding
 
 
 def test_numbers_called_text_and_text_called_numbers_are_told_with_the_fix(tmp_path: Path) -> None:

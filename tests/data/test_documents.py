@@ -43,8 +43,8 @@ def texts(root: Path, count: int = 60) -> Path:
     return folder
 
 
-def held(found: Documents) -> dict[str, str]:
-    return {document.text: split for split, document in found.parts()}
+def held(documents_read: Documents) -> dict[str, str]:
+    return {document.text: split for split, document in documents_read.parts()}
 
 
 def test_good_documents_pass(tmp_path: Path) -> None:

@@ -51,14 +51,14 @@ def table(root: Path) -> Table:
     return open_table(DataConfig(source="rows", target="paid", features=FEATURES), "classification", root)
 
 
-def known(root: Path) -> Profile:
+def profile_of(root: Path) -> Profile:
     return profile_known(table(root), root, root / "profiles")
 
 
-def check_same(found: Profile, wanted: Profile) -> None:
-    assert found.rows == wanted.rows
+def check_same(profile: Profile, wanted: Profile) -> None:
+    assert profile.rows == wanted.rows
     for name, column in wanted.columns.items():
-        other = found.columns[name]
+        other = profile.columns[name]
         for exact in ("rows", "nulls", "infinite", "distinct", "counts", "frequent", "min", "max", "characters"):
             assert getattr(other, exact) == getattr(column, exact), (name, exact)
         if column.mean is not None:
@@ -69,10 +69,10 @@ def check_same(found: Profile, wanted: Profile) -> None:
 def test_a_new_file_alone_is_read_and_the_profile_is_that_of_one_pass(tmp_path: Path, reads: list[str]) -> None:
     for seed, name in enumerate(["a.parquet", "b.parquet"]):
         write(tmp_path, name, seed)
-    check_same(known(tmp_path), profile_table(table(tmp_path)))
+    check_same(profile_of(tmp_path), profile_table(table(tmp_path)))
     write(tmp_path, "aa.parquet", 7)
     reads.clear()
-    result = known(tmp_path)
+    result = profile_of(tmp_path)
     assert reads == ["aa.parquet"]
     check_same(result, profile_table(table(tmp_path)))
     ages = pd.concat([pd.read_parquet(p) for p in (tmp_path / "rows").iterdir()])["age"].dropna().to_numpy()
@@ -83,18 +83,18 @@ def test_a_new_file_alone_is_read_and_the_profile_is_that_of_one_pass(tmp_path: 
 
 def test_reading_a_kept_profile_loses_nothing(tmp_path: Path) -> None:
     write(tmp_path, "a.parquet", 0)
-    assert known(tmp_path).to_json() == known(tmp_path).to_json()
+    assert profile_of(tmp_path).to_json() == profile_of(tmp_path).to_json()
 
 
 def test_a_damaged_profile_is_made_anew(tmp_path: Path, reads: list[str]) -> None:
     write(tmp_path, "a.parquet", 0)
-    known(tmp_path)
+    profile_of(tmp_path)
     (kept,) = (tmp_path / "profiles").iterdir()
     whole = kept.read_text()
     for damaged in (whole[: len(whole) // 2], whole.replace('"rows": 3000', '"rows": 3001'), "[]"):
         kept.write_text(damaged)
         reads.clear()
-        check_same(known(tmp_path), profile_table(table(tmp_path)))
+        check_same(profile_of(tmp_path), profile_table(table(tmp_path)))
         assert reads == ["a.parquet"] * 2
     assert kept.read_text().count('"rows": 3000') == whole.count('"rows": 3000')
 
@@ -109,9 +109,9 @@ def test_a_write_that_is_cut_off_leaves_no_profile(tmp_path: Path, monkeypatch: 
         patched.setattr(os, "replace", killed)
         patched.setattr(Path, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            known(tmp_path)
+            profile_of(tmp_path)
     assert not list((tmp_path / "profiles").glob("*.json"))
-    check_same(known(tmp_path), profile_table(table(tmp_path)))
+    check_same(profile_of(tmp_path), profile_table(table(tmp_path)))
 
 
 def test_what_is_kept_of_a_file_does_not_depend_on_the_files_beside_it(tmp_path: Path, reads: list[str]) -> None:
@@ -121,11 +121,11 @@ def test_what_is_kept_of_a_file_does_not_depend_on_the_files_beside_it(tmp_path:
         rng = np.random.default_rng(number)
         frame = pd.DataFrame({"age": rng.normal(number, 1, 20_000), "town": "Ulm", "note": "x", "paid": "yes"})
         frame.to_parquet(folder / name)
-    three = known(tmp_path)
+    three = profile_of(tmp_path)
     assert three.columns["age"].distinct == pytest.approx(60_000, rel=0.06)
     for name in ("a.parquet", "c.parquet"):
         (folder / name).unlink()
     reads.clear()
-    results = known(tmp_path)
+    results = profile_of(tmp_path)
     assert not reads
     assert results.to_json() == profile_table(table(tmp_path)).to_json()

@@ -33,9 +33,9 @@ def batch_of(table: pd.DataFrame) -> pa.RecordBatch:
     return pa.RecordBatch.from_pandas(table.astype({"shop": object}), preserve_index=False)
 
 
-def made(past: Past, table: pd.DataFrame, known: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The columns of the past of the rows ``table``, where ``known`` is the history."""
-    earlier = Earlier.of(past, [batch_of(table if known is None else known)])
+def made(past: Past, table: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The columns of the past of the rows ``table``, where ``history`` is what came before."""
+    earlier = Earlier.of(past, [batch_of(table if history is None else history)])
     return earlier.extended(batch_of(table)).to_pandas()[list(past.names)]
 
 
@@ -118,11 +118,11 @@ def test_rows_that_come_again_count_once_and_what_they_say_of_a_moment_holds() -
 def test_a_series_seen_first_a_row_without_a_moment_and_a_horizon_beyond_all_rows_have_no_past() -> None:
     table, past = sales(), past_of()
     strange = table.head(6).assign(shop="new", y=np.nan, day=pd.Timestamp("2024-02-10").as_unit("us"))
-    assert made(past, strange, known=table).isna().all(axis=None)
+    assert made(past, strange, history=table).isna().all(axis=None)
     timeless = table.head(6).assign(day=pd.Series(pd.NaT, range(6), dtype="datetime64[us]"))
-    assert made(past, timeless, known=table).isna().all(axis=None)
+    assert made(past, timeless, history=table).isna().all(axis=None)
     assert made(past_of(horizon=50, lags=None, windows=None), table).isna().all(axis=None)
-    assert made(past, table.head(3), known=table.head(0)).isna().all(axis=None)
+    assert made(past, table.head(3), history=table.head(0)).isna().all(axis=None)
 
 
 def test_moments_that_occur_twice_are_taken_in_the_order_of_the_rows() -> None:

@@ -208,7 +208,7 @@ def test_semicolons_are_noticed(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "reason"),
     [
         ("churnd", "did you mean churned?"),
         ("churned,same", "--target must be one column, but is 2: churned,same; draft a project for each"),
@@ -217,11 +217,11 @@ def test_semicolons_are_noticed(root: Path) -> None:
         ("note", "note has 400 different texts in 400 rows"),
     ],
 )
-def test_a_target_that_cannot_be_learnt_is_refused_in_one_line(root: Path, target: str, said: str) -> None:
+def test_a_target_that_cannot_be_learnt_is_refused_in_one_line(root: Path, target: str, reason: str) -> None:
     _write(_frame(), root / "customers.csv")
     with pytest.raises(HeadwayError) as caught:
         draft("customers.csv", target, None, root)
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list((root / "conf").iterdir())
 

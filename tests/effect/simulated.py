@@ -55,7 +55,7 @@ class Simulated:
     """How much one process is faster or slower than another of the same program, for all of its life."""
     cannot: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
-    asked: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
@@ -77,7 +77,7 @@ class Simulated:
         for name, value in self.cannot.items():
             if second["recipe"].get(name) == value:
                 raise Unsupported(f"cannot do {value}")
-        self.asked.append("compare")
+        self.questions.append("compare")
         times = np.stack([self._times(v, blocks) for v in (first, second, second, first)], 1)
         times *= np.exp(self._rng.normal(0, self.life, 2))[[0, 1, 1, 0]]
         return Session(times, (0.1, 0.1), (100.0, 90.0), None, 0.2 * blocks)
@@ -104,7 +104,7 @@ class Simulated:
 
     def ask(self, variant: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:
         """As a lab."""
-        self.asked.append(what)
+        self.questions.append(what)
         if what == "breakdown":
             return {"batches": 2e-3, "forward": 2e-3, "backward": 4e-3, "optimizer": 2e-3}
         if what == "steps":

@@ -147,7 +147,7 @@ class Lucky(Simulated):
     """Fast as long as it is chosen from; at its confirmation it turns out to gain nothing."""
 
     def compare(self, first: Mapping[str, Any], second: Mapping[str, Any], *rest: Any, **named: Any) -> Session:
-        self.cost = fused(0.8 if len(self.asked) < self.until else 1.0)
+        self.cost = fused(0.8 if len(self.questions) < self.until else 1.0)
         return super().compare(first, second, *rest, **named)
 
     until = 10**9

@@ -42,7 +42,7 @@ def test_a_budget_is_a_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "asked", "text"),
+    ("settings", "options", "text"),
     [
         ((), StudyOptions(("bf61",)), "there is no technique 'bf61'; did you mean bf16"),
         ((), StudyOptions(seeds=1), "--seeds must be 2 to 100, but is 1"),
@@ -51,10 +51,10 @@ def test_a_budget_is_a_time() -> None:
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anything_is_written(
-    root: Path, settings: tuple[str, ...], asked: StudyOptions, text: str
+    root: Path, settings: tuple[str, ...], options: StudyOptions, text: str
 ) -> None:
     with pytest.raises(ConfigError, match=text):
-        open_study("flowers", root, settings, asked)
+        open_study("flowers", root, settings, options)
     assert not (root / "data").exists()
 
 

@@ -34,11 +34,13 @@ def test_a_linear_drift_cancels_in_a_block() -> None:
 @pytest.mark.parametrize("pairs", [4, 8, 32])
 def test_the_interval_is_students_over_pairs(pairs: int) -> None:
     logs = np.random.default_rng(pairs).normal(0.05, 0.1, pairs)
-    found, trusted = ratio(logs, 4), stats.ttest_1samp(logs, 0.0)
+    estimate_of_pairs, trusted = ratio(logs, 4), stats.ttest_1samp(logs, 0.0)
     interval = trusted.confidence_interval(1 - 0.05 / 4)
-    assert (math.log(found.low), math.log(found.high)) == pytest.approx((interval.low, interval.high))
-    assert found.p == pytest.approx(min(1.0, 4 * trusted.pvalue))
-    assert found.value == pytest.approx(math.exp(logs.mean()))
+    assert (math.log(estimate_of_pairs.low), math.log(estimate_of_pairs.high)) == pytest.approx(
+        (interval.low, interval.high)
+    )
+    assert estimate_of_pairs.p == pytest.approx(min(1.0, 4 * trusted.pvalue))
+    assert estimate_of_pairs.value == pytest.approx(math.exp(logs.mean()))
 
 
 def test_a_pairs_estimate_shrugs_off_a_window_that_went_wrong() -> None:

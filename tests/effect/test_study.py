@@ -101,7 +101,7 @@ def test_time_goes_first_to_what_needs_the_least_and_not_to_what_is_out_of_reach
 def test_what_is_slower_is_not_trained_to_compare_its_quality(tmp_path: Path) -> None:
     bench = Simulated(cost(precision__bf16=2.0))
     study(tmp_path, bench, ["bf16"])
-    assert "train" not in bench.asked
+    assert "train" not in bench.questions
 
 
 def test_a_stack_is_measured_without_each_and_leaves_out_what_no_longer_helps(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_training_that_loses_its_loss_changes_the_quality(tmp_path: Path) -> N
 def test_trainings_that_no_budget_allows_are_not_begun(tmp_path: Path) -> None:
     bench = Slow()
     findings = study(tmp_path, bench, ["one-cycle"])
-    assert "train" not in bench.asked
+    assert "train" not in bench.questions
     assert plain(conclusions(findings))["open"][0]["why"] == "its quality was not compared: no time for trainings"
 
 
@@ -258,7 +258,7 @@ class Slow(Simulated):
 def test_a_process_that_dies_after_others_ran_leaves_what_these_measured(tmp_path: Path) -> None:
     class Dies(Simulated):
         def compare(self, *arguments: Any, **named: Any) -> Any:
-            if len(self.asked) > 7:
+            if len(self.questions) > 7:
                 raise Unsupported("its process was killed (out of memory?)")
             return super().compare(*arguments, **named)
 
@@ -332,7 +332,7 @@ def test_a_killed_study_goes_on_and_measures_nothing_twice(tmp_path: Path) -> No
 
     class Mortal(Simulated):
         def compare(self, *arguments: Any, **named: Any) -> Any:
-            if len(self.asked) == 4:
+            if len(self.questions) == 4:
                 raise Killed
             return super().compare(*arguments, **named)
 
@@ -348,7 +348,7 @@ def test_a_killed_study_goes_on_and_measures_nothing_twice(tmp_path: Path) -> No
     assert after[: len(before)] == before
     again = Simulated()
     study(tmp_path, again, names)
-    assert again.asked == [], "a study that is done asks for nothing"
+    assert again.questions == [], "a study that is done asks for nothing"
 
 
 def test_time_goes_to_what_is_open_and_the_rest_is_said(tmp_path: Path) -> None:

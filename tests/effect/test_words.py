@@ -19,7 +19,7 @@ def effect(value: float, low: float, high: float) -> Effect:
 
 
 @pytest.mark.parametrize(
-    ("found", "text"),
+    ("value", "text"),
     [
         (effect(0.5, 0.4, 0.6), "0.50 [0.40, 0.60]"),
         (effect(0.0041, 0.001, 0.009), "0.0041 [0.001, 0.009]"),
@@ -31,8 +31,8 @@ def effect(value: float, low: float, high: float) -> Effect:
         (None, ""),
     ],
 )
-def test_a_ratio_never_stands_without_its_interval(found: Any, text: str) -> None:
-    assert ratio(found) == text
+def test_a_ratio_never_stands_without_its_interval(value: Any, text: str) -> None:
+    assert ratio(value) == text
 
 
 def test_differences_and_speeds_have_theirs() -> None:

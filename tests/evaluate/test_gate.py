@@ -69,19 +69,21 @@ def test_a_better_model_is_promoted_with_the_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "rows", "said"),
+    ("share", "rows", "statement"),
     [
         (0.6, ROWS, "worse than version 3 by more than the margin, 0.05"),
         (0.76, ROWS, "worse than version 3; whether by more than the margin, 0.05, is open"),
         (0.8, 60, "whether it is worse than version 3 by more than the margin, 0.05, is open"),
     ],
 )
-def test_a_model_that_may_be_worse_is_not_promoted_and_told_what_is_known(share: float, rows: int, said: str) -> None:
+def test_a_model_that_may_be_worse_is_not_promoted_and_told_what_is_known(
+    share: float, rows: int, statement: str
+) -> None:
     rng = np.random.default_rng(2)
     candidate, champion = right(rng, share)[:rows], right(rng, 0.8)[:rows]
     decision = put(candidate, champion)
     assert not decision.promoted
-    assert decision.reason.endswith(f"; {said}")
+    assert decision.reason.endswith(f"; {statement}")
     assert decision.sample == f"{rows:,} rows"
 
 

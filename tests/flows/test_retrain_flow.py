@@ -152,7 +152,7 @@ def test_refused_data_is_an_artifact_too(root: Path, pretended: Pretended) -> No
 
 def test_the_progress_artifact_moves_seldom(root: Path, pretended: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
     moves = []
-    monkeypatch.setattr(reporting, "update_progress_artifact", lambda **told: moves.append(told["progress"]))
+    monkeypatch.setattr(reporting, "update_progress_artifact", lambda **progress: moves.append(progress["progress"]))
     run()
     assert moves == [100.0]
 

@@ -34,8 +34,8 @@ SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 class Up:
     """`headway up` with a password: its process, what it says, and both its addresses."""
 
-    def __init__(self, root: Path, process: subprocess.Popen[bytes], said: Path, ports: tuple[int, int]) -> None:
-        self.root, self.process, self.said = root, process, said
+    def __init__(self, root: Path, process: subprocess.Popen[bytes], output: Path, ports: tuple[int, int]) -> None:
+        self.root, self.process, self.output = root, process, output
         self.prefect, self.mlflow = (f"http://127.0.0.1:{port}" for port in ports)
 
     def ask(self, address: str, body: dict[str, Any] | None = None, user: str | None = USER) -> tuple[int, Any]:
@@ -86,7 +86,7 @@ def test_both_servers_ask_for_the_password_and_nobody_sees_it(up: Up) -> None:
         assert up.ask(address, body)[0] == 200
     family = [up.process, *psutil.Process(up.process.pid).children(recursive=True)]
     shown = " ".join(" ".join(psutil.Process(one.pid).cmdline()) for one in family)
-    assert USER.partition(":")[2] not in shown + up.said.read_text()
+    assert USER.partition(":")[2] not in shown + up.output.read_text()
 
 
 def test_prefect_plans_the_runs_of_the_schedule(up: Up) -> None:
@@ -108,7 +108,7 @@ def test_a_server_that_is_killed_is_started_again_with_its_password(up: Up) -> N
     assert killed
     for one in killed:
         one.kill()
-    serving.hears(up.process, up.said, "MLflow ended; started again (1 of 5)")
+    serving.hears(up.process, up.output, "MLflow ended; started again (1 of 5)")
     until = time.monotonic() + SECONDS
     while (status := up.ask(f"{up.mlflow}{SEARCH}")[0]) != 200 and time.monotonic() < until:
         time.sleep(0.5)

@@ -41,7 +41,7 @@ FOUND = {
 
 
 @pytest.fixture
-def found(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[WatchResult]:
+def drift_results(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[WatchResult]:
     """What the watch finds; a test may put another in its place."""
     report = [WatchResult.from_json(FOUND)]
 
@@ -64,7 +64,7 @@ def scheduled(client: SyncPrefectClient, deployment_id: UUID) -> int:
     return int(client.request("POST", "/flow_runs/count", json=filters).json())
 
 
-def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, found: list[WatchResult]) -> None:
+def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, drift_results: list[WatchResult]) -> None:
     made = deployment(load_project("flowers", root)).apply()
     assert isinstance(made, UUID)
     with get_client(sync_client=True) as client:
@@ -80,7 +80,7 @@ def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, found: 
             time.sleep(0.2)
         assert scheduled(client, made) == 1
         assert run().is_completed()
-        found[0] = replace(found[0], digest="d2")
+        drift_results[0] = replace(drift_results[0], digest="d2")
         assert run().is_completed()
         for _ in range(100):
             if scheduled(client, made) > 1:
@@ -93,7 +93,7 @@ def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, found: 
 
 
 def test_an_event_that_prefect_does_not_take_is_emitted_by_the_next_watch(
-    root: Path, found: list[WatchResult], monkeypatch: pytest.MonkeyPatch
+    root: Path, drift_results: list[WatchResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(_event: Any) -> None:
         raise httpx.ConnectError("connection refused")
@@ -107,9 +107,9 @@ def test_an_event_that_prefect_does_not_take_is_emitted_by_the_next_watch(
     assert [event.payload["columns"] for event in taken] == [["height"]]
 
 
-def test_no_drift_emits_nothing(root: Path, found: list[WatchResult], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_drift_emits_nothing(root: Path, drift_results: list[WatchResult], monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Any] = []
-    found[0] = replace(found[0], drifted=False)
+    drift_results[0] = replace(drift_results[0], drifted=False)
     monkeypatch.setattr(flow_file, "emit", taken.append)
     assert run().is_completed()
     assert not taken

@@ -145,7 +145,7 @@ def test_a_file_s_rows_have_their_past_in_all_of_it_however_it_is_cut_and_ordere
 
 
 def test_a_request_may_hold_the_target_of_earlier_rows_and_need_not(predictor: Predictor) -> None:
-    def asked(rows: pd.DataFrame, kind: str) -> np.ndarray:
+    def predict_by_request(rows: pd.DataFrame, kind: str) -> np.ndarray:
         body = rows.to_csv(index=False) if kind == CSV else json.dumps({"inputs": rows.to_dict("records")})
         read = read_body(body.encode(), kind, predictor.columns, True, ServeConfig(), (), predictor.observed)
         return predictor.answer(read.rows, {}).prediction.to_numpy()
@@ -153,10 +153,10 @@ def test_a_request_may_hold_the_target_of_earlier_rows_and_need_not(predictor: P
     without = NEW.drop(columns=["y", "footfall"])
     for rows in (NEW, without):
         for kind in (CSV, JSON):
-            np.testing.assert_allclose(asked(rows, kind), predictor.predict(rows), rtol=1e-6)
+            np.testing.assert_allclose(predict_by_request(rows, kind), predictor.predict(rows), rtol=1e-6)
     assert not np.allclose(predictor.predict(NEW), predictor.predict(without))
     with pytest.raises(DataError, match=r"^rows to predict must have the column day, but they have"):
-        asked(NEW.drop(columns="day"), CSV)
+        predict_by_request(NEW.drop(columns="day"), CSV)
 
 
 BAD: Mapping[str, pd.DataFrame] = {

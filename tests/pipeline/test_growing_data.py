@@ -216,7 +216,7 @@ def test_a_champion_that_reads_other_columns_is_examined_by_its_own(root: Path) 
 
 
 @pytest.mark.parametrize(
-    ("split", "told", "csv"),
+    ("split", "settings", "csv"),
     [
         ({"by": "random"}, {"keys": []}, {"strip": True}),
         ({"by": "group", "column": "customer"}, {}, {"strip": True}),
@@ -227,14 +227,14 @@ def test_a_champion_that_reads_other_columns_is_examined_by_its_own(root: Path) 
 )
 @pytest.mark.parametrize("earlier", [False, True], ids=["kept", "told by the bundle's project"])
 def test_rows_that_are_read_otherwise_are_still_those_that_the_champion_learnt(
-    root: Path, split: dict[str, Any], told: dict[str, Any], csv: dict[str, Any], earlier: bool
+    root: Path, split: dict[str, Any], settings: dict[str, Any], csv: dict[str, Any], earlier: bool
 ) -> None:
     for file in (root / "rows").iterdir():
         pd.read_csv(file).assign(c=lambda f: " " + f["c"], customer=lambda f: " c" + f["customer"].astype(str)).to_csv(
             file, index=False
         )
-    champion = train(root, "one", split, **told)
-    candidate = train(root, "two", split, **told, csv=csv)
+    champion = train(root, "one", split, **settings)
+    candidate = train(root, "two", split, **settings, csv=csv)
     examined = examine(root, champion, candidate, earlier)
     truth = Division(table_of(champion.project, root), champion.project.split).parts == TEST
     here = Division(table_of(candidate.project, root), candidate.project.split).parts == TEST

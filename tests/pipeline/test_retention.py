@@ -60,8 +60,8 @@ def made(root: Path, days: float, project: str = "loans") -> RunDirectory:
     return run
 
 
-def names(told: retention.Collected) -> list[str]:
-    return sorted(row.what for row in told.items)
+def names(collection: retention.Collected) -> list[str]:
+    return sorted(row.what for row in collection.items)
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def test_bounds_on_dates_may_be_written_as_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "said"),
+    ("stated", "reason"),
     [
         ({"expect": "column_values_to_be_betwen", "column": "a"}, "did you mean column_values_to_be_between?"),
         ({"expect": "column_values_to_be_between", "column": "a", "min": 3}, "did you mean min_value?"),
@@ -249,10 +249,10 @@ def test_bounds_on_dates_may_be_written_as_text() -> None:
         ({"expect": "column_values_to_not_be_null", "column": "s", "mostly": 3}, "mostly"),
     ],
 )
-def test_a_wrongly_stated_expectation_says_what_is_wrong(stated: dict[str, Any], said: str) -> None:
+def test_a_wrongly_stated_expectation_says_what_is_wrong(stated: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=r"validation\.expectations\[0\]") as caught:
         judge([Expectation.model_validate(stated)], TABLE)
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

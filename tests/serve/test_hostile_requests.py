@@ -95,7 +95,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 }
 
 
-def said(status: int, text: str) -> str:
+def error_of(status: int, text: str) -> str:
     """The one line of a refusal."""
     assert text.count("\n") == 1, text
     assert text.endswith("\n"), text
@@ -121,7 +121,7 @@ def test_each_bad_request_gets_400_with_its_line_and_the_next_one_is_answered(se
     for name, (body, line) in BAD.items():
         status, text = server.json(body)
         assert status == 400, (name, text)
-        assert line in said(status, text), name
+        assert line in error_of(status, text), name
         assert str(server.root) not in text, name
     assert server.works()
     assert server.kept.child.log.read_text() == "", "what a client did wrong is not in the log"
@@ -137,11 +137,11 @@ def test_wrong_headers_methods_and_paths_get_one_line(server: Server) -> None:
         {"Content-Type": "application/json", "Content-Encoding": "gzip"},
     ):
         status, text = server.ask(GOOD, headers)
-        assert (status, bool(said(status, text))) == (400, True), headers
+        assert (status, bool(error_of(status, text))) == (400, True), headers
     for method, path, expected in (("GET", "/invocations", 405), ("POST", "/elsewhere", 404), ("DELETE", "/ping", 405)):
         status, text = server.ask(b"", {}, path, method)
         line = f"a request must be POST /invocations, or GET /ping, /health or /version, but is {method} {path}"
-        assert (status, said(status, text)) == (expected, line)
+        assert (status, error_of(status, text)) == (expected, line)
     for raw in (b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 100_000):
         with server.connect(raw) as connection:
             answer = connection.recv(1 << 16)
@@ -154,7 +154,7 @@ def test_bodies_beyond_the_yamls_limit_get_413(server: Server) -> None:
     for body in (b'{"inputs": "' + b"x" * 5_000_000 + b'"}', b"x" * 1_000_001):
         status, text = server.json(body)
         assert status == 413
-        assert said(status, text) == "the body must have at most 1 MB, but it has more; `headway score` takes files"
+        assert error_of(status, text) == "the body must have at most 1 MB, but it has more; `headway score` takes files"
     head = b"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     with server.connect(head + b"Content-Length: 100000000\r\n\r\n") as connection:
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
@@ -165,7 +165,7 @@ def test_bodies_beyond_the_yamls_limit_get_413(server: Server) -> None:
         with contextlib.suppress(ConnectionError):
             assert connection.recv(1 << 16)[:13] in (b"HTTP/1.1 413 ", b"")
     status, text = server.json(b'{"inputs": [' + b",".join([b'{"x":1,"k":"p"}'] * 5001) + b"]}")
-    assert (status, "at most 5,000 rows, but it has 5,001" in said(status, text)) == (413, True)
+    assert (status, "at most 5,000 rows, but it has 5,001" in error_of(status, text)) == (413, True)
     assert server.works()
 
 
@@ -180,7 +180,7 @@ def test_idle_and_slow_connections_are_ended_while_others_are_answered(server: S
             answer = whole(connection)
             assert answer.startswith(b"HTTP/1.1 408 ")
             line = answer.partition(b"\r\n\r\n")[2].decode()
-            assert said(408, line) == "a request must arrive within 2 s, but only 10 bytes did"
+            assert error_of(408, line) == "a request must arrive within 2 s, but only 10 bytes did"
         for connection in (*idle, *slow_heads):
             with contextlib.suppress(ConnectionResetError):
                 assert connection.recv(1) == b""

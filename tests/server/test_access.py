@@ -20,7 +20,7 @@ from headway.server.access import Protected, Rules, named_hosts, rules_of
 SECRET = "team:a-password-of-a-team"
 
 
-def asked(rules: Rules, path: str = "/", method: str = "GET", **headers: str) -> int:
+def status_of(rules: Rules, path: str = "/", method: str = "GET", **headers: str) -> int:
     """The status of a request; a header's name is written with _ for -."""
     pairs = [
         (name.replace("_", "-").encode(), value.encode()) for name, value in {"host": "127.0.0.1", **headers}.items()
@@ -36,7 +36,7 @@ def basic(text: str) -> str:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:4200", "LOCALHOST:4200", "[::1]:4200", "127.8.8.8"])
 def test_this_machine_is_named_by_its_loopback_addresses(host: str) -> None:
-    assert asked(Rules(), host=host) == 200
+    assert status_of(Rules(), host=host) == 200
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_this_machine_is_named_by_its_loopback_addresses(host: str) -> None:
     ],
 )
 def test_any_other_name_is_refused(host: str) -> None:
-    assert asked(Rules(), host=host) == 403
+    assert status_of(Rules(), host=host) == 403
 
 
 def test_a_server_for_other_machines_goes_by_its_addresses_its_own_name_and_the_names_that_are_given() -> None:
@@ -62,16 +62,16 @@ def test_a_server_for_other_machines_goes_by_its_addresses_its_own_name_and_the_
     rules = rules_of("0.0.0.0", "all", ("team", "a-password-of-a-team"), environment)
     login = basic(SECRET)
     for host in ("10.0.0.5:4200", "[fd00::5]:4200", socket.gethostname(), "Headway.example.com", "prefect:4200"):
-        assert asked(rules, host=host, authorization=login) == 200, host
+        assert status_of(rules, host=host, authorization=login) == 200, host
     for host in ("evil.example", "x.headway.example.com", "0.0.0.0:4200"):
-        assert asked(rules, host=host, authorization=login) == 403, host
+        assert status_of(rules, host=host, authorization=login) == 403, host
 
 
 def test_a_page_behind_a_proxy_is_the_servers_own_by_its_given_name() -> None:
     rules = Rules(proxy_names=frozenset({"headway.example.com"}))
-    assert asked(rules, host="127.0.0.1:4200", origin="https://headway.example.com") == 200
-    assert asked(rules, host="127.0.0.1:4200", origin="https://headway.example.com.evil.example") == 403
-    assert asked(rules, host="headway.example.com", origin="https://headway.example.com:443") == 200
+    assert status_of(rules, host="127.0.0.1:4200", origin="https://headway.example.com") == 200
+    assert status_of(rules, host="127.0.0.1:4200", origin="https://headway.example.com.evil.example") == 403
+    assert status_of(rules, host="headway.example.com", origin="https://headway.example.com:443") == 200
 
 
 @pytest.mark.parametrize("text", ["https://headway.example.com", "*", "a b", "headway.example.com:443"])
@@ -82,23 +82,23 @@ def test_what_is_no_name_among_the_given_ones_is_one_line(text: str) -> None:
 
 def test_a_link_from_elsewhere_opens_a_page_and_nothing_else_from_elsewhere_does() -> None:
     link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
-    assert asked(Rules(), **link) == 200
-    assert asked(Rules(), method="POST", **link) == 403
-    assert asked(Rules(), **{**link, "sec_fetch_dest": "iframe"}) == 403
-    assert asked(Rules(), **{**link, "sec_fetch_mode": "no-cors", "sec_fetch_dest": "image"}) == 403
-    assert asked(Rules(), sec_fetch_site="same-origin", sec_fetch_mode="cors") == 200
+    assert status_of(Rules(), **link) == 200
+    assert status_of(Rules(), method="POST", **link) == 403
+    assert status_of(Rules(), **{**link, "sec_fetch_dest": "iframe"}) == 403
+    assert status_of(Rules(), **{**link, "sec_fetch_mode": "no-cors", "sec_fetch_dest": "image"}) == 403
+    assert status_of(Rules(), sec_fetch_site="same-origin", sec_fetch_mode="cors") == 200
 
 
 def test_the_password_is_asked_for_everywhere_but_where_the_server_says_that_it_works() -> None:
     rules = Rules(password=SECRET)
-    assert asked(rules) == 401
+    assert status_of(rules) == 401
     for wrong in ("", "Basic", "Basic !", "Bearer x", basic("team:another-password"), basic(f"{SECRET} "), basic("")):
-        assert asked(rules, authorization=wrong) == 401, wrong
-    assert asked(rules, authorization=basic(SECRET)) == 200
-    assert asked(rules, path="/health") == 200
-    assert asked(rules, path="/health", method="POST") == 401
-    assert asked(rules, path="/health/../api") == 401
-    assert asked(rules, path="/health", host="evil.example") == 403
+        assert status_of(rules, authorization=wrong) == 401, wrong
+    assert status_of(rules, authorization=basic(SECRET)) == 200
+    assert status_of(rules, path="/health") == 200
+    assert status_of(rules, path="/health", method="POST") == 401
+    assert status_of(rules, path="/health/../api") == 401
+    assert status_of(rules, path="/health", host="evil.example") == 403
 
 
 def test_a_browser_is_told_to_ask_for_the_password_and_that_no_other_page_may_show_the_answer() -> None:
@@ -128,7 +128,7 @@ def test_the_user_who_started_a_server_needs_no_password_for_it_where_none_is_se
         return
     assert rules.users is not None
     assert os.geteuid() in rules.users
-    assert asked(rules) == 403  # no connection, hence nobody known
+    assert status_of(rules) == 403  # no connection, hence nobody known
 
 
 ACCOUNTS = """
@@ -143,7 +143,7 @@ BEN = "ben:x:20002:100::/home/ben:/usr/bin/zsh"
 
 
 @pytest.mark.parametrize(
-    ("people", "kernel_says", "password", "said"),
+    ("people", "kernel_says", "password", "sentence"),
     [
         ([], True, "", None),
         ([ME], True, "", None),
@@ -155,7 +155,12 @@ BEN = "ben:x:20002:100::/home/ben:/usr/bin/zsh"
     ids=["nobody else", "only we", "others", "password", "others unknown", "others unknown, password"],
 )
 def test_up_says_what_holds_for_other_users_of_the_machine(
-    root: Path, monkeypatch: pytest.MonkeyPatch, people: list[str], kernel_says: bool, password: str, said: str | None
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    people: list[str],
+    kernel_says: bool,
+    password: str,
+    sentence: str | None,
 ) -> None:
     monkeypatch.setenv("HEADWAY_AUTH", password)
     monkeypatch.setattr(peers, "are_known", lambda: kernel_says)
@@ -164,7 +169,7 @@ def test_up_says_what_holds_for_other_users_of_the_machine(
     listed = [pwd.struct_passwd((a[0], a[1], int(a[2]), int(a[3]), *a[4:])) for a in accounts]
     monkeypatch.setattr(peers.pwd, "getpwall", lambda: listed)
     lines = [line for line in up._greeting(root, up.UpOptions(1, 2), None) if "other users" in line]
-    assert lines == ([f"other users of this machine {said}"] if said else [])
+    assert lines == ([f"other users of this machine {sentence}"] if sentence else [])
 
 
 @pytest.mark.skipif(

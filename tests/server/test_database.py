@@ -91,10 +91,12 @@ def test_both_databases_are_made_once_and_held_by_one(setting: str) -> None:
         pass
 
 
-def execute(found: db.Database, part: str, *statements: str) -> None:
+def execute(databases: db.Database, part: str, *statements: str) -> None:
     with (
         contextlib.closing(
-            psycopg2.connect(host=found.host, port=found.port, user=found.user, dbname=found.database(part))
+            psycopg2.connect(
+                host=databases.host, port=databases.port, user=databases.user, dbname=databases.database(part)
+            )
         ) as c,
         c,
         c.cursor() as cursor,

@@ -202,7 +202,7 @@ def listening(act: Callable[[sqlalchemy.Connection], object]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "line"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "/p/a", None, "/p/b"), "room left, but /p/b: No space"),
         (OSError("Not enough free disk space to write 80 bytes after offset 0"), "room left, but /p: No space"),
@@ -213,8 +213,8 @@ def listening(act: Callable[[sqlalchemy.Connection], object]) -> Iterator[None]:
         (OSError(errno.EDQUOT, "Disk quota exceeded", "/p/a"), "quota must have room left, but /p/a"),
     ],
 )
-def test_what_libraries_say_of_a_full_or_locked_disk_is_known(error: Exception, said: str) -> None:
-    assert said in str(disk_error(error, Path("/p")))
+def test_what_libraries_say_of_a_full_or_locked_disk_is_known(error: Exception, line: str) -> None:
+    assert line in str(disk_error(error, Path("/p")))
 
 
 def _fail_for(reason: OSError) -> None:

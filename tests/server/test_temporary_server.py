@@ -152,7 +152,7 @@ def test_a_run_starts_the_server_again_for_as_long_as_it_does_not_end_too_often_
 
 
 @pytest.mark.parametrize(
-    ("found", "is_first", "goes_on"),
+    ("answers", "is_first", "goes_on"),
     [
         ([(2, "here")], True, True),
         ([None, (2, "here")], False, True),
@@ -164,14 +164,14 @@ def test_a_run_starts_the_server_again_for_as_long_as_it_does_not_end_too_often_
 def test_a_run_that_waits_for_a_server_goes_by_its_address(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    found: list[tuple[int, str] | None],
+    answers: list[tuple[int, str] | None],
     is_first: bool,
     goes_on: bool,
 ) -> None:
     """The keeper is another where the first was killed, and none for a moment."""
-    left = iter([None if one is None else temporary.Keeper(*one) for one in found])
+    left = iter([None if one is None else temporary.Keeper(*one) for one in answers])
     monkeypatch.setattr(temporary, "keeper", lambda *_: next(left))
-    answered = iter([*[False] * len(found), True])
+    answered = iter([*[False] * len(answers), True])
     monkeypatch.setattr(temporary, "answers", lambda _address: next(answered))
     patience = 0.0 if is_first else temporary.REVIVING_SECONDS
 

@@ -37,7 +37,7 @@ def mark_slowly(self: LateLosses, step: int, total: Tensor, count: int) -> None:
     total.zero_()
 
 
-def told(run: RunDirectory) -> list[tuple[int, Any]]:
+def losses_of(run: RunDirectory) -> list[tuple[int, Any]]:
     return [(event.step, event.metrics) for event in run.events() if "train/loss" in event.metrics]
 
 
@@ -61,14 +61,14 @@ def test_late_losses_are_those_that_are_read_at_once(make_run: MakeRun, monkeypa
     assert main(str(plain.path)) == 0
     monkeypatch.setattr(LateLosses, "mark", mark_slowly)
     assert main(str(late.path)) == 0
-    assert told(late) == told(plain)
+    assert losses_of(late) == losses_of(plain)
 
 
 def test_a_killed_training_tells_each_late_loss_once(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LateLosses, "mark", mark_slowly)
     whole, broken = (make_run(train={"checkpoint_seconds": 0.05}) for _ in range(2))
     check_killed_ends_as_whole(whole, broken, monkeypatch)
-    assert told(whole) == told(broken)
+    assert losses_of(whole) == losses_of(broken)
 
 
 def test_a_loss_that_is_no_number_is_found_late(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_loss_that_is_no_number_is_found_late(make_run: MakeRun, monkeypatch: 
     messages = [event.fields["text"] for event in run.events() if event.kind == "warning"]
     assert len(messages) == 1
     assert messages[0].startswith("the loss was not finite by step ")
-    assert all(loss["train/loss"] is not None for _, loss in told(run))
+    assert all(loss["train/loss"] is not None for _, loss in losses_of(run))
 
 
 @pytest.mark.parametrize("start", [0, 3])

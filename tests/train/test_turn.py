@@ -132,7 +132,7 @@ UUIDS = ["GPU-1a2b", "GPU-1a3c", "GPU-77ff"]
 
 
 @pytest.mark.parametrize(
-    ("setting", "seen"),
+    ("setting", "names"),
     [
         (None, UUIDS),
         ("1", ["GPU-1a3c"]),
@@ -148,13 +148,13 @@ UUIDS = ["GPU-1a2b", "GPU-1a3c", "GPU-77ff"]
     ],
 )
 def test_a_gpu_has_one_name_however_a_process_is_told_of_it(
-    monkeypatch: pytest.MonkeyPatch, setting: str | None, seen: list[str]
+    monkeypatch: pytest.MonkeyPatch, setting: str | None, names: list[str]
 ) -> None:
     monkeypatch.setattr(gpus, "installed", lambda: list(UUIDS))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if setting is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", setting)
-    assert gpus.visible() == seen
+    assert gpus.visible() == names
 
 
 def test_a_gpu_that_two_processes_number_differently_is_held_by_one_of_them(
