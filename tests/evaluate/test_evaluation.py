@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import scipy.stats
 from sklearn.calibration import calibration_curve
 from sklearn.compose import ColumnTransformer
@@ -29,6 +30,7 @@ from headway.evaluate.resample import Units
 from headway.evaluate.result import ChampionResult, Estimate, Evaluation
 from headway.evaluate.slices import groups, measure_slices
 from headway.files.atomic import write_json
+from headway.models.linear import Linear
 from headway.pipeline.tables import metric_rows
 
 
@@ -196,6 +198,28 @@ def test_boosting_grows_as_many_rounds_as_its_budget_has_time_for_or_is_left_out
         None,
         "left out: a round of 1 tree takes 0.5 s, so that there is no time for 40 in evaluate.boosting_seconds: 10",
     )
+
+
+def test_baselines_that_are_fitted_to_a_sample_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, 300)
+    arrays = {"numeric": rng.normal(size=(300, 2)), "categorical": np.zeros((300, 0), int), "target": target}
+    texts = scipy.sparse.csr_matrix(rng.random((300, 5)), dtype=np.float32)
+    notes: dict[str, str] = {}
+    options = {"outputs": 2, "cardinalities": (), "seed": 0, "budget": Budget(note=notes.__setitem__)}
+
+    def fit() -> None:
+        fit_baselines(("linear", "boosting"), "classification", arrays, arrays, texts=(texts, texts), **options)
+
+    fit()
+    assert notes == {}
+    monkeypatch.setattr("headway.evaluate.baselines.Linear", lambda: Linear(rows=200))
+    monkeypatch.setattr("headway.evaluate.baselines.TEXT_ROWS", 100)
+    fit()
+    assert notes == {
+        "linear": "fitted to 200 of 300 training rows, drawn at random",
+        "boosting": "fitted to 100 of 300 training rows, drawn at random",
+    }
 
 
 def test_a_linear_model_stands_beside_other_baselines_than_itself() -> None:

@@ -46,7 +46,7 @@ TEXT_ROWS = 20_000
 Arrays = Mapping[str, np.ndarray]
 
 Note = Callable[[str, str], None]
-"""Called with the name of a baseline that is left out, or that its budget limits, and the reason."""
+"""Called with the name of a baseline that is left out, limited by its budget or fitted to a sample, and the reason."""
 
 Texts = tuple[Any, Any]
 """Weighted n-grams of the training rows and of the test rows, (N, G) sparse; None of a table without texts."""
@@ -78,6 +78,10 @@ class _Case:
     seed: int
     texts: Texts
     budget: Budget
+
+    def note_sample(self, name: str, rows: int) -> None:
+        """Say that a baseline is fitted to so many of the training rows: with all of them it may be better."""
+        self.budget.note(name, f"fitted to {rows:,} of {len(self.train['target']):,} training rows, drawn at random")
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,10 @@ def _trivial(case: _Case) -> np.ndarray:
 
 def _linear(case: _Case) -> np.ndarray:
     """The model linear as it comes."""
-    task, (of_train, of_test) = case.task, case.texts
-    fit = Linear().fit(case.train, case.cardinalities, case.outputs, task=task, seed=case.seed, texts=of_train)
+    task, (of_train, of_test), model = case.task, case.texts, Linear()
+    if len(case.train["target"]) > model.rows:
+        case.note_sample("linear", model.rows)
+    fit = model.fit(case.train, case.cardinalities, case.outputs, task=task, seed=case.seed, texts=of_train)
     return task.linear_predictions(fit.outputs(case.test, of_test))
 
 
@@ -147,6 +153,7 @@ def _boosting(case: _Case) -> np.ndarray:
     task, train, texts, cardinalities = case.task, case.train, case.texts, case.cardinalities
     common = [_common_codes(np.asarray(train["categorical"])[:, i], n) for i, n in enumerate(cardinalities)]
     if texts[0] is not None and len(train["target"]) > TEXT_ROWS:
+        case.note_sample("boosting", TEXT_ROWS)
         some = np.sort(np.random.default_rng(case.seed).choice(len(train["target"]), TEXT_ROWS, replace=False))
         train, texts = {name: np.asarray(values)[some] for name, values in train.items()}, (texts[0][some], texts[1])
     target = np.asarray(train["target"])

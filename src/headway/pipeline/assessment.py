@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,8 +76,8 @@ def _predict(exam: Exam, holder: Holder | None, report: Reporter) -> _Prediction
     child = exam.rehearse(run.path / REHEARSAL, bundles, prompts=exam.prompts, importance=exam.importance)
     try:
         report.progress(0.1, "fitting the baselines")
-        notes: dict[str, str] = {}
-        baselines = exam.baselines(exam.project.evaluate.baselines, notes.__setitem__)
+        notes: dict[str, list[str]] = defaultdict(list)
+        baselines = exam.baselines(exam.project.evaluate.baselines, lambda name, text: notes[name].append(text))
         report.progress(0.5, f"predicting the {exam.row}s as a fresh process will")
     finally:
         code = await_end(child)
@@ -84,7 +85,8 @@ def _predict(exam: Exam, holder: Holder | None, report: Reporter) -> _Prediction
     of_candidate = exam.read(run.path / REHEARSAL / "0.npy")
     exam.check(of_candidate)
     exam.keep({"test": of_candidate, **{name: fitted.prediction for name, fitted in baselines.items()}})
-    return _Predictions(of_candidate, baselines, notes, candidate, others[0] if others else None)
+    texts = {name: "; ".join(some) for name, some in notes.items()}
+    return _Predictions(of_candidate, baselines, texts, candidate, others[0] if others else None)
 
 
 def _measure(exam: Exam, predictions: _Predictions) -> Evaluation:
