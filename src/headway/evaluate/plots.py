@@ -48,21 +48,21 @@ def draw(
     """Draw every picture that fits the task into ``folder``; ``points`` are a journal's metrics by step."""
     task = task_of(evaluation.task)
     sample = Units("row", len(target)).sample(0, MOST_ROWS)
-    some, shown, which = target, predictions, ""
+    some, few, which = target, predictions, ""
     if sample is not None:
         some, which = target[sample], f", {len(sample):,} of {len(target):,} rows"
-        shown = {name: values[sample] for name, values in predictions.items()}
+        few = {name: values[sample] for name, values in predictions.items()}
     makers: dict[str, Callable[[], Figure | None]] = {
         "learning_curve": lambda: _learning(points),
         "metrics": lambda: _metrics(evaluation, task.baselines[0]),
         "importance": lambda: _importance(evaluation.importance),
     }
     of_rows: dict[str, Callable[[], Figure | None]] = {
-        "residuals": lambda: _residuals(some, shown["model"], which),
+        "residuals": lambda: _residuals(some, few["model"], which),
         "confusion": lambda: _confusion(classes, target, predictions["model"]),
-        "roc": lambda: _roc(some, shown, evaluation, which),
-        "precision_recall": lambda: _precision_recall(some, shown, evaluation, which),
-        "calibration": lambda: _calibration(evaluation.calibration, shown["model"][:, 1], which),
+        "roc": lambda: _roc(some, few, evaluation, which),
+        "precision_recall": lambda: _precision_recall(some, few, evaluation, which),
+        "calibration": lambda: _calibration(evaluation.calibration, few["model"][:, 1], which),
     }
     makers |= {name: of_rows[name] for name in task.pictures(classes, target)}
     folder.mkdir(parents=True, exist_ok=True)

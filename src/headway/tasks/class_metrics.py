@@ -163,8 +163,8 @@ class RangesOfGroups(Sums):
         return np.float32 if 100 * int(self._rows.sum(0, dtype=np.int64).max(initial=0)) < 2**24 else np.float64
 
     def _summed(self, weights: np.ndarray) -> RankSums:
-        drawn = weights.astype(self._kind)
-        products = (drawn @ counts.astype(self._kind) for counts in (self._positive, self._rows))
+        draws = weights.astype(self._kind)
+        products = (draws @ counts.astype(self._kind) for counts in (self._positive, self._rows))
         positive, rows = (one.astype(np.float64) for one in products)
         return RankSums(positive, rows, np.cumsum(positive, axis=1), np.cumsum(rows, axis=1))
 
