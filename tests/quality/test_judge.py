@@ -17,10 +17,11 @@ import pytest
 
 from headway.data.chunks import Chunk
 from headway.data.config import Expectation
-from headway.errors import ConfigError
+from headway.errors import ConfigError, DataError
 from headway.quality import ruling
 from headway.quality.judge import Judgement, _Judge, check, judge
 from headway.quality.page import Entry, page
+from headway.run.report import Silent, tell
 
 
 @dataclass
@@ -336,3 +337,26 @@ def test_bounds_that_great_expectations_reads_in_its_own_way_are_not_shared() ->
     assert ruling.varying_arguments("column_value_lengths_to_be_between", {"min_value": 2}) == {}
     assert ruling.varying_arguments("column_values_to_be_in_set", {"value_set": []}) == {}
     assert ruling.varying_arguments("column_values_to_be_between", {"min_value": 2, "mostly": 0.9}) == {"min_value": 2}
+
+
+def test_a_page_of_many_rules_shows_every_failure_that_stops_and_counts_the_rest() -> None:
+    holding = [Entry(True, "stop", f"x{i} holds", "rule") for i in range(1500)]
+    shown = page("wide", [*holding, Entry(False, "stop", "x7 is broken", "rule")])
+    assert shown.count("<tr><td") == 1000
+    assert "x7 is broken" in shown
+    assert "1,501 rules, 1 broken" in shown
+    assert "and 501 that hold: validation.json has every rule" in shown
+    broken = page("wide", [*holding[:10], *[Entry(False, "warn", "a warning", "rule")] * 1200])
+    assert "and 200 that are broken and 10 that hold" in broken
+    assert "and 0" not in page("narrow", holding[:10])
+
+
+def test_many_broken_rules_are_some_lines_and_how_many_more_there_are() -> None:
+    failures = [f"x{i} is broken" for i in range(20_000)]
+    with pytest.raises(DataError) as raised:
+        tell(Silent(), [], failures, "")
+    lines = str(raised.value).splitlines()
+    assert lines == [*failures[:50], "and 19,950 more broken rules; validation.json has all"]
+    with pytest.raises(DataError) as raised:
+        tell(Silent(), [], failures[:50], "")
+    assert str(raised.value).splitlines() == failures[:50]
