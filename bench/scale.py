@@ -96,7 +96,7 @@ def _work(rows: int) -> None:
     data = DataConfig.parse({"source": source, "target": TARGET, "features": kinds}, "data")
     files, root = {str(file) for file in _files(rows)}, FOLDER / "scale-store"
     shutil.rmtree(root, ignore_errors=True)
-    begun = time.perf_counter()
+    used, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     table = open_table(data, "classification", root, only=files)
     profile = profile_known(table, root, root / "profiles")
     store, _ = make_store(root / "prepared", Division(table, SplitConfig()), data, PrepareConfig(bins=0))
@@ -104,7 +104,9 @@ def _work(rows: int) -> None:
     if not profile.rows == sum(store.rows.values()) == rows:
         raise SystemExit(f"all {rows:,} rows must be prepared, but they are {sum(store.rows.values()):,}")
     shutil.rmtree(root)
-    print(json.dumps({"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": after.ru_maxrss * 1024}))
 
 
 if __name__ == "__main__":
