@@ -36,13 +36,17 @@ def main(words: list[str]) -> None:
     samples, folder = Samples(name, fresh=chosen.fresh), FOLDER / name
     _files(folder, rows)
     sums: dict[str, str] = {}
-    sides = {
-        f"{side} {way}": _side(side, way, folder, samples, sums) for way in WAYS for side in ("ours", "nothing")
-    }
+    sides = {f"{side} {way}": _side(side, way, folder, samples, sums) for way in WAYS for side in ("ours", "nothing")}
     comparisons = [
-        Comparison("fitted to all files: of the time from nothing", sides["ours all"], sides["nothing all"], PAIRS, GOAL),
         Comparison(
-            "fitted to the first 100: of the time from nothing", sides["ours stated"], sides["nothing stated"], PAIRS, GOAL
+            "fitted to all files: of the time from nothing", sides["ours all"], sides["nothing all"], PAIRS, GOAL
+        ),
+        Comparison(
+            "fitted to the first 100: of the time from nothing",
+            sides["ours stated"],
+            sides["nothing stated"],
+            PAIRS,
+            GOAL,
         ),
         against_itself(sides["ours stated"], PAIRS),
     ]
@@ -64,13 +68,21 @@ def _files(folder: Path, rows: int) -> None:
 def _side(side: str, way: str, folder: Path, samples: Samples, sums: dict[str, str]) -> Callable[[], float]:
     """The work of one side: of ours, in a copy of a folder in which the first 100 months were prepared."""
     own = folder / f"{side}-{way}"
-    work = apart("bench.tail", f"{side} {way}", [own, folder / "months", MONTHS + 1], samples, sums)
+    work = apart("bench.tail", f"{side} {way}", [own, folder / "months", str(MONTHS + 1)], samples, sums)
 
     def ours() -> float:
         before = folder / f"before-{way}"
         if not (before / "done").exists():
             shutil.rmtree(before, ignore_errors=True)
-            command = [sys.executable, "-m", "bench.tail", f"nothing {way}", str(before), str(folder / "months"), str(MONTHS)]
+            command = [
+                sys.executable,
+                "-m",
+                "bench.tail",
+                f"nothing {way}",
+                str(before),
+                str(folder / "months"),
+                str(MONTHS),
+            ]
             subprocess.run(command, check=True, capture_output=True)
             (before / "done").touch()
         shutil.rmtree(own, ignore_errors=True)
@@ -95,10 +107,11 @@ def _must_be_equal(sums: dict[str, str]) -> None:
 def alone(side: str, root: Path, months: Path, count: int) -> None:
     """Validate and prepare the first months, in a process of its own. Answers the store's checksums."""
     from headway.data.opening import open_table
+    from headway.files.atomic import digest, read_json
     from headway.pipeline.runs import store_of
     from headway.pipeline.validation import examine
     from headway.project import Project
-    from headway.quality.judge import _engine
+    from headway.quality.ruling import engine
     from headway.run.report import Silent
 
     kinds = {**dict.fromkeys(NUMBERS, "numeric"), **dict.fromkeys(CATEGORIES, "categorical")}
@@ -112,7 +125,7 @@ def alone(side: str, root: Path, months: Path, count: int) -> None:
     project = Project.parse(values, "months.yaml")
     files = {str(file) for file in sorted(months.glob("*.parquet"))[:count]}
     root.mkdir(parents=True, exist_ok=True)
-    _engine()
+    engine()
 
     def seconds() -> float:
         used = resource.getrusage(resource.RUSAGE_SELF)
@@ -124,8 +137,11 @@ def alone(side: str, root: Path, months: Path, count: int) -> None:
         examine(project, table, Silent(), root)
         examined = seconds()
         store, _ = store_of(table, project, root, ())
-        print(f"CPU seconds: validation {examined - begun:.1f}, preparation {seconds() - examined:.1f}", file=sys.stderr)
-        return (store.path / "checksums.json").read_text()
+        print(
+            f"CPU seconds: validation {examined - begun:.1f}, preparation {seconds() - examined:.1f}", file=sys.stderr
+        )
+        sums = read_json(store.path / "checksums.json")["files"]
+        return digest({name: one for name, one in sums.items() if name != "progress.json"})
 
     measured(work)
 

@@ -22,6 +22,7 @@ from headway.tasks import TaskName, target_task
 if TYPE_CHECKING:
     from headway.columns.summary import Summary
     from headway.data.chunks import Chunk
+    from headway.data.grown import Grown
     from headway.data.profile import Profile
     from headway.data.source import Table
 
@@ -164,10 +165,25 @@ class Sample:
         self._limit = np.uint64(2**64 - 1)
         self._parts: list[pa.Table] = []
         self._kept, self.is_whole = 0, True
+        self._first = 0
 
-    def columns_of(self, file: int) -> Sequence[str]:  # noqa: ARG002
-        """Those of the sample."""
-        return self.columns
+    def go_on(self, grown: Grown) -> None:
+        """Go on behind the first files, where what they came to is kept."""
+        name = "sample", self.columns, self.rows
+        count, values = grown.values(*name)
+        table = grown.table(count, *name) if count else None
+        if table is not None:
+            self._parts, self._kept, self._first = [table], len(table), count
+            self._limit, self.is_whole = np.uint64(values["limit"]), bool(values["is_whole"])
+
+    def keep(self, grown: Grown) -> None:
+        """Keep what all files came to, which are read."""
+        values = {"limit": int(self._limit), "is_whole": self.is_whole}
+        grown.keep(values, "sample", self.columns, self.rows, table=pa.concat_tables(self._parts))
+
+    def columns_of(self, file: int) -> Sequence[str]:
+        """Those of the sample, of files that are not added yet."""
+        return self.columns if file >= self._first else ()
 
     def block(self, chunk: Chunk) -> pa.Table:
         """The rows that may be in the sample."""

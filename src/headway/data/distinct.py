@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.data.conditions import hashable, plain_number
+from headway.data.kept import as_text, of_text
 from headway.data.meters import EXAMPLES, Columns, Meter
 
 MERGE_ROWS = 1_000_000
+KEPT_VALUES = 200_000
+"""Of more distinct values, none is kept for later: all rows are read again."""
 
 
 class Values(Meter):
@@ -55,6 +58,13 @@ class Values(Meter):
         self._pending += partial.num_rows
         if self._pending > max(MERGE_ROWS, self._merged_rows):
             self.table()
+
+    def to_json(self) -> dict[str, object] | None:
+        table = self.table()
+        return {"values": as_text(table)} if table.num_rows <= KEPT_VALUES else None
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        self.add(of_text(values["values"]))
 
     def _merge(self, table: pa.Table) -> pa.Table:
         sums = [("count", "sum"), ("row", "max")] if self.with_rows else [("count", "sum")]

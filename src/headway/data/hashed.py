@@ -202,7 +202,11 @@ def ends_of(coded: pa.DictionaryArray, position: np.ndarray) -> Ends:
     codes = pc.fill_null(coded.indices, len(values) - 1).to_numpy(zero_copy_only=False)
     ends = np.full(len(values), -1.0)
     np.maximum.at(ends, codes, position)
-    return {value: end for value, end in zip(values, ends.tolist(), strict=True) if end >= 0}
+    highest = Ends()
+    for value, end in zip(values, ends.tolist(), strict=True):
+        if end >= 0:  # else the value does not occur
+            merge_ends(highest, {value: end})
+    return highest
 
 
 def merge_ends(ends: Ends, others: Mapping[str | None, float]) -> None:

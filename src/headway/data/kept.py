@@ -1,6 +1,7 @@
 """What is kept of files that were read before, so that a table that grows by a file is not read from its beginning.
 
 data/prepared/profiles/rows/<key>.hashes    (N,) uint64 of one file's rows, then the SHA-256 of these bytes
+data/prepared/profiles/rows/<key>.arrow     rows, as a stream, then its SHA-256
 data/prepared/profiles/rows/<key>.json      of one file, or of the first files of a table: what rows came to, with a check
 
 A key is a digest of the files' content, how they are read, and all else that decides the values. Each use makes a file new, so that
@@ -9,6 +10,7 @@ A key is a digest of the files' content, how they are read, and all else that de
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import pyarrow as pa
 
 from headway import __version__
 from headway.errors import DamagedError
@@ -76,6 +79,28 @@ class Kept:
         _remove(path)
         return None
 
+    def table(self, *key: object) -> pa.Table | None:
+        """What `keep_table` wrote under a key; None where it is not there, or damaged."""
+        path = self._path(key, "arrow")
+        try:
+            with pa.memory_map(str(path)) as source:
+                content = source.read_buffer()
+            if hashlib.sha256(memoryview(content)[:-_SUM]).digest() == bytes(memoryview(content)[-_SUM:]):
+                os.utime(path)
+                return pa.ipc.open_stream(content.slice(0, len(content) - _SUM)).read_all()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            pass
+        _remove(path)
+        return None
+
+    def keep_table(self, table: pa.Table, *key: object) -> None:
+        """Write rows under a key."""
+        content = packed(table)
+        with contextlib.suppress(OSError):
+            write_atomically(self._path(key, "arrow"), b"".join((content, hashlib.sha256(content).digest())))
+
     def new_hashes(self, *key: object) -> KeptHashes:
         """A file of hashes to fill."""
         return KeptHashes(self._path(key, "hashes"))
@@ -93,6 +118,24 @@ class Kept:
 
     def _path(self, key: tuple[object, ...], ending: str) -> Path:
         return self._folder / f"{digest([FORM, __version__, *key])}.{ending}"
+
+
+def packed(table: pa.Table) -> bytes:
+    """A table as a stream."""
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_stream(buffer, table.schema) as stream:
+        stream.write_table(table)
+    return buffer.getvalue().to_pybytes()
+
+
+def as_text(table: pa.Table) -> str:
+    """A table as a plain value."""
+    return base64.b64encode(packed(table)).decode()
+
+
+def of_text(text: str) -> pa.Table:
+    """What as_text gave."""
+    return pa.ipc.open_stream(base64.b64decode(text)).read_all()
 
 
 class KeptHashes:
@@ -140,7 +183,7 @@ class KeptHashes:
 def is_whole(path: Path) -> bool:
     """Whether a kept file is undamaged."""
     try:
-        if path.suffix == ".hashes":
+        if path.suffix != ".json":
             content = path.read_bytes()
             return hashlib.sha256(content[:-_SUM]).digest() == content[-_SUM:]
         values = read_json(path)

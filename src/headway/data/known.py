@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from headway import __version__
 from headway.columns.hashes import HASHES
@@ -20,6 +21,9 @@ from headway.data.passes import run
 from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.source import Chunk, Table
 from headway.files.atomic import read_json, write_json
+
+if TYPE_CHECKING:
+    from headway.data.grown import Grown
 
 FORM = 5
 """To be increased when a profile is computed or kept in another way."""
@@ -38,21 +42,39 @@ def profile_known(table: Table, root: Path, folder: Path) -> Profile:
 class KnownProfiles:
     """A `Pass` over the files of a table whose profile does not lie in ``folder``, where it leaves that of each.
 
-    ``rows_of``: how many rows the others have, by their place in Table.files.
+    ``rows_of``: how many rows the others have, by their place in Table.files. ``grown``: where the profile of all files is kept, so that
+    those of the first files need not be added up again.
     """
 
-    def __init__(self, table: Table, root: Path, folder: Path) -> None:
+    def __init__(self, table: Table, root: Path, folder: Path, grown: Grown | None = None) -> None:
         self._kinds, self._root = kinds_of(table), root
         self._files, self.rows_of = table.files, dict[int, int]()
         _ = table.digest  # keeps the files' digests, so that they are hashed once
         self._digests = file_digests(table.files, root)
         self._paths = [folder / f"{file_key(table, file, self._digests[file])}.json" for file in table.files]
         self._whole, self._file, self._part = Profiler(self._kinds), 0, Profiler(self._kinds)
-        for number, path in enumerate(self._paths):
+        self._rows_now = dict[int, int]()
+        self._first = self._take(grown)
+        for number, path in enumerate(self._paths[self._first :], self._first):
             part = _read(path, list(self._kinds))
             if part is not None:
                 self._whole.merge(part)
                 self.rows_of[number] = part.rows
+
+    def _take(self, grown: Grown | None) -> int:
+        """Begin with the profile of the first files, where it is kept. Returns how many these are."""
+        count, values = grown.values("profile", list(self._kinds)) if grown is not None else (0, {})
+        if count:
+            self._whole.merge(Profile.from_json(values))
+            self.rows_of.update(enumerate(values["rows_of"]))
+        return count
+
+    def keep(self, grown: Grown) -> None:
+        """Keep the profile of all files, which are read."""
+        if self._first < len(self._files):
+            rows_of = {**self.rows_of, **self._rows_now}
+            rows = [rows_of.get(number, 0) for number in range(len(self._files))]
+            grown.keep({**_plain(self._whole.profile()), "rows_of": rows}, "profile", list(self._kinds))
 
     def columns_of(self, file: int) -> Sequence[str]:
         """All columns of a file that is not known."""
@@ -85,6 +107,7 @@ class KnownProfiles:
         if not is_larger and file_digests([file], self._root)[file] == self._digests[file]:  # else it changed meanwhile
             _keep(self._paths[self._file], part)
         self._whole.merge(part)
+        self._rows_now[self._file] = part.rows
 
 
 def file_key(table: Table, file: str, digest: str) -> str:
@@ -95,13 +118,18 @@ def file_key(table: Table, file: str, digest: str) -> str:
 
 
 def _keep(path: Path, profile: Profile) -> None:
-    """Write a profile with all its values, so that a profile that is read back is the same."""
-    columns = {name: column.to_json(heavy=None) for name, column in profile.columns.items()}
-    values = {**profile.to_json(), "columns": columns}
+    """Write a profile."""
+    values = _plain(profile)
     try:
         write_json(path, {**values, "check": _check(values)})
     except OSError:  # a kept profile only saves time
         return
+
+
+def _plain(profile: Profile) -> dict[str, object]:
+    """With all its values, so that a profile that is read back is the same."""
+    columns = {name: column.to_json(heavy=None) for name, column in profile.columns.items()}
+    return {"rows": profile.rows, "columns": columns}
 
 
 def _check(values: Mapping[str, object]) -> str:

@@ -6,6 +6,7 @@ need every value (medians, quantiles, uniqueness) are exact: a column's distinct
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from headway.errors import ConfigError
 
 if TYPE_CHECKING:
     from headway.data.chunks import Chunk, Streamed
+    from headway.data.grown import Grown
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,38 @@ class Metrics:
                 values = self._meters[_key(request)]
                 assert isinstance(values, Values)
                 values.with_rows = True
-        self._columns = list(dict.fromkeys(name for meter in self._meters.values() for name in meter.columns))
+        self._first = dict.fromkeys(self._meters, 0)
 
-    def columns_of(self, file: int) -> Sequence[str]:  # noqa: ARG002
-        """All that the requests name."""
-        return self._columns
+    def go_on(self, grown: Grown) -> None:
+        """Let each meter go on behind the first files, where what they came to is kept."""
+        count, values = grown.values("metrics")
+        for key, meter in self._meters.items() if count else ():
+            if (state := values.get(_name(key, meter))) is not None:
+                meter.take(state)
+                self._first[key] = count
 
-    def block(self, chunk: Chunk) -> list[Any]:
+    def keep(self, grown: Grown) -> None:
+        """Keep what all files came to, which are read."""
+        states: dict[str, object] = {}
+        for key, meter in self._meters.items():
+            with contextlib.suppress(pa.ArrowException, TypeError):  # of values that are no single Arrow type
+                if (state := meter.to_json()) is not None:
+                    states[_name(key, meter)] = state
+        grown.keep(states, "metrics")
+
+    def columns_of(self, file: int) -> Sequence[str]:
+        """All that the requests name, of files that are not added yet."""
+        names = (name for key, meter in self._meters.items() if file >= self._first[key] for name in meter.columns)
+        return list(dict.fromkeys(names))
+
+    def block(self, chunk: Chunk) -> dict[tuple[Any, ...], Any]:
         """What some rows come to, for each meter. Raises ConfigError where a column's type has no such metric."""
         columns = Columns(chunk)
-        return [self._measured(key, meter, columns) for key, meter in self._meters.items()]
+        return {
+            key: self._measured(key, meter, columns)
+            for key, meter in self._meters.items()
+            if chunk.file >= self._first[key]
+        }
 
     def _measured(self, key: tuple[Any, ...], meter: Meter, columns: Columns) -> Any:
         """Raises ConfigError where the column's type has no such metric, as text of a CSV file has no range."""
@@ -82,10 +106,10 @@ class Metrics:
                 "remove the expectation, or give the column its kind under data.features"
             ) from None
 
-    def add(self, partial: list[Any]) -> None:
+    def add(self, partial: dict[tuple[Any, ...], Any]) -> None:
         """Add rows."""
-        for meter, one in zip(self._meters.values(), partial, strict=True):
-            meter.add(one)
+        for key, one in partial.items():
+            self._meters[key].add(one)
 
     def lacking(self, requests: Sequence[Request]) -> list[Request]:
         """The requests that another pass must measure."""
@@ -144,6 +168,10 @@ _OF_VALUES = (
 )
 
 _OF_MOMENTS = ("column.mean", "column.sum", "column.standard_deviation")
+
+
+def _name(key: tuple[Any, ...], meter: Meter) -> str:
+    return repr((*key, isinstance(meter, Values) and meter.with_rows))
 
 
 def _key(request: Request) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from headway.data.chunks import Chunk
 from headway.data.conditions import measurable, plain_number, rows_at_stake, violations
+from headway.data.kept import as_text, of_text
 
 EXAMPLES = 5
 """So many of the rows that break a condition are kept."""
@@ -86,6 +87,14 @@ class Meter(ABC):
     def add(self, partial: Any) -> None:
         """Add what ``measure`` returned for the next rows."""
 
+    def to_json(self) -> dict[str, object] | None:
+        """What was added so far, as plain values; None where that is too much to keep."""
+        return None
+
+    def take(self, values: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """Go on from what `to_json` gave, before anything is added."""
+        raise AssertionError(f"{type(self).__name__} keeps nothing")
+
 
 class Ends(Meter):
     """The least and the greatest value."""
@@ -103,6 +112,12 @@ class Ends(Meter):
         if low is not None:
             self.low = low if self.low is None else min(self.low, low)
             self.high = high if self.high is None else max(self.high, high)
+
+    def to_json(self) -> dict[str, object]:
+        return {"ends": as_text(pa.table({"end": [self.low, self.high]}))}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        self.low, self.high = of_text(values["ends"])["end"].to_pylist()
 
 
 class Moments(Meter):
@@ -142,6 +157,13 @@ class Moments(Meter):
         if not self.n:
             return None
         return float(self._mean) if np.isfinite(self._mean) else self.sum / self.n
+
+    def to_json(self) -> dict[str, object]:
+        return {"n": self.n, "sum": self.sum, "mean": float(self._mean), "squares": float(self._squares)}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        self.n, self.sum = values["n"], values["sum"]
+        self._mean, self._squares = np.float64(values["mean"]), np.float64(values["squares"])
 
     @property
     def deviation(self) -> float | None:
@@ -189,6 +211,17 @@ class Condition(Meter):
         self.count += count
         self.examples += examples[: EXAMPLES - len(self.examples)]
 
+    def to_json(self) -> dict[str, object]:
+        values = [value if isinstance(value, tuple) else (value,) for _, value in self.examples]
+        columns = {str(place): list(column) for place, column in enumerate(zip(*values, strict=True))}
+        rows = [row for row, _ in self.examples]
+        return {"count": self.count, "rows": rows, "values": as_text(pa.table(columns))}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        columns = [column.to_pylist() for column in of_text(values["values"]).columns]
+        examples = list(zip(*columns, strict=True)) if len(columns) > 1 else columns[0] if columns else []
+        self.count, self.examples = values["count"], list(zip(values["rows"], examples, strict=True))
+
 
 class AtStake(Meter):
     """Counts the rows of a pair of columns that are not ignored for missing values."""
@@ -205,3 +238,9 @@ class AtStake(Meter):
     def add(self, partial: int) -> None:
         """Add rows."""
         self.count += partial
+
+    def to_json(self) -> dict[str, object]:
+        return {"count": self.count}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        self.count = values["count"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -18,7 +19,9 @@ from headway.data.checks import (
 )
 from headway.data.documents import Examined as Looked
 from headway.data.documents import check_documents
+from headway.data.grown import Grown
 from headway.data.known import KnownProfiles
+from headway.data.measure import Metrics
 from headway.data.passes import run
 from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.source import Table
@@ -125,14 +128,15 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
     judgement = quality.Judgement(project.validation.expectations, table)
     if _size(table) > LARGE:
         judgement.prepare()
-    alone = root is None or table.is_text  # for documents, a profile of each file would be useless
-    profiler = (
-        Profiler(kinds_of(table)) if alone else KnownProfiles(table, root, root / "data" / "prepared" / "profiles")
-    )
     rows = _RowPasses(project, table, root) if table.targets else None
-    passes = [profiler, judgement.metrics, *(rows.passes if rows is not None else ())]
-    count = run(table, passes, rows_of=profiler.rows_of if isinstance(profiler, KnownProfiles) else {})
-    profile = profiler.profile()
+    growing = (judgement.metrics, *(() if rows is None else (rows.sample,)))
+    if root is None or table.is_text:  # for documents, a profile of each file would be useless
+        profiler = Profiler(kinds_of(table))
+        count = run(table, [profiler, *growing, *(() if rows is None else (rows.hashes,))])
+        profile = profiler.profile()
+    else:
+        profile = _examine_new(table, root, growing, rows)
+        count = profile.rows
     findings, documents = check_columns(profile, table, project.data, project.task), None
     if not any(f.severity == "stop" for f in findings):
         report.progress(0.5, "looking for leaks and overlap")
@@ -147,11 +151,24 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
     return Examined(project.name, table, profile, tuple(findings), verdict, documents)
 
 
+def _examine_new(table: Table, root: Path, growing: Sequence[Metrics | Sample], rows: _RowPasses | None) -> Profile:
+    """Pass over the files that were not passed over before."""
+    grown = Grown(table, kept_rows(root))
+    profiler = KnownProfiles(table, root, root / "data" / "prepared" / "profiles", grown)
+    for one in growing:
+        one.go_on(grown)
+    run(table, [profiler, *growing, *(() if rows is None else (rows.hashes,))], rows_of=profiler.rows_of)
+    profile = profiler.profile()
+    for one in (profiler, *growing):
+        one.keep(grown)
+    return profile
+
+
 def refuse(project: Project, root: Path) -> None:
     """Raise what `examine` raises, and DataError for what stops a run, without the expectations."""
     table = table_of(project, root)
     profiler, rows = Profiler(kinds_of(table)), _RowPasses(project, table)
-    run(table, [profiler, *rows.passes])
+    run(table, [profiler, rows.hashes, rows.sample])
     findings = check_columns(profiler.profile(), table, project.data, project.task)
     if not any(f.severity == "stop" for f in findings):
         findings += rows.findings()
@@ -174,10 +191,9 @@ class _RowPasses:
         self._project, self._table = project, table
         plain = Division(table, project.split, kept=None if root is None else kept_rows(root))
         content = [] if plain.equal_rows_stay_together else [content_columns(table)]
-        self._hashes = plain.hashing(*content)
-        self._sample = Sample([*table.kinds, table.target], 2 * sample_rows(len(table.kinds) + 1))
-        self._division = Division(table, project.split, self._hashes)
-        self.passes = (self._hashes, self._sample)
+        self.hashes = plain.hashing(*content)
+        self.sample = Sample([*table.kinds, table.target], 2 * sample_rows(len(table.kinds) + 1))
+        self._division = Division(table, project.split, self.hashes)
 
     def findings(self) -> list[Finding]:
         """After the passes."""
@@ -185,7 +201,7 @@ class _RowPasses:
         target, values = refuse_unfit(project, table, division)
         moment = project.split.column if project.split.by == "time" else None
         harmless = (moment, *project.data.late)
-        findings = check_leaks(table, division.parts, project.validation, harmless, self._sample)
+        findings = check_leaks(table, division.parts, project.validation, harmless, self.sample)
         if not division.equal_rows_stay_together:
-            findings += check_overlap(table, division.parts, project.validation, self._hashes.of(1))
+            findings += check_overlap(table, division.parts, project.validation, self.hashes.of(1))
         return findings + check_shares(division) + check_classes(division, target.classes, values)
