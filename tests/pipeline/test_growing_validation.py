@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ import pandas as pd
 import pytest
 
 from headway.data import checks, source
-from headway.data.config import SplitConfig
 from headway.pipeline.runs import table_of
 from headway.pipeline.validation import examine
 from headway.project import Project
@@ -40,7 +40,9 @@ EXPECTATIONS: list[dict[str, Any]] = [
 ]
 
 
-def project(expectations: list[dict[str, Any]] = EXPECTATIONS, **split: Any) -> Project:
+def project(
+    expectations: list[dict[str, Any]] = EXPECTATIONS, split: Mapping[str, str] = MappingProxyType({})
+) -> Project:
     features = {"age": "numeric", "town": "categorical", "note": "text", "seen": "date", "id": "numeric"}
     values = {
         "name": "months",
@@ -98,7 +100,7 @@ def test_a_new_file_alone_is_read(
 ) -> None:
     monkeypatch.setattr("headway.pipeline.validation.sample_rows", lambda _: sample)
     monkeypatch.setattr(checks, "sample_rows", lambda _: sample)
-    root, other, own = tmp_path / "root", tmp_path / "other", project(**split)
+    root, other, own = tmp_path / "root", tmp_path / "other", project(split=split)
     for month in (1, 2):
         write(root, month)
     findings(own, root)
@@ -144,7 +146,7 @@ def test_a_file_before_the_others_begins_anew(tmp_path: Path) -> None:
 
 
 def test_a_grown_table_is_divided_as_one_that_is_new(tmp_path: Path) -> None:
-    own = project(**SplitConfig(by="stratified").model_dump(include={"by"}))
+    own = project(split={"by": "stratified"})
     write(tmp_path, 1)
     examine(own, table_of(own, tmp_path), Silent(), tmp_path)
     with_class = pd.read_parquet(tmp_path / "rows" / "2024-01.parquet")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from headway.data.file_keys import file_key
 from headway.data.kept import Kept
-from headway.data.known import file_key
 
 if TYPE_CHECKING:
     from headway.data.source import Table
@@ -30,7 +30,7 @@ class Grown:
             whole.update(file_key(table, file, self._contents[file]).encode())
             self._digests.append(whole.hexdigest())
 
-    def values(self, *name: object) -> tuple[int, dict[str, Any]]:
+    def values(self, *name: object) -> tuple[int, Mapping[str, Any]]:
         """How many of the files are in what was kept, at most all, and the values; 0 where nothing was."""
         for count in range(len(self._digests), 0, -1):
             if (values := self._kept.values(*name, self._digests[count - 1])) is not None:

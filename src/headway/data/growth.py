@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headway.data.config import SPLITS
-from headway.data.known import file_key
+from headway.data.file_keys import file_key
 from headway.data.prepare import Preparation
 from headway.data.progress import Progress
 from headway.data.raw import END, RAW_TEST

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from headway.columns.mixing import spread
 from headway.data.chunks import Chunk
 from headway.data.digests import file_digests
+from headway.data.file_keys import file_key
 from headway.data.identity import GOLDEN, RowHashes
 from headway.data.kept import Kept, KeptHashes
-from headway.data.known import file_key
 from headway.data.scratch import Scratch
 
 if TYPE_CHECKING:

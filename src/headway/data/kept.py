@@ -41,7 +41,7 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def values(self, *key: object) -> dict[str, Any] | None:
+    def values(self, *key: object) -> Mapping[str, Any] | None:
         """What `keep` wrote under a key; None where it is not there, or damaged."""
         path = self._path(key, "json")
         try:

@@ -10,13 +10,12 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headway import __version__
 from headway.columns.hashes import HASHES
 from headway.data.digests import file_digests
-from headway.data.folders import folder_values
+from headway.data.file_keys import file_key
 from headway.data.passes import run
 from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.source import Chunk, Table
@@ -24,9 +23,6 @@ from headway.files.atomic import read_json, write_json
 
 if TYPE_CHECKING:
     from headway.data.grown import Grown
-
-FORM = 5
-"""To be increased when a profile is computed or kept in another way."""
 
 
 def profile_known(table: Table, root: Path, folder: Path) -> Profile:
@@ -108,13 +104,6 @@ class KnownProfiles:
             _keep(self._paths[self._file], part)
         self._whole.merge(part)
         self._rows_now[self._file] = part.rows
-
-
-def file_key(table: Table, file: str, digest: str) -> str:
-    """A digest of a file's content and of all that decides what is read of it."""
-    values = [FORM, __version__, table.how, table.task, list(kinds_of(table).items()), PurePath(file).suffix, digest]
-    values += [folders] if (folders := folder_values(file)) else []
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _keep(path: Path, profile: Profile) -> None:

@@ -1,0 +1,25 @@
+"""The names of what is kept of a file, so that it is not read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from headway import __version__
+from headway.data.folders import folder_values
+from headway.data.profile import kinds_of
+
+if TYPE_CHECKING:
+    from headway.data.source import Table
+
+FORM = 5
+"""To be increased when a profile is computed or kept in another way."""
+
+
+def file_key(table: Table, file: str, digest: str) -> str:
+    """A digest of a file's content and of all that decides what is read of it."""
+    values = [FORM, __version__, table.how, table.task, list(kinds_of(table).items()), PurePath(file).suffix, digest]
+    values += [folders] if (folders := folder_values(file)) else []
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
