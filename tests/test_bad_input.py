@@ -159,3 +159,44 @@ def test_a_full_disk_is_one_line_and_with_room_again_the_stage_succeeds(
     for name in list(steps)[list(steps).index(stage) if stage != "start" else 0 :]:
         steps[name](run, small_disk, Silent())
     assert run.result is not None
+
+
+FURTHER: dict[str, tuple[list[object], str]] = {
+    "another type": (
+        [1, "x"],
+        "1.parquet: a column must have one type in all files, but u is text here and a number in",
+    ),
+    "gone": ([1, None], "1.parquet: all files must have the same columns, but it lacks u, which 0.parquet has"),
+}
+
+
+@pytest.mark.parametrize("rule", ["column_values_to_not_be_null", "column_values_to_be_unique"])
+@pytest.mark.parametrize("name", FURTHER)
+def test_a_column_that_is_only_validated_is_of_one_type_in_all_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, rule: str
+) -> None:
+    values, said = FURTHER[name]
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "conf").mkdir()
+    for number, value in enumerate(values):
+        part = frame(50) if value is None else frame(50).assign(u=value)
+        part.to_parquet(tmp_path / "rows" / f"{number}.parquet")
+    rows = "{source: rows, target: y, features: {a: numeric}, ignore: {u: a key}}"
+    stated = f"task: classification\ndata: {rows}\nvalidation: {{expectations: [{{expect: {rule}, column: u}}]}}\n"
+    (tmp_path / "conf" / "t.yaml").write_text(stated)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "t"]) == 3
+    assert said in capsys.readouterr().err
+
+
+def test_widths_may_differ_where_a_column_is_only_validated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "parquet").unlink()
+    folder = tmp_path / "data" / "raw" / "rows.parquet"
+    folder.mkdir()
+    for number, kind in enumerate([np.int32, np.float64]):
+        frame(50).assign(u=np.arange(50, dtype=kind) + 50 * number).to_parquet(folder / f"{number}.parquet")
+    stated = (tmp_path / "conf" / "rows.yaml").read_text()
+    rules = "validation: {expectations: [{expect: column_values_to_be_unique, column: u}]}\n"
+    (tmp_path / "conf" / "rows.yaml").write_text(stated + rules)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "rows"]) == 0

@@ -48,17 +48,7 @@ def find_files(source: str, root: Path, setting: str = "data.source", texts: boo
     """
     refuse_credentials(source, setting)
     if "://" in source:
-        system, inner = open_url(source)
-        info = system.get_file_info(inner)
-        if info.type == pafs.FileType.File:
-            return [source]
-        infos = system.get_file_info(pafs.FileSelector(inner, recursive=True, allow_not_found=True))
-        inside = [info.path for info in infos if info.type == pafs.FileType.File]
-        scheme = source.split("://", 1)[0]
-        files = sorted(f"{scheme}://{path}" for path in inside if texts or suffix_of(path) in FORMATS)
-        if not files:
-            raise DataError(f"{setting} must be a file or a folder of files, but there is none at {source}")
-        return files
+        return _remote_files(source, setting, texts)
     path = Path(source).expanduser()
     path = path if path.is_absolute() else root / path
     if path.is_dir():
@@ -89,13 +79,31 @@ def _images(folder: Path) -> int:
     return sum(path.suffix.lower() in IMAGES and not _hidden(path, folder) for path in folder.rglob("*"))
 
 
+def _remote_files(source: str, setting: str, texts: bool) -> list[str]:
+    """As find_files, of an address. The settings behind its ? are those of each file in it, too."""
+    system, inner = open_url(source)
+    try:
+        if system.get_file_info(inner).type == pafs.FileType.File:
+            return [source]
+        infos = system.get_file_info(pafs.FileSelector(inner, recursive=True, allow_not_found=True))
+    except OSError as error:
+        raise DataError(f"{setting} must be readable, but {source}: {first_line(error)}") from None
+    inside = [info.path for info in infos if info.type == pafs.FileType.File]
+    scheme, _, rest = source.partition("://")
+    settings = "".join(rest.partition("?")[1:])
+    files = [f"{scheme}://{path}{settings}" for path in sorted(inside) if texts or suffix_of(path) in FORMATS]
+    if not files:
+        raise DataError(f"{setting} must be a file or a folder of files, but there is none at {source}")
+    return files
+
+
 def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
 
 
 def suffix_of(name: str) -> str:
     """The ending of a file's name, in small letters, without that of its packing."""
-    path = PurePath(name)
+    path = PurePath(name.partition("?")[0] if "://" in name else name)
     return PurePath(path.stem).suffix.lower() if path.suffix.lower() in PACKED else path.suffix.lower()
 
 
@@ -119,6 +127,10 @@ def format_of(files: Sequence[str], form: str, texts: bool = False) -> str:
 
 def open_url(url: str) -> tuple[pafs.FileSystem, str]:
     """The file system and the path inside it. Raises ConfigError for a scheme that pyarrow does not know."""
+    if url.lower().startswith(("http://", "https://")):
+        raise ConfigError(
+            f"data.source must be a file or an address of a storage such as s3://, but is {url}; download it first"
+        )
     try:
         return pafs.FileSystem.from_uri(url)
     except (pa.ArrowInvalid, OSError) as error:

@@ -87,6 +87,17 @@ class Table:
         table._extension = extension
         return table
 
+    def carrying(self, names: Sequence[str]) -> Table:
+        """The same rows, where further columns ``names`` are of one type in all files. Raises DataError for files of which one lacks them,
+        or has another kind of values in them.
+        """
+        further = {name: name for name in names if name not in self.columns}
+        if not further:
+            return self
+        table = copy(self)
+        table._common = self._common | checked_schema(self.files, self._schema_of, further)[1]
+        return table
+
     def refuse_made(self, names: Sequence[str]) -> None:
         """Raise ConfigError where the files have a column of the name of one that is made of others."""
         for name in names:

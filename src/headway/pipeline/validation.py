@@ -33,6 +33,7 @@ from headway.pipeline.runs import documents_of, kept_rows, table_of
 from headway.project import Project
 from headway.quality import judge as quality
 from headway.quality.page import Entry, page
+from headway.quality.statement import columns_judged
 from headway.run.report import Reporter
 
 
@@ -124,6 +125,7 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
     With ``root``, files that were profiled before are not profiled again, and the new ones' profiles are kept.
     """
     quality.check(project.validation.expectations, table.present)
+    table = table.carrying(columns_judged(project.validation.expectations))
     report.progress(0.05, "reading the rows")
     judgement = quality.Judgement(project.validation.expectations, table)
     if _size(table) > LARGE:

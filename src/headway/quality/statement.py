@@ -18,6 +18,14 @@ def columns_of(expectation: Expectation) -> list[str]:
     return [name for name in names if name is not None]
 
 
+def columns_judged(expectations: Sequence[Expectation]) -> list[str]:
+    """The columns of whose values some of them are."""
+    of_values = {name for name, rule in RULES.items() if rule.about}
+    return list(
+        dict.fromkeys(c for e in expectations if e.expect.removeprefix("expect_") in of_values for c in columns_of(e))
+    )
+
+
 def rule_of(expectation: Expectation, number: int, present: Sequence[str]) -> Rule:
     where = f"validation.expectations[{number}]"
     name = expectation.expect.removeprefix("expect_")
