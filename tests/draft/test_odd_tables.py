@@ -107,6 +107,17 @@ def test_columns_that_no_type_reads_are_set_aside_by_name(tmp_path: Path) -> Non
     assert stages.check("t", tmp_path, [], Silent()).failures == ()
 
 
+def test_whole_numbers_that_a_float_cannot_tell_apart_are_keys_or_codes(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    large = np.arange(ROWS, dtype=np.uint64) + 2**63
+    rows = base(each=large, code=large % 50 + 2**62, far=large * 2**20 % 2**53)
+    rows.to_parquet(tmp_path / "t.parquet")
+    draft("t.parquet", "y", None, tmp_path)
+    data = load_project("t", tmp_path).data
+    assert data.keys == ("each",)
+    assert data.features == {"x": "numeric", "code": "categorical", "far": "numeric"}
+
+
 def test_few_rows_and_rare_classes_are_told_what_cannot_be_known(tmp_path: Path) -> None:
     decisions = [*made(tmp_path, "twelve rows").decisions]
     assert (

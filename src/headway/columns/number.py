@@ -193,7 +193,9 @@ class NumericColumn(ColumnType):
         return values.to_numpy(np.float64, na_value=np.nan)
 
     def recognise(self, specimen: Specimen) -> Guess | None:
-        return self._recognise_number(specimen) if is_number(specimen.present) else None
+        if not is_number(specimen.present) or _are_one(specimen):
+            return None
+        return self._recognise_number(specimen)
 
     def _recognise_number(self, specimen: Specimen) -> Guess:
         values = numbers(specimen.present).to_numpy()
@@ -252,6 +254,13 @@ def _unit_of_time(values: np.ndarray) -> str:
     whole = bool((values == np.floor(values)).all())
     fits = (unit for unit, n in UNITS_OF_TIME.items() if first * n <= values.min() and values.max() <= last * n)
     return next(fits, "") if whole else ""
+
+
+def _are_one(specimen: Specimen) -> bool:
+    """Whether two or more whole numbers are one 64-bit float, as ids near 2**63 are: then they are read as texts."""
+    if not specimen.texts.str.fullmatch(r"-?\d{16,}").any() or not specimen.texts.str.fullmatch(r"-?\d+").all():
+        return False
+    return 2 * len(np.unique(numbers(specimen.present).to_numpy())) <= specimen.distinct
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
