@@ -175,7 +175,7 @@ FURTHER: dict[str, tuple[list[object], str]] = {
 def test_a_column_that_is_only_validated_is_of_one_type_in_all_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, rule: str
 ) -> None:
-    values, said = FURTHER[name]
+    values, line = FURTHER[name]
     (tmp_path / "rows").mkdir()
     (tmp_path / "conf").mkdir()
     for number, value in enumerate(values):
@@ -186,7 +186,7 @@ def test_a_column_that_is_only_validated_is_of_one_type_in_all_files(
     (tmp_path / "conf" / "t.yaml").write_text(stated)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["check", "t"]) == 3
-    assert said in capsys.readouterr().err
+    assert line in capsys.readouterr().err
 
 
 def test_widths_may_differ_where_a_column_is_only_validated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
