@@ -161,7 +161,7 @@ def test_a_full_disk_is_one_line_and_with_room_again_the_stage_succeeds(
     assert run.result is not None
 
 
-FURTHER: dict[str, tuple[list[object], str]] = {
+FURTHER: dict[str, tuple[list[Any], str]] = {
     "another type": (
         [1, "x"],
         "1.parquet: a column must have one type in all files, but u is text here and a number in",
