@@ -87,7 +87,7 @@ def test_naive_forecasts_are_pandas_shifts_of_each_group_and_need_no_model(tmp_p
     project, decisions = write(tmp_path, table)
     assert project.data.series == SeriesConfig(groups=("shop",), step="1 day", season=7)
     assert (project.split.by, project.split.column) == ("time", "day")
-    assert any(line.startswith("rows are a time series of each shop, one row per 1 day by day") for line in decisions)
+    assert any(line.startswith("rows are a time series of each shop in steps of 1 day (day)") for line in decisions)
     project = load_project("rows", tmp_path, ["data.series.horizon=2"])
     run = runs.start(project, tmp_path)
     stages.validate(run, tmp_path, Silent())

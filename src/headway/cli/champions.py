@@ -15,7 +15,7 @@ from headway.pipeline.terminal import terminal_of
 def watch(options: argparse.Namespace) -> int:
     """Compare the newest rows with the champion's training."""
     from headway.pipeline import watching
-    from headway.watch.result import table
+    from headway.watch.result import left_out, table
 
     root, terminal = find_root(), terminal_of(options)
     interrupt_on(signal.SIGTERM, *hangup())
@@ -28,6 +28,8 @@ def watch(options: argparse.Namespace) -> int:
     with terminal.stage("watch"):
         result = watching.watch(run, root, terminal)
     terminal.table(table(result), "nothing was compared")
+    for line in left_out(result):
+        terminal.line(line)
     terminal.line(f"report: {run.path / 'watch.md'}")
     if options.json:
         print(json.dumps({"project": options.project, "run_directory": str(run.path), **result.to_json()}, default=str))

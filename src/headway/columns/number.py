@@ -201,7 +201,11 @@ class NumericColumn(ColumnType):
         values = numbers(specimen.present).to_numpy()
         finite, distinct = values[np.isfinite(values)], specimen.distinct
         if len(finite) < len(values):
-            return Guess("ignore", None, f"{len(values) - len(finite):,} values are infinite; mend them to use it")
+            return Guess(
+                "ignore",
+                None,
+                f"infinite in {len(values) - len(finite):,} of {len(values):,} rows; mend them to use it",
+            )
         if np.abs(finite).max() > LARGEST:
             return Guess("ignore", None, f"numbers as large as {np.abs(finite).max():g}; correct them to use it")
         whole = bool((values == np.floor(values)).all())

@@ -304,6 +304,8 @@ def _decisions(plan: Plan, has_model: bool) -> list[str]:
         lines += _first([f"{column}: {own}, {plan.why[column]}" for column, own in some], f"{kind} columns")
     lines += [f"{column}: key, {plan.why[column]}" for column in plan.keys]
     lines += [] if plan.weight is None else [f"{plan.weight}: weight, how much each row counts in training"]
-    lines += _first([f"{column}: ignored, {reason}" for column, reason in plan.ignore.items()], "ignored columns")
+    lines += _first(
+        [f"{column or '(no name)'}: ignored, {reason}" for column, reason in plan.ignore.items()], "ignored columns"
+    )
     lines += [] if has_model else [f"model: {plan.model}, {plan.why['model']}"]
     return [" ".join(line.split()) for line in [*lines, *plan.notes]]

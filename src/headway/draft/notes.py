@@ -70,7 +70,7 @@ def about_time(plan: Plan) -> list[str]:
         return [f"rows have a time, {dates[0]}: if the model is to predict the future, split by it"] if dates else []
     of = f" of each {' and '.join(series.groups)}" if series.groups else ""
     notes = [
-        f"rows are a time series{of}, one row per {series.step} by {series.moment}: the newest rows are the test, "
+        f"rows are a time series{of} in steps of {series.step} ({series.moment}): the newest rows are the test, "
         "and naive forecasts are among the baselines"
     ]
     config = series.config

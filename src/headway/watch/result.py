@@ -10,6 +10,9 @@ from headway.quality.judge import Result
 from headway.run.report import markdown_table
 from headway.watch.judge import Shift
 
+SHOWN = 100
+"""Columns in the terminal and on the page; watch.json has all."""
+
 
 @dataclass(frozen=True)
 class Belonging(Record):
@@ -46,7 +49,7 @@ class WatchResult(Record):
 
 
 def table(result: WatchResult) -> list[dict[str, str]]:
-    """Every column's numbers as rows of text, the largest drift first."""
+    """The columns' numbers as rows of text, the largest drift first; of a wide table the first SHOWN."""
     order = sorted(result.columns, key=lambda c: (not c.drifted, -(c.psi or 0)))
     return [
         {
@@ -59,8 +62,15 @@ def table(result: WatchResult) -> list[dict[str, str]]:
             "nulls before": f"{c.nulls_before:.2%}",
             "nulls now": f"{c.nulls_now:.2%}",
         }
-        for c in order
+        for c in order[:SHOWN]
     ]
+
+
+def left_out(result: WatchResult) -> list[str]:
+    """A line on the columns that the table leaves out, if any."""
+    rest = result.columns[SHOWN:]
+    drifted = max(0, len(result.drifted_columns) - SHOWN)
+    return [f"and {len(rest):,} more columns, of which {drifted:,} drifted: watch.json has each"] if rest else []
 
 
 def _uncompared(column: Shift) -> str:
@@ -78,6 +88,7 @@ def page(result: WatchResult) -> str:
         result.summary,
         f"{result.units.text} of {files} ({result.why}), against the training of version {result.champion}.",
         markdown_table(table(result)),
+        *left_out(result),
         *(f"- {text}" for text in result.broken),
         "PSI above its limit counts only where it is also more than chance explains (`by chance`).",
         *_explanation(result.units),
