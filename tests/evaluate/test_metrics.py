@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from functools import partial
+from functools import partial, partialmethod
 from typing import Any
 
 import numpy as np
@@ -184,6 +184,37 @@ def test_all_right_or_all_wrong_has_the_exact_interval_of_a_share_and_never_one_
     of_many = measure("classification", target, np.pad(prediction, ((0, 0), (0, 1))), 200)
     assert of_many["accuracy"].low == pytest.approx(0.025 ** (1 / 200))
     assert of_many["recall"].is_point, "a mean over classes is no share of rows"
+
+
+def test_few_rows_of_which_all_are_right_have_the_exact_interval_though_a_resample_may_hold_none_of_them() -> None:
+    """A resample without the only alarm has the precision 0; Clopper and Pearson's lower end of 1 in 1 is 0.025."""
+    target, score = (np.arange(300) < 3).astype(int), np.where(np.arange(300) == 1, 0.9, 0.1)
+    prediction = np.stack([1 - score, score], 1)
+    measured = measure("classification", target, prediction, 200)
+    assert (measured["precision"].value, measured["precision"].high) == (1.0, 1.0)
+    assert measured["precision"].low == pytest.approx(0.025)
+    of_each = measure_classes(("no", "yes"), target, prediction, 200, Units("row", 300))
+    assert of_each["yes"].metrics["precision"] == measured["precision"]
+    all_found = measure("classification", target, np.stack([1 - target, target], 1) * 0.8 + 0.1, 200)
+    assert all_found["recall"].low == pytest.approx(0.025 ** (1 / 3))
+    together = measure("classification", target, prediction, 200, units=Units.of("group", np.arange(300) // 2))
+    assert together["precision"].low == 0.0, "rows that belong together keep the interval of their resamples"
+
+
+def test_a_difference_of_a_rare_event_is_as_uncertain_as_all_its_rows_say_also_where_a_sample_holds_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(4)
+    rows = 30_000
+    sample = Units("row", rows).sample(0, 3000)
+    assert sample is not None
+    target = np.zeros(rows, np.int64)
+    target[np.setdiff1d(np.arange(rows), sample)[::5000]] = 1
+    scores = [np.clip(0.4 * target + 0.6 * rng.random(rows), 0, 1) for _ in range(2)]
+    a, b = (np.stack([1 - score, score], 1) for score in scores)
+    of_all = differences("auc", target, a, b, 200)
+    monkeypatch.setattr(Units, "sample", partialmethod(Units.sample, most=3000))
+    assert differences("auc", target, a, b, 200) == of_all
 
 
 def test_average_precision_decides_where_the_event_is_rare_and_the_rate_is_said() -> None:

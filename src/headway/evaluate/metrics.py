@@ -30,6 +30,9 @@ METRICS: Mapping[str, Metric] = {
 }
 """The metrics of all tasks."""
 
+FEWEST_RARER = 100
+"""Rows of the rarer class that a sample has at least."""
+
 
 def measure(
     task: TaskName,
@@ -89,7 +92,7 @@ def differences(
     difference = first - second if definition.higher_is_better else second - first
     deciding = deciding_units(metric, target, a, units)
     draws = Bootstrap(units, resamples, seed).draws({"difference": apart}, {"difference": difference})["difference"]
-    sample = units.sample(seed)
+    sample = _sample(definition, target, units, seed)
     t, p, q = (target, a, b) if sample is None else (target[sample], a[sample], b[sample])
     most = 0.0
     if definition.counts_cases:
@@ -112,6 +115,14 @@ def _apart(metric: Metric, target: np.ndarray, a: np.ndarray, b: np.ndarray) -> 
     sign = 1.0 if metric.higher_is_better else -1.0
     parts = metric.resampled(target, a, {}), metric.resampled(target, b, {})
     return Combined(parts, lambda values: sign * (values[0] - values[1]))
+
+
+def _sample(metric: Metric, target: np.ndarray, units: Units, seed: int) -> np.ndarray | None:
+    """The numbers of some rows; None for all: few, or of a class that decides and is so rare that a sample may hold no row of it."""
+    sample = units.sample(seed)
+    if sample is not None and metric.needs_rarer and np.bincount(target[sample], minlength=2).min() < FEWEST_RARER:
+        return None
+    return sample
 
 
 def _widened(

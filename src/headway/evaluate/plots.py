@@ -1,17 +1,19 @@
 """Pictures, where people would rather look. One style; colours that colour-blind eyes tell apart (Okabe and Ito 2008).
 
-scikit-learn computes the curves; its display classes do not draw them: they round an AUC to two digits, where models differ in the third,
-have no intervals of a calibration, colour a confusion by what they print, and draw residuals of a thousand rows only.
+scikit-learn's display classes do not draw them: they round an AUC to two digits, where models differ in the third, have no intervals
+of a calibration, colour a confusion by what they print, and draw residuals of a thousand rows only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headway.evaluate.curves import Curves, curves_of
 from headway.evaluate.metrics import title_of
 from headway.evaluate.resample import Units
 from headway.evaluate.result import CalibrationBin, Evaluation, Importance
@@ -30,8 +32,8 @@ MOST_COLUMNS = 20
 MOST_POINTS = 600
 """Points of a curve: more cannot be seen."""
 MOST_ROWS = 200_000
-"""Test rows at most, drawn at random, that curves, histograms and densities show: more change nothing that can be seen. Only a confusion
-counts all rows."""
+"""Test rows at most, drawn at random, that histograms and densities show: more change nothing that can be seen. A confusion, a ROC and
+a precision-recall curve count all rows: a sample may hold none of a rare event."""
 
 Predictions = Mapping[str, np.ndarray]
 Points = Sequence[tuple[int, Mapping[str, float | None]]]
@@ -52,6 +54,7 @@ def draw(
     if sample is not None:
         some, which = target[sample], f", {len(sample):,} of {len(target):,} rows"
         few = {name: values[sample] for name, values in predictions.items()}
+    curves = cache(lambda: {name: curves_of(target, predictions[name][:, 1]) for name in _names(predictions)})
     makers: dict[str, Callable[[], Figure | None]] = {
         "learning_curve": lambda: _learning(points),
         "metrics": lambda: _metrics(evaluation, task.baselines[0]),
@@ -60,8 +63,8 @@ def draw(
     of_rows: dict[str, Callable[[], Figure | None]] = {
         "residuals": lambda: _residuals(some, few["model"], which),
         "confusion": lambda: _confusion(classes, target, predictions["model"]),
-        "roc": lambda: _roc(some, few, evaluation, which),
-        "precision_recall": lambda: _precision_recall(some, few, evaluation, which),
+        "roc": lambda: _roc(curves(), evaluation),
+        "precision_recall": lambda: _precision_recall(curves(), float(np.mean(target == 1)), evaluation),
         "calibration": lambda: _calibration(evaluation.calibration, few["model"][:, 1], which),
     }
     makers |= {name: of_rows[name] for name in task.pictures(classes, target)}
@@ -153,15 +156,10 @@ def _names(predictions: Predictions) -> list[str]:
     return [n for n in predictions if n not in ("trivial", "model")] + ["model"]
 
 
-def _few(*curves: np.ndarray) -> list[np.ndarray]:
-    at = np.unique(np.linspace(0, len(curves[0]) - 1, MOST_POINTS).astype(int))
-    return [c[at] for c in curves]
-
-
-def _line(axes: Axes, name: str, x: np.ndarray, y: np.ndarray, label: str) -> None:
+def _line(axes: Axes, name: str, points: np.ndarray, label: str) -> None:
     own = name == "model"
     colour = COLOURS.get(name, GREY)
-    axes.plot(x, y, color=colour, linewidth=2.0 if own else 1.1, alpha=1.0 if own else 0.85, label=label)
+    axes.plot(*points.T, color=colour, linewidth=2.0 if own else 1.1, alpha=1.0 if own else 0.85, label=label)
 
 
 def _with_value(name: str, metric: str, title: str, evaluation: Evaluation) -> str:
@@ -173,33 +171,22 @@ def _with_value(name: str, metric: str, title: str, evaluation: Evaluation) -> s
     return name if estimate is None or estimate.value is None else f"{name}, {title} {estimate.value:.4f}"
 
 
-def _roc(target: np.ndarray, predictions: Predictions, evaluation: Evaluation, which: str) -> Figure:
-    from sklearn.metrics import roc_curve
-
-    figure, axes = _figure(f"ROC{which}", "false positive rate", "true positive rate", 4.8, 4.6)
+def _roc(curves: Mapping[str, Curves], evaluation: Evaluation) -> Figure:
+    figure, axes = _figure("ROC", "false positive rate", "true positive rate", 4.8, 4.6)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
-    for name in _names(predictions):
-        score = predictions[name][:, 1]
-        false, true, _ = roc_curve(target, score)
-        x, y = _few(false, true)
-        _line(axes, name, x, y, _with_value(name, "auc", "AUC", evaluation))
+    for name, own in curves.items():
+        _line(axes, name, own.roc, _with_value(name, "auc", "AUC", evaluation))
     axes.set_aspect("equal")
     _legend(axes, "lower right")
     return figure
 
 
-def _precision_recall(target: np.ndarray, predictions: Predictions, evaluation: Evaluation, which: str) -> Figure:
-    from sklearn.metrics import precision_recall_curve
-
-    figure, axes = _figure(f"Precision and recall{which}", "recall", "precision", 4.8, 4.6)
-    axes.axhline(
-        target.mean(), color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label=f"share of positives {target.mean():.3f}"
-    )
-    for name in _names(predictions):
-        score = predictions[name][:, 1]
-        precision, recall, _ = precision_recall_curve(target, score)
-        x, y = _few(recall, precision)
-        _line(axes, name, x, y, _with_value(name, "average_precision", "average", evaluation))
+def _precision_recall(curves: Mapping[str, Curves], share: float, evaluation: Evaluation) -> Figure:
+    figure, axes = _figure("Precision and recall", "recall", "precision", 4.8, 4.6)
+    label = f"share of positives {share:.3g}"
+    axes.axhline(share, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label=label)
+    for name, own in curves.items():
+        _line(axes, name, own.precision_recall, _with_value(name, "average_precision", "average", evaluation))
     axes.set_ylim(0, 1.02)
     _legend(axes, "best")
     return figure
