@@ -45,6 +45,20 @@ def test_hours_beside_a_column_of_days_are_part_of_the_moment_and_name_no_series
 
 
 @pytest.mark.parametrize(
+    ("form", "groups"),
+    [("S{}", ("slot",)), ("aisle {}", ("slot",)), ("{:02}:30", None), ("{} pm", None), ("{}:00-{}:30", None)],
+)
+def test_a_slot_names_a_series_where_it_holds_neither_numbers_nor_clock_times(
+    root: Path, form: str, groups: tuple[str, ...] | None
+) -> None:
+    rows = sales(6).rename(columns={"store": "slot"})
+    rows.assign(slot=[form.format(n, n) for n in rows["slot"]]).to_csv(root / "t.csv", index=False)
+    draft("t.csv", "sold", None, root)
+    series = load_project("t", root).data.series
+    assert (None if series is None else series.groups) == groups
+
+
+@pytest.mark.parametrize(
     ("name", "kind"),
     [("user_id", "categorical"), ("StoreId", "categorical"), ("zip_code", "categorical"), ("store_size", "numeric")],
 )

@@ -20,6 +20,7 @@ from headway.data.fit import fit
 from headway.data.opening import open_table
 from headway.data.split import TRAIN
 from headway.draft.drafting import draft
+from headway.draft.layout import Choices
 from headway.draft.writing import as_written
 from headway.pipeline import stages
 from headway.project import load_project
@@ -120,7 +121,7 @@ DATES = [
     (["23.11.2024", "24.11.24"], ["2024-11-23", "2024-11-24"]),
     (["March 5, 2024", "June 17, 2024"], ["2024-03-05", "2024-06-17"]),
     (["23/11/2024 08:30", "24/11/2024", "?"], ["2024-11-23 08:30", "2024-11-24", None]),
-    (["2024-03", "2023-11"], ["2024-03-01", "2023-11-01"]),
+    (["2024-03", "2023-11", "1999-12"], ["2024-03-01", "2023-11-01", "1999-12-01"]),
     (["Mar-2024", "Nov-2023"], ["2024-03-01", "2023-11-01"]),
     (["Tue, 05 Mar 2024", "Sat, 23 Nov 2024"], ["2024-03-05", "2024-11-23"]),
     (["Tuesday, March 05, 2024", "Saturday, November 23, 2024"], ["2024-03-05", "2024-11-23"]),
@@ -128,7 +129,10 @@ DATES = [
     (["2024-03-05 10:20:30 UTC", "2024-11-23 00:00:00 UTC"], ["2024-03-05 10:20:30", "2024-11-23"]),
     (["Tue, 05 Mar 2024 10:20:30 +0100", "Sat, 23 Nov 2024 01:00:00 +0100"], ["2024-03-05 09:20:30", "2024-11-23"]),
     ([f"202403{day}" for day in range(10, 30)], [f"2024-03-{day}" for day in range(10, 30)]),
-    ([f"{year}07" for year in range(2000, 2020)], [f"{year}-07-01" for year in range(2000, 2020)]),
+    (
+        [f"{y}{m:02}" for y in (2023, 2024) for m in range(1, 13)],
+        [f"{y}-{m}-1" for y in (2023, 2024) for m in range(1, 13)],
+    ),
 ]
 
 
@@ -136,6 +140,78 @@ DATES = [
 def test_dates_in_several_forms_are_read_each_in_its_own(texts: list[str], moments: list[str | None]) -> None:
     column, _ = as_written(pd.DataFrame({"c": pd.Series(texts * 5, dtype=object)}))
     assert column["c"].head(len(texts)).tolist() == [pd.NaT if m is None else pd.Timestamp(m) for m in moments]
+
+
+NO_DATES = {
+    "seasons": [f"{year}/{(year + 1) % 100:02}" for year in range(2000, 2012)],
+    "seasons with a hyphen": [f"{year}-{(year + 1) % 100:02}" for year in range(2000, 2012)],
+    "numbers of files": [f"{number}/{year}" for year in (1200, 1801, 4500, 9321) for number in range(1, 10)],
+    "two texts": ["3/2010", "4/2011"],
+    "names of models": [f"May {year}" for year in range(1000, 1040)],
+    "prices of six digits": [f"{year}{month:02}" for year in (1901, 2001) for month in range(1, 10)],
+}
+
+
+@pytest.mark.parametrize("texts", NO_DATES.values(), ids=NO_DATES)
+def test_seasons_numbers_of_files_and_names_with_numbers_are_no_months(texts: list[str]) -> None:
+    assert as_written(pd.DataFrame({"c": pd.Series(texts * 5, dtype=object)}))[1] == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("store", [f"202403{day}" for day in range(10, 30)] * 5),
+        ("invoice_no", [f"202403{day}" for day in range(10, 30)]),
+        ("invoice_no", [f"{month}/{year}" for year in (2010, 2011) for month in range(1, 13)]),
+        ("invoice", [f"{month}/{year}" for year in range(1901, 2000, 9) for month in (1, 2)]),
+    ],
+)
+def test_codes_by_the_name_and_numbers_of_rows_are_no_dates(name: str, texts: list[str]) -> None:
+    assert as_written(pd.DataFrame({name: pd.Series(texts, dtype=object)}))[1] == {}
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize(("form", "kind"), [("%Y%m", "date"), ("%Y%m%d", "date"), ("%d%m%Y", "numeric")])
+def test_a_parquet_file_of_whole_numbers_has_the_draft_of_its_csv(
+    tmp_path: Path, form: str, kind: str, missing: bool
+) -> None:
+    (tmp_path / "conf").mkdir()
+    months = pd.Series(pd.date_range("2020-01-01", periods=48, freq="MS").strftime(form).astype(int).tolist() * 5)
+    if missing:
+        months[::7] = np.nan
+    whole = pa.array([None if pd.isna(month) else int(month) for month in months], pa.int64())
+    rows = pa.table({"salary_month": whole, "x": np.arange(240) / 7, "y": [0, 1] * 120})
+    pq.write_table(rows, tmp_path / "p.parquet")
+    rows.to_pandas().astype({"salary_month": "Int64"}).to_csv(tmp_path / "c.csv", index=False)
+    projects = []
+    for file in ("c.csv", "p.parquet"):
+        draft(file, "y", None, tmp_path)
+        projects.append(project := load_project(file[0], tmp_path))
+        assert project.data.features["salary_month"] == kind
+        opened = open_table(project.data, project.task, tmp_path)
+        chunk = next(opened.chunks(columns=["salary_month"], rows=9)).batch
+        if kind == "date":
+            first = [None if pd.isna(m) else pd.to_datetime(str(int(m)), format=form) for m in months.head(9)]
+            assert chunk.column(0).to_pylist() == first
+    csv, parquet = projects
+    assert (csv.data.features, csv.data.written) == (parquet.data.features, parquet.data.written)
+
+
+def test_a_stated_type_overrules_a_guessed_form_of_dates(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    months = [f"{year}{month:02}" for year in range(2015, 2025) for month in range(1, 13)]
+    ambiguous = [f"0{1 + n % 9}/0{1 + n % 8}/2024 0{1 + n % 9}:00 PM" for n in range(120)]
+    columns = {"month": months, "when": ambiguous, "x": np.arange(120) / 7, "y": [0, 1] * 60}
+    pd.DataFrame(columns).to_csv(tmp_path / "d.csv", index=False)
+    for kind, value in (("numeric", 201501.0), ("categorical", "201501"), ("date", pd.Timestamp("2015-01-01"))):
+        settings = (f"data.features.month={kind}", "data.features.when=categorical")
+        draft("d.csv", "y", kind, tmp_path, Choices(settings=settings))
+        project = load_project(kind, tmp_path)
+        assert project.data.features["month"] == kind
+        assert set(project.data.written) == ({"month"} if kind == "date" else set())
+        opened = open_table(project.data, project.task, tmp_path)
+        (row,) = next(opened.chunks(columns=["month", "when"], rows=1)).batch.to_pylist()
+        assert row == {"month": value, "when": ambiguous[0]}
 
 
 def test_dates_that_may_be_two_days_are_a_question_and_no_guess(tmp_path: Path) -> None:

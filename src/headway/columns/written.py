@@ -13,6 +13,7 @@ Y, 1, true   {truth: true}                       true
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +32,10 @@ _TYPED = {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2013": 
 
 
 class Written(Config):
-    """The form of a column's values. It is for text; values that a file holds as numbers, dates or truth values stay."""
+    """The form of a column's values. It is for text; values that a file holds as numbers, dates or truth values stay.
+
+    Numbers are read like their texts where dates are digits alone: 202403 is a date where they are %Y%m.
+    """
 
     decimal: Literal[".", ","] = Field(".", description="The character before a number's decimals.")
     thousands: Literal["", ",", ".", " ", "'"] = Field("", description="The character between groups of three digits.")
@@ -74,15 +78,17 @@ class Written(Config):
 
 
 def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:
-    """A column with its texts read as values; other values stay.
+    """A column with its texts read as values; other values stay, but numbers where dates are digits alone: 202403 is "202403".
 
     Raises BadValues for texts of another form.
     """
     column = plain(column)
     form = family(column.type)
     if written.truth and form in ("true or false", "a number"):
-        column = pc.cast(column, pa.string()) if form == "true or false" else _whole_texts(column)
+        column = pc.cast(column, pa.string()) if form == "true or false" else _texts(column)
         form = "text"
+    if form == "a number" and any(map(_digits, written.dates)):
+        column, form = _texts(column), "text"
     if form != "text":
         return column
     coded = pc.utf8_trim_whitespace(column).dictionary_encode()
@@ -113,7 +119,7 @@ def _read(texts: pa.Array, written: Written) -> tuple[pa.Array, str]:
     return pc.if_else(pc.equal(folded, ""), pa.scalar(None, pa.string()), folded), ""
 
 
-def _whole_texts(column: pa.Array) -> pa.Array:
+def _texts(column: pa.Array) -> pa.Array:
     from headway.columns.spelling import texts_of
 
     texts = texts_of(column)
@@ -171,15 +177,26 @@ def digits(decimal: str, thousands: str) -> str:
     return rf"(?:(?:{groups}\d+)(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?"
 
 
+def _digits(form: str) -> int:
+    """The number of digits of a date where it has nothing else; 0 for other formats."""
+    return len(datetime(2024, 3, 5).strftime(form)) if re.fullmatch(r"(%[YymdjHMS])+", form) else 0
+
+
 def read_dates(texts: pa.Array, formats: tuple[str, ...]) -> pa.Array:
-    """The moment of each text by the first format that fits it, timestamp[us] in UTC without a zone; null where none does."""
+    """The moment of each text by the first format that fits it, timestamp[us] in UTC without a zone; null where none does.
+
+    Dates as digits alone have all their digits: 2024011 is no day. A number's text may end in .0.
+    """
     import pandas as pd
 
     values = pd.Series(texts.to_pylist(), dtype="object")
     times = pd.Series(pd.NaT, index=range(len(values)), dtype="datetime64[us, UTC]")
     for form in formats:
-        rest = values.notna() & times.isna()
+        rest, spellings = values.notna() & times.isna(), values
+        if count := _digits(form):
+            spellings = values.where(values.isna(), values.astype(str).str.replace(r"\.0*$", "", regex=True))
+            rest &= spellings.astype(str).str.fullmatch(rf"[0-9]{{{count}}}")
         if rest.any():
-            moments = pd.to_datetime(values[rest], format=form, errors="coerce", utc=True)
+            moments = pd.to_datetime(spellings[rest], format=form, errors="coerce", utc=True)
             times[rest] = moments.astype("datetime64[us, UTC]")
     return pa.Array.from_pandas(times.dt.tz_localize(None))

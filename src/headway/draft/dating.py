@@ -9,9 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from itertools import product
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_SHAPES = 8
 """Dates are written in fewer different shapes than this; codes in more."""
+
+FIRST_YEAR, LAST_YEAR = 1900, 2099
+"""Years of months: May 1000 is a name with a number, and 3/4500 the number of a file."""
+
+FEWEST_MONTHS = 3
+"""Different texts of digits below which they are no months: two numbers with a mark between them are so by chance."""
 
 _ISO = "ISO8601"
 _DAYS = (
@@ -20,7 +30,8 @@ _DAYS = (
     *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%b %d, %Y", "%b %d %Y", "%b-%d-%Y", "%d %B %Y", "%d. %B %Y", "%d-%B-%Y"),
     *("%B %d, %Y", "%B %d %Y", "%d %b %y", "%d-%b-%y", "%Y-%m-%d"),
 )
-_MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%b-%Y", "%B %Y", "%B-%Y")
+_MONTHS_OF_DIGITS = ("%Y-%m", "%Y/%m", "%m/%Y")
+MONTHS = (*_MONTHS_OF_DIGITS, "%b %Y", "%b-%Y", "%B %Y", "%B-%Y")
 _WEEKDAYS = ("%a, ", "%A, ", "%a ", "%A ")
 _AFTER_WEEKDAYS = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p", "T%H:%M:%S", ", %H:%M", ", %I:%M %p")
@@ -47,7 +58,7 @@ def dating_of(texts: Mapping[str, int], missing: frozenset[str]) -> Dating | Non
             shapes[_shape(text)].append(text)
             if len(shapes) > MOST_SHAPES:
                 return None
-    fits = {shape: _fitting(shape, some) for shape, some in shapes.items()}
+    fits = {shape: _fitting(shape, {text: texts[text] for text in some}) for shape, some in shapes.items()}
     if not fits or not all(fits.values()):
         return None
     chosen: dict[str, str] = {shape: forms[0] for shape, forms in fits.items() if len({*map(_order, forms)}) == 1}
@@ -74,22 +85,41 @@ def _formats() -> dict[str, list[str]]:
     formats: dict[str, list[str]] = defaultdict(list)
     after_weekdays = tuple(weekday + day for weekday, day in product(_WEEKDAYS, _AFTER_WEEKDAYS))
     moments = (day + clock for day, clock in product((*_DAYS, *after_weekdays), (*_CLOCKS, *_ZONED)))
-    for form in (*moments, *_MONTHS, *_CTIME):
+    for form in (*moments, *MONTHS, *_CTIME):
         formats[_shape(_SOME_DAY.strftime(form))].append(form)
     return formats
 
 
-def _fitting(shape: str, texts: list[str]) -> list[str]:
+def _fitting(shape: str, texts: Mapping[str, int]) -> list[str]:
     """The formats that every text is written in."""
     import pandas as pd
 
-    forms = [*([_ISO] if re.match(r"\d{4}-\d\d-\d\d", texts[0]) else []), *_formats().get(shape, [])]
-    few, every = pd.Series(texts[:20], dtype=object), pd.Series(texts, dtype=object)
-    return [
-        form
-        for form in forms
-        if all(pd.to_datetime(some, format=form, errors="coerce", utc=True).notna().all() for some in (few, every))
-    ]
+    every = pd.Series(list(texts), dtype=object)
+    forms = [*([_ISO] if re.match(r"\d{4}-\d\d-\d\d", every[0]) else []), *_formats().get(shape, [])]
+    fits = []
+    for form in forms:
+        if pd.to_datetime(every[:20], format=form, errors="coerce", utc=True).notna().all():
+            moments = pd.to_datetime(every, format=form, errors="coerce", utc=True)
+            if moments.notna().all() and (form not in MONTHS or _are_months(form, texts, moments)):
+                fits.append(form)
+    return fits
+
+
+def _are_months(form: str, texts: Mapping[str, int], moments: pd.Series) -> bool:
+    """Whether texts that are months by their form are no seasons, numbers of files or names with a number."""
+    if not moments.dt.year.between(FIRST_YEAR, LAST_YEAR).all():
+        return False
+    if form not in _MONTHS_OF_DIGITS:
+        return True
+    if len(texts) < FEWEST_MONTHS or ((moments.dt.year + 1) % 100 == moments.dt.month).all():  # 2009/10, 2010/11
+        return False
+    return max(texts.values()) > 1 or fill_their_span(moments)
+
+
+def fill_their_span(moments: pd.Series) -> bool:
+    """Whether at least half of the months between the first and the last occur, as they do where they count time."""
+    months = moments.dt.year * 12 + moments.dt.month
+    return bool(2 * months.nunique() >= months.max() - months.min() + 1)
 
 
 def _order(form: str) -> str | None:

@@ -91,8 +91,8 @@ def _draft(
     frame = read_first(files, layout)
     if target not in frame.columns:
         raise ConfigError(no_column(target, [str(c) for c in frame.columns], layout, frame))
-    frame, writings = as_written(frame, stated_writings(pairs), pairs.get("data.date_format"))
     stated = Stated.of(pairs, [str(c) for c in frame.columns], target)
+    frame, writings = as_written(frame, stated_writings(pairs), pairs.get("data.date_format"), stated.kinds)
     plan = Plan(name, source, target, task_for(frame[target], target, stated.task))
     plan.format, plan.csv, plan.weight = layout.format, layout.csv, stated.weight
     if "by" not in stated.split:

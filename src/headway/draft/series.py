@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from headway.columns import column_type
+from headway.columns.recognition import is_number
 from headway.data.series import MONTHS, UNITS
 from headway.draft.plan import Plan, Series, moments_of
 from headway.tasks import target_task
@@ -32,7 +33,11 @@ MOST_GROUPS = 8
 _DAY = UNITS["day"]
 
 _OF_THE_CLOCK = re.compile(r"(^|[_\W])(hr|hrs|hour|hours|minute|minutes|slot|interval|period)$", re.IGNORECASE)
-"""Names of columns that say a part of the moment, so that they name no series: hours beside a column of days."""
+"""Names of columns that say a part of the moment, where they hold numbers or clock times: hours beside a column of days."""
+
+_CLOCK_TIME = r"\s*\d{1,2}([:.h]\d{2}){0,2}(\.\d+)?\s*([ap]m?|h)?\s*"
+_CLOCK_TIMES = re.compile(rf"{_CLOCK_TIME}((-|\u2013|to){_CLOCK_TIME})?", re.IGNORECASE)
+"""Clock times and spans of them: 07:30, 7 am, 07:30-08:00."""
 
 
 def series_of(plan: Plan, frame: pd.DataFrame, stated: str | None = None) -> Series | None:
@@ -89,11 +94,20 @@ def _parts_of_the_calendar(times: pd.Series) -> list[pd.Series]:
 
 def _groupings(plan: Plan, frame: pd.DataFrame, moment: str) -> Iterator[tuple[str, ...]]:
     """None, each column that could name a group, and each pair."""
-    candidates = [name for name in (*plan.features, *plan.keys) if name != moment and not _OF_THE_CLOCK.search(name)]
-    few = [name for name in candidates if _names_groups(frame[name])][:MOST_GROUPS]
+    candidates = [name for name in (*plan.features, *plan.keys) if name != moment and _names_groups(frame[name])]
+    few = [name for name in candidates if not (_OF_THE_CLOCK.search(name) and _is_of_the_clock(frame[name]))]
+    few = few[:MOST_GROUPS]
     yield ()
     for count in (1, 2):
         yield from combinations(few, count)
+
+
+def _is_of_the_clock(column: pd.Series) -> bool:
+    """Whether its values are numbers, clock times or spans of time."""
+    if column.dtype.kind in "mM":
+        return True
+    values = column.drop_duplicates().dropna()
+    return is_number(values) or bool(values.astype(str).str.fullmatch(_CLOCK_TIMES).all())
 
 
 def _names_groups(column: pd.Series) -> bool:

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headway.columns import column_types
+from headway.columns import Kind, column_type, column_types
 from headway.columns.recognition import FEW, Specimen, has_codes, is_number
 from headway.columns.values import Place
 from headway.columns.written import FALSE, TRUE, Written, read_dates, read_written
 from headway.config import suggest
-from headway.draft.dating import dating_of
+from headway.draft.dating import MONTHS, dating_of, fill_their_span
 from headway.draft.numerals import MISSING, numbers_of
 from headway.errors import ConfigError
 
@@ -32,25 +33,37 @@ class Writing:
     comma: bool = False
     doubt: str = ""
 
+    @property
+    def is_dated(self) -> bool:
+        """Whether the values are dates by their form."""
+        return bool(self.written.dates or self.doubt)
+
 
 def as_written(
-    frame: pd.DataFrame, stated: Mapping[str, Written] = MappingProxyType({}), date_format: str | None = None
+    frame: pd.DataFrame,
+    stated: Mapping[str, Written] = MappingProxyType({}),
+    date_format: str | None = None,
+    kinds: Mapping[str, Kind] = MappingProxyType({}),
 ) -> tuple[pd.DataFrame, dict[str, Writing]]:
     """A table read by the likely forms of its columns, and the forms that are not plain.
 
-    ``stated``: the forms that the user has set; ``date_format``: the format of ambiguous dates.
+    ``stated``: the forms that the user has set; ``date_format``: the format of ambiguous dates; ``kinds``: the types of columns that the
+    user has set: one that is to be no date is not read as one.
 
     Blanks among numbers are missing. The value of 1,234 depends on whether another column has decimal commas.
     """
     columns = {str(name): _without_blanks(frame[name]) for name in frame.columns}
     specimens = {name: Specimen(name, column, column.dropna()) for name, column in columns.items()}
-    texts = {name: one for name, one in specimens.items() if len(one.present) and _is_text(one.present)}
+    texts = {name: one for name, one in specimens.items() if len(one.present) and _has_texts(one.present)}
     writings = {name: writing for name, one in texts.items() if (writing := writing_of(one))}
     if any(writing.comma for writing in writings.values()):
         writings |= {name: writing for name, one in texts.items() if (writing := writing_of(one, comma=True))}
     for name, one in texts.items():
         if date_format and (name not in writings or writings[name].doubt) and _fits(one, date_format):
             writings[name] = Writing(Written(dates=(date_format,)), f"dates as {date_format}")
+    for name, kind in kinds.items():
+        if name in writings and not column_type(kind).is_time and writings[name].is_dated:
+            del writings[name]
     for name, written in stated.items():
         if name not in specimens:
             raise ConfigError(f"--set data.written.{name} must name a column{suggest(name, list(specimens))}")
@@ -61,6 +74,15 @@ def as_written(
 
 def _is_text(values: pd.Series) -> bool:
     return all(isinstance(value, str) for value in values.head(1000))
+
+
+def _has_texts(values: pd.Series) -> bool:
+    """Whether they are texts, or whole numbers, which may be dates as digits alone."""
+    return bool((values % 1 == 0).all()) if _is_number_type(values) else _is_text(values)
+
+
+def _is_number_type(values: pd.Series) -> bool:
+    return isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf"
 
 
 def _without_blanks(column: pd.Series) -> pd.Series:
@@ -94,13 +116,26 @@ def writing_of(specimen: Specimen, comma: bool = False) -> Writing | None:
 
 
 def _compact(specimen: Specimen) -> Writing | None:
-    """The form of dates as digits alone, 20241231 or 202412; None for other numbers, of which so many are not all days by chance."""
-    texts = specimen.texts.str.strip()
-    for form, length in (("%Y%m%d", 8), ("%Y%m", 6)):
-        digits = rf"(19|20)\d{{{length - 2}}}"
-        if specimen.distinct > FEW and texts.str.fullmatch(digits).all() and _fits(specimen, form):
-            return Writing(Written(dates=(form,)), f"dates as {form}")
-    return None
+    """The form of dates as digits alone, 20241231 or 202412; None for other numbers, of which so many are not all days by chance.
+
+    Numbers of months have no gaps: 200101 may be a price, and so may 190101 beside it.
+    """
+    if specimen.distinct <= FEW or specimen.is_called_a_code or _is_key(specimen):
+        return None
+    texts = specimen.present.astype("int64").astype(str) if _is_number_type(specimen.present) else specimen.texts
+    texts = texts.drop_duplicates().str.strip()
+    form = {8: "%Y%m%d", 6: "%Y%m"}.get(len(texts.iloc[0]))
+    if form is None or not texts.str.fullmatch(rf"(19|20)\d{{{len(texts.iloc[0]) - 2}}}").all():
+        return None
+    moments = read_dates(pa.array(texts.tolist(), pa.string()), (form,))
+    if moments.null_count or (form == "%Y%m" and not fill_their_span(moments.to_pandas())):
+        return None
+    return Writing(Written(dates=(form,)), f"dates as {form}")
+
+
+def _is_key(specimen: Specimen) -> bool:
+    """Whether the name is an id's and every row has a value of its own."""
+    return specimen.is_called_an_id and specimen.distinct == len(specimen.values)
 
 
 def _fits(specimen: Specimen, date_format: str) -> bool:
@@ -116,7 +151,7 @@ def _dated(specimen: Specimen, texts: Mapping[str, int]) -> Writing | None:
     if any(one.is_time and one.recognise(specimen) is not None for one in column_types().values()):
         return None
     dating = dating_of(texts, MISSING)
-    if dating is None:
+    if dating is None or (_is_key(specimen) and {*dating.formats} & {*MONTHS}):
         return None
     if dating.doubt:
         which = " or ".join(dating.doubt)
@@ -142,7 +177,10 @@ def is_plain(values: pd.Series, comma: bool) -> bool:
 
 def _as_read(column: pd.Series, written: Written) -> pd.Series:
     """The column with its texts read as values."""
-    array = pa.array(column.astype(object).where(column.notna(), None).tolist(), pa.string())
+    if _is_number_type(column):
+        array = pa.Array.from_pandas(column)
+    else:
+        array = pa.array(column.astype(object).where(column.notna(), None).tolist(), pa.string())
     values = read_written(array, written, Place(str(column.name), "the data"))
     return values.to_pandas().set_axis(column.index)
 
