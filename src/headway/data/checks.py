@@ -170,16 +170,21 @@ class Sample:
     def go_on(self, grown: Grown) -> None:
         """Go on behind the first files, where what they came to is kept."""
         name = "sample", self.columns, self.rows
-        count, values = grown.values(*name)
+        count, _ = grown.values(*name)
         table = grown.table(count, *name) if count else None
         if table is not None:
             self._parts, self._kept, self._first = [table], len(table), count
-            self._limit, self.is_whole = np.uint64(values["limit"]), bool(values["is_whole"])
+            kept = (
+                table.schema.metadata
+            )  # with the rows, so that of two processes that keep them neither takes the other's
+            self._limit, self.is_whole = np.uint64(int(kept[b"limit"])), kept[b"is_whole"] == b"1"
 
     def keep(self, grown: Grown) -> None:
         """Keep what all files came to, which are read."""
-        values = {"limit": int(self._limit), "is_whole": self.is_whole}
-        grown.keep(values, "sample", self.columns, self.rows, table=pa.concat_tables(self._parts))
+        table = pa.concat_tables(self._parts)
+        if table.nbytes <= KEPT_BYTES:
+            limit = {"limit": str(int(self._limit)), "is_whole": str(int(self.is_whole))}
+            grown.keep({}, "sample", self.columns, self.rows, table=table.replace_schema_metadata(limit))
 
     def columns_of(self, file: int) -> Sequence[str]:
         """Those of the sample, of files that are not added yet."""
@@ -226,6 +231,9 @@ class Sample:
 
 
 PLACE, NUMBER = "\0place", "\0number"
+
+KEPT_BYTES = 1 << 25
+"""Larger samples, of many columns, are taken anew: to keep one for each file would fill the disk."""
 
 
 def sample_rows(columns: int) -> int:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns.spelling import moments, texts_of
+from headway.columns.values import family
 
 
 def violations(condition: str, arrays: Sequence[pa.Array], parameters: Mapping[str, Any]) -> pa.BooleanArray:
@@ -133,10 +134,22 @@ def rows_at_stake(arrays: Sequence[pa.Array], parameters: Mapping[str, Any]) -> 
     return len(arrays[0]) - (pc.sum(_exempt(arrays[0], arrays[1], parameters)).as_py() or 0)
 
 
+def _alike(a: pa.Array, b: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Numbers of two types as ones that Arrow compares: it refuses whole numbers that the other type does not hold."""
+    kinds = {family(a.type), family(b.type)}
+    if a.type == b.type or kinds != {"a number"} or any(pa.types.is_decimal(one.type) for one in (a, b)):
+        return a, b
+    if any(pa.types.is_floating(one.type) for one in (a, b)):
+        return a.cast(pa.float64(), safe=False), b.cast(pa.float64(), safe=False)
+    return a.cast(pa.decimal128(20)), b.cast(pa.decimal128(20))
+
+
 def _pair(condition: str, a: pa.Array, b: pa.Array, parameters: Mapping[str, Any]) -> pa.BooleanArray:
+    exempt = _exempt(a, b, parameters)
+    a, b = _alike(a, b)
     if condition == "column_pair_values.equal":
         mask = pc.equal(a, b)
     else:
         assert condition == "column_pair_values.a_greater_than_b"
         mask = (pc.greater_equal if parameters.get("or_equal") else pc.greater)(a, b)
-    return pc.and_(pc.invert(pc.fill_null(mask, False)), pc.invert(_exempt(a, b, parameters)))
+    return pc.and_(pc.invert(pc.fill_null(mask, False)), pc.invert(exempt))

@@ -99,6 +99,7 @@ class Fitting:
         self._places = Places(_fitted_parts(parts, borders), len(SPLITS))
         self._in_sample = _sample_of(self._places.rows[TRAIN]) if config.bins else np.zeros(0, np.int64)
         self._kept = None if config.bins or table.extra else kept
+        self._table, self._contents = table, None if borders is None else borders.contents
         settings = [config.model_dump(mode="json"), sorted(takes), sorted(table.numbers), table.target]
         self._states = {} if borders is None else {n + 1: [*settings, one] for n, one in enumerate(borders.fitting)}
         self._borders = set() if borders is None else {borders.training, len(table.files)} - {0}
@@ -107,7 +108,7 @@ class Fitting:
 
     def __getstate__(self) -> dict[str, object]:
         """For another machine: what `block` needs."""
-        return {**self.__dict__, "_kept": None, "_states": {}}
+        return {**self.__dict__, "_kept": None, "_states": {}, "_table": None}
 
     def columns_of(self, file: int) -> tuple[str, ...]:
         """The features and the target; the target alone of a file that is not fitted to, nothing of one whose rows were added before."""
@@ -153,11 +154,15 @@ class Fitting:
         for border in sorted(self._borders):
             if self._file < border <= file and self._kept is not None:
                 states = {name: fitter.to_json() for name, fitter in self.fitters.items()}
-                if all(state is not None for state in states.values()):
+                if all(state is not None for state in states.values()) and self._is_same():
                     values = {"target": self.target.to_json(heavy=None), "fitters": states}
                     self._kept.keep(values, "fit", self._states[border])
                 break
         self._file = file
+
+    def _is_same(self) -> bool:
+        """Whether no file has changed since the states were named by the files' contents."""
+        return self._table is not None and self._table.contents == self._contents
 
     def _take(self) -> int:
         """Go on from what the most files came to before. Returns how many these are."""

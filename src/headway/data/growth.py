@@ -44,13 +44,19 @@ class Borders:
     fits: tuple[bool, ...]
     training: int
     """How many files from the first one on have no rows but those of the training."""
+    contents: Mapping[str, str]
+    """Each file to the digest of its content."""
 
     @classmethod
     def of(cls, division: Division, fitted_on: str | None) -> Borders:
-        """Raises ConfigError where ``fitted_on`` matches no file."""
+        """Raises ConfigError where ``fitted_on`` matches no file that holds training rows."""
         table, parts = division.table, division.parts
         fits = _fits(table, fitted_on)
         rows = np.concatenate([[0], np.cumsum(division.hashed.counts)]).tolist()
+        if not any((parts[rows[n] : rows[n + 1]] == 0).any() for n, fit in enumerate(fits) if fit):
+            raise ConfigError(
+                f"prepare.fitted_on must match files that hold training rows, but those of {fitted_on!r} hold none; match earlier files too"
+            )
         whole, training, digests = hashlib.sha256(), hashlib.sha256(), list[tuple[str, str]]()
         contents, alone = table.contents, 0
         for number, file in enumerate(table.files):
@@ -60,7 +66,7 @@ class Borders:
             training.update(key + bytes([fits[number]]) + np.packbits(is_training).tobytes())
             digests.append((whole.hexdigest(), training.hexdigest()))
             alone = number + 1 if alone == number and is_training.all() else alone
-        return cls(tuple(rows), tuple(a for a, _ in digests), tuple(b for _, b in digests), fits, alone)
+        return cls(tuple(rows), tuple(a for a, _ in digests), tuple(b for _, b in digests), fits, alone, contents)
 
     @property
     def rows_of(self) -> dict[int, int]:

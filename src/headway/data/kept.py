@@ -26,7 +26,7 @@ from headway import __version__
 from headway.errors import DamagedError
 from headway.files.atomic import digest, read_json, write_atomically
 
-FORM = 1
+FORM = 2
 """To be increased when something is computed or kept in another way."""
 
 MOST_BYTES = 4 << 30
@@ -48,7 +48,7 @@ class Kept:
             values = read_json(path)
             check = values.pop("check")
             if check == _check(values):
-                os.utime(path)
+                _used(path)
                 return dict(values)
         except FileNotFoundError:
             return None
@@ -70,7 +70,7 @@ class Kept:
             content = np.memmap(path, np.uint8, "r")
             values, kept_sum = content[:-_SUM], content[-_SUM:].tobytes()
             if hashlib.sha256(values.data).digest() == kept_sum:
-                os.utime(path)
+                _used(path)
                 return values.view("<u8")
         except FileNotFoundError:
             return None
@@ -86,7 +86,7 @@ class Kept:
             with pa.memory_map(str(path)) as source:
                 content = source.read_buffer()
             if hashlib.sha256(memoryview(content)[:-_SUM]).digest() == bytes(memoryview(content)[-_SUM:]):
-                os.utime(path)
+                _used(path)
                 return pa.ipc.open_stream(content.slice(0, len(content) - _SUM)).read_all()
         except FileNotFoundError:
             return None
@@ -190,6 +190,12 @@ def is_whole(path: Path) -> bool:
         return bool(values.pop("check") == _check(values))
     except (OSError, ValueError, KeyError, DamagedError):
         return False
+
+
+def _used(path: Path) -> None:
+    """Make a file new, so that `headway gc` leaves it; that of another user stays as it is."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def _remove(path: Path) -> None:

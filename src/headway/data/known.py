@@ -67,10 +67,11 @@ class KnownProfiles:
 
     def keep(self, grown: Grown) -> None:
         """Keep the profile of all files, which are read."""
-        if self._first < len(self._files):
+        whole = self._whole.profile()
+        if self._first < len(self._files) and not _is_larger(whole):
             rows_of = {**self.rows_of, **self._rows_now}
             rows = [rows_of.get(number, 0) for number in range(len(self._files))]
-            grown.keep({**_plain(self._whole.profile()), "rows_of": rows}, "profile", list(self._kinds))
+            grown.keep({**_plain(whole), "rows_of": rows}, "profile", list(self._kinds))
 
     def columns_of(self, file: int) -> Sequence[str]:
         """All columns of a file that is not known."""
@@ -99,11 +100,17 @@ class KnownProfiles:
         part, file = self._part.profile(), self._files[self._file]
         if not part.rows:
             return
-        is_larger = part.is_wide and part.rows < HASHES  # than the rows themselves, which are read as quickly
-        if not is_larger and file_digests([file], self._root)[file] == self._digests[file]:  # else it changed meanwhile
+        if (
+            not _is_larger(part) and file_digests([file], self._root)[file] == self._digests[file]
+        ):  # else it changed meanwhile
             _keep(self._paths[self._file], part)
         self._whole.merge(part)
         self._rows_now[self._file] = part.rows
+
+
+def _is_larger(profile: Profile) -> bool:
+    """Whether it is larger than the rows themselves, which are read as quickly."""
+    return profile.is_wide and profile.rows < HASHES
 
 
 def _keep(path: Path, profile: Profile) -> None:

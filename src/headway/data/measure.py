@@ -73,7 +73,9 @@ class Metrics:
         """Keep what all files came to, which are read."""
         states: dict[str, object] = {}
         for key, meter in self._meters.items():
-            with contextlib.suppress(pa.ArrowException, TypeError):  # of values that are no single Arrow type
+            with contextlib.suppress(
+                pa.ArrowException, TypeError, OverflowError
+            ):  # of values that are no single Arrow type
                 if (state := meter.to_json()) is not None:
                     states[_name(key, meter)] = state
         grown.keep(states, "metrics")
@@ -185,7 +187,7 @@ def _key(request: Request) -> tuple[Any, ...]:
         return "moments", *request.columns
     condition, aspect = metric.rsplit(".", 1)
     stake = "at stake" if aspect == "filtered_row_count" else "condition"
-    parameters = {k: v for k, v in request.parameters.items() if k != "result_format" and v not in (None, False)}
+    parameters = {k: v for k, v in request.parameters.items() if k != "result_format" and not (v is None or v is False)}
     return stake, condition, *request.columns, repr(sorted(parameters.items()))
 
 

@@ -252,6 +252,7 @@ def _begun(
     if progress is None:
         progress = (growth.begun(partial, path, name, borders) if grown else None) or Progress(path.name)
         if len(division.parts) > EVERY_ROWS:
+            checksums.sync_tree(partial)  # what was copied is on disk before it is said to be
             progress.write(partial)
     return progress, grown
 
