@@ -65,29 +65,24 @@ class Kept:
 
     def hashes(self, *key: object) -> np.ndarray | None:
         """(N,) uint64 that a KeptHashes wrote under a key; None where they are not there, or damaged."""
-        path = self._path(key, "hashes")
-        try:
-            content = np.memmap(path, np.uint8, "r")
-            values, kept_sum = content[:-_SUM], content[-_SUM:].tobytes()
-            if hashlib.sha256(values.data).digest() == kept_sum:
-                _used(path)
-                return values.view("<u8")
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError):
-            pass
-        _remove(path)
-        return None
+        content = self._content(key, "hashes")
+        return None if content is None else np.frombuffer(content, "<u8")
 
     def table(self, *key: object) -> pa.Table | None:
         """What `keep_table` wrote under a key; None where it is not there, or damaged."""
-        path = self._path(key, "arrow")
+        content = self._content(key, "arrow")
+        return None if content is None else pa.ipc.open_stream(content).read_all()
+
+    def _content(self, key: tuple[object, ...], ending: str) -> pa.Buffer | None:
+        """A file without the sum behind it, memory-mapped."""
+        path = self._path(key, ending)
         try:
             with pa.memory_map(str(path)) as source:
                 content = source.read_buffer()
-            if hashlib.sha256(memoryview(content)[:-_SUM]).digest() == bytes(memoryview(content)[-_SUM:]):
+            size = max(0, len(content) - _SUM)
+            if hashlib.sha256(content[:size]).digest() == content[size:].to_pybytes():
                 _used(path)
-                return pa.ipc.open_stream(content.slice(0, len(content) - _SUM)).read_all()
+                return content.slice(0, size)
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
