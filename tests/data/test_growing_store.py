@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from headway.columns.config import PrepareConfig
@@ -21,6 +20,7 @@ from headway.data.opening import open_table
 from headway.data.split import TEST, VALIDATION, Division
 from headway.data.store import make_store
 from headway.errors import ConfigError
+from tests.months import visits
 
 ROWS = 700
 FEATURES = {"age": "numeric", "town": "categorical", "note": "text", "seen": "date"}
@@ -37,12 +37,7 @@ TAKES = ({"tokens"}, {"ngrams"}, set[str]())
 def write(root: Path, month: int, rare: bool = False) -> None:
     """One month's file. ``rare``: one class occurs in a single row, of the first month."""
     random = np.random.default_rng(month)
-    frame = pd.DataFrame(
-        {"age": random.normal(40 + month, 10, ROWS), "town": random.choice(["Ulm", "Köln", "Bonn"], ROWS)}
-    )
-    frame.loc[random.random(ROWS) < 0.1, "age"] = None
-    frame["note"] = [f"note {i}" for i in random.integers(0, 300, ROWS)]
-    frame["seen"] = pd.Timestamp(2024, month, 1) + pd.to_timedelta(random.integers(0, 28 * 24, ROWS), "h")
+    frame = visits(random, month, ROWS)
     frame["day"] = frame["seen"].dt.floor("D")
     frame["group"] = random.integers(0, 90, ROWS)
     frame["paid"] = random.choice(["yes", "no"], ROWS)

@@ -17,6 +17,7 @@ from headway.pipeline.runs import table_of
 from headway.pipeline.validation import examine
 from headway.project import Project
 from headway.run.report import Silent
+from tests.months import visits
 
 ROWS = 400
 EXPECTATIONS: list[dict[str, Any]] = [
@@ -56,12 +57,7 @@ def project(
 
 def write(root: Path, month: int) -> None:
     random = np.random.default_rng(month)
-    frame = pd.DataFrame(
-        {"age": random.normal(40 + month, 10, ROWS), "town": random.choice(["Ulm", "Köln", "Bonn"], ROWS)}
-    )
-    frame.loc[random.random(ROWS) < 0.1, "age"] = None
-    frame["note"] = [f"note {i}" for i in random.integers(0, 300, ROWS)]
-    frame["seen"] = pd.Timestamp(2024, month, 1) + pd.to_timedelta(random.integers(0, 28 * 24, ROWS), "h")
+    frame = visits(random, month, ROWS)
     frame["id"] = random.integers(0, 3_000, ROWS)
     frame["paid"] = random.choice(["yes", "no"], ROWS)
     frame.loc[frame.index[:3], :] = frame.iloc[3:6].to_numpy()  # equal rows

@@ -174,10 +174,9 @@ class Sample:
         table = grown.table(count, *name) if count else None
         if table is not None:
             self._parts, self._kept, self._first = [table], len(table), count
-            kept = (
-                table.schema.metadata
-            )  # with the rows, so that of two processes that keep them neither takes the other's
-            self._limit, self.is_whole = np.uint64(int(kept[b"limit"])), kept[b"is_whole"] == b"1"
+            # the limit is kept with the rows, so that of two processes that keep them neither takes the other's
+            metadata = table.schema.metadata
+            self._limit, self.is_whole = np.uint64(int(metadata[b"limit"])), metadata[b"is_whole"] == b"1"
 
     def keep(self, grown: Grown) -> None:
         """Keep what all files came to, which are read."""
