@@ -181,7 +181,7 @@ def _batches_within(
             return
         name = PurePath(file).name
         if form == "parquet":
-            yield from parquet_batches(stream, columns, rows, codes, name)
+            yield from parquet_batches(stream, columns, rows, codes, name, is_local="://" not in file)
             return
         lines = lines_batches(stream, columns, name, commas)
         batches = lines if form == "jsonl" else _raw(stream, form, csv, columns, header, on_bad_line)

@@ -61,7 +61,7 @@ def raw_columns(path: Path) -> list[str]:
 def raw_batches(path: Path, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The rows in order, ``rows`` at a time; the last batch may have fewer."""
     if path.suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # the default reads the whole file ahead and keeps it
             yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns else None)
         return
     waiting: list[pa.RecordBatch] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import IO
 
 import numpy as np
@@ -34,17 +35,30 @@ CODE_BYTES = 3
 DICTIONARY_BYTES = 1 << 20
 """The room of a dictionary at which most writers stop, and write the rest of the texts as they are."""
 
-BUFFER_BYTES = 1 << 22
-"""Read at once of columns that have more than ``TEXT_BYTES`` in a row group, which would be read as a whole."""
+BUFFERS_BYTES = 1 << 24
+"""Of all columns together, read ahead of the rows that are decoded. Arrow's default reads the whole file ahead and keeps it all."""
+
+LEAST_BUFFER_BYTES, MOST_BUFFER_BYTES = 1 << 14, 1 << 20
+"""Of one column."""
+
+AHEAD_BYTES = 1 << 28
+"""Row groups up to this size are read by few large requests where the file is on another machine."""
 
 LOOKS = 10_000
 """Parts of a file (a column's of a row group) whose description is read, at 2 µs each."""
 
 
 def parquet_batches(
-    stream: IO[bytes], columns: Sequence[str] | None, rows: int, codes: Collection[str], name: str
+    stream: IO[bytes],
+    columns: Sequence[str] | None,
+    rows: int,
+    codes: Collection[str],
+    name: str,
+    is_local: bool = True,
 ) -> Iterator[pa.RecordBatch]:
     """All rows, ``rows`` at a time: fewer at the end, and where texts are long. Texts in the columns ``codes`` may come as a dictionary.
+
+    ``is_local``: a request for a few bytes costs nothing.
 
     Raises DataError, which names the row group, where one cannot be read.
     """
@@ -52,11 +66,20 @@ def parquet_batches(
         texts = _Texts.of(plain.metadata, columns)
         coded = texts.coded(codes) if str(plain.metadata.created_by).startswith(WRITERS) else []
         step = min(rows, texts.rows_in(TEXT_BYTES))
-        buffer = BUFFER_BYTES if texts.largest > TEXT_BYTES else 0
-        parquet = pq.ParquetFile(stream, metadata=plain.metadata, read_dictionary=coded, buffer_size=buffer)
         names, count = None if columns is None else list(columns), 0
+        ahead = _Ahead.of(plain.metadata, names, is_local)
+        parquet = pq.ParquetFile(
+            stream,
+            metadata=plain.metadata,
+            read_dictionary=coded,
+            pre_buffer=ahead.groups is not None,
+            buffer_size=ahead.buffer,
+        )
+        batches = chain.from_iterable(
+            parquet.iter_batches(batch_size=step, columns=names, row_groups=groups) for groups in ahead.groups or [None]
+        )
         try:
-            for batch in even(map(sound, parquet.iter_batches(batch_size=step, columns=names)), rows):
+            for batch in even(map(sound, batches), rows):
                 yield batch
                 count += batch.num_rows
         except (pa.ArrowException, OSError) as error:
@@ -91,10 +114,25 @@ class _Texts:
         by_group = np.array([[_row_bytes(part) for part in parts] for parts in self.parts.values()])
         return max(1, int(size / max(1.0, float(by_group.sum(0).max())))) if by_group.size else size
 
-    @property
-    def largest(self) -> int:
-        """The bytes of the largest part."""
-        return max((part.total_compressed_size for parts in self.parts.values() for part in parts), default=0)
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What is read ahead of the decoding: ``buffer`` bytes of each column, 0 for all that it has in a row group; or ``groups``, one at a
+    time, by as few requests as can be."""
+
+    buffer: int
+    groups: list[list[int]] | None = None
+
+    @classmethod
+    def of(cls, metadata: pq.FileMetaData, columns: Sequence[str] | None, is_local: bool) -> _Ahead:
+        number = metadata.num_columns if columns is None else len(columns)
+        every = range(metadata.num_row_groups)
+        largest = max((metadata.row_group(group).total_byte_size for group in every), default=0)
+        if not is_local and largest <= AHEAD_BYTES:
+            return cls(0, [[group] for group in every])
+        if largest <= BUFFERS_BYTES:
+            return cls(0)
+        return cls(min(max(BUFFERS_BYTES // max(1, number), LEAST_BUFFER_BYTES), MOST_BUFFER_BYTES))
 
 
 def _row_bytes(part: pq.ColumnChunkMetaData) -> float:
