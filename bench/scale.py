@@ -1,6 +1,6 @@
 """Profile, split and prepare 1M, 10M and 100M rows: `make bench NAME=scale`. An hour on two cores, and 11 GB of disk.
 
-The time for each row and the peak of memory must stay within 15 % of those of a tenth of the rows. A file has a million rows of seven
+The time for each row, of clock and of CPU, and the peak of memory must stay within 15 % of those of a tenth of the rows. A file has a million rows of seven
 columns, each with content of its own; each size is read and written by a process of its own. `python -m bench.scale 10000000` takes no
 more rows than that; `--minutes 3` goes on another time.
 """
@@ -26,6 +26,8 @@ from bench.side_by_side import Ratio, summarise, tell
 SIZES = (1_000_000, 10_000_000, 100_000_000)
 NUMBERS, CATEGORIES = ("x0", "x1", "x5", "x6"), ("c1", "c3", "c4")
 REPEATS, LIMIT = 2, 1.15
+MEASURES = {"seconds": ("seconds a row", 1), "cpu": ("CPU seconds a row", 1), "peak": ("memory", 0)}
+"""What is compared between two sizes, and the power of the rows that it should grow with."""
 ALONE = "alone"
 
 
@@ -48,10 +50,9 @@ def main(words: list[str]) -> None:
 def _judge(samples: Samples, sizes: list[int]) -> None:
     ratios: dict[str, Ratio] = {}
     for small, large in pairwise(sizes):
-        for what, share in (("seconds", large / small), ("peak", 1.0)):
+        for what, (label, share) in MEASURES.items():
             pairs = zip(samples.of(f"{large}: {what}"), samples.of(f"{small}: {what}"), strict=False)
-            if logs := [np.log(a / b / share) for a, b in pairs]:
-                label = "seconds a row" if what == "seconds" else "memory"
+            if logs := [np.log(a / b / (large / small) ** share) for a, b in pairs]:
                 ratios[f"{label}, {large:,} rows by {small:,}"] = summarise(logs, LIMIT)
     for size in sizes:
         print(f"{size:,} rows: {samples.of(f'{size}: seconds')} s, {samples.of(f'{size}: peak')} bytes")
