@@ -1,8 +1,8 @@
 """Profile, split and prepare 1M, 10M and 100M rows: `make bench NAME=scale`. An hour on two cores, and 11 GB of disk.
 
-The time for each row, of clock and of CPU, and the peak of memory must stay within 15 % of those of a tenth of the rows. A file has a million rows of seven
-columns, each with content of its own; each size is read and written by a process of its own. `python -m bench.scale 10000000` takes no
-more rows than that; `--minutes 3` goes on another time.
+The time for each row, by the clock and of CPU, and the peak of memory must stay within 15 % of those of a tenth of the rows. A file
+has a million rows of seven columns, each with content of its own; each size is read and written by a process of its own.
+`python -m bench.scale 10000000` takes no more rows than that; `--minutes 3` goes on another time.
 """
 
 from __future__ import annotations
