@@ -30,7 +30,7 @@ def ours(table: Path, folder: Path, parts: Path) -> Callable[[], object]:
     from headway.data.kept import Kept
     from headway.data.opening import open_table
     from headway.data.split import Division
-    from headway.data.store import make_store
+    from headway.data.storing import make_store
 
     kinds = {**dict.fromkeys(NUMBERS, "numeric"), **dict.fromkeys(CATEGORIES, "categorical")}
     data = DataConfig.parse({"source": str(table), "target": TARGET, "features": kinds}, "data")

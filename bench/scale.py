@@ -90,7 +90,7 @@ def _work(rows: int) -> None:
     from headway.data.known import profile_known
     from headway.data.opening import open_table
     from headway.data.split import Division
-    from headway.data.store import make_store
+    from headway.data.storing import make_store
 
     kinds = {**dict.fromkeys(NUMBERS, "numeric"), **dict.fromkeys(CATEGORIES, "categorical")}
     source = str(FOLDER / "scale" / "*.parquet")

@@ -26,7 +26,7 @@ from headway.data.profile import Profiler, kinds_of
 from headway.data.row_groups import even
 from headway.data.source import Table
 from headway.data.split import Division
-from headway.data.store import make_store
+from headway.data.storing import make_store
 from headway.errors import DataError
 
 KINDS = {"town": "categorical", "grade": "categorical", "size": "numeric", "day": "date", "note": "text", "id": "text"}

@@ -18,7 +18,7 @@ from headway.data.identity import row_hashes
 from headway.data.kept import Kept, is_whole
 from headway.data.opening import open_table
 from headway.data.split import TEST, VALIDATION, Division
-from headway.data.store import make_store
+from headway.data.storing import make_store
 from headway.errors import ConfigError
 from tests.months import visits
 

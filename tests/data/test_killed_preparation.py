@@ -25,14 +25,14 @@ PREPARE = """
 import functools, os, signal, sys
 from pathlib import Path
 from headway.columns.config import PrepareConfig
-from headway.data import fit, passes, progress, sink, store
+from headway.data import fit, passes, progress, sink, storing
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.opening import open_table
 from headway.data.split import Division
 
 folder, moment, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-fit.run = store.run = functools.partial(passes.run, block_rows=int(sys.argv[4]), threads=threads)
-progress.EVERY_ROWS = store.EVERY_ROWS = 1_000
+fit.run = storing.run = functools.partial(passes.run, block_rows=int(sys.argv[4]), threads=threads)
+progress.EVERY_ROWS = storing.EVERY_ROWS = 1_000
 
 def dying(function, at, after):
     calls = []
@@ -56,7 +56,7 @@ elif name == "unsaved":
 elif name == "saving":
     progress.Progress.write = dying(progress.Progress.write, int(at), after=True)
 elif name == "end":
-    store.Division.learnt = property(lambda self: os.kill(os.getpid(), signal.SIGKILL))
+    storing.Division.learnt = property(lambda self: os.kill(os.getpid(), signal.SIGKILL))
 
 prepared = sink.Filling._prepared
 def noted(self, batch):
@@ -74,7 +74,7 @@ features = {"x": "numeric", "c": "categorical", "note": "text"}
 data = DataConfig.parse({"source": str(folder.parent / "rows" / "*.parquet"), "target": "y", "features": features}, "data")
 table = open_table(data, "classification", folder, ("id",))
 division = Division(table, SplitConfig())
-made, _ = store.make_store(folder / "prepared", division, data, PrepareConfig(bins=0), takes={"tokens"})
+made, _ = storing.make_store(folder / "prepared", division, data, PrepareConfig(bins=0), takes={"tokens"})
 print(made.path)
 """
 

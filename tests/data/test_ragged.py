@@ -21,7 +21,8 @@ from headway.data.opening import open_table
 from headway.data.padded import PaddedRows
 from headway.data.ready import is_ready
 from headway.data.split import Division
-from headway.data.store import Store, make_store, store_digest
+from headway.data.store import Store
+from headway.data.storing import make_store, store_digest
 from headway.errors import DamagedError
 from tests.whole_project import cut, flip, gone
 

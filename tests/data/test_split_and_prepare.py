@@ -26,7 +26,7 @@ from headway.data.opening import open_table
 from headway.data.prepare import Preparation
 from headway.data.source import Table
 from headway.data.split import TEST, TRAIN, VALIDATION, Division, assign
-from headway.data.store import make_store
+from headway.data.storing import make_store
 from headway.errors import ConfigError, DataError
 from headway.tasks import Target
 

@@ -15,7 +15,7 @@ from headway.data import documents as data_documents
 from headway.data.config import SPLITS
 from headway.data.documents import Documents
 from headway.data.loader import LoaderTokens
-from headway.data.store import make_document_store
+from headway.data.storing import make_document_store
 from headway.data.windows import TokenBatches
 from headway.errors import DataError
 from headway.pipeline.runs import documents_of, table_of

@@ -18,7 +18,7 @@ from headway.data.opening import open_table
 from headway.data.passes import run
 from headway.data.source import Table
 from headway.data.split import Division
-from headway.data.store import make_store
+from headway.data.storing import make_store
 from headway.errors import ConfigError, DataError
 from headway.machine.pool import connected, open_pool, using
 from headway.pipeline.validation import examine

@@ -17,7 +17,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from headway.data.learnt import Examinable, Learnt, examinable
 from headway.data.reading import FileReading
 from headway.data.split import TEST, TRAIN, Division
-from headway.data.store import Store, make_store
+from headway.data.store import Store
+from headway.data.storing import make_store
 from headway.evaluate.metrics import measure
 from headway.evaluate.resample import Units
 from headway.evaluate.result import Estimate

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 
 from headway.columns.config import PrepareConfig
-from headway.data import store as stores
+from headway.data import storing
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.kept import Kept
 from headway.data.opening import open_table
 from headway.data.split import Division
-from headway.data.store import Store, make_store
+from headway.data.store import Store
+from headway.data.storing import make_store
 from headway.errors import ConfigError
 from headway.pipeline.runs import table_of
 from headway.pipeline.validation import examine
@@ -138,7 +139,7 @@ def test_a_file_that_changes_while_it_is_fitted_to_leaves_nothing(
 ) -> None:
     """It is what it was before when the next preparation reads it."""
     path = write(tmp_path, 1, frame(1))
-    content, inner = path.read_bytes(), stores._fitted
+    content, inner = path.read_bytes(), storing._fitted
     wrong = frame(1)
     wrong["age"] *= 1000
 
@@ -148,7 +149,7 @@ def test_a_file_that_changes_while_it_is_fitted_to_leaves_nothing(
 
     fitted: Callable[..., Any] = overwritten
     with monkeypatch.context() as patched:
-        patched.setattr(stores, "_fitted", fitted)
+        patched.setattr(storing, "_fitted", fitted)
         store_of(tmp_path)
     path.write_bytes(content)
     shutil.rmtree(tmp_path / "prepared")

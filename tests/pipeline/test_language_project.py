@@ -12,7 +12,8 @@ import pytest
 
 from headway.cli import commands as cli
 from headway.cli.overview import sample
-from headway.data.store import Store, make_document_store
+from headway.data.store import Store
+from headway.data.storing import make_document_store
 from headway.errors import ConfigError, DataError
 from headway.files.atomic import read_json
 from headway.pipeline import runs, scoring, stages, watching

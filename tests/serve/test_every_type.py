@@ -29,7 +29,7 @@ from headway.data.config import DataConfig, SplitConfig
 from headway.data.opening import open_table
 from headway.data.prepare import Preparation
 from headway.data.split import Division
-from headway.data.store import make_store
+from headway.data.storing import make_store
 from headway.errors import DataError
 from headway.machine.processes import free_port
 from headway.models.mlp import MLP

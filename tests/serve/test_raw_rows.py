@@ -13,7 +13,7 @@ from headway.columns.config import PrepareConfig
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.opening import open_table
 from headway.data.split import Division, assign
-from headway.data.store import make_store
+from headway.data.storing import make_store
 from headway.errors import DataError
 from headway.models.mlp import MLP
 from headway.serve.bundle import Predictor

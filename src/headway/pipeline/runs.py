@@ -100,7 +100,7 @@ def store_of(
 ) -> tuple[Store, bool]:
     """The prepared rows for a model that ``takes`` these arrays beside numbers and codes, and whether they were there already."""
     from headway.data.split import Division
-    from headway.data.store import make_store
+    from headway.data.storing import make_store
 
     config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
     division = Division(table, project.split, kept=kept_rows(root))

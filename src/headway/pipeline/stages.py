@@ -93,7 +93,7 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
 
 
 def _prepare_documents(run: RunDirectory, project: Project, root: Path, report: Reporter) -> tuple[Prepared, str]:
-    from headway.data.store import make_document_store
+    from headway.data.storing import make_document_store
 
     documents = documents_of(project, rows_of(run, project, root))
     folder = root / "data" / "prepared"
