@@ -14,7 +14,6 @@ from sklearn.metrics import roc_auc_score
 from headway.data.alone import Alone, auc, sum_of_columns
 from headway.data.checks import (
     Finding,
-    Sample,
     check_classes,
     check_columns,
     check_leaks,
@@ -26,6 +25,7 @@ from headway.data.identity import row_hashes
 from headway.data.opening import open_table
 from headway.data.passes import run
 from headway.data.profile import profile_table
+from headway.data.sample import Sample
 from headway.data.source import Table
 from headway.data.split import TEST, TRAIN, VALIDATION, Division
 from headway.errors import DataError

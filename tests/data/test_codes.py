@@ -15,7 +15,6 @@ import pytest
 
 from headway.columns.codes import decoded
 from headway.columns.config import PrepareConfig
-from headway.data.checks import Sample
 from headway.data.config import CsvOptions, DataConfig, SplitConfig
 from headway.data.formats import read_batches
 from headway.data.identity import RowHashes
@@ -24,6 +23,7 @@ from headway.data.opening import open_table
 from headway.data.passes import run
 from headway.data.profile import Profiler, kinds_of
 from headway.data.row_groups import even
+from headway.data.sample import Sample
 from headway.data.source import Table
 from headway.data.split import Division
 from headway.data.storing import make_store

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from headway.data import checks, source
+from headway.data.alone import SAMPLE
 from headway.pipeline.runs import table_of
 from headway.pipeline.validation import examine
 from headway.project import Project
@@ -89,7 +90,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("sample", [100, checks.SAMPLE], ids=["some", "all"])
+@pytest.mark.parametrize("sample", [100, SAMPLE], ids=["some", "all"])
 @pytest.mark.parametrize("split", [{}, {"by": "stratified"}, {"by": "group", "column": "town"}], ids=str)
 def test_a_new_file_alone_is_read(
     tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch, sample: int, split: dict[str, str]

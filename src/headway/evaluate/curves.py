@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headway.tasks.class_metrics import Ranking
 from headway.tasks.metric import Groups
+from headway.tasks.ranking import Ranking
 
 COLUMNS = 1000
 """Of a curve that is thinned: more than a picture has pixels."""

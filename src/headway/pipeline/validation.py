@@ -8,14 +8,12 @@ from pathlib import Path, PurePath
 
 from headway.data.checks import (
     Finding,
-    Sample,
     check_classes,
     check_columns,
     check_leaks,
     check_overlap,
     check_shares,
     content_columns,
-    sample_rows,
 )
 from headway.data.documents import Examined as Looked
 from headway.data.documents import check_documents
@@ -24,6 +22,7 @@ from headway.data.known import KnownProfiles
 from headway.data.measure import Metrics
 from headway.data.passes import run
 from headway.data.profile import Profile, Profiler, kinds_of
+from headway.data.sample import Sample, sample_rows
 from headway.data.source import Table
 from headway.data.split import Division
 from headway.errors import DataError

@@ -3,7 +3,7 @@
 base             what every task answers, and the target that a table's is fitted to
 numbers          what tasks whose target is a number have in common
 metric           what a metric is, and the weighted sums behind its intervals
-class_metrics    the metrics of classes; labels: those of predicted labels
+class_metrics    the metrics of classes; labels: those of predicted labels; ranking: those of a ranking by score
 number_metrics   the metrics of numbers
 number_losses    the losses of numbers
 focal            focal loss, for networks and for trees
