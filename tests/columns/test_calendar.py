@@ -15,8 +15,9 @@ import pyarrow as pa
 import pytest
 
 from headway.columns import column_type, read_encoding
-from headway.columns.calendar import Calendar, Day, local, number_of
+from headway.columns.calendar import Calendar, Day
 from headway.columns.config import DatesConfig, PrepareConfig
+from headway.columns.cycles import local, number_of
 from headway.errors import ConfigError
 
 DST = pd.date_range("2024-03-30 12:00", "2024-10-28 12:00", freq="h")

@@ -3,7 +3,7 @@
 number      float64; filled, limited, scaled
 category    text in its one spelling; codes
 date        moments; parts of the calendar
-calendar    what the parts are: hour, weekday, holiday and others, by the clocks of a zone
+calendar    the parts of a moment as numbers and waves; cycles: the parts, by the clocks of a zone
 text        free text; tokens, or words: one 0/1 column for each of some words; or ngrams: hashed parts with weights
 base        the interface of a column type
 config      the `prepare` section of a project

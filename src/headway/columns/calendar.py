@@ -7,7 +7,7 @@ near 0:00. Every model is given both: what a baseline shows is then the model's 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -17,88 +17,17 @@ import pyarrow.compute as pc
 
 from headway.columns.base import Encoding, Fitter, Prepared
 from headway.columns.config import DateConfig, PrepareConfig
+from headway.columns.cycles import CYCLES, DAY, SECONDS_A_DAY, local, micros_of, number_of, turn_of
 from headway.columns.number import Number, NumberFitter
 from headway.columns.spread import Spread
 from headway.errors import ConfigError
 
-SECONDS_A_DAY = 86_400.0
-_MINUTE, _HOUR, _DAY = 60_000_000, 3_600_000_000, 86_400_000_000
-"""In microseconds."""
-
-_FIRST, _LAST = (int(np.datetime64(day, "us").astype(np.int64)) for day in ("0001-01-02", "9999-12-30"))
-"""Moments further out have the calendar of these days: no clock has a zone for them."""
-
 HOLIDAY_YEARS = 10
 """A bundle knows the holidays up to so many years after the last training row."""
-
-
-@dataclass(frozen=True)
-class Cycle:
-    """A part that comes back every ``days``: ``most`` is its largest number, ``waves`` how many waves go round in it."""
-
-    days: float
-    most: int
-    waves: int
-
-
-CYCLES = {
-    "hour": Cycle(1, 23, 2),
-    "minute": Cycle(1 / 24, 59, 0),
-    "weekday": Cycle(7, 6, 2),
-    "month": Cycle(365.25, 12, 0),  # its waves are those of the day of the year
-    "day of year": Cycle(365.25, 366, 1),
-}
 
 SHOWN = 1.9
 """Training rows must span nearly two of a cycle: of one alone, season and trend cannot be told apart. On bicycle rentals of 17 months the
 month made a network's error in the next four a quarter larger (RMSE 87 against 67)."""
-
-
-def number_of(part: str, moments: np.ndarray) -> np.ndarray:
-    """(B,) int64: a part of local moments (B,) in microseconds since 1970. Monday is 0."""
-    if part == "hour":
-        return moments // _HOUR % 24
-    if part == "minute":
-        return moments // _MINUTE % 60
-    days = moments // _DAY
-    if part == "weekday":
-        return (days + 3) % 7
-    months = days.view("datetime64[D]").astype("datetime64[M]")
-    if part == "month":
-        return months.astype(np.int64) % 12 + 1
-    return days - months.astype("datetime64[Y]").astype("datetime64[D]").astype(np.int64) + 1
-
-
-def turn_of(part: str, moments: np.ndarray) -> np.ndarray:
-    """(B,) float64 in [0, 1): the place in the part's cycle; that in the day is to the microsecond."""
-    if part == "hour":
-        return moments % _DAY / _DAY
-    if part == "weekday":
-        return number_of(part, moments) / 7
-    return (number_of(part, moments) - 1) / 366
-
-
-def named_part(name: str, dates: Collection[str]) -> tuple[str, str] | None:
-    """The column and the part that a name such as `when: hour` stands for; None where it is no part of one of ``dates``."""
-    column, _, part = name.rpartition(": ")
-    return (column, part) if column in dates and part in CYCLES else None
-
-
-def part_of(column: pa.Array, part: str, zone: str) -> np.ndarray:
-    """(B,) float64: the part of each moment by a zone's clocks, NaN for null."""
-    is_moment = column.is_valid().to_numpy(zero_copy_only=False)
-    return np.where(is_moment, number_of(part, local(_micros(column), zone)), np.nan)
-
-
-def local(moments: np.ndarray, zone: str) -> np.ndarray:
-    """(B,) int64: moments in UTC by the clocks of a zone, daylight saving included."""
-    moments = moments.clip(_FIRST, _LAST)
-    if zone == "UTC":
-        return moments
-    import pandas as pd
-
-    there = pd.DatetimeIndex(moments.view("datetime64[us]")).tz_localize("UTC").tz_convert(zone).tz_localize(None)
-    return np.asarray(there.as_unit("us").asi8)
 
 
 @dataclass(frozen=True)
@@ -162,11 +91,11 @@ class Calendar(Encoding):
 
     def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
         is_present = column.is_valid().to_numpy(zero_copy_only=False)
-        moments = local(_micros(column), self.zone)
+        moments = local(micros_of(column), self.zone)
         trend = self.days.apply(column, missing, strict) if self.days else []
         numbers = [_scaled(part, moments) for part in self.parts]
         waves = [wave for part in self.parts for wave in _waved(part, moments)]
-        holiday = [np.isin(moments // _DAY, self.holidays).astype(np.float64)] if self.holidays is not None else []
+        holiday = [np.isin(moments // DAY, self.holidays).astype(np.float64)] if self.holidays is not None else []
         filled = [np.where(is_present, one, 0.0) for one in (*numbers, *waves, *holiday)]
         return [*trend, *filled, *([(~is_present).astype(np.float64)] if self.missing else [])]
 
@@ -188,12 +117,6 @@ class Calendar(Encoding):
             holidays=None if holidays is None else tuple(holidays),
             missing=values["missing"],
         )
-
-
-def _micros(column: pa.Array) -> np.ndarray:
-    """(B,) int64 since 1970; 0 for null."""
-    moments = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
-    return np.asarray(pc.fill_null(moments, 0).to_numpy(zero_copy_only=False))
 
 
 def _waves(part: Part) -> range:
@@ -234,7 +157,7 @@ class CalendarFitter(Fitter):
         self._missing = False
 
     def block(self, column: pa.Array, labels: pa.Array) -> _Moments:
-        days, moments = self._days.block(column, labels), _micros(column.drop_null())
+        days, moments = self._days.block(column, labels), micros_of(column.drop_null())
         if not len(moments):
             return _Moments(days, None, {})
         there = local(moments, self._date.zone)
@@ -283,7 +206,7 @@ class CalendarFitter(Fitter):
 
     def _parts(self, whole: tuple[int, int]) -> Iterator[Part]:
         """Those that vary, of cycles that the rows show."""
-        span = (whole[1] - whole[0]) / _DAY
+        span = (whole[1] - whole[0]) / DAY
         for name, counts in self._counts.items():
             if np.count_nonzero(counts) < 2 or span < SHOWN * CYCLES[name].days:
                 continue

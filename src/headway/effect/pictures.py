@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.effect.results import Effect, Row, StudyResult
 from headway.effect.words import UNKNOWN, is_known, ratio
-from headway.evaluate.plots import BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, SOFT
+from headway.evaluate.style import BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, SOFT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""Pictures, where people would rather look. One style; colours that colour-blind eyes tell apart (Okabe and Ito 2008).
+"""Pictures, where people would rather look. Their style is in `style`.
 
 scikit-learn's display classes do not draw them: they round an AUC to two digits, where models differ in the third, have no intervals
 of a calibration, colour a confusion by what they print, and draw residuals of a thousand rows only.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,15 +17,25 @@ from headway.evaluate.curves import Curves, curves_of
 from headway.evaluate.metrics import title_of
 from headway.evaluate.resample import Units
 from headway.evaluate.result import CalibrationBin, Evaluation, Importance
+from headway.evaluate.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    figure_of,
+    legend,
+    number,
+    plain_ticks,
+    style_axes,
+)
 from headway.tasks import task_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-INK, SOFT, GRID = "#1d2530", "#6b7684", "#e3e7ec"
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#8f5fa8", "#8a939e"
 COLOURS = {"model": BLUE, "champion": ORANGE, "boosting": GREEN, "linear": PURPLE, "trivial": GREY}
 DOTS = 110
 MOST_COLUMNS = 20
@@ -79,46 +89,6 @@ def draw(
     return paths
 
 
-def _figure(title: str, across: str, up: str, width: float = 5.6, height: float = 4.4) -> tuple[Figure, Axes]:
-    """One picture. The object interface: pyplot would keep every figure, and may look for a screen."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    _style(axes, title, across, up)
-    return figure, axes
-
-
-def _style(axes: Axes, title: str, across: str, up: str) -> None:
-    axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
-    axes.set_xlabel(across, color=SOFT, fontsize=9)
-    axes.set_ylabel(up, color=SOFT, fontsize=9)
-    axes.tick_params(colors=SOFT, labelsize=8, length=0)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_visible(False)
-
-
-def _number(value: float) -> str:
-    """Four digits, however large: 0.9271, 20,642."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _plain(axis: Axis) -> None:
-    """Thousands as people write them, where there are any."""
-    low, high = sorted(axis.get_view_interval())
-    if 1000 <= max(-low, high) < 1e9 and high - low >= 5:
-        axis.set_major_formatter("{x:,.0f}")
-
-
-def _legend(axes: Axes, where: Any = "best") -> None:
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc=where)
-
-
 def _learning(points: Points) -> Figure | None:
     """Training and validation loss by step, the best validation loss marked."""
     curves: dict[str, tuple[list[int], list[float]]] = {}
@@ -130,7 +100,7 @@ def _learning(points: Points) -> Figure | None:
                 curves[name][1].append(value)
     if not curves:
         return None
-    figure, axes = _figure("Learning curve", "step", "loss")
+    figure, axes = figure_of("Learning curve", "step", "loss")
     for name, colour in (("train/loss", GREY), ("validation/loss", BLUE)):
         if name in curves:
             steps, losses = (np.asarray(c) for c in curves[name])
@@ -147,7 +117,7 @@ def _learning(points: Points) -> Figure | None:
     low, high = everything.min(), np.quantile(everything, 0.99)
     if high > low:
         axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-    _legend(axes, "upper right")
+    legend(axes, "upper right")
     return figure
 
 
@@ -172,40 +142,40 @@ def _with_value(name: str, metric: str, title: str, evaluation: Evaluation) -> s
 
 
 def _roc(curves: Mapping[str, Curves], evaluation: Evaluation) -> Figure:
-    figure, axes = _figure("ROC", "false positive rate", "true positive rate", 4.8, 4.6)
+    figure, axes = figure_of("ROC", "false positive rate", "true positive rate", 4.8, 4.6)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
     for name, own in curves.items():
         _line(axes, name, own.roc, _with_value(name, "auc", "AUC", evaluation))
     axes.set_aspect("equal")
-    _legend(axes, "lower right")
+    legend(axes, "lower right")
     return figure
 
 
 def _precision_recall(curves: Mapping[str, Curves], share: float, evaluation: Evaluation) -> Figure:
-    figure, axes = _figure("Precision and recall", "recall", "precision", 4.8, 4.6)
+    figure, axes = figure_of("Precision and recall", "recall", "precision", 4.8, 4.6)
     label = f"share of positives {share:.3g}"
     axes.axhline(share, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label=label)
     for name, own in curves.items():
         _line(axes, name, own.precision_recall, _with_value(name, "average_precision", "average", evaluation))
     axes.set_ylim(0, 1.02)
-    _legend(axes, "best")
+    legend(axes, "best")
     return figure
 
 
 def _calibration(table: Sequence[CalibrationBin], probability: np.ndarray, which: str) -> Figure:
     """Observed against predicted with Wilson intervals; below, how often each probability is given."""
-    figure, _ = _figure("", "", "", 4.8, 5.2)
+    figure, _ = figure_of("", "", "", 4.8, 5.2)
     figure.clear()
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    _style(top, "Calibration", "", "observed share")
-    _style(bottom, "", f"predicted probability{which}", "rows")
+    style_axes(top, "Calibration", "", "observed share")
+    style_axes(bottom, "", f"predicted probability{which}", "rows")
     top.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="perfect")
     x, y = [row.predicted for row in table], np.array([row.observed for row in table])
     around = np.array([[row.observed - row.low for row in table], [row.high - row.observed for row in table]])
     style = {"color": BLUE, "markersize": 4, "capsize": 2, "linewidth": 1.2}
     top.errorbar(x, y, yerr=np.maximum(around, 0), fmt="o-", label="model, 95 % interval", **style)
     bottom.hist(probability, bins=40, range=(0, 1), color=BLUE, alpha=0.7)
-    _legend(top, "upper left")
+    legend(top, "upper left")
     return figure
 
 
@@ -215,7 +185,7 @@ def _confusion(classes: Sequence[str], target: np.ndarray, prediction: np.ndarra
     counts = np.bincount(cells, minlength=len(classes) ** 2).reshape(len(classes), -1)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = min(10.0, 3.2 + 0.45 * len(classes))
-    figure, axes = _figure("Confusion", "predicted", "true", size + 0.6, size)
+    figure, axes = figure_of("Confusion", "predicted", "true", size + 0.6, size)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
     if len(classes) <= 20:
@@ -231,11 +201,11 @@ def _confusion(classes: Sequence[str], target: np.ndarray, prediction: np.ndarra
 
 def _residuals(target: np.ndarray, prediction: np.ndarray, which: str) -> Figure:
     """Predicted against actual as densities, and the residuals' histogram."""
-    figure, _ = _figure("", "", "", 8.4, 4.2)
+    figure, _ = figure_of("", "", "", 8.4, 4.2)
     figure.clear()
     left, right = figure.subplots(1, 2)
-    _style(left, f"Predicted against actual{which}", "actual", "predicted")
-    _style(right, "Residuals", "actual - predicted", "rows")
+    style_axes(left, f"Predicted against actual{which}", "actual", "predicted")
+    style_axes(right, "Residuals", "actual - predicted", "rows")
     low, high = np.quantile(np.concatenate([target, prediction]), [0.001, 0.999])
     if low == high:  # one value everywhere still needs a square to be drawn in
         low, high = low - 0.5, high + 0.5
@@ -248,7 +218,7 @@ def _residuals(target: np.ndarray, prediction: np.ndarray, which: str) -> Figure
     for axes in (left, right):
         axes.locator_params(axis="x", nbins=5)
     for axis in (left.xaxis, left.yaxis, right.xaxis, right.yaxis):
-        _plain(axis)
+        plain_ticks(axis)
     return figure
 
 
@@ -288,14 +258,14 @@ def _intervals(
     title: str, across: str, points: Mapping[str, tuple[float, float, float]], colours: Mapping[str, str]
 ) -> Figure:
     """A line for each name, from low to high, with its value as a dot."""
-    figure, axes = _figure(title, across, "", 5.6, 1.4 + 0.42 * len(points))
+    figure, axes = figure_of(title, across, "", 5.6, 1.4 + 0.42 * len(points))
     for i, (name, (low, value, high)) in enumerate(points.items()):
         colour = colours[name]
         axes.plot([low, high], [i, i], color=colour, linewidth=3, solid_capstyle="round", alpha=0.5)
         axes.plot(value, i, "o", color=colour, markersize=7)
-        axes.annotate(_number(value), (value, i), (0, 7), textcoords="offset points", ha="center", fontsize=8)
+        axes.annotate(number(value), (value, i), (0, 7), textcoords="offset points", ha="center", fontsize=8)
     axes.set_yticks(range(len(points)), [name[:30] for name in points])
     axes.set_ylim(len(points) - 0.4, -0.7)
     axes.margins(x=0.12)
-    _plain(axes.xaxis)
+    plain_ticks(axes.xaxis)
     return figure

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headway.columns.calendar import named_part, part_of
+from headway.columns.cycles import named_part, part_of
 from headway.data.learnt import Learnt
 from headway.data.prepare import Preparation
 from headway.data.reading import FileReading

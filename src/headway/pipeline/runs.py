@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.columns.calendar import named_part
+from headway.columns.cycles import named_part
 from headway.data.digests import file_digests
 from headway.data.documents import Documents
 from headway.data.kept import Kept
