@@ -46,6 +46,12 @@ def in_order(column: pa.DictionaryArray) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(again), texts.take(first.dictionary))
 
 
+def numbered_anew(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Some rows of a batch, with codes for the texts of these rows alone."""
+    columns = [in_order(column) if is_coded(column) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
 def by_value(column: pa.DictionaryArray, convert: Callable[[pa.Array], pa.Array]) -> pa.Array:
     """What ``convert`` makes of the texts that are coded, each converted once. Where it makes texts of them, they are codes again, unless
     most rows differ.

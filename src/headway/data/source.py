@@ -6,19 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property, partial
 from pathlib import Path, PurePath
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns import Kind, column_type
-from headway.columns.codes import in_order, is_coded
+from headway.columns.codes import numbered_anew
 from headway.columns.values import BadValues, family, to_string_or_keep
 from headway.data.canonical import canonical
 from headway.data.chunks import Block, Chunk
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.digests import digest_files, file_digests
+from headway.data.extension import Extension
 from headway.data.folders import folder_values
 from headway.data.formats import read_batches, read_schema
 from headway.data.reading import Clean, FileReading, also_null, reading_of
@@ -26,28 +27,6 @@ from headway.data.schemas import checked_schema
 from headway.data.texts import NAME
 from headway.errors import ConfigError, DataError
 from headway.tasks import TaskName, target_task
-
-
-class Extension(Protocol):
-    """Columns that are made of others of a row and of other rows: those of a series' past."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What it makes."""
-        ...
-
-    @property
-    def late(self) -> tuple[str, ...]:
-        """The features of which a model is given earlier values alone."""
-        ...
-
-    def needs(self, names: Sequence[str]) -> list[str]:
-        """The columns of the files that ``names`` are made from."""
-        ...
-
-    def extended(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Canonical rows with its columns."""
-        ...
 
 
 class Table:
@@ -277,7 +256,7 @@ class Table:
         extension = self._extension if not set(self.extra).isdisjoint(names) else None
         batch = self._canonical(batch, needed_names, PurePath(self.files[number]).name, start, codes=extension is None)
         if self._config.unlabelled == "drop" and self.targets:
-            batch = _numbered_anew(batch.filter(pc.is_valid(batch.column(self.target))))
+            batch = numbered_anew(batch.filter(pc.is_valid(batch.column(self.target))))
         batch = (batch if extension is None else extension.extended(batch)).select(list(names))
         return Chunk(number, start, batch)
 
@@ -317,12 +296,6 @@ class Table:
         """A column that is only carried along: of one type in all files, since its blocks are put together."""
         column = to_string_or_keep(batch.column(name))
         return column.cast(self._common[name], safe=False) if name in self._common else column
-
-
-def _numbered_anew(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Some rows of a batch, with codes for the texts of these rows alone."""
-    columns = [in_order(column) if is_coded(column) else column for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def no_rows(files: Sequence[str]) -> DataError:
