@@ -63,7 +63,7 @@ def test_a_corrupt_row_group_is_named_and_the_files_before_it_are_read(tmp_path:
     )
     assert "\n" not in str(refusal.value)
     assert sum(chunk.batch.num_rows for chunk in chunks) >= 2000
-    assert sum(chunk.batch.num_rows for chunk in table.file_chunks(3, 0)) == 1000, "the others stay readable"
+    assert sum(block.chunk().rows for block in table.file_blocks(3, 0)) == 1000, "the others stay readable"
 
 
 def test_what_was_profiled_before_a_corrupt_row_group_is_not_read_again(

@@ -216,23 +216,19 @@ class Table:
         """
         start = 0
         for number in range(len(self.files)):
-            for chunk in self.file_chunks(number, start, columns, rows):
-                yield chunk
-                start += chunk.batch.num_rows
+            for block in self.file_blocks(number, start, columns, rows):
+                yield block.chunk()
+                start += block.rows
         if start == 0:
             raise no_rows(self.files)
-
-    def file_chunks(
-        self, number: int, start: int, columns: Sequence[str] | None = None, rows: int = 65_536
-    ) -> Iterator[Chunk]:
-        """As chunks, but of one file, whose first row is number ``start`` of the whole table. It may have no rows."""
-        for block in self.file_blocks(number, start, columns, rows):
-            yield block.chunk()
 
     def file_blocks(
         self, number: int, start: int, columns: Sequence[str] | None = None, rows: int = 65_536
     ) -> Iterator[Block]:
-        """As file_chunks, with the conversion left to be done where it can be: how many rows it keeps must be known before."""
+        """Blocks of one file, whose first row is number ``start`` of the whole table; it may have no rows.
+
+        The conversion is left to be done where it can be: how many rows it keeps must be known before.
+        """
         names = list(columns if columns is not None else self.columns)
         drop = self._config.unlabelled == "drop" and bool(self.targets)
         extension = self._extension if not set(self.extra).isdisjoint(names) else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from headway.effect import statistics
 from headway.effect.corrections import false_discovery
 from headway.effect.equality import Comparison, Equality, Margin, judge_together, margin_of
 from headway.effect.looks import LOOKS, share_at
-from headway.effect.notebook import Notebook
+from headway.effect.notebook import Memory, Notebook
 from headway.effect.quality import Curve, Passes, differences_of, final_quality, passes_until, stop_early
 from headway.effect.statistics import EXACT, Interval, Mean, Verdict
 from headway.effect.technique import PARTS, Setting, Technique
@@ -27,8 +27,6 @@ TOO_LONG = "was not ready within"
 APART = 0.01
 """Where a technique leaves the maths alone, losses differ only by the order of sums, far less than this share."""
 
-T = TypeVar("T")
-
 
 class Findings:
     """A view of a notebook. ``plan``: {"seeds", "target", "baseline"}."""
@@ -40,7 +38,7 @@ class Findings:
         self.wanted_target: float | None = plan.get("target")
         self._baseline_slower = float(plan.get("slower", 0.0))
         self._estimates: dict[str, list[float]] = {}
-        self._memory: dict[str, tuple[int, Any]] = {}
+        self._memory = Memory(book)
 
     # ---- variants
 
@@ -85,15 +83,7 @@ class Findings:
             logs = [self.pairs(key) for key in self.book.comparisons()]
             return statistics.spread_of(logs, statistics.correlation(max(1, len(logs))))
 
-        return self._remembered("spread", work)
-
-    def _remembered(self, name: str, work: Callable[[], T]) -> T:
-        """The value of ``work``, computed once for a state of the notebook: verdicts need it after every pair, once a technique."""
-        version, value = self._memory.get(name, (-1, None))
-        if version != self.book.version:
-            value = work()
-            self._memory[name] = self.book.version, value
-        return value
+        return self._memory.of("spread", work)
 
     def pairs(self, key: str) -> np.ndarray:
         """The log-ratios (P,) of a comparison's pairs of processes."""
@@ -131,7 +121,7 @@ class Findings:
             effects = {t.name: self.effect(t) for t in self.available()}
             return {name: effect for name, effect in effects.items() if effect is not None}
 
-        return self._remembered("effects", work)
+        return self._memory.of("effects", work)
 
     def available(self) -> list[Technique]:
         """The techniques that this machine and project support."""
@@ -205,7 +195,7 @@ class Findings:
 
     def quality_spread(self) -> statistics.Spread | None:
         """How much differences of quality usually differ between seeds, over all techniques so far."""
-        return self._remembered("quality spread", lambda: statistics.spread_of(list(self._differences().values())))
+        return self._memory.of("quality spread", lambda: statistics.spread_of(list(self._differences().values())))
 
     def _differences(self) -> dict[str, np.ndarray]:
         """The differences (S,) of quality of each technique that was trained, technique less baseline."""
@@ -213,7 +203,7 @@ class Findings:
         return {name: differences_of(both) for name, both in pairs.items() if len(both) > 1}
 
     def _qualities(self) -> dict[str, tuple[Mean, Equality]]:
-        return self._remembered("qualities", self._compare_qualities)
+        return self._memory.of("qualities", self._compare_qualities)
 
     def _compare_qualities(self) -> dict[str, tuple[Mean, Equality]]:
         margin, spread = self.margin, self.quality_spread()

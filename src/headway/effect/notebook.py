@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from headway.effect.station import Answer
 
 Line = Mapping[str, Any]
 """A line as it is in the file."""
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -119,6 +121,22 @@ class Notebook:
 
     def _of(self, what: str, key: str) -> list[Line]:
         return [line for line in self._lines if line["what"] == what and line["key"] == key]
+
+
+class Memory:
+    """Values computed once for a state of a notebook: verdicts need them after every pair, once a technique."""
+
+    def __init__(self, book: Notebook) -> None:
+        self._book = book
+        self._values: dict[str, tuple[int, Any]] = {}
+
+    def of(self, name: str, work: Callable[[], T]) -> T:
+        """The value of ``work``, as long as the notebook has no further line."""
+        version, value = self._values.get(name, (-1, None))
+        if version != self._book.version:
+            value = work()
+            self._values[name] = self._book.version, value
+        return value
 
 
 def _line(text: bytes) -> Line | None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ import pyarrow as pa
 from headway.columns.summary import Summary
 from headway.config import suggest
 from headway.errors import ConfigError
+from headway.files.records import Record
 from headway.tasks.calibration import Calibration
 from headway.tasks.measurement import Measurement
 from headway.tasks.metric import Metric
@@ -42,7 +43,7 @@ Answered = Literal["string", "double"]
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(Record):
     """The column to predict, fitted: its ``classes`` in code order, or the mean and spread that a network trains on."""
 
     column: str
@@ -66,32 +67,10 @@ class Target:
 
     def to_json(self) -> dict[str, object]:
         """As plain values; without an objective that is the task's own, as earlier versions wrote it."""
-        values = asdict(self)
+        values = {name: value for name, value in asdict(self).items() if value is not None}
         if self.objective.is_plain:
             del values["objective"]
-        for name in ("threshold", "calibration", "reference"):
-            if values[name] is None:
-                del values[name]
         return values
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Target:
-        """What to_json gave."""
-        own = dict(values)
-        objective = Objective(**own.pop("objective", {}))
-        threshold = Threshold(**own.pop("threshold")) if own.get("threshold") else None
-        read = own.pop("calibration", None)
-        calibration = None if read is None else Calibration(read["method"], tuple(read["x"]), tuple(read["y"]))
-        classes = tuple(own.pop("classes"))
-        reference = Reference(**own.pop("reference")) if own.get("reference") else None
-        return cls(
-            **own,
-            classes=classes,
-            objective=objective,
-            threshold=threshold,
-            calibration=calibration,
-            reference=reference,
-        )
 
     @property
     def outputs(self) -> int:
@@ -165,7 +144,7 @@ class Task(Measurement):
     losses: ClassVar[tuple[str, ...]] = ("auto",)
     """What `train.loss` may say."""
 
-    def minimising(self, objective: Objective) -> Task:
+    def minimising(self, objective: Objective) -> Self:
         """The task with what its training minimises, where it has a choice."""
         del objective
         return self
@@ -256,10 +235,6 @@ class TargetTask(Task, Proposal, Shallow):
         return ""
 
     # Training
-
-    def minimising(self, objective: Objective) -> TargetTask:
-        del objective
-        return self
 
     def standard(self, target: Target) -> tuple[float, float]:
         """The center and the spread of the target on the scale on which a linear model is fitted."""

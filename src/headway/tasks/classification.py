@@ -6,7 +6,7 @@ Shapes: N rows, B batch, K members, O classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -52,8 +52,8 @@ class Classification(TargetTask):
     def __init__(self, objective: Objective = PLAIN) -> None:
         self.objective = objective
 
-    def minimising(self, objective: Objective) -> TargetTask:
-        return self if objective == self.objective or objective.is_plain else Classification(objective)
+    def minimising(self, objective: Objective) -> Self:
+        return self if objective == self.objective or objective.is_plain else type(self)(objective)
 
     def problems(self, summary: Summary, positive: str | None) -> list[Problem]:
         name = summary.name

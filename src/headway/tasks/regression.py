@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from headway.tasks.base import Target, TargetTask
+from headway.tasks.base import Target
 from headway.tasks.metric import Metric
 from headway.tasks.number_losses import losses
 from headway.tasks.number_metrics import DEVIANCES, MAE, RMSE, pinball, tweedie_deviance
@@ -54,8 +54,8 @@ class Regression(Numbers):
     def __init__(self, objective: Objective = PLAIN) -> None:
         self.objective = objective
 
-    def minimising(self, objective: Objective) -> TargetTask:
-        return self if objective == self.objective or objective.is_plain else Regression(objective)
+    def minimising(self, objective: Objective) -> Self:
+        return self if objective == self.objective or objective.is_plain else type(self)(objective)
 
     def fitted(self, column: str, mean: float, std: float) -> Target:
         return Target(column, "regression", (), mean, std)
