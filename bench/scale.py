@@ -87,7 +87,7 @@ def _work(rows: int) -> None:
     """In a process of its own: nothing of an earlier run is used, and nothing is left."""
     from headway.columns.config import PrepareConfig
     from headway.data.config import DataConfig, SplitConfig
-    from headway.data.known import profile_known
+    from headway.data.file_profiles import profile_by_file
     from headway.data.opening import open_table
     from headway.data.split import Division
     from headway.data.storing import make_store
@@ -99,7 +99,7 @@ def _work(rows: int) -> None:
     shutil.rmtree(root, ignore_errors=True)
     used, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     table = open_table(data, "classification", root, only=files)
-    profile = profile_known(table, root, root / "profiles")
+    profile = profile_by_file(table, root, root / "profiles")
     store, _ = make_store(root / "prepared", Division(table, SplitConfig()), data, PrepareConfig(bins=0))
     seconds = time.perf_counter() - begun
     if not profile.rows == sum(store.rows.values()) == rows:

@@ -11,8 +11,8 @@ import pytest
 
 from headway.data.arriving import find_inputs
 from headway.data.config import CsvOptions
+from headway.data.file_profiles import profile_by_file
 from headway.data.formats import read_batches
-from headway.data.known import profile_known
 from headway.data.opening import open_table
 from headway.draft.drafting import draft
 from headway.pipeline import stages
@@ -73,13 +73,13 @@ def test_the_same_rows_in_another_folder_are_other_rows(tmp_path: Path) -> None:
     draft("rows", "y", None, tmp_path)
     project = load_project("rows", tmp_path)
     table = open_table(project.data, project.task, tmp_path)
-    months = profile_known(table, tmp_path, tmp_path / "profiles").columns["month"]
+    months = profile_by_file(table, tmp_path, tmp_path / "profiles").columns["month"]
     assert (months.min, months.max) == (0, 2)
     before = table.digest
     (tmp_path / "rows" / "shop=a%20b" / "month=2").rename(tmp_path / "rows" / "shop=a%20b" / "month=3")
     table = open_table(project.data, project.task, tmp_path)
     assert table.digest != before
-    assert profile_known(table, tmp_path, tmp_path / "profiles").columns["month"].max == 3
+    assert profile_by_file(table, tmp_path, tmp_path / "profiles").columns["month"].max == 3
 
 
 def test_a_column_of_the_file_is_read_rather_than_the_folder_and_far_folders_are_no_columns(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from headway.data import source
 from headway.data.canonical import canonical
 from headway.data.config import DataConfig
 from headway.data.digests import file_digests
+from headway.data.file_profiles import profile_by_file
 from headway.data.formats import read_batches
-from headway.data.known import profile_known
 from headway.data.opening import open_table
 from headway.data.source import Table
 from headway.errors import DataError
@@ -74,10 +74,10 @@ def test_what_was_profiled_before_a_corrupt_row_group_is_not_read_again(
     for number in range(10, 90):
         pq.write_table(numbers(100, number), rows / f"{number}.parquet", row_group_size=10, compression="zstd")
     whole = (rows / "88.parquet").read_bytes()
-    expected = profile_known(opened(rows, {"a": "numeric"}), tmp_path, tmp_path / "another")
+    expected = profile_by_file(opened(rows, {"a": "numeric"}), tmp_path, tmp_path / "another")
     damage(rows / "88.parquet", 9, "a")
     with pytest.raises(DataError, match=r"88\.parquet must be whole and readable, but row group 10 of 10 "):
-        profile_known(opened(rows, {"a": "numeric"}), tmp_path, folder)
+        profile_by_file(opened(rows, {"a": "numeric"}), tmp_path, folder)
     kept = len(list(folder.glob("*.json")))
     assert kept >= 1  # all but the few that are read ahead
     (rows / "88.parquet").write_bytes(whole)
@@ -88,7 +88,7 @@ def test_what_was_profiled_before_a_corrupt_row_group_is_not_read_again(
         return read_batches(file, *arguments, **options)
 
     monkeypatch.setattr(source, "read_batches", counted)
-    assert profile_known(opened(rows, {"a": "numeric"}), tmp_path, folder).rows == expected.rows == 8000
+    assert profile_by_file(opened(rows, {"a": "numeric"}), tmp_path, folder).rows == expected.rows == 8000
     assert len(files) == 80 - kept
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from headway.columns.config import PrepareConfig
-from headway.data import learnt, source
+from headway.data import learnt_rows, source
 from headway.data import split as splitting
+from headway.data.cache import Cache, is_whole
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.identity import row_hashes
-from headway.data.kept import Kept, is_whole
 from headway.data.opening import open_table
 from headway.data.split import TEST, VALIDATION, Division
 from headway.data.storing import make_store
@@ -49,7 +49,7 @@ def write(root: Path, month: int, rare: bool = False) -> None:
 
 def prepare(root: Path, split: SplitConfig, takes: set[str], **settings: Any) -> Path:
     data = DataConfig.parse({"source": "rows", "target": "paid", "features": FEATURES}, "data")
-    division = Division(open_table(data, "classification", root, ("day", "group")), split, kept=Kept(root / "kept"))
+    division = Division(open_table(data, "classification", root, ("day", "group")), split, cache=Cache(root / "kept"))
     config = PrepareConfig.parse({"bins": 0, **settings}, "prepare")
     store, reused = make_store(root / "prepared", division, data, config, takes=takes)
     assert not reused
@@ -184,12 +184,12 @@ def test_a_damaged_earlier_store_is_not_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_is_bounded_by_removing_the_oldest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headway.data.kept.MOST_BYTES", 9_000)
+    monkeypatch.setattr("headway.data.cache.MOST_BYTES", 9_000)
     for month in range(1, 5):
         write(tmp_path, month)
     prepare(tmp_path, SPLITS["random"], set())
-    kept = [path.stat().st_size for path in (tmp_path / "kept").glob("*.hashes")]
-    assert 0 < sum(kept) <= 9_000
+    cache = [path.stat().st_size for path in (tmp_path / "kept").glob("*.hashes")]
+    assert 0 < sum(cache) <= 9_000
 
 
 @pytest.mark.parametrize("rows", [3, 4, 5, 20, 300])
@@ -242,5 +242,5 @@ def test_parts_of_slices_are_those_of_all_rows_at_once(
 def test_the_lowest_hashes_are_those_of_all_different_ones(most: int) -> None:
     random = np.random.default_rng(most)
     hashes, chosen = random.integers(0, 300, 1_000).astype(np.uint64), random.random(1_000) < 0.8
-    np.testing.assert_array_equal(learnt._lowest(hashes, chosen, most), np.unique(hashes[chosen])[:most])
-    np.testing.assert_array_equal(learnt._lowest(hashes, None, most), np.unique(hashes)[:most])
+    np.testing.assert_array_equal(learnt_rows._lowest(hashes, chosen, most), np.unique(hashes[chosen])[:most])
+    np.testing.assert_array_equal(learnt_rows._lowest(hashes, None, most), np.unique(hashes)[:most])

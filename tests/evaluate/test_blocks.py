@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from headway.data.learnt import Learnt, Rule
+from headway.data.learnt_rows import LearntRows, Rule
 from headway.data.shingles import all_shingles
 from headway.errors import ConfigError
 from headway.evaluate.blocks import blocks_of, sizes_of, units_of, unlearnt_blocks
@@ -175,7 +175,7 @@ def test_a_passage_is_known_wherever_it_stands() -> None:
         return " ".join("".join(rng.choice(list("abcdefgh"), 6)) for _ in range(count))
 
     passages, new = words(4000, 1), words(4000, 2)
-    learnt = Learnt.of(Rule({}, "d"), None, all_shingles([words(500, 3) + passages[1234:]]))
+    learnt = LearntRows.of(Rule({}, "d"), None, all_shingles([words(500, 3) + passages[1234:]]))
     test = new[:9000] + passages[2000:12_000] + new[9000:18_000]
     mask = unlearnt_blocks([test], len(test) // 512 + 1, learnt)
     positions = np.arange(len(mask)) * 512
@@ -189,15 +189,15 @@ def test_a_passage_is_known_wherever_it_stands() -> None:
 def test_short_documents_are_known_too() -> None:
     rng = np.random.default_rng(0)
     texts = ["".join(rng.choice(list("abcdefgh "), length)) for length in rng.integers(10, 120, 400)]
-    learnt = Learnt.of(Rule({}, "d"), None, all_shingles(texts[:200]))
+    learnt = LearntRows.of(Rule({}, "d"), None, all_shingles(texts[:200]))
     np.testing.assert_array_equal(unlearnt_blocks(texts, 400, learnt), np.arange(400) >= 200)
 
 
 def test_of_a_very_long_text_blocks_without_a_kept_passage_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     passages, new = ("".join(rng.choice(list("abcdefgh"), 200_000)) for _ in range(2))
-    monkeypatch.setattr("headway.data.learnt.MOST", 200)
-    learnt = Learnt.of(Rule({}, "d"), None, all_shingles([passages]))
+    monkeypatch.setattr("headway.data.learnt_rows.MOST", 200)
+    learnt = LearntRows.of(Rule({}, "d"), None, all_shingles([passages]))
     half = 100_352
     mask = unlearnt_blocks([passages[:half] + new[:half]], 2 * half // 512, learnt)
     assert not mask[:190].any(), "seven of ten blocks of what was learnt hold no passage of the sample"

@@ -16,7 +16,7 @@ from headway.columns.config import PrepareConfig, TokensConfig
 from headway.columns.number import Number
 from headway.columns.text import TokensFitter
 from headway.data.prepare import Preparation
-from headway.data.prepared import Places, PreparedRows, places_of
+from headway.data.prepared_rows import Places, PreparedRows, places_of
 from headway.evaluate.importance import MOST_SHUFFLES, orders_of, permutation_importance, write_table
 from headway.evaluate.resample import Units
 from headway.evaluate.result import Evaluation, Importance

@@ -15,7 +15,7 @@ from headway.columns.ngrams import WEIGHTED
 from headway.columns.ragged import Ragged
 from headway.data.inputs import Inputs
 from headway.data.padded import tensors_of
-from headway.data.prepared import PreparedRows
+from headway.data.prepared_rows import PreparedRows
 from headway.data.sparse import sparse
 from headway.errors import ConfigError
 from headway.models import ModelConfig, model_configs

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from headway.columns.ngrams import WEIGHTED
 from headway.columns.ragged import Ragged
 from headway.data.inputs import Inputs
-from headway.data.prepared import PreparedRows
+from headway.data.prepared_rows import PreparedRows
 from headway.models import cross_fitting
 from headway.models.boosting import features, mean_of
 from headway.models.ensemble import Ensemble, EnsembleFit, Growth

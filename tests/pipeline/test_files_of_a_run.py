@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from headway.data.digests import file_digests
-from headway.data.learnt import Learnt
+from headway.data.learnt_rows import LearntRows
 from headway.data.store import Store
 from headway.errors import DataError
 from headway.files import checksums
@@ -77,7 +77,7 @@ def test_the_rows_that_are_read_again_for_a_champion_are_those_of_the_store(run:
     learnt = store.learnt
     assert learnt.identity is not None
     assert learnt.rule.reading is not None
-    carried = Learnt.of(learnt.rule, type(learnt.identity)("content", (("a", None),)), np.zeros(0, np.uint64))
+    carried = LearntRows.of(learnt.rule, type(learnt.identity)("content", (("a", None),)), np.zeros(0, np.uint64))
     assert len(unlearnt_rows(store, project, lambda: runs.rows_of(run, project, root), carried)) == store.rows["test"]
     reading = Reading({"a": "numeric"}, learnt.rule.reading, (), False)
     test_rows = write_test_rows(run.path / "given", project, runs.rows_of(run, project, root), reading).raw_test()

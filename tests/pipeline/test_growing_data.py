@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from headway.data.learnt import Examinable, Learnt, examinable
+from headway.data.learnt_rows import Examinable, LearntRows, examinable
 from headway.data.reading import FileReading
 from headway.data.split import TEST, TRAIN, Division
 from headway.data.store import Store
@@ -95,7 +95,7 @@ def train(root: Path, name: str, split: dict[str, Any], **data: Any) -> Version:
 
 def examine(root: Path, champion: Version, candidate: Version, earlier: bool = False) -> Examinable:
     """``earlier``: the champion's bundle is of code that did not keep how its rows were read."""
-    learnt = Learnt.read(champion.folder)
+    learnt = LearntRows.read(champion.folder)
     if earlier:
         described = read_json(champion.folder / "learnt.json")
         del described["rule"]["reading"]
@@ -103,7 +103,7 @@ def examine(root: Path, champion: Version, candidate: Version, earlier: bool = F
         write_json(champion.folder / "bundle.json", {"format": 1, "task": champion.project.task})
         write_json(champion.folder / "preparation.json", champion.store.preparation.to_json())
         (champion.folder / "project.yaml").write_text(champion.project.to_yaml())
-        learnt = Learnt.read(champion.folder)
+        learnt = LearntRows.read(champion.folder)
         assert learnt is not None
         learnt = learnt.read_as(file_reading(champion.folder, table_of(candidate.project, root).reading))
     own = candidate.store.learnt
@@ -360,11 +360,11 @@ def test_a_version_older_than_the_record_is_compared_with_a_word_of_caution(root
 def test_of_very_many_rows_a_sample_is_kept_and_rows_beyond_it_are_not_decided_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("headway.data.learnt.MOST", 1000)
+    monkeypatch.setattr("headway.data.learnt_rows.MOST", 1000)
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**64, 5000, dtype=np.uint64)
     new = rng.integers(0, 2**64, 10_000, dtype=np.uint64)
-    learnt = Learnt.of(_rule(), None, hashes)
+    learnt = LearntRows.of(_rule(), None, hashes)
     assert learnt.unlearnt(new).all(), "none of 2,000 in the sample was learnt"
     few = learnt.unlearnt(new[:100])
     np.testing.assert_array_equal(few, new[:100] < learnt.below, "20 in the sample say too little about the other 80")
@@ -374,7 +374,7 @@ def test_of_very_many_rows_a_sample_is_kept_and_rows_beyond_it_are_not_decided_o
 
 
 def _rule() -> Any:
-    from headway.data.learnt import Rule
+    from headway.data.learnt_rows import Rule
 
     return Rule({}, "digest")
 

@@ -14,8 +14,8 @@ import pytest
 
 from headway.columns.config import PrepareConfig
 from headway.data import storing
+from headway.data.cache import Cache
 from headway.data.config import DataConfig, SplitConfig
-from headway.data.kept import Kept
 from headway.data.opening import open_table
 from headway.data.split import Division
 from headway.data.store import Store
@@ -84,18 +84,18 @@ def test_ids_that_another_file_makes_wider_are_judged_and_divided_as_from_nothin
     unique = {"expect": "column_values_to_be_unique", "column": "k"}
     data = DataConfig.parse({"source": "rows", "target": "paid", "features": FEATURES, "keys": ["k"]}, "data")
 
-    def parts(root: Path, kept: Kept | None) -> np.ndarray:
+    def parts(root: Path, cache: Cache | None) -> np.ndarray:
         table = open_table(data, "classification", root, ("k",))
-        return np.array(Division(table, SplitConfig.parse({"by": "group", "column": "k"}, "split"), kept=kept).parts)
+        return np.array(Division(table, SplitConfig.parse({"by": "group", "column": "k"}, "split"), cache=cache).parts)
 
     write(tmp_path, 1, first)
     assert verdicts(tmp_path, [unique], {"keys": ["k"]}) == [True]
-    kept = Kept(tmp_path / "kept")
-    parts(tmp_path, kept)
+    cache = Cache(tmp_path / "kept")
+    parts(tmp_path, cache)
     write(tmp_path, 2, second)
-    grown = parts(tmp_path, kept)
-    assert np.array_equal(grown, parts(tmp_path, None))
-    assert np.array_equal(grown[:400], grown[400:])
+    parts_grown = parts(tmp_path, cache)
+    assert np.array_equal(parts_grown, parts(tmp_path, None))
+    assert np.array_equal(parts_grown[:400], parts_grown[400:])
     assert verdicts(tmp_path, [unique], {"keys": ["k"]}) == [False]
 
 
@@ -120,9 +120,11 @@ def test_two_files_of_a_bucket_with_one_size_and_time_are_two(tmp_path: Path) ->
         path = tmp_path / "rows" / f"{month}.csv"
         path.write_text("age,town,paid\n" + "".join(f"{age},Ulm,{'yes' if n % 2 else 'no'}\n" for n in range(50)))
         os.utime(path, (1_700_000_000, 1_700_000_000))
-    kept = Kept(tmp_path / "kept")
+    cache = Cache(tmp_path / "kept")
     for _ in range(2):
-        hashes = Division(open_table(data, "classification", tmp_path, ()), SplitConfig(by="random"), kept=kept).hashed
+        hashes = Division(
+            open_table(data, "classification", tmp_path, ()), SplitConfig(by="random"), cache=cache
+        ).hashed
         assert set(hashes.values[:50]).isdisjoint(hashes.values[50:])
 
 
@@ -130,7 +132,7 @@ def store_of(root: Path, **settings: object) -> Store:
     """The prepared rows of all files, by what is kept."""
     data = DataConfig.parse({"source": "rows", "target": "paid", "features": FEATURES}, "data")
     table = open_table(data, "classification", root, ())
-    division = Division(table, SplitConfig(by="random"), kept=Kept(root / "kept"))
+    division = Division(table, SplitConfig(by="random"), cache=Cache(root / "kept"))
     return make_store(root / "prepared", division, data, PrepareConfig.parse({"bins": 0, **settings}, "prepare"))[0]
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.data.cache import as_text, of_text
 from headway.data.conditions import hashable, plain_number
-from headway.data.kept import as_text, of_text
 from headway.data.meters import EXAMPLES, Columns, Meter
 
 MERGE_ROWS = 1_000_000

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from headway.data.checks import Finding, check_shares
 from headway.data.config import SPLITS, Split, SplitConfig, ValidationConfig
-from headway.data.learnt import Learnt, Rule, described
+from headway.data.learnt_rows import LearntRows, Rule, described
 from headway.data.shingles import all_shingles
 from headway.data.split import Division
 
@@ -122,12 +122,12 @@ class Documents:
             "most": self.most,
         }
 
-    def learnt(self) -> Learnt:
+    def learnt(self) -> LearntRows:
         """The passages of train and validation."""
         hashes = all_shingles(document.text for split, document in self.parts() if split != "test")
         settings = described(self.split.model_dump(mode="json"), ())
         limit = {} if self.most is None else {"data.max_bytes": self.most}
-        return Learnt.of(Rule({**settings, **limit}, self.table.digest), None, hashes)
+        return LearntRows.of(Rule({**settings, **limit}, self.table.digest), None, hashes)
 
 
 class _Census:

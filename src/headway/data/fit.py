@@ -15,10 +15,10 @@ from headway.columns.codes import decoded, written_out
 from headway.columns.config import PrepareConfig
 from headway.columns.summary import Summary
 from headway.columns.text import DocumentTokens
+from headway.data.cache import Cache
 from headway.data.chunks import Chunk
 from headway.data.config import SPLITS, DataConfig
 from headway.data.growth import Borders
-from headway.data.kept import Kept
 from headway.data.passes import run
 from headway.data.past import Past
 from headway.data.places import Places
@@ -43,16 +43,16 @@ def fit(
     takes: Collection[str] = (),
     past: Past | None = None,
     borders: Borders | None = None,
-    kept: Kept | None = None,
+    cache: Cache | None = None,
 ) -> Preparation:
     """Fit on the rows of ``table`` whose part is TRAIN, for a model that ``takes`` these arrays beside numbers and codes.
 
     ``past``: what some of the columns are made from, of time series. ``borders``: of the files, where not all are fitted to, or where what
-    the first files come to is ``kept`` for a later fit.
+    the first files come to is kept in ``cache`` for a later fit.
 
     Raises ConfigError or DataError on a target that cannot be learnt.
     """
-    fitting = Fitting(table, parts, config, takes, borders, kept)
+    fitting = Fitting(table, parts, config, takes, borders, cache)
     run(table, [fitting], rows_of={} if borders is None else borders.rows_of)
     fitting.keep()
     preparation = Preparation(
@@ -86,7 +86,7 @@ class Fitting:
         config: PrepareConfig,
         takes: Collection[str],
         borders: Borders | None = None,
-        kept: Kept | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self._parts, self._task = parts, target_task(table.task)
         self._fits = (True,) * len(table.files) if borders is None else borders.fits
@@ -98,7 +98,7 @@ class Fitting:
         self.sample: list[pa.RecordBatch] = []
         self._places = Places(_fitted_parts(parts, borders), len(SPLITS))
         self._in_sample = _sample_of(self._places.rows[TRAIN]) if config.bins else np.zeros(0, np.int64)
-        self._kept = None if config.bins or table.extra else kept
+        self._cache = None if config.bins or table.extra else cache
         self._table, self._contents = table, None if borders is None else borders.contents
         settings = [config.model_dump(mode="json"), sorted(takes), sorted(table.numbers), table.target]
         self._states = {} if borders is None else {n + 1: [*settings, one] for n, one in enumerate(borders.fitting)}
@@ -108,7 +108,7 @@ class Fitting:
 
     def __getstate__(self) -> dict[str, object]:
         """For another machine: what `block` needs."""
-        return {**self.__dict__, "_kept": None, "_states": {}, "_table": None}
+        return {**self.__dict__, "_cache": None, "_states": {}, "_table": None}
 
     def columns_of(self, file: int) -> tuple[str, ...]:
         """The features and the target; the target alone of a file that is not fitted to, nothing of one whose rows were added before."""
@@ -152,11 +152,11 @@ class Fitting:
     def _reach(self, file: int) -> None:
         """The rows of all files before ``file`` are added: keep what they come to, at the borders where a later fit may go on."""
         for border in sorted(self._borders):
-            if self._file < border <= file and self._kept is not None:
+            if self._file < border <= file and self._cache is not None:
                 states = {name: fitter.to_json() for name, fitter in self.fitters.items()}
                 if all(state is not None for state in states.values()) and self._is_same():
                     values = {"target": self.target.to_json(heavy=None), "fitters": states}
-                    self._kept.keep(values, "fit", self._states[border])
+                    self._cache.keep(values, "fit", self._states[border])
                 break
         self._file = file
 
@@ -166,10 +166,10 @@ class Fitting:
 
     def _take(self) -> int:
         """Go on from what the most files came to before. Returns how many these are."""
-        if self._kept is None:
+        if self._cache is None:
             return 0
         for border, state in sorted(self._states.items(), reverse=True):
-            values = self._kept.values("fit", state)
+            values = self._cache.values("fit", state)
             if values is not None:
                 self.target = read_summary(values["target"])
                 for name, fitter in self.fitters.items():

@@ -98,9 +98,9 @@ def earlier(folder: Path, name: str, borders: Borders) -> Iterator[tuple[Path, i
     places = {values: number + 1 for number, values in enumerate(borders.values[:-1])}
     stores: list[tuple[int, Path]] = []
     for path in sorted(folder.glob("[!.]*/store.json")):
-        grown: Mapping[str, str] = read_or_empty(path).get("grown", {})
-        if grown.get("way") == name and grown.get("rows") in places:
-            stores.append((places[grown["rows"]], path.parent))
+        origin: Mapping[str, str] = read_or_empty(path).get("grown", {})
+        if origin.get("way") == name and origin.get("rows") in places:
+            stores.append((places[origin["rows"]], path.parent))
     for files, path in sorted(stores, key=lambda pair: -pair[0]):
         yield path, files
 

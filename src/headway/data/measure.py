@@ -23,7 +23,7 @@ from headway.errors import ConfigError
 
 if TYPE_CHECKING:
     from headway.data.chunks import Chunk, Streamed
-    from headway.data.grown import Grown
+    from headway.data.continuation import Continuation
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ class Metrics:
                 values.with_rows = True
         self._first = dict.fromkeys(self._meters, 0)
 
-    def go_on(self, grown: Grown) -> None:
+    def go_on(self, continuation: Continuation) -> None:
         """Let each meter go on behind the first files, where what they came to is kept."""
-        count, values = grown.values("metrics")
+        count, values = continuation.values("metrics")
         for key, meter in self._meters.items() if count else ():
             if (state := values.get(_name(key, meter))) is not None:
                 meter.take(state)
                 self._first[key] = count
 
-    def keep(self, grown: Grown) -> None:
+    def keep(self, continuation: Continuation) -> None:
         """Keep what all files came to, which are read."""
         states: dict[str, object] = {}
         for key, meter in self._meters.items():
@@ -78,7 +78,7 @@ class Metrics:
             ):  # of values that are no single Arrow type
                 if (state := meter.to_json()) is not None:
                     states[_name(key, meter)] = state
-        grown.keep(states, "metrics")
+        continuation.keep(states, "metrics")
 
     def columns_of(self, file: int) -> Sequence[str]:
         """All that the requests name, of files that are not added yet."""

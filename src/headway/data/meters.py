@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.data.cache import as_text, of_text
 from headway.data.chunks import Chunk
 from headway.data.conditions import measurable, plain_number, rows_at_stake, violations
-from headway.data.kept import as_text, of_text
 
 EXAMPLES = 5
 """So many of the rows that break a condition are kept."""

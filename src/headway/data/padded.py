@@ -15,7 +15,7 @@ from torch import Tensor
 
 from headway.columns.ngrams import WEIGHTED
 from headway.columns.ragged import Ragged
-from headway.data.prepared import PreparedRows
+from headway.data.prepared_rows import PreparedRows
 
 
 @dataclass(frozen=True, eq=False)

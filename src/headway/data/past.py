@@ -219,13 +219,13 @@ class Earlier:
         ends = np.full(len(groups), np.datetime64(-(2**62), "us"))
         np.maximum.at(ends, codes, history.moments)
         reach = max([lag for _, lag in self.past.lags.values()], default=series.horizon)
-        kept = history.moments >= series.earlier(ends, reach + series.patience)[codes]
+        is_near = history.moments >= series.earlier(ends, reach + series.patience)[codes]
         line = history.lines[self.past.target]
         last = line.newest(groups, series.earlier(ends, series.horizon))
         if len(line.values):
             first = np.maximum(last - max(series.usual_windows, default=0), line.first(last))
-            kept |= history.moments >= np.where(last < 0, ends.min(), line.moments[first])[codes]
-        return history.take(kept)
+            is_near |= history.moments >= np.where(last < 0, ends.min(), line.moments[first])[codes]
+        return history.take(is_near)
 
     def write(self, folder: Path) -> None:
         """Keep the newest rows, for `read`."""

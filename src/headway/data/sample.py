@@ -15,7 +15,7 @@ from headway.data.identity import GOLDEN
 
 if TYPE_CHECKING:
     from headway.data.chunks import Chunk
-    from headway.data.grown import Grown
+    from headway.data.continuation import Continuation
 
 PLACE, NUMBER = "\0place", "\0number"
 
@@ -33,26 +33,26 @@ class Sample:
         self.columns, self.rows, self.eligible = list(columns), rows, eligible
         self._limit = np.uint64(2**64 - 1)
         self._parts: list[pa.Table] = []
-        self._kept, self.is_whole = 0, True
+        self._count, self.is_whole = 0, True
         self._first = 0
 
-    def go_on(self, grown: Grown) -> None:
+    def go_on(self, continuation: Continuation) -> None:
         """Go on behind the first files, where what they came to is kept."""
         name = "sample", self.columns, self.rows
-        count, _ = grown.values(*name)
-        table = grown.table(count, *name) if count else None
+        count, _ = continuation.values(*name)
+        table = continuation.table(count, *name) if count else None
         if table is not None:
-            self._parts, self._kept, self._first = [table], len(table), count
+            self._parts, self._count, self._first = [table], len(table), count
             # the limit is kept with the rows, so that of two processes that keep them neither takes the other's
             metadata = table.schema.metadata
             self._limit, self.is_whole = np.uint64(int(metadata[b"limit"])), metadata[b"is_whole"] == b"1"
 
-    def keep(self, grown: Grown) -> None:
+    def keep(self, continuation: Continuation) -> None:
         """Keep what all files came to, which are read."""
         table = pa.concat_tables(self._parts)
         if table.nbytes <= KEPT_BYTES:
             limit = {"limit": str(int(self._limit)), "is_whole": str(int(self.is_whole))}
-            grown.keep({}, "sample", self.columns, self.rows, table=table.replace_schema_metadata(limit))
+            continuation.keep({}, "sample", self.columns, self.rows, table=table.replace_schema_metadata(limit))
 
     def columns_of(self, file: int) -> Sequence[str]:
         """Those of the sample, of files that are not added yet."""
@@ -72,10 +72,10 @@ class Sample:
     def add(self, partial: pa.Table) -> None:
         """Add rows; where there are twice too many, the surplus goes."""
         self._parts.append(partial)
-        self._kept += len(partial)
-        if self._kept > 2 * self.rows:
+        self._count += len(partial)
+        if self._count > 2 * self.rows:
             self._parts = [self._least(pa.concat_tables(self._parts), self.rows)]
-            self._kept = self.rows
+            self._count = self.rows
             self._limit = self._parts[0][PLACE].to_numpy().max()
             self.is_whole = False
 

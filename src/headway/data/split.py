@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from headway.data.cache import Cache
 from headway.data.config import SPLITS, SplitConfig
-from headway.data.hashed import Classes, HashedRows, positions
+from headway.data.hashed_rows import Classes, HashedRows, positions
 from headway.data.identity import DIFFERENT_ROW, Identity, identity_of, row_hashes
-from headway.data.kept import Kept
-from headway.data.learnt import Learnt, Rule, described
+from headway.data.learnt_rows import LearntRows, Rule, described
 from headway.data.moments import Moments, moments
 from headway.data.passes import run
 from headway.data.periods import periods_of
@@ -51,7 +51,7 @@ class Division:
     split: SplitConfig
     hashes: HashedRows | None = field(default=None, compare=False, repr=False)
     """A pass over the table that `hashing` gave, where there was one."""
-    kept: Kept | None = field(default=None, compare=False, repr=False)
+    cache: Cache | None = field(default=None, compare=False, repr=False)
     """Where the hashes of files are kept, which are not read again for them."""
 
     @cached_property
@@ -76,7 +76,7 @@ class Division:
     def hashing(self, *others: Sequence[str]) -> HashedRows:
         """A pass over the table that hashes each row's identity, and ``others`` of its columns."""
         classes = Classes(self.table.target, self.split.seed) if self.split.by == "stratified" else None
-        return HashedRows(self.table, [self.identity.columns, *others], self.kept, classes)
+        return HashedRows(self.table, [self.identity.columns, *others], self.cache, classes)
 
     @cached_property
     def moments(self) -> Moments:
@@ -124,7 +124,7 @@ class Division:
         return name, self.rows[rows], ""
 
     @property
-    def learnt(self) -> Learnt:
+    def learnt(self) -> LearntRows:
         """The rows of training and validation."""
         files = [file for file in self.table.files if self.split.by == "files" and _matches(file, self.split)]
         contents = self.table.contents
@@ -134,7 +134,7 @@ class Division:
             tuple(sorted(contents[file] for file in files)),
             self.table.reading,
         )
-        return Learnt.of(rule, self.identity, self.rows, self.parts != TEST)
+        return LearntRows.of(rule, self.identity, self.rows, self.parts != TEST)
 
     @property
     def equal_rows_stay_together(self) -> bool:

@@ -32,7 +32,7 @@ from headway.columns.ragged import Ragged
 from headway.data.arrays import read_ragged
 from headway.data.config import Split
 from headway.data.identity import Identity, hash_batch
-from headway.data.learnt import LEARNT_FILES, Learnt
+from headway.data.learnt_rows import LEARNT_FILES, LearntRows
 from headway.data.past import FILE as HISTORY
 from headway.data.prepare import Preparation
 from headway.data.raw import EARLIER, RAW_TEST, raw_batches, raw_columns, raw_table
@@ -78,10 +78,10 @@ class Store:
         return self._file(HISTORY)
 
     @property
-    def learnt(self) -> Learnt:
+    def learnt(self) -> LearntRows:
         """The rows of train and validation."""
         checksums.check(self.path, *LEARNT_FILES)
-        learnt = Learnt.read(self.path)
+        learnt = LearntRows.read(self.path)
         assert learnt is not None, "every store of this format has it"
         return learnt
 

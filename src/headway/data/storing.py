@@ -13,9 +13,9 @@ from headway.columns import gives
 from headway.columns.config import PrepareConfig
 from headway.columns.ngrams import Ngrams
 from headway.data import growth
+from headway.data.cache import Cache
 from headway.data.config import SPLITS, DataConfig
 from headway.data.growth import Borders
-from headway.data.kept import Kept
 from headway.data.passes import run
 from headway.data.past import Past
 from headway.data.places import Places
@@ -86,7 +86,7 @@ def make_store(
             earlier = past.over(table)
             table = table.extended(earlier)
             earlier.write(partial)
-        progress, grown = _begun(partial, path, table, division, data, prepare, takes, past, borders)
+        progress, origin = _begun(partial, path, table, division, data, prepare, takes, past, borders)
         preparation = Preparation.from_json(read_json(partial / "preparation.json"))
         _write_arrays(partial, table, division.parts, preparation, data.weight, progress, borders)
         division.learnt.write(partial)
@@ -94,7 +94,7 @@ def make_store(
         rows = dict(zip(SPLITS, Places(division.parts, len(SPLITS)).rows, strict=True))
         named = {"ragged": list(preparation.by_ragged)} if preparation.by_ragged else {}
         write_json(
-            partial / "store.json", {"rows": rows, "data": table.digest, "units": units, **named, "grown": grown}
+            partial / "store.json", {"rows": rows, "data": table.digest, "units": units, **named, "grown": origin}
         )
     return Store(path), False
 
@@ -113,17 +113,17 @@ def _begun(
     """Fit the preparation and copy what an earlier store has, where that is not done. Returns what store.json says for later ones, too."""
     progress = Progress.read(partial, path.name)
     if progress is None:
-        fitted = _fitted(table, division.parts, data, prepare, takes, past, borders, division.kept)
+        fitted = _fitted(table, division.parts, data, prepare, takes, past, borders, division.cache)
         write_json(partial / "preparation.json", fitted.to_json())
     preparation = Preparation.from_json(read_json(partial / "preparation.json"))
     name = growth.way(table, preparation, data.weight)
-    grown = {} if past is not None else growth.described(name, borders)
+    origin = {} if past is not None else growth.described(name, borders)
     if progress is None:
-        progress = (growth.begun(partial, path, name, borders) if grown else None) or Progress(path.name)
+        progress = (growth.begun(partial, path, name, borders) if origin else None) or Progress(path.name)
         if len(division.parts) > EVERY_ROWS:
             checksums.sync_tree(partial)  # what was copied is on disk before it is said to be
             progress.write(partial)
-    return progress, grown
+    return progress, origin
 
 
 def _given(table: Table, takes: Collection[str]) -> list[str]:
@@ -146,12 +146,12 @@ def _fitted(
     takes: Collection[str],
     past: Past | None,
     borders: Borders,
-    kept: Kept | None,
+    cache: Cache | None,
 ) -> Preparation:
     """Raises DataError where there is nothing to learn from."""
     from headway.data.fit import fit  # not at the top: a machine that only trains needs none of what it imports
 
-    preparation = fit(table, parts, data, prepare, takes, past, borders, kept)
+    preparation = fit(table, parts, data, prepare, takes, past, borders, cache)
     inputs = preparation.inputs()
     if not (inputs.numeric or inputs.categorical or inputs.tokens):
         raise DataError(

@@ -202,7 +202,7 @@ def _copy(root: Path, path: Path, name: str) -> Path | None:
     run_id = read_or_empty(path / "tracking.json").get("run_id")
     if run_id is None:
         return None
-    from headway.tracking.kept import run_folder
+    from headway.tracking.run_files import run_folder
 
     folder = run_folder(root, str(run_id))
     copy = None if folder is None else folder / name
@@ -217,7 +217,7 @@ def _registered_bundles(root: Path, path: Path) -> Path | None:
     run_id = read_or_empty(path / "tracking.json").get("run_id")
     if run_id is None:
         return None
-    from headway.tracking.kept import model_folders
+    from headway.tracking.run_files import model_folders
 
     for folder in model_folders(root, str(run_id)):
         bundle = folder / "artifacts" / "bundle"

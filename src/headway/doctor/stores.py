@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from headway.data import kept
-from headway.data.known import is_whole
+from headway.data import cache
+from headway.data.file_profiles import is_whole
 from headway.data.ready import is_earlier, problem_of, take_away
 from headway.doctor.finding import Finding, is_json
 from headway.files import checksums
@@ -44,7 +44,7 @@ def _stores(folder: Path) -> Iterator[Finding]:
             fix = "remove it: the file is profiled again"
             yield Finding("the profile of a file is damaged", path, fix, partial(remove, path))
     for path in sorted((folder / "profiles" / "rows").glob("[!.]*")):
-        if not kept.is_whole(path):
+        if not cache.is_whole(path):
             fix = "remove it: it is computed again"
             yield Finding("what is kept of a file's rows is damaged", path, fix, partial(remove, path))
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headway.data.learnt import ENOUGH, Learnt
+from headway.data.learnt_rows import ENOUGH, LearntRows
 from headway.data.shingles import shingles
 from headway.evaluate.resample import Units
 
@@ -54,7 +54,7 @@ def units_of(blocks: int, documents: int, whole: bool) -> Units:
     return Units("block", blocks, None, note)
 
 
-def unlearnt_blocks(documents: Sequence[str], blocks: int, sample: Learnt) -> np.ndarray:
+def unlearnt_blocks(documents: Sequence[str], blocks: int, sample: LearntRows) -> np.ndarray:
     """(K,) bool: the blocks of which a version has learnt at most half of the sampled passages.
 
     ``documents`` are those of the test, one after the other, cut into blocks as `blocks_of` does. A block without a sampled passage

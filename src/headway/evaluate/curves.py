@@ -48,10 +48,10 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if len(x) > 4 * COLUMNS:
         starts = np.unique(np.searchsorted(x, np.arange(COLUMNS) / COLUMNS))
         starts = starts[starts < len(x)]
-        kept = [
+        places = [
             (start, end - 1, start + y[start:end].argmin(), start + y[start:end].argmax())
             for start, end in zip(starts, np.append(starts[1:], len(x)), strict=True)
         ]
-        rows = np.unique(kept)
+        rows = np.unique(places)
         x, y = x[rows], y[rows]
     return np.stack([x, y], 1)

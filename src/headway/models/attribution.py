@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from headway.data.padded import tensors_of
-from headway.data.prepared import PreparedRows
+from headway.data.prepared_rows import PreparedRows
 from headway.errors import ConfigError
 from headway.models.contributions import Contributions, completed
 from headway.models.layers import LinearNetwork, TableNetwork

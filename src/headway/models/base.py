@@ -17,7 +17,7 @@ from headway.tasks.base import Target
 if TYPE_CHECKING:
     from torch import nn
 
-    from headway.data.prepared import PreparedRows
+    from headway.data.prepared_rows import PreparedRows
 
 
 WEIGHTS = "weights.safetensors"

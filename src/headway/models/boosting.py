@@ -25,7 +25,7 @@ from headway.tasks import Target, TargetTask
 if TYPE_CHECKING:
     import lightgbm
 
-    from headway.data.prepared import PreparedRows
+    from headway.data.prepared_rows import PreparedRows
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import lightgbm
     from torch import nn
 
-    from headway.data.prepared import PreparedRows
+    from headway.data.prepared_rows import PreparedRows
 
 Arrays = Mapping[str, np.ndarray]
 

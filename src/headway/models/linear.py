@@ -26,7 +26,7 @@ from headway.tasks import Target, TargetTask
 if TYPE_CHECKING:
     from torch import nn
 
-    from headway.data.prepared import PreparedRows
+    from headway.data.prepared_rows import PreparedRows
 
 Arrays = Mapping[str, np.ndarray]
 

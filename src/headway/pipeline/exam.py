@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headway.data.learnt import Examinable, Learnt, examinable
+from headway.data.learnt_rows import Examinable, LearntRows, examinable
 from headway.evaluate.baselines import Fitted, Note
 from headway.evaluate.evaluation import Reference
 from headway.evaluate.importance import ImportanceRequest
@@ -68,7 +68,7 @@ class Exam(ABC):
 
     @property
     @abstractmethod
-    def learnt(self) -> Learnt:
+    def learnt(self) -> LearntRows:
         """The identities of the candidate's training rows."""
 
     @property
@@ -182,12 +182,12 @@ class Exam(ABC):
             command = [sys.executable, "-m", "headway.serve.rehearse", *words]
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def examinable(self, version: str, learnt: Learnt | None) -> Examinable:
+    def examinable(self, version: str, learnt: LearntRows | None) -> Examinable:
         """The rows that a version has not learnt from. ``learnt``: the identities of those that it has."""
         return examinable(self.learnt, learnt, f"version {version}", len(self.target), self.unlearnt)
 
     @abstractmethod
-    def unlearnt(self, learnt: Learnt) -> np.ndarray:
+    def unlearnt(self, learnt: LearntRows) -> np.ndarray:
         """(N,) bool: the rows that a version has not learnt from. Raises ConfigError or DataError where that is unknown."""
 
     # Registration

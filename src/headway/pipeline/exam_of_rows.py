@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from headway.columns.cycles import named_part, part_of
-from headway.data.learnt import Learnt
+from headway.data.learnt_rows import LearntRows
 from headway.data.prepare import Preparation
 from headway.data.reading import FileReading
 from headway.data.sparse import sparse
@@ -83,7 +83,7 @@ class ExamOfRows(Exam):
         return Units.of(*self.store.units("test"))
 
     @property
-    def learnt(self) -> Learnt:
+    def learnt(self) -> LearntRows:
         return self.store.learnt.read_as(self._reading)
 
     @property
@@ -246,7 +246,7 @@ class ExamOfRows(Exam):
             return attempt
         return replace(attempt, learnt=attempt.learnt.read_as(file_reading(bundle, self._reading)))
 
-    def unlearnt(self, learnt: Learnt) -> np.ndarray:
+    def unlearnt(self, learnt: LearntRows) -> np.ndarray:
         return unlearnt_rows(self.store, self.project, lambda: rows_of(self.run, self.project, self.root), learnt)
 
     def example(self) -> pd.DataFrame:

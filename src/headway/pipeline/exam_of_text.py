@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headway.columns.text import DocumentTokens
-from headway.data.learnt import Learnt
+from headway.data.learnt_rows import LearntRows
 from headway.data.store import Store
 from headway.errors import TrainingError
 from headway.evaluate.baselines import Fitted, Note
@@ -61,7 +61,7 @@ class ExamOfText(Exam):
         return units_of(len(self.target), self.documents, self.tokens.ends)
 
     @property
-    def learnt(self) -> Learnt:
+    def learnt(self) -> LearntRows:
         return self.store.learnt
 
     @property
@@ -108,7 +108,7 @@ class ExamOfText(Exam):
         with np.load(before) as sums:
             return np.stack([sums[name] for name in ("nats", "tokens", "bytes")], 1)
 
-    def unlearnt(self, learnt: Learnt) -> np.ndarray:
+    def unlearnt(self, learnt: LearntRows) -> np.ndarray:
         return unlearnt_blocks(list(self.store.test_documents()), len(self.target), learnt)
 
     def example(self) -> pd.DataFrame:

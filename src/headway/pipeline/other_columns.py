@@ -16,7 +16,7 @@ import pyarrow as pa
 from headway.columns import Kind
 from headway.config import read_yaml
 from headway.data.identity import Identity, hash_batch
-from headway.data.learnt import Learnt
+from headway.data.learnt_rows import LearntRows
 from headway.data.past import Past
 from headway.data.raw import RAW_TEST, RawRows, packed
 from headway.data.reading import FileReading
@@ -88,7 +88,7 @@ def _columns_text(names: Sequence[str]) -> str:
 
 def file_reading(bundle: Path, now: FileReading) -> FileReading:
     """How a version's files were read: from learnt.json or, in a bundle of an early version, from its project."""
-    learnt = Learnt.read(bundle)
+    learnt = LearntRows.read(bundle)
     if learnt is not None and learnt.rule.reading is not None:
         return learnt.rule.reading
     is_csv = not preparation_of(bundle).null_is_value
@@ -129,7 +129,7 @@ def _is_test(table: Table, project: Project) -> np.ndarray:
     return is_test
 
 
-def unlearnt_rows(store: Store, project: Project, open_rows: Callable[[], Table], learnt: Learnt) -> np.ndarray:
+def unlearnt_rows(store: Store, project: Project, open_rows: Callable[[], Table], learnt: LearntRows) -> np.ndarray:
     """(N,) bool: the test rows that are not among what a version has learnt. ``open_rows`` opens the candidate's rows.
 
     Raises ConfigError or DataError where the data no longer has the columns by which that version told rows apart, or can no longer
@@ -185,7 +185,7 @@ def _hashes(table: Table, project: Project, identity: Identity, reading: FileRea
     return np.concatenate([hash_batch(batch, names) for batch in batches])
 
 
-def _all_accounted_for(table: Table, project: Project, learnt: Learnt) -> np.ndarray | None:
+def _all_accounted_for(table: Table, project: Project, learnt: LearntRows) -> np.ndarray | None:
     """The result of `unlearnt_rows` where today's reading recognises every row that the version learnt, and so the others, too;
     None where it does not, or cannot read the files.
     """

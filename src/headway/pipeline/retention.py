@@ -23,7 +23,7 @@ from headway.project import load_project, project_files
 from headway.run.directory import RunDirectory
 from headway.run.lifetime import lives
 from headway.server.retention_config import RetentionConfig
-from headway.tracking.kept import Tracked, tracked_runs
+from headway.tracking.run_files import TrackedRun, tracked_runs
 
 HOUR, DAY = 3600.0, 86_400.0
 HEAVY = ("bundle", "predictions")
@@ -144,7 +144,7 @@ def _field(path: Path, *keys: str) -> str | None:
     return None
 
 
-def _kept_paths(runs: Sequence[RunFolder], tracked: Mapping[str, Tracked], bounds: Limits) -> set[Path]:
+def _kept_paths(runs: Sequence[RunFolder], tracked: Mapping[str, TrackedRun], bounds: Limits) -> set[Path]:
     """The run directories that are kept whole, whatever their age."""
     paths = set()
     counts: dict[str, int] = defaultdict(int)
@@ -200,7 +200,7 @@ def _stores(root: Path, runs: Sequence[RunFolder], kept_paths: set[Path], bounds
             yield _item("prepared data", ", ".join(sorted({run.project for run in users_of_store})), path)
 
 
-def _artifacts(tracked: Mapping[str, Tracked], bounds: Limits, now: float) -> Iterator[Item]:
+def _artifacts(tracked: Mapping[str, TrackedRun], bounds: Limits, now: float) -> Iterator[Item]:
     counts: dict[str, int] = defaultdict(int)
     for run in sorted(tracked.values(), key=lambda run: (run.number, run.start), reverse=True):
         limit = bounds.of(run.project)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.data.learnt import Learnt
+from headway.data.learnt_rows import LearntRows
 from headway.errors import ConfigError, DamagedError, HeadwayError
 from headway.evaluate.gate import replacing
 from headway.evaluate.result import Evaluation
@@ -35,7 +35,7 @@ class Attempt:
     """
 
     predictions: Path | None = None
-    learnt: Learnt | None = None
+    learnt: LearntRows | None = None
     problem: str | None = None
     damaged: bool = False
     remark: str = ""
@@ -50,7 +50,7 @@ class Rival:
     in_charge: str | None
     version: str | None = None
     predictions: Path | None = None
-    learnt: Learnt | None = None
+    learnt: LearntRows | None = None
     problem: str | None = None
     remark: str = ""
 
@@ -124,7 +124,7 @@ def attempted(bundle: Path, predictions: Path, outcome: Outcome) -> Attempt:
     if outcome.problem is not None:
         return Attempt(problem=outcome.problem, damaged=outcome.damaged)
     try:
-        return Attempt(predictions, Learnt.read(bundle))
+        return Attempt(predictions, LearntRows.read(bundle))
     except UNREADABLE as error:
         return damaged(bundle, error)
 

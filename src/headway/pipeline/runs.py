@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.columns.cycles import named_part
+from headway.data.cache import Cache
 from headway.data.digests import file_digests
 from headway.data.documents import Documents
-from headway.data.kept import Kept
 from headway.data.opening import open_table
 from headway.data.source import Table
 from headway.errors import ConfigError, DataError
@@ -90,9 +90,9 @@ def rows_of(run: RunDirectory, project: Project, root: Path) -> Table:
     return table_of(project, root, set(files.values()))
 
 
-def kept_rows(root: Path) -> Kept:
+def row_cache(root: Path) -> Cache:
     """What is kept of the rows of files that were read before."""
-    return Kept(root / "data" / "prepared" / "profiles" / "rows")
+    return Cache(root / "data" / "prepared" / "profiles" / "rows")
 
 
 def store_of(
@@ -103,7 +103,7 @@ def store_of(
     from headway.data.storing import make_store
 
     config = project.prepare if project.model.uses_bins else project.prepare.model_copy(update={"bins": 0})
-    division = Division(table, project.split, kept=kept_rows(root))
+    division = Division(table, project.split, cache=row_cache(root))
     return make_store(root / "data" / "prepared", division, project.data, config, warn, takes)
 
 

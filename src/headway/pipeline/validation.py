@@ -15,10 +15,10 @@ from headway.data.checks import (
     check_shares,
     content_columns,
 )
+from headway.data.continuation import Continuation
 from headway.data.documents import Examined as Looked
 from headway.data.documents import check_documents
-from headway.data.grown import Grown
-from headway.data.known import KnownProfiles
+from headway.data.file_profiles import FileProfiles
 from headway.data.measure import Metrics
 from headway.data.passes import run
 from headway.data.profile import Profile, Profiler, kinds_of
@@ -28,7 +28,7 @@ from headway.data.split import Division
 from headway.errors import DataError
 from headway.files.records import Record
 from headway.pipeline.refusals import refuse_unfit
-from headway.pipeline.runs import documents_of, kept_rows, table_of
+from headway.pipeline.runs import documents_of, row_cache, table_of
 from headway.project import Project
 from headway.quality import judge as quality
 from headway.quality.page import Entry, page
@@ -154,14 +154,14 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
 
 def _examine_new(table: Table, root: Path, growing: Sequence[Metrics | Sample], rows: _RowPasses | None) -> Profile:
     """Pass over the files that were not passed over before."""
-    grown = Grown(table, kept_rows(root))
-    profiler = KnownProfiles(table, root, root / "data" / "prepared" / "profiles", grown)
+    continuation = Continuation(table, row_cache(root))
+    profiler = FileProfiles(table, root, root / "data" / "prepared" / "profiles", continuation)
     for one in growing:
-        one.go_on(grown)
+        one.go_on(continuation)
     run(table, [profiler, *growing, *(() if rows is None else (rows.hashes,))], rows_of=profiler.rows_of)
     profile = profiler.profile()
     for one in (profiler, *growing):
-        one.keep(grown)
+        one.keep(continuation)
     return profile
 
 
@@ -190,7 +190,7 @@ class _RowPasses:
 
     def __init__(self, project: Project, table: Table, root: Path | None = None) -> None:
         self._project, self._table = project, table
-        plain = Division(table, project.split, kept=None if root is None else kept_rows(root))
+        plain = Division(table, project.split, cache=None if root is None else row_cache(root))
         content = [] if plain.equal_rows_stay_together else [content_columns(table)]
         self.hashes = plain.hashing(*content)
         self.sample = Sample([*table.kinds, table.target], 2 * sample_rows(len(table.kinds) + 1))

@@ -24,7 +24,7 @@ import pyarrow as pa
 from headway.columns.category import FIRST_CODE, UNKNOWN
 from headway.data.inputs import Inputs
 from headway.data.prepare import Preparation
-from headway.data.prepared import PreparedRows
+from headway.data.prepared_rows import PreparedRows
 from headway.data.sparse import sparse
 from headway.data.store import Store
 from headway.errors import ConfigError

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headway.data.prepared import PreparedRows, places_of
+from headway.data.prepared_rows import PreparedRows, places_of
 from headway.data.store import Store
 from headway.errors import ConfigError
 from headway.models import ModelConfig

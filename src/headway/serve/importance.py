@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from headway.data.prepared import Places, PreparedRows, places_of
+from headway.data.prepared_rows import Places, PreparedRows, places_of
 from headway.data.store import Store
 from headway.evaluate.importance import RESAMPLED_SECONDS, ImportanceRequest, orders_of, permutation_importance
 from headway.evaluate.resample import Units

@@ -7,7 +7,7 @@ forwarder     sends a journal's metrics during the run
 record        tracking.json: the state of a run in MLflow
 system        the machine's load while a run trains
 registry      versions and aliases
-remembered    what an alias stands for, until the database changes
+memory        what an alias stands for, until the database changes
 bundles       where versions' files are, and their damage
 registration  a run's bundle as a version
 purpose       project, task and target of a registered model
@@ -20,7 +20,7 @@ rollback      puts an earlier version in charge again
 state         the tags and the description of a version's page
 condition     what `headway doctor` checks and repairs here
 contents      a run's tags, note, data, final metrics and files in MLflow
-kept          MLflow's files on this machine, and which of them versions need
+run_files     MLflow's files on this machine, and which of them versions need
 packaging     a bundle as an MLflow model: its code, signature, example and packages
 variants      the variants of an effect study as runs under the study's own
 server        MLflow's server as an application

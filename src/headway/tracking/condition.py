@@ -22,10 +22,10 @@ from headway.tracking.addresses import OWN, kept_uri, tracking_uri, uri_of
 from headway.tracking.bundles import model_folder
 from headway.tracking.contents import is_final
 from headway.tracking.intent import TAG as INTENT
-from headway.tracking.kept import pages
 from headway.tracking.packaging import save
 from headway.tracking.record import Ending, Opening, Results, Tracking, unopened, write_tracking
 from headway.tracking.registry import earlier_of, store_client
+from headway.tracking.run_files import pages
 from headway.tracking.runs import FOLDER_TAG, KEY_TAG
 from headway.tracking.runs import sync as deliver
 from headway.tracking.store import is_there

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.errors import ConfigError, HeadwayError
 from headway.files.records import Record
-from headway.tracking import decisions, intent, lock, remembered
+from headway.tracking import decisions, intent, lock, memory
 from headway.tracking.addresses import is_file, tracking_uri
 from headway.tracking.bundles import bundle_of
 from headway.tracking.contents import NUMBER_TAG
@@ -143,8 +143,8 @@ def version_of(root: Path, name: str, version_or_alias: str = "champion") -> Cha
     """
     if not is_there(root):
         raise ConfigError(_no_version(name, version_or_alias, []))
-    state = remembered.state_of(root)
-    earlier = remembered.recall(root, state, name, version_or_alias)
+    state = memory.state_of(root)
+    earlier = memory.recall(root, state, name, version_or_alias)
     if earlier is not None:
         return Champion(*earlier)
     with reading(root, name) as client:
@@ -156,7 +156,7 @@ def version_of(root: Path, name: str, version_or_alias: str = "champion") -> Cha
             raise ConfigError(_no_version(name, version_or_alias, numbers))
         result = Champion(str(version.version), version.run_id, bundle_of(client, root, version))
         if intent.intent_of(intent.registered_model(client, name)) is None:  # else a decision is being carried out
-            remembered.remember(root, state, name, version_or_alias, (result.version, result.run_id, result.bundle))
+            memory.remember(root, state, name, version_or_alias, (result.version, result.run_id, result.bundle))
         return result
 
 
@@ -165,7 +165,7 @@ def remember_champion(root: Path, name: str) -> None:
     if not is_file(tracking_uri(root)):
         return
     let_go(root)  # whatever is still in the log goes to the file
-    time.sleep(2 * remembered.SETTLED_SECONDS)
+    time.sleep(2 * memory.SETTLED_SECONDS)
     with contextlib.suppress(HeadwayError):
         version_of(root, name)
 

@@ -35,7 +35,7 @@ MOST_BYTES = 4 << 30
 _SUM = hashlib.sha256().digest_size
 
 
-class Kept:
+class Cache:
     """The folder. What cannot be written is computed again: it only saves time."""
 
     def __init__(self, folder: Path) -> None:
@@ -64,7 +64,7 @@ class Kept:
             write_atomically(self._path(key, "json"), json.dumps({**plain, "check": _check(plain)}))
 
     def hashes(self, *key: object) -> np.ndarray | None:
-        """(N,) uint64 that a KeptHashes wrote under a key; None where they are not there, or damaged."""
+        """(N,) uint64 that a HashFile wrote under a key; None where they are not there, or damaged."""
         content = self._content(key, "hashes")
         return None if content is None else np.frombuffer(content, "<u8")
 
@@ -96,9 +96,9 @@ class Kept:
         with contextlib.suppress(OSError):
             write_atomically(self._path(key, "arrow"), b"".join((content, hashlib.sha256(content).digest())))
 
-    def new_hashes(self, *key: object) -> KeptHashes:
+    def new_hashes(self, *key: object) -> HashFile:
         """A file of hashes to fill."""
-        return KeptHashes(self._path(key, "hashes"))
+        return HashFile(self._path(key, "hashes"))
 
     def bound(self) -> None:
         """Remove the oldest files where all are too large together."""
@@ -133,7 +133,7 @@ def of_text(text: str) -> pa.Table:
     return pa.ipc.open_stream(base64.b64decode(text)).read_all()
 
 
-class KeptHashes:
+class HashFile:
     """Hashes of a file's rows that are written block by block."""
 
     def __init__(self, path: Path) -> None:

@@ -22,27 +22,27 @@ from headway.data.source import Chunk, Table
 from headway.files.atomic import read_json, write_json
 
 if TYPE_CHECKING:
-    from headway.data.grown import Grown
+    from headway.data.continuation import Continuation
 
 
-def profile_known(table: Table, root: Path, folder: Path) -> Profile:
+def profile_by_file(table: Table, root: Path, folder: Path) -> Profile:
     """As profile_table: counts are the same, moments to rounding, quantiles within the sketch's error.
 
     Files whose profile lies in ``folder`` are not read; the others' profiles are left there. Raises DataError as Table.chunks does.
     """
-    profiles = KnownProfiles(table, root, folder)
+    profiles = FileProfiles(table, root, folder)
     run(table, [profiles], rows_of=profiles.rows_of)
     return profiles.profile()
 
 
-class KnownProfiles:
+class FileProfiles:
     """A `Pass` over the files of a table whose profile does not lie in ``folder``, where it leaves that of each.
 
-    ``rows_of``: how many rows the others have, by their place in Table.files. ``grown``: where the profile of all files is kept, so that
+    ``rows_of``: how many rows the others have, by their place in Table.files. ``continuation``: where the profile of all files is kept, so that
     those of the first files need not be added up again.
     """
 
-    def __init__(self, table: Table, root: Path, folder: Path, grown: Grown | None = None) -> None:
+    def __init__(self, table: Table, root: Path, folder: Path, continuation: Continuation | None = None) -> None:
         self._kinds, self._root = kinds_of(table), root
         self._files, self.rows_of = table.files, dict[int, int]()
         _ = table.digest  # keeps the files' digests, so that they are hashed once
@@ -50,28 +50,28 @@ class KnownProfiles:
         self._paths = [folder / f"{file_key(table, file, self._digests[file])}.json" for file in table.files]
         self._whole, self._file, self._part = Profiler(self._kinds), 0, Profiler(self._kinds)
         self._rows_now = dict[int, int]()
-        self._first = self._take(grown)
+        self._first = self._take(continuation)
         for number, path in enumerate(self._paths[self._first :], self._first):
             part = _read(path, list(self._kinds))
             if part is not None:
                 self._whole.merge(part)
                 self.rows_of[number] = part.rows
 
-    def _take(self, grown: Grown | None) -> int:
+    def _take(self, continuation: Continuation | None) -> int:
         """Begin with the profile of the first files, where it is kept. Returns how many these are."""
-        count, values = grown.values("profile", list(self._kinds)) if grown is not None else (0, {})
+        count, values = continuation.values("profile", list(self._kinds)) if continuation is not None else (0, {})
         if count:
             self._whole.merge(Profile.from_json(values))
             self.rows_of.update(enumerate(values["rows_of"]))
         return count
 
-    def keep(self, grown: Grown) -> None:
+    def keep(self, continuation: Continuation) -> None:
         """Keep the profile of all files, which are read."""
         whole = self._whole.profile()
         if self._first < len(self._files) and not _is_larger(whole):
             rows_of = {**self.rows_of, **self._rows_now}
             rows = [rows_of.get(number, 0) for number in range(len(self._files))]
-            grown.keep({**_plain(whole), "rows_of": rows}, "profile", list(self._kinds))
+            continuation.keep({**_plain(whole), "rows_of": rows}, "profile", list(self._kinds))
 
     def columns_of(self, file: int) -> Sequence[str]:
         """All columns of a file that is not known."""

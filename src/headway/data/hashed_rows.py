@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns.mixing import spread
+from headway.data.cache import Cache, HashFile
 from headway.data.chunks import Chunk
 from headway.data.digests import file_digests
 from headway.data.file_keys import file_key
 from headway.data.identity import GOLDEN, RowHashes
-from headway.data.kept import Kept, KeptHashes
 from headway.data.scratch import Scratch
 
 if TYPE_CHECKING:
@@ -60,17 +60,17 @@ Partial = tuple[int, list[np.ndarray], Ends]
 class HashedRows:
     """A `Pass` as RowHashes, of several ``sets`` of columns, of which the first is the rows' identity.
 
-    With ``kept``, what is known of a file is not computed again, and what is new is kept. ``classes``: `ends` are wanted too.
+    What is in ``cache`` is not computed again, and what is new is put there. ``classes``: `ends` are wanted too.
     ``rows_of``: how many rows the files have of which nothing is missing, by their place in Table.files.
     """
 
     def __init__(
-        self, table: Table, sets: Sequence[Sequence[str]], kept: Kept | None = None, classes: Classes | None = None
+        self, table: Table, sets: Sequence[Sequence[str]], cache: Cache | None = None, classes: Classes | None = None
     ) -> None:
-        self.sets, self._table, self._kept, self._classes = [list(one) for one in sets], table, kept, classes
-        if kept is not None:
+        self.sets, self._table, self._cache, self._classes = [list(one) for one in sets], table, cache, classes
+        if cache is not None:
             _ = table.digest  # keeps the files' digests, so that they are hashed once
-        self._digests = {} if kept is None else table.contents
+        self._digests = {} if cache is None else table.contents
         self._files = [self._file(file) for file in table.files]
         self._missing = [one.missing for one in self._files]
         self.rows_of = {
@@ -80,17 +80,17 @@ class HashedRows:
         self._counts = [0 for _ in self._files]
         self._ends, self._of_file = Ends(), Ends()
         self._next, self._current = 0, -1
-        self._writers: dict[int, KeptHashes] = {}
+        self._writers: dict[int, HashFile] = {}
 
     def _file(self, name: str) -> _File:
         every = list(range(len(self.sets)))
-        if self._kept is None:
+        if self._cache is None:
             return _File("", [None for _ in every], None, every)
         key = file_key(self._table, name, self._digests[name])
-        hashes = [self._kept.hashes(key, one) for one in self.sets]
+        hashes = [self._cache.hashes(key, one) for one in self.sets]
         ends: Ends | None = Ends()
         if self._classes is not None:
-            values = self._kept.values(key, *self._ends_key)
+            values = self._cache.values(key, *self._ends_key)
             ends = None if values is None else dict(values["ends"])
         missing = [number for number in every if hashes[number] is None or (number == 0 and ends is None)]
         return _File(key, [None if number in missing else hashes[number] for number in every], ends, missing)
@@ -138,8 +138,8 @@ class HashedRows:
         for number, hashes in enumerate(one.hashes):
             if hashes is not None:
                 self._arrays[number].append(hashes)
-            elif self._kept is not None:
-                self._writers[number] = self._kept.new_hashes(one.key, self.sets[number])
+            elif self._cache is not None:
+                self._writers[number] = self._cache.new_hashes(one.key, self.sets[number])
 
     def _add_known(self, end: int) -> None:
         """The files before ``end`` that were not read."""
@@ -157,11 +157,11 @@ class HashedRows:
         if self._current < 0:
             return
         name, one = self._table.files[self._current], self._files[self._current]
-        is_same = self._kept is not None and file_digests([name], self._table.root)[name] == self._digests[name]
+        is_same = self._cache is not None and file_digests([name], self._table.root)[name] == self._digests[name]
         for writer in self._writers.values():
             writer.finish() if is_same else writer.drop()  # else the file changed while it was read
-        if self._kept is not None and is_same and self._classes is not None and 0 in one.missing:
-            self._kept.keep({"ends": list(self._of_file.items())}, one.key, *self._ends_key)
+        if self._cache is not None and is_same and self._classes is not None and 0 in one.missing:
+            self._cache.keep({"ends": list(self._of_file.items())}, one.key, *self._ends_key)
         merge_ends(self._ends, self._of_file if 0 in one.missing else (one.ends or {}))
         self._writers, self._current = {}, -1
 
@@ -170,8 +170,8 @@ class HashedRows:
         if self._next < len(self._files) or self._current >= 0:
             self._finish()
             self._add_known(len(self._files))
-            if self._kept is not None:
-                self._kept.bound()
+            if self._cache is not None:
+                self._cache.bound()
 
     @property
     def values(self) -> np.ndarray:

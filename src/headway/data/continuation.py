@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from headway.data.cache import Cache
 from headway.data.file_keys import file_key
-from headway.data.kept import Kept
 
 if TYPE_CHECKING:
     from headway.data.source import Table
 
 
-class Grown:
+class Continuation:
     """What passes over the first files of a table came to, so that they go on behind them: the same as if they began at the first.
 
     ``values`` is kept by the name of a pass, and by all that it depends on besides the files.
     """
 
-    def __init__(self, table: Table, kept: Kept) -> None:
-        self._kept, self._table = kept, table
+    def __init__(self, table: Table, cache: Cache) -> None:
+        self._cache, self._table = cache, table
         _ = table.digest  # keeps the files' digests, so that they are hashed once
         self._contents = table.contents
         whole, self._digests = hashlib.sha256(), list[str]()
@@ -33,19 +33,19 @@ class Grown:
     def values(self, *name: object) -> tuple[int, Mapping[str, Any]]:
         """How many of the files are in what was kept, at most all, and the values; 0 where nothing was."""
         for count in range(len(self._digests), 0, -1):
-            if (values := self._kept.values(*name, self._digests[count - 1])) is not None:
+            if (values := self._cache.values(*name, self._digests[count - 1])) is not None:
                 return count, values
         return 0, {}
 
     def table(self, count: int, *name: object) -> pa.Table | None:
         """The rows that belong to the values of so many files."""
-        return self._kept.table(*name, self._digests[count - 1])
+        return self._cache.table(*name, self._digests[count - 1])
 
     def keep(self, values: Mapping[str, object], *name: object, table: pa.Table | None = None) -> None:
         """All files are read. Nothing is kept where one has changed meanwhile."""
         if self._table.contents != self._contents:
             return
         if table is not None:
-            self._kept.keep_table(table, *name, self._digests[-1])
-        self._kept.keep(values, *name, self._digests[-1])
-        self._kept.bound()
+            self._cache.keep_table(table, *name, self._digests[-1])
+        self._cache.keep(values, *name, self._digests[-1])
+        self._cache.bound()

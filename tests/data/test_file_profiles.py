@@ -14,7 +14,7 @@ import pytest
 from headway.columns import Kind
 from headway.data import source
 from headway.data.config import DataConfig
-from headway.data.known import profile_known
+from headway.data.file_profiles import profile_by_file
 from headway.data.opening import open_table
 from headway.data.profile import Profile, profile_table
 from headway.data.source import Table
@@ -52,7 +52,7 @@ def table(root: Path) -> Table:
 
 
 def profile_of(root: Path) -> Profile:
-    return profile_known(table(root), root, root / "profiles")
+    return profile_by_file(table(root), root, root / "profiles")
 
 
 def check_same(profile: Profile, wanted: Profile) -> None:

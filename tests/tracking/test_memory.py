@@ -13,7 +13,7 @@ from headway import tracking
 from headway.errors import DamagedError
 from headway.run.directory import RunDirectory
 from headway.tracking import registry
-from headway.tracking.remembered import SETTLED_SECONDS
+from headway.tracking.memory import SETTLED_SECONDS
 from tests.deciding import decide
 from tests.tracking.tracked import PLAN, pretend_bundle
 

@@ -20,7 +20,7 @@ PAGE = 1000
 
 
 @dataclass(frozen=True)
-class Tracked:
+class TrackedRun:
     """A run in MLflow. ``started`` and ``ended`` are seconds since the epoch; ``ended`` is None while it goes on.
 
     ``number``: its number in its folder; 0 where it is unknown.
@@ -37,7 +37,7 @@ class Tracked:
     folders: tuple[Path, ...]
 
 
-def tracked_runs(root: Path) -> dict[str, Tracked]:
+def tracked_runs(root: Path) -> dict[str, TrackedRun]:
     """Every run in MLflow, also deleted ones, by its id; none where there is no store. Creates no store.
 
     Raises ConfigError when MLflow does not answer: without it, it is unknown what is registered.
@@ -49,7 +49,7 @@ def tracked_runs(root: Path) -> dict[str, Tracked]:
         # A version made by hand may name no run or no logged model; each of the two is enough to keep it.
         runs, models = {v.run_id for v in versions}, {v.model_id for v in versions}
         sources = {_local(str(v.source)) for v in versions}
-        runs_by_id: dict[str, Tracked] = {}
+        runs_by_id: dict[str, TrackedRun] = {}
         for experiment in _experiments(client):
             for run in _tracked(client, experiment, root.resolve() / "mlruns", runs, models, sources):
                 runs_by_id[run.run_id] = run
@@ -64,7 +64,7 @@ def _experiments(client: MlflowClient) -> list[Any]:
 
 def _tracked(
     client: MlflowClient, experiment: Any, base: Path, runs: set[Any], models: set[Any], sources: set[Path | None]
-) -> Iterator[Tracked]:
+) -> Iterator[TrackedRun]:
     """The runs of one experiment. A run counts as registered if its model is, in whichever way the version refers to it."""
     from mlflow.entities import ViewType
 
@@ -80,7 +80,7 @@ def _tracked(
         info = run.info
         artifacts = _local(info.artifact_uri)
         inner = artifacts is not None and any(s is not None and s.is_relative_to(artifacts) for s in sources)
-        yield Tracked(
+        yield TrackedRun(
             run_id=info.run_id,
             project=experiment.name,
             is_registered=info.run_id in run_ids or inner,

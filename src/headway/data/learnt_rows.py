@@ -67,7 +67,7 @@ def _change(old: Any, new: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class LearntRows:
     """The identities that a version learnt from. ``hashes`` are those below ``below``, which is 2^64 where all are kept."""
 
     rule: Rule
@@ -76,13 +76,15 @@ class Learnt:
     hashes: np.ndarray
 
     @classmethod
-    def of(cls, rule: Rule, identity: Identity | None, hashes: np.ndarray, chosen: np.ndarray | None = None) -> Learnt:
+    def of(
+        cls, rule: Rule, identity: Identity | None, hashes: np.ndarray, chosen: np.ndarray | None = None
+    ) -> LearntRows:
         """From the hashes (N,) of the rows of training and validation, or of those ``chosen`` (N,) bool among all."""
         identities = _lowest(hashes, chosen, MOST + 1)
         below = int(identities[MOST]) if len(identities) > MOST else 2**64
         return cls(rule, identity, below, identities[:MOST])
 
-    def read_as(self, reading: FileReading) -> Learnt:
+    def read_as(self, reading: FileReading) -> LearntRows:
         """The same, of files that were read so."""
         return replace(self, rule=replace(self.rule, reading=reading))
 
@@ -119,7 +121,7 @@ class Learnt:
         write_json(folder / DESCRIPTION, {"format": FORMAT, "rule": rule, "identity": identity, "below": self.below})
 
     @classmethod
-    def read(cls, folder: Path) -> Learnt | None:
+    def read(cls, folder: Path) -> LearntRows | None:
         """What write kept; None for a version older than this. Raises ConfigError for a newer format."""
         if not (folder / DESCRIPTION).exists():
             return None
@@ -174,7 +176,7 @@ class Examinable:
 
 
 def examinable(
-    own: Learnt, champion: Learnt | None, label: str, rows: int, unlearnt: Callable[[Learnt], np.ndarray]
+    own: LearntRows, champion: LearntRows | None, label: str, rows: int, unlearnt: Callable[[LearntRows], np.ndarray]
 ) -> Examinable:
     """Which of the candidate's ``rows`` test rows the champion has not learnt from.
 
@@ -198,7 +200,7 @@ def examinable(
     return Examinable(mask, f"{label} learnt from them" + (f" ({changes})" if changes else ""))
 
 
-def _nothing_known(own: Learnt, champion: Learnt, label: str) -> str:
+def _nothing_known(own: LearntRows, champion: LearntRows, label: str) -> str:
     """The warning where the data holds no training row of the champion any more: if their values changed, none can be recognised."""
     if champion.identity is None or champion.identity != own.identity or own.contains(champion.hashes).any():
         return ""
